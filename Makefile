@@ -1,0 +1,57 @@
+# Everything here works on a machine that has only Python 3.11+ and make.
+PYTHON ?= python3
+VENV   ?= .venv
+CODEX_VERSION ?= 0.169.0
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check interop bench constraints clean
+
+help:           ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed        ## sign in, ask, stream, call a tool, refresh: against the built-in emulator
+	@$(BIN)/onplan demo
+
+test: $(VENV)/.installed        ## the test suite
+	$(BIN)/pytest
+
+check: $(VENV)/.installed       ## lint, format, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --strict tests/typing
+	$(BIN)/lint-imports
+
+interop: $(VENV)/.installed $(VENV)/codex-$(CODEX_VERSION)/.installed  ## the official Codex CLI against the emulator
+	CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest tests/interop
+
+bench: $(VENV)/.installed $(VENV)/.bench  ## speed, as ratios against others in the same run
+	$(BIN)/python -m bench
+
+constraints:    ## pin every dependency again, with hashes (needs uv)
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+	  requirements/runtime.in requirements/development.in -o constraints.txt
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+	  -c constraints.txt requirements/bench.in -o requirements/bench.txt
+
+clean:          ## forget the virtual environment
+	rm -rf $(VENV)
+
+$(VENV)/.installed: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "onplan needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+# npm keeps the client out of the repository; only its version is ours.
+$(VENV)/codex-$(CODEX_VERSION)/.installed:
+	@command -v npm >/dev/null || { echo "make interop needs npm (Node.js 18 or newer) to install @openai/codex"; exit 1; }
+	mkdir -p $(@D)
+	npm install --silent --no-fund --no-audit --no-save --prefix $(@D) @openai/codex@$(CODEX_VERSION)
+	@touch $@

@@ -1,0 +1,58 @@
+"""Run your own Python programs on the ChatGPT plan you already pay for.
+
+::
+
+    import onplan
+
+    client = onplan.Client()
+    print(client.complete("Name three birds").text)
+
+Importing this loads nothing else; each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onplan._version import __version__ as __version__
+
+_MODULES = {
+    "async_client": "AsyncClient",
+    "client": "Client",
+    "errors": (
+        "BackendError BlockedError ConfigurationError ConnectError ContentPolicyError ContextLengthError "
+        "CredentialError DisconnectError IdleTimeoutError InvalidImageError InvalidRequestError LimitError "
+        "MissingExtraError ModelNotAvailableError NotIncludedError NotSignedInError OnplanError "
+        "OverloadedError RateLimitError RefreshError ServerError SignInAgainError SignInError StoreError "
+        "StreamCorruptError StreamError StreamFailedError StreamTruncatedError TransportError "
+        "UnexpectedReplyError UsageLimitError"
+    ),
+    "providers": "OpenAICodexProvider",
+    "retry": "RetryPolicy",
+    "stores": "CredentialStore PendingRefresh Record open_store",
+    "types": (
+        "CompletionRequest CompletionResponse ContentPart Done File FinishReason Image Message ModelInfo "
+        "OAuthCredentials PartDone Provider Refusal Role StreamChunk Text TextDelta Thinking ThinkingDelta "
+        "ToolCall ToolCallDelta ToolCallEnd ToolCallStart ToolDefinition ToolResult Usage"
+    ),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+__all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - one table for both
+
+
+def __getattr__(name: str) -> Any:
+    """Fetch a public name from its module, once."""
+    module = _HOMES.get(name)
+    if module is None:
+        raise AttributeError(f"module 'onplan' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"onplan.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Every public name, also those that were not used yet."""
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""``python -m onplan``."""
+
+from onplan.cli import main
+
+main()

@@ -1,0 +1,235 @@
+"""The asynchronous client: carries out what the turn decides. Beside client.py, line by line."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar, cast
+
+import httpx2
+
+from onplan import turn
+from onplan.attachments import read_attachments
+from onplan.backends import Backend
+from onplan.errors import NotSignedInError, OnplanError, SignInAgainError
+from onplan.keeper import Keeper
+from onplan.responses.request import ResponsesCall, prepare
+from onplan.retry import RetryPolicy
+from onplan.settings import Settings, load_settings
+from onplan.stores import CredentialStore, open_store
+from onplan.transports import Timeouts
+from onplan.transports.http import AsyncAnswer, AsyncHTTPTransport, HTTPTransport
+from onplan.types import (
+    CompletionRequest,
+    CompletionResponse,
+    Done,
+    ModelInfo,
+    OAuthCredentials,
+    StreamChunk,
+    as_request,
+)
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Asks models on the signed-in plan. An ``onplan.Provider``; use it with ``async with``.
+
+    Disk and network are touched on first use only. One client serves many tasks at once.
+
+    Args:
+        profile: the credential to use; the one last signed in without it.
+        backend: the backend's name.
+        store: a store spec or a ``CredentialStore``.
+        base_url: where the backend's API is: https, or http on this machine.
+        http_client: your own ``httpx2.AsyncClient``; it is not closed.
+        unsupported: what becomes of parameters that the backend does not take: ``drop`` leaves them out
+            and lists them in ``ignored_parameters``, ``refuse`` raises InvalidRequestError.
+        retry: how patient to be; see ``onplan.RetryPolicy``.
+        on_retry: called before each wait with the error and the seconds.
+        connect_timeout: seconds for a connection to be made.
+        idle_timeout: seconds without a byte after which an answer is given up.
+
+    Raises:
+        ConfigurationError: a setting cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: str | None = None,
+        backend: str | None = None,
+        store: str | CredentialStore | None = None,
+        base_url: str | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+        unsupported: Literal["drop", "refuse"] = "drop",
+        retry: RetryPolicy | None = None,
+        on_retry: Callable[[OnplanError, float], object] | None = None,
+        connect_timeout: float = Timeouts.connect,
+        idle_timeout: float = Timeouts.idle,
+    ) -> None:
+        spec = store if isinstance(store, str) else None
+        timeouts = Timeouts(connect_timeout, idle_timeout)
+        self.settings: Settings = load_settings(
+            profile=profile, backend=backend, store=spec, base_url=base_url
+        )
+        self.store: CredentialStore = (
+            open_store(self.settings.store) if store is None or isinstance(store, str) else store
+        )
+        self._token_transport = HTTPTransport(timeouts)
+        self._keeper = Keeper(self.store, self.settings.issuer, self._token_transport.fetch)
+        self._transport = AsyncHTTPTransport(timeouts, http_client)
+        self._refuse_unsupported = unsupported == "refuse"
+        self._retry = retry or RetryPolicy()
+        self._on_retry = on_retry
+        self._models: list[ModelInfo] | None = None
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+        return self.backend.name
+
+    @property
+    def backend(self) -> Backend:
+        """The backend's row."""
+        return self.settings.backend
+
+    async def credentials(self) -> OAuthCredentials:
+        """The credential in use, with a fresh access token. Raises CredentialError."""
+        return await self._keeper.credentials_async()
+
+    async def list_models(self) -> list[ModelInfo]:
+        """The models that the plan has now, best first.
+
+        Where the catalogue cannot be read, the built-in list; never instead of a sign-in problem.
+        """
+        return (await self.catalogue())[0]
+
+    async def catalogue(self) -> tuple[list[ModelInfo], OnplanError | None]:
+        """The models, and why they are the built-in ones, if they are."""
+        dialogue = turn.catalogue(self.backend, self.settings.base_url, self._retry, time.time)
+        try:
+            async with _Exchange(self, dialogue) as exchange:
+                await exchange.advance()
+                self._models = exchange.result
+                return self._models, None
+        except (NotSignedInError, SignInAgainError):
+            raise
+        except OnplanError as error:
+            return list(self.backend.fallback_models), error
+
+    async def complete(self, request: CompletionRequest | str) -> CompletionResponse:
+        """A whole answer. Raises an OnplanError; a broken answer is never returned."""
+        async for chunk in self.complete_stream(request):
+            last = chunk
+        return cast("Done", last).response
+
+    async def complete_stream(self, request: CompletionRequest | str) -> AsyncGenerator[StreamChunk]:
+        """The answer as it arrives: one ``Done``, last; otherwise an OnplanError is raised."""
+        call = await self._prepare(as_request(request))
+        dialogue = turn.completion(call, self._retry, time.time)
+        async with _Exchange(self, dialogue) as exchange:
+            while (chunks := await exchange.advance()) is not None:
+                for chunk in chunks:
+                    yield chunk
+
+    async def _prepare(self, request: CompletionRequest) -> ResponsesCall:
+        model = request.model or self.settings.model or await self._first_model()
+        read = await asyncio.to_thread(read_attachments, request)
+        return prepare(
+            read, self.backend, self.settings.base_url, model, refuse_unsupported=self._refuse_unsupported
+        )
+
+    async def _first_model(self) -> str:
+        models = self._models or await self.list_models()
+        return models[0].id
+
+    async def close(self) -> None:
+        """Close the connections. The client starts anew when it is used again."""
+        await self._transport.close()
+        self._token_transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class _Exchange(Generic[T]):
+    """Carries out the steps of one dialogue and owns the answer that it has open."""
+
+    result: T
+
+    def __init__(self, client: AsyncClient, dialogue: turn.Dialogue[T]) -> None:
+        self._client, self._dialogue = client, dialogue
+        self._answer: AsyncAnswer | None = None
+        self._outcome: Any = None
+
+    async def advance(self) -> Sequence[StreamChunk] | None:
+        """Go on until there are chunks to hand out; None when the dialogue has ended, with ``result``."""
+        step = self._resume()
+        while step is not None:
+            if type(step) is turn.Emit:
+                return step.chunks
+            try:
+                self._outcome = await self._carry_out(step)
+            except OnplanError as error:
+                step = self._resume(error)
+            else:
+                step = self._resume()
+        if self._answer:
+            await self._answer.release()
+        return None
+
+    def _resume(self, error: OnplanError | None = None) -> turn.Step | None:
+        outcome, self._outcome = self._outcome, None
+        try:
+            return self._dialogue.throw(error) if error else self._dialogue.send(outcome)
+        except StopIteration as stop:
+            self.result = stop.value
+            return None
+
+    async def _carry_out(self, step: turn.Step) -> Any:
+        match step:
+            case turn.ReadEvents():
+                return await self._open_answer.read_events()
+            case turn.Send(request):
+                await self._close_answer()
+                self._answer = await self._client._transport.open(request)
+                return self._answer.head
+            case turn.Authorize():
+                return await self._client._keeper.credentials_async()
+            case turn.Refresh(access_token):
+                return await self._client._keeper.replace_async(access_token)
+            case turn.ReadBody():
+                return await self._open_answer.read_body()
+            case turn.Sleep(seconds, error):
+                await self._close_answer()
+                if self._client._on_retry:
+                    self._client._on_retry(error, seconds)
+                return await asyncio.sleep(seconds)
+
+    @property
+    def _open_answer(self) -> AsyncAnswer:
+        if self._answer is None:
+            raise RuntimeError("a turn sends before it reads")
+        return self._answer
+
+    async def _close_answer(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer:
+            await answer.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._dialogue.close()
+        await self._close_answer()

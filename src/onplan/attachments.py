@@ -1,0 +1,75 @@
+"""Local files of a request, read before the pure builders see them."""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+
+import msgspec
+
+from onplan.errors import InvalidImageError, InvalidRequestError
+from onplan.types import CompletionRequest, ContentPart, File, Image, Message, ToolResult
+
+# By their first bytes: names lie, and camera files have none.
+_IMAGE_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+)
+
+
+def read_attachments(request: CompletionRequest) -> CompletionRequest:
+    """``request`` with the bytes and types of its images and files in place of their paths.
+
+    Raises:
+        InvalidRequestError: a file cannot be read.
+        InvalidImageError: an image is none that the backends know.
+    """
+    if not any(_has_bytes(part) for message in request.messages for part in message.content):
+        return request
+    messages = [Message(message.role, map(_read, message.content)) for message in request.messages]
+    return msgspec.structs.replace(request, messages=messages)
+
+
+def _has_bytes(part: ContentPart) -> bool:
+    if isinstance(part, ToolResult):
+        return not isinstance(part.content, str)
+    return isinstance(part, Image | File) and part.url is None
+
+
+def _read(part: ContentPart) -> ContentPart:
+    match part:
+        case ToolResult(content=list() as pieces):
+            return msgspec.structs.replace(part, content=[_read(piece) for piece in pieces])
+        case Image(url=None):
+            data = part.data if part.data is not None else _bytes(part.path)
+            mime_type = part.mime_type or _image_type(data, part.path)
+            return msgspec.structs.replace(part, data=data, mime_type=mime_type)
+        case File(url=None):
+            data = part.data if part.data is not None else _bytes(part.path)
+            name = part.filename or (Path(part.path).name if part.path else None)
+            guessed = part.mime_type or mimetypes.guess_type(name or "")[0]
+            return msgspec.structs.replace(part, data=data, filename=name, mime_type=guessed)
+        case _:
+            return part
+
+
+def _bytes(path: str | None) -> bytes:
+    if path is None:
+        raise InvalidRequestError("An image or file needs a url, a path or data.")
+    try:
+        return Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise InvalidRequestError(
+            f"{path} cannot be read: {(error.strerror or str(error)).lower()}.", hint="Check the path."
+        ) from None
+
+
+def _image_type(data: bytes, path: str | None) -> str:
+    for signature, mime_type in _IMAGE_SIGNATURES:
+        if data.startswith(signature):
+            return mime_type
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    raise InvalidImageError(f"{path or 'The image'} is not a PNG, JPEG, WebP or GIF image.")

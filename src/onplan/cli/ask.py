@@ -1,0 +1,134 @@
+"""``onplan ask``: a prompt in, an answer out, as it arrives."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, TextIO, cast
+
+import click
+
+from onplan.cli.session import Session, json_option, pass_session, target_options
+
+if TYPE_CHECKING:
+    from onplan.types import CompletionRequest, CompletionResponse, Done, StreamChunk
+
+
+@click.command()
+@click.argument("prompt", required=False)
+@click.option("-m", "--model", metavar="ID", help="The model; see `onplan models`.")
+@click.option("-s", "--system", metavar="TEXT", help="What the model is told about its task.")
+@click.option("-e", "--effort", metavar="LEVEL", help="How hard to think: low, medium, high, …")
+@click.option(
+    "-i", "--image", "images", metavar="PATH|URL", multiple=True, help="Attach an image; repeatable."
+)
+@click.option("-f", "--file", "files", metavar="PATH|URL", multiple=True, help="Attach a file; repeatable.")
+@click.option("--thinking", is_flag=True, help="Show the reasoning summary on stderr.")
+@target_options
+@json_option
+@pass_session
+def ask(
+    session: Session,
+    prompt: str | None,
+    model: str | None,
+    system: str | None,
+    effort: str | None,
+    images: tuple[str, ...],
+    files: tuple[str, ...],
+    thinking: bool,
+) -> None:
+    """Ask a model; the answer streams to stdout.
+
+    PROMPT is the question. Without it, or with "-", the question is read from stdin.
+    With --json, every line is one chunk of the stream.
+    """
+    from onplan.types import CompletionRequest, File, Image, Message
+
+    content: list[Image | File] = [
+        *(Image(url=name) if _is_url(name) else Image(path=name) for name in images),
+        *(File(url=name) if _is_url(name) else File(path=name) for name in files),
+    ]
+    messages = [Message.system(system)] if system else []
+    messages.append(Message.user(_read_prompt(prompt), *content))
+    request = CompletionRequest(messages=messages, model=model, reasoning_effort=effort)
+    _check(_answer(session, request, _write_json if session.as_json else _Writer(thinking=thinking)))
+
+
+def _is_url(name: str) -> bool:
+    return name.startswith(("https://", "http://", "data:"))
+
+
+def _read_prompt(prompt: str | None) -> str:
+    if prompt is None or prompt == "-":
+        if sys.stdin.isatty() and prompt is None:
+            raise click.UsageError('Give a prompt: onplan ask "…", or pipe one in.')
+        prompt = sys.stdin.buffer.read().decode("utf-8", "replace")
+    if not prompt.strip():
+        raise click.UsageError("The prompt is empty.")
+    return prompt
+
+
+def _answer(
+    session: Session, request: CompletionRequest, write: Callable[[StreamChunk], None]
+) -> CompletionResponse:
+    """Stream the answer through ``write`` and return it whole. Leaving early closes the stream."""
+    from onplan.cli.terminal import Spinner
+
+    with session.client() as client, Spinner("thinking") as spinner:
+        with closing(client.complete_stream(request)) as chunks:
+            for chunk in chunks:
+                if chunk.type not in _SILENT:
+                    spinner.stop()
+                write(chunk)
+    return cast("Done", chunk).response  # nothing else can be last
+
+
+_SILENT = frozenset({"thinking", "part_done"})
+
+
+def _write_json(chunk: StreamChunk) -> None:
+    import msgspec
+
+    sys.stdout.buffer.write(msgspec.json.encode(chunk) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+class _Writer:
+    """Text to stdout, thinking and refusals to stderr; a line that was begun is ended."""
+
+    def __init__(self, *, thinking: bool) -> None:
+        self._streams = {"text": sys.stdout, **({"thinking": sys.stderr} if thinking else {})}
+        self._unfinished: TextIO | None = None
+
+    def __call__(self, chunk: StreamChunk) -> None:
+        stream = self._streams.get(chunk.type)
+        if stream is not None and chunk.type in ("text", "thinking"):
+            if stream is not self._unfinished:
+                self._end_line()
+            stream.write(chunk.text)
+            stream.flush()
+            self._unfinished = stream
+        elif chunk.type == "part_done" and chunk.part.type == "refusal":
+            click.echo(chunk.part.text, err=True)
+        elif chunk.type == "done":
+            self._end_line()
+
+    def _end_line(self) -> None:
+        if self._unfinished:
+            self._unfinished.write("\n")
+            self._unfinished.flush()
+            self._unfinished = None
+
+
+def _check(response: CompletionResponse) -> None:
+    """An answer that was cut or refused is told by its own exit code, after what there is of it."""
+    from onplan.errors import ContentPolicyError, ContextLengthError
+
+    if response.finish_reason == "content_filter":
+        raise ContentPolicyError("The model declined to answer, or its answer was filtered.")
+    if response.finish_reason == "length":
+        raise ContextLengthError(
+            "The answer was cut off at the model's output limit.",
+            hint="Ask for a shorter answer, or in parts.",
+        )

@@ -1,0 +1,142 @@
+"""``onplan demo``: the main job from sign-in to usage, over real sockets, without spending a plan.
+
+What it shows is what the public API returns; the emulator stands in for the services.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from onplan.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from onplan.client import Client
+    from onplan.emulator import Emulator
+    from onplan.oauth.authorization_code import AuthorizationRequest
+    from onplan.types import Usage
+
+
+@click.command()
+def demo() -> None:
+    """See it all at work, against the emulator.
+
+    Signs in, lists models, streams an answer, makes a tool round trip, renews the token and counts tokens.
+    Touches no network but this machine's own, and none of your sign-ins.
+    """
+    try:
+        from onplan.emulator import Emulator, Options
+    except ModuleNotFoundError:
+        raise MissingExtraError("server", "The demo") from None
+
+    with Emulator(Options()) as emulator, tempfile.TemporaryDirectory() as folder:
+        _title("The services", f"played by the emulator at {emulator.issuer}")
+        with _sign_in(emulator, Path(folder)) as client:
+            spent = [step(client, emulator) for step in (_models, _stream, _tools, _refresh)]
+        _title("Usage", "what the plan was asked for")
+        for usage in filter(None, spent):
+            click.echo(f"  {usage.prompt_tokens} tokens in, {usage.completion_tokens} out")
+        click.echo(f"  {sum(usage.total_tokens for usage in spent if usage)} in all")
+
+
+def _title(what: str, how: str) -> None:
+    click.echo(f"\n{click.style(what, bold=True)}  {click.style(how, dim=True)}")
+
+
+def _sign_in(emulator: Emulator, folder: Path) -> Client:
+    """Sign in through the real redirect, with a thread in the browser's place."""
+    from onplan.client import Client
+    from onplan.login import sign_in_with_browser
+
+    # How any application is pointed at an emulator from outside: see `onplan emulator --env`.
+    for name in [name for name in os.environ if name.startswith("ONPLAN_")]:
+        del os.environ[name]
+    os.environ |= {
+        "ONPLAN_HOME": str(folder),
+        "ONPLAN_ISSUER": emulator.issuer,
+        "ONPLAN_CODEX_BASE_URL": emulator.codex_base_url,
+    }
+    client = Client()
+    _title("Sign in", "authorization code with PKCE, through a redirect to this machine")
+    credentials = sign_in_with_browser(client.settings, client.store, _announce, browse=_visit)
+    click.echo(f"  signed in as {credentials.email}, ChatGPT {(credentials.plan or 'plan').capitalize()}")
+    return client
+
+
+def _announce(started: AuthorizationRequest) -> None:
+    click.echo(
+        f"  the browser opens {started.url.partition('?')[0]} and comes back to port {started.redirect_port}"
+    )
+
+
+def _visit(url: str) -> None:
+    """What a browser would do: open the address and follow the redirects."""
+
+    def visit() -> None:
+        import urllib.request
+
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.open(url, timeout=30).close()
+
+    threading.Thread(target=visit, daemon=True).start()
+
+
+def _models(client: Client, emulator: Emulator) -> Usage | None:
+    _title("Models", "from the plan's catalogue")
+    for model in client.list_models():
+        click.echo(f"  {model.id:<16} {model.context_window:>7,}  {' '.join(model.reasoning_efforts)}")
+    return None
+
+
+def _stream(client: Client, emulator: Emulator) -> Usage | None:
+    _title("Ask", 'client.complete_stream("Name three birds")')
+    usage = None
+    for chunk in client.complete_stream("Name three birds"):
+        if chunk.type in ("text", "thinking"):
+            click.echo(click.style(chunk.text, dim=chunk.type == "thinking"), nl=False)
+        elif chunk.type == "part_done":
+            click.echo()
+        elif chunk.type == "done":
+            usage = chunk.usage
+    return usage
+
+
+def _tools(client: Client, emulator: Emulator) -> Usage | None:
+    from onplan.types import CompletionRequest, Message, ToolDefinition
+
+    weather = ToolDefinition(
+        name="weather",
+        description="The weather in a city",
+        parameters={
+            "type": "object",
+            "properties": {"city": {"type": "string", "enum": ["Lisbon"]}},
+            "required": ["city"],
+        },
+    )
+    _title("Tools", "the model calls a function, the program answers, the model goes on")
+    messages = [Message.user("What is the weather in Lisbon?")]
+    calling = client.complete(CompletionRequest(messages=messages, tools=[weather]))
+    messages.append(calling.message)
+    for call in calling.tool_calls:
+        click.echo(f"  the model calls {call.name}({call.arguments})")
+        click.echo('  the program answers "sunny, 24 °C"')
+        messages.append(Message.tool(call.id, "sunny, 24 °C"))
+    answer = client.complete(CompletionRequest(messages=messages, tools=[weather]))
+    click.echo(f"  {answer.text}")
+    return answer.usage
+
+
+def _refresh(client: Client, emulator: Emulator) -> Usage | None:
+    _title("Renew", "the services stop accepting the access token; the program does not notice")
+    emulator.expire_access_tokens()
+    emulator.clear_journal()
+    answer = client.complete("Still there?")
+    for row in emulator.journal():
+        click.echo(f"  {row['method']} {row['path']}  {row['status']}")
+    click.echo(f"  {answer.text}")
+    return answer.usage

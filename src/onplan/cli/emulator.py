@@ -1,0 +1,69 @@
+"""``onplan emulator``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from onplan.errors import ConfigurationError, MissingExtraError
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=0, show_default="any free one", help="The port to listen on.")
+@click.option(
+    "--ready-file", type=click.Path(path_type=Path), help="Write the URLs there, as JSON, once it listens."
+)
+@click.option("--scenario", type=click.Path(path_type=Path), help="A JSON file: answers, faults, lifetimes.")
+@click.option("--env", is_flag=True, help="Print `export` lines instead of JSON.")
+@click.option("--interactive", is_flag=True, help="Show a page with a button instead of approving at once.")
+@click.option(
+    "--reuse",
+    type=click.Choice(["refuse", "revoke-family"]),
+    help="What a spent refresh token does: is refused, or signs everybody out.",
+)
+@click.option("--access-token-lifetime", type=float, metavar="SECONDS", help="How long access tokens last.")
+@click.option(
+    "--codex-home", type=click.Path(path_type=Path), help="Write the official client's config.toml there."
+)
+@click.option("--codex-auth", is_flag=True, help="Write its auth.json there too, signed in.")
+def emulator(
+    host: str,
+    port: int,
+    ready_file: Path | None,
+    scenario: Path | None,
+    env: bool,
+    interactive: bool,
+    reuse: str | None,
+    access_token_lifetime: float | None,
+    codex_home: Path | None,
+    codex_auth: bool,
+) -> None:
+    """Play the services on loopback, for tests.
+
+    The issuer, the Codex backend and their quirks on one port, so that a program can be tested without
+    spending a plan. Runs until Ctrl-C.
+    """
+    try:
+        from onplan.emulator import Options, Scenario, serve
+    except ModuleNotFoundError:
+        raise MissingExtraError("server", "The emulator") from None
+    try:
+        played = Scenario.from_file(scenario) if scenario else Scenario()
+    except ValueError as error:
+        raise ConfigurationError(str(error), hint="Correct the scenario file.") from None
+    options = Options(
+        host=host,
+        port=port,
+        ready_file=ready_file,
+        interactive=interactive,
+        scenario=played,
+        codex_home=codex_home,
+        codex_auth=codex_auth,
+        reuse=reuse or played.reuse or Options.reuse,
+        access_token_lifetime=(
+            access_token_lifetime or played.access_token_lifetime or Options.access_token_lifetime
+        ),
+    )
+    serve(options, env=env, announce=click.echo)

@@ -1,0 +1,33 @@
+"""Logging to stderr for ``-v``. Our messages hold no secrets; the filter is the second line of defence."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+# Bearer tokens, JWTs, and the values of fields that hold secrets, in JSON, forms and queries.
+_SECRETS = re.compile(
+    r"(?i)\b(bearer\s+)[^\s\"',]+"
+    r"|\b(eyJ)[\w-]+\.[\w-]+\.[\w-]*"
+    r"|((?:access_token|refresh_token|id_token|code_verifier|code|state|token)[\"']?\s*[:=]\s*[\"']?)[^\s\"',&}]+"
+)
+
+
+def redact(text: str) -> str:
+    """``text`` with everything that looks like a secret replaced."""
+    return _SECRETS.sub(lambda found: f"{found[1] or found[2] or found[3]}…", text)
+
+
+class _RedactingFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """The formatted record, exception included, without secrets."""
+        return redact(super().format(record))
+
+
+def log_to_stderr() -> None:
+    """Send everything that onplan logs to stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_RedactingFormatter("%(asctime)s %(name)s %(message)s"))
+    logger = logging.getLogger("onplan")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)

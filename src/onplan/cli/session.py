@@ -1,0 +1,95 @@
+"""What the commands share: the options that choose a credential, and how the output is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from onplan.client import Client
+    from onplan.settings import Settings
+    from onplan.stores import CredentialStore
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass
+class Session:
+    """One run of the command line."""
+
+    as_json: bool = False
+    profile: str | None = None
+    backend: str | None = None
+    store_spec: str | None = None
+
+    def settings(self) -> Settings:
+        """The settings that the options, the environment and the configuration file amount to."""
+        from onplan.settings import load_settings
+
+        return load_settings(profile=self.profile, backend=self.backend, store=self.store_spec)
+
+    def store(self) -> CredentialStore:
+        """The credential store in use."""
+        from onplan.stores import open_store
+
+        return open_store(self.settings().store)
+
+    def client(self) -> Client:
+        """A client on it."""
+        from onplan.client import Client
+
+        return Client(profile=self.profile, backend=self.backend, store=self.store_spec)
+
+
+def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        setattr(context.ensure_object(Session), name, value)
+
+    return callback
+
+
+_TARGET = (
+    click.option(
+        "--profile",
+        metavar="NAME",
+        expose_value=False,
+        callback=_remember("profile"),
+        help="Use this profile instead of the one last signed in.",
+    ),
+    click.option(
+        "--backend",
+        metavar="NAME",
+        expose_value=False,
+        callback=_remember("backend"),
+        help="Use this backend (default: openai-codex).",
+    ),
+    click.option(
+        "--store",
+        metavar="SPEC",
+        expose_value=False,
+        callback=_remember("store_spec"),
+        help="Keep the credential there, such as file:PATH.",
+    ),
+)
+
+
+def target_options(command: _Command) -> _Command:
+    """Add ``--profile``, ``--backend`` and ``--store``, which every command takes."""
+    for option in reversed(_TARGET):
+        command = option(command)
+    return command
+
+
+json_option = click.option(
+    "--json",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,  # so that a mistake in another option is already told in JSON
+    callback=_remember("as_json"),
+    help="Print JSON.",
+)
+
+pass_session = click.make_pass_decorator(Session, ensure=True)

@@ -1,0 +1,70 @@
+"""``onplan status``: reads the store and nothing else, so it works offline and at once."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from typing import Any
+
+import click
+
+from onplan.cli.session import Session, json_option, pass_session, target_options
+from onplan.errors import NotSignedInError
+
+
+@click.command()
+@target_options
+@json_option
+@pass_session
+def status(session: Session) -> None:
+    """Show who is signed in, and until when.
+
+    Exits with 3 if nobody is.
+    """
+    settings, store = session.settings(), session.store()
+    loaded = store.load()
+    credentials = loaded[0].credentials if loaded else None
+    facts: dict[str, Any] = {
+        "signed_in": credentials is not None,
+        "profile": settings.profile,
+        "backend": settings.backend.name,
+        "payer": settings.backend.payer,
+        "store": store.describe(),
+    }
+    if credentials:
+        facts |= {
+            "email": credentials.email,
+            "plan": credentials.plan,
+            "account_id": credentials.account_id,
+            "issuer": credentials.issuer,
+            "expires_at": credentials.expires_at,
+            "renewable": bool(credentials.refresh_token),
+        }
+    if session.as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    elif credentials:
+        for label, value in _lines(facts):
+            click.echo(f"{label:<9} {value}")
+    if credentials is None:
+        raise NotSignedInError(f"Nobody is signed in with the profile {settings.profile}.")
+
+
+def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    plan = f" (ChatGPT {facts['plan'].capitalize()})" if facts["plan"] else ""
+    return [
+        ("account", f"{facts['email'] or facts['account_id'] or 'unknown'}{plan}"),
+        ("profile", facts["profile"]),
+        ("backend", f"{facts['backend']}, paid by {facts['payer']}"),
+        ("token", _validity(facts["expires_at"], renewable=facts["renewable"])),
+        ("kept in", facts["store"]),
+    ]
+
+
+def _validity(expires_at: float | None, *, renewable: bool) -> str:
+    then = "renewed by itself" if renewable else "cannot be renewed"
+    if expires_at is None:
+        return f"of unknown validity, {then}"
+    left = expires_at - time.time()
+    moment = f"{datetime.fromtimestamp(expires_at).astimezone():%Y-%m-%d %H:%M %Z}"
+    return f"valid until {moment}, {then}" if left > 0 else f"expired at {moment}, {then}"

@@ -1,0 +1,308 @@
+"""What can go wrong, whose turn it is then, and what to type next.
+
+Knows nothing of HTTP or files: the places that meet a failure build one of these; nobody else does.
+The tree, with each class's ``code`` (stable, for programs) and ``exit_code`` (of the CLI)::
+
+    OnplanError                     error                  1
+    ├── ConfigurationError          configuration          2
+    │   └── MissingExtraError       missing_extra          2
+    ├── InvalidRequestError         invalid_request       10   the request must change
+    │   ├── ModelNotAvailableError  model_not_available   11
+    │   ├── ContextLengthError      context_length        12
+    │   ├── ContentPolicyError      content_policy        13
+    │   └── InvalidImageError       invalid_image         14
+    ├── CredentialError             credential             9
+    │   ├── NotSignedInError        not_signed_in          3
+    │   ├── SignInAgainError        sign_in_again          4
+    │   ├── SignInError             sign_in_failed         5
+    │   ├── RefreshError            refresh_failed         6   temporary: nothing is lost
+    │   └── StoreError              store                  7
+    ├── LimitError                  limit                 29
+    │   ├── UsageLimitError         usage_limit           20   the plan's allowance: never retried
+    │   ├── RateLimitError          rate_limit            21   too fast: retried
+    │   └── NotIncludedError        not_included          22   the plan does not cover it
+    ├── BackendError                backend               39   the other side's turn
+    │   ├── ServerError             server_error          30   retried
+    │   │   └── OverloadedError     overloaded            31
+    │   ├── BlockedError            blocked               32   a firewall's page, not a sign-in problem
+    │   └── UnexpectedReplyError    unexpected_reply      33   HTML, a proxy's notice, a captive portal
+    ├── TransportError              transport             49
+    │   ├── ConnectError            connect               40   retried
+    │   ├── DisconnectError         disconnect            41   retried before the first chunk
+    │   └── IdleTimeoutError        idle_timeout          42
+    └── StreamError                 stream                59
+        ├── StreamTruncatedError    stream_truncated      50   ended without a terminal event
+        ├── StreamFailedError       stream_failed         51   the model's turn failed inside a 200
+        └── StreamCorruptError      stream_corrupt        52   the parts contradict each other
+
+Interrupted by Ctrl-C, the CLI exits with 130.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class OnplanError(Exception):
+    """The root. ``str(error)`` is one short sentence without any secret.
+
+    Attributes:
+        code: stable name of the failure, for programs and JSON.
+        exit_code: what the CLI exits with.
+        http_status: what a server of ours would answer with.
+        hint: the next thing to do, a command where there is one.
+        retryable: whether asking again, unchanged, may succeed.
+        request_id: the backend's name for the request, to quote in a report.
+        status: the HTTP status that was received, if one was.
+        retry_after: seconds the other side asked us to wait, if it did.
+        resets_at: when a limit resets, Unix seconds, if known.
+        parts: content parts that had arrived whole before a stream broke.
+    """
+
+    code = "error"
+    exit_code = 1
+    http_status = 500
+    hint = "Run `onplan --help`."
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        resets_at: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        if hint is not None:
+            self.hint = hint
+        self.status = status
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.resets_at = resets_at
+        self.parts: Sequence[Any] = ()  # of content parts; types.py stands above this module
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON shape of every error: ``code``, ``message``, ``hint``, and what else is known."""
+        known = {
+            name: value
+            for name in ("status", "request_id", "retry_after", "resets_at")
+            if (value := getattr(self, name)) is not None
+        }
+        return {"code": self.code, "message": self.message, "hint": self.hint, **known}
+
+
+class ConfigurationError(OnplanError):
+    """A flag, environment variable, configuration file or argument cannot be used."""
+
+    code, exit_code, http_status = "configuration", 2, 500
+    hint = "Correct the setting and run the command again."
+
+
+class MissingExtraError(ConfigurationError):
+    """An optional dependency is not installed."""
+
+    code = "missing_extra"
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the optional part `{extra}`, which is not installed.",
+            hint=f"Run `pip install 'onplan[{extra}]'`.",
+        )
+
+
+class InvalidRequestError(OnplanError):
+    """The request cannot be sent, or was refused, as it is: the program must change it."""
+
+    code, exit_code, http_status = "invalid_request", 10, 400
+    hint = "Change the request; sending it again unchanged will fail again."
+
+
+class ModelNotAvailableError(InvalidRequestError):
+    """The backend does not serve this model to this plan or to this client version."""
+
+    code, exit_code, http_status = "model_not_available", 11, 404
+    hint = "Run `onplan models` to see which models the plan has."
+
+
+class ContextLengthError(InvalidRequestError):
+    """The conversation is longer than the model's context window."""
+
+    code, exit_code, http_status = "context_length", 12, 400
+    hint = "Shorten the conversation, or choose a model with a larger window: `onplan models`."
+
+
+class ContentPolicyError(InvalidRequestError):
+    """The prompt was refused by the service's content policy."""
+
+    code, exit_code, http_status = "content_policy", 13, 400
+    hint = "Rephrase the prompt."
+
+
+class InvalidImageError(InvalidRequestError):
+    """An image could not be read by the backend."""
+
+    code, exit_code, http_status = "invalid_image", 14, 400
+    hint = "Send a PNG, JPEG, WebP or GIF image, or a URL that the service can reach."
+
+
+class CredentialError(OnplanError):
+    """Something about the sign-in."""
+
+    code, exit_code, http_status = "credential", 9, 401
+    hint = "Run `onplan status`."
+
+
+class NotSignedInError(CredentialError):
+    """There is no credential in the store."""
+
+    code, exit_code, http_status = "not_signed_in", 3, 401
+    hint = "Run `onplan login`."
+
+
+class SignInAgainError(CredentialError):
+    """The stored credential is no longer honoured by the server. It is kept nonetheless."""
+
+    code, exit_code, http_status = "sign_in_again", 4, 401
+    hint = "Run `onplan login`."
+
+
+class SignInError(CredentialError):
+    """A sign-in did not succeed. The previous credential, if any, is untouched."""
+
+    code, exit_code, http_status = "sign_in_failed", 5, 401
+    hint = "Run `onplan login` to try again."
+
+
+class RefreshError(CredentialError):
+    """The access token could not be renewed for now. The credential is kept."""
+
+    code, exit_code, http_status, retryable = "refresh_failed", 6, 503, True
+    hint = "Nothing is lost; try again in a moment."
+
+
+class StoreError(CredentialError):
+    """The credential store could not be read or written."""
+
+    code, exit_code, http_status = "store", 7, 500
+    hint = "Make the store readable and writable, then run the command again."
+
+
+class LimitError(OnplanError):
+    """The plan sets a limit here."""
+
+    code, exit_code, http_status = "limit", 29, 429
+
+
+class UsageLimitError(LimitError):
+    """The plan's allowance is used up until ``resets_at``. Retrying does not help before."""
+
+    code, exit_code, http_status = "usage_limit", 20, 429
+    hint = "Wait until the limit resets, or see https://chatgpt.com/settings/usage."
+
+
+class RateLimitError(LimitError):
+    """Too many requests in a short time."""
+
+    code, exit_code, http_status, retryable = "rate_limit", 21, 429, True
+    hint = "Wait a moment and try again."
+
+
+class NotIncludedError(LimitError):
+    """The plan, account or region does not include this use."""
+
+    code, exit_code, http_status = "not_included", 22, 403
+    hint = "See what the plan includes: https://chatgpt.com/settings/usage."
+
+
+class BackendError(OnplanError):
+    """The backend answered with a failure that is not the request's fault."""
+
+    code, exit_code, http_status = "backend", 39, 502
+    hint = "Try again later."
+
+
+class ServerError(BackendError):
+    """The backend failed."""
+
+    code, exit_code, http_status, retryable = "server_error", 30, 502, True
+    hint = "The service is having trouble; try again in a moment."
+
+
+class OverloadedError(ServerError):
+    """The backend or the chosen model is at capacity."""
+
+    code, exit_code, http_status = "overloaded", 31, 503
+    hint = "Try again in a moment, or choose another model: `onplan models`."
+
+
+class BlockedError(BackendError):
+    """A firewall in front of the backend refused the connection; the sign-in is fine."""
+
+    code, exit_code, http_status = "blocked", 32, 502
+    hint = "The sign-in is fine. Try from another network, without a VPN or data-centre address."
+
+
+class UnexpectedReplyError(BackendError):
+    """The reply is not the protocol's: a web page, a proxy's notice, malformed JSON."""
+
+    code, exit_code, http_status = "unexpected_reply", 33, 502
+    hint = "Check for a proxy or captive portal, and the base URL if you set one."
+
+
+class TransportError(OnplanError):
+    """Bytes did not get through."""
+
+    code, exit_code, http_status = "transport", 49, 502
+    hint = "Check the network connection and try again."
+
+
+class ConnectError(TransportError):
+    """No connection could be made."""
+
+    code, exit_code, retryable = "connect", 40, True
+
+
+class DisconnectError(TransportError):
+    """The connection broke."""
+
+    code, exit_code, retryable = "disconnect", 41, True
+
+
+class IdleTimeoutError(TransportError):
+    """Nothing arrived for longer than allowed."""
+
+    code, exit_code, http_status, retryable = "idle_timeout", 42, 504, True
+    hint = "Try again; for very long thinking raise the idle timeout: `Client(idle_timeout=…)`."
+
+
+class StreamError(OnplanError):
+    """An answer began and did not end as it should: what arrived is not the whole answer.
+
+    ``parts`` holds the content parts that had arrived whole.
+    """
+
+    code, exit_code, http_status = "stream", 59, 502
+    hint = "The answer is not complete. Ask again."
+
+
+class StreamTruncatedError(StreamError):
+    """The stream ended, or its connection broke, before a terminal event."""
+
+    code, exit_code, retryable = "stream_truncated", 50, True
+
+
+class StreamFailedError(StreamError):
+    """The backend reported, inside a 200 response, that the turn failed."""
+
+    code, exit_code, retryable = "stream_failed", 51, True
+
+
+class StreamCorruptError(StreamError):
+    """The stream contradicts itself, or an event is malformed or too large."""
+
+    code, exit_code = "stream_corrupt", 52

@@ -1,0 +1,256 @@
+"""Who refreshes, once: the keeper of one credential.
+
+::
+
+    fresh token wanted
+      -> cached and lasting? use it               no lock, no disk
+      -> one thread of this process goes on       the others wait
+      -> store.lock(), load again                 someone else refreshed? adopt
+      -> write down which token is being spent    fails on a full disk before anything is spent
+      -> POST
+      -> save the rotated set before anything else
+
+Credentials are never deleted on an error. While renewing fails, an access token that is still valid goes
+on being used. Knows nothing of requests to backends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from onplan.errors import (
+    CredentialError,
+    NotSignedInError,
+    OnplanError,
+    RefreshError,
+    SignInAgainError,
+    StoreError,
+)
+from onplan.oauth.credentials import is_fresh
+from onplan.oauth.issuer import Issuer
+from onplan.oauth.refresh import OutcomeUnknownError, refresh
+from onplan.stores import CredentialStore, PendingRefresh, Record, StoreConflictError
+from onplan.types import OAuthCredentials
+from onplan.wire import Request, Response, drive
+
+if TYPE_CHECKING:
+    import asyncio
+
+logger = logging.getLogger("onplan.keeper")
+
+# After a failed renewal, a still-valid access token is used this long before the next attempt.
+_PAUSE = 30.0
+_SAVE_ATTEMPTS = 3
+
+Send = Callable[[Request], Response]
+
+
+class Keeper:
+    """Hands out credentials whose access token is fresh, and renews them when they are not.
+
+    May be used from several threads, tasks and processes at once.
+
+    Args:
+        store: where the credential is kept.
+        issuer: where it is renewed, unless the credential names its own issuer.
+        send: carries one request to the token endpoint; called on whichever thread renews.
+        now: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        store: CredentialStore,
+        issuer: Issuer,
+        send: Send,
+        *,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._store, self._issuer, self._send = store, issuer, send
+        self._now, self._sleep = now, sleep
+        self._cached: OAuthCredentials | None = None
+        self._pause_until = 0.0
+        self._mutex, self._process = threading.Lock(), os.getpid()
+        self._flights: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Future[OAuthCredentials]] = {}
+
+    # --- for threads --------------------------------------------------------------------------------
+
+    def credentials(self) -> OAuthCredentials:
+        """Credentials with a fresh access token.
+
+        Raises:
+            NotSignedInError: the store is empty.
+            SignInAgainError: the server no longer honours the credential.
+            RefreshError: it could not be renewed for now, and the access token has expired.
+            StoreError: the store failed, and the access token has expired.
+        """
+        return self._lasting() or self._one_at_a_time(self._renew_stale)
+
+    def replace(self, access_token: str) -> OAuthCredentials:
+        """Other credentials than those whose ``access_token`` a backend has just refused.
+
+        If somebody replaced it already, theirs are adopted without a refresh. Raises as ``credentials``.
+        """
+
+        def renew() -> OAuthCredentials:
+            cached = self._lasting()
+            if cached and cached.access_token != access_token:
+                return cached
+            return self._renew(
+                "unauthorized_recovery",
+                lambda found: found.access_token != access_token and is_fresh(found, self._now()),
+            )
+
+        return self._one_at_a_time(renew)
+
+    # --- for tasks ----------------------------------------------------------------------------------
+
+    async def credentials_async(self) -> OAuthCredentials:
+        """As ``credentials``; whatever may block happens in a thread."""
+        return self._lasting() or await self._single_flight("", self.credentials)
+
+    async def replace_async(self, access_token: str) -> OAuthCredentials:
+        """As ``replace``; whatever may block happens in a thread."""
+        return await self._single_flight(access_token, lambda: self.replace(access_token))
+
+    async def _single_flight(self, key: str, call: Callable[[], OAuthCredentials]) -> OAuthCredentials:
+        """The tasks of a loop that want the same share one thread; cancelling one leaves it to the others."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        flight = self._flights.get((loop, key))
+        if flight is None:
+            flight = loop.run_in_executor(None, call)
+            self._flights[loop, key] = flight
+            flight.add_done_callback(lambda done: self._landed((loop, key), done))
+        return await asyncio.shield(flight)
+
+    def _landed(self, key: Any, flight: asyncio.Future[OAuthCredentials]) -> None:
+        self._flights.pop(key, None)
+        if not flight.cancelled():
+            flight.exception()  # noted, should every waiter have been cancelled
+
+    # --- deciding -----------------------------------------------------------------------------------
+
+    def _lasting(self) -> OAuthCredentials | None:
+        """The cached credentials, if they need no thought."""
+        cached = self._cached
+        if cached is None:
+            return None
+        now = self._now()
+        if is_fresh(cached, now) or (now < self._pause_until and is_fresh(cached, now, 0.0)):
+            return cached
+        return None
+
+    def _one_at_a_time(self, renew: Callable[[], OAuthCredentials]) -> OAuthCredentials:
+        if self._process != os.getpid():  # a fork copied a lock that some thread may have held
+            self._mutex, self._process = threading.Lock(), os.getpid()
+        with self._mutex:
+            return renew()
+
+    def _renew_stale(self) -> OAuthCredentials:
+        cached = self._lasting()
+        if cached:  # another thread was faster
+            return cached
+        loaded = self._store.load()
+        stored = loaded[0].credentials if loaded else None
+        if stored and is_fresh(stored, self._now()):
+            return self._adopt(stored)
+        try:
+            return self._renew("proactive_expiry", lambda found: is_fresh(found, self._now()))
+        except NotSignedInError:
+            raise
+        except CredentialError as error:
+            if stored is None or not is_fresh(stored, self._now(), 0.0):
+                raise
+            logger.warning("%s The access token is still valid and goes on being used.", error)
+            self._pause_until = self._now() + _PAUSE
+            return self._adopt(stored)
+
+    def _adopt(self, credentials: OAuthCredentials) -> OAuthCredentials:
+        self._cached = credentials
+        return credentials
+
+    # --- renewing, across processes -----------------------------------------------------------------
+
+    def _renew(self, reason: str, good: Callable[[OAuthCredentials], bool]) -> OAuthCredentials:
+        with self._store.lock():
+            record, version = self._load()
+            old = record.credentials
+            if old is None:
+                raise NotSignedInError("There is no sign-in.")
+            if good(old):
+                return self._adopt(old)
+            interrupted = record.pending_refresh
+            version = self._store.save(
+                msgspec.structs.replace(record, pending_refresh=_pending(old, self._now())), version
+            )
+            try:
+                renewed = drive(refresh(self._issuer, old, reason, self._now), self._send, self._sleep)
+            except OnplanError as error:
+                return self._after_failure(error, record, version, interrupted)
+            self._adopt(renewed)
+            self._save(Record(credentials=renewed), version)
+            return self._cached or renewed
+
+    def _load(self) -> tuple[Record, str]:
+        loaded = self._store.load()
+        if loaded is None:
+            raise NotSignedInError("Nobody is signed in here.")
+        return loaded
+
+    def _after_failure(
+        self, error: OnplanError, record: Record, version: str, interrupted: PendingRefresh | None
+    ) -> OAuthCredentials:
+        """Adopt what somebody else stored meanwhile; otherwise raise. Nothing is deleted."""
+        spent = record.credentials
+        newer = self._load()[0].credentials
+        if isinstance(error, SignInAgainError):
+            if newer and spent and newer.refresh_token != spent.refresh_token:
+                return self._adopt(newer)
+            if interrupted and spent and interrupted.fingerprint == _fingerprint(spent):
+                raise SignInAgainError(
+                    f"{error} An earlier renewal was interrupted after it was sent and before its result "
+                    "could be saved.",
+                    status=error.status,
+                ) from None
+            raise error
+        if isinstance(error, RefreshError) and not isinstance(error, OutcomeUnknownError):
+            self._store.save(msgspec.structs.replace(record, pending_refresh=None), version)
+        raise error
+
+    def _save(self, record: Record, version: str) -> None:
+        """Keep the rotated set. Should that fail, it lives on in this process, and says so."""
+        for attempt in range(1, _SAVE_ATTEMPTS + 1):
+            try:
+                self._store.save(record, version)
+            except StoreConflictError:  # a new sign-in came between: theirs counts
+                self._cached = self._load()[0].credentials
+                return
+            except StoreError as error:
+                if attempt == _SAVE_ATTEMPTS:
+                    logger.error(  # noqa: TRY400 - a traceback would add nothing
+                        "The renewed sign-in could not be saved and is kept in this process only. %s %s",
+                        error,
+                        error.hint,
+                    )
+                else:
+                    self._sleep(0.1 * attempt)
+            else:
+                return
+
+
+def _pending(credentials: OAuthCredentials, now: float) -> PendingRefresh:
+    return PendingRefresh(fingerprint=_fingerprint(credentials), started_at=now)
+
+
+def _fingerprint(credentials: OAuthCredentials) -> str:
+    return sha256((credentials.refresh_token or "").encode()).hexdigest()[:16]

@@ -1,0 +1,217 @@
+"""The redirect listener (RFC 8252 §7.3): waits on this machine for the browser to come back.
+
+Listens on 127.0.0.1 and ::1 only, because a browser may resolve ``localhost`` to either. Knows nothing of
+tokens: it hands over a genuine callback and shows the page it is given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import queue
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from onplan.errors import SignInError
+from onplan.oauth.authorization_code import CALLBACK_PATH, Callback, read_callback
+
+_MAXIMUM_FORM = 64 * 1024
+_PAGE_SECONDS = 60.0  # how long the browser's tab waits for the exchange to finish
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>onplan: {title}</title>
+<style nonce="{nonce}">
+body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 20vh auto; padding: 0 1rem;
+       color: #222; background: #fff }}
+@media (prefers-color-scheme: dark) {{ body {{ color: #ddd; background: #111 }} }}
+</style>
+<h1>{title}</h1><p>{text}</p>
+<script nonce="{nonce}">history.replaceState(null, "", "/")</script>
+"""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A callback and the tab that waits for its page."""
+
+    callback: Callback
+    page: tuple[int, str, str] = (200, "Signed in", "You can close this tab and return to the terminal.")
+    ready: threading.Event = field(default_factory=threading.Event)
+
+
+class RedirectListener:
+    """Listens from ``with`` on, on the first of ``ports`` that is free.
+
+    Attributes:
+        port: where it listens.
+
+    Raises:
+        SignInError: every port is taken.
+    """
+
+    def __init__(self, ports: Sequence[int], state: str) -> None:
+        self.port = 0
+        self._ports, self._state = ports, state
+        self._servers: list[_IPv4Server] = []
+        self._arrived: queue.Queue[_Waiting] = queue.Queue()
+        self._current: _Waiting | None = None
+
+    def wait(self, timeout: float) -> Callback:
+        """The first callback whose state is genuine.
+
+        Raises:
+            SignInError: none came within ``timeout`` seconds, or the person cancelled.
+        """
+        try:
+            self._current = self._arrived.get(timeout=timeout)
+        except queue.Empty:
+            raise SignInError(
+                f"Nobody finished the sign-in in the browser within {timeout / 60:.0f} minutes.",
+                hint="Run `onplan login` again, or `onplan login --paste` with a browser elsewhere.",
+            ) from None
+        return self._current.callback
+
+    def show(self, title: str, text: str, status: int = 200) -> None:
+        """What the browser's tab shows. Without it the tab says that the sign-in succeeded."""
+        if self._current:
+            self._current.page = (status, title, text)
+
+    def _receive(self, callback: Callback) -> tuple[int, str, str]:
+        """Hand ``callback`` over and wait for the page; called on the thread of the tab's connection."""
+        if not callback.genuine:
+            return (
+                400,
+                "Not this sign-in",
+                "State mismatch: this belongs to another sign-in. onplan goes on waiting for the right one.",
+            )
+        waiting = _Waiting(callback)
+        self._arrived.put(waiting)
+        waiting.ready.wait(_PAGE_SECONDS)
+        return waiting.page
+
+    def __enter__(self) -> Self:
+        for port in self._ports:
+            with contextlib.suppress(OSError):
+                self._servers = _listen(port, self)
+                self.port = self._servers[0].server_address[1]
+                break
+        else:
+            tried = " and ".join(map(str, self._ports))
+            raise SignInError(
+                f"The sign-in must come back to this machine on port {tried}, and neither is free.",
+                hint="End the other sign-in, or run `onplan login --paste`.",
+            )
+        for server in self._servers:
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._current:
+            self._current.ready.set()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()  # waits for the tab's page to be written
+
+
+def _listen(port: int, listener: RedirectListener) -> list[_IPv4Server]:
+    """Servers on both loopback addresses, on the same port. Raises OSError if it is taken on either."""
+
+    class Handler(_Handler):
+        redirect_listener = listener
+
+    servers = [_IPv4Server(("127.0.0.1", port), Handler)]
+    if socket.has_ipv6:
+        try:
+            servers.append(_IPv6Server(("::1", servers[0].server_address[1]), Handler))
+        except OSError as error:
+            if error.errno not in _NO_IPV6:
+                servers[0].server_close()
+                raise
+    return servers
+
+
+class _IPv4Server(ThreadingHTTPServer):
+    daemon_threads = False
+    allow_reuse_address = sys.platform != "win32"  # there it would let two programs share the port
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A tab that was closed meanwhile is no news."""
+
+
+class _IPv6Server(_IPv4Server):
+    address_family = socket.AF_INET6
+
+
+def _errno(*names: str) -> frozenset[int]:
+    import errno
+
+    return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
+
+
+_NO_IPV6 = _errno("EADDRNOTAVAIL", "EAFNOSUPPORT", "EPROTONOSUPPORT")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request of the browser's."""
+
+    redirect_listener: RedirectListener
+    server_version, sys_version = "onplan", ""
+    timeout = 10.0
+
+    def do_GET(self) -> None:
+        """The redirect of the authorization server, or the person cancelling."""
+        parts = urlsplit(self.path)
+        self._answer(parts.path, parts.query)
+
+    def do_POST(self) -> None:
+        """The same with ``response_mode=form_post``."""
+        length = self.headers.get("content-length", "")
+        size = int(length) if length.isdecimal() else 0
+        form = self.rfile.read(min(size, _MAXIMUM_FORM)).decode("utf-8", "replace")
+        self._answer(urlsplit(self.path).path, form)
+
+    def _answer(self, path: str, fields: str) -> None:
+        listener = self.redirect_listener
+        if path == CALLBACK_PATH:
+            self._page(*listener._receive(read_callback(f"?{fields}", listener._state)))
+        elif path == "/cancel":
+            cancelled = Callback(genuine=True, error="cancelled", description="it was cancelled")
+            listener._arrived.put(_Waiting(cancelled))
+            self._page(200, "Cancelled", "The sign-in was cancelled.")
+        else:
+            self._page(404, "Not found", "There is nothing here.")
+
+    def _page(self, status: int, title: str, text: str) -> None:
+        nonce = secrets.token_urlsafe(16)
+        body = _PAGE.format(nonce=nonce, title=html.escape(title), text=html.escape(text)).encode()
+        self.send_response(status)
+        for name, value in (
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("Referrer-Policy", "no-referrer"),
+            ("X-Content-Type-Options", "nosniff"),
+            (
+                "Content-Security-Policy",
+                f"default-src 'none'; frame-ancestors 'none'; "
+                f"style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'",
+            ),
+            ("Connection", "close"),
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Nothing is logged: the request line holds the authorization code."""

@@ -1,0 +1,172 @@
+"""The authorization-code grant with PKCE (RFC 6749 §4.1, RFC 7636), for a native app (RFC 8252)."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from onplan.errors import OnplanError, SignInError
+from onplan.oauth import pkce
+from onplan.oauth.credentials import credentials_from, decode_token_response, error_code
+from onplan.oauth.issuer import Issuer
+from onplan.types import OAuthCredentials
+from onplan.wire import Flow, Request, Response
+
+CALLBACK_PATH = "/auth/callback"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """A sign-in in progress, as a value: it can be kept, and finished elsewhere. Its secrets are not printed.
+
+    Attributes:
+        url: what the person opens in a browser.
+        state: comes back unchanged in the redirect, or the redirect is not ours.
+        verifier: proves, at the exchange, that we are who asked (the PKCE code verifier).
+        redirect_uri: where the browser is sent back to.
+    """
+
+    url: str = field(repr=False)
+    state: str = field(repr=False)
+    verifier: str = field(repr=False)
+    redirect_uri: str
+
+    @property
+    def redirect_port(self) -> int:
+        """The port on which the browser comes back."""
+        return urlsplit(self.redirect_uri).port or 80
+
+
+def redirect_uri(port: int) -> str:
+    """The redirect URI registered for the Codex client; the port may vary (RFC 8252 §7.3)."""
+    return f"http://localhost:{port}{CALLBACK_PATH}"
+
+
+def start(
+    issuer: Issuer,
+    redirect: str,
+    *,
+    state: str | None = None,
+    random: Callable[[int], bytes] = secrets.token_bytes,
+) -> AuthorizationRequest:
+    """A new sign-in: fresh state, fresh PKCE pair, and the URL to open.
+
+    ``state`` is given where a listener had to know it before the port, and so the redirect, was known.
+    """
+    verifier, state = pkce.generate_verifier(random), state or pkce.generate_state(random)
+    query = {
+        "response_type": "code",
+        "client_id": issuer.client_id,
+        "redirect_uri": redirect,
+        "scope": " ".join(issuer.scopes),
+        "code_challenge": pkce.code_challenge(verifier),
+        "code_challenge_method": "S256",
+        "state": state,
+        **issuer.authorize_parameters,
+    }
+    return AuthorizationRequest(
+        f"{issuer.authorization_endpoint}?{urlencode(query)}", state, verifier, redirect
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """What came back through the browser: a code or an error. The code has no printed form.
+
+    Attributes:
+        genuine: whether the state is the one that was sent.
+    """
+
+    genuine: bool
+    code: str = field(default="", repr=False)
+    error: str = ""
+    description: str = ""
+
+
+def read_callback(text: str, state: str) -> Callback:
+    """Read a redirect, or what a person pasted: a full URL, a query string, or ``code#state``.
+
+    The state is compared in constant time. A pasted bare code has no state and is not genuine.
+    """
+    text = text.strip()
+    if "=" not in text:
+        code, _, given = text.partition("#")
+        fields = {"code": code, "state": given}
+    else:
+        query = urlsplit(text).query if "?" in text else text.lstrip("?#")
+        fields = {name: values[0] for name, values in parse_qs(query).items()}
+    genuine = hmac.compare_digest(fields.get("state", "").encode(), state.encode())
+    return Callback(
+        genuine,
+        fields.get("code", ""),
+        fields.get("error", ""),
+        fields.get("error_description", ""),
+    )
+
+
+_ERRORS = {
+    "access_denied": "The sign-in was declined in the browser.",
+    "missing_codex_entitlement": "Codex is not enabled for this ChatGPT workspace; ask its administrator.",
+    "server_error": "The sign-in service had an internal error.",
+    "temporarily_unavailable": "The sign-in service is busy.",
+}
+
+
+def require_code(callback: Callback) -> str:
+    """The authorization code of a genuine callback.
+
+    Raises:
+        SignInError: the state is wrong, the person declined, or there is no code.
+    """
+    if not callback.genuine:
+        raise SignInError(
+            "That answer does not belong to this sign-in (its state is different or missing).",
+            hint="Paste the whole address from the browser, or run `onplan login` again.",
+        )
+    if callback.error:
+        reason = callback.description if callback.description in _ERRORS else callback.error
+        sentence = _ERRORS.get(reason) or f"The sign-in failed: {callback.description or callback.error}."
+        raise SignInError(sentence)
+    if not callback.code:
+        raise SignInError("The browser came back without an authorization code.")
+    return callback.code
+
+
+def exchange(
+    issuer: Issuer, code: str, verifier: str, redirect: str, now: Callable[[], float]
+) -> Flow[OAuthCredentials]:
+    """Exchange the code for credentials (RFC 6749 §4.1.3).
+
+    Raises:
+        SignInError: the code was refused, or the answer is not a token response.
+        TransportError: the token endpoint could not be reached.
+    """
+    response = yield Request.form(
+        issuer.token_endpoint,
+        {
+            "grant_type": "authorization_code",
+            "client_id": issuer.client_id,
+            "code": code,
+            "redirect_uri": redirect,
+            "code_verifier": verifier,
+        },
+    )
+    tokens = decode_token_response(response.body) if response.ok else None
+    if tokens is None or not tokens.access_token:
+        raise _exchange_error(response)
+    return credentials_from(tokens, issuer, now())
+
+
+def _exchange_error(response: Response) -> OnplanError:
+    code, description = error_code(response.json())
+    if code == "invalid_grant":
+        return SignInError("The authorization code was refused: it has expired or was used before.")
+    detail = description or code or "its answer is not a token response"
+    return SignInError(
+        f"The sign-in service did not hand out a token (HTTP {response.status}): {detail}.",
+        status=response.status,
+        request_id=response.headers.get("x-request-id"),
+    )

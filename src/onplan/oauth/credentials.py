@@ -1,0 +1,93 @@
+"""From a token response to credentials, and whether they are still fresh. The clock is an argument."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from onplan.oauth import id_token
+from onplan.oauth.issuer import Issuer
+from onplan.types import OAuthCredentials
+
+# Refresh this long before expiry, as the official client does.
+MARGIN = 300.0
+
+
+class TokenResponse(msgspec.Struct, frozen=True):
+    """A successful answer of the token endpoint (RFC 6749 §5.1). No printed form."""
+
+    access_token: str | None = None
+    refresh_token: str | None = None
+    id_token: str | None = None
+    expires_in: float | None = None
+    scope: str | None = None
+
+    def __repr__(self) -> str:
+        """Masked."""
+        return "TokenResponse(…)"
+
+
+def credentials_from(
+    response: TokenResponse, issuer: Issuer, now: float, previous: OAuthCredentials | None = None
+) -> OAuthCredentials:
+    """Credentials out of a token response; what it leaves out is kept from ``previous``.
+
+    Expiry is the access token's own ``exp`` claim, else ``now + expires_in``, else unknown. An account id
+    that is already known is kept: it is what the person chose at sign-in.
+    """
+    old = previous or OAuthCredentials(access_token="")
+    access_token = response.access_token or old.access_token
+    identity = response.id_token or old.id_token
+    return OAuthCredentials(
+        access_token=access_token,
+        refresh_token=response.refresh_token or old.refresh_token,
+        id_token=identity,
+        expires_at=_expiry(response, old, now),
+        account_id=old.account_id or id_token.account_id(identity) or id_token.account_id(access_token),
+        plan=id_token.plan(identity) or id_token.plan(access_token) or old.plan,
+        email=id_token.email(identity) or id_token.email(access_token) or old.email,
+        client_id=old.client_id or issuer.client_id,
+        issuer=old.issuer or issuer.url,
+        scopes=response.scope.split() if response.scope else old.scopes,
+    )
+
+
+def _expiry(response: TokenResponse, old: OAuthCredentials, now: float) -> float | None:
+    if not response.access_token:
+        return old.expires_at
+    expiry = id_token.expires_at(response.access_token)
+    if expiry is None and response.expires_in is not None:
+        expiry = now + response.expires_in
+    return expiry
+
+
+def is_fresh(credentials: OAuthCredentials, now: float, margin: float = MARGIN) -> bool:
+    """Whether the access token lasts more than ``margin`` seconds beyond ``now``.
+
+    An access token of unknown expiry is taken as fresh; the backend's 401 tells when it is not.
+    """
+    return credentials.expires_at is None or credentials.expires_at - now > margin
+
+
+def decode_token_response(body: bytes) -> TokenResponse | None:
+    """The token response in ``body``, or None if it is something else."""
+    try:
+        return msgspec.json.decode(body, type=TokenResponse)
+    except msgspec.MsgspecError:
+        return None
+
+
+def error_code(body: Any) -> tuple[str, str]:
+    """Code and description of a token-endpoint error, in any of the three shapes that occur.
+
+    ``{"error": "code", "error_description": "…"}`` (RFC 6749 §5.2), ``{"error": {"code", "message"}}``,
+    and a top-level ``{"code", "message"}``.
+    """
+    if not isinstance(body, dict):
+        return "", ""
+    error = body.get("error")
+    if isinstance(error, dict):
+        return str(error.get("code") or error.get("type") or "").lower(), str(error.get("message") or "")
+    code = error if isinstance(error, str) else body.get("code")
+    return str(code or "").lower(), str(body.get("error_description") or body.get("message") or "")

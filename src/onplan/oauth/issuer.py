@@ -1,0 +1,70 @@
+"""Authorization servers and their constants, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """An authorization server (RFC 8414) and what this kind of client says to it.
+
+    Attributes:
+        url: scheme and host, without a trailing slash.
+        client_id: the public client (RFC 8252 §8.4) that a sign-in uses.
+        scopes: what is asked for.
+        authorize_parameters: extra query parameters that its authorize page expects.
+        ports: where the redirect listener tries to listen, in order.
+    """
+
+    url: str
+    client_id: str
+    scopes: tuple[str, ...]
+    authorize_parameters: Mapping[str, str]
+    ports: tuple[int, ...]
+    authorize_path: str = "/oauth/authorize"
+    token_path: str = "/oauth/token"  # noqa: S105 - a path
+    revoke_path: str = "/oauth/revoke"
+
+    @property
+    def authorization_endpoint(self) -> str:
+        """Where the browser goes."""
+        return self.url + self.authorize_path
+
+    @property
+    def token_endpoint(self) -> str:
+        """Where codes and refresh tokens are exchanged."""
+        return self.url + self.token_path
+
+    @property
+    def revocation_endpoint(self) -> str:
+        """Where tokens are revoked (RFC 7009)."""
+        return self.url + self.revoke_path
+
+    def at(self, url: str) -> Issuer:
+        """The same server at another address: the emulator, or a self-hosted one."""
+        return replace(self, url=url.rstrip("/"))
+
+
+CODEX = Issuer(
+    url="https://auth.openai.com",
+    client_id="app_EMoamEEZ73f0CkXaXp7hrann",
+    scopes=(
+        "openid",
+        "profile",
+        "email",
+        "offline_access",
+        "api.connectors.read",
+        "api.connectors.invoke",
+    ),
+    authorize_parameters={
+        "id_token_add_organizations": "true",
+        "codex_cli_simplified_flow": "true",
+        # The sign-in belongs to the Codex client, so it is named here as its flow expects.
+        "originator": "codex_cli_rs",
+    },
+    ports=(1455, 1457),
+)
+
+ISSUERS: Mapping[str, Issuer] = {"codex": CODEX}

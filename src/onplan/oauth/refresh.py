@@ -1,0 +1,95 @@
+"""Renewing an access token (RFC 6749 §6), where the refresh token rotates and is good for one use.
+
+Three outcomes are kept apart, for the keeper acts on them differently: rejected (the token is spent or
+revoked), temporary (nothing was spent), and unknown (sent, and no usable answer came).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from onplan.errors import (
+    ConnectError,
+    OnplanError,
+    RefreshError,
+    SignInAgainError,
+    TransportError,
+)
+from onplan.oauth.credentials import credentials_from, decode_token_response, error_code
+from onplan.oauth.issuer import Issuer
+from onplan.types import OAuthCredentials
+from onplan.wire import Flow, Request, Response
+
+# Codes that are final whatever the status; their sentences.
+_REJECTIONS = {
+    "refresh_token_expired": "The sign-in has expired.",
+    "refresh_token_reused": "The sign-in was renewed elsewhere and the copy kept here is spent.",
+    "refresh_token_invalidated": "The sign-in was revoked.",
+    "invalid_grant": "The sign-in is no longer accepted.",
+    "invalid_refresh_token": "The sign-in is no longer accepted.",
+    "token_expired": "The sign-in has expired.",
+}
+
+
+class OutcomeUnknownError(RefreshError):
+    """The refresh token was sent and no usable answer came: it may or may not be spent."""
+
+    code = "refresh_outcome_unknown"
+
+
+def refresh(
+    issuer: Issuer, credentials: OAuthCredentials, reason: str, now: Callable[[], float]
+) -> Flow[OAuthCredentials]:
+    """Spend the refresh token; fields the answer leaves out keep their value.
+
+    ``reason`` is ``proactive_expiry`` or ``unauthorized_recovery``, as the official client says it.
+
+    Raises:
+        SignInAgainError: rejected for good; also when there is no refresh token.
+        OutcomeUnknownError: sent, but no usable answer came.
+        RefreshError: temporary; nothing was spent.
+    """
+    if not credentials.refresh_token:
+        raise SignInAgainError("The sign-in has ended and cannot be renewed: it has no refresh token.")
+    request = Request.json(
+        (issuer.at(credentials.issuer) if credentials.issuer else issuer).token_endpoint,
+        {
+            "client_id": credentials.client_id or issuer.client_id,
+            "grant_type": "refresh_token",
+            "refresh_reason": reason,
+            "refresh_token": credentials.refresh_token,
+        },
+    )
+    try:
+        response = yield request
+    except ConnectError as error:
+        raise RefreshError(f"The sign-in could not be renewed for now. {error}") from None
+    except TransportError as error:
+        raise OutcomeUnknownError(f"The sign-in could not be renewed for now. {error}") from None
+    if not response.ok:
+        raise refusal(response)
+    tokens = decode_token_response(response.body)
+    if tokens is None or not tokens.access_token:
+        raise OutcomeUnknownError(
+            "The sign-in service answered the renewal with something that is not a token.",
+            status=response.status,
+        )
+    return credentials_from(tokens, issuer, now(), credentials)
+
+
+def refusal(response: Response) -> OnplanError:
+    """What a token endpoint's refusal of a refresh token means."""
+    code, description = error_code(response.json())
+    status, request_id = response.status, response.headers.get("x-request-id")
+    if code in _REJECTIONS or status == 401:
+        sentence = _REJECTIONS.get(code, "The sign-in is no longer accepted.")
+        return SignInAgainError(sentence, status=status, request_id=request_id)
+    if status >= 500:
+        # Some servers fail after they have rotated.
+        return OutcomeUnknownError(f"The sign-in service failed (HTTP {status}).", status=status)
+    reason = description or code or "no reason given"
+    return RefreshError(
+        f"The sign-in could not be renewed for now (HTTP {status}: {reason}).",
+        status=status,
+        request_id=request_id,
+    )

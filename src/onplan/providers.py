@@ -1,0 +1,72 @@
+"""Providers for agents: programs that hold their own credentials and want the ``Provider`` interface."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, NamedTuple, Self
+
+from onplan.async_client import AsyncClient
+from onplan.backends import OPENAI_CODEX
+from onplan.oauth import authorization_code
+from onplan.settings import load_settings
+from onplan.stores import Record
+from onplan.stores.memory import MemoryStore
+from onplan.transports.http import AsyncHTTPTransport
+from onplan.types import OAuthCredentials
+from onplan.wire import adrive
+
+
+class AuthorizationURL(NamedTuple):
+    """Where the person signs in, and what the program must keep until they have."""
+
+    url: str
+    verifier: str
+    state: str
+
+    def __repr__(self) -> str:
+        """Masked: the verifier and the state are secrets."""
+        return "AuthorizationURL(…)"
+
+
+class OpenAICodexProvider(AsyncClient):
+    """The ``openai-codex`` backend for a program that keeps the credential itself.
+
+    The credential is refreshed when it must be; ``await provider.credentials()`` gives the current one to
+    keep. Without credentials it is the client of the signed-in profile.
+    """
+
+    def __init__(self, credentials: OAuthCredentials | None = None, **options: Any) -> None:
+        """As ``AsyncClient``; ``credentials`` are kept in this object's memory, unless ``store`` is given."""
+        if credentials is not None:
+            options["store"] = MemoryStore(record=Record(credentials=credentials))
+        super().__init__(backend=OPENAI_CODEX.name, **options)
+
+    @classmethod
+    def from_credentials(cls, credentials: OAuthCredentials, **options: Any) -> Self:
+        """A provider on ``credentials``; ``options`` as for ``AsyncClient``."""
+        return cls(credentials, **options)
+
+    @staticmethod
+    def get_authorization_url(redirect_uri: str | None = None) -> AuthorizationURL:
+        """Where the person signs in: ``(url, verifier, state)``. Touches no network.
+
+        The default redirect is ``http://localhost:1455/auth/callback``. Compare the ``state`` that comes
+        back before you exchange the code.
+        """
+        issuer = load_settings(backend=OPENAI_CODEX.name).issuer
+        redirect = redirect_uri or authorization_code.redirect_uri(issuer.ports[0])
+        started = authorization_code.start(issuer, redirect)
+        return AuthorizationURL(started.url, started.verifier, started.state)
+
+    @staticmethod
+    async def exchange_code(code: str, verifier: str, redirect_uri: str | None = None) -> OAuthCredentials:
+        """Exchange the authorization code. Raises SignInError or TransportError."""
+        issuer = load_settings(backend=OPENAI_CODEX.name).issuer
+        redirect = redirect_uri or authorization_code.redirect_uri(issuer.ports[0])
+        flow = authorization_code.exchange(issuer, code, verifier, redirect, time.time)
+        transport = AsyncHTTPTransport()
+        try:
+            return await adrive(flow, transport.fetch, asyncio.sleep)
+        finally:
+            await transport.close()

@@ -1,0 +1,213 @@
+"""What a refusal means: from statuses, codes and bodies to one of our errors. A table and its reader."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from onplan.errors import (
+    BlockedError,
+    ContentPolicyError,
+    ContextLengthError,
+    InvalidImageError,
+    InvalidRequestError,
+    ModelNotAvailableError,
+    NotIncludedError,
+    OnplanError,
+    OverloadedError,
+    RateLimitError,
+    ServerError,
+    SignInAgainError,
+    StreamFailedError,
+    UnexpectedReplyError,
+    UsageLimitError,
+)
+from onplan.retry import retry_after, try_again_in
+from onplan.wire import Response
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Which error, and what it says when the backend gave no message of its own."""
+
+    error: type[OnplanError]
+    sentence: str
+
+
+_USAGE = _Row(UsageLimitError, "The plan's usage limit is reached")
+_QUOTA = _Row(UsageLimitError, "The quota is used up")
+_POLICY = _Row(ContentPolicyError, "The prompt was refused by the content policy.")
+_OVERLOADED = _Row(OverloadedError, "The model is at capacity.")
+
+# By `error.code`, else `error.type`.
+_BY_CODE: Mapping[str, _Row] = {
+    "usage_limit_reached": _USAGE,
+    "usage_limit_exceeded": _USAGE,
+    "workspace_owner_usage_limit_reached": _USAGE,
+    "workspace_member_usage_limit_reached": _USAGE,
+    "insufficient_quota": _QUOTA,
+    "organization_spend_limit_exceeded": _QUOTA,
+    "budget_reached": _QUOTA,
+    "usage_not_included": _Row(NotIncludedError, "The plan does not include this use."),
+    "rate_limit_exceeded": _Row(RateLimitError, "Too many requests."),
+    "slow_down": _Row(RateLimitError, "The service asks to slow down."),
+    "server_is_overloaded": _OVERLOADED,
+    "flex_unavailable": _OVERLOADED,
+    "server_error": _Row(ServerError, "The service had an internal error."),
+    "context_length_exceeded": _Row(
+        ContextLengthError, "The conversation does not fit the model's context window."
+    ),
+    "invalid_prompt": _POLICY,
+    "cyber_policy": _POLICY,
+    "bio_policy": _POLICY,
+    "misalignment_policy_violation": _POLICY,
+    "content_policy_violation": _POLICY,
+    "model_not_found": _Row(ModelNotAvailableError, "The model does not exist."),
+    "unsupported_model": _Row(ModelNotAvailableError, "The model is not available."),
+    "invalid_image": _Row(InvalidImageError, "An image could not be read."),
+}
+
+# By what the message says, where the backend gives no code.
+_BY_MESSAGE: tuple[tuple[re.Pattern[str], type[OnplanError]], ...] = (
+    (
+        re.compile(
+            r"model is not supported|requires a newer version|model .*not (exist|found)", re.IGNORECASE
+        ),
+        ModelNotAvailableError,
+    ),
+    (re.compile(r"context (length|window)", re.IGNORECASE), ContextLengthError),
+    (
+        re.compile(r"image.*(not valid|invalid|could not)|invalid image", re.IGNORECASE),
+        InvalidImageError,
+    ),
+)
+
+_BY_STATUS: Mapping[int, _Row] = {
+    401: _Row(SignInAgainError, "The backend does not accept the sign-in."),
+    402: _Row(NotIncludedError, "The plan does not include this use."),
+    403: _Row(NotIncludedError, "The backend does not permit this for your plan, workspace or region."),
+    404: _Row(UnexpectedReplyError, "The backend does not know this address."),
+    413: _Row(InvalidRequestError, "The request is too large."),
+    429: _Row(RateLimitError, "Too many requests."),
+}
+
+
+def failure_of_response(response: Response, now: float) -> OnplanError:
+    """The error that a response with a failing status, or with a body that is no stream, stands for."""
+    body = response.json()
+    facts = _Facts.read(body, response)
+    if body is None and _is_page(response):
+        return _page(response, facts)
+    error = _failure(facts, _BY_STATUS.get(response.status) or _default_row(response.status))
+    if error.retry_after is None:
+        error.retry_after = retry_after(response.headers, now)
+    return error
+
+
+def failure_of_event(
+    error: Mapping[str, Any] | None, status: int | None, request_id: str | None
+) -> OnplanError:
+    """The error that an ``error`` event's or a ``response.failed``'s ``error`` object stands for."""
+    facts = _Facts.read({"error": error or {}}, None)
+    facts = _Facts(facts.code, facts.message, facts.resets_at, facts.plan, status, request_id)
+    return _failure(facts, _BY_STATUS.get(status or 0) or _Row(StreamFailedError, "The model's turn failed."))
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What a failure says about itself, in whichever shape it came."""
+
+    code: str
+    message: str
+    resets_at: float | None
+    plan: str | None
+    status: int | None
+    request_id: str | None
+
+    @classmethod
+    def read(cls, body: Any, response: Response | None) -> _Facts:
+        """From ``{"error": {…}}``, ``{"error": "…"}``, ``{"detail": "…"}`` or ``{"detail": [{…}]}``."""
+        body = body if isinstance(body, dict) else {}
+        error = body.get("error")
+        error = error if isinstance(error, dict) else {"message": error}
+        message = error.get("message") or _detail(body.get("detail")) or body.get("message") or ""
+        resets_at = error.get("resets_at")
+        headers = response.headers if response else {}
+        return cls(
+            code=str(error.get("code") or error.get("type") or "").lower(),
+            message=" ".join(str(message).split())[:500],
+            resets_at=float(resets_at) if isinstance(resets_at, int | float) else None,
+            plan=error.get("plan_type"),
+            status=response.status if response else None,
+            request_id=headers.get("x-request-id") or headers.get("x-oai-request-id"),
+        )
+
+
+def _detail(detail: Any) -> str:
+    if isinstance(detail, list):
+        return "; ".join(
+            f"{'.'.join(map(str, entry.get('loc', ())))}: {entry.get('msg') or entry.get('type') or ''}"
+            for entry in detail
+            if isinstance(entry, dict)
+        )
+    return detail if isinstance(detail, str) else ""
+
+
+def _failure(facts: _Facts, fallback: _Row) -> OnplanError:
+    row = _BY_CODE.get(facts.code)
+    if row is None:
+        by_message = next((kind for pattern, kind in _BY_MESSAGE if pattern.search(facts.message)), None)
+        row = _Row(by_message, facts.message) if by_message and _blames_request(facts) else fallback
+    sentence = _usage_sentence(row, facts) if row.error is UsageLimitError else facts.message or row.sentence
+    return row.error(
+        sentence,
+        status=facts.status,
+        request_id=facts.request_id,
+        retry_after=try_again_in(facts.message),
+        resets_at=facts.resets_at,
+    )
+
+
+def _blames_request(facts: _Facts) -> bool:
+    return facts.status is None or 400 <= facts.status < 500
+
+
+def _default_row(status: int) -> _Row:
+    if status >= 500:
+        return _Row(ServerError, f"The service failed (HTTP {status}).")
+    if status >= 400:
+        return _Row(InvalidRequestError, f"The backend refused the request (HTTP {status}).")
+    return _Row(UnexpectedReplyError, f"The backend's answer is not the protocol's (HTTP {status}).")
+
+
+def _usage_sentence(row: _Row, facts: _Facts) -> str:
+    plan = f" of the {facts.plan} plan" if facts.plan else ""
+    if facts.resets_at is None:
+        return f"{row.sentence}{plan}."
+    # Shown in the reader's own time zone: "try again at" means their clock.
+    moment = datetime.fromtimestamp(facts.resets_at).astimezone()
+    return f"{row.sentence}{plan}; it resets at {moment:%Y-%m-%d %H:%M %Z}."
+
+
+def _is_page(response: Response) -> bool:
+    return response.body.lstrip()[:1] == b"<" or "text/html" in response.headers.get("content-type", "")
+
+
+def _page(response: Response, facts: _Facts) -> OnplanError:
+    """A web page where JSON was expected: never evidence about the sign-in."""
+    if response.status == 403:
+        ray = response.headers.get("cf-ray")
+        named = f" (cf-ray {ray})" if ray else ""
+        return BlockedError(
+            f"A firewall in front of the backend refused this connection{named}.",
+            status=403,
+            request_id=facts.request_id,
+        )
+    if response.status >= 500:
+        return ServerError(f"The service failed (HTTP {response.status}).", status=response.status)
+    return UnexpectedReplyError(
+        f"A web page came back instead of an answer (HTTP {response.status}).", status=response.status
+    )

@@ -1,0 +1,195 @@
+"""Messages to input items, output items to content parts: the two directions of one table.
+
+Backends with ``store: false`` keep nothing, so item ids are never replayed ("Item with id … not found").
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+from onplan.errors import InvalidRequestError
+from onplan.types import (
+    ContentPart,
+    File,
+    Image,
+    Message,
+    Refusal,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+
+Item: TypeAlias = dict[str, Any]
+
+
+# --- messages to input items ------------------------------------------------------------------------
+
+
+def input_items(messages: Iterable[Message], system_role: str) -> list[Item]:
+    """The ``input`` of a request.
+
+    System messages take ``system_role``. A tool result whose call is not in the conversation would be
+    refused, and deleting it makes models loop, so it becomes a sentence of the user's.
+
+    Raises:
+        InvalidRequestError: a part cannot be said by its message's role.
+    """
+    items: list[Item] = []
+    called: set[str] = set()
+    for message in messages:
+        for item in _message_items(message, system_role):
+            if item["type"] == "function_call":
+                called.add(item["call_id"])
+            elif item["type"] == "function_call_output" and item["call_id"] not in called:
+                item = _as_user_text(item)  # noqa: PLW2901 - the same place in the conversation
+            items.append(item)
+    return items
+
+
+def _message_items(message: Message, system_role: str) -> Iterable[Item]:
+    """The items of one message, in the order of its parts; runs of plain content share one item."""
+    role = system_role if message.role is Role.SYSTEM else message.role.value
+    content: list[Item] = []
+    phase: str | None = None
+    for part in message.content:
+        if isinstance(part, ToolCall | ToolResult | Thinking):
+            yield from _message_item(role, content, phase)
+            content = []
+            yield from _OWN_ITEMS[type(part)](part)
+            continue
+        if isinstance(part, Text) and part.phase != phase:
+            yield from _message_item(role, content, phase)
+            content, phase = [], part.phase
+        content.append(_content(part, role))
+    yield from _message_item(role, content, phase)
+
+
+def _message_item(role: str, content: list[Item], phase: str | None) -> Iterable[Item]:
+    if content:
+        item: Item = {"type": "message", "role": role, "content": content}
+        yield item if phase is None else {**item, "phase": phase}
+
+
+def _function_call(part: ToolCall) -> Iterable[Item]:
+    yield {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": part.arguments}
+
+
+def _function_call_output(part: ToolResult) -> Iterable[Item]:
+    output: str | list[Item] = (
+        part.content
+        if isinstance(part.content, str)
+        else [_content(piece, Role.USER) for piece in part.content]
+    )
+    yield {"type": "function_call_output", "call_id": part.tool_call_id, "output": output}
+
+
+def _reasoning(part: Thinking) -> Iterable[Item]:
+    if part.encrypted:  # without it there is nothing the backend could use
+        summary = [{"type": "summary_text", "text": part.text}] if part.text else []
+        yield {"type": "reasoning", "summary": summary, "encrypted_content": part.encrypted}
+
+
+_OWN_ITEMS: Mapping[type, Callable[[Any], Iterable[Item]]] = {
+    ToolCall: _function_call,
+    ToolResult: _function_call_output,
+    Thinking: _reasoning,
+}
+
+
+def _as_user_text(item: Item) -> Item:
+    output = item["output"]
+    content = [{"type": "input_text", "text": output}] if isinstance(output, str) else output
+    label = {"type": "input_text", "text": f"Result of the earlier tool call {item['call_id']}:"}
+    return {"type": "message", "role": "user", "content": [label, *content]}
+
+
+def _content(part: ContentPart, role: str) -> Item:
+    """One content part of a message item."""
+    spoken_by_model = role == Role.ASSISTANT
+    match part:
+        case Text(text=text):
+            return {"type": "output_text" if spoken_by_model else "input_text", "text": text}
+        case Refusal(text=text) if spoken_by_model:
+            return {"type": "refusal", "refusal": text}
+        case Image() if not spoken_by_model:
+            return {"type": "input_image", "image_url": part.url or _data_url(part, "image/png")}
+        case File() if not spoken_by_model:
+            return _file(part)
+        case _:
+            raise InvalidRequestError(f"A message of role {role} cannot hold a {part.type} part.")
+
+
+def _file(part: File) -> Item:
+    name = {"filename": part.filename} if part.filename else {}
+    if part.url:
+        return {"type": "input_file", **name, "file_url": part.url}
+    return {"type": "input_file", **name, "file_data": _data_url(part, "application/octet-stream")}
+
+
+def _data_url(part: Image | File, default_type: str) -> str:
+    if part.data is None:
+        missing = "has neither url nor data" if part.path is None else f"at {part.path} was not read"
+        raise InvalidRequestError(f"The {part.type} {missing}.")
+    return f"data:{part.mime_type or default_type};base64,{b64encode(part.data).decode('ascii')}"
+
+
+# --- output items to content parts ------------------------------------------------------------------
+
+Section: TypeAlias = tuple[str, int]
+"""A streamed piece of an item: its kind (``output_text``, ``refusal``, ``summary``, ``reasoning``,
+``arguments``) and its index."""
+
+
+def sections_of(item: Item) -> dict[Section, str]:
+    """The text of every section of a finished item, in order."""
+    sections: dict[Section, str] = {}
+    if item.get("type") == "function_call":
+        sections["arguments", 0] = str(item.get("arguments") or "")
+    for index, entry in enumerate(item.get("summary") or ()):
+        sections["summary", index] = str(entry.get("text") or "")
+    for index, entry in enumerate(item.get("content") or ()):
+        kind = _SECTION_KINDS.get(str(entry.get("type")))
+        if kind:
+            sections[kind, index] = str(entry.get("refusal" if kind == "refusal" else "text") or "")
+    return sections
+
+
+_SECTION_KINDS = {
+    "output_text": "output_text",
+    "text": "output_text",
+    "refusal": "refusal",
+    "reasoning_text": "reasoning",
+}
+
+SUMMARY_SEPARATOR = "\n\n"
+
+
+def call_id_of(item: Item) -> str:
+    """The id that a function call's result must name."""
+    return str(item.get("call_id") or item.get("id") or "")
+
+
+def parts_of(item: Item, sections: Mapping[Section, str]) -> list[ContentPart]:
+    """The content parts that a finished item amounts to; none for items that carry no content."""
+    match item.get("type"):
+        case "function_call":
+            return [
+                ToolCall(call_id_of(item), str(item.get("name") or ""), sections.get(("arguments", 0), ""))
+            ]
+        case "reasoning":
+            text = SUMMARY_SEPARATOR.join(text for text in sections.values() if text)
+            encrypted = item.get("encrypted_content")
+            return [Thinking(text, encrypted)] if text or encrypted else []
+        case "message":
+            phase = item.get("phase")
+            return [
+                Refusal(text) if kind == "refusal" else Text(text, phase)
+                for (kind, _), text in sections.items()
+                if text
+            ]
+        case _:
+            return []

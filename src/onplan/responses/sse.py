@@ -1,0 +1,104 @@
+"""Server-sent events: bytes in, ``data`` payloads out (WHATWG HTML §9.2.6). Knows nothing of JSON.
+
+Any split of the bytes gives the same payloads. Lines end with LF, CR or CRLF and with nothing else: the
+other line breaks of Unicode are legal inside JSON strings, so ``splitlines`` would break events.
+"""
+
+from __future__ import annotations
+
+from onplan.errors import StreamCorruptError, StreamTruncatedError
+
+# An event may carry a whole base64 image; nothing larger is expected, and memory must be bounded.
+MAXIMUM_EVENT_SIZE = 32 * 1024 * 1024
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class EventDecoder:
+    """Feed it bytes as they come; it gives back the payloads of the events that are complete.
+
+    Event names, ids and retry times are not used by the protocols spoken here and are skipped.
+    """
+
+    def __init__(self, maximum_event_size: int = MAXIMUM_EVENT_SIZE) -> None:
+        self._maximum = maximum_event_size
+        self._pending: list[bytes] = []  # of the event that is not complete yet
+        self._pending_size = 0
+        self._after_carriage_return = False
+        self._at_start = True
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The payloads completed by ``data``, in order.
+
+        Raises:
+            StreamCorruptError: an event has grown beyond the maximum size.
+        """
+        self._check_size()
+        data = self._normalise(data)
+        if b"\n" not in data:  # the common piece of a long event: kept without looking at it again
+            self._keep(data)
+            return []
+        if self._pending:
+            data = b"".join((*self._pending, data))
+            self._pending.clear()
+            self._pending_size = 0
+        *blocks, rest = data.split(b"\n\n")
+        self._keep(rest)
+        if self._at_start and blocks:
+            blocks[0] = blocks[0].removeprefix(_BYTE_ORDER_MARK)
+            self._at_start = False
+        return [payload for block in blocks if (payload := _payload(block)) is not None]
+
+    def close(self) -> list[bytes]:
+        """The bytes have ended. An event whose last line is complete, but not its blank line, still counts.
+
+        Raises:
+            StreamTruncatedError: the end came in the middle of a line.
+            StreamCorruptError: as for ``feed``.
+        """
+        self._check_size()
+        rest = b"".join(self._pending)
+        self._pending.clear()
+        self._pending_size = 0
+        if self._at_start:
+            rest = rest.removeprefix(_BYTE_ORDER_MARK)
+        if rest.strip(b"\n") and not rest.endswith(b"\n") and not rest.startswith(b":"):
+            raise StreamTruncatedError("The answer was cut off in the middle of an event.")
+        payload = _payload(rest)
+        return [] if payload is None else [payload]
+
+    def _normalise(self, data: bytes) -> bytes:
+        """Only LF ends lines from here on; a CRLF that is split between two reads is one line end."""
+        if self._after_carriage_return and data:
+            data = data.removeprefix(b"\n")
+            self._after_carriage_return = False
+        if b"\r" in data:
+            self._after_carriage_return = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data
+
+    def _keep(self, data: bytes) -> None:
+        if data:
+            self._pending.append(data)
+            self._pending_size += len(data)
+
+    def _check_size(self) -> None:
+        # Checked before more is taken in, so that events completed earlier have been handed over.
+        if self._pending_size > self._maximum:
+            raise StreamCorruptError(f"An event of the stream is larger than {self._maximum:,} bytes.")
+
+
+def _payload(block: bytes) -> bytes | None:
+    """The data of one event's lines, or None if it has none."""
+    start = block.find(b"data: ")
+    # Nearly every event is `event: …` and one `data: …` line, or the latter alone.
+    named = start > 0 and block.startswith(b"event: ") and block.find(b"\n") == start - 1
+    if (start == 0 or named) and block.find(b"\n", start) < 0:
+        return block[start + 6 :]
+    lines = [value for line in block.split(b"\n") if (value := _data_of(line)) is not None]
+    return b"\n".join(lines) if lines else None
+
+
+def _data_of(line: bytes) -> bytes | None:
+    name, _, value = line.partition(b":")
+    return value.removeprefix(b" ") if name == b"data" else None

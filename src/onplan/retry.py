@@ -1,0 +1,88 @@
+"""Whether to ask again, and after how long. A number, not a sleep: the shells wait.
+
+Knows nothing of clocks: elapsed time and randomness come in as arguments.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from onplan.errors import OnplanError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How patient to be.
+
+    Attributes:
+        attempts: tries in all; 1 never retries.
+        base: seconds before the second try, doubled for each one after.
+        longest: the longest single wait that is worth it, in seconds; a server that asks for more ends it.
+        budget: seconds after which no new try begins.
+    """
+
+    attempts: int = 5
+    base: float = 0.2
+    longest: float = 30.0
+    budget: float = 120.0
+
+
+def next_delay(
+    policy: RetryPolicy,
+    attempt: int,
+    error: OnplanError,
+    elapsed: float,
+    *,
+    jitter: Callable[[], float] = random.random,
+) -> float | None:
+    """Seconds to wait before try ``attempt + 1``, or None to give up.
+
+    ``attempt`` counts from 1. What the server asks for (``error.retry_after``) is honoured exactly;
+    otherwise full jitter over an exponential backoff, so that a crowd does not come back at once.
+    """
+    if not error.retryable or attempt >= policy.attempts:
+        return None
+    delay = error.retry_after
+    if delay is None:
+        delay = min(policy.longest, policy.base * 2 ** (attempt - 1)) * jitter()
+    if delay > policy.longest or elapsed + delay > policy.budget:
+        return None
+    return delay
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds a response asks us to wait: ``Retry-After`` as seconds or as a date (RFC 9110 §10.2.3).
+
+    ``now`` is Unix seconds; a date in the past gives 0.
+    """
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, moment.timestamp() - now)
+
+
+_TRY_AGAIN_IN = re.compile(r"try again in\s+(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s\b|seconds?)", re.IGNORECASE)
+
+
+def try_again_in(message: str) -> float | None:
+    """Seconds in an error message such as "Please try again in 1.5s" or "… in 250 ms"."""
+    found = _TRY_AGAIN_IN.search(message)
+    if not found:
+        return None
+    amount = float(found[1])
+    return amount / 1000 if found[2].lower().startswith("m") else amount

@@ -1,0 +1,215 @@
+"""Arguments, environment, configuration file: one frozen value. The only module that reads the environment.
+
+Order: what the program or the command line says, then ``ONPLAN_*``, then ``config.toml`` in the user's
+configuration folder, then what the last sign-in left in ``profiles.json`` beside it, then the default. An
+empty variable counts as unset. ``config.toml``::
+
+    profile = "default"
+
+    [profiles.default]
+    backend = "openai-codex"
+    model = "gpt-5.5"
+    store = "file:/path/to/credentials.json"
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from onplan.backends import DEFAULT_BACKEND, Backend, backend_named
+from onplan.errors import ConfigurationError
+from onplan.files import write_private_file
+from onplan.oauth.issuer import ISSUERS, Issuer
+
+DEFAULT_PROFILE = "default"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that was decided before the first byte.
+
+    Attributes:
+        home: configuration folder, and home of the default store.
+        profile: the name of the credential in use.
+        store: the store spec.
+        base_url: where the backend's API is, without a trailing slash.
+        issuer: the authorization server.
+        model: the model when a request names none, or None for the first one listed.
+    """
+
+    home: Path
+    profile: str
+    backend: Backend
+    store: str
+    base_url: str
+    issuer: Issuer
+    model: str | None = None
+
+
+def load_settings(
+    *,
+    profile: str | None = None,
+    backend: str | None = None,
+    store: str | None = None,
+    base_url: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Decide the settings.
+
+    Raises:
+        ConfigurationError: a value cannot be used; its sentence names the value and where it came from.
+    """
+    env = _Environment(os.environ if environment is None else environment)
+    home = home_folder(env.values)
+    config, remembered = _read_config(home / "config.toml"), _read_profiles(home)
+    name = _profile_name(
+        profile or env.get("ONPLAN_PROFILE") or config.get("profile") or remembered.profile or DEFAULT_PROFILE
+    )
+    own = {**remembered.profiles.get(name, {}), **_table(_table(config, "profiles"), name)}
+    row = backend_named(backend or env.get("ONPLAN_BACKEND") or own.get("backend") or DEFAULT_BACKEND)
+    issuer = ISSUERS[row.issuer]
+    issuer_url = env.get("ONPLAN_ISSUER")
+    return Settings(
+        home=home,
+        profile=name,
+        backend=row,
+        store=store or env.get("ONPLAN_STORE") or own.get("store") or default_store(home, name),
+        base_url=require_safe_url(
+            base_url or env.get(row.base_url_variable) or row.base_url, row.base_url_variable
+        ),
+        issuer=issuer.at(require_safe_url(issuer_url, "ONPLAN_ISSUER")) if issuer_url else issuer,
+        model=env.get("ONPLAN_MODEL") or own.get("model"),
+    )
+
+
+def default_store(home: Path, profile: str) -> str:
+    """The store spec of a profile that names none."""
+    return f"file:{home / 'credentials' / profile}.json"
+
+
+class _Profiles(msgspec.Struct):
+    """What sign-ins leave behind: the profile last signed in, and the backend and store of each."""
+
+    profile: str | None = None
+    profiles: dict[str, dict[str, str]] = {}
+
+
+def _read_profiles(home: Path) -> _Profiles:
+    path = home / "profiles.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Profiles)
+    except FileNotFoundError:
+        return _Profiles()
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {error}.",
+            hint=f"Remove {path}; the sign-ins themselves are kept elsewhere.",
+        ) from None
+
+
+def remember_profile(settings: Settings) -> None:
+    """From now on this profile is the one in use, with its backend and store, until another signs in.
+
+    Raises:
+        ConfigurationError: the configuration folder cannot be written.
+    """
+    known = _read_profiles(settings.home)
+    own = {"backend": settings.backend.name}
+    if settings.store != default_store(settings.home, settings.profile):
+        own["store"] = settings.store
+    wanted = _Profiles(settings.profile, {**known.profiles, settings.profile: own})
+    if wanted == known:
+        return
+    path = settings.home / "profiles.json"
+    try:
+        write_private_file(path, msgspec.json.format(msgspec.json.encode(wanted), indent=2) + b"\n")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def home_folder(environment: Mapping[str, str]) -> Path:
+    """``ONPLAN_HOME``, or the system's folder for a user's configuration."""
+    given = _Environment(environment).get("ONPLAN_HOME")
+    if given:
+        return Path(given).expanduser().absolute()
+    import platformdirs
+
+    return platformdirs.user_config_path("onplan", appauthor=False)
+
+
+def require_safe_url(url: str, source: str) -> str:
+    """``url`` without a trailing slash, if a token may travel there: https, or http to this very machine.
+
+    Raises:
+        ConfigurationError: it is neither; a token never leaves for a plain-http stranger.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise ConfigurationError(f"{source} is not a URL.") from None
+    if parts.username or parts.password or not host:
+        raise ConfigurationError(f"{source} must be a URL with a host and without a user name or password.")
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+        return url.rstrip("/")
+    raise ConfigurationError(
+        f"{source} is {parts.scheme}://{host}, where a token could be read on its way.",
+        hint="Use an https URL, or http on 127.0.0.1, [::1] or localhost.",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class _Environment:
+    values: Mapping[str, str]
+
+    def get(self, name: str) -> str | None:
+        """The variable, or None if it is unset or empty."""
+        return self.values.get(name, "").strip() or None
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}.") from None
+
+
+def _table(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = parent.get(name, {})
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{name} in config.toml must be a table.")
+    return value
+
+
+def _profile_name(name: Any) -> str:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise ConfigurationError(
+            f"{name!r} cannot be a profile's name.",
+            hint="Use letters, digits, dots, hyphens and underscores.",
+        )
+    return name

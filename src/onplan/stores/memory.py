@@ -1,0 +1,44 @@
+"""A store that forgets when the process ends: for tests, and for programs with their own vault."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager
+
+from onplan.stores import Record, StoreConflictError
+
+
+class MemoryStore:
+    """One record in memory. Two stores share nothing."""
+
+    def __init__(self, location: str = "", record: Record | None = None) -> None:
+        self._lock = threading.RLock()
+        self._record = record
+        self._version = 1 if record else 0
+
+    def load(self) -> tuple[Record, str] | None:
+        """The record and its version, or None."""
+        with self._lock:
+            return (self._record, str(self._version)) if self._record else None
+
+    def save(self, record: Record, expected_version: str | None) -> str:
+        """Replace the record if nobody else did."""
+        with self._lock:
+            if expected_version != (str(self._version) if self._record else None):
+                raise StoreConflictError("The sign-in in memory was changed meanwhile.")
+            self._record = record
+            self._version += 1
+            return str(self._version)
+
+    def delete(self) -> None:
+        """Forget the record."""
+        with self._lock:
+            self._record = None
+
+    def lock(self) -> AbstractContextManager[object]:
+        """Among the threads of this process."""
+        return self._lock
+
+    def describe(self) -> str:
+        """Where the record is, for people."""
+        return "the memory of this process"

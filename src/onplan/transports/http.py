@@ -1,0 +1,290 @@
+"""HTTP through httpx2, synchronous and asynchronous: whole responses for dialogues, events for turns.
+
+Failures come out as ours, with the origin in their sentence and nothing else of the request. Redirects are
+never followed: a token does not go where it was not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from socket import SHUT_RDWR
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import httpcore2  # noqa: F401 - httpx2 would import it inside the event loop, at the first request
+import httpx2
+
+from onplan.backends import USER_AGENT
+from onplan.errors import (
+    ConnectError,
+    DisconnectError,
+    IdleTimeoutError,
+    TransportError,
+    UnexpectedReplyError,
+)
+from onplan.responses.sse import EventDecoder
+from onplan.transports import MAXIMUM_BODY_SIZE, Timeouts, lower_case
+from onplan.turn import Head
+from onplan.wire import Request, Response
+
+_Client = TypeVar("_Client", httpx2.Client, httpx2.AsyncClient)
+
+# How long a finished answer's connection may take to end its response, so that it can be used again.
+_RELEASE_SECONDS = 0.5
+
+
+def _failure(error: Exception, origin: str) -> TransportError:
+    """What an exception of httpx2 means. Its request, which holds the token, stays behind."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    match error:
+        case (
+            httpx2.ConnectError()
+            | httpx2.ConnectTimeout()
+            | httpx2.ProxyError()
+            | httpx2.UnsupportedProtocol()
+        ):
+            return ConnectError(f"{origin} could not be reached: {reason}.")
+        case httpx2.TimeoutException():
+            return IdleTimeoutError(f"{origin} stopped answering.")
+        case _:
+            return DisconnectError(f"The connection to {origin} broke: {reason}.")
+
+
+_NOT_CONNECTED = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+)
+_ERRORS = (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError)
+
+
+class _Owner(Generic[_Client]):
+    """The httpx2 client: the user's own, or one of ours that is made anew after a fork."""
+
+    def __init__(self, make: Callable[[], _Client], given: _Client | None) -> None:
+        self._make: Callable[[], _Client] = make
+        self._given: _Client | None = given
+        self._made: tuple[int, _Client] | None = None
+
+    def get(self) -> _Client:
+        if self._given is not None:
+            return self._given
+        if self._made is None or self._made[0] != os.getpid():  # sockets are not shared with a parent
+            self._made = (os.getpid(), self._make())
+        return self._made[1]
+
+    def take(self) -> _Client | None:
+        """The client to close, if it is ours."""
+        made, self._made = self._made, None
+        return made[1] if made and made[0] == os.getpid() else None
+
+
+def _options(timeouts: Timeouts) -> dict[str, Any]:
+    return {
+        "timeout": httpx2.Timeout(timeouts.idle, connect=timeouts.connect),
+        "limits": httpx2.Limits(max_connections=None, max_keepalive_connections=20),
+        "headers": {"user-agent": USER_AGENT},
+        "follow_redirects": False,
+    }
+
+
+def _too_large(origin: str) -> UnexpectedReplyError:
+    return UnexpectedReplyError(f"{origin} sent more than {MAXIMUM_BODY_SIZE:,} bytes for a short answer.")
+
+
+# --- synchronous ------------------------------------------------------------------------------------
+
+
+class HTTPTransport:
+    """Sends requests on the calling thread. May be used from several."""
+
+    def __init__(self, timeouts: Timeouts | None = None, client: httpx2.Client | None = None) -> None:
+        options = _options(timeouts or Timeouts())
+        self._owner = _Owner(lambda: httpx2.Client(**options), client)
+
+    def fetch(self, request: Request) -> Response:
+        """A whole response. Raises TransportError."""
+        with self.open(request, timeout=request.timeout) as answer:
+            return Response(answer.head.status, answer.head.headers, answer.read_body())
+
+    def open(self, request: Request, timeout: float | None = None) -> Answer:
+        """Send ``request`` and read the head of its answer. Raises TransportError."""
+        client = self._owner.get()
+        options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        message = client.build_request(
+            request.method, request.url, headers=dict(request.headers), content=request.body, **options
+        )
+        try:
+            response = client.send(message, stream=True, follow_redirects=False)
+            return Answer(response, request.origin)
+        except _ERRORS as error:
+            raise _failure(error, request.origin) from None
+
+    def close(self) -> None:
+        """Close the connections, unless the client is the user's own."""
+        client = self._owner.take()
+        if client is not None:
+            client.close()
+
+
+class Answer:
+    """An open response."""
+
+    def __init__(self, response: httpx2.Response, origin: str) -> None:
+        self.head = Head(response.status_code, lower_case(response.headers))
+        self._response, self._origin = response, origin
+        self._reads: Iterator[bytes] = response.iter_bytes()
+        self._decoder: EventDecoder | None = EventDecoder()
+
+    def read_events(self) -> list[bytes] | None:
+        """Read once: the payloads that are now complete, or None at the end."""
+        if self._decoder is None:
+            return None
+        try:
+            data = next(self._reads, None)
+        except _ERRORS as error:
+            raise _failure(error, self._origin) from None
+        if data is not None:
+            return self._decoder.feed(data)
+        decoder, self._decoder = self._decoder, None
+        return decoder.close()
+
+    def read_body(self) -> bytes:
+        """The whole body."""
+        body = bytearray()
+        try:
+            for data in self._reads:
+                body += data
+                if len(body) > MAXIMUM_BODY_SIZE:
+                    raise _too_large(self._origin)
+        except _ERRORS as error:
+            raise _failure(error, self._origin) from None
+        return bytes(body)
+
+    def release(self) -> None:
+        """The answer is complete: let its last bytes come, briefly, so its connection can be reused."""
+        stream = self._response.extensions.get("network_stream")
+        socket = stream.get_extra_info("socket") if stream else None
+        if socket is None:
+            return
+        timer = threading.Timer(_RELEASE_SECONDS, _shut_down, [socket])
+        timer.daemon = True
+        timer.start()
+        with contextlib.suppress(*_ERRORS):
+            for _ in self._reads:
+                pass
+        timer.cancel()
+
+    def close(self) -> None:
+        """Close the response; its connection too, if something of it is unread."""
+        with contextlib.suppress(*_ERRORS):
+            self._response.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _shut_down(socket: Any) -> None:
+    with contextlib.suppress(OSError):
+        socket.shutdown(SHUT_RDWR)
+
+
+# --- asynchronous -----------------------------------------------------------------------------------
+
+
+class AsyncHTTPTransport:
+    """Sends requests under the running event loop."""
+
+    def __init__(self, timeouts: Timeouts | None = None, client: httpx2.AsyncClient | None = None) -> None:
+        options = _options(timeouts or Timeouts())
+        self._owner = _Owner(lambda: httpx2.AsyncClient(**options), client)
+
+    async def fetch(self, request: Request) -> Response:
+        """A whole response. Raises TransportError."""
+        async with await self.open(request, timeout=request.timeout) as answer:
+            return Response(answer.head.status, answer.head.headers, await answer.read_body())
+
+    async def open(self, request: Request, timeout: float | None = None) -> AsyncAnswer:  # noqa: ASYNC109 - per read
+        """Send ``request`` and read the head of its answer. Raises TransportError."""
+        client = self._owner.get()
+        options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        message = client.build_request(
+            request.method, request.url, headers=dict(request.headers), content=request.body, **options
+        )
+        try:
+            return AsyncAnswer(
+                await client.send(message, stream=True, follow_redirects=False), request.origin
+            )
+        except _ERRORS as error:
+            raise _failure(error, request.origin) from None
+
+    async def close(self) -> None:
+        """Close the connections, unless the client is the user's own."""
+        client = self._owner.take()
+        if client is not None:
+            await client.aclose()
+
+
+class AsyncAnswer:
+    """An open response."""
+
+    def __init__(self, response: httpx2.Response, origin: str) -> None:
+        self.head = Head(response.status_code, lower_case(response.headers))
+        self._response, self._origin = response, origin
+        self._reads: AsyncIterator[bytes] = response.aiter_bytes()
+        self._decoder: EventDecoder | None = EventDecoder()
+
+    async def read_events(self) -> list[bytes] | None:
+        """Read once: the payloads that are now complete, or None at the end."""
+        if self._decoder is None:
+            return None
+        try:
+            data = await anext(self._reads, None)
+        except _ERRORS as error:
+            raise _failure(error, self._origin) from None
+        if data is not None:
+            return self._decoder.feed(data)
+        decoder, self._decoder = self._decoder, None
+        return decoder.close()
+
+    async def read_body(self) -> bytes:
+        """The whole body."""
+        body = bytearray()
+        try:
+            async for data in self._reads:
+                body += data
+                if len(body) > MAXIMUM_BODY_SIZE:
+                    raise _too_large(self._origin)
+        except _ERRORS as error:
+            raise _failure(error, self._origin) from None
+        return bytes(body)
+
+    async def release(self) -> None:
+        """The answer is complete: let its last bytes come, briefly, so its connection can be reused."""
+        with contextlib.suppress(*_ERRORS, TimeoutError):
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                async for _ in self._reads:
+                    pass
+
+    async def close(self) -> None:
+        """Close the response; its connection too, if something of it is unread."""
+        with contextlib.suppress(*_ERRORS):
+            await self._response.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

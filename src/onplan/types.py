@@ -1,0 +1,473 @@
+"""The vocabulary: what a program says to a provider and what it hears back.
+
+Knows nothing of wires. Every tagged value has a readable ``type``; enumerations equal their strings.
+Everything here is a ``msgspec.Struct``, so ``msgspec.json.encode`` and ``decode`` give the JSON shapes.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+
+import msgspec
+from msgspec.structs import force_setattr
+
+__all__ = [
+    "CompletionRequest",
+    "CompletionResponse",
+    "ContentPart",
+    "Done",
+    "File",
+    "FinishReason",
+    "Image",
+    "Message",
+    "ModelInfo",
+    "OAuthCredentials",
+    "PartDone",
+    "Provider",
+    "Refusal",
+    "Role",
+    "StreamChunk",
+    "Text",
+    "TextDelta",
+    "Thinking",
+    "ThinkingDelta",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolCallEnd",
+    "ToolCallStart",
+    "ToolDefinition",
+    "ToolResult",
+    "Usage",
+    "as_request",
+]
+
+
+class Role(enum.StrEnum):
+    """Who speaks."""
+
+    SYSTEM = "system"
+    DEVELOPER = "developer"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class FinishReason(enum.StrEnum):
+    """Why the model stopped. ``STOP`` and ``TOOL_CALLS`` are the complete answers."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+    ERROR = "error"
+
+
+# --- content parts ----------------------------------------------------------------------------------
+
+
+class _Part(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
+    """A tagged piece of a message."""
+
+
+class Text(_Part, frozen=True, tag="text"):
+    """Text. ``phase`` (commentary, final_answer) is the backend's own and is carried over unchanged."""
+
+    type: ClassVar[Literal["text"]] = "text"
+    text: str
+    phase: str | None = None
+
+
+class Image(_Part, frozen=True, tag="image"):
+    """An image: by ``url`` (https or data), by local ``path`` (read when sent), or as ``data`` bytes.
+
+    ``mime_type`` is found out from the bytes when it is not given.
+    """
+
+    type: ClassVar[Literal["image"]] = "image"
+    url: str | None = None
+    path: str | None = None
+    data: bytes | None = None
+    mime_type: str | None = None
+
+
+class File(_Part, frozen=True, tag="file"):
+    """A document: by ``url``, by local ``path`` (read when sent), or as ``data`` bytes."""
+
+    type: ClassVar[Literal["file"]] = "file"
+    url: str | None = None
+    path: str | None = None
+    data: bytes | None = None
+    mime_type: str | None = None
+    filename: str | None = None
+
+
+class ToolCall(_Part, frozen=True, tag="tool_call"):
+    """The model asks for a function; ``arguments`` is the JSON text, whole."""
+
+    type: ClassVar[Literal["tool_call"]] = "tool_call"
+    id: str
+    name: str
+    arguments: str
+
+    def parse_arguments(self) -> Any:
+        """The arguments as Python values. Raises ``msgspec.DecodeError`` if the model wrote bad JSON."""
+        return msgspec.json.decode(self.arguments or "{}")
+
+
+class ToolResult(_Part, frozen=True, tag="tool_result"):
+    """What a function returned: text, or text and image parts."""
+
+    type: ClassVar[Literal["tool_result"]] = "tool_result"
+    tool_call_id: str
+    content: str | list[Text | Image]
+
+
+class Thinking(_Part, frozen=True, tag="thinking"):
+    """A summary of the model's reasoning; ``encrypted`` is the reasoning itself, for the next turn only."""
+
+    type: ClassVar[Literal["thinking"]] = "thinking"
+    text: str = ""
+    encrypted: str | None = None
+
+
+class Refusal(_Part, frozen=True, tag="refusal"):
+    """The model declined, in words."""
+
+    type: ClassVar[Literal["refusal"]] = "refusal"
+    text: str
+
+
+ContentPart: TypeAlias = Text | Image | File | ToolCall | ToolResult | Thinking | Refusal
+
+
+# --- messages ---------------------------------------------------------------------------------------
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message. ``content`` may be given as a string; it always reads as a list of parts.
+
+    Raises:
+        ValueError: ``role`` is not one of ``Role``.
+        TypeError: ``content`` is neither a string nor a list of content parts.
+    """
+
+    role: Role
+    content: list[ContentPart]
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, role: Role | str, content: str | ContentPart | Iterable[str | ContentPart]
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        """Accept the short spellings."""
+        force_setattr(self, "role", Role(self.role))
+        given: Any = self.content
+        items = [given] if isinstance(given, str | _Part) else list(given)
+        parts = [Text(item) if isinstance(item, str) else item for item in items]
+        for part in parts:
+            if not isinstance(part, _Part):
+                raise TypeError(f"A message holds strings and content parts, not {type(part).__name__}.")
+        force_setattr(self, "content", parts)
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined."""
+        return "".join(part.text for part in self.content if isinstance(part, Text))
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The tool calls, in order."""
+        return [part for part in self.content if isinstance(part, ToolCall)]
+
+    @classmethod
+    def system(cls, *content: str | ContentPart) -> Message:
+        """What the model is told about its task."""
+        return cls(Role.SYSTEM, content)
+
+    @classmethod
+    def developer(cls, *content: str | ContentPart) -> Message:
+        """The same, in the Responses API's own word."""
+        return cls(Role.DEVELOPER, content)
+
+    @classmethod
+    def user(cls, *content: str | ContentPart) -> Message:
+        """What the person says: text, images, files."""
+        return cls(Role.USER, content)
+
+    @classmethod
+    def assistant(cls, *content: str | ContentPart) -> Message:
+        """What the model said before."""
+        return cls(Role.ASSISTANT, content)
+
+    @classmethod
+    def tool(cls, tool_call_id: str, content: str | list[Text | Image]) -> Message:
+        """What the function answered to the call ``tool_call_id``."""
+        return cls(Role.TOOL, [ToolResult(tool_call_id, content)])
+
+
+class ToolDefinition(msgspec.Struct, frozen=True):
+    """A function the model may call; ``parameters`` is a JSON schema of type object."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "object", "properties": {}})
+
+
+class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One question to a model. Whatever the backend cannot take is reported, never quietly ignored.
+
+    Attributes:
+        messages: the conversation, oldest first; a plain string stands for one user message.
+        model: a model id; without one, ``ONPLAN_MODEL``, then the profile's, then the first listed.
+        tools: functions the model may call.
+        tool_choice: ``auto``, ``none``, ``required``, or the name of one of ``tools``.
+        parallel_tool_calls: whether several calls may come in one answer.
+        temperature: sampling temperature.
+        top_p: nucleus sampling.
+        max_tokens: longest answer, in tokens.
+        stop: texts at which the answer ends.
+        reasoning_effort: how hard to think: one of the model's ``reasoning_efforts``.
+        reasoning_summary: ``auto``, ``concise``, ``detailed`` or ``none``: whether to show the thinking.
+        verbosity: ``low``, ``medium`` or ``high``.
+        service_tier: such as ``priority``.
+        response_format: a JSON schema that the answer's text will follow.
+        session_id: names the conversation, so that its prompt is found in the cache; one is derived from
+            the conversation's beginning when it is not given.
+        metadata: free labels, for backends that keep them.
+    """
+
+    messages: list[Message]
+    model: str | None = None
+    tools: list[ToolDefinition] = []
+    tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: list[str] = []
+    reasoning_effort: str | None = None
+    reasoning_summary: str | None = None
+    verbosity: str | None = None
+    service_tier: str | None = None
+    response_format: dict[str, Any] | None = None
+    session_id: str | None = None
+    metadata: dict[str, str] = {}
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            messages: str | Message | Iterable[Message],
+            model: str | None = None,
+            tools: list[ToolDefinition] = ...,
+            tool_choice: str | None = None,
+            parallel_tool_calls: bool | None = None,
+            temperature: float | None = None,
+            top_p: float | None = None,
+            max_tokens: int | None = None,
+            stop: str | list[str] = ...,
+            reasoning_effort: str | None = None,
+            reasoning_summary: str | None = None,
+            verbosity: str | None = None,
+            service_tier: str | None = None,
+            response_format: dict[str, Any] | None = None,
+            session_id: str | None = None,
+            metadata: dict[str, str] = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        """Accept the short spellings."""
+        given: Any = self.messages
+        if isinstance(given, str):
+            given = [Message.user(given)]
+        elif isinstance(given, Message):
+            given = [given]
+        force_setattr(self, "messages", list(given))
+        stop: Any = self.stop
+        if isinstance(stop, str):
+            force_setattr(self, "stop", [stop])
+
+
+def as_request(request: CompletionRequest | str) -> CompletionRequest:
+    """A request from a request, or from a plain string."""
+    return CompletionRequest(messages=request) if isinstance(request, str) else request
+
+
+# --- answers ----------------------------------------------------------------------------------------
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens, as the backend counted them. Cached and reasoning tokens are included in the totals."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class CompletionResponse(msgspec.Struct, frozen=True):
+    """A whole answer.
+
+    Attributes:
+        message: append it to the conversation for the next turn; its thinking parts belong there too.
+        finish_reason: anything but ``stop`` and ``tool_calls`` means that the answer was cut or refused.
+        model: the model that answered, which may differ from the one that was asked.
+        ignored_parameters: request parameters that the backend does not take and that were left out.
+    """
+
+    message: Message
+    usage: Usage
+    finish_reason: FinishReason
+    model: str
+    response_id: str | None = None
+    ignored_parameters: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """The answer's text parts, joined."""
+        return self.message.text
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The calls to carry out, in order."""
+        return self.message.tool_calls
+
+
+class _Chunk(msgspec.Struct, frozen=True, tag_field="type", gc=False):
+    """A tagged piece of a stream."""
+
+
+class TextDelta(_Chunk, frozen=True, tag="text"):
+    """More of the answer's text."""
+
+    type: ClassVar[Literal["text"]] = "text"
+    text: str
+
+
+class ThinkingDelta(_Chunk, frozen=True, tag="thinking"):
+    """More of the reasoning summary."""
+
+    type: ClassVar[Literal["thinking"]] = "thinking"
+    text: str
+
+
+class ToolCallStart(_Chunk, frozen=True, tag="tool_call_start"):
+    """The model begins a call; its arguments follow under the same ``id``."""
+
+    type: ClassVar[Literal["tool_call_start"]] = "tool_call_start"
+    id: str
+    name: str
+
+
+class ToolCallDelta(_Chunk, frozen=True, tag="tool_call_delta"):
+    """More of one call's argument text."""
+
+    type: ClassVar[Literal["tool_call_delta"]] = "tool_call_delta"
+    id: str
+    arguments_delta: str
+
+
+class ToolCallEnd(_Chunk, frozen=True, tag="tool_call_end"):
+    """One call's arguments are complete."""
+
+    type: ClassVar[Literal["tool_call_end"]] = "tool_call_end"
+    id: str
+
+
+class PartDone(_Chunk, frozen=True, tag="part_done"):
+    """A content part is finished; it stays true if the connection breaks later."""
+
+    type: ClassVar[Literal["part_done"]] = "part_done"
+    part: ContentPart
+
+
+class Done(_Chunk, frozen=True, tag="done"):
+    """The end: exactly one, the last chunk of every stream that did not raise."""
+
+    type: ClassVar[Literal["done"]] = "done"
+    usage: Usage
+    finish_reason: FinishReason
+    response: CompletionResponse
+
+
+StreamChunk: TypeAlias = (
+    TextDelta | ThinkingDelta | ToolCallStart | ToolCallDelta | ToolCallEnd | PartDone | Done
+)
+
+
+# --- models and credentials -------------------------------------------------------------------------
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """A model a provider serves. Costs are per million tokens; on a plan they are zero."""
+
+    id: str
+    name: str
+    provider: str
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    supports_vision: bool = False
+    supports_tools: bool = True
+    supports_streaming: bool = True
+    reasoning_efforts: list[str] = []
+    default_reasoning_effort: str | None = None
+    input_cost_per_million: float | None = None
+    output_cost_per_million: float | None = None
+
+
+class OAuthCredentials(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a sign-in leaves behind. Its printed form shows who and until when, never a token.
+
+    Attributes:
+        expires_at: when the access token expires, Unix seconds.
+        account_id: the ChatGPT account (workspace) that requests are made for.
+        client_id: the OAuth client the tokens belong to.
+        issuer: the authorization server they came from, and where they are refreshed.
+    """
+
+    access_token: str
+    refresh_token: str | None = None
+    id_token: str | None = None
+    expires_at: float | None = None
+    account_id: str | None = None
+    plan: str | None = None
+    email: str | None = None
+    client_id: str | None = None
+    issuer: str | None = None
+    scopes: list[str] = []
+
+    def __repr__(self) -> str:
+        """Masked: a credential in a log or a traceback shows no token."""
+        return (
+            f"OAuthCredentials(email={self.email!r}, plan={self.plan!r}, account_id={self.account_id!r}, "
+            f"expires_at={self.expires_at!r}, access_token=…, refresh_token=…)"
+        )
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """Anything that answers: ``AsyncClient``, ``OpenAICodexProvider``, or a program's own."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name, such as ``openai-codex``."""
+        ...
+
+    def list_models(self) -> Awaitable[Sequence[ModelInfo]]:
+        """The models this provider serves now, best first."""
+        ...
+
+    def complete(self, request: CompletionRequest | str) -> Awaitable[CompletionResponse]:
+        """A whole answer, or an ``OnplanError``."""
+        ...
+
+    def complete_stream(self, request: CompletionRequest | str) -> AsyncIterator[StreamChunk]:
+        """The answer as it arrives: one ``Done`` at the end, or an ``OnplanError``."""
+        ...

@@ -1,0 +1,119 @@
+"""Requests and responses as values, and dialogues between them as generators.
+
+A ``Flow`` yields requests, is sent responses, and returns its result; it never touches a socket.
+``drive`` and ``adrive`` carry it out with whatever sends requests and sleeps. (The idea of httpx's
+``auth_flow``.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar, cast
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+T = TypeVar("T")
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request. Headers and body may hold secrets and have no printed form.
+
+    Attributes:
+        after: seconds to wait before sending.
+        timeout: seconds the whole exchange may take, where the sender buffers the response.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=lambda: NOTHING, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    after: float = 0.0
+    timeout: float = 30.0
+
+    @classmethod
+    def form(cls, url: str, fields: Mapping[str, str], **options: Any) -> Request:
+        """A POST of ``application/x-www-form-urlencoded`` fields, in their order."""
+        return cls._post(url, urlencode(fields).encode(), "application/x-www-form-urlencoded", options)
+
+    @classmethod
+    def json(cls, url: str, value: Any, **options: Any) -> Request:
+        """A POST of a JSON value."""
+        return cls._post(url, msgspec.json.encode(value), "application/json", options)
+
+    @classmethod
+    def _post(cls, url: str, body: bytes, content_type: str, options: dict[str, Any]) -> Request:
+        headers = {"content-type": content_type, "accept": "*/*", **options.pop("headers", NOTHING)}
+        return cls("POST", url, headers, body, **options)
+
+    @property
+    def origin(self) -> str:
+        """Scheme and host, for error messages: paths and queries may hold secrets."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole HTTP response. Header names are lower case; the body has no printed form."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=lambda: NOTHING, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The decoded body, or None if it is not JSON."""
+        try:
+            return msgspec.json.decode(self.body)
+        except msgspec.DecodeError:
+            return None
+
+
+Flow: TypeAlias = Generator[Request, Response, T]
+
+
+def drive(flow: Flow[T], send: Callable[[Request], Response], sleep: Callable[[float], object]) -> T:
+    """Carry out ``flow``; an exception of ``send`` is raised at its ``yield``."""
+    advance: Callable[[], Request] = partial(next, flow)
+    while True:
+        try:
+            request = advance()
+        except StopIteration as stop:
+            return cast("T", stop.value)
+        try:
+            if request.after:
+                sleep(request.after)
+            advance = partial(flow.send, send(request))
+        except Exception as error:  # noqa: BLE001 - the flow decides what an error means
+            advance = partial(flow.throw, error)
+
+
+async def adrive(
+    flow: Flow[T],
+    send: Callable[[Request], Awaitable[Response]],
+    sleep: Callable[[float], Awaitable[object]],
+) -> T:
+    """Carry out ``flow`` under an event loop."""
+    advance: Callable[[], Request] = partial(next, flow)
+    while True:
+        try:
+            request = advance()
+        except StopIteration as stop:
+            return cast("T", stop.value)
+        try:
+            if request.after:
+                await sleep(request.after)
+            advance = partial(flow.send, await send(request))
+        except Exception as error:  # noqa: BLE001 - the flow decides what an error means
+            advance = partial(flow.throw, error)
