@@ -39,6 +39,9 @@ body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 20vh a
 """
 
 
+_POLICY = "default-src 'none'; frame-ancestors 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'"
+
+
 @dataclass(slots=True)
 class _Waiting:
     """A callback and the tab that waits for its page."""
@@ -204,8 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
             ("X-Content-Type-Options", "nosniff"),
             (
                 "Content-Security-Policy",
-                f"default-src 'none'; frame-ancestors 'none'; "
-                f"style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'",
+                _POLICY.format(nonce=nonce),
             ),
             ("Connection", "close"),
         ):

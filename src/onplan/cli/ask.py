@@ -75,12 +75,15 @@ def _answer(
     """Stream the answer through ``write`` and return it whole. Leaving early closes the stream."""
     from onplan.cli.terminal import Spinner
 
-    with session.client() as client, Spinner("thinking") as spinner:
-        with closing(client.complete_stream(request)) as chunks:
-            for chunk in chunks:
-                if chunk.type not in _SILENT:
-                    spinner.stop()
-                write(chunk)
+    with (
+        session.client() as client,
+        Spinner("thinking") as spinner,
+        closing(client.complete_stream(request)) as chunks,
+    ):
+        for chunk in chunks:
+            if chunk.type not in _SILENT:
+                spinner.stop()
+            write(chunk)
     return cast("Done", chunk).response  # nothing else can be last
 
 

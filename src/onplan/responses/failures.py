@@ -37,8 +37,8 @@ class _Row:
     sentence: str
 
 
-_USAGE = _Row(UsageLimitError, "The plan's usage limit is reached")
-_QUOTA = _Row(UsageLimitError, "The quota is used up")
+_USAGE = _Row(UsageLimitError, "usage limit")
+_QUOTA = _Row(UsageLimitError, "quota")
 _POLICY = _Row(ContentPolicyError, "The prompt was refused by the content policy.")
 _OVERLOADED = _Row(OverloadedError, "The model is at capacity.")
 
@@ -78,9 +78,10 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], type[OnplanError]], ...] = (
         ),
         ModelNotAvailableError,
     ),
+    (re.compile(r"item with id .* not found", re.IGNORECASE), InvalidRequestError),
     (re.compile(r"context (length|window)", re.IGNORECASE), ContextLengthError),
     (
-        re.compile(r"image.*(not valid|invalid|could not)|invalid image", re.IGNORECASE),
+        re.compile(r"valid image|image.*(not valid|invalid|could not)", re.IGNORECASE),
         InvalidImageError,
     ),
 )
@@ -98,12 +99,14 @@ _BY_STATUS: Mapping[int, _Row] = {
 def failure_of_response(response: Response, now: float) -> OnplanError:
     """The error that a response with a failing status, or with a body that is no stream, stands for."""
     body = response.json()
-    facts = _Facts.read(body, response)
+    facts = _Facts.read(body, response, now)
     if body is None and _is_page(response):
         return _page(response, facts)
-    error = _failure(facts, _BY_STATUS.get(response.status) or _default_row(response.status))
+    error = _failure(facts, _by_status(response.status, facts.message))
     if error.retry_after is None:
         error.retry_after = retry_after(response.headers, now)
+    if response.status == 429 and error.retry_after is None:
+        error.retryable = False  # it may be a limit that does not say so; nobody told us to come back
     return error
 
 
@@ -111,9 +114,10 @@ def failure_of_event(
     error: Mapping[str, Any] | None, status: int | None, request_id: str | None
 ) -> OnplanError:
     """The error that an ``error`` event's or a ``response.failed``'s ``error`` object stands for."""
-    facts = _Facts.read({"error": error or {}}, None)
+    facts = _Facts.read({"error": error or {}}, None, None)
     facts = _Facts(facts.code, facts.message, facts.resets_at, facts.plan, status, request_id)
-    return _failure(facts, _BY_STATUS.get(status or 0) or _Row(StreamFailedError, "The model's turn failed."))
+    failed = _Row(StreamFailedError, facts.message or "The model's turn failed.")
+    return _failure(facts, _by_status(status, facts.message) if status else failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +132,15 @@ class _Facts:
     request_id: str | None
 
     @classmethod
-    def read(cls, body: Any, response: Response | None) -> _Facts:
+    def read(cls, body: Any, response: Response | None, now: float | None) -> _Facts:
         """From ``{"error": {…}}``, ``{"error": "…"}``, ``{"detail": "…"}`` or ``{"detail": [{…}]}``."""
         body = body if isinstance(body, dict) else {}
         error = body.get("error")
         error = error if isinstance(error, dict) else {"message": error}
         message = error.get("message") or _detail(body.get("detail")) or body.get("message") or ""
-        resets_at = error.get("resets_at")
+        resets_at, resets_in = error.get("resets_at"), error.get("resets_in_seconds")
+        if resets_at is None and now is not None and isinstance(resets_in, int | float):
+            resets_at = now + resets_in
         headers = response.headers if response else {}
         return cls(
             code=str(error.get("code") or error.get("type") or "").lower(),
@@ -161,7 +167,11 @@ def _failure(facts: _Facts, fallback: _Row) -> OnplanError:
     if row is None:
         by_message = next((kind for pattern, kind in _BY_MESSAGE if pattern.search(facts.message)), None)
         row = _Row(by_message, facts.message) if by_message and _blames_request(facts) else fallback
-    sentence = _usage_sentence(row, facts) if row.error is UsageLimitError else facts.message or row.sentence
+        sentence = row.sentence
+    elif row.error is UsageLimitError:
+        sentence = _usage_sentence(row.sentence, facts)
+    else:
+        sentence = facts.message or row.sentence
     return row.error(
         sentence,
         status=facts.status,
@@ -175,21 +185,26 @@ def _blames_request(facts: _Facts) -> bool:
     return facts.status is None or 400 <= facts.status < 500
 
 
-def _default_row(status: int) -> _Row:
+def _by_status(status: int, message: str) -> _Row:
+    """What a status alone means; ``message`` is what the backend said, which may be no more than "Not Found"."""
+    row = _BY_STATUS.get(status)
+    if row is not None:
+        said = f" ({message.rstrip('.')})." if message else "."
+        return _Row(row.error, row.sentence.rstrip(".") + said)
     if status >= 500:
-        return _Row(ServerError, f"The service failed (HTTP {status}).")
+        return _Row(ServerError, message or f"The service failed (HTTP {status}).")
     if status >= 400:
-        return _Row(InvalidRequestError, f"The backend refused the request (HTTP {status}).")
+        return _Row(InvalidRequestError, message or f"The backend refused the request (HTTP {status}).")
     return _Row(UnexpectedReplyError, f"The backend's answer is not the protocol's (HTTP {status}).")
 
 
-def _usage_sentence(row: _Row, facts: _Facts) -> str:
-    plan = f" of the {facts.plan} plan" if facts.plan else ""
+def _usage_sentence(limit: str, facts: _Facts) -> str:
+    reached = f"The {limit} of the {facts.plan or 'ChatGPT'} plan is reached"
     if facts.resets_at is None:
-        return f"{row.sentence}{plan}."
+        return f"{reached}."
     # Shown in the reader's own time zone: "try again at" means their clock.
     moment = datetime.fromtimestamp(facts.resets_at).astimezone()
-    return f"{row.sentence}{plan}; it resets at {moment:%Y-%m-%d %H:%M %Z}."
+    return f"{reached}; it resets at {moment:%Y-%m-%d %H:%M %Z}."
 
 
 def _is_page(response: Response) -> bool:

@@ -213,7 +213,7 @@ class ResponseStream:
         if not text or text == streamed:
             return
         if not text.startswith(streamed):
-            raise StreamCorruptError(f"The streamed {section[0]} differs from the finished item's.")
+            raise StreamCorruptError(f"What was streamed of the {section[0]} contradicts the finished item.")
         rest = text[len(streamed) :]
         self._emit(open_item, section, rest, chunks)
         texts.append(rest)

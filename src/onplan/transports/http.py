@@ -39,7 +39,7 @@ _RELEASE_SECONDS = 0.5
 
 def _failure(error: Exception, origin: str) -> TransportError:
     """What an exception of httpx2 means. Its request, which holds the token, stays behind."""
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     match error:
         case (
             httpx2.ConnectError()

@@ -1,0 +1,134 @@
+"""What does the backend say about an account? Models, limits, workspaces (notes, sections 9 to 12)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from onplan.emulator.catalogue import etag, serves
+from onplan.emulator.replies import Call, Headers, Refusal, Reply, api_error, detail, json_reply
+
+if TYPE_CHECKING:
+    from onplan.emulator.world import World
+
+
+@dataclass(frozen=True)
+class Window:
+    """One usage window."""
+
+    used_percent: float
+    minutes: int
+    resets_in: int
+
+
+FIVE_HOURS = Window(used_percent=12.5, minutes=300, resets_in=9_000)
+WEEK = Window(used_percent=34, minutes=10_080, resets_in=300_000)
+
+
+def authenticate(world: World, call: Call) -> None:
+    """Raise a Refusal unless the bearer is ours and alive and the account is its own.
+
+    What the service answers to a missing or foreign account id is not established; 400 is the answer
+    that no client takes for an expired token.
+    """
+    scheme, _, bearer = call.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not world.ledger.accepts(bearer):
+        raise Refusal(detail("Unauthorized", 401))
+    account_id = call.headers.get("chatgpt-account-id")
+    if account_id is None:
+        raise Refusal(detail("The chatgpt-account-id header is required"))
+    if account_id != world.scenario.account_id:
+        raise Refusal(detail("The chatgpt-account-id header does not match the access token"))
+
+
+def models(world: World, call: Call) -> Reply:
+    """The catalogue, as far as the client's version goes."""
+    authenticate(world, call)
+    client_version = dict(call.query).get("client_version")
+    if not client_version:
+        raise Refusal(detail("The client_version query parameter is required"))
+    listed = [model for model in world.catalogue if serves(model, client_version)]
+    return json_reply({"models": listed}, headers=(("etag", etag(world.catalogue)),))
+
+
+def accounts_check(world: World, call: Call) -> Reply:
+    """Workspace routing, which every turn of the official client needs first (notes, section 12b)."""
+    authenticate(world, call)
+    scenario = world.scenario
+    account = {
+        "id": scenario.account_id,
+        "account_user_id": f"{scenario.user_id}__{scenario.account_id}",
+        "structure": "personal",
+        "plan_type": scenario.plan,
+        "name": None,
+        "profile_picture_url": None,
+        "is_deactivated": False,
+        "workspace_backend_origin": "https://chatgpt.com",
+        "account_routing_override": "NO_CONSTRAINT",
+    }
+    ids = {"account_ordering": [scenario.account_id], "default_account_id": scenario.account_id}
+    return json_reply({"accounts": [account], **ids})
+
+
+def usage(world: World, call: Call) -> Reply:
+    """What is left of the plan."""
+    authenticate(world, call)
+    scenario = world.scenario
+    who = {"user_id": scenario.user_id, "account_id": scenario.account_id, "email": scenario.email}
+    windows = {"primary_window": _window(FIVE_HOURS), "secondary_window": _window(WEEK)}
+    return json_reply(
+        {
+            **who,
+            "plan_type": scenario.plan,
+            "rate_limit": {"allowed": True, "limit_reached": False, **windows},
+            "code_review_rate_limit": None,
+            "credits": {"has_credits": False, "unlimited": False, "balance": "0"},
+            "additional_rate_limits": None,
+            "spend_control": None,
+            "rate_limit_reached_type": None,
+            "rate_limit_reset_credits": {"available_count": 0},
+        }
+    )
+
+
+def _window(window: Window) -> dict[str, Any]:
+    return {
+        "used_percent": window.used_percent,
+        "limit_window_seconds": window.minutes * 60,
+        "reset_after_seconds": window.resets_in,
+        "reset_at": int(time.time()) + window.resets_in,
+    }
+
+
+def limit_headers(plan: str) -> Headers:
+    """The limits as headers; empty values and a Pythonic False have been seen (notes, section 16)."""
+    now = int(time.time())
+    windows = (("primary", FIVE_HOURS), ("secondary", WEEK))
+    rows = [
+        row
+        for name, window in windows
+        for row in (
+            (f"x-codex-{name}-used-percent", f"{window.used_percent:g}"),
+            (f"x-codex-{name}-window-minutes", str(window.minutes)),
+            (f"x-codex-{name}-reset-at", str(now + window.resets_in)),
+        )
+    ]
+    return (
+        ("x-codex-plan-type", plan),
+        ("x-codex-active-limit", "codex"),
+        *rows,
+        ("x-codex-credits-has-credits", "False"),
+        ("x-codex-credits-unlimited", "False"),
+        ("x-codex-credits-balance", ""),
+    )
+
+
+def not_found(world: World, call: Call) -> Reply:
+    """What the Codex backend says to a path it does not have."""
+    return detail("Not Found", 404)
+
+
+def no_platform(world: World, call: Call) -> Reply:
+    """What the platform says to a path it does not have."""
+    return api_error(f"Invalid URL ({call.method} {call.path})", status=404)

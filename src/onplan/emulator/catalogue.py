@@ -1,0 +1,121 @@
+"""Which models does the Codex backend list, and to whom? The table of the notes, section 11."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+import msgspec
+
+EFFORT_DESCRIPTIONS = {
+    "low": "Fast responses with lighter reasoning",
+    "medium": "Balances speed and reasoning depth for everyday tasks",
+    "high": "Greater reasoning depth for complex problems",
+    "xhigh": "Extra high reasoning depth for complex problems",
+    "max": "Maximum reasoning depth for the hardest problems",
+    "ultra": "Maximum reasoning with automatic task delegation",
+}
+EFFORTS = tuple(EFFORT_DESCRIPTIONS)
+
+# slug, name, priority, visibility, context, largest context (in thousands), default effort, highest effort,
+# speed of the "priority" tier (None: no such tier), least client version. The notes establish that the list
+# depends on the client's version, not where the borders are: those here are the emulator's own.
+ROWS = (
+    ("gpt-6.1-sol", "GPT-6.1-Sol", 1, "list", 272, 872, "low", "ultra", "2x", "0.160.0"),
+    ("gpt-6-astra", "GPT-6-Astra", 2, "list", 272, 872, "low", "ultra", "2x", "0.150.0"),
+    ("gpt-6-sol", "GPT-6-Sol", 3, "list", 272, 872, "medium", "ultra", "1.5x", "0.150.0"),
+    ("gpt-6-luna", "GPT-6-Luna", 4, "list", 272, 872, "medium", "max", "1.5x", "0.150.0"),
+    ("gpt-5.6-sol", "GPT-5.6-Sol", 5, "list", 272, 872, "low", "ultra", "1.5x", "0.130.0"),
+    ("gpt-6.1-terra", "GPT-6.1 Terra", 7, "list", 500, 872, "low", "ultra", "1.5x", "0.160.0"),
+    ("gpt-5.6-terra", "GPT-5.6-Terra", 8, "list", 272, 872, "medium", "ultra", "1.5x", "0.130.0"),
+    ("gpt-5.6-luna", "GPT-5.6-Luna", 9, "list", 272, 872, "medium", "max", "1.5x", "0.130.0"),
+    ("gpt-daybreak-blue-latest", "Daybreak Blue", 11, "hide", 272, 872, "low", "ultra", None, "0.160.0"),
+    ("gpt-daybreak-red-latest", "Daybreak Red", 12, "hide", 372, 372, "medium", "ultra", None, "0.160.0"),
+    ("gpt-5.5", "GPT-5.5", 13, "list", 272, 272, "medium", "xhigh", "1.5x", "0.0.0"),
+    ("codex-auto-review", "Codex Auto Review", 43, "hide", 272, 872, "medium", "max", "1.5x", "0.130.0"),
+)
+
+# "lite" models take their tools inside `input` (notes, section 7).
+PLAIN_MODELS = frozenset({"gpt-5.5"})
+LOUD_MODELS = {"gpt-daybreak-red-latest": "high"}
+_LITE = {"tool_mode": "code_mode_only", "multi_agent_version": "v2"}
+
+
+def _entry(  # noqa: PLR0917 - a row of the table
+    slug: str,
+    name: str,
+    priority: int,
+    visibility: str,
+    context: int,
+    largest_context: int,
+    default_effort: str,
+    highest_effort: str,
+    speed: str | None,
+    minimal_client_version: str,
+) -> dict[str, Any]:
+    lite = slug not in PLAIN_MODELS
+    efforts = EFFORTS[: EFFORTS.index(highest_effort) + 1]
+    levels = [{"effort": effort, "description": EFFORT_DESCRIPTIONS[effort]} for effort in efforts]
+    tier = {"id": "priority", "name": "Fast", "description": f"{speed} speed, increased usage"}
+    return {
+        "slug": slug,
+        "display_name": name,
+        "description": f"{name}, as played by the onplan emulator.",
+        "default_reasoning_level": default_effort,
+        "supported_reasoning_levels": levels,
+        "shell_type": "unified_exec",
+        "visibility": visibility,
+        "minimal_client_version": minimal_client_version,
+        "supported_in_api": True,
+        "priority": priority,
+        "additional_speed_tiers": ["fast"] if speed else [],
+        "service_tiers": [tier] if speed else [],
+        "availability_nux": None,
+        "upgrade": None,
+        "base_instructions": "You are Codex, played by the onplan emulator.",
+        "include_skills_usage_instructions": not lite,
+        "include_plugin_usage_instructions": not lite,
+        "include_apps_usage_instructions": not lite,
+        "default_reasoning_summary": "none",
+        "support_verbosity": True,
+        "default_verbosity": LOUD_MODELS.get(slug, "low"),
+        "apply_patch_tool_type": "freeform",
+        "web_search_tool_type": "text_and_image",
+        "truncation_policy": {"mode": "tokens", "limit": 10_000},
+        "supports_image_detail_original": True,
+        "context_window": context * 1000,
+        "max_context_window": largest_context * 1000,
+        "effective_context_window_percent": 95,
+        "experimental_supported_tools": [],
+        "input_modalities": ["text", "image"],
+        "supports_search_tool": True,
+        "use_responses_lite": lite,
+        "supports_reasoning_effort_updates": lite,
+        **(_LITE if lite else {}),
+    }
+
+
+CATALOGUE: tuple[dict[str, Any], ...] = tuple(_entry(*row) for row in ROWS)
+
+
+def etag(models: tuple[dict[str, Any], ...]) -> str:
+    """The catalogue's entity tag, which every reply of the model carries too."""
+    return f'W/"{hashlib.sha256(msgspec.json.encode(models)).hexdigest()[:16]}"'
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """A version as something to compare."""
+    return tuple(int(digits) for digits in re.findall(r"\d+", version)[:3])
+
+
+def serves(model: dict[str, Any], client_version: str | None) -> bool:
+    """Whether a client of this version may use a model; one that states none may (notes, section 16)."""
+    if client_version is None:
+        return True
+    return version_key(client_version) >= version_key(model.get("minimal_client_version", "0.0.0"))
+
+
+def efforts_of(model: dict[str, Any]) -> tuple[str, ...]:
+    """The reasoning efforts a model knows."""
+    return tuple(level["effort"] for level in model.get("supported_reasoning_levels", ())) or EFFORTS

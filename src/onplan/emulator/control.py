@@ -1,0 +1,86 @@
+"""How is the emulator told what to do? The /_emulator endpoints, which are themselves not journalled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from onplan.emulator.faults import FAULTS, UnknownFaultError
+from onplan.emulator.replies import Call, Reply, json_reply
+
+if TYPE_CHECKING:
+    from onplan.emulator.world import World
+
+PREFIX = "/_emulator/"
+
+
+class ArmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /_emulator/faults."""
+
+    name: str
+    times: int = 1
+    seconds: float | None = None
+
+
+class TokensRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /_emulator/tokens."""
+
+    expire_access_tokens: bool = False
+    revoke_refresh_tokens: bool = False
+    access_token_lifetime: float | None = None
+
+
+def _complaint(sentence: str, status: int = 400, **more: Any) -> Reply:
+    return json_reply({"error": {"message": sentence, **more}}, status)
+
+
+def show_journal(world: World, call: Call) -> Reply:
+    """Every request received."""
+    return json_reply({"requests": world.journal.rows()})
+
+
+def clear_journal(world: World, call: Call) -> Reply:
+    """Forget them."""
+    world.journal.clear()
+    return json_reply({"requests": []})
+
+
+def show_faults(world: World, call: Call) -> Reply:
+    """The known faults, and how often the armed ones are still to happen."""
+    rows = [{"name": fault.name, "line": fault.line, "where": fault.where} for fault in FAULTS.values()]
+    return json_reply({"faults": rows, "armed": world.faults.armed()})
+
+
+def arm_fault(world: World, call: Call) -> Reply:
+    """Arm one."""
+    try:
+        wanted = msgspec.json.decode(call.raw, type=ArmRequest)
+        world.faults.arm(wanted.name, wanted.times, wanted.seconds)
+    except UnknownFaultError as error:
+        return _complaint(str(error), 404, near=error.near)
+    except (msgspec.DecodeError, ValueError) as error:
+        return _complaint(str(error))
+    return json_reply({"armed": world.faults.armed()})
+
+
+def disarm_faults(world: World, call: Call) -> Reply:
+    """Disarm all; streams that stall are let go."""
+    world.faults.disarm()
+    world.release_stalled()
+    return json_reply({"armed": {}})
+
+
+def change_tokens(world: World, call: Call) -> Reply:
+    """Expire, revoke, or change the lifetime of those to come."""
+    try:
+        wanted = msgspec.json.decode(call.raw, type=TokensRequest)
+    except msgspec.DecodeError as error:
+        return _complaint(str(error))
+    if wanted.expire_access_tokens:
+        world.ledger.expire_access_tokens()
+    if wanted.revoke_refresh_tokens:
+        world.ledger.revoke_refresh_tokens()
+    if wanted.access_token_lifetime is not None:
+        world.ledger.lifetime = wanted.access_token_lifetime
+    return json_reply({"access_token_lifetime": world.ledger.lifetime})

@@ -1,0 +1,122 @@
+"""What can a model produce? Output items, as values. Knows nothing of events or bytes."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def new_id(prefix: str) -> str:
+    """A new id of a kind."""
+    return f"{prefix}_{secrets.token_hex(20)}"
+
+
+def _id(prefix: str) -> Any:
+    return field(default_factory=lambda: new_id(prefix), kw_only=True)
+
+
+@dataclass(frozen=True)
+class Reasoning:
+    """What the model thought: a summary when asked for, and a sealed text to be sent back."""
+
+    summary: str | None
+    encrypted_content: str | None
+    id: str = _id("rs")
+
+    def finished(self) -> dict[str, Any]:
+        """The item as `output_item.done` shows it."""
+        summary = [] if self.summary is None else [{"type": "summary_text", "text": self.summary}]
+        sealed = {"encrypted_content": self.encrypted_content}
+        return {"id": self.id, "type": "reasoning", "summary": summary, **sealed}
+
+
+@dataclass(frozen=True)
+class Message:
+    """What the model said, in the pieces it says it in; or its refusal."""
+
+    pieces: tuple[str, ...]
+    refusal: bool = False
+    status: str = "completed"
+    id: str = _id("msg")
+
+    def part(self, text: str) -> dict[str, Any]:
+        """The content part holding this text."""
+        if self.refusal:
+            return {"type": "refusal", "refusal": text}
+        return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+
+    def finished(self) -> dict[str, Any]:
+        """The item as `output_item.done` shows it."""
+        content = [self.part("".join(self.pieces))]
+        head = {"id": self.id, "type": "message", "status": self.status}
+        return {**head, "content": content, "role": "assistant"}
+
+
+@dataclass(frozen=True)
+class FunctionCall:
+    """A call of a function, with its arguments as JSON text."""
+
+    name: str
+    arguments: str
+    namespace: str | None = None
+    id: str = _id("fc")
+    call_id: str = _id("call")
+
+    def finished(self) -> dict[str, Any]:
+        """The item as `output_item.done` shows it."""
+        head = {"id": self.id, "type": "function_call", "status": "completed"}
+        call = {"arguments": self.arguments, "call_id": self.call_id, "name": self.name}
+        return {**head, **call, **_namespace(self.namespace)}
+
+
+@dataclass(frozen=True)
+class CustomToolCall:
+    """A call of a custom tool, with free text."""
+
+    name: str
+    input: str
+    namespace: str | None = None
+    id: str = _id("ctc")
+    call_id: str = _id("call")
+
+    def finished(self) -> dict[str, Any]:
+        """The item as `output_item.done` shows it."""
+        head = {"id": self.id, "type": "custom_tool_call", "status": "completed"}
+        call = {"call_id": self.call_id, "input": self.input, "name": self.name}
+        return {**head, **call, **_namespace(self.namespace)}
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """A conversation made small (notes, section 7)."""
+
+    encrypted_content: str
+    id: str = _id("cmp")
+
+    def finished(self) -> dict[str, Any]:
+        """The item as `output_item.done` shows it."""
+        return {"id": self.id, "type": "compaction", "encrypted_content": self.encrypted_content}
+
+
+Item = Reasoning | Message | FunctionCall | CustomToolCall | Compaction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One response: what the request asked for, the items produced, and what they cost."""
+
+    echo: dict[str, Any]
+    items: tuple[Item, ...]
+    usage: dict[str, Any]
+    id: str = _id("resp")
+    created_at: int = 0
+
+    def response(self, status: str, **changes: Any) -> dict[str, Any]:
+        """The response object, in the state that an event reports."""
+        head = {"id": self.id, "object": "response", "created_at": self.created_at, "status": status}
+        return {**head, **self.echo, **changes}
+
+
+def _namespace(name: str | None) -> dict[str, str]:
+    return {} if name is None else {"namespace": name}

@@ -1,0 +1,85 @@
+"""What was asked of the emulator? Keeps rows without secrets, and only so many. Knows nothing of meaning."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from typing import Any
+
+from onplan.emulator.replies import Call
+
+MOST_ROWS = 10_000
+MOST_BYTES = 64 * 1024 * 1024
+
+SECRET_FIELDS = frozenset(
+    [
+        "access_token",
+        "client_secret",
+        "code",
+        "code_verifier",
+        "id_token",
+        "refresh_token",
+        "subject_token",
+        "token",
+    ]
+)
+SECRET_HEADERS = frozenset(["authorization", "cookie", "proxy-authorization", "x-api-key"])
+
+
+def fingerprint(secret: str) -> str:
+    """A short name for a secret: the same secret has the same name, and nobody can go back."""
+    return "sha256:" + hashlib.sha256(secret.encode()).hexdigest()[:8]
+
+
+class Journal:
+    """The requests received, oldest first; the oldest leave when there are too many."""
+
+    def __init__(self) -> None:
+        self._rows: deque[tuple[dict[str, Any], int]] = deque()
+        self._bytes = 0
+        self._count = 0
+
+    def record(self, call: Call) -> dict[str, Any]:
+        """Add a row; its status is filled in when the reply starts, `ended` when it ends."""
+        self._count += 1
+        row = {
+            "n": self._count,
+            "time": time.time(),
+            "method": call.method,
+            "path": call.path,
+            "query": _without_secrets(dict(call.query)),
+            "headers": {name: _masked_header(name, value) for name, value in call.headers.items()},
+            "body": _without_secrets(call.body) if isinstance(call.body, dict) else call.body,
+            "status": None,
+            "ended": None,
+        }
+        self._rows.append((row, len(call.raw)))
+        self._bytes += len(call.raw)
+        while len(self._rows) > MOST_ROWS or (self._bytes > MOST_BYTES and len(self._rows) > 1):
+            self._bytes -= self._rows.popleft()[1]
+        return row
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Copies of the rows."""
+        return [dict(row) for row, _ in self._rows]
+
+    def clear(self) -> None:
+        """Forget everything; numbering goes on."""
+        self._rows.clear()
+        self._bytes = 0
+
+
+def _without_secrets(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: fingerprint(value) if name in SECRET_FIELDS and isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+
+
+def _masked_header(name: str, value: str) -> str:
+    if name not in SECRET_HEADERS:
+        return value
+    # The scheme stays readable, and the fingerprint is the token's own.
+    scheme, _, secret = value.rpartition(" ")
+    return f"{scheme} {fingerprint(secret)}".lstrip()

@@ -1,0 +1,98 @@
+"""What can be chosen about an emulator? Knows nothing of how the choices are carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+REUSE_POLICIES = ("refuse", "revoke-family")
+# RFC 7519 says nothing of lifetimes; ten days is what the recordings show.
+ACCESS_TOKEN_LIFETIME = 864_000.0
+
+
+class ArmedFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A fault to be armed from the start."""
+
+    name: str
+    times: int = 1
+    seconds: float | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model says, and how fast. `padding` is the length of each of `deltas` pieces."""
+
+    text: str | None = None
+    deltas: int | None = None
+    interval: float = 0.0
+    padding: int = 6
+
+
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who the account is and how the services behave, as data."""
+
+    faults: tuple[ArmedFault, ...] = ()
+    answer: Answer = Answer()
+    plan: str = "plus"
+    account_id: str = "acct-emulated-0001"
+    user_id: str = "user-emulated-0001"
+    email: str = "person@example.com"
+    models: tuple[dict[str, Any], ...] | None = None
+    reuse: str | None = None
+    access_token_lifetime: float | None = None
+    input_tokens: int | None = None
+
+    @classmethod
+    def from_file(cls, path: Path | str) -> Scenario:
+        """Read a JSON file; ValueError with a sentence when it cannot be one."""
+        try:
+            scenario = msgspec.json.decode(Path(path).read_bytes(), type=cls)
+        except OSError as error:
+            raise ValueError(f"The scenario {path} cannot be read: {error.strerror}.") from error
+        except msgspec.ValidationError as error:
+            raise ValueError(f"The scenario {path} is not valid: {error}.") from error
+        except msgspec.DecodeError as error:
+            raise ValueError(f"The scenario {path} is not JSON: {error}.") from error
+        scenario.check(str(path))
+        return scenario
+
+    def check(self, where: str) -> None:
+        """ValueError with a sentence when a value cannot be used."""
+        complaints = (
+            (self.reuse not in (None, *REUSE_POLICIES), f"reuse must be one of {', '.join(REUSE_POLICIES)}"),
+            (self.answer.deltas is not None and self.answer.deltas < 1, "answer.deltas must be at least 1"),
+            (self.answer.padding < 1, "answer.padding must be at least 1"),
+            (self.answer.interval < 0, "answer.interval must not be negative"),
+            (any("slug" not in model for model in self.models or ()), "each of models needs a slug"),
+        )
+        for wrong, sentence in complaints:
+            if wrong:
+                raise ValueError(f"The scenario {where} is not valid: {sentence}.")
+        # The fault tables build on the issuer, and that on this module: hence here and not above.
+        from onplan.emulator.faults import Faults
+
+        trial = Faults()
+        for fault in self.faults:
+            trial.arm(fault.name, fault.times, fault.seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to run an emulator."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    ready_file: Path | None = None
+    reuse: str = "refuse"
+    access_token_lifetime: float = ACCESS_TOKEN_LIFETIME
+    interactive: bool = False
+    scenario: Scenario = field(default_factory=Scenario)
+    codex_home: Path | None = None
+    codex_auth: bool = False
+
+    def __post_init__(self) -> None:
+        if self.reuse not in REUSE_POLICIES:
+            raise ValueError(f"reuse must be one of {', '.join(REUSE_POLICIES)}, not {self.reuse!r}.")
+        self.scenario.check("given")

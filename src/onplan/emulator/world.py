@@ -1,0 +1,71 @@
+"""What does the emulator know while it runs? The state that its handlers share, behind one lock."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from onplan.emulator.catalogue import CATALOGUE
+from onplan.emulator.device import DeviceSignIn
+from onplan.emulator.faults import Faults
+from onplan.emulator.journal import Journal
+from onplan.emulator.ledger import Bounded, Ledger
+from onplan.emulator.options import Options
+from onplan.emulator.sealing import Seals
+
+
+class PromptCache:
+    """Which prompts were seen before? A prefix counts if the same session-id sent it (notes, section 16)."""
+
+    def __init__(self) -> None:
+        self._seen: Bounded[tuple[int, str, int]] = Bounded()
+
+    def cached_tokens(self, session: str, items: list[bytes], tokens: int) -> int:
+        """How many tokens of this prompt the session sent before; remembers the prompt."""
+        count, digest, before = self._seen.get(session, (0, "", 0))
+        hit = 0 < count <= len(items) and _digest(items[:count]) == digest
+        self._seen[session] = (len(items), _digest(items), tokens)
+        return min(before, tokens) if hit else 0
+
+
+class World:
+    """Everything that lives as long as the emulator."""
+
+    def __init__(self, options: Options, base_url: str) -> None:
+        scenario = options.scenario
+        lifetime = scenario.access_token_lifetime
+        self.lock = threading.RLock()
+        self.options = options
+        self.scenario = scenario
+        self.base_url = base_url
+        self.journal = Journal()
+        self.faults = Faults()
+        self.seals = Seals()
+        self.prompt_cache = PromptCache()
+        self.devices: Bounded[DeviceSignIn] = Bounded()
+        self.pages: Bounded[str] = Bounded()
+        self.stalls: set[Callable[[], None]] = set()
+        self.catalogue: tuple[dict[str, Any], ...] = scenario.models or CATALOGUE
+        self.ledger = Ledger(
+            scenario,
+            issuer=base_url,
+            lifetime=options.access_token_lifetime if lifetime is None else lifetime,
+            reuse=scenario.reuse or options.reuse,
+        )
+        for fault in scenario.faults:
+            self.faults.arm(fault.name, fault.times, fault.seconds)
+
+    def release_stalled(self) -> None:
+        """Let go of the streams that stall."""
+        for release in tuple(self.stalls):
+            release()
+
+    def model(self, slug: object) -> dict[str, Any] | None:
+        """The catalogue's entry for a model."""
+        return next((model for model in self.catalogue if model["slug"] == slug), None)
+
+
+def _digest(items: list[bytes]) -> str:
+    return hashlib.sha256(b"\n".join(items)).hexdigest()

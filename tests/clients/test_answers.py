@@ -1,0 +1,231 @@
+"""The same suite for both clients, against the emulator over sockets: what a whole answer is."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import onplan
+from onplan import CompletionRequest, FinishReason, Message, ToolDefinition
+from onplan.emulator import Emulator
+
+WEATHER = ToolDefinition(
+    name="weather",
+    description="The weather in a city",
+    parameters={"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+)
+CLOCK = ToolDefinition(
+    name="clock",
+    parameters={"type": "object", "properties": {"zone": {"enum": ["UTC"]}}, "required": ["zone"]},
+)
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def bodies(emulator: Emulator) -> list[dict[str, Any]]:
+    return [row["body"] for row in emulator.journal() if row["path"].endswith("/responses")]
+
+
+def test_a_string_is_a_request(signed_in: Emulator, driver: Any) -> None:
+    """A plain string is answered, with its text, usage, model and reason."""
+    answer = driver(base_url=signed_in.codex_base_url).complete("hello there")
+
+    assert answer.text == "You said: hello there"
+    assert answer.finish_reason is FinishReason.STOP
+    assert answer.model == "gpt-6.1-sol"
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
+    assert answer.response_id
+
+
+def test_a_stream_ends_with_one_done(signed_in: Emulator, driver: Any) -> None:
+    """Exactly one Done comes, last, and the joined deltas are the finished parts."""
+    chunks = driver().chunks("hello there")
+
+    assert [chunk.type for chunk in chunks].count("done") == 1
+    assert chunks[-1].type == "done"
+    joined = {
+        kind: "".join(chunk.text for chunk in chunks if chunk.type == kind) for kind in ("text", "thinking")
+    }
+    parts = {chunk.part.type: chunk.part for chunk in chunks if chunk.type == "part_done"}
+    assert joined["text"] == parts["text"].text == chunks[-1].response.text
+    assert joined["thinking"] == parts["thinking"].text
+    assert list(parts.values()) == chunks[-1].response.message.content
+
+
+def test_parallel_calls_arrive_whole(signed_in: Emulator, driver: Any) -> None:
+    """Two calls in one answer keep their own ids, names and complete arguments."""
+    chunks = driver().chunks(CompletionRequest(messages="weather and time?", tools=[WEATHER, CLOCK]))
+
+    response = chunks[-1].response
+    assert response.finish_reason is FinishReason.TOOL_CALLS
+    assert [call.name for call in response.tool_calls] == ["weather", "clock"]
+    for call in response.tool_calls:
+        mine = [chunk for chunk in chunks if getattr(chunk, "id", None) == call.id]
+        assert mine[0] == onplan.ToolCallStart(call.id, call.name)
+        assert mine[-1] == onplan.ToolCallEnd(call.id)
+        assert "".join(chunk.arguments_delta for chunk in mine[1:-1]) == call.arguments
+    assert response.tool_calls[1].parse_arguments() == {"zone": "UTC"}
+
+
+def test_a_tool_round_trip_carries_the_reasoning(signed_in: Emulator, driver: Any) -> None:
+    """Results of all calls and the encrypted reasoning go back, and the model goes on in text."""
+    asker = driver()
+    messages = [Message.user("weather and time?")]
+    first = asker.complete(CompletionRequest(messages=messages, tools=[WEATHER, CLOCK]))
+    results = [onplan.ToolResult(call.id, f"result of {call.name}") for call in first.tool_calls]
+    messages += [first.message, Message("tool", results)]
+    second = asker.complete(CompletionRequest(messages=messages, tools=[WEATHER, CLOCK]))
+
+    assert second.finish_reason is FinishReason.STOP
+    assert "result of weather" in second.text
+    assert "result of clock" in second.text
+    kinds = [item["type"] for item in bodies(signed_in)[-1]["input"]]
+    assert kinds == ["message", "reasoning", *["function_call"] * 2, *["function_call_output"] * 2]
+    assert all("id" not in item for item in bodies(signed_in)[-1]["input"])
+
+
+def test_a_conversation_keeps_its_session(signed_in: Emulator, driver: Any) -> None:
+    """Every turn of a conversation names the same session, without which the prompt cache never hits."""
+    asker = driver()
+    messages = [Message.system("Be brief."), Message.user("one " * 400)]
+    first = asker.complete(CompletionRequest(messages=messages))
+    messages += [first.message, Message.user("two")]
+    second = asker.complete(CompletionRequest(messages=messages))
+    asker.complete("something else")
+
+    sessions = [
+        row["headers"]["session-id"] for row in signed_in.journal() if row["path"].endswith("/responses")
+    ]
+    assert sessions[0] == sessions[1] != sessions[2]
+    assert bodies(signed_in)[0]["prompt_cache_key"] == sessions[0]
+    assert second.usage.cache_read_tokens > 0
+
+
+def test_refused_parameters_are_left_out_and_listed(signed_in: Emulator, driver: Any) -> None:
+    """What the backend refuses does not reach it, and the answer says so."""
+    request = CompletionRequest(
+        messages="hi", temperature=0.5, top_p=0.9, max_tokens=10, stop="x", metadata={"a": "b"}
+    )
+    answer = driver().complete(request)
+
+    assert answer.ignored_parameters == ["temperature", "top_p", "max_tokens", "stop", "metadata"]
+    assert not {"temperature", "top_p", "max_output_tokens", "stop", "metadata"} & set(bodies(signed_in)[-1])
+
+
+def test_parameters_can_be_refused_instead(signed_in: Emulator, driver: Any) -> None:
+    """A program that must not lose a parameter is told before anything is sent."""
+    with pytest.raises(onplan.InvalidRequestError, match="temperature"):
+        driver(unsupported="refuse").complete(CompletionRequest(messages="hi", temperature=0.5))
+
+    assert bodies(signed_in) == []
+
+
+def test_a_schema_is_obeyed(signed_in: Emulator, driver: Any) -> None:
+    """The answer's text follows the JSON schema of the request."""
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer", "minimum": 3}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    answer = driver().complete(CompletionRequest(messages="a number", response_format=schema))
+
+    assert answer.text == '{"n":3}'
+    assert bodies(signed_in)[-1]["text"]["format"]["strict"] is True
+
+
+def test_choices_are_forwarded(signed_in: Emulator, driver: Any) -> None:
+    """Effort, summary, verbosity, tier, tool choice and parallelism reach the backend as they are."""
+    driver().complete(
+        CompletionRequest(
+            messages="hi",
+            model="gpt-5.5",
+            tools=[WEATHER, CLOCK],
+            tool_choice="clock",
+            parallel_tool_calls=False,
+            reasoning_effort="high",
+            reasoning_summary="none",
+            verbosity="low",
+            service_tier="priority",
+        )
+    )
+
+    body = bodies(signed_in)[-1]
+    assert body["model"] == "gpt-5.5"
+    assert body["tool_choice"] == {"type": "function", "name": "clock"}
+    assert body["parallel_tool_calls"] is False
+    assert body["reasoning"] == {"effort": "high"}
+    assert body["text"] == {"verbosity": "low"}
+    assert body["service_tier"] == "priority"
+
+
+def test_images_come_from_urls_bytes_and_files(signed_in: Emulator, driver: Any, tmp_path: Path) -> None:
+    """An image may be named by URL, given as bytes, or read from a file when it is sent."""
+    file = tmp_path / "pixel"
+    file.write_bytes(PIXEL)
+    images = [
+        onplan.Image(url="https://example.com/a.png"),
+        onplan.Image(data=PIXEL),
+        onplan.Image(path=str(file)),
+    ]
+    driver().complete(CompletionRequest(messages=[Message.user("look", *images)]))
+
+    sent = [part["image_url"] for part in bodies(signed_in)[-1]["input"][0]["content"][1:]]
+    inline = f"data:image/png;base64,{base64.b64encode(PIXEL).decode()}"
+    assert sent == ["https://example.com/a.png", inline, inline]
+
+
+def test_the_model_is_chosen_in_order(
+    signed_in: Emulator, driver: Any, monkeypatch: pytest.MonkeyPatch, clean_environment: Path
+) -> None:
+    """The request names the model; else the environment, then the profile, then the first one listed."""
+    asked: list[str] = []
+
+    def ask(**options: Any) -> None:
+        driver().complete(CompletionRequest(messages="hi", **options))
+        asked.append(bodies(signed_in)[-1]["model"])
+
+    ask()
+    (clean_environment / "config.toml").write_text('[profiles.default]\nmodel = "gpt-5.5"\n')
+    ask()
+    monkeypatch.setenv("ONPLAN_MODEL", "gpt-6-sol")
+    ask()
+    ask(model="gpt-6-luna")
+
+    assert asked == ["gpt-6.1-sol", "gpt-5.5", "gpt-6-sol", "gpt-6-luna"]
+
+
+def test_the_catalogue_is_the_backends(signed_in: Emulator, driver: Any) -> None:
+    """Models come from the backend, best first, without the hidden ones."""
+    models = driver().models()
+
+    assert models[0].id == "gpt-6.1-sol"
+    assert "codex-auto-review" not in {model.id for model in models}
+    assert models[0].supports_vision
+    assert models[0].context_window == 272_000
+    assert "ultra" in models[0].reasoning_efforts
+
+
+@pytest.mark.parametrize("fault", ["models_500", "models_empty", "models_malformed"])
+def test_a_catalogue_that_cannot_be_read_is_built_in(signed_in: Emulator, driver: Any, fault: str) -> None:
+    """When the catalogue cannot be read there is a list all the same."""
+    signed_in.arm(fault, times=50)
+
+    models = driver(retry=onplan.RetryPolicy(attempts=1)).models()
+
+    assert models[0].id == "gpt-6.1-sol"
+
+
+def test_every_part_is_in_the_clients_own_words(signed_in: Emulator, driver: Any) -> None:
+    """Requests name onplan and carry the account; no credential is in anything but its header."""
+    driver().complete("hi")
+
+    headers = next(row["headers"] for row in signed_in.journal() if row["path"].endswith("/responses"))
+    assert headers["originator"] == "onplan"
+    assert headers["user-agent"].startswith(f"onplan/{onplan.__version__} ")
+    assert headers["chatgpt-account-id"] == "acct-emulated-0001"
+    assert "openai-beta" not in headers
