@@ -48,9 +48,13 @@ logger = logging.getLogger("onplan.keeper")
 
 # After a failed renewal, a still-valid access token is used this long before the next attempt.
 _PAUSE = 30.0
+# A set that has just come from the server is used this long, whatever its expiry says: with a clock that is
+# wrong, or a lifetime of 0, every call would renew it.
+_TRUST = 60.0
 _SAVE_ATTEMPTS = 3
 
 Send = Callable[[Request], Response]
+_Judge = Callable[[OAuthCredentials, float | None], bool]
 
 
 class Keeper:
@@ -77,6 +81,7 @@ class Keeper:
         self._store, self._issuer, self._send = store, issuer, send
         self._now, self._sleep = now, sleep
         self._cached: OAuthCredentials | None = None
+        self._renewed_at: float | None = None  # of what is cached
         self._pause_until = 0.0
         self._mutex, self._process = threading.Lock(), os.getpid()
         self._flights: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Future[OAuthCredentials]] = {}
@@ -106,7 +111,7 @@ class Keeper:
                 return cached
             return self._renew(
                 "unauthorized_recovery",
-                lambda found: found.access_token != access_token and is_fresh(found, self._now()),
+                lambda found, at: found.access_token != access_token and self._is_good(found, at),
             )
 
         return self._one_at_a_time(renew)
@@ -146,9 +151,13 @@ class Keeper:
         if cached is None:
             return None
         now = self._now()
-        if is_fresh(cached, now) or (now < self._pause_until and is_fresh(cached, now, 0.0)):
-            return cached
-        return None
+        paused = now < self._pause_until and is_fresh(cached, now, 0.0)
+        return cached if paused or self._is_good(cached, self._renewed_at) else None
+
+    def _is_good(self, credentials: OAuthCredentials, renewed_at: float | None) -> bool:
+        """Whether credentials that came from the server at ``renewed_at`` need no renewal."""
+        now = self._now()
+        return is_fresh(credentials, now) or (renewed_at is not None and 0 <= now - renewed_at < _TRUST)
 
     def _one_at_a_time(self, renew: Callable[[], OAuthCredentials]) -> OAuthCredentials:
         if self._process != os.getpid():  # a fork copied a lock that some thread may have held
@@ -160,12 +169,12 @@ class Keeper:
         cached = self._lasting()
         if cached:  # another thread was faster
             return cached
-        loaded = self._store.load()
-        stored = loaded[0].credentials if loaded else None
-        if stored and is_fresh(stored, self._now()):
-            return self._adopt(stored)
+        record, _ = self._load()
+        stored = record.credentials
+        if stored and self._is_good(stored, record.renewed_at):
+            return self._adopt(stored, record.renewed_at)
         try:
-            return self._renew("proactive_expiry", lambda found: is_fresh(found, self._now()))
+            return self._renew("proactive_expiry", self._is_good)
         except NotSignedInError:
             raise
         except CredentialError as error:
@@ -173,22 +182,22 @@ class Keeper:
                 raise
             logger.warning("%s The access token is still valid and goes on being used.", error)
             self._pause_until = self._now() + _PAUSE
-            return self._adopt(stored)
+            return self._adopt(stored, record.renewed_at)
 
-    def _adopt(self, credentials: OAuthCredentials) -> OAuthCredentials:
-        self._cached = credentials
+    def _adopt(self, credentials: OAuthCredentials, renewed_at: float | None) -> OAuthCredentials:
+        self._cached, self._renewed_at = credentials, renewed_at
         return credentials
 
     # --- renewing, across processes -----------------------------------------------------------------
 
-    def _renew(self, reason: str, good: Callable[[OAuthCredentials], bool]) -> OAuthCredentials:
+    def _renew(self, reason: str, good: _Judge) -> OAuthCredentials:
         with self._store.lock():
             record, version = self._load()
             old = record.credentials
             if old is None:
-                raise NotSignedInError("There is no sign-in.")
-            if good(old):
-                return self._adopt(old)
+                raise _nobody()
+            if good(old, record.renewed_at):
+                return self._adopt(old, record.renewed_at)
             interrupted = record.pending_refresh
             version = self._store.save(
                 msgspec.structs.replace(record, pending_refresh=_pending(old, self._now())), version
@@ -197,14 +206,14 @@ class Keeper:
                 renewed = drive(refresh(self._issuer, old, reason, self._now), self._send, self._sleep)
             except OnplanError as error:
                 return self._after_failure(error, record, version, interrupted)
-            self._adopt(renewed)
-            self._save(Record(credentials=renewed), version)
-            return self._cached or renewed
+            renewed_at = self._now()
+            self._adopt(renewed, renewed_at)
+            return self._save(renewed, renewed_at, version)
 
     def _load(self) -> tuple[Record, str]:
         loaded = self._store.load()
         if loaded is None:
-            raise NotSignedInError("Nobody is signed in here.")
+            raise _nobody()
         return loaded
 
     def _after_failure(
@@ -212,10 +221,11 @@ class Keeper:
     ) -> OAuthCredentials:
         """Adopt what somebody else stored meanwhile; otherwise raise. Nothing is deleted."""
         spent = record.credentials
-        newer = self._load()[0].credentials
+        newest, _ = self._load()
+        newer = newest.credentials
         if isinstance(error, SignInAgainError):
             if newer and spent and newer.refresh_token != spent.refresh_token:
-                return self._adopt(newer)
+                return self._adopt(newer, newest.renewed_at)
             if interrupted and spent and interrupted.fingerprint == _fingerprint(spent):
                 raise SignInAgainError(
                     f"{error} An earlier renewal was interrupted after it was sent and before its result "
@@ -227,14 +237,15 @@ class Keeper:
             self._store.save(msgspec.structs.replace(record, pending_refresh=None), version)
         raise error
 
-    def _save(self, record: Record, version: str) -> None:
+    def _save(self, credentials: OAuthCredentials, renewed_at: float, version: str) -> OAuthCredentials:
         """Keep the rotated set. Should that fail, it lives on in this process, and says so."""
+        record = Record(credentials=credentials, renewed_at=renewed_at)
         for attempt in range(1, _SAVE_ATTEMPTS + 1):
             try:
                 self._store.save(record, version)
             except StoreConflictError:  # a new sign-in came between: theirs counts
-                self._cached = self._load()[0].credentials
-                return
+                newest, _ = self._load()
+                return self._adopt(newest.credentials or credentials, newest.renewed_at)
             except StoreError as error:
                 if attempt == _SAVE_ATTEMPTS:
                     logger.error(  # noqa: TRY400 - a traceback would add nothing
@@ -245,7 +256,12 @@ class Keeper:
                 else:
                     self._sleep(0.1 * attempt)
             else:
-                return
+                break
+        return credentials
+
+
+def _nobody() -> NotSignedInError:
+    return NotSignedInError("Nobody is signed in here.")
 
 
 def _pending(credentials: OAuthCredentials, now: float) -> PendingRefresh:

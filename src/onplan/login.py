@@ -158,11 +158,12 @@ def _finish(
 
 
 def _store(store: CredentialStore, credentials: OAuthCredentials) -> None:
+    record = Record(credentials=credentials, renewed_at=time.time())
     with store.lock():
         while True:
             loaded = store.load()
             try:
-                store.save(Record(credentials=credentials), loaded[1] if loaded else None)
+                store.save(record, loaded[1] if loaded else None)
             except StoreConflictError:  # a writer that does not know our lock
                 continue
             return

@@ -1,4 +1,4 @@
-"""Every fault of the emulator, for both clients: the right chunks, or the right error; never anything else."""
+"""Every fault of the emulator, for both clients: the right chunks or the right error, nothing else."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_fault_is_an_error_or_no_matter(signed_in: Emulator, driver: Any, case
         assert caught.value.hint
     else:
         answer = asker.complete(request)
-        assert WHOLE == [(call.name, call.parse_arguments()) for call in answer.tool_calls]
+        assert [(call.name, call.parse_arguments()) for call in answer.tool_calls] == WHOLE
         assert answer.message.content[0].text.startswith("**Reading the request**")
     assert case.requests == len(_posts(signed_in))
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onplan.emulator.catalogue import etag, serves
+from onplan.emulator.catalogue import serves
 from onplan.emulator.replies import Call, Headers, Refusal, Reply, api_error, detail, json_reply
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def models(world: World, call: Call) -> Reply:
     if not client_version:
         raise Refusal(detail("The client_version query parameter is required"))
     listed = [model for model in world.catalogue if serves(model, client_version)]
-    return json_reply({"models": listed}, headers=(("etag", etag(world.catalogue)),))
+    return json_reply({"models": listed}, headers=(("etag", world.catalogue_etag),))
 
 
 def accounts_check(world: World, call: Call) -> Reply:

@@ -39,7 +39,36 @@ ROWS = (
 # "lite" models take their tools inside `input` (notes, section 7).
 PLAIN_MODELS = frozenset({"gpt-5.5"})
 LOUD_MODELS = {"gpt-daybreak-red-latest": "high"}
-_LITE = {"tool_mode": "code_mode_only", "multi_agent_version": "v2"}
+# What every model has.
+COMMON: dict[str, Any] = {
+    "shell_type": "unified_exec",
+    "supported_in_api": True,
+    "availability_nux": None,
+    "upgrade": None,
+    "base_instructions": "You are Codex, played by the onplan emulator.",
+    "default_reasoning_summary": "none",
+    "support_verbosity": True,
+    "apply_patch_tool_type": "freeform",
+    "web_search_tool_type": "text_and_image",
+    "truncation_policy": {"mode": "tokens", "limit": 10_000},
+    "supports_image_detail_original": True,
+    "effective_context_window_percent": 95,
+    "experimental_supported_tools": [],
+    "input_modalities": ["text", "image"],
+    "supports_search_tool": True,
+}
+LITE = {
+    "use_responses_lite": True,
+    "supports_reasoning_effort_updates": True,
+    "tool_mode": "code_mode_only",
+    "multi_agent_version": "v2",
+}
+PLAIN = {
+    "use_responses_lite": False,
+    "include_skills_usage_instructions": True,
+    "include_plugin_usage_instructions": True,
+    "include_apps_usage_instructions": True,
+}
 
 
 def _entry(  # noqa: PLR0917 - a row of the table
@@ -54,45 +83,26 @@ def _entry(  # noqa: PLR0917 - a row of the table
     speed: str | None,
     minimal_client_version: str,
 ) -> dict[str, Any]:
-    lite = slug not in PLAIN_MODELS
     efforts = EFFORTS[: EFFORTS.index(highest_effort) + 1]
-    levels = [{"effort": effort, "description": EFFORT_DESCRIPTIONS[effort]} for effort in efforts]
     tier = {"id": "priority", "name": "Fast", "description": f"{speed} speed, increased usage"}
     return {
         "slug": slug,
         "display_name": name,
         "description": f"{name}, as played by the onplan emulator.",
-        "default_reasoning_level": default_effort,
-        "supported_reasoning_levels": levels,
-        "shell_type": "unified_exec",
+        "priority": priority,
         "visibility": visibility,
         "minimal_client_version": minimal_client_version,
-        "supported_in_api": True,
-        "priority": priority,
+        "default_reasoning_level": default_effort,
+        "supported_reasoning_levels": [
+            {"effort": effort, "description": EFFORT_DESCRIPTIONS[effort]} for effort in efforts
+        ],
         "additional_speed_tiers": ["fast"] if speed else [],
         "service_tiers": [tier] if speed else [],
-        "availability_nux": None,
-        "upgrade": None,
-        "base_instructions": "You are Codex, played by the onplan emulator.",
-        "include_skills_usage_instructions": not lite,
-        "include_plugin_usage_instructions": not lite,
-        "include_apps_usage_instructions": not lite,
-        "default_reasoning_summary": "none",
-        "support_verbosity": True,
         "default_verbosity": LOUD_MODELS.get(slug, "low"),
-        "apply_patch_tool_type": "freeform",
-        "web_search_tool_type": "text_and_image",
-        "truncation_policy": {"mode": "tokens", "limit": 10_000},
-        "supports_image_detail_original": True,
         "context_window": context * 1000,
         "max_context_window": largest_context * 1000,
-        "effective_context_window_percent": 95,
-        "experimental_supported_tools": [],
-        "input_modalities": ["text", "image"],
-        "supports_search_tool": True,
-        "use_responses_lite": lite,
-        "supports_reasoning_effort_updates": lite,
-        **(_LITE if lite else {}),
+        **COMMON,
+        **(PLAIN if slug in PLAIN_MODELS else LITE),
     }
 
 

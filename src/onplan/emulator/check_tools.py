@@ -104,7 +104,7 @@ def check_tool_choice(body: dict[str, Any]) -> None:
         raise Refusal(api_error(message, param="tool_choice", code="invalid_value"))
     offered = set(_names(body))
     wanted = choice.get("tools", []) if kind == "allowed_tools" else [choice]
-    for tool in wanted:
+    for tool in (row if isinstance(row, dict) else {"type": row} for row in wanted):
         if (tool.get("type"), tool.get("name")) not in offered:
             message = f"Tool choice '{tool.get('name') or tool.get('type')}' not found in 'tools' parameter."
             raise Refusal(api_error(message, param="tool_choice", code="invalid_value"))

@@ -204,6 +204,6 @@ RULES: tuple[Callable[[World, Call, Body], None], ...] = (
     _model,
     _simple_values,
     _text,
-    _tools,
     _input,
+    _tools,
 )

@@ -11,7 +11,7 @@ import msgspec
 from onplan.emulator.events import words_of
 from onplan.emulator.items import Compaction, CustomToolCall, FunctionCall, Item, Message, Reasoning, Turn
 from onplan.emulator.options import Answer
-from onplan.emulator.replies import Call
+from onplan.emulator.replies import Call, Refusal, api_error
 from onplan.emulator.schema import instance
 from onplan.emulator.world import World
 
@@ -69,27 +69,30 @@ DEFAULT_ECHO: dict[str, Any] = {
 def answer(world: World, call: Call) -> Turn:
     """The turn that follows from a request that was found valid."""
     body: dict[str, Any] = call.body
-    said = _said(world, body)
-    items = (said,) if isinstance(said, Compaction) else (_thought(world, body), *_as_items(said))
+    items = _items(world, body)
     echo = {**DEFAULT_ECHO, **{name: body[name] for name in ECHOED if body.get(name) is not None}}
     return Turn(echo=echo, items=items, usage=_usage(world, call, items), created_at=int(time.time()))
 
 
-def _as_items(said: Message | tuple[Item, ...]) -> tuple[Item, ...]:
-    return said if isinstance(said, tuple) else (said,)
+def _items(world: World, body: dict[str, Any]) -> tuple[Item, ...]:
+    last = body["input"][-1] if body["input"] else {}
+    if last.get("type") == "compaction_trigger":
+        return (Compaction(_seal(world, body)),)
+    calls = tuple(_calls(body)) if last.get("role") == "user" else ()
+    return (_thought(world, body), *(calls or (_message(world.scenario.answer, body),)))
 
 
-def _said(world: World, body: dict[str, Any]) -> Message | Compaction | tuple[Item, ...]:
-    items = body["input"]
-    if items and items[-1].get("type") == "compaction_trigger":
-        return Compaction(_seal(world, body))
-    if items and items[-1].get("role") == "user":
-        calls = tuple(_calls(body))
-        if calls:
-            return calls
-    text_format = body.get("text", {}).get("format", {}) if isinstance(body.get("text"), dict) else {}
-    make = FORMATS.get(text_format.get("type", "text"), _plain_text)
-    return Message(make(world.scenario.answer, body, text_format))
+def _message(answer: Answer, body: dict[str, Any]) -> Message:
+    text_format = (body.get("text") or {}).get("format") or {"type": "text"}
+    return Message(FORMATS[text_format["type"]](answer, body, text_format))
+
+
+def _fitting(schema: Any) -> str:
+    """A value that fits the schema, as JSON; a schema nobody could use is refused."""
+    try:
+        return msgspec.json.encode(instance(schema)).decode()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Refusal(api_error("Invalid schema.", code="invalid_json_schema")) from error
 
 
 def _plain_text(answer: Answer, body: dict[str, Any], text_format: dict[str, Any]) -> tuple[str, ...]:
@@ -104,7 +107,7 @@ def _json_object(answer: Answer, body: dict[str, Any], text_format: dict[str, An
 
 
 def _json_schema(answer: Answer, body: dict[str, Any], text_format: dict[str, Any]) -> tuple[str, ...]:
-    return _in_pieces(msgspec.json.encode(instance(text_format["schema"])).decode(), 4)
+    return _in_pieces(_fitting(text_format["schema"]), 4)
 
 
 FORMATS = {"text": _plain_text, "json_object": _json_object, "json_schema": _json_schema}
@@ -158,11 +161,13 @@ def _calls(body: dict[str, Any]) -> Iterator[Item]:
         return
     if isinstance(choice, dict):
         offered = [(tool, space) for tool, space in offered if tool["name"] in chosen_names(choice)]
-    known = [(tool, space) for tool, space in offered if (tool["type"], tool["name"]) in KNOWN_TOOLS]
-    callable_ones = known[:1] or [(tool, space) for tool, space in offered if tool["type"] == "function"]
+    else:
+        # Custom tools take free text: without a known use, or being asked for, they are left alone.
+        known = [(tool, space) for tool, space in offered if (tool["type"], tool["name"]) in KNOWN_TOOLS]
+        offered = known[:1] or [(tool, space) for tool, space in offered if tool["type"] == "function"]
     if body.get("parallel_tool_calls") is False:
-        callable_ones = callable_ones[:1]
-    for tool, space in callable_ones:
+        offered = offered[:1]
+    for tool, space in offered:
         yield _call(tool, space)
 
 
@@ -174,8 +179,8 @@ def chosen_names(choice: dict[str, Any]) -> set[str]:
 def _call(tool: Tool, namespace: str | None) -> Item:
     known = KNOWN_TOOLS.get((tool["type"], tool["name"]))
     if tool["type"] == "custom":
-        return CustomToolCall(tool["name"], known or "", namespace)
-    arguments = known or msgspec.json.encode(instance(tool.get("parameters") or {"type": "object"})).decode()
+        return CustomToolCall(tool["name"], known or "text", namespace)
+    arguments = known or _fitting(tool.get("parameters") or {"type": "object"})
     return FunctionCall(tool["name"], arguments, namespace)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 
 from onplan.emulator.account import authenticate, limit_headers
-from onplan.emulator.catalogue import etag
 from onplan.emulator.checks import check
 from onplan.emulator.model import answer
 from onplan.emulator.replies import EVENT_STREAM, Call, Headers, Reply, detail
@@ -31,7 +30,7 @@ def _headers(world: World, call: Call, model: str) -> Headers:
         ("cache-control", "no-cache"),
         *limit_headers(world.scenario.plan),
         ("x-codex-turn-state", turn_state),
-        ("x-models-etag", etag(world.catalogue)),
+        ("x-models-etag", world.catalogue_etag),
         ("openai-model", model),
         ("x-reasoning-included", "true"),
         ("x-request-id", f"req_{secrets.token_hex(16)}"),

@@ -87,8 +87,13 @@ class Emulator:
             write_codex_home(self.options.codex_home, self.urls, self.world.scenario, tokens)
         app = App(self.world, self._hang_up)
         config = uvicorn.Config(
-            app, log_config=None, log_level="error", access_log=False, lifespan="off",
-            timeout_keep_alive=75, ws="none"
+            app,
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=75,
+            ws="none",
         )
         self._server = _Server(config)
         self._thread = threading.Thread(

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from onplan.emulator.catalogue import CATALOGUE
+from onplan.emulator.catalogue import CATALOGUE, etag
 from onplan.emulator.device import DeviceSignIn
 from onplan.emulator.faults import Faults
 from onplan.emulator.journal import Journal
@@ -48,6 +48,7 @@ class World:
         self.pages: Bounded[str] = Bounded()
         self.stalls: set[Callable[[], None]] = set()
         self.catalogue: tuple[dict[str, Any], ...] = scenario.models or CATALOGUE
+        self.catalogue_etag = etag(self.catalogue)
         self.ledger = Ledger(
             scenario,
             issuer=base_url,

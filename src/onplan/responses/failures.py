@@ -186,7 +186,7 @@ def _blames_request(facts: _Facts) -> bool:
 
 
 def _by_status(status: int, message: str) -> _Row:
-    """What a status alone means; ``message`` is what the backend said, which may be no more than "Not Found"."""
+    """What a status alone means; ``message`` is the backend's, which may be no more than "Not Found"."""
     row = _BY_STATUS.get(status)
     if row is not None:
         said = f" ({message.rstrip('.')})." if message else "."

@@ -32,10 +32,15 @@ class PendingRefresh(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is stored, with the number of its schema. Its printed form has no secret."""
+    """What is stored, with the number of its schema. Its printed form has no secret.
+
+    Attributes:
+        renewed_at: when the credentials came from the server, Unix seconds by this machine's clock.
+    """
 
     schema: int = SCHEMA
     credentials: OAuthCredentials | None = None
+    renewed_at: float | None = None
     pending_refresh: PendingRefresh | None = None
 
 

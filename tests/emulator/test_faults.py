@@ -1,0 +1,374 @@
+"""Every fault does what its line says, as often as it was armed, and then no more."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+import pytest
+
+from onplan.emulator.faults import FAULTS
+
+TOOLS = [
+    {
+        "type": "function",
+        "name": name,
+        "parameters": {"type": "object", "properties": {"a": {"enum": [name]}}, "required": ["a"]},
+    }
+    for name in ("one", "two")
+]
+BROKEN = httpx2.RemoteProtocolError, httpx2.ReadError
+
+
+@dataclass
+class Reply:
+    """What a request got, whole."""
+
+    status: int
+    headers: Any
+    text: str
+
+    @property
+    def json(self):
+        return json.loads(self.text)
+
+    @property
+    def events(self):
+        return [json.loads(frame.partition("\ndata: ")[2]) for frame in self.text.split("\n\n") if frame]
+
+    @property
+    def types(self):
+        return [event["type"].removeprefix("response.") for event in self.events]
+
+    @property
+    def last(self):
+        return self.events[-1]
+
+    @property
+    def response(self):
+        return self.last["response"]
+
+
+def send(client, endpoint, name):
+    """The ordinary request to an endpoint."""
+    tools = {"tools": TOOLS} if "arguments" in name or "tool_calls" in name else {}
+    requests = {
+        "responses": lambda: client.turn("hi", **tools),
+        "responses_upgrade": lambda: client.get(
+            "/backend-api/codex/responses",
+            headers=client.headers(connection="Upgrade", upgrade="websocket"),
+        ),
+        "models": lambda: client.get(
+            "/backend-api/codex/models?client_version=0.169.0", headers=client.headers()
+        ),
+        "accounts_check": lambda: client.get("/backend-api/wham/accounts/check", headers=client.headers()),
+        "usage": lambda: client.get("/backend-api/wham/usage", headers=client.headers()),
+        "authorize": client.authorize,
+        "token:authorization_code": lambda: client.exchange(*client.approved()),
+        "token:refresh_token": lambda: client.refresh(client.emulator.issue_tokens()["refresh_token"]),
+        "device_usercode": lambda: client.post("/api/accounts/deviceauth/usercode", {"client_id": "app_x"}),
+        "device_token": lambda: client.post("/api/accounts/deviceauth/token", {}),
+        "revoke": lambda: client.post("/oauth/revoke", {"token": "t"}),
+    }
+    reply = requests[endpoint]()
+    return Reply(reply.status_code, reply.headers, reply.text)
+
+
+def error(status, code=None, **fields):
+    """The platform's error shape."""
+    wanted = {key: value for key, value in {"code": code, **fields}.items() if value is not None}
+    return lambda r: r.status == status and wanted.items() <= r.json["error"].items()
+
+
+def status(number, fragment=""):
+    return lambda r: r.status == number and fragment in r.text
+
+
+def limit(number=429, *, absent=(), present=()):
+    def check(r):
+        body = r.json["error"]
+        return (
+            (r.status, body["type"]) == (number, "usage_limit_reached")
+            and not set(absent) & set(body)
+            and set(present) <= set(body)
+        )
+
+    return check
+
+
+def header(name, value):
+    return lambda r: r.status in (200, 429, 503) and r.headers.get(name) == value
+
+
+def ends(kind, **error_fields):
+    """The last event, and the error in it."""
+    return lambda r: r.types[-1] == kind and error_fields.items() <= (r.response.get("error") or {}).items()
+
+
+def incomplete(reason):
+    return lambda r: (r.types[-1], r.response["incomplete_details"]) == ("incomplete", {"reason": reason})
+
+
+def without(*kinds):
+    return lambda r: not set(kinds) & set(r.types) and r.types[-1] == "completed"
+
+
+def location(fragment):
+    return lambda r: r.status == 302 and fragment in r.headers["location"]
+
+
+def lacks(*names):
+    return lambda r: r.status == 200 and not set(names) & set(r.json)
+
+
+def deltas_of(r):
+    return "".join(event["delta"] for event in r.events if event["type"].endswith("output_text.delta"))
+
+
+def said(r):
+    return r.response["output"][-1]["content"][0]
+
+
+def interleaved(r):
+    ids = [event["item_id"] for event in r.events if event["type"].endswith("arguments.delta")]
+    return len(set(ids)) == 2 and ids[0] != ids[1] and ids[0] == ids[2]
+
+
+def data_lines(prefix):
+    return lambda r: f"\n{prefix}" in r.text
+
+
+def broken(r):
+    raise AssertionError("the connection should have broken")
+
+
+# name -> whether the reply is what the fault's line says. `broken`: no whole reply arrives.
+EXPECTED = {
+    "unauthorized_once": status(401, '{"detail":"Unauthorized"}'),
+    "cloudflare_403": status(403, "Sorry, you have been blocked"),
+    "html_instead_of_json": status(200, "<!doctype html>"),
+    "not_found_404": status(404, '{"detail":"Not Found"}'),
+    "payload_too_large_413": status(413),
+    "usage_limit_429": lambda r: (
+        limit(present=["plan_type"])(r) and r.json["error"]["resets_at"] > time.time()
+    ),
+    "usage_limit_seconds_only": limit(absent=["resets_at"], present=["resets_in_seconds"]),
+    "usage_limit_404": limit(404, present=["resets_at"]),
+    "usage_limit_other_meter": header("x-codex-active-limit", "codex_other"),
+    "workspace_credits_depleted": header(
+        "x-codex-rate-limit-reached-type", "workspace_owner_credits_depleted"
+    ),
+    "usage_not_included": error(429, type="usage_not_included"),
+    "insufficient_quota": error(429, "insufficient_quota"),
+    "rate_limited_429": header("retry-after", "1"),
+    "rate_limited_429_date": lambda r: parsedate_to_datetime(r.headers["retry-after"]) is not None,
+    "rate_limited_429_bare": lambda r: r.status == 429 and "retry-after" not in r.headers,
+    "rate_limited_429_milliseconds": header("x-ms-retry-after-ms", "250"),
+    "server_error_500": error(500, type="server_error"),
+    "bad_gateway_502_html": status(502, "<h1>502 Bad Gateway</h1>"),
+    "overloaded_503": error(503, "server_is_overloaded"),
+    "slow_down_503": error(503, "slow_down"),
+    "context_length_exceeded": error(400, "context_length_exceeded"),
+    "invalid_image": error(400, "invalid_value", param="input[0].content[0].image_url"),
+    "content_policy": error(400, "invalid_prompt"),
+    "cyber_policy": error(400, "cyber_policy"),
+    "bio_policy": error(400, "bio_policy"),
+    "model_gated": status(400, "requires a newer version of Codex"),
+    "model_not_supported": status(400, "not supported when using Codex with a ChatGPT account"),
+    "encrypted_content_refused": status(400, "could not be verified"),
+    "item_not_found": status(404, "Items are not persisted when `store` is set to false"),
+    "detail_list_422": lambda r: r.status == 422 and isinstance(r.json["detail"], list),
+    "error_string": lambda r: r.json == {"error": "bad request"},
+    "empty_500": lambda r: (r.status, r.text) == (500, ""),
+    "redirect_302": location("https://example.com/"),
+    "connection_reset": broken,
+    "slow_first_byte": ends("completed"),
+    "missing_content_type": lambda r: "content-type" not in r.headers and r.types[-1] == "completed",
+    "limit_headers_absent": lambda r: not any(name.startswith("x-codex-") for name in r.headers),
+    "request_id_renamed": lambda r: "x-oai-request-id" in r.headers and "x-request-id" not in r.headers,
+    "model_rerouted": header("openai-model", "gpt-5.6-luna"),
+    "models_etag_changed": header("x-models-etag", 'W/"another-catalogue"'),
+    "websocket_503": status(503),
+    "models_empty": lambda r: r.json == {"models": []},
+    "models_500": status(500),
+    "models_malformed": lambda r: "slug" not in r.json["models"][0],
+    "models_not_json": status(200, "OK"),
+    "accounts_check_500": status(500),
+    "usage_500": status(500),
+    "usage_only_week": lambda r: (
+        r.json["rate_limit"]["primary_window"]["limit_window_seconds"] == 604_800
+        and r.json["rate_limit"]["secondary_window"] is None
+    ),
+    "usage_exhausted": lambda r: r.json["rate_limit"]["limit_reached"] is True,
+    "usage_nulls": lambda r: (r.json["rate_limit"], r.json["credits"]) == (None, None),
+    "overloaded_in_stream": lambda r: r.types == ["created", "failed"] and "overloaded" in r.text,
+    "error_event_bare": lambda r: r.types[-1] == "error" and r.last["code"] == "server_is_overloaded",
+    "error_then_failed": lambda r: r.types[-2:] == ["error", "failed"],
+    "response_failed_rate_limit_exceeded": lambda r: "try again in 1.5s" in r.response["error"]["message"],
+    "response_failed_rate_limit_milliseconds": lambda r: "in 250ms" in r.response["error"]["message"],
+    "response_failed_slow_down": ends("failed", code="slow_down"),
+    "response_failed_usage_limit_reached": ends("failed", code="usage_limit_reached"),
+    "response_failed_insufficient_quota": ends("failed", code="insufficient_quota"),
+    "response_failed_context_length_exceeded": ends("failed", code="context_length_exceeded"),
+    "response_failed_server_error": ends("failed", code="server_error"),
+    "response_failed_after_text": lambda r: r.types[-2:] == ["output_text.delta", "failed"],
+    "response_failed_invalid_prompt": ends("failed", code="invalid_prompt"),
+    "response_failed_cyber_policy": ends("failed", code="cyber_policy"),
+    "incomplete_max_output_tokens": incomplete("max_output_tokens"),
+    "incomplete_content_filter": incomplete("content_filter"),
+    "incomplete_interrupted": incomplete("interrupted"),
+    "eof_without_terminal": lambda r: r.types[-1] == "output_item.done",
+    "cut_mid_event": broken,
+    "stall": broken,
+    "garbage_event": lambda r: "data: {not json\n\n" in r.text and "response.completed" in r.text,
+    "unknown_event": lambda r: "sparkle.delta" in r.types and r.types[-1] == "completed",
+    "rate_limits_event": status(200, '"type":"codex.rate_limits"'),
+    "metadata_event": status(200, '"type":"response.metadata"'),
+    "terminal_output_empty": lambda r: r.response["output"] == [] and "output_item.done" in r.types,
+    "usage_null": lambda r: r.response["usage"] is None,
+    "usage_without_details": lambda r: (
+        set(r.response["usage"]) == {"input_tokens", "output_tokens", "total_tokens"}
+    ),
+    "arguments_only_in_done": lambda r: (
+        "function_call_arguments.done" in r.types and "function_call_arguments.delta" not in r.types
+    ),
+    "arguments_only_in_item": without("function_call_arguments.done", "function_call_arguments.delta"),
+    "text_only_in_item": without("output_text.delta", "output_text.done", "content_part.added"),
+    "deltas_without_done": without("output_text.done", "content_part.done"),
+    "delta_gaps": lambda r: said(r)["text"] == "You said: hi" and deltas_of(r) == "You hi",
+    "interleaved_tool_calls": interleaved,
+    "refusal": lambda r: (
+        said(r)["type"] == "refusal" and "refusal.delta" in r.types and "refusal.done" in r.types
+    ),
+    "huge_event": lambda r: len(deltas_of(r)) == 1024 * 1024,
+    "text_separators": lambda r: {"\u2028", "\u0085", "\x0b", "\x1c"} <= set(deltas_of(r)),
+    "split_writes": ends("completed"),
+    "crlf_lines": lambda r: r.text.endswith("}\r\n\r\n") and "\n" not in r.text.replace("\r\n", ""),
+    "cr_lines": lambda r: r.text.endswith("}\r\r") and "\n" not in r.text,
+    "bom": lambda r: r.text.startswith("\ufeffevent: response.created\n"),
+    "comments_between": status(200, "\n\n: keep-alive\nevent: "),
+    "multiline_data": lambda r: r.text.count("\ndata: ") > 100 and "\ndata: }\n\n" in r.text,
+    "no_space_after_colon": data_lines("data:{"),
+    "no_event_lines": lambda r: r.text.startswith("data: {") and "\nevent:" not in r.text,
+    "authorize_access_denied": location("error=access_denied"),
+    "authorize_wrong_state": location("state=not-the-state"),
+    "authorize_missing_entitlement": location("error_description=missing_codex_entitlement"),
+    "authorize_no_code": lambda r: r.status == 302 and "code=" not in r.headers["location"],
+    "token_500": status(500),
+    "token_429": header("retry-after", "1"),
+    "token_html": status(502, "<html>"),
+    "token_truncated": broken,
+    "token_connection_reset": broken,
+    "token_response_lost": broken,
+    "token_500_after_rotation": status(500),
+    "token_no_refresh_token": lacks("refresh_token"),
+    "token_no_id_token": lacks("id_token"),
+    "token_no_access_token": lacks("access_token"),
+    "token_only_access_token": lambda r: set(r.json) == {"access_token"},
+    "token_expires_in_zero": lambda r: r.json["expires_in"] == 0,
+    "token_no_expires_in": lacks("expires_in"),
+    "token_invalid_grant": lambda r: (r.status, r.json["error"]) == (400, "invalid_grant"),
+    "token_slow": status(200, "access_token"),
+    "token_not_json": status(200, "OK"),
+    "token_empty_object": status(200, "{}"),
+    "refresh_token_expired": error(401, "refresh_token_expired"),
+    "refresh_token_reused": error(401, "refresh_token_reused"),
+    "refresh_token_invalidated": error(401, "refresh_token_invalidated"),
+    "device_not_enabled_404": status(404),
+    "device_interval_integer": lambda r: r.json["interval"] == 1,
+    "device_interval_missing": lacks("interval"),
+    "device_pending": error(403, "deviceauth_authorization_unknown"),
+    "device_pending_404": error(404, "deviceauth_authorization_unknown"),
+    "device_slow_down": lambda r: r.json["error"] == "slow_down",
+    "device_poll_500": status(500),
+    "revoke_500": status(500),
+    "revoke_slow": status(200, "{}"),
+}
+SLOW = {"slow_first_byte", "token_slow", "revoke_slow"}
+
+
+def test_every_fault_has_an_expectation():
+    """A new row in the tables needs a row here."""
+    assert set(EXPECTED) == set(FAULTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "endpoint"), [(name, endpoint) for name, fault in FAULTS.items() for endpoint in fault.where]
+)
+def test_faults_do_what_they_say(client, name, endpoint):
+    """Once, for the endpoint they are for; the next request is answered as ever."""
+    client.emulator.arm(name, seconds=0.01 if name in SLOW else None)
+    if name == "stall":
+        stalls(client)
+    elif EXPECTED[name] is broken:
+        with pytest.raises(BROKEN):
+            send(client, endpoint, name)
+    else:
+        reply = send(client, endpoint, name)
+        assert EXPECTED[name](reply), (reply.status, reply.text[:2000])
+    assert client.emulator.world.faults.armed() == {}
+
+
+def stalls(client):
+    """Nothing more comes until it is let go, and then the stream breaks."""
+    stream = client.http.stream(
+        "POST",
+        f"{client.emulator.codex_base_url}/responses",
+        json={"model": "gpt-5.5", "stream": True, "store": False, "input": []},
+        headers=client.headers(),
+    )
+    with stream as reply:
+        chunks = reply.iter_bytes()
+        next(chunk for chunk in chunks if b"response.output_text.delta" in chunk)
+        client.emulator.disarm()
+        with pytest.raises(BROKEN):
+            list(chunks)
+
+
+def test_a_fault_counts_down(client):
+    """Armed for two, it happens twice."""
+    client.emulator.arm("server_error_500", times=2)
+    assert [client.turn().status_code for _ in range(3)] == [500, 500, 200]
+
+
+def test_faults_wait_for_their_endpoint(client):
+    """Other requests do not use them up; the first armed goes first; disarming forgets them."""
+    client.emulator.arm("overloaded_503")
+    client.emulator.arm("unauthorized_once")
+    client.emulator.arm("token_500")
+    assert client.get("/backend-api/wham/usage", headers=client.headers()).status_code == 200
+    assert [client.turn().status_code for _ in range(3)] == [503, 401, 200]
+    client.emulator.disarm()
+    assert client.refresh(client.emulator.issue_tokens()["refresh_token"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "second"),
+    [
+        ("token_500", 200),
+        ("token_connection_reset", 200),
+        ("token_response_lost", 401),
+        ("token_500_after_rotation", 401),
+        ("token_truncated", 401),
+    ],
+)
+def test_a_failed_refresh_spends_the_token_or_does_not(client, name, second):
+    """Faults before processing leave it good; faults after rotation have spent it."""
+    token = client.emulator.issue_tokens()["refresh_token"]
+    client.emulator.arm(name)
+    with suppress(BROKEN):
+        client.refresh(token)
+    assert client.refresh(token).status_code == second
+
+
+def test_an_unknown_fault_is_an_error(client):
+    """With the names that are near."""
+    with pytest.raises(ValueError, match="overloaded_503"):
+        client.emulator.arm("overloaded_5003")
+    with pytest.raises(ValueError, match="at least one"):
+        client.emulator.arm("overloaded_503", times=0)

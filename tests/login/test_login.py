@@ -1,0 +1,284 @@
+"""Signing in and out, with a real listener, a real issuer, and something in the browser's place."""
+
+from __future__ import annotations
+
+import socket
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+import onplan
+from onplan.emulator import Emulator
+from onplan.login import sign_in_by_pasting, sign_in_with_browser, sign_out
+from onplan.loopback import RedirectListener
+from onplan.oauth.authorization_code import AuthorizationRequest
+from onplan.settings import Settings, load_settings
+from onplan.stores import CredentialStore, open_store
+
+
+@pytest.fixture
+def settings(emulator: Emulator) -> Settings:
+    return load_settings()
+
+
+@pytest.fixture
+def store(settings: Settings) -> CredentialStore:
+    return open_store(settings.store)
+
+
+def get(url: str, data: bytes | None = None) -> tuple[int, str, Any]:
+    """Status, body and headers; errors and redirects are answers like any other."""
+
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *arguments: Any) -> None:
+            return None
+
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect)
+    try:
+        with opener.open(url, data=data, timeout=20) as reply:
+            return reply.status, reply.read().decode(), reply.headers
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(), error.headers
+
+
+def ignore(started: AuthorizationRequest) -> None:
+    """Nobody reads the URL."""
+
+
+def test_signing_in_keeps_who_and_what(
+    settings: Settings, store: CredentialStore, browse: Callable[[str], None]
+) -> None:
+    """After the browser came back, the store has the tokens, the account, the plan and the issuer."""
+    credentials = sign_in_with_browser(settings, store, ignore, browse=browse)
+
+    loaded = store.load()
+    assert loaded
+    assert loaded[0].credentials == credentials
+    assert credentials.email == "person@example.com"
+    assert credentials.plan == "plus"
+    assert credentials.account_id == "acct-emulated-0001"
+    assert credentials.issuer == settings.issuer.url
+    assert credentials.refresh_token
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_both_addresses_of_localhost_are_answered(host: str) -> None:
+    """A browser may resolve localhost to either loopback address; the callback is heard on both."""
+    statuses: list[int] = []
+    with RedirectListener([0], "s") as listener:
+        url = f"http://{host}:{listener.port}/auth/callback?code=c&state=s"
+        thread = _in_thread(lambda: statuses.append(get(url)[0]))
+        assert listener.wait(20).code == "c"
+    thread.join(20)
+
+    assert statuses == [200]
+
+
+def test_a_wrong_state_is_refused_and_listening_goes_on() -> None:
+    """A callback with another state, or none, is answered 400 and changes nothing."""
+    with RedirectListener([0], "right") as listener:
+        base = f"http://127.0.0.1:{listener.port}"
+        for query in ("code=evil&state=wrong", "code=evil", "error=access_denied&state=wrong", ""):
+            status, body, _ = get(f"{base}/auth/callback?{query}")
+            assert status == 400
+            assert "State mismatch" in body
+        assert get(f"{base}/nothing")[0] == 404
+        _in_thread(lambda: get(f"{base}/auth/callback?code=good&state=right"))
+        assert listener.wait(20).code == "good"
+
+
+def test_a_posted_callback_is_read() -> None:
+    """The form_post response mode is understood like a redirect."""
+    with RedirectListener([0], "s") as listener:
+        url = f"http://127.0.0.1:{listener.port}/auth/callback"
+        _in_thread(lambda: get(url, b"code=posted&state=s"))
+        assert listener.wait(20).code == "posted"
+
+
+def test_the_page_hides_the_address_and_escapes(settings: Settings) -> None:
+    """The page clears the URL with the code in it, is not cached, and shows foreign text as text."""
+    with RedirectListener([0], "s") as listener:
+        answers: list[Any] = []
+        query = urllib.parse.urlencode({"error": "<script>", "error_description": "<b>no</b>", "state": "s"})
+        thread = _in_thread(
+            lambda: answers.append(get(f"http://127.0.0.1:{listener.port}/auth/callback?{query}"))
+        )
+        callback = listener.wait(20)
+        listener.show("Not signed in", callback.description, 400)
+    thread.join(20)
+    status, body, headers = answers[0]
+
+    assert status == 400
+    assert "&lt;b&gt;no&lt;/b&gt;" in body
+    assert "<b>no" not in body
+    assert "history.replaceState" in body
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+def test_cancelling_ends_the_wait(settings: Settings, store: CredentialStore) -> None:
+    """/cancel ends the sign-in at once."""
+
+    def browse(url: str) -> None:
+        redirect = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)["redirect_uri"][0]
+        _in_thread(lambda: get(redirect.replace("/auth/callback", "/cancel")))
+
+    with pytest.raises(onplan.SignInError, match="cancelled"):
+        sign_in_with_browser(settings, store, ignore, browse=browse)
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("authorize_access_denied", "declined"),
+        ("authorize_missing_entitlement", "not enabled"),
+        ("authorize_no_code", "without an authorization code"),
+        ("token_invalid_grant", "refused"),
+        ("token_500", "HTTP 500"),
+        ("token_html", "not hand out"),
+        ("token_not_json", "not a token response"),
+        ("token_no_access_token", "not a token response"),
+    ],
+)
+def test_a_failed_sign_in_keeps_the_previous_one(
+    signed_in: Emulator,
+    store: CredentialStore,
+    settings: Settings,
+    browse: Callable[[str], None],
+    fault: str,
+    sentence: str,
+) -> None:
+    """Whatever goes wrong with a new sign-in is told in words, and the old credential is untouched."""
+    before = store.load()
+    signed_in.arm(fault, times=1)
+
+    with pytest.raises(onplan.SignInError, match=sentence):
+        sign_in_with_browser(settings, store, ignore, browse=browse)
+
+    after = store.load()
+    assert before
+    assert after
+    assert before[0] == after[0]
+
+
+def test_nobody_coming_is_told(settings: Settings, store: CredentialStore) -> None:
+    """When nobody finishes in the browser, the wait ends with a way out."""
+    with pytest.raises(onplan.SignInError) as caught:
+        sign_in_with_browser(settings, store, ignore, browse=lambda url: None, timeout=0.05)
+
+    assert "--paste" in caught.value.hint
+
+
+def test_a_busy_port_moves_to_the_next(
+    settings: Settings, store: CredentialStore, browse: Callable[[str], None]
+) -> None:
+    """With 1455 taken the redirect comes to 1457; with both taken there is a hint."""
+    ports: list[int] = []
+    with ExitStack() as taken:
+        _occupy(taken, 1455)
+        sign_in_with_browser(
+            settings, store, lambda started: ports.append(started.redirect_port), browse=browse
+        )
+        assert ports == [1457]
+        _occupy(taken, 1457)
+        with pytest.raises(onplan.SignInError, match="1455 and 1457") as caught:
+            sign_in_with_browser(settings, store, ignore, browse=browse)
+    assert "--paste" in caught.value.hint
+
+
+def _occupy(taken: ExitStack, port: int) -> None:
+    listener = taken.enter_context(socket.socket())
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen()
+
+
+def _whole(location: str) -> str:
+    return location
+
+
+def _query(location: str) -> str:
+    return urllib.parse.urlsplit(location).query
+
+
+def _code_and_state(location: str) -> str:
+    fields = urllib.parse.parse_qs(_query(location))
+    return f"{fields['code'][0]}#{fields['state'][0]}\n"
+
+
+@pytest.mark.parametrize("shorten", [_whole, _query, _code_and_state])
+def test_a_pasted_address_signs_in(
+    settings: Settings, store: CredentialStore, shorten: Callable[[str], str]
+) -> None:
+    """What a browser elsewhere ended at may be pasted as a whole, as its query, or as code#state."""
+    shown: list[str] = []
+
+    def read_line() -> str:
+        return shorten(get(shown[0])[2]["Location"])
+
+    credentials = sign_in_by_pasting(settings, store, lambda started: shown.append(started.url), read_line)
+
+    assert credentials.email == "person@example.com"
+
+
+@pytest.mark.parametrize("pasted", ["", "justacode", "code#wrongstate", "code=x&state=wrong"])
+def test_a_wrong_paste_is_refused(
+    emulator: Emulator, settings: Settings, store: CredentialStore, pasted: str
+) -> None:
+    """A paste without this sign-in's state is refused before anything is exchanged."""
+    with pytest.raises(onplan.SignInError):
+        sign_in_by_pasting(settings, store, ignore, lambda: pasted)
+
+    assert emulator.journal() == []
+    assert store.load() is None
+
+
+def test_signing_out_revokes_and_forgets(
+    signed_in: Emulator, settings: Settings, store: CredentialStore
+) -> None:
+    """Signing out ends the tokens at the server and here; doing it twice is no error."""
+    outcome = sign_out(settings, store)
+
+    assert outcome.confirmed
+    assert store.load() is None
+    body = signed_in.journal()[-1]["body"]
+    assert signed_in.journal()[-1]["path"] == "/oauth/revoke"
+    assert set(body) == {"token", "token_type_hint", "client_id"}
+    assert sign_out(settings, store).was_signed_in is False
+
+
+def test_signing_out_forgets_also_without_the_server(
+    signed_in: Emulator, settings: Settings, store: CredentialStore
+) -> None:
+    """When the server does not confirm, the tokens are forgotten here and the outcome says so."""
+    signed_in.arm("revoke_500", times=9)
+
+    outcome = sign_out(settings, store)
+
+    assert outcome.was_signed_in
+    assert not outcome.confirmed
+    assert store.load() is None
+
+
+def test_the_request_in_progress_shows_no_secret(settings: Settings, store: CredentialStore) -> None:
+    """The printed form of a sign-in in progress has neither state nor verifier."""
+    kept: list[AuthorizationRequest] = []
+    with pytest.raises(onplan.SignInError):
+        sign_in_with_browser(settings, store, kept.append, browse=lambda url: None, timeout=0.01)
+
+    assert kept[0].state not in repr(kept[0])
+    assert kept[0].verifier not in repr(kept[0])
+
+
+def _in_thread(call: Callable[[], object]) -> Any:
+    import threading
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    return thread

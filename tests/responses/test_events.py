@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import pytest
+
+from onplan.errors import StreamCorruptError
+from onplan.responses import events
+from onplan.responses.events import decode_event
+
+
+def payload(type_, **fields):
+    return json.dumps({**fields, "type": type_}).encode()
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        b"[DONE]",
+        b"",
+        b"null",
+        b"[]",
+        payload("response.sparkle.delta", delta={"colour": "gold"}),
+        payload("codex.rate_limits", plan_type="plus", rate_limits={}),
+        payload("response.metadata", headers={"x-codex-turn-state": "ts"}),
+        payload("response.in_progress", response=None),
+        b"{}",
+        b'{"type": null}',
+        b'{"type": 7}',
+    ],
+    ids=repr,
+)
+def test_what_is_unknown_is_skipped(unknown):
+    """Events of unknown types, and payloads that are no events, do not fail."""
+    assert decode_event(unknown) is None
+
+
+def test_unknown_fields_are_skipped():
+    """A known event may carry more than is known of it, in any order."""
+    more = {"obfuscation": "x", "logprobs": [], "sequence_number": 4, "future": {"a": [1]}}
+
+    assert events.OutputTextDelta("Hi", item_id="m", output_index=0) == decode_event(
+        payload("response.output_text.delta", **more, delta="Hi", item_id="m", output_index=0)
+    )
+
+
+@dataclass
+class Case:
+    type: str
+    fields: dict[str, object]
+    nullable: list[str] = field(default_factory=list)
+
+
+CASES = [
+    Case("response.output_text.delta", {"delta": "x"}, ["item_id", "output_index", "content_index"]),
+    Case("response.output_text.done", {"text": "x"}, ["item_id", "output_index", "content_index"]),
+    Case("response.refusal.delta", {"delta": "x"}, ["item_id", "output_index", "content_index"]),
+    Case(
+        "response.reasoning_summary_text.delta", {"delta": "x"}, ["item_id", "output_index", "summary_index"]
+    ),
+    Case("response.reasoning_text.delta", {"delta": "x"}, ["item_id", "output_index", "content_index"]),
+    Case("response.function_call_arguments.delta", {"delta": "x"}, ["item_id", "output_index"]),
+    Case("response.function_call_arguments.done", {"arguments": "{}"}, ["item_id", "output_index"]),
+    Case("response.output_item.added", {"item": {}}, ["output_index"]),
+    Case("response.output_item.done", {"item": {}}, ["output_index"]),
+    Case("response.completed", {"response": {}}),
+    Case("response.incomplete", {"response": {}}),
+    Case("response.failed", {"response": {}}),
+    Case("error", {}, ["error", "code", "message", "status"]),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.type)
+def test_what_may_be_missing_may_be_null(case):
+    """A null says the same as a field that is not there."""
+    nulls = dict.fromkeys(case.nullable)
+
+    expected = decode_event(payload(case.type, **case.fields))
+
+    assert expected is not None
+    assert expected == decode_event(payload(case.type, **case.fields, **nulls))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.fields], ids=lambda case: case.type)
+@pytest.mark.parametrize("wrong", ["missing", "null", "number"])
+def test_a_known_event_without_its_content_is_corrupt(case, wrong):
+    """A known event that lacks what it must carry is an error, for a part of the answer may be lost."""
+    (name,) = case.fields
+    fields = {"missing": {}, "null": {name: None}, "number": {name: 7}}[wrong]
+
+    with pytest.raises(StreamCorruptError, match=case.type):
+        decode_event(payload(case.type, **fields))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(b"{not json", id="no JSON"),
+        pytest.param(b'{"type":"response.compl', id="cut"),
+        pytest.param(b'{"type":"x"} {}', id="two values"),
+        pytest.param(b'{"type":"response.output_text.delta","delta":"\xff"}', id="no UTF-8"),
+        pytest.param(b'{"type":"response.completed","response":' + b'{"a":' * 2000, id="bottomless"),
+    ],
+)
+def test_broken_json_is_corrupt(broken):
+    """An object that is not valid JSON is an error, whatever it wanted to say."""
+    with pytest.raises(StreamCorruptError):
+        decode_event(broken)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 429, "message": "Slow down."},
+        {"error": "Slow down."},
+        {"error": {"message": "Slow down.", "code": 429}},
+        {"status": "429", "message": "Slow down."},
+    ],
+    ids=str,
+)
+def test_an_error_event_of_any_shape_stays_an_error_event(error):
+    """A failure that is told in an unusual shape is still told, not called malformed."""
+    assert isinstance(decode_event(payload("error", **error)), events.ErrorEvent)

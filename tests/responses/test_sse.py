@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onplan.errors import StreamCorruptError, StreamTruncatedError
+from onplan.responses.sse import EventDecoder
+
+
+@dataclass
+class Case:
+    id: str
+    stream: bytes
+    payloads: list[bytes]
+
+
+CASES = [
+    Case("nothing", b"", []),
+    Case("LF", b"data: a\n\ndata: b\n\n", [b"a", b"b"]),
+    Case("CR", b"data: a\r\rdata: b\r\r", [b"a", b"b"]),
+    Case("CRLF", b"data: a\r\n\r\ndata: b\r\n\r\n", [b"a", b"b"]),
+    Case("mixed line ends", b"data: a\r\n\rdata: b\n\r\ndata: c\r\rdata: d\n\n", [b"a", b"b", b"c", b"d"]),
+    Case("CR then a line that begins with LF's letter", b"data: a\rdata: n\r\r", [b"a\nn"]),
+    Case("blank lines between", b"\n\n\ndata: a\n\n\n\n\ndata: b\n\n\n", [b"a", b"b"]),
+    Case("byte order mark", b"\xef\xbb\xbfdata: a\n\ndata: b\n\n", [b"a", b"b"]),
+    Case("byte order mark, no end", b"\xef\xbb\xbfdata: a\n", [b"a"]),
+    Case("byte order mark later on", b"data: a\n\n\xef\xbb\xbfdata: b\n\ndata: c\n\n", [b"a", b"c"]),
+    Case("event line", b"event: response.created\ndata: {}\n\n", [b"{}"]),
+    Case("event line that mentions data", b"event: data: x\n\nevent: data: x\ndata: y\n\n", [b"y"]),
+    Case("id and retry", b"id: 1\nretry: 5\ndata: a\nid: 2\n\n", [b"a"]),
+    Case("comments", b": hello\n\n:\ndata: a\n: in between\ndata: b\n\n: data: no\n\n", [b"a\nb"]),
+    Case("several data lines", b"data: a\ndata: b\ndata:\ndata: c\n\n", [b"a\nb\n\nc"]),
+    Case("no space", b"data:a\n\nevent:x\ndata:b\n\n", [b"a", b"b"]),
+    Case("two spaces", b"data:  a\n\n", [b" a"]),
+    Case("no colon", b"data\n\n", [b""]),
+    Case("a longer name", b"database: a\n\n data: b\n\nDATA: c\n\n", []),
+    Case("data inside data", b"data: data: a\n\ndata: x data: y\n\n", [b"data: a", b"x data: y"]),
+    Case("UTF-8", "data: é 鸟 🐦\n\n".encode(), ["é 鸟 🐦".encode()]),
+    Case(
+        "line ends of Unicode alone",
+        "data: a\u2028b\u2029c\u0085d\x0be\x0cf\x1cg\x1dh\x1ei\n\n".encode(),
+        ["a\u2028b\u2029c\u0085d\x0be\x0cf\x1cg\x1dh\x1ei".encode()],
+    ),
+    Case("end of the chat protocol", b"data: {}\n\ndata: [DONE]\n\n", [b"{}", b"[DONE]"]),
+    Case("no blank line at the end", b"data: a\n\ndata: b\n", [b"a", b"b"]),
+    Case("no blank line at the end, CR", b"data: a\r\rdata: b\r", [b"a", b"b"]),
+    Case("no blank line at the end, CRLF", b"data: a\r\n\r\ndata: b\r\n", [b"a", b"b"]),
+    Case("ends in a comment", b"data: a\n\n: keep-al", [b"a"]),
+]
+
+
+def decoded(pieces):
+    decoder = EventDecoder()
+    payloads = [payload for piece in pieces for payload in decoder.feed(piece)]
+    return payloads + decoder.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+class TestDecoding:
+    def test_whole(self, case):
+        """A stream that comes in one piece gives its payloads."""
+        assert case.payloads == decoded([case.stream])
+
+    def test_byte_by_byte(self, case):
+        """A stream that comes byte by byte, with empty reads between, gives the same payloads."""
+        pieces = [piece for byte in case.stream for piece in (bytes([byte]), b"")]
+
+        assert case.payloads == decoded(pieces)
+
+
+@settings(max_examples=300, deadline=None)
+@given(case=st.sampled_from(CASES), data=st.data())
+def test_any_cuts(case, data):
+    """A stream that is cut anywhere gives the same payloads."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(case.stream)), max_size=8)))
+    pieces = [case.stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(case.stream)], strict=True)]
+
+    assert case.payloads == decoded(pieces)
+
+
+def test_an_event_is_handed_over_as_soon_as_its_blank_line_is_there():
+    """The last byte of an event's blank line hands the event over, whichever line ends are used."""
+    for end in (b"\n\n", b"\r\r", b"\r\n\r"):  # the LF of a last CRLF is not waited for
+        assert [b"a"] == EventDecoder().feed(b"data: a" + end)
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        b"data: a",
+        b"data: a\n\ndata: {",
+        b"dat",
+        b"event: response.comp",
+        b"event: x\ndata: a",
+        b"data: a\ndata: b",
+        b": keep-alive\ndata: {",
+        b"\xef\xbb\xbfdata: a",
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("bytewise", [False, True], ids=["whole", "byte by byte"])
+def test_a_stream_cut_in_the_middle_of_a_line_is_an_error(cut, bytewise):
+    """What was cut off in the middle of a line is never handed over as an event."""
+    decoder = EventDecoder()
+    for piece in [bytes([byte]) for byte in cut] if bytewise else [cut]:
+        decoder.feed(piece)
+
+    with pytest.raises(StreamTruncatedError):
+        decoder.close()
+
+
+class TestSize:
+    def test_an_event_that_grows_beyond_the_maximum_is_an_error(self):
+        """A line that never ends is refused, instead of filling the memory."""
+        decoder = EventDecoder(maximum_event_size=100)
+
+        with pytest.raises(StreamCorruptError, match="larger than 100 bytes"):
+            for _ in range(20):
+                decoder.feed(b"x" * 10)
+
+    def test_lines_without_a_blank_line_count_together(self):
+        """Many short lines of one event are refused like one long line."""
+        decoder = EventDecoder(maximum_event_size=100)
+
+        with pytest.raises(StreamCorruptError):
+            for _ in range(20):
+                decoder.feed(b"data: x\n")
+
+    def test_events_before_it_are_handed_over_first(self):
+        """What was complete before the event that is too large is not lost with it."""
+        decoder = EventDecoder(maximum_event_size=10)
+
+        assert [b"a"] == decoder.feed(b"data: a\n\ndata: " + b"x" * 50)
+        with pytest.raises(StreamCorruptError):
+            decoder.close()
+
+    def test_a_long_stream_of_short_events_is_no_long_event(self):
+        """The limit is an event's, not the stream's."""
+        decoder = EventDecoder(maximum_event_size=100)
+
+        assert 1000 == sum(len(decoder.feed(b"data: x\n\n")) for _ in range(1000))

@@ -1,0 +1,182 @@
+"""The file store: modes, atomicity, versions, locks, and errors that say what to do."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import onplan
+from onplan.stores import PendingRefresh, Record, StoreConflictError, open_store
+
+RECORD = Record(
+    credentials=onplan.OAuthCredentials(access_token="at", refresh_token='rt "\\ \u2028 ☃', email="a@b"),
+    pending_refresh=PendingRefresh(fingerprint="f", started_at=1.5),
+)
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    """A record comes back as it was, whatever characters are in it, with the version it was saved under."""
+    store = open_store(f"file:{tmp_path / 'a' / 'b' / 'c.json'}")
+    assert store.load() is None
+
+    version = store.save(RECORD, None)
+
+    assert store.load() == (RECORD, version)
+
+
+def test_only_the_owner_can_read(tmp_path: Path) -> None:
+    """File and folders are private from their creation, whatever the umask."""
+    path = tmp_path / "home" / "credentials" / "default.json"
+    subprocess.run([sys.executable, "-c", _SAVE_WITH_OPEN_UMASK, str(path)], check=True, timeout=60)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(Path(f"{path}.lock").stat().st_mode) == 0o600
+
+
+_SAVE_WITH_OPEN_UMASK = """
+import os, sys
+os.umask(0)
+from onplan.stores import Record, open_store
+open_store("file:" + sys.argv[1]).save(Record(), None)
+"""
+
+
+def test_a_file_others_can_read_is_refused(tmp_path: Path) -> None:
+    """A credential that other users could have read is not used silently."""
+    path = tmp_path / "c.json"
+    store = open_store(f"file:{path}")
+    store.save(RECORD, None)
+    path.chmod(0o640)
+
+    with pytest.raises(onplan.StoreError, match="other users") as caught:
+        store.load()
+
+    assert f"chmod 600 {path}" in caught.value.hint
+
+
+def test_a_slower_writer_loses(tmp_path: Path) -> None:
+    """Who writes on an outdated version is refused, and what was written before stays."""
+    store = open_store(f"file:{tmp_path / 'c.json'}")
+    first = store.save(RECORD, None)
+    second = store.save(Record(), first)
+
+    for outdated in (first, None):
+        with pytest.raises(StoreConflictError):
+            store.save(RECORD, outdated)
+    assert store.load() == (Record(), second)
+
+
+def test_deleting_twice_is_no_error(tmp_path: Path) -> None:
+    """Deleting removes the record; deleting nothing does nothing, and makes no folder."""
+    store = open_store(f"file:{tmp_path / 'x' / 'c.json'}")
+    store.delete()
+    assert not (tmp_path / "x").exists()
+    store.save(RECORD, None)
+    store.delete()
+    store.delete()
+
+    assert store.load() is None
+
+
+def test_a_failed_write_leaves_the_old_record(tmp_path: Path) -> None:
+    """When the disk is full the old record stays, no piece of the new one is left, and the error says so."""
+    path = tmp_path / "c.json"
+    version = open_store(f"file:{path}").save(Record(), None)
+    process = subprocess.run(
+        [sys.executable, "-c", _SAVE_ON_FULL_DISK, str(path), version],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert "StoreError" in process.stdout
+    assert "unchanged" in process.stdout
+    assert open_store(f"file:{path}").load() == (Record(), version)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["c.json", "c.json.lock"]
+
+
+_SAVE_ON_FULL_DISK = """
+import resource, signal, sys, onplan
+from onplan.stores import Record, open_store
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+big = Record(credentials=onplan.OAuthCredentials(access_token="x" * 5000))
+try:
+    open_store("file:" + sys.argv[1]).save(big, sys.argv[2])
+except onplan.StoreError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    """A symbolic link stays one; its target gets the record."""
+    target, link = tmp_path / "real.json", tmp_path / "link.json"
+    version = open_store(f"file:{target}").save(Record(), None)
+    link.symlink_to(target)
+
+    open_store(f"file:{link}").save(RECORD, version)
+
+    assert link.is_symlink()
+    loaded = open_store(f"file:{target}").load()
+    assert loaded
+    assert loaded[0] == RECORD
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"", "damaged"), (b"{", "damaged"), (b"[]", "damaged"), (b'{"schema": 99}', "newer onplan")],
+)
+def test_a_damaged_file_is_told_apart(tmp_path: Path, content: bytes, sentence: str) -> None:
+    """A damaged or newer record is an error, not "nobody is signed in", and the file is left alone."""
+    path = tmp_path / "c.json"
+    path.write_bytes(content)
+    path.chmod(0o600)
+
+    with pytest.raises(onplan.StoreError, match=sentence):
+        open_store(f"file:{path}").load()
+    assert path.read_bytes() == content
+
+
+def test_the_lock_keeps_other_processes_out(tmp_path: Path) -> None:
+    """While the lock is held nobody else gets it, and its holder may save."""
+    path = tmp_path / "c.json"
+    store = open_store(f"file:{path}")
+    with store.lock():
+        other = subprocess.Popen([sys.executable, "-c", _LOCK, str(path)], stdout=subprocess.PIPE, text=True)
+        assert other.stdout
+        assert other.stdout.readline() == "waiting\n"
+        version = store.save(RECORD, None)
+        assert other.poll() is None
+    assert other.communicate(timeout=60)[0] == f"{version}\n"
+
+
+_LOCK = """
+import sys
+from onplan.stores import open_store
+store = open_store("file:" + sys.argv[1])
+print("waiting", flush=True)
+with store.lock():
+    print(store.load()[1])
+"""
+
+
+@pytest.mark.parametrize("spec", ["nonsense:x", "x", ""])
+def test_an_unknown_store_names_those_there_are(spec: str) -> None:
+    """A store spec without a known scheme is refused with the list of schemes."""
+    with pytest.raises(onplan.ConfigurationError) as caught:
+        open_store(spec)
+
+    assert "file:" in caught.value.hint
+
+
+def test_a_record_shows_no_secret() -> None:
+    """The printed form of what is stored has no token in it."""
+    assert "rt" not in repr(RECORD).replace("expires_at", "").replace("started_at", "")
+    assert "'at'" not in repr(RECORD)
