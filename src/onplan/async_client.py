@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
@@ -32,6 +33,8 @@ from onplan.types import (
 )
 
 T = TypeVar("T")
+
+logger = logging.getLogger("onplan.client")
 
 
 class AsyncClient:
@@ -210,6 +213,7 @@ class _Exchange(Generic[T]):
                 return await self._open_answer.read_body()
             case turn.Sleep(seconds, error):
                 await self._close_answer()
+                logger.info("trying again in %.1f s: %s", seconds, error)
                 if self._client._on_retry:
                     self._client._on_retry(error, seconds)
                 return await asyncio.sleep(seconds)

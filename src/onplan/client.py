@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
@@ -31,6 +32,8 @@ from onplan.types import (
 )
 
 T = TypeVar("T")
+
+logger = logging.getLogger("onplan.client")
 
 
 class Client:
@@ -208,6 +211,7 @@ class _Exchange(Generic[T]):
                 return self._open_answer.read_body()
             case turn.Sleep(seconds, error):
                 self._close_answer()
+                logger.info("trying again in %.1f s: %s", seconds, error)
                 if self._client._on_retry:
                     self._client._on_retry(error, seconds)
                 return time.sleep(seconds)

@@ -16,6 +16,7 @@ on being used. Knows nothing of requests to backends.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -30,7 +31,6 @@ from onplan.errors import (
     CredentialError,
     NotSignedInError,
     OnplanError,
-    RefreshError,
     SignInAgainError,
     StoreError,
 )
@@ -202,6 +202,7 @@ class Keeper:
             version = self._store.save(
                 msgspec.structs.replace(record, pending_refresh=_pending(old, self._now())), version
             )
+            logger.info("renewing the access token (%s)", reason)
             try:
                 renewed = drive(refresh(self._issuer, old, reason, self._now), self._send, self._sleep)
             except OnplanError as error:
@@ -223,18 +224,18 @@ class Keeper:
         spent = record.credentials
         newest, _ = self._load()
         newer = newest.credentials
-        if isinstance(error, SignInAgainError):
-            if newer and spent and newer.refresh_token != spent.refresh_token:
-                return self._adopt(newer, newest.renewed_at)
-            if interrupted and spent and interrupted.fingerprint == _fingerprint(spent):
-                raise SignInAgainError(
-                    f"{error} An earlier renewal was interrupted after it was sent and before its result "
-                    "could be saved.",
-                    status=error.status,
-                ) from None
-            raise error
-        if isinstance(error, RefreshError) and not isinstance(error, OutcomeUnknownError):
-            self._store.save(msgspec.structs.replace(record, pending_refresh=None), version)
+        rejected = isinstance(error, SignInAgainError)
+        if rejected and newer and spent and newer.refresh_token != spent.refresh_token:
+            return self._adopt(newer, newest.renewed_at)
+        if not isinstance(error, OutcomeUnknownError):
+            with contextlib.suppress(StoreError):  # the outcome is known: nothing is pending any more
+                self._store.save(record, version)
+        if rejected and interrupted and spent and interrupted.fingerprint == _fingerprint(spent):
+            raise SignInAgainError(
+                f"{error} An earlier renewal was interrupted after it was sent and before its result "
+                "could be saved.",
+                status=error.status,
+            ) from None
         raise error
 
     def _save(self, credentials: OAuthCredentials, renewed_at: float, version: str) -> OAuthCredentials:

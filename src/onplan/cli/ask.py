@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import closing
-from typing import TYPE_CHECKING, TextIO, cast
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Self, TextIO, cast
 
 import click
 
@@ -52,7 +52,12 @@ def ask(
     messages = [Message.system(system)] if system else []
     messages.append(Message.user(_read_prompt(prompt), *content))
     request = CompletionRequest(messages=messages, model=model, reasoning_effort=effort)
-    _check(_answer(session, request, _write_json if session.as_json else _Writer(thinking=thinking)))
+    if session.as_json:
+        response = _answer(session, request, _write_json)
+    else:
+        with _Writer(thinking=thinking) as writer:
+            response = _answer(session, request, writer.write)
+    _check(response)
 
 
 def _is_url(name: str) -> bool:
@@ -63,7 +68,7 @@ def _read_prompt(prompt: str | None) -> str:
     if prompt is None or prompt == "-":
         if sys.stdin.isatty() and prompt is None:
             raise click.UsageError('Give a prompt: onplan ask "…", or pipe one in.')
-        prompt = sys.stdin.buffer.read().decode("utf-8", "replace")
+        prompt = sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\r\n")
     if not prompt.strip():
         raise click.UsageError("The prompt is empty.")
     return prompt
@@ -98,23 +103,29 @@ def _write_json(chunk: StreamChunk) -> None:
 
 
 class _Writer:
-    """Text to stdout, thinking and refusals to stderr; a line that was begun is ended."""
+    """Text to stdout, thinking and refusals to stderr; a line that was begun is ended, come what may."""
 
     def __init__(self, *, thinking: bool) -> None:
         self._streams = {"text": sys.stdout, **({"thinking": sys.stderr} if thinking else {})}
         self._unfinished: TextIO | None = None
 
-    def __call__(self, chunk: StreamChunk) -> None:
+    def write(self, chunk: StreamChunk) -> None:
+        """Show what there is to see of ``chunk``, at once."""
         stream = self._streams.get(chunk.type)
         if stream is not None and chunk.type in ("text", "thinking"):
             if stream is not self._unfinished:
                 self._end_line()
             stream.write(chunk.text)
             stream.flush()
-            self._unfinished = stream
+            self._unfinished = None if chunk.text.endswith("\n") else stream
         elif chunk.type == "part_done" and chunk.part.type == "refusal":
             click.echo(chunk.part.text, err=True)
-        elif chunk.type == "done":
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with suppress(BrokenPipeError):
             self._end_line()
 
     def _end_line(self) -> None:

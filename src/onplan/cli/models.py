@@ -12,7 +12,10 @@ from onplan.cli.session import Session, json_option, pass_session, target_option
 @json_option
 @pass_session
 def models(session: Session) -> None:
-    """List the models that the plan has now, best first."""
+    """List the models that the plan has now.
+
+    The best come first, each with its context window and how hard it can be told to think.
+    """
     with session.client() as client:
         listed, problem = client.catalogue()
     if problem:

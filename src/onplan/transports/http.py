@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,6 +31,8 @@ from onplan.responses.sse import EventDecoder
 from onplan.transports import MAXIMUM_BODY_SIZE, Timeouts, lower_case
 from onplan.turn import Head
 from onplan.wire import Request, Response
+
+logger = logging.getLogger("onplan.http")
 
 _Client = TypeVar("_Client", httpx2.Client, httpx2.AsyncClient)
 
@@ -93,6 +96,12 @@ def _options(timeouts: Timeouts) -> dict[str, Any]:
     }
 
 
+def _log(request: Request, response: httpx2.Response) -> None:
+    """Where and how it went; no query, header or body."""
+    path = request.url.removeprefix(request.origin).partition("?")[0]
+    logger.info("%s %s%s: %d", request.method, request.origin, path, response.status_code)
+
+
 def _too_large(origin: str) -> UnexpectedReplyError:
     return UnexpectedReplyError(f"{origin} sent more than {MAXIMUM_BODY_SIZE:,} bytes for a short answer.")
 
@@ -121,9 +130,10 @@ class HTTPTransport:
         )
         try:
             response = client.send(message, stream=True, follow_redirects=False)
-            return Answer(response, request.origin)
         except _ERRORS as error:
             raise _failure(error, request.origin) from None
+        _log(request, response)
+        return Answer(response, request.origin)
 
     def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
@@ -222,11 +232,11 @@ class AsyncHTTPTransport:
             request.method, request.url, headers=dict(request.headers), content=request.body, **options
         )
         try:
-            return AsyncAnswer(
-                await client.send(message, stream=True, follow_redirects=False), request.origin
-            )
+            response = await client.send(message, stream=True, follow_redirects=False)
         except _ERRORS as error:
             raise _failure(error, request.origin) from None
+        _log(request, response)
+        return AsyncAnswer(response, request.origin)
 
     async def close(self) -> None:
         """Close the connections, unless the client is the user's own."""

@@ -1,0 +1,317 @@
+"""The command line as a user meets it: separate processes, real sockets, data and talk kept apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onplan.emulator import Emulator
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+# A browser that is no more than Python: BROWSER's own syntax, with %s for the address.
+_VISIT = (
+    "import sys, urllib.request as u; u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=20).read()"
+)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> str:
+    """A program that follows the redirects of an address, for ``BROWSER``."""
+    script = tmp_path / "browser.py"
+    script.write_text(_VISIT)
+    return f"{sys.executable} {script} %s"
+
+
+def environment(**extra: str) -> dict[str, str]:
+    return {**os.environ, **extra}
+
+
+def test_the_whole_way_from_outside(tmp_path: Path, run_cli: Run, browser: str) -> None:
+    """From sign-in to sign-out every command exits 0, with data on stdout and talk on stderr."""
+    ready = tmp_path / "ready.json"
+    emulator = subprocess.Popen(
+        [sys.executable, "-m", "onplan", "emulator", "--port", "0", "--ready-file", str(ready)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert emulator.stdout
+        urls = json.loads(emulator.stdout.readline())
+        assert json.loads(ready.read_text()) == urls
+        env = environment(
+            ONPLAN_ISSUER=urls["issuer"], ONPLAN_CODEX_BASE_URL=urls["codex_base_url"], BROWSER=browser
+        )
+        login = run_cli("login", env=env)
+        assert (login.returncode, login.stdout) == (0, "")
+        assert f"{urls['issuer']}/oauth/authorize?" in login.stderr
+        assert "Signed in as person@example.com (ChatGPT Plus)" in login.stderr
+
+        status = run_cli("status", "--json", env=env)
+        assert (status.returncode, status.stderr) == (0, "")
+        assert json.loads(status.stdout)["email"] == "person@example.com"
+
+        models = run_cli("models", "--json", env=env)
+        assert (models.returncode, models.stderr) == (0, "")
+        assert json.loads(models.stdout)[0]["id"] == "gpt-6.1-sol"
+
+        ask = run_cli("ask", "hi", env=env)
+        assert (ask.returncode, ask.stdout, ask.stderr) == (0, "You said: hi\n", "")
+
+        lines = run_cli("ask", "--json", "hi", env=env)
+        chunks = [json.loads(line) for line in lines.stdout.splitlines()]
+        assert (lines.returncode, lines.stderr) == (0, "")
+        assert chunks[-1]["type"] == "done"
+        assert chunks[-1]["response"]["finish_reason"] == "stop"
+
+        logout = run_cli("logout", env=env)
+        assert (logout.returncode, logout.stdout) == (0, "")
+        assert run_cli("status", env=env).returncode == 3
+    finally:
+        emulator.send_signal(signal.SIGTERM)
+        emulator.communicate(timeout=20)
+    assert emulator.returncode == 0
+
+
+def test_login_by_pasting(emulator: Emulator, run_cli: Run) -> None:
+    """On a machine without a browser the address is printed and the pasted answer read."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "onplan", "login", "--paste"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    url = next(line.strip() for line in process.stderr if line.strip().startswith("http"))
+    answer = urllib.request.Request(url)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+    with pytest.raises(urllib.error.HTTPError) as redirect:
+        opener.open(answer, timeout=20)
+    redirect.value.close()
+    _, talk = process.communicate(redirect.value.headers["Location"] + "\n", timeout=60)
+
+    assert process.returncode == 0
+    assert "Signed in as person@example.com" in talk
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *arguments: Any) -> None:
+        return None
+
+
+def test_the_prompt_may_be_piped(signed_in: Emulator, run_cli: Run) -> None:
+    """Without an argument, or with "-", the prompt is read from stdin; with one, stdin is left alone."""
+    for arguments, expected in (
+        (["ask"], "You said: from stdin\n"),
+        (["ask", "-"], "You said: from stdin\n"),
+        (["ask", "argument"], "You said: argument\n"),
+    ):
+        assert run_cli(*arguments, input="from stdin\n").stdout == expected
+
+
+def test_options_reach_the_backend(signed_in: Emulator, run_cli: Run, tmp_path: Path) -> None:
+    """Model, system text, effort and images are sent; thinking goes to stderr when it is wanted."""
+    image = tmp_path / "a.gif"
+    image.write_bytes(b"GIF89a\x01\x00\x01\x00\x00\xff\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x00;")
+    options = ["--model", "gpt-5.5", "--system", "Be brief.", "--effort", "high", "--image", str(image)]
+    result = run_cli("ask", "hi", *options, "--thinking")
+
+    body = signed_in.journal()[-1]["body"]
+    assert result.returncode == 0
+    assert "Reading the request" in result.stderr
+    assert "Reading the request" not in result.stdout
+    assert body["model"] == "gpt-5.5"
+    assert body["reasoning"]["effort"] == "high"
+    assert [item["role"] for item in body["input"]] == ["developer", "user"]
+    assert body["input"][1]["content"][1]["image_url"].startswith("data:image/gif;base64,")
+
+
+def test_the_token_is_bare(signed_in: Emulator, run_cli: Run) -> None:
+    """``token`` prints the access token and nothing else."""
+    result = run_cli("token")
+
+    assert result.returncode == 0
+    assert result.stdout.count("\n") == 1
+    assert result.stdout.startswith("eyJ")
+
+
+@pytest.mark.parametrize(
+    ("fault", "exit_code", "hint"),
+    [
+        ("html_instead_of_json", 33, "captive portal"),
+        ("usage_limit_429", 20, "Wait until the limit resets"),
+        ("cut_mid_event", 50, "Ask again"),
+        ("model_not_supported", 11, "onplan models"),
+        ("refresh_token_expired", 4, "onplan login"),
+        ("refusal", 13, "Rephrase"),
+        ("incomplete_max_output_tokens", 12, "shorter"),
+    ],
+)
+def test_every_failure_has_its_code_and_next_step(
+    signed_in: Emulator, run_cli: Run, fault: str, exit_code: int, hint: str
+) -> None:
+    """A failure is a short error with its own exit code and what to do next; nothing is lost or leaked."""
+    stored = _stored()
+    if fault == "refresh_token_expired":
+        signed_in.expire_access_tokens()
+    signed_in.arm(fault, times=1)
+
+    result = run_cli("ask", "one two three four")
+
+    assert exit_code == result.returncode
+    assert hint in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not [token for token in _tokens(stored) if token in result.stderr + result.stdout]
+    assert _stored()["credentials"] == stored["credentials"]
+    assert run_cli("status").returncode == 0
+
+
+def _stored() -> dict[str, Any]:
+    path = Path(os.environ["ONPLAN_HOME"]) / "credentials" / "default.json"
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
+
+
+def _tokens(stored: dict[str, Any]) -> list[str]:
+    return [value for name, value in stored["credentials"].items() if name.endswith("_token")]
+
+
+def test_failures_without_a_backend(signed_in: Emulator, run_cli: Run, unused_url: str) -> None:
+    """A backend that is down, an unsafe address, a wrong option: each its own code, nothing lost."""
+    down = run_cli("ask", "-m", "gpt-5.5", "hi", env=environment(ONPLAN_CODEX_BASE_URL=unused_url))
+    unsafe = run_cli("ask", "hi", env=environment(ONPLAN_CODEX_BASE_URL="http://example.com"))
+    wrong = run_cli("ask", "--nonsense")
+
+    assert (down.returncode, unsafe.returncode, wrong.returncode) == (40, 2, 2)
+    assert "Check the network" in down.stderr
+    assert "https" in unsafe.stderr
+    assert "onplan ask --help" in wrong.stderr
+    assert run_cli("ask", "hi").returncode == 0
+
+
+def test_a_full_disk_loses_nothing(signed_in: Emulator) -> None:
+    """With no room for the store, an expired token is not renewed; the error says why, and exits with 7."""
+    stored = _stored()
+    path = Path(os.environ["ONPLAN_HOME"]) / "credentials" / "default.json"
+    stored["credentials"]["expires_at"] = 1.0
+    stored.pop("renewed_at")
+    path.write_text(json.dumps(stored))
+    script = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500));"
+        "from onplan.cli import main; main(['ask', 'hi'])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert result.returncode == 7
+    assert "Make room" in result.stderr
+    assert _stored() == stored
+    assert signed_in.journal() == []
+
+
+def test_errors_are_json_when_asked(signed_in: Emulator, run_cli: Run) -> None:
+    """With --json an error is one JSON object on stderr, with its code and hint."""
+    signed_in.arm("usage_limit_429", times=1)
+
+    error = json.loads(run_cli("ask", "--json", "hi").stderr)["error"]
+
+    assert error["code"] == "usage_limit"
+    assert error["resets_at"] > 1_700_000_000
+    assert error["hint"]
+
+
+def test_ctrl_c_ends_the_stream(signed_in: Emulator) -> None:
+    """Ctrl-C during an answer closes it, ends the line, and exits with 130 without a traceback."""
+    signed_in.arm("stall", times=1)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "onplan", "ask", "--json", "one two three"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    process.stdout.readline()  # the stream has begun
+    process.send_signal(signal.SIGINT)
+    _, talk = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert "Traceback" not in talk
+
+
+def test_a_reader_that_leaves_is_no_error(signed_in: Emulator) -> None:
+    """``onplan ask … | head -1`` ends quietly."""
+    command = f"{sys.executable} -m onplan ask --json 'one two three' | head -n 1"
+    result = subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+    assert result.stdout.count("\n") == 1
+    assert result.stderr == ""
+
+
+def test_verbose_says_what_happens_without_secrets(signed_in: Emulator, run_cli: Run) -> None:
+    """-v logs requests and renewals to stderr; no token is among it."""
+    stored = _stored()
+    signed_in.expire_access_tokens()
+
+    result = run_cli("-v", "ask", "hi")
+
+    assert "/backend-api/codex/responses: 200" in result.stderr
+    assert "renewing the access token" in result.stderr
+    assert not [token for token in (*_tokens(stored), *_tokens(_stored())) if token in result.stderr]
+
+
+def test_profiles_are_kept_apart(signed_in: Emulator, run_cli: Run, browser: str) -> None:
+    """Signing in with another profile makes it the one in use; the first one stays signed in."""
+    env = environment(BROWSER=browser)
+    assert run_cli("login", "--profile", "work", env=env).returncode == 0
+
+    assert json.loads(run_cli("status", "--json").stdout)["profile"] == "work"
+    assert run_cli("logout").returncode == 0
+    assert run_cli("status").returncode == 3
+    assert run_cli("status", "--profile", "default").returncode == 0
+
+
+def test_the_demo_shows_it_all(run_cli: Run) -> None:
+    """``demo`` signs in, lists, streams, calls a tool, renews and counts, over real sockets, and exits 0."""
+    result = run_cli("demo")
+
+    assert (result.returncode, result.stderr) == (0, "")
+    for piece in (
+        "signed in as person@example.com",
+        "gpt-6.1-sol",
+        "You said: Name three birds",
+        'calls weather({"city":"Lisbon"})',
+        "POST /oauth/token  200",
+        "in all",
+    ):
+        assert piece in result.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["login", "logout", "status", "models", "ask", "token", "emulator", "demo"]
+)
+def test_every_command_explains_itself(run_cli: Run, command: str) -> None:
+    """Each command has help, and the group lists it with the same first line."""
+    one, group = run_cli(command, "--help"), run_cli("--help")
+
+    assert one.returncode == group.returncode == 0
+    summary = one.stdout.splitlines()[2].strip()
+    assert summary in " ".join(group.stdout.split())
