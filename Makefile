@@ -5,7 +5,7 @@ CODEX_VERSION ?= 0.169.0
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check interop bench constraints clean
+.PHONY: help demo test check interop bench picture constraints clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ interop: $(VENV)/.installed $(VENV)/codex-$(CODEX_VERSION)/.installed  ## the of
 
 bench: $(VENV)/.installed $(VENV)/.bench  ## speed, as ratios against others in the same run
 	$(BIN)/python -m bench
+
+picture: $(VENV)/.installed     ## draw docs/demo.svg anew
+	$(BIN)/python docs/picture.py
 
 constraints:    ## pin every dependency again, with hashes (needs uv)
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \

@@ -12,8 +12,6 @@ Importing this loads nothing else; each name is fetched when it is first used.
 
 from __future__ import annotations
 
-from typing import Any
-
 from onplan._version import __version__ as __version__
 
 _MODULES = {
@@ -41,7 +39,7 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names.s
 __all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - one table for both
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Fetch a public name from its module, once."""
     module = _HOMES.get(name)
     if module is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -16,14 +15,14 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-@dataclass
 class Session:
     """One run of the command line."""
 
-    as_json: bool = False
-    profile: str | None = None
-    backend: str | None = None
-    store_spec: str | None = None
+    def __init__(self) -> None:
+        self.as_json = False
+        self.profile: str | None = None
+        self.backend: str | None = None
+        self.store_spec: str | None = None
 
     def settings(self) -> Settings:
         """The settings that the options, the environment and the configuration file amount to."""

@@ -1,0 +1,113 @@
+"""Docs that cannot lie: every example in them is run, and every path they name exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import onplan
+from onplan import backends
+from onplan.emulator import Emulator
+
+ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", "ARCHITECTURE.md", "docs/protocol.md", "docs/what-is-permitted.md", "CHANGELOG.md"]
+
+
+def blocks(language: str) -> list[str]:
+    pattern = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [block for page in PAGES for block in pattern.findall((ROOT / page).read_text())]
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_every_python_example_runs(signed_in: Emulator, code: str) -> None:
+    """A Python example, copied into a file, does what it says without an error or a warning."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_every_console_example_runs(signed_in: Emulator) -> None:
+    """Every command line of the docs exits with 0."""
+    commands = [
+        line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")
+    ]
+    onplan_ = f"{shlex.quote(sys.executable)} -m onplan"
+
+    assert len(commands) > 4
+    for command in commands:
+        line = re.sub(r"\bonplan (?=[a-z])", f"{onplan_} ", command)
+        shell = ["sh", "-c", f"({line}) </dev/null"]
+        result = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        assert result.returncode == 0, f"{command}: {result.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    """Relative links and pictures exist."""
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text())
+
+    assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
+
+
+def test_the_tree_in_the_architecture_is_the_tree() -> None:
+    """ARCHITECTURE.md names every module and folder of the package, and none that is not there."""
+    tree = re.search(
+        r"^src/onplan/\n(.*?)^```$", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert tree
+    named = {name.rstrip("/") for name in re.findall(r"\b[a-z_]+(?:\.py\b|/(?=\s))", tree[1])} - {
+        "terminal.py"
+    }
+    package = ROOT / "src" / "onplan"
+    there = {
+        path.name
+        for path in package.iterdir()
+        if path.name[0] not in "_."
+        and (path.suffix == ".py" or (path.is_dir() and (path / "__init__.py").exists()))
+    }
+
+    assert there == named
+
+
+def test_the_settings_table_names_every_variable() -> None:
+    """README lists every ONPLAN_ variable that settings.py reads."""
+    text = (ROOT / "src" / "onplan" / "settings.py").read_text()
+    read = set(re.findall(r'"(ONPLAN_[A-Z_]+)"', text)) | {
+        row.base_url_variable for row in backends.BACKENDS.values()
+    }
+    readme = (ROOT / "README.md").read_text()
+
+    assert [name for name in sorted(read) if f"`{name}`" not in readme] == []
+
+
+def test_the_exit_codes_in_the_readme_are_the_classes() -> None:
+    """The codes that README tells are the error classes'."""
+    readme = (ROOT / "README.md").read_text()
+    for error in (
+        onplan.NotSignedInError,
+        onplan.SignInAgainError,
+        onplan.SignInError,
+        onplan.UsageLimitError,
+    ):
+        assert f"| {error.exit_code} |" in readme
+
+
+def test_the_repository_names_no_machine() -> None:
+    """No tracked file names a package registry's host or a folder of the machine it was written on."""
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(
+        b"\0"
+    )
+    forbidden = re.compile(rb"pypi\.org|pythonhosted|registry\.npmjs|/root/\.")
+
+    named = {name: ROOT / os.fsdecode(name) for name in files if name}
+    assert [
+        name for name, path in named.items() if path.is_file() and forbidden.search(path.read_bytes())
+    ] == []

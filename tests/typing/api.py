@@ -1,0 +1,83 @@
+"""Every public call, as a user's type checker sees it. Checked by mypy --strict, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_type
+
+import onplan
+
+
+def the_synchronous_client() -> None:
+    with onplan.Client(profile="work", unsupported="refuse", retry=onplan.RetryPolicy(attempts=2)) as client:
+        assert_type(client.complete("hi"), onplan.CompletionResponse)
+        assert_type(client.complete("hi").text, str)
+        assert_type(client.list_models(), list[onplan.ModelInfo])
+        assert_type(client.credentials(), onplan.OAuthCredentials)
+        for chunk in client.complete_stream("hi"):
+            if chunk.type == "text":
+                assert_type(chunk, onplan.TextDelta)
+            elif chunk.type == "tool_call_delta":
+                assert_type(chunk.arguments_delta, str)
+            elif chunk.type == "done":
+                assert_type(chunk.usage, onplan.Usage)
+                assert_type(chunk.finish_reason, onplan.FinishReason)
+
+
+async def the_asynchronous_client() -> None:
+    async with onplan.AsyncClient() as client:
+        provider: onplan.Provider = client
+        assert_type(await provider.complete("hi"), onplan.CompletionResponse)
+        assert_type(await client.list_models(), list[onplan.ModelInfo])
+        async for chunk in client.complete_stream("hi"):
+            if chunk.type == "part_done":
+                assert_type(chunk.part, onplan.ContentPart)
+
+
+async def the_provider_for_agents(credentials: onplan.OAuthCredentials) -> None:
+    provider: onplan.Provider = onplan.OpenAICodexProvider.from_credentials(credentials)
+    assert_type(provider.name, str)
+    models: Sequence[onplan.ModelInfo] = await provider.list_models()
+    url, verifier, state = onplan.OpenAICodexProvider.get_authorization_url()
+    assert_type(url, str)
+    assert_type(state, str)
+    assert_type(await onplan.OpenAICodexProvider.exchange_code("code", verifier), onplan.OAuthCredentials)
+    assert models
+
+
+def requests() -> onplan.CompletionRequest:
+    call = onplan.ToolCall(id="c", name="weather", arguments="{}")
+    return onplan.CompletionRequest(
+        messages=[
+            onplan.Message.system("Be brief."),
+            onplan.Message.developer("Really."),
+            onplan.Message.user("look", onplan.Image(path="a.png"), onplan.File(path="a.pdf")),
+            onplan.Message("assistant", [onplan.Thinking(encrypted="x"), call]),
+            onplan.Message.tool("c", "sunny"),
+            onplan.Message(onplan.Role.USER, "and now?"),
+        ],
+        tools=[onplan.ToolDefinition(name="weather", parameters={"type": "object"})],
+        tool_choice="weather",
+        stop="x",
+        response_format={"type": "object"},
+    )
+
+
+def errors() -> None:
+    try:
+        onplan.Client().complete("hi")
+    except onplan.UsageLimitError as error:
+        assert_type(error.resets_at, float | None)
+    except onplan.StreamError as error:
+        assert_type(error.retryable, bool)
+    except onplan.OnplanError as error:
+        assert_type(error.hint, str)
+        assert_type(error.exit_code, int)
+
+
+def stores() -> onplan.CredentialStore:
+    store: onplan.CredentialStore = onplan.open_store("file:/tmp/x.json")
+    loaded = store.load()
+    if loaded:
+        assert_type(loaded, tuple[onplan.Record, str])
+    return store
