@@ -18,10 +18,11 @@ _MODULES = {
     "async_client": "AsyncClient",
     "client": "Client",
     "errors": (
-        "BackendError BlockedError ConfigurationError ConnectError ContentPolicyError ContextLengthError "
-        "CredentialError DisconnectError IdleTimeoutError InvalidImageError InvalidRequestError LimitError "
-        "MissingExtraError ModelNotAvailableError NotIncludedError NotSignedInError OnplanError "
-        "OverloadedError RateLimitError RefreshError ServerError SignInAgainError SignInError StoreError "
+        "BackendError BlockedError ConfigurationError ConnectError ContentPolicyError "
+        "ContextLengthError CredentialError DisconnectError IdleTimeoutError InvalidImageError "
+        "InvalidRequestError LimitError MissingExtraError ModelNotAvailableError NotIncludedError "
+        "NotSignedInError OnplanError OutcomeUnknownError OverloadedError RateLimitError "
+        "RefreshError ServerError SignInAgainError SignInError StoreConflictError StoreError "
         "StreamCorruptError StreamError StreamFailedError StreamTruncatedError TransportError "
         "UnexpectedReplyError UsageLimitError"
     ),

@@ -20,12 +20,14 @@ from onplan.errors import ModelNotAvailableError as ModelNotAvailableError
 from onplan.errors import NotIncludedError as NotIncludedError
 from onplan.errors import NotSignedInError as NotSignedInError
 from onplan.errors import OnplanError as OnplanError
+from onplan.errors import OutcomeUnknownError as OutcomeUnknownError
 from onplan.errors import OverloadedError as OverloadedError
 from onplan.errors import RateLimitError as RateLimitError
 from onplan.errors import RefreshError as RefreshError
 from onplan.errors import ServerError as ServerError
 from onplan.errors import SignInAgainError as SignInAgainError
 from onplan.errors import SignInError as SignInError
+from onplan.errors import StoreConflictError as StoreConflictError
 from onplan.errors import StoreError as StoreError
 from onplan.errors import StreamCorruptError as StreamCorruptError
 from onplan.errors import StreamError as StreamError

@@ -59,11 +59,17 @@ def _bytes(path: str | None) -> bytes:
     if path is None:
         raise InvalidRequestError("An image or file needs a url, a path or data.")
     try:
-        return Path(path).expanduser().read_bytes()
-    except OSError as error:
-        raise InvalidRequestError(
-            f"{path} cannot be read: {(error.strerror or str(error)).lower()}.", hint="Check the path."
-        ) from None
+        return _expanded(path).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: it holds a NUL, so it is no path at all
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise InvalidRequestError(f"{path} cannot be read: {reason}.", hint="Check the path.") from None
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # a name that begins with a tilde, and is nobody's home
+        return Path(path)
 
 
 def _image_type(data: bytes, path: str | None) -> str:

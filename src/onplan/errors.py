@@ -16,7 +16,9 @@ The tree, with each class's ``code`` (stable, for programs) and ``exit_code`` (o
     │   ├── SignInAgainError        sign_in_again          4
     │   ├── SignInError             sign_in_failed         5
     │   ├── RefreshError            refresh_failed         6   temporary: nothing is lost
+    │   │   └── OutcomeUnknownError refresh_unknown       60   sent, and no usable answer came
     │   └── StoreError              store                  7
+    │       └── StoreConflictError  store_conflict         8   another writer was faster
     ├── LimitError                  limit                 29
     │   ├── UsageLimitError         usage_limit           20   the plan's allowance: never retried
     │   ├── RateLimitError          rate_limit            21   too fast: retried
@@ -185,11 +187,24 @@ class RefreshError(CredentialError):
     hint = "Nothing is lost; try again in a moment."
 
 
+class OutcomeUnknownError(RefreshError):
+    """The refresh token was sent and no usable answer came: it may or may not be spent."""
+
+    code, exit_code = "refresh_unknown", 60
+
+
 class StoreError(CredentialError):
     """The credential store could not be read or written."""
 
     code, exit_code, http_status = "store", 7, 500
     hint = "Make the store readable and writable, then run the command again."
+
+
+class StoreConflictError(StoreError):
+    """Another writer was faster; load again."""
+
+    code, exit_code, http_status = "store_conflict", 8, 409
+    hint = "Run the command again."
 
 
 class LimitError(OnplanError):

@@ -31,13 +31,15 @@ from onplan.errors import (
     CredentialError,
     NotSignedInError,
     OnplanError,
+    OutcomeUnknownError,
     SignInAgainError,
+    StoreConflictError,
     StoreError,
 )
 from onplan.oauth.credentials import is_fresh
 from onplan.oauth.issuer import Issuer
-from onplan.oauth.refresh import OutcomeUnknownError, refresh
-from onplan.stores import CredentialStore, PendingRefresh, Record, StoreConflictError
+from onplan.oauth.refresh import refresh
+from onplan.stores import CredentialStore, PendingRefresh, Record
 from onplan.types import OAuthCredentials
 from onplan.wire import Request, Response, drive
 

@@ -12,14 +12,14 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from onplan.errors import OnplanError, SignInError
+from onplan.errors import OnplanError, SignInError, StoreConflictError
 from onplan.loopback import RedirectListener
 from onplan.oauth import authorization_code
 from onplan.oauth.authorization_code import AuthorizationRequest, require_code
 from onplan.oauth.pkce import generate_state
 from onplan.oauth.revoke import revoke
 from onplan.settings import Settings
-from onplan.stores import CredentialStore, Record, StoreConflictError
+from onplan.stores import CredentialStore, Record
 from onplan.transports.http import HTTPTransport
 from onplan.types import OAuthCredentials
 from onplan.wire import Request, Response, drive

@@ -63,10 +63,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
-    try:
+    if re.fullmatch(r"-?\d+(\.\d+)?", value):
         return max(0.0, float(value))
-    except ValueError:
-        pass
     try:
         moment = parsedate_to_datetime(value)
     except ValueError:
@@ -76,13 +74,18 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     return max(0.0, moment.timestamp() - now)
 
 
-_TRY_AGAIN_IN = re.compile(r"try again in\s+(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s\b|seconds?)", re.IGNORECASE)
+_TRY_AGAIN_IN = re.compile(
+    r"try again in\s+((?:\d+(?:\.\d+)?\s*(?:ms|milliseconds?|h|hours?|m|min|minutes?|s|seconds?)(?![a-z])\s*|"
+    r"\d+(?:\.\d+)?\s*[hms](?=\d))+)",
+    re.IGNORECASE,
+)
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|mil|h|m|s)", re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "mil": 0.001, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 def try_again_in(message: str) -> float | None:
-    """Seconds in an error message such as "Please try again in 1.5s" or "… in 250 ms"."""
+    """Seconds in an error message: "try again in 1.5s", "… in 250 ms", "… in 6m0s", "… in 2 minutes"."""
     found = _TRY_AGAIN_IN.search(message)
     if not found:
         return None
-    amount = float(found[1])
-    return amount / 1000 if found[2].lower().startswith("m") else amount
+    return sum(float(amount) * _SECONDS[unit.lower()] for amount, unit in _AMOUNT.findall(found[1]))

@@ -75,7 +75,7 @@ def load_settings(
     name = _profile_name(
         profile or env.get("ONPLAN_PROFILE") or config.get("profile") or remembered.profile or DEFAULT_PROFILE
     )
-    own = {**remembered.profiles.get(name, {}), **_table(_table(config, "profiles"), name)}
+    own = {**remembered.profiles.get(name, {}), **_strings(_table(_table(config, "profiles"), name))}
     row = backend_named(backend or env.get("ONPLAN_BACKEND") or own.get("backend") or DEFAULT_BACKEND)
     issuer = ISSUERS[row.issuer]
     issuer_url = env.get("ONPLAN_ISSUER")
@@ -141,7 +141,10 @@ def home_folder(environment: Mapping[str, str]) -> Path:
     """``ONPLAN_HOME``, or the system's folder for a user's configuration."""
     given = _Environment(environment).get("ONPLAN_HOME")
     if given:
-        return Path(given).expanduser().absolute()
+        try:
+            return Path(given).expanduser().absolute()
+        except RuntimeError:
+            raise ConfigurationError(f"ONPLAN_HOME is {given}, and there is no such user.") from None
     import platformdirs
 
     return platformdirs.user_config_path("onplan", appauthor=False)
@@ -158,8 +161,8 @@ def require_safe_url(url: str, source: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise ConfigurationError(f"{source} is not a URL.") from None
-    if parts.username or parts.password or not host:
-        raise ConfigurationError(f"{source} must be a URL with a host and without a user name or password.")
+    if parts.username or parts.password or parts.query or parts.fragment or not host:
+        raise ConfigurationError(f"{source} must be a URL of scheme, host and path, and nothing else.")
     if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
         return url.rstrip("/")
     raise ConfigurationError(
@@ -204,6 +207,13 @@ def _table(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ConfigurationError(f"{name} in config.toml must be a table.")
     return value
+
+
+def _strings(table: Mapping[str, Any]) -> Mapping[str, str]:
+    for name in ("backend", "model", "store"):
+        if not isinstance(table.get(name, ""), str):
+            raise ConfigurationError(f"{name} in config.toml must be a string.")
+    return table
 
 
 def _profile_name(name: Any) -> str:

@@ -179,7 +179,7 @@ def _open(request: Request, now: Now) -> Dialogue[Head]:
     """Send ``request``; raise what a failing status means, or a page where a stream or JSON should be."""
     head: Head = yield Send(request)
     # Some answers lack a Content-Type; only one that names a page is no answer of the backend's.
-    if head.status == 200 and "text/html" not in head.headers.get("content-type", ""):
+    if head.status == 200 and "text/html" not in head.headers.get("content-type", "").lower():
         return head
     body = yield ReadBody()
     raise failure_of_response(Response(head.status, head.headers, body), now())

@@ -450,6 +450,10 @@ class OAuthCredentials(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
             f"expires_at={self.expires_at!r}, access_token=…, refresh_token=…)"
         )
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Masked for rich as well, which would not ask ``__repr__``."""
+        return [("email", self.email), ("plan", self.plan), ("expires_at", self.expires_at)]
+
 
 @runtime_checkable
 class Provider(Protocol):

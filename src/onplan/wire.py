@@ -18,6 +18,15 @@ import msgspec
 
 T = TypeVar("T")
 
+
+def decode_json(data: bytes) -> Any:
+    """The JSON value in ``data``, or None if it is no JSON: also if it is no UTF-8, or nested without end."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -74,10 +83,7 @@ class Response:
 
     def json(self) -> Any:
         """The decoded body, or None if it is not JSON."""
-        try:
-            return msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
-            return None
+        return decode_json(self.body)
 
 
 Flow: TypeAlias = Generator[Request, Response, T]

@@ -22,6 +22,7 @@ CASES = [
     Case("LF", b"data: a\n\ndata: b\n\n", [b"a", b"b"]),
     Case("CR", b"data: a\r\rdata: b\r\r", [b"a", b"b"]),
     Case("CRLF", b"data: a\r\n\r\ndata: b\r\n\r\n", [b"a", b"b"]),
+    Case("CRLF, several lines", b"event: x\r\ndata: a\r\ndata: b\r\n\r\n", [b"a\nb"]),
     Case("mixed line ends", b"data: a\r\n\rdata: b\n\r\ndata: c\r\rdata: d\n\n", [b"a", b"b", b"c", b"d"]),
     Case("CR then a line that begins with LF's letter", b"data: a\rdata: n\r\r", [b"a\nn"]),
     Case("blank lines between", b"\n\n\ndata: a\n\n\n\n\ndata: b\n\n\n", [b"a", b"b"]),
@@ -54,8 +55,11 @@ CASES = [
 
 def decoded(pieces):
     decoder = EventDecoder()
-    payloads = [payload for piece in pieces for payload in decoder.feed(piece)]
-    return payloads + decoder.close()
+    return feed_all(decoder, pieces) + decoder.close()
+
+
+def feed_all(decoder, pieces):
+    return [payload for piece in pieces for payload in decoder.feed(piece)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -118,16 +122,14 @@ class TestSize:
         decoder = EventDecoder(maximum_event_size=100)
 
         with pytest.raises(StreamCorruptError, match="larger than 100 bytes"):
-            for _ in range(20):
-                decoder.feed(b"x" * 10)
+            feed_all(decoder, [b"x" * 10] * 20)
 
     def test_lines_without_a_blank_line_count_together(self):
         """Many short lines of one event are refused like one long line."""
         decoder = EventDecoder(maximum_event_size=100)
 
         with pytest.raises(StreamCorruptError):
-            for _ in range(20):
-                decoder.feed(b"data: x\n")
+            feed_all(decoder, [b"data: x\n"] * 20)
 
     def test_events_before_it_are_handed_over_first(self):
         """What was complete before the event that is too large is not lost with it."""

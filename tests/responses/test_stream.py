@@ -538,6 +538,29 @@ ANSWERS = [
         FinishReason.CONTENT_FILTER,
     ),
     Case(
+        "thinking, done only",
+        [
+            {
+                "type": "response.reasoning_summary_text.done",
+                "text": "Hm",
+                "item_id": "rs_1",
+                "output_index": 0,
+            },
+            completed(),
+        ],
+        [Thinking("Hm")],
+    ),
+    Case(
+        "refusal, done only",
+        [
+            added(message()),
+            {"type": "response.refusal.done", "refusal": "No.", "item_id": "msg_1", "output_index": 0},
+            completed(),
+        ],
+        [Refusal("No.")],
+        FinishReason.CONTENT_FILTER,
+    ),
+    Case(
         "refusal, item only",
         [
             item_done({**message(), "content": [{"type": "refusal", "refusal": "No."}]}),
@@ -665,6 +688,7 @@ BROKEN = [
     Broken("arguments after their item", [item_done(call('{"a":1}')), arguments_delta("2")]),
     Broken("arguments cut", [added(call("")), arguments_delta('{"a"'), completed()]),
     Broken("arguments never came", [added(call("")), completed()]),
+    Broken("a call that was cut", [item_done(call("", status="incomplete")), completed()]),
     Broken("a call nobody named", [arguments_delta("{}"), completed()]),
     Broken("a call without any id", [item_done(call("{}", id_=None, call_id=None))]),
     Broken("a call that changes its id", [added(call("")), item_done(call("{}", call_id="call_2"))]),
@@ -846,13 +870,16 @@ def pieces(draw, text):
     return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
-def deliver(draw, item, index, *, output_follows):
+def deliver(draw, item, index, *, begun_only, output_follows):
     """The events of one item, in one of the ways that servers have."""
     name, index_name, key = KINDS[item["type"]]
     sections = [entry["text"] for entry in item.get("content") or item.get("summary") or ()]
     if item["type"] == "function_call":
         sections = [item["arguments"]]
     empty = {**item, **{k: "" if k == "arguments" else [] for k in EMPTIED if k in item}}
+    if begun_only:
+        yield added(empty, index)
+        return
     both = {"item_id": item["id"], "output_index": index}
     where = draw(st.sampled_from([both, {"item_id": item["id"]}, {"output_index": index}]))
     with_deltas, with_done, with_item = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
@@ -866,8 +893,8 @@ def deliver(draw, item, index, *, output_follows):
                 yield {"type": f"{name}.delta", "delta": piece, **at}
         if with_done:
             yield {"type": f"{name}.done", key: text, **at}
-    # Encrypted reasoning comes in finished items alone.
-    if with_item or not (output_follows or (shown and item["type"] != "reasoning")):
+    # Encrypted reasoning comes in finished items alone, these or the output's.
+    if with_item or not shown or (item["type"] == "reasoning" and not output_follows):
         yield item_done(item, index)
 
 
@@ -877,11 +904,17 @@ def test_any_delivery_gives_the_same_answer(items, data):
     """Deltas, done events, items or the final output, in any cut of the bytes: the answer is the same."""
     items = [{**copy.deepcopy(item), "id": f"item_{n}"} for n, item in enumerate(items)]
     items = [{**i, "call_id": f"call_{n}"} if "call_id" in i else i for n, i in enumerate(items)]
-    events = [event for index, item in enumerate(items) for event in deliver(data.draw, item, index)]
-    stream_bytes = b"".join(
-        f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
-        for event in [*events, completed(*items)]
+    way, output = data.draw(
+        st.sampled_from([("whole", []), ("whole", items), ("begun", items), ("unseen", items)])
     )
+    events = [
+        event
+        for index, item in enumerate(items if way != "unseen" else ())
+        for event in deliver(data.draw, item, index, begun_only=way == "begun", output_follows=bool(output))
+    ]
+    events.append(completed(*output))
+    frames = (f"data: {json.dumps(event, ensure_ascii=False)}\n\n" for event in events)
+    stream_bytes = "".join(frames).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream_bytes)), max_size=10)))
 
     decoder, stream, chunks = EventDecoder(), ResponseStream("gpt-5.5"), []
@@ -895,12 +928,9 @@ def test_any_delivery_gives_the_same_answer(items, data):
     assert stream.failure is None
     assert parts == chunks[-1].response.message.content
     assert [Done] == [type(chunk) for chunk in chunks if chunk.type == "done"]
-    assert "".join(p.text for p in parts if p.type == "text") == "".join(
-        c.text for c in chunks if c.type == "text"
-    )
-    assert "".join(p.text for p in parts if p.type == "thinking") == "".join(
-        c.text for c in chunks if c.type == "thinking"
-    )
+    for kind in ("text", "thinking"):
+        said = "".join(part.text for part in parts if part.type == kind)
+        assert said == "".join(chunk.text for chunk in chunks if chunk.type == kind)
     for part in parts:
         if part.type == "tool_call":
             deltas = (c.arguments_delta for c in chunks if c.type == "tool_call_delta" and c.id == part.id)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import onplan
-from onplan.stores import PendingRefresh, Record, StoreConflictError, open_store
+from onplan.errors import StoreConflictError
+from onplan.stores import PendingRefresh, Record, open_store
 
 RECORD = Record(
     credentials=onplan.OAuthCredentials(access_token="at", refresh_token='rt "\\ \u2028 ☃', email="a@b"),

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from onplan.errors import OnplanError, SignInError
 from onplan.oauth import pkce
-from onplan.oauth.credentials import credentials_from, decode_token_response, error_code
+from onplan.oauth.credentials import credentials_from, decode_token_response, error_code, without_secrets
 from onplan.oauth.issuer import Issuer
 from onplan.types import OAuthCredentials
 from onplan.wire import Flow, Request, Response
@@ -96,7 +96,7 @@ def read_callback(text: str, state: str) -> Callback:
         code, _, given = text.partition("#")
         fields = {"code": code, "state": given}
     else:
-        query = urlsplit(text).query if "?" in text else text.lstrip("?#")
+        query = text.partition("?")[2].partition("#")[0] if "?" in text else text.lstrip("#")
         fields = {name: values[0] for name, values in parse_qs(query).items()}
     genuine = hmac.compare_digest(fields.get("state", "").encode(), state.encode())
     return Callback(
@@ -156,15 +156,15 @@ def exchange(
     )
     tokens = decode_token_response(response.body) if response.ok else None
     if tokens is None or not tokens.access_token:
-        raise _exchange_error(response)
+        raise _exchange_error(response, code, verifier)
     return credentials_from(tokens, issuer, now())
 
 
-def _exchange_error(response: Response) -> OnplanError:
+def _exchange_error(response: Response, *secrets: str) -> OnplanError:
     code, description = error_code(response.json())
     if code == "invalid_grant":
         return SignInError("The authorization code was refused: it has expired or was used before.")
-    detail = description or code or "its answer is not a token response"
+    detail = without_secrets(description or code or "its answer is not a token response", *secrets)
     return SignInError(
         f"The sign-in service did not hand out a token (HTTP {response.status}): {detail}.",
         status=response.status,

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
 from typing import Any
-
-import msgspec
 
 from onplan.oauth import id_token
 from onplan.oauth.issuer import Issuer
 from onplan.types import OAuthCredentials
+from onplan.wire import decode_json
 
 # Refresh this long before expiry, as the official client does.
 MARGIN = 300.0
 
 
-class TokenResponse(msgspec.Struct, frozen=True):
-    """A successful answer of the token endpoint (RFC 6749 §5.1). No printed form."""
+@dataclass(frozen=True, slots=True)
+class TokenResponse:
+    """A successful answer of the token endpoint (RFC 6749 §5.1). Its tokens have no printed form."""
 
-    access_token: str | None = None
-    refresh_token: str | None = None
-    id_token: str | None = None
+    access_token: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    id_token: str | None = field(default=None, repr=False)
     expires_in: float | None = None
     scope: str | None = None
-
-    def __repr__(self) -> str:
-        """Masked."""
-        return "TokenResponse(…)"
 
 
 def credentials_from(
@@ -71,11 +69,33 @@ def is_fresh(credentials: OAuthCredentials, now: float, margin: float = MARGIN) 
 
 
 def decode_token_response(body: bytes) -> TokenResponse | None:
-    """The token response in ``body``, or None if it is something else."""
-    try:
-        return msgspec.json.decode(body, type=TokenResponse)
-    except msgspec.MsgspecError:
+    """The token response in ``body``, or None if it is something else.
+
+    Read leniently: a rotated token must not be lost because a field beside it has an odd shape.
+    """
+    fields = decode_json(body)
+    if not isinstance(fields, dict):
         return None
+    scope = fields.get("scope")
+    return TokenResponse(
+        access_token=_text(fields.get("access_token")),
+        refresh_token=_text(fields.get("refresh_token")),
+        id_token=_text(fields.get("id_token")),
+        expires_in=_number(fields.get("expires_in")),
+        scope=" ".join(map(str, scope)) if isinstance(scope, list) else _text(scope),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def error_code(body: Any) -> tuple[str, str]:
@@ -91,3 +111,10 @@ def error_code(body: Any) -> tuple[str, str]:
         return str(error.get("code") or error.get("type") or "").lower(), str(error.get("message") or "")
     code = error if isinstance(error, str) else body.get("code")
     return str(code or "").lower(), str(body.get("error_description") or body.get("message") or "")
+
+
+def without_secrets(text: str, *secrets: str | None) -> str:
+    """``text`` of a server's, with any of ``secrets`` that it repeats left out."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "…")
+    return text

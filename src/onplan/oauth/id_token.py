@@ -10,7 +10,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
+from onplan.wire import decode_json
 
 _AUTH = "https://api.openai.com/auth"
 _PROFILE = "https://api.openai.com/profile"
@@ -23,8 +23,8 @@ def claims(token: str | None) -> Mapping[str, Any]:
         return {}
     payload = parts[1]
     try:
-        decoded = msgspec.json.decode(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except ValueError:  # binascii.Error, UnicodeError and msgspec.DecodeError are all ValueErrors
+        decoded = decode_json(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except ValueError:  # not base64, or not ASCII
         return {}
     return decoded if isinstance(decoded, dict) else {}
 

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from onplan.errors import (
     ConnectError,
     OnplanError,
+    OutcomeUnknownError,
     RefreshError,
     SignInAgainError,
     TransportError,
 )
-from onplan.oauth.credentials import credentials_from, decode_token_response, error_code
+from onplan.oauth.credentials import credentials_from, decode_token_response, error_code, without_secrets
 from onplan.oauth.issuer import Issuer
+from onplan.retry import retry_after
 from onplan.types import OAuthCredentials
 from onplan.wire import Flow, Request, Response
 
@@ -29,12 +31,6 @@ _REJECTIONS = {
     "invalid_refresh_token": "The sign-in is no longer accepted.",
     "token_expired": "The sign-in has expired.",
 }
-
-
-class OutcomeUnknownError(RefreshError):
-    """The refresh token was sent and no usable answer came: it may or may not be spent."""
-
-    code = "refresh_outcome_unknown"
 
 
 def refresh(
@@ -67,7 +63,7 @@ def refresh(
     except TransportError as error:
         raise OutcomeUnknownError(f"The sign-in could not be renewed for now. {error}") from None
     if not response.ok:
-        raise refusal(response)
+        raise refusal(response, now(), credentials.refresh_token)
     tokens = decode_token_response(response.body)
     if tokens is None or not tokens.access_token:
         raise OutcomeUnknownError(
@@ -77,8 +73,8 @@ def refresh(
     return credentials_from(tokens, issuer, now(), credentials)
 
 
-def refusal(response: Response) -> OnplanError:
-    """What a token endpoint's refusal of a refresh token means."""
+def refusal(response: Response, now: float, refresh_token: str) -> OnplanError:
+    """What a token endpoint's refusal of ``refresh_token`` means."""
     code, description = error_code(response.json())
     status, request_id = response.status, response.headers.get("x-request-id")
     if code in _REJECTIONS or status == 401:
@@ -87,9 +83,10 @@ def refusal(response: Response) -> OnplanError:
     if status >= 500:
         # Some servers fail after they have rotated.
         return OutcomeUnknownError(f"The sign-in service failed (HTTP {status}).", status=status)
-    reason = description or code or "no reason given"
+    reason = without_secrets(description or code or "no reason given", refresh_token)
     return RefreshError(
         f"The sign-in could not be renewed for now (HTTP {status}: {reason}).",
         status=status,
         request_id=request_id,
+        retry_after=retry_after(response.headers, now),
     )

@@ -43,6 +43,15 @@ class RefusalDelta(_Event, frozen=True, tag="response.refusal.delta"):
     content_index: int | None = None
 
 
+class RefusalDone(_Event, frozen=True, tag="response.refusal.done"):
+    """A refusal, whole."""
+
+    refusal: str
+    item_id: str | None = None
+    output_index: int | None = None
+    content_index: int | None = None
+
+
 class SummaryTextDelta(_Event, frozen=True, tag="response.reasoning_summary_text.delta"):
     """More of a reasoning summary."""
 
@@ -52,10 +61,28 @@ class SummaryTextDelta(_Event, frozen=True, tag="response.reasoning_summary_text
     summary_index: int | None = None
 
 
+class SummaryTextDone(_Event, frozen=True, tag="response.reasoning_summary_text.done"):
+    """One part of a reasoning summary, whole."""
+
+    text: str
+    item_id: str | None = None
+    output_index: int | None = None
+    summary_index: int | None = None
+
+
 class ReasoningTextDelta(_Event, frozen=True, tag="response.reasoning_text.delta"):
     """More of the reasoning itself, from models that show it."""
 
     delta: str
+    item_id: str | None = None
+    output_index: int | None = None
+    content_index: int | None = None
+
+
+class ReasoningTextDone(_Event, frozen=True, tag="response.reasoning_text.done"):
+    """One part of the reasoning itself, whole."""
+
+    text: str
     item_id: str | None = None
     output_index: int | None = None
     content_index: int | None = None
@@ -118,18 +145,21 @@ class Failed(_Event, frozen=True, tag="response.failed"):
 class ErrorEvent(_Event, frozen=True, tag="error"):
     """A failure; it may precede or replace ``response.failed``. The details come nested or flat."""
 
-    error: dict[str, Any] | None = None
-    code: str | None = None
-    message: str | None = None
-    status: int | None = None
+    error: Any = None
+    code: Any = None
+    message: Any = None
+    status: Any = None
 
 
 Event: TypeAlias = (
     OutputTextDelta
     | OutputTextDone
     | RefusalDelta
+    | RefusalDone
     | SummaryTextDelta
+    | SummaryTextDone
     | ReasoningTextDelta
+    | ReasoningTextDone
     | ArgumentsDelta
     | ArgumentsDone
     | ItemAdded
@@ -143,12 +173,14 @@ Event: TypeAlias = (
 
 
 class _Envelope(msgspec.Struct):
-    type: str = ""
+    type: Any = None
 
 
 _EVENT: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _KNOWN = frozenset(kind.__struct_config__.tag for kind in get_args(Event))
+# Bytes that are no UTF-8, and nesting without end, are reported by Python's own errors.
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def decode_event(payload: bytes) -> Event | None:
@@ -160,14 +192,19 @@ def decode_event(payload: bytes) -> Event | None:
     """
     try:
         return _EVENT.decode(payload)
-    except msgspec.MsgspecError:
+    except _UNDECODABLE:
         pass
     if not payload.lstrip().startswith(b"{"):
         return None
     try:
         kind = _ENVELOPE.decode(payload).type
-    except msgspec.MsgspecError:
+    except _UNDECODABLE:
         raise StreamCorruptError("An event of the stream is not valid JSON.") from None
-    if kind in _KNOWN:
+    if isinstance(kind, str) and kind in _KNOWN:
         raise StreamCorruptError(f"A {kind} event of the stream is malformed.")
     return None
+
+
+def name_of(event: Event | None) -> str:
+    """The event's type, for messages."""
+    return str(event.__struct_config__.tag) if event is not None else "nameless"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -101,8 +102,9 @@ def failure_of_response(response: Response, now: float) -> OnplanError:
     body = response.json()
     facts = _Facts.read(body, response, now)
     if body is None and _is_page(response):
-        return _page(response, facts)
-    error = _failure(facts, _by_status(response.status, facts.message))
+        error = _page(response, facts)
+    else:
+        error = _failure(facts, _by_status(response.status, facts.message))
     if error.retry_after is None:
         error.retry_after = retry_after(response.headers, now)
     if response.status == 429 and error.retry_after is None:
@@ -115,7 +117,7 @@ def failure_of_event(
 ) -> OnplanError:
     """The error that an ``error`` event's or a ``response.failed``'s ``error`` object stands for."""
     facts = _Facts.read({"error": error or {}}, None, None)
-    facts = _Facts(facts.code, facts.message, facts.resets_at, facts.plan, status, request_id)
+    facts = replace(facts, status=status, request_id=request_id)
     failed = _Row(StreamFailedError, facts.message or "The model's turn failed.")
     return _failure(facts, _by_status(status, facts.message) if status else failed)
 
@@ -124,7 +126,7 @@ def failure_of_event(
 class _Facts:
     """What a failure says about itself, in whichever shape it came."""
 
-    code: str
+    codes: tuple[str, str]
     message: str
     resets_at: float | None
     plan: str | None
@@ -143,7 +145,7 @@ class _Facts:
             resets_at = now + resets_in
         headers = response.headers if response else {}
         return cls(
-            code=str(error.get("code") or error.get("type") or "").lower(),
+            codes=(str(error.get("code") or "").lower(), str(error.get("type") or "").lower()),
             message=" ".join(str(message).split())[:500],
             resets_at=float(resets_at) if isinstance(resets_at, int | float) else None,
             plan=error.get("plan_type"),
@@ -155,7 +157,7 @@ class _Facts:
 def _detail(detail: Any) -> str:
     if isinstance(detail, list):
         return "; ".join(
-            f"{'.'.join(map(str, entry.get('loc', ())))}: {entry.get('msg') or entry.get('type') or ''}"
+            f"{'.'.join(map(str, entry.get('loc') or ()))}: {entry.get('msg') or entry.get('type') or ''}"
             for entry in detail
             if isinstance(entry, dict)
         )
@@ -163,7 +165,7 @@ def _detail(detail: Any) -> str:
 
 
 def _failure(facts: _Facts, fallback: _Row) -> OnplanError:
-    row = _BY_CODE.get(facts.code)
+    row = next((_BY_CODE[code] for code in facts.codes if code in _BY_CODE), None)
     if row is None:
         by_message = next((kind for pattern, kind in _BY_MESSAGE if pattern.search(facts.message)), None)
         row = _Row(by_message, facts.message) if by_message and _blames_request(facts) else fallback
@@ -200,10 +202,11 @@ def _by_status(status: int, message: str) -> _Row:
 
 def _usage_sentence(limit: str, facts: _Facts) -> str:
     reached = f"The {limit} of the {facts.plan or 'ChatGPT'} plan is reached"
-    if facts.resets_at is None:
+    try:
+        # Shown in the reader's own time zone: "try again at" means their clock.
+        moment = datetime.fromtimestamp(facts.resets_at or math.nan).astimezone()
+    except (ValueError, OverflowError, OSError):  # not told, or no time that there is
         return f"{reached}."
-    # Shown in the reader's own time zone: "try again at" means their clock.
-    moment = datetime.fromtimestamp(facts.resets_at).astimezone()
     return f"{reached}; it resets at {moment:%Y-%m-%d %H:%M %Z}."
 
 
@@ -213,16 +216,14 @@ def _is_page(response: Response) -> bool:
 
 def _page(response: Response, facts: _Facts) -> OnplanError:
     """A web page where JSON was expected: never evidence about the sign-in."""
-    if response.status == 403:
+    status, request_id = response.status, facts.request_id
+    if status == 403:
         ray = response.headers.get("cf-ray")
         named = f" (cf-ray {ray})" if ray else ""
-        return BlockedError(
-            f"A firewall in front of the backend refused this connection{named}.",
-            status=403,
-            request_id=facts.request_id,
-        )
-    if response.status >= 500:
-        return ServerError(f"The service failed (HTTP {response.status}).", status=response.status)
-    return UnexpectedReplyError(
-        f"A web page came back instead of an answer (HTTP {response.status}).", status=response.status
-    )
+        sentence = f"A firewall in front of the backend refused this connection{named}."
+        return BlockedError(sentence, status=status, request_id=request_id)
+    if status == 429 or status >= 500:
+        row = _by_status(status, "")
+        return row.error(row.sentence, status=status, request_id=request_id)
+    sentence = f"A web page came back instead of an answer (HTTP {status})."
+    return UnexpectedReplyError(sentence, status=status, request_id=request_id)

@@ -50,12 +50,23 @@ def input_items(messages: Iterable[Message], system_role: str) -> list[Item]:
     return items
 
 
+_HOLDS: Mapping[Role, tuple[type, ...]] = {
+    Role.SYSTEM: (Text, Image, File),
+    Role.DEVELOPER: (Text, Image, File),
+    Role.USER: (Text, Image, File, ToolResult),
+    Role.ASSISTANT: (Text, Refusal, ToolCall, Thinking),
+    Role.TOOL: (ToolResult,),
+}
+
+
 def _message_items(message: Message, system_role: str) -> Iterable[Item]:
     """The items of one message, in the order of its parts; runs of plain content share one item."""
     role = system_role if message.role is Role.SYSTEM else message.role.value
     content: list[Item] = []
     phase: str | None = None
     for part in message.content:
+        if not isinstance(part, _HOLDS[message.role]):
+            raise InvalidRequestError(f"A message of role {message.role} cannot hold a {part.type} part.")
         if isinstance(part, ToolCall | ToolResult | Thinking):
             yield from _message_item(role, content, phase)
             content = []
@@ -79,6 +90,9 @@ def _function_call(part: ToolCall) -> Iterable[Item]:
 
 
 def _function_call_output(part: ToolResult) -> Iterable[Item]:
+    for piece in () if isinstance(part.content, str) else part.content:
+        if not isinstance(piece, Text | Image):
+            raise InvalidRequestError(f"A tool result cannot hold a {piece.type} part.")
     output: str | list[Item] = (
         part.content
         if isinstance(part.content, str)
@@ -109,18 +123,17 @@ def _as_user_text(item: Item) -> Item:
 
 def _content(part: ContentPart, role: str) -> Item:
     """One content part of a message item."""
-    spoken_by_model = role == Role.ASSISTANT
     match part:
         case Text(text=text):
-            return {"type": "output_text" if spoken_by_model else "input_text", "text": text}
-        case Refusal(text=text) if spoken_by_model:
+            return {"type": "output_text" if role == Role.ASSISTANT else "input_text", "text": text}
+        case Refusal(text=text):
             return {"type": "refusal", "refusal": text}
-        case Image() if not spoken_by_model:
+        case Image():
             return {"type": "input_image", "image_url": part.url or _data_url(part, "image/png")}
-        case File() if not spoken_by_model:
+        case File():
             return _file(part)
         case _:
-            raise InvalidRequestError(f"A message of role {role} cannot hold a {part.type} part.")
+            raise InvalidRequestError(f"A {part.type} part cannot stand inside a message's content.")
 
 
 def _file(part: File) -> Item:
@@ -145,16 +158,19 @@ Section: TypeAlias = tuple[str, int]
 
 
 def sections_of(item: Item) -> dict[Section, str]:
-    """The text of every section of a finished item, in order."""
+    """The text of every section of a finished item, in order; none for items that carry no content."""
     sections: dict[Section, str] = {}
-    if item.get("type") == "function_call":
+    kind = item.get("type")
+    if kind == "function_call":
         sections["arguments", 0] = str(item.get("arguments") or "")
-    for index, entry in enumerate(item.get("summary") or ()):
-        sections["summary", index] = str(entry.get("text") or "")
-    for index, entry in enumerate(item.get("content") or ()):
-        kind = _SECTION_KINDS.get(str(entry.get("type")))
-        if kind:
-            sections[kind, index] = str(entry.get("refusal" if kind == "refusal" else "text") or "")
+    if kind == "reasoning":
+        for index, entry in enumerate(item.get("summary") or ()):
+            sections["summary", index] = str(entry.get("text") or "")
+    if kind in ("reasoning", "message"):
+        for index, entry in enumerate(item.get("content") or ()):
+            section = _SECTION_KINDS.get(str(entry.get("type")))
+            if section:
+                sections[section, index] = str(entry.get("refusal" if section == "refusal" else "text") or "")
     return sections
 
 

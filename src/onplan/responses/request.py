@@ -82,6 +82,8 @@ def prepare(
             hint='Remove them, or let them be left out: `Client(unsupported="drop")`.',
         )
     session_id = request.session_id or derive_session_id(request)
+    if not (session_id.isascii() and session_id.isprintable()):  # it travels in a header
+        raise InvalidRequestError("A session_id consists of printable ASCII characters.")
     body = _body(request, backend, model, session_id)
     return ResponsesCall(
         backend, f"{base_url}/responses", model, session_id, msgspec.json.encode(body), ignored
@@ -116,12 +118,13 @@ def _given_parameters(request: CompletionRequest) -> list[str]:
 
 def _body(request: CompletionRequest, backend: Backend, model: str, session_id: str) -> Body:
     """The body's fields; those without a value are absent."""
-    if not request.messages:
-        raise InvalidRequestError("The request has no messages.")
+    items = input_items(request.messages, backend.system_role)
+    if not items:
+        raise InvalidRequestError("The request says nothing: it has no messages, or they are empty.")
     body: Body = {
         "model": model,
         **backend.required,
-        "input": input_items(request.messages, backend.system_role),
+        "input": items,
         "prompt_cache_key": session_id,
     }
     for name, build in _FIELDS.items():
@@ -204,7 +207,8 @@ def is_strict(schema: Any) -> bool:
     if not isinstance(schema, dict):
         return True
     properties = schema.get("properties")
-    if schema.get("type") == "object" or isinstance(properties, dict):
+    kinds = schema.get("type")
+    if "object" in (kinds if isinstance(kinds, list) else [kinds]) or isinstance(properties, dict):
         closed = schema.get("additionalProperties") is False
         if not closed or set(properties or ()) != set(schema.get("required") or ()):
             return False

@@ -62,7 +62,8 @@ class EventDecoder:
         self._pending_size = 0
         if self._at_start:
             rest = rest.removeprefix(_BYTE_ORDER_MARK)
-        if rest.strip(b"\n") and not rest.endswith(b"\n") and not rest.startswith(b":"):
+        last_line = rest.rpartition(b"\n")[2]
+        if last_line and not last_line.startswith(b":"):  # a comment that was cut is no loss
             raise StreamTruncatedError("The answer was cut off in the middle of an event.")
         payload = _payload(rest)
         return [] if payload is None else [payload]

@@ -1,13 +1,10 @@
 """From events to chunks: the assembler that makes a stream whole, or an error.
 
-Text, summaries and arguments may come as deltas, only in a ``…done`` event, or only in the finished item;
-whatever came earlier is completed by whatever comes later, and a contradiction is an error. Knows nothing
-of bytes' origin: SSE and WebSocket both hand over one JSON payload per event.
+Knows nothing of where events come from: SSE and WebSocket both hand over one JSON payload per event. What
+arrives of one item is in arrival.py; here is which item an event belongs to, and how a stream ends::
 
-An item opens at its first event and closes at ``response.output_item.done``::
-
-    (none) --added / first delta--> open --deltas, …done--> open --output_item.done--> finished
-    response.completed finishes what is still open; response.incomplete keeps what is text of it.
+    (nothing) --added, or a first delta--> arriving --deltas, …done--> arriving --output_item.done--> finished
+    response.completed finishes what is still arriving; response.incomplete keeps what is text of it.
 """
 
 from __future__ import annotations
@@ -15,43 +12,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import msgspec
-
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
 from onplan.responses import events
+from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.failures import failure_of_event
-from onplan.responses.items import SUMMARY_SEPARATOR, Item, Section, call_id_of, parts_of, sections_of
+from onplan.responses.items import Item
 from onplan.types import (
     CompletionResponse,
     ContentPart,
     Done,
     FinishReason,
     Message,
-    PartDone,
     Refusal,
     Role,
     StreamChunk,
-    TextDelta,
-    ThinkingDelta,
     ToolCall,
-    ToolCallDelta,
-    ToolCallEnd,
-    ToolCallStart,
     Usage,
 )
-
-
-class _OpenItem:
-    """An output item that is arriving."""
-
-    __slots__ = ("call_id", "finished", "item", "sections", "started")
-
-    def __init__(self, item: Item) -> None:
-        self.item = item
-        self.sections: dict[Section, list[str]] = {}
-        self.started = False  # whether its tool_call_start was emitted
-        self.finished = False
-        self.call_id = ""
 
 
 class ResponseStream:
@@ -71,19 +48,19 @@ class ResponseStream:
         self._ignored = list(ignored_parameters)
         self._request_id = request_id
         self._response_id: str | None = None
-        self._by_id: dict[str, _OpenItem] = {}
-        self._by_index: dict[int, _OpenItem] = {}
-        self._items: list[_OpenItem] = []
-        self._parts: dict[int, list[ContentPart]] = {}  # by the item's position in _items
+        self._arrivals: list[Arrival] = []
+        self._by_id: dict[str, Arrival] = {}
+        self._by_index: dict[int, Arrival] = {}
 
     @property
     def parts(self) -> list[ContentPart]:
         """The finished parts, in order."""
-        return [part for position in sorted(self._parts) for part in self._parts[position]]
+        return [part for arrival in self._arrivals for part in arrival.parts]
 
     def feed(self, payloads: Iterable[bytes]) -> list[StreamChunk]:
         """The chunks that ``payloads`` amount to. After ``failure`` or the end, the rest is left unread."""
         chunks: list[StreamChunk] = []
+        event = None
         try:
             for payload in payloads:
                 if self.finished:
@@ -93,6 +70,11 @@ class ResponseStream:
                     _HANDLERS[type(event)](self, event, chunks)
         except OnplanError as error:
             self.failure, self.finished = error, True
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # Items and responses are read as they come, for they grow; one that has another shape
+            # altogether ends up here.
+            malformed = f"A {events.name_of(event)} event of the stream is malformed."
+            self.failure, self.finished = StreamCorruptError(malformed, request_id=self._request_id), True
         return chunks
 
     def close(self) -> None:
@@ -102,193 +84,178 @@ class ResponseStream:
                 "The answer ended before it was complete.", request_id=self._request_id
             )
 
-    # --- deltas -------------------------------------------------------------------------------------
+    # --- which item an event belongs to -------------------------------------------------------------
 
-    def _section(
-        self, event: Any, kind: str, index: int | None, item_type: str
-    ) -> tuple[_OpenItem, list[str]]:
-        open_item = self._find(event.item_id, event.output_index)
-        if open_item is None:
-            open_item = self._open({"type": item_type, "id": event.item_id}, event.output_index)
-        return open_item, open_item.sections.setdefault((kind, index or 0), [])
+    def _find(self, item_id: str | None, index: int | None, kind: str) -> Arrival | None:
+        """By id; else by index, for some servers give an item another id in every event; else by kind.
 
-    def _text_delta(self, event: events.OutputTextDelta, chunks: list[StreamChunk]) -> None:
-        _, texts = self._section(event, "output_text", event.content_index, "message")
-        texts.append(event.delta)
-        chunks.append(TextDelta(event.delta))
+        Some servers number every item 0: a finished item is not meant where the id is another one.
+        """
+        found = self._by_id.get(item_id) if item_id else None
+        if found is None and index is not None:
+            found = self._by_index.get(index)
+            if found and (found.kind != kind or (found.finished and item_id and found.item.get("id"))):
+                found = None
+        if found is None:
+            unnamed = not item_id and index is None
+            found = next(
+                (
+                    arrival
+                    for arrival in reversed(self._arrivals)
+                    if not arrival.finished and arrival.kind == kind and (unnamed or arrival.anonymous)
+                ),
+                None,
+            )
+        return found
 
-    def _refusal_delta(self, event: events.RefusalDelta, chunks: list[StreamChunk]) -> None:
-        _, texts = self._section(event, "refusal", event.content_index, "message")
-        texts.append(event.delta)
+    def _open(self, item: Item, index: int | None) -> Arrival:
+        arrival = Arrival(item, anonymous=not item.get("id") and index is None)
+        self._arrivals.append(arrival)
+        self._name(arrival, item.get("id"), index)
+        return arrival
 
-    def _text_done(self, event: events.OutputTextDone, chunks: list[StreamChunk]) -> None:
-        open_item, _ = self._section(event, "output_text", event.content_index, "message")
-        self._complete(open_item, ("output_text", event.content_index or 0), event.text, chunks)
+    def _name(self, arrival: Arrival, item_id: str | None, index: int | None) -> None:
+        if item_id:
+            self._by_id[item_id] = arrival
+        if index is not None:
+            self._by_index[index] = arrival
 
-    def _summary_delta(self, event: events.SummaryTextDelta, chunks: list[StreamChunk]) -> None:
-        self._thinking_delta(event, ("summary", event.summary_index or 0), chunks)
+    def _arrival(self, event: Any, kind: str) -> Arrival:
+        """The item of a delta, opened if its beginning was not announced."""
+        return self._find(event.item_id, event.output_index, kind) or self._open(
+            {"type": kind, "id": event.item_id}, event.output_index
+        )
 
-    def _reasoning_delta(self, event: events.ReasoningTextDelta, chunks: list[StreamChunk]) -> None:
-        self._thinking_delta(event, ("reasoning", event.content_index or 0), chunks)
+    # --- deltas and their ends ----------------------------------------------------------------------
 
-    def _thinking_delta(self, event: Any, section: Section, chunks: list[StreamChunk]) -> None:
-        open_item, texts = self._section(event, *section, "reasoning")
-        self._emit(open_item, section, event.delta, chunks)
-        texts.append(event.delta)
+    def _text_delta(self, event: events.OutputTextDelta, chunks: Chunks) -> None:
+        section = ("output_text", event.content_index or 0)
+        self._arrival(event, "message").add(section, event.delta, chunks)
 
-    def _arguments_delta(self, event: events.ArgumentsDelta, chunks: list[StreamChunk]) -> None:
-        open_item, texts = self._section(event, "arguments", 0, "function_call")
-        self._emit(open_item, ("arguments", 0), event.delta, chunks)
-        texts.append(event.delta)
+    def _text_done(self, event: events.OutputTextDone, chunks: Chunks) -> None:
+        section = ("output_text", event.content_index or 0)
+        self._arrival(event, "message").complete(section, event.text, chunks)
 
-    def _arguments_done(self, event: events.ArgumentsDone, chunks: list[StreamChunk]) -> None:
-        open_item, _ = self._section(event, "arguments", 0, "function_call")
-        self._complete(open_item, ("arguments", 0), event.arguments, chunks)
+    def _refusal_delta(self, event: events.RefusalDelta, chunks: Chunks) -> None:
+        section = ("refusal", event.content_index or 0)
+        self._arrival(event, "message").add(section, event.delta, chunks)
+
+    def _refusal_done(self, event: events.RefusalDone, chunks: Chunks) -> None:
+        section = ("refusal", event.content_index or 0)
+        self._arrival(event, "message").complete(section, event.refusal, chunks)
+
+    def _summary_delta(self, event: events.SummaryTextDelta, chunks: Chunks) -> None:
+        section = ("summary", event.summary_index or 0)
+        self._arrival(event, "reasoning").add(section, event.delta, chunks)
+
+    def _summary_done(self, event: events.SummaryTextDone, chunks: Chunks) -> None:
+        section = ("summary", event.summary_index or 0)
+        self._arrival(event, "reasoning").complete(section, event.text, chunks)
+
+    def _reasoning_delta(self, event: events.ReasoningTextDelta, chunks: Chunks) -> None:
+        section = ("reasoning", event.content_index or 0)
+        self._arrival(event, "reasoning").add(section, event.delta, chunks)
+
+    def _reasoning_done(self, event: events.ReasoningTextDone, chunks: Chunks) -> None:
+        section = ("reasoning", event.content_index or 0)
+        self._arrival(event, "reasoning").complete(section, event.text, chunks)
+
+    def _arguments_delta(self, event: events.ArgumentsDelta, chunks: Chunks) -> None:
+        self._arrival(event, "function_call").add(ARGUMENTS, event.delta, chunks)
+
+    def _arguments_done(self, event: events.ArgumentsDone, chunks: Chunks) -> None:
+        self._arrival(event, "function_call").complete(ARGUMENTS, event.arguments, chunks)
 
     # --- items --------------------------------------------------------------------------------------
 
-    def _item_added(self, event: events.ItemAdded, chunks: list[StreamChunk]) -> None:
-        open_item = self._find(event.item.get("id"), event.output_index)
-        if open_item is None:
-            open_item = self._open(event.item, event.output_index)
-        else:  # a delta overtook it
-            open_item.item = event.item
-        self._start_call(open_item, chunks)
+    def _item_added(self, event: events.ItemAdded, chunks: Chunks) -> None:
+        self._of_item(event.item, event.output_index).announce(event.item, chunks)
 
-    def _item_done(self, event: events.ItemDone, chunks: list[StreamChunk]) -> None:
-        open_item = self._find(event.item.get("id"), event.output_index)
-        if open_item is None:
-            open_item = self._open(event.item, event.output_index)
-        self._finish(open_item, event.item, chunks)
+    def _item_done(self, event: events.ItemDone, chunks: Chunks) -> None:
+        arrival = self._of_item(event.item, event.output_index)
+        if not arrival.finished:
+            arrival.finish(event.item, chunks)
 
-    def _find(self, item_id: str | None, output_index: int | None) -> _OpenItem | None:
-        """By id where both sides have one; some servers give an item another id in every event."""
-        found = self._by_id.get(item_id) if item_id else None
-        if found is None and output_index is not None:
-            found = self._by_index.get(output_index)
-        return found
+    def _of_item(self, item: Item, index: int | None) -> Arrival:
+        arrival = self._find(item.get("id"), index, str(item.get("type")))
+        if arrival is None:
+            return self._open(item, index)
+        arrival.anonymous = False
+        self._name(arrival, item.get("id"), index)
+        return arrival
 
-    def _open(self, item: Item, output_index: int | None) -> _OpenItem:
-        open_item = _OpenItem(item)
-        self._items.append(open_item)
-        if item.get("id"):
-            self._by_id[item["id"]] = open_item
-        if output_index is not None:
-            self._by_index[output_index] = open_item
-        return open_item
-
-    def _start_call(self, open_item: _OpenItem, chunks: list[StreamChunk]) -> None:
-        item = open_item.item
-        if item.get("type") != "function_call" or open_item.started:
-            return
-        call_id, name = call_id_of(item), item.get("name")
-        if call_id and name:
-            open_item.started, open_item.call_id = True, call_id
-            chunks.append(ToolCallStart(call_id, name))
-            for text in open_item.sections.get(("arguments", 0), ()):
-                chunks.append(ToolCallDelta(call_id, text))  # noqa: PERF401 - rare, and reads as it acts
-
-    def _finish(self, open_item: _OpenItem, item: Item, chunks: list[StreamChunk]) -> None:
-        """Complete every section from the finished item, then give its parts away."""
-        if open_item.finished:
-            return
-        open_item.finished, open_item.item = True, item
-        self._start_call(open_item, chunks)
-        for section, text in sections_of(item).items():
-            self._complete(open_item, section, text, chunks)
-        sections = {section: "".join(texts) for section, texts in open_item.sections.items()}
-        parts = parts_of(item, sections)
-        for part in parts:
-            if isinstance(part, ToolCall):
-                _check_call(part)
-                chunks.append(ToolCallEnd(part.id))
-            chunks.append(PartDone(part))
-        if parts:
-            self._parts[self._items.index(open_item)] = parts
-
-    def _complete(self, open_item: _OpenItem, section: Section, text: str, chunks: list[StreamChunk]) -> None:
-        """Emit what of ``text`` was not streamed yet. An empty ``text`` says nothing and changes nothing."""
-        texts = open_item.sections.setdefault(section, [])
-        streamed = "".join(texts)
-        if not text or text == streamed:
-            return
-        if not text.startswith(streamed):
-            raise StreamCorruptError(f"What was streamed of the {section[0]} contradicts the finished item.")
-        rest = text[len(streamed) :]
-        self._emit(open_item, section, rest, chunks)
-        texts.append(rest)
-
-    def _emit(self, open_item: _OpenItem, section: Section, text: str, chunks: list[StreamChunk]) -> None:
-        kind = section[0]
-        if kind == "output_text":
-            chunks.append(TextDelta(text))
-        elif kind == "arguments":
-            if open_item.started:
-                chunks.append(ToolCallDelta(open_item.call_id, text))
-        elif kind != "refusal":
-            # Summary parts are paragraphs; joined deltas must equal the finished part's text.
-            if (
-                text
-                and not open_item.sections.get(section)
-                and any(texts for other, texts in open_item.sections.items() if other != section)
-            ):
-                chunks.append(ThinkingDelta(SUMMARY_SEPARATOR))
-            chunks.append(ThinkingDelta(text))
+    def _of_output(self, item: Item, index: int) -> Arrival:
+        """The item at ``index`` of a response's ``output``, which may leave out items that were streamed."""
+        arrival = self._by_id.get(item.get("id") or "") or self._by_index.get(index)
+        if arrival is not None and arrival.kind == item.get("type"):
+            return arrival
+        return self._open(item, None)
 
     # --- the end ------------------------------------------------------------------------------------
 
-    def _created(self, event: events.Created, chunks: list[StreamChunk]) -> None:
+    def _created(self, event: events.Created, chunks: Chunks) -> None:
         self._note(event.response)
 
-    def _completed(self, event: events.Completed, chunks: list[StreamChunk]) -> None:
+    def _completed(self, event: events.Completed, chunks: Chunks) -> None:
         response = event.response
         self._note(response)
+        if response.get("error") or response.get("status") in ("failed", "cancelled"):
+            raise failure_of_event(response.get("error"), None, self._request_id)
         for index, item in enumerate(response.get("output") or ()):
-            open_item = self._find(item.get("id"), index) or self._open(item, index)
-            self._finish(open_item, item, chunks)
-        for open_item in self._items:
-            self._finish(open_item, open_item.item, chunks)
-        usage = usage_of(response.get("usage"))
-        if usage.completion_tokens > usage.reasoning_tokens and not self._items:
-            raise StreamCorruptError("The answer was produced, but none of it was sent.")
-        parts = self.parts
-        if any(isinstance(part, Refusal) for part in parts):
-            reason = FinishReason.CONTENT_FILTER
-        elif any(isinstance(part, ToolCall) for part in parts):
-            reason = FinishReason.TOOL_CALLS
-        else:
-            reason = FinishReason.STOP
-        self._done(usage, reason, chunks)
+            arrival = self._of_output(item, index)
+            if not arrival.finished:
+                arrival.finish(item, chunks)
+        for arrival in self._arrivals:
+            if not arrival.finished:
+                arrival.finish_as_it_is(chunks)
+        self._check_nothing_is_missing(usage := usage_of(response.get("usage")))
+        self._done(usage, self._reason(), chunks)
 
-    def _incomplete(self, event: events.Incomplete, chunks: list[StreamChunk]) -> None:
+    def _check_nothing_is_missing(self, usage: Usage) -> None:
+        if any(arrival.kind == "function_call" and not arrival.parts for arrival in self._arrivals):
+            raise StreamCorruptError("A tool call was cut off.")
+        silent = all(not arrival.parts and arrival.kind in _SPEAKING for arrival in self._arrivals)
+        if silent and usage.completion_tokens > usage.reasoning_tokens:
+            raise StreamCorruptError("The answer was produced, but none of it was sent.")
+
+    def _reason(self) -> FinishReason:
+        kinds = {type(part) for part in self.parts}
+        if Refusal in kinds:
+            return FinishReason.CONTENT_FILTER
+        return FinishReason.TOOL_CALLS if ToolCall in kinds else FinishReason.STOP
+
+    def _incomplete(self, event: events.Incomplete, chunks: Chunks) -> None:
         response = event.response
         self._note(response)
-        details = response.get("incomplete_details") or {}
-        reason = _INCOMPLETE.get(details.get("reason", ""))
+        why = (response.get("incomplete_details") or {}).get("reason")
+        reason = _INCOMPLETE.get(why or "")
         if reason is None:
             raise StreamFailedError(
-                f"The answer was interrupted ({details.get('reason') or 'no reason given'}).",
-                request_id=self._request_id,
+                f"The answer was interrupted ({why or 'no reason given'}).", request_id=self._request_id
             )
-        for open_item in self._items:
+        for index, item in enumerate(response.get("output") or ()):
+            arrival = self._of_output(item, index)
+            if not arrival.finished and arrival.kind != "function_call":
+                arrival.finish(item, chunks)
+        for arrival in self._arrivals:
             # A call whose arguments were cut must not be carried out.
-            if open_item.item.get("type") != "function_call":
-                self._finish(open_item, open_item.item, chunks)
+            if not arrival.finished and arrival.kind != "function_call":
+                arrival.finish_as_it_is(chunks)
         self._done(usage_of(response.get("usage")), reason, chunks)
 
-    def _failed(self, event: events.Failed, chunks: list[StreamChunk]) -> None:
+    def _failed(self, event: events.Failed, chunks: Chunks) -> None:
         self._note(event.response)
         raise failure_of_event(event.response.get("error"), None, self._request_id)
 
-    def _error(self, event: events.ErrorEvent, chunks: list[StreamChunk]) -> None:
+    def _error(self, event: events.ErrorEvent, chunks: Chunks) -> None:
         error = event.error or {"code": event.code, "message": event.message}
         raise failure_of_event(error, event.status, self._request_id)
 
     def _note(self, response: Mapping[str, Any]) -> None:
-        self._response_id = response.get("id") or self._response_id
-        self._model = response.get("model") or self._model
+        self._response_id = str(response.get("id") or "") or self._response_id
+        self._model = str(response.get("model") or self._model)
 
-    def _done(self, usage: Usage, reason: FinishReason, chunks: list[StreamChunk]) -> None:
+    def _done(self, usage: Usage, reason: FinishReason, chunks: Chunks) -> None:
         self.finished = True
         response = CompletionResponse(
             message=Message(Role.ASSISTANT, self.parts),
@@ -301,17 +268,23 @@ class ResponseStream:
         chunks.append(Done(usage, reason, response))
 
 
+# The items that an answer is made of; others, such as a web search, may be all there is.
+_SPEAKING = frozenset({"message", "reasoning", "function_call"})
+
 _INCOMPLETE = {
     "max_output_tokens": FinishReason.LENGTH,
     "content_filter": FinishReason.CONTENT_FILTER,
 }
 
-_HANDLERS: Mapping[type, Callable[[ResponseStream, Any, list[StreamChunk]], None]] = {
+_HANDLERS: Mapping[type, Callable[[ResponseStream, Any, Chunks], None]] = {
     events.OutputTextDelta: ResponseStream._text_delta,
     events.OutputTextDone: ResponseStream._text_done,
     events.RefusalDelta: ResponseStream._refusal_delta,
+    events.RefusalDone: ResponseStream._refusal_done,
     events.SummaryTextDelta: ResponseStream._summary_delta,
+    events.SummaryTextDone: ResponseStream._summary_done,
     events.ReasoningTextDelta: ResponseStream._reasoning_delta,
+    events.ReasoningTextDone: ResponseStream._reasoning_done,
     events.ArgumentsDelta: ResponseStream._arguments_delta,
     events.ArgumentsDone: ResponseStream._arguments_done,
     events.ItemAdded: ResponseStream._item_added,
@@ -322,16 +295,6 @@ _HANDLERS: Mapping[type, Callable[[ResponseStream, Any, list[StreamChunk]], None
     events.Failed: ResponseStream._failed,
     events.ErrorEvent: ResponseStream._error,
 }
-
-
-def _check_call(call: ToolCall) -> None:
-    """A call is only finished if it can be carried out."""
-    if not call.id or not call.name:
-        raise StreamCorruptError("A tool call arrived without its id or name.")
-    try:
-        call.parse_arguments()
-    except msgspec.DecodeError:
-        raise StreamCorruptError(f"The arguments of the call to {call.name} are not whole.") from None
 
 
 def usage_of(usage: Mapping[str, Any] | None) -> Usage:

@@ -72,13 +72,6 @@ class CredentialStore(Protocol):
         ...
 
 
-class StoreConflictError(StoreError):
-    """Another writer was faster; load again."""
-
-    code = "store_conflict"
-    hint = "Run the command again."
-
-
 STORES: Mapping[str, str] = {
     "file": "onplan.stores.file:FileStore",
     "memory": "onplan.stores.memory:MemoryStore",
@@ -116,7 +109,7 @@ def decode_record(data: bytes, place: str) -> Record:
     """
     try:
         record = msgspec.json.decode(data, type=Record)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise StoreError(
             f"The sign-in kept in {place} cannot be read: it is damaged or not one of onplan's.",
             hint="Move it away and run `onplan login`.",

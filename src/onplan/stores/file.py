@@ -11,9 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from onplan.errors import ConfigurationError, StoreError
+from onplan.errors import ConfigurationError, StoreConflictError, StoreError
 from onplan.files import PERMISSIONS, make_private_folder, write_private_file
-from onplan.stores import Record, StoreConflictError, decode_record, encode_record
+from onplan.stores import Record, decode_record, encode_record
 
 # Longer than a refresh may take, with its timeout and retries.
 LOCK_TIMEOUT = 90.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from contextlib import AbstractContextManager
 
-from onplan.stores import Record, StoreConflictError
+from onplan.errors import StoreConflictError
+from onplan.stores import Record
 
 
 class MemoryStore:

@@ -1,0 +1,168 @@
+"""One output item while it arrives: what was streamed of it, completed by whatever comes later.
+
+Text, summaries and arguments come as deltas, only in a ``…done`` event, or only in the finished item. What
+came earlier must be the beginning of what comes later; a contradiction is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from onplan.errors import StreamCorruptError
+from onplan.responses.items import (
+    SUMMARY_SEPARATOR,
+    Item,
+    Section,
+    call_id_of,
+    parts_of,
+    sections_of,
+)
+from onplan.types import (
+    ContentPart,
+    PartDone,
+    StreamChunk,
+    TextDelta,
+    ThinkingDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
+
+Chunks: TypeAlias = list[StreamChunk]
+
+ARGUMENTS: Section = ("arguments", 0)
+
+
+class Arrival:
+    """An output item that is arriving.
+
+    Attributes:
+        item: as it was last announced.
+        anonymous: whether it was opened by an event that named neither its id nor its index.
+        finished: whether its parts have been given away, or it was cut.
+        whole: whether something said that its text is complete.
+        parts: what it amounts to, once it is finished.
+    """
+
+    __slots__ = ("_call_id", "_sections", "anonymous", "finished", "item", "parts", "whole")
+
+    def __init__(self, item: Item, *, anonymous: bool) -> None:
+        self.item = item
+        self.anonymous = anonymous
+        self.finished = self.whole = False
+        self.parts: list[ContentPart] = []
+        self._sections: dict[Section, list[str]] = {}
+        self._call_id = ""  # once its tool_call_start was emitted
+
+    @property
+    def kind(self) -> str:
+        """The item's type."""
+        return str(self.item.get("type"))
+
+    def add(self, section: Section, text: str, chunks: Chunks) -> None:
+        """A delta of ``section``. Raises StreamCorruptError if the item is finished already."""
+        if self.finished:
+            raise StreamCorruptError(f"More of the {section[0]} came after its item was finished.")
+        texts = self._sections.get(section)
+        if texts is None:
+            texts = self._sections[section] = []
+        if text:
+            _EMITTERS[section[0]](self, section, text, chunks)
+            texts.append(text)
+
+    def complete(self, section: Section, text: str, chunks: Chunks) -> None:
+        """``section`` is whole: emit what of it was not streamed yet. An empty ``text`` says nothing."""
+        self.whole = True
+        streamed = "".join(self._sections.get(section, ()))
+        if text and not text.startswith(streamed):
+            raise StreamCorruptError(f"What was streamed of the {section[0]} contradicts the finished item.")
+        if text != streamed or section not in self._sections:
+            self.add(section, text[len(streamed) :], chunks)
+
+    def announce(self, item: Item, chunks: Chunks) -> None:
+        """``output_item.added``; a delta may have overtaken it."""
+        self.item = {**self.item, **item}
+        self._start(str(item.get("call_id") or ""), chunks)
+
+    def finish(self, item: Item, chunks: Chunks) -> None:
+        """The item is whole: complete every section, then give its parts away.
+
+        A call that was cut gives none: it must not be carried out.
+
+        Raises:
+            StreamCorruptError: the item contradicts what was streamed, or a call cannot be carried out.
+        """
+        self._check_same_call(item)
+        self.item = item
+        if self.kind == "function_call" and item.get("status") == "incomplete":
+            self.finished = True
+            return
+        self._start(call_id_of(item), chunks)
+        for section, text in sections_of(item).items():
+            self.complete(section, text, chunks)
+        sections = {section: "".join(texts) for section, texts in self._sections.items()}
+        self.finished, self.parts = True, parts_of(item, sections)
+        for part in self.parts:
+            if isinstance(part, ToolCall):
+                _check_call(part)
+                chunks.append(ToolCallEnd(part.id))
+            chunks.append(PartDone(part))
+
+    def finish_as_it_is(self, chunks: Chunks) -> None:
+        """The response is complete, so this item must be. Raises StreamCorruptError if it is not."""
+        if self.kind == "function_call" and not self.whole and not self._sections.get(ARGUMENTS):
+            raise StreamCorruptError("A tool call arrived without its arguments.")
+        self.finish(self.item, chunks)
+
+    def _start(self, call_id: str, chunks: Chunks) -> None:
+        name = self.item.get("name")
+        if self.kind == "function_call" and not self._call_id and call_id and name:
+            self._call_id = call_id
+            chunks.append(ToolCallStart(call_id, str(name)))
+            chunks.extend(ToolCallDelta(call_id, text) for text in self._sections.get(ARGUMENTS, ()))
+
+    def _check_same_call(self, item: Item) -> None:
+        same_id = not self._call_id or self._call_id == call_id_of(item)
+        if not same_id or self.item.get("name", item.get("name")) != item.get("name"):
+            raise StreamCorruptError("A tool call changed its id or name while it arrived.")
+
+    # --- what a delta of each kind of section becomes ----------------------------------------------
+
+    def _emit_text(self, section: Section, text: str, chunks: Chunks) -> None:
+        chunks.append(TextDelta(text))
+
+    def _emit_arguments(self, section: Section, text: str, chunks: Chunks) -> None:
+        if self._call_id:
+            chunks.append(ToolCallDelta(self._call_id, text))
+
+    def _emit_thinking(self, section: Section, text: str, chunks: Chunks) -> None:
+        """Summary parts are paragraphs: the joined deltas must equal the finished part's text."""
+        if not self._sections.get(section) and any(self._sections.values()):
+            chunks.append(ThinkingDelta(SUMMARY_SEPARATOR))
+        chunks.append(ThinkingDelta(text))
+
+    def _emit_nothing(self, section: Section, text: str, chunks: Chunks) -> None:
+        """A refusal is handed out whole, so that it is never taken for an answer's text."""
+
+
+_EMITTERS: Mapping[str, Callable[[Arrival, Section, str, Chunks], None]] = {
+    "output_text": Arrival._emit_text,
+    "arguments": Arrival._emit_arguments,
+    "summary": Arrival._emit_thinking,
+    "reasoning": Arrival._emit_thinking,
+    "refusal": Arrival._emit_nothing,
+}
+
+
+def _check_call(call: ToolCall) -> None:
+    """A call is only finished if it can be carried out."""
+    if not call.id or not call.name:
+        raise StreamCorruptError("A tool call arrived without its id or name.")
+    try:
+        call.parse_arguments()
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise StreamCorruptError(f"The arguments of the call to {call.name} are not whole.") from None

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from onplan.attachments import read_attachments
+from onplan.errors import InvalidImageError, InvalidRequestError
+from onplan.types import CompletionRequest, File, Image, Message, Text, ToolResult
+
+PNG = b"\x89PNG\r\n\x1a\n..."
+SIGNATURES = {
+    "image/png": PNG,
+    "image/jpeg": b"\xff\xd8\xff\xe0...",
+    "image/gif": b"GIF89a...",
+    "image/webp": b"RIFF\x04\x00\x00\x00WEBPVP8 ",
+}
+
+
+def read(*parts):
+    return read_attachments(CompletionRequest(messages=Message.user(*parts))).messages[0].content
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder that is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@dataclass
+class Case:
+    id: str
+    given: object
+    read: object
+
+
+CASES = [
+    Case("URL", Image(url="https://example.org/a"), Image(url="https://example.org/a")),
+    Case("URL before path", Image(url="u", path="missing"), Image(url="u", path="missing")),
+    Case("bytes", Image(data=PNG), Image(data=PNG, mime_type="image/png")),
+    Case(
+        "bytes of a type that was told",
+        Image(data=b"?", mime_type="image/avif"),
+        Image(data=b"?", mime_type="image/avif"),
+    ),
+    Case("file by URL", File(url="u"), File(url="u")),
+    Case("file of bytes", File(data=b"x"), File(data=b"x")),
+    Case("empty file of bytes", File(data=b""), File(data=b"")),
+    Case(
+        "file named in bytes",
+        File(data=b"x", filename="a.pdf"),
+        File(data=b"x", filename="a.pdf", mime_type="application/pdf"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_what_needs_no_file_is_only_completed(case):
+    """Parts with a URL stay as they are; parts with bytes learn their type."""
+    assert [case.read] == read(case.given)
+
+
+@pytest.mark.parametrize("mime_type", SIGNATURES)
+def test_an_image_s_type_comes_from_its_bytes(folder, mime_type):
+    """Whatever an image file is called, its first bytes say what it is."""
+    (folder / "picture.txt").write_bytes(SIGNATURES[mime_type])
+
+    assert [Image(path="picture.txt", data=SIGNATURES[mime_type], mime_type=mime_type)] == read(
+        Image(path="picture.txt")
+    )
+
+
+def test_a_file_keeps_its_name(folder):
+    """A document is sent under its file name, with the type that belongs to it."""
+    (folder / "report.pdf").write_bytes(b"%PDF")
+
+    (part,) = read(File(path=str(folder / "report.pdf")))
+    assert (b"%PDF", "report.pdf", "application/pdf") == (part.data, part.filename, part.mime_type)
+
+
+def test_a_home_may_be_abbreviated(folder, monkeypatch):
+    """``~`` in a path is the user's home."""
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))
+    (folder / "a.png").write_bytes(PNG)
+
+    assert PNG == read(Image(path="~/a.png"))[0].data
+
+
+def test_a_name_that_begins_with_a_tilde_is_a_name(folder):
+    """A file called ``~backup.png`` is not somebody's home."""
+    (folder / "~backup.png").write_bytes(PNG)
+
+    assert PNG == read(Image(path="~backup.png"))[0].data
+
+
+def test_images_inside_a_tool_result_are_read_too(folder):
+    """A tool may answer with an image file."""
+    (folder / "a.png").write_bytes(PNG)
+    request = CompletionRequest(messages=[Message.tool("call_1", [Text("a map"), Image(path="a.png")])])
+
+    (part,) = read_attachments(request).messages[0].content
+    assert ToolResult("call_1", [Text("a map"), Image(path="a.png", data=PNG, mime_type="image/png")]) == part
+
+
+def test_a_request_without_files_is_left_alone():
+    """Where there is nothing to read, the very same request comes back."""
+    request = CompletionRequest(messages=[Message.user("Hi", Image(url="u")), Message.tool("call_1", "x")])
+
+    assert request is read_attachments(request)
+
+
+def test_the_rest_of_the_request_stays(folder):
+    """Reading files changes nothing else of a request, nor the request that was given."""
+    (folder / "a.png").write_bytes(PNG)
+    given = CompletionRequest(messages=Message.user("Hi", Image(path="a.png")), model="x")
+
+    found = read_attachments(given)
+    assert ("x", Text("Hi")) == (found.model, found.messages[0].content[0])
+    assert given.messages[0].content[1].data is None
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        (Image(path="missing.png"), "missing.png cannot be read: no such file"),
+        (File(path="."), "cannot be read"),
+        (File(path="nul\0.pdf"), "cannot be read"),
+        (Image(), "needs a url, a path or data"),
+        (File(), "needs a url, a path or data"),
+    ],
+    ids=["missing", "folder", "no path at all", "empty image", "empty file"],
+)
+def test_a_file_that_cannot_be_read_is_an_error_of_the_request(folder, part, says):
+    """The sentence names the file and the reason."""
+    with pytest.raises(InvalidRequestError, match=says):
+        read(part)
+
+
+@pytest.mark.parametrize("data", [b"", b"%PDF-1.7", b"<svg/>", b"RIFF....WAVE"], ids=repr)
+def test_what_is_no_image_is_refused(folder, data):
+    """Bytes that no backend takes for an image are refused before they are sent."""
+    (folder / "a.png").write_bytes(data)
+
+    with pytest.raises(InvalidImageError, match=r"a\.png"):
+        read(Image(path="a.png"))

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import inspect
+import json
+import re
+
+import pytest
+
+from onplan import errors
+from onplan.errors import MissingExtraError, OnplanError
+
+CLASSES = [
+    value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, OnplanError)
+]
+
+# "│   ├── NotSignedInError        not_signed_in          3   a remark": depth, name, code, exit code
+ROW = re.compile(r"^((?:│   |    )*)(├── |└── |)([A-Z]\w*Error)\s+([a-z_]+)\s+(\d+)(?:\s{2,}\S.*)?$")
+
+
+def drawn_tree():
+    """Name, parent, code and exit code of every row of the module's docstring."""
+    path: list[str] = []
+    for line in inspect.cleandoc(errors.__doc__).splitlines():
+        found = ROW.match(line.removeprefix("    "))
+        if not found:
+            continue
+        indent, branch, name, code, exit_code = found.groups()
+        depth = len(indent) // 4 + bool(branch)
+        path[depth:] = [name]
+        yield name, path[depth - 1] if depth else "Exception", code, int(exit_code)
+
+
+def test_the_drawn_tree_is_the_real_one():
+    """The tree in the module's docstring shows every class with its parent, code and exit code."""
+    real = [(cls.__name__, cls.__base__.__name__, cls.code, cls.exit_code) for cls in CLASSES]
+
+    assert sorted(real) == sorted(drawn_tree())
+
+
+def test_every_class_is_drawn_wherever_it_is_defined():
+    """A program that catches the documented codes meets no others: no module adds a code of its own."""
+    import onplan.oauth.refresh  # noqa: F401 - defines one
+
+    def below(cls):
+        return {cls} | {deeper for child in cls.__subclasses__() for deeper in below(child)}
+
+    ours = {cls for cls in below(OnplanError) if cls.__module__.startswith("onplan.")}
+    assert {cls.code for cls in ours} <= {code for _, _, code, _ in drawn_tree()}
+
+
+def test_codes_and_exit_codes_are_unique():
+    """Every failure can be told from every other, except that a missing extra is a configuration error."""
+    drawn = [row for row in drawn_tree() if row[0] != "MissingExtraError"]
+
+    assert len(CLASSES) == len({cls.code for cls in CLASSES})
+    assert len(drawn) == len({exit_code for *_, exit_code in drawn})
+    assert not {0, 130} & {exit_code for *_, exit_code in drawn}
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_every_class_says_what_to_do_next(cls):
+    """A failure has a hint, an HTTP status of an error, and a class docstring."""
+    assert cls.hint.strip()
+    assert cls.hint.strip()[-1] in ".`" or "://" in cls.hint
+    assert 400 <= cls.http_status < 600
+    assert cls.__doc__
+
+
+def test_the_json_shape():
+    """The JSON of an error has its code, message and hint, and of the facts those that are known."""
+    error = errors.UsageLimitError("Used up.", status=429, resets_at=5.0)
+
+    assert {
+        "code": "usage_limit",
+        "message": "Used up.",
+        "hint": errors.UsageLimitError.hint,
+        "status": 429,
+        "resets_at": 5.0,
+    } == json.loads(json.dumps(error.to_dict()))
+    assert "Used up." == str(error)
+
+
+def test_a_hint_may_be_more_precise():
+    """An instance's own hint replaces its class's, for it alone."""
+    assert "Look here." == errors.StoreError("x", hint="Look here.").hint
+    assert errors.StoreError.hint == errors.StoreError("x").hint
+
+
+def test_a_missing_extra_says_what_to_install():
+    """The hint is the command that installs the missing part."""
+    error = MissingExtraError("server", "`onplan serve`")
+
+    assert "`onplan serve` needs" in str(error)
+    assert "pip install 'onplan[server]'" in error.hint

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onplan.errors import (
+    ConnectError,
+    InvalidRequestError,
+    OnplanError,
+    RateLimitError,
+    ServerError,
+    UsageLimitError,
+)
+from onplan.retry import RetryPolicy, next_delay, retry_after, try_again_in
+
+POLICY = RetryPolicy(attempts=5, base=0.2, longest=30.0, budget=120.0)
+SERVER, NOW = ServerError("x"), 1_800_000_000.0
+
+
+@dataclass
+class Case:
+    id: str
+    delay: float | None
+    attempt: int = 1
+    error: OnplanError = SERVER
+    elapsed: float = 0.0
+    jitter: float = 1.0
+
+
+CASES = [
+    Case("first", 0.2),
+    Case("second", 0.4, attempt=2),
+    Case("fourth", 1.6, attempt=4),
+    Case("no more tries", None, attempt=5),
+    Case("half the jitter", 0.4, attempt=3, jitter=0.5),
+    Case("no jitter", 0.0, attempt=3, jitter=0.0),
+    Case("not worth it", None, error=InvalidRequestError("x")),
+    Case("usage limit", None, error=UsageLimitError("x", retry_after=1.0)),
+    Case("asked to wait", 7.0, error=RateLimitError("x", retry_after=7.0), jitter=0.0),
+    Case("asked not to wait", 0.0, error=RateLimitError("x", retry_after=0.0)),
+    Case("asked to wait as long as is worth it", 30.0, error=RateLimitError("x", retry_after=30.0)),
+    Case("asked to wait too long", None, error=RateLimitError("x", retry_after=30.1)),
+    Case("asked to wait for ever", None, error=RateLimitError("x", retry_after=float("inf"))),
+    Case("within the budget", 0.2, error=ConnectError("x"), elapsed=119.8),
+    Case("beyond the budget", None, error=ConnectError("x"), elapsed=119.9),
+    Case("waiting beyond the budget", None, error=RateLimitError("x", retry_after=10.0), elapsed=115.0),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_the_wait_before_the_next_try(case):
+    """The wait grows with the tries, obeys the server exactly, and ends where there is no sense in it."""
+    delay = next_delay(POLICY, case.attempt, case.error, case.elapsed, jitter=lambda: case.jitter)
+
+    assert delay == (None if case.delay is None else pytest.approx(case.delay))
+
+
+def test_the_longest_wait_is_never_exceeded():
+    """However many tries there were, one wait is no longer than the policy's longest."""
+    patient = RetryPolicy(attempts=100, budget=1e9)
+
+    assert 30.0 == next_delay(patient, 50, SERVER, 0.0, jitter=lambda: 1.0)
+
+
+def test_a_crowd_does_not_come_back_at_once():
+    """Without an injected jitter, waits differ."""
+    assert 1 < len({next_delay(POLICY, 4, SERVER, 0.0) for _ in range(20)})
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("2", 2.0),
+        (" 1.5 ", 1.5),
+        ("0", 0.0),
+        ("-3", 0.0),
+        ("Fri, 15 Jan 2027 08:00:30 GMT", 30.0),
+        ("Fri, 15 Jan 2027 09:00:30 +0100", 30.0),
+        ("Fri, 15 Jan 2027 08:00:30 -0000", 30.0),
+        ("Fri, 15 Jan 2027 07:00:00 GMT", 0.0),
+        ("", None),
+        ("soon", None),
+        ("nan", None),
+        ("True", None),
+        ("Fri, 15 Jan 99999 08:00:30 GMT", None),
+    ],
+)
+def test_retry_after_as_seconds_or_as_a_date(value, seconds):
+    """Both forms of ``Retry-After`` give seconds; what is neither gives nothing."""
+    assert seconds == retry_after({"retry-after": value}, NOW)
+
+
+def test_no_header_no_wait():
+    """A response that does not ask for a wait gives none."""
+    assert retry_after({}, NOW) is None
+
+
+@given(st.text())
+def test_no_header_value_is_a_failure(value):
+    """Whatever stands in ``Retry-After``, reading it gives seconds or nothing."""
+    found = retry_after({"retry-after": value}, NOW)
+
+    assert found is None or found >= 0
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Rate limit reached. Please try again in 1.5s.", 1.5),
+        ("Please try again in 250ms.", 0.25),
+        ("try again in 250 ms", 0.25),
+        ("Try Again In 3 seconds", 3.0),
+        ("try again in 1 second", 1.0),
+        ("try again in 20 milliseconds", 0.02),
+        ("try again in 6m0s", 360.0),
+        ("try again in 1m12.5s", 72.5),
+        ("try again in 1h2m3s", 3723.0),
+        ("try again in 2 minutes", 120.0),
+        ("try again later", None),
+        ("try again in a moment", None),
+        ("", None),
+    ],
+)
+def test_try_again_in(message, seconds):
+    """A wait told in words is understood in every unit that the service writes."""
+    assert seconds == try_again_in(message)

@@ -1,0 +1,400 @@
+"""The turn, driven by hand: send an outcome, see the next step."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from onplan.backends import OPENAI_CODEX
+from onplan.errors import (
+    BlockedError,
+    ConnectError,
+    DisconnectError,
+    IdleTimeoutError,
+    InvalidRequestError,
+    OnplanError,
+    OverloadedError,
+    RateLimitError,
+    RefreshError,
+    ServerError,
+    SignInAgainError,
+    StreamCorruptError,
+    StreamFailedError,
+    StreamTruncatedError,
+    UnexpectedReplyError,
+    UsageLimitError,
+)
+from onplan.responses.request import prepare
+from onplan.retry import RetryPolicy
+from onplan.turn import (
+    Authorize,
+    Emit,
+    Head,
+    ReadBody,
+    ReadEvents,
+    Refresh,
+    Send,
+    Sleep,
+    catalogue,
+    completion,
+)
+from onplan.types import CompletionRequest, OAuthCredentials, Text
+
+FIRST = OAuthCredentials(access_token="secret-1", account_id="acct-1")
+SECOND = OAuthCredentials(access_token="secret-2", account_id="acct-1")
+STREAM = Head(200, {"content-type": "text/event-stream", "x-request-id": "req-1"})
+END = None
+
+
+def payloads(*events):
+    return [json.dumps(event).encode() for event in events]
+
+
+def delta(text):
+    return {"type": "response.output_text.delta", "delta": text, "item_id": "msg_1", "output_index": 0}
+
+
+def item(text):
+    content = [{"type": "output_text", "text": text}]
+    return {
+        "type": "response.output_item.done",
+        "output_index": 0,
+        "item": {"type": "message", "id": "msg_1", "content": content},
+    }
+
+
+COMPLETED = {"type": "response.completed", "response": {"id": "resp_1", "output": [], "usage": None}}
+
+
+def failed(code):
+    return {"type": "response.failed", "response": {"error": {"code": code, "message": "It failed."}}}
+
+
+class Clock:
+    """Time that passes only when a turn sleeps, or when told."""
+
+    now = 1_800_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Turn:
+    """A dialogue and what it wants next."""
+
+    def __init__(self, dialogue, clock):
+        self._dialogue, self._clock = dialogue, clock
+        self.step, self.result, self.ended, self.emitted = next(dialogue), None, False, []
+
+    def tell(self, *outcomes):
+        """Carry out the steps with these outcomes; an ``Emit`` or ``Sleep`` needs none."""
+        for outcome in outcomes:
+            self._advance(outcome)
+            while isinstance(self.step, Emit):
+                self.emitted += self.step.chunks
+                self._advance(None)
+        return self.step
+
+    def _advance(self, outcome):
+        assert not self.ended, "the turn had ended"
+        if isinstance(self.step, Sleep):
+            self._clock.now += self.step.seconds
+        try:
+            if isinstance(outcome, Exception):
+                self.step = self._dialogue.throw(outcome)
+            else:
+                self.step = self._dialogue.send(outcome)
+        except StopIteration as stop:
+            self.step, self.result, self.ended = None, stop.value, True
+
+    @property
+    def text(self):
+        return "".join(chunk.text for chunk in self.emitted if chunk.type == "text")
+
+
+@pytest.fixture
+def turn():
+    """A completion that is about to begin."""
+    call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
+    clock = Clock()
+    return Turn(completion(call, RetryPolicy(attempts=3), clock), clock)
+
+
+def refused(status, body=b"", **headers):
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Head(status, names), json.dumps(body).encode() if not isinstance(body, bytes) else body
+
+
+def token(step):
+    assert isinstance(step, Send)
+    return step.request.headers["authorization"]
+
+
+class TestAnAnswer:
+    def test_from_first_byte_to_done(self, turn):
+        """A turn authorizes, sends, reads until the end, and emits every chunk once."""
+        assert Authorize() == turn.step
+        assert "Bearer secret-1" == token(turn.tell(FIRST))
+        assert ReadEvents() == turn.tell(STREAM)
+        assert ReadEvents() == turn.tell(payloads(delta("Hel")))
+        turn.tell(payloads(delta("lo"), COMPLETED))
+
+        assert turn.ended
+        assert ["text", "text", "part_done", "done"] == [chunk.type for chunk in turn.emitted]
+        assert "Hello" == turn.text
+
+    def test_nothing_is_read_after_the_end(self, turn):
+        """The terminal event ends the turn, also where the connection stays open."""
+        turn.tell(FIRST, STREAM, payloads(delta("Hi"), COMPLETED))
+
+        assert turn.ended
+
+    def test_reads_without_events_are_no_end(self, turn):
+        """A read that completes no event, or unknown ones, is followed by another read."""
+        turn.tell(FIRST, STREAM, [], payloads({"type": "response.sparkle"}))
+
+        assert ReadEvents() == turn.step
+        assert [] == turn.emitted
+
+    def test_a_missing_content_type_is_no_failure(self, turn):
+        """Some answers do not say what they are."""
+        assert ReadEvents() == turn.tell(FIRST, Head(200, {}))
+
+    def test_secrets_are_not_printed(self, turn):
+        """The printed form of a step shows no token."""
+        assert "secret" not in repr(turn.tell(FIRST))
+        assert "secret" not in repr(Refresh("secret-1"))
+
+
+class TestARefusedToken:
+    def test_it_is_replaced_once_and_the_request_repeated(self, turn):
+        """After a 401 that very token is replaced, and the request goes out again at once."""
+        assert ReadBody() == turn.tell(FIRST, Head(401, {}))
+        assert Refresh("secret-1") == turn.tell(b"")
+        assert "Bearer secret-2" == token(turn.tell(SECOND))
+
+        turn.tell(STREAM, payloads(item("Hi"), COMPLETED))
+        assert turn.ended
+        assert "Hi" == turn.text
+
+    def test_a_second_refusal_is_final(self, turn):
+        """A fresh token that is refused too means that the person must sign in again."""
+        turn.tell(FIRST, Head(401, {}), b"", SECOND, Head(401, {}))
+
+        with pytest.raises(SignInAgainError) as caught:
+            turn.tell(b"")
+        assert 401 == caught.value.status
+
+    def test_it_does_not_count_as_a_retry(self, turn):
+        """After a replaced token there are as many tries as without."""
+        turn.tell(FIRST, Head(401, {}), b"", SECOND)
+        for _ in range(2):
+            assert isinstance(turn.tell(Head(500, {}), b""), Sleep)
+            turn.tell(None, SECOND)
+
+        turn.tell(Head(500, {}))
+        with pytest.raises(ServerError):
+            turn.tell(b"")
+
+    def test_a_refresh_that_fails_ends_the_turn(self, turn):
+        """What the keeper says about a refresh is what the program hears."""
+        turn.tell(FIRST, Head(401, {}), b"")
+
+        with pytest.raises(RefreshError, match="later"):
+            turn.tell(RefreshError("later"))
+
+    def test_a_page_is_no_refusal_of_a_token(self, turn):
+        """A firewall's 403 page is reported as such; no token is replaced for it."""
+        turn.tell(FIRST, Head(403, {"content-type": "text/html"}))
+
+        with pytest.raises(BlockedError):
+            turn.tell(b"<html>")
+
+    def test_it_may_be_told_inside_the_stream(self, turn):
+        """An error event of status 401 before the first chunk replaces the token as well."""
+        event = {"type": "error", "status": 401, "error": {"message": "Expired."}}
+
+        assert Refresh("secret-1") == turn.tell(FIRST, STREAM, payloads(event))
+
+
+RETRIED = {
+    "500": (*refused(500),),
+    "503, overloaded": (*refused(503, {"error": {"code": "server_is_overloaded"}}),),
+    "no connection": (ConnectError("x"),),
+    "disconnected before the head": (DisconnectError("x"),),
+    "disconnected before the first chunk": (STREAM, DisconnectError("x")),
+    "silent before the first chunk": (STREAM, IdleTimeoutError("x")),
+    "ended before the first chunk": (STREAM, END),
+    "failed before the first chunk": (STREAM, payloads(failed("server_is_overloaded"))),
+    "ended in the middle of a line": (STREAM, StreamTruncatedError("x")),
+    "disconnected in the body of a refusal": (Head(500, {}), DisconnectError("x")),
+}
+
+
+@pytest.mark.parametrize("outcomes", RETRIED.values(), ids=RETRIED)
+class TestRetry:
+    def test_before_the_first_chunk(self, turn, outcomes):
+        """What may pass is tried again, as long as the program has heard nothing."""
+        assert isinstance(turn.tell(FIRST, *outcomes), Sleep)
+        assert Authorize() == turn.tell(None)
+
+        turn.tell(SECOND, STREAM, payloads(item("Hi"), COMPLETED))
+        assert turn.ended
+        assert "Hi" == turn.text
+
+    def test_not_for_ever(self, turn, outcomes):
+        """After the policy's number of tries the last failure is the program's."""
+        turn.tell(FIRST)
+        for _ in range(2):
+            assert isinstance(turn.tell(*outcomes), Sleep)
+            turn.tell(None, FIRST)
+
+        with pytest.raises(OnplanError):
+            turn.tell(*outcomes)
+
+
+class TestTheWait:
+    def test_it_is_what_the_server_asks_for(self, turn):
+        """A wait told in a header, or in words inside the stream, is kept exactly."""
+        head, body = refused(429, retry_after="7")
+        step = turn.tell(FIRST, head, body)
+        assert 7.0 == step.seconds
+        assert isinstance(step.error, RateLimitError)
+
+        event = {"type": "error", "code": "rate_limit_exceeded", "message": "Please try again in 250ms."}
+        assert 0.25 == turn.tell(None, FIRST, STREAM, payloads(event)).seconds
+
+    def test_otherwise_it_grows_within_its_bounds(self, turn):
+        """Without a request of the server's the waits lie within the policy's growing bounds."""
+        assert 0 <= turn.tell(FIRST, ConnectError("x")).seconds <= 0.2
+        assert 0 <= turn.tell(None, FIRST, ConnectError("x")).seconds <= 0.4
+
+    def test_time_that_has_passed_counts(self, turn):
+        """No new try begins when the budget is used up."""
+        turn.tell(FIRST)
+        turn._clock.now += 1000
+
+        with pytest.raises(ConnectError):
+            turn.tell(ConnectError("x"))
+
+
+FINAL = {
+    "usage limit": (
+        (*refused(429, {"error": {"type": "usage_limit_reached"}}, retry_after="1"),),
+        UsageLimitError,
+    ),
+    "usage limit as 404": ((*refused(404, {"error": {"type": "usage_limit_reached"}}),), UsageLimitError),
+    "usage limit in the stream": ((STREAM, payloads(failed("usage_limit_reached"))), UsageLimitError),
+    "400": ((*refused(400, {"detail": "Bad."}),), InvalidRequestError),
+    "a page of status 200": ((Head(200, {"content-type": "text/html"}), b"<html>"), UnexpectedReplyError),
+    "a page of status 200, in capitals": (
+        (Head(200, {"content-type": "Text/HTML"}), b"<html>"),
+        UnexpectedReplyError,
+    ),
+    "a redirect": ((*refused(302),), UnexpectedReplyError),
+    "broken JSON": ((STREAM, [b"{broken"]), StreamCorruptError),
+    "a wait that is not worth it": ((*refused(429, retry_after="3600"),), RateLimitError),
+}
+
+
+@pytest.mark.parametrize(("outcomes", "error"), FINAL.values(), ids=FINAL)
+def test_what_will_not_pass_is_not_tried_again(turn, outcomes, error):
+    """A failure that another try would only repeat is raised at once."""
+    with pytest.raises(error):
+        turn.tell(FIRST, *outcomes)
+
+
+BROKEN = {
+    "ended": (END, StreamTruncatedError),
+    "disconnected": (DisconnectError("x"), StreamTruncatedError),
+    "cut in the middle of a line": (StreamTruncatedError("x"), StreamTruncatedError),
+    "silent": (IdleTimeoutError("x"), IdleTimeoutError),
+    "failed": (payloads(failed("server_error")), ServerError),
+    "overloaded": (payloads(failed("server_is_overloaded")), OverloadedError),
+    "failed for an unknown reason": (payloads(failed("moonrise")), StreamFailedError),
+    "token refused": (payloads({"type": "error", "status": 401}), SignInAgainError),
+    "too large": (StreamCorruptError("x"), StreamCorruptError),
+}
+
+
+@pytest.mark.parametrize(("outcome", "error"), BROKEN.values(), ids=BROKEN)
+class TestAnAnswerThatBreaks:
+    def test_it_is_never_asked_for_again(self, turn, outcome, error):
+        """Once the program has heard something, nothing is repeated, and what was whole is kept."""
+        turn.tell(FIRST, STREAM, payloads(item("Hi")))
+
+        with pytest.raises(error) as caught:
+            turn.tell(outcome)
+        assert error is type(caught.value)
+        assert [Text("Hi")] == list(caught.value.parts)
+        assert "Hi" == turn.text
+
+    def test_what_was_not_whole_is_not_kept(self, turn, outcome, error):
+        """Text that was still arriving is no finished part."""
+        turn.tell(FIRST, STREAM, payloads(delta("H")))
+
+        with pytest.raises(error) as caught:
+            turn.tell(outcome)
+        assert [] == list(caught.value.parts)
+
+
+def test_chunks_in_the_same_read_as_the_failure_are_emitted(turn):
+    """What arrived with a failure, before it, reaches the program before the error does."""
+    turn.tell(FIRST, STREAM)
+
+    with pytest.raises(ServerError) as caught:
+        turn.tell(payloads(item("Hi"), failed("server_error")))
+    assert "Hi" == turn.text
+    assert [Text("Hi")] == list(caught.value.parts)
+    assert "req-1" == caught.value.request_id
+
+
+def test_not_signed_in_is_told_at_once(turn):
+    """What the keeper raises before the first request ends the turn."""
+    with pytest.raises(SignInAgainError):
+        turn.tell(SignInAgainError("x", status=401))
+
+
+class TestTheCatalogue:
+    BODY = json.dumps({"models": [{"slug": "gpt-5.5", "visibility": "list"}]}).encode()
+
+    @pytest.fixture
+    def asking(self):
+        """A catalogue dialogue that is about to begin."""
+        clock = Clock()
+        return Turn(catalogue(OPENAI_CODEX, "https://example.org", RetryPolicy(attempts=2), clock), clock)
+
+    def test_it_lists_the_models(self, asking):
+        """The catalogue is asked for under the credential, and read."""
+        step = asking.tell(FIRST)
+        assert "Bearer secret-1" == token(step)
+        assert step.request.url.startswith("https://example.org/models?client_version=")
+
+        assert ReadBody() == asking.tell(Head(200, {}))
+        asking.tell(self.BODY)
+        assert ["gpt-5.5"] == [model.id for model in asking.result]
+
+    def test_a_refused_token_is_replaced(self, asking):
+        """After a 401 the token is replaced and the catalogue asked for again."""
+        assert Refresh("secret-1") == asking.tell(FIRST, Head(401, {}), b"")
+        asking.tell(SECOND, Head(200, {}), self.BODY)
+
+        assert asking.ended
+
+    def test_it_is_tried_again(self, asking):
+        """A failure that may pass is tried again, also one in the middle of the body."""
+        assert isinstance(asking.tell(FIRST, Head(200, {}), DisconnectError("x")), Sleep)
+        asking.tell(None, FIRST, Head(200, {}), self.BODY)
+
+        assert asking.ended
+
+    @pytest.mark.parametrize(
+        "body", [b"", b"<html>", b"{}", b"\xff", b'{"models": [], "x": "\xff"}'], ids=repr
+    )
+    def test_what_is_no_catalogue_is_an_error(self, asking, body):
+        """A reply that lists no models is not an empty catalogue."""
+        asking.tell(FIRST, Head(200, {}))
+
+        with pytest.raises(UnexpectedReplyError):
+            asking.tell(body)

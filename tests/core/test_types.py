@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+from rich.pretty import pretty_repr
+
+from onplan.oauth.credentials import TokenResponse
+from onplan.types import (
+    CompletionRequest,
+    CompletionResponse,
+    ContentPart,
+    Done,
+    File,
+    FinishReason,
+    Image,
+    Message,
+    ModelInfo,
+    OAuthCredentials,
+    PartDone,
+    Refusal,
+    Role,
+    StreamChunk,
+    Text,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    ToolDefinition,
+    ToolResult,
+    Usage,
+    as_request,
+)
+
+PARTS = {
+    "text": Text("Hi", "final_answer"),
+    "image": Image(data=b"\x00\xff", mime_type="image/png"),
+    "file": File(url="https://example.org/a.pdf", filename="a.pdf"),
+    "tool_call": ToolCall("call_1", "weather", '{"a": 1}'),
+    "tool_result": ToolResult("call_1", [Text("sun"), Image(url="https://example.org/a.png")]),
+    "thinking": Thinking("Hm", "gAAA"),
+    "refusal": Refusal("No."),
+}
+RESPONSE = CompletionResponse(
+    Message.assistant("Hi"), Usage(1, 2, 3), FinishReason.STOP, "gpt-5.5", "resp_1", ["stop"]
+)
+CHUNKS = {
+    "text": TextDelta("H"),
+    "thinking": ThinkingDelta("H"),
+    "tool_call_start": ToolCallStart("call_1", "weather"),
+    "tool_call_delta": ToolCallDelta("call_1", "{"),
+    "tool_call_end": ToolCallEnd("call_1"),
+    "part_done": PartDone(ToolCall("call_1", "weather", "{}")),
+    "done": Done(Usage(1, 2, 3), FinishReason.STOP, RESPONSE),
+}
+
+
+@pytest.mark.parametrize(
+    ("union", "tag", "value"),
+    [(ContentPart, *row) for row in PARTS.items()] + [(StreamChunk, *row) for row in CHUNKS.items()],
+    ids=[f"part {tag}" for tag in PARTS] + [f"chunk {tag}" for tag in CHUNKS],
+)
+def test_a_tagged_value_reads_its_tag_and_survives_json(union, tag, value):
+    """A part or chunk has a readable ``type``, which its JSON carries and by which it is read back."""
+    written = msgspec.json.encode(value)
+
+    assert tag == value.type == msgspec.json.decode(written)["type"]
+    assert value == msgspec.json.decode(written, type=union)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        RESPONSE,
+        CompletionRequest(
+            messages=[Message("user", list(PARTS.values()))], tools=[ToolDefinition("x")], stop="END"
+        ),
+        ModelInfo("x", "X", "openai-codex", reasoning_efforts=["low"]),
+        OAuthCredentials(access_token="a", refresh_token="r", expires_at=5.5, scopes=["openid"]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whole_values_survive_json(value):
+    """What is written as JSON is read back as the same value."""
+    assert value == msgspec.json.decode(msgspec.json.encode(value), type=type(value))
+
+
+def test_enumerations_equal_their_strings():
+    """Roles and finish reasons compare, print and hash as plain strings."""
+    assert "user" == Role.USER == str(Role.USER)
+    assert "tool_calls" == FinishReason.TOOL_CALLS == f"{FinishReason.TOOL_CALLS}"
+    assert 1 == {FinishReason.STOP: 1}["stop"]
+
+
+class TestMessage:
+    @pytest.mark.parametrize(
+        ("content", "parts"),
+        [
+            ("Hi", [Text("Hi")]),
+            ("", [Text("")]),
+            (["Hi", Refusal("No.")], [Text("Hi"), Refusal("No.")]),
+            (Refusal("No."), [Refusal("No.")]),
+            ((part for part in ("a", "b")), [Text("a"), Text("b")]),
+            ([], []),
+        ],
+        ids=["string", "empty string", "mixed list", "one part", "generator", "nothing"],
+    )
+    def test_content_reads_as_parts(self, content, parts):
+        """However content is given, it reads as a list of parts."""
+        message = Message("user", content)
+
+        assert parts == message.content
+        assert isinstance(message.content, list)
+        assert message.role is Role.USER
+
+    def test_a_role_that_is_none_is_refused(self):
+        """A role must be one of the five."""
+        with pytest.raises(ValueError, match="robot"):
+            Message("robot", "Hi")
+
+    @pytest.mark.parametrize("content", [None, 7, [7], [None], [{"type": "text", "text": "Hi"}]], ids=str)
+    def test_content_that_is_none_is_refused(self, content):
+        """What is neither text nor a content part is refused when the message is made."""
+        with pytest.raises(TypeError):
+            Message("user", content)
+
+    def test_the_short_spellings(self):
+        """Each role has a spelling of its own."""
+        assert [
+            Message("system", "a"),
+            Message("developer", "b"),
+            Message("user", ["c", Image(url="u")]),
+            Message("assistant", "d"),
+            Message("tool", ToolResult("call_1", "e")),
+        ] == [
+            Message.system("a"),
+            Message.developer("b"),
+            Message.user("c", Image(url="u")),
+            Message.assistant("d"),
+            Message.tool("call_1", "e"),
+        ]
+
+    def test_text_and_calls_are_found_among_the_parts(self):
+        """A message's text is its text parts joined; its calls come in order."""
+        calls = [ToolCall("1", "a", "{}"), ToolCall("2", "b", "{}")]
+        message = Message.assistant(Thinking("Hm"), "One", calls[0], "Two", calls[1])
+
+        assert "OneTwo" == message.text
+        assert calls == message.tool_calls
+
+
+class TestRequest:
+    @pytest.mark.parametrize(
+        "messages",
+        ["Hi", Message.user("Hi"), [Message.user("Hi")], (m for m in [Message.user("Hi")])],
+        ids=["string", "message", "list", "generator"],
+    )
+    def test_messages_may_be_given_shortly(self, messages):
+        """A string or a message stands for a conversation of one."""
+        assert [Message.user("Hi")] == CompletionRequest(messages=messages).messages
+
+    def test_one_stop_text_is_a_list_of_one(self):
+        """``stop`` may be a string."""
+        assert ["END"] == CompletionRequest(messages="Hi", stop="END").stop
+
+    def test_a_string_is_a_request(self):
+        """Where a request is wanted a string will do; a request stays itself."""
+        request = CompletionRequest(messages="Hi")
+
+        assert request == as_request("Hi")
+        assert request is as_request(request)
+
+
+def test_a_request_does_not_share_its_lists():
+    """Two requests made without tools do not share one list of them."""
+    one, two = CompletionRequest(messages="a"), CompletionRequest(messages="b")
+    one.tools.append(ToolDefinition("x"))
+
+    assert [] == two.tools
+
+
+def test_arguments_are_parsed():
+    """A call's arguments read as Python values; a call without any has none."""
+    assert {"a": 1} == ToolCall("1", "x", '{"a": 1}').parse_arguments()
+    assert {} == ToolCall("1", "x", "").parse_arguments()
+    with pytest.raises(msgspec.DecodeError):
+        ToolCall("1", "x", "{").parse_arguments()
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format, pretty_repr], ids=["repr", "str", "format", "rich"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        OAuthCredentials(
+            access_token="secret-a", refresh_token="secret-r", id_token="secret-i", email="a@example.org"
+        ),
+        TokenResponse("secret-a", "secret-r", "secret-i"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_token_has_no_printed_form(value, show):
+    """Printing credentials, also through rich and inside other values, shows no token."""
+    assert "secret" not in show(value)
+    assert "secret" not in show([value])

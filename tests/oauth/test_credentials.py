@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onplan.oauth import id_token
+from onplan.oauth.credentials import (
+    TokenResponse,
+    credentials_from,
+    decode_token_response,
+    error_code,
+    is_fresh,
+)
+from onplan.oauth.issuer import CODEX
+from onplan.types import OAuthCredentials
+
+NOW = 1_800_000_000.0
+AUTH = "https://api.openai.com/auth"
+
+
+class TestClaims:
+    def test_the_recorded_places(self, jwt):
+        """E-mail, account and plan are read where the official client reads them."""
+        token = jwt(
+            email="a@example.org", exp=5, **{AUTH: {"chatgpt_account_id": "a", "chatgpt_plan_type": "k12"}}
+        )
+
+        assert "a@example.org" == id_token.email(token)
+        assert "a" == id_token.account_id(token)
+        assert "k12" == id_token.plan(token)
+        assert 5.0 == id_token.expires_at(token)
+
+    def test_the_other_place_of_the_email(self, jwt):
+        """Without an e-mail of its own, the token's profile has it."""
+        assert "b@example.org" == id_token.email(
+            jwt(email="", **{"https://api.openai.com/profile": {"email": "b@example.org"}})
+        )
+
+    @pytest.mark.parametrize(
+        "token",
+        [
+            None,
+            "",
+            "opaque",
+            "a.b",
+            "a.b.c.d",
+            "..",
+            "a.!!!.c",
+            "é.é.é",
+            "a.bnVsbA.c",
+            "a.W10.c",
+            "a.eyJ4Ijo.c",
+            "a._w.c",
+        ],
+    )
+    def test_what_is_no_jwt_says_nothing(self, token):
+        """A token that cannot be read has no claims, and is no failure."""
+        assert {} == id_token.claims(token)
+        assert (None, None, None, None) == (
+            id_token.email(token),
+            id_token.account_id(token),
+            id_token.plan(token),
+            id_token.expires_at(token),
+        )
+
+    @pytest.mark.parametrize(
+        "odd", [None, 7, "x", [], {"chatgpt_account_id": 7, "chatgpt_plan_type": None}], ids=str
+    )
+    def test_claims_of_another_shape_say_nothing(self, jwt, odd):
+        """A claim that is not what it should be is not there."""
+        token = jwt(email=odd, exp="soon", **{AUTH: odd, "https://api.openai.com/profile": odd})
+
+        assert None is id_token.account_id(token) is id_token.plan(token) is id_token.expires_at(token)
+
+    @given(st.text() | st.builds("a.{}.c".format, st.text()))
+    def test_no_text_is_a_failure(self, text):
+        """Whatever stands where a token should, reading it does not fail."""
+        assert isinstance(id_token.claims(text), dict)
+
+
+class TestCredentialsFrom:
+    OLD = OAuthCredentials(
+        access_token="old-access",
+        refresh_token="old-refresh",
+        id_token="old-id",
+        expires_at=5.0,
+        account_id="chosen",
+        plan="plus",
+        email="a@example.org",
+        client_id="old-client",
+        issuer="https://old.example.org",
+        scopes=["openid"],
+    )
+
+    def test_what_the_answer_leaves_out_is_kept(self):
+        """An answer of an access token alone renews that and keeps everything else."""
+        found = credentials_from(TokenResponse(access_token="new", expires_in=60.0), CODEX, NOW, self.OLD)
+
+        assert found == OAuthCredentials(
+            **{
+                **{name: getattr(self.OLD, name) for name in self.OLD.__struct_fields__},
+                "access_token": "new",
+                "expires_at": NOW + 60,
+            }
+        )
+
+    def test_what_the_answer_has_is_taken(self, jwt):
+        """Rotated tokens, scopes and a changed plan replace the old ones; the chosen account stays."""
+        identity = jwt(**{AUTH: {"chatgpt_plan_type": "pro", "chatgpt_account_id": "other"}})
+        found = credentials_from(
+            TokenResponse("new", "new-refresh", identity, None, "openid email"), CODEX, NOW, self.OLD
+        )
+
+        assert ("new", "new-refresh", identity) == (found.access_token, found.refresh_token, found.id_token)
+        assert ("pro", "chosen", ["openid", "email"]) == (found.plan, found.account_id, found.scopes)
+
+    def test_the_token_itself_knows_best_when_it_expires(self, jwt):
+        """The ``exp`` claim goes before ``expires_in``; with neither the expiry is unknown."""
+        token = jwt(exp=NOW + 9)
+
+        assert NOW + 9 == credentials_from(TokenResponse(token, expires_in=5), CODEX, NOW).expires_at
+        assert NOW + 5 == credentials_from(TokenResponse("opaque", expires_in=5), CODEX, NOW).expires_at
+        assert credentials_from(TokenResponse("opaque"), CODEX, NOW, self.OLD).expires_at is None
+
+    def test_the_account_may_stand_in_the_access_token(self, jwt):
+        """Without an ID token, the access token says whose it is."""
+        token = jwt(**{AUTH: {"chatgpt_account_id": "a"}})
+
+        assert "a" == credentials_from(TokenResponse(token), CODEX, NOW).account_id
+
+
+@pytest.mark.parametrize(
+    ("left", "fresh"), [(301.0, True), (300.0, False), (0.0, False), (-60.0, False), (None, True)], ids=str
+)
+def test_freshness_ends_five_minutes_early(left, fresh):
+    """An access token is fresh while it lasts for more than 300 s, or if nobody knows its end."""
+    expiry = None if left is None else NOW + left
+
+    assert fresh is is_fresh(OAuthCredentials(access_token="t", expires_at=expiry), NOW)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"expires_in": "3600"},
+        {"expires_in": None},
+        {"scope": ["openid"]},
+        {"scope": None},
+        {"id_token": None},
+        {"id_token": {}},
+        {"token_type": 7},
+    ],
+    ids=str,
+)
+def test_a_token_is_not_lost_for_a_field_beside_it(odd):
+    """An answer that has the tokens is a token response, whatever the fields beside them look like."""
+    found = decode_token_response(json.dumps({"access_token": "a", "refresh_token": "r", **odd}).encode())
+
+    assert found is not None
+    assert ("a", "r") == (found.access_token, found.refresh_token)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"error": "invalid_grant", "error_description": "Gone."}, ("invalid_grant", "Gone.")),
+        ({"error": {"code": "Refresh_Token_Reused", "message": "Used."}}, ("refresh_token_reused", "Used.")),
+        ({"error": {"type": "server_error", "code": None}}, ("server_error", "")),
+        ({"code": "token_expired", "message": "Old."}, ("token_expired", "Old.")),
+        ({"error": None, "code": 7}, ("7", "")),
+        ({}, ("", "")),
+        (None, ("", "")),
+        (["invalid_grant"], ("", "")),
+    ],
+    ids=str,
+)
+def test_an_error_code_is_found_in_any_shape(body, expected):
+    """All three shapes of a token endpoint's error give their code, in lower case, and description."""
+    assert expected == error_code(body)

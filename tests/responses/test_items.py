@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from onplan.errors import InvalidRequestError
+from onplan.responses.items import input_items
+from onplan.types import File, Image, Message, Refusal, Text, Thinking, ToolCall, ToolResult
+
+
+def said(role, *content, **fields):
+    return {"type": "message", "role": role, "content": list(content), **fields}
+
+
+def heard(text):
+    return {"type": "input_text", "text": text}
+
+
+def spoken(text):
+    return {"type": "output_text", "text": text}
+
+
+CALL = ToolCall("call_1", "weather", '{"a":1}')
+CALL_ITEM = {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": '{"a":1}'}
+OTHER = ToolCall("call_2", "time", "{}")
+OTHER_ITEM = {"type": "function_call", "call_id": "call_2", "name": "time", "arguments": "{}"}
+
+
+def result(call_id, output):
+    return {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+@dataclass
+class Case:
+    id: str
+    messages: list[Message]
+    items: list[dict]
+
+
+CASES = [
+    Case("system", [Message.system("Be brief.")], [said("developer", heard("Be brief."))]),
+    Case("developer", [Message.developer("Be brief.")], [said("developer", heard("Be brief."))]),
+    Case("user", [Message.user("Hi", "there")], [said("user", heard("Hi"), heard("there"))]),
+    Case("assistant", [Message.assistant("Hello")], [said("assistant", spoken("Hello"))]),
+    Case(
+        "refusal",
+        [Message.assistant(Refusal("No."))],
+        [said("assistant", {"type": "refusal", "refusal": "No."})],
+    ),
+    Case(
+        "thinking, text and calls keep their order",
+        [Message.assistant(Thinking("Hm", "gAAA"), "Look.", CALL, Thinking("", "gBBB"), OTHER, "Done.")],
+        [
+            {
+                "type": "reasoning",
+                "summary": [{"type": "summary_text", "text": "Hm"}],
+                "encrypted_content": "gAAA",
+            },
+            said("assistant", spoken("Look.")),
+            CALL_ITEM,
+            {"type": "reasoning", "summary": [], "encrypted_content": "gBBB"},
+            OTHER_ITEM,
+            said("assistant", spoken("Done.")),
+        ],
+    ),
+    Case(
+        "thinking that is not encrypted stays behind",
+        [Message.assistant(Thinking("Hm"), "Hello")],
+        [said("assistant", spoken("Hello"))],
+    ),
+    Case(
+        "phases",
+        [Message.assistant(Text("a", "commentary"), Text("b", "commentary"), Text("c", "final_answer"), "d")],
+        [
+            said("assistant", spoken("a"), spoken("b"), phase="commentary"),
+            said("assistant", spoken("c"), phase="final_answer"),
+            said("assistant", spoken("d")),
+        ],
+    ),
+    Case(
+        "results of one message",
+        [
+            Message.assistant(CALL, OTHER),
+            Message("tool", [ToolResult("call_1", "sun"), ToolResult("call_2", "noon")]),
+        ],
+        [CALL_ITEM, OTHER_ITEM, result("call_1", "sun"), result("call_2", "noon")],
+    ),
+    Case(
+        "results of two messages, one empty",
+        [Message.assistant(CALL, OTHER), Message.tool("call_2", "noon"), Message.tool("call_1", "")],
+        [CALL_ITEM, OTHER_ITEM, result("call_2", "noon"), result("call_1", "")],
+    ),
+    Case(
+        "a result with an image",
+        [
+            Message.assistant(CALL),
+            Message.tool("call_1", [Text("a map"), Image(data=b"\x01", mime_type="image/gif")]),
+        ],
+        [
+            CALL_ITEM,
+            result(
+                "call_1",
+                [heard("a map"), {"type": "input_image", "image_url": "data:image/gif;base64,AQ=="}],
+            ),
+        ],
+    ),
+    Case(
+        "a result that nobody asked for",
+        [Message.user("Hi"), Message.tool("call_9", "sun")],
+        [
+            said("user", heard("Hi")),
+            said("user", heard("Result of the earlier tool call call_9:"), heard("sun")),
+        ],
+    ),
+    Case(
+        "a result with an image that nobody asked for",
+        [Message.tool("call_9", [Image(url="https://example.org/a.png")])],
+        [
+            said(
+                "user",
+                heard("Result of the earlier tool call call_9:"),
+                {"type": "input_image", "image_url": "https://example.org/a.png"},
+            )
+        ],
+    ),
+    Case(
+        "images",
+        [Message.user("See", Image(url="https://example.org/a.png"), Image(data=b"\x01\x02"))],
+        [
+            said(
+                "user",
+                heard("See"),
+                {"type": "input_image", "image_url": "https://example.org/a.png"},
+                {"type": "input_image", "image_url": "data:image/png;base64,AQI="},
+            )
+        ],
+    ),
+    Case(
+        "files",
+        [
+            Message.user(
+                File(url="https://example.org/a.pdf"),
+                File(data=b"\x01", mime_type="application/pdf", filename="a.pdf"),
+                File(data=b"\x01"),
+            )
+        ],
+        [
+            said(
+                "user",
+                {"type": "input_file", "file_url": "https://example.org/a.pdf"},
+                {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AQ=="},
+                {"type": "input_file", "file_data": "data:application/octet-stream;base64,AQ=="},
+            )
+        ],
+    ),
+    Case("a message without content", [Message("user", [])], []),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_messages_become_items(case):
+    """Every message becomes the items that say it, in its order and without item ids."""
+    assert case.items == input_items(case.messages, "developer")
+
+
+def test_the_backend_decides_what_a_system_message_is():
+    """The role that system messages take is the caller's to name."""
+    assert [said("system", heard("Hi"))] == input_items([Message.system("Hi")], "system")
+
+
+IMAGE, FILE = Image(url="https://example.org/a.png"), File(data=b"\x01")
+
+
+@pytest.mark.parametrize(
+    ("role", "part"),
+    [
+        ("assistant", IMAGE),
+        ("assistant", FILE),
+        ("assistant", ToolResult("call_1", "x")),
+        ("user", Refusal("No.")),
+        ("user", CALL),
+        ("user", Thinking("Hm", "gAAA")),
+        ("system", Refusal("No.")),
+        ("system", CALL),
+        ("developer", ToolResult("call_1", "x")),
+        ("tool", Text("x")),
+        ("tool", IMAGE),
+        ("tool", CALL),
+        ("user", Image()),
+        ("user", File()),
+        ("user", Image(path="a.png")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.type,
+)
+def test_what_a_role_cannot_hold_is_refused(role, part):
+    """A part that its message's role cannot say, or that has no content, never reaches the backend."""
+    with pytest.raises(InvalidRequestError, match=part.type):
+        input_items([Message.assistant(CALL), Message(role, [part])], "developer")
+
+
+def test_what_a_tool_result_cannot_hold_is_refused():
+    """A tool answers with text and images; anything else never reaches the backend."""
+    with pytest.raises(InvalidRequestError, match="refusal"):
+        input_items([Message.assistant(CALL), Message.tool("call_1", [Refusal("No.")])], "developer")

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+import pytest
+
+from onplan.backends import OPENAI_CODEX
+from onplan.errors import InvalidRequestError
+from onplan.responses.request import is_strict, prepare
+from onplan.types import CompletionRequest, Image, Message, OAuthCredentials, ToolDefinition
+
+BASE = "https://example.org/codex"
+CREDENTIALS = OAuthCredentials(
+    access_token="secret-token", refresh_token="secret-refresh", account_id="acct-1"
+)
+TOOL = ToolDefinition("weather", "Tells it.", {"type": "object", "properties": {"a": {"type": "integer"}}})
+
+
+def call(messages="Hi", *, backend=OPENAI_CODEX, refuse_unsupported=False, **fields):
+    request = CompletionRequest(messages=messages, **fields)
+    return prepare(request, backend, BASE, "gpt-5.5", refuse_unsupported=refuse_unsupported)
+
+
+def body(*args, **fields):
+    return json.loads(call(*args, **fields).body)
+
+
+def test_the_body_has_the_fields_that_the_backend_requires():
+    """A bare question becomes a body that the Codex backend accepts, and nothing more."""
+    prepared = call("Hi", session_id="s-1")
+
+    assert {
+        "model": "gpt-5.5",
+        "stream": True,
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+        "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}],
+        "prompt_cache_key": "s-1",
+        "reasoning": {"summary": "auto"},
+    } == json.loads(prepared.body)
+    assert f"{BASE}/responses" == prepared.url
+    assert () == prepared.ignored_parameters
+
+
+def test_what_the_backend_takes_is_sent():
+    """Every parameter that the backend knows is in the body, under its name there."""
+    sent = body(
+        tools=[TOOL],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        reasoning_effort="high",
+        reasoning_summary="detailed",
+        verbosity="low",
+        service_tier="priority",
+        response_format={"type": "string", "title": "My answer!"},
+    )
+
+    assert [
+        {
+            "type": "function",
+            "name": "weather",
+            "description": "Tells it.",
+            "parameters": TOOL.parameters,
+            "strict": False,
+        }
+    ] == sent["tools"]
+    assert "required" == sent["tool_choice"]
+    assert sent["parallel_tool_calls"] is False
+    assert {"effort": "high", "summary": "detailed"} == sent["reasoning"]
+    assert "priority" == sent["service_tier"]
+    assert "low" == sent["text"]["verbosity"]
+    assert "json_schema" == sent["text"]["format"]["type"]
+    assert "My_answer_" == sent["text"]["format"]["name"]
+
+
+def test_a_summary_can_be_declined():
+    """``none`` asks for no summary, which the backend says by leaving the field out."""
+    assert "reasoning" not in body(reasoning_summary="none")
+    assert {"effort": "low"} == body(reasoning_summary="none", reasoning_effort="low")["reasoning"]
+
+
+DROPPED = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 5, "stop": "END", "metadata": {"a": "b"}}
+
+
+@pytest.mark.parametrize("name", DROPPED)
+class TestDroppedParameters:
+    def test_reported(self, name):
+        """What the backend refuses is left out of the body and listed, also where its value looks empty."""
+        prepared = call(**{name: DROPPED[name]})
+
+        assert (name,) == prepared.ignored_parameters
+        assert json.loads(call(session_id="s").body) == json.loads(
+            call(session_id="s", **{name: DROPPED[name]}).body
+        )
+
+    def test_refused(self, name):
+        """With ``refuse_unsupported`` the same parameter is an error that names it."""
+        with pytest.raises(InvalidRequestError, match=name):
+            call(refuse_unsupported=True, **{name: DROPPED[name]})
+
+
+def test_every_parameter_reaches_the_body_or_is_listed():
+    """No field of a request is quietly ignored, those of tomorrow included."""
+    values = {
+        **DROPPED,
+        "tools": [TOOL],
+        "tool_choice": "none",
+        "parallel_tool_calls": False,
+        "reasoning_effort": "high",
+        "reasoning_summary": "concise",
+        "verbosity": "high",
+        "service_tier": "flex",
+        "response_format": {"type": "object"},
+        "session_id": "another",
+    }
+    assert set(CompletionRequest.__struct_fields__) == {*values, "messages", "model"}
+
+    for name, value in values.items():
+        context = {"tools": [TOOL]} if name == "tool_choice" else {}
+        changed, plain = call(**context, **{name: value}), call(**context)
+        assert (changed.body != plain.body) != (name in changed.ignored_parameters), name
+
+
+@pytest.mark.parametrize(
+    ("tools", "choice", "sent"),
+    [
+        ([TOOL], None, "auto"),
+        ([TOOL], "auto", "auto"),
+        ([TOOL], "none", "none"),
+        ([TOOL], "required", "required"),
+        ([TOOL], "weather", {"type": "function", "name": "weather"}),
+        ([], None, None),
+    ],
+)
+def test_tool_choice(tools, choice, sent):
+    """A choice is one of three words or the name of a tool."""
+    assert sent == body(tools=tools, tool_choice=choice).get("tool_choice")
+
+
+@pytest.mark.parametrize("tools", [[], [TOOL]], ids=["no tools", "another tool"])
+def test_a_choice_of_a_tool_that_is_not_there_is_refused(tools):
+    """A tool choice that names no tool of the request never reaches the backend."""
+    with pytest.raises(InvalidRequestError, match="teleport"):
+        call(tools=tools, tool_choice="teleport")
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [[], Message("user", []), Message.user(Image(path="a.png"))],
+    ids=["no messages", "no content", "an image that was not read"],
+)
+def test_an_empty_request_is_refused(messages):
+    """A request that says nothing, or not all it should, never reaches the backend."""
+    with pytest.raises(InvalidRequestError):
+        call(messages)
+
+
+def closed(**properties):
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+@dataclass
+class Schema:
+    id: str
+    schema: dict
+    strict: bool
+
+
+SCHEMAS = [
+    Schema("closed", closed(a={"type": "string"}), True),
+    Schema("closed, nested", closed(a={"type": "array", "items": closed(b={"type": "string"})}), True),
+    Schema("open", {**closed(a={}), "additionalProperties": True}, False),
+    Schema("nothing said of additional properties", {"type": "object", "properties": {}}, False),
+    Schema("optional property", {**closed(a={}, b={}), "required": ["a"]}, False),
+    Schema("open inside", closed(a={"anyOf": [{"type": "null"}, {"type": "object"}]}), False),
+    Schema("open in a definition", {**closed(), "$defs": {"x": {"type": "object"}}}, False),
+    Schema("an object or null, open", closed(a={"type": ["object", "null"]}), False),
+    Schema("an object or null, closed", closed(a={**closed(), "type": ["object", "null"]}), True),
+    Schema("a property called type", closed(type={"type": "string"}), True),
+]
+
+
+@pytest.mark.parametrize("case", SCHEMAS, ids=lambda case: case.id)
+def test_only_a_closed_schema_is_sent_as_strict(case):
+    """A schema is strict where every object in it is closed; another would be refused as strict."""
+    assert case.strict is is_strict(case.schema)
+    assert case.strict is body(response_format=case.schema)["text"]["format"]["strict"]
+
+
+class TestSession:
+    def test_the_turns_of_a_conversation_share_one(self):
+        """Whatever is added to a conversation, its derived session id stays."""
+        first = [Message.system("Be brief."), Message.user("Hi")]
+        later = [*first, Message.assistant("Hello"), Message.user("More")]
+
+        assert call(first).session_id == call(later).session_id == call(later, tools=[TOOL]).session_id
+
+    def test_conversations_have_their_own(self):
+        """Conversations that begin differently have different session ids."""
+        beginnings = [
+            "Hi",
+            "Hello",
+            [Message.system("Be brief."), Message.user("Hi")],
+            [Message.system("Be long."), Message.user("Hi")],
+            [Message.user("Hi", Image(data=b"1"))],
+            [Message.user("Hi", Image(data=b"2"))],
+        ]
+
+        assert len(beginnings) == len({call(beginning).session_id for beginning in beginnings})
+
+    def test_a_given_one_is_used(self):
+        """The program's session id is used in the header and as the cache key alike."""
+        prepared = call(session_id="mine")
+
+        assert "mine" == prepared.request(CREDENTIALS).headers["session-id"]
+        assert "mine" == json.loads(prepared.body)["prompt_cache_key"]
+
+    @pytest.mark.parametrize("session_id", ["two\r\nlines: x", "línea", "emoji 🐦", "nul\0"])
+    def test_one_that_no_header_can_hold_is_refused(self, session_id):
+        """A session id that would break out of its header is an error of the request, told before sending."""
+        with pytest.raises(InvalidRequestError):
+            call(session_id=session_id)
+
+
+class TestHeaders:
+    def test_who_asks_and_for_whom(self):
+        """The request names the account, onplan, the conversation and itself."""
+        request = call(session_id="s-1").request(CREDENTIALS)
+
+        assert "POST" == request.method
+        assert "Bearer secret-token" == request.headers["authorization"]
+        assert "acct-1" == request.headers["chatgpt-account-id"]
+        assert "onplan" == request.headers["originator"]
+        assert request.headers["user-agent"].startswith("onplan/")
+        assert "s-1" == request.headers["session-id"]
+        assert "text/event-stream" == request.headers["accept"]
+        assert "application/json" == request.headers["content-type"]
+
+    def test_the_token_is_in_one_header_only(self):
+        """No header but ``authorization``, no URL and no body holds a token."""
+        request = call().request(CREDENTIALS)
+
+        assert ["authorization"] == [name for name, value in request.headers.items() if "secret" in value]
+        assert "secret" not in request.url
+        assert b"secret" not in request.body
+        assert "secret" not in repr(request)
+
+    def test_no_account_no_header(self):
+        """Without an account id, or where the backend wants none, the account header is absent."""
+        anonymous = OAuthCredentials(access_token="t")
+        other = replace(OPENAI_CODEX, account_header=None)
+
+        assert "chatgpt-account-id" not in call().request(anonymous).headers
+        assert "acct-1" not in call(backend=other).request(CREDENTIALS).headers.values()
+
+    def test_each_try_has_its_own_id(self):
+        """Two tries of one call can be told apart."""
+        prepared = call()
+
+        ids = {prepared.request(CREDENTIALS).headers["x-client-request-id"] for _ in range(2)}
+        assert 2 == len(ids)
