@@ -36,6 +36,7 @@ CASES = [
     Case("several data lines", b"data: a\ndata: b\ndata:\ndata: c\n\n", [b"a\nb\n\nc"]),
     Case("no space", b"data:a\n\nevent:x\ndata:b\n\n", [b"a", b"b"]),
     Case("two spaces", b"data:  a\n\n", [b" a"]),
+    Case("two spaces, several lines", b"data:  a\ndata:  b\n\n", [b" a\n b"]),
     Case("no colon", b"data\n\n", [b""]),
     Case("a longer name", b"database: a\n\n data: b\n\nDATA: c\n\n", []),
     Case("data inside data", b"data: data: a\n\ndata: x data: y\n\n", [b"data: a", b"x data: y"]),

@@ -409,6 +409,12 @@ ANSWERS = [
         FinishReason.TOOL_CALLS,
     ),
     Case(
+        "call, the model itself wrote bad JSON",
+        [item_done(call('{"a"')), completed()],
+        [ToolCall("call_1", "weather", '{"a"')],
+        FinishReason.TOOL_CALLS,
+    ),
+    Case(
         "call, its id comes late",
         [
             added(call("", call_id=None)),
@@ -418,6 +424,17 @@ ANSWERS = [
         ],
         [WEATHER],
         FinishReason.TOOL_CALLS,
+    ),
+    Case(
+        "call, its name comes late",
+        [added(call("", name=None)), arguments_delta('{"a":1}'), item_done(call('{"a":1}')), completed()],
+        [WEATHER],
+        FinishReason.TOOL_CALLS,
+    ),
+    Case(
+        "text, an empty done after the end",
+        [text_delta("Hello"), item_done(message("Hello")), text_done(""), completed()],
+        [Text("Hello")],
     ),
     Case(
         "call, never an own id",
@@ -689,6 +706,10 @@ BROKEN = [
     Broken("arguments cut", [added(call("")), arguments_delta('{"a"'), completed()]),
     Broken("arguments never came", [added(call("")), completed()]),
     Broken("a call that was cut", [item_done(call("", status="incomplete")), completed()]),
+    Broken(
+        "a call that was cut, beside text",
+        [item_done(message("Hi")), item_done(call("", status="incomplete"), 1), completed()],
+    ),
     Broken("a call nobody named", [arguments_delta("{}"), completed()]),
     Broken("a call without any id", [item_done(call("{}", id_=None, call_id=None))]),
     Broken("a call that changes its id", [added(call("")), item_done(call("{}", call_id="call_2"))]),
@@ -748,6 +769,7 @@ def test_an_answer_that_is_not_whole_is_an_error(case, listen):
 
     assert case.error is type(heard.failure)
     assert [] == heard.of("done")
+    assert heard.parts == [chunk.part for chunk in heard.of("part_done")]
 
 
 def test_what_came_before_a_failure_is_handed_out(listen):

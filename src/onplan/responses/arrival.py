@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-import msgspec
-
 from onplan.errors import StreamCorruptError
 from onplan.responses.items import (
     SUMMARY_SEPARATOR,
@@ -31,6 +29,7 @@ from onplan.types import (
     ToolCallEnd,
     ToolCallStart,
 )
+from onplan.wire import decode_json
 
 Chunks: TypeAlias = list[StreamChunk]
 
@@ -76,11 +75,13 @@ class Arrival:
 
     def complete(self, section: Section, text: str, chunks: Chunks) -> None:
         """``section`` is whole: emit what of it was not streamed yet. An empty ``text`` says nothing."""
+        if not text:
+            return
         self.whole = True
         streamed = "".join(self._sections.get(section, ()))
-        if text and not text.startswith(streamed):
+        if not text.startswith(streamed):
             raise StreamCorruptError(f"What was streamed of the {section[0]} contradicts the finished item.")
-        if text != streamed or section not in self._sections:
+        if text != streamed:
             self.add(section, text[len(streamed) :], chunks)
 
     def announce(self, item: Item, chunks: Chunks) -> None:
@@ -101,22 +102,27 @@ class Arrival:
         if self.kind == "function_call" and item.get("status") == "incomplete":
             self.finished = True
             return
-        self._start(call_id_of(item), chunks)
-        for section, text in sections_of(item).items():
-            self.complete(section, text, chunks)
-        sections = {section: "".join(texts) for section, texts in self._sections.items()}
-        self.finished, self.parts = True, parts_of(item, sections)
-        for part in self.parts:
-            if isinstance(part, ToolCall):
-                _check_call(part)
-                chunks.append(ToolCallEnd(part.id))
-            chunks.append(PartDone(part))
+        self.whole = True
+        self._give_away(chunks, sections_of(item))
 
     def finish_as_it_is(self, chunks: Chunks) -> None:
         """The response is complete, so this item must be. Raises StreamCorruptError if it is not."""
-        if self.kind == "function_call" and not self.whole and not self._sections.get(ARGUMENTS):
+        announced = {} if self._sections else sections_of(self.item)
+        if self.kind == "function_call" and not self._sections and not any(announced.values()):
             raise StreamCorruptError("A tool call arrived without its arguments.")
-        self.finish(self.item, chunks)
+        self._give_away(chunks, announced)
+
+    def _give_away(self, chunks: Chunks, announced: Mapping[Section, str]) -> None:
+        self._start(call_id_of(self.item), chunks)
+        for section, text in announced.items():
+            self.complete(section, text, chunks)
+        parts = parts_of(self.item, {section: "".join(texts) for section, texts in self._sections.items()})
+        for part in parts:
+            if isinstance(part, ToolCall):
+                self._check_call(part)
+                chunks.append(ToolCallEnd(part.id))
+            chunks.append(PartDone(part))
+        self.finished, self.parts = True, parts
 
     def _start(self, call_id: str, chunks: Chunks) -> None:
         name = self.item.get("name")
@@ -127,8 +133,18 @@ class Arrival:
 
     def _check_same_call(self, item: Item) -> None:
         same_id = not self._call_id or self._call_id == call_id_of(item)
-        if not same_id or self.item.get("name", item.get("name")) != item.get("name"):
+        if not same_id or (self.item.get("name") or item.get("name")) != item.get("name"):
             raise StreamCorruptError("A tool call changed its id or name while it arrived.")
+
+    def _check_call(self, call: ToolCall) -> None:
+        """A call is only finished if it can be carried out.
+
+        Bad JSON that the server called whole is what the model wrote, and the program's to answer.
+        """
+        if not call.id or not call.name:
+            raise StreamCorruptError("A tool call arrived without its id or name.")
+        if not self.whole and decode_json(call.arguments.encode()) is None:
+            raise StreamCorruptError(f"The arguments of the call to {call.name} are not whole.")
 
     # --- what a delta of each kind of section becomes ----------------------------------------------
 
@@ -156,13 +172,3 @@ _EMITTERS: Mapping[str, Callable[[Arrival, Section, str, Chunks], None]] = {
     "reasoning": Arrival._emit_thinking,
     "refusal": Arrival._emit_nothing,
 }
-
-
-def _check_call(call: ToolCall) -> None:
-    """A call is only finished if it can be carried out."""
-    if not call.id or not call.name:
-        raise StreamCorruptError("A tool call arrived without its id or name.")
-    try:
-        call.parse_arguments()
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise StreamCorruptError(f"The arguments of the call to {call.name} are not whole.") from None

@@ -91,6 +91,7 @@ _BY_STATUS: Mapping[int, _Row] = {
     401: _Row(SignInAgainError, "The backend does not accept the sign-in."),
     402: _Row(NotIncludedError, "The plan does not include this use."),
     403: _Row(NotIncludedError, "The backend does not permit this for your plan, workspace or region."),
+    408: _Row(ServerError, "The service gave up waiting for the request."),
     404: _Row(UnexpectedReplyError, "The backend does not know this address."),
     413: _Row(InvalidRequestError, "The request is too large."),
     429: _Row(RateLimitError, "Too many requests."),
@@ -137,7 +138,8 @@ class _Facts:
     def read(cls, body: Any, response: Response | None, now: float | None) -> _Facts:
         """From ``{"error": {…}}``, ``{"error": "…"}``, ``{"detail": "…"}`` or ``{"detail": [{…}]}``."""
         body = body if isinstance(body, dict) else {}
-        error = body.get("error")
+        detail = body.get("detail")
+        error = body.get("error") or (detail if isinstance(detail, dict) else None)
         error = error if isinstance(error, dict) else {"message": error}
         message = error.get("message") or _detail(body.get("detail")) or body.get("message") or ""
         resets_at, resets_in = error.get("resets_at"), error.get("resets_in_seconds")
