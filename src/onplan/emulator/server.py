@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -28,25 +29,51 @@ VARIABLES = {
     "plan_base_url": "ONPLAN_PLAN_BASE_URL",
     "openai_base_url": "ONPLAN_OPENAI_BASE_URL",
 }
+# How long the work of aborted connections may take to notice.
+_LEAVE_SECONDS = 2.0
 EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - recognised, not bound
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, saying when it is ready, and able to end a connection."""
+    """uvicorn, saying when it is ready, able to end a connection, and gone at once when it is told to."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
+        self._told_to_stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
         self.ready.set()
 
+    async def main_loop(self) -> None:
+        # uvicorn looks ten times a second whether it should exit; a suite starts hundreds of emulators.
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks = (ticks + 1) % 864_000
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told_to_stop.wait(), 0.1)
+
+    def stop(self) -> None:
+        """Exit now; from any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: it has ended by itself
+                self._loop.call_soon_threadsafe(self._told_to_stop.set)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Streams may stall for ever: nobody waits for them.
+        # Not uvicorn's, which waits: streams may stall for ever, and nobody waits for them here.
+        for server in self.servers:
+            server.close()
         for connection in tuple(self.server_state.connections):
             _transport(connection).abort()
-        await super().shutdown(sockets)
+        tasks = tuple(self.server_state.tasks)
+        if tasks:
+            _, stuck = await asyncio.wait(tasks, timeout=_LEAVE_SECONDS)
+            for task in stuck:
+                task.cancel()
 
     def hang_up(self, scope: Scope, *, abruptly: bool) -> None:
         """End a request's connection; what was written still goes out, unless abruptly."""
@@ -112,7 +139,7 @@ class Emulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._server.should_exit = True
+        self._server.stop()
         if self._thread is not None:
             self._thread.join()
         if self._listener is not None:
