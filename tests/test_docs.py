@@ -16,7 +16,13 @@ from onplan import backends
 from onplan.emulator import Emulator
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "ARCHITECTURE.md", "docs/protocol.md", "docs/what-is-permitted.md", "CHANGELOG.md"]
+PAGES = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "docs/protocol.md",
+    "src/onplan/what-is-permitted.md",
+    "CHANGELOG.md",
+]
 
 
 def blocks(language: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, cast
 import httpx2
 
 from onplan import turn
-from onplan.attachments import read_attachments
+from onplan.attachments import has_attachments, read_attachments
 from onplan.backends import Backend
 from onplan.errors import NotSignedInError, OnplanError, SignInAgainError
 from onplan.keeper import Keeper
@@ -40,7 +40,7 @@ logger = logging.getLogger("onplan.client")
 class AsyncClient:
     """Asks models on the signed-in plan. An ``onplan.Provider``; use it with ``async with``.
 
-    Disk and network are touched on first use only. One client serves many tasks at once.
+    Credentials and network are touched on first use only. One client serves many tasks at once.
 
     Args:
         profile: the credential to use; the one last signed in without it.
@@ -140,10 +140,14 @@ class AsyncClient:
 
     async def _prepare(self, request: CompletionRequest) -> ResponsesCall:
         model = request.model or self.settings.model or await self._first_model()
-        read = await asyncio.to_thread(read_attachments, request)
-        return prepare(
-            read, self.backend, self.settings.base_url, model, refuse_unsupported=self._refuse_unsupported
-        )
+        if has_attachments(request):  # reading and encoding megabytes would hold up the loop
+            return await asyncio.to_thread(self._build, request, model)
+        return self._build(request, model)
+
+    def _build(self, request: CompletionRequest, model: str) -> ResponsesCall:
+        read = read_attachments(request)
+        refuse = self._refuse_unsupported
+        return prepare(read, self.backend, self.settings.base_url, model, refuse_unsupported=refuse)
 
     async def _first_model(self) -> str:
         models = self._models or await self.list_models()
@@ -152,6 +156,7 @@ class AsyncClient:
     async def close(self) -> None:
         """Close the connections. The client starts anew when it is used again."""
         await self._transport.close()
+        await self._keeper.settle_async()
         self._token_transport.close()
 
     async def __aenter__(self) -> Self:
@@ -207,8 +212,8 @@ class _Exchange(Generic[T]):
                 return self._answer.head
             case turn.Authorize():
                 return await self._client._keeper.credentials_async()
-            case turn.Refresh(access_token):
-                return await self._client._keeper.replace_async(access_token)
+            case turn.Refresh(access_token, again):
+                return await self._client._keeper.replace_async(access_token, again=again)
             case turn.ReadBody():
                 return await self._open_answer.read_body()
             case turn.Sleep(seconds, error):

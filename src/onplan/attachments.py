@@ -26,10 +26,15 @@ def read_attachments(request: CompletionRequest) -> CompletionRequest:
         InvalidRequestError: a file cannot be read.
         InvalidImageError: an image is none that the backends know.
     """
-    if not any(_has_bytes(part) for message in request.messages for part in message.content):
+    if not has_attachments(request):
         return request
     messages = [Message(message.role, map(_read, message.content)) for message in request.messages]
     return msgspec.structs.replace(request, messages=messages)
+
+
+def has_attachments(request: CompletionRequest) -> bool:
+    """Whether there are bytes to read or encode."""
+    return any(_has_bytes(part) for message in request.messages for part in message.content)
 
 
 def _has_bytes(part: ContentPart) -> bool:

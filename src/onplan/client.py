@@ -39,7 +39,7 @@ logger = logging.getLogger("onplan.client")
 class Client:
     """Asks models on the signed-in plan, without an event loop; use it with ``with``.
 
-    Disk and network are touched on first use only. One client serves many threads at once.
+    Credentials and network are touched on first use only. One client serves many threads at once.
 
     Args:
         profile: the credential to use; the one last signed in without it.
@@ -138,10 +138,12 @@ class Client:
 
     def _prepare(self, request: CompletionRequest) -> ResponsesCall:
         model = request.model or self.settings.model or self._first_model()
+        return self._build(request, model)
+
+    def _build(self, request: CompletionRequest, model: str) -> ResponsesCall:
         read = read_attachments(request)
-        return prepare(
-            read, self.backend, self.settings.base_url, model, refuse_unsupported=self._refuse_unsupported
-        )
+        refuse = self._refuse_unsupported
+        return prepare(read, self.backend, self.settings.base_url, model, refuse_unsupported=refuse)
 
     def _first_model(self) -> str:
         models = self._models or self.list_models()
@@ -150,6 +152,7 @@ class Client:
     def close(self) -> None:
         """Close the connections. The client starts anew when it is used again."""
         self._transport.close()
+        self._keeper.settle()
         self._token_transport.close()
 
     def __enter__(self) -> Self:
@@ -205,8 +208,8 @@ class _Exchange(Generic[T]):
                 return self._answer.head
             case turn.Authorize():
                 return self._client._keeper.credentials()
-            case turn.Refresh(access_token):
-                return self._client._keeper.replace(access_token)
+            case turn.Refresh(access_token, again):
+                return self._client._keeper.replace(access_token, again=again)
             case turn.ReadBody():
                 return self._open_answer.read_body()
             case turn.Sleep(seconds, error):

@@ -88,6 +88,12 @@ class OnplanError(Exception):
         self.resets_at = resets_at
         self.parts: Sequence[Any] = ()  # of content parts; types.py stands above this module
 
+    def hide(self, *secrets: str | None) -> None:
+        """Take ``secrets`` out of the sentence, should the other side have repeated one in its message."""
+        for secret in filter(None, secrets):
+            self.message = self.message.replace(secret, "…")
+        self.args = (self.message,)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON shape of every error: ``code``, ``message``, ``hint``, and what else is known."""
         known = {

@@ -22,6 +22,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,9 @@ class Keeper:
         self._cached: OAuthCredentials | None = None
         self._renewed_at: float | None = None  # of what is cached
         self._pause_until = 0.0
+        self._minted: str | None = None  # the access token that this keeper last got from the server
+        self._refused: tuple[str, SignInAgainError] | None = None  # a spent refresh token's fingerprint
+        self._failures, self._failure = 0, CredentialError("")
         self._mutex, self._process = threading.Lock(), os.getpid()
         self._flights: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Future[OAuthCredentials]] = {}
 
@@ -101,22 +105,37 @@ class Keeper:
         """
         return self._lasting() or self._one_at_a_time(self._renew_stale)
 
-    def replace(self, access_token: str) -> OAuthCredentials:
+    def replace(self, access_token: str, *, again: bool = False) -> OAuthCredentials:
         """Other credentials than those whose ``access_token`` a backend has just refused.
 
-        If somebody replaced it already, theirs are adopted without a refresh. Raises as ``credentials``.
+        If somebody replaced it already, theirs are adopted without a refresh; but never another account's.
+        ``again``: the refused one was itself a replacement. If it came from the server just now, there is no
+        sense in another. Raises as ``credentials``.
         """
+        if again and access_token == self._minted:
+            raise SignInAgainError("The backend does not accept the sign-in, not even renewed.", status=401)
+        account_id = self._cached.account_id if self._cached else None
+
+        def good(found: OAuthCredentials, renewed_at: float | None) -> bool:
+            if account_id and found.account_id != account_id:
+                self._cached = None  # the next request may use it; this one was another account's
+                raise SignInAgainError(
+                    "Another account has signed in meanwhile.", hint="Ask again to use that account."
+                )
+            return found.access_token != access_token and self._is_good(found, renewed_at)
 
         def renew() -> OAuthCredentials:
             cached = self._lasting()
             if cached and cached.access_token != access_token:
                 return cached
-            return self._renew(
-                "unauthorized_recovery",
-                lambda found, at: found.access_token != access_token and self._is_good(found, at),
-            )
+            return self._renew("unauthorized_recovery", good)
 
         return self._one_at_a_time(renew)
+
+    def settle(self) -> None:
+        """Wait until no renewal is under way."""
+        with self._mutex:
+            pass
 
     # --- for tasks ----------------------------------------------------------------------------------
 
@@ -124,9 +143,15 @@ class Keeper:
         """As ``credentials``; whatever may block happens in a thread."""
         return self._lasting() or await self._single_flight("", self.credentials)
 
-    async def replace_async(self, access_token: str) -> OAuthCredentials:
+    async def replace_async(self, access_token: str, *, again: bool = False) -> OAuthCredentials:
         """As ``replace``; whatever may block happens in a thread."""
-        return await self._single_flight(access_token, lambda: self.replace(access_token))
+        return await self._single_flight(access_token, lambda: self.replace(access_token, again=again))
+
+    async def settle_async(self) -> None:
+        """As ``settle``."""
+        import asyncio
+
+        await asyncio.to_thread(self.settle)
 
     async def _single_flight(self, key: str, call: Callable[[], OAuthCredentials]) -> OAuthCredentials:
         """The tasks of a loop that want the same share one thread; cancelling one leaves it to the others."""
@@ -164,8 +189,26 @@ class Keeper:
     def _one_at_a_time(self, renew: Callable[[], OAuthCredentials]) -> OAuthCredentials:
         if self._process != os.getpid():  # a fork copied a lock that some thread may have held
             self._mutex, self._process = threading.Lock(), os.getpid()
-        with self._mutex:
-            return renew()
+        outcome: Future[OAuthCredentials] = Future()
+        failures = self._failures
+
+        def run() -> None:
+            with self._mutex:
+                if self._failures != failures:  # it failed while we waited: asking again is no better
+                    outcome.set_exception(self._failure)
+                    return
+                try:
+                    outcome.set_result(renew())
+                except CredentialError as error:
+                    self._failures, self._failure = self._failures + 1, error
+                    outcome.set_exception(error)
+                except BaseException as error:  # noqa: BLE001 - raised where it was asked for
+                    outcome.set_exception(error)
+
+        # A thread of its own, and not a daemon: Ctrl-C ends the caller, but not a renewal between its
+        # POST and its save.
+        threading.Thread(target=run, name="onplan-keeper", daemon=False).start()
+        return outcome.result()
 
     def _renew_stale(self) -> OAuthCredentials:
         cached = self._lasting()
@@ -200,6 +243,8 @@ class Keeper:
                 raise _nobody()
             if good(old, record.renewed_at):
                 return self._adopt(old, record.renewed_at)
+            if self._refused and self._refused[0] == _fingerprint(old):
+                raise self._refused[1]
             interrupted = record.pending_refresh
             version = self._store.save(
                 msgspec.structs.replace(record, pending_refresh=_pending(old, self._now())), version
@@ -209,7 +254,7 @@ class Keeper:
                 renewed = drive(refresh(self._issuer, old, reason, self._now), self._send, self._sleep)
             except OnplanError as error:
                 return self._after_failure(error, record, version, interrupted)
-            renewed_at = self._now()
+            renewed_at, self._minted = self._now(), renewed.access_token
             self._adopt(renewed, renewed_at)
             return self._save(renewed, renewed_at, version)
 
@@ -232,6 +277,8 @@ class Keeper:
         if not isinstance(error, OutcomeUnknownError):
             with contextlib.suppress(StoreError):  # the outcome is known: nothing is pending any more
                 self._store.save(record, version)
+        if isinstance(error, SignInAgainError) and spent:
+            self._refused = _fingerprint(spent), error
         if rejected and interrupted and spent and interrupted.fingerprint == _fingerprint(spent):
             raise SignInAgainError(
                 f"{error} An earlier renewal was interrupted after it was sent and before its result "

@@ -14,8 +14,8 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -25,6 +25,9 @@ from onplan.oauth.authorization_code import CALLBACK_PATH, Callback, read_callba
 
 _MAXIMUM_FORM = 64 * 1024
 _PAGE_SECONDS = 60.0  # how long the browser's tab waits for the exchange to finish
+_SHOW_SECONDS = 3.0  # how long a sign-in waits for its tab to have got the page
+
+_OUR_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -42,15 +45,6 @@ body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 20vh a
 _POLICY = "default-src 'none'; frame-ancestors 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'"
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """A callback and the tab that waits for its page."""
-
-    callback: Callback
-    page: tuple[int, str, str] = (200, "Signed in", "You can close this tab and return to the terminal.")
-    ready: threading.Event = field(default_factory=threading.Event)
-
-
 class RedirectListener:
     """Listens from ``with`` on, on the first of ``ports`` that is free.
 
@@ -65,41 +59,45 @@ class RedirectListener:
         self.port = 0
         self._ports, self._state = ports, state
         self._servers: list[_IPv4Server] = []
-        self._arrived: queue.Queue[_Waiting] = queue.Queue()
-        self._current: _Waiting | None = None
+        self._arrived: queue.Queue[Callback] = queue.Queue()
+        self._page = (200, "Signed in", "You can close this tab and return to the terminal.")
+        self._decided, self._shown = threading.Event(), threading.Event()
+        self._page_is_awaited = False
 
     def wait(self, timeout: float) -> Callback:
         """The first callback whose state is genuine.
 
         Raises:
-            SignInError: none came within ``timeout`` seconds, or the person cancelled.
+            SignInError: none came within ``timeout`` seconds.
         """
         try:
-            self._current = self._arrived.get(timeout=timeout)
+            callback = self._arrived.get(timeout=timeout)
         except queue.Empty:
             raise SignInError(
                 f"Nobody finished the sign-in in the browser within {timeout / 60:.0f} minutes.",
                 hint="Run `onplan login` again, or `onplan login --paste` with a browser elsewhere.",
             ) from None
-        return self._current.callback
+        self._page_is_awaited = True
+        return callback
 
     def show(self, title: str, text: str, status: int = 200) -> None:
-        """What the browser's tab shows. Without it the tab says that the sign-in succeeded."""
-        if self._current:
-            self._current.page = (status, title, text)
+        """What the browser's tabs show. Without it they say that the sign-in succeeded."""
+        self._page = (status, title, text)
 
     def _receive(self, callback: Callback) -> tuple[int, str, str]:
-        """Hand ``callback`` over and wait for the page; called on the thread of the tab's connection."""
+        """Hand ``callback`` over and wait for the page; called on the thread of a tab's connection.
+
+        A reloaded or prefetched tab brings the same callback again; the first one counts, all see the page.
+        """
         if not callback.genuine:
             return (
                 400,
                 "Not this sign-in",
                 "State mismatch: this belongs to another sign-in. onplan goes on waiting for the right one.",
             )
-        waiting = _Waiting(callback)
-        self._arrived.put(waiting)
-        waiting.ready.wait(_PAGE_SECONDS)
-        return waiting.page
+        self._arrived.put(callback)
+        self._decided.wait(_PAGE_SECONDS)
+        return self._page
 
     def __enter__(self) -> Self:
         for port in self._ports:
@@ -120,11 +118,12 @@ class RedirectListener:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._current:
-            self._current.ready.set()
+        self._decided.set()
+        if self._page_is_awaited:
+            self._shown.wait(_SHOW_SECONDS)
         for server in self._servers:
             server.shutdown()
-            server.server_close()  # waits for the tab's page to be written
+            server.server_close()
 
 
 def _listen(port: int, listener: RedirectListener) -> list[_IPv4Server]:
@@ -145,8 +144,13 @@ def _listen(port: int, listener: RedirectListener) -> list[_IPv4Server]:
 
 
 class _IPv4Server(ThreadingHTTPServer):
-    daemon_threads = False
+    daemon_threads = True  # a connection that says nothing holds nobody up
     allow_reuse_address = sys.platform != "win32"  # there it would let two programs share the port
+
+    def server_bind(self) -> None:
+        """Without the library's look-up of this machine's name, which may take seconds."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "localhost", int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A tab that was closed meanwhile is no news."""
@@ -186,14 +190,29 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str, fields: str) -> None:
         listener = self.redirect_listener
-        if path == CALLBACK_PATH:
-            self._page(*listener._receive(read_callback(f"?{fields}", listener._state)))
+        if not self._is_meant_for_us():
+            self._page(400, "Not for this address", "This address answers to localhost only.")
+        elif path == CALLBACK_PATH:
+            callback = read_callback(f"?{fields}", listener._state)
+            self._page(*listener._receive(callback))
+            if callback.genuine:
+                listener._shown.set()
         elif path == "/cancel":
-            cancelled = Callback(genuine=True, error="cancelled", description="it was cancelled")
-            listener._arrived.put(_Waiting(cancelled))
+            listener._arrived.put(Callback(genuine=True, error="cancelled", description="it was cancelled"))
             self._page(200, "Cancelled", "The sign-in was cancelled.")
+            listener._shown.set()
         else:
             self._page(404, "Not found", "There is nothing here.")
+
+    def _is_meant_for_us(self) -> bool:
+        """Against DNS rebinding, and other people's pages that would cancel a sign-in.
+
+        The redirect itself comes across sites by nature; nothing else may.
+        """
+        host = self.headers.get("host", "").rpartition(":")[0] or self.headers.get("host", "")
+        crossing = self.headers.get("sec-fetch-site", "none") == "cross-site"
+        redirected = urlsplit(self.path).path == CALLBACK_PATH
+        return host in _OUR_NAMES and (redirected or not crossing)
 
     def _page(self, status: int, title: str, text: str) -> None:
         nonce = secrets.token_urlsafe(16)

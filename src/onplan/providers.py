@@ -10,7 +10,7 @@ from onplan.async_client import AsyncClient
 from onplan.backends import OPENAI_CODEX
 from onplan.oauth import authorization_code
 from onplan.settings import load_settings
-from onplan.stores import Record
+from onplan.stores import CredentialStore, Record, open_store
 from onplan.stores.memory import MemoryStore
 from onplan.transports.http import AsyncHTTPTransport
 from onplan.types import OAuthCredentials
@@ -37,9 +37,13 @@ class OpenAICodexProvider(AsyncClient):
     """
 
     def __init__(self, credentials: OAuthCredentials | None = None, **options: Any) -> None:
-        """As ``AsyncClient``; ``credentials`` are kept in this object's memory, unless ``store`` is given."""
+        """As ``AsyncClient``.
+
+        ``credentials`` are kept in this object's memory; or in ``store`` if one is given, unless it holds
+        some already, which then count: they may have been renewed since.
+        """
         if credentials is not None:
-            options["store"] = MemoryStore(record=Record(credentials=credentials))
+            options["store"] = _holding(credentials, options.get("store"))
         super().__init__(backend=OPENAI_CODEX.name, **options)
 
     @classmethod
@@ -70,3 +74,14 @@ class OpenAICodexProvider(AsyncClient):
             return await adrive(flow, transport.fetch, asyncio.sleep)
         finally:
             await transport.close()
+
+
+def _holding(credentials: OAuthCredentials, store: str | CredentialStore | None) -> CredentialStore:
+    record = Record(credentials=credentials)
+    if store is None:
+        return MemoryStore(record=record)
+    opened = open_store(store) if isinstance(store, str) else store
+    with opened.lock():
+        if opened.load() is None:
+            opened.save(record, None)
+    return opened

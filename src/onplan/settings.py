@@ -14,7 +14,6 @@ empty variable counts as unset. ``config.toml``::
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import tomllib
@@ -22,14 +21,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from onplan.backends import DEFAULT_BACKEND, Backend, backend_named
 from onplan.errors import ConfigurationError
-from onplan.files import write_private_file
+from onplan.files import make_private_folder, write_private_file
 from onplan.oauth.issuer import ISSUERS, Issuer
+from onplan.wire import require_safe_url
 
 DEFAULT_PROFILE = "default"
 
@@ -87,7 +86,7 @@ def load_settings(
         base_url=require_safe_url(
             base_url or env.get(row.base_url_variable) or row.base_url, row.base_url_variable
         ),
-        issuer=issuer.at(require_safe_url(issuer_url, "ONPLAN_ISSUER")) if issuer_url else issuer,
+        issuer=issuer.at(issuer_url, "ONPLAN_ISSUER"),
         model=env.get("ONPLAN_MODEL") or own.get("model"),
     )
 
@@ -123,16 +122,25 @@ def remember_profile(settings: Settings) -> None:
     Raises:
         ConfigurationError: the configuration folder cannot be written.
     """
-    known = _read_profiles(settings.home)
+    from filelock import FileLock
+
+    scheme, _, location = settings.store.partition(":")
+    if scheme == "memory":  # forgotten when this process ends
+        return
     own = {"backend": settings.backend.name}
     if settings.store != default_store(settings.home, settings.profile):
-        own["store"] = settings.store
-    wanted = _Profiles(settings.profile, {**known.profiles, settings.profile: own})
-    if wanted == known:
-        return
+        # Relative to a folder that is left, it would name another file tomorrow.
+        own["store"] = (
+            f"file:{Path(location).expanduser().absolute()}" if scheme == "file" else settings.store
+        )
     path = settings.home / "profiles.json"
     try:
-        write_private_file(path, msgspec.json.format(msgspec.json.encode(wanted), indent=2) + b"\n")
+        make_private_folder(path.parent)
+        with FileLock(f"{path}.lock", timeout=10, mode=0o600):
+            known = _read_profiles(settings.home)
+            wanted = _Profiles(settings.profile, {**known.profiles, settings.profile: own})
+            if wanted != known:
+                write_private_file(path, msgspec.json.format(msgspec.json.encode(wanted), indent=2) + b"\n")
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from None
 
@@ -148,36 +156,6 @@ def home_folder(environment: Mapping[str, str]) -> Path:
     import platformdirs
 
     return platformdirs.user_config_path("onplan", appauthor=False)
-
-
-def require_safe_url(url: str, source: str) -> str:
-    """``url`` without a trailing slash, if a token may travel there: https, or http to this very machine.
-
-    Raises:
-        ConfigurationError: it is neither; a token never leaves for a plain-http stranger.
-    """
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        raise ConfigurationError(f"{source} is not a URL.") from None
-    if parts.username or parts.password or parts.query or parts.fragment or not host:
-        raise ConfigurationError(f"{source} must be a URL of scheme, host and path, and nothing else.")
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
-        return url.rstrip("/")
-    raise ConfigurationError(
-        f"{source} is {parts.scheme}://{host}, where a token could be read on its way.",
-        hint="Use an https URL, or http on 127.0.0.1, [::1] or localhost.",
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,13 @@ class Authorize:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """The backend refused this access token; give me another one."""
+    """The backend refused this access token; give me another one.
+
+    ``again``: it was itself a replacement.
+    """
 
     access_token: str = field(repr=False)
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ Step: TypeAlias = Authorize | Refresh | Send | ReadBody | ReadEvents | Sleep | E
 Dialogue: TypeAlias = Generator[Step, Any, T]
 
 Now: TypeAlias = Callable[[], float]
+
+_REFRESHES = 2
 
 
 def completion(call: ResponsesCall, policy: RetryPolicy, now: Now) -> Dialogue[None]:
@@ -154,19 +160,23 @@ def _persist(
 ) -> Dialogue[T]:
     """Carry out ``attempt`` until it succeeds or there is no sense in it.
 
-    A refused access token is replaced once, and that does not count as a retry.
+    A refused access token is replaced, and that does not count as a retry. Twice at most: the first
+    replacement may be one that somebody else stored, and no better. One that this process has just got from
+    the server is not replaced again; the keeper says so.
     """
-    began, tries, refreshed = now(), 0, False
+    began, tries, refreshes = now(), 0, 0
     credentials: OAuthCredentials = yield Authorize()
     while True:
         try:
             return (yield from attempt(credentials))
         except SignInAgainError as error:
-            if error.status != 401 or refreshed or not may_retry():
+            error.hide(credentials.access_token)
+            if error.status != 401 or refreshes == _REFRESHES or not may_retry():
                 raise
-            refreshed = True
-            credentials = yield Refresh(credentials.access_token)
+            credentials = yield Refresh(credentials.access_token, again=refreshes > 0)
+            refreshes += 1
         except OnplanError as error:
+            error.hide(credentials.access_token)
             tries += 1
             delay = next_delay(policy, tries, error, now() - began) if may_retry() else None
             if delay is None:

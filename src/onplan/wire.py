@@ -7,6 +7,7 @@ A ``Flow`` yields requests, is sent responses, and returns its result; it never 
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +16,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
+
+from onplan.errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -30,13 +33,43 @@ def decode_json(data: bytes) -> Any:
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+def require_safe_url(url: str, source: str) -> str:
+    """``url`` without a trailing slash, if a token may travel there: https, or http to this very machine.
+
+    Raises:
+        ConfigurationError: it is neither; a token never leaves for a plain-http stranger.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise ConfigurationError(f"{source} is not a URL.") from None
+    if parts.username or parts.password or parts.query or parts.fragment or not host:
+        raise ConfigurationError(f"{source} must be a URL of scheme, host and path, and nothing else.")
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+        return url.rstrip("/")
+    raise ConfigurationError(
+        f"{source} is {parts.scheme}://{host}, where a token could be read on its way.",
+        hint="Use an https URL, or http on 127.0.0.1, [::1] or localhost.",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """An HTTP request. Headers and body may hold secrets and have no printed form.
 
     Attributes:
         after: seconds to wait before sending.
-        timeout: seconds the whole exchange may take, where the sender buffers the response.
+        timeout: seconds for each step of the exchange, and for the body as a whole, where it is buffered.
     """
 
     method: str

@@ -97,9 +97,10 @@ def test_an_issuer_elsewhere_is_the_same_issuer(settings):
 class TestRemembering:
     def test_the_profile_that_signed_in_last_is_used(self, settings, tmp_path):
         """A sign-in is remembered with its store, until another signs in or something else is said."""
-        remember_profile(settings(profile="work", store="file:elsewhere"))
+        elsewhere = f"file:{tmp_path / 'elsewhere'}"
+        remember_profile(settings(profile="work", store=elsewhere))
 
-        assert ("work", "file:elsewhere") == (settings().profile, settings().store)
+        assert ("work", elsewhere) == (settings().profile, settings().store)
         assert "config" == settings('profile = "config"').profile
         assert "file:mine" == settings('[profiles.work]\nstore = "file:mine"').store
 
@@ -108,7 +109,7 @@ class TestRemembering:
             settings().profile,
             settings().store,
         )
-        assert "file:elsewhere" == settings(profile="work").store
+        assert elsewhere == settings(profile="work").store
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"profile": 7}', '{"profiles": {"a": 7}}', "\xff"])
     def test_what_cannot_be_read_is_an_error(self, settings, tmp_path, text):

@@ -178,9 +178,17 @@ class TestARefusedToken:
         assert turn.ended
         assert "Hi" == turn.text
 
-    def test_a_second_refusal_is_final(self, turn):
-        """A fresh token that is refused too means that the person must sign in again."""
-        turn.tell(FIRST, Head(401, {}), b"", SECOND, Head(401, {}))
+    def test_a_replacement_may_be_no_better(self, turn):
+        """What somebody else had stored may be refused too; the keeper is told that it is the second time."""
+        asked = turn.tell(FIRST, Head(401, {}), b"", SECOND, Head(401, {}), b"")
+        assert Refresh("secret-2", again=True) == asked
+
+        with pytest.raises(SignInAgainError, match="not even renewed"):
+            turn.tell(SignInAgainError("not even renewed", status=401))
+
+    def test_a_third_refusal_is_final(self, turn):
+        """However many replacements there might be, a turn asks for two."""
+        turn.tell(FIRST, Head(401, {}), b"", SECOND, Head(401, {}), b"", FIRST, Head(401, {}))
 
         with pytest.raises(SignInAgainError) as caught:
             turn.tell(b"")

@@ -31,7 +31,7 @@ def store(settings: Settings) -> CredentialStore:
     return open_store(settings.store)
 
 
-def get(url: str, data: bytes | None = None) -> tuple[int, str, Any]:
+def get(url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, str, Any]:
     """Status, body and headers; errors and redirects are answers like any other."""
 
     class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -40,7 +40,8 @@ def get(url: str, data: bytes | None = None) -> tuple[int, str, Any]:
 
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect)
     try:
-        with opener.open(url, data=data, timeout=20) as reply:
+        request = urllib.request.Request(url, data=data, headers=headers or {})
+        with opener.open(request, timeout=20) as reply:
             return reply.status, reply.read().decode(), reply.headers
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(), error.headers
@@ -120,6 +121,46 @@ def test_the_page_hides_the_address_and_escapes(settings: Settings) -> None:
     assert headers["Cache-Control"] == "no-store"
     assert headers["Referrer-Policy"] == "no-referrer"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+def test_a_tab_that_is_reloaded_sees_the_same_page(settings: Settings, store: CredentialStore) -> None:
+    """A second callback with the same state neither holds the sign-in up nor shows another outcome."""
+    pages: list[str] = []
+    threads: list[Any] = []
+
+    def browse(url: str) -> None:
+        location = get(url)[2]["Location"]
+        threads.extend(_in_thread(lambda: pages.append(get(location)[1])) for _ in range(2))
+
+    sign_in_with_browser(settings, store, ignore, browse=browse)
+    for thread in threads:
+        thread.join(20)
+
+    assert [page.count("<h1>Signed in</h1>") for page in pages] == [1, 1]
+
+
+def test_a_silent_connection_holds_nobody_up(
+    settings: Settings, store: CredentialStore, browse: Callable[[str], None]
+) -> None:
+    """A connection that a browser opened in advance, and says nothing on, does not delay the sign-in."""
+    with ExitStack() as stack:
+
+        def announce(started: AuthorizationRequest) -> None:
+            stack.enter_context(socket.create_connection(("127.0.0.1", started.redirect_port)))
+
+        assert sign_in_with_browser(settings, store, announce, browse=browse).email
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Host": "evil.example:1455"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+def test_another_site_cannot_end_a_sign_in(headers: dict[str, str]) -> None:
+    """A page elsewhere, or a name that was pointed at this machine, neither cancels nor is answered."""
+    with RedirectListener([0], "s") as listener:
+        base = f"http://127.0.0.1:{listener.port}"
+        assert get(f"{base}/cancel", headers=headers)[0] == 400
+        _in_thread(lambda: get(f"{base}/auth/callback?code=c&state=s"))
+        assert listener.wait(20).code == "c"
 
 
 def test_cancelling_ends_the_wait(settings: Settings, store: CredentialStore) -> None:

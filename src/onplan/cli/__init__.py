@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -64,6 +65,9 @@ def cli(verbose: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: runs a command and exits with its code."""
     session = Session()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # an answer is not lost for a character the terminal lacks
+            stream.reconfigure(errors="replace")
     try:
         sys.exit(cli.main(arguments, prog_name="onplan", standalone_mode=False, obj=session) or 0)
     except Exception as error:  # noqa: BLE001 - every failure ends in one sentence and an exit code

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, target_options
 
-_NOTICE = (
-    "This is your own plan, for your own programs: no sharing, no pooling. "
-    "What is permitted: docs/what-is-permitted.md"
-)
+# The page is installed with the package, so that the link leads somewhere wherever it is read.
+_PERMITTED = Path(__file__).parent.parent / "what-is-permitted.md"
 
 
 @click.command()
@@ -33,7 +32,11 @@ def login(session: Session, paste: bool, no_browser: bool) -> None:
 
     settings, store = session.settings(), session.store()
     if store.load() is None:
-        click.echo(_NOTICE, err=True)
+        click.echo(
+            "Your own plan, for your own programs; no sharing, no pooling. "
+            f"What is permitted: {_PERMITTED.as_uri()}",
+            err=True,
+        )
 
     def announce(started: AuthorizationRequest) -> None:
         click.echo("Open this address in a browser:\n", err=True)

@@ -32,7 +32,10 @@ def claims(token: str | None) -> Mapping[str, Any]:
 def expires_at(token: str | None) -> float | None:
     """The ``exp`` claim, Unix seconds (RFC 7519 §4.1.4)."""
     exp = claims(token).get("exp")
-    return float(exp) if isinstance(exp, int | float) else None
+    try:
+        return float(exp) if isinstance(exp, int | float) else None
+    except OverflowError:
+        return None
 
 
 def email(token: str | None) -> str | None:

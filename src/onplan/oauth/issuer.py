@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from onplan.wire import require_safe_url
+
 
 @dataclass(frozen=True)
 class Issuer:
@@ -42,9 +44,12 @@ class Issuer:
         """Where tokens are revoked (RFC 7009)."""
         return self.url + self.revoke_path
 
-    def at(self, url: str) -> Issuer:
-        """The same server at another address: the emulator, or a self-hosted one."""
-        return replace(self, url=url.rstrip("/"))
+    def at(self, url: str | None, source: str = "The issuer") -> Issuer:
+        """The same server at another address: the emulator, or the one that a credential came from.
+
+        ``None`` is this one. Raises ConfigurationError, naming ``source``, where a token may not travel.
+        """
+        return replace(self, url=require_safe_url(url, source)) if url else self
 
 
 CODEX = Issuer(

@@ -48,7 +48,7 @@ def refresh(
     if not credentials.refresh_token:
         raise SignInAgainError("The sign-in has ended and cannot be renewed: it has no refresh token.")
     request = Request.json(
-        (issuer.at(credentials.issuer) if credentials.issuer else issuer).token_endpoint,
+        issuer.at(credentials.issuer, "The credential's issuer").token_endpoint,
         {
             "client_id": credentials.client_id or issuer.client_id,
             "grant_type": "refresh_token",

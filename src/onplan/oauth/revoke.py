@@ -10,7 +10,7 @@ from onplan.wire import Flow, Request
 
 def revoke(issuer: Issuer, credentials: OAuthCredentials) -> Flow[bool]:
     """Ask the server to end the sign-in. Returns whether it confirmed; never raises for a network failure."""
-    home = issuer.at(credentials.issuer) if credentials.issuer else issuer
+    home = issuer.at(credentials.issuer, "The credential's issuer")
     if credentials.refresh_token:
         body = {
             "token": credentials.refresh_token,

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from onplan.backends import Backend
-from onplan.errors import InvalidRequestError
+from onplan.errors import InvalidRequestError, SignInAgainError
 from onplan.responses.items import input_items
 from onplan.types import CompletionRequest, OAuthCredentials, ToolDefinition
 from onplan.wire import Request
@@ -55,6 +55,9 @@ class ResponsesCall:
 
 def api_headers(backend: Backend, credentials: OAuthCredentials) -> dict[str, str]:
     """The headers of every API call: the credential, the account, and who we are."""
+    for value in (credentials.access_token, credentials.account_id or ""):
+        if not (value.isascii() and value.isprintable()):  # the HTTP library would print it in its complaint
+            raise SignInAgainError("The stored access token or account id is damaged: no header can hold it.")
     headers = {**backend.headers, "authorization": f"Bearer {credentials.access_token}"}
     if backend.account_header and credentials.account_id:
         headers[backend.account_header] = credentials.account_id

@@ -16,7 +16,7 @@ from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, St
 from onplan.responses import events
 from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.failures import failure_of_event
-from onplan.responses.items import Item
+from onplan.responses.items import Item, parts_of, sections_of
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -186,10 +186,15 @@ class ResponseStream:
 
     def _of_output(self, item: Item, index: int) -> Arrival:
         """The item at ``index`` of a response's ``output``, which may leave out items that were streamed."""
-        arrival = self._by_id.get(item.get("id") or "") or self._by_index.get(index)
-        if arrival is not None and arrival.kind == item.get("type"):
-            return arrival
-        return self._open(item, None)
+        if item.get("id") in self._by_id:
+            return self._by_id[item["id"]]
+        arrival = self._by_index.get(index)
+        if arrival is None or arrival.kind != item.get("type"):
+            return self._open(item, None)
+        # Another id at the same place: the same item where it says the same, for some servers renumber.
+        if arrival.finished and item.get("id") and parts_of(item, sections_of(item)) != arrival.parts:
+            return self._open(item, None)
+        return arrival
 
     # --- the end ------------------------------------------------------------------------------------
 

@@ -25,7 +25,11 @@ class FileStore:
     def __init__(self, location: str) -> None:
         if not location:
             raise ConfigurationError("The file store needs a path.", hint="Write `file:PATH`.")
-        self._path = Path(location).expanduser().absolute()
+        try:
+            # Resolved once: whoever comes through a link locks, reads and removes the same file.
+            self._path = Path(os.path.realpath(Path(location).expanduser()))
+        except RuntimeError:
+            raise ConfigurationError(f"The store file:{location} names the home of nobody.") from None
         # Thread-local, so that threads exclude each other as processes do; re-entrant within one.
         self._filelock = FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT, mode=0o600, thread_local=True)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
-from onplan.errors import StoreConflictError
+from onplan.errors import StoreConflictError, StoreError
 from onplan.stores import Record
 
 
@@ -13,17 +14,25 @@ class MemoryStore:
     """One record in memory. Two stores share nothing."""
 
     def __init__(self, location: str = "", record: Record | None = None) -> None:
-        self._lock = threading.RLock()
+        self._lock, self._process = threading.RLock(), os.getpid()
         self._record = record
         self._version = 1 if record else 0
 
     def load(self) -> tuple[Record, str] | None:
         """The record and its version, or None."""
-        with self._lock:
+        with self.lock():
             return (self._record, str(self._version)) if self._record else None
 
     def save(self, record: Record, expected_version: str | None) -> str:
-        """Replace the record if nobody else did."""
+        """Replace the record if nobody else did.
+
+        Refused in a forked child: parent and child would each spend the one refresh token.
+        """
+        if self._process != os.getpid():
+            raise StoreError(
+                "A sign-in kept in memory cannot be renewed in a forked process.",
+                hint="Keep it in a store that processes share, such as file:PATH.",
+            )
         with self._lock:
             if expected_version != (str(self._version) if self._record else None):
                 raise StoreConflictError("The sign-in in memory was changed meanwhile.")
@@ -37,8 +46,8 @@ class MemoryStore:
             self._record = None
 
     def lock(self) -> AbstractContextManager[object]:
-        """Among the threads of this process."""
-        return self._lock
+        """Among the threads of this process; a forked child may have inherited a lock that stays held."""
+        return self._lock if self._process == os.getpid() else nullcontext()
 
     def describe(self) -> str:
         """Where the record is, for people."""

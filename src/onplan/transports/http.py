@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from socket import SHUT_RDWR
 from types import TracebackType
@@ -24,6 +25,7 @@ from onplan.errors import (
     ConnectError,
     DisconnectError,
     IdleTimeoutError,
+    MissingExtraError,
     TransportError,
     UnexpectedReplyError,
 )
@@ -51,11 +53,16 @@ def _failure(error: Exception, origin: str) -> TransportError:
             | httpx2.UnsupportedProtocol()
         ):
             return ConnectError(f"{origin} could not be reached: {reason}.")
+        case httpx2.LocalProtocolError():  # its text may hold the header that it complains about
+            return TransportError(f"The request to {origin} could not be written.")
         case httpx2.TimeoutException():
             return IdleTimeoutError(f"{origin} stopped answering.")
         case _:
             return DisconnectError(f"The connection to {origin} broke: {reason}.")
 
+
+# A proxy is for the world outside: what is meant for this machine never leaves it.
+_LOOPBACK: dict[str, Any] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
 
 _NOT_CONNECTED = (
     httpx2.ConnectError,
@@ -67,29 +74,43 @@ _ERRORS = (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError)
 
 
 class _Owner(Generic[_Client]):
-    """The httpx2 client: the user's own, or one of ours that is made anew after a fork."""
+    """The httpx2 client: the user's own, or one of ours, made anew after a fork and in another event loop."""
 
-    def __init__(self, make: Callable[[], _Client], given: _Client | None) -> None:
+    def __init__(
+        self, make: Callable[[], _Client], given: _Client | None, home: Callable[[], object]
+    ) -> None:
         self._make: Callable[[], _Client] = make
         self._given: _Client | None = given
-        self._made: tuple[int, _Client] | None = None
+        self._home = home  # whose sockets they are
+        self._made: tuple[object, _Client] | None = None
+        self._making = threading.Lock()
 
     def get(self) -> _Client:
         if self._given is not None:
             return self._given
-        if self._made is None or self._made[0] != os.getpid():  # sockets are not shared with a parent
-            self._made = (os.getpid(), self._make())
-        return self._made[1]
+        home = self._home()
+        with self._making:
+            if self._made is None or self._made[0] != home:
+                try:
+                    self._made = (home, self._make())
+                except ImportError:  # httpx2 found a SOCKS proxy in the environment
+                    raise MissingExtraError("socks", "A SOCKS proxy") from None
+            return self._made[1]
 
     def take(self) -> _Client | None:
         """The client to close, if it is ours."""
         made, self._made = self._made, None
-        return made[1] if made and made[0] == os.getpid() else None
+        return made[1] if made and made[0] == self._home() else None
 
 
-def _options(timeouts: Timeouts) -> dict[str, Any]:
+def _loop() -> object:
+    """This process and the event loop that is running in it."""
+    return os.getpid(), asyncio.get_running_loop()
+
+
+def _options() -> dict[str, Any]:
     return {
-        "timeout": httpx2.Timeout(timeouts.idle, connect=timeouts.connect),
+        "mounts": _LOOPBACK,
         "limits": httpx2.Limits(max_connections=None, max_keepalive_connections=20),
         "headers": {"user-agent": USER_AGENT},
         "follow_redirects": False,
@@ -100,6 +121,19 @@ def _log(request: Request, response: httpx2.Response) -> None:
     """Where and how it went; no query, header or body."""
     path = request.url.removeprefix(request.origin).partition("?")[0]
     logger.info("%s %s%s: %d", request.method, request.origin, path, response.status_code)
+
+
+def _timeout(timeouts: Timeouts, whole: float | None) -> httpx2.Timeout:
+    if whole is not None:
+        return httpx2.Timeout(whole)
+    return httpx2.Timeout(timeouts.idle, connect=timeouts.connect)
+
+
+def _check_body(body: bytearray, deadline: float | None, origin: str) -> None:
+    if len(body) > MAXIMUM_BODY_SIZE:
+        raise _too_large(origin)
+    if deadline is not None and time.monotonic() > deadline:  # it trickles
+        raise IdleTimeoutError(f"{origin} took too long to answer.")
 
 
 def _too_large(origin: str) -> UnexpectedReplyError:
@@ -113,20 +147,24 @@ class HTTPTransport:
     """Sends requests on the calling thread. May be used from several."""
 
     def __init__(self, timeouts: Timeouts | None = None, client: httpx2.Client | None = None) -> None:
-        options = _options(timeouts or Timeouts())
-        self._owner = _Owner(lambda: httpx2.Client(**options), client)
+        self._timeouts = timeouts or Timeouts()
+        options = _options()
+        self._owner = _Owner(lambda: httpx2.Client(**options), client, os.getpid)
 
     def fetch(self, request: Request) -> Response:
         """A whole response. Raises TransportError."""
         with self.open(request, timeout=request.timeout) as answer:
-            return Response(answer.head.status, answer.head.headers, answer.read_body())
+            return Response(answer.head.status, answer.head.headers, answer.read_body(request.timeout))
 
     def open(self, request: Request, timeout: float | None = None) -> Answer:
         """Send ``request`` and read the head of its answer. Raises TransportError."""
         client = self._owner.get()
-        options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
         message = client.build_request(
-            request.method, request.url, headers=dict(request.headers), content=request.body, **options
+            request.method,
+            request.url,
+            headers=dict(request.headers),
+            content=request.body,
+            timeout=_timeout(self._timeouts, timeout),  # also where the client is the user's own
         )
         try:
             response = client.send(message, stream=True, follow_redirects=False)
@@ -164,14 +202,13 @@ class Answer:
         decoder, self._decoder = self._decoder, None
         return decoder.close()
 
-    def read_body(self) -> bytes:
-        """The whole body."""
-        body = bytearray()
+    def read_body(self, timeout: float | None = None) -> bytes:
+        """The whole body, within ``timeout`` seconds if given."""
+        body, deadline = bytearray(), None if timeout is None else time.monotonic() + timeout
         try:
             for data in self._reads:
                 body += data
-                if len(body) > MAXIMUM_BODY_SIZE:
-                    raise _too_large(self._origin)
+                _check_body(body, deadline, self._origin)
         except _ERRORS as error:
             raise _failure(error, self._origin) from None
         return bytes(body)
@@ -182,13 +219,11 @@ class Answer:
         socket = stream.get_extra_info("socket") if stream else None
         if socket is None:
             return
-        timer = threading.Timer(_RELEASE_SECONDS, _shut_down, [socket])
-        timer.daemon = True
-        timer.start()
+        watch = _Watch(socket)
         with contextlib.suppress(*_ERRORS):
             for _ in self._reads:
                 pass
-        timer.cancel()
+        watch.end()
 
     def close(self) -> None:
         """Close the response; its connection too, if something of it is unread."""
@@ -204,9 +239,25 @@ class Answer:
         self.close()
 
 
-def _shut_down(socket: Any) -> None:
-    with contextlib.suppress(OSError):
-        socket.shutdown(SHUT_RDWR)
+class _Watch:
+    """Shuts a socket down after a moment, unless it is ended before: then never, for it is in use again."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket, self._lock = socket, threading.Lock()
+        self._timer = threading.Timer(_RELEASE_SECONDS, self._bark)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _bark(self) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            if self._socket is not None:
+                self._socket.shutdown(SHUT_RDWR)
+
+    def end(self) -> None:
+        """The socket is not to be touched from now on."""
+        self._timer.cancel()
+        with self._lock:
+            self._socket = None
 
 
 # --- asynchronous -----------------------------------------------------------------------------------
@@ -216,20 +267,24 @@ class AsyncHTTPTransport:
     """Sends requests under the running event loop."""
 
     def __init__(self, timeouts: Timeouts | None = None, client: httpx2.AsyncClient | None = None) -> None:
-        options = _options(timeouts or Timeouts())
-        self._owner = _Owner(lambda: httpx2.AsyncClient(**options), client)
+        self._timeouts = timeouts or Timeouts()
+        options = _options()
+        self._owner = _Owner(lambda: httpx2.AsyncClient(**options), client, _loop)
 
     async def fetch(self, request: Request) -> Response:
         """A whole response. Raises TransportError."""
         async with await self.open(request, timeout=request.timeout) as answer:
-            return Response(answer.head.status, answer.head.headers, await answer.read_body())
+            return Response(answer.head.status, answer.head.headers, await answer.read_body(request.timeout))
 
     async def open(self, request: Request, timeout: float | None = None) -> AsyncAnswer:  # noqa: ASYNC109 - per read
         """Send ``request`` and read the head of its answer. Raises TransportError."""
         client = self._owner.get()
-        options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
         message = client.build_request(
-            request.method, request.url, headers=dict(request.headers), content=request.body, **options
+            request.method,
+            request.url,
+            headers=dict(request.headers),
+            content=request.body,
+            timeout=_timeout(self._timeouts, timeout),  # also where the client is the user's own
         )
         try:
             response = await client.send(message, stream=True, follow_redirects=False)
@@ -267,14 +322,13 @@ class AsyncAnswer:
         decoder, self._decoder = self._decoder, None
         return decoder.close()
 
-    async def read_body(self) -> bytes:
-        """The whole body."""
-        body = bytearray()
+    async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the whole
+        """The whole body, within ``timeout`` seconds if given."""
+        body, deadline = bytearray(), None if timeout is None else time.monotonic() + timeout
         try:
             async for data in self._reads:
                 body += data
-                if len(body) > MAXIMUM_BODY_SIZE:
-                    raise _too_large(self._origin)
+                _check_body(body, deadline, self._origin)
         except _ERRORS as error:
             raise _failure(error, self._origin) from None
         return bytes(body)
