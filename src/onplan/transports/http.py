@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from socket import SHUT_RDWR
 from types import TracebackType
@@ -150,6 +151,8 @@ class HTTPTransport:
         self._timeouts = timeouts or Timeouts()
         options = _options()
         self._owner = _Owner(lambda: httpx2.Client(**options), client, os.getpid)
+        # A program that forgets to close it, or a script that just ends, leaves no open connection.
+        weakref.finalize(self, _close, self._owner)
 
     def fetch(self, request: Request) -> Response:
         """A whole response. Raises TransportError."""
@@ -175,9 +178,13 @@ class HTTPTransport:
 
     def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
-        client = self._owner.take()
-        if client is not None:
-            client.close()
+        _close(self._owner)
+
+
+def _close(owner: _Owner[httpx2.Client]) -> None:
+    client = owner.take()
+    if client is not None:
+        client.close()
 
 
 class Answer:
