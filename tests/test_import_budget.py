@@ -38,7 +38,7 @@ CASES = [
     Case("import onplan"),
     Case("import onplan; onplan.__version__; dir(onplan)"),
     Case("import onplan; onplan.OnplanError"),
-    Case("from onplan.cli import main; main(['--help'])", third_party=frozenset({"click"})),
+    Case("from onplan.cli import main; main(['--help'])"),
     Case(
         "from onplan.cli import main; main(['status'])",
         allowed=frozenset({"filelock", "msgspec"}),

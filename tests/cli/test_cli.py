@@ -315,3 +315,16 @@ def test_every_command_explains_itself(run_cli: Run, command: str) -> None:
     assert one.returncode == group.returncode == 0
     summary = one.stdout.splitlines()[2].strip()
     assert summary in " ".join(group.stdout.split())
+
+
+def test_the_help_at_once_is_clicks_own() -> None:
+    """The list of commands that appears without loading click is what click would print."""
+    import click
+    from click.testing import CliRunner
+
+    from onplan import cli
+    from onplan.cli.commands import cli as group
+
+    assert isinstance(group, click.Group)
+    for option, at_once in cli._AT_ONCE.items():
+        assert CliRunner().invoke(group, list(option), prog_name="onplan").output == at_once

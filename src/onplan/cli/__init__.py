@@ -1,22 +1,21 @@
 """The command line. Data goes to stdout, talk to stderr; exit codes come from the error classes.
 
-This module loads click and nothing else: each command's module is imported when the command is used.
+This module loads nothing: the list of commands, which is what people look at most, appears at once. click
+is loaded for everything else (commands.py), and each command's own module when the command is used.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from importlib import import_module
-from io import TextIOWrapper
-
-import click
 
 from onplan._version import __version__
-from onplan.cli.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # name: (where it is, what it does)
-_COMMANDS = {
+COMMANDS = {
     "login": ("onplan.cli.login:login", "Sign in with a ChatGPT plan."),
     "logout": ("onplan.cli.login:logout", "Sign out: revoke the tokens and forget them."),
     "status": ("onplan.cli.status:status", "Show who is signed in, and until when."),
@@ -27,56 +26,52 @@ _COMMANDS = {
     "demo": ("onplan.cli.demo:demo", "See it all at work, against the emulator."),
 }
 
+# As click prints it; a test compares.
+_HELP = """\
+Usage: onplan [OPTIONS] COMMAND [ARGS]...
 
-class _LazyGroup(click.Group):
-    """A group whose commands are imported on use; its help needs none of them."""
+  Run your own Python programs on the ChatGPT plan you already pay for.
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of the table."""
-        return list(_COMMANDS)
+Options:
+  --version      Show the version and exit.
+  -v, --verbose  Log what happens to stderr, without secrets.
+  -h, --help     Show this message and exit.
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command."""
-        row = _COMMANDS.get(cmd_name)
-        if row is None:
-            return None
-        module, _, name = row[0].partition(":")
-        command = getattr(import_module(module), name)
-        assert isinstance(command, click.Command)  # noqa: S101 - the table is ours
-        return command
+Commands:
+""" + "".join(f"  {name:<8}  {text}\n" for name, (_, text) in COMMANDS.items())
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table, without importing anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
-
-
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="onplan %(version)s")
-@click.option("-v", "--verbose", is_flag=True, help="Log what happens to stderr, without secrets.")
-def cli(verbose: bool) -> None:
-    """Run your own Python programs on the ChatGPT plan you already pay for."""
-    if verbose:
-        from onplan.cli.logs import log_to_stderr
-
-        log_to_stderr()
+_AT_ONCE: dict[tuple[str, ...], str] = {
+    ("--help",): _HELP,
+    ("-h",): _HELP,
+    ("--version",): f"onplan {__version__}\n",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: runs a command and exits with its code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    at_once = _AT_ONCE.get(tuple(given))
+    if at_once is not None:
+        sys.stdout.write(at_once)
+        sys.exit(0)
+    _run(given)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    from io import TextIOWrapper
+
+    from onplan.cli.commands import cli
+    from onplan.cli.session import Session
+
     session = Session()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # an answer is not lost for a character the terminal lacks
             stream.reconfigure(errors="replace")
     try:
-        sys.exit(cli.main(arguments, prog_name="onplan", standalone_mode=False, obj=session) or 0)
+        sys.exit(cli.main(list(arguments), prog_name="onplan", standalone_mode=False, obj=session) or 0)
     except Exception as error:  # noqa: BLE001 - every failure ends in one sentence and an exit code
         from onplan.cli.failures import report
 
         sys.exit(report(error, as_json=session.as_json))
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()
