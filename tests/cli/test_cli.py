@@ -328,3 +328,30 @@ def test_the_help_at_once_is_clicks_own() -> None:
     assert isinstance(group, click.Group)
     for option, at_once in cli._AT_ONCE.items():
         assert CliRunner().invoke(group, list(option), prog_name="onplan").output == at_once
+
+
+def test_a_spinner_turns_on_a_terminal_only(signed_in: Emulator) -> None:
+    """Who watches a terminal sees that the model thinks; the answer itself is all that stays."""
+    import pty
+
+    signed_in.arm("slow_first_byte", times=1)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "onplan", "ask", "hi"],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(TERM="xterm"),
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while data := os.read(ours, 65_536):
+            seen += data
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+
+    assert process.wait(30) == 0
+    assert b"thinking" in seen
+    assert seen.endswith(b"You said: hi\r\n")
