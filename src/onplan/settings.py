@@ -173,7 +173,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}.") from None
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise ConfigurationError(f"{path} cannot be read: {reason}.") from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
