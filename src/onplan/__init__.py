@@ -22,13 +22,13 @@ _MODULES = {
         "ContextLengthError CredentialError DisconnectError IdleTimeoutError InvalidImageError "
         "InvalidRequestError LimitError MissingExtraError ModelNotAvailableError NotIncludedError "
         "NotSignedInError OnplanError OutcomeUnknownError OverloadedError RateLimitError "
-        "RefreshError ServerError SignInAgainError SignInError StoreConflictError StoreError "
-        "StreamCorruptError StreamError StreamFailedError StreamTruncatedError TransportError "
+        "RefreshError ServerError SignInAgainError SignInError StoreConflictError StoreDamagedError "
+        "StoreError StreamCorruptError StreamError StreamFailedError StreamTruncatedError TransportError "
         "UnexpectedReplyError UsageLimitError"
     ),
     "providers": "OpenAICodexProvider",
     "retry": "RetryPolicy",
-    "stores": "CredentialStore PendingRefresh Record open_store",
+    "stores": "CredentialStore Lease PendingRefresh Record open_store",
     "types": (
         "CompletionRequest CompletionResponse ContentPart Done File FinishReason Image Message ModelInfo "
         "OAuthCredentials PartDone Provider Refusal Role StreamChunk Text TextDelta Thinking ThinkingDelta "

@@ -28,6 +28,7 @@ from onplan.errors import ServerError as ServerError
 from onplan.errors import SignInAgainError as SignInAgainError
 from onplan.errors import SignInError as SignInError
 from onplan.errors import StoreConflictError as StoreConflictError
+from onplan.errors import StoreDamagedError as StoreDamagedError
 from onplan.errors import StoreError as StoreError
 from onplan.errors import StreamCorruptError as StreamCorruptError
 from onplan.errors import StreamError as StreamError
@@ -39,6 +40,7 @@ from onplan.errors import UsageLimitError as UsageLimitError
 from onplan.providers import OpenAICodexProvider as OpenAICodexProvider
 from onplan.retry import RetryPolicy as RetryPolicy
 from onplan.stores import CredentialStore as CredentialStore
+from onplan.stores import Lease as Lease
 from onplan.stores import PendingRefresh as PendingRefresh
 from onplan.stores import Record as Record
 from onplan.stores import open_store as open_store

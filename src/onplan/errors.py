@@ -18,7 +18,8 @@ The tree, with each class's ``code`` (stable, for programs) and ``exit_code`` (o
     │   ├── RefreshError            refresh_failed         6   temporary: nothing is lost
     │   │   └── OutcomeUnknownError refresh_unknown       60   sent, and no usable answer came
     │   └── StoreError              store                  7
-    │       └── StoreConflictError  store_conflict         8   another writer was faster
+    │       ├── StoreConflictError  store_conflict         8   another writer was faster
+    │       └── StoreDamagedError   store_damaged         61   what is kept there cannot be understood
     ├── LimitError                  limit                 29
     │   ├── UsageLimitError         usage_limit           20   the plan's allowance: never retried
     │   ├── RateLimitError          rate_limit            21   too fast: retried
@@ -211,6 +212,20 @@ class StoreConflictError(StoreError):
 
     code, exit_code, http_status = "store_conflict", 8, 409
     hint = "Run the command again."
+
+
+class StoreDamagedError(StoreError):
+    """What is stored is not a record, or not a whole one.
+
+    Attributes:
+        version: of what is stored, with which whoever has a whole record may replace it.
+    """
+
+    code, exit_code = "store_damaged", 61
+
+    def __init__(self, message: str, *, version: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.version = version
 
 
 class LimitError(OnplanError):

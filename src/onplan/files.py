@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from onplan.errors import StoreError
 
 PERMISSIONS = sys.platform != "win32"  # there the folder's access list protects instead of file modes
 
@@ -18,18 +22,19 @@ def make_private_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def write_private_file(path: Path, data: bytes) -> None:
+def write_private_file(path: Path, data: bytes, prepared: Path | None = None) -> None:
     """Write ``data`` beside ``path`` (0600 from the start), make it durable, and rename it over ``path``.
 
-    A symbolic link is written through. Raises OSError; what was there before is then unchanged.
+    A symbolic link is written through. ``prepared`` is a file of ``reserve_private_file`` to write into.
+    Raises OSError; what was there before is then unchanged.
     """
     target = Path(os.path.realpath(path))
     make_private_folder(target.parent)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # 0600, O_EXCL
-    temporary = Path(name)
+    temporary = prepared or _make_temporary(target)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("r+b") as file:
             file.write(data)
+            file.truncate()
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
@@ -37,9 +42,70 @@ def write_private_file(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    if PERMISSIONS:  # the rename itself must survive a power cut
-        folder = os.open(target.parent, os.O_RDONLY)
+    sync_folder(target.parent)
+
+
+def reserve_private_file(path: Path, size: int) -> Path:
+    """Make a file beside ``path`` that takes up ``size`` bytes. Raises OSError if there is no room."""
+    temporary = _make_temporary(Path(os.path.realpath(path)))
+    try:
+        with temporary.open("r+b") as file:
+            file.write(bytes(size))  # zeros on every system; posix_fallocate is not everywhere
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    return temporary
+
+
+def _make_temporary(target: Path) -> Path:
+    descriptor, name = tempfile.mkstemp(prefix=_prefix(target), dir=target.parent)  # 0600, O_EXCL
+    os.close(descriptor)
+    return Path(name)
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name}.~"
+
+
+def remove_leftovers(path: Path, keep: Path | None = None) -> None:
+    """Remove what writers that were killed left beside ``path``. Only for the holder of its lock."""
+    target = Path(os.path.realpath(path))
+    with contextlib.suppress(OSError):
+        for entry in target.parent.iterdir():
+            if entry.name.startswith(_prefix(target)) and entry != keep:
+                entry.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a removal survive a power cut, where the system can."""
+    if PERMISSIONS:
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def explained(subject: str, done: str) -> Iterator[None]:
+    """Turn an OSError into a StoreError that says what could not be ``done`` to ``subject``."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0) or (error.strerror or type(error).__name__).lower()
+        raise StoreError(
+            f"{subject} cannot be {done}: {reason}. What was stored before is unchanged.",
+            hint="Make room or make it writable, then run the command again.",
+        ) from None
+
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file system does not allow it to grow",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+}

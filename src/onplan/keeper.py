@@ -1,51 +1,40 @@
-"""Who refreshes, once: the keeper of one credential.
+"""Who renews, once: the keeper of one credential, for the threads and tasks of this process.
 
 ::
 
     fresh token wanted
       -> cached and lasting? use it               no lock, no disk
       -> one thread of this process goes on       the others wait
-      -> store.lock(), load again                 someone else refreshed? adopt
-      -> write down which token is being spent    fails on a full disk before anything is spent
-      -> POST
-      -> save the rotated set before anything else
+      -> renewal.py                               among processes and machines
 
-Credentials are never deleted on an error. While renewing fails, an access token that is still valid goes
-on being used. Knows nothing of requests to backends.
+While renewing fails, an access token that is still valid goes on being used. Knows nothing of requests to
+backends.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
-import msgspec
-
-from onplan.errors import (
-    CredentialError,
-    NotSignedInError,
-    OnplanError,
-    OutcomeUnknownError,
-    SignInAgainError,
-    StoreConflictError,
-    StoreError,
-)
+from onplan.errors import CredentialError, NotSignedInError, SignInAgainError
 from onplan.oauth.credentials import is_fresh
 from onplan.oauth.issuer import Issuer
-from onplan.oauth.refresh import refresh
-from onplan.stores import CredentialStore, PendingRefresh, Record
+from onplan.renewal import Renewal, Send
+from onplan.secret import SecretText
+from onplan.stores import CredentialStore, Record
 from onplan.types import OAuthCredentials
-from onplan.wire import Request, Response, drive
 
 if TYPE_CHECKING:
     import asyncio
+
+    _Flights = WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Future[OAuthCredentials]]]
 
 logger = logging.getLogger("onplan.keeper")
 
@@ -54,10 +43,6 @@ _PAUSE = 30.0
 # A set that has just come from the server is used this long, whatever its expiry says: with a clock that is
 # wrong, or a lifetime of 0, every call would renew it.
 _TRUST = 60.0
-_SAVE_ATTEMPTS = 3
-
-Send = Callable[[Request], Response]
-_Judge = Callable[[OAuthCredentials, float | None], bool]
 
 
 class Keeper:
@@ -81,16 +66,13 @@ class Keeper:
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._store, self._issuer, self._send = store, issuer, send
-        self._now, self._sleep = now, sleep
-        self._cached: OAuthCredentials | None = None
-        self._renewed_at: float | None = None  # of what is cached
+        self._renewal = Renewal(store, issuer, send, now, sleep)
+        self._now = now
+        self._cached: Record | None = None
         self._pause_until = 0.0
-        self._minted: str | None = None  # the access token that this keeper last got from the server
-        self._refused: tuple[str, SignInAgainError] | None = None  # a spent refresh token's fingerprint
         self._failures, self._failure = 0, CredentialError("")
         self._mutex, self._process = threading.Lock(), os.getpid()
-        self._flights: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Future[OAuthCredentials]] = {}
+        self._flights: _Flights = WeakKeyDictionary()
 
     # --- for threads --------------------------------------------------------------------------------
 
@@ -103,7 +85,7 @@ class Keeper:
             RefreshError: it could not be renewed for now, and the access token has expired.
             StoreError: the store failed, and the access token has expired.
         """
-        return self._lasting() or self._one_at_a_time(self._renew_stale)
+        return self._lasting() or self._begin(self._renew_stale).result()
 
     def replace(self, access_token: str, *, again: bool = False) -> OAuthCredentials:
         """Other credentials than those whose ``access_token`` a backend has just refused.
@@ -112,40 +94,22 @@ class Keeper:
         ``again``: the refused one was itself a replacement. If it came from the server just now, there is no
         sense in another. Raises as ``credentials``.
         """
-        if again and access_token == self._minted:
-            raise SignInAgainError("The backend does not accept the sign-in, not even renewed.", status=401)
-        account_id = self._cached.account_id if self._cached else None
-
-        def good(found: OAuthCredentials, renewed_at: float | None) -> bool:
-            if account_id and found.account_id != account_id:
-                self._cached = None  # the next request may use it; this one was another account's
-                raise SignInAgainError(
-                    "Another account has signed in meanwhile.", hint="Ask again to use that account."
-                )
-            return found.access_token != access_token and self._is_good(found, renewed_at)
-
-        def renew() -> OAuthCredentials:
-            cached = self._lasting()
-            if cached and cached.access_token != access_token:
-                return cached
-            return self._renew("unauthorized_recovery", good)
-
-        return self._one_at_a_time(renew)
+        return self._begin(self._replacing(SecretText(access_token), again=again)).result()
 
     def settle(self) -> None:
-        """Wait until no renewal is under way."""
-        with self._mutex:
-            pass
+        """Wait until no renewal is under way; one that still waits for the store's lock has spent nothing."""
+        self._renewal.settle()
 
     # --- for tasks ----------------------------------------------------------------------------------
 
     async def credentials_async(self) -> OAuthCredentials:
         """As ``credentials``; whatever may block happens in a thread."""
-        return self._lasting() or await self._single_flight("", self.credentials)
+        return self._lasting() or await self._single_flight("", self._renew_stale)
 
     async def replace_async(self, access_token: str, *, again: bool = False) -> OAuthCredentials:
         """As ``replace``; whatever may block happens in a thread."""
-        return await self._single_flight(access_token, lambda: self.replace(access_token, again=again))
+        token = SecretText(access_token)
+        return await self._single_flight(token, self._replacing(token, again=again))
 
     async def settle_async(self) -> None:
         """As ``settle``."""
@@ -153,40 +117,48 @@ class Keeper:
 
         await asyncio.to_thread(self.settle)
 
-    async def _single_flight(self, key: str, call: Callable[[], OAuthCredentials]) -> OAuthCredentials:
+    async def _single_flight(self, key: str, renew: Callable[[], OAuthCredentials]) -> OAuthCredentials:
         """The tasks of a loop that want the same share one thread; cancelling one leaves it to the others."""
         import asyncio
 
         loop = asyncio.get_running_loop()
-        flight = self._flights.get((loop, key))
+        flights = self._flights.setdefault(loop, {})
+        flight = flights.get(key)
         if flight is None:
-            flight = loop.run_in_executor(None, call)
-            self._flights[loop, key] = flight
-            flight.add_done_callback(lambda done: self._landed((loop, key), done))
-        return await asyncio.shield(flight)
+            flight = flights[key] = loop.create_future()
+            flight.add_done_callback(lambda done: (flights.pop(key), done.exception()))  # noted, if all left
 
-    def _landed(self, key: Any, flight: asyncio.Future[OAuthCredentials]) -> None:
-        self._flights.pop(key, None)
-        if not flight.cancelled():
-            flight.exception()  # noted, should every waiter have been cancelled
+            def land(outcome: Future[OAuthCredentials]) -> None:
+                with suppress(RuntimeError):  # the loop has ended meanwhile
+                    loop.call_soon_threadsafe(_hand_over, outcome, flight)
+
+            self._begin(renew).add_done_callback(land)
+        return await asyncio.shield(flight)
 
     # --- deciding -----------------------------------------------------------------------------------
 
     def _lasting(self) -> OAuthCredentials | None:
         """The cached credentials, if they need no thought."""
-        cached = self._cached
-        if cached is None:
+        record = self._cached
+        if record is None or record.credentials is None:
             return None
         now = self._now()
-        paused = now < self._pause_until and is_fresh(cached, now, 0.0)
-        return cached if paused or self._is_good(cached, self._renewed_at) else None
+        paused = now < self._pause_until and is_fresh(record.credentials, now, 0.0)
+        return record.credentials if paused or self._is_good(record) else None
 
-    def _is_good(self, credentials: OAuthCredentials, renewed_at: float | None) -> bool:
-        """Whether credentials that came from the server at ``renewed_at`` need no renewal."""
-        now = self._now()
-        return is_fresh(credentials, now) or (renewed_at is not None and 0 <= now - renewed_at < _TRUST)
+    def _is_good(self, record: Record) -> bool:
+        """Whether its credentials need no renewal."""
+        now, renewed_at = self._now(), record.renewed_at
+        if record.credentials is None:
+            return False
+        trusted = renewed_at is not None and 0 <= now - renewed_at < _TRUST
+        return trusted or is_fresh(record.credentials, now)
 
-    def _one_at_a_time(self, renew: Callable[[], OAuthCredentials]) -> OAuthCredentials:
+    def _begin(self, renew: Callable[[], OAuthCredentials]) -> Future[OAuthCredentials]:
+        """Renew on a thread of its own, and not a daemon.
+
+        Ctrl-C ends whoever waits, but not a renewal between its POST and its save.
+        """
         if self._process != os.getpid():  # a fork copied a lock that some thread may have held
             self._mutex, self._process = threading.Lock(), os.getpid()
         outcome: Future[OAuthCredentials] = Future()
@@ -205,118 +177,63 @@ class Keeper:
                 except BaseException as error:  # noqa: BLE001 - raised where it was asked for
                     outcome.set_exception(error)
 
-        # A thread of its own, and not a daemon: Ctrl-C ends the caller, but not a renewal between its
-        # POST and its save.
         threading.Thread(target=run, name="onplan-keeper", daemon=False).start()
-        return outcome.result()
+        return outcome
 
     def _renew_stale(self) -> OAuthCredentials:
         cached = self._lasting()
         if cached:  # another thread was faster
             return cached
-        record, _ = self._load()
-        stored = record.credentials
-        if stored and self._is_good(stored, record.renewed_at):
-            return self._adopt(stored, record.renewed_at)
+        stored, _ = self._renewal.load()
+        if self._is_good(stored):
+            return self._adopt(stored)
         try:
-            return self._renew("proactive_expiry", self._is_good)
+            return self._adopt(self._renewal.renew("proactive_expiry", self._is_good))
         except NotSignedInError:
             raise
         except CredentialError as error:
-            if stored is None or not is_fresh(stored, self._now(), 0.0):
+            if stored.credentials is None or not is_fresh(stored.credentials, self._now(), 0.0):
                 raise
             logger.warning("%s The access token is still valid and goes on being used.", error)
             self._pause_until = self._now() + _PAUSE
-            return self._adopt(stored, record.renewed_at)
+            return self._adopt(stored)
 
-    def _adopt(self, credentials: OAuthCredentials, renewed_at: float | None) -> OAuthCredentials:
-        self._cached, self._renewed_at = credentials, renewed_at
-        return credentials
+    def _replacing(self, access_token: str, *, again: bool) -> Callable[[], OAuthCredentials]:
+        account_id = (
+            self._cached.credentials.account_id if self._cached and self._cached.credentials else None
+        )
 
-    # --- renewing, across processes -----------------------------------------------------------------
+        def good(record: Record) -> bool:
+            found = record.credentials
+            if found and account_id and found.account_id != account_id:
+                self._cached = None  # the next request may use it; this one was another account's
+                raise SignInAgainError(
+                    "Another account has signed in meanwhile.", hint="Ask again to use that account."
+                )
+            return found is not None and found.access_token != access_token and self._is_good(record)
 
-    def _renew(self, reason: str, good: _Judge) -> OAuthCredentials:
-        with self._store.lock():
-            record, version = self._load()
-            old = record.credentials
-            if old is None:
-                raise _nobody()
-            if good(old, record.renewed_at):
-                return self._adopt(old, record.renewed_at)
-            if self._refused and self._refused[0] == _fingerprint(old):
-                raise self._refused[1]
-            interrupted = record.pending_refresh
-            version = self._store.save(
-                msgspec.structs.replace(record, pending_refresh=_pending(old, self._now())), version
-            )
-            logger.info("renewing the access token (%s)", reason)
-            try:
-                renewed = drive(refresh(self._issuer, old, reason, self._now), self._send, self._sleep)
-            except OnplanError as error:
-                return self._after_failure(error, record, version, interrupted)
-            renewed_at, self._minted = self._now(), renewed.access_token
-            self._adopt(renewed, renewed_at)
-            return self._save(renewed, renewed_at, version)
+        def renew() -> OAuthCredentials:
+            if again and access_token == self._renewal.minted:
+                raise SignInAgainError(
+                    "The backend does not accept the sign-in, not even renewed.", status=401
+                )
+            cached = self._lasting()
+            if cached and cached.access_token != access_token:
+                return cached
+            return self._adopt(self._renewal.renew("unauthorized_recovery", good))
 
-    def _load(self) -> tuple[Record, str]:
-        loaded = self._store.load()
-        if loaded is None:
-            raise _nobody()
-        return loaded
+        return renew
 
-    def _after_failure(
-        self, error: OnplanError, record: Record, version: str, interrupted: PendingRefresh | None
-    ) -> OAuthCredentials:
-        """Adopt what somebody else stored meanwhile; otherwise raise. Nothing is deleted."""
-        spent = record.credentials
-        newest, _ = self._load()
-        newer = newest.credentials
-        rejected = isinstance(error, SignInAgainError)
-        if rejected and newer and spent and newer.refresh_token != spent.refresh_token:
-            return self._adopt(newer, newest.renewed_at)
-        if not isinstance(error, OutcomeUnknownError):
-            with contextlib.suppress(StoreError):  # the outcome is known: nothing is pending any more
-                self._store.save(record, version)
-        if isinstance(error, SignInAgainError) and spent:
-            self._refused = _fingerprint(spent), error
-        if rejected and interrupted and spent and interrupted.fingerprint == _fingerprint(spent):
-            raise SignInAgainError(
-                f"{error} An earlier renewal was interrupted after it was sent and before its result "
-                "could be saved.",
-                status=error.status,
-            ) from None
-        raise error
-
-    def _save(self, credentials: OAuthCredentials, renewed_at: float, version: str) -> OAuthCredentials:
-        """Keep the rotated set. Should that fail, it lives on in this process, and says so."""
-        record = Record(credentials=credentials, renewed_at=renewed_at)
-        for attempt in range(1, _SAVE_ATTEMPTS + 1):
-            try:
-                self._store.save(record, version)
-            except StoreConflictError:  # a new sign-in came between: theirs counts
-                newest, _ = self._load()
-                return self._adopt(newest.credentials or credentials, newest.renewed_at)
-            except StoreError as error:
-                if attempt == _SAVE_ATTEMPTS:
-                    logger.error(  # noqa: TRY400 - a traceback would add nothing
-                        "The renewed sign-in could not be saved and is kept in this process only. %s %s",
-                        error,
-                        error.hint,
-                    )
-                else:
-                    self._sleep(0.1 * attempt)
-            else:
-                break
-        return credentials
+    def _adopt(self, record: Record) -> OAuthCredentials:
+        if record.credentials is None:
+            raise NotSignedInError("Nobody is signed in here.")
+        self._cached = record
+        return record.credentials
 
 
-def _nobody() -> NotSignedInError:
-    return NotSignedInError("Nobody is signed in here.")
-
-
-def _pending(credentials: OAuthCredentials, now: float) -> PendingRefresh:
-    return PendingRefresh(fingerprint=_fingerprint(credentials), started_at=now)
-
-
-def _fingerprint(credentials: OAuthCredentials) -> str:
-    return sha256((credentials.refresh_token or "").encode()).hexdigest()[:16]
+def _hand_over(outcome: Future[OAuthCredentials], flight: asyncio.Future[OAuthCredentials]) -> None:
+    error = outcome.exception()
+    if error is None:
+        flight.set_result(outcome.result())
+    else:
+        flight.set_exception(error)

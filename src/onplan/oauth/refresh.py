@@ -34,11 +34,17 @@ _REJECTIONS = {
 
 
 def refresh(
-    issuer: Issuer, credentials: OAuthCredentials, reason: str, now: Callable[[], float]
+    issuer: Issuer,
+    credentials: OAuthCredentials,
+    reason: str,
+    now: Callable[[], float],
+    *,
+    timeout: float = 30.0,
 ) -> Flow[OAuthCredentials]:
     """Spend the refresh token; fields the answer leaves out keep their value.
 
-    ``reason`` is ``proactive_expiry`` or ``unauthorized_recovery``, as the official client says it.
+    ``reason`` is ``proactive_expiry`` or ``unauthorized_recovery``, as the official client says it;
+    ``timeout`` is how many seconds the exchange may take as a whole.
 
     Raises:
         SignInAgainError: rejected for good; also when there is no refresh token.
@@ -55,6 +61,7 @@ def refresh(
             "refresh_reason": reason,
             "refresh_token": credentials.refresh_token,
         },
+        timeout=timeout,
     )
     try:
         response = yield request

@@ -1,19 +1,23 @@
 """Where credentials are kept. A store is small, synchronous, and knows nothing of OAuth.
 
-A *store spec* names one: ``scheme:location``. The schemes are a table of import strings, so that only the
-store in use is loaded.
+A *store spec* names one: ``scheme:location[?option=value]``. The schemes are a table of import strings, so
+that only the store in use is loaded. Installed packages add their own by an entry point in the group
+``onplan.stores``, and any object with the methods of ``CredentialStore`` will do: ``contract.py`` tests it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from hashlib import sha256
 from importlib import import_module
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
+from urllib.parse import parse_qsl
 
 import msgspec
 
-from onplan.errors import ConfigurationError, StoreError
+from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
+from onplan.secret import SecretBytes
 from onplan.types import OAuthCredentials
 
 SCHEMA = 1
@@ -36,12 +40,23 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         renewed_at: when the credentials came from the server, Unix seconds by this machine's clock.
+        borrowed_from: the store spec of another program, which alone renews what was copied from it.
     """
 
     schema: int = SCHEMA
     credentials: OAuthCredentials | None = None
     renewed_at: float | None = None
     pending_refresh: PendingRefresh | None = None
+    borrowed_from: str | None = None
+
+
+@runtime_checkable
+class Lease(Protocol):
+    """A lock that passes on by itself, because its holder may be a machine that never comes back."""
+
+    def remaining(self) -> float:
+        """Seconds for which certainly nobody else gets the lock; 0 or less if it may have passed on."""
+        ...
 
 
 @runtime_checkable
@@ -49,13 +64,18 @@ class CredentialStore(Protocol):
     """What a store must be able to do. Everything it raises is a ``StoreError``."""
 
     def load(self) -> tuple[Record, str] | None:
-        """The record and its version, or None if there is none."""
+        """The record and its version, or None if there is none.
+
+        Raises StoreDamagedError for what is no record. A store that cannot be reached, or that refuses us,
+        raises StoreError: that is not the same as being empty.
+        """
         ...
 
     def save(self, record: Record, expected_version: str | None) -> str:
-        """Write the record if the stored version is still the expected one (None: nothing stored yet).
+        """Write the record if the stored version is still the expected one (None: nothing is stored).
 
-        Returns the new version. Raises StoreConflictError if another writer was faster.
+        All or nothing, and durable when it returns. Returns the new version. Raises StoreConflictError if
+        another writer was faster. A record with a pending refresh also makes room for the next one.
         """
         ...
 
@@ -64,7 +84,11 @@ class CredentialStore(Protocol):
         ...
 
     def lock(self) -> AbstractContextManager[object]:
-        """Keep every other process that uses this store from refreshing meanwhile."""
+        """Keep every other process that uses this store from refreshing meanwhile; threads, too.
+
+        Its holder may call the other methods. What ``with`` gives may be a ``Lease``; everything else counts
+        as a lock that stays until it is released or its process ends.
+        """
         ...
 
     def describe(self) -> str:
@@ -74,49 +98,109 @@ class CredentialStore(Protocol):
 
 STORES: Mapping[str, str] = {
     "file": "onplan.stores.file:FileStore",
+    "keyring": "onplan.stores.keyring:KeyringStore",
+    "vault": "onplan.stores.vault:VaultStore",
+    "codex": "onplan.stores.codex:CodexStore",
+    "command": "onplan.stores.command:CommandStore",
+    "env": "onplan.stores.env:EnvironmentStore",
     "memory": "onplan.stores.memory:MemoryStore",
 }
+ENTRY_POINTS = "onplan.stores"
 
 
 def open_store(spec: str) -> CredentialStore:
     """The store that ``spec`` names. Nothing is read or written yet.
 
     Raises:
-        ConfigurationError: there is no such scheme.
+        ConfigurationError: there is no such scheme, or the location is not one of its.
+        MissingExtraError: it needs a library that is not installed.
     """
     scheme, _, location = spec.partition(":")
+    return _factory(scheme)(location)
+
+
+def _factory(scheme: str) -> Callable[[str], CredentialStore]:
     target = STORES.get(scheme)
-    if target is None:
-        known = ", ".join(f"{name}:" for name in STORES)
-        raise ConfigurationError(
-            f"There is no credential store called {scheme!r}.",
-            hint=f"Use one of: {known}.",
-        )
-    module, _, name = target.partition(":")
-    return cast("CredentialStore", getattr(import_module(module), name)(location))
+    if target is not None:
+        module, _, name = target.partition(":")
+        return cast("Callable[[str], CredentialStore]", getattr(import_module(module), name))
+    from importlib.metadata import entry_points
+
+    theirs = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if scheme in theirs:
+        return cast("Callable[[str], CredentialStore]", theirs[scheme].load())
+    known = ", ".join(f"{name}:" for name in [*STORES, *sorted(theirs)])
+    raise ConfigurationError(
+        f"There is no credential store called {scheme!r}.",
+        hint=f"Use one of: {known}.",
+    )
 
 
-def encode_record(record: Record) -> bytes:
+def split_options(scheme: str, location: str, known: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """A location and its options: ``a/b?x=1`` is ``a/b`` and what is ``known`` with ``x`` changed to ``1``.
+
+    Raises:
+        ConfigurationError: an option is not known.
+    """
+    place, _, query = location.partition("?")
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    for name in given:
+        if name not in known:
+            raise ConfigurationError(
+                f"The {scheme}: store has no option called {name!r}.",
+                hint=f"Its options are: {', '.join(known) or 'none'}.",
+            )
+    return place, {**known, **given}
+
+
+def encode_record(record: Record) -> SecretBytes:
     """The stored form: indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+    return SecretBytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
 
 
 def decode_record(data: bytes, place: str) -> Record:
-    """The record in ``data``.
+    """The record in ``data``, of any schema so far.
 
     Raises:
-        StoreError: it is not a record of ours, or one that a newer onplan wrote.
+        StoreDamagedError: it is not a record of ours.
+        StoreError: a newer onplan wrote it.
     """
+    sealed = SecretBytes(data)
+    del data
+    return record_from(_decode(sealed), place, version_of(sealed))
+
+
+def _decode(data: SecretBytes) -> Any:
     try:
-        record = msgspec.json.decode(data, type=Record)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise StoreError(
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def record_from(fields: Any, place: str, version: str) -> Record:
+    """The record in decoded JSON. Raises as ``decode_record``."""
+    record, fields = _convert(fields), None
+    if record is None:
+        raise StoreDamagedError(
             f"The sign-in kept in {place} cannot be read: it is damaged or not one of onplan's.",
+            version=version,
             hint="Move it away and run `onplan login`.",
-        ) from None
+        )
     if record.schema > SCHEMA:
         raise StoreError(
             f"The sign-in kept in {place} was written by a newer onplan.",
             hint="Run `pip install --upgrade onplan`.",
         )
     return record
+
+
+def _convert(fields: Any) -> Record | None:
+    try:
+        return msgspec.convert(fields, Record)
+    except (msgspec.ValidationError, RecursionError):
+        return None
+
+
+def version_of(data: bytes) -> str:
+    """A version for stores that have no numbers: the content's SHA-256."""
+    return sha256(data).hexdigest()

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from hashlib import sha256
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from onplan.errors import ConfigurationError, StoreConflictError, StoreError
-from onplan.files import PERMISSIONS, make_private_folder, write_private_file
-from onplan.stores import Record, decode_record, encode_record
+from onplan.files import (
+    PERMISSIONS,
+    explained,
+    remove_leftovers,
+    reserve_private_file,
+    sync_folder,
+    write_private_file,
+)
+from onplan.secret import SecretBytes
+from onplan.stores import Record, decode_record, encode_record, version_of
+from onplan.stores.lock import ProcessLock
 
-# Longer than a refresh may take, with its timeout and retries.
-LOCK_TIMEOUT = 90.0
+# A rotated set may be somewhat longer than the one before.
+_ROOM = 4096
 
 
 class FileStore:
@@ -30,57 +34,51 @@ class FileStore:
             self._path = Path(os.path.realpath(Path(location).expanduser()))
         except RuntimeError:
             raise ConfigurationError(f"The store file:{location} names the home of nobody.") from None
-        # Thread-local, so that threads exclude each other as processes do; re-entrant within one.
-        self._filelock = FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT, mode=0o600, thread_local=True)
+        self._lock = ProcessLock(Path(f"{self._path}.lock"), str(self._path))
+        self._reserved: Path | None = None  # room for the rotated set, while a refresh is pending
 
     def load(self) -> tuple[Record, str] | None:
         """The record and its version. Refuses a file that other users of the machine can read."""
         data = self._read()
-        return None if data is None else (decode_record(data, self.describe()), _version(data))
+        return None if data is None else (decode_record(data, self.describe()), version_of(data))
 
     def save(self, record: Record, expected_version: str | None) -> str:
         """Replace the file in one step, if its content is still the expected one."""
         data = encode_record(record)
-        with self.lock(), self._explained("written"):
+        with self.lock(), explained(str(self._path), "written"):
             current = self._read()
-            if expected_version != (None if current is None else _version(current)):
+            if expected_version != (None if current is None else version_of(current)):
                 raise StoreConflictError(f"{self._path} was changed by another program meanwhile.")
-            write_private_file(self._path, data)
-        return _version(data)
+            prepared = self._take_reserved()
+            remove_leftovers(self._path, keep=prepared)
+            if record.pending_refresh:
+                self._reserved = reserve_private_file(self._path, len(data) + _ROOM)
+            write_private_file(self._path, data, prepared)
+        return version_of(data)
+
+    def _take_reserved(self) -> Path | None:
+        reserved, self._reserved = self._reserved, None
+        return reserved if reserved and reserved.exists() else None
 
     def delete(self) -> None:
-        """Remove the file."""
+        """Remove the file, and whatever a killed writer left beside it."""
         if not self._path.parent.is_dir():
             return
-        with self.lock(), self._explained("removed"):
+        with self.lock(), explained(str(self._path), "removed"):
+            remove_leftovers(self._path)
             self._path.unlink(missing_ok=True)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with self._explained("locked"):
-            make_private_folder(self._path.parent)
-            try:
-                self._filelock.acquire()
-            except Timeout:
-                raise StoreError(
-                    f"{self._path} has been locked by another program for {LOCK_TIMEOUT:.0f} seconds.",
-                    hint="End the other program if it hangs, then run the command again.",
-                ) from None
-        try:
-            yield
-        finally:
-            self._filelock.release()
+            sync_folder(self._path.parent)
 
     def lock(self) -> AbstractContextManager[object]:
         """Among threads and processes, on the file beside it named ``….lock``."""
-        return self._locked()
+        return self._lock.held()
 
     def describe(self) -> str:
         """Where the record is, for people."""
         return str(self._path)
 
-    def _read(self) -> bytes | None:
-        with self._explained("read"):
+    def _read(self) -> SecretBytes | None:
+        with explained(str(self._path), "read"):
             try:
                 descriptor = os.open(self._path, os.O_RDONLY)
             except FileNotFoundError:
@@ -92,28 +90,4 @@ class FileStore:
                         f"{self._path} can be read by other users of this machine (mode {mode & 0o777:o}).",
                         hint=f"Run `chmod 600 {self._path}`, and sign in anew if somebody may have read it.",
                     )
-                return file.read()
-
-    @contextmanager
-    def _explained(self, done: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = _REASONS.get(error.errno or 0) or (error.strerror or type(error).__name__).lower()
-            raise StoreError(
-                f"{self._path} cannot be {done}: {reason}. What was stored before is unchanged.",
-                hint="Make room or make it writable, then run the command again.",
-            ) from None
-
-
-_REASONS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file system does not allow it to grow",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
-}
-
-
-def _version(data: bytes) -> str:
-    return sha256(data).hexdigest()
+                return SecretBytes(file.read())

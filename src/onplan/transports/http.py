@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from socket import SHUT_RDWR
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -154,20 +154,29 @@ class HTTPTransport:
         # A program that forgets to close it, or a script that just ends, leaves no open connection.
         weakref.finalize(self, _close, self._owner)
 
-    def fetch(self, request: Request) -> Response:
-        """A whole response. Raises TransportError."""
-        with self.open(request, timeout=request.timeout) as answer:
-            return Response(answer.head.status, answer.head.headers, answer.read_body(request.timeout))
+    def fetch(self, request: Request, *, before_sending: Callable[[], object] | None = None) -> Response:
+        """A whole response, within ``request.timeout`` seconds, on a connection of its own.
 
-    def open(self, request: Request, timeout: float | None = None) -> Answer:
+        ``before_sending`` is called when it is connected; what it raises keeps the request from being sent.
+        Raises TransportError.
+        """
+        with _Deadline(request, before_sending) as deadline:
+            answer = self.open(request, timeout=request.timeout, trace=deadline.trace)
+            with answer:
+                return Response(answer.head.status, answer.head.headers, answer.read_body(request.timeout))
+
+    def open(
+        self, request: Request, timeout: float | None = None, trace: Callable[..., None] | None = None
+    ) -> Answer:
         """Send ``request`` and read the head of its answer. Raises TransportError."""
         client = self._owner.get()
         message = client.build_request(
             request.method,
             request.url,
-            headers=dict(request.headers),
+            headers={**request.headers, **({"connection": "close"} if trace else {})},
             content=request.body,
             timeout=_timeout(self._timeouts, timeout),  # also where the client is the user's own
+            extensions={"trace": trace} if trace else None,
         )
         try:
             response = client.send(message, stream=True, follow_redirects=False)
@@ -244,6 +253,41 @@ class Answer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Deadline:
+    """Ends an exchange that takes too long as a whole; the library knows limits for its steps only."""
+
+    def __init__(self, request: Request, before_sending: Callable[[], object] | None) -> None:
+        self._request, self._before_sending = request, before_sending
+        self._stream: Any = None
+        self._passed = False
+        self._timer = threading.Timer(request.timeout, self._pass)
+        self._timer.daemon = True
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """The library's report of its steps."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._stream = info.get("return_value")
+        elif event.endswith("send_request_headers.started") and self._before_sending:
+            self._before_sending()
+
+    def _pass(self) -> None:
+        self._passed = True
+        stream = self._stream
+        with contextlib.suppress(OSError, AttributeError):
+            stream.get_extra_info("socket").shutdown(SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._passed and isinstance(error, TransportError):
+            raise IdleTimeoutError(f"{self._request.origin} took too long to answer.") from None
 
 
 class _Watch:

@@ -1,0 +1,244 @@
+"""One renewal of what a store keeps: once among all processes and machines that share it.
+
+::
+
+    store.lock(), load                           somebody else renewed it? adopt theirs
+      -> write down which token is being spent   fails on a full disk before anything is spent
+      -> is the lock still ours?                 a machine that was frozen begins again
+      -> POST
+      -> save the rotated set before anything else
+
+Nothing is ever deleted. What this cannot save it keeps, says so, and saves as soon as it can. Knows nothing
+of caches, threads and event loops: those are the keeper's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+
+import msgspec
+
+from onplan.errors import (
+    NotSignedInError,
+    OnplanError,
+    OutcomeUnknownError,
+    SignInAgainError,
+    StoreConflictError,
+    StoreDamagedError,
+    StoreError,
+)
+from onplan.oauth.issuer import Issuer
+from onplan.oauth.refresh import refresh
+from onplan.stores import CredentialStore, Lease, PendingRefresh, Record
+from onplan.types import OAuthCredentials
+from onplan.wire import Response, drive
+
+logger = logging.getLogger("onplan.keeper")
+
+Send = Callable[..., Response]
+"""Carries one request; with ``before_sending`` it calls that when it is connected, just before the bytes."""
+
+# How long a refresh may take; where the lock passes on by itself, half of what is left, if that is less.
+EXCHANGE_SECONDS = 30.0
+_SAVE_ATTEMPTS = 5
+_ROUNDS = 10  # how often somebody else may be faster before we give up
+# After a refusal: a program that does not know our lock may just be saving what it got for the same token.
+_WINNER_SAVES_WITHIN = (0.1, 0.2, 0.4, 0.8)
+
+
+class _TooLateError(Exception):
+    """The lock may have passed on: nothing may be sent any more."""
+
+
+class Renewal:
+    """Renews the credential in ``store``. One thread at a time, which the keeper sees to.
+
+    Attributes:
+        minted: the access token that came from the server last, through this object.
+    """
+
+    def __init__(
+        self,
+        store: CredentialStore,
+        issuer: Issuer,
+        send: Send,
+        now: Callable[[], float],
+        sleep: Callable[[float], object],
+    ) -> None:
+        self._store, self._issuer, self._send, self._now, self._sleep = store, issuer, send, now, sleep
+        self.minted: str | None = None
+        self._refused: tuple[str, SignInAgainError] | None = None  # a spent token's fingerprint
+        self._unsaved: tuple[OAuthCredentials, Record] | None = None  # what was spent, and what came of it
+        self._busy = threading.Lock()
+
+    def load(self) -> tuple[Record, str]:
+        """What is stored. Raises NotSignedInError, StoreError."""
+        loaded = self._store.load()
+        if loaded is None or loaded[0].credentials is None:
+            raise NotSignedInError("Nobody is signed in here.")
+        return loaded
+
+    def settle(self) -> None:
+        """Wait for a renewal that is past the lock; save what could not be saved before, if possible."""
+        with self._busy, contextlib.suppress(StoreError):
+            self._save_unsaved()
+
+    def renew(self, reason: str, good: Callable[[Record], bool]) -> Record:
+        """A record with credentials for which ``good`` holds: somebody else's, or renewed now.
+
+        Raises as ``Keeper.credentials``.
+        """
+        for _ in range(_ROUNDS):
+            with contextlib.ExitStack() as stack:
+                held = stack.enter_context(self._store.lock())
+                stack.enter_context(self._busy)
+                with contextlib.suppress(_TooLateError, StoreConflictError):
+                    return self._renew_locked(reason, good, held if isinstance(held, Lease) else None)
+        raise StoreConflictError(f"{self._store.describe()} is changed by other programs all the time.")
+
+    def _renew_locked(self, reason: str, good: Callable[[Record], bool], lease: Lease | None) -> Record:
+        self._save_unsaved()
+        record, version = self.load()
+        if good(record):
+            return record
+        old = _credentials(record)
+        if self._refused and self._refused[0] == _fingerprint(old):
+            raise self._refused[1]
+        if not old.refresh_token:
+            raise _cannot_be_renewed(record)
+        interrupted = record.pending_refresh
+        pending = PendingRefresh(fingerprint=_fingerprint(old), started_at=self._now())
+        version = self._store.save(msgspec.structs.replace(record, pending_refresh=pending), version)
+        logger.info("renewing the access token (%s)", reason)
+        try:
+            renewed = self._exchange(old, reason, lease)
+        except OnplanError as error:
+            return self._after_failure(error, record, version, interrupted)
+        self.minted = renewed.access_token
+        return self._save(Record(credentials=renewed, renewed_at=self._now()), old, version, lease)
+
+    def _exchange(self, old: OAuthCredentials, reason: str, lease: Lease | None) -> OAuthCredentials:
+        timeout = min(EXCHANGE_SECONDS, lease.remaining() / 2) if lease else EXCHANGE_SECONDS
+
+        def check() -> None:
+            if lease and lease.remaining() < timeout:
+                raise _TooLateError
+
+        if timeout <= 0:
+            raise _TooLateError
+        send = partial(self._send, before_sending=check) if lease else self._send
+        return drive(refresh(self._issuer, old, reason, self._now, timeout=timeout), send, self._sleep)
+
+    def _after_failure(
+        self, error: OnplanError, record: Record, version: str, interrupted: PendingRefresh | None
+    ) -> Record:
+        """Adopt what somebody else stored meanwhile; otherwise raise."""
+        spent = _credentials(record)
+        if not isinstance(error, SignInAgainError):
+            if not isinstance(error, OutcomeUnknownError):
+                with contextlib.suppress(StoreError):  # the outcome is known: nothing is pending any more
+                    self._store.save(record, version)
+            raise error
+        newer = self._newer_than(spent)
+        if newer:
+            return newer
+        with contextlib.suppress(StoreError):
+            self._store.save(record, version)
+        if interrupted and interrupted.fingerprint == _fingerprint(spent):
+            error = SignInAgainError(
+                f"{error} An earlier renewal was interrupted after it was sent and before its result "
+                "could be saved.",
+                status=error.status,
+                request_id=error.request_id,
+            )
+        self._refused = _fingerprint(spent), error
+        raise error
+
+    def _newer_than(self, spent: OAuthCredentials) -> Record | None:
+        """What another program got for the token that we were refused, once it is saved."""
+        for delay in (0.0, *_WINNER_SAVES_WITHIN):
+            self._sleep(delay)
+            newest, _ = self.load()
+            if _credentials(newest).refresh_token != spent.refresh_token:
+                return newest
+        return None
+
+    # --- keeping what came ----------------------------------------------------------------------------
+
+    def _save(
+        self, renewed: Record, spent: OAuthCredentials, version: str | None, lease: Lease | None
+    ) -> Record:
+        """Keep the rotated set: over whatever still holds the spent token, but never over a newer one."""
+        problem: StoreError | None = None
+        for attempt in range(_SAVE_ATTEMPTS):
+            try:
+                if problem:
+                    self._sleep(0.1 * attempt)
+                    version, newer = self._successor_of(spent, locked=lease is None or lease.remaining() > 0)
+                    if newer:
+                        return newer
+                self._store.save(renewed, version)
+            except StoreError as error:
+                problem = error
+            else:
+                self._unsaved = None
+                return renewed
+        self._unsaved = spent, renewed
+        logger.error(
+            "The renewed sign-in could not be saved and is kept in this process only. %s %s",
+            problem,
+            problem.hint if problem else "",
+        )
+        return renewed
+
+    def _successor_of(self, spent: OAuthCredentials, *, locked: bool) -> tuple[str | None, Record | None]:
+        """The version that may be replaced by what came of ``spent``, or what is newer than that.
+
+        A store that was emptied while we hold its lock was not emptied by a sign-out.
+        """
+        try:
+            loaded = self._store.load()
+        except StoreDamagedError as damaged:
+            return damaged.version, None
+        if loaded is None:
+            if not locked:
+                raise StoreError("Somebody signed out meanwhile.", hint="Run `onplan login`.")
+            return None, None
+        newest, version = loaded
+        stored = newest.credentials
+        if stored and stored.refresh_token != spent.refresh_token:
+            return version, newest
+        return version, None
+
+    def _save_unsaved(self) -> None:
+        """Make up for a save that failed. The lock is not needed: the stored token is spent."""
+        if self._unsaved:
+            spent, renewed = self._unsaved
+            version, newer = self._successor_of(spent, locked=False)
+            if newer is None:
+                self._store.save(renewed, version)
+            self._unsaved = None
+
+
+def _cannot_be_renewed(record: Record) -> SignInAgainError:
+    if record.borrowed_from:
+        return SignInAgainError(
+            f"The access token borrowed from {record.borrowed_from} has expired.",
+            hint=f"Run `onplan import {record.borrowed_from}` again, or `onplan login`.",
+        )
+    return SignInAgainError("The sign-in has ended and cannot be renewed: it has no refresh token.")
+
+
+def _credentials(record: Record) -> OAuthCredentials:
+    if record.credentials is None:
+        raise NotSignedInError("Nobody is signed in here.")
+    return record.credentials
+
+
+def _fingerprint(credentials: OAuthCredentials) -> str:
+    return sha256((credentials.refresh_token or "").encode()).hexdigest()[:16]

@@ -1,0 +1,325 @@
+"""What every credential store must do, as tests, for authors of stores.
+
+::
+
+    import pytest
+    from onplan.stores.contract import StoreContract
+
+    class TestMyStore(StoreContract):
+        @pytest.fixture
+        def spec(self, tmp_path):
+            return f"mine:{tmp_path}/place"
+
+``spec`` names an empty store of your scheme, which your package registers in the entry-point group
+``onplan.stores``: the tests open it in other processes, too. Some kill whoever holds the lock, so let leases
+last a second or two there. On systems without ``fork`` the proof that kills at every step is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from onplan.errors import StoreConflictError
+from onplan.stores import CredentialStore, PendingRefresh, Record, open_store
+from onplan.types import OAuthCredentials
+
+NASTY = " \"'\\/ %s {} \u00e9\u00df\u4e2d\U0001f511 \x7f\t\n\r= & ; $HOME `id` "
+
+_CREDENTIALS = OAuthCredentials(
+    access_token="access-" + "a" * 4000,
+    refresh_token="refresh-" + "r" * 2000,
+    id_token="id-" + "i" * 4000,
+    expires_at=2_000_000_000.0,
+    account_id="acct-1",
+    plan="plus",
+    email="person@example.com",
+    client_id="app_1",
+    issuer="https://issuer.example.com",
+    scopes=["openid", "offline_access"],
+)
+FIRST = Record(credentials=_CREDENTIALS, renewed_at=1_700_000_000.0)
+PENDING = msgspec.structs.replace(
+    FIRST, pending_refresh=PendingRefresh(fingerprint="0123456789abcdef", started_at=1_800_000_000.5)
+)
+SECOND = Record(
+    credentials=msgspec.structs.replace(
+        _CREDENTIALS, access_token="access-2" + "b" * 5000, refresh_token="refresh-2" + "s" * 2500
+    ),
+    renewed_at=1_800_000_001.0,
+)
+_PROCESSES, _ROUNDS = 3, 4
+
+
+class StoreContract:
+    """Derive from it and give it the fixture ``spec``."""
+
+    def test_an_empty_store_holds_nothing(self, spec: str) -> None:
+        """What was never written is None, not an error."""
+        assert open_store(spec).load() is None
+
+    def test_what_is_saved_is_loaded(self, spec: str) -> None:
+        """Every field comes back as it was, in another object for the same place, under the same version."""
+        version = open_store(spec).save(PENDING, None)
+
+        assert open_store(spec).load() == (PENDING, version)
+
+    def test_nasty_characters_survive(self, spec: str) -> None:
+        """Quotes, control characters, and characters beyond the basic plane come back unchanged."""
+        nasty = msgspec.structs.replace(_CREDENTIALS, email=NASTY, plan=NASTY, scopes=[NASTY])
+        record = Record(credentials=nasty)
+        open_store(spec).save(record, None)
+
+        assert _stored(spec) == record
+
+    def test_a_record_is_replaced(self, spec: str) -> None:
+        """A writer who knows the version replaces the record, and the version changes."""
+        store = open_store(spec)
+        first = store.save(FIRST, None)
+        second = store.save(SECOND, first)
+
+        assert first != second
+        assert open_store(spec).load() == (SECOND, second)
+
+    def test_a_slower_writer_loses(self, spec: str) -> None:
+        """Who writes on an outdated version, or on none, is refused, and what was written before stays."""
+        store = open_store(spec)
+        first = store.save(FIRST, None)
+        second = store.save(SECOND, first)
+
+        for outdated in (first, None):
+            _expect_conflict(partial(open_store(spec).save, FIRST, outdated))
+        assert store.load() == (SECOND, second)
+
+    def test_a_deleted_record_is_not_brought_back(self, spec: str) -> None:
+        """Who writes on the version of a record that was deleted meanwhile is refused."""
+        version = open_store(spec).save(FIRST, None)
+        open_store(spec).delete()
+
+        _expect_conflict(lambda: open_store(spec).save(SECOND, version))
+        assert open_store(spec).load() is None
+
+    def test_deleting_twice_is_no_error(self, spec: str) -> None:
+        """Deleting removes the record; deleting nothing does nothing; afterwards the place can be used."""
+        open_store(spec).delete()
+        open_store(spec).save(FIRST, None)
+        open_store(spec).delete()
+        open_store(spec).delete()
+        assert open_store(spec).load() is None
+
+        open_store(spec).save(SECOND, None)
+        assert _stored(spec) == SECOND
+
+    def test_the_holder_of_the_lock_may_do_everything(self, spec: str) -> None:
+        """Inside the lock its holder loads, saves and deletes; afterwards it can be had again."""
+        store = open_store(spec)
+        for _ in range(2):
+            with store.lock():
+                version = store.save(FIRST, None)
+                assert store.load() == (FIRST, version)
+                store.delete()
+
+    def test_threads_exclude_each_other(self, spec: str) -> None:
+        """Two threads with one store object, or with one each, never hold the lock together."""
+        shared, together = open_store(spec), []
+        inside = threading.Lock()
+
+        def hold(store: CredentialStore) -> None:
+            for _ in range(_ROUNDS):
+                with store.lock():
+                    together.append(not inside.acquire(blocking=False))
+                    inside.release()
+
+        threads = [threading.Thread(target=hold, args=(s,)) for s in (shared, shared, open_store(spec))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert together == [False] * len(threads) * _ROUNDS
+
+    def test_two_processes_never_do_the_same_step(self, spec: str) -> None:
+        """Processes that each load, count up and save under the lock lose no step and meet no conflict."""
+        open_store(spec).save(_counted(0), None)
+        workers = [_spawn("count", spec, str(_ROUNDS)) for _ in range(_PROCESSES)]
+        for worker in workers:
+            _, errors = worker.communicate(timeout=120)
+            assert worker.returncode == 0, errors
+
+        assert _stored(spec) == _counted(_PROCESSES * _ROUNDS)
+
+    def test_the_lock_of_a_killed_process_passes_on(self, spec: str) -> None:
+        """A process that is killed while it holds the lock holds up nobody for longer than a lease."""
+        holder = _spawn("hold", spec)
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
+        holder.communicate(timeout=60)
+
+        store = open_store(spec)
+        with store.lock():
+            store.save(FIRST, None)
+        assert _stored(spec) == FIRST
+
+    def test_killed_between_any_two_steps(self, spec: str) -> None:
+        """Killed anywhere in a renewal's writes: the old or the new record is there, whole; work goes on."""
+        if not hasattr(os, "fork"):
+            return
+        open_store(spec).save(FIRST, None)
+        worker = _spawn("kill", spec)
+        output, errors = worker.communicate(timeout=300)
+
+        assert worker.returncode == 0, errors
+        states = output.split()
+        assert states[-1] == "finished"
+        assert len(states) > 5, "it was killed at hardly any step"
+        assert set(states[:-1]) <= {"old", "pending", "new"}
+        assert _stored(spec) == SECOND
+
+    def test_nothing_secret_is_printed(self, spec: str) -> None:
+        """Neither the description nor the printed form of a store shows a token."""
+        store = open_store(spec)
+        store.save(FIRST, None)
+        printed = store.describe() + repr(store) + str(store) + repr(store.load())
+
+        assert store.describe()
+        assert "aaaa" not in printed
+        assert "rrrr" not in printed
+
+
+def _stored(spec: str) -> Record | None:
+    loaded = open_store(spec).load()
+    return loaded[0] if loaded else None
+
+
+def _expect_conflict(save: Callable[[], object]) -> None:
+    try:
+        save()
+    except StoreConflictError:
+        return
+    raise AssertionError("a slower writer was not refused")
+
+
+def _counted(number: int) -> Record:
+    return Record(credentials=msgspec.structs.replace(_CREDENTIALS, access_token=str(number)))
+
+
+# --- the other processes ------------------------------------------------------------------------------
+
+
+def _spawn(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "onplan.stores.contract", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+    )
+
+
+def count(spec: str, rounds: str) -> None:
+    """Count the record up, under the lock."""
+    for _ in range(int(rounds)):
+        store = open_store(spec)
+        with store.lock():
+            loaded = store.load()
+            if loaded and loaded[0].credentials:
+                store.save(_counted(int(loaded[0].credentials.access_token) + 1), loaded[1])
+
+
+def hold(spec: str) -> None:
+    """Hold the lock until killed."""
+    with open_store(spec).lock():
+        sys.stdout.write("held\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+def kill(spec: str) -> None:
+    """Renew the record again and again, killed one step later each time, until nothing is left to kill."""
+    step = 0
+    while not _in_child(partial(kill_at, step, partial(_renew, spec))):
+        state = _in_child(partial(_state, spec))
+        sys.stdout.write(f"{_STATES.get(state, 'damaged')}\n")
+        if _in_child(partial(_begin_again, spec)):
+            sys.exit("the store could not be used again")
+        step += 1
+    sys.stdout.write("finished\n")
+
+
+def _renew(spec: str) -> int:
+    """The writes of a renewal. Exit code 1: it came to its end."""
+    store = open_store(spec)
+    with store.lock():
+        loaded = store.load()
+        version = store.save(PENDING, loaded[1] if loaded else None)
+        store.save(SECOND, version)
+    return 1
+
+
+_STATES = {10: "old", 11: "pending", 12: "new"}
+
+
+def _state(spec: str) -> int:
+    found = _stored(spec)
+    return 10 + [FIRST, PENDING, SECOND].index(found) if found in (FIRST, PENDING, SECOND) else 1
+
+
+def _begin_again(spec: str) -> int:
+    store = open_store(spec)
+    with store.lock():
+        loaded = store.load()
+        store.save(FIRST, loaded[1] if loaded else None)
+    return 0
+
+
+def _in_child(work: Callable[[], int]) -> int:
+    """The exit code of ``work`` in a process of its own, or 0 if it was killed."""
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            code = work()
+        finally:
+            os._exit(code)
+    status = os.waitpid(child, 0)[1]
+    return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 0
+
+
+_STEPS = frozenset(
+    "open close read write flush fsync fdatasync ftruncate truncate replace rename link unlink remove mkdir "
+    "rmdir flock lockf chmod utime connect send sendall sendto recv recv_into recvmsg sendmsg execute commit "
+    "fork_exec waitpid poll select".split()
+)
+
+
+def kill_at(step: int, work: Callable[[], Any]) -> Any:
+    """Do ``work``, and kill this process before its call number ``step`` to the system."""
+    left = step
+
+    def watch(frame: Any, event: str, called: Any) -> None:
+        nonlocal left
+        if event == "c_call" and getattr(called, "__name__", "") in _STEPS:
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+
+    threading.setprofile(watch)
+    sys.setprofile(watch)
+    try:
+        return work()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+
+if __name__ == "__main__":
+    _WORK: dict[str, Callable[..., None]] = {"count": count, "hold": hold, "kill": kill}
+    _WORK[sys.argv[1]](*sys.argv[2:])

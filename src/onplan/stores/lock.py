@@ -1,0 +1,90 @@
+"""Locks that processes of one machine share. Threads exclude each other as processes do.
+
+The system releases one when its process ends, however it ends. A process that is frozen keeps it; then the
+others say who it is.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from onplan.errors import StoreError
+from onplan.files import explained, make_private_folder
+
+# Longer than a refresh may take.
+LOCK_TIMEOUT = 90.0
+_SLICE = 0.5  # how often somebody who waits looks whether the program is ending
+
+
+class ProcessLock:
+    """A lock on the file ``path``, re-entrant within a thread.
+
+    Args:
+        path: made when it is needed, for its owner alone, and left behind.
+        subject: what is locked, for people.
+    """
+
+    def __init__(self, path: Path, subject: str) -> None:
+        self._path, self._subject = path, subject
+        self._filelock = FileLock(str(path), mode=0o600, thread_local=True)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold it. Raises StoreError if it cannot be had within LOCK_TIMEOUT seconds."""
+        with explained(self._subject, "locked"):
+            make_private_folder(self._path.parent)
+            self._acquire()
+        try:
+            yield
+        finally:
+            self._filelock.release()
+
+    def _acquire(self) -> None:
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        while True:
+            try:
+                self._filelock.acquire(timeout=_SLICE)
+            except Timeout:
+                leaving = not threading.main_thread().is_alive()  # the program ends; nothing is under way yet
+                if leaving or time.monotonic() > deadline:
+                    raise self._taken() from None
+            else:
+                return
+
+    def _taken(self) -> StoreError:
+        holder = _holder(self._path)
+        who = f"process {holder}" if holder else "another program"
+        end = f"`kill {holder}`" if holder else "End it"
+        return StoreError(
+            f"{self._subject} has been locked by {who} for {LOCK_TIMEOUT:.0f} seconds. Nothing is lost.",
+            hint=f"{end} if it hangs, then run the command again.",
+        )
+
+
+def user_lock(name: str, subject: str) -> ProcessLock:
+    """A lock for something that is no file: in the user's own state folder, wherever ONPLAN_HOME is."""
+    import platformdirs
+
+    folder = platformdirs.user_state_path("onplan", appauthor=False) / "locks"
+    return ProcessLock(folder / f"{name}.lock", subject)
+
+
+def _holder(path: Path) -> int | None:
+    """The process that holds the lock, where the system tells (Linux: proc_locks(5))."""
+    try:
+        found = path.stat()
+        inode = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        for line in Path("/proc/locks").read_text().splitlines():
+            columns = line.split()
+            if inode in columns and "->" not in columns:
+                return int(columns[4]) if int(columns[4]) > 0 else None
+    except (OSError, ValueError, IndexError, AttributeError):
+        pass
+    return None
