@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,8 +122,6 @@ def remember_profile(settings: Settings) -> None:
     Raises:
         ConfigurationError: the configuration folder cannot be written.
     """
-    from filelock import FileLock
-
     scheme, _, location = settings.store.partition(":")
     if scheme == "memory":  # forgotten when this process ends
         return
@@ -133,16 +131,86 @@ def remember_profile(settings: Settings) -> None:
         own["store"] = (
             f"file:{Path(location).expanduser().absolute()}" if scheme == "file" else settings.store
         )
-    path = settings.home / "profiles.json"
+    _change_profiles(
+        settings.home, lambda known: _Profiles(settings.profile, {**known.profiles, settings.profile: own})
+    )
+
+
+def known_profiles(home: Path) -> dict[str, Mapping[str, str]]:
+    """Every profile that has signed in or is configured, by name, with what is known of each.
+
+    Keys of each value: ``backend``, ``store``, ``model``, where they differ from the defaults.
+
+    Raises:
+        ConfigurationError: one of the two files cannot be read.
+    """
+    remembered = _read_profiles(home).profiles
+    configured = _table(_read_config(home / "config.toml"), "profiles")
+    names = sorted({*remembered, *configured})
+    return {name: {**remembered.get(name, {}), **_strings(_table(configured, name))} for name in names}
+
+
+def use_profile(home: Path, name: str) -> None:
+    """From now on ``name`` is the profile in use. Nobody is signed out.
+
+    Raises:
+        ConfigurationError: there is no such profile, or the configuration folder cannot be written.
+    """
+    if name not in known_profiles(home):
+        raise _no_profile(name)
+    configured = _read_config(home / "config.toml").get("profile")
+    if configured not in (None, name):
+        raise ConfigurationError(
+            f"{home / 'config.toml'} says that the profile in use is {configured}.",
+            hint="Change it there, with an editor.",
+        )
+    _change_profiles(home, lambda known: _Profiles(name, known.profiles))
+
+
+def forget_profile(home: Path, name: str) -> None:
+    """Forget a profile that signed in here. Its credential is not touched.
+
+    Raises:
+        ConfigurationError: there is none, config.toml has it, or the configuration folder cannot be written.
+    """
+    if name in _table(_read_config(home / "config.toml"), "profiles"):
+        raise ConfigurationError(
+            f"The profile {name} stands in {home / 'config.toml'}.", hint="Remove it there, with an editor."
+        )
+    if name not in _read_profiles(home).profiles:
+        raise _no_profile(name)
+
+    def without(known: _Profiles) -> _Profiles:
+        left = {other: own for other, own in known.profiles.items() if other != name}
+        return _Profiles(None if known.profile == name else known.profile, left)
+
+    _change_profiles(home, without)
+
+
+def _no_profile(name: str) -> ConfigurationError:
+    return ConfigurationError(f"There is no profile called {name}.", hint="Run `onplan profiles list`.")
+
+
+def _change_profiles(home: Path, change: Callable[[_Profiles], _Profiles]) -> None:
+    from filelock import FileLock, Timeout
+
+    path = home / "profiles.json"
     try:
-        make_private_folder(path.parent)
+        make_private_folder(home)
         with FileLock(f"{path}.lock", timeout=10, mode=0o600):
-            known = _read_profiles(settings.home)
-            wanted = _Profiles(settings.profile, {**known.profiles, settings.profile: own})
+            known = _read_profiles(home)
+            wanted = change(known)
             if wanted != known:
                 write_private_file(path, msgspec.json.format(msgspec.json.encode(wanted), indent=2) + b"\n")
+    except Timeout:
+        raise ConfigurationError(f"{path} has been locked by another program for 10 seconds.") from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def environment_variable(name: str) -> str | None:
+    """The variable, or None if it is unset or empty: for variables that are not onplan's own."""
+    return _Environment(os.environ).get(name)
 
 
 def home_folder(environment: Mapping[str, str]) -> Path:

@@ -19,6 +19,7 @@ COMMANDS = {
     "login": ("onplan.cli.login:login", "Sign in with a ChatGPT plan."),
     "logout": ("onplan.cli.login:logout", "Sign out: revoke the tokens and forget them."),
     "status": ("onplan.cli.status:status", "Show who is signed in, and until when."),
+    "profiles": ("onplan.cli.profiles:profiles", "List, choose and forget profiles."),
     "models": ("onplan.cli.models:models", "List the models that the plan has now."),
     "ask": ("onplan.cli.ask:ask", "Ask a model; the answer streams to stdout."),
     "token": ("onplan.cli.token:token", "Print a fresh access token, for other tools."),
