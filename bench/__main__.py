@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench import credentials
+
 DELTAS, STREAMS, ROUNDS = 2_000, 10, 3
 STARTS = 15
 
@@ -117,6 +119,7 @@ def main() -> None:
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, loopback")
     with tempfile.TemporaryDirectory() as folder, emulator(Path(folder)):
         streams()
+        credentials.table()
         starts()
 
 
