@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 from onplan.async_client import AsyncClient
 from onplan.backends import OPENAI_CODEX
 from onplan.oauth import authorization_code
+from onplan.secret import SecretText
 from onplan.settings import load_settings
 from onplan.stores import CredentialStore, Record, open_store
 from onplan.stores.memory import MemoryStore
@@ -68,6 +69,7 @@ class OpenAICodexProvider(AsyncClient):
         """Exchange the authorization code. Raises SignInError or TransportError."""
         issuer = load_settings(backend=OPENAI_CODEX.name).issuer
         redirect = redirect_uri or authorization_code.redirect_uri(issuer.ports[0])
+        code, verifier = SecretText(code), SecretText(verifier)  # from here on without a printed form
         flow = authorization_code.exchange(issuer, code, verifier, redirect, time.time)
         transport = AsyncHTTPTransport()
         try:

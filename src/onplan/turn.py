@@ -36,6 +36,7 @@ from onplan.responses.failures import failure_of_response
 from onplan.responses.request import ResponsesCall
 from onplan.responses.stream import ResponseStream
 from onplan.retry import RetryPolicy, next_delay
+from onplan.secret import SecretText
 from onplan.types import ModelInfo, OAuthCredentials, StreamChunk
 from onplan.wire import Request, Response
 
@@ -173,7 +174,7 @@ def _persist(
             error.hide(credentials.access_token)
             if error.status != 401 or refreshes == _REFRESHES or not may_retry():
                 raise
-            credentials = yield Refresh(credentials.access_token, again=refreshes > 0)
+            credentials = yield Refresh(SecretText(credentials.access_token), again=refreshes > 0)
             refreshes += 1
         except OnplanError as error:
             error.hide(credentials.access_token)

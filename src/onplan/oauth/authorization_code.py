@@ -12,6 +12,7 @@ from onplan.errors import OnplanError, SignInError
 from onplan.oauth import pkce
 from onplan.oauth.credentials import credentials_from, decode_token_response, error_code, without_secrets
 from onplan.oauth.issuer import Issuer
+from onplan.secret import SecretText
 from onplan.types import OAuthCredentials
 from onplan.wire import Flow, Request, Response
 
@@ -67,9 +68,8 @@ def start(
         "state": state,
         **issuer.authorize_parameters,
     }
-    return AuthorizationRequest(
-        f"{issuer.authorization_endpoint}?{urlencode(query)}", state, verifier, redirect
-    )
+    url = SecretText(f"{issuer.authorization_endpoint}?{urlencode(query)}")
+    return AuthorizationRequest(url, state, verifier, redirect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def read_callback(text: str, state: str) -> Callback:
     genuine = hmac.compare_digest(fields.get("state", "").encode(), state.encode())
     return Callback(
         genuine,
-        fields.get("code", ""),
+        SecretText(fields.get("code", "")),
         fields.get("error", ""),
         fields.get("error_description", ""),
     )

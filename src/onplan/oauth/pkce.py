@@ -7,6 +7,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from hashlib import sha256
 
+from onplan.secret import SecretText
+
 
 def base64url(octets: bytes) -> str:
     """Base64url without padding (RFC 7636 §3)."""
@@ -15,7 +17,7 @@ def base64url(octets: bytes) -> str:
 
 def generate_verifier(random: Callable[[int], bytes] = secrets.token_bytes) -> str:
     """A code verifier of 86 characters: 64 random octets, like the official client's (RFC 7636 §4.1)."""
-    return base64url(random(64))
+    return SecretText(base64url(random(64)))
 
 
 def code_challenge(verifier: str) -> str:
@@ -25,4 +27,4 @@ def code_challenge(verifier: str) -> str:
 
 def generate_state(random: Callable[[int], bytes] = secrets.token_bytes) -> str:
     """An unguessable state of 43 characters, against cross-site request forgery (RFC 6749 §10.12)."""
-    return base64url(random(32))
+    return SecretText(base64url(random(32)))

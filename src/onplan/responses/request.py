@@ -55,13 +55,17 @@ class ResponsesCall:
 
 def api_headers(backend: Backend, credentials: OAuthCredentials) -> dict[str, str]:
     """The headers of every API call: the credential, the account, and who we are."""
-    for value in (credentials.access_token, credentials.account_id or ""):
-        if not (value.isascii() and value.isprintable()):  # the HTTP library would print it in its complaint
-            raise SignInAgainError("The stored access token or account id is damaged: no header can hold it.")
+    if not all(_fits_header(value) for value in (credentials.access_token, credentials.account_id or "")):
+        raise SignInAgainError("The stored access token or account id is damaged: no header can hold it.")
     headers = {**backend.headers, "authorization": f"Bearer {credentials.access_token}"}
     if backend.account_header and credentials.account_id:
         headers[backend.account_header] = credentials.account_id
     return headers
+
+
+def _fits_header(value: str) -> bool:
+    """Whether the HTTP library takes it; it would print it in its complaint."""
+    return value.isascii() and value.isprintable()
 
 
 def prepare(

@@ -35,7 +35,7 @@ class PendingRefresh(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What is stored, with the number of its schema. Its printed form has no secret.
 
     Attributes:
