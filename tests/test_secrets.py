@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import onplan
@@ -47,6 +48,27 @@ def marks(emulator: Emulator) -> tuple[onplan.OAuthCredentials, list[str]]:
     return credentials, [tokens[name] for name in ("access_token", "refresh_token", "id_token")]
 
 
+def everything_about(error: BaseException) -> str:
+    """Its printed forms, its traceback, and the local variables of every frame of ours in it."""
+    parts = [repr(error), str(error), *traceback.format_exception(error, chain=True)]
+    if isinstance(error, onplan.OnplanError):
+        parts.append(str(error.to_dict()))
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        found = todo.pop()
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        todo += [found.__cause__, found.__context__]
+        for frame, _ in traceback.walk_tb(found.__traceback__):
+            if frame.f_globals.get("__name__", "").startswith("onplan."):
+                parts += [
+                    f"{frame.f_code.co_name}: {name} = {value!r}" for name, value in frame.f_locals.items()
+                ]
+    return "\n".join(parts)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_errors_logs_and_tracebacks_hold_no_token(
     emulator: Emulator, driver: Any, fault: str, clean_environment: Path
@@ -72,17 +94,116 @@ def test_errors_logs_and_tracebacks_hold_no_token(
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
-    told = "".join(
-        [
-            seen.getvalue(),
-            repr(caught.value),
-            str(caught.value.to_dict()),
-            *traceback.format_exception(caught.value, chain=True),
-        ]
-    )
+    told = seen.getvalue() + everything_about(caught.value)
 
     assert told
-    assert [secret for secret in secrets if secret in told] == []
+    leaks = [line[:200] for line in told.splitlines() if any(secret in line for secret in secrets)]
+    assert leaks == []
+
+
+def _damage(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
+    """A record cut in the middle."""
+    path.write_bytes(path.read_bytes()[:-40])
+    onplan.Client(store=store).credentials()
+
+
+def _readable(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
+    path.chmod(0o644)
+    onplan.Client(store=store).credentials()
+
+
+def _newer(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"schema": 1', b'"schema": 9'))
+    onplan.Client(store=store).credentials()
+
+
+def _conflict(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
+    store.save(Record(credentials=credentials), "another version")
+
+
+def _unprintable(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
+    odd = msgspec.structs.replace(credentials, access_token=credentials.access_token + "\u00e9")
+    store.save(Record(credentials=odd), store.load()[1])
+    onplan.Client(store=store).complete("hi")
+
+
+def _foreign_issuer(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
+    odd = msgspec.structs.replace(credentials, issuer="http://example.com", expires_at=1.0)
+    store.save(Record(credentials=odd), store.load()[1])
+    onplan.Client(store=store).credentials()
+
+
+def _not_renewable(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
+    odd = msgspec.structs.replace(credentials, refresh_token=None, expires_at=1.0)
+    store.save(Record(credentials=odd, borrowed_from="codex:"), store.load()[1])
+    onplan.Client(store=store).credentials()
+
+
+def _unreachable(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
+    odd = msgspec.structs.replace(credentials, issuer="http://127.0.0.1:9", expires_at=1.0)
+    store.save(Record(credentials=odd), store.load()[1])
+    onplan.Client(store=store).credentials()
+
+
+def _tool_misuse(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
+    onplan.Client(store=store, unsupported="refuse").complete(
+        onplan.CompletionRequest(messages="hi", model="gpt-5.5", temperature=0.5)
+    )
+
+
+MISHAPS = [
+    _damage,
+    _readable,
+    _newer,
+    _conflict,
+    _unprintable,
+    _foreign_issuer,
+    _not_renewable,
+    _unreachable,
+    _tool_misuse,
+]
+
+
+@pytest.mark.parametrize("mishap", MISHAPS)
+def test_what_goes_wrong_here_shows_no_token(
+    emulator: Emulator, clean_environment: Path, mishap: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Damaged, foreign, unreadable or useless credentials: neither the error nor our frames show a token."""
+    credentials, secrets = marks(emulator)
+    path = clean_environment / "c.json"
+    store = open_store(f"file:{path}")
+    store.save(Record(credentials=credentials), None)
+    with caplog.at_level(logging.DEBUG), pytest.raises(onplan.OnplanError) as caught:
+        mishap(store, credentials, path)
+    told = caplog.text + everything_about(caught.value)
+
+    leaks = [line[:200] for line in told.splitlines() if any(secret[:-40] in line for secret in secrets)]
+    assert leaks == []
+
+
+@pytest.mark.parametrize("fault", [None, "token_500", "token_not_json", "token_invalid_grant", "token_html"])
+def test_a_failing_sign_in_shows_no_secret(
+    emulator: Emulator, fault: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever ends a sign-in: neither the code, nor the verifier, nor the state is seen."""
+    from onplan import login
+    from onplan.settings import load_settings
+
+    kept: list[Any] = []
+    code = "ac_marked-code-of-the-sign-in"
+    if fault:
+        emulator.arm(fault, times=9)
+
+    def paste() -> str:
+        return f"http://localhost:1455/auth/callback?code={code}&state={kept[0].state}"
+
+    settings = load_settings()
+    with caplog.at_level(logging.DEBUG), pytest.raises(onplan.OnplanError) as caught:
+        login.sign_in_by_pasting(settings, open_store(settings.store), kept.append, paste)
+    told = caplog.text + everything_about(caught.value)
+
+    secrets = [code, kept[0].verifier, kept[0].state]
+    assert [line[:200] for line in told.splitlines() if any(secret in line for secret in secrets)] == []
 
 
 def test_nothing_that_is_printed_holds_a_token(emulator: Emulator) -> None:

@@ -98,6 +98,7 @@ class Keeper:
 
     def settle(self) -> None:
         """Wait until no renewal is under way; one that still waits for the store's lock has spent nothing."""
+        self._after_fork()
         self._renewal.settle()
 
     # --- for tasks ----------------------------------------------------------------------------------
@@ -159,8 +160,7 @@ class Keeper:
 
         Ctrl-C ends whoever waits, but not a renewal between its POST and its save.
         """
-        if self._process != os.getpid():  # a fork copied a lock that some thread may have held
-            self._mutex, self._process = threading.Lock(), os.getpid()
+        self._after_fork()
         outcome: Future[OAuthCredentials] = Future()
         failures = self._failures
 
@@ -179,6 +179,12 @@ class Keeper:
 
         threading.Thread(target=run, name="onplan-keeper", daemon=False).start()
         return outcome
+
+    def _after_fork(self) -> None:
+        """A fork copied locks that some thread may have held, and not the thread."""
+        if self._process != os.getpid():
+            self._mutex, self._process = threading.Lock(), os.getpid()
+            self._renewal.start_anew()
 
     def _renew_stale(self) -> OAuthCredentials:
         cached = self._lasting()

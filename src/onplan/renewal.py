@@ -76,6 +76,10 @@ class Renewal:
         self._unsaved: tuple[OAuthCredentials, Record] | None = None  # what was spent, and what came of it
         self._busy = threading.Lock()
 
+    def start_anew(self) -> None:
+        """In a forked process: nothing is under way here."""
+        self._busy = threading.Lock()
+
     def load(self) -> tuple[Record, str]:
         """What is stored. Raises NotSignedInError, StoreError."""
         loaded = self._store.load()

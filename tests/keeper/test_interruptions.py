@@ -164,6 +164,41 @@ def test_a_fork_does_not_spend_the_parents_token() -> None:
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
+_FORK = """
+import os, sys, threading, warnings
+import onplan
+warnings.simplefilter("ignore", DeprecationWarning)  # that is what is tried here
+client = onplan.Client()
+thread = threading.Thread(target=client.credentials)
+thread.start()
+print("renewing", flush=True)
+sys.stdin.readline()
+child = os.fork()
+if child == 0:
+    client.credentials()
+    client.close()
+    os._exit(0)
+thread.join()
+client.close()
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_fork_in_the_middle_of_a_renewal(signed_in: Emulator, store: CredentialStore) -> None:
+    """A child forked while another thread renews waits for nobody who is not there, and adopts the result."""
+    expire(store)
+    signed_in.arm("token_slow", times=1)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _FORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    while not refreshes(signed_in):  # until the token has been sent
+        os.sched_yield()
+    process.communicate("fork\n", timeout=30)
+
+    assert process.returncode == 0
+    assert refreshes(signed_in) == 1
+
+
 async def test_a_provider_uses_the_store_it_is_given(signed_in: Emulator, tmp_path: Path) -> None:
     """Credentials handed in are kept in the given store; those that are in it already count."""
     tokens: dict[str, Any] = signed_in.issue_tokens()

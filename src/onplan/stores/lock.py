@@ -33,7 +33,14 @@ class ProcessLock:
 
     def __init__(self, path: Path, subject: str) -> None:
         self._path, self._subject = path, subject
-        self._filelock = FileLock(str(path), mode=0o600, thread_local=True)
+        self._made: tuple[int, FileLock] | None = None
+
+    @property
+    def _filelock(self) -> FileLock:
+        """This process's; a forked one may not use what it inherited."""
+        if self._made is None or self._made[0] != os.getpid():
+            self._made = os.getpid(), FileLock(str(self._path), mode=0o600, thread_local=True)
+        return self._made[1]
 
     @contextmanager
     def held(self) -> Iterator[None]:
