@@ -132,10 +132,12 @@ class AsyncDriver:
         return asyncio.run(ask())
 
 
-@pytest.fixture(params=[SyncDriver, AsyncDriver], ids=["sync", "async"])
-def driver(request: pytest.FixtureRequest) -> Any:
-    """Both clients, one suite. Call it with client options."""
-    return request.param
+@pytest.fixture(params=["sync", "async", "async-httpx2"])
+def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Both clients, the asynchronous one with and without aiohttp: one suite. Call it with client options."""
+    if request.param == "async-httpx2":  # as where the extra is not installed
+        monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
+    return SyncDriver if request.param == "sync" else AsyncDriver
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, cast
-
-import httpx2
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast
 
 from onplan import turn
 from onplan.attachments import has_attachments, read_attachments
@@ -20,8 +18,8 @@ from onplan.responses.request import ResponsesCall, prepare
 from onplan.retry import RetryPolicy
 from onplan.settings import Settings, load_settings
 from onplan.stores import CredentialStore, open_store
-from onplan.transports import Timeouts
-from onplan.transports.http import AsyncAnswer, AsyncHTTPTransport, HTTPTransport
+from onplan.transports import AsyncAnswer, Timeouts, choose
+from onplan.transports.http import HTTPTransport
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
@@ -31,6 +29,10 @@ from onplan.types import (
     StreamChunk,
     as_request,
 )
+
+if TYPE_CHECKING:
+    import aiohttp
+    import httpx2
 
 T = TypeVar("T")
 
@@ -47,7 +49,7 @@ class AsyncClient:
         backend: the backend's name.
         store: a store spec or a ``CredentialStore``.
         base_url: where the backend's API is: https, or http on this machine.
-        http_client: your own ``httpx2.AsyncClient``; it is not closed.
+        http_client: your own ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``; it is not closed.
         unsupported: what becomes of parameters that the backend does not take: ``drop`` leaves them out
             and lists them in ``ignored_parameters``, ``refuse`` raises InvalidRequestError.
         retry: how patient to be; see ``onplan.RetryPolicy``.
@@ -66,7 +68,7 @@ class AsyncClient:
         backend: str | None = None,
         store: str | CredentialStore | None = None,
         base_url: str | None = None,
-        http_client: httpx2.AsyncClient | None = None,
+        http_client: httpx2.AsyncClient | aiohttp.ClientSession | None = None,
         unsupported: Literal["drop", "refuse"] = "drop",
         retry: RetryPolicy | None = None,
         on_retry: Callable[[OnplanError, float], object] | None = None,
@@ -83,7 +85,7 @@ class AsyncClient:
         )
         self._token_transport = HTTPTransport(timeouts)
         self._keeper = Keeper(self.store, self.settings.issuer, self._token_transport.fetch)
-        self._transport = AsyncHTTPTransport(timeouts, http_client)
+        self._transport = choose(timeouts, http_client)
         self._refuse_unsupported = unsupported == "refuse"
         self._retry = retry or RetryPolicy()
         self._on_retry = on_retry

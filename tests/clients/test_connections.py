@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
+import aiohttp
 import httpx2
 import pytest
 
@@ -15,6 +17,7 @@ import onplan
 from onplan.emulator import Emulator
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
+from onplan.transports import Timeouts, choose
 
 REQUEST = onplan.CompletionRequest(messages="one two three", model="gpt-5.5")
 
@@ -80,6 +83,25 @@ def test_one_client_in_two_loops(signed_in: Emulator) -> None:
             return (await client.complete("hi")).text
 
     assert [asyncio.run(ask()) for _ in range(2)] == ["You said: hi"] * 2
+
+
+def test_the_fast_transport_is_chosen_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp where it is installed; httpx2 without it, behind a proxy, and where the user brings one."""
+    assert type(choose(Timeouts())).__name__ == "AiohttpTransport"
+    assert type(choose(Timeouts(), httpx2.AsyncClient())).__name__ == "AsyncHTTPTransport"
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    assert type(choose(Timeouts())).__name__ == "AsyncHTTPTransport"
+    monkeypatch.delenv("HTTPS_PROXY")
+    monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
+    assert type(choose(Timeouts())).__name__ == "AsyncHTTPTransport"
+
+
+async def test_a_session_of_the_users_own(signed_in: Emulator) -> None:
+    """An aiohttp session given as ``http_client=`` is used and left open."""
+    async with aiohttp.ClientSession() as own:
+        async with onplan.AsyncClient(http_client=own) as client:
+            assert (await client.complete("hi")).text == "You said: hi"
+        assert not own.closed
 
 
 async def test_many_at_once(signed_in: Emulator) -> None:

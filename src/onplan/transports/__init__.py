@@ -1,12 +1,29 @@
-"""Bytes over the network. The seam is one event at a time, above framing: the turn does not know the wire."""
+"""Bytes over the network. The seam is one event at a time, above framing: the turn does not know the wire.
+
+``http.py`` speaks through httpx2, ``aiohttp.py`` through aiohttp where the extra ``fast`` has installed it:
+the same behaviour for a fraction of the CPU. ``choose`` decides.
+"""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from onplan.errors import IdleTimeoutError, UnexpectedReplyError
+
+if TYPE_CHECKING:
+    from onplan.turn import Head
+    from onplan.wire import Request, Response
+
+logger = logging.getLogger("onplan.http")
 
 # An error body or a token response is small; a catalogue with its prompts is some megabytes.
 MAXIMUM_BODY_SIZE = 32 * 1024 * 1024
+# How long a finished answer's connection may take to end its response, so that it can be used again.
+RELEASE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -22,6 +39,82 @@ class Timeouts:
     idle: float = 300.0
 
 
+class AsyncAnswer(Protocol):
+    """An open response. What its methods raise is a TransportError, or a StreamError of the decoder's."""
+
+    head: Head
+
+    async def read_events(self) -> list[bytes] | None:
+        """Read once: the payloads that are now complete, or None at the end."""
+        ...
+
+    async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the whole
+        """The whole body, within ``timeout`` seconds if given."""
+        ...
+
+    async def release(self) -> None:
+        """The answer is complete: let its last bytes come, briefly, so its connection can be reused."""
+        ...
+
+    async def close(self) -> None:
+        """Close the response; its connection too, if something of it is unread."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *details: Any) -> None: ...
+
+
+class AsyncTransport(Protocol):
+    """Sends requests under the running event loop."""
+
+    async def fetch(self, request: Request) -> Response:
+        """A whole response. Raises TransportError."""
+        ...
+
+    async def open(self, request: Request, timeout: float | None = None) -> AsyncAnswer:  # noqa: ASYNC109
+        """Send ``request`` and read the head of its answer. Raises TransportError."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections, unless the client is the user's own."""
+        ...
+
+
+def choose(timeouts: Timeouts, client: Any = None) -> AsyncTransport:
+    """The transport for the user's own ``client``; without one, the fastest that is installed.
+
+    aiohttp does not speak SOCKS and only some kinds of proxy: where the environment names one, httpx2 does.
+    """
+    from urllib.request import getproxies
+
+    kind = type(client).__module__.partition(".")[0]
+    if kind == "aiohttp" or (client is None and not getproxies()):
+        try:
+            from onplan.transports.aiohttp import AiohttpTransport
+
+            return AiohttpTransport(timeouts, client)
+        except ModuleNotFoundError:
+            pass
+    from onplan.transports.http import AsyncHTTPTransport
+
+    return AsyncHTTPTransport(timeouts, client)
+
+
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers under lower-case names."""
     return {name.lower(): value for name, value in headers.items()}
+
+
+def log_exchange(request: Request, status: int) -> None:
+    """Where and how it went; no query, header or body."""
+    path = request.url.removeprefix(request.origin).partition("?")[0]
+    logger.info("%s %s%s: %d", request.method, request.origin, path, status)
+
+
+def check_body(body: bytearray, deadline: float | None, origin: str) -> None:
+    """A body that is too large, or that trickles beyond its deadline (monotonic seconds), is no answer."""
+    if len(body) > MAXIMUM_BODY_SIZE:
+        raise UnexpectedReplyError(f"{origin} answered with more than {MAXIMUM_BODY_SIZE:,} bytes.")
+    if deadline is not None and time.monotonic() > deadline:
+        raise IdleTimeoutError(f"{origin} took too long to answer.")

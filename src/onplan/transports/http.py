@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -16,7 +15,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from socket import SHUT_RDWR
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpcore2  # noqa: F401 - httpx2 would import it inside the event loop, at the first request
 import httpx2
@@ -28,19 +27,14 @@ from onplan.errors import (
     IdleTimeoutError,
     MissingExtraError,
     TransportError,
-    UnexpectedReplyError,
 )
 from onplan.responses.sse import EventDecoder
-from onplan.transports import MAXIMUM_BODY_SIZE, Timeouts, lower_case
+from onplan.transports import RELEASE_SECONDS, Timeouts, check_body, log_exchange, lower_case
+from onplan.transports.owner import Owner, running_loop
 from onplan.turn import Head
 from onplan.wire import Request, Response
 
-logger = logging.getLogger("onplan.http")
-
 _Client = TypeVar("_Client", httpx2.Client, httpx2.AsyncClient)
-
-# How long a finished answer's connection may take to end its response, so that it can be used again.
-_RELEASE_SECONDS = 0.5
 
 
 def _failure(error: Exception, origin: str) -> TransportError:
@@ -74,54 +68,19 @@ _NOT_CONNECTED = (
 _ERRORS = (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError)
 
 
-class _Owner(Generic[_Client]):
-    """The httpx2 client: the user's own, or one of ours, made anew after a fork and in another event loop."""
+def _making(kind: type[_Client]) -> Callable[[], _Client]:
+    def make() -> _Client:
+        try:
+            return kind(
+                mounts=_LOOPBACK,
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
+                headers={"user-agent": USER_AGENT},
+                follow_redirects=False,
+            )
+        except ImportError:  # httpx2 found a SOCKS proxy in the environment
+            raise MissingExtraError("socks", "A SOCKS proxy") from None
 
-    def __init__(
-        self, make: Callable[[], _Client], given: _Client | None, home: Callable[[], object]
-    ) -> None:
-        self._make: Callable[[], _Client] = make
-        self._given: _Client | None = given
-        self._home = home  # whose sockets they are
-        self._made: tuple[object, _Client] | None = None
-        self._making = threading.Lock()
-
-    def get(self) -> _Client:
-        if self._given is not None:
-            return self._given
-        home = self._home()
-        with self._making:
-            if self._made is None or self._made[0] != home:
-                try:
-                    self._made = (home, self._make())
-                except ImportError:  # httpx2 found a SOCKS proxy in the environment
-                    raise MissingExtraError("socks", "A SOCKS proxy") from None
-            return self._made[1]
-
-    def take(self) -> _Client | None:
-        """The client to close, if it is ours."""
-        made, self._made = self._made, None
-        return made[1] if made and made[0] == self._home() else None
-
-
-def _loop() -> object:
-    """This process and the event loop that is running in it."""
-    return os.getpid(), asyncio.get_running_loop()
-
-
-def _options() -> dict[str, Any]:
-    return {
-        "mounts": _LOOPBACK,
-        "limits": httpx2.Limits(max_connections=None, max_keepalive_connections=20),
-        "headers": {"user-agent": USER_AGENT},
-        "follow_redirects": False,
-    }
-
-
-def _log(request: Request, response: httpx2.Response) -> None:
-    """Where and how it went; no query, header or body."""
-    path = request.url.removeprefix(request.origin).partition("?")[0]
-    logger.info("%s %s%s: %d", request.method, request.origin, path, response.status_code)
+    return make
 
 
 def _timeout(timeouts: Timeouts, whole: float | None) -> httpx2.Timeout:
@@ -130,27 +89,12 @@ def _timeout(timeouts: Timeouts, whole: float | None) -> httpx2.Timeout:
     return httpx2.Timeout(timeouts.idle, connect=timeouts.connect)
 
 
-def _check_body(body: bytearray, deadline: float | None, origin: str) -> None:
-    if len(body) > MAXIMUM_BODY_SIZE:
-        raise _too_large(origin)
-    if deadline is not None and time.monotonic() > deadline:  # it trickles
-        raise IdleTimeoutError(f"{origin} took too long to answer.")
-
-
-def _too_large(origin: str) -> UnexpectedReplyError:
-    return UnexpectedReplyError(f"{origin} sent more than {MAXIMUM_BODY_SIZE:,} bytes for a short answer.")
-
-
-# --- synchronous ------------------------------------------------------------------------------------
-
-
 class HTTPTransport:
     """Sends requests on the calling thread. May be used from several."""
 
     def __init__(self, timeouts: Timeouts | None = None, client: httpx2.Client | None = None) -> None:
         self._timeouts = timeouts or Timeouts()
-        options = _options()
-        self._owner = _Owner(lambda: httpx2.Client(**options), client, os.getpid)
+        self._owner = Owner(_making(httpx2.Client), client, os.getpid)
         # A program that forgets to close it, or a script that just ends, leaves no open connection.
         weakref.finalize(self, _close, self._owner)
 
@@ -182,7 +126,7 @@ class HTTPTransport:
             response = client.send(message, stream=True, follow_redirects=False)
         except _ERRORS as error:
             raise _failure(error, request.origin) from None
-        _log(request, response)
+        log_exchange(request, response.status_code)
         return Answer(response, request.origin)
 
     def close(self) -> None:
@@ -190,7 +134,7 @@ class HTTPTransport:
         _close(self._owner)
 
 
-def _close(owner: _Owner[httpx2.Client]) -> None:
+def _close(owner: Owner[httpx2.Client]) -> None:
     client = owner.take()
     if client is not None:
         client.close()
@@ -224,7 +168,7 @@ class Answer:
         try:
             for data in self._reads:
                 body += data
-                _check_body(body, deadline, self._origin)
+                check_body(body, deadline, self._origin)
         except _ERRORS as error:
             raise _failure(error, self._origin) from None
         return bytes(body)
@@ -295,7 +239,7 @@ class _Watch:
 
     def __init__(self, socket: Any) -> None:
         self._socket, self._lock = socket, threading.Lock()
-        self._timer = threading.Timer(_RELEASE_SECONDS, self._bark)
+        self._timer = threading.Timer(RELEASE_SECONDS, self._bark)
         self._timer.daemon = True
         self._timer.start()
 
@@ -319,15 +263,14 @@ class AsyncHTTPTransport:
 
     def __init__(self, timeouts: Timeouts | None = None, client: httpx2.AsyncClient | None = None) -> None:
         self._timeouts = timeouts or Timeouts()
-        options = _options()
-        self._owner = _Owner(lambda: httpx2.AsyncClient(**options), client, _loop)
+        self._owner = Owner(_making(httpx2.AsyncClient), client, running_loop)
 
     async def fetch(self, request: Request) -> Response:
         """A whole response. Raises TransportError."""
         async with await self.open(request, timeout=request.timeout) as answer:
             return Response(answer.head.status, answer.head.headers, await answer.read_body(request.timeout))
 
-    async def open(self, request: Request, timeout: float | None = None) -> AsyncAnswer:  # noqa: ASYNC109 - per read
+    async def open(self, request: Request, timeout: float | None = None) -> _AsyncAnswer:  # noqa: ASYNC109 - per read
         """Send ``request`` and read the head of its answer. Raises TransportError."""
         client = self._owner.get()
         message = client.build_request(
@@ -341,8 +284,8 @@ class AsyncHTTPTransport:
             response = await client.send(message, stream=True, follow_redirects=False)
         except _ERRORS as error:
             raise _failure(error, request.origin) from None
-        _log(request, response)
-        return AsyncAnswer(response, request.origin)
+        log_exchange(request, response.status_code)
+        return _AsyncAnswer(response, request.origin)
 
     async def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
@@ -351,7 +294,7 @@ class AsyncHTTPTransport:
             await client.aclose()
 
 
-class AsyncAnswer:
+class _AsyncAnswer:
     """An open response."""
 
     def __init__(self, response: httpx2.Response, origin: str) -> None:
@@ -379,7 +322,7 @@ class AsyncAnswer:
         try:
             async for data in self._reads:
                 body += data
-                _check_body(body, deadline, self._origin)
+                check_body(body, deadline, self._origin)
         except _ERRORS as error:
             raise _failure(error, self._origin) from None
         return bytes(body)
@@ -387,7 +330,7 @@ class AsyncAnswer:
     async def release(self) -> None:
         """The answer is complete: let its last bytes come, briefly, so its connection can be reused."""
         with contextlib.suppress(*_ERRORS, TimeoutError):
-            async with asyncio.timeout(_RELEASE_SECONDS):
+            async with asyncio.timeout(RELEASE_SECONDS):
                 async for _ in self._reads:
                     pass
 
