@@ -20,6 +20,7 @@ PAGES = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/protocol.md",
+    "docs/signed-in.md",
     "src/onplan/what-is-permitted.md",
     "CHANGELOG.md",
 ]
