@@ -35,7 +35,7 @@ class EventDecoder:
         """
         self._check_size()
         data = self._normalise(data)
-        if b"\n" not in data:  # the common piece of a long event: kept without looking at it again
+        if b"\n\n" not in self._last_byte() + data:  # a piece of a long event: kept as it is
             self._keep(data)
             return []
         if self._pending:
@@ -77,6 +77,9 @@ class EventDecoder:
             self._after_carriage_return = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data
+
+    def _last_byte(self) -> bytes:
+        return self._pending[-1][-1:] if self._pending else b""
 
     def _keep(self, data: bytes) -> None:
         if data:
