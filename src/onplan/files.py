@@ -72,11 +72,16 @@ def _prefix(target: Path) -> str:
 
 def remove_leftovers(path: Path, keep: Path | None = None) -> None:
     """Remove what writers that were killed left beside ``path``. Only for the holder of its lock."""
-    target = Path(os.path.realpath(path))
     with contextlib.suppress(OSError):
-        for entry in target.parent.iterdir():
-            if entry.name.startswith(_prefix(target)) and entry != keep:
+        for entry in leftovers(path):
+            if entry != keep:
                 entry.unlink(missing_ok=True)
+
+
+def leftovers(path: Path) -> list[Path]:
+    """What is beside ``path`` of writers that were killed, or that are at work. Raises OSError."""
+    target = Path(os.path.realpath(path))
+    return [entry for entry in target.parent.iterdir() if entry.name.startswith(_prefix(target))]
 
 
 def sync_folder(folder: Path) -> None:

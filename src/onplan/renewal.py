@@ -114,7 +114,7 @@ class Renewal:
         if self._refused and self._refused[0] == _fingerprint(old):
             raise self._refused[1]
         if not old.refresh_token:
-            raise _cannot_be_renewed(record)
+            raise cannot_be_renewed(record)
         interrupted = record.pending_refresh
         pending = PendingRefresh(fingerprint=_fingerprint(old), started_at=self._now())
         version = self._store.save(msgspec.structs.replace(record, pending_refresh=pending), version)
@@ -229,11 +229,15 @@ class Renewal:
             self._unsaved = None
 
 
-def _cannot_be_renewed(record: Record) -> SignInAgainError:
+def cannot_be_renewed(record: Record) -> SignInAgainError:
+    """What is to be said when the access token in ``record`` has expired and there is no refresh token."""
     if record.borrowed_from:
+        scheme, _, name = record.borrowed_from.partition(":")
+        variable = f'Put a fresh one there: `export {name}="$(onplan token)"`, where you are signed in.'
+        store = f"Run `onplan import {record.borrowed_from}` again, or `onplan login`."
         return SignInAgainError(
             f"The access token borrowed from {record.borrowed_from} has expired.",
-            hint=f"Run `onplan import {record.borrowed_from}` again, or `onplan login`.",
+            hint=variable if scheme == "env" else store,
         )
     return SignInAgainError("The sign-in has ended and cannot be renewed: it has no refresh token.")
 

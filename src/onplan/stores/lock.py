@@ -6,11 +6,13 @@ others say who it is.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,7 +22,23 @@ from onplan.files import explained, make_private_folder
 
 # Longer than a refresh may take.
 LOCK_TIMEOUT = 90.0
+_patience: ContextVar[float] = ContextVar("patience", default=math.inf)
 _SLICE = 0.5  # how often somebody who waits looks whether the program is ending
+
+
+@contextmanager
+def waiting_at_most(seconds: float) -> Iterator[None]:
+    """Within, this thread gives up sooner than usual when somebody else has a lock."""
+    before = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(before)
+
+
+def patience(usual: float) -> float:
+    """How many seconds to wait for a lock: as usual, unless whoever wants it has less time."""
+    return min(usual, _patience.get())
 
 
 class ProcessLock:
@@ -54,33 +72,38 @@ class ProcessLock:
             self._filelock.release()
 
     def _acquire(self) -> None:
-        deadline = time.monotonic() + LOCK_TIMEOUT
+        seconds = patience(LOCK_TIMEOUT)
+        deadline = time.monotonic() + seconds
         while True:
             try:
                 self._filelock.acquire(timeout=_SLICE)
             except Timeout:
                 leaving = not threading.main_thread().is_alive()  # the program ends; nothing is under way yet
                 if leaving or time.monotonic() > deadline:
-                    raise self._taken() from None
+                    raise self._taken(seconds) from None
             else:
                 return
 
-    def _taken(self) -> StoreError:
+    def _taken(self, seconds: float) -> StoreError:
         holder = _holder(self._path)
         who = f"process {holder}" if holder else "another program"
         end = f"`kill {holder}`" if holder else "End it"
         return StoreError(
-            f"{self._subject} has been locked by {who} for {LOCK_TIMEOUT:.0f} seconds. Nothing is lost.",
+            f"{self._subject} has been locked by {who} for {seconds:.0f} seconds. Nothing is lost.",
             hint=f"{end} if it hangs, then run the command again.",
         )
 
 
 def user_lock(name: str, subject: str) -> ProcessLock:
-    """A lock for something that is no file: in the user's own state folder, wherever ONPLAN_HOME is."""
+    """A lock for something that is no file."""
+    return ProcessLock(user_lock_path(name), subject)
+
+
+def user_lock_path(name: str) -> Path:
+    """A file for locks in the user's own state folder, wherever ONPLAN_HOME is."""
     import platformdirs
 
-    folder = platformdirs.user_state_path("onplan", appauthor=False) / "locks"
-    return ProcessLock(folder / f"{name}.lock", subject)
+    return platformdirs.user_state_path("onplan", appauthor=False) / "locks" / f"{name}.lock"
 
 
 def _holder(path: Path) -> int | None:

@@ -22,6 +22,7 @@ import httpx2
 
 from onplan.backends import USER_AGENT
 from onplan.errors import (
+    ConfigurationError,
     ConnectError,
     DisconnectError,
     IdleTimeoutError,
@@ -79,6 +80,11 @@ def _making(kind: type[_Client]) -> Callable[[], _Client]:
             )
         except ImportError:  # httpx2 found a SOCKS proxy in the environment
             raise MissingExtraError("socks", "A SOCKS proxy") from None
+        except (OSError, ValueError, httpx2.InvalidURL):
+            raise ConfigurationError(
+                "The proxy or the certificate authorities that the environment names cannot be used.",
+                hint="Run `onplan doctor`.",
+            ) from None
 
     return make
 

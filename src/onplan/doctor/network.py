@@ -1,0 +1,193 @@
+"""The way to the issuer and the backend: proxy, names, answers, and whose clock is right.
+
+All of it goes through the clients' own transport, as far as each check needs, so that what is examined is the
+way that requests go. Nothing secret is sent.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from onplan.doctor.check import Examination, NotExaminedError
+from onplan.errors import BackendError, ConfigurationError, ConnectError, MissingExtraError, OnplanError
+from onplan.responses.failures import failure_of_response
+from onplan.settings import Settings, environment_variable
+from onplan.transports import Timeouts
+from onplan.transports.http import HTTPTransport
+from onplan.wire import Request, Response
+
+PARTIES = ("issuer", "backend")
+
+# Limits for each step over the network, in seconds.
+STEP = 10.0
+TIMEOUTS = Timeouts(connect=STEP, idle=STEP)
+SET_CLOCK = {
+    "darwin": "`sudo sntp -sS time.apple.com`",
+    "win32": "`w32tm /resync`",
+}.get(sys.platform, "`sudo timedatectl set-ntp true`")
+
+_TOLERANCE = 60.0  # seconds that a clock may be wrong before anything comes of it
+_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")  # the first that is set counts
+
+
+def url_of(party: str, settings: Settings) -> str:
+    """Where the party is: the issuer, or the backend's API."""
+    return settings.issuer.url if party == "issuer" else settings.base_url
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def first_set(*variables: str) -> str | None:
+    """The first of these environment variables that is set."""
+    return next(filter(environment_variable, variables), None)
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of the system's or the library's says, without its numbers."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
+
+
+class SeenError(Exception):
+    """Raised into an exchange when enough of it has been seen: nothing more is sent."""
+
+
+# --- proxy and names ------------------------------------------------------------------------------------
+
+
+def proxy(examination: Examination) -> str:
+    """Which proxy is in effect, and whether it answers."""
+    variable = first_set(*_PROXIES)
+    source = variable or "the system's settings"
+    urls = {party: url_of(party, examination.settings) for party in PARTIES}
+    ways = {party: _way(url, source) for party, url in urls.items()}
+    proxied = {party: way for party, way in ways.items() if way != address_of(urls[party])}
+    examination.proxied = frozenset(proxied)
+    if not proxied:
+        return f"{variable} is set, but not for these addresses." if variable else "None."
+    for host, port in set(proxied.values()):
+        try:
+            socket.create_connection((host, port), timeout=STEP).close()
+        except (OSError, OverflowError) as error:
+            raise ConnectError(
+                f"The proxy {host}:{port}, from {source}, does not answer: {reason_of(error)}.",
+                hint=f"Start it, or change {source}.",
+            ) from None
+    through = "; ".join(f"{party} through {host}:{port}" for party, (host, port) in proxied.items())
+    return f"From {source}: {through}."
+
+
+def _way(url: str, source: str) -> tuple[str, int]:
+    """Where the transport would connect to for ``url``: there, or to a proxy. Does not connect."""
+
+    def watch(event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith("connect_tcp.started"):
+            raise SeenError(info["host"], info["port"])
+
+    with closing(HTTPTransport()) as transport:
+        try:
+            transport.open(Request("GET", url), trace=watch).close()
+        except SeenError as seen:
+            host, port = seen.args
+            return host, port
+        except MissingExtraError:
+            raise
+        except ConfigurationError:  # the certificate authorities could be loaded
+            raise ConfigurationError(
+                f"The proxy from {source} is none that can be used.",
+                hint="Name it as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT.",
+            ) from None
+    raise RuntimeError("the transport does not report its steps")
+
+
+def name(party: str, examination: Examination) -> str:
+    """Whether the host's name has an address."""
+    if party in examination.proxied:
+        raise NotExaminedError("The proxy looks it up.")
+    host, port = address_of(url_of(party, examination.settings))
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        override = _override(party, examination.settings)
+        raise ConnectError(
+            f"{host} cannot be resolved: {reason_of(error)}.",
+            hint="Check the network connection and its DNS server"
+            + (f", and {override}." if override else "."),
+        ) from None
+    first, *others = dict.fromkeys(str(row[4][0]) for row in found)
+    if first == host:
+        return f"{host} is an address already."
+    return f"{host} is {first}{f' and {len(others)} more' if others else ''}."
+
+
+def _override(party: str, settings: Settings) -> str | None:
+    return first_set("ONPLAN_ISSUER" if party == "issuer" else settings.backend.base_url_variable)
+
+
+# --- answers --------------------------------------------------------------------------------------------
+
+
+def reachable(party: str, examination: Examination) -> str:
+    """Whether the other side answers as it should to a request without a credential."""
+    request = _probe(party, examination.settings)
+    with closing(HTTPTransport(TIMEOUTS)) as transport:
+        response = transport.fetch(request)
+    now = time.time()
+    date = _date(response)
+    if date is not None:
+        examination.ahead[address_of(request.url)[0]] = now - date
+    error = _fault(party, response, now)
+    if error:
+        raise type(error)(f"{request.origin}: {error}", hint=error.hint)
+    wanted = "" if response.ok else ", as no credential was sent"
+    return f"{request.origin} answers (HTTP {response.status}{wanted})."
+
+
+def _probe(party: str, settings: Settings) -> Request:
+    accept = {"accept": "application/json"}
+    if party == "issuer":
+        return Request("GET", f"{settings.issuer.url}/.well-known/openid-configuration", accept, timeout=STEP)
+    url = f"{settings.base_url}/models?{settings.backend.catalogue_query}".rstrip("?")
+    return Request("GET", url, {**settings.backend.headers, **accept}, timeout=STEP)
+
+
+def _date(response: Response) -> float | None:
+    """What time the server says it is, Unix seconds."""
+    try:
+        return parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except ValueError:
+        return None
+
+
+def _fault(party: str, response: Response, now: float) -> OnplanError | None:
+    """What is wrong with an answer; to be refused for lack of a credential is as it should be."""
+    is_json = response.json() is not None
+    describes_itself_not = party == "issuer" and response.status == 404
+    if is_json and (response.ok or describes_itself_not):
+        return None
+    error = failure_of_response(response, now)
+    return error if isinstance(error, BackendError) else None
+
+
+def clock(examination: Examination) -> str:
+    """Whether this machine's clock agrees with one of the servers'."""
+    if not examination.ahead:
+        raise NotExaminedError("No server told the time.")
+    host, ahead = min(examination.ahead.items(), key=lambda row: abs(row[1]))
+    if abs(ahead) <= _TOLERANCE:
+        return f"It agrees with {host}'s."
+    raise OnplanError(
+        f"The clock is {abs(ahead):,.0f} seconds {'ahead of' if ahead > 0 else 'behind'} {host}'s: tokens "
+        "are renewed too early or too late, and certificates may be refused.",
+        hint=f"Set it: {SET_CLOCK}.",
+    )

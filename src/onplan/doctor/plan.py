@@ -1,0 +1,60 @@
+"""What the plan gives: the catalogue, and an answer. Through the client that programs use."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, cast
+
+from onplan.client import Client
+from onplan.doctor.check import Examination, NotExaminedError
+from onplan.oauth.credentials import is_fresh
+from onplan.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from onplan.types import Done
+
+_CONNECT, _IDLE = 10.0, 60.0  # seconds
+_PROMPT = "Answer with: ok"
+
+
+def catalogue(examination: Examination) -> str:
+    """Whether the backend lists its models for this sign-in; renews the access token if it is due."""
+    credentials = examination.record.credentials if examination.record else None
+    if credentials and not is_fresh(credentials, time.time()):
+        examination.require("issuer", "lock")
+    with _client(examination) as client:
+        models, problem = client.catalogue()
+        if problem:
+            raise problem
+        renewed = " The access token was renewed for it." if client.credentials() != credentials else ""
+    return f"{len(models)} models, the first of them {models[0].id}.{renewed}"
+
+
+def request(examination: Examination) -> str:
+    """Whether a request is answered, and how fast."""
+    if not examination.request:
+        raise NotExaminedError("Left out, because of --no-request.")
+    began = time.monotonic()
+    with _client(examination) as client, closing(client.complete_stream(_PROMPT)) as chunks:
+        last = next(chunks)
+        first = time.monotonic() - began
+        for last in chunks:  # noqa: B007 - the last one is wanted
+            pass
+    whole, response = time.monotonic() - began, cast("Done", last).response
+    return (
+        f"{response.model} began to answer after {first:.1f} s and ended after {whole:.1f} s "
+        f"({response.finish_reason}). This spent a little of the plan."
+    )
+
+
+def _client(examination: Examination) -> Client:
+    """Asks once: a failure that the next try would hide is to be seen."""
+    return Client(
+        profile=examination.profile,
+        backend=examination.backend,
+        store=examination.store,
+        retry=RetryPolicy(attempts=1),
+        connect_timeout=_CONNECT,
+        idle_timeout=_IDLE,
+    )

@@ -1,0 +1,162 @@
+"""What this machine keeps: configuration, credential store, and the sign-in in it. No token is ever shown."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from datetime import datetime
+from pathlib import Path
+
+from onplan.doctor.check import Examination
+from onplan.errors import (
+    ConfigurationError,
+    NotSignedInError,
+    OutcomeUnknownError,
+    SignInAgainError,
+    StoreError,
+)
+from onplan.files import PERMISSIONS, explained, leftovers
+from onplan.oauth.credentials import is_fresh
+from onplan.renewal import cannot_be_renewed
+from onplan.settings import environment_variable, load_settings
+from onplan.stores import CredentialStore, Lease, Record, open_store
+from onplan.stores.lock import waiting_at_most
+from onplan.types import OAuthCredentials
+
+_LOCK_SECONDS = 3.0  # a renewal holds the lock longer than that only when the issuer is slow
+_ROOM = 64 * 1024  # bytes; a record is a few thousand
+_STICKY = 0o1000  # whoever may write to such a folder may not replace what is others'
+_VARIABLES = (
+    "ONPLAN_HOME",
+    "ONPLAN_PROFILE",
+    "ONPLAN_BACKEND",
+    "ONPLAN_STORE",
+    "ONPLAN_MODEL",
+    "ONPLAN_ISSUER",
+)
+
+
+def configuration(examination: Examination) -> str:
+    """Whether the settings can be read, and what they amount to."""
+    settings = load_settings(
+        profile=examination.profile, backend=examination.backend, store=examination.store_spec
+    )
+    examination.settings = settings
+    variables = (*_VARIABLES, settings.backend.base_url_variable)
+    in_effect = ", ".join(filter(environment_variable, variables))
+    overridden = f" Set in the environment: {in_effect}." if in_effect else ""
+    return f"Profile {settings.profile}, backend {settings.backend.name}, store {settings.store}.{overridden}"
+
+
+def store(examination: Examination) -> str:
+    """Whether the store can be opened and read, and is safe from others."""
+    opened = open_store(examination.settings.store)
+    loaded = opened.load()
+    examination.store, examination.record = opened, loaded[0] if loaded else None
+    place = opened.describe()
+    path = _file_of(opened)
+    if path:
+        with explained(place, "read"):
+            _examine_file(path)
+    return f"{place} can be read." if loaded else f"Nothing is kept in {place} yet."
+
+
+def _file_of(opened: CredentialStore) -> Path | None:
+    """The file that a store describes itself by, if it is one in a folder that exists."""
+    path = Path(os.path.realpath(opened.describe()))
+    return path if Path(opened.describe()).is_absolute() and path.parent.is_dir() else None
+
+
+def _examine_file(path: Path) -> None:
+    """Raise StoreError where others can read or replace a file, or where we cannot."""
+    folder = path.parent
+    if PERMISSIONS and path.exists():
+        mode = path.stat().st_mode & 0o777
+        if mode & 0o077:
+            raise StoreError(
+                f"{path} can be read by other users of this machine (mode {mode:o}).",
+                hint=f"Run `chmod 600 {path}`, and sign in anew if somebody may have read it.",
+            )
+    mode = folder.stat().st_mode
+    if PERMISSIONS and mode & 0o022 and not mode & _STICKY:
+        raise StoreError(
+            f"{folder} can be changed by other users of this machine (mode {mode & 0o777:o}).",
+            hint=f"Run `chmod 700 {folder}`.",
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreError(f"{folder} cannot be written: a renewed sign-in could not be kept.")
+    if shutil.disk_usage(folder).free < _ROOM:
+        raise StoreError(
+            f"The disk of {folder} is full: a renewed sign-in could not be kept.", hint="Make room on it."
+        )
+
+
+def lock(examination: Examination) -> str:
+    """Whether the store can be locked now. What is stored is read again, while nobody renews it."""
+    opened, left = examination.store, 0
+    with waiting_at_most(_LOCK_SECONDS), opened.lock() as held:
+        loaded = opened.load()
+        path = _file_of(opened)
+        if path:
+            with explained(opened.describe(), "read"):
+                left = len(leftovers(path))
+    examination.record = loaded[0] if loaded else None
+    told = "Free, on every machine that shares the store." if isinstance(held, Lease) else "Free."
+    return told + (f" Writers that were killed left {left} behind; the next one removes it." if left else "")
+
+
+def renewal(examination: Examination) -> str:
+    """Whether a renewal was interrupted; the lock was free, so none is under way."""
+    pending = examination.record.pending_refresh if examination.record else None
+    if pending is None:
+        return "None was interrupted."
+    raise OutcomeUnknownError(
+        f"A renewal that began at {_moment(pending.started_at)} was interrupted, so the refresh token may be "
+        "spent. The next renewal tries it once more.",
+        hint="Run `onplan login` to be certain, or wait for the next renewal.",
+    )
+
+
+def token(examination: Examination) -> str:
+    """Who is signed in, until when, and whether it fits the settings."""
+    settings, record = examination.settings, examination.record
+    credentials = record.credentials if record else None
+    if record is None or credentials is None:
+        raise NotSignedInError(f"Nobody is signed in with the profile {settings.profile}.")
+    if credentials.issuer and credentials.issuer != settings.issuer.url:
+        raise ConfigurationError(
+            f"The sign-in came from {credentials.issuer}, and the issuer in use is {settings.issuer.url}.",
+            hint="Correct ONPLAN_ISSUER, or run `onplan login` to sign in there.",
+        )
+    if settings.backend.account_header and not credentials.account_id:
+        raise SignInAgainError("The sign-in does not say for which account it is.")
+    lasting = is_fresh(credentials, time.time(), 0.0)
+    if not lasting and not credentials.refresh_token:
+        raise cannot_be_renewed(record)
+    return f"{_who(credentials)}; {_validity(credentials, lasting=lasting)}; {_origin(record)}."
+
+
+def _who(credentials: OAuthCredentials) -> str:
+    plan = f" (ChatGPT {credentials.plan.capitalize()})" if credentials.plan else ""
+    return f"{credentials.email or credentials.account_id or 'somebody unknown'}{plan}"
+
+
+def _validity(credentials: OAuthCredentials, *, lasting: bool) -> str:
+    renewed = "renewed by itself" if credentials.refresh_token else "cannot be renewed"
+    if credentials.expires_at is None:
+        return f"the access token does not say how long it lasts, {renewed}"
+    until = f"{'lasts until' if lasting else 'ended'} {_moment(credentials.expires_at)}"
+    return f"the access token {until}, {renewed}"
+
+
+def _origin(record: Record) -> str:
+    if record.borrowed_from:
+        return f"borrowed from {record.borrowed_from}, which alone renews it"
+    scopes = record.credentials.scopes if record.credentials else ()
+    return f"scopes {' '.join(scopes)}" if scopes else "its scopes are unknown"
+
+
+def _moment(seconds: float) -> str:
+    """Unix seconds in the reader's own time zone."""
+    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M %Z}"

@@ -1,0 +1,143 @@
+"""Which certificate authorities are trusted, what the other sides show, and why it is refused."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import httpx2
+
+from onplan.doctor.certificate import Certificate, read_certificate
+from onplan.doctor.check import Examination, NotExaminedError
+from onplan.doctor.network import SET_CLOCK, TIMEOUTS, SeenError, address_of, first_set, reason_of, url_of
+from onplan.errors import ConfigurationError, ConnectError, OnplanError
+from onplan.settings import environment_variable
+from onplan.transports.http import HTTPTransport
+from onplan.wire import Request
+
+T = TypeVar("T", bound=BaseException)
+
+_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # the first that is set counts
+
+
+def authorities(examination: Examination) -> str:
+    """Which certificate authorities are trusted, and whether they can be loaded."""
+    variable = first_set(*_AUTHORITIES)
+    place = f"{variable} ({environment_variable(variable)})" if variable else "The system"
+    try:
+        httpx2.create_ssl_context()
+    except OSError as error:  # an ssl.SSLError is one
+        raise ConfigurationError(
+            f"The certificate authorities that {place} names cannot be loaded: {reason_of(error)}.",
+            hint=f"Correct it, or run `unset {variable}`.",
+        ) from None
+    return f"{place} says which authorities are trusted."
+
+
+def tls(party: str, examination: Examination) -> str:
+    """Whether the other side is who it says, as far as this machine trusts."""
+    url = url_of(party, examination.settings)
+    if not url.startswith("https:"):
+        raise NotExaminedError("Plain http, which does not leave this machine.")
+    with closing(HTTPTransport(TIMEOUTS)) as transport:
+        try:
+            certificate = _shake_hands(transport, url)
+        except ConnectError as error:
+            raise _explained(error, url, proxied=party in examination.proxied) from None
+    return f"Verified, by a certificate of {certificate.issuer} until {certificate.ends:%Y-%m-%d}."
+
+
+def _shake_hands(transport: HTTPTransport, url: str) -> Certificate:
+    """Connect, but send no request: the certificate that the other side shows.
+
+    Raises TransportError, or ValueError if it shows none.
+    """
+    host, _ = address_of(url)
+    theirs = False
+    shown = b""
+
+    def watch(event: str, info: Mapping[str, Any]) -> None:
+        nonlocal theirs, shown
+        if event.endswith("start_tls.started"):
+            theirs = info["server_hostname"] == host  # and not an https proxy's
+        elif event.endswith("start_tls.complete") and theirs:
+            in_der = True
+            shown = info["return_value"].get_extra_info("ssl_object").getpeercert(in_der) or b""
+        elif event.endswith("send_request_headers.started") and shown:  # and not for a proxy's CONNECT
+            raise SeenError
+
+    with suppress(SeenError):
+        transport.open(Request("GET", url), trace=watch).close()
+    return read_certificate(shown)
+
+
+def _explained(error: ConnectError, url: str, *, proxied: bool) -> ConnectError:
+    """``error``, or a better one: what is wrong with the certificate, or what the proxy says."""
+    refused, declined = _cause(error, ssl.SSLCertVerificationError), _cause(error, httpx2.ProxyError)
+    if refused:
+        return _refusal(refused, url, proxied=proxied)
+    if declined:
+        return ConnectError(
+            f"The proxy does not connect to {address_of(url)[0]}: {reason_of(declined)}.",
+            hint="If it wants a user and a password, name it as http://USER:PASSWORD@HOST:PORT.",
+        )
+    return error
+
+
+def _cause(error: BaseException | None, kind: type[T]) -> T | None:
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+# What is wrong with a certificate, by OpenSSL's number for it, and what to do.
+_UNTRUSTED = (
+    "The certificate of {host} was issued by {issuer}, whom this machine does not trust.",
+    (
+        "If that is your own proxy, run `export SSL_CERT_FILE=FILE` with its certificate in FILE. If it is a "
+        "well-known authority, install the system's `ca-certificates`. Otherwise somebody listens in."
+    ),
+)
+_ANOTHER_HOST = (
+    "The certificate that {host} shows is another host's, issued by {issuer}.",
+    "Check the address, and for a proxy or captive portal on the way.",
+)
+_REFUSALS: Mapping[int, tuple[str, str]] = {
+    9: (
+        "The certificate of {host} holds from {begins} on, and this machine's clock says {now}.",
+        f"Set the clock: {SET_CLOCK}.",
+    ),
+    10: (
+        "The certificate of {host}, issued by {issuer}, ended on {ends}; this machine's clock says {now}.",
+        f"If the clock is wrong, set it: {SET_CLOCK}. If not, the other side has to renew its certificate.",
+    ),
+    18: _UNTRUSTED,
+    19: _UNTRUSTED,
+    20: _UNTRUSTED,
+    21: _UNTRUSTED,
+    62: _ANOTHER_HOST,
+    64: _ANOTHER_HOST,
+}
+
+
+def _refusal(refused: ssl.SSLCertVerificationError, url: str, *, proxied: bool) -> ConnectError:
+    host, _ = address_of(url)
+    try:
+        found = _look_at(url, proxied=proxied)
+        sentence, fix = _REFUSALS[refused.verify_code]
+    except (OnplanError, ValueError, LookupError):
+        return ConnectError(f"The certificate of {host} is refused: {refused.verify_message}.")
+    begins, ends, now = (f"{day:%Y-%m-%d}" for day in (found.begins, found.ends, datetime.now(UTC)))
+    told = sentence.format(host=host, issuer=found.issuer, begins=begins, ends=ends, now=now)
+    return ConnectError(told, hint=fix)
+
+
+def _look_at(url: str, *, proxied: bool) -> Certificate:
+    """The certificate that is shown to anyone, trusted or not. Raises as ``_shake_hands``."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent to whoever it is
+    with httpx2.Client(verify=context, trust_env=proxied) as client:
+        return _shake_hands(HTTPTransport(TIMEOUTS, client), url)
