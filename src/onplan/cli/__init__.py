@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 # name: (where it is, what it does)
 COMMANDS = {
     "login": ("onplan.cli.login:login", "Sign in with a ChatGPT plan."),
-    "logout": ("onplan.cli.login:logout", "Sign out: revoke the tokens and forget them."),
+    "logout": ("onplan.cli.logout:logout", "Sign out: revoke the tokens and forget them."),
     "status": ("onplan.cli.status:status", "Show who is signed in, and until when."),
+    "import": ("onplan.cli.import_:import_", "Use the sign-in of the Codex CLI, or of another store."),
     "profiles": ("onplan.cli.profiles:profiles", "List, choose and forget profiles."),
     "models": ("onplan.cli.models:models", "List the models that the plan has now."),
     "ask": ("onplan.cli.ask:ask", "Ask a model; the answer streams to stdout."),
     "token": ("onplan.cli.token:token", "Print a fresh access token, for other tools."),
+    "doctor": ("onplan.cli.doctor:doctor", "Examine all that a request depends on."),
     "emulator": ("onplan.cli.emulator:emulator", "Play the services on loopback, for tests."),
     "demo": ("onplan.cli.demo:demo", "See it all at work, against the emulator."),
 }

@@ -40,6 +40,7 @@ def status(session: Session) -> None:
             "issuer": credentials.issuer,
             "expires_at": credentials.expires_at,
             "renewable": bool(credentials.refresh_token),
+            "borrowed_from": loaded[0].borrowed_from if loaded else None,
         }
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
@@ -52,12 +53,14 @@ def status(session: Session) -> None:
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     plan = f" (ChatGPT {facts['plan'].capitalize()})" if facts["plan"] else ""
+    borrowed = [("borrowed", f"from {facts['borrowed_from']}")] if facts["borrowed_from"] else []
     return [
         ("account", f"{facts['email'] or facts['account_id'] or 'unknown'}{plan}"),
         ("profile", facts["profile"]),
         ("backend", f"{facts['backend']}, paid by {facts['payer']}"),
         ("token", _validity(facts["expires_at"], renewable=facts["renewable"])),
         ("kept in", facts["store"]),
+        *borrowed,
     ]
 
 

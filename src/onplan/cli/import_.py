@@ -1,0 +1,78 @@
+"""``onplan import``: use the sign-in of the Codex CLI, or one that is kept in another store."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from onplan.cli.session import Session, json_option, pass_session, target_options
+
+if TYPE_CHECKING:
+    from onplan.settings import Settings
+    from onplan.stores import Record
+
+
+@click.command("import")
+@click.argument("source", default="codex:")
+@click.option("--share", is_flag=True, help="Copy nothing: both programs use, and renew, what is there.")
+@click.option("--force", is_flag=True, help="Give up the sign-in that the profile has now.")
+@target_options
+@json_option
+@pass_session
+def import_(session: Session, source: str, share: bool, force: bool) -> None:
+    """Use the sign-in of the Codex CLI, or one kept in the store SOURCE.
+
+    Borrows the access token: it serves until it expires, and the other program goes on renewing its own. With
+    --share both use the same store, and each goes on with what the other has renewed. SOURCE is a store spec,
+    such as codex:PATH (default: the Codex CLI's folder), file:PATH or vault:MOUNT/PATH. It is never changed
+    by an import.
+    """
+    from onplan import importing
+    from onplan.settings import load_settings
+
+    settings = session.settings()
+    if share and session.store_spec:
+        raise click.UsageError("--share keeps nothing, so there is no --store to keep it in.")
+    if share:
+        settings, record = importing.share(settings, source, force=force)
+    else:
+        record = importing.borrow(settings, source, force=force)
+    facts = _facts(settings, record, importing.absolute_spec(source), shared=share)
+    if session.as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        click.echo(_told(facts, can_be_shared=source.partition(":")[0] in importing.SHAREABLE), err=True)
+    effective = load_settings(profile=settings.profile).store
+    if importing.absolute_spec(effective) != importing.absolute_spec(settings.store):
+        place = settings.home / "config.toml"
+        click.echo(f"Take that away: ONPLAN_STORE or {place} says that the store is {effective}.", err=True)
+
+
+def _facts(settings: Settings, record: Record, source: str, *, shared: bool) -> dict[str, Any]:
+    credentials = record.credentials
+    return {
+        "profile": settings.profile,
+        "source": source,
+        "shared": shared,
+        "store": settings.store,
+        "email": credentials and credentials.email,
+        "plan": credentials and credentials.plan,
+        "account_id": credentials and credentials.account_id,
+        "expires_at": credentials and credentials.expires_at,
+    }
+
+
+def _told(facts: dict[str, Any], *, can_be_shared: bool) -> str:
+    who = facts["email"] or facts["account_id"] or "an unnamed account"
+    if facts["shared"]:
+        return f"The profile {facts['profile']} shares the sign-in of {who} in {facts['source']}."
+    until, more = "it is refused", ""
+    if facts["expires_at"] is not None:
+        until = f"{datetime.fromtimestamp(facts['expires_at']).astimezone():%Y-%m-%d %H:%M %Z}"
+    if can_be_shared:
+        more = f"\nTo have it renewed, run `onplan import --share {quote(facts['source'])}`."
+    return f"Borrowed the access token of {who} from {facts['source']}. It serves until {until}.{more}"

@@ -1,0 +1,160 @@
+"""Using the sign-in of another program. What that program keeps is read here and never written.
+
+A sign-in is good for one renewer, because its refresh token is good for one use. So either the access token
+alone is *borrowed*, and the other program goes on renewing; or the store itself is *shared*, and each goes on
+with what the other has renewed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from shlex import quote
+
+import msgspec
+
+from onplan.errors import (
+    ConfigurationError,
+    CredentialError,
+    NotSignedInError,
+    SignInAgainError,
+    StoreConflictError,
+    StoreDamagedError,
+)
+from onplan.oauth.credentials import is_fresh
+from onplan.settings import Settings, remember_profile
+from onplan.stores import CredentialStore, Record, open_store
+from onplan.types import OAuthCredentials
+
+# Whoever else uses one of these finds there what was renewed here.
+SHAREABLE = ("codex", "file", "keyring", "vault")
+
+
+def borrow(settings: Settings, source: str, *, force: bool = False) -> Record:
+    """Copy the access token in the store ``source`` into the profile's own, and use that profile from now on.
+
+    The token serves until it expires. ``force``: also if another sign-in is replaced.
+
+    Raises:
+        NotSignedInError: the source has none.
+        SignInAgainError: it has expired.
+        ConfigurationError: the profile's store is the other program's.
+        CredentialError: the profile has a sign-in of its own.
+        StoreError: one of the stores failed; what was stored before is unchanged.
+    """
+    source = absolute_spec(source)
+    theirs, own = open_store(source), open_store(settings.store)
+    if settings.store.startswith("codex:") or own.describe() == theirs.describe():
+        raise ConfigurationError(
+            f"The profile {settings.profile} uses {own.describe()} itself; an import writes nothing there.",
+            hint="Use another profile: `onplan import --profile NAME`.",
+        )
+    record, credentials = _signed_in(theirs, source)
+    if not is_fresh(credentials, time.time(), 0.0):
+        raise SignInAgainError(
+            f"The access token in {theirs.describe()} has expired.", hint=_how_to_renew(source)
+        )
+    lent = msgspec.structs.replace(credentials, refresh_token=None, id_token=None)
+    borrowed = Record(credentials=lent, renewed_at=record.renewed_at, borrowed_from=source)
+    _keep(settings, own, borrowed, force=force)
+    remember_profile(settings)
+    return borrowed
+
+
+def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Settings, Record]:
+    """From now on the profile uses the store ``source`` itself. Gives its settings, and what is there.
+
+    A borrowed token that the profile had is forgotten. Raises as ``borrow``; ConfigurationError also for a
+    store that is not for sharing, or has nothing to renew.
+    """
+    source = absolute_spec(source)
+    scheme = source.partition(":")[0]
+    if scheme not in SHAREABLE:
+        raise ConfigurationError(
+            f"A sign-in in a {scheme}: store cannot be shared: what is renewed here would not be seen there.",
+            hint=f"Run `onplan import {quote(source)}` without --share.",
+        )
+    theirs, own = open_store(source), open_store(settings.store)
+    record, credentials = _signed_in(theirs, source)
+    if not credentials.refresh_token:
+        raise ConfigurationError(
+            f"The sign-in in {theirs.describe()} has no refresh token, so nobody can renew it.",
+            hint=f"Run `onplan import {quote(source)}` without --share.",
+        )
+    previous = None
+    if own.describe() != theirs.describe():
+        previous, _ = _replaceable(settings, own, credentials, force=force)
+    shared = replace(settings, store=source)
+    remember_profile(shared)
+    if previous and previous.borrowed_from:
+        with own.lock():
+            own.delete()
+    return shared, record
+
+
+def absolute_spec(spec: str) -> str:
+    """A store spec that names the same place tomorrow, from another folder and with other variables set."""
+    scheme, _, location = spec.partition(":")
+    if scheme == "codex":
+        from onplan.stores.codex import codex_home
+
+        return f"codex:{codex_home(location)}"
+    return f"file:{Path(location).expanduser().absolute()}" if scheme == "file" else spec
+
+
+def _signed_in(store: CredentialStore, spec: str) -> tuple[Record, OAuthCredentials]:
+    """What the other program keeps."""
+    loaded = store.load()
+    if loaded and loaded[0].credentials:
+        return loaded[0], loaded[0].credentials
+    if spec.startswith("codex:"):
+        from onplan.stores.codex import CodexStore
+
+        if isinstance(store, CodexStore) and store.has_api_key_only():
+            raise NotSignedInError(
+                f"The Codex CLI is signed in with an API key, not with a plan ({store.describe()}).",
+                hint="Run `onplan login`, or sign the Codex CLI in with a plan: `codex login`.",
+            )
+    raise NotSignedInError(f"There is no sign-in in {store.describe()}.")
+
+
+def _how_to_renew(source: str) -> str:
+    shared = (
+        f", or run `onplan import --share {quote(source)}`" if source.partition(":")[0] in SHAREABLE else ""
+    )
+    return f"Let the program that keeps it renew it{shared}."
+
+
+def _keep(settings: Settings, own: CredentialStore, borrowed: Record, *, force: bool) -> None:
+    with own.lock():
+        while True:
+            _, version = _replaceable(settings, own, borrowed.credentials, force=force)
+            try:
+                own.save(borrowed, version)
+            except StoreConflictError:  # a writer that does not know our lock
+                continue
+            return
+
+
+def _replaceable(
+    settings: Settings, own: CredentialStore, wanted: OAuthCredentials | None, *, force: bool
+) -> tuple[Record | None, str | None]:
+    """What the profile has now, if a sign-in with ``wanted`` may take its place."""
+    try:
+        loaded = own.load()
+    except StoreDamagedError as damaged:
+        if force:
+            return None, damaged.version
+        raise
+    if loaded is None:
+        return None, None
+    found = loaded[0].credentials
+    same = found and wanted and found.account_id == wanted.account_id
+    if found and not force and not (loaded[0].borrowed_from and same):
+        raise CredentialError(
+            f"The profile {settings.profile} is already signed in as {found.email or found.account_id}, "
+            f"in {own.describe()}.",
+            hint="Add `--profile NAME` to have both, or `--force` to give that one up.",
+        )
+    return loaded

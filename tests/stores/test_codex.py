@@ -1,0 +1,763 @@
+"""The store that is shared with the official Codex CLI: its file, its locks, and what it renewed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import onplan
+from onplan.emulator import Emulator
+from onplan.errors import StoreConflictError, StoreDamagedError
+from onplan.keeper import Keeper
+from onplan.oauth.issuer import CODEX
+from onplan.stores import PendingRefresh, Record, open_store
+from onplan.stores.contract import FIRST, PENDING, SECOND, StoreContract
+from onplan.transports.http import HTTPTransport
+
+needs_modes = pytest.mark.skipif(sys.platform == "win32", reason="file modes")
+needs_flock = pytest.mark.skipif(sys.platform == "win32", reason="flock(2)")
+
+
+class TestCodexStore(StoreContract):
+    @pytest.fixture
+    def spec(self, home: Path) -> str:
+        return f"codex:{home}"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "codex"
+
+
+@pytest.fixture
+def store(home: Path) -> Any:
+    return open_store(f"codex:{home}")
+
+
+def jwt(**claims: Any) -> str:
+    """A token nobody signed, as the CLI accepts it."""
+    from base64 import urlsafe_b64encode
+
+    parts = ({"alg": "none"}, claims)
+    return (
+        ".".join(urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts) + ".x"
+    )
+
+
+ACCOUNT = {"chatgpt_account_id": "acct-claimed", "chatgpt_plan_type": "pro"}
+ID_TOKEN = jwt(email="person@example.com", **{"https://api.openai.com/auth": ACCOUNT})
+# As the CLI writes it, and with fields that nobody knows: numbers no reader should round, on every level.
+THEIRS = """{
+  "auth_mode": "chatgpt",
+  "OPENAI_API_KEY": null,
+  "tokens": {
+    "future": [1.10, 1e400, 123456789012345678901234567890],
+    "id_token": "ID",
+    "access_token": "ACCESS",
+    "refresh_token": "REFRESH",
+    "oauth_provenance": {
+      "issuer": "https://issuer.example.com",
+      "client_id": "app_2",
+      "added": "\\u00e9 \\/ \\u2603"
+    },
+    "login_owner_id": "owner",
+    "account_id": "acct-chosen"
+  },
+  "last_refresh": "2026-11-22T10:00:00.123456789Z",
+  "zzz": {}
+}"""
+
+
+def put(home: Path, text: str = THEIRS, **values: str) -> None:
+    """Be the CLI: leave an auth.json."""
+    home.mkdir(mode=0o700, exist_ok=True)
+    values = {"ID": ID_TOKEN, "ACCESS": jwt(exp=2_000_000_000), "REFRESH": "rt-1", **values}
+    for name, value in values.items():
+        text = text.replace(f'"{name}"', f'"{value}"')
+    (home / "auth.json").write_text(text)
+    (home / "auth.json").chmod(0o600)
+
+
+def auth(home: Path) -> Any:
+    return json.loads((home / "auth.json").read_text())
+
+
+def changed(record: Record, **changes: Any) -> Record:
+    credentials = msgspec.structs.replace(record.credentials, **changes)  # type: ignore[type-var]
+    return Record(credentials=credentials, renewed_at=1_800_000_000.25)
+
+
+def pending(record: Record) -> Record:
+    return msgspec.structs.replace(record, pending_refresh=PendingRefresh(fingerprint="f", started_at=1.5))
+
+
+def renew(store: Any, **changes: Any) -> Record:
+    """What a renewal saves, in its two steps."""
+    record, version = store.load()
+    after = changed(record, **changes)
+    store.save(after, store.save(pending(record), version))
+    return after
+
+
+# --- the file -----------------------------------------------------------------------------------------
+
+
+def test_their_file_is_understood(home: Path, store: Any) -> None:
+    """Every field of the CLI's file has its place; the account chosen wins over the claimed one."""
+    put(home)
+
+    record, _ = store.load()
+
+    assert record.renewed_at == pytest.approx(1_795_341_600.123456789, abs=1e-6)
+    assert record.credentials == onplan.OAuthCredentials(
+        access_token=jwt(exp=2_000_000_000),
+        refresh_token="rt-1",
+        id_token=ID_TOKEN,
+        expires_at=2_000_000_000.0,
+        account_id="acct-chosen",
+        plan="pro",
+        email="person@example.com",
+        client_id="app_2",
+        issuer="https://issuer.example.com",
+    )
+
+
+@needs_modes
+def test_a_file_of_ours_is_like_theirs(home: Path, store: Any) -> None:
+    """A new file has the CLI's fields in its order, indentation and modes; the locks stay behind."""
+    store.save(PENDING, None)
+
+    text = (home / "auth.json").read_text()
+    written = json.loads(text)
+    assert text == json.dumps(written, indent=2)
+    assert list(written) == ["auth_mode", "OPENAI_API_KEY", "tokens", "last_refresh"]
+    assert (written["auth_mode"], written["OPENAI_API_KEY"]) == ("chatgpt", None)
+    assert written["last_refresh"] == "2023-11-14T22:13:20.000000000Z"
+    assert list(written["tokens"]) == [
+        "id_token",
+        "access_token",
+        "refresh_token",
+        "oauth_provenance",
+        "login_owner_id",
+        "account_id",
+    ]
+    assert len(written["tokens"]["login_owner_id"]) == 43
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in home.iterdir() if ".~" not in path.name}
+    assert modes == {
+        "auth.json": 0o600,
+        "auth.json.lock": 0o600,
+        "auth.lock": 0o644,
+        "auth.onplan.json": 0o600,
+        "auth.onplan.lock": 0o600,
+    }
+    beside = (home / "auth.onplan.json").read_text()
+    assert not any(name in beside for name in ("access-", "refresh-", "id-i"))
+
+
+def test_what_is_not_ours_stays(home: Path, store: Any) -> None:
+    """A renewal changes tokens and time; everything else stays where it was, to the letter."""
+    put(home)
+
+    renew(store, access_token=jwt(exp=2_000_000_001), refresh_token="rt-2")
+
+    expected = json.loads(THEIRS)
+    text = (home / "auth.json").read_text()
+    after = json.loads(text)
+    assert "1e400" in text
+    assert '"added": "\\u00e9 \\/ \\u2603"' in text
+    assert "1.10," in text
+    assert list(after) == list(expected)
+    assert list(after["tokens"]) == list(expected["tokens"])
+    assert after["tokens"]["refresh_token"] == "rt-2"
+    assert after["tokens"]["login_owner_id"] == "owner"
+    assert after["last_refresh"] == "2027-01-15T08:00:00.250000000Z"
+    renewed = ("access_token", "refresh_token", "id_token")
+    for document in (after, expected):
+        del document["last_refresh"]
+        for name in renewed:
+            del document["tokens"][name]
+    assert after == expected
+
+
+def test_an_older_file_gets_no_newer_fields(home: Path, store: Any) -> None:
+    """Fields that an older CLI did not write are not added by a renewal, and nothing we know is lost."""
+    put(
+        home,
+        '{"tokens": {"id_token": "ID", "access_token": "ACCESS", "refresh_token": "REFRESH"}, '
+        '"last_refresh": "2026-11-22T10:00:00Z"}',
+    )
+    record, _ = store.load()
+    assert record.credentials.account_id == "acct-claimed"
+
+    after = renew(store, refresh_token="rt-2", issuer="https://issuer.example.com", scopes=["a", "b"])
+
+    assert list(auth(home)) == ["tokens", "last_refresh"]
+    assert list(auth(home)["tokens"]) == ["id_token", "access_token", "refresh_token"]
+    assert store.load()[0] == after
+
+
+def test_a_renewal_may_tell_the_account(home: Path, store: Any) -> None:
+    """Tokens that say nothing of an account, and successors that do, are of one sign-in."""
+    put(home, THEIRS.replace('"acct-chosen"', "null"), ID="opaque")
+    assert store.load()[0].credentials.account_id is None
+
+    after = renew(store, refresh_token="rt-2", id_token=ID_TOKEN, account_id="acct-claimed")
+
+    assert auth(home)["tokens"]["login_owner_id"] == "owner"
+    assert store.load()[0].credentials.account_id == "acct-claimed"
+    assert after.credentials.refresh_token == store.load()[0].credentials.refresh_token  # type: ignore[union-attr]
+
+
+def test_the_login_owner_changes_with_the_sign_in(home: Path, store: Any) -> None:
+    """A renewal keeps it; a new sign-in and another account get one of their own."""
+    put(home)
+    owners = [auth(home)["tokens"]["login_owner_id"]]
+    for change in (
+        lambda: renew(store, refresh_token="rt-2"),
+        lambda: store.save(changed(store.load()[0], refresh_token="rt-3"), store.load()[1]),
+        lambda: renew(store, refresh_token="rt-4", account_id="acct-other"),
+    ):
+        change()
+        owners.append(auth(home)["tokens"]["login_owner_id"])
+
+    assert owners[:2] == ["owner", "owner"]
+    assert len(set(owners)) == 3
+    assert auth(home)["tokens"]["account_id"] == "acct-other"
+
+
+@pytest.mark.parametrize("moment", [0.1, 1_795_342_800.1234567, time.time(), 2_000_000_000.0])
+def test_a_moment_survives(home: Path, store: Any, moment: float) -> None:
+    """The time of a renewal comes back exactly out of ``last_refresh``."""
+    store.save(Record(credentials=FIRST.credentials, renewed_at=moment), None)
+    (home / "auth.onplan.json").unlink()
+
+    assert store.load()[0].renewed_at == moment
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2026-11-22T12:00:00+02:00", 1_795_341_600.0),
+        ("2026-11-22T10:00:00.5Z", 1_795_341_600.5),
+        ("2026-13-22T10:00:00Z", None),
+        ("yesterday", None),
+    ],
+)
+def test_times_of_others_are_read(home: Path, store: Any, text: str, seconds: float | None) -> None:
+    """Any RFC 3339 time is understood, and what is none is no time."""
+    put(home, THEIRS.replace("2026-11-22T10:00:00.123456789Z", text))
+
+    assert store.load()[0].renewed_at == seconds
+
+
+def test_a_link_is_written_through(home: Path, store: Any, tmp_path: Path) -> None:
+    """A linked auth.json stays a link, and the locks are those that the CLI takes for it."""
+    put(home)
+    target = tmp_path / "elsewhere.json"
+    (home / "auth.json").rename(target)
+    (home / "auth.json").symlink_to(target)
+
+    after = renew(store, refresh_token="rt-2")
+
+    assert (home / "auth.json").is_symlink()
+    assert json.loads(target.read_text())["tokens"]["refresh_token"] == "rt-2"
+    assert Path(f"{target}.lock").exists()
+    assert store.load()[0] == after
+    assert [path for path in tmp_path.iterdir() if ".~" in path.name] == []
+
+
+def test_a_linked_file_is_removed_where_it_is(home: Path, store: Any, tmp_path: Path) -> None:
+    """Signing out removes what the link leads to; a later sign-in comes to the same place."""
+    target = tmp_path / "elsewhere.json"
+    home.mkdir()
+    (home / "auth.json").symlink_to(target)
+    store.save(FIRST, None)
+
+    store.delete()
+    assert not target.exists()
+    assert store.load() is None
+
+    store.save(SECOND, None)
+    assert target.exists()
+    assert store.load()[0] == SECOND
+
+
+def test_an_opaque_token_keeps_its_expiry(home: Path, store: Any) -> None:
+    """What the file cannot say is kept beside it, and counts no more when the CLI has rotated the token."""
+    opaque = msgspec.structs.replace(FIRST.credentials, access_token="opaque", expires_at=1_900_000_000.5)
+    store.save(Record(credentials=opaque), None)
+    assert store.load()[0].credentials.expires_at == 1_900_000_000.5
+    text = (home / "auth.json").read_text()
+    (home / "auth.json").write_text(text.replace('"opaque"', '"another"'))
+
+    record, _ = open_store(f"codex:{home}").load()  # type: ignore[misc]
+
+    assert record.credentials.access_token == "another"
+    assert record.credentials.expires_at is None
+
+
+@pytest.mark.parametrize("beside", [b"", b"{", b"[]", b'{"x": {"credentials": 1}}'])
+def test_a_damaged_note_costs_no_sign_in(home: Path, store: Any, beside: bytes) -> None:
+    """Without what is kept beside it their file is still a sign-in, and can be written."""
+    store.save(PENDING, None)
+    (home / "auth.onplan.json").write_bytes(beside)
+
+    record, version = store.load()
+
+    assert record.credentials.refresh_token == PENDING.credentials.refresh_token  # type: ignore[union-attr]
+    assert store.save(SECOND, version) == store.load()[1]
+
+
+# --- what is no sign-in -------------------------------------------------------------------------------
+
+API_KEY = '{\n  "auth_mode": "apikey",\n  "OPENAI_API_KEY": "sk-1",\n  "kept": 1.10\n}'
+
+
+def test_an_api_key_is_no_plan(home: Path, store: Any) -> None:
+    """A file with an API key alone holds no sign-in; signing in and out leaves the key where it was."""
+    put(home, API_KEY)
+    assert store.load() is None
+    assert store.has_api_key_only()
+    store.delete()
+    assert (home / "auth.json").read_text() == API_KEY
+
+    store.save(FIRST, None)
+    assert store.load()[0] == FIRST
+    assert auth(home)["auth_mode"] == "chatgpt"
+    store.delete()
+
+    assert auth(home) == {"auth_mode": "chatgpt", "OPENAI_API_KEY": "sk-1", "kept": 1.1}
+    assert store.load() is None
+    assert not (home / "auth.onplan.json").exists()
+
+
+@pytest.mark.parametrize("text", [API_KEY, None])
+def test_an_empty_record_changes_nothing(home: Path, store: Any, text: str | None) -> None:
+    """It tries, before a sign-in, whether there can be one; and it does not take the place of one."""
+    if text:
+        put(home, text)
+
+    assert store.save(Record(), None)
+    assert store.load() is None
+    assert (home / "auth.json").exists() == bool(text)
+    assert not text or (home / "auth.json").read_text() == text
+
+    store.save(FIRST, None)
+    with pytest.raises(onplan.StoreError, match="nothing else"):
+        store.save(Record(), store.load()[1])
+    with pytest.raises(StoreConflictError):
+        store.save(Record(), None)
+
+
+def test_signing_out_leaves_nothing_secret(home: Path, store: Any) -> None:
+    """The file goes, with what was beside it and what killed writers of ours left; not what others left."""
+    store.save(PENDING, None)
+    (home / ".auth.json.~killed").write_text("x")
+    (home / ".auth-AbCdEf").write_text("the CLI's")
+
+    store.delete()
+
+    assert sorted(path.name for path in home.iterdir()) == [
+        ".auth-AbCdEf",
+        "auth.json.lock",
+        "auth.lock",
+        "auth.onplan.lock",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"tokens": 1}', '{"tokens": {}}', '{"tokens": {"access_token": 1}}', "\\xff"]
+)
+def test_damage_is_told_apart(home: Path, store: Any, text: str) -> None:
+    """A file that makes no sense is an error, not "nobody is signed in"; who has a sign-in may replace it."""
+    put(home, text)
+
+    with pytest.raises(StoreDamagedError, match="damaged") as caught:
+        store.load()
+    with pytest.raises(StoreConflictError):
+        store.save(FIRST, None)
+
+    store.save(FIRST, caught.value.version)
+    assert store.load()[0] == FIRST
+
+
+@pytest.mark.parametrize("mode", ["keyring", "auto"])
+def test_a_sign_in_in_the_keyring_is_said_to_be_there(home: Path, store: Any, mode: str) -> None:
+    """Where the CLI is told to use the keyring, a missing file does not mean that nobody is signed in."""
+    home.mkdir()
+    (home / "config.toml").write_text(f'cli_auth_credentials_store = "{mode}"\n')
+
+    with pytest.raises(onplan.StoreError, match="keyring") as caught:
+        store.load()
+
+    assert 'cli_auth_credentials_store = "file"' in caught.value.hint
+
+
+@pytest.mark.parametrize("config", ['cli_auth_credentials_store = "file"', "not toml", "", None])
+def test_otherwise_a_missing_file_is_an_empty_store(home: Path, store: Any, config: str | None) -> None:
+    """With any other configuration, or none, nobody is signed in; and looking makes no folder."""
+    if config is not None:
+        home.mkdir()
+        (home / "config.toml").write_text(config)
+
+    assert store.load() is None
+    store.delete()
+    assert home.exists() == (config is not None)
+
+
+def test_the_folder_is_theirs(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a location it is CODEX_HOME's folder, else .codex in the home folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert open_store("codex:").describe() == str(tmp_path / ".codex" / "auth.json")
+    monkeypatch.setenv("CODEX_HOME", str(home))
+    assert open_store("codex:").describe() == str(home / "auth.json")
+    assert open_store("codex:~/x").describe() == str(tmp_path / "x" / "auth.json")
+
+
+# --- both at once -------------------------------------------------------------------------------------
+
+
+class OtherCLI:
+    """The other program, in a process of its own."""
+
+    def __init__(self, home: Path) -> None:
+        script = str(Path(__file__).parent / "codex_cli.py")
+        self.process = subprocess.Popen(
+            [sys.executable, script, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.answer()
+
+    def answer(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def do(self, command: str) -> str:
+        assert self.process.stdin
+        self.process.stdin.write(f"{command}\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+
+@pytest.fixture
+def cli(home: Path) -> Iterator[OtherCLI]:
+    home.mkdir(exist_ok=True)
+    other = OtherCLI(home)
+    try:
+        yield other
+    finally:
+        other.process.communicate(timeout=60)
+
+
+_SAVER = """
+import sys
+from onplan.stores import open_store
+from onplan.stores.contract import SECOND
+
+def watch(frame, event, called):
+    if event == "c_exception" and called.__name__ == "flock":
+        sys.setprofile(None)
+        print("refused", flush=True)
+
+store = open_store("codex:" + sys.argv[1])
+version = store.load()[1]
+with store.lock():
+    sys.setprofile(watch)
+    store.save(SECOND, version)
+print("saved", flush=True)
+"""
+
+
+@needs_flock
+def test_our_writing_waits_for_theirs(home: Path, store: Any, cli: OtherCLI) -> None:
+    """While the CLI holds its locks we write nothing; when it lets go, we do."""
+    store.save(FIRST, None)
+    before = sha256((home / "auth.json").read_bytes()).hexdigest()
+    cli.do("lock")
+    saver = subprocess.Popen([sys.executable, "-c", _SAVER, str(home)], stdout=subprocess.PIPE, text=True)
+    assert saver.stdout
+    assert saver.stdout.readline() == "refused\n"
+
+    assert cli.do("unlock") == before
+
+    assert saver.communicate(timeout=60)[0] == "saved\n"
+    assert store.load()[0] == SECOND
+
+
+_HOLDER = """
+import os, sys
+from pathlib import Path
+
+def watch(frame, event, called):
+    if event == "c_call" and called in (os.rename, os.replace):
+        held = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        print(*sorted(name.name for name in Path(sys.argv[1]).iterdir() if any(
+            f":{name.stat().st_ino}" in row[5] and row[1] == "FLOCK" and row[3] == "WRITE" for row in held)))
+
+from onplan.stores import open_store
+from onplan.stores.contract import FIRST
+store = open_store("codex:" + sys.argv[1])
+sys.setprofile(watch)
+store.save(FIRST, None)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not tell who holds locks")
+def test_their_locks_are_held_while_we_write(home: Path) -> None:
+    """At every rename the CLI's own two locks are ours, as flock(2) knows them, beside our own."""
+    told = subprocess.run(
+        [sys.executable, "-c", _HOLDER, str(home)], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    locks = "auth.json.lock auth.lock auth.onplan.lock"
+    assert told.stdout.splitlines() == [locks, locks]
+
+
+@needs_flock
+def test_our_lock_does_not_hold_them_up(home: Path, store: Any, cli: OtherCLI) -> None:
+    """While we hold the lock for a renewal the CLI writes; we are then refused, and theirs stays."""
+    store.save(FIRST, None)
+    with store.lock():
+        record, version = store.load()
+        version = store.save(pending(record), version)
+        tokens = {"id_token": "i", "access_token": "a", "refresh_token": "r"}
+        cli.do(f"put {json.dumps(tokens)}")
+        assert cli.do("save") == "saved"
+
+        with pytest.raises(StoreConflictError):
+            store.save(SECOND, version)
+    assert store.load()[0].credentials.refresh_token == "r"
+    assert store.load()[0].pending_refresh is None
+
+
+@pytest.fixture
+def shared(emulator: Emulator, home: Path, store: Any) -> Any:
+    """The store with a sign-in that the emulator honours, and an access token that has expired."""
+    tokens = emulator.issue_tokens()
+    credentials = onplan.OAuthCredentials(
+        **{name: tokens[name] for name in ("id_token", "access_token", "refresh_token")},
+        expires_at=time.time() - 60,
+        account_id="acct-emulated-0001",
+        issuer=emulator.issuer,
+        client_id=CODEX.client_id,
+    )
+    store.save(Record(credentials=credentials), None)
+    return store
+
+
+@pytest.fixture
+def transport() -> Iterator[HTTPTransport]:
+    opened = HTTPTransport()
+    yield opened
+    opened.close()
+
+
+def token_posts(emulator: Emulator) -> list[int]:
+    return [row["status"] for row in emulator.journal() if row["path"] == "/oauth/token"]
+
+
+@needs_flock
+def test_their_renewal_is_adopted_when_ours_is_refused(
+    shared: Any, emulator: Emulator, cli: OtherCLI, transport: HTTPTransport, home: Path
+) -> None:
+    """The CLI spends the token first and saves after we were refused: we go on with theirs, unchanged.
+
+    The emulator only refuses the second use here: the CLI posts without a lock, which nobody can prevent.
+    """
+    emulator.world.ledger.reuse = "refuse"
+    saved = []
+
+    def send(request: Any, **options: Any) -> Any:
+        cli.do(f"refresh {emulator.issuer}/oauth/token")
+        return transport.fetch(request, **options)
+
+    def sleep(seconds: float) -> None:
+        if seconds and not saved:
+            saved.append(cli.do("save"))
+            saved.append((home / "auth.json").read_text())
+
+    credentials = Keeper(shared, CODEX, send, sleep=sleep).credentials()
+
+    assert token_posts(emulator) == [200, 401]
+    assert saved[0] == "saved"
+    theirs = json.loads(saved[1])["tokens"]
+    assert credentials.refresh_token == theirs["refresh_token"]
+    assert auth(home) == json.loads(saved[1])
+
+
+@needs_flock
+def test_their_renewal_is_adopted_when_both_succeed(
+    shared: Any, emulator: Emulator, cli: OtherCLI, transport: HTTPTransport, home: Path
+) -> None:
+    """The CLI saves while our answer is on its way: what it saved is not overwritten, and is used."""
+    theirs = emulator.issue_tokens()
+
+    def send(request: Any, **options: Any) -> Any:
+        cli.do(f"put {json.dumps(theirs)}")
+        answer = transport.fetch(request, **options)
+        assert cli.do("save") == "saved"
+        return answer
+
+    credentials = Keeper(shared, CODEX, send).credentials()
+
+    assert credentials.refresh_token == theirs["refresh_token"]
+    assert auth(home)["tokens"]["refresh_token"] == theirs["refresh_token"]
+
+
+def test_what_we_renewed_is_not_overwritten_by_them(
+    shared: Any, emulator: Emulator, cli: OtherCLI, transport: HTTPTransport, home: Path
+) -> None:
+    """The CLI, slower than we are, finds that the token it spent is no longer there, and adopts ours."""
+    cli.do(f"put {json.dumps(emulator.issue_tokens())}")
+    ours = Keeper(shared, CODEX, transport.fetch).credentials()
+
+    assert cli.do("save") == "lost"
+    assert auth(home)["tokens"]["refresh_token"] == ours.refresh_token
+
+
+_WRITER = """
+import sys
+from onplan.stores import open_store
+from onplan.stores.contract import FIRST, PENDING, SECOND
+
+store = open_store("codex:" + sys.argv[1])
+version = store.load()[1]
+for _ in range(30):
+    for record in (PENDING, SECOND, FIRST):
+        version = store.save(record, version)
+"""
+
+
+def test_a_reader_never_sees_a_mixture(home: Path, store: Any) -> None:
+    """Read without any lock while both files change: always one of the records that were saved, whole."""
+    store.save(FIRST, None)
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(home)])
+    seen = []
+    while writer.poll() is None:
+        record = store.load()[0]
+        seen.append([FIRST, PENDING, SECOND].index(record))
+
+    assert writer.returncode == 0
+    assert set(seen) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("before", [2, 3])
+def test_a_reader_who_was_held_up_begins_again(home: Path, store: Any, before: int) -> None:
+    """Before any of its readings others may write more than once: what it gets is theirs, and whole."""
+    version, opened = store.save(SECOND, None), []
+
+    def watch(frame: Any, event: str, called: Any) -> None:
+        if event == "c_call" and called.__name__ == "open":
+            opened.append(called)
+            if len(opened) == before:
+                sys.setprofile(None)
+                other = open_store(f"codex:{home}")
+                other.save(PENDING, other.save(FIRST, version))
+
+    sys.setprofile(watch)
+    try:
+        record, _ = store.load()
+    finally:
+        sys.setprofile(None)
+
+    assert len(opened) == before
+    assert record == PENDING
+
+
+# --- nothing is spent that could not be kept ----------------------------------------------------------
+
+
+@needs_modes
+def test_a_write_protected_file_spends_nothing(
+    shared: Any, emulator: Emulator, transport: HTTPTransport, home: Path
+) -> None:
+    """A file without write permission is not replaced, which is noticed before the token is sent."""
+    (home / "auth.json").chmod(0o400)
+    keeper = Keeper(shared, CODEX, transport.fetch)
+
+    with pytest.raises(onplan.StoreError, match="write-protected") as caught:
+        keeper.credentials()
+    assert f"chmod u+w {home / 'auth.json'}" in caught.value.hint
+    assert token_posts(emulator) == []
+
+    (home / "auth.json").chmod(0o600)
+    assert keeper.credentials().access_token
+    assert token_posts(emulator) == [200]
+
+
+_NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
+_RENEW = """
+import sys, onplan
+try:
+    with onplan.Client(store="codex:" + sys.argv[1]) as client:
+        client.credentials()
+except onplan.StoreError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="nothing can be mounted here")
+def test_a_file_that_cannot_be_replaced_spends_nothing(shared: Any, emulator: Emulator, home: Path) -> None:
+    """An auth.json mounted into a container by itself cannot be renamed over: noticed before, too."""
+    if subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system lets nobody mount anything")
+    mount = f'mount --bind "{home}/auth.json" "{home}/auth.json" && exec "{sys.executable}" -c "$P" "{home}"'
+    told = subprocess.run(
+        [*_NAMESPACE, "sh", "-c", mount],
+        env={**os.environ, "P": _RENEW},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert "cannot be written: device or resource busy" in told.stdout, told.stderr
+    assert token_posts(emulator) == []
+    record, _ = shared.load()
+    assert record.pending_refresh is None
+
+
+def test_room_is_made_before_the_token_is_spent(home: Path, store: Any) -> None:
+    """While a refresh is pending both files have room for what comes of it, and it is used up by that."""
+    version = store.save(PENDING, None)
+    reserved = [path for path in home.iterdir() if ".~" in path.name]
+    assert len(reserved) == 2
+    assert max(path.stat().st_size for path in reserved) > (home / "auth.json").stat().st_size
+
+    store.save(SECOND, version)
+
+    assert [path for path in home.iterdir() if ".~" in path.name] == []
+
+
+def test_errors_hold_no_token(home: Path, store: Any) -> None:
+    """Neither the sentences nor the local variables of our frames show what is in the file."""
+    raised: list[BaseException] = []
+    attempts: list[tuple[str, Callable[[], Any]]] = [
+        ('{"tokens": {"refresh_token": "MARKED"}}', store.load),
+        ('{"tokens": "MARKED', store.load),
+        (THEIRS.replace('"REFRESH"', '"MARKED"'), lambda: store.save(SECOND, "outdated")),
+        (THEIRS.replace('"REFRESH"', '"MARKED"'), lambda: store.save(Record(), store.load()[1])),
+    ]
+    for text, attempt in attempts:
+        put(home, text)
+        with pytest.raises(onplan.StoreError) as caught:
+            attempt()
+        raised.append(caught.value)
+    frames = [frame for error in raised for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = [frame for frame in frames if frame.f_globals["__name__"].startswith("onplan.")]
+
+    assert len(ours) > len(raised)
+    told = "".join([*map(repr, raised), *(repr(frame.f_locals) for frame in ours)])
+    assert "MARKED" not in told
