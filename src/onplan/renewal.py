@@ -235,7 +235,7 @@ def cannot_be_renewed(record: Record) -> SignInAgainError:
     if record.borrowed_from:
         scheme, _, name = record.borrowed_from.partition(":")
         variable = f'Put a fresh one there: `export {name}="$(onplan token)"`, where you are signed in.'
-        store = f"Run `onplan import {record.borrowed_from}` again, or `onplan login`."
+        store = f"Run `onplan import {shlex.quote(record.borrowed_from)}` again, or `onplan login`."
         return SignInAgainError(
             f"The access token borrowed from {record.borrowed_from} has expired.",
             hint=variable if scheme == "env" else store,
