@@ -14,7 +14,7 @@ demo: $(VENV)/.installed        ## sign in, ask, stream, call a tool, refresh: a
 	@$(BIN)/onplan demo
 
 test: $(VENV)/.installed        ## the test suite
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not interop'
 
 check: $(VENV)/.installed       ## lint, format, types, import layers
 	$(BIN)/ruff check .
@@ -23,8 +23,8 @@ check: $(VENV)/.installed       ## lint, format, types, import layers
 	$(BIN)/mypy --strict tests/typing
 	$(BIN)/lint-imports
 
-interop: $(VENV)/.installed $(VENV)/codex-$(CODEX_VERSION)/.installed  ## the official Codex CLI against the emulator
-	CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest tests/interop
+interop: $(VENV)/.installed $(VENV)/.system $(VENV)/codex-$(CODEX_VERSION)/.installed  ## other people's programs: the Codex CLI, a keyring, two hosts
+	CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest -m interop tests/interop
 
 bench: $(VENV)/.installed $(VENV)/.bench  ## speed, as ratios against others in the same run
 	$(BIN)/python -m bench
@@ -50,6 +50,16 @@ $(VENV)/.installed: constraints.txt pyproject.toml
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+# What is no Python package. Without the right to install it the tests that need it say so and are skipped.
+SYSTEM_PACKAGES := gnome-keyring dbus iproute2
+$(VENV)/.system: $(VENV)/.installed
+	@if command -v gnome-keyring-daemon >/dev/null && command -v dbus-run-session >/dev/null \
+	  && command -v ip >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES); \
+	else echo "make interop: $(SYSTEM_PACKAGES) are missing; what needs them is skipped"; fi
 	@touch $@
 
 # npm keeps the client out of the repository; only its version is ours.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -87,7 +88,7 @@ def test_what_is_borrowed_ends(emulator: Emulator, run_cli: Run, codex_home: Pat
     expired = run_cli("ask", "hi")
 
     assert expired.returncode == onplan.SignInAgainError.exit_code
-    assert f"onplan import codex:{codex_home}" in expired.stderr
+    assert f"onplan import {shlex.quote(f'codex:{codex_home}')}" in expired.stderr
     assert run_cli("import").returncode == 0
     assert run_cli("ask", "hi").returncode == 0
     assert refreshes(emulator) == []

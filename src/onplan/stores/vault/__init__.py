@@ -1,0 +1,192 @@
+"""HashiCorp Vault or OpenBao: one credential for many machines, in a KV version 2 engine.
+
+``vault:MOUNT/PATH?option=value``. The secret at PATH has the fields of ``OAuthCredentials`` at its top level,
+so that programs that know only ``access_token``, ``refresh_token`` and ``expires_at`` can read it; what else
+they keep there stays. The lock is another secret, at ``PATH.lease``. A policy that permits it all, for MOUNT
+``secret`` and PATH ``onplan/me``::
+
+    path "secret/data/onplan/me"           { capabilities = ["create", "read", "update"] }
+    path "secret/delete/onplan/me"         { capabilities = ["update"] }
+    path "secret/data/onplan/me.lease"     { capabilities = ["create", "read", "update"] }
+    path "secret/delete/onplan/me.lease"   { capabilities = ["update"] }
+    path "secret/metadata/onplan/me.lease" { capabilities = ["create", "update"] }
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from typing import Any
+
+import msgspec
+
+from onplan.errors import ConfigurationError, MissingExtraError, StoreConflictError
+from onplan.oauth import id_token
+from onplan.secret import SecretBytes, SecretText
+from onplan.stores import Record, record_from, split_options
+from onplan.stores.vault.client import VaultClient
+from onplan.stores.vault.lease import VaultLock
+from onplan.stores.vault.login import login_from, server_from
+from onplan.stores.vault.secret import Engine, Fields, Secret
+from onplan.types import OAuthCredentials
+
+logger = logging.getLogger("onplan.vault")
+
+OPTIONS: Mapping[str, str] = {
+    "address": "",  # else VAULT_ADDR
+    "namespace": "",  # else VAULT_NAMESPACE
+    "auth": "",  # token, approle or kubernetes; approle if there is a VAULT_ROLE_ID, else token
+    "role": "",  # the role ID, or the name of the role in kubernetes
+    "mount": "",  # where the auth method is, if not at its usual place
+    "lease": "60",  # seconds after which the lock passes on, whatever became of its holder
+}
+_ATTEMPTS = 10  # how often somebody else may be faster before a deletion gives up
+
+
+class VaultStore:
+    """A record in the secret that ``location`` names. Versions are those of the engine."""
+
+    def __init__(self, location: str) -> None:
+        if find_spec("hvac") is None:
+            raise MissingExtraError("vault", "The vault: store")
+        place, options = split_options("vault", location, OPTIONS)
+        self._path, self._server = _path(place), server_from(options)
+        engine = Engine(VaultClient(self._server, login_from(options)), self._path)
+        self._secret = Secret(engine)
+        self._lock = VaultLock(Secret(engine, ".lease"), _seconds(options["lease"]))
+
+    def load(self) -> tuple[Record, str] | None:
+        """The record and its version. One without a schema is another program's, and is read as well."""
+        found = self._secret.read()
+        if found is None or not found.fields:
+            return None
+        version = str(found.number)
+        return record_from(_nested(found.fields), self.describe(), version), version
+
+    def save(self, record: Record, expected_version: str | None) -> str:
+        """Write the next version. Fields that are not ours stay as they are."""
+        found = self._secret.read()
+        live = str(found.number) if found and found.fields else None
+        if live != expected_version:
+            raise StoreConflictError(f"{self._path} in Vault was changed by another program meanwhile.")
+        fields = _flat(record, found.fields if found and found.fields else Fields())
+        written = self._secret.write(fields, found.number if found else 0)
+        if written.lifetime is not None:
+            logger.warning(
+                "Vault deletes %s after %.0f seconds (delete_version_after), and the sign-in with it.",
+                self._path,
+                written.lifetime,
+            )
+        return str(written.number)
+
+    def delete(self) -> None:
+        """Delete every version softly, for the older ones hold tokens, too.
+
+        An empty version comes first: who still writes on the version before it is refused.
+        """
+        for _ in range(_ATTEMPTS):
+            found = self._secret.read()
+            if found is None:
+                return
+            try:
+                newest = self._secret.write(Fields(), found.number) if found.fields else found
+            except StoreConflictError:
+                continue
+            self._secret.delete(range(1, newest.number + 1))
+            return
+        raise StoreConflictError(f"{self._path} in Vault is changed by other programs all the time.")
+
+    def lock(self) -> AbstractContextManager[object]:
+        """Among threads, processes and machines; what it gives is a ``Lease``."""
+        return self._lock.held()
+
+    def describe(self) -> str:
+        """Where the record is, for people."""
+        namespace = f" in namespace {self._server.namespace}" if self._server.namespace else ""
+        return f"vault:{self._path} at {self._server.address}{namespace}"
+
+    def __repr__(self) -> str:
+        """Where, and nothing else."""
+        return f"<VaultStore {self.describe()}>"
+
+
+def _path(place: str) -> str:
+    path = place.strip("/")
+    if "/" not in path or any(part in ("", ".", "..") for part in path.split("/")):
+        raise ConfigurationError(
+            "The vault: store needs a mount and a path.",
+            hint="Write `vault:MOUNT/PATH`, such as vault:secret/onplan/me.",
+        )
+    return path
+
+
+def _seconds(value: str) -> int:
+    if not value.isdecimal() or not 1 <= int(value) <= 3600:
+        raise ConfigurationError(f"lease={value} is no number of seconds from 1 to 3600.")
+    return int(value)
+
+
+# --- the layout ----------------------------------------------------------------------------------------
+
+_CREDENTIALS = frozenset(OAuthCredentials.__struct_fields__)
+_OURS = _CREDENTIALS | frozenset(Record.__struct_fields__) - {"credentials"}
+_MILLISECONDS = 1e11  # as seconds, this is in the year 5138
+_ACCOUNT = "chatgpt_account_id"  # what another program calls account_id
+
+
+def _flat(record: Record, existing: Fields) -> Fields:
+    """The fields of the secret: the record's, and of the existing ones those that are not ours."""
+    decoded = Fields(msgspec.json.decode(SecretBytes(msgspec.json.encode(record))))
+    decoded.update(decoded.pop("credentials") or {})
+    fields = Fields({name: value for name, value in decoded.items() if value is not None})
+    for name, value in fields.items():
+        if isinstance(value, float) and value.is_integer():
+            fields[name] = int(value)  # some parsers of expires_at take no fraction
+    kept = Fields({name: value for name, value in existing.items() if name not in _OURS})
+    if _ACCOUNT in kept and "account_id" in fields:
+        kept[_ACCOUNT] = fields["account_id"]
+    return Fields(kept | fields)
+
+
+def _nested(found: Fields) -> Fields | None:
+    """As ``record_from`` takes it, or None if it is no sign-in at all."""
+    fields = Fields({name: value for name, value in found.items() if value is not None})
+    if "schema" not in fields:
+        if not isinstance(fields.get("access_token"), str):
+            return None
+        fields = Fields(_derived(fields) | fields, schema=1)
+    if "expires_at" in fields:
+        fields["expires_at"] = _unix_seconds(fields["expires_at"])
+    credentials = Fields({name: fields[name] for name in _CREDENTIALS & fields.keys()})
+    rest = {name: fields[name] for name in _OURS - _CREDENTIALS if name in fields}
+    return Fields(rest, credentials=credentials or None)
+
+
+def _derived(fields: Fields) -> Fields:
+    """What another program left out, from the tokens' claims."""
+    tokens = [SecretText(fields.get(name) or "") for name in ("id_token", "access_token")]
+    told = Fields(
+        account_id=fields.get(_ACCOUNT) or _first(id_token.account_id, tokens),
+        plan=_first(id_token.plan, tokens),
+        email=_first(id_token.email, tokens),
+        expires_at=id_token.expires_at(tokens[1]),
+    )
+    return Fields({name: value for name, value in told.items() if value is not None})
+
+
+def _first(claim: Callable[[str], str | None], tokens: Sequence[SecretText]) -> str | None:
+    return next(filter(None, map(claim, tokens)), None)
+
+
+def _unix_seconds(value: Any) -> Any:
+    """Seconds, also where it was text, as the ``vault`` command writes it, or milliseconds."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return value
+    if not math.isfinite(number):
+        return value
+    return number / 1000 if number > _MILLISECONDS else number

@@ -1,0 +1,195 @@
+"""Requests to one Vault server: signed in, within a deadline, again if that may help. Sends what hvac makes.
+
+hvac knows the paths and bodies of the API. Its requests travel over our own transport, which follows no
+redirects and prints no tokens.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from json import dumps as encode_json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from onplan.backends import USER_AGENT
+from onplan.errors import ConfigurationError, StoreError, TransportError
+from onplan.secret import SecretBytes, SecretText
+from onplan.stores.vault.errors import Failure, expired, failure_of, failure_to_reach, refusal
+from onplan.stores.vault.login import Login, Server, Work
+from onplan.wire import Request, Response, require_safe_url
+
+if TYPE_CHECKING:
+    from onplan.transports.http import HTTPTransport
+
+# For one request, and for everything until it has succeeded or is given up.
+ATTEMPT_SECONDS = 5.0
+TOTAL_SECONDS = 15.0
+DELAYS = (0.1, 0.3, 0.9)
+_REDIRECTS = (301, 302, 307, 308)
+
+
+class VaultClient:
+    """Speaks to ``server`` as whoever ``login`` says we are. For several threads, and after a fork."""
+
+    def __init__(self, server: Server, login: Login) -> None:
+        self._server, self._login = server, login
+        self._token: SecretText | None = None
+        self._transports: dict[tuple[int, bool], HTTPTransport] = {}
+
+    @property
+    def address(self) -> str:
+        """Where the server is."""
+        return self._server.address
+
+    def ask(self, work: Work, path: str, *capabilities: str) -> Response:
+        """As ``tell``, for a request that may be repeated without a thought."""
+        return self.tell(work, path, *capabilities)[0]
+
+    def tell(self, work: Work, path: str, *capabilities: str) -> tuple[Response, bool]:
+        """The answer (a success, a 400 or a 404), and whether an earlier attempt may have arrived, too.
+
+        Args:
+            work: the call of hvac's.
+            path: what it is about.
+            *capabilities: what it needs there; named if a policy does not permit it.
+
+        Raises:
+            StoreError: everything else.
+        """
+        deadline = time.monotonic() + TOTAL_SECONDS
+        token = self._token or self._sign_in(deadline)
+        answer, doubtful = self._persist(work, token, deadline)
+        renewed = False
+        if answer.status == 403:
+            newer = self._sign_in(deadline)
+            renewed = newer != token
+            if renewed:
+                answer, doubtful = self._persist(work, newer, deadline)
+        if answer.ok or answer.status in (400, 404):
+            return answer, doubtful
+        if answer.status == 403 and not renewed and not self._is_accepted(deadline):
+            raise expired(self.address, self._server.namespace, self._login.hint)
+        raise refusal(answer, self.address, path, capabilities)
+
+    def _sign_in(self, deadline: float) -> SecretText:
+        self._token = self._login.token(lambda work: self._persist(work, None, deadline)[0])
+        return self._token
+
+    def _is_accepted(self, deadline: float) -> bool:
+        """Whether the token itself is good, so that it was a policy that refused."""
+
+        def look_up(adapter: Any) -> Response:
+            from hvac.api.auth_methods import Token  # type: ignore[import-untyped]
+
+            answer: Response = Token(adapter).lookup_self()
+            return answer
+
+        return self._persist(look_up, self._token, deadline)[0].ok
+
+    def _persist(self, work: Work, token: SecretText | None, deadline: float) -> tuple[Response, bool]:
+        """Attempt it until there is an answer worth having, or raise what the last failure meant."""
+        doubtful, delays = False, iter(DELAYS)
+        while True:
+            outcome = self._attempt(work, token, deadline)
+            if isinstance(outcome, Response):
+                return outcome, doubtful
+            doubtful = doubtful or outcome.doubtful
+            delay = next(delays, None)
+            wait = outcome.retry_after or (delay or 0.0) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+            if not outcome.passing or delay is None or time.monotonic() + wait >= deadline:
+                raise outcome.error
+            time.sleep(wait)
+
+    def _attempt(self, work: Work, token: SecretText | None, deadline: float) -> Response | Failure:
+        answer = self._send(work, token, self.address, deadline)
+        if isinstance(answer, Response) and answer.status in _REDIRECTS:
+            active = self._active_server(answer)
+            if isinstance(active, Failure):
+                return active
+            answer = self._send(work, token, active, deadline)
+        if isinstance(answer, Failure):
+            return answer
+        if token and not answer.ok:  # its words are shown, and might repeat ours
+            answer = replace(answer, body=answer.body.replace(token.encode(), b"..."))
+        return failure_of(answer, self.address) or answer
+
+    def _send(self, work: Work, token: SecretText | None, base: str, deadline: float) -> Response | Failure:
+        from hvac.adapters import RawAdapter  # type: ignore[import-untyped]
+
+        seconds = max(0.1, min(ATTEMPT_SECONDS, deadline - time.monotonic()))
+        adapter = RawAdapter(
+            base_uri=base,
+            token=token,
+            namespace=self._server.namespace,
+            session=_Session(self._transport(base), seconds),
+            ignore_exceptions=True,
+        )
+        try:
+            return work(adapter)
+        except TransportError as error:
+            return failure_to_reach(error, self.address)
+
+    def _active_server(self, answer: Response) -> str | Failure:
+        """Where a standby sends us, if a token may go there."""
+        location = answer.headers.get("location", "").partition("/v1/")[0]
+        told = f"The Vault server at {self.address} is a standby"
+        try:
+            active = require_safe_url(location, "The address of its active server")
+        except ConfigurationError as error:
+            told = f"{told}. {error}"
+        else:
+            if active.startswith("https:") or self.address.startswith("http:"):
+                return active
+            told = f"{told}, and its active server has no https address."
+        return Failure(StoreError(told, hint="Set VAULT_ADDR to the address of the active server."))
+
+    def _transport(self, base: str) -> HTTPTransport:
+        """The connections of this process: a fork must not share those of its parent."""
+        encrypted = base.startswith("https:")
+        key = os.getpid(), encrypted
+        if key not in self._transports:
+            # Reading the usual authorities takes longer than ten requests on this very machine.
+            nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self._transports[key] = _make_transport(self._server.certificates if encrypted else nobody)
+        return self._transports[key]
+
+
+def _make_transport(certificates: ssl.SSLContext | None) -> HTTPTransport:
+    import httpx2
+
+    from onplan.transports.http import HTTPTransport
+
+    # What is meant for this machine goes through no proxy.
+    direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
+    return HTTPTransport(
+        client=httpx2.Client(verify=certificates or True, mounts=direct, headers={"user-agent": USER_AGENT})
+    )
+
+
+class _Session:
+    """What hvac takes for a session of ``requests``."""
+
+    verify = cert = proxies = None
+
+    def __init__(self, transport: HTTPTransport, seconds: float) -> None:
+        self._transport, self._seconds = transport, seconds
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        json: Any = None,
+        params: Mapping[str, Any] | None = None,
+        **_: Any,
+    ) -> Response:
+        """Send it. Raises TransportError."""
+        whole = f"{url}?{urlencode(params)}" if params else url
+        body = None if json is None else SecretBytes(encode_json(json).encode())
+        sent = {"content-type": "application/json", **headers}
+        return self._transport.fetch(Request(method.upper(), whole, sent, body, timeout=self._seconds))

@@ -1,0 +1,226 @@
+"""Where a Vault server is, whose certificate it may show, and who we are to it.
+
+Options of the store spec come first, then the variables that the ``vault`` and ``bao`` commands use, then
+their files. No option holds a secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from onplan.errors import ConfigurationError, StoreError
+from onplan.secret import SecretText
+from onplan.settings import environment_variable
+from onplan.stores.vault.errors import with_status
+from onplan.wire import Response, require_safe_url
+
+Work = Callable[[Any], Response]
+"""A call of hvac's: given an adapter of hvac's, it sends one request."""
+
+TOKEN_FILE = "~/.vault-token"  # noqa: S105 - where `vault login` and `bao login` put it
+_SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where to send requests.
+
+    Attributes:
+        address: https, or http on this very machine; without a trailing slash.
+        certificates: who vouches for the server, where that is not the usual authorities.
+    """
+
+    address: str
+    namespace: str | None
+    certificates: ssl.SSLContext | None
+
+
+class Login(Protocol):
+    """A way to get a token.
+
+    Attributes:
+        hint: what to do when the token is refused.
+    """
+
+    hint: str
+
+    def token(self, send: Callable[[Work], Response]) -> SecretText:
+        """A token, newer than the last one if there is a newer one. ``send`` carries a request without one.
+
+        Raises StoreError.
+        """
+        ...
+
+
+def server_from(options: Mapping[str, str]) -> Server:
+    """The server that the options, or else the environment, name. Raises ConfigurationError."""
+    if (_variable("SKIP_VERIFY") or "").lower() in ("1", "t", "true"):
+        raise ConfigurationError(
+            "VAULT_SKIP_VERIFY is set, and a credential is not sent to a server that may be anybody.",
+            hint="Unset it, and set VAULT_CACERT to the file of the authority that signed its certificate.",
+        )
+    address = options["address"] or _variable("ADDR")
+    if not address:
+        raise ConfigurationError(
+            "The vault: store does not know where its server is.",
+            hint="Set VAULT_ADDR, or write `vault:MOUNT/PATH?address=https://…`.",
+        )
+    source = "The address in the store spec" if options["address"] else "VAULT_ADDR"
+    namespace = options["namespace"] or _variable("NAMESPACE")
+    return Server(require_safe_url(address, source), namespace, _certificates())
+
+
+def login_from(options: Mapping[str, str]) -> Login:
+    """The way in that the options, or else the environment, name. Raises ConfigurationError."""
+    role_id = options["role"] or _variable("ROLE_ID")
+    method = options["auth"] or ("approle" if _variable("ROLE_ID") else "token")
+    match method:
+        case "token":
+            return TokenLogin()
+        case "approle" if role_id:
+            return AppRoleLogin(SecretText(role_id), options["mount"] or "approle")
+        case "kubernetes" if options["role"]:
+            return KubernetesLogin(options["role"], options["mount"] or "kubernetes")
+        case "approle" | "kubernetes":
+            raise ConfigurationError(
+                f"The vault: store needs a role for auth={method}.",
+                hint="Write `vault:MOUNT/PATH?auth=…&role=…`, or set VAULT_ROLE_ID for approle.",
+            )
+    raise ConfigurationError(
+        f"The vault: store cannot sign in with auth={method}.", hint="Use token, approle or kubernetes."
+    )
+
+
+def _variable(name: str) -> str | None:
+    return environment_variable(f"VAULT_{name}") or environment_variable(f"BAO_{name}")
+
+
+def _certificates() -> ssl.SSLContext | None:
+    """As the ``vault`` command: a file, or else every file of a folder, instead of the usual authorities."""
+    file, folder = _variable("CACERT"), _variable("CAPATH")
+    if not file and not folder:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with contextlib.suppress(OSError):  # a missing file, or one that is no PEM; ssl.SSLError is an OSError
+        for candidate in [Path(file)] if file else sorted(Path(folder or "").iterdir()):
+            with contextlib.suppress(OSError):
+                context.load_verify_locations(candidate)
+    if not context.cert_store_stats()["x509"]:
+        name = "VAULT_CACERT" if file else "VAULT_CAPATH"
+        raise ConfigurationError(f"{name} is {file or folder}, and no certificate can be read there.")
+    return context
+
+
+# --- who we are ---------------------------------------------------------------------------------------
+
+
+class TokenLogin:
+    """A token that somebody else got: in a variable, or in the file where it was put for us."""
+
+    hint = "Run `bao login` (or `vault login`), or set VAULT_TOKEN to a new token."
+
+    def token(self, send: Callable[[Work], Response]) -> SecretText:
+        """From VAULT_TOKEN, the file that VAULT_TOKEN_FILE names, or the file that ``vault login`` writes."""
+        given = _variable("TOKEN")
+        if given:
+            return _clean(SecretText(given), "VAULT_TOKEN")
+        named = _variable("TOKEN_FILE")
+        token = _read(named or TOKEN_FILE, required=bool(named))
+        if not token:
+            raise StoreError("There is no token for the Vault server.", hint=self.hint)
+        return _clean(token, named or TOKEN_FILE)
+
+
+@dataclass(frozen=True)
+class AppRoleLogin:
+    """A role ID, and a secret ID from VAULT_SECRET_ID or the file that VAULT_SECRET_ID_FILE names."""
+
+    role_id: SecretText
+    mount: str
+    hint = "Set VAULT_ROLE_ID, and VAULT_SECRET_ID to a new secret ID."
+
+    def token(self, send: Callable[[Work], Response]) -> SecretText:
+        """Sign in."""
+        given, file = _variable("SECRET_ID"), _variable("SECRET_ID_FILE")
+        secret_id = SecretText(given) if given else _read(file, required=True) if file else None
+        del given
+
+        def work(adapter: Any) -> Response:
+            from hvac.api.auth_methods import AppRole  # type: ignore[import-untyped]
+
+            answer: Response = AppRole(adapter).login(
+                self.role_id, secret_id, use_token=False, mount_point=self.mount
+            )
+            return answer
+
+        return _token_in(send(work), "role ID and secret ID", self.hint, self.role_id, secret_id)
+
+
+@dataclass(frozen=True)
+class KubernetesLogin:
+    """The service account of the pod that we run in."""
+
+    role: str
+    mount: str
+    hint = "See that the role is bound to the pod's service account and namespace."
+
+    def token(self, send: Callable[[Work], Response]) -> SecretText:
+        """Sign in. The service account's token is read anew each time, for the cluster replaces it."""
+        file = _variable("KUBERNETES_TOKEN_FILE") or _SERVICE_ACCOUNT
+        jwt = _read(file, required=True)
+
+        def work(adapter: Any) -> Response:
+            from hvac.api.auth_methods import Kubernetes
+
+            answer: Response = Kubernetes(adapter).login(
+                self.role, jwt, use_token=False, mount_point=self.mount
+            )
+            return answer
+
+        return _token_in(send(work), f"service account for the role {self.role}", self.hint, jwt)
+
+
+def _token_in(answer: Response, shown: str, hint: str, *sent: SecretText | None) -> SecretText:
+    token = _client_token(answer)
+    if token is None:
+        refused = StoreError(
+            f"The Vault server does not accept the {shown} ({with_status(answer)}).",
+            hint=hint,
+            status=answer.status,
+        )
+        refused.hide(*sent)
+        raise refused
+    return token
+
+
+def _client_token(answer: Response) -> SecretText | None:
+    try:
+        return SecretText(answer.json()["auth"]["client_token"]) if answer.ok else None
+    except (TypeError, KeyError):
+        return None
+
+
+def _read(file: str, *, required: bool) -> SecretText | None:
+    try:
+        return SecretText(Path(file).expanduser().read_text(encoding="utf-8").strip()) or None
+    except FileNotFoundError:
+        if not required:
+            return None
+        reason = "there is no such file"
+    except OSError as error:
+        reason = (error.strerror or "it cannot be read").lower()
+    except (UnicodeError, RuntimeError):
+        reason = "it cannot be read"
+    raise StoreError(f"{file}, which Vault wants to see, cannot be read: {reason}.", hint="Correct its path.")
+
+
+def _clean(token: SecretText, source: str) -> SecretText:
+    """A token goes into a header; what cannot stand there is no token."""
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise StoreError(f"What is in {source} is no Vault token.", hint=TokenLogin.hint)
+    return token
