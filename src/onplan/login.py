@@ -1,6 +1,9 @@
 """Signing in and out: the shells around the OAuth dialogues. Synchronous; talk goes to a callback.
 
-A new sign-in replaces the stored one only when it has succeeded.
+A new sign-in replaces the stored one only when it has succeeded, and revokes nothing: at OpenAI a revocation
+ends more than one sign-in of the account (openai/codex issues 22577 and 23781), on other machines, too. The
+official client once revoked the old tokens after a new sign-in (its pull request 21747) and took that back
+(27674). What is replaced is forgotten; to have it revoked, sign out first.
 """
 
 from __future__ import annotations
@@ -10,37 +13,32 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from onplan.errors import OnplanError, SignInError, StoreConflictError
+from onplan.errors import OnplanError, SignInError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.loopback import RedirectListener
-from onplan.oauth import authorization_code
+from onplan.oauth import authorization_code, device_code
 from onplan.oauth.authorization_code import AuthorizationRequest, require_code
+from onplan.oauth.device_code import DeviceAuthorization
 from onplan.oauth.pkce import generate_state
 from onplan.oauth.revoke import revoke
-from onplan.settings import Settings
-from onplan.stores import CredentialStore, Record
+from onplan.secret import SecretText
+from onplan.settings import DEFAULT_PROFILE, Settings, default_store, known_profiles
+from onplan.stores import CredentialStore, Record, open_store
 from onplan.transports.http import HTTPTransport
 from onplan.types import OAuthCredentials
 from onplan.wire import Request, Response, drive
 
 WAIT_SECONDS = 600.0
-_REVOKE_ATTEMPTS = 3
+_SAVE_ATTEMPTS = 10
 
 Announce = Callable[[AuthorizationRequest], object]
+Pasting = Callable[[Callable[[str], bool]], AbstractContextManager[object]]
+"""Within ``with``, hands what a person pastes to the function, which says whether it was the right thing."""
 
 
-@dataclass(frozen=True)
-class SignOut:
-    """How a sign-out went.
-
-    Attributes:
-        was_signed_in: whether there was anything to sign out from.
-        confirmed: whether the server confirmed that the tokens no longer work.
-    """
-
-    was_signed_in: bool
-    confirmed: bool
+# --- in ---------------------------------------------------------------------------------------------
 
 
 def open_browser(url: str) -> None:
@@ -62,16 +60,19 @@ def sign_in_with_browser(
     announce: Announce,
     *,
     browse: Callable[[str], object] = open_browser,
+    pasting: Pasting | None = None,
     timeout: float = WAIT_SECONDS,
 ) -> OAuthCredentials:
-    """Sign in through a browser on this machine and keep the credential in ``store``.
+    """Sign in through a browser that comes back to this machine, and keep the credential in ``store``.
 
-    ``announce`` is given the request, to show its URL; ``browse`` opens a URL and returns at once;
-    ``timeout`` is how many seconds the person has.
+    ``announce`` is given the request, to show its URL; ``browse`` opens a URL and returns at once. With
+    ``pasting``, a person may hand over the address that the browser ended at; whichever comes first counts.
+    ``timeout`` is how many seconds there are.
 
     Raises:
-        SignInError: declined, timed out, no port free, or the code was refused.
-        StoreError: the credential could not be kept; the previous one is untouched.
+        SignInError: declined, timed out, or the code was refused.
+        PortsTakenError: the browser cannot come back; nothing was announced yet.
+        StoreError: the credential cannot be kept; the previous one is untouched.
         TransportError: the authorization server could not be reached.
     """
     _check_writable(store)
@@ -83,7 +84,9 @@ def sign_in_with_browser(
         announce(started)
         browse(started.url)
         try:
-            credentials = _finish(settings, store, started, require_code(listener.wait(timeout)))
+            with pasting(listener.paste) if pasting else contextlib.nullcontext():
+                callback = listener.wait(timeout)
+            credentials = _finish(settings, store, started, require_code(callback))
         except OnplanError as error:
             listener.show("Not signed in", f"{error} {error.hint}", 400)
             raise
@@ -92,11 +95,17 @@ def sign_in_with_browser(
 
 
 def sign_in_by_pasting(
-    settings: Settings, store: CredentialStore, announce: Announce, read_line: Callable[[], str]
+    settings: Settings,
+    store: CredentialStore,
+    announce: Announce,
+    read_line: Callable[[], str],
+    *,
+    explain: Callable[[str], object] | None = None,
 ) -> OAuthCredentials:
     """Sign in with a browser on any machine; the person pastes back the address it ends at.
 
-    ``read_line`` returns that address, a query string, or ``code#state``. Raises as
+    ``read_line`` returns that address, a query string, or ``code#state``; an empty string is the end. With
+    ``explain``, what is wrong with a line is told there, and the next one read. Raises as
     ``sign_in_with_browser``.
     """
     _check_writable(store)
@@ -104,69 +113,185 @@ def sign_in_by_pasting(
         settings.issuer, authorization_code.redirect_uri(settings.issuer.ports[0])
     )
     announce(started)
-    answer = read_line()
-    if not answer.strip():
-        raise SignInError("Nothing was pasted.")
-    callback = authorization_code.read_callback(answer, started.state)
-    return _finish(settings, store, started, require_code(callback))
+    while True:
+        answer = SecretText(read_line())
+        if not answer.strip() and (explain is None or not answer):
+            raise SignInError("Nothing was pasted.")
+        callback = authorization_code.read_callback(answer, started.state)
+        if callback.genuine or explain is None:
+            return _finish(settings, store, started, require_code(callback))
+        if answer.strip():
+            explain(NOT_THIS_SIGN_IN)
 
 
-def sign_out(settings: Settings, store: CredentialStore) -> SignOut:
-    """Revoke the tokens, then forget them: also when the server cannot be reached.
+NOT_THIS_SIGN_IN = (
+    "That is not where this sign-in ended. Paste the whole address from the browser's address bar, "
+    "after you have signed in there."
+)
 
-    Raises:
-        StoreError: the credential could not be removed.
+
+def sign_in_with_device_code(
+    settings: Settings, store: CredentialStore, announce: Callable[[DeviceAuthorization], object]
+) -> OAuthCredentials:
+    """Sign in with a browser on any machine, where the person enters a code within 15 minutes.
+
+    ``announce`` is given what to show. Raises as ``sign_in_with_browser``.
     """
-    with store.lock():
-        loaded = store.load()
-        credentials = loaded[0].credentials if loaded else None
-        if credentials is None:
-            store.delete()
-            return SignOut(was_signed_in=False, confirmed=True)
-        confirmed = False
-        for attempt in range(_REVOKE_ATTEMPTS):
-            confirmed = drive(revoke(settings.issuer, credentials), _send, time.sleep)
-            if confirmed:
-                break
-            time.sleep(0.2 * attempt)
-        store.delete()
-    return SignOut(was_signed_in=True, confirmed=confirmed)
+    _check_writable(store)
+    authorization = drive(device_code.request_code(settings.issuer, time.time), _send, time.sleep)
+    announce(authorization)
+    credentials = drive(device_code.poll(settings.issuer, authorization, time.time), _send, time.sleep)
+    _keep(store, credentials)
+    return credentials
 
 
 def _check_writable(store: CredentialStore) -> None:
-    """Fail before the person has done anything, rather than after."""
-    with store.lock():
+    """Fail before the person has done anything, rather than after.
+
+    An empty store is given a record that says that nobody is signed in, and it is taken away again.
+    """
+    with store.lock(), contextlib.suppress(StoreConflictError):  # somebody else could write
         loaded = store.load()
-        if loaded:
-            store.save(*loaded)
+        store.save(*(loaded or (Record(), None)))
+        if loaded is None:
+            with contextlib.suppress(StoreError):  # may be left: it says what is true
+                store.delete()
 
 
 def _finish(
     settings: Settings, store: CredentialStore, started: AuthorizationRequest, code: str
 ) -> OAuthCredentials:
-    """Exchange the code and keep what comes of it; if it cannot be kept, give it back."""
+    """Exchange the code and keep what comes of it."""
     exchange = authorization_code.exchange(
         settings.issuer, code, started.verifier, started.redirect_uri, time.time
     )
     credentials = drive(exchange, _send, time.sleep)
-    try:
-        _store(store, credentials)
-    except OnplanError:
-        drive(revoke(settings.issuer, credentials), _send, time.sleep)
-        raise
+    _keep(store, credentials)
     return credentials
 
 
-def _store(store: CredentialStore, credentials: OAuthCredentials) -> None:
+def _keep(store: CredentialStore, credentials: OAuthCredentials) -> None:
     record = Record(credentials=credentials, renewed_at=time.time())
     with store.lock():
-        while True:
+        for _ in range(_SAVE_ATTEMPTS):
             loaded = store.load()
-            try:
+            with contextlib.suppress(StoreConflictError):  # a writer that does not know our lock
                 store.save(record, loaded[1] if loaded else None)
-            except StoreConflictError:  # a writer that does not know our lock
-                continue
-            return
+                return
+    raise StoreConflictError(f"{store.describe()} is changed by other programs all the time.")
+
+
+# --- out --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SignOut:
+    """How a sign-out went.
+
+    Attributes:
+        was_signed_in: whether there was anything to sign out from.
+        confirmed: whether the server confirmed that the tokens no longer work.
+        borrowed_from: the store of another program, to whom the token belongs. It was forgotten here and not
+            revoked.
+    """
+
+    was_signed_in: bool
+    confirmed: bool
+    borrowed_from: str | None = None
+
+
+@dataclass(frozen=True)
+class StoreSignOut:
+    """How a sign-out of one of several stores went.
+
+    Attributes:
+        profiles: the names of those who use it.
+        place: where it is, for people.
+        outcome: an error if it could not be removed.
+    """
+
+    profiles: tuple[str, ...]
+    store: str
+    place: str
+    outcome: SignOut | OnplanError
+
+
+def sign_out(settings: Settings, store: CredentialStore, *, force: bool = False) -> SignOut:
+    """Revoke the tokens, then forget them: also when the server cannot be reached.
+
+    ``force``: also what is damaged, and so cannot be revoked.
+
+    Raises:
+        StoreDamagedError: it is damaged; nothing was removed.
+        StoreError: the credential could not be removed.
+    """
+    with store.lock():
+        outcome = _revoke(settings, store, force=force)
+        try:
+            store.delete()
+        except StoreError as error:
+            more = " Its tokens no longer work, though." if outcome.confirmed else ""
+            raise StoreError(f"{error}{more}", hint=error.hint) from None
+    return outcome
+
+
+def _revoke(settings: Settings, store: CredentialStore, *, force: bool) -> SignOut:
+    try:
+        loaded = store.load()
+    except StoreDamagedError as error:
+        if force:
+            return SignOut(was_signed_in=True, confirmed=False)
+        raise StoreDamagedError(
+            f"{error} So its tokens cannot be revoked, and nothing was removed.",
+            version=error.version,
+            hint="Run `onplan logout --force` to remove it nevertheless.",
+        ) from None
+    record = loaded[0] if loaded else Record()
+    if record.credentials is None:
+        return SignOut(was_signed_in=False, confirmed=False)
+    if record.borrowed_from:
+        return SignOut(was_signed_in=True, confirmed=False, borrowed_from=record.borrowed_from)
+    confirmed = drive(revoke(settings.issuer, record.credentials), _send, time.sleep)
+    return SignOut(was_signed_in=True, confirmed=confirmed)
+
+
+def sign_out_everywhere(settings: Settings, *, force: bool = False) -> list[StoreSignOut]:
+    """Sign out every profile that is known here, each store once. One that fails does not stop the others.
+
+    Raises:
+        ConfigurationError: the profiles cannot be read.
+    """
+    outcomes = []
+    for place, (spec, profiles) in _places(settings).items():
+        try:
+            outcome: SignOut | OnplanError = sign_out(settings, open_store(spec), force=force)
+        except OnplanError as error:
+            outcome = error
+        outcomes.append(StoreSignOut(tuple(profiles), spec, place, outcome))
+    return outcomes
+
+
+def _places(settings: Settings) -> dict[str, tuple[str, list[str]]]:
+    """Every place where a profile keeps its sign-in: its store spec, and the profiles that use it."""
+    known = known_profiles(settings.home)
+    own = {
+        name: known.get(name, {}).get("store") or default_store(settings.home, name)
+        for name in sorted({*known, settings.profile, DEFAULT_PROFILE})
+    }
+    places: dict[str, tuple[str, list[str]]] = {}
+    # The one in use comes first: for this process, the environment may name another store than its own.
+    for name, spec in [(settings.profile, settings.store), *own.items()]:
+        _, profiles = places.setdefault(_place(spec), (spec, []))
+        if name not in profiles:
+            profiles.append(name)
+    return places
+
+
+def _place(spec: str) -> str:
+    try:
+        return open_store(spec).describe()
+    except OnplanError:
+        return spec
 
 
 def _send(request: Request) -> Response:

@@ -1,7 +1,8 @@
 """The redirect listener (RFC 8252 §7.3): waits on this machine for the browser to come back.
 
 Listens on 127.0.0.1 and ::1 only, because a browser may resolve ``localhost`` to either. Knows nothing of
-tokens: it hands over a genuine callback and shows the page it is given.
+tokens: it hands over a genuine callback and shows the page it is given. The callback may also come from a
+person who pastes the address that the browser ended at, whichever is first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import secrets
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -26,6 +28,7 @@ from onplan.oauth.authorization_code import CALLBACK_PATH, Callback, read_callba
 _MAXIMUM_FORM = 64 * 1024
 _PAGE_SECONDS = 60.0  # how long the browser's tab waits for the exchange to finish
 _SHOW_SECONDS = 3.0  # how long a sign-in waits for its tab to have got the page
+_SLICE = 0.5  # on Windows, Ctrl-C is not noticed within a wait
 
 _OUR_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -38,11 +41,17 @@ body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 20vh a
 @media (prefers-color-scheme: dark) {{ body {{ color: #ddd; background: #111 }} }}
 </style>
 <h1>{title}</h1><p>{text}</p>
-<script nonce="{nonce}">history.replaceState(null, "", "/")</script>
+"""
+_HIDE_ADDRESS = """<script nonce="{nonce}">history.replaceState(null, "", "/")</script>
 """
 
-
 _POLICY = "default-src 'none'; frame-ancestors 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'"
+
+
+class PortsTakenError(SignInError):
+    """The browser cannot come back to this machine: other programs have every port that it may come to."""
+
+    hint = "End the other sign-in, or run `onplan login --paste`, or `onplan login --device`."
 
 
 class RedirectListener:
@@ -52,14 +61,14 @@ class RedirectListener:
         port: where it listens.
 
     Raises:
-        SignInError: every port is taken.
+        PortsTakenError: none is.
     """
 
     def __init__(self, ports: Sequence[int], state: str) -> None:
         self.port = 0
         self._ports, self._state = ports, state
         self._servers: list[_IPv4Server] = []
-        self._arrived: queue.Queue[Callback] = queue.Queue()
+        self._arrived: queue.Queue[tuple[Callback, bool]] = queue.Queue()  # and whether a tab waits
         self._page = (200, "Signed in", "You can close this tab and return to the terminal.")
         self._decided, self._shown = threading.Event(), threading.Event()
         self._page_is_awaited = False
@@ -70,15 +79,22 @@ class RedirectListener:
         Raises:
             SignInError: none came within ``timeout`` seconds.
         """
-        try:
-            callback = self._arrived.get(timeout=timeout)
-        except queue.Empty:
-            raise SignInError(
-                f"Nobody finished the sign-in in the browser within {timeout / 60:.0f} minutes.",
-                hint="Run `onplan login` again, or `onplan login --paste` with a browser elsewhere.",
-            ) from None
-        self._page_is_awaited = True
-        return callback
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                callback, self._page_is_awaited = self._arrived.get(timeout=min(left, _SLICE))
+                return callback
+        raise SignInError(
+            f"Nobody finished the sign-in in the browser within {timeout / 60:.0f} minutes.",
+            hint="Run `onplan login` again, or `onplan login --paste` or --device with a browser elsewhere.",
+        )
+
+    def paste(self, text: str) -> bool:
+        """Take an address that a person pasted; may be called on any thread. Whether it was the right one."""
+        callback = read_callback(text, self._state)
+        if callback.genuine:
+            self._arrived.put((callback, False))
+        return callback.genuine
 
     def show(self, title: str, text: str, status: int = 200) -> None:
         """What the browser's tabs show. Without it they say that the sign-in succeeded."""
@@ -95,7 +111,7 @@ class RedirectListener:
                 "Not this sign-in",
                 "State mismatch: this belongs to another sign-in. onplan goes on waiting for the right one.",
             )
-        self._arrived.put(callback)
+        self._arrived.put((callback, True))
         self._decided.wait(_PAGE_SECONDS)
         return self._page
 
@@ -107,9 +123,8 @@ class RedirectListener:
                 break
         else:
             tried = " and ".join(map(str, self._ports))
-            raise SignInError(
-                f"The sign-in must come back to this machine on port {tried}, and neither is free.",
-                hint="End the other sign-in, or run `onplan login --paste`.",
+            raise PortsTakenError(
+                f"The sign-in must come back to this machine on port {tried}, and neither is free."
             )
         for server in self._servers:
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -194,11 +209,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._page(400, "Not for this address", "This address answers to localhost only.")
         elif path == CALLBACK_PATH:
             callback = read_callback(f"?{fields}", listener._state)
-            self._page(*listener._receive(callback))
+            self._page(*listener._receive(callback), hide=callback.genuine)
             if callback.genuine:
                 listener._shown.set()
         elif path == "/cancel":
-            listener._arrived.put(Callback(genuine=True, error="cancelled", description="it was cancelled"))
+            cancelled = Callback(genuine=True, error="cancelled", description="it was cancelled")
+            listener._arrived.put((cancelled, True))
             self._page(200, "Cancelled", "The sign-in was cancelled.")
             listener._shown.set()
         else:
@@ -214,9 +230,11 @@ class _Handler(BaseHTTPRequestHandler):
         redirected = urlsplit(self.path).path == CALLBACK_PATH
         return host in _OUR_NAMES and (redirected or not crossing)
 
-    def _page(self, status: int, title: str, text: str) -> None:
+    def _page(self, status: int, title: str, text: str, *, hide: bool = True) -> None:
+        """``hide``: take the code out of the address bar. One that is not for us may be wanted elsewhere."""
         nonce = secrets.token_urlsafe(16)
-        body = _PAGE.format(nonce=nonce, title=html.escape(title), text=html.escape(text)).encode()
+        page = _PAGE + (_HIDE_ADDRESS if hide else "")
+        body = page.format(nonce=nonce, title=html.escape(title), text=html.escape(text)).encode()
         self.send_response(status)
         for name, value in (
             ("Content-Type", "text/html; charset=utf-8"),
@@ -224,10 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
             ("Cache-Control", "no-store"),
             ("Referrer-Policy", "no-referrer"),
             ("X-Content-Type-Options", "nosniff"),
-            (
-                "Content-Security-Policy",
-                _POLICY.format(nonce=nonce),
-            ),
+            ("Content-Security-Policy", _POLICY.format(nonce=nonce)),
             ("Connection", "close"),
         ):
             self.send_header(name, value)

@@ -1,4 +1,4 @@
-"""Signing in and out, with a real listener, a real issuer, and something in the browser's place."""
+"""Signing in, with a real listener, a real issuer, and something in the browser's place."""
 
 from __future__ import annotations
 
@@ -6,29 +6,21 @@ import socket
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import onplan
 from onplan.emulator import Emulator
-from onplan.login import sign_in_by_pasting, sign_in_with_browser, sign_out
-from onplan.loopback import RedirectListener
+from onplan.login import sign_in_by_pasting, sign_in_with_browser
+from onplan.loopback import PortsTakenError, RedirectListener
 from onplan.oauth.authorization_code import AuthorizationRequest
-from onplan.settings import Settings, load_settings
-from onplan.stores import CredentialStore, open_store
-
-
-@pytest.fixture
-def settings(emulator: Emulator) -> Settings:
-    return load_settings()
-
-
-@pytest.fixture
-def store(settings: Settings) -> CredentialStore:
-    return open_store(settings.store)
+from onplan.settings import Settings
+from onplan.stores import CredentialStore, Record, open_store
+from onplan.stores.lock import waiting_at_most
 
 
 def get(url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, str, Any]:
@@ -88,6 +80,7 @@ def test_a_wrong_state_is_refused_and_listening_goes_on() -> None:
             status, body, _ = get(f"{base}/auth/callback?{query}")
             assert status == 400
             assert "State mismatch" in body
+            assert "history.replaceState" not in body  # whose it is may have to paste the address
         assert get(f"{base}/nothing")[0] == 404
         _in_thread(lambda: get(f"{base}/auth/callback?code=good&state=right"))
         assert listener.wait(20).code == "good"
@@ -228,9 +221,10 @@ def test_a_busy_port_moves_to_the_next(
         )
         assert ports == [1457]
         _occupy(taken, 1457)
-        with pytest.raises(onplan.SignInError, match="1455 and 1457") as caught:
+        with pytest.raises(PortsTakenError, match="1455 and 1457") as caught:
             sign_in_with_browser(settings, store, ignore, browse=browse)
-    assert "--paste" in caught.value.hint
+    assert "onplan login --paste" in caught.value.hint
+    assert "onplan login --device" in caught.value.hint
 
 
 def _occupy(taken: ExitStack, port: int) -> None:
@@ -280,31 +274,197 @@ def test_a_wrong_paste_is_refused(
     assert store.load() is None
 
 
-def test_signing_out_revokes_and_forgets(
-    signed_in: Emulator, settings: Settings, store: CredentialStore
+def test_a_wrong_paste_may_be_explained(settings: Settings, store: CredentialStore) -> None:
+    """Where somebody can be told, a wrong line is explained, an empty one is not, and the next one counts."""
+    shown: list[str] = []
+    told: list[str] = []
+    lines = iter(["nonsense\n", "\n", "code=x&state=wrong\n"])
+
+    def read_line() -> str:
+        return next(lines, None) or get(shown[0])[2]["Location"]
+
+    sign_in_by_pasting(
+        settings, store, lambda started: shown.append(started.url), read_line, explain=told.append
+    )
+
+    assert len(told) == 2
+    assert store.load()
+
+
+def test_the_end_of_the_input_ends_it(settings: Settings, store: CredentialStore) -> None:
+    """Where nothing more can come, that is an error, also if mistakes are explained."""
+    with pytest.raises(onplan.SignInError, match="Nothing was pasted"):
+        sign_in_by_pasting(settings, store, ignore, lambda: "", explain=lambda text: None)
+
+
+# --- whichever comes first ------------------------------------------------------------------------------
+
+
+def test_a_paste_may_overtake_the_browser(settings: Settings, store: CredentialStore) -> None:
+    """While the browser is awaited, the pasted address signs in; a wrong one changes nothing."""
+    shown: list[str] = []
+    right: list[bool] = []
+
+    @contextmanager
+    def pasting(take: Callable[[str], bool]) -> Iterator[None]:
+        right.extend([take("code=x&state=wrong"), take(""), take(get(shown[0])[2]["Location"])])
+        yield
+
+    credentials = sign_in_with_browser(
+        settings,
+        store,
+        lambda started: shown.append(started.url),
+        browse=lambda url: None,
+        pasting=pasting,
+    )
+
+    assert right == [False, False, True]
+    assert credentials.email == "person@example.com"
+
+
+def test_the_browser_may_overtake_a_paste(
+    settings: Settings, store: CredentialStore, browse: Callable[[str], None]
 ) -> None:
-    """Signing out ends the tokens at the server and here; doing it twice is no error."""
-    outcome = sign_out(settings, store)
+    """When the browser is back, nobody waits for a paste any more."""
+    ended: list[bool] = []
 
-    assert outcome.confirmed
-    assert store.load() is None
-    body = signed_in.journal()[-1]["body"]
-    assert signed_in.journal()[-1]["path"] == "/oauth/revoke"
-    assert set(body) == {"token", "token_type_hint", "client_id"}
-    assert sign_out(settings, store).was_signed_in is False
+    @contextmanager
+    def pasting(take: Callable[[str], bool]) -> Iterator[None]:
+        yield
+        ended.append(True)
+
+    assert sign_in_with_browser(settings, store, ignore, browse=browse, pasting=pasting).email
+    assert ended == [True]
 
 
-def test_signing_out_forgets_also_without_the_server(
-    signed_in: Emulator, settings: Settings, store: CredentialStore
+def test_a_pasted_refusal_ends_it(settings: Settings, store: CredentialStore) -> None:
+    """The address at which the browser ends when the person declined says so, pasted or not."""
+    kept: list[AuthorizationRequest] = []
+
+    @contextmanager
+    def pasting(take: Callable[[str], bool]) -> Iterator[None]:
+        take(f"?error=access_denied&state={kept[0].state}")
+        yield
+
+    with pytest.raises(onplan.SignInError, match="declined"):
+        sign_in_with_browser(settings, store, kept.append, browse=lambda url: None, pasting=pasting)
+
+
+# --- before, and over another one -----------------------------------------------------------------------
+
+
+class ReadOnlyStore:
+    """A stranger's store that holds what it holds."""
+
+    def __init__(self, record: Record | None = None) -> None:
+        self._record = record
+
+    def load(self) -> tuple[Record, str] | None:
+        return (self._record, "1") if self._record else None
+
+    def save(self, record: Record, expected_version: str | None) -> str:
+        raise onplan.StoreError("This store is read-only.")
+
+    def delete(self) -> None:
+        if self._record:
+            raise onplan.StoreError("This store is read-only.")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        yield
+
+    def describe(self) -> str:
+        return "a stone"
+
+
+def read_only_stores(tmp_path: Path) -> list[Any]:
+    (tmp_path / "file").touch()
+    specs = ["env:NOBODY_SET_THIS", f"file:{tmp_path}/file/credentials.json", f"codex:{tmp_path}/file"]
+    held = Record(credentials=onplan.OAuthCredentials(access_token="a"))
+    return [*map(open_store, specs), ReadOnlyStore(), ReadOnlyStore(held)]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_store_that_keeps_nothing_is_found_out_first(
+    emulator: Emulator, settings: Settings, tmp_path: Path, number: int
 ) -> None:
-    """When the server does not confirm, the tokens are forgotten here and the outcome says so."""
-    signed_in.arm("revoke_500", times=9)
+    """Where the sign-in could not be kept, the person is not sent to the browser, empty or not."""
+    store, asked = read_only_stores(tmp_path)[number], []
 
-    outcome = sign_out(settings, store)
+    with pytest.raises(onplan.StoreError):
+        sign_in_with_browser(settings, store, asked.append, browse=lambda url: None, timeout=0.1)
+    with pytest.raises(onplan.StoreError):
+        sign_in_by_pasting(settings, store, asked.append, lambda: "")
 
-    assert outcome.was_signed_in
-    assert not outcome.confirmed
+    assert asked == []
+    assert emulator.journal() == []
+
+
+@pytest.mark.parametrize("scheme", ["file", "codex", "memory"])
+def test_trying_the_store_leaves_no_trace(settings: Settings, tmp_path: Path, scheme: str) -> None:
+    """A sign-in that is given up leaves an empty store empty."""
+    store = open_store(f"{scheme}:{tmp_path / 'kept'}")
+
+    with pytest.raises(onplan.SignInError):
+        sign_in_with_browser(settings, store, ignore, browse=lambda url: None, timeout=0.01)
+
     assert store.load() is None
+    assert not (tmp_path / "kept" / "auth.json").exists()
+
+
+def test_a_frozen_neighbour_does_not_hold_it_up_for_ever(settings: Settings, store: CredentialStore) -> None:
+    """If somebody keeps the lock, that is told in time, before the person has done anything."""
+    import threading
+
+    taken, asked = threading.Event(), []
+    done = threading.Event()
+
+    def hold() -> None:
+        with store.lock():
+            taken.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait(60)
+    try:
+        with waiting_at_most(0.1), pytest.raises(onplan.StoreError, match="locked"):
+            sign_in_with_browser(settings, store, asked.append, browse=lambda url: None, timeout=0.1)
+    finally:
+        done.set()
+        thread.join()
+    assert asked == []
+
+
+def test_a_new_sign_in_revokes_nothing(
+    signed_in: Emulator, settings: Settings, store: CredentialStore, browse: Callable[[str], None]
+) -> None:
+    """The old tokens are replaced and not revoked: that would end other sign-ins, and perhaps this one."""
+    before = store.load()
+    sign_in_with_browser(settings, store, ignore, browse=browse)
+    after = store.load()
+
+    assert before
+    assert after
+    assert before[0].credentials != after[0].credentials
+    assert [row["path"] for row in signed_in.journal()] == ["/oauth/authorize", "/oauth/token"]
+    with onplan.Client() as client:
+        assert client.complete("hi").text
+
+
+def test_a_sign_in_that_cannot_be_kept_harms_nobody(
+    emulator: Emulator, settings: Settings, tmp_path: Path, browse: Callable[[str], None]
+) -> None:
+    """If the store fails in the end, that is told, and nothing is revoked."""
+    store = open_store(f"file:{tmp_path}/kept/credentials.json")
+
+    def announce(started: AuthorizationRequest) -> None:
+        (tmp_path / "kept" / "credentials.json").mkdir()
+
+    with pytest.raises(onplan.StoreError):
+        sign_in_with_browser(settings, store, announce, browse=browse)
+
+    assert [row["path"] for row in emulator.journal()] == ["/oauth/authorize", "/oauth/token"]
 
 
 def test_the_request_in_progress_shows_no_secret(settings: Settings, store: CredentialStore) -> None:

@@ -15,7 +15,6 @@ from onplan.errors import (
 )
 from onplan.oauth.issuer import CODEX
 from onplan.oauth.refresh import OutcomeUnknownError, refresh
-from onplan.oauth.revoke import revoke
 from onplan.types import OAuthCredentials
 from onplan.wire import Response
 
@@ -154,40 +153,3 @@ def test_a_token_that_the_server_repeats_is_not_printed(begin):
     with pytest.raises(RefreshError) as caught:
         begin(refreshing()).answer(refused(400, body))
     assert "secret" not in str(caught.value)
-
-
-class TestRevoke:
-    def test_the_recorded_body(self, recording, begin):
-        """Signing out sends the body of the official client, byte for byte."""
-        recorded = next(r for r in recording("logout") if r["path"] == "/oauth/revoke")
-        body = recorded["body"]["json"]
-
-        request = begin(
-            revoke(CODEX, OAuthCredentials(access_token="a", refresh_token=body["token"]))
-        ).request
-
-        assert list(body.items()) == list(json.loads(request.body).items())
-        assert recorded["body"]["len"] == len(request.body)
-        assert "https://auth.openai.com/oauth/revoke" == request.url
-        assert 10.0 == request.timeout
-
-    def test_without_a_refresh_token_the_access_token_is_revoked(self, begin):
-        """What there is is given back."""
-        request = begin(revoke(CODEX, OAuthCredentials(access_token="a"))).request
-
-        assert {"token": "a", "token_type_hint": "access_token"} == json.loads(request.body)
-
-    @pytest.mark.parametrize(
-        ("answer", "confirmed"),
-        [
-            (Response(200), True),
-            (Response(400), False),
-            (Response(500), False),
-            (ConnectError("no"), False),
-            (DisconnectError("no"), False),
-        ],
-        ids=str,
-    )
-    def test_no_answer_is_a_failure(self, begin, answer, confirmed):
-        """Whether the server confirms, refuses or is away, signing out goes on."""
-        assert confirmed is begin(revoke(CODEX, HELD)).answer(answer)

@@ -1,91 +1,176 @@
-"""``onplan login`` and ``onplan logout``."""
+"""``onplan login``: a browser here, a browser elsewhere, or a code to enter in one."""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, target_options
+
+if TYPE_CHECKING:
+    from onplan.oauth.authorization_code import AuthorizationRequest
+    from onplan.oauth.device_code import DeviceAuthorization
+    from onplan.settings import Settings
+    from onplan.stores import CredentialStore
+    from onplan.types import OAuthCredentials
 
 # The page is installed with the package, so that the link leads somewhere wherever it is read.
 _PERMITTED = Path(__file__).parent.parent / "what-is-permitted.md"
 
 
 @click.command()
+@click.option("--device", is_flag=True, help="Sign in by entering a code in a browser anywhere.")
 @click.option(
     "--paste", is_flag=True, help="Sign in with a browser elsewhere and paste the address it ends at."
 )
 @click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
 @target_options
-@pass_session
-def login(session: Session, paste: bool, no_browser: bool) -> None:
-    """Sign in with a ChatGPT plan.
-
-    Opens the browser and waits for it to come back to this machine. The sign-in that was there before
-    stays until the new one has succeeded.
-    """
-    from onplan import login as shells
-    from onplan.oauth.authorization_code import AuthorizationRequest
-    from onplan.settings import remember_profile
-
-    settings, store = session.settings(), session.store()
-    if store.load() is None:
-        click.echo(
-            "Your own plan, for your own programs; no sharing, no pooling. "
-            f"What is permitted: {_PERMITTED.as_uri()}",
-            err=True,
-        )
-
-    def announce(started: AuthorizationRequest) -> None:
-        click.echo("Open this address in a browser:\n", err=True)
-        click.echo(f"  {started.url}\n", err=True)
-        if paste:
-            click.echo(
-                "When the browser ends at an address it cannot show, paste that address here:", err=True
-            )
-        else:
-            click.echo(
-                f"Waiting on port {started.redirect_port} for the browser … (Ctrl-C gives up)", err=True
-            )
-
-    if paste:
-        credentials = shells.sign_in_by_pasting(settings, store, announce, sys.stdin.readline)
-    else:
-        browse = (lambda url: None) if no_browser else shells.open_browser
-        credentials = shells.sign_in_with_browser(settings, store, announce, browse=browse)
-    remember_profile(settings)
-    who = credentials.email or credentials.account_id or "you"
-    plan = f" (ChatGPT {credentials.plan.capitalize()})" if credentials.plan else ""
-    click.echo(f"Signed in as {who}{plan}. Kept in {store.describe()}.", err=True)
-    click.echo('Try `onplan ask "Name three birds"`.', err=True)
-
-
-@click.command()
-@target_options
 @json_option
 @pass_session
-def logout(session: Session) -> None:
-    """Sign out: revoke the tokens and forget them.
+def login(session: Session, device: bool, paste: bool, no_browser: bool) -> None:
+    """Sign in with a ChatGPT plan.
 
-    The tokens are forgotten here even when the server cannot be reached; then you are told so.
+    Opens the browser and waits for it to come back to this machine; with a browser elsewhere, use --device
+    or --paste. The sign-in that was there before stays until the new one has succeeded.
     """
-    from onplan.login import sign_out
+    from onplan import login as shells
+    from onplan.settings import remember_profile
 
-    store = session.store()
-    outcome = sign_out(session.settings(), store)
-    if session.as_json:
-        import json
-
-        click.echo(json.dumps({"was_signed_in": outcome.was_signed_in, "revoked": outcome.confirmed}))
-    elif not outcome.was_signed_in:
-        click.echo("Nobody was signed in.", err=True)
-    elif outcome.confirmed:
-        click.echo("Signed out; the tokens no longer work.", err=True)
+    if device and paste:
+        raise click.UsageError("--device and --paste exclude each other.")
+    settings, store = session.settings(), session.store()
+    _tell_what_is_permitted(store)
+    if device:
+        credentials = shells.sign_in_with_device_code(settings, store, _show_code)
+    elif paste:
+        credentials = _by_pasting(settings, store)
     else:
-        click.echo(
-            "Signed out here, but the server did not confirm that the tokens no longer work. "
-            "To be sure, sign out of all devices at https://chatgpt.com/#settings/Security.",
-            err=True,
+        credentials = _with_browser(settings, store, no_browser=no_browser)
+    remember_profile(settings)
+    if session.as_json:
+        click.echo(json.dumps(_facts(settings, store, credentials), ensure_ascii=False))
+        return
+    who = credentials.email or credentials.account_id or "you"
+    plan = f" (ChatGPT {credentials.plan.capitalize()})" if credentials.plan else ""
+    _say(f"Signed in as {who}{plan}. Kept in {store.describe()}.")
+    _say('Try `onplan ask "Name three birds"`.')
+
+
+def _tell_what_is_permitted(store: CredentialStore) -> None:
+    loaded = store.load()
+    if loaded is None or loaded[0].credentials is None:
+        _say(
+            "Your own plan, for your own programs; no sharing, no pooling. "
+            f"What is permitted: {_PERMITTED.as_uri()}"
         )
+
+
+def _facts(
+    settings: Settings, store: CredentialStore, credentials: OAuthCredentials
+) -> dict[str, str | float | None]:
+    return {
+        "profile": settings.profile,
+        "backend": settings.backend.name,
+        "email": credentials.email,
+        "plan": credentials.plan,
+        "account_id": credentials.account_id,
+        "store": store.describe(),
+        "expires_at": credentials.expires_at,
+    }
+
+
+# --- a browser here ---------------------------------------------------------------------------------
+
+
+def _with_browser(settings: Settings, store: CredentialStore, *, no_browser: bool) -> OAuthCredentials:
+    from onplan import login as shells
+    from onplan.cli.pasting import can_paste
+    from onplan.cli.remote import has_browser
+    from onplan.loopback import PortsTakenError
+
+    attended = can_paste()
+    try:
+        return shells.sign_in_with_browser(
+            settings,
+            store,
+            _show_address_and_way_back,
+            browse=shells.open_browser if has_browser() and not no_browser else lambda url: None,
+            pasting=_paste if attended else None,
+        )
+    except PortsTakenError as error:
+        if not attended:
+            raise
+        _say(f"{error} So paste the address that the browser ends at.\n")
+        return _by_pasting(settings, store)
+
+
+def _show_address_and_way_back(started: AuthorizationRequest) -> None:
+    from onplan.cli.pasting import can_paste
+    from onplan.cli.remote import forwarding_command, is_remote
+
+    _show_address(started)
+    if is_remote():
+        _say("For a browser on the machine that you came from, type this there first:\n")
+        _say(f"  {forwarding_command(started.redirect_port)}\n")
+    if can_paste():
+        _say("If the browser does not find its way back, paste the address that it ends at here.")
+    _say(f"Waiting on port {started.redirect_port} for the browser … (Ctrl-C gives up)")
+
+
+def _paste(is_right: Callable[[str], bool]) -> AbstractContextManager[None]:
+    from onplan.cli.pasting import pasted_lines
+    from onplan.login import NOT_THIS_SIGN_IN
+
+    def take(line: str) -> None:
+        if line.strip() and not is_right(line):
+            _say(NOT_THIS_SIGN_IN)
+
+    return pasted_lines(take)
+
+
+def _by_pasting(settings: Settings, store: CredentialStore) -> OAuthCredentials:
+    from onplan import login as shells
+    from onplan.cli.pasting import can_paste
+
+    def announce(started: AuthorizationRequest) -> None:
+        _show_address(started)
+        _say("The browser ends at an address that it may not be able to show. Paste that address here:")
+
+    return shells.sign_in_by_pasting(
+        settings, store, announce, sys.stdin.readline, explain=_say if can_paste() else None
+    )
+
+
+def _show_address(started: AuthorizationRequest) -> None:
+    _say("Open this address in a browser:\n")
+    _say(f"  {started.url}\n")
+
+
+# --- a code -----------------------------------------------------------------------------------------
+
+
+def _show_code(authorization: DeviceAuthorization) -> None:
+    from onplan.cli.terminal import qr_code
+
+    drawn = qr_code(authorization.verification_uri)
+    _say("Open this address in any browser and sign in:\n")
+    _say(f"  {authorization.verification_uri}\n")
+    if drawn:
+        _say(f"{drawn}\n")
+    _say("Enter this code there; it expires in 15 minutes:\n")
+    _say(f"  {authorization.user_code}\n")
+    _say(
+        "Enter it only if you started this sign-in yourself. Never enter a code that somebody sent you, and "
+        "give this one to nobody:\nwho gets you to enter theirs has your account."
+    )
+    _say("Waiting … (Ctrl-C gives up)")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

@@ -188,6 +188,12 @@ FAULTS = (
         after=_changed(lambda body: {**body, "interval": int(body["interval"])}),
     ),
     Fault(
+        "device_usercode_alias",
+        "The code comes as usercode instead of user_code.",
+        ("device_usercode",),
+        after=_changed(lambda body: {**_without("user_code")(body), "usercode": body["user_code"]}),
+    ),
+    Fault(
         "device_interval_missing", "No interval.", ("device_usercode",), after=_changed(_without("interval"))
     ),
     Fault(
@@ -206,6 +212,18 @@ FAULTS = (
         instead=lambda: oauth_error("slow_down", "Poll less often."),
     ),
     Fault("device_poll_500", "500 to a poll.", POLL, instead=_server_error),
+    Fault(
+        "device_access_denied",
+        "400 access_denied to a poll: the person declined.",
+        POLL,
+        instead=lambda: oauth_error("access_denied", "The user declined."),
+    ),
+    Fault(
+        "device_expired_token",
+        "400 expired_token to a poll: nobody approved in time.",
+        POLL,
+        instead=lambda: oauth_error("expired_token", "The device code has expired."),
+    ),
     Fault("revoke_500", "500, nothing revoked.", ("revoke",), instead=_server_error),
     Fault(
         "revoke_slow",

@@ -28,6 +28,10 @@ class Issuer:
     authorize_path: str = "/oauth/authorize"
     token_path: str = "/oauth/token"  # noqa: S105 - a path
     revoke_path: str = "/oauth/revoke"
+    device_authorization_path: str = "/api/accounts/deviceauth/usercode"
+    device_token_path: str = "/api/accounts/deviceauth/token"  # noqa: S105 - a path
+    device_page_path: str = "/codex/device"
+    device_redirect_path: str = "/deviceauth/callback"
 
     @property
     def authorization_endpoint(self) -> str:
@@ -43,6 +47,26 @@ class Issuer:
     def revocation_endpoint(self) -> str:
         """Where tokens are revoked (RFC 7009)."""
         return self.url + self.revoke_path
+
+    @property
+    def device_authorization_endpoint(self) -> str:
+        """Where a device asks for a user code (RFC 8628 §3.1)."""
+        return self.url + self.device_authorization_path
+
+    @property
+    def device_token_endpoint(self) -> str:
+        """Where a device asks whether the person has approved."""
+        return self.url + self.device_token_path
+
+    @property
+    def verification_uri(self) -> str:
+        """Where the person enters the user code (RFC 8628 §3.3)."""
+        return self.url + self.device_page_path
+
+    @property
+    def device_redirect_uri(self) -> str:
+        """The redirect URI of a code that was issued to a device; nothing is redirected there."""
+        return self.url + self.device_redirect_path
 
     def at(self, url: str | None, source: str = "The issuer") -> Issuer:
         """The same server at another address: the emulator, or the one that a credential came from.

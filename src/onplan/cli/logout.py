@@ -1,0 +1,96 @@
+"""``onplan logout``: of one profile, or of all."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from onplan.cli.session import Session, json_option, pass_session, target_options
+
+if TYPE_CHECKING:
+    from onplan.errors import OnplanError
+    from onplan.login import SignOut, StoreSignOut
+
+
+@click.command()
+@click.option("--all", "all_", is_flag=True, help="Sign out every profile.")
+@click.option("--force", is_flag=True, help="Remove also what is damaged and cannot be revoked.")
+@target_options
+@json_option
+@pass_session
+def logout(session: Session, all_: bool, force: bool) -> None:
+    """Sign out: revoke the tokens and forget them.
+
+    The tokens are forgotten here even when the server cannot be reached; then you are told so. A borrowed
+    token is only forgotten: it belongs to another program.
+    """
+    from onplan.errors import OnplanError
+    from onplan.login import StoreSignOut, sign_out, sign_out_everywhere
+
+    settings = session.settings()
+    if all_:
+        if session.profile or session.store_spec:
+            raise click.UsageError("--all stands for every profile and store, so it takes neither.")
+        outcomes = sign_out_everywhere(settings, force=force)
+    else:
+        store = session.store()
+        outcome = sign_out(settings, store, force=force)
+        outcomes = [StoreSignOut((settings.profile,), settings.store, store.describe(), outcome)]
+    if session.as_json:
+        rows = [_facts(row) for row in outcomes]
+        click.echo(json.dumps(rows if all_ else rows[0], ensure_ascii=False))
+    else:
+        for row in outcomes:
+            prefix = f"{', '.join(row.profiles)}: " if all_ else ""
+            click.echo(f"{prefix}{_told(row)}", err=True)
+    failed = [row.outcome for row in outcomes if isinstance(row.outcome, OnplanError)]
+    if failed:
+        click.get_current_context().exit(failed[0].exit_code)
+
+
+def _facts(row: StoreSignOut) -> dict[str, Any]:
+    from onplan.errors import OnplanError
+
+    facts: dict[str, Any] = {"profiles": row.profiles, "store": row.place}
+    if isinstance(row.outcome, OnplanError):
+        return {**facts, "removed": False, "error": row.outcome.to_dict()}
+    return {
+        **facts,
+        "removed": True,
+        "was_signed_in": row.outcome.was_signed_in,
+        "revoked": row.outcome.confirmed,
+        "borrowed_from": row.outcome.borrowed_from,
+    }
+
+
+def _told(row: StoreSignOut) -> str:
+    from onplan.errors import OnplanError
+
+    if isinstance(row.outcome, OnplanError):
+        return _failed(row.outcome)
+    told = _done(row.outcome)
+    if row.outcome.was_signed_in and row.store.partition(":")[0] == "codex":
+        told += " The Codex CLI used the same sign-in and is signed out with it."
+    return told
+
+
+def _failed(error: OnplanError) -> str:
+    return f"{click.style('error:', fg='red', bold=True)} {error.message} {error.hint}"
+
+
+def _done(outcome: SignOut) -> str:
+    if not outcome.was_signed_in:
+        return "Nobody was signed in."
+    if outcome.borrowed_from:
+        return f"Forgotten here. The token belongs to {outcome.borrowed_from}, where it goes on working."
+    if outcome.confirmed:
+        return (
+            "Signed out; the tokens no longer work. "
+            "OpenAI may have ended other sign-ins of this account with them, such as the Codex CLI's."
+        )
+    return (
+        "Signed out here, but the server did not confirm that the tokens no longer work. "
+        "To be sure, sign out of all devices at https://chatgpt.com/#settings/Security."
+    )

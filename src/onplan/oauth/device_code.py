@@ -1,0 +1,202 @@
+"""Signing in where there is no browser: the person enters a code in one elsewhere.
+
+The way of RFC 8628 with OpenAI's own endpoints: what a poll gets in the end is an authorization code and its
+code verifier. Two dialogues, for in between the person is told what to do::
+
+    request_code -> DeviceAuthorization         show its URL and user code
+    poll         -> OAuthCredentials            once the person has approved
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from onplan.errors import OnplanError, SignInError, TransportError
+from onplan.oauth import authorization_code
+from onplan.oauth.credentials import error_code, without_secrets
+from onplan.oauth.issuer import Issuer
+from onplan.retry import retry_after
+from onplan.secret import SecretText
+from onplan.types import OAuthCredentials
+from onplan.wire import Flow, Request, Response
+
+# All in seconds.
+LIFETIME = 900.0
+_INTERVAL = 5.0  # RFC 8628 §3.2
+_SHORTEST, _LONGEST = 1.0, 60.0
+_SLOWER = 5.0  # RFC 8628 §3.5
+_FAILURES = 10  # in a row, before a poll gives up
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAuthorization:
+    """A sign-in that waits for a person. What could take it over has no printed form.
+
+    Attributes:
+        verification_uri: what the person opens, in any browser.
+        user_code: what the person enters there.
+        device_auth_id: the service's name for this sign-in.
+        interval: seconds between polls.
+        expires_at: Unix seconds.
+    """
+
+    verification_uri: str
+    user_code: str = field(repr=False)
+    device_auth_id: str = field(repr=False)
+    interval: float
+    expires_at: float
+
+
+def request_code(issuer: Issuer, now: Callable[[], float]) -> Flow[DeviceAuthorization]:
+    """Begin a sign-in. It can be approved for 15 minutes from now on.
+
+    Raises:
+        SignInError: the service gives out no code.
+        TransportError: it could not be reached.
+    """
+    expires_at = now() + LIFETIME
+    response = yield Request.json(issuer.device_authorization_endpoint, {"client_id": issuer.client_id})
+    device_auth_id = _text(response, "device_auth_id")
+    user_code = _text(response, "user_code") or _text(response, "usercode")
+    # It is shown on a terminal, which it must not steer.
+    if not device_auth_id or not user_code or not user_code.isprintable():
+        raise _no_code(response, issuer)
+    return DeviceAuthorization(
+        issuer.verification_uri, user_code, device_auth_id, _interval(response), expires_at
+    )
+
+
+def poll(
+    issuer: Issuer, authorization: DeviceAuthorization, now: Callable[[], float]
+) -> Flow[OAuthCredentials]:
+    """Ask until the person has approved, and exchange what comes of it.
+
+    Failures that may pass are lived through: ten in a row at most, with ever longer pauses.
+
+    Raises:
+        SignInError: declined, expired, or refused.
+        TransportError: the service could no longer be reached.
+    """
+    request = Request.json(
+        issuer.device_token_endpoint,
+        {"device_auth_id": str(authorization.device_auth_id), "user_code": str(authorization.user_code)},
+    )
+    pace = _Pace(authorization.interval)
+    while True:
+        try:
+            response = yield replace(request, after=pace.wait)
+        except TransportError as error:
+            pace.failed(error)
+        else:
+            code, verifier = _text(response, "authorization_code"), _text(response, "code_verifier")
+            if response.ok and code and verifier:
+                redirect = issuer.device_redirect_uri
+                return (yield from authorization_code.exchange(issuer, code, verifier, redirect, now))
+            _note(response, pace, authorization, now)
+        if now() + pace.wait > authorization.expires_at:
+            raise pace.failure or _expired()
+
+
+class _Pace:
+    """When the next poll is due.
+
+    Attributes:
+        wait: seconds to wait before it.
+        failure: what the last one met, if it got no answer.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval, self._failures = interval, 0
+        self.wait = 0.0
+        self.failure: OnplanError | None = None
+
+    def answered(self) -> None:
+        """Nobody has approved yet."""
+        self._failures, self.failure = 0, None
+        self.wait = self._interval
+
+    def slow_down(self, wanted: float) -> None:
+        """As ``answered``, but we ask too often; ``wanted`` is how many seconds we are to wait now."""
+        self._interval += _SLOWER
+        self.answered()
+        self.wait = max(self.wait, min(wanted, _LONGEST))
+
+    def failed(self, error: OnplanError) -> None:
+        """No answer: wait twice as long as before. Raises ``error`` if that happens too often."""
+        self._failures, self.failure = self._failures + 1, error
+        if self._failures >= _FAILURES:
+            raise error
+        self.wait = max(self._interval, min(self._interval * 2**self._failures, _LONGEST))
+
+
+def _note(
+    response: Response, pace: _Pace, authorization: DeviceAuthorization, now: Callable[[], float]
+) -> None:
+    """What an answer without a code means for the next poll. Raises SignInError if there is to be none."""
+    error, description = error_code(response.json())
+    status = response.status
+    if error == "expired_token":
+        raise _expired()
+    if error == "access_denied":
+        raise SignInError("The sign-in was declined in the browser.")
+    if error == "slow_down" or status == 429:
+        pace.slow_down(retry_after(response.headers, now()) or 0.0)
+    elif error == "authorization_pending" or status in (403, 404):
+        pace.answered()
+    elif status >= 500:
+        pace.failed(SignInError(f"The sign-in service failed (HTTP {status}).", status=status))
+    else:
+        reason = without_secrets(
+            description or error or "its answer has no code",
+            authorization.device_auth_id,
+            authorization.user_code,
+        )
+        raise SignInError(
+            f"The sign-in service refused to go on (HTTP {status}): {reason}.",
+            status=status,
+            request_id=response.headers.get("x-request-id"),
+        )
+
+
+def _expired() -> SignInError:
+    return SignInError(
+        "Nobody approved the sign-in within 15 minutes, so its code has expired.",
+        hint="Run `onplan login --device` for a new one.",
+    )
+
+
+def _no_code(response: Response, issuer: Issuer) -> SignInError:
+    if response.status == 404:
+        return SignInError(
+            f"Device sign-in is not enabled at {issuer.url}.", hint="Run `onplan login --paste`.", status=404
+        )
+    error, description = error_code(response.json())
+    return SignInError(
+        f"The sign-in service gave out no code (HTTP {response.status}): "
+        f"{description or error or 'its answer has none'}.",
+        status=response.status,
+        request_id=response.headers.get("x-request-id"),
+    )
+
+
+def _interval(response: Response) -> float:
+    """Seconds between polls: a number, also as text; anything else is as if the service said nothing."""
+    value = _field(response, "interval")
+    try:
+        seconds = 0.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return _INTERVAL
+    return min(max(seconds, _SHORTEST), _LONGEST) if seconds > 0 and math.isfinite(seconds) else _INTERVAL
+
+
+def _text(response: Response, name: str) -> str | None:
+    value = _field(response, name)
+    return SecretText(value) if isinstance(value, str) and value else None
+
+
+def _field(response: Response, name: str) -> Any:
+    body = response.json()
+    return body.get(name) if isinstance(body, dict) else None
