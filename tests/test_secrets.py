@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -210,6 +211,7 @@ def test_nothing_that_is_printed_holds_a_token(emulator: Emulator) -> None:
     """The printed forms of credentials, records, requests, responses and sign-ins in progress are masked."""
     from onplan.oauth import authorization_code
     from onplan.oauth.credentials import TokenResponse
+    from onplan.oauth.device_code import DeviceAuthorization
     from onplan.oauth.issuer import CODEX
     from onplan.turn import Refresh
     from onplan.wire import Request, Response
@@ -217,8 +219,16 @@ def test_nothing_that_is_printed_holds_a_token(emulator: Emulator) -> None:
     credentials, secrets = marks(emulator)
     started = authorization_code.start(CODEX, "http://localhost:1455/auth/callback")
     callback = authorization_code.read_callback(f"code={secrets[0]}&state=x", "x")
+    device = DeviceAuthorization(
+        verification_uri="https://example.com",
+        user_code=secrets[0],
+        device_auth_id=secrets[1],
+        interval=5.0,
+        expires_at=1.0,
+    )
     values = [
         credentials,
+        device,
         Record(credentials=credentials),
         TokenResponse(access_token=secrets[0], refresh_token=secrets[1]),
         Request.json(
@@ -280,3 +290,46 @@ def test_no_error_class_is_without_advice() -> None:
 
     assert len(classes) > 25
     assert all(cls.code and cls.exit_code and cls.hint for cls in classes)
+
+
+_HELPER = """
+import pathlib, sys
+kept, seen = (pathlib.Path(place) for place in sys.argv[1:3])
+with seen.open("ab") as file:
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        for what in ("cmdline", "environ"):
+            try:
+                file.write((process / what).read_bytes() + b"\\n")
+            except OSError:
+                pass
+if sys.argv[3] == "get" and kept.exists():
+    sys.stdout.write(kept.read_text())
+elif sys.argv[3] == "store":
+    kept.write_text(sys.stdin.read())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="this system does not show arguments")
+def test_no_process_is_given_a_token(
+    emulator: Emulator, tmp_path: Path, run_cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a token is read, renewed, kept and used by the command line, no process has one in its arguments.
+
+    A helper of `command:` looks at every process each time it is asked.
+    """
+    credentials, secrets = marks(emulator)
+    helper, kept, seen = (tmp_path / name for name in ("helper.py", "kept", "seen"))
+    helper.write_text(_HELPER)
+    spec = f"command:{sys.executable} {helper} {kept} {seen}"
+    expired = msgspec.structs.replace(credentials, expires_at=1.0)
+    open_store(spec).save(Record(credentials=expired), None)
+
+    assert run_cli("ask", "hi", "--store", spec).returncode == 0
+    renewed = open_store(spec).load()[0].credentials  # type: ignore[index]
+    assert run_cli("logout", "--store", spec).returncode == 0
+
+    assert renewed.access_token != credentials.access_token
+    told = seen.read_bytes().decode("utf-8", "replace")
+    hidden = [*secrets, renewed.access_token, renewed.refresh_token, renewed.id_token]
+    assert str(helper) in told
+    assert [secret for secret in hidden if secret in told] == []

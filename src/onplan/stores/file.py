@@ -88,6 +88,7 @@ class FileStore:
                 if PERMISSIONS and mode & 0o077:
                     raise StoreError(
                         f"{self._path} can be read by other users of this machine (mode {mode & 0o777:o}).",
-                        hint=f"Run `chmod 600 {self._path}`, then `onplan logout` and `onplan login` if it was read.",
+                        hint=f"Run `chmod 600 {self._path}`, and if somebody may have read it, "
+                        "`onplan logout` and `onplan login`.",
                     )
                 return SecretBytes(file.read())
