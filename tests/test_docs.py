@@ -21,6 +21,7 @@ PAGES = [
     "ARCHITECTURE.md",
     "docs/protocol.md",
     "docs/signed-in.md",
+    "docs/stores.md",
     "src/onplan/what-is-permitted.md",
     "CHANGELOG.md",
 ]

@@ -1,0 +1,114 @@
+"""Somebody else's program keeps the sign-in, as git's credential helpers do: ``command:HELPER ARGUMENTS…``.
+
+It is run without a shell, with one more argument:
+
+- ``get``: print the record, or nothing if nothing is kept.
+- ``store``: read the record, one line of JSON, from standard input, and keep it.
+- ``erase``: forget it, if there is one.
+
+Exit code 0 is success. What it writes to stderr reaches the person, whom it may ask for a passphrase.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError
+from onplan.secret import SecretBytes
+from onplan.stores import Record, decode_record, encode_record, version_of
+from onplan.stores.command_run import Helper
+from onplan.stores.lock import user_lock, user_lock_path
+
+
+class CommandStore:
+    """A record that the program ``location`` keeps."""
+
+    def __init__(self, location: str) -> None:
+        arguments = _split(location)
+        self._location = location
+        name = f"command-{version_of(json.dumps(arguments).encode())[:16]}"
+        self._lock = user_lock(name, self.describe())
+        self._helper = Helper(arguments, user_lock_path(f"{name}-writing"))
+
+    def load(self) -> tuple[Record, str] | None:
+        """The record and its version.
+
+        What a helper replaces in place is empty or cut for a moment; so that is looked at once more, while
+        nobody writes.
+        """
+        with suppress(StoreDamagedError):
+            found = self._load()
+            if found:
+                return found
+        with self.lock():
+            return self._load()
+
+    def save(self, record: Record, expected_version: str | None) -> str:
+        """Have the record stored, if what is stored is still the expected one."""
+        line = SecretBytes(msgspec.json.encode(record) + b"\n")
+        with self.lock():
+            if expected_version != self._version():
+                raise StoreConflictError(f"The sign-in in {self.describe()} was changed meanwhile.")
+            self._helper.write("store", line)
+        return _version_of(record)
+
+    def delete(self) -> None:
+        """Have the record erased."""
+        with self.lock():
+            self._helper.write("erase")
+
+    def lock(self) -> AbstractContextManager[object]:
+        """Among threads and processes of this machine, and helpers that outlived one."""
+        return self._locked()
+
+    def describe(self) -> str:
+        """Where the record is, for people."""
+        return f"the helper program `{self._location}`"
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._lock.held():
+            self._helper.await_survivor()
+            yield
+
+    def _load(self) -> tuple[Record, str] | None:
+        data = SecretBytes(self._helper.read("get").strip())
+        if not data:
+            return None
+        record = decode_record(data, self.describe())
+        return record, _version_of(record)
+
+    def _version(self) -> str | None:
+        try:
+            loaded = self._load()
+        except StoreDamagedError as damaged:
+            return damaged.version
+        return loaded[1] if loaded else None
+
+
+def _version_of(record: Record) -> str:
+    """However the helper lays out the JSON that it keeps."""
+    return version_of(encode_record(record))
+
+
+def _split(location: str) -> list[str]:
+    """Words and quotes as in a shell, and nothing else of it; on Windows a backslash is part of a path."""
+    words = shlex.shlex(location, posix=True)
+    words.whitespace_split, words.commenters = True, ""
+    if os.name == "nt":
+        words.escape = ""
+    try:
+        helper, *arguments = words
+        return [str(Path(helper).expanduser()), *arguments]
+    except (ValueError, RuntimeError):
+        raise ConfigurationError(
+            "The command: store needs a program and its arguments.",
+            hint="Write `command:HELPER ARGUMENTS…`, with the quotes closed.",
+        ) from None

@@ -1,0 +1,128 @@
+"""A sign-in in an environment variable, such as a secret of a CI system: ``env:NAME``. Read, never written.
+
+The variable holds a record of onplan's, any JSON object with an ``access_token``, the content of a Codex
+``auth.json``, or a bare access token. It is borrowed from whoever put it there: a refresh token in it is left
+alone, because what the server would give for it could not be kept.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from typing import NoReturn
+
+import msgspec
+
+from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
+from onplan.oauth import id_token
+from onplan.secret import SecretBytes
+from onplan.settings import environment_variable
+from onplan.stores import Record, decode_record, version_of
+from onplan.types import OAuthCredentials
+
+_BARE_TOKEN = re.compile(rb"[A-Za-z0-9._~+/=-]+")  # RFC 6750 §2.1
+
+
+class EnvironmentStore:
+    """The sign-in in the environment variable ``location``."""
+
+    def __init__(self, location: str) -> None:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", location):
+            raise ConfigurationError(
+                "The env: store needs the name of an environment variable.", hint="Write `env:NAME`."
+            )
+        self._name = location
+        self._lock = threading.RLock()
+
+    def load(self) -> tuple[Record, str] | None:
+        """The record without its refresh token, and its version; None if the variable is unset or empty."""
+        data = SecretBytes((environment_variable(self._name) or "").encode("utf-8", "surrogateescape"))
+        if not data:
+            return None
+        version = version_of(data)
+        record = _record(data, self.describe())
+        if record is None:
+            raise StoreDamagedError(
+                f"The variable {self._name} holds neither an access token nor a sign-in in JSON.",
+                version=version,
+                hint=self._how_to_fill(),
+            )
+        lent = record.credentials and msgspec.structs.replace(record.credentials, refresh_token=None)
+        source = f"env:{self._name}"
+        return Record(credentials=lent, renewed_at=record.renewed_at, borrowed_from=source), version
+
+    def save(self, record: Record, expected_version: str | None) -> NoReturn:
+        """Raises StoreError, always."""
+        raise StoreError(
+            f"The variable {self._name} can only be read: no sign-in can be kept there.",
+            hint=f"{self._how_to_fill()} Or use another store.",
+        )
+
+    def delete(self) -> None:
+        """Nothing, if there is nothing. Raises StoreError otherwise."""
+        if environment_variable(self._name):
+            raise StoreError(
+                f"The variable {self._name} can only be read: whoever set it must remove it.",
+                hint=f"Run `unset {self._name}`, or take it out where it is set.",
+            )
+
+    def lock(self) -> AbstractContextManager[object]:
+        """Among threads: other processes have their own environment."""
+        return self._lock
+
+    def describe(self) -> str:
+        """Where the record is, for people."""
+        return f"the environment variable {self._name}"
+
+    def _how_to_fill(self) -> str:
+        return f'Put a fresh token there: `export {self._name}="$(onplan token)"`, where you are signed in.'
+
+
+def _record(data: SecretBytes, place: str) -> Record | None:
+    """What ``data`` amounts to, in any of the four forms, or None. Raises StoreError for a newer onplan's."""
+    fields = _fields(data)
+    if fields is None:
+        return Record(credentials=_derived(_bare(data))) if _BARE_TOKEN.fullmatch(data) else None
+    if "schema" in fields:
+        with suppress(StoreDamagedError):
+            return decode_record(data, place)
+        return None
+    tokens = _fields(fields.get("tokens"))
+    found = _credentials(data if tokens is None else fields["tokens"])
+    return Record(credentials=_derived(found)) if found and found.access_token else None
+
+
+def _fields(data: bytes | msgspec.Raw | None) -> dict[str, msgspec.Raw] | None:
+    """The fields of a JSON object; ``Raw`` has no printed form."""
+    try:
+        return None if data is None else msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def _credentials(data: bytes | msgspec.Raw) -> OAuthCredentials | None:
+    try:
+        return msgspec.json.decode(data, type=OAuthCredentials, strict=False)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def _bare(data: SecretBytes) -> OAuthCredentials:
+    return OAuthCredentials(access_token=data.decode())
+
+
+def _derived(found: OAuthCredentials) -> OAuthCredentials:
+    """With what the tokens' own claims say; an expiry beside a token may be another program's mistake."""
+
+    def said(claim: Callable[[str | None], str | None]) -> str | None:
+        return claim(found.id_token) or claim(found.access_token)
+
+    return msgspec.structs.replace(
+        found,
+        expires_at=id_token.expires_at(found.access_token) or found.expires_at,
+        account_id=found.account_id or said(id_token.account_id),
+        plan=found.plan or said(id_token.plan),
+        email=found.email or said(id_token.email),
+    )

@@ -1,0 +1,72 @@
+"""A real Secret Service, gnome-keyring on a D-Bus of its own: contract, races and kills on `keyring:`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent.parent
+PROGRAMS = ("dbus-run-session", "gnome-keyring-daemon")
+TIMEOUT = 900
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.skipif(
+        not all(map(shutil.which, PROGRAMS)),
+        reason="gnome-keyring and dbus are not installed; `make interop` does that as root on Debian",
+    ),
+]
+
+_UNLOCK = 'printf %s "$0" | gnome-keyring-daemon --unlock --components=secrets >/dev/null; exec "$@"'
+
+RunTests = Callable[..., None]
+
+
+@pytest.fixture
+def run_tests(tmp_path: Path) -> RunTests:
+    """Run pytest where the default keyring is a new one, unlocked; more variables may be set."""
+    folders = {"HOME": tmp_path, "XDG_DATA_HOME": tmp_path / "data", "XDG_RUNTIME_DIR": tmp_path / "run"}
+    for folder in folders.values():
+        folder.mkdir(mode=0o700, exist_ok=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBUS_", "XDG_"))}
+    environment = {**kept, **{name: str(folder) for name, folder in folders.items()}}
+
+    def run(*arguments: str, **variables: str) -> None:
+        pytest_ = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+        done = subprocess.run(
+            ["dbus-run-session", "--", "sh", "-c", _UNLOCK, "password", *pytest_],
+            env={**environment, "ONPLAN_TEST_SECRET_SERVICE": "password", **variables},
+            cwd=TESTS.parent,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        summary = done.stdout[-4000:]
+        assert done.returncode == 0, summary + done.stderr[-4000:]
+        assert " passed" in summary
+        assert "skipped" not in summary
+
+    return run
+
+
+def test_the_store_keeps_its_contract(run_tests: RunTests) -> None:
+    """StoreContract, a locked keyring, readers and writers at once: all as with the other stores."""
+    run_tests(str(TESTS / "stores" / "test_keyring_service.py"))
+
+
+def test_one_refresh_however_many_want_it(run_tests: RunTests) -> None:
+    """Many processes race for a token that is kept there: one refresh each time, nobody is signed out."""
+    run_tests(str(TESTS / "keeper" / "test_races.py"), ONPLAN_TEST_STORE="keyring:race")
+
+
+def test_killed_between_any_two_steps_of_a_refresh(run_tests: RunTests) -> None:
+    """As for the other stores: signed in wherever the server leaves a way."""
+    run_tests(str(TESTS / "keeper" / "test_kills.py"), ONPLAN_TEST_STORE="keyring:kills")
