@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import ssl
 import sys
 import threading
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -24,8 +28,9 @@ from onplan.stores import open_store
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """No setting of the person who runs the tests reaches them. Gives the configuration folder."""
+    theirs = ("ONPLAN_", "OPENAI_", "CODEX_", "VAULT_", "BAO_")
     for name in list(os.environ):
-        if name.startswith(("ONPLAN_", "OPENAI_", "CODEX_")) or name.lower().endswith("_proxy"):
+        if name.startswith(theirs) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     monkeypatch.setenv("ONPLAN_HOME", str(home))
@@ -168,3 +173,105 @@ def unused_url() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+class VaultServer:
+    """An OpenBao server in development mode, on loopback, with everything in memory.
+
+    Args:
+        folder: its home.
+        options: more for its command line.
+        certificate: of the authority that it makes with ``-dev-tls``.
+    """
+
+    def __init__(self, folder: Path, *options: str, certificate: Path | None = None) -> None:
+        import socket
+        import subprocess
+
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.address = f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
+        self.certificate = certificate
+        folder.mkdir(exist_ok=True)
+        with (folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    Path(sys.executable).with_name("bao"),
+                    *("server", "-dev", "-dev-root-token-id=root", f"-dev-listen-address=127.0.0.1:{port}"),
+                    *options,
+                ],
+                env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        while not self._is_ready():
+            assert self.process.poll() is None, (folder / "log").read_text()
+            time.sleep(0.02)
+
+    def _is_ready(self) -> bool:
+        try:
+            return bool(self.api("GET", "sys/health")["initialized"])
+        except OSError:
+            return False
+
+    def api(self, method: str, path: str, body: Any = None, token: str = "root", namespace: str = "") -> Any:
+        """Ask it something, as its administrator; gives the decoded answer."""
+        request = urllib.request.Request(
+            f"{self.address}/v1/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"X-Vault-Token": token, **({"X-Vault-Namespace": namespace} if namespace else {})},
+        )
+        context = ssl.create_default_context(cafile=self.certificate) if self.certificate else None
+        handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)]
+        with urllib.request.build_opener(*handlers).open(request, timeout=20) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def mount(self, path: str, version: int = 2, namespace: str = "") -> None:
+        """Make a KV engine, and wait until it has become one of version 2."""
+        options = {"type": "kv", "options": {"version": str(version)}}
+        self.api("POST", f"sys/mounts/{path}", options, namespace=namespace)
+        while version == 2:
+            with suppress(urllib.error.HTTPError):  # "Upgrading from non-versioned to versioned data"
+                self.api("GET", f"{path}/config", namespace=namespace)
+                return
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def start_vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., VaultServer]]:
+    """Start a server, with TLS if told so; it ends with the tests."""
+    started: list[VaultServer] = []
+
+    def start(*, tls: bool = False) -> VaultServer:
+        folder = tmp_path_factory.mktemp("vault")
+        options = ["-dev-tls", f"-dev-tls-cert-dir={folder}"] if tls else []
+        certificate = folder / "vault-ca.pem" if tls else None
+        started.append(VaultServer(folder, *options, certificate=certificate))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def vault_server(start_vault: Callable[..., VaultServer]) -> VaultServer:
+    """A Vault-compatible server with a KV version 2 engine at ``secret/``."""
+    return start_vault()
+
+
+@pytest.fixture
+def vault(vault_server: VaultServer, monkeypatch: pytest.MonkeyPatch) -> VaultServer:
+    """The same, emptied, with the environment pointing at it as its administrator."""
+    vault_server.api("DELETE", "sys/mounts/secret")
+    vault_server.mount("secret")
+    monkeypatch.setenv("VAULT_ADDR", vault_server.address)
+    monkeypatch.setenv("VAULT_TOKEN", "root")
+    return vault_server
