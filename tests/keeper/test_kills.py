@@ -20,7 +20,7 @@ from .conftest import EXTERNAL
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 # A remote store takes many more calls, and a killed holder's lease must pass on each time.
-STRIDE = {"file": 1, "codex": 3, "vault": 7, "external": 7}
+STRIDE = {"file": 1, "codex": 3, "vault": 13, "external": 13}
 
 
 @pytest.fixture
