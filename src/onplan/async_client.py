@@ -14,7 +14,7 @@ from onplan.attachments import has_attachments, read_attachments
 from onplan.backends import Backend
 from onplan.errors import NotSignedInError, OnplanError, SignInAgainError
 from onplan.keeper import Keeper
-from onplan.responses.request import ResponsesCall, prepare
+from onplan.responses.request import ResponsesCall, prepare, refuses
 from onplan.retry import RetryPolicy
 from onplan.settings import Settings, load_settings
 from onplan.stores import CredentialStore, open_store
@@ -86,7 +86,7 @@ class AsyncClient:
         self._token_transport = HTTPTransport(timeouts)
         self._keeper = Keeper(self.store, self.settings.issuer, self._token_transport.fetch)
         self._transport = choose(timeouts, http_client)
-        self._refuse_unsupported = unsupported == "refuse"
+        self._refuse_unsupported = refuses(unsupported)
         self._retry = retry or RetryPolicy()
         self._on_retry = on_retry
         self._models: list[ModelInfo] | None = None

@@ -25,6 +25,7 @@ from hashlib import sha256
 import msgspec
 
 from onplan.errors import (
+    CredentialError,
     NotSignedInError,
     OnplanError,
     OutcomeUnknownError,
@@ -82,11 +83,21 @@ class Renewal:
         self._busy = threading.Lock()
 
     def load(self) -> tuple[Record, str]:
-        """What is stored. Raises NotSignedInError, StoreError."""
+        """What is stored. Raises NotSignedInError, StoreError, CredentialError if it is another issuer's."""
         loaded = self._store.load()
         if loaded is None or loaded[0].credentials is None:
             raise NotSignedInError("Nobody is signed in here.")
+        self._check_issuer(loaded[0].credentials)
         return loaded
+
+    def _check_issuer(self, credentials: OAuthCredentials) -> None:
+        """A token goes to the services that it came from, and to nobody who is set instead of them."""
+        came_from = (credentials.issuer or self._issuer.url).rstrip("/")
+        if came_from != self._issuer.url:
+            raise CredentialError(
+                f"The sign-in came from {came_from}, and the issuer in use is {self._issuer.url}.",
+                hint=f"Set ONPLAN_ISSUER to {came_from}, or run `onplan login --profile NAME` for the other.",
+            )
 
     def settle(self) -> None:
         """Wait for a renewal that is past the lock; save what could not be saved before, if possible."""

@@ -361,12 +361,30 @@ def test_an_unreachable_issuer_spends_nothing(
     credentials = msgspec.structs.replace(before[0].credentials, issuer=unused_url)
     store.save(Record(credentials=credentials), before[1])
     clock.ahead = LIFETIME
-    keeper = Keeper(store, settings.issuer, transport.fetch, now=clock)
+    keeper = Keeper(store, settings.issuer.at(unused_url), transport.fetch, now=clock)
 
     with pytest.raises(onplan.RefreshError, match="could not be reached"):
         keeper.credentials()
 
     assert store.load()[0] == Record(credentials=credentials)  # type: ignore[index]
+
+
+def test_a_token_goes_nowhere_but_to_the_services_it_came_from(
+    signed_in: Emulator, driver: Any, monkeypatch: pytest.MonkeyPatch, store: CredentialStore
+) -> None:
+    """With another issuer and backend set, as for a test, a sign-in is neither sent there nor renewed."""
+    before = store.load()
+    with Emulator() as other:
+        monkeypatch.setenv("ONPLAN_ISSUER", other.issuer)
+        monkeypatch.setenv("ONPLAN_CODEX_BASE_URL", other.codex_base_url)
+        with pytest.raises(onplan.CredentialError) as caught:
+            driver().complete(onplan.CompletionRequest(messages="hi", model="gpt-5.5"))
+
+        assert other.journal() == []
+    assert signed_in.issuer in str(caught.value)
+    assert "ONPLAN_ISSUER" in caught.value.hint
+    assert refreshes(signed_in) == 0
+    assert store.load() == before
 
 
 def test_a_sign_in_that_comes_between_counts(

@@ -420,6 +420,7 @@ def test_an_issuer_that_trickles_is_given_up(
     record, version = store.load()  # type: ignore[misc]
     elsewhere = msgspec.structs.replace(record.credentials, issuer=trickling)
     store.save(msgspec.structs.replace(record, credentials=elsewhere), version)
+    monkeypatch.setenv("ONPLAN_ISSUER", trickling)
     with onplan.Client() as client, pytest.raises(onplan.OutcomeUnknownError, match="took too long"):
         client.credentials()
 

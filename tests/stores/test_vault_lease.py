@@ -141,7 +141,7 @@ def test_a_fork_has_no_lock(vault: Any) -> None:
         "        except onplan.StoreError: pass\n"
         "        if attempt == 0: held.__exit__(None, None, None)\n"
         "    os._exit(0)\n"
-        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)\n"
         "os._exit(0)\n"
     )
 

@@ -56,7 +56,7 @@ _TARGET = (
         metavar="NAME",
         expose_value=False,
         callback=_remember("profile"),
-        help="Use this profile instead of the one last signed in.",
+        help="Use this profile instead of the one in use.",
     ),
     click.option(
         "--backend",

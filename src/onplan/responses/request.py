@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from onplan.backends import Backend
-from onplan.errors import InvalidRequestError, SignInAgainError
+from onplan.errors import ConfigurationError, InvalidRequestError, SignInAgainError
 from onplan.responses.items import input_items
 from onplan.types import CompletionRequest, OAuthCredentials, ToolDefinition
 from onplan.wire import Request
@@ -66,6 +66,19 @@ def api_headers(backend: Backend, credentials: OAuthCredentials) -> dict[str, st
 def _fits_header(value: str) -> bool:
     """Whether the HTTP library takes it; it would print it in its complaint."""
     return value.isascii() and value.isprintable()
+
+
+def refuses(unsupported: str) -> bool:
+    """Whether ``unsupported`` says that parameters which the backend lacks are refused, or dropped.
+
+    Raises:
+        ConfigurationError: it says neither; a misspelt ``refuse`` must not drop anything.
+    """
+    if unsupported not in ("drop", "refuse"):
+        raise ConfigurationError(
+            f"unsupported={unsupported!r} is neither 'drop' nor 'refuse'.", hint="Write one of the two."
+        )
+    return unsupported == "refuse"
 
 
 def prepare(
