@@ -588,7 +588,7 @@ def test_their_renewal_is_adopted_when_ours_is_refused(
             saved.append(cli.do("save"))
             saved.append((home / "auth.json").read_text())
 
-    credentials = Keeper(shared, CODEX, send, sleep=sleep).credentials()
+    credentials = Keeper(shared, CODEX.at(emulator.issuer), send, sleep=sleep).credentials()
 
     assert token_posts(emulator) == [200, 401]
     assert saved[0] == "saved"
@@ -610,7 +610,7 @@ def test_their_renewal_is_adopted_when_both_succeed(
         assert cli.do("save") == "saved"
         return answer
 
-    credentials = Keeper(shared, CODEX, send).credentials()
+    credentials = Keeper(shared, CODEX.at(emulator.issuer), send).credentials()
 
     assert credentials.refresh_token == theirs["refresh_token"]
     assert auth(home)["tokens"]["refresh_token"] == theirs["refresh_token"]
@@ -621,7 +621,7 @@ def test_what_we_renewed_is_not_overwritten_by_them(
 ) -> None:
     """The CLI, slower than we are, finds that the token it spent is no longer there, and adopts ours."""
     cli.do(f"put {json.dumps(emulator.issue_tokens())}")
-    ours = Keeper(shared, CODEX, transport.fetch).credentials()
+    ours = Keeper(shared, CODEX.at(emulator.issuer), transport.fetch).credentials()
 
     assert cli.do("save") == "lost"
     assert auth(home)["tokens"]["refresh_token"] == ours.refresh_token
@@ -685,7 +685,7 @@ def test_a_write_protected_file_spends_nothing(
 ) -> None:
     """A file without write permission is not replaced, which is noticed before the token is sent."""
     (home / "auth.json").chmod(0o400)
-    keeper = Keeper(shared, CODEX, transport.fetch)
+    keeper = Keeper(shared, CODEX.at(emulator.issuer), transport.fetch)
 
     with pytest.raises(onplan.StoreError, match="write-protected") as caught:
         keeper.credentials()
