@@ -26,8 +26,8 @@ check: $(VENV)/.installed       ## lint, format, types, import layers
 interop: $(VENV)/.installed $(VENV)/.system $(VENV)/codex-$(CODEX_VERSION)/.installed  ## other people's programs: the Codex CLI, a keyring, two hosts
 	CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest -m interop tests/interop
 
-bench: $(VENV)/.installed $(VENV)/.bench  ## speed, as ratios against others in the same run
-	$(BIN)/python -m bench
+bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## speed, as ratios against others in the same run (5 minutes)
+	$(BIN)/python -m bench --picture docs/speed.svg
 
 picture: $(VENV)/.installed     ## draw docs/demo.svg anew
 	$(BIN)/python docs/picture.py
@@ -37,6 +37,8 @@ constraints:    ## pin every dependency again, with hashes (needs uv)
 	  requirements/runtime.in requirements/development.in -o constraints.txt
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
 	  -c constraints.txt requirements/bench.in -o requirements/bench.txt
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+	  requirements/bench-peers.in -o requirements/bench-peers.txt
 
 clean:          ## forget the virtual environment
 	rm -rf $(VENV)
@@ -50,6 +52,11 @@ $(VENV)/.installed: constraints.txt pyproject.toml
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(VENV)/bench-peers/.installed: requirements/bench-peers.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench-peers.txt
 	@touch $@
 
 # What is no Python package. Without the right to install it the tests that need it say so and are skipped.

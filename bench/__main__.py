@@ -1,126 +1,142 @@
-"""Print the tables. Every figure stands beside another of the same run: read the ratios."""
+"""Print the tables. Every figure stands beside others of the same run: read the ratios."""
 
 from __future__ import annotations
 
-import json
+import argparse
+import importlib.util
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
-from typing import Any
 
-from bench import credentials
-
-DELTAS, STREAMS, ROUNDS = 2_000, 10, 3
-STARTS = 15
-
-
-@contextmanager
-def emulator(folder: Path) -> Iterator[dict[str, str]]:
-    """An emulator in a process of its own, so that its CPU is nobody else's, and a sign-in at it."""
-    scenario = folder / "scenario.json"
-    scenario.write_text(json.dumps({"answer": {"deltas": DELTAS}}))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "onplan", "emulator", "--scenario", str(scenario)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout
-        urls = json.loads(process.stdout.readline())
-        os.environ |= {
-            "ONPLAN_HOME": str(folder),
-            "ONPLAN_ISSUER": urls["issuer"],
-            "ONPLAN_CODEX_BASE_URL": urls["codex_base_url"],
-        }
-        sign_in()
-        yield urls
-    finally:
-        process.terminate()
-        process.wait(20)
+from bench import chart, credentials, endurance, reading, starts
+from bench.clients import CLIENTS, REFERENCE
+from bench.entrants import Entrants
+from bench.tables import Table, ratio
+from bench.upstream import process_environment, upstream
 
 
-def sign_in() -> None:
-    """As a person would, with a thread in the browser's place."""
-    from onplan.login import sign_in_with_browser
-    from onplan.settings import load_settings
-    from onplan.stores import open_store
+@dataclass
+class Bench:
+    """One run.
 
-    def browse(url: str) -> None:
-        threading.Thread(target=lambda: urllib.request.urlopen(url, timeout=20).close(), daemon=True).start()
+    Attributes:
+        folder: for whatever is needed while it runs.
+        entrants: who takes part.
+        markdown: whether the tables are shown as the README has them.
+        picture: where the bars are drawn.
+    """
 
-    settings = load_settings()
-    sign_in_with_browser(settings, open_store(settings.store), lambda started: None, browse=browse)
+    folder: Path
+    entrants: Entrants
+    markdown: bool
+    picture: Path | None
+
+    def show(self, table: Table) -> None:
+        """Print it at once: the next one takes its time."""
+        print("\n" + (table.as_markdown() if self.markdown else table.as_text()), flush=True)
+
+    def read(self, names: list[str]) -> None:
+        """CPU per event, memory, and the bars."""
+        results, labels = reading.measure(names, self.folder, self.entrants), self.entrants.labels
+        self.show(reading.cost_table(results, labels))
+        self.show(reading.memory_table(results, labels))
+        panels = [panel(name, results, labels) for name in names if name in DRAWN]
+        if panels and not self.markdown:
+            print(f"\n{chart.as_text(panels)}", flush=True)
+        if self.picture and len(panels) == len(DRAWN):
+            svg = chart.as_svg(panels, "What reading a stream costs", f"Ratios against onplan. {made()}")
+            self.picture.write_text(svg, encoding="utf-8")
+
+    def first(self) -> None:
+        self.show(reading.first_table(self.folder, self.entrants))
+
+    def start(self) -> None:
+        with upstream(self.folder, "start", 1) as target:
+            self.show(starts.starts_table(target, self.entrants))
+
+    def long(self) -> None:
+        self.show(endurance.long_table(self.folder))
+
+    def many(self) -> None:
+        self.show(endurance.many_table(self.folder, self.entrants))
+
+    def credentials(self) -> None:
+        self.others(credentials.table)
+
+    def sessions(self) -> None:
+        """Where there are any."""
+        if importlib.util.find_spec("bench.sessions"):
+            self.others(importlib.import_module("bench.sessions").table)
+
+    def others(self, print_table: Callable[[], None]) -> None:
+        """A table that prints itself, against an emulator that the environment points at."""
+        printed = StringIO()
+        name = print_table.__module__.replace(".", "-")
+        with (
+            upstream(self.folder, name, 20) as target,
+            process_environment(target.environment),
+            redirect_stdout(printed),
+        ):
+            print_table()
+        text = printed.getvalue().strip("\n")
+        print(f"\n```text\n{text}\n```" if self.markdown else f"\n{text}", flush=True)
 
 
-def read(name: str) -> dict[str, Any]:
-    """The best of some rounds of one reader."""
-    rounds = [
-        json.loads(subprocess.check_output([sys.executable, "-m", "bench.readers", name, str(STREAMS)]))
-        for _ in range(ROUNDS)
-    ]
-    best: dict[str, Any] = min(rounds, key=lambda result: result["cpu"] / result["events"])
-    return best
+DRAWN = {"full": "at full speed", "paced": "50 at once, 20 ms between deltas"}
+TABLES = ("first", "start", "long", "many", "credentials", "sessions")
 
 
-def streams() -> None:
-    """CPU per event at full speed."""
-    names = {
-        "bytes": "receive only (floor)",
-        "onplan": "onplan AsyncClient",
-        "openai": "openai AsyncOpenAI.responses",
-    }
-    results = {name: read(name) for name in names}
-    costs = {name: 1e6 * result["cpu"] / result["events"] for name, result in results.items()}
-    print(
-        f"\nReading streams of {DELTAS:,} deltas at full speed; {STREAMS} a round, best of {ROUNDS} rounds\n"
-    )
-    print(f"{'client':<32} {'µs of CPU per event':>20} {'against onplan':>16} {'MB':>6}")
-    for name, label in names.items():
-        ratio = costs[name] / costs["onplan"]
-        print(f"{label:<32} {costs[name]:>20.1f} {ratio:>15.1f}x {results[name]['megabytes']:>6.0f}")
+def panel(name: str, results: reading.Results, labels: dict[str, str]) -> chart.Panel:
+    """The bars of one measure."""
+    reference = results[REFERENCE].microseconds[name]
+    bars = []
+    for client, found in results.items():
+        cost = found.microseconds[name]
+        note = f"{cost:.1f} · {ratio(cost, reference)}"
+        bars.append(chart.Bar(labels[client], cost, note, CLIENTS[client].kind))
+    return chart.Panel(f"Reading a stream: {DRAWN[name]}", "µs of CPU per event", bars)
 
 
-def starts() -> None:
-    """Wall time of a start, beside that of bare Python."""
-    script = str(Path(sys.executable).with_name("onplan"))
-    commands = {
-        "python -c pass": ["-c", "pass"],
-        "import onplan": ["-c", "import onplan"],
-        "import onplan; onplan.Client": ["-c", "import onplan; onplan.Client"],
-        "import openai": ["-c", "import openai"],
-        "import click": ["-c", "import click"],
-        "onplan --help": [script, "--help"],
-        "onplan status": [script, "status"],
-    }
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(STARTS):  # in turn, so that a slow moment of the machine meets them all
-        for name, arguments in commands.items():
-            began = time.perf_counter()
-            subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
-            times[name].append(1000 * (time.perf_counter() - began))
-    bare = statistics.median(times["python -c pass"])
-    print(f"\nStarting (median of {STARTS})\n")
-    print(f"{'command':<32} {'ms':>8} {'more than bare Python':>24}")
-    for name, taken in times.items():
-        median = statistics.median(taken)
-        print(f"{name:<32} {median:>8.0f} {median - bare:>21.0f} ms")
+def made() -> str:
+    """Where and when."""
+    date = time.strftime("%d %B %Y").lstrip("0")
+    return f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, loopback, {date}"
 
 
 def main() -> None:
-    """All tables."""
-    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, loopback")
-    with tempfile.TemporaryDirectory() as folder, emulator(Path(folder)):
-        streams()
-        credentials.table()
-        starts()
+    """All tables, or those that are named."""
+    names = (*reading.MEASURES, *TABLES)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("name", nargs="*", help=f"one of {', '.join(names)}; without any, all")
+    parser.add_argument("--markdown", action="store_true", help="tables as the README has them")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the bars there, as SVG")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        metavar="PYTHON",
+        default=Path(sys.prefix, "bench-peers", "bin", "python"),
+        help="the Python that has the libraries of requirements/bench-peers.in",
+    )
+    arguments = parser.parse_args()
+    if unknown := set(arguments.name) - set(names):
+        parser.error(f"no table is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    wanted = arguments.name or names
+    print(f"{made()}. Ratios are against {CLIENTS[REFERENCE].label}, in the same run.")
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), Entrants(arguments.peers), arguments.markdown, arguments.picture)
+        if measures := [name for name in reading.MEASURES if name in wanted]:
+            bench.read(measures)
+        for name in TABLES:
+            if name in wanted:
+                getattr(bench, name)()
+    for name, why in bench.entrants.left_out.items():
+        print(f"\nLeft out: {CLIENTS[name].label.replace(' {}', '')}: {why}.")
 
 
 if __name__ == "__main__":

@@ -1,122 +1,129 @@
-"""Read streams in a process of its own, and say what that cost: `python -m bench.readers NAME STREAMS`.
+"""One reader in a process of its own: ``python -m bench.readers NAME``.
 
-Prints JSON: events read, CPU seconds and wall seconds while reading, resident megabytes at the end. The
-emulator's address and the credential come through the environment, as for any application.
+It opens the client, reads one stream and prints how long the first text took since the process was started;
+then, for each line ``STREAMS CONCURRENT`` on stdin, it reads so many and prints what that cost. Nothing of
+onplan is imported here: the peers' environment has none.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import resource
+import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
-import onplan
-from onplan.types import OAuthCredentials
+from bench.clients import CLIENTS, Read, Reading, SyncRead
 
-MODEL, PROMPT = "gpt-5.5", "hi"
-Read = Callable[[], Awaitable[int]]
-
-
-async def read_onplan(measure: Callable[[Read], Awaitable[None]]) -> None:
-    """Through ``AsyncClient``."""
-    async with onplan.AsyncClient() as client:
-
-        async def read() -> int:
-            chunks = 0
-            async for _ in client.complete_stream(onplan.CompletionRequest(messages=PROMPT, model=MODEL)):
-                chunks += 1
-            return chunks
-
-        await measure(read)
+Outcome = tuple[Reading, float] | Exception  # what was read, and the Unix seconds of the request
+Run = Callable[[int, int], list[Outcome]]
 
 
-async def read_openai(measure: Callable[[Read], Awaitable[None]]) -> None:
-    """Through the openai SDK's ``AsyncOpenAI.responses``."""
-    from openai import AsyncOpenAI
+def megabytes(field: str) -> float:
+    """``VmRSS``: what is resident now; ``VmHWM``: the most that ever was. Only the latter outside Linux."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123
+            return next(int(line.split()[1]) / 1024 for line in status if line.startswith(field))
+    except OSError:
+        import resource  # where it counts, on Linux, what the parent had when it started us
 
-    credentials, base_url = _target()
-    async with AsyncOpenAI(
-        api_key=credentials.access_token,
-        base_url=base_url,
-        default_headers={"chatgpt-account-id": str(credentials.account_id)},
-    ) as client:
-
-        async def read() -> int:
-            events = 0
-            stream = await client.responses.create(
-                model=MODEL, input=[{"role": "user", "content": PROMPT}], store=False, stream=True
-            )
-            async for _ in stream:
-                events += 1
-            return events
-
-        await measure(read)
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-async def read_bytes(measure: Callable[[Read], Awaitable[None]]) -> None:
-    """Receive the bytes and look at nothing: what the machine itself costs."""
-    credentials, base_url = _target()
-    place = urlsplit(base_url)
-    body = json.dumps(
-        {
-            "model": MODEL,
-            "stream": True,
-            "store": False,
-            "input": [
-                {"type": "message", "role": "user", "content": [{"type": "input_text", "text": PROMPT}]}
-            ],
-        }
-    )
-    head = (
-        f"POST {place.path}/responses HTTP/1.1\r\nhost: {place.netloc}\r\nconnection: close\r\n"
-        f"authorization: Bearer {credentials.access_token}\r\n"
-        f"chatgpt-account-id: {credentials.account_id}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-
-    async def read() -> int:
-        reader, writer = await asyncio.open_connection(place.hostname, place.port)
-        writer.write((head + body).encode())
-        events = 0
-        while data := await reader.read(65_536):
-            events += data.count(b"\ndata:")
-        writer.close()
-        return events
-
-    await measure(read)
+def answer(**fields: Any) -> None:
+    """One line to whoever started us."""
+    print(json.dumps({**fields, "megabytes": megabytes("VmHWM")}), flush=True)
 
 
-READERS = {"onplan": read_onplan, "openai": read_openai, "bytes": read_bytes}
+def serve(run: Run, versions: list[str]) -> None:
+    """Answer until stdin ends."""
+    (outcome,) = run(1, 1)
+    if isinstance(outcome, Exception):
+        raise outcome
+    answer(cold=outcome[0][1] - float(os.environ["BENCH_BEGAN"]), versions=versions)
+    for line in sys.stdin:
+        streams, concurrent = (int(word) for word in line.split())
+        cpu, wall = time.process_time(), time.perf_counter()
+        outcomes = run(streams, concurrent)
+        cost = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+        whole = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
+        answer(
+            **cost,
+            characters=sum(characters for (characters, _), _ in whole),
+            firsts=[first - began for (_, first), began in whole],
+            errors=[repr(outcome) for outcome in outcomes if isinstance(outcome, Exception)],
+        )
 
 
-def _target() -> tuple[OAuthCredentials, str]:
-    with onplan.Client() as client:
-        return client.credentials(), client.settings.base_url
+def in_tasks(read: Read, runner: asyncio.Runner) -> Run:
+    """Read in so many tasks at once."""
+
+    async def timed() -> Outcome:
+        began = time.time()
+        try:
+            return await read(), began
+        except Exception as error:  # noqa: BLE001 - reported
+            return error
+
+    async def worker(streams: int) -> list[Outcome]:
+        return [await timed() for _ in range(streams)]
+
+    async def run(streams: int, concurrent: int) -> list[Outcome]:
+        found = await asyncio.gather(*(worker(streams // concurrent) for _ in range(concurrent)))
+        return [outcome for outcomes in found for outcome in outcomes]
+
+    return lambda streams, concurrent: runner.run(run(streams, concurrent))
+
+
+def in_threads(read: SyncRead) -> Run:
+    """Read in so many threads at once."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def timed(_: int) -> Outcome:
+        began = time.time()
+        try:
+            return read(), began
+        except Exception as error:  # noqa: BLE001 - reported
+            return error
+
+    def run(streams: int, concurrent: int) -> list[Outcome]:
+        with ThreadPoolExecutor(concurrent) as pool:
+            return list(pool.map(timed, range(streams)))
+
+    return run
+
+
+def new_loop(*, uvloop: bool) -> asyncio.AbstractEventLoop:
+    """An event loop of the wanted kind."""
+    if uvloop:
+        import uvloop as library
+
+        return library.new_event_loop()
+    return asyncio.new_event_loop()
 
 
 def main() -> None:
-    """Warm up with one stream, then measure."""
-    name, streams = sys.argv[1], int(sys.argv[2])
+    """Read with the client that is named on the command line; say so if it is not installed."""
+    client = CLIENTS[sys.argv[1]]
+    try:
+        from importlib.metadata import version
 
-    async def measure(read: Read) -> None:
-        await read()
-        cpu, wall = time.process_time(), time.perf_counter()
-        events = 0
-        for _ in range(streams):
-            events += await read()
-        result = {
-            "events": events,
-            "cpu": time.process_time() - cpu,
-            "wall": time.perf_counter() - wall,
-            "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        }
-        print(json.dumps(result))
-
-    asyncio.run(READERS[name](measure))
+        versions = [version(name) for name in client.distributions]
+        opened = client.open()
+        if not isinstance(opened, AbstractAsyncContextManager):
+            with opened as read:
+                serve(in_threads(read), versions)
+            return
+        with asyncio.Runner(loop_factory=lambda: new_loop(uvloop=client.uvloop)) as runner:
+            read = runner.run(opened.__aenter__())
+            serve(in_tasks(read, runner), versions)
+            runner.run(opened.__aexit__(None, None, None))
+    except ModuleNotFoundError as error:
+        answer(missing=error.name)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,12 +138,15 @@ class AsyncDriver:
         return asyncio.run(ask())
 
 
-@pytest.fixture(params=["sync", "async", "async-httpx2"])
+@pytest.fixture(params=["sync", "async", "async-httpx2", "async-websocket"])
 def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Both clients, the asynchronous one with and without aiohttp: one suite. Call it with client options."""
+    """Both clients, the asynchronous one over every transport: one suite. Call it with client options."""
     if request.param == "async-httpx2":  # as where the extra is not installed
         monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
-    return SyncDriver if request.param == "sync" else AsyncDriver
+    if request.param == "sync":
+        return SyncDriver
+    # Without falling back, so that what went wrong over a WebSocket is seen.
+    return partial(AsyncDriver, transport="websocket" if request.param == "async-websocket" else "sse")
 
 
 @pytest.fixture

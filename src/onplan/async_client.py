@@ -10,15 +10,24 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast
 
 from onplan import turn
+from onplan.api_key import keeper_for, require_sign_in
 from onplan.attachments import has_attachments, read_attachments
 from onplan.backends import Backend
-from onplan.errors import NotSignedInError, OnplanError, SignInAgainError
-from onplan.keeper import Keeper
-from onplan.responses.request import ResponsesCall, prepare, refuses
+from onplan.errors import InvalidRequestError, NotSignedInError, OnplanError, SignInAgainError
+from onplan.fallback import Fallback
+from onplan.parameters import refuses
 from onplan.retry import RetryPolicy
+from onplan.secret import SecretText
 from onplan.settings import Settings, load_settings
 from onplan.stores import CredentialStore, open_store
-from onplan.transports import AsyncAnswer, Timeouts, choose
+from onplan.transports import (
+    AsyncAnswer,
+    AsyncExchange,
+    AsyncWebSockets,
+    Timeouts,
+    choose,
+    choose_websocket,
+)
 from onplan.transports.http import HTTPTransport
 from onplan.types import (
     CompletionRequest,
@@ -49,6 +58,11 @@ class AsyncClient:
         backend: the backend's name.
         store: a store spec or a ``CredentialStore``.
         base_url: where the backend's API is: https, or http on this machine.
+        wire: which API is spoken where a backend has several: ``chat`` or ``responses``.
+        api_key: the key, for backends that take one.
+        transport: ``auto`` speaks WebSocket where the backend does, the extra ``ws`` is installed and there
+            is no ``http_client``, and falls back to SSE where it is not let through; ``websocket`` does not
+            fall back; ``sse`` is HTTP alone. The chunks are the same.
         http_client: your own ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``; it is not closed.
         unsupported: what becomes of parameters that the backend does not take: ``drop`` leaves them out
             and lists them in ``ignored_parameters``, ``refuse`` raises InvalidRequestError.
@@ -68,6 +82,9 @@ class AsyncClient:
         backend: str | None = None,
         store: str | CredentialStore | None = None,
         base_url: str | None = None,
+        wire: Literal["chat", "responses"] | None = None,
+        api_key: str | None = None,
+        transport: Literal["auto", "websocket", "sse"] = "auto",
         http_client: httpx2.AsyncClient | aiohttp.ClientSession | None = None,
         unsupported: Literal["drop", "refuse"] = "drop",
         retry: RetryPolicy | None = None,
@@ -75,17 +92,22 @@ class AsyncClient:
         connect_timeout: float = Timeouts.connect,
         idle_timeout: float = Timeouts.idle,
     ) -> None:
+        api_key = None if api_key is None else SecretText(api_key)  # without a printed form in this frame
         spec = store if isinstance(store, str) else None
         timeouts = Timeouts(connect_timeout, idle_timeout)
         self.settings: Settings = load_settings(
-            profile=profile, backend=backend, store=spec, base_url=base_url
+            profile=profile, backend=backend, store=spec, base_url=base_url, wire=wire
         )
         self.store: CredentialStore = (
             open_store(self.settings.store) if store is None or isinstance(store, str) else store
         )
         self._token_transport = HTTPTransport(timeouts)
-        self._keeper = Keeper(self.store, self.settings.issuer, self._token_transport.fetch)
+        self._keeper = keeper_for(self.settings, self.store, self._token_transport.fetch, api_key)
         self._transport = choose(timeouts, http_client)
+        self._sockets = choose_websocket(
+            transport, timeouts, self.backend, self.settings.base_url, http_client
+        )
+        self._fallback = Fallback(allowed=transport == "auto") if self._sockets else None
         self._refuse_unsupported = refuses(unsupported)
         self._retry = retry or RetryPolicy()
         self._on_retry = on_retry
@@ -102,18 +124,22 @@ class AsyncClient:
         return self.settings.backend
 
     async def credentials(self) -> OAuthCredentials:
-        """The credential in use, with a fresh access token. Raises CredentialError."""
-        return await self._keeper.credentials_async()
+        """The sign-in in use, with a fresh access token.
+
+        Raises CredentialError; ConfigurationError where an API key is used.
+        """
+        return require_sign_in(await self._keeper.credentials_async(), self.backend)
 
     async def list_models(self) -> list[ModelInfo]:
-        """The models that the plan has now, best first.
+        """The models that there are now, best first.
 
-        Where the catalogue cannot be read, the built-in list; never instead of a sign-in problem.
+        Where the catalogue cannot be read, the built-in list, if the backend has one; never instead of a
+        sign-in problem.
         """
         return (await self.catalogue())[0]
 
     async def catalogue(self) -> tuple[list[ModelInfo], OnplanError | None]:
-        """The models, and why they are the built-in ones, if they are."""
+        """The models, and why they are the built-in ones, if they are. Raises an OnplanError."""
         dialogue = turn.catalogue(self.backend, self.settings.base_url, self._retry, time.time)
         try:
             async with _Exchange(self, dialogue) as exchange:
@@ -123,6 +149,8 @@ class AsyncClient:
         except (NotSignedInError, SignInAgainError):
             raise
         except OnplanError as error:
+            if not self.backend.fallback_models:
+                raise
             return list(self.backend.fallback_models), error
 
     async def complete(self, request: CompletionRequest | str) -> CompletionResponse:
@@ -134,22 +162,44 @@ class AsyncClient:
     async def complete_stream(self, request: CompletionRequest | str) -> AsyncGenerator[StreamChunk]:
         """The answer as it arrives: one ``Done``, last; otherwise an OnplanError is raised."""
         call = await self._prepare(as_request(request))
-        dialogue = turn.completion(call, self._retry, time.time)
+        dialogue = turn.completion(call, self._retry, time.time, self._fallback)
         async with _Exchange(self, dialogue) as exchange:
             while (chunks := await exchange.advance()) is not None:
                 for chunk in chunks:
                     yield chunk
 
-    async def _prepare(self, request: CompletionRequest) -> ResponsesCall:
+    async def prewarm(self, request: CompletionRequest) -> None:
+        """Open the WebSocket of a conversation, and let the backend read its beginning, before it is needed.
+
+        ``request`` says how the conversation will begin: the same ``session_id``, tools and other parameters
+        as its first request, and the messages that come before the user's, one at least. It is not answered.
+        Where WebSocket is not spoken, nothing happens.
+
+        Raises:
+            InvalidRequestError: the request has no session_id, by which it would be recognised.
+            OnplanError: the backend refuses it, or cannot be reached.
+        """
+        if request.session_id is None:
+            raise InvalidRequestError(
+                "A request to prepare for needs a session_id.", hint="Give both requests the same session_id."
+            )
+        if self._fallback is None:
+            return
+        call = await self._prepare(request)
+        dialogue = turn.preparation(call, self._retry, time.time, self._fallback)
+        async with _Exchange(self, dialogue) as exchange:
+            await exchange.advance()
+
+    async def _prepare(self, request: CompletionRequest) -> turn.Call:
         model = request.model or self.settings.model or await self._first_model()
         if has_attachments(request):  # reading and encoding megabytes would hold up the loop
             return await asyncio.to_thread(self._build, request, model)
         return self._build(request, model)
 
-    def _build(self, request: CompletionRequest, model: str) -> ResponsesCall:
+    def _build(self, request: CompletionRequest, model: str) -> turn.Call:
         read = read_attachments(request)
         refuse = self._refuse_unsupported
-        return prepare(read, self.backend, self.settings.base_url, model, refuse_unsupported=refuse)
+        return turn.prepare(read, self.backend, self.settings.base_url, model, refuse_unsupported=refuse)
 
     async def _first_model(self) -> str:
         models = self._models or await self.list_models()
@@ -158,6 +208,8 @@ class AsyncClient:
     async def close(self) -> None:
         """Close the connections. The client starts anew when it is used again."""
         await self._transport.close()
+        if self._sockets:
+            await self._sockets.close()
         await self._keeper.settle_async()
         self._token_transport.close()
 
@@ -208,10 +260,8 @@ class _Exchange(Generic[T]):
         match step:
             case turn.ReadEvents():
                 return await self._open_answer.read_events()
-            case turn.Send(request):
-                await self._close_answer()
-                self._answer = await self._client._transport.open(request)
-                return self._answer.head
+            case turn.Send() | turn.Join() | turn.SendMessage():
+                return await self._send(step)
             case turn.Authorize():
                 return await self._client._keeper.credentials_async()
             case turn.Refresh(access_token, again):
@@ -224,6 +274,16 @@ class _Exchange(Generic[T]):
                 if self._client._on_retry:
                     self._client._on_retry(error, seconds)
                 return await asyncio.sleep(seconds)
+
+    async def _send(self, step: turn.Send | turn.Join | turn.SendMessage) -> Any:
+        if isinstance(step, turn.SendMessage):
+            return await cast("AsyncExchange", self._open_answer).send(step.data)
+        await self._close_answer()
+        if isinstance(step, turn.Send):
+            self._answer = await self._client._transport.open(step.request)
+            return self._answer.head
+        self._answer = exchange = await cast("AsyncWebSockets", self._client._sockets).join(step)
+        return exchange.joined
 
     @property
     def _open_answer(self) -> AsyncAnswer:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import enum
 import platform
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
+from urllib.parse import urlsplit
 
 from onplan._version import __version__
-from onplan.errors import ConfigurationError
-from onplan.types import ModelInfo
+from onplan.errors import ConfigurationError, SignInAgainError
+from onplan.types import APIKey, Credential, ModelInfo, OAuthCredentials
 
 # The catalogue lists models by client version and answers old ones with "requires a newer version".
 # The official client's version on 2026-11-22.
@@ -30,6 +33,7 @@ class Treatment(enum.Enum):
 
     FORWARD = "sent"
     DROP = "left out, and listed in ignored_parameters"
+    WITH_TOOLS = "sent beside tools; left out and listed where there are none"
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,30 @@ class Backend:
         name: how users name it.
         payer: who pays, in words.
         issuer: the key of its authorization server in ``oauth.issuer.ISSUERS``.
-        base_url: where ``/responses`` and ``/models`` are.
+        base_url: where the API is.
         base_url_variable: the environment variable that overrides it.
+        elsewhere: whether the row is for servers of others that speak the same, at another ``base_url``.
+        wire: which API it speaks.
+        credential: the one kind of credential that is ever sent there.
+        api_key_variable: the environment variable that holds an API key.
+        session_header: the header by which the prompt cache is found, if it is not by the body.
         account_header: the header that names the account, if the backend wants one.
         headers: fixed headers of every API call.
+        websocket: more headers, to open a WebSocket; None if the backend speaks none.
         required: body fields with fixed values.
-        treatments: the parameters it does not take; all others are forwarded.
+        thinkers: pattern of the names of models that reason.
+        required_of_thinkers: more body fields for those.
+        treatments: what becomes of parameters that are not just forwarded.
+        max_tokens_field: what ``max_tokens`` is called in the body; for thinkers,
+            ``max_tokens_field_of_thinkers``.
         system_role: what a system message is sent as.
+        developer_role: what a developer message is sent as.
+        replays_thinking: whether it wants to hear its own thinking again, in the fields that it came in.
         default_reasoning_summary: what is asked for when the request does not say.
         catalogue_query: query of the catalogue request.
+        listed_last: pattern of the names of models that nobody means who names none.
         fallback_models: what is listed when the catalogue cannot be read.
+        advice: what to do about an error, by its code, where it is not what helps on a plan.
     """
 
     name: str
@@ -57,18 +75,70 @@ class Backend:
     issuer: str
     base_url: str
     base_url_variable: str
+    elsewhere: bool = False
+    wire: Literal["responses", "chat"] = "responses"
+    credential: type[OAuthCredentials] | type[APIKey] = OAuthCredentials
+    api_key_variable: str | None = None
+    session_header: str | None = None
     account_header: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    websocket: Mapping[str, str] | None = None
     required: Mapping[str, object] = field(default_factory=dict)
+    thinkers: re.Pattern[str] = re.compile("")
+    required_of_thinkers: Mapping[str, object] = field(default_factory=dict)
     treatments: Mapping[str, Treatment] = field(default_factory=dict)
+    max_tokens_field: str = "max_output_tokens"
+    max_tokens_field_of_thinkers: str = "max_output_tokens"
     system_role: str = "developer"
+    developer_role: str = "developer"
+    replays_thinking: bool = False
     default_reasoning_summary: str | None = None
     catalogue_query: str = ""
+    listed_last: re.Pattern[str] | None = None
     fallback_models: tuple[ModelInfo, ...] = ()
+    advice: Mapping[str, str] = field(default_factory=dict)
 
     def drops(self, parameter: str) -> bool:
         """Whether ``parameter`` is left out of requests."""
         return self.treatments.get(parameter) is Treatment.DROP
+
+    def thinks(self, model: str) -> bool:
+        """Whether ``model`` reasons before it answers."""
+        return bool(self.thinkers.match(model))
+
+    def max_tokens_name(self, model: str) -> str:
+        """What ``max_tokens`` is called in a body for ``model``."""
+        return self.max_tokens_field_of_thinkers if self.thinks(model) else self.max_tokens_field
+
+    def api_headers(self, credential: Credential) -> dict[str, str]:
+        """The headers of every API call: the credential, the account, and who we are.
+
+        Raises:
+            ConfigurationError: it is not the kind of credential that this backend takes.
+            SignInAgainError: no header can hold it.
+        """
+        if not isinstance(credential, self.credential):
+            raise ConfigurationError(f"{self.name} takes {_KINDS[self.credential]}.")
+        account_id = credential.account_id or "" if isinstance(credential, OAuthCredentials) else ""
+        if not all(_fits_header(value) for value in (credential.access_token, account_id)):
+            raise SignInAgainError("The stored credential is damaged: no header can hold it.")
+        headers = dict(self.headers)
+        if credential.access_token:
+            headers["authorization"] = f"Bearer {credential.access_token}"
+        if self.account_header and account_id:
+            headers[self.account_header] = account_id
+        return headers
+
+
+_KINDS: Mapping[type, str] = {
+    OAuthCredentials: "a ChatGPT sign-in and never an API key",
+    APIKey: "an API key and never a ChatGPT sign-in",
+}
+
+
+def _fits_header(value: str) -> bool:
+    """Whether the HTTP library takes it; it would print it in its complaint."""
+    return value.isascii() and value.isprintable()
 
 
 _TO_XHIGH = ("low", "medium", "high", "xhigh")
@@ -111,8 +181,11 @@ OPENAI_CODEX = Backend(
     issuer="codex",
     base_url="https://chatgpt.com/backend-api/codex",
     base_url_variable="ONPLAN_CODEX_BASE_URL",
+    # Without this header the prompt cache is never hit, whatever the body's prompt_cache_key.
+    session_header="session-id",
     account_header="chatgpt-account-id",
     headers={"originator": ORIGINATOR, "user-agent": USER_AGENT},
+    websocket={"openai-beta": "responses_websockets=2026-02-06"},
     # The backend refuses anything else: "Store must be set to false", "Stream must be set to true".
     required={"stream": True, "store": False, "include": ["reasoning.encrypted_content"]},
     # 400 {"detail": "Unsupported parameter: …"}
@@ -124,16 +197,138 @@ OPENAI_CODEX = Backend(
     fallback_models=_CODEX_MODELS,
 )
 
-BACKENDS: Mapping[str, Backend] = {row.name: row for row in (OPENAI_CODEX,)}
+# Chat Completions has no reasoning summaries, and takes metadata only for what it may store.
+_CHAT_TREATMENTS: Mapping[str, Treatment] = {
+    "reasoning_summary": Treatment.DROP,
+    "metadata": Treatment.DROP,
+    # 400: "'parallel_tool_calls' is only allowed when 'tools' are specified."
+    "tool_choice": Treatment.WITH_TOOLS,
+    "parallel_tool_calls": Treatment.WITH_TOOLS,
+}
+
+_NOT_FOR_TEXT = re.compile(
+    r".*(?:embed|rerank|whisper|tts|audio|realtime|transcribe|dall-e|image|sora|moderation|babbage|davinci|instruct$)"
+)
+
+OPENAI = Backend(
+    name="openai",
+    payer="API credits",
+    # Nobody signs in here. If a store holds a sign-in nevertheless, it came from there and is revoked there.
+    issuer="codex",
+    base_url="https://api.openai.com/v1",
+    base_url_variable="ONPLAN_OPENAI_BASE_URL",
+    wire="chat",
+    credential=APIKey,
+    api_key_variable="OPENAI_API_KEY",
+    headers={"user-agent": USER_AGENT},
+    required={"stream": True, "stream_options": {"include_usage": True}},
+    thinkers=re.compile(r"(?:.*/)?(?:o\d|gpt-(?:[5-9]|\d\d))(?!.*-chat)"),
+    treatments=_CHAT_TREATMENTS,
+    # max_tokens is refused by models that reason and outdated for all others.
+    max_tokens_field="max_completion_tokens",
+    max_tokens_field_of_thinkers="max_completion_tokens",
+    system_role="system",
+    # Nor what costs many times as much, or is a dated copy of another one.
+    listed_last=re.compile(
+        rf"{_NOT_FOR_TEXT.pattern}|.*(?:search|deep-research|computer-use|codex|-pro\b|-chat|-\d{{4}}-\d\d-\d\d|-\d{{4}}$)"
+        r"|(?!gpt-|o\d)"
+    ),
+    advice={
+        "sign_in_again": (
+            "Check OPENAI_API_KEY, or keep another key: `onplan login --backend openai --api-key`. "
+            "Keys are made at https://platform.openai.com/api-keys."
+        ),
+        "usage_limit": (
+            "Add credits or raise the limit: https://platform.openai.com/settings/organization/billing."
+        ),
+        "not_included": (
+            "See what the key's project may use: https://platform.openai.com/settings/organization/limits."
+        ),
+        "blocked": "The API key is fine. Try from another network, without a VPN or data-centre address.",
+    },
+)
+
+OPENAI_RESPONSES = replace(
+    OPENAI,
+    wire="responses",
+    # Nothing is kept there; what a model thought comes back sealed, from models that think: others refuse.
+    required={"stream": True, "store": False},
+    required_of_thinkers={"include": ["reasoning.encrypted_content"]},
+    treatments={"stop": Treatment.DROP},
+    max_tokens_field="max_output_tokens",
+    max_tokens_field_of_thinkers="max_output_tokens",
+)
+
+_COMPATIBLE_ADVICE = {
+    "sign_in_again": (
+        "Give the key that this server wants: OPENAI_API_KEY, `Client(api_key=…)`, or "
+        "`onplan login --backend openai --api-key`."
+    ),
+    "usage_limit": "Ask whoever runs the server, or see its billing page.",
+    "not_included": "Ask whoever runs the server what the key may use.",
+    "blocked": OPENAI.advice["blocked"],
+}
+
+# Servers differ in what they refuse; what is sent to them unasked is what all of them know.
+COMPATIBLE = replace(
+    OPENAI,
+    elsewhere=True,
+    payer="whoever runs the server",
+    treatments={**_CHAT_TREATMENTS, "session_id": Treatment.DROP},
+    # Some ignore max_completion_tokens in silence; where the platform's own models are served, it is needed.
+    max_tokens_field="max_tokens",
+    developer_role="system",
+    # Some refuse a turn with tools whose earlier thinking does not come back.
+    replays_thinking=True,
+    listed_last=_NOT_FOR_TEXT,
+    advice=_COMPATIBLE_ADVICE,
+)
+
+COMPATIBLE_RESPONSES = replace(
+    OPENAI_RESPONSES,
+    elsewhere=True,
+    payer="whoever runs the server",
+    required_of_thinkers={},
+    treatments={"stop": Treatment.DROP, "session_id": Treatment.DROP},
+    listed_last=_NOT_FOR_TEXT,
+    advice=_COMPATIBLE_ADVICE,
+)
+
+# Of the rows with one name, the first that fits counts.
+ROWS = (OPENAI_CODEX, OPENAI, OPENAI_RESPONSES, COMPATIBLE, COMPATIBLE_RESPONSES)
+BACKENDS: Mapping[str, Backend] = {row.name: row for row in reversed(ROWS)}
 DEFAULT_BACKEND = OPENAI_CODEX.name
 
 
 def backend_named(name: str) -> Backend:
-    """The row called ``name``. Raises ConfigurationError, naming those there are."""
+    """The row called ``name``, the first of them. Raises ConfigurationError, naming those there are."""
     try:
         return BACKENDS[name]
     except KeyError:
-        known = ", ".join(BACKENDS)
+        known = ", ".join(dict.fromkeys(row.name for row in ROWS))
         raise ConfigurationError(
             f"There is no backend {name!r}.", hint=f"Choose one of: {known} (`--backend`, `ONPLAN_BACKEND`)."
         ) from None
+
+
+def backend_at(backend: Backend, base_url: str, wire: str | None = None) -> Backend:
+    """The row that is meant by ``backend`` where its API is at ``base_url``, over ``wire`` if it is given.
+
+    Raises:
+        ConfigurationError: it does not speak that.
+    """
+    rows = [row for row in ROWS if row.name == backend.name]
+    here = [row for row in rows if row.elsewhere is not _is_at_home(backend, base_url)] or rows
+    for row in here:
+        if wire in (None, row.wire):
+            return row
+    known = ", ".join(row.wire for row in here)
+    raise ConfigurationError(
+        f"{backend.name} does not speak {wire!r}.", hint=f"Use one of: {known} (`wire=`, `ONPLAN_WIRE`)."
+    )
+
+
+def _is_at_home(backend: Backend, base_url: str) -> bool:
+    """Whether ``base_url`` is on the backend's own host, or on one below it, such as a region's."""
+    home, host = urlsplit(backend.base_url).hostname, urlsplit(base_url).hostname
+    return host == home or (host or "").endswith(f".{home}")

@@ -11,15 +11,16 @@ from typing import Any, Generic, Literal, Self, TypeVar, cast
 import httpx2
 
 from onplan import turn
+from onplan.api_key import keeper_for, require_sign_in
 from onplan.attachments import read_attachments
 from onplan.backends import Backend
 from onplan.errors import NotSignedInError, OnplanError, SignInAgainError
-from onplan.keeper import Keeper
-from onplan.responses.request import ResponsesCall, prepare, refuses
+from onplan.parameters import refuses
 from onplan.retry import RetryPolicy
+from onplan.secret import SecretText
 from onplan.settings import Settings, load_settings
 from onplan.stores import CredentialStore, open_store
-from onplan.transports import Timeouts
+from onplan.transports import Timeouts, require_http
 from onplan.transports.http import Answer, HTTPTransport
 from onplan.types import (
     CompletionRequest,
@@ -46,6 +47,9 @@ class Client:
         backend: the backend's name.
         store: a store spec or a ``CredentialStore``.
         base_url: where the backend's API is: https, or http on this machine.
+        wire: which API is spoken where a backend has several: ``chat`` or ``responses``.
+        api_key: the key, for backends that take one.
+        transport: ``auto`` and ``sse`` are the same here: HTTP. WebSocket is for ``AsyncClient``.
         http_client: your own ``httpx2.Client``; it is not closed.
         unsupported: what becomes of parameters that the backend does not take: ``drop`` leaves them out
             and lists them in ``ignored_parameters``, ``refuse`` raises InvalidRequestError.
@@ -65,6 +69,9 @@ class Client:
         backend: str | None = None,
         store: str | CredentialStore | None = None,
         base_url: str | None = None,
+        wire: Literal["chat", "responses"] | None = None,
+        api_key: str | None = None,
+        transport: Literal["auto", "sse"] = "auto",
         http_client: httpx2.Client | None = None,
         unsupported: Literal["drop", "refuse"] = "drop",
         retry: RetryPolicy | None = None,
@@ -72,16 +79,18 @@ class Client:
         connect_timeout: float = Timeouts.connect,
         idle_timeout: float = Timeouts.idle,
     ) -> None:
+        api_key = None if api_key is None else SecretText(api_key)  # without a printed form in this frame
         spec = store if isinstance(store, str) else None
         timeouts = Timeouts(connect_timeout, idle_timeout)
         self.settings: Settings = load_settings(
-            profile=profile, backend=backend, store=spec, base_url=base_url
+            profile=profile, backend=backend, store=spec, base_url=base_url, wire=wire
         )
         self.store: CredentialStore = (
             open_store(self.settings.store) if store is None or isinstance(store, str) else store
         )
         self._token_transport = HTTPTransport(timeouts)
-        self._keeper = Keeper(self.store, self.settings.issuer, self._token_transport.fetch)
+        self._keeper = keeper_for(self.settings, self.store, self._token_transport.fetch, api_key)
+        require_http(transport)
         self._transport = HTTPTransport(timeouts, http_client)
         self._refuse_unsupported = refuses(unsupported)
         self._retry = retry or RetryPolicy()
@@ -99,18 +108,22 @@ class Client:
         return self.settings.backend
 
     def credentials(self) -> OAuthCredentials:
-        """The credential in use, with a fresh access token. Raises CredentialError."""
-        return self._keeper.credentials()
+        """The sign-in in use, with a fresh access token.
+
+        Raises CredentialError; ConfigurationError where an API key is used.
+        """
+        return require_sign_in(self._keeper.credentials(), self.backend)
 
     def list_models(self) -> list[ModelInfo]:
-        """The models that the plan has now, best first.
+        """The models that there are now, best first.
 
-        Where the catalogue cannot be read, the built-in list; never instead of a sign-in problem.
+        Where the catalogue cannot be read, the built-in list, if the backend has one; never instead of a
+        sign-in problem.
         """
         return (self.catalogue())[0]
 
     def catalogue(self) -> tuple[list[ModelInfo], OnplanError | None]:
-        """The models, and why they are the built-in ones, if they are."""
+        """The models, and why they are the built-in ones, if they are. Raises an OnplanError."""
         dialogue = turn.catalogue(self.backend, self.settings.base_url, self._retry, time.time)
         try:
             with _Exchange(self, dialogue) as exchange:
@@ -120,6 +133,8 @@ class Client:
         except (NotSignedInError, SignInAgainError):
             raise
         except OnplanError as error:
+            if not self.backend.fallback_models:
+                raise
             return list(self.backend.fallback_models), error
 
     def complete(self, request: CompletionRequest | str) -> CompletionResponse:
@@ -136,14 +151,14 @@ class Client:
             while (chunks := exchange.advance()) is not None:
                 yield from chunks
 
-    def _prepare(self, request: CompletionRequest) -> ResponsesCall:
+    def _prepare(self, request: CompletionRequest) -> turn.Call:
         model = request.model or self.settings.model or self._first_model()
         return self._build(request, model)
 
-    def _build(self, request: CompletionRequest, model: str) -> ResponsesCall:
+    def _build(self, request: CompletionRequest, model: str) -> turn.Call:
         read = read_attachments(request)
         refuse = self._refuse_unsupported
-        return prepare(read, self.backend, self.settings.base_url, model, refuse_unsupported=refuse)
+        return turn.prepare(read, self.backend, self.settings.base_url, model, refuse_unsupported=refuse)
 
     def _first_model(self) -> str:
         models = self._models or self.list_models()

@@ -193,11 +193,13 @@ class SignOut:
         confirmed: whether the server confirmed that the tokens no longer work.
         borrowed_from: the store of another program, to whom the token belongs. It was forgotten here and not
             revoked.
+        api_key: it was an API key, which only its platform can revoke.
     """
 
     was_signed_in: bool
     confirmed: bool
     borrowed_from: str | None = None
+    api_key: bool = False
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,8 @@ def _revoke(settings: Settings, store: CredentialStore, *, force: bool) -> SignO
         ) from None
     record = loaded[0] if loaded else Record()
     if record.credentials is None:
-        return SignOut(was_signed_in=False, confirmed=False)
+        has_key = record.api_key is not None
+        return SignOut(was_signed_in=has_key, confirmed=False, api_key=has_key)
     if record.borrowed_from:
         return SignOut(was_signed_in=True, confirmed=False, borrowed_from=record.borrowed_from)
     confirmed = drive(revoke(settings.issuer, record.credentials), _send, time.sleep)

@@ -10,6 +10,11 @@ empty variable counts as unset. ``config.toml``::
     backend = "openai-codex"
     model = "gpt-5.5"
     store = "file:/path/to/credentials.json"
+
+    [profiles.local]
+    backend = "openai"
+    base_url = "http://127.0.0.1:11434/v1"
+    wire = "chat"
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from typing import Any
 
 import msgspec
 
-from onplan.backends import DEFAULT_BACKEND, Backend, backend_named
+from onplan.backends import DEFAULT_BACKEND, Backend, backend_at, backend_named
 from onplan.errors import ConfigurationError
 from onplan.files import make_private_folder, write_private_file
 from onplan.oauth.issuer import ISSUERS, Issuer
@@ -41,6 +46,7 @@ class Settings:
         home: configuration folder, and home of the default store.
         profile: the name of the credential in use.
         store: the store spec.
+        backend: the row that fits the base URL and the wire.
         base_url: where the backend's API is, without a trailing slash.
         issuer: the authorization server.
         model: the model when a request names none, or None for the first one listed.
@@ -61,6 +67,7 @@ def load_settings(
     backend: str | None = None,
     store: str | None = None,
     base_url: str | None = None,
+    wire: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """Decide the settings.
@@ -76,16 +83,20 @@ def load_settings(
     )
     own = {**remembered.profiles.get(name, {}), **_strings(_table(_table(config, "profiles"), name))}
     row = backend_named(backend or env.get("ONPLAN_BACKEND") or own.get("backend") or DEFAULT_BACKEND)
+    # A profile's address is its own backend's: another one's credential does not go there.
+    api = own if row.name == own.get("backend", DEFAULT_BACKEND) else {}
+    url = require_safe_url(
+        base_url or env.get(row.base_url_variable) or api.get("base_url") or row.base_url,
+        row.base_url_variable,
+    )
     issuer = ISSUERS[row.issuer]
     issuer_url = env.get("ONPLAN_ISSUER")
     return Settings(
         home=home,
         profile=name,
-        backend=row,
+        backend=backend_at(row, url, wire or env.get("ONPLAN_WIRE") or api.get("wire")),
         store=store or env.get("ONPLAN_STORE") or own.get("store") or default_store(home, name),
-        base_url=require_safe_url(
-            base_url or env.get(row.base_url_variable) or row.base_url, row.base_url_variable
-        ),
+        base_url=url,
         issuer=issuer.at(issuer_url, "ONPLAN_ISSUER"),
         model=env.get("ONPLAN_MODEL") or own.get("model"),
     )
@@ -126,6 +137,8 @@ def remember_profile(settings: Settings) -> None:
     if scheme == "memory":  # forgotten when this process ends
         return
     own = {"backend": settings.backend.name}
+    if settings.backend.elsewhere:  # a key belongs to the server that it was given for
+        own |= {"base_url": settings.base_url, "wire": settings.backend.wire}
     if settings.store != default_store(settings.home, settings.profile):
         # Relative to a folder that is left, it would name another file tomorrow.
         own["store"] = (
@@ -139,7 +152,8 @@ def remember_profile(settings: Settings) -> None:
 def known_profiles(home: Path) -> dict[str, Mapping[str, str]]:
     """Every profile that has signed in or is configured, by name, with what is known of each.
 
-    Keys of each value: ``backend``, ``store``, ``model``, where they differ from the defaults.
+    Keys of each value: ``backend``, ``store``, ``model``, ``base_url``, ``wire``, where they differ from the
+    defaults.
 
     Raises:
         ConfigurationError: one of the two files cannot be read.
@@ -257,7 +271,7 @@ def _table(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _strings(table: Mapping[str, Any]) -> Mapping[str, str]:
-    for name in ("backend", "model", "store"):
+    for name in ("backend", "base_url", "model", "store", "wire"):
         if not isinstance(table.get(name, ""), str):
             raise ConfigurationError(f"{name} in config.toml must be a string.")
     return table

@@ -14,9 +14,11 @@ import msgspec
 from msgspec.structs import force_setattr
 
 __all__ = [
+    "APIKey",
     "CompletionRequest",
     "CompletionResponse",
     "ContentPart",
+    "Credential",
     "Done",
     "File",
     "FinishReason",
@@ -453,6 +455,24 @@ class OAuthCredentials(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Masked for rich as well, which would not ask ``__repr__``."""
         return [("email", self.email), ("plan", self.plan), ("expires_at", self.expires_at)]
+
+
+class APIKey(msgspec.Struct, frozen=True):
+    """A bearer token that nobody renews: a platform's key, or an empty one for a server that wants none."""
+
+    access_token: str = ""
+
+    def __repr__(self) -> str:
+        """Masked."""
+        return "APIKey(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Masked for rich as well, which would not ask ``__repr__``."""
+        return []
+
+
+Credential: TypeAlias = OAuthCredentials | APIKey
+"""What a request is made under; a backend's row says which of the two it takes."""
 
 
 @runtime_checkable

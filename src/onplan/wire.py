@@ -46,7 +46,7 @@ def require_safe_url(url: str, source: str) -> str:
         raise ConfigurationError(f"{source} is not a URL.") from None
     if parts.username or parts.password or parts.query or parts.fragment or not host:
         raise ConfigurationError(f"{source} must be a URL of scheme, host and path, and nothing else.")
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return url.rstrip("/")
     raise ConfigurationError(
         f"{source} is {parts.scheme}://{host}, where a token could be read on its way.",
@@ -54,7 +54,8 @@ def require_safe_url(url: str, source: str) -> str:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this very machine."""
     if host == "localhost":
         return True
     try:

@@ -26,8 +26,14 @@ PIXEL = base64.b64decode(
 )
 
 
+def asked(emulator: Emulator) -> list[dict[str, Any]]:
+    """The requests for answers; an upgrade that opened a WebSocket is none."""
+    rows = [row for row in emulator.journal() if row["path"].endswith("/responses")]
+    return [row for row in rows if row["status"] != 101]
+
+
 def bodies(emulator: Emulator) -> list[dict[str, Any]]:
-    return [row["body"] for row in emulator.journal() if row["path"].endswith("/responses")]
+    return [row["body"] for row in asked(emulator)]
 
 
 def test_a_string_is_a_request(signed_in: Emulator, driver: Any) -> None:
@@ -97,9 +103,7 @@ def test_a_conversation_keeps_its_session(signed_in: Emulator, driver: Any) -> N
     second = asker.complete(CompletionRequest(messages=messages))
     asker.complete("something else")
 
-    sessions = [
-        row["headers"]["session-id"] for row in signed_in.journal() if row["path"].endswith("/responses")
-    ]
+    sessions = [row["headers"]["session-id"] for row in asked(signed_in)]
     assert sessions[0] == sessions[1] != sessions[2]
     assert bodies(signed_in)[0]["prompt_cache_key"] == sessions[0]
     assert second.usage.cache_read_tokens > 0
@@ -224,8 +228,9 @@ def test_every_part_is_in_the_clients_own_words(signed_in: Emulator, driver: Any
     """Requests name onplan and carry the account; no credential is in anything but its header."""
     driver().complete("hi")
 
-    headers = next(row["headers"] for row in signed_in.journal() if row["path"].endswith("/responses"))
+    (row,) = asked(signed_in)
+    headers = row["headers"]
     assert headers["originator"] == "onplan"
     assert headers["user-agent"].startswith(f"onplan/{onplan.__version__} ")
     assert headers["chatgpt-account-id"] == "acct-emulated-0001"
-    assert "openai-beta" not in headers
+    assert ("openai-beta" in headers) is (row.get("transport") == "websocket")

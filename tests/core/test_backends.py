@@ -5,10 +5,21 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from onplan._version import __version__
-from onplan.backends import BACKENDS, DEFAULT_BACKEND, OPENAI_CODEX, backend_named
-from onplan.errors import ConfigurationError
+from onplan.backends import (
+    BACKENDS,
+    COMPATIBLE,
+    COMPATIBLE_RESPONSES,
+    DEFAULT_BACKEND,
+    OPENAI,
+    OPENAI_CODEX,
+    OPENAI_RESPONSES,
+    ROWS,
+    backend_at,
+    backend_named,
+)
+from onplan.errors import ConfigurationError, OnplanError, SignInAgainError
 from onplan.oauth.issuer import ISSUERS
-from onplan.types import CompletionRequest
+from onplan.types import APIKey, CompletionRequest, OAuthCredentials
 
 
 def test_a_backend_is_found_by_its_name():
@@ -25,7 +36,7 @@ def test_an_unknown_name_is_told_what_there_is(name):
     assert all(known in caught.value.hint for known in BACKENDS)
 
 
-@pytest.mark.parametrize("row", BACKENDS.values(), ids=lambda row: row.name)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name}, {row.wire}, {row.payer}")
 class TestRows:
     def test_it_fits_the_rest_of_the_program(self, row):
         """A row's issuer exists, its address is safe, its treatments name real parameters."""
@@ -36,7 +47,7 @@ class TestRows:
 
     def test_its_models_are_its_own(self, row):
         """Bundled models say which provider serves them, and each is listed once."""
-        assert {row.name} == {model.provider for model in row.fallback_models}
+        assert {model.provider for model in row.fallback_models} <= {row.name}
         assert len(row.fallback_models) == len({model.id for model in row.fallback_models})
         for model in row.fallback_models:
             assert model.default_reasoning_effort in model.reasoning_efforts
@@ -45,6 +56,99 @@ class TestRows:
         """A row is a frozen value."""
         with pytest.raises(FrozenInstanceError):
             row.base_url = "https://example.org"
+
+
+PLATFORM = "https://api.openai.com/v1"
+SIGN_IN = OAuthCredentials(access_token="plan-token", account_id="acct-1")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "wire", "row"),
+    [
+        (PLATFORM, None, OPENAI),
+        (PLATFORM, "chat", OPENAI),
+        (PLATFORM, "responses", OPENAI_RESPONSES),
+        ("https://eu.api.openai.com/v1", None, OPENAI),
+        ("https://API.OpenAI.com/v1", None, OPENAI),
+        ("https://api.openai.com.example.org/v1", None, COMPATIBLE),
+        ("https://fakeapi.openai.com/v1", None, COMPATIBLE),
+        ("http://127.0.0.1:11434/v1", None, COMPATIBLE),
+        ("http://127.0.0.1:11434/v1", "responses", COMPATIBLE_RESPONSES),
+    ],
+)
+def test_the_platform_and_its_imitators_are_rows_of_their_own(base_url, wire, row):
+    """Whose server it is decides what is said to it, and the wire is what was asked for, or the first."""
+    assert row is backend_at(OPENAI, base_url, wire)
+
+
+def test_a_wire_that_is_not_spoken_is_an_error():
+    """The Codex backend speaks one API at any address, and the error names it."""
+    assert OPENAI_CODEX is backend_at(OPENAI_CODEX, "http://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="openai-codex does not speak 'chat'") as caught:
+        backend_at(OPENAI_CODEX, OPENAI_CODEX.base_url, "chat")
+    assert "responses" in caught.value.hint
+
+
+class TestCredentials:
+    @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name}, {row.wire}")
+    def test_a_row_takes_one_kind(self, row):
+        """A row makes headers of the kind of credential that it takes, and refuses the other by its class."""
+        key = APIKey("sk-key")
+        mine, other = (key, SIGN_IN) if row.credential is APIKey else (SIGN_IN, key)
+
+        assert f"Bearer {mine.access_token}" == row.api_headers(mine)["authorization"]
+        with pytest.raises(ConfigurationError, match=f"{row.name} takes") as caught:
+            row.api_headers(other)
+        assert other.access_token not in f"{caught.value} {caught.value.hint}"
+
+    def test_the_account_is_named_where_it_is_wanted(self):
+        """The account id goes to the plan; a platform never hears of it."""
+        assert "acct-1" == OPENAI_CODEX.api_headers(SIGN_IN)["chatgpt-account-id"]
+        assert {"authorization", "user-agent"} == set(OPENAI.api_headers(APIKey("sk-key")))
+
+    def test_an_empty_key_is_no_header(self):
+        """A server that wants no key is sent none."""
+        assert "authorization" not in COMPATIBLE.api_headers(APIKey())
+
+    @pytest.mark.parametrize("key", ["sk-a\r\nx: y", "sk-é"])
+    def test_a_key_that_no_header_can_hold_is_told_without_it(self, key):
+        """A damaged key is an error that does not print it."""
+        with pytest.raises(SignInAgainError) as caught:
+            OPENAI.api_headers(APIKey(key))
+        assert key not in repr(caught.value)
+
+    def test_no_key_is_printed(self):
+        """The printed form of a key has nothing of it."""
+        assert "sk-key" not in f"{APIKey('sk-key')!r}{APIKey('sk-key')}{APIKey('sk-key').__rich_repr__()}"
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.advice], ids=lambda row: row.payer)
+def test_advice_is_for_errors_that_there_are(row):
+    """Every code for which a row has advice of its own is the code of an error class."""
+
+    def codes(kind):
+        return {kind.code}.union(*(codes(child) for child in kind.__subclasses__()))
+
+    assert set(row.advice) <= codes(OnplanError)
+    assert "OPENAI_API_KEY" in row.advice["sign_in_again"]
+
+
+@pytest.mark.parametrize(
+    ("row", "model", "name"),
+    [
+        (OPENAI, "gpt-4.1", "max_completion_tokens"),
+        (OPENAI, "gpt-5.5", "max_completion_tokens"),
+        (COMPATIBLE, "llama3.1:8b", "max_tokens"),
+        (COMPATIBLE, "gpt-oss:20b", "max_tokens"),
+        (COMPATIBLE, "gpt-4.1", "max_tokens"),
+        (COMPATIBLE, "openai/gpt-6-sol", "max_completion_tokens"),
+        (COMPATIBLE, "o3-mini", "max_completion_tokens"),
+        (OPENAI_RESPONSES, "gpt-5.5", "max_output_tokens"),
+    ],
+)
+def test_the_limit_has_the_name_that_is_not_ignored(row, model, name):
+    """A limit of tokens goes by the name that the host and the model are known to respect."""
+    assert name == row.max_tokens_name(model)
 
 
 def test_we_say_who_we_are():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from email.utils import formatdate
 
 import pytest
 
@@ -25,12 +26,16 @@ from onplan.errors import (
     UnexpectedReplyError,
     UsageLimitError,
 )
+from onplan.fallback import Fallback
+from onplan.responses.continuation import Continuation
 from onplan.responses.request import prepare
 from onplan.retry import RetryPolicy
 from onplan.turn import (
     Authorize,
     Emit,
     Head,
+    Join,
+    Joined,
     ReadBody,
     ReadEvents,
     Refresh,
@@ -38,6 +43,7 @@ from onplan.turn import (
     Sleep,
     catalogue,
     completion,
+    preparation,
 )
 from onplan.types import CompletionRequest, OAuthCredentials, Text
 
@@ -406,3 +412,148 @@ class TestTheCatalogue:
 
         with pytest.raises(UnexpectedReplyError):
             asking.tell(body)
+
+
+UPGRADED = Head(101, {"x-request-id": "req-1"})
+
+
+def joined(*, warm=False):
+    return Joined(UPGRADED, Continuation(), warm)
+
+
+class TestOverWebSocket:
+    @pytest.fixture
+    def fallback(self):
+        return Fallback()
+
+    @pytest.fixture
+    def turn(self, fallback):
+        """A completion that may go over a WebSocket, and is authorized."""
+        call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        clock = Clock()
+        turn = Turn(completion(call, RetryPolicy(attempts=3), clock, fallback), clock)
+        turn.tell(FIRST)
+        return turn
+
+    def test_from_the_upgrade_to_done(self, turn):
+        """It joins under the credential, says all, reads, and leaves a settled connection."""
+        step, socket = turn.step, joined()
+        assert isinstance(step, Join)
+        assert ("GET", "Bearer secret-1") == (step.request.method, step.request.headers["authorization"])
+        assert "secret" not in repr(step)
+        said = turn.tell(socket)
+        assert "Hi" == json.loads(said.data)["input"][0]["content"][0]["text"]
+        assert ReadEvents() == turn.tell(None)
+        assert not socket.seen.settled
+        turn.tell(payloads(delta("Hel"), item("Hello"), COMPLETED))
+
+        assert turn.ended
+        assert "Hello" == turn.text
+        assert socket.seen.settled
+
+    @pytest.mark.parametrize(
+        "outcomes",
+        [
+            (Joined(Head(426, {})), b""),
+            (Joined(Head(403, {"content-type": "text/html"})), b"<html>"),
+            (Joined(Head(500, {})), b""),
+            (IdleTimeoutError("x"),),
+            (DisconnectError("x"),),
+        ],
+    )
+    def test_a_refused_upgrade_is_no_failure(self, turn, outcomes):
+        """The request goes over HTTP at once."""
+        assert "Bearer secret-1" == token(turn.tell(*outcomes))
+        turn.tell(STREAM, payloads(item("Hi"), COMPLETED))
+
+        assert "Hi" == turn.text
+
+    def test_what_http_would_repeat_is_told_at_once(self, turn):
+        """A limit that the upgrade reports is a limit."""
+        head, body = refused(429, {"error": {"type": "usage_limit_reached"}})
+        with pytest.raises(UsageLimitError):
+            turn.tell(Joined(head), body)
+
+    def test_no_connection_at_all_is_tried_again(self, turn):
+        """Where HTTP would not get through either, WebSocket is not to blame."""
+        assert isinstance(turn.tell(ConnectError("x")), Sleep)
+        assert isinstance(turn.tell(None, FIRST), Join)
+
+    def test_a_connection_that_went_away_is_replaced(self, turn):
+        """One that had been open is no failure, once; a new one that breaks is."""
+        step = turn.tell(joined(warm=True), DisconnectError("x"))
+        assert (True, Join) == (step.fresh, type(step))
+        assert isinstance(turn.tell(joined(), None, DisconnectError("x")), Sleep)
+
+    def test_two_that_break_are_enough(self, turn):
+        """Then the session is asked over HTTP, within the policy's tries."""
+        for _ in range(2):
+            assert isinstance(turn.tell(joined(), None, DisconnectError("x")), Sleep)
+            turn.tell(None, FIRST)
+        assert isinstance(turn.step, Send)
+
+    @pytest.mark.parametrize("code", ["websocket_connection_limit_reached", "previous_response_not_found"])
+    def test_a_connection_that_is_over_is_replaced(self, turn, code):
+        """Once at once; a new one of which the same is said is given up for HTTP."""
+        over = payloads({"type": "error", "status": 400, "error": {"code": code}})
+        assert turn.tell(joined(), None, over).fresh
+        assert isinstance(turn.tell(joined(), None, over), Send)
+
+    def test_an_error_message_is_the_response_that_it_stands_for(self, turn):
+        """Its status, headers and body mean what they mean over HTTP."""
+        date = formatdate(turn._clock.now + 7, usegmt=True)
+        error = {"type": "error", "status": 429, "error": {"code": "rate_limit_exceeded"}}
+        step = turn.tell(joined(), None, payloads({**error, "headers": {"Retry-After": date}}))
+        assert (7.0, "req-1") == (step.seconds, step.error.request_id)
+
+        expired = {"type": "error", "status": 401, "error": {"detail": "Unauthorized"}}
+        assert Refresh("secret-1") == turn.tell(None, FIRST, joined(), None, payloads(expired))
+        step = turn.tell(SECOND)
+        assert "Bearer secret-2" == step.request.headers["authorization"]
+
+    def test_the_state_of_a_turn_survives_its_connection(self, turn):
+        """What the backend wants to hear again it hears on the next connection too."""
+        state = {"type": "response.metadata", "headers": {"x-codex-turn-state": "ts_1"}}
+        turn.tell(joined(), None, payloads(state), DisconnectError("x"))
+        said = turn.tell(None, FIRST, joined())
+        assert {"x-codex-turn-state": "ts_1"} == json.loads(said.data)["client_metadata"]
+
+    @pytest.mark.parametrize(("outcome", "error"), BROKEN.values(), ids=BROKEN)
+    def test_what_was_seen_is_never_asked_for_again(self, turn, outcome, error):
+        """Over WebSocket as over SSE, and what was whole is kept."""
+        turn.tell(joined(warm=True), None, payloads(item("Hi")))
+
+        with pytest.raises(error) as caught:
+            turn.tell(outcome)
+        assert error is type(caught.value)
+        assert [Text("Hi")] == list(caught.value.parts)
+
+    def test_where_falling_back_is_not_wanted(self):
+        """The refusal is the program's to hear."""
+        call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        clock = Clock()
+        turn = Turn(completion(call, RetryPolicy(attempts=1), clock, Fallback(allowed=False)), clock)
+        turn.tell(FIRST, Joined(Head(500, {})))
+        with pytest.raises(ServerError):
+            turn.tell(b"")
+
+    def test_a_preparation_hands_out_nothing(self, fallback):
+        """It says what is coming, hears that it was heard, and nothing of it reaches a program."""
+        request = CompletionRequest(messages="Hi", session_id="s")
+        call = prepare(request, OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        clock = Clock()
+        turn = Turn(preparation(call, RetryPolicy(attempts=1), clock, fallback), clock)
+        said = turn.tell(FIRST, joined())
+        assert json.loads(said.data)["generate"] is False
+        turn.tell(None, payloads(COMPLETED))
+
+        assert (turn.ended, turn.emitted) == (True, [])
+
+    def test_without_websocket_there_is_nothing_to_prepare(self, fallback):
+        """Nothing is asked over HTTP for it."""
+        call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        fallback.refused(call.session_id, 426)
+        turn = Turn(preparation(call, RetryPolicy(), Clock(), fallback), Clock())
+        turn.tell(FIRST)
+
+        assert turn.ended

@@ -6,11 +6,13 @@ import base64
 import hashlib
 import json
 import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 import pytest
+from websockets.sync.client import connect as connect_websocket
 
 from onplan.emulator import Emulator, Options
 
@@ -22,6 +24,43 @@ ACCOUNT = "acct-emulated-0001"
 def decoded(text):
     """The events of a stream in the services' usual framing."""
     return [json.loads(frame.partition("\ndata: ")[2]) for frame in text.split("\n\n") if frame]
+
+
+TERMINAL = {"response.completed", "response.failed", "response.incomplete", "error"}
+
+
+def user(said):
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": said}]}
+
+
+class Socket:
+    """Messages over an open WebSocket."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.headers = connection.response.headers
+
+    def send(self, *said, **fields):
+        items = [user(item) if isinstance(item, str) else item for item in said]
+        message = {"type": "response.create", "model": "gpt-5.5", "stream": True, "store": False}
+        self.connection.send(json.dumps({**message, "input": items, **fields}))
+
+    def read(self):
+        """The messages up to one that ends a turn."""
+        messages = []
+        while not messages or messages[-1]["type"] not in TERMINAL:
+            messages.append(json.loads(self.connection.recv(timeout=20)))
+        return messages
+
+    def create(self, *said, **fields):
+        self.send(*said, **fields)
+        return self.read()
+
+    def completed(self, *said, **fields):
+        """The response object of a turn that ends well."""
+        last = self.create(*said, **fields)[-1]
+        assert last["type"] == "response.completed", last
+        return last["response"]
 
 
 @dataclass
@@ -40,8 +79,7 @@ class Client:
         }
 
     def turn(self, said="hi", /, *, headers=None, **fields):
-        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": said}]}
-        body = {"model": "gpt-5.5", "stream": True, "store": False, "input": [item], **fields}
+        body = {"model": "gpt-5.5", "stream": True, "store": False, "input": [user(said)], **fields}
         body = {name: value for name, value in body.items() if value is not ...}
         url = f"{self.emulator.codex_base_url}/responses"
         return self.http.post(url, json=body, headers=headers or self.headers())
@@ -53,6 +91,14 @@ class Client:
 
     def completed(self, said="hi", /, **fields):
         return self.events(said, **fields)[-1]["response"]
+
+    @contextmanager
+    def websocket(self, **changes):
+        """An open WebSocket, spoken by a library that shares nothing with the emulator."""
+        headers = self.headers(**{"openai_beta": "responses_websockets=2026-02-06", **changes})
+        url = f"{self.emulator.codex_base_url}/responses".replace("http", "ws", 1)
+        with connect_websocket(url, additional_headers=headers, proxy=None, max_size=None) as connection:
+            yield Socket(connection)
 
     def get(self, path, **options):
         return self.http.get(self.emulator.issuer + path, **options)

@@ -309,17 +309,9 @@ def test_account_calls(client):
 @pytest.mark.parametrize("key", ["plan_base_url", "openai_base_url"])
 def test_the_other_backends_say_not_found(client, key):
     """In the platform's error shape."""
-    reply = client.http.get(client.emulator.urls[key] + "/models")
+    reply = client.http.get(client.emulator.urls[key] + "/sparkle")
     assert reply.status_code == 404
     assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
-
-
-def test_the_websocket_upgrade_is_declined(client):
-    """426: the official client falls back to SSE without a word."""
-    upgrade = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
-    headers = client.headers() | upgrade | {"sec-websocket-key": "6Tw+odTEKHG8FpZjKSfLYA=="}
-    assert client.get("/backend-api/codex/responses", headers=headers).status_code == 426
-    assert client.get("/backend-api/codex/responses").status_code == 405
 
 
 def test_reply_headers(client):

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from onplan.emulator.faults import FAULTS
 
@@ -22,7 +23,7 @@ TOOLS = [
     }
     for name in ("one", "two")
 ]
-BROKEN = httpx2.RemoteProtocolError, httpx2.ReadError
+BROKEN = httpx2.RemoteProtocolError, httpx2.ReadError, ConnectionClosed
 
 
 @dataclass
@@ -59,10 +60,8 @@ def send(client, endpoint, name):
     tools = {"tools": TOOLS} if "arguments" in name or "tool_calls" in name else {}
     requests = {
         "responses": lambda: client.turn("hi", **tools),
-        "responses_upgrade": lambda: client.get(
-            "/backend-api/codex/responses",
-            headers=client.headers(connection="Upgrade", upgrade="websocket"),
-        ),
+        "responses_upgrade": lambda: upgrade(client),
+        "responses_message": lambda: message(client, **tools),
         "models": lambda: client.get(
             "/backend-api/codex/models?client_version=0.169.0", headers=client.headers()
         ),
@@ -76,7 +75,61 @@ def send(client, endpoint, name):
         "revoke": lambda: client.post("/oauth/revoke", {"token": "t"}),
     }
     reply = requests[endpoint]()
-    return Reply(reply.status_code, reply.headers, reply.text)
+    return reply if isinstance(reply, Reply) else Reply(reply.status_code, reply.headers, reply.text)
+
+
+def upgrade(client):
+    """An upgrade as a plain HTTP library sees it; an opened WebSocket is a stream that ends well."""
+    headers = client.headers(
+        connection="Upgrade",
+        upgrade="websocket",
+        openai_beta="responses_websockets=2026-02-06",
+        sec_websocket_version="13",
+        sec_websocket_key="6Tw+odTEKHG8FpZjKSfLYA==",
+    )
+    url = f"{client.emulator.codex_base_url}/responses"
+    with client.http.stream("GET", url, headers=headers) as reply:
+        opened = reply.status_code == 101
+        text = 'event: x\ndata: {"type":"response.completed"}\n\n' if opened else reply.read().decode()
+        return Reply(reply.status_code, reply.headers, text)
+
+
+def message(client, **fields):
+    """A turn over a WebSocket, written as if it had come over SSE; a refusal as if it were HTTP's."""
+    with client.websocket() as opened:
+        opened.send("hi", **fields)
+        texts, ending = received(opened.connection)
+    first = json.loads(texts[0]) if texts else {}
+    if first.get("status"):
+        told = first.get("error", ...)
+        body = told if isinstance(told, dict) and "detail" in told else {"error": told}
+        text = "" if told is ... else json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+        return Reply(first["status"], first["headers"], text)
+    text = "".join(f"event: x\ndata: {text}\n\n" for text in texts)
+    return Reply(200, {**opened.headers, "close": ending}, text)
+
+
+def received(connection):
+    """The text messages of a turn, and the code of the close frame that came, if one did."""
+    texts = []
+    ended = False
+    with suppress(TimeoutError):
+        while True:
+            try:
+                text = connection.recv(timeout=0.2 if ended else 20)
+            except ConnectionClosed as closed:
+                if closed.rcvd is None:
+                    raise
+                return texts, closed.rcvd.code
+            assert isinstance(text, str), "binary"
+            texts.append(text)
+            ended = any(
+                f'"type":"{kind}"' in text for kind in ("response.completed", "response.failed", "error")
+            )
+            ended = ended or '"type":"response.incomplete"' in text
+            if ended and '"type":"error"' not in text:
+                break
+    return texts, None
 
 
 def error(status, code=None, **fields):
@@ -102,7 +155,7 @@ def limit(number=429, *, absent=(), present=()):
 
 
 def header(name, value):
-    return lambda r: r.status in (200, 429, 503) and r.headers.get(name) == value
+    return lambda r: r.status in (101, 200, 429, 503) and r.headers.get(name) == value
 
 
 def ends(kind, **error_fields):
@@ -141,6 +194,11 @@ def interleaved(r):
 
 def data_lines(prefix):
     return lambda r: f"\n{prefix}" in r.text
+
+
+def closed(code, kinds):
+    """A close frame with this code, after a message of these kinds."""
+    return lambda r: (r.headers["close"], r.types[-1:]) == (code, kinds)
 
 
 def broken(r):
@@ -193,7 +251,32 @@ EXPECTED = {
     "request_id_renamed": lambda r: "x-oai-request-id" in r.headers and "x-request-id" not in r.headers,
     "model_rerouted": header("openai-model", "gpt-5.6-luna"),
     "models_etag_changed": header("x-models-etag", 'W/"another-catalogue"'),
-    "websocket_503": status(503),
+    "websocket_401": status(401, "Unauthorized"),
+    "websocket_403": status(403, "Sorry, you have been blocked"),
+    "websocket_404": status(404, "Not Found"),
+    "websocket_426": status(426),
+    "websocket_429": limit(),
+    "websocket_500": error(500, "server_error"),
+    "websocket_503": error(503, "service_unavailable"),
+    "websocket_reset": broken,
+    "websocket_upgrade_slow": status(101),
+    **{f"websocket_close_{code}": closed(code, []) for code in (1000, 1008, 1009, 1011)},
+    **{
+        f"websocket_close_{code}_after_text": closed(code, ["output_text.delta"])
+        for code in (1000, 1008, 1009, 1011)
+    },
+    "websocket_close_after_answer": ends("completed"),
+    "websocket_error_with_status": error(500, type="server_error"),
+    "websocket_error_without_status": lambda r: (
+        r.types == ["error"] and r.last["error"]["type"] == "server_error"
+    ),
+    "websocket_connection_limit": error(429, "websocket_connection_limit_reached"),
+    "websocket_previous_response_not_found": error(400, "previous_response_not_found"),
+    "websocket_silence": broken,
+    "websocket_binary": broken,
+    "websocket_garbage_frame": broken,
+    "websocket_pings": ends("completed"),
+    "websocket_fragments": ends("completed"),
     "models_empty": lambda r: r.json == {"models": []},
     "models_500": status(500),
     "models_malformed": lambda r: "slug" not in r.json["models"][0],
@@ -289,25 +372,37 @@ EXPECTED = {
     "device_usercode_alias": lambda r: "usercode" in r.json and "user_code" not in r.json,
     "device_slow_down": lambda r: r.json["error"] == "slow_down",
     "device_poll_500": status(500),
+    "device_access_denied": lambda r: (r.status, r.json["error"]) == (400, "access_denied"),
+    "device_expired_token": lambda r: (r.status, r.json["error"]) == (400, "expired_token"),
+    "device_usercode_alias": lambda r: "usercode" in r.json and "user_code" not in r.json,
     "revoke_500": status(500),
     "revoke_slow": status(200, "{}"),
 }
 SLOW = {"slow_first_byte", "token_slow", "revoke_slow"}
 
 
+# Those of /v1/chat/completions are tried in test_platform.py.
+HERE = {name: fault for name, fault in FAULTS.items() if "chat_completions" not in fault.where}
+
+
 def test_every_fault_has_an_expectation():
     """A new row in the tables needs a row here."""
-    assert set(EXPECTED) == set(FAULTS)
+    assert set(EXPECTED) == set(HERE)
 
 
 @pytest.mark.parametrize(
-    ("name", "endpoint"), [(name, endpoint) for name, fault in FAULTS.items() for endpoint in fault.where]
+    ("name", "endpoint"), [(name, endpoint) for name, fault in HERE.items() for endpoint in fault.where]
 )
 def test_faults_do_what_they_say(client, name, endpoint):
     """Once, for the endpoint they are for; the next request is answered as ever."""
     client.emulator.arm(name, seconds=0.01 if name in SLOW else None)
-    if name == "stall":
+    if (name, endpoint) == ("stall", "responses"):
         stalls(client)
+    elif name in ("stall", "websocket_silence"):
+        stalls_over_websocket(client, answers_pings=name == "stall")
+    elif name == "websocket_binary":
+        with pytest.raises(AssertionError, match="binary"):
+            send(client, endpoint, name)
     elif EXPECTED[name] is broken:
         with pytest.raises(BROKEN):
             send(client, endpoint, name)
@@ -331,6 +426,18 @@ def stalls(client):
         client.emulator.disarm()
         with pytest.raises(BROKEN):
             list(chunks)
+
+
+def stalls_over_websocket(client, *, answers_pings):
+    """Nothing more comes until it is let go, and then the connection breaks."""
+    with client.websocket() as opened:
+        opened.send("hi")
+        while "response.content_part.added" not in opened.connection.recv(timeout=20):
+            pass
+        assert opened.connection.ping().wait(20 if answers_pings else 0.2) is answers_pings
+        client.emulator.disarm()
+        with pytest.raises(ConnectionClosed):
+            opened.connection.recv(timeout=20)
 
 
 def test_a_fault_counts_down(client):

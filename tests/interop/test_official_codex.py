@@ -75,6 +75,10 @@ class Codex:
     def requests(self, path):
         return [row for row in self.emulator.journal() if row["path"] == path]
 
+    @property
+    def turns(self):
+        return [row for row in self.requests("/backend-api/codex/responses") if row["method"] == "POST"]
+
 
 @pytest.fixture
 def codex(tmp_path):
@@ -116,11 +120,8 @@ def test_it_signs_in_by_device_code(codex):
     assert (status.returncode, "Logged in using ChatGPT" in status.stderr) == (0, True)
 
 
-@pytest.mark.parametrize("model", ["gpt-5.5", "gpt-6.1-sol"])
-def test_it_completes_a_turn_with_a_tool_call(codex, model):
-    """Freshly signed in, it calls the tool it was told to, sends back the result, and shows the answer."""
-    codex.sign_in()
-    events = codex.execute("--model", model)
+def check_tool_turn(events):
+    """A command was run as the model asked, and its output is in the answer."""
     (command,) = completed(events, "command_execution")
     (message,) = completed(events, "agent_message")
     assert (command["exit_code"], command["aggregated_output"]) == (0, "hello-tool\n")
@@ -128,12 +129,55 @@ def test_it_completes_a_turn_with_a_tool_call(codex, model):
     assert events[-1]["type"] == "turn.completed"
     assert events[-1]["usage"]["output_tokens"] > 0
     assert events[-1]["usage"]["cached_input_tokens"] > 0
-    first, second = [row for row in codex.requests("/backend-api/codex/responses") if row["method"] == "POST"]
+
+
+@pytest.mark.parametrize("model", ["gpt-5.5", "gpt-6.1-sol"])
+def test_it_completes_a_turn_with_a_tool_call(codex, model):
+    """Freshly signed in, over one WebSocket: prewarmed, then only what is new, its call's result included."""
+    codex.sign_in()
+    check_tool_turn(codex.execute("--model", model))
+    assert [row["status"] for row in codex.requests("/backend-api/codex/responses")] == [101, 200, 200, 200]
+    prewarm, first, second = codex.turns
+    assert {row["transport"] for row in codex.turns} == {"websocket"}
+    assert prewarm["body"]["generate"] is False
+    assert first["body"]["previous_response_id"]
+    assert first["headers"]["sec-websocket-extensions"].startswith("permessage-deflate")
+    kinds = [item["type"] for item in second["body"]["input"]]
+    assert kinds in (["function_call_output"], ["custom_tool_call_output"])
+    assert second["body"]["client_metadata"]["x-codex-turn-state"].startswith("ts_")
+
+
+@pytest.mark.parametrize("model", ["gpt-5.5", "gpt-6.1-sol"])
+def test_it_completes_a_turn_over_sse(codex, model):
+    """Where the upgrade is answered with 426, it posts compressed bodies with the whole history."""
+    codex.emulator.arm("websocket_426", times=99)
+    codex.sign_in()
+    check_tool_turn(codex.execute("--model", model))
+    first, second = codex.turns
     assert (first["status"], second["status"]) == (200, 200)
     assert first["headers"]["content-encoding"] == "zstd"
     assert second["body"]["input"][-1]["type"] in ("function_call_output", "custom_tool_call_output")
     reasoning = [item for item in second["body"]["input"] if item["type"] == "reasoning"]
     assert reasoning[0]["encrypted_content"], "sealed here, sent back, and accepted"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "websocket_connection_limit",
+        "websocket_previous_response_not_found",
+        "websocket_close_1011",
+        "websocket_error_with_status",
+        "websocket_pings",
+        "websocket_fragments",
+    ],
+)
+def test_it_takes_a_fault_for_what_it_is(signed_in, fault):
+    """What the notes say it survives, it survives here: the turn completes."""
+    signed_in.emulator.arm(fault)
+    events = signed_in.execute("--model", "gpt-5.5")
+    assert events[-1]["type"] == "turn.completed"
+    assert signed_in.emulator.world.faults.armed() == {}
 
 
 def test_it_takes_the_catalogue(signed_in):
@@ -168,8 +212,7 @@ def test_it_refreshes_an_aged_token(codex):
     assert refresh["body"]["refresh_token"] == fingerprint(tokens["refresh_token"])
     assert codex.tokens["refresh_token"] != tokens["refresh_token"]
     assert events[-1]["type"] == "turn.completed"
-    turns = codex.requests("/backend-api/codex/responses")
-    assert {row["headers"]["authorization"] for row in turns} == {
+    assert {row["headers"]["authorization"] for row in codex.turns} == {
         f"Bearer {fingerprint(codex.tokens['access_token'])}"
     }
 
@@ -184,16 +227,18 @@ def test_it_refreshes_after_a_401(signed_in):
 
 
 def test_it_gives_up_on_a_usage_limit_at_once(signed_in):
-    """The emulator's refusal is what the client takes for one: one request, and a sentence about the plan."""
+    """The emulator's refusal is what the client takes for one: one turn, and a sentence about the plan."""
     signed_in.emulator.arm("usage_limit_429", times=9)
     unconfined = "--dangerously-bypass-approvals-and-sandbox"
     done = signed_in.run(
         "exec", "--json", "--skip-git-repo-check", unconfined, "--model", "gpt-5.5", "say hi"
     )
-    posts = [row for row in signed_in.requests("/backend-api/codex/responses") if row["method"] == "POST"]
     assert done.returncode != 0
     assert "usage limit" in done.stdout
-    assert len(posts) == 1
+    assert [(row["body"].get("generate"), row["status"]) for row in signed_in.turns] == [
+        (False, 429),
+        (None, 429),
+    ]
 
 
 def test_it_signs_out(signed_in):

@@ -23,7 +23,6 @@ def payload(type_, **fields):
         b"[]",
         payload("response.sparkle.delta", delta={"colour": "gold"}),
         payload("codex.rate_limits", plan_type="plus", rate_limits={}),
-        payload("response.metadata", headers={"x-codex-turn-state": "ts"}),
         payload("response.in_progress", response=None),
         b"{}",
         b'{"type": null}',

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onplan.cli.api_key import or_api_key
 from onplan.cli.session import Session, json_option, pass_session, target_options
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _PERMITTED = Path(__file__).parent.parent / "what-is-permitted.md"
 @target_options
 @json_option
 @pass_session
+@or_api_key
 def login(session: Session, device: bool, paste: bool, no_browser: bool) -> None:
     """Sign in with a ChatGPT plan.
 

@@ -83,6 +83,8 @@ def _failed(error: OnplanError) -> str:
 def _done(outcome: SignOut) -> str:
     if not outcome.was_signed_in:
         return "Nobody was signed in."
+    if outcome.api_key:
+        return "The API key is forgotten here. Where it was made, it goes on working until it is deleted."
     if outcome.borrowed_from:
         return f"Forgotten here. The token belongs to {outcome.borrowed_from}, where it goes on working."
     if outcome.confirmed:

@@ -59,7 +59,7 @@ def remove(session: Session, name: str) -> None:
     home = session.settings().home
     settings = load_settings(profile=name)
     loaded = open_store(settings.store).load() if settings.store == default_store(home, name) else None
-    if loaded and loaded[0].credentials:
+    if loaded and (loaded[0].credentials or loaded[0].api_key):
         raise ConfigurationError(
             f"The profile {name} is still signed in.", hint=f"Run `onplan logout --profile {name}` first."
         )
@@ -104,7 +104,7 @@ def _facts(name: str, *, in_use: bool) -> dict[str, Any]:
         except OnplanError as error:
             return {**facts, "problem": str(error)}
         credentials = loaded[0].credentials if loaded else None
-        facts["signed_in"] = credentials is not None
+        facts["signed_in"] = credentials is not None or bool(loaded and loaded[0].api_key)
         if credentials:
             facts |= {"email": credentials.email, "account_id": credentials.account_id}
     return facts

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import time
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, target_options
 from onplan.errors import NotSignedInError
+from onplan.types import APIKey
+
+if TYPE_CHECKING:
+    from onplan.settings import Settings
+    from onplan.stores import CredentialStore
 
 
 @click.command()
@@ -23,6 +28,9 @@ def status(session: Session) -> None:
     Exits with 3 if nobody is.
     """
     settings, store = session.settings(), session.store()
+    if settings.backend.credential is APIKey:
+        _show_key(session, settings, store)
+        return
     loaded = store.load()
     credentials = loaded[0].credentials if loaded else None
     facts: dict[str, Any] = {
@@ -49,6 +57,31 @@ def status(session: Session) -> None:
             click.echo(f"{label:<9} {value}")
     if credentials is None:
         raise NotSignedInError(f"Nobody is signed in with the profile {settings.profile}.")
+
+
+def _show_key(session: Session, settings: Settings, store: CredentialStore) -> None:
+    """The same for a backend where nobody signs in. Raises NotSignedInError if there is no key."""
+    from onplan.api_key import KeyHolder
+
+    holder = KeyHolder(settings, store)
+    facts = {
+        "signed_in": holder.source() is not None,
+        "profile": settings.profile,
+        "backend": settings.backend.name,
+        "payer": settings.backend.payer,
+        "base_url": settings.base_url,
+        "api_key": holder.source(),
+    }
+    if session.as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    holder.credentials()
+    if not session.as_json:
+        for label, value in (
+            ("API key", f"from {facts['api_key']}" if facts["api_key"] else "none, and none is needed"),
+            ("profile", settings.profile),
+            ("backend", f"{settings.backend.name} at {settings.base_url}, paid by {settings.backend.payer}"),
+        ):
+            click.echo(f"{label:<9} {value}")
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -124,6 +124,23 @@ def limit_headers(plan: str) -> Headers:
     )
 
 
+def limits_event(plan: str) -> dict[str, Any]:
+    """The limits as the event in which they come over a WebSocket."""
+    now = int(time.time())
+
+    def shown(window: Window) -> dict[str, Any]:
+        times = {"window_minutes": window.minutes, "reset_at": now + window.resets_in}
+        return {"used_percent": window.used_percent, **times}
+
+    return {
+        "type": "codex.rate_limits",
+        "plan_type": plan,
+        "rate_limits": {"primary": shown(FIVE_HOURS), "secondary": shown(WEEK)},
+        "credits": {"has_credits": False, "unlimited": False, "balance": None},
+        "metered_limit_name": "codex",
+    }
+
+
 def not_found(world: World, call: Call) -> Reply:
     """What the Codex backend says to a path it does not have."""
     return detail("Not Found", 404)

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from onplan.emulator import account, control, device, issuer, responses
+from onplan.emulator import account, chat, control, device, issuer, platform, responses
+from onplan.emulator.conversation import Conversation
 from onplan.emulator.replies import LARGEST_BODY, Call, Refusal, Reply, detail
 from onplan.emulator.stream import Stream
 from onplan.emulator.world import World
@@ -40,10 +41,13 @@ ROUTES: dict[tuple[str, str], tuple[str, Handler]] = {
     ("GET", "/codex/device"): ("device_page", device.show_page),
     ("POST", "/codex/device"): ("device_page", device.approve),
     ("POST", f"{CODEX}/responses"): ("responses", responses.respond),
-    ("GET", f"{CODEX}/responses"): ("responses_upgrade", responses.refuse_upgrade),
+    ("GET", f"{CODEX}/responses"): ("responses_upgrade", responses.upgrade),
     ("GET", f"{CODEX}/models"): ("models", account.models),
     ("GET", f"{WHAM}/accounts/check"): ("accounts_check", account.accounts_check),
     ("GET", f"{WHAM}/usage"): ("usage", account.usage),
+    ("GET", "/v1/models"): ("platform_models", platform.served(platform.models)),
+    ("POST", "/v1/responses"): ("responses", platform.served(platform.respond)),
+    ("POST", "/v1/chat/completions"): ("chat_completions", platform.served(chat.complete)),
 }
 CONTROLS: dict[tuple[str, str], Handler] = {
     ("GET", "/_emulator/journal"): control.show_journal,
@@ -73,11 +77,7 @@ class App:
         call = await _received(scope, receive)
         if call is None:
             return
-        row: dict[str, Any] = {}
-        with self.world.lock:
-            if not call.path.startswith(control.PREFIX):
-                row = self.world.journal.record(call)
-            reply = self._answer(call)
+        row, reply = self.answer(call)
         sending = asyncio.ensure_future(self._send(reply, send, row))
         leaving = asyncio.ensure_future(_departure(receive))
         try:
@@ -91,12 +91,34 @@ class App:
             sending.cancel()
             leaving.cancel()
 
+    def answer(self, call: Call) -> tuple[dict[str, Any], Reply]:
+        """What to answer, and the journal's row of it, which is kept up to date while the reply is sent."""
+        row: dict[str, Any] = {}
+        with self.world.lock:
+            if not call.path.startswith(control.PREFIX):
+                row = self.world.journal.record(call)
+            return row, self._answer(call)
+
+    def answer_message(self, conversation: Conversation, text: bytes) -> tuple[dict[str, Any], Reply]:
+        """The same for a message over a WebSocket."""
+        call = conversation.call(text)
+        with self.world.lock:
+            row = self.world.journal.record(call)
+            row["transport"] = "websocket"
+            reply = self._afflicted("responses_message", conversation.create, call)
+            conversation.remember(reply)
+            return row, reply
+
     def _answer(self, call: Call) -> Reply:
         handler = CONTROLS.get((call.method, call.path))
         if handler is not None:
             return handler(self.world, call)
         name, handler = ROUTES.get((call.method, call.path)) or ("", _elsewhere(call.path))
-        fault = self.world.faults.take(f"token:{issuer.grant_of(call)}" if name == "token" else name)
+        return self._afflicted(f"token:{issuer.grant_of(call)}" if name == "token" else name, handler, call)
+
+    def _afflicted(self, endpoint: str, handler: Handler, call: Call) -> Reply:
+        """The handler's answer, or what an armed fault makes of it."""
+        fault = self.world.faults.take(endpoint)
         if fault is None:
             return _handled(handler, self.world, call)
         reply = fault.instead() if fault.instead else _handled(handler, self.world, call)
@@ -126,13 +148,14 @@ class App:
                 await asyncio.sleep(stream.interval)
             await send({"type": "http.response.body", "body": write, "more_body": True})
         if stream.breaks == "stall":
-            await self._stall()
+            await self.stall()
         if stream.breaks is not None:
             return "cut"
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return "complete"
 
-    async def _stall(self) -> None:
+    async def stall(self) -> None:
+        """Wait until the streams that stall are let go."""
         loop, released = asyncio.get_running_loop(), asyncio.Event()
 
         def release() -> None:

@@ -198,12 +198,6 @@ def _tools(world: World, call: Call, body: Body) -> None:
     check_tool_choice(body)
 
 
-RULES: tuple[Callable[[World, Call, Body], None], ...] = (
-    _parameters,
-    _fixed_values,
-    _model,
-    _simple_values,
-    _text,
-    _input,
-    _tools,
-)
+# What the platform checks in the same way.
+COMMON_RULES: tuple[Callable[[World, Call, Body], None], ...] = (_simple_values, _text, _input, _tools)
+RULES = (_parameters, _fixed_values, _model, *COMMON_RULES)

@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from onplan.emulator import faults_account, faults_http, faults_issuer, faults_stream
+from onplan.emulator import (
+    faults_account,
+    faults_chat,
+    faults_http,
+    faults_issuer,
+    faults_stream,
+    faults_websocket,
+)
 from onplan.emulator.fault import Fault
 
 FAULTS: dict[str, Fault] = {
     fault.name: fault
-    for table in (faults_http, faults_account, faults_stream, faults_issuer)
+    for table in (faults_http, faults_account, faults_stream, faults_websocket, faults_issuer, faults_chat)
     for fault in table.FAULTS
 }
 

@@ -12,7 +12,9 @@ from onplan.emulator.fault import Fault
 from onplan.emulator.pages import BAD_GATEWAY, CLOUDFLARE_BLOCK
 from onplan.emulator.replies import Headers, Reply, api_error, detail, html_reply, json_reply
 
-RESPONSES = ("responses",)
+RESPONSES = ("responses", "responses_message")
+# Pages and headers that over a WebSocket come with the upgrade, or not at all.
+HEADS = ("responses", "responses_upgrade")
 RAY = (("server", "cloudflare"), ("cf-ray", "9a1b2c3d4e5f6a7b-AMS"))
 
 
@@ -73,13 +75,13 @@ FAULTS = (
     Fault(
         "cloudflare_403",
         "403 with Cloudflare's page of HTML; not an authentication failure.",
-        RESPONSES,
+        HEADS,
         instead=lambda: html_reply(CLOUDFLARE_BLOCK, 403, RAY),
     ),
     Fault(
         "html_instead_of_json",
         "200 with a page of HTML.",
-        RESPONSES,
+        HEADS,
         instead=lambda: html_reply("<!doctype html><title>ChatGPT</title>", 200, RAY),
     ),
     Fault("not_found_404", "404 with a detail.", RESPONSES, instead=lambda: detail("Not Found", 404)),
@@ -184,7 +186,7 @@ FAULTS = (
     Fault(
         "bad_gateway_502_html",
         "502 with a page of HTML.",
-        RESPONSES,
+        HEADS,
         instead=lambda: html_reply(BAD_GATEWAY, 502, RAY),
     ),
     Fault(
@@ -306,7 +308,7 @@ FAULTS = (
     Fault(
         "redirect_302",
         "302 to another host; nobody should take a token there.",
-        RESPONSES,
+        HEADS,
         instead=lambda: Reply(status=302, headers=(("location", "https://example.com/"),)),
     ),
     Fault(
@@ -324,37 +326,31 @@ FAULTS = (
     Fault(
         "missing_content_type",
         "A good stream without a content-type.",
-        RESPONSES,
+        HEADS,
         after=_header("content-type", None),
     ),
     Fault(
         "limit_headers_absent",
         "A good stream without x-codex limits.",
-        RESPONSES,
+        HEADS,
         after=_header("x-codex-", None, prefix=True),
     ),
     Fault(
         "request_id_renamed",
         "The request id comes as x-oai-request-id.",
-        RESPONSES,
+        HEADS,
         after=_renamed_request_id,
     ),
     Fault(
         "model_rerouted",
         "openai-model names another model than was asked for.",
-        RESPONSES,
+        HEADS,
         after=_header("openai-model", "gpt-5.6-luna"),
     ),
     Fault(
         "models_etag_changed",
         "x-models-etag announces a new catalogue.",
-        RESPONSES,
+        HEADS,
         after=_header("x-models-etag", 'W/"another-catalogue"'),
-    ),
-    Fault(
-        "websocket_503",
-        "503 to the WebSocket upgrade.",
-        ("responses_upgrade",),
-        instead=_error(503, "Service unavailable.", kind="service_unavailable_error"),
     ),
 )

@@ -12,30 +12,33 @@ from onplan.emulator.items import Item, Message
 from onplan.emulator.replies import Reply
 from onplan.emulator.stream import Alteration, Frame, Framing, Stream, changed_response
 
-RESPONSES = ("responses",)
+RESPONSES = ("responses", "responses_message")
+SSE = ("responses",)
 TEXT_DELTA = "response.output_text.delta"
 ARGUMENTS = "response.function_call_arguments"
 HUGE = 1024 * 1024
 OVERLOADED = "Our servers are currently overloaded. Please try again later."
 
 
-def _kind(frame: Frame) -> str:
+def kind_of(frame: Frame) -> str:
+    """The event's type, or nothing."""
     return "" if isinstance(frame, bytes) else str(frame["type"])
 
 
-def _stream(**changes: Any) -> Callable[[Reply], Reply]:
+def streaming(**changes: Any) -> Callable[[Reply], Reply]:
     """A fault that changes how a turn is sent."""
     return lambda reply: (
         reply if reply.stream is None else replace(reply, stream=replace(reply.stream, **changes))
     )
 
 
-def _altered(alteration: Alteration) -> Callable[[Reply], Reply]:
-    return _stream(alteration=alteration)
+def altered(alteration: Alteration) -> Callable[[Reply], Reply]:
+    """A fault that changes a turn's events."""
+    return streaming(alteration=alteration)
 
 
 def _framed(**changes: Any) -> Callable[[Reply], Reply]:
-    return _stream(framing=Framing(**changes))
+    return streaming(framing=Framing(**changes))
 
 
 def _said(change: Callable[[Message], Message]) -> Callable[[Reply], Reply]:
@@ -57,13 +60,13 @@ def _said(change: Callable[[Message], Message]) -> Callable[[Reply], Reply]:
 
 
 def _without(*kinds: str) -> Alteration:
-    return lambda frames: (frame for frame in frames if _kind(frame) not in kinds)
+    return lambda frames: (frame for frame in frames if kind_of(frame) not in kinds)
 
 
 def _terminal(change: Callable[[Frame], Frame]) -> Alteration:
     """The same events with another last one."""
     return lambda frames: (
-        change(frame) if _kind(frame) == "response.completed" else frame for frame in frames
+        change(frame) if kind_of(frame) == "response.completed" else frame for frame in frames
     )
 
 
@@ -73,7 +76,7 @@ def _inserted(*inserted: Frame) -> Alteration:
     def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:
             yield frame
-            if _kind(frame) == "response.output_item.added":
+            if kind_of(frame) == "response.output_item.added":
                 yield from inserted
 
     return alter
@@ -87,7 +90,7 @@ def _fails(code: str, message: str, *, after: str = "response.in_progress", bare
         for frame in frames:
             yield frame
             response = frame.get("response", response) if isinstance(frame, dict) else response
-            if _kind(frame) == after:
+            if kind_of(frame) == after:
                 break
         if bare != "no":
             yield {"type": "error", "code": code, "message": message, "param": None}
@@ -99,7 +102,7 @@ def _fails(code: str, message: str, *, after: str = "response.in_progress", bare
 
 
 def _failed(code: str, message: str, **options: str) -> Callable[[Reply], Reply]:
-    return _altered(_fails(code, message, **options))
+    return altered(_fails(code, message, **options))
 
 
 def _incomplete(reason: str) -> Callable[[Reply], Reply]:
@@ -108,13 +111,13 @@ def _incomplete(reason: str) -> Callable[[Reply], Reply]:
         changed = changed_response(frame, **details)
         return changed if isinstance(changed, bytes) else {**changed, "type": "response.incomplete"}
 
-    return _altered(_terminal(change))
+    return altered(_terminal(change))
 
 
 def _every_other(frames: Iterable[Frame]) -> Iterator[Frame]:
     count = 0
     for frame in frames:
-        if _kind(frame) in (TEXT_DELTA, f"{ARGUMENTS}.delta"):
+        if kind_of(frame) in (TEXT_DELTA, f"{ARGUMENTS}.delta"):
             count += 1
             if count % 2 == 0:
                 continue
@@ -127,7 +130,7 @@ def _interleaved(frames: Iterable[Frame]) -> Iterator[Frame]:
     rest: list[Frame] = []
     for frame in frames:
         index = frame.get("output_index") if isinstance(frame, dict) else None
-        starts = _kind(frame) == "response.output_item.added" and _item_kind(frame) == "function_call"
+        starts = kind_of(frame) == "response.output_item.added" and _item_kind(frame) == "function_call"
         if starts or index in calls:
             calls.setdefault(index, []).append(frame)  # type: ignore[arg-type]
         else:
@@ -161,8 +164,8 @@ DONE_EVENTS = (
 )
 
 
-def _row(name: str, line: str, after: Callable[[Reply], Reply]) -> Fault:
-    return Fault(name, line, RESPONSES, after=after)
+def _row(name: str, line: str, after: Callable[[Reply], Reply], where: tuple[str, ...] = RESPONSES) -> Fault:
+    return Fault(name, line, where, after=after)
 
 
 FAULTS = (
@@ -237,30 +240,30 @@ FAULTS = (
     _row(
         "eof_without_terminal",
         "A clean end of the stream without a terminal event.",
-        _altered(_without("response.completed")),
+        altered(_without("response.completed")),
     ),
-    _row("cut_mid_event", "The connection closes in the middle of an event.", _stream(breaks="cut")),
+    _row("cut_mid_event", "The connection closes in the middle of an event.", streaming(breaks="cut")),
     _row(
-        "stall", "Nothing more after the first content, the connection stays open.", _stream(breaks="stall")
+        "stall", "Nothing more after the first content, the connection stays open.", streaming(breaks="stall")
     ),
-    _row("garbage_event", "A frame whose data is not JSON.", _altered(_inserted(b"{not json"))),
-    _row("unknown_event", "An event of an unknown type.", _altered(_inserted(UNKNOWN))),
-    _row("rate_limits_event", "A codex.rate_limits event.", _altered(_inserted(RATE_LIMITS))),
-    _row("metadata_event", "A response.metadata event with a turn state.", _altered(_inserted(METADATA))),
+    _row("garbage_event", "A frame whose data is not JSON.", altered(_inserted(b"{not json"))),
+    _row("unknown_event", "An event of an unknown type.", altered(_inserted(UNKNOWN))),
+    _row("rate_limits_event", "A codex.rate_limits event.", altered(_inserted(RATE_LIMITS))),
+    _row("metadata_event", "A response.metadata event with a turn state.", altered(_inserted(METADATA))),
     _row(
         "terminal_output_empty",
         "response.completed.output is [].",
-        _altered(_terminal(lambda frame: changed_response(frame, output=[]))),
+        altered(_terminal(lambda frame: changed_response(frame, output=[]))),
     ),
     _row(
         "usage_null",
         "response.completed.usage is null.",
-        _altered(_terminal(lambda frame: changed_response(frame, usage=None))),
+        altered(_terminal(lambda frame: changed_response(frame, usage=None))),
     ),
     _row(
         "usage_without_details",
         "response.completed.usage has only the three totals.",
-        _altered(
+        altered(
             _terminal(
                 lambda frame: changed_response(
                     frame, usage={"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
@@ -269,28 +272,28 @@ FAULTS = (
         ),
     ),
     _row(
-        "arguments_only_in_done", "Tool arguments come in no delta.", _altered(_without(f"{ARGUMENTS}.delta"))
+        "arguments_only_in_done", "Tool arguments come in no delta.", altered(_without(f"{ARGUMENTS}.delta"))
     ),
     _row(
         "arguments_only_in_item",
         "Tool arguments come in output_item.done alone.",
-        _altered(_without(f"{ARGUMENTS}.delta", f"{ARGUMENTS}.done")),
+        altered(_without(f"{ARGUMENTS}.delta", f"{ARGUMENTS}.done")),
     ),
     _row(
         "text_only_in_item",
         "Text comes in output_item.done alone.",
-        _altered(_without(TEXT_DELTA, *DONE_EVENTS, "response.content_part.added")),
+        altered(_without(TEXT_DELTA, *DONE_EVENTS, "response.content_part.added")),
     ),
     _row(
         "deltas_without_done",
         "Parts never say that they are done; items do.",
-        _altered(_without(*DONE_EVENTS)),
+        altered(_without(*DONE_EVENTS)),
     ),
-    _row("delta_gaps", "Every other delta is missing.", _altered(_every_other)),
+    _row("delta_gaps", "Every other delta is missing.", altered(_every_other)),
     _row(
         "interleaved_tool_calls",
         "The deltas of parallel calls are mixed, keyed by item_id.",
-        _altered(_interleaved),
+        altered(_interleaved),
     ),
     _row(
         "refusal",
@@ -304,11 +307,11 @@ FAULTS = (
         _said(lambda said: Message(("a\u2028b", "\u0085c\x0bd", "\x1ce \U0001f426"))),
     ),
     _row("split_writes", "Every byte in a write of its own, UTF-8 sequences too.", _framed(write_size=1)),
-    _row("crlf_lines", "Lines end in CRLF.", _framed(newline=b"\r\n")),
-    _row("cr_lines", "Lines end in CR.", _framed(newline=b"\r")),
-    _row("bom", "The stream starts with a byte order mark.", _framed(bom=True)),
-    _row("comments_between", "A comment before each event.", _framed(comments=True)),
-    _row("multiline_data", "Each event's JSON over several data lines.", _framed(multiline=True)),
-    _row("no_space_after_colon", "No space after data:.", _framed(data_prefix=b"data:")),
-    _row("no_event_lines", "Only data lines, no event lines.", _framed(event_lines=False)),
+    _row("crlf_lines", "Lines end in CRLF.", _framed(newline=b"\r\n"), SSE),
+    _row("cr_lines", "Lines end in CR.", _framed(newline=b"\r"), SSE),
+    _row("bom", "The stream starts with a byte order mark.", _framed(bom=True), SSE),
+    _row("comments_between", "A comment before each event.", _framed(comments=True), SSE),
+    _row("multiline_data", "Each event's JSON over several data lines.", _framed(multiline=True), SSE),
+    _row("no_space_after_colon", "No space after data:.", _framed(data_prefix=b"data:"), SSE),
+    _row("no_event_lines", "Only data lines, no event lines.", _framed(event_lines=False), SSE),
 )

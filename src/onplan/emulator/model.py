@@ -70,8 +70,18 @@ def answer(world: World, call: Call) -> Turn:
     """The turn that follows from a request that was found valid."""
     body: dict[str, Any] = call.body
     items = _items(world, body)
-    echo = {**DEFAULT_ECHO, **{name: body[name] for name in ECHOED if body.get(name) is not None}}
-    return Turn(echo=echo, items=items, usage=_usage(world, call, items), created_at=int(time.time()))
+    return Turn(echo=_echo(body), items=items, usage=_usage(world, call, items), created_at=int(time.time()))
+
+
+def without_answer(world: World, call: Call) -> Turn:
+    """The turn of a request that is only to be remembered (`generate: false`)."""
+    counts = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
+    usage = {**counts, "input_tokens_details": None, "output_tokens_details": None}
+    return Turn(echo=_echo(call.body), items=(), usage=usage, created_at=int(time.time()))
+
+
+def _echo(body: dict[str, Any]) -> dict[str, Any]:
+    return {**DEFAULT_ECHO, **{name: body[name] for name in ECHOED if body.get(name) is not None}}
 
 
 def _items(world: World, body: dict[str, Any]) -> tuple[Item, ...]:

@@ -31,7 +31,10 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who the account is and how the services behave, as data."""
+    """Who the account is and how the services behave, as data.
+
+    Without `api_keys` the platform takes every key that begins with `sk-`.
+    """
 
     faults: tuple[ArmedFault, ...] = ()
     answer: Answer = Answer()
@@ -43,6 +46,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     reuse: str | None = None
     access_token_lifetime: float | None = None
     input_tokens: int | None = None
+    api_keys: tuple[str, ...] | None = None
 
     @classmethod
     def from_file(cls, path: Path | str) -> Scenario:

@@ -1,15 +1,18 @@
-"""How does `…/codex/responses` answer? Checks, asks the model, hands over a stream."""
+"""How does `…/codex/responses` answer? Checks, asks the model, hands over a stream; or opens a WebSocket."""
 
 from __future__ import annotations
 
 import secrets
 
+from onplan.emulator import frames
 from onplan.emulator.account import authenticate, limit_headers
 from onplan.emulator.checks import check
 from onplan.emulator.model import answer
 from onplan.emulator.replies import EVENT_STREAM, Call, Headers, Reply, detail
 from onplan.emulator.stream import Stream
 from onplan.emulator.world import World
+
+BETA = "responses_websockets=2026-02-06"
 
 
 def respond(world: World, call: Call) -> Reply:
@@ -28,19 +31,38 @@ def _headers(world: World, call: Call, model: str) -> Headers:
     turn_state = call.headers.get("x-codex-turn-state") or f"ts_{secrets.token_hex(8)}"
     return (
         ("cache-control", "no-cache"),
-        *limit_headers(world.scenario.plan),
         ("x-codex-turn-state", turn_state),
-        ("x-models-etag", world.catalogue_etag),
         ("openai-model", model),
+        *_facts(world),
+    )
+
+
+def _facts(world: World) -> Headers:
+    return (
+        *limit_headers(world.scenario.plan),
+        ("x-models-etag", world.catalogue_etag),
         ("x-reasoning-included", "true"),
         ("x-request-id", f"req_{secrets.token_hex(16)}"),
         ("cf-ray", f"{secrets.token_hex(8)}-AMS"),
     )
 
 
-def refuse_upgrade(world: World, call: Call) -> Reply:
-    """426 is how the service says: no WebSocket, use SSE (notes, section 10)."""
+def upgrade(world: World, call: Call) -> Reply:
+    """The head that opens a WebSocket (RFC 6455, section 4.2.2; the service's part: notes, section 10)."""
     if call.headers.get("upgrade", "").lower() != "websocket":
         return detail("Method Not Allowed", 405)
     authenticate(world, call)
-    return Reply(status=426, headers=(("connection", "upgrade"), ("upgrade", "websocket")), body=b"")
+    key = call.headers.get("sec-websocket-key", "")
+    asked = "upgrade" in call.headers.get("connection", "").lower()
+    if not asked or call.headers.get("sec-websocket-version") != "13" or not key:
+        return detail("Not a WebSocket handshake")
+    if call.headers.get("openai-beta") != BETA:
+        return detail(f"The openai-beta header must be {BETA}")
+    handshake = (
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-accept", frames.accept_key(key)),
+    )
+    offered = call.headers.get("sec-websocket-extensions", "")
+    deflate = (("sec-websocket-extensions", frames.DEFLATE),) if frames.DEFLATE in offered else ()
+    return Reply(status=101, headers=(*handshake, *deflate, *_facts(world)))

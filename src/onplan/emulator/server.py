@@ -21,6 +21,7 @@ import uvicorn
 from onplan.emulator.app import App, Scope
 from onplan.emulator.codex_home import write_codex_home
 from onplan.emulator.options import Options
+from onplan.emulator.websocket import WebSocketProtocol
 from onplan.emulator.world import World
 
 VARIABLES = {
@@ -120,7 +121,7 @@ class Emulator:
             access_log=False,
             lifespan="off",
             timeout_keep_alive=75,
-            ws="none",
+            ws=WebSocketProtocol,
         )
         self._server = _Server(config)
         self._thread = threading.Thread(

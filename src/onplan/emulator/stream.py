@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from onplan.emulator import frames
 from onplan.emulator.events import Event, events_of
 from onplan.emulator.items import Turn
 
@@ -18,6 +19,15 @@ BREAKING_POINTS = (
     "response.function_call_arguments.delta",
     "response.completed",
 )
+
+TERMINAL = ("response.completed", "response.failed", "response.incomplete", "error")
+
+
+class Raw(bytes):
+    """WebSocket frames as they are to be written; `kind` is that of the event in them, or `close`."""
+
+    kind = ""
+
 
 # An event, or the data of a frame that is not JSON.
 Frame = Event | bytes
@@ -39,17 +49,18 @@ class Framing:
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """A turn on its way to the wire."""
+    """A turn on its way to the wire. `announcements` are events that follow the first one."""
 
     turn: Turn
     interval: float = 0.0
+    announcements: tuple[Event, ...] = ()
     framing: Framing = Framing()
     alteration: Alteration | None = None
-    breaks: Literal["cut", "stall"] | None = None
+    breaks: Literal["cut", "stall", "silence"] | None = None
 
     def frames(self) -> Iterator[Frame]:
         """The numbered events."""
-        events: Iterable[Frame] = events_of(self.turn)
+        events: Iterable[Frame] = _announced(events_of(self.turn), self.announcements)
         number = 0
         for frame in self.alteration(events) if self.alteration else events:
             if isinstance(frame, bytes):
@@ -62,8 +73,28 @@ class Stream:
         """The bytes of each write, up to where the stream breaks."""
         chunks = _encoded(self.frames(), self.framing, breaking=self.breaks is not None)
         if self.framing.write_size is not None:
-            return _cut_up(chunks, self.framing.write_size)
-        return chunks if self.interval else _joined(chunks)
+            return cut_up(chunks, self.framing.write_size)
+        return chunks if self.interval else joined(chunks)
+
+    def messages(self) -> Iterator[tuple[str, bytes]]:
+        """The kind and the frame of each message of a WebSocket, up to where the stream breaks."""
+        encode = msgspec.json.Encoder().encode
+        for frame in self.frames():
+            if isinstance(frame, Raw):
+                yield frame.kind, frame
+                continue
+            kind = "" if isinstance(frame, bytes) else str(frame["type"])
+            chunk = frames.encode(frames.TEXT, frame if isinstance(frame, bytes) else encode(frame))
+            if self.breaks is not None and kind in BREAKING_POINTS:
+                yield "", chunk[: len(chunk) // 2] if self.breaks == "cut" else b""
+                return
+            yield kind, chunk
+
+
+def _announced(events: Iterator[Event], announcements: tuple[Event, ...]) -> Iterator[Event]:
+    yield next(events)
+    yield from announcements
+    yield from events
 
 
 def _encoded(frames: Iterable[Frame], framing: Framing, *, breaking: bool) -> Iterator[bytes]:
@@ -74,14 +105,15 @@ def _encoded(frames: Iterable[Frame], framing: Framing, *, breaking: bool) -> It
     for frame in frames:
         data = frame if isinstance(frame, bytes) else encode(frame)
         kind = "message" if isinstance(frame, bytes) else frame["type"]
-        chunk = b"event: %b\ndata: %b\n\n" % (kind.encode(), data) if usual else _framed(kind, data, framing)
+        chunk = b"event: %b\ndata: %b\n\n" % (kind.encode(), data) if usual else framed(kind, data, framing)
         if breaking and kind in BREAKING_POINTS:
             yield chunk[: len(chunk) // 2]
             return
         yield chunk
 
 
-def _framed(kind: str, data: bytes, framing: Framing) -> bytes:
+def framed(kind: str, data: bytes, framing: Framing) -> bytes:
+    """One event's lines, and the blank one after them."""
     # Indented JSON may be broken at its line ends, for no string contains one.
     pieces = msgspec.json.format(data, indent=1).split(b"\n") if framing.multiline else [data]
     lines = [framing.data_prefix + piece for piece in pieces]
@@ -92,7 +124,8 @@ def _framed(kind: str, data: bytes, framing: Framing) -> bytes:
     return framing.newline.join([*lines, b"", b""])
 
 
-def _joined(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def joined(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Larger writes."""
     held: list[bytes] = []
     size = 0
     for chunk in chunks:
@@ -105,7 +138,8 @@ def _joined(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _cut_up(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+def cut_up(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Smaller writes."""
     for chunk in chunks:
         for start in range(0, len(chunk), size):
             yield chunk[start : start + size]

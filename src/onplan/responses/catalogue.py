@@ -1,15 +1,19 @@
-"""The backend's model catalogue: which models there are for this plan, in the backend's order."""
+"""The backend's model catalogue: which models there are, the one to use first. In two shapes.
+
+The Codex backend lists ``models`` with what is to be known of them; the platform, and whoever speaks as it
+does, ``data`` with ids, and little else that they agree on.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from onplan.backends import Backend
 from onplan.errors import UnexpectedReplyError
-from onplan.responses.request import api_headers
-from onplan.types import ModelInfo, OAuthCredentials
+from onplan.types import Credential, ModelInfo
 from onplan.wire import Request
 
 
@@ -30,10 +34,10 @@ class _Entry(msgspec.Struct):
     default_reasoning_level: str | None = None
 
 
-def catalogue_request(backend: Backend, base_url: str, credentials: OAuthCredentials) -> Request:
+def catalogue_request(backend: Backend, base_url: str, credentials: Credential) -> Request:
     """The request for the catalogue. The list depends on the client version in its query."""
     query = f"?{backend.catalogue_query}" if backend.catalogue_query else ""
-    headers = {**api_headers(backend, credentials), "accept": "application/json"}
+    headers = {**backend.api_headers(credentials), "accept": "application/json"}
     return Request("GET", f"{base_url}/models{query}", headers)
 
 
@@ -43,15 +47,22 @@ def models_of(body: Any, backend: Backend) -> list[ModelInfo]:
     Raises:
         UnexpectedReplyError: ``body`` is no catalogue, or lists nothing.
     """
-    entries = body.get("models") if isinstance(body, dict) else None
-    if not isinstance(entries, list):
+    told = body if isinstance(body, dict) else {}
+    lists = {name: told[name] for name in ("models", "data") if isinstance(told.get(name), list)}
+    if not lists:
         raise UnexpectedReplyError("The model catalogue could not be read.")
-    listed = [entry for entry in map(_entry, entries) if entry and entry.visibility in {None, "list"}]
-    if not listed:
+    found = _described(lists.get("models", ()), backend) or _listed(lists.get("data", ()), backend)
+    if not found:
         raise UnexpectedReplyError("The model catalogue is empty.")
-    if all(entry.priority is not None for entry in listed):
-        listed.sort(key=lambda entry: entry.priority or 0)
-    return [_model(entry, backend) for entry in listed]
+    return found
+
+
+def _described(entries: Iterable[Any], backend: Backend) -> list[ModelInfo]:
+    """The Codex backend's models, by its priorities."""
+    shown = [entry for entry in map(_entry, entries) if entry and entry.visibility in {None, "list"}]
+    if all(entry.priority is not None for entry in shown):
+        shown.sort(key=lambda entry: entry.priority or 0)
+    return [_model(entry, backend) for entry in shown]
 
 
 def _entry(value: Any) -> _Entry | None:
@@ -74,3 +85,37 @@ def _model(entry: _Entry, backend: Backend) -> ModelInfo:
         input_cost_per_million=0.0,
         output_cost_per_million=0.0,
     )
+
+
+def _listed(entries: Iterable[Any], backend: Backend) -> list[ModelInfo]:
+    """The models of the platform, or of one of its imitators."""
+    named = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+    if not backend.elsewhere:  # others list first what they have loaded
+        named.sort(key=lambda entry: -_number(entry.get("created")))
+    if backend.listed_last:
+        last = backend.listed_last
+        named.sort(key=lambda entry: bool(last.match(entry["id"])))
+    return [
+        ModelInfo(
+            id=entry["id"],
+            name=str(entry.get("name") or entry["id"]),
+            provider=backend.name,
+            context_window=next((int(size) for name in _WINDOWS if (size := _number(entry.get(name)))), None),
+            supports_vision="image" in _modalities(entry),
+        )
+        for entry in named
+    ]
+
+
+# What servers call the size of the context window, if they tell it.
+_WINDOWS = ("context_window", "context_length", "max_model_len", "max_context_length")
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, int | float) else 0
+
+
+def _modalities(entry: dict[str, Any]) -> Any:
+    architecture = entry.get("architecture")
+    told = architecture.get("input_modalities") if isinstance(architecture, dict) else None
+    return told if isinstance(told, list) else ()

@@ -143,12 +143,22 @@ class Failed(_Event, frozen=True, tag="response.failed"):
 
 
 class ErrorEvent(_Event, frozen=True, tag="error"):
-    """A failure; it may precede or replace ``response.failed``. The details come nested or flat."""
+    """A failure; it may precede or replace ``response.failed``. The details come nested or flat.
+
+    Over a WebSocket it may be all that there is of an HTTP response: ``status``, ``headers``, and the body.
+    """
 
     error: Any = None
     code: Any = None
     message: Any = None
     status: Any = None
+    headers: Any = None
+
+
+class Metadata(_Event, frozen=True, tag="response.metadata"):
+    """What over HTTP stands in headers."""
+
+    headers: Any = None
 
 
 Event: TypeAlias = (
@@ -169,6 +179,7 @@ Event: TypeAlias = (
     | Incomplete
     | Failed
     | ErrorEvent
+    | Metadata
 )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from onplan.errors import (
     BlockedError,
     ContentPolicyError,
@@ -38,8 +40,10 @@ class _Row:
     sentence: str
 
 
-_USAGE = _Row(UsageLimitError, "usage limit")
-_QUOTA = _Row(UsageLimitError, "quota")
+_USAGE = _Row(UsageLimitError, "The usage limit is reached.")
+_QUOTA = _Row(UsageLimitError, "The quota is used up.")
+_CONTEXT = _Row(ContextLengthError, "The conversation does not fit the model's context window.")
+_IMAGE = _Row(InvalidImageError, "An image could not be read.")
 _POLICY = _Row(ContentPolicyError, "The prompt was refused by the content policy.")
 _OVERLOADED = _Row(OverloadedError, "The model is at capacity.")
 
@@ -52,35 +56,49 @@ _BY_CODE: Mapping[str, _Row] = {
     "insufficient_quota": _QUOTA,
     "organization_spend_limit_exceeded": _QUOTA,
     "budget_reached": _QUOTA,
+    "billing_not_active": _QUOTA,
+    "billing_hard_limit_reached": _QUOTA,
     "usage_not_included": _Row(NotIncludedError, "The plan does not include this use."),
     "rate_limit_exceeded": _Row(RateLimitError, "Too many requests."),
     "slow_down": _Row(RateLimitError, "The service asks to slow down."),
     "server_is_overloaded": _OVERLOADED,
     "flex_unavailable": _OVERLOADED,
     "server_error": _Row(ServerError, "The service had an internal error."),
-    "context_length_exceeded": _Row(
-        ContextLengthError, "The conversation does not fit the model's context window."
-    ),
+    "context_length_exceeded": _CONTEXT,
+    "exceed_context_size_error": _CONTEXT,
+    "tokens_limit_reached": _CONTEXT,
     "invalid_prompt": _POLICY,
     "cyber_policy": _POLICY,
     "bio_policy": _POLICY,
     "misalignment_policy_violation": _POLICY,
     "content_policy_violation": _POLICY,
+    "image_content_policy_violation": _POLICY,
+    "content_filter": _POLICY,
+    "moderation_blocked": _POLICY,
     "model_not_found": _Row(ModelNotAvailableError, "The model does not exist."),
     "unsupported_model": _Row(ModelNotAvailableError, "The model is not available."),
-    "invalid_image": _Row(InvalidImageError, "An image could not be read."),
+    "invalid_image": _IMAGE,
+    "invalid_image_format": _IMAGE,
+    "invalid_image_url": _IMAGE,
+    "invalid_base64_image": _IMAGE,
+    "image_parse_error": _IMAGE,
+    "image_too_large": _IMAGE,
+    "failed_to_download_image": _IMAGE,
+    "unsupported_image_media_type": _IMAGE,
 }
 
 # By what the message says, where the backend gives no code.
 _BY_MESSAGE: tuple[tuple[re.Pattern[str], type[OnplanError]], ...] = (
     (
         re.compile(
-            r"model is not supported|requires a newer version|model .*not (exist|found)", re.IGNORECASE
+            r"model is not supported|requires a newer version|model .*not (exist|found)|"
+            r"not a valid model|invalid model:",
+            re.IGNORECASE,
         ),
         ModelNotAvailableError,
     ),
     (re.compile(r"item with id .* not found", re.IGNORECASE), InvalidRequestError),
-    (re.compile(r"context (length|window)", re.IGNORECASE), ContextLengthError),
+    (re.compile(r"context (length|window|size)|prompt is too long", re.IGNORECASE), ContextLengthError),
     (
         re.compile(r"valid image|image.*(not valid|invalid|could not)", re.IGNORECASE),
         InvalidImageError,
@@ -88,12 +106,13 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], type[OnplanError]], ...] = (
 )
 
 _BY_STATUS: Mapping[int, _Row] = {
-    401: _Row(SignInAgainError, "The backend does not accept the sign-in."),
-    402: _Row(NotIncludedError, "The plan does not include this use."),
-    403: _Row(NotIncludedError, "The backend does not permit this for your plan, workspace or region."),
+    401: _Row(SignInAgainError, "The backend does not accept the credential."),
+    402: _Row(NotIncludedError, "This use is not paid for."),
+    403: _Row(NotIncludedError, "The backend does not permit this for your account, workspace or region."),
     408: _Row(ServerError, "The service gave up waiting for the request."),
     404: _Row(UnexpectedReplyError, "The backend does not know this address."),
     413: _Row(InvalidRequestError, "The request is too large."),
+    426: _Row(UnexpectedReplyError, "The backend does not speak WebSocket here."),
     429: _Row(RateLimitError, "Too many requests."),
 }
 
@@ -121,6 +140,15 @@ def failure_of_event(
     facts = replace(facts, status=status, request_id=request_id)
     failed = _Row(StreamFailedError, facts.message or "The model's turn failed.")
     return _failure(facts, _by_status(status, facts.message) if status else failed)
+
+
+def refusal_of_event(error: Any, status: int, headers: Any, request_id: str | None) -> Response:
+    """The HTTP response that an ``error`` event with a status stands for."""
+    body = error if isinstance(error, dict) and "detail" in error else {"error": error}
+    told = headers if isinstance(headers, dict) else {}
+    named = {"x-request-id": request_id} if request_id else {}
+    lower = {str(name).lower(): str(value) for name, value in told.items()}
+    return Response(status, {**named, **lower}, msgspec.json.encode(body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +200,8 @@ def _failure(facts: _Facts, fallback: _Row) -> OnplanError:
         by_message = next((kind for pattern, kind in _BY_MESSAGE if pattern.search(facts.message)), None)
         row = _Row(by_message, facts.message) if by_message and _blames_request(facts) else fallback
         sentence = row.sentence
-    elif row.error is UsageLimitError:
-        sentence = _usage_sentence(row.sentence, facts)
+    elif row is _USAGE:
+        sentence = _usage_sentence(facts)
     else:
         sentence = facts.message or row.sentence
     return row.error(
@@ -202,8 +230,8 @@ def _by_status(status: int, message: str) -> _Row:
     return _Row(UnexpectedReplyError, f"The backend's answer is not the protocol's (HTTP {status}).")
 
 
-def _usage_sentence(limit: str, facts: _Facts) -> str:
-    reached = f"The {limit} of the {facts.plan or 'ChatGPT'} plan is reached"
+def _usage_sentence(facts: _Facts) -> str:
+    reached = f"The usage limit of the {facts.plan or 'ChatGPT'} plan is reached"
     try:
         # Shown in the reader's own time zone: "try again at" means their clock.
         moment = datetime.fromtimestamp(facts.resets_at or math.nan).astimezone()

@@ -102,7 +102,8 @@ def _function_call_output(part: ToolResult) -> Iterable[Item]:
 
 
 def _reasoning(part: Thinking) -> Iterable[Item]:
-    if part.encrypted:  # without it there is nothing the backend could use
+    # Without it there is nothing the backend could use; JSON is what another wire kept for its own server.
+    if part.encrypted and not part.encrypted.startswith("{"):
         summary = [{"type": "summary_text", "text": part.text}] if part.text else []
         yield {"type": "reasoning", "summary": summary, "encrypted_content": part.encrypted}
 

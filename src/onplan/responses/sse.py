@@ -1,12 +1,16 @@
-"""Server-sent events: bytes in, ``data`` payloads out (WHATWG HTML §9.2.6). Knows nothing of JSON.
+"""Server-sent events: bytes in, ``data`` payloads out (WHATWG HTML §9.2.6).
 
 Any split of the bytes gives the same payloads. Lines end with LF, CR or CRLF and with nothing else: the
 other line breaks of Unicode are legal inside JSON strings, so ``splitlines`` would break events.
+
+A server that does not stream answers with one JSON object. It is handed over as one payload, whatever its
+Content-Type: no line of a stream begins with a brace.
 """
 
 from __future__ import annotations
 
 from onplan.errors import StreamCorruptError, StreamTruncatedError
+from onplan.wire import decode_json
 
 # An event may carry a whole base64 image; nothing larger is expected, and memory must be bounded.
 MAXIMUM_EVENT_SIZE = 32 * 1024 * 1024
@@ -26,6 +30,7 @@ class EventDecoder:
         self._pending_size = 0
         self._after_carriage_return = False
         self._at_start = True
+        self._is_document: bool | None = None  # unknown before the first byte that counts
 
     def feed(self, data: bytes) -> list[bytes]:
         """The payloads completed by ``data``, in order.
@@ -34,6 +39,9 @@ class EventDecoder:
             StreamCorruptError: an event has grown beyond the maximum size.
         """
         self._check_size()
+        if self._is_document is not False and self._begins_document(data):
+            self._keep(data)
+            return []
         data = self._normalise(data)
         if b"\n\n" not in self._last_byte() + data:  # a piece of a long event: kept as it is
             self._keep(data)
@@ -50,7 +58,7 @@ class EventDecoder:
         return [payload for block in blocks if (payload := _payload(block)) is not None]
 
     def close(self) -> list[bytes]:
-        """The bytes have ended. An event whose last line is complete, but not its blank line, still counts.
+        """The bytes have ended. What is whole still counts, although its last line does not end.
 
         Raises:
             StreamTruncatedError: the end came in the middle of a line.
@@ -62,11 +70,21 @@ class EventDecoder:
         self._pending_size = 0
         if self._at_start:
             rest = rest.removeprefix(_BYTE_ORDER_MARK)
+        payload = rest if self._is_document else _payload(rest)
         last_line = rest.rpartition(b"\n")[2]
-        if last_line and not last_line.startswith(b":"):  # a comment that was cut is no loss
+        # A comment that was cut is no loss.
+        is_open = self._is_document or (last_line and not last_line.startswith(b":"))
+        if is_open and not _is_whole(payload):
             raise StreamTruncatedError("The answer was cut off in the middle of an event.")
-        payload = _payload(rest)
         return [] if payload is None else [payload]
+
+    def _begins_document(self, data: bytes) -> bool:
+        """Whether this is no stream but one JSON object. Leading white space decides nothing yet."""
+        if self._is_document is None:
+            head = b"".join((*self._pending, data)).lstrip()
+            if not _BYTE_ORDER_MARK.startswith(head):
+                self._is_document = head.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"{")
+        return bool(self._is_document)
 
     def _normalise(self, data: bytes) -> bytes:
         """Only LF ends lines from here on; a CRLF that is split between two reads is one line end."""
@@ -106,3 +124,8 @@ def _payload(block: bytes) -> bytes | None:
 def _data_of(line: bytes) -> bytes | None:
     name, _, value = line.partition(b":")
     return value.removeprefix(b" ") if name == b"data" else None
+
+
+def _is_whole(payload: bytes | None) -> bool:
+    """Whether a payload needs no line end to tell that nothing of it is missing."""
+    return payload == b"[DONE]" or isinstance(decode_json(payload or b""), dict)

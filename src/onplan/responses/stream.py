@@ -15,7 +15,8 @@ from typing import Any
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
 from onplan.responses import events
 from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
-from onplan.responses.failures import failure_of_event
+from onplan.responses.continuation import TURN_STATE
+from onplan.responses.failures import failure_of_event, refusal_of_event
 from onplan.responses.items import Item, parts_of, sections_of
 from onplan.types import (
     CompletionResponse,
@@ -29,6 +30,7 @@ from onplan.types import (
     ToolCall,
     Usage,
 )
+from onplan.wire import Response
 
 
 class ResponseStream:
@@ -36,6 +38,10 @@ class ResponseStream:
 
     Attributes:
         failure: what went wrong inside the stream; the chunks before it have been given back.
+        failure_code: the backend's own word for it.
+        refusal: the HTTP response that the failure stands for, if it came with a status.
+        turn_state: what the backend wants to hear again in the same turn.
+        response: the whole answer, once it is.
         parts: the content parts that are finished so far, in the order of their items.
     """
 
@@ -44,6 +50,10 @@ class ResponseStream:
     ) -> None:
         self.finished = False
         self.failure: OnplanError | None = None
+        self.failure_code: str | None = None
+        self.refusal: Response | None = None
+        self.turn_state: str | None = None
+        self.response: CompletionResponse | None = None
         self._model = model
         self._ignored = list(ignored_parameters)
         self._request_id = request_id
@@ -77,12 +87,13 @@ class ResponseStream:
             self.failure, self.finished = StreamCorruptError(malformed, request_id=self._request_id), True
         return chunks
 
-    def close(self) -> None:
+    def close(self) -> list[StreamChunk]:
         """The events have ended. Raises StreamTruncatedError unless the stream is finished."""
         if not self.finished:
             raise StreamTruncatedError(
                 "The answer ended before it was complete.", request_id=self._request_id
             )
+        return []
 
     # --- which item an event belongs to -------------------------------------------------------------
 
@@ -254,7 +265,15 @@ class ResponseStream:
 
     def _error(self, event: events.ErrorEvent, chunks: Chunks) -> None:
         error = event.error or {"code": event.code, "message": event.message}
+        if isinstance(error, dict):
+            self.failure_code = error.get("code")
+        if isinstance(event.status, int):
+            self.refusal = refusal_of_event(error, event.status, event.headers, self._request_id)
         raise failure_of_event(error, event.status, self._request_id)
+
+    def _metadata(self, event: events.Metadata, chunks: Chunks) -> None:
+        state = event.headers.get(TURN_STATE) if isinstance(event.headers, dict) else None
+        self.turn_state = state if isinstance(state, str) else self.turn_state
 
     def _note(self, response: Mapping[str, Any]) -> None:
         self._response_id = str(response.get("id") or "") or self._response_id
@@ -262,7 +281,7 @@ class ResponseStream:
 
     def _done(self, usage: Usage, reason: FinishReason, chunks: Chunks) -> None:
         self.finished = True
-        response = CompletionResponse(
+        response = self.response = CompletionResponse(
             message=Message(Role.ASSISTANT, self.parts),
             usage=usage,
             finish_reason=reason,
@@ -299,6 +318,7 @@ _HANDLERS: Mapping[type, Callable[[ResponseStream, Any, Chunks], None]] = {
     events.Incomplete: ResponseStream._incomplete,
     events.Failed: ResponseStream._failed,
     events.ErrorEvent: ResponseStream._error,
+    events.Metadata: ResponseStream._metadata,
 }
 
 

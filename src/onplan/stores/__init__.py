@@ -41,6 +41,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         renewed_at: when the credentials came from the server, Unix seconds by this machine's clock.
         borrowed_from: the store spec of another program, which alone renews what was copied from it.
+        api_key: a key, for backends where nobody signs in.
     """
 
     schema: int = SCHEMA
@@ -48,6 +49,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     renewed_at: float | None = None
     pending_refresh: PendingRefresh | None = None
     borrowed_from: str | None = None
+    api_key: str | None = None
+
+    def __repr__(self) -> str:
+        """Masked."""
+        return (
+            f"Record(credentials={self.credentials!r}, renewed_at={self.renewed_at!r}, "
+            f"pending_refresh={self.pending_refresh!r}, borrowed_from={self.borrowed_from!r}, "
+            f"api_key={'…' if self.api_key else None})"
+        )
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Masked for rich as well, which would not ask ``__repr__``."""
+        return [("credentials", self.credentials), ("renewed_at", self.renewed_at)]
 
 
 @runtime_checkable

@@ -1,7 +1,8 @@
 """Bytes over the network. The seam is one event at a time, above framing: the turn does not know the wire.
 
 ``http.py`` speaks through httpx2, ``aiohttp.py`` through aiohttp where the extra ``fast`` has installed it:
-the same behaviour for a fraction of the CPU. ``choose`` decides.
+the same behaviour for a fraction of the CPU. ``choose`` decides. ``websocket.py`` speaks WebSocket, where the
+backend does and the extra ``ws`` is installed; ``choose_websocket`` decides.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from onplan.errors import IdleTimeoutError, UnexpectedReplyError
+from onplan.errors import ConfigurationError, IdleTimeoutError, MissingExtraError, UnexpectedReplyError
+from onplan.wire import is_loopback
 
 if TYPE_CHECKING:
-    from onplan.turn import Head
+    from onplan.backends import Backend
+    from onplan.turn import Head, Join, Joined
     from onplan.wire import Request, Response
 
 logger = logging.getLogger("onplan.http")
@@ -81,6 +84,28 @@ class AsyncTransport(Protocol):
         ...
 
 
+class AsyncExchange(AsyncAnswer, Protocol):
+    """A WebSocket while a turn has it; or the refusal to open one, of which there is only a body."""
+
+    joined: Joined
+
+    async def send(self, data: bytes) -> None:
+        """Send a text message. Raises TransportError."""
+        ...
+
+
+class AsyncWebSockets(Protocol):
+    """Opens WebSockets under the running event loop, and keeps them open between turns."""
+
+    async def join(self, join: Join) -> AsyncExchange:
+        """A connection for one turn. Raises TransportError."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
 def choose(timeouts: Timeouts, client: Any = None) -> AsyncTransport:
     """The transport for the user's own ``client``; without one, the fastest that is installed.
 
@@ -99,6 +124,75 @@ def choose(timeouts: Timeouts, client: Any = None) -> AsyncTransport:
     from onplan.transports.http import AsyncHTTPTransport
 
     return AsyncHTTPTransport(timeouts, client)
+
+
+def choose_websocket(
+    wanted: str, timeouts: Timeouts, backend: Backend, base_url: str, client: Any = None
+) -> AsyncWebSockets | None:
+    """What speaks WebSocket, or None where SSE is to be used.
+
+    Args:
+        wanted: ``auto``, ``websocket`` or ``sse``.
+        timeouts: limits.
+        backend: the row that says whether the backend speaks it.
+        base_url: where the backend is.
+        client: the user's own HTTP client. It may know of proxies and certificates that a WebSocket would
+            not know of, so ``auto`` keeps to it.
+
+    Raises:
+        ConfigurationError: ``wanted`` is none of these, or cannot be had.
+    """
+    _require_known(wanted)
+    if wanted == "websocket" and backend.websocket is None:
+        raise ConfigurationError(f"{backend.name} does not speak WebSocket.", hint='Use transport="auto".')
+    if wanted == "sse" or backend.websocket is None:
+        return None
+    if wanted == "auto" and (client is not None or _needs_socks(base_url)):
+        return None
+    try:
+        from onplan.transports.websocket import WebSockets
+    except ModuleNotFoundError:
+        if wanted == "websocket":
+            raise MissingExtraError("ws", 'transport="websocket"') from None
+        return None
+    return WebSockets(timeouts)
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for ``url``; none for this very machine."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    parts, proxies = urlsplit(url), getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _needs_socks(url: str) -> bool:
+    """Whether there is a SOCKS proxy on the way through which HTTP may get, but no WebSocket."""
+    from importlib.util import find_spec
+
+    return (proxy_for(url) or "").startswith("socks") and find_spec("python_socks") is None
+
+
+def require_http(wanted: str) -> None:
+    """Raises ConfigurationError if ``wanted`` is no transport, or one that needs an event loop."""
+    _require_known(wanted)
+    if wanted == "websocket":
+        raise ConfigurationError(
+            "The synchronous client does not speak WebSocket.", hint="Use `onplan.AsyncClient`."
+        )
+
+
+TRANSPORTS = ("auto", "websocket", "sse")
+
+
+def _require_known(wanted: str) -> None:
+    if wanted not in TRANSPORTS:
+        hint = f"Use one of: {', '.join(TRANSPORTS)}."
+        raise ConfigurationError(f"There is no transport {wanted!r}.", hint=hint)
 
 
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Chat Completions, both ways: requests to bodies and chunks to answers, and back. Pure."""

@@ -1,0 +1,208 @@
+"""For a server: our chunks, answers, models and errors as Chat Completions, for somebody else's client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from onplan.errors import OnplanError
+from onplan.types import (
+    CompletionResponse,
+    Done,
+    FinishReason,
+    ModelInfo,
+    PartDone,
+    Refusal,
+    StreamChunk,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Usage,
+)
+
+Item: TypeAlias = dict[str, Any]
+
+_END = b"data: [DONE]\n\n"
+
+
+class ChunkEncoder:
+    """Encodes one stream; call ``encode`` with each chunk, up to and with ``Done``.
+
+    Args:
+        completion_id: the answer's id.
+        model: the model's, as the client is to see it.
+        created: Unix seconds.
+        include_usage: whether the token counts come as a last chunk.
+    """
+
+    def __init__(self, completion_id: str, model: str, created: int, *, include_usage: bool = False) -> None:
+        self._head = {
+            "id": completion_id,
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": model,
+        }
+        self._include_usage = include_usage
+        self._begun = False
+        self._positions: dict[str, int] = {}  # of the calls, by their ids
+        self._encode = msgspec.json.Encoder().encode
+
+    def encode(self, chunk: StreamChunk) -> bytes:
+        """The events that ``chunk`` amounts to; none for what this API does not tell."""
+        if isinstance(chunk, Done):
+            return self._last(chunk)
+        delta = _DELTAS[type(chunk)](self, chunk)
+        return b"" if delta is None else self._beginning() + self._event(_choice(delta))
+
+    def encode_failure(self, error: OnplanError) -> bytes:
+        """The event that ends a stream which failed after it had begun."""
+        return b"data: %b\n\n" % self._encode(error_body(error))
+
+    def _beginning(self) -> bytes:
+        if self._begun:
+            return b""
+        self._begun = True
+        return self._event(_choice({"role": "assistant", "content": ""}))
+
+    def _last(self, chunk: Done) -> bytes:
+        end = _choice({}, finish_reason_of(chunk.response))
+        usage = b""
+        if self._include_usage:
+            usage = self._event({"choices": [], "usage": usage_body(chunk.usage)})
+        return self._beginning() + self._event(end) + usage + _END
+
+    def _event(self, fields: Item) -> bytes:
+        counts = {"usage": None} if self._include_usage else {}
+        return b"data: %b\n\n" % self._encode({**self._head, **counts, **fields})
+
+    # --- what each kind of chunk becomes ------------------------------------------------------------
+
+    def _text(self, chunk: TextDelta) -> Item:
+        return {"content": chunk.text}
+
+    def _thinking(self, chunk: ThinkingDelta) -> Item:
+        return {"reasoning_content": chunk.text}
+
+    def _call_start(self, chunk: ToolCallStart) -> Item:
+        position = self._positions[chunk.id] = len(self._positions)
+        return {"tool_calls": [{"index": position, **_call(chunk.id, chunk.name, "")}]}
+
+    def _call_delta(self, chunk: ToolCallDelta) -> Item:
+        function = {"arguments": chunk.arguments_delta}
+        return {"tool_calls": [{"index": self._positions[chunk.id], "function": function}]}
+
+    def _call_end(self, chunk: ToolCallEnd) -> None:
+        return None
+
+    def _part_done(self, chunk: PartDone) -> Item | None:
+        match chunk.part:
+            case Refusal(text=text):
+                return {"refusal": text}
+            case Thinking(encrypted=str(sealed)):
+                return {"reasoning_details": [_sealed(sealed)]}
+            case _:
+                return None
+
+
+_DELTAS: Mapping[type, Callable[[ChunkEncoder, Any], Item | None]] = {
+    TextDelta: ChunkEncoder._text,
+    ThinkingDelta: ChunkEncoder._thinking,
+    ToolCallStart: ChunkEncoder._call_start,
+    ToolCallDelta: ChunkEncoder._call_delta,
+    ToolCallEnd: ChunkEncoder._call_end,
+    PartDone: ChunkEncoder._part_done,
+}
+
+
+def _choice(delta: Item, finish_reason: str | None = None) -> Item:
+    return {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}]}
+
+
+def _call(call_id: str, name: str, arguments: str) -> Item:
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _sealed(encrypted: str) -> Item:
+    """Reasoning that only the backend can read, in the field in which clients carry such things over."""
+    return {"type": "reasoning.encrypted", "data": encrypted, "index": 0}
+
+
+# --- whole answers ----------------------------------------------------------------------------------
+
+
+def response_body(response: CompletionResponse, completion_id: str, model: str, created: int) -> Item:
+    """A whole answer, for a client that does not stream."""
+    parts = response.message.content
+    thinking = [part for part in parts if isinstance(part, Thinking)]
+    refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
+    calls = [_call(part.id, part.name, part.arguments) for part in parts if isinstance(part, ToolCall)]
+    message: Item = {"role": "assistant", "content": response.text or None, "refusal": refusal or None}
+    optional = {
+        "reasoning_content": "".join(part.text for part in thinking),
+        "reasoning_details": [_sealed(part.encrypted) for part in thinking if part.encrypted],
+        "tool_calls": calls,
+    }
+    message |= {name: value for name, value in optional.items() if value}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason_of(response)}
+    return {
+        "id": completion_id,
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [choice],
+        "usage": usage_body(response.usage),
+    }
+
+
+def finish_reason_of(response: CompletionResponse) -> str:
+    """The word for it. A refusal ends with ``stop`` here, and tells itself apart by its field."""
+    refused = any(isinstance(part, Refusal) for part in response.message.content)
+    return "stop" if refused else FinishReason(response.finish_reason).value
+
+
+def usage_body(usage: Usage) -> Item:
+    """The token counts."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+def models_body(models: Iterable[ModelInfo]) -> Item:
+    """The list of models."""
+    data = [{"id": model.id, "object": "model", "created": 0, "owned_by": model.provider} for model in models]
+    return {"object": "list", "data": data}
+
+
+# --- errors -----------------------------------------------------------------------------------------
+
+# By our code: the type and the code that clients of this API look for.
+_ERRORS: Mapping[str, tuple[str, str]] = {
+    "model_not_available": ("invalid_request_error", "model_not_found"),
+    "context_length": ("invalid_request_error", "context_length_exceeded"),
+    "content_policy": ("invalid_request_error", "content_policy_violation"),
+    "invalid_image": ("invalid_request_error", "invalid_image"),
+    "usage_limit": ("insufficient_quota", "insufficient_quota"),
+    "not_included": ("insufficient_quota", "usage_not_included"),
+    "rate_limit": ("rate_limit_error", "rate_limit_exceeded"),
+    "overloaded": ("server_error", "server_is_overloaded"),
+}
+
+
+def error_body(error: OnplanError) -> Item:
+    """An error, to be sent with the status ``error.http_status``."""
+    usual = "invalid_request_error" if error.http_status < 500 else "server_error"
+    kind, code = _ERRORS.get(error.code, (usual, error.code))
+    return {"error": {"message": f"{error.message} {error.hint}", "type": kind, "param": None, "code": code}}

@@ -1,0 +1,173 @@
+"""Messages to the wire and back: one table for the two directions.
+
+What tools returned must follow the calls at once, as text. So whatever else is said meanwhile waits until
+the last of them is answered, and images that tools returned are then shown in a message of the user's.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from onplan.backends import Backend
+from onplan.chat.thinking import fields_of
+from onplan.errors import InvalidRequestError
+from onplan.types import (
+    ContentPart,
+    File,
+    Image,
+    Message,
+    Refusal,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+
+Item: TypeAlias = dict[str, Any]
+
+_HOLDS: Mapping[Role, tuple[type, ...]] = {
+    Role.SYSTEM: (Text,),
+    Role.DEVELOPER: (Text,),
+    Role.USER: (Text, Image, File, ToolResult),
+    Role.ASSISTANT: (Text, Refusal, ToolCall, Thinking),
+    Role.TOOL: (ToolResult,),
+}
+
+
+def wire_messages(messages: Iterable[Message], backend: Backend) -> list[Item]:
+    """The ``messages`` of a request.
+
+    A tool result whose call is not in the conversation would be refused, and deleting it makes models loop,
+    so it becomes a sentence of the user's.
+
+    Raises:
+        InvalidRequestError: a part cannot be said by its message's role.
+    """
+    conversation = _Conversation()
+    for message in messages:
+        for part in message.content:
+            if not isinstance(part, _HOLDS[message.role]):
+                raise InvalidRequestError(
+                    f"A message of role {message.role} cannot hold a {part.type} part in Chat Completions."
+                )
+        conversation.add(message, backend)
+    return conversation.flush()
+
+
+class _Conversation:
+    """The messages so far, and what waits until all calls are answered."""
+
+    def __init__(self) -> None:
+        self._items: list[Item] = []
+        self._called: set[str] = set()
+        self._unanswered: set[str] = set()
+        self._images: list[Item] = []
+        self._waiting: list[Item] = []
+
+    def add(self, message: Message, backend: Backend) -> None:
+        """Say one more message."""
+        if message.role is Role.ASSISTANT:
+            self.flush()
+            calls = {call.id for call in message.tool_calls}
+            self._items += _assistant_message(message, backend)
+            self._called |= calls
+            self._unanswered = calls
+            return
+        for part in message.content:
+            if isinstance(part, ToolResult):
+                is_answer = part.tool_call_id in self._called
+                (self._items if is_answer else self._waiting).append(_tool_message(part, is_answer=is_answer))
+                self._images += _images(part)
+                self._unanswered.discard(part.tool_call_id)
+        self._waiting += _plain_message(message, backend)
+        if not self._unanswered and message.role is not Role.TOOL:
+            self.flush()
+
+    def flush(self) -> list[Item]:
+        """Say what waits: everything that was said."""
+        if self._images:
+            self._items.append({"role": "user", "content": self._images})
+        self._items += self._waiting
+        self._images, self._waiting = [], []
+        return self._items
+
+
+def _plain_message(message: Message, backend: Backend) -> Iterable[Item]:
+    roles = {Role.SYSTEM: backend.system_role, Role.DEVELOPER: backend.developer_role}
+    content = [_content(part) for part in message.content if not isinstance(part, ToolResult)]
+    if content:
+        yield {"role": roles.get(message.role, message.role.value), "content": _short(content)}
+
+
+def _assistant_message(message: Message, backend: Backend) -> Iterable[Item]:
+    texts = [_content(part) for part in message.content if isinstance(part, Text)]
+    refusal = "".join(part.text for part in message.content if isinstance(part, Refusal))
+    calls = [_tool_call(part) for part in message.tool_calls]
+    thinking = [part for part in message.content if isinstance(part, Thinking)]
+    item: Item = {"role": "assistant", "content": _short(texts) if texts else None}
+    if refusal:
+        item["refusal"] = refusal
+    if calls:
+        item["tool_calls"] = calls
+    if len(item) > 2 or texts:  # thinking alone is no message
+        yield {**item, **(fields_of(thinking) if backend.replays_thinking else {})}
+
+
+def _short(content: list[Item]) -> str | list[Item]:
+    """A single text as a string, which is what the simplest servers understand."""
+    return content[0]["text"] if [part["type"] for part in content] == ["text"] else content
+
+
+def _tool_call(part: ToolCall) -> Item:
+    # Some servers refuse an empty text where they gave none.
+    function = {"name": part.name, "arguments": part.arguments or "{}"}
+    return {"id": part.id, "type": "function", "function": function}
+
+
+def _tool_message(result: ToolResult, *, is_answer: bool) -> Item:
+    pieces = [Text(result.content)] if isinstance(result.content, str) else result.content
+    for piece in pieces:
+        if not isinstance(piece, Text | Image):
+            raise InvalidRequestError(f"A tool result cannot hold a {piece.type} part.")
+    texts = [_content(piece) for piece in pieces if isinstance(piece, Text)]
+    if not is_answer:
+        label = f"Result of the earlier tool call {result.tool_call_id}:"
+        return {"role": "user", "content": [{"type": "text", "text": label}, *texts]}
+    content = _short(texts) if texts else "The result is the image below."
+    return {"role": "tool", "tool_call_id": result.tool_call_id, "content": content}
+
+
+def _images(result: ToolResult) -> list[Item]:
+    images = [] if isinstance(result.content, str) else [p for p in result.content if isinstance(p, Image)]
+    label = {"type": "text", "text": f"Image from the tool call {result.tool_call_id}:"}
+    return [item for image in images for item in (label, _content(image))]
+
+
+def _content(part: ContentPart) -> Item:
+    """One content part."""
+    match part:
+        case Text(text=text):
+            return {"type": "text", "text": text}
+        case Image():
+            return {"type": "image_url", "image_url": {"url": part.url or _data_url(part, "image/png")}}
+        case File(url=None):
+            name = {"filename": part.filename or "file"}
+            data = _data_url(part, "application/octet-stream")
+            return {"type": "file", "file": {**name, "file_data": data}}
+        case File():
+            raise InvalidRequestError(
+                "Chat Completions takes no file by its URL.",
+                hint='Give its path or data, or use `wire="responses"` where the server speaks that.',
+            )
+        case _:
+            raise InvalidRequestError(f"A {part.type} part cannot stand inside a message's content.")
+
+
+def _data_url(part: Image | File, default_type: str) -> str:
+    if part.data is None:
+        missing = "has neither url nor data" if part.path is None else f"at {part.path} was not read"
+        raise InvalidRequestError(f"The {part.type} {missing}.")
+    return f"data:{part.mime_type or default_type};base64,{b64encode(part.data).decode('ascii')}"

@@ -1,0 +1,274 @@
+"""For a server: a Chat Completions request from somebody else's client to a completion request of ours.
+
+What has no place in our vocabulary is refused where the answer would be another one without it, and reported
+otherwise; frameworks send much that nobody asked for.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from onplan.chat.thinking import FIELDS
+from onplan.errors import InvalidRequestError
+from onplan.types import (
+    CompletionRequest,
+    ContentPart,
+    File,
+    Image,
+    Message,
+    Refusal,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolDefinition,
+    ToolResult,
+)
+
+T = TypeVar("T")
+Item: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """What was asked for.
+
+    Attributes:
+        stream: whether the answer is to come in chunks.
+        include_usage: whether the token counts are to come as a chunk of their own.
+        ignored_parameters: what was given and has no place in our vocabulary.
+    """
+
+    request: CompletionRequest
+    stream: bool
+    include_usage: bool
+    ignored_parameters: tuple[str, ...]
+
+
+def parse_request(body: Any) -> ChatRequest:
+    """Read a decoded JSON body.
+
+    Raises:
+        InvalidRequestError: it is none, or asks for what cannot be had; its sentence names the field.
+    """
+    fields = {name: value for name, value in _typed(body, dict, "The body").items() if value is not None}
+    for name in _REFUSED & fields.keys():
+        raise InvalidRequestError(f"{name} is not supported.", hint=f"Leave {name} out.")
+    if fields.get("n", 1) != 1:
+        raise InvalidRequestError("n must be 1: there is one answer to a request.")
+    options = _typed(fields.get("stream_options", {}), dict, "stream_options")
+    given = {name: read(fields[wire], wire) for wire, (name, read) in _PARAMETERS.items() if wire in fields}
+    messages = _typed(fields.get("messages"), list, "messages")
+    request = CompletionRequest(
+        messages=[_message(item, f"messages[{index}]") for index, item in enumerate(messages)], **given
+    )
+    return ChatRequest(
+        request=request,
+        stream=_typed(fields.get("stream", False), bool, "stream"),
+        include_usage=_typed(options.get("include_usage") or False, bool, "stream_options.include_usage"),
+        ignored_parameters=tuple(
+            name for name, value in fields.items() if name not in _KNOWN and value not in _EMPTY
+        ),
+    )
+
+
+def _typed(value: Any, kind: type[T], where: str) -> T:
+    # Python counts true and false among the numbers.
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InvalidRequestError(f"{where} must be {_NAMES[kind]}.")
+    return value
+
+
+_NAMES: Mapping[type, str] = {
+    str: "a string",
+    bool: "true or false",
+    int: "an integer",
+    list: "an array",
+    dict: "an object",
+}
+
+
+# --- parameters -------------------------------------------------------------------------------------
+
+
+def _plain(kind: type[T]) -> Callable[[Any, str], T]:
+    return lambda value, where: _typed(value, kind, where)
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequestError(f"{where} must be a number.")
+    return float(value)
+
+
+def _stop(value: Any, where: str) -> list[str]:
+    texts = [value] if isinstance(value, str) else _typed(value, list, where)
+    return [_typed(text, str, where) for text in texts]
+
+
+def _metadata(value: Any, where: str) -> dict[str, str]:
+    labels = _typed(value, dict, where)
+    return {str(name): _typed(text, str, f"{where}.{name}") for name, text in labels.items()}
+
+
+def _tools(value: Any, where: str) -> list[ToolDefinition]:
+    return [_tool(tool, f"{where}[{index}]") for index, tool in enumerate(_typed(value, list, where))]
+
+
+def _tool(value: Any, where: str) -> ToolDefinition:
+    tool = _typed(value, dict, where)
+    if tool.get("type") != "function":
+        raise InvalidRequestError(f"{where} must be a function.")
+    function = _typed(tool.get("function"), dict, f"{where}.function")
+    given = {
+        "description": function.get("description"),
+        "parameters": function.get("parameters"),
+    }
+    name = _typed(function.get("name"), str, f"{where}.function.name")
+    return ToolDefinition(name, **{key: value for key, value in given.items() if value is not None})
+
+
+def _tool_choice(value: Any, where: str) -> str:
+    if isinstance(value, str):
+        return value
+    function = _typed(value, dict, where).get("function")
+    return _typed(_typed(function, dict, f"{where}.function").get("name"), str, f"{where}.function.name")
+
+
+def _response_format(value: Any, where: str) -> Item | None:
+    wanted = _typed(value, dict, where)
+    match wanted.get("type"):
+        case "text":
+            return None
+        case "json_object":
+            return {"type": "object"}
+        case "json_schema":
+            named = _typed(wanted.get("json_schema"), dict, f"{where}.json_schema")
+            schema = _typed(named.get("schema"), dict, f"{where}.json_schema.schema")
+            title = {"title": named["name"]} if named.get("name") not in (None, "response") else {}
+            return {**title, **schema}
+        case _:
+            raise InvalidRequestError(f"{where}.type must be text, json_object or json_schema.")
+
+
+# What it is called on the wire, what we call it, and how it is read. Of two names the later one counts.
+_PARAMETERS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
+    "model": ("model", _plain(str)),
+    "temperature": ("temperature", _number),
+    "top_p": ("top_p", _number),
+    "max_tokens": ("max_tokens", _plain(int)),
+    "max_completion_tokens": ("max_tokens", _plain(int)),
+    "stop": ("stop", _stop),
+    "reasoning_effort": ("reasoning_effort", _plain(str)),
+    "verbosity": ("verbosity", _plain(str)),
+    "service_tier": ("service_tier", _plain(str)),
+    "response_format": ("response_format", _response_format),
+    "tools": ("tools", _tools),
+    "tool_choice": ("tool_choice", _tool_choice),
+    "parallel_tool_calls": ("parallel_tool_calls", _plain(bool)),
+    "prompt_cache_key": ("session_id", _plain(str)),
+    "metadata": ("metadata", _metadata),
+}
+_KNOWN = frozenset({*_PARAMETERS, "messages", "stream", "stream_options", "n"})
+# Without these the answer would be another kind of thing.
+_REFUSED = frozenset({"audio", "functions", "function_call", "web_search_options"})
+# What changes nothing, although it is there.
+_EMPTY: tuple[Any, ...] = (False, 0, "", [], {}, ["text"])
+
+
+# --- messages ---------------------------------------------------------------------------------------
+
+
+def _message(value: Any, where: str) -> Message:
+    item = _typed(value, dict, where)
+    role = item.get("role")
+    if role not in set(Role):
+        raise InvalidRequestError(f"{where}.role must be one of {', '.join(Role)}.")
+    content = _content(item.get("content"), f"{where}.content")
+    if role == Role.TOOL:
+        return Message(role, [_tool_result(item, content, where)])
+    if role == Role.ASSISTANT:
+        return Message(role, [*_thinking(item), *content, *_refusal(item), *_tool_calls(item, where)])
+    return Message(role, content)
+
+
+def _content(value: Any, where: str) -> list[ContentPart]:
+    if value is None or isinstance(value, str):
+        return [Text(value)] if value else []
+    parts = _typed(value, list, where)
+    return [_part(part, f"{where}[{index}]") for index, part in enumerate(parts)]
+
+
+def _part(value: Any, where: str) -> ContentPart:
+    part = _typed(value, dict, where)
+    read = _PARTS.get(str(part.get("type")))
+    if read is None:
+        raise InvalidRequestError(f"{where}.type must be one of {', '.join(_PARTS)}.")
+    return read(part, where)
+
+
+def _image(part: Item, where: str) -> Image:
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) else image
+    return Image(url=_typed(url, str, f"{where}.image_url.url"))
+
+
+def _file(part: Item, where: str) -> File:
+    file = _typed(part.get("file"), dict, f"{where}.file")
+    head, comma, data = _typed(file.get("file_data"), str, f"{where}.file.file_data").rpartition(",")
+    try:
+        content = b64decode(data, validate=True)
+    except binascii.Error:
+        raise InvalidRequestError(f"{where}.file.file_data must be a data URL.") from None
+    mime_type = head.removeprefix("data:").partition(";")[0] if comma else None
+    return File(data=content, mime_type=mime_type or None, filename=file.get("filename"))
+
+
+_PARTS: Mapping[str, Callable[[Item, str], ContentPart]] = {
+    "text": lambda part, where: Text(_typed(part.get("text"), str, f"{where}.text")),
+    "image_url": _image,
+    "file": _file,
+    "refusal": lambda part, where: Refusal(_typed(part.get("refusal"), str, f"{where}.refusal")),
+}
+
+
+def _tool_result(item: Item, content: list[ContentPart], where: str) -> ToolResult:
+    call_id = _typed(item.get("tool_call_id"), str, f"{where}.tool_call_id")
+    pieces = [part for part in content if isinstance(part, Text | Image)]
+    if len(pieces) < len(content):
+        raise InvalidRequestError(f"{where}.content must be text.")
+    texts = [piece.text for piece in pieces if isinstance(piece, Text)]
+    return ToolResult(call_id, pieces if len(texts) < len(pieces) or len(texts) > 1 else "".join(texts))
+
+
+def _thinking(item: Item) -> list[Thinking]:
+    """What an earlier answer of ours showed of its thinking, if the client kept it."""
+    content, reasoning, details = (item.get(name) for name in FIELDS)
+    text = next((text for text in (content, reasoning) if isinstance(text, str)), "")
+    entries = [entry for entry in details or () if isinstance(entry, dict)]
+    sealed = next((entry["data"] for entry in entries if isinstance(entry.get("data"), str)), None)
+    return [Thinking(text, sealed)] if text or sealed else []
+
+
+def _refusal(item: Item) -> list[Refusal]:
+    text = item.get("refusal")
+    return [Refusal(text)] if isinstance(text, str) and text else []
+
+
+def _tool_calls(item: Item, where: str) -> list[ToolCall]:
+    calls = _typed(item.get("tool_calls") or [], list, f"{where}.tool_calls")
+    return [_tool_call(call, f"{where}.tool_calls[{index}]") for index, call in enumerate(calls)]
+
+
+def _tool_call(value: Any, where: str) -> ToolCall:
+    call = _typed(value, dict, where)
+    function = _typed(call.get("function"), dict, f"{where}.function")
+    return ToolCall(
+        _typed(call.get("id"), str, f"{where}.id"),
+        _typed(function.get("name"), str, f"{where}.function.name"),
+        _typed(function.get("arguments", ""), str, f"{where}.function.arguments"),
+    )

@@ -1,0 +1,130 @@
+"""From a completion request to a Chat Completions request, by the backend's row. Reads no file, no clock."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgspec
+
+from onplan.backends import Backend
+from onplan.chat.messages import wire_messages
+from onplan.chat.stream import ChatStream
+from onplan.errors import InvalidRequestError
+from onplan.parameters import TOOL_CHOICES, is_strict, left_out, schema_name, session_id_of, tool_choice_of
+from onplan.types import CompletionRequest, Credential, ToolDefinition
+from onplan.wire import Request
+
+Body: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """A completion request made ready to send: everything but the credential.
+
+    Attributes:
+        url: of the chat completions endpoint.
+        body: the JSON body. It has no printed form.
+        session_id: names the conversation.
+        ignored_parameters: what the backend does not take and what was therefore left out.
+    """
+
+    backend: Backend
+    url: str
+    model: str
+    session_id: str
+    body: bytes = field(repr=False)
+    ignored_parameters: tuple[str, ...] = ()
+
+    def request(self, credentials: Credential) -> Request:
+        """The HTTP request under ``credentials``."""
+        headers = {
+            **self.backend.api_headers(credentials),
+            "accept": "text/event-stream",
+            "content-type": "application/json",
+            "x-client-request-id": str(uuid.UUID(bytes=secrets.token_bytes(16), version=4)),
+        }
+        return Request("POST", self.url, headers, self.body)
+
+    def stream(self, request_id: str | None) -> ChatStream:
+        """What assembles the answer."""
+        return ChatStream(self.model, self.ignored_parameters, request_id)
+
+
+def prepare(
+    request: CompletionRequest,
+    backend: Backend,
+    base_url: str,
+    model: str,
+    *,
+    refuse_unsupported: bool = False,
+) -> ChatCall:
+    """Build the call. Images and files must have been read already.
+
+    Raises:
+        InvalidRequestError: the request cannot be said to this backend; with ``refuse_unsupported``, also
+            when it has a parameter that would be left out.
+    """
+    ignored = left_out(request, backend, refuse=refuse_unsupported)
+    session_id = session_id_of(request)
+    body = msgspec.json.encode(_body(request, backend, model, session_id))
+    return ChatCall(backend, f"{base_url}/chat/completions", model, session_id, body, ignored)
+
+
+def _body(request: CompletionRequest, backend: Backend, model: str, session_id: str) -> Body:
+    """The body's fields; those without a value are absent."""
+    messages = wire_messages(request.messages, backend)
+    if not messages:
+        raise InvalidRequestError("The request says nothing: it has no messages, or they are empty.")
+    body: Body = {"model": model, **backend.required, "messages": messages}
+    if not backend.drops("session_id"):
+        body["prompt_cache_key"] = session_id
+    if request.max_tokens is not None:
+        body[backend.max_tokens_name(model)] = request.max_tokens
+    for name, build in _FIELDS.items():
+        value = build(request)
+        if value is not None:
+            body[name] = value
+    return body
+
+
+def _tools(request: CompletionRequest) -> list[Body] | None:
+    return [{"type": "function", "function": _function(tool)} for tool in request.tools] or None
+
+
+def _function(tool: ToolDefinition) -> Body:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {name: value for name, value in function.items() if value != ""}
+
+
+def _tool_choice(request: CompletionRequest) -> Any:
+    choice = tool_choice_of(request)
+    if choice is None or not request.tools:
+        return None
+    return choice if choice in TOOL_CHOICES else {"type": "function", "function": {"name": choice}}
+
+
+def _response_format(request: CompletionRequest) -> Body | None:
+    schema = request.response_format
+    if schema is None:
+        return None
+    named = {"name": schema_name(schema), "schema": schema, "strict": is_strict(schema)}
+    return {"type": "json_schema", "json_schema": named}
+
+
+# What is not here, the rows of this wire leave out.
+_FIELDS: dict[str, Callable[[CompletionRequest], Any]] = {
+    "temperature": lambda request: request.temperature,
+    "top_p": lambda request: request.top_p,
+    "stop": lambda request: request.stop or None,
+    "reasoning_effort": lambda request: request.reasoning_effort,
+    "verbosity": lambda request: request.verbosity,
+    "service_tier": lambda request: request.service_tier,
+    "response_format": _response_format,
+    "tools": _tools,
+    "tool_choice": _tool_choice,
+    "parallel_tool_calls": lambda request: request.parallel_tool_calls if request.tools else None,
+}

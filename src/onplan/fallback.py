@@ -1,0 +1,53 @@
+"""When WebSocket is given up for SSE. Counts what happened; decides by nothing else."""
+
+from __future__ import annotations
+
+BREAKS = 2  # in a row, after which a session falls back
+REFUSALS = 3  # in a row, after which all sessions do
+SESSIONS = 1_000  # of those that broke, the latest, which are remembered
+
+
+class Fallback:
+    """Which of a client's sessions go over SSE although WebSocket could be spoken. Shared by its turns.
+
+    Args:
+        allowed: whether any may; without it WebSocket is all there is.
+    """
+
+    def __init__(self, *, allowed: bool = True) -> None:
+        self._allowed = allowed
+        self._everywhere = False
+        self._refusals = 0
+        self._breaks: dict[str, int] = {}
+
+    def applies(self, session_id: str) -> bool:
+        """Whether this session is to go over SSE."""
+        return self._everywhere or self._breaks.get(session_id, 0) >= BREAKS
+
+    def refused(self, session_id: str, status: int | None = None) -> bool:
+        """A connection could not be opened, or not be used; whether the session falls back."""
+        if not self._allowed:
+            return False
+        self._refusals += 1
+        # 426 is how the service says that it speaks SSE alone; several refusals, that something on the way
+        # lets no WebSocket through.
+        if status == 426 or self._refusals >= REFUSALS:
+            self._everywhere = True
+        self._note(session_id, BREAKS)
+        return True
+
+    def broke(self, session_id: str) -> None:
+        """A connection ended in the middle of a turn."""
+        if self._allowed:
+            self._note(session_id, self._breaks.get(session_id, 0) + 1)
+
+    def worked(self, session_id: str) -> None:
+        """An answer came whole over a WebSocket."""
+        self._refusals = 0
+        self._breaks.pop(session_id, None)
+
+    def _note(self, session_id: str, breaks: int) -> None:
+        self._breaks.pop(session_id, None)
+        self._breaks[session_id] = breaks
+        if len(self._breaks) > SESSIONS:
+            del self._breaks[next(iter(self._breaks))]

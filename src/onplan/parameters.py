@@ -1,0 +1,124 @@
+"""What becomes of a request's parameters, whatever the wire: sent, or left out and listed. Nothing else."""
+
+from __future__ import annotations
+
+import uuid
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from onplan.backends import Backend, Treatment
+from onplan.errors import ConfigurationError, InvalidRequestError
+from onplan.types import CompletionRequest
+
+TOOL_CHOICES = frozenset({"auto", "none", "required"})
+
+_NOTHING_GIVEN = CompletionRequest(messages=[])
+
+
+def refuses(unsupported: str) -> bool:
+    """Whether ``unsupported`` says that parameters which the backend lacks are refused, or dropped.
+
+    Raises:
+        ConfigurationError: it says neither; a misspelt ``refuse`` must not drop anything.
+    """
+    if unsupported not in ("drop", "refuse"):
+        raise ConfigurationError(
+            f"unsupported={unsupported!r} is neither 'drop' nor 'refuse'.", hint="Write one of the two."
+        )
+    return unsupported == "refuse"
+
+
+def left_out(request: CompletionRequest, backend: Backend, *, refuse: bool) -> tuple[str, ...]:
+    """The names of the parameters that the program gave and that the backend's row does not take.
+
+    Raises:
+        InvalidRequestError: ``refuse``, and there are some.
+    """
+    ignored = tuple(name for name in _given(request) if not _takes(backend, name, request))
+    if ignored and refuse:
+        raise InvalidRequestError(
+            f"{backend.name} does not take {', '.join(ignored)}.",
+            hint='Remove them, or let them be left out: `Client(unsupported="drop")`.',
+        )
+    return ignored
+
+
+def _given(request: CompletionRequest) -> list[str]:
+    """The names of the parameters that the program set."""
+    return [
+        name
+        for name in request.__struct_fields__
+        if name != "messages" and getattr(request, name) != getattr(_NOTHING_GIVEN, name)
+    ]
+
+
+def _takes(backend: Backend, name: str, request: CompletionRequest) -> bool:
+    treatment = backend.treatments.get(name, Treatment.FORWARD)
+    return treatment is Treatment.FORWARD or (treatment is Treatment.WITH_TOOLS and bool(request.tools))
+
+
+# --- conversations ----------------------------------------------------------------------------------
+
+
+def session_id_of(request: CompletionRequest) -> str:
+    """The conversation's name: the program's own, or one from its first messages.
+
+    That is the same for every turn, so a program that keeps no state of its own finds its prompt in the
+    cache. Raises InvalidRequestError if no header can hold it.
+    """
+    session_id = request.session_id or _derived_session_id(request)
+    if not (session_id.isascii() and session_id.isprintable()):
+        raise InvalidRequestError("A session_id consists of printable ASCII characters.")
+    return session_id
+
+
+def _derived_session_id(request: CompletionRequest) -> str:
+    beginning = []
+    for message in request.messages:
+        beginning.append(message)
+        if message.role == "user":
+            break
+    digest = sha256(msgspec.json.encode(beginning)).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=5))
+
+
+# --- tools and schemas ------------------------------------------------------------------------------
+
+
+def tool_choice_of(request: CompletionRequest) -> str | None:
+    """One of ``TOOL_CHOICES``, the name of a tool, or None. Raises InvalidRequestError for anything else."""
+    choice = request.tool_choice
+    if choice is None or choice in TOOL_CHOICES or choice in {tool.name for tool in request.tools}:
+        return choice
+    raise InvalidRequestError(
+        f"tool_choice names {choice!r}, which is not one of the tools.",
+        hint="Use auto, none, required, or the name of a tool in the request.",
+    )
+
+
+def schema_name(schema: dict[str, Any]) -> str:
+    """What a JSON schema is called where a name is required."""
+    title = "".join(
+        c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in str(schema.get("title") or "")
+    )
+    return title[:64] or "response"
+
+
+def is_strict(schema: Any) -> bool:
+    """Whether every object in a JSON schema is closed and requires all its properties.
+
+    Only such a schema may be sent as strict; another one would be refused.
+    """
+    if isinstance(schema, list):
+        return all(is_strict(entry) for entry in schema)
+    if not isinstance(schema, dict):
+        return True
+    properties = schema.get("properties")
+    kinds = schema.get("type")
+    if "object" in (kinds if isinstance(kinds, list) else [kinds]) or isinstance(properties, dict):
+        closed = schema.get("additionalProperties") is False
+        if not closed or set(properties or ()) != set(schema.get("required") or ()):
+            return False
+    return all(is_strict(value) for value in schema.values())

@@ -1,0 +1,261 @@
+"""WebSocket through `websockets`, asynchronous: connections of sessions, one turn on each at a time.
+
+A connection stays open when its turn is over, so that the next one needs no new one and can go on from what
+this one has seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from hashlib import sha256
+from typing import Any, Self, cast
+from urllib.parse import urlsplit
+
+import httpx2
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidProxy, InvalidStatus, ProxyError, WebSocketException
+from websockets.http11 import Response
+
+from onplan.errors import (
+    ConnectError,
+    DisconnectError,
+    IdleTimeoutError,
+    MissingExtraError,
+    StreamCorruptError,
+    TransportError,
+)
+from onplan.responses.continuation import Continuation
+from onplan.responses.events import ErrorEvent, decode_event
+from onplan.responses.sse import MAXIMUM_EVENT_SIZE
+from onplan.transports import Timeouts, log_exchange, logger, proxy_for
+from onplan.transports.owner import Owner, running_loop
+from onplan.transports.websocket_connection import LIBRARY_LOGGER, Connect, Connection
+from onplan.turn import Head, Join, Joined
+from onplan.wire import Request
+
+# The backend ends connections after 60 minutes.
+LONGEST_AGE = 55 * 60.0
+LONGEST_IDLE = 5 * 60.0
+MOST_IDLE = 16
+_CLOSE_SECONDS = 1.0
+
+
+class WebSockets:
+    """Opens WebSockets under the running event loop, and keeps them open between turns."""
+
+    def __init__(self, timeouts: Timeouts | None = None) -> None:
+        chosen = timeouts or Timeouts()
+        self._owner = Owner(lambda: _Pool(chosen), None, running_loop)
+
+    async def join(self, join: Join) -> Exchange:
+        """A connection for one turn, or the backend's refusal to open one. Raises TransportError."""
+        return await self._owner.get().join(join)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        pool = self._owner.take()
+        if pool is not None:
+            await pool.close()
+
+
+class _Member:
+    """A connection that is open, and what there is to know of it."""
+
+    def __init__(self, connection: Connection, join: Join, head: Head) -> None:
+        self.connection, self.head = connection, head
+        self.session_id = join.session_id
+        self.credential = _credential(join.request)
+        self.seen = Continuation()
+        self.opened = connection.loop.time()
+        self.expiry: asyncio.TimerHandle | None = None
+
+    def serves(self, request: Request) -> bool:
+        """Whether it can still be used, and with this request's credential."""
+        age = self.connection.loop.time() - self.opened
+        return (
+            self.connection.failure is None
+            and age < LONGEST_AGE
+            and self.credential == _credential(request)
+            and not any(map(_is_complaint, self.connection.take()))
+        )
+
+
+class _Pool:
+    """The connections of one event loop."""
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._idle: dict[_Member, None] = {}  # the one idle for longest first
+        self._open: set[Connection] = set()
+        self._ssl: Any = None
+
+    async def join(self, join: Join) -> Exchange:
+        """One that is idle, or a new one."""
+        member = None if join.fresh else self._take(join)
+        if member is not None:
+            return Exchange(Joined(member.head, member.seen, warm=True), self, member)
+        try:
+            connection = await self._connect(join.request)
+        except InvalidStatus as refused:
+            log_exchange(join.request, refused.response.status_code)
+            return Exchange(Joined(_head(refused.response)), body=bytes(refused.response.body))
+        except ImportError:  # the environment names a SOCKS proxy
+            raise MissingExtraError("socks", "A SOCKS proxy") from None
+        except (OSError, WebSocketException, ValueError) as error:
+            raise _failure(error, join.request.origin) from None
+        log_exchange(join.request, 101)
+        self._open.add(connection)
+        connection.connection_lost_waiter.add_done_callback(lambda _: self._open.discard(connection))
+        member = _Member(connection, join, _head(cast("Response", connection.response)))
+        return Exchange(Joined(member.head, member.seen), self, member)
+
+    async def _connect(self, request: Request) -> Connection:
+        url = urlsplit(request.url)
+        secure = url.scheme == "https"
+        if secure and self._ssl is None:
+            self._ssl = httpx2.create_ssl_context()
+        connecting = Connect(
+            url._replace(scheme="wss" if secure else "ws").geturl(),
+            compression=None,
+            additional_headers=dict(request.headers),
+            user_agent_header=None,
+            proxy=proxy_for(request.url),  # the library's own choice overlooks ALL_PROXY
+            open_timeout=self._timeouts.connect,
+            ping_interval=None,
+            close_timeout=_CLOSE_SECONDS,
+            max_size=MAXIMUM_EVENT_SIZE,
+            logger=LIBRARY_LOGGER,
+            create_connection=cast(
+                "type[ClientConnection]",
+                partial(Connection, origin=request.origin, timeouts=self._timeouts),
+            ),
+            **({"ssl": self._ssl, "ssl_shutdown_timeout": _CLOSE_SECONDS} if secure else {}),
+        )
+        return cast("Connection", await connecting)
+
+    def _take(self, join: Join) -> _Member | None:
+        """Of the session's idle connections the one that has seen the beginning, else the one used last."""
+        mine = [member for member in self._idle if member.session_id == join.session_id]
+        serving = []
+        for member in mine:
+            if member.serves(join.request):
+                serving.append(member)
+            else:
+                self._drop(member)
+        if not serving:
+            return None
+        serving.sort(key=lambda member: member.seen.fits(join.create))
+        self._forget(serving[-1])
+        return serving[-1]
+
+    def keep(self, member: _Member) -> None:
+        """Its turn is over; it waits for the next one."""
+        member.connection.end()
+        if member.connection.failure is not None:
+            member.connection.abort()
+            return
+        self._idle[member] = None
+        member.expiry = member.connection.loop.call_later(LONGEST_IDLE, self._drop, member)
+        if len(self._idle) > MOST_IDLE:
+            self._drop(next(iter(self._idle)))
+
+    def _forget(self, member: _Member) -> None:
+        del self._idle[member]
+        if member.expiry:
+            member.expiry.cancel()
+
+    def _drop(self, member: _Member) -> None:
+        self._forget(member)
+        member.connection.leave()
+
+    async def close(self) -> None:
+        """Say goodbye on idle connections, and do not wait long for the answers; end the others."""
+        lost = [connection.connection_lost_waiter for connection in self._open]
+        for connection in self._open.difference(member.connection for member in self._idle):
+            connection.abort()
+        for member in tuple(self._idle):
+            self._drop(member)
+        if lost:
+            await asyncio.wait(lost, timeout=_CLOSE_SECONDS)
+        for connection in tuple(self._open):
+            connection.abort()
+        if lost:
+            await asyncio.wait(lost, timeout=_CLOSE_SECONDS)
+
+
+class Exchange:
+    """A connection while a turn has it, or the refusal to open one."""
+
+    def __init__(
+        self, joined: Joined, pool: _Pool | None = None, member: _Member | None = None, body: bytes = b""
+    ) -> None:
+        self.joined, self.head = joined, joined.head
+        self._pool, self._member, self._body = pool, member, body
+
+    async def send(self, data: bytes) -> None:
+        """Send a turn's message. Raises TransportError."""
+        logger.info("message over the WebSocket: %d bytes", len(data))
+        await self._connection.begin(data)
+
+    async def read_events(self) -> list[bytes]:
+        """The messages that are there, one at least. Raises TransportError."""
+        return await self._connection.read()
+
+    async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the whole
+        """The refusal's body."""
+        return self._body
+
+    async def release(self) -> None:
+        """The turn is complete: the connection is for the next one."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection at once, unless the answer is complete."""
+        pool, member = self._pool, self._member
+        self._pool = self._member = None
+        if pool is not None and member is not None:
+            pool.keep(member) if member.seen.settled else member.connection.abort()
+
+    @property
+    def _connection(self) -> Connection:
+        if self._member is None:
+            raise RuntimeError("a turn joins before it speaks")
+        return self._member.connection
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *details: Any) -> None:
+        await self.close()
+
+
+def _is_complaint(payload: bytes) -> bool:
+    """Whether a message that belongs to no turn says that the connection is over."""
+    try:
+        return isinstance(decode_event(payload), ErrorEvent)
+    except StreamCorruptError:
+        return True
+
+
+def _credential(request: Request) -> bytes:
+    return sha256(request.headers.get("authorization", "").encode()).digest()
+
+
+def _head(response: Response) -> Head:
+    headers = {name.lower(): value for name, value in response.headers.raw_items()}
+    return Head(response.status_code, headers)
+
+
+def _failure(error: Exception, origin: str) -> TransportError:
+    """What an exception of the library means. Its words stay behind: they may hold a proxy's password."""
+    match error:
+        case TimeoutError():
+            return IdleTimeoutError(f"{origin} did not open a WebSocket in time.")
+        case OSError():
+            reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            return ConnectError(f"{origin} could not be reached: {reason}.")
+        case ProxyError() | InvalidProxy():
+            return ConnectError(f"{origin} could not be reached through the proxy.")
+        case _:
+            return DisconnectError(f"{origin} did not open a WebSocket.")

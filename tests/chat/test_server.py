@@ -1,0 +1,356 @@
+"""What a server of ours will need: requests of others read, answers told in their words. And back again."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onplan import errors
+from onplan.backends import COMPATIBLE, OPENAI
+from onplan.chat.encode import ChunkEncoder, error_body, models_body, response_body
+from onplan.chat.parse import parse_request
+from onplan.chat.request import prepare
+from onplan.errors import InvalidRequestError, OverloadedError
+from onplan.types import (
+    CompletionRequest,
+    CompletionResponse,
+    Done,
+    File,
+    FinishReason,
+    Image,
+    Message,
+    ModelInfo,
+    PartDone,
+    Refusal,
+    Text,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    ToolDefinition,
+    ToolResult,
+    Usage,
+)
+
+TOOL = ToolDefinition("weather", "Tells it.", {"type": "object", "properties": {"a": {"type": "integer"}}})
+HELLO = {"messages": [{"role": "user", "content": "Hi"}]}
+CLOSED = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+
+
+def sent(request, backend=OPENAI):
+    return json.loads(prepare(request, backend, "https://example.org", "gpt-9").body)
+
+
+# --- requests ----------------------------------------------------------------------------------------
+
+REQUEST = CompletionRequest(
+    model="gpt-9",
+    messages=[
+        Message.system("Be brief."),
+        Message.developer("Really."),
+        Message.user(
+            "Look: ",
+            Image(url="https://example.org/a.png"),
+            File(data=b"1", filename="a", mime_type="text/plain"),
+        ),
+        Message.assistant(
+            "Hm", Refusal("no"), ToolCall("x", "weather", '{"a":1}'), ToolCall("y", "weather", "{}")
+        ),
+        Message.tool("x", "sunny"),
+        Message.tool("y", [Text("a"), Text("b")]),
+        Message.user("Well?"),
+    ],
+    tools=[TOOL, ToolDefinition("clock")],
+    tool_choice="weather",
+    parallel_tool_calls=False,
+    temperature=0.0,
+    top_p=0.5,
+    max_tokens=5,
+    stop=["a", "b"],
+    reasoning_effort="high",
+    verbosity="low",
+    service_tier="flex",
+    response_format={**CLOSED, "title": "answer"},
+    session_id="s-1",
+)
+
+
+def test_a_request_survives_the_wire():
+    """What our client says is what our server hears, word for word."""
+    parsed = parse_request(sent(REQUEST))
+
+    assert REQUEST == parsed.request
+    assert (True, True, ()) == (parsed.stream, parsed.include_usage, parsed.ignored_parameters)
+
+
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
+_calls = st.lists(st.builds(ToolCall, texts, st.just("f"), st.sampled_from(["{}", '{"a":1}'])), max_size=2)
+_users = st.lists(
+    st.one_of(texts.map(Text), st.just(Image(url="data:image/png;base64,MQ=="))), min_size=1, max_size=3
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    users=st.lists(_users, min_size=1, max_size=3),
+    spoken=texts,
+    calls=_calls,
+    system=st.lists(texts, max_size=2),
+    numbers=st.tuples(st.floats(0, 2), st.integers(1, 9)),
+)
+def test_any_conversation_survives_the_wire(users, spoken, calls, system, numbers):
+    """Messages and numbers of any kind come out as they went in."""
+    messages = [Message.system(text) for text in system] + [Message.user(*parts) for parts in users]
+    messages.append(Message.assistant(spoken, *{call.id: call for call in calls}.values()))
+    messages += [Message.tool(call.id, "ok") for call in messages[-1].tool_calls]
+    request = CompletionRequest(
+        messages=messages, model="gpt-9", temperature=numbers[0], max_tokens=numbers[1], session_id="s"
+    )
+
+    assert request == parse_request(sent(request)).request
+
+
+def test_thinking_makes_the_round(listen):
+    """What our server tells of thinking, our client keeps and says again, and our server hears it."""
+    thinking = Thinking("Hm.", "gAAAAsealed")
+    response = answer(thinking, Text("Hi"))
+    kept = listen(*wire_events(response)).done.response.message
+    body = sent(CompletionRequest(messages=[Message.user("?"), kept, Message.user("!")]), COMPATIBLE)
+
+    assert "Hm." == kept.content[0].text
+    assert [thinking, Text("Hi")] == parse_request(body).request.messages[1].content
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"max_tokens": 5}, {"max_tokens": 5}),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, {"max_tokens": 7}),
+        ({"stop": "END"}, {"stop": ["END"]}),
+        ({"temperature": 1}, {"temperature": 1.0}),
+        ({"tool_choice": "none"}, {"tool_choice": "none"}),
+        ({"response_format": {"type": "text"}}, {"response_format": None}),
+        ({"response_format": {"type": "json_object"}}, {"response_format": {"type": "object"}}),
+        ({"metadata": {"a": "b"}}, {"metadata": {"a": "b"}}),
+        ({"n": 1, "model": None}, {"model": None}),
+    ],
+    ids=str,
+)
+def test_every_spelling_is_read(fields, expected):
+    """Old names and short forms mean what they mean."""
+    request = parse_request({**HELLO, **fields}).request
+    assert expected == {name: getattr(request, name) for name in expected}
+
+
+def test_plain_messages():
+    """A null content, a string for an image, and a list of texts are read."""
+    messages = [
+        {"role": "user", "content": [{"type": "image_url", "image_url": "https://example.org/a.png"}]},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "x", "function": {"name": "f"}}]},
+        {"role": "tool", "tool_call_id": "x", "content": [{"type": "text", "text": "a"}]},
+        {"role": "user", "content": ""},
+    ]
+    assert [
+        Message.user(Image(url="https://example.org/a.png")),
+        Message.assistant(ToolCall("x", "f", "")),
+        Message("tool", [ToolResult("x", "a")]),
+        Message("user", []),
+    ] == parse_request({"messages": messages}).request.messages
+
+
+def test_what_has_no_place_is_reported():
+    """Parameters that we have no words for are listed; at their default values they say nothing."""
+    quiet = {
+        "frequency_penalty": 0,
+        "logprobs": False,
+        "logit_bias": {},
+        "store": None,
+        "modalities": ["text"],
+    }
+    parsed = parse_request({**HELLO, **quiet, "seed": 7, "user": "me", "sparkle": True})
+
+    assert ("seed", "user", "sparkle") == parsed.ignored_parameters
+    assert (False, False) == (parsed.stream, parsed.include_usage)
+
+
+def message(**fields):
+    return {"messages": [{"role": "user", "content": "Hi", **fields}]}
+
+
+WRONG = [
+    ([], "body"),
+    ("x", "body"),
+    ({}, "messages"),
+    ({"messages": {}}, "messages"),
+    ({"messages": ["Hi"]}, r"messages\[0\]"),
+    (message(role="robot"), r"messages\[0\].role"),
+    (message(role=None), r"messages\[0\].role"),
+    (message(content=5), r"messages\[0\].content"),
+    (message(content=[{"type": "input_audio"}]), r"content\[0\].type"),
+    (message(content=[{"type": "text"}]), r"content\[0\].text"),
+    (message(content=[{"type": "image_url"}]), "image_url.url"),
+    (message(content=[{"type": "file", "file": {"file_id": "f"}}]), "file_data"),
+    (message(content=[{"type": "file", "file": {"file_data": "data:x;base64,*"}}]), "file_data"),
+    (message(role="tool"), "tool_call_id"),
+    (message(role="tool", tool_call_id="x", content=[{"type": "refusal", "refusal": "n"}]), "must be text"),
+    (message(role="assistant", tool_calls=[{"id": "x"}]), "function"),
+    (message(role="assistant", tool_calls=[{"function": {"name": "f", "arguments": "{}"}}]), "id"),
+    (message(role="assistant", tool_calls=5), "tool_calls"),
+    ({**HELLO, "temperature": "hot"}, "temperature"),
+    ({**HELLO, "temperature": True}, "temperature"),
+    ({**HELLO, "max_tokens": True}, "max_tokens"),
+    ({**HELLO, "stream": 1}, "stream"),
+    ({**HELLO, "n": 2}, "n must be 1"),
+    ({**HELLO, "audio": {}}, "audio"),
+    ({**HELLO, "functions": []}, "functions"),
+    ({**HELLO, "tools": [{"type": "custom"}]}, r"tools\[0\]"),
+    ({**HELLO, "tools": [{"type": "function", "function": {}}]}, "name"),
+    ({**HELLO, "tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
+    ({**HELLO, "response_format": {"type": "xml"}}, "response_format.type"),
+    ({**HELLO, "response_format": {"type": "json_schema"}}, "json_schema"),
+    ({**HELLO, "metadata": {"a": 1}}, "metadata.a"),
+    ({**HELLO, "stop": [1]}, "stop"),
+]
+
+
+@pytest.mark.parametrize(("body", "says"), WRONG, ids=[says for _, says in WRONG])
+def test_what_cannot_be_read_is_refused(body, says):
+    """A body that is wrong is told where."""
+    with pytest.raises(InvalidRequestError, match=says):
+        parse_request(body)
+
+
+# --- answers -----------------------------------------------------------------------------------------
+
+
+def answer(*parts, reason=FinishReason.STOP, **fields):
+    return CompletionResponse(
+        message=Message.assistant(*parts),
+        usage=Usage(10, 5, 15, 4, 2, 3),
+        finish_reason=reason,
+        model="gpt-9",
+        response_id="chatcmpl-1",
+        **fields,
+    )
+
+
+def chunks_of(response):
+    """How a backend of ours would stream it."""
+    chunks = []
+    for part in response.message.content:
+        match part:
+            case Text(text=text):
+                chunks += [TextDelta(text[:2]), TextDelta(text[2:])]
+            case Thinking(text=text) if text:
+                chunks += [ThinkingDelta(text[:2]), ThinkingDelta(text[2:])]
+            case ToolCall(id=id_, name=name, arguments=arguments):
+                chunks.append(ToolCallStart(id_, name))
+                chunks += [
+                    ToolCallDelta(id_, arguments[:3]),
+                    ToolCallDelta(id_, arguments[3:]),
+                    ToolCallEnd(id_),
+                ]
+        chunks.append(PartDone(part))
+    return [*chunks, Done(response.usage, response.finish_reason, response)]
+
+
+def wire_events(response, *, include_usage=True):
+    encoder = ChunkEncoder("chatcmpl-1", "gpt-9", 1_800_000_000, include_usage=include_usage)
+    data = b"".join(encoder.encode(chunk) for chunk in chunks_of(response))
+    return [frame.removeprefix(b"data: ") for frame in data.split(b"\n\n") if frame]
+
+
+ANSWERS = {
+    "text": answer(Text("Hello é 鸟")),
+    "nothing": answer(),
+    "calls": answer(
+        Text("Hm."),
+        ToolCall("x", "one", '{"a":1}'),
+        ToolCall("y", "two", "{}"),
+        reason=FinishReason.TOOL_CALLS,
+    ),
+    "a refusal": answer(Refusal("I can't."), reason=FinishReason.CONTENT_FILTER),
+    "cut": answer(Text("Hel"), reason=FinishReason.LENGTH),
+    "filtered": answer(Text("Hel"), reason=FinishReason.CONTENT_FILTER),
+}
+
+
+@pytest.mark.parametrize("response", ANSWERS.values(), ids=ANSWERS)
+class TestAnswers:
+    def test_a_stream_survives_the_wire(self, listen, response):
+        """What our server streams is what our client hears: the parts, the reason, the counts, the deltas."""
+        heard = listen(*wire_events(response))
+
+        assert response == heard.done.response
+        assert response.text == heard.joined("text")
+
+    def test_a_whole_answer_survives_the_wire(self, listen, response):
+        """The same for an answer that is not streamed."""
+        body = response_body(response, "chatcmpl-1", "gpt-9", 1_800_000_000)
+        assert response == listen.bytes(msgspec.json.encode(body)).done.response
+
+    def test_it_is_what_others_expect(self, response):
+        """The fields that strict clients require are there, the role first, the end mark last."""
+        *events, end = wire_events(response)
+        events = [json.loads(event) for event in events]
+
+        assert b"[DONE]" == end
+        for event in events:
+            assert {"id", "object", "created", "model", "choices", "usage"} <= set(event)
+            assert "chat.completion.chunk" == event["object"]
+        assert "assistant" == events[0]["choices"][0]["delta"]["role"]
+        assert ([], 15) == (events[-1]["choices"], events[-1]["usage"]["total_tokens"])
+        assert [None] * (len(events) - 1) == [event["usage"] for event in events[:-1]]
+        ends = [choice["finish_reason"] for event in events for choice in event["choices"]]
+        assert [True] == [bool(reason) for reason in ends if reason]
+
+    def test_usage_comes_only_where_it_was_asked_for(self, response):
+        """Without the option no chunk has counts, and no chunk is without a choice."""
+        *events, _ = wire_events(response, include_usage=False)
+        assert not any("usage" in json.loads(event) for event in events)
+        assert all(json.loads(event)["choices"] for event in events)
+
+
+def test_a_failure_after_the_beginning_is_told(listen):
+    """A stream that fails says so in the place of its end, and a client of ours hears what it was."""
+    encoder = ChunkEncoder("chatcmpl-1", "gpt-9", 0)
+    data = encoder.encode(TextDelta("Hi")) + encoder.encode_failure(OverloadedError("Busy."))
+    heard = listen.bytes(data)
+
+    assert "Hi" == heard.joined("text")
+    assert isinstance(heard.failure, OverloadedError)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ModelNotAvailableError("x"), "model_not_found"),
+        (errors.ContextLengthError("x"), "context_length_exceeded"),
+        (errors.RateLimitError("x"), "rate_limit_exceeded"),
+        (errors.UsageLimitError("x"), "insufficient_quota"),
+        (errors.InvalidRequestError("x"), "invalid_request"),
+        (errors.ServerError("x"), "server_error"),
+    ],
+    ids=lambda value: getattr(value, "code", value),
+)
+def test_errors_are_told_in_their_words(error, code):
+    """Other people's clients look for the platform's codes; the sentence and the advice are ours."""
+    told = error_body(error)["error"]
+    assert code == told["code"]
+    assert {"message", "type", "param", "code"} == set(told)
+    assert error.hint in told["message"]
+
+
+def test_models_are_listed():
+    """The list has the fields that clients read."""
+    assert {
+        "object": "list",
+        "data": [{"id": "gpt-9", "object": "model", "created": 0, "owned_by": "openai-codex"}],
+    } == models_body([ModelInfo("gpt-9", "GPT 9", "openai-codex")])
