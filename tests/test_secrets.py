@@ -213,7 +213,7 @@ def test_nothing_that_is_printed_holds_a_token(emulator: Emulator) -> None:
     from onplan.oauth.credentials import TokenResponse
     from onplan.oauth.device_code import DeviceAuthorization
     from onplan.oauth.issuer import CODEX
-    from onplan.turn import Refresh
+    from onplan.steps import Refresh
     from onplan.wire import Request, Response
 
     credentials, secrets = marks(emulator)

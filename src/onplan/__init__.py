@@ -19,9 +19,9 @@ _MODULES = {
     "client": "Client",
     "errors": (
         "BackendError BlockedError ConfigurationError ConnectError ContentPolicyError "
-        "ContextLengthError CredentialError DisconnectError IdleTimeoutError InvalidImageError "
-        "InvalidRequestError LimitError MissingExtraError ModelNotAvailableError NotIncludedError "
-        "NotSignedInError OnplanError OutcomeUnknownError OverloadedError RateLimitError "
+        "ContextLengthError CredentialError DisconnectError EncryptedReasoningError IdleTimeoutError "
+        "InvalidImageError InvalidRequestError LimitError MissingExtraError ModelNotAvailableError "
+        "NotIncludedError NotSignedInError OnplanError OutcomeUnknownError OverloadedError RateLimitError "
         "RefreshError ServerError SignInAgainError SignInError StoreConflictError StoreDamagedError "
         "StoreError StreamCorruptError StreamError StreamFailedError StreamTruncatedError TransportError "
         "UnexpectedReplyError UsageLimitError"
@@ -31,8 +31,8 @@ _MODULES = {
     "stores": "CredentialStore Lease PendingRefresh Record open_store",
     "types": (
         "CompletionRequest CompletionResponse ContentPart Done File FinishReason Image Message ModelInfo "
-        "OAuthCredentials PartDone Provider Refusal Role StreamChunk Text TextDelta Thinking ThinkingDelta "
-        "ToolCall ToolCallDelta ToolCallEnd ToolCallStart ToolDefinition ToolResult Usage"
+        "OAuthCredentials PartDone Provider Refusal Resumed Role StreamChunk Text TextDelta Thinking "
+        "ThinkingDelta ToolCall ToolCallDelta ToolCallEnd ToolCallStart ToolDefinition ToolResult Usage"
     ),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}

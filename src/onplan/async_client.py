@@ -9,10 +9,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast
 
-from onplan import turn
+from onplan import steps, turn
 from onplan.api_key import keeper_for, require_sign_in
 from onplan.attachments import has_attachments, read_attachments
 from onplan.backends import Backend
+from onplan.completion import Call
 from onplan.errors import InvalidRequestError, NotSignedInError, OnplanError, SignInAgainError
 from onplan.fallback import Fallback
 from onplan.parameters import refuses
@@ -68,6 +69,8 @@ class AsyncClient:
             and lists them in ``ignored_parameters``, ``refuse`` raises InvalidRequestError.
         retry: how patient to be; see ``onplan.RetryPolicy``.
         on_retry: called before each wait with the error and the seconds.
+        resume: when an answer breaks off, go on from its finished parts. The chunk ``resumed`` says which
+            they are; nothing else of what had been streamed counts any more. Without it the error is raised.
         connect_timeout: seconds for a connection to be made.
         idle_timeout: seconds without a byte after which an answer is given up.
 
@@ -89,6 +92,7 @@ class AsyncClient:
         unsupported: Literal["drop", "refuse"] = "drop",
         retry: RetryPolicy | None = None,
         on_retry: Callable[[OnplanError, float], object] | None = None,
+        resume: bool = False,
         connect_timeout: float = Timeouts.connect,
         idle_timeout: float = Timeouts.idle,
     ) -> None:
@@ -111,6 +115,7 @@ class AsyncClient:
         self._refuse_unsupported = refuses(unsupported)
         self._retry = retry or RetryPolicy()
         self._on_retry = on_retry
+        self._resume = resume
         self._models: list[ModelInfo] | None = None
 
     @property
@@ -162,7 +167,7 @@ class AsyncClient:
     async def complete_stream(self, request: CompletionRequest | str) -> AsyncGenerator[StreamChunk]:
         """The answer as it arrives: one ``Done``, last; otherwise an OnplanError is raised."""
         call = await self._prepare(as_request(request))
-        dialogue = turn.completion(call, self._retry, time.time, self._fallback)
+        dialogue = turn.completion(call, self._retry, time.time, self._fallback, resume=self._resume)
         async with _Exchange(self, dialogue) as exchange:
             while (chunks := await exchange.advance()) is not None:
                 for chunk in chunks:
@@ -190,13 +195,13 @@ class AsyncClient:
         async with _Exchange(self, dialogue) as exchange:
             await exchange.advance()
 
-    async def _prepare(self, request: CompletionRequest) -> turn.Call:
+    async def _prepare(self, request: CompletionRequest) -> Call:
         model = request.model or self.settings.model or await self._first_model()
         if has_attachments(request):  # reading and encoding megabytes would hold up the loop
             return await asyncio.to_thread(self._build, request, model)
         return self._build(request, model)
 
-    def _build(self, request: CompletionRequest, model: str) -> turn.Call:
+    def _build(self, request: CompletionRequest, model: str) -> Call:
         read = read_attachments(request)
         refuse = self._refuse_unsupported
         return turn.prepare(read, self.backend, self.settings.base_url, model, refuse_unsupported=refuse)
@@ -227,7 +232,7 @@ class _Exchange(Generic[T]):
 
     result: T
 
-    def __init__(self, client: AsyncClient, dialogue: turn.Dialogue[T]) -> None:
+    def __init__(self, client: AsyncClient, dialogue: steps.Dialogue[T]) -> None:
         self._client, self._dialogue = client, dialogue
         self._answer: AsyncAnswer | None = None
         self._outcome: Any = None
@@ -236,7 +241,7 @@ class _Exchange(Generic[T]):
         """Go on until there are chunks to hand out; None when the dialogue has ended, with ``result``."""
         step = self._resume()
         while step is not None:
-            if type(step) is turn.Emit:
+            if type(step) is steps.Emit:
                 return step.chunks
             try:
                 self._outcome = await self._carry_out(step)
@@ -248,7 +253,7 @@ class _Exchange(Generic[T]):
             await self._answer.release()
         return None
 
-    def _resume(self, error: OnplanError | None = None) -> turn.Step | None:
+    def _resume(self, error: OnplanError | None = None) -> steps.Step | None:
         outcome, self._outcome = self._outcome, None
         try:
             return self._dialogue.throw(error) if error else self._dialogue.send(outcome)
@@ -256,31 +261,31 @@ class _Exchange(Generic[T]):
             self.result = stop.value
             return None
 
-    async def _carry_out(self, step: turn.Step) -> Any:
+    async def _carry_out(self, step: steps.Step) -> Any:
         match step:
-            case turn.ReadEvents():
+            case steps.ReadEvents():
                 return await self._open_answer.read_events()
-            case turn.Send() | turn.Join() | turn.SendMessage():
+            case steps.Send() | steps.Join() | steps.SendMessage():
                 return await self._send(step)
-            case turn.Authorize():
+            case steps.Authorize():
                 return await self._client._keeper.credentials_async()
-            case turn.Refresh(access_token, again):
+            case steps.Refresh(access_token, again):
                 return await self._client._keeper.replace_async(access_token, again=again)
-            case turn.ReadBody():
-                return await self._open_answer.read_body()
-            case turn.Sleep(seconds, error):
+            case steps.ReadBody(timeout):
+                return await self._open_answer.read_body(timeout)
+            case steps.Sleep(seconds, error):
                 await self._close_answer()
                 logger.info("trying again in %.1f s: %s", seconds, error)
                 if self._client._on_retry:
                     self._client._on_retry(error, seconds)
                 return await asyncio.sleep(seconds)
 
-    async def _send(self, step: turn.Send | turn.Join | turn.SendMessage) -> Any:
-        if isinstance(step, turn.SendMessage):
+    async def _send(self, step: steps.Send | steps.Join | steps.SendMessage) -> Any:
+        if isinstance(step, steps.SendMessage):
             return await cast("AsyncExchange", self._open_answer).send(step.data)
         await self._close_answer()
-        if isinstance(step, turn.Send):
-            self._answer = await self._client._transport.open(step.request)
+        if isinstance(step, steps.Send):
+            self._answer = await self._client._transport.open(step.request, step.timeout)
             return self._answer.head
         self._answer = exchange = await cast("AsyncWebSockets", self._client._sockets).join(step)
         return exchange.joined

@@ -64,6 +64,7 @@ class Backend:
         developer_role: what a developer message is sent as.
         replays_thinking: whether it wants to hear its own thinking again, in the fields that it came in.
         default_reasoning_summary: what is asked for when the request does not say.
+        client_version: the version of the official client that we are taken for, on which models depend.
         catalogue_query: query of the catalogue request.
         listed_last: pattern of the names of models that nobody means who names none.
         fallback_models: what is listed when the catalogue cannot be read.
@@ -93,6 +94,7 @@ class Backend:
     developer_role: str = "developer"
     replays_thinking: bool = False
     default_reasoning_summary: str | None = None
+    client_version: str | None = None
     catalogue_query: str = ""
     listed_last: re.Pattern[str] | None = None
     fallback_models: tuple[ModelInfo, ...] = ()
@@ -193,6 +195,7 @@ OPENAI_CODEX = Backend(
     # Without a summary nothing is heard until the model has finished thinking: first visible token
     # 47.8 s against 3.9 s with one, as others measured.
     default_reasoning_summary="auto",
+    client_version=CLIENT_VERSION,
     catalogue_query=f"client_version={CLIENT_VERSION}",
     fallback_models=_CODEX_MODELS,
 )

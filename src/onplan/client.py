@@ -10,10 +10,11 @@ from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import httpx2
 
-from onplan import turn
+from onplan import steps, turn
 from onplan.api_key import keeper_for, require_sign_in
 from onplan.attachments import read_attachments
 from onplan.backends import Backend
+from onplan.completion import Call
 from onplan.errors import NotSignedInError, OnplanError, SignInAgainError
 from onplan.parameters import refuses
 from onplan.retry import RetryPolicy
@@ -55,6 +56,8 @@ class Client:
             and lists them in ``ignored_parameters``, ``refuse`` raises InvalidRequestError.
         retry: how patient to be; see ``onplan.RetryPolicy``.
         on_retry: called before each wait with the error and the seconds.
+        resume: when an answer breaks off, go on from its finished parts. The chunk ``resumed`` says which
+            they are; nothing else of what had been streamed counts any more. Without it the error is raised.
         connect_timeout: seconds for a connection to be made.
         idle_timeout: seconds without a byte after which an answer is given up.
 
@@ -76,6 +79,7 @@ class Client:
         unsupported: Literal["drop", "refuse"] = "drop",
         retry: RetryPolicy | None = None,
         on_retry: Callable[[OnplanError, float], object] | None = None,
+        resume: bool = False,
         connect_timeout: float = Timeouts.connect,
         idle_timeout: float = Timeouts.idle,
     ) -> None:
@@ -95,6 +99,7 @@ class Client:
         self._refuse_unsupported = refuses(unsupported)
         self._retry = retry or RetryPolicy()
         self._on_retry = on_retry
+        self._resume = resume
         self._models: list[ModelInfo] | None = None
 
     @property
@@ -146,16 +151,16 @@ class Client:
     def complete_stream(self, request: CompletionRequest | str) -> Generator[StreamChunk]:
         """The answer as it arrives: one ``Done``, last; otherwise an OnplanError is raised."""
         call = self._prepare(as_request(request))
-        dialogue = turn.completion(call, self._retry, time.time)
+        dialogue = turn.completion(call, self._retry, time.time, resume=self._resume)
         with _Exchange(self, dialogue) as exchange:
             while (chunks := exchange.advance()) is not None:
                 yield from chunks
 
-    def _prepare(self, request: CompletionRequest) -> turn.Call:
+    def _prepare(self, request: CompletionRequest) -> Call:
         model = request.model or self.settings.model or self._first_model()
         return self._build(request, model)
 
-    def _build(self, request: CompletionRequest, model: str) -> turn.Call:
+    def _build(self, request: CompletionRequest, model: str) -> Call:
         read = read_attachments(request)
         refuse = self._refuse_unsupported
         return turn.prepare(read, self.backend, self.settings.base_url, model, refuse_unsupported=refuse)
@@ -184,7 +189,7 @@ class _Exchange(Generic[T]):
 
     result: T
 
-    def __init__(self, client: Client, dialogue: turn.Dialogue[T]) -> None:
+    def __init__(self, client: Client, dialogue: steps.Dialogue[T]) -> None:
         self._client, self._dialogue = client, dialogue
         self._answer: Answer | None = None
         self._outcome: Any = None
@@ -193,7 +198,7 @@ class _Exchange(Generic[T]):
         """Go on until there are chunks to hand out; None when the dialogue has ended, with ``result``."""
         step = self._resume()
         while step is not None:
-            if type(step) is turn.Emit:
+            if type(step) is steps.Emit:
                 return step.chunks
             try:
                 self._outcome = self._carry_out(step)
@@ -205,7 +210,7 @@ class _Exchange(Generic[T]):
             self._answer.release()
         return None
 
-    def _resume(self, error: OnplanError | None = None) -> turn.Step | None:
+    def _resume(self, error: OnplanError | None = None) -> steps.Step | None:
         outcome, self._outcome = self._outcome, None
         try:
             return self._dialogue.throw(error) if error else self._dialogue.send(outcome)
@@ -213,21 +218,21 @@ class _Exchange(Generic[T]):
             self.result = stop.value
             return None
 
-    def _carry_out(self, step: turn.Step) -> Any:
+    def _carry_out(self, step: steps.Step) -> Any:
         match step:
-            case turn.ReadEvents():
+            case steps.ReadEvents():
                 return self._open_answer.read_events()
-            case turn.Send(request):
+            case steps.Send(request, timeout):
                 self._close_answer()
-                self._answer = self._client._transport.open(request)
+                self._answer = self._client._transport.open(request, timeout)
                 return self._answer.head
-            case turn.Authorize():
+            case steps.Authorize():
                 return self._client._keeper.credentials()
-            case turn.Refresh(access_token, again):
+            case steps.Refresh(access_token, again):
                 return self._client._keeper.replace(access_token, again=again)
-            case turn.ReadBody():
-                return self._open_answer.read_body()
-            case turn.Sleep(seconds, error):
+            case steps.ReadBody(timeout):
+                return self._open_answer.read_body(timeout)
+            case steps.Sleep(seconds, error):
                 self._close_answer()
                 logger.info("trying again in %.1f s: %s", seconds, error)
                 if self._client._on_retry:

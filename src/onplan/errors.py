@@ -10,7 +10,8 @@ The tree, with each class's ``code`` (stable, for programs) and ``exit_code`` (o
     │   ├── ModelNotAvailableError  model_not_available   11
     │   ├── ContextLengthError      context_length        12
     │   ├── ContentPolicyError      content_policy        13
-    │   └── InvalidImageError       invalid_image         14
+    │   ├── InvalidImageError       invalid_image         14
+    │   └── EncryptedReasoningError encrypted_reasoning   15   left out and asked again, once
     ├── CredentialError             credential             9
     │   ├── NotSignedInError        not_signed_in          3
     │   ├── SignInAgainError        sign_in_again          4
@@ -56,7 +57,8 @@ class OnplanError(Exception):
         http_status: what a server of ours would answer with.
         hint: the next thing to do, a command where there is one.
         retryable: whether asking again, unchanged, may succeed.
-        request_id: the backend's name for the request, to quote in a report.
+        request_id: the backend's name for the request, to quote in a report; the one that we gave it, where
+            it told none.
         status: the HTTP status that was received, if one was.
         retry_after: seconds the other side asked us to wait, if it did.
         resets_at: when a limit resets, Unix seconds, if known.
@@ -99,8 +101,8 @@ class OnplanError(Exception):
         """The JSON shape of every error: ``code``, ``message``, ``hint``, and what else is known."""
         known = {
             name: value
-            for name in ("status", "request_id", "retry_after", "resets_at")
-            if (value := getattr(self, name)) is not None
+            for name in ("status", "request_id", "retry_after", "resets_at", "window_minutes")
+            if (value := getattr(self, name, None)) is not None
         }
         return {"code": self.code, "message": self.message, "hint": self.hint, **known}
 
@@ -157,6 +159,13 @@ class InvalidImageError(InvalidRequestError):
 
     code, exit_code, http_status = "invalid_image", 14, 400
     hint = "Send a PNG, JPEG, WebP or GIF image, or a URL that the service can reach."
+
+
+class EncryptedReasoningError(InvalidRequestError):
+    """The encrypted reasoning of an earlier turn is another account's, model's or backend's."""
+
+    code, exit_code, http_status = "encrypted_reasoning", 15, 400
+    hint = "Leave the `Thinking` parts out of the messages."
 
 
 class CredentialError(OnplanError):
@@ -235,10 +244,15 @@ class LimitError(OnplanError):
 
 
 class UsageLimitError(LimitError):
-    """The plan's allowance is used up until ``resets_at``. Retrying does not help before."""
+    """The plan's allowance is used up until ``resets_at``. Retrying does not help before.
+
+    Attributes:
+        window_minutes: length of the window that is used up, if known: 300 for five hours, 10,080 for a week.
+    """
 
     code, exit_code, http_status = "usage_limit", 20, 429
     hint = "Wait until the limit resets, or see https://chatgpt.com/settings/usage."
+    window_minutes: int | None = None
 
 
 class RateLimitError(LimitError):

@@ -60,6 +60,9 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
     ``now`` is Unix seconds; a date in the past gives 0.
     """
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):  # the platform's own, and more exact
+        if re.fullmatch(r"\d+(\.\d+)?", headers.get(name, "").strip()):
+            return float(headers[name]) / 1000
     value = headers.get("retry-after", "").strip()
     if not value:
         return None

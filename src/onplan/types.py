@@ -29,6 +29,7 @@ __all__ = [
     "PartDone",
     "Provider",
     "Refusal",
+    "Resumed",
     "Role",
     "StreamChunk",
     "Text",
@@ -399,8 +400,18 @@ class Done(_Chunk, frozen=True, tag="done"):
     response: CompletionResponse
 
 
+class Resumed(_Chunk, frozen=True, tag="resumed"):
+    """The connection broke and the turn was asked again; only with ``resume=True``.
+
+    ``parts`` are finished and stay, in order. Whatever else was streamed so far is void.
+    """
+
+    type: ClassVar[Literal["resumed"]] = "resumed"
+    parts: list[ContentPart]
+
+
 StreamChunk: TypeAlias = (
-    TextDelta | ThinkingDelta | ToolCallStart | ToolCallDelta | ToolCallEnd | PartDone | Done
+    TextDelta | ThinkingDelta | ToolCallStart | ToolCallDelta | ToolCallEnd | PartDone | Resumed | Done
 )
 
 

@@ -32,6 +32,8 @@ def decode_json(data: bytes) -> Any:
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
+CLIENT_REQUEST_ID = "x-client-request-id"  # by which a request can be found, whatever came of it
+
 
 def require_safe_url(url: str, source: str) -> str:
     """``url`` without a trailing slash, if a token may travel there: https, or http to this very machine.

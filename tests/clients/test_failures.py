@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import onplan
 from onplan import CompletionRequest, RetryPolicy, ToolDefinition
 from onplan.emulator import Emulator
+from onplan.settings import load_settings
+from onplan.stores import open_store
 
 TOOLS = [
     ToolDefinition(
@@ -40,6 +43,7 @@ CASES = [
     Case("redirect_302", onplan.UnexpectedReplyError),
     Case("payload_too_large_413", onplan.InvalidRequestError),
     Case("usage_limit_429", onplan.UsageLimitError),
+    Case("usage_limit_week", onplan.UsageLimitError),
     Case("usage_limit_seconds_only", onplan.UsageLimitError),
     Case("usage_limit_404", onplan.UsageLimitError),
     Case("usage_limit_other_meter", onplan.UsageLimitError),
@@ -62,7 +66,7 @@ CASES = [
     Case("bio_policy", onplan.ContentPolicyError),
     Case("model_gated", onplan.ModelNotAvailableError),
     Case("model_not_supported", onplan.ModelNotAvailableError),
-    Case("encrypted_content_refused", onplan.InvalidRequestError),
+    Case("encrypted_content_refused", onplan.EncryptedReasoningError),
     Case("item_not_found", onplan.InvalidRequestError),
     Case("detail_list_422", onplan.InvalidRequestError),
     Case("error_string", onplan.InvalidRequestError),
@@ -138,6 +142,7 @@ def test_a_fault_is_an_error_or_no_matter(signed_in: Emulator, driver: Any, case
             asker.complete(request)
         assert case.error is type(caught.value)
         assert caught.value.hint
+        assert caught.value.request_id
     else:
         answer = asker.complete(request)
         assert [(call.name, call.parse_arguments()) for call in answer.tool_calls] == WHOLE
@@ -246,6 +251,99 @@ def test_a_usage_limit_says_when_it_resets(signed_in: Emulator, driver: Any) -> 
     assert caught.value.resets_at > 1_700_000_000
     assert caught.value.status == 429
     assert len(_posts(signed_in)) == 1
+
+
+LIMITS = {
+    "usage_limit_429": ("The usage limit of the plus plan is reached; it resets at", None, "buy credits"),
+    "usage_limit_week": (
+        "The weekly usage limit of the pro plan is reached; it resets at 2030-03-17",
+        10_080,
+        "buy credits",
+    ),
+    "usage_limit_other_meter": ("The weekly usage limit for Other is reached", 10_080, "another model"),
+    "workspace_credits_depleted": ("The credits of your workspace are used up.", None, "Add credits"),
+}
+
+
+@pytest.mark.parametrize("fault", LIMITS)
+def test_a_usage_limit_says_which_one_and_what_can_be_done(
+    signed_in: Emulator, driver: Any, fault: str
+) -> None:
+    """Windows are named by their minutes, and the hint says what else is possible on this plan."""
+    sentence, minutes, advice = LIMITS[fault]
+    signed_in.arm(fault, times=1)
+
+    with pytest.raises(onplan.UsageLimitError) as caught:
+        driver().complete(CompletionRequest(messages="hi", model="gpt-5.5"))
+    assert str(caught.value).startswith(sentence)
+    assert caught.value.window_minutes == minutes
+    assert caught.value.to_dict().get("window_minutes") == minutes
+    assert advice in caught.value.hint
+
+
+@pytest.mark.parametrize("fault", ["model_gated", "model_not_supported"])
+def test_a_model_that_is_not_served_has_a_neighbour(signed_in: Emulator, driver: Any, fault: str) -> None:
+    """The hint names what the catalogue lists that is nearest, and the version that it was asked with."""
+    signed_in.arm(fault, times=1)
+
+    with pytest.raises(onplan.ModelNotAvailableError) as caught:
+        driver().complete(CompletionRequest(messages="hi", model="gpt-6-sool"))
+    assert caught.value.hint.startswith("Nearest to it: gpt-6-sol or ")
+    assert "version 0.169.0" in caught.value.hint
+
+
+def test_without_a_catalogue_the_neighbour_is_a_known_one(signed_in: Emulator, driver: Any) -> None:
+    """Where the catalogue fails too, the built-in list helps, and the error stays the model's."""
+    signed_in.arm("model_not_supported", times=1)
+    signed_in.arm("models_500", times=1)
+
+    with pytest.raises(onplan.ModelNotAvailableError, match="not supported") as caught:
+        driver().complete(CompletionRequest(messages="hi", model="gpt-5.6-moon"))
+    assert "gpt-5.6-" in caught.value.hint
+
+
+def test_reasoning_of_another_account_is_left_out_and_reported(signed_in: Emulator, driver: Any) -> None:
+    """Encrypted reasoning that is refused goes no second time; the answer says what was dropped."""
+    heard: list[tuple[str, float]] = []
+    thinking = onplan.Thinking("I thought.", encrypted="gAAAA-of-somebody-else")
+    request = CompletionRequest(
+        model="gpt-5.5",
+        messages=[
+            onplan.Message.user("hi"),
+            onplan.Message("assistant", [thinking, onplan.Text("Hello.")]),
+            onplan.Message.user("again"),
+        ],
+    )
+    asker = driver(retry=ONCE, on_retry=lambda error, seconds: heard.append((error.code, seconds)))
+
+    answer = asker.complete(request)
+    assert answer.text == "You said: again"
+    assert answer.ignored_parameters == ["thinking"]
+    assert heard == [("encrypted_reasoning", 0.0)]
+    first, second = _posts(signed_in)
+    assert [item["type"] for item in first["body"]["input"]] == ["message", "reasoning", "message", "message"]
+    assert [item["type"] for item in second["body"]["input"]] == ["message", "message", "message"]
+
+
+def test_an_account_that_is_not_the_tokens_is_told(signed_in: Emulator, driver: Any) -> None:
+    """A stored account id that is another's is a matter of signing in again, not of the request."""
+    store = open_store(load_settings().store)
+    record, version = store.load()
+    store.save(replace(record, credentials=replace(record.credentials, account_id="acct-other")), version)
+
+    with pytest.raises(onplan.SignInAgainError, match="does not match the access token") as caught:
+        driver(retry=ONCE).complete(CompletionRequest(messages="hi", model="gpt-5.5"))
+    assert caught.value.hint == "Run `onplan login`."
+    assert len(_posts(signed_in)) == 1
+
+
+def test_a_wait_in_milliseconds_is_kept(signed_in: Emulator, driver: Any) -> None:
+    """``x-ms-retry-after-ms`` is a request to come back, as Retry-After is."""
+    signed_in.arm("rate_limited_429_milliseconds", times=1)
+    heard: list[float] = []
+
+    driver(on_retry=lambda error, seconds: heard.append(seconds)).complete("hi")
+    assert heard == [0.25]
 
 
 def test_a_401_renews_the_token_once(signed_in: Emulator, driver: Any) -> None:

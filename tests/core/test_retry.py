@@ -127,3 +127,10 @@ def test_no_header_value_is_a_failure(value):
 def test_try_again_in(message, seconds):
     """A wait told in words is understood in every unit that the service writes."""
     assert seconds == try_again_in(message)
+
+
+@pytest.mark.parametrize("name", ["retry-after-ms", "x-ms-retry-after-ms"])
+def test_milliseconds_are_more_exact(name):
+    """The platform's own headers count in milliseconds, and come before the standard one."""
+    assert 0.25 == retry_after({name: "250", "retry-after": "1"}, NOW)
+    assert 1.0 == retry_after({name: "soon", "retry-after": "1"}, NOW)

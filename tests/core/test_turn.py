@@ -30,7 +30,7 @@ from onplan.fallback import Fallback
 from onplan.responses.continuation import Continuation
 from onplan.responses.request import prepare
 from onplan.retry import RetryPolicy
-from onplan.turn import (
+from onplan.steps import (
     Authorize,
     Emit,
     Head,
@@ -41,11 +41,9 @@ from onplan.turn import (
     Refresh,
     Send,
     Sleep,
-    catalogue,
-    completion,
-    preparation,
 )
-from onplan.types import CompletionRequest, OAuthCredentials, Text
+from onplan.turn import catalogue, completion, preparation
+from onplan.types import CompletionRequest, OAuthCredentials, Resumed, Text
 
 FIRST = OAuthCredentials(access_token="secret-1", account_id="acct-1")
 SECOND = OAuthCredentials(access_token="secret-2", account_id="acct-1")
@@ -368,6 +366,52 @@ def test_not_signed_in_is_told_at_once(turn):
     """What the keeper raises before the first request ends the turn."""
     with pytest.raises(SignInAgainError):
         turn.tell(SignInAgainError("x", status=401))
+
+
+class TestResuming:
+    """What the program has seen is kept, or said to be void, and the turn is asked again."""
+
+    @pytest.fixture
+    def turn(self):
+        call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        clock = Clock()
+        return Turn(completion(call, RetryPolicy(attempts=3), clock, resume=True), clock)
+
+    def test_finished_parts_are_told_the_model(self, turn):
+        """The next request ends in what was finished, and the answer begins with it."""
+        turn.tell(FIRST, STREAM, payloads(item("Hi")))
+        assert isinstance(turn.tell(END), Sleep)
+        step = turn.tell(None, FIRST)
+        said = json.loads(step.request.body)["input"][-1]
+        assert ("assistant", "Hi") == (said["role"], said["content"][0]["text"])
+
+        turn.tell(STREAM, payloads(item("Lo"), COMPLETED))
+        assert [Resumed([Text("Hi")])] == [chunk for chunk in turn.emitted if chunk.type == "resumed"]
+        assert [Text("Hi"), Text("Lo")] == turn.emitted[-1].response.message.content
+
+    def test_what_was_not_finished_is_void(self, turn):
+        """A text that broke off is not told, and comes anew."""
+        turn.tell(FIRST, STREAM, payloads(delta("H")), DisconnectError("x"))
+        step = turn.tell(None, FIRST)
+        assert ["user"] == [item["role"] for item in json.loads(step.request.body)["input"]]
+
+        turn.tell(STREAM, payloads(item("Hi"), COMPLETED))
+        assert [Text("Hi")] == turn.emitted[-1].response.message.content
+
+    def test_a_long_answer_uses_up_no_budget(self, turn):
+        """The budget is for waiting; an answer that took an hour may be resumed nevertheless."""
+        turn.tell(FIRST, STREAM, payloads(delta("H")))
+        turn._clock.now += 3600
+
+        assert isinstance(turn.tell(DisconnectError("x")), Sleep)
+
+    def test_it_is_said_once_for_each_time(self, turn):
+        """A try that brought nothing new has nothing to take back."""
+        turn.tell(FIRST, STREAM, payloads(item("Hi")), END, None, FIRST, ConnectError("x"))
+        turn.tell(None, FIRST, STREAM, payloads(item("Lo"), COMPLETED))
+
+        assert 1 == len([chunk for chunk in turn.emitted if chunk.type == "resumed"])
+        assert [Text("Hi"), Text("Lo")] == turn.emitted[-1].response.message.content
 
 
 class TestTheCatalogue:

@@ -215,6 +215,9 @@ EXPECTED = {
     "usage_limit_429": lambda r: (
         limit(present=["plan_type"])(r) and r.json["error"]["resets_at"] > time.time()
     ),
+    "usage_limit_week": lambda r: (
+        error(429, type="usage_limit_reached")(r) and r.headers["x-codex-primary-window-minutes"] == "10080"
+    ),
     "usage_limit_seconds_only": limit(absent=["resets_at"], present=["resets_in_seconds"]),
     "usage_limit_404": limit(404, present=["resets_at"]),
     "usage_limit_other_meter": header("x-codex-active-limit", "codex_other"),
@@ -372,9 +375,6 @@ EXPECTED = {
     "device_usercode_alias": lambda r: "usercode" in r.json and "user_code" not in r.json,
     "device_slow_down": lambda r: r.json["error"] == "slow_down",
     "device_poll_500": status(500),
-    "device_access_denied": lambda r: (r.status, r.json["error"]) == (400, "access_denied"),
-    "device_expired_token": lambda r: (r.status, r.json["error"]) == (400, "expired_token"),
-    "device_usercode_alias": lambda r: "usercode" in r.json and "user_code" not in r.json,
     "revoke_500": status(500),
     "revoke_slow": status(200, "{}"),
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
@@ -15,8 +15,8 @@ from onplan.chat.messages import wire_messages
 from onplan.chat.stream import ChatStream
 from onplan.errors import InvalidRequestError
 from onplan.parameters import TOOL_CHOICES, is_strict, left_out, schema_name, session_id_of, tool_choice_of
-from onplan.types import CompletionRequest, Credential, ToolDefinition
-from onplan.wire import Request
+from onplan.types import CompletionRequest, ContentPart, Credential, ToolDefinition
+from onplan.wire import CLIENT_REQUEST_ID, Request
 
 Body: TypeAlias = dict[str, Any]
 
@@ -26,18 +26,24 @@ class ChatCall:
     """A completion request made ready to send: everything but the credential.
 
     Attributes:
-        url: of the chat completions endpoint.
+        base_url: where the API is.
         body: the JSON body. It has no printed form.
         session_id: names the conversation.
         ignored_parameters: what the backend does not take and what was therefore left out.
     """
 
     backend: Backend
-    url: str
+    base_url: str
     model: str
     session_id: str
     body: bytes = field(repr=False)
     ignored_parameters: tuple[str, ...] = ()
+    kept: ClassVar[tuple[ContentPart, ...]] = ()
+
+    @property
+    def url(self) -> str:
+        """Of the chat completions endpoint."""
+        return f"{self.base_url}/chat/completions"
 
     def request(self, credentials: Credential) -> Request:
         """The HTTP request under ``credentials``."""
@@ -45,13 +51,21 @@ class ChatCall:
             **self.backend.api_headers(credentials),
             "accept": "text/event-stream",
             "content-type": "application/json",
-            "x-client-request-id": str(uuid.UUID(bytes=secrets.token_bytes(16), version=4)),
+            CLIENT_REQUEST_ID: str(uuid.UUID(bytes=secrets.token_bytes(16), version=4)),
         }
         return Request("POST", self.url, headers, self.body)
 
     def stream(self, request_id: str | None) -> ChatStream:
         """What assembles the answer."""
         return ChatStream(self.model, self.ignored_parameters, request_id)
+
+    def after(self, parts: Sequence[ContentPart]) -> ChatCall:
+        """The same call, from the beginning: few servers go on from an answer that was begun."""
+        return self
+
+    def without_encrypted_reasoning(self) -> ChatCall | None:
+        """None: this wire has none."""
+        return None
 
 
 def prepare(
@@ -71,7 +85,7 @@ def prepare(
     ignored = left_out(request, backend, refuse=refuse_unsupported)
     session_id = session_id_of(request)
     body = msgspec.json.encode(_body(request, backend, model, session_id))
-    return ChatCall(backend, f"{base_url}/chat/completions", model, session_id, body, ignored)
+    return ChatCall(backend, base_url, model, session_id, body, ignored)
 
 
 def _body(request: CompletionRequest, backend: Backend, model: str, session_id: str) -> Body:

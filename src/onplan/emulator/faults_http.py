@@ -98,6 +98,22 @@ FAULTS = (
         instead=_usage_limit(plan_type=lambda: "plus", resets_at=_in_an_hour, resets_in_seconds=lambda: 3600),
     ),
     Fault(
+        "usage_limit_week",
+        "429 usage_limit_reached whose headers say that the week, as primary window, is used up.",
+        RESPONSES,
+        instead=_usage_limit(
+            plan_type=lambda: "pro",
+            headers=(
+                ("x-codex-primary-used-percent", "100"),
+                ("x-codex-primary-window-minutes", "10080"),
+                ("x-codex-primary-reset-at", "1900000000"),
+                ("x-codex-secondary-used-percent", "40.5"),
+                ("x-codex-secondary-window-minutes", "300"),
+                ("x-codex-secondary-reset-at", ""),
+            ),
+        ),
+    ),
+    Fault(
         "usage_limit_seconds_only",
         "429 usage_limit_reached with resets_in_seconds alone.",
         RESPONSES,

@@ -6,7 +6,8 @@ does, ``data`` with ids, and little else that they agree on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -55,6 +56,20 @@ def models_of(body: Any, backend: Backend) -> list[ModelInfo]:
     if not found:
         raise UnexpectedReplyError("The model catalogue is empty.")
     return found
+
+
+def advice_on_models(model: str, models: Sequence[ModelInfo], backend: Backend) -> str:
+    """What to use instead of ``model``: the nearest of ``models`` by name, or else the best."""
+    names = [listed.id for listed in models]
+    near = get_close_matches(model, names, n=2, cutoff=0.5) or names[:2]
+    version = (
+        f" It lists what it has for version {backend.client_version} of the official client."
+        if backend.client_version
+        else ""
+    )
+    if not near:
+        return f"Run `onplan models` to see which there are.{version}"
+    return f"Nearest to it: {' or '.join(near)}; `onplan models` lists all.{version}"
 
 
 def _described(entries: Iterable[Any], backend: Backend) -> list[ModelInfo]:

@@ -15,6 +15,7 @@ from onplan.errors import (
     BlockedError,
     ContentPolicyError,
     ContextLengthError,
+    EncryptedReasoningError,
     InvalidImageError,
     InvalidRequestError,
     ModelNotAvailableError,
@@ -28,6 +29,7 @@ from onplan.errors import (
     UnexpectedReplyError,
     UsageLimitError,
 )
+from onplan.responses.limits import NO_LIMIT, Limit, limit_reached
 from onplan.retry import retry_after, try_again_in
 from onplan.wire import Response
 
@@ -84,6 +86,9 @@ _BY_CODE: Mapping[str, _Row] = {
     "image_parse_error": _IMAGE,
     "image_too_large": _IMAGE,
     "failed_to_download_image": _IMAGE,
+    "invalid_encrypted_content": _Row(
+        EncryptedReasoningError, "The reasoning of an earlier turn could not be decrypted."
+    ),
     "unsupported_image_media_type": _IMAGE,
 }
 
@@ -98,6 +103,8 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], type[OnplanError]], ...] = (
         ModelNotAvailableError,
     ),
     (re.compile(r"item with id .* not found", re.IGNORECASE), InvalidRequestError),
+    (re.compile(r"encrypted content .*could not be", re.IGNORECASE), EncryptedReasoningError),
+    (re.compile(r"account.?id\b.* does not match|account mismatch", re.IGNORECASE), SignInAgainError),
     (re.compile(r"context (length|window|size)|prompt is too long", re.IGNORECASE), ContextLengthError),
     (
         re.compile(r"valid image|image.*(not valid|invalid|could not)", re.IGNORECASE),
@@ -151,6 +158,11 @@ def refusal_of_event(error: Any, status: int, headers: Any, request_id: str | No
     return Response(status, {**named, **lower}, msgspec.json.encode(body))
 
 
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """The backend's name for a request. It has called it differently."""
+    return headers.get("x-request-id") or headers.get("x-oai-request-id")
+
+
 @dataclass(frozen=True, slots=True)
 class _Facts:
     """What a failure says about itself, in whichever shape it came."""
@@ -161,6 +173,7 @@ class _Facts:
     plan: str | None
     status: int | None
     request_id: str | None
+    limit: Limit | None
 
     @classmethod
     def read(cls, body: Any, response: Response | None, now: float | None) -> _Facts:
@@ -180,7 +193,8 @@ class _Facts:
             resets_at=float(resets_at) if isinstance(resets_at, int | float) else None,
             plan=error.get("plan_type"),
             status=response.status if response else None,
-            request_id=headers.get("x-request-id") or headers.get("x-oai-request-id"),
+            request_id=request_id_of(headers),
+            limit=limit_reached(headers),
         )
 
 
@@ -201,7 +215,7 @@ def _failure(facts: _Facts, fallback: _Row) -> OnplanError:
         row = _Row(by_message, facts.message) if by_message and _blames_request(facts) else fallback
         sentence = row.sentence
     elif row is _USAGE:
-        sentence = _usage_sentence(facts)
+        return _usage_limit(facts)
     else:
         sentence = facts.message or row.sentence
     return row.error(
@@ -230,14 +244,28 @@ def _by_status(status: int, message: str) -> _Row:
     return _Row(UnexpectedReplyError, f"The backend's answer is not the protocol's (HTTP {status}).")
 
 
-def _usage_sentence(facts: _Facts) -> str:
-    reached = f"The usage limit of the {facts.plan or 'ChatGPT'} plan is reached"
+def _usage_limit(facts: _Facts) -> UsageLimitError:
+    """The plan's allowance is used up: which one, until when, and what else is possible."""
+    limit = facts.limit or NO_LIMIT
+    resets_at = limit.resets_at if facts.resets_at is None else facts.resets_at
+    error = UsageLimitError(
+        f"{limit.sentence(facts.plan)}{_until(resets_at)}.",
+        hint=limit.advice(facts.plan),
+        status=facts.status,
+        request_id=facts.request_id,
+        resets_at=resets_at,
+    )
+    error.window_minutes = limit.minutes
+    return error
+
+
+def _until(resets_at: float | None) -> str:
+    """When that is on the reader's own clock."""
     try:
-        # Shown in the reader's own time zone: "try again at" means their clock.
-        moment = datetime.fromtimestamp(facts.resets_at or math.nan).astimezone()
+        moment = datetime.fromtimestamp(math.nan if resets_at is None else resets_at).astimezone()
     except (ValueError, OverflowError, OSError):  # not told, or no time that there is
-        return f"{reached}."
-    return f"{reached}; it resets at {moment:%Y-%m-%d %H:%M %Z}."
+        return ""
+    return f"; it resets at {moment:%Y-%m-%d %H:%M %Z}"
 
 
 def _is_page(response: Response) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import msgspec
@@ -16,8 +16,8 @@ from onplan.parameters import TOOL_CHOICES, is_strict, left_out, schema_name, se
 from onplan.responses.continuation import Create
 from onplan.responses.items import input_items
 from onplan.responses.stream import ResponseStream
-from onplan.types import CompletionRequest, Credential, ToolDefinition
-from onplan.wire import Request
+from onplan.types import CompletionRequest, ContentPart, Credential, Message, Role, ToolDefinition
+from onplan.wire import CLIENT_REQUEST_ID, Request
 
 Body: TypeAlias = dict[str, Any]
 
@@ -27,18 +27,25 @@ class ResponsesCall:
     """A completion request made ready to send: everything but the credential.
 
     Attributes:
-        url: of the responses endpoint.
+        base_url: where the API is.
         body: the JSON body. It has no printed form.
         session_id: names the conversation in the header by which the prompt cache is found.
         ignored_parameters: what the backend does not take and what was therefore left out.
+        kept: parts of an answer that broke off, from which the next one goes on.
     """
 
     backend: Backend
-    url: str
+    base_url: str
     model: str
     session_id: str
     body: bytes = field(repr=False)
     ignored_parameters: tuple[str, ...] = ()
+    kept: tuple[ContentPart, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """Of the responses endpoint."""
+        return f"{self.base_url}/responses"
 
     def request(self, credentials: Credential) -> Request:
         """The HTTP request under ``credentials``."""
@@ -55,14 +62,33 @@ class ResponsesCall:
 
     def stream(self, request_id: str | None) -> ResponseStream:
         """What assembles the answer."""
-        return ResponseStream(self.model, self.ignored_parameters, request_id)
+        return ResponseStream(self.model, self.ignored_parameters, request_id, self.kept)
+
+    def after(self, parts: Sequence[ContentPart]) -> ResponsesCall:
+        """The call that goes on from ``parts``, of which ``kept`` are the first: the model hears them."""
+        said = Message(Role.ASSISTANT, list(parts[len(self.kept) :]))
+        items = input_items([said], self.backend.system_role)
+        return replace(self, body=self._with_input(lambda old: [*old, *items]), kept=tuple(parts))
+
+    def without_encrypted_reasoning(self) -> ResponsesCall | None:
+        """The same without the model's earlier reasoning, which is reported; None if there is none."""
+        if b'"encrypted_content"' not in self.body:
+            return None
+        body = self._with_input(lambda items: [item for item in items if item.get("type") != "reasoning"])
+        if len(body) == len(self.body):
+            return None
+        return replace(self, body=body, ignored_parameters=(*self.ignored_parameters, "thinking"))
+
+    def _with_input(self, change: Callable[[list[Body]], list[Body]]) -> bytes:
+        body = msgspec.json.decode(self.body)
+        return msgspec.json.encode({**body, "input": change(body["input"])})
 
     def _headers(self, credentials: Credential) -> dict[str, str]:
         header = self.backend.session_header
         return {
             **self.backend.api_headers(credentials),
             **({header: self.session_id} if header else {}),
-            "x-client-request-id": str(uuid.UUID(bytes=secrets.token_bytes(16), version=4)),
+            CLIENT_REQUEST_ID: str(uuid.UUID(bytes=secrets.token_bytes(16), version=4)),
         }
 
 
@@ -83,9 +109,7 @@ def prepare(
     ignored = left_out(request, backend, refuse=refuse_unsupported)
     session_id = session_id_of(request)
     body = _body(request, backend, model, session_id)
-    return ResponsesCall(
-        backend, f"{base_url}/responses", model, session_id, msgspec.json.encode(body), ignored
-    )
+    return ResponsesCall(backend, base_url, model, session_id, msgspec.json.encode(body), ignored)
 
 
 def _body(request: CompletionRequest, backend: Backend, model: str, session_id: str) -> Body:

@@ -42,11 +42,15 @@ class ResponseStream:
         refusal: the HTTP response that the failure stands for, if it came with a status.
         turn_state: what the backend wants to hear again in the same turn.
         response: the whole answer, once it is.
-        parts: the content parts that are finished so far, in the order of their items.
+        parts: the content parts that are finished so far, in the order of their items; ``kept`` comes first.
     """
 
     def __init__(
-        self, model: str, ignored_parameters: Iterable[str] = (), request_id: str | None = None
+        self,
+        model: str,
+        ignored_parameters: Iterable[str] = (),
+        request_id: str | None = None,
+        kept: Iterable[ContentPart] = (),
     ) -> None:
         self.finished = False
         self.failure: OnplanError | None = None
@@ -57,6 +61,7 @@ class ResponseStream:
         self._model = model
         self._ignored = list(ignored_parameters)
         self._request_id = request_id
+        self._kept = list(kept)
         self._response_id: str | None = None
         self._arrivals: list[Arrival] = []
         self._by_id: dict[str, Arrival] = {}
@@ -65,7 +70,7 @@ class ResponseStream:
     @property
     def parts(self) -> list[ContentPart]:
         """The finished parts, in order."""
-        return [part for arrival in self._arrivals for part in arrival.parts]
+        return [*self._kept, *(part for arrival in self._arrivals for part in arrival.parts)]
 
     def feed(self, payloads: Iterable[bytes]) -> list[StreamChunk]:
         """The chunks that ``payloads`` amount to. After ``failure`` or the end, the rest is left unread."""

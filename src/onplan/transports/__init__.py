@@ -18,7 +18,7 @@ from onplan.wire import is_loopback
 
 if TYPE_CHECKING:
     from onplan.backends import Backend
-    from onplan.turn import Head, Join, Joined
+    from onplan.steps import Head, Join, Joined
     from onplan.wire import Request, Response
 
 logger = logging.getLogger("onplan.http")

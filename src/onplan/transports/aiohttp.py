@@ -18,9 +18,9 @@ import httpx2
 from onplan.backends import USER_AGENT
 from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError, TransportError
 from onplan.responses.sse import EventDecoder
+from onplan.steps import Head
 from onplan.transports import RELEASE_SECONDS, Timeouts, check_body, log_exchange, lower_case
 from onplan.transports.owner import Owner, running_loop
-from onplan.turn import Head
 from onplan.wire import Request, Response
 
 _ERRORS = (aiohttp.ClientError, TimeoutError, OSError)

@@ -30,9 +30,9 @@ from onplan.errors import (
     TransportError,
 )
 from onplan.responses.sse import EventDecoder
+from onplan.steps import Head
 from onplan.transports import RELEASE_SECONDS, Timeouts, check_body, log_exchange, lower_case
 from onplan.transports.owner import Owner, running_loop
-from onplan.turn import Head
 from onplan.wire import Request, Response
 
 _Client = TypeVar("_Client", httpx2.Client, httpx2.AsyncClient)

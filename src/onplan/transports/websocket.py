@@ -28,10 +28,10 @@ from onplan.errors import (
 from onplan.responses.continuation import Continuation
 from onplan.responses.events import ErrorEvent, decode_event
 from onplan.responses.sse import MAXIMUM_EVENT_SIZE
+from onplan.steps import Head, Join, Joined
 from onplan.transports import Timeouts, log_exchange, logger, proxy_for
 from onplan.transports.owner import Owner, running_loop
 from onplan.transports.websocket_connection import LIBRARY_LOGGER, Connect, Connection
-from onplan.turn import Head, Join, Joined
 from onplan.wire import Request
 
 # The backend ends connections after 60 minutes.

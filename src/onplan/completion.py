@@ -1,0 +1,246 @@
+"""One completion while it is carried out: over which transport, and what becomes of what came.
+
+What went wrong is raised. Whether it is tried again, turn.py decides, and asks here whether it may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+from onplan.chat.request import ChatCall
+from onplan.chat.stream import ChatStream
+from onplan.errors import (
+    DisconnectError,
+    EncryptedReasoningError,
+    IdleTimeoutError,
+    OnplanError,
+    StreamTruncatedError,
+    TransportError,
+)
+from onplan.fallback import Fallback
+from onplan.responses.continuation import Continuation, Create
+from onplan.responses.failures import failure_of_response, request_id_of
+from onplan.responses.items import input_items
+from onplan.responses.request import ResponsesCall
+from onplan.responses.stream import ResponseStream
+from onplan.steps import (
+    Dialogue,
+    Emit,
+    Head,
+    Join,
+    Joined,
+    Now,
+    ReadBody,
+    ReadEvents,
+    Send,
+    SendMessage,
+)
+from onplan.types import Credential, FinishReason, Resumed, ToolCall
+from onplan.wire import CLIENT_REQUEST_ID, Request, Response
+
+Call: TypeAlias = ResponsesCall | ChatCall
+Stream: TypeAlias = ResponseStream | ChatStream
+
+
+class Completion:
+    """What is asked, again and again if need be, until it is answered.
+
+    Args:
+        call: the request.
+        now: Unix seconds.
+        fallback: which sessions go over SSE; None where WebSocket is not spoken.
+        generate: False does everything but have it answered.
+        resume: whether to ask again although something of the answer was seen.
+
+    Attributes:
+        seen: whether the program has seen something of the answer that is arriving.
+    """
+
+    def __init__(
+        self, call: Call, now: Now, fallback: Fallback | None, *, generate: bool = True, resume: bool = False
+    ) -> None:
+        self.seen = False
+        self._call, self._now, self._fallback = call, now, fallback
+        self._generate, self._resume = generate, resume
+        self._stream: Stream | None = None
+        self._request_id: str | None = None
+        self._turn_state: str | None = None
+
+    def may_retry(self) -> bool:
+        """Whether asking again would contradict nothing that was seen.
+
+        With ``resume``, what was seen is kept or called void. A finished tool call is neither: the program
+        may be carrying it out, and without its result the model cannot go on.
+        """
+        called = self._stream and any(isinstance(part, ToolCall) for part in self._stream.parts)
+        return not self.seen or (self._resume and not called)
+
+    def amends(self, error: OnplanError) -> bool:
+        """Whether the request has been changed so that ``error`` will not come again.
+
+        Reasoning that was encrypted for another account or model is left out.
+        """
+        if self.seen or not isinstance(error, EncryptedReasoningError):
+            return False
+        without = self._call.without_encrypted_reasoning()
+        self._call = without or self._call
+        return without is not None
+
+    def attempt(self, credentials: Credential) -> Dialogue[None]:
+        """Ask once, over the transport that is to be used now."""
+        if self.seen and self._stream:
+            self.seen, self._call = False, self._call.after(self._stream.parts)
+            yield Emit([Resumed(list(self._call.kept))])
+        try:
+            yield from self._ask(credentials)
+        except OnplanError as error:
+            error.request_id = error.request_id or self._request_id
+            raise
+
+    def _ask(self, credentials: Credential) -> Dialogue[None]:
+        fallback = self._fallback
+        if fallback and not fallback.applies(self._call.session_id):
+            answered = yield from self._over_websocket(credentials, fallback)
+            if answered:
+                return
+        if self._generate:
+            yield from self._over_http(credentials)
+
+    def _over_http(self, credentials: Credential) -> Dialogue[None]:
+        head = yield from opened(self._named(self._call.request(credentials)), self._now)
+        yield from self._read(self._call.stream(self._told_id(head)))
+
+    def _over_websocket(self, credentials: Credential, fallback: Fallback) -> Dialogue[bool]:
+        """Whether the answer came; if not, it is to be asked for over HTTP.
+
+        A connection that had been open, and is none any more, or that the backend has done with, is replaced
+        at once: that is no failure.
+        """
+        if not isinstance(self._call, ResponsesCall):
+            return False
+        session_id, create, fresh = self._call.session_id, self._call.create(), False
+        while True:
+            request = self._named(self._call.upgrade(credentials))
+            joined = yield from self._join(Join(request, session_id, create, fresh), fallback)
+            if joined is None or joined.seen is None:
+                return False
+            stream, seen = self._call.stream(self._told_id(joined.head)), joined.seen
+            if create.goes_on:
+                self._turn_state = self._turn_state or seen.turn_state
+            try:
+                yield SendMessage(seen.begin(create, self._turn_state, generate=self._generate))
+                yield from self._read(stream, partial(self._settle, seen, create, stream))
+            except OnplanError as error:
+                self._turn_state = stream.turn_state or self._turn_state
+                over = stream.failure_code in _CONNECTION_IS_OVER
+                if not fresh and not self.seen and (over or _went_away(joined, error)):
+                    fresh = True
+                    continue
+                if over and not self.seen and fallback.refused(session_id):
+                    return False
+                if isinstance(error, TransportError | StreamTruncatedError):
+                    fallback.broke(session_id)
+                raise self._told(stream, error) from None
+            return True
+
+    def _join(self, join: Join, fallback: Fallback) -> Dialogue[Joined | None]:
+        """A WebSocket, or None where HTTP is to be used; raises what HTTP would only repeat."""
+        try:
+            joined: Joined = yield join
+        except (DisconnectError, IdleTimeoutError):  # it did not answer, or not in this protocol
+            if fallback.refused(join.session_id):
+                return None
+            raise
+        if joined.seen is not None:
+            return joined
+        body = yield ReadBody()
+        head = joined.head
+        if head.status not in (401, 429) and fallback.refused(join.session_id, head.status):
+            return None
+        raise failure_of_response(Response(head.status, head.headers, body), self._now())
+
+    def _settle(self, seen: Continuation, create: Create, stream: ResponseStream) -> None:
+        """The answer is there: note what the connection has seen.
+
+        What was cut off, or resumed, nobody repeats as it was said.
+        """
+        response = stream.response
+        answer, response_id = [], None
+        whole = response and response.finish_reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
+        if response and whole and not self._call.kept:
+            answer = input_items([response.message], self._call.backend.system_role)
+            response_id = response.response_id
+        seen.end(create, answer, response_id, stream.turn_state)
+        if self._fallback:
+            self._fallback.worked(self._call.session_id)
+
+    def _told(self, stream: ResponseStream, error: OnplanError) -> OnplanError:
+        """An error message with a status means what the HTTP response would have meant."""
+        if error is not stream.failure or stream.refusal is None:
+            return error
+        failure = failure_of_response(stream.refusal, self._now())
+        failure.parts = stream.parts
+        return failure
+
+    def _read(self, stream: Stream, end: Callable[[], None] = lambda: None) -> Dialogue[None]:
+        """Emit the answer. ``end`` is called when it is whole, before the program sees the last of it."""
+        self._stream = stream
+        try:
+            while not stream.finished:
+                payloads = yield ReadEvents()
+                chunks = stream.close() if payloads is None else stream.feed(payloads)
+                if stream.response:
+                    end()
+                if chunks and self._generate:
+                    self.seen = True
+                    yield Emit(chunks)
+        except TransportError as error:
+            raise _broken(error, stream, seen=self.seen) from None
+        except OnplanError as error:
+            error.parts = stream.parts
+            raise
+        if stream.failure:
+            stream.failure.parts = stream.parts
+            raise stream.failure
+
+    def _named(self, request: Request) -> Request:
+        """``request``, by whose name a failure is reported if the backend gives it none."""
+        self._request_id = request.headers.get(CLIENT_REQUEST_ID)
+        return request
+
+    def _told_id(self, head: Head) -> str | None:
+        self._request_id = request_id_of(head.headers) or self._request_id
+        return self._request_id
+
+
+# What the backend says of a connection after 60 minutes, and of one that it remembers nothing of.
+_CONNECTION_IS_OVER = frozenset({"websocket_connection_limit_reached", "previous_response_not_found"})
+
+
+def _went_away(joined: Joined, error: OnplanError) -> bool:
+    return joined.warm and isinstance(error, DisconnectError)
+
+
+def opened(request: Request, now: Now, timeout: float | None = None) -> Dialogue[Head]:
+    """Send ``request``; raise what a failing status means, or a page where a stream or JSON should be.
+
+    ``timeout``: seconds for the head of the answer; without it, the client's own limits.
+    """
+    head: Head = yield Send(request, timeout)
+    # Some answers lack a Content-Type; only one that names a page is no answer of the backend's.
+    if head.status == 200 and "text/html" not in head.headers.get("content-type", "").lower():
+        return head
+    body = yield ReadBody()
+    raise failure_of_response(Response(head.status, head.headers, body), now())
+
+
+def _broken(error: TransportError, stream: Stream, *, seen: bool) -> OnplanError:
+    """A connection that broke while an answer was arriving."""
+    if not seen or isinstance(error, IdleTimeoutError):
+        error.parts = stream.parts
+        return error
+    truncated = StreamTruncatedError("The connection broke before the answer was complete.")
+    truncated.parts = stream.parts
+    return truncated

@@ -1,0 +1,129 @@
+"""What a turn asks of the shells: a table of steps, and what each is answered with.
+
+=============== ===================================== =====================================
+step            the shell does                        outcome
+=============== ===================================== =====================================
+``Authorize``   asks the keeper for a fresh token     ``Credential``
+``Refresh``     has one refused token replaced        ``OAuthCredentials``
+``Send``        opens the request                     ``Head``
+``Join``        finds or opens a WebSocket            ``Joined``
+``SendMessage`` sends one over the WebSocket          None
+``ReadBody``    reads the whole body                  ``bytes``
+``ReadEvents``  reads once                            payloads, or None at the end
+``Sleep``       waits                                 None
+``Emit``        hands chunks to the program           None
+=============== ===================================== =====================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from onplan.errors import OnplanError
+from onplan.responses.continuation import Continuation, Create
+from onplan.types import StreamChunk
+from onplan.wire import Request
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Authorize:
+    """Give me a credential whose access token is fresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """The backend refused this access token; give me another one.
+
+    ``again``: it was itself a replacement.
+    """
+
+    access_token: str = field(repr=False)
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Open this request, within ``timeout`` seconds if given. What was open before is closed first."""
+
+    request: Request
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The answer's status and headers (names in lower case)."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Have a WebSocket of this session to ourselves: one that ``create`` fits, any open one, or a new one.
+
+    ``fresh``: a new one, opened with ``request``, whatever there is. What was open before is closed first.
+    """
+
+    request: Request
+    session_id: str
+    create: Create
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A WebSocket that is open, or the refusal to open one, whose body is still to be read.
+
+    Attributes:
+        head: of the answer to the upgrade.
+        seen: what the connection has seen; None if it was refused.
+        warm: it had been open before.
+    """
+
+    head: Head
+    seen: Continuation | None = None
+    warm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Send this text over the WebSocket."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBody:
+    """Read the open answer's whole body, within ``timeout`` seconds if given."""
+
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEvents:
+    """Read the open answer once: the event payloads it completed, or None at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait before trying again, because of ``error``."""
+
+    seconds: float
+    error: OnplanError
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Hand these chunks to the program."""
+
+    chunks: Sequence[StreamChunk]
+
+
+Step: TypeAlias = Authorize | Refresh | Send | Join | SendMessage | ReadBody | ReadEvents | Sleep | Emit
+Dialogue: TypeAlias = Generator[Step, Any, T]
+
+Now: TypeAlias = Callable[[], float]

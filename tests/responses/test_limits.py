@@ -1,0 +1,70 @@
+"""Which allowance is used up, as the backend's headers tell it."""
+
+from __future__ import annotations
+
+import pytest
+
+from onplan.responses.limits import Limit, limit_reached, window_name
+
+FIVE_HOURS = {
+    "x-codex-primary-used-percent": "100",
+    "x-codex-primary-window-minutes": "300",
+    "x-codex-primary-reset-at": "1800000000",
+}
+WEEK = {
+    "x-codex-secondary-used-percent": "100.0",
+    "x-codex-secondary-window-minutes": "10080",
+    "x-codex-secondary-reset-at": "1800500000",
+}
+
+
+@pytest.mark.parametrize(
+    ("minutes", "name"),
+    [
+        (60, "hourly"),
+        (300, "5-hour"),
+        (1_440, "daily"),
+        (10_080, "weekly"),
+        (43_200, "30-day"),
+        (90, "90-minute"),
+    ],
+)
+def test_a_window_is_named_by_its_length(minutes: int, name: str) -> None:
+    """Not by its place: either may be the week."""
+    assert window_name(minutes) == name
+
+
+@pytest.mark.parametrize(
+    ("headers", "limit"),
+    [
+        ({}, None),
+        ({"x-codex-primary-used-percent": "12.5", "x-codex-primary-window-minutes": "300"}, None),
+        (FIVE_HOURS, Limit(300, 1_800_000_000.0)),
+        ({**FIVE_HOURS, **WEEK}, Limit(10_080, 1_800_500_000.0)),
+        ({**FIVE_HOURS, "x-codex-primary-reset-at": ""}, Limit(300)),
+        ({**FIVE_HOURS, "x-codex-primary-window-minutes": "nan"}, Limit(None, 1_800_000_000.0)),
+        ({**FIVE_HOURS, "x-codex-primary-used-percent": "False"}, None),
+        ({"x-codex-active-limit": "codex_other"}, Limit(meter="codex-other")),
+        (
+            {"x-codex-rate-limit-reached-type": "workspace_member_credits_depleted"},
+            Limit(credits_of="member"),
+        ),
+        (
+            {"x-codex-rate-limit-reached-type": "rate_limit_reached", **FIVE_HOURS},
+            Limit(300, 1_800_000_000.0),
+        ),
+    ],
+)
+def test_the_one_that_is_used_up_is_found(headers: dict[str, str], limit: Limit | None) -> None:
+    """Of two windows that are, the one which resets last; values that are no numbers say nothing."""
+    assert limit_reached(headers) == limit
+
+
+def test_it_is_told_in_words() -> None:
+    """The sentence says which limit and whose; the advice depends on the plan."""
+    assert Limit(300).sentence("plus") == "The 5-hour usage limit of the plus plan is reached"
+    assert Limit().sentence(None) == "The usage limit of the ChatGPT plan is reached"
+    assert Limit(10_080, meter="Other").sentence("plus") == "The weekly usage limit for Other is reached"
+    assert "admin" in Limit(300).advice("team")
+    assert "upgrade to Plus" in Limit(300).advice("free")
+    assert "settings/usage" in Limit(300).advice("moonshot")
