@@ -5,7 +5,7 @@ CODEX_VERSION ?= 0.169.0
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check interop bench picture constraints clean
+.PHONY: help demo test check interop bench speed picture constraints clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -27,7 +27,11 @@ interop: $(VENV)/.installed $(VENV)/.system $(VENV)/codex-$(CODEX_VERSION)/.inst
 	CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest -m interop tests/interop
 
 bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## speed, as ratios against others in the same run (5 minutes)
-	$(BIN)/python -m bench --picture docs/speed.svg
+	$(BIN)/python -m bench
+
+speed: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## the same, into docs/speed.md and docs/speed.svg
+	$(BIN)/python -m bench --markdown --picture docs/speed.svg > $(VENV)/speed.md
+	mv $(VENV)/speed.md docs/speed.md
 
 picture: $(VENV)/.installed     ## draw docs/demo.svg anew
 	$(BIN)/python docs/picture.py
@@ -45,9 +49,10 @@ clean:          ## forget the virtual environment
 
 $(VENV)/.installed: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "onplan needs Python 3.11 or newer: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@echo 'Installing onplan into $(VENV), once; this takes a minute.'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.installed

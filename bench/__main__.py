@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
-from bench import chart, credentials, endurance, reading, starts
+from bench import chart, endurance, reading, starts
 from bench.clients import CLIENTS, REFERENCE
 from bench.entrants import Entrants
 from bench.tables import Table, ratio
@@ -43,10 +40,11 @@ class Bench:
 
     def read(self, names: list[str]) -> None:
         """CPU per event, memory, and the bars."""
-        results, labels = reading.measure(names, self.folder, self.entrants), self.entrants.labels
-        self.show(reading.cost_table(results, labels))
-        self.show(reading.memory_table(results, labels))
-        panels = [panel(name, results, labels) for name in names if name in DRAWN]
+        results = reading.measure(names, self.folder, self.entrants)
+        self.show(reading.cost_table(results, self.entrants))
+        self.show(reading.memory_table(results, self.entrants))
+        self.show(reading.limits_table(results, self.entrants))
+        panels = [panel(name, results, self.entrants.labels) for name in names if name in DRAWN]
         if panels and not self.markdown:
             print(f"\n{chart.as_text(panels)}", flush=True)
         if self.picture and len(panels) == len(DRAWN):
@@ -67,25 +65,15 @@ class Bench:
         self.show(endurance.many_table(self.folder, self.entrants))
 
     def credentials(self) -> None:
-        self.others(credentials.table)
+        self.in_process("bench.credentials")
 
     def sessions(self) -> None:
-        """Where there are any."""
-        if importlib.util.find_spec("bench.sessions"):
-            self.others(importlib.import_module("bench.sessions").table)
+        self.in_process("bench.sessions")
 
-    def others(self, print_table: Callable[[], None]) -> None:
-        """A table that prints itself, against an emulator that the environment points at."""
-        printed = StringIO()
-        name = print_table.__module__.replace(".", "-")
-        with (
-            upstream(self.folder, name, 20) as target,
-            process_environment(target.environment),
-            redirect_stdout(printed),
-        ):
-            print_table()
-        text = printed.getvalue().strip("\n")
-        print(f"\n```text\n{text}\n```" if self.markdown else f"\n{text}", flush=True)
+    def in_process(self, module: str) -> None:
+        """A table that is measured in this process, against an emulator that the environment points at."""
+        with upstream(self.folder, module, 20) as target, process_environment(target.environment):
+            self.show(importlib.import_module(module).table())
 
 
 DRAWN = {"full": "at full speed", "paced": "50 at once, 20 ms between deltas"}
@@ -97,7 +85,9 @@ def panel(name: str, results: reading.Results, labels: dict[str, str]) -> chart.
     reference = results[REFERENCE].microseconds[name]
     bars = []
     for client, found in results.items():
-        cost = found.microseconds[name]
+        cost = found.microseconds.get(name)
+        if cost is None:
+            continue
         note = f"{cost:.1f} · {ratio(cost, reference)}"
         bars.append(chart.Bar(labels[client], cost, note, CLIENTS[client].kind))
     return chart.Panel(f"Reading a stream: {DRAWN[name]}", "µs of CPU per event", bars)
@@ -114,7 +104,9 @@ def main() -> None:
     names = (*reading.MEASURES, *TABLES)
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("name", nargs="*", help=f"one of {', '.join(names)}; without any, all")
-    parser.add_argument("--markdown", action="store_true", help="tables as the README has them")
+    parser.add_argument(
+        "--markdown", action="store_true", help="tables as README.md and docs/speed.md have them"
+    )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the bars there, as SVG")
     parser.add_argument(
         "--peers",
@@ -127,7 +119,9 @@ def main() -> None:
     if unknown := set(arguments.name) - set(names):
         parser.error(f"no table is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     wanted = arguments.name or names
-    print(f"{made()}. Ratios are against {CLIENTS[REFERENCE].label}, in the same run.")
+    if arguments.markdown:
+        print("# Speed\n")
+    print(f"{made()}. Ratios are against {CLIENTS[REFERENCE].label}, in the same run.", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), Entrants(arguments.peers), arguments.markdown, arguments.picture)
         if measures := [name for name in reading.MEASURES if name in wanted]:
@@ -135,8 +129,6 @@ def main() -> None:
         for name in TABLES:
             if name in wanted:
                 getattr(bench, name)()
-    for name, why in bench.entrants.left_out.items():
-        print(f"\nLeft out: {CLIENTS[name].label.replace(' {}', '')}: {why}.")
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from bench.clients import CLIENTS
 from bench.upstream import PADDING, ROOT, Upstream
 
 
-class MissingError(Exception):
-    """A client whose library is not installed."""
+class FailedError(Exception):
+    """A client that is not installed, or that did not read everything. Its sentence stands in the tables."""
 
 
 class Reader:
-    """A process that reads with one client. Raises MissingError where there is no Python for it.
+    """A process that reads with one client. Raises FailedError where there is no Python for it.
 
     Attributes:
         cold: seconds from its start to its first text, once it is warm.
@@ -31,7 +31,7 @@ class Reader:
         self.name, self.cold = name, 0.0
         self._target = target
         if not python.exists():
-            raise MissingError(f"there is no {python}")
+            raise FailedError(f"there is no {python}")
         self._log = Path(target.environment["BENCH_HOME"]) / f"{name}.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -45,25 +45,26 @@ class Reader:
             )
 
     def answer(self) -> dict[str, Any]:
-        """Its next line; the first one once it is warm. Raises MissingError."""
+        """Its next line; the first one once it is warm. Raises FailedError."""
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name} failed:\n{self._log.read_text()[-4000:]}")
+            last = (self._log.read_text().strip() or "nothing was said").splitlines()[-1]
+            raise FailedError(f"its process ended: {last[:200]}")
         found: dict[str, Any] = json.loads(line)
         if "missing" in found:
-            raise MissingError(f"no module named {found['missing']}")
+            raise FailedError(f"no module named {found['missing']}")
         return found
 
     def round(self, streams: int, concurrent: int) -> dict[str, Any]:
-        """Have it read, and check that it read everything."""
+        """Have it read, and check that it read everything. Raises FailedError if it did not."""
         assert self._process.stdin
         self._process.stdin.write(f"{streams} {concurrent}\n")
         self._process.stdin.flush()
         found = self.answer()
         expected = (streams - len(found["errors"])) * self._target.deltas * PADDING
         if not CLIENTS[self.name].silent and found["characters"] != expected:
-            raise RuntimeError(f"{self.name} read {found['characters']:,} characters of {expected:,}")
+            raise FailedError(f"it read {found['characters']:,} characters of {expected:,}")
         return found
 
     def close(self) -> None:
@@ -81,13 +82,20 @@ class Entrants:
 
     Attributes:
         peers: the Python of the environment that the peers live in.
-        labels: their names in the tables, with versions, once they were started.
-        left_out: why a client is in no table.
+        labels: their names in the tables; with versions, once they were started.
+        left_out: why a client is missing somewhere in the tables.
     """
 
     peers: Path
     labels: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.labels = {name: client.label.replace(" {}", "") for name, client in CLIENTS.items()}
+
+    def notes(self) -> list[str]:
+        """A line for whoever is missing, with the reason."""
+        return [f"— {self.labels[name]}: {why}." for name, why in self.left_out.items()]
 
     def python(self, name: str) -> Path:
         """The interpreter of a client."""
@@ -101,8 +109,8 @@ class Entrants:
             for name in names:
                 try:
                     reader = Reader(name, target, self.python(name))
-                except MissingError as missing:
-                    self.left_out[name] = str(missing)
+                except FailedError as failed:
+                    self.left_out[name] = str(failed)
                     continue
                 stack.callback(reader.close)
                 readers.append(reader)
@@ -111,8 +119,8 @@ class Entrants:
     def _is_warm(self, reader: Reader) -> bool:
         try:
             found = reader.answer()
-        except MissingError as missing:
-            self.left_out[reader.name] = str(missing)
+        except FailedError as failed:
+            self.left_out[reader.name] = str(failed)
             return False
         reader.cold = found["cold"]
         self.labels[reader.name] = CLIENTS[reader.name].label.format(*found["versions"])

@@ -25,12 +25,13 @@ import aiohttp
 import httpx2
 
 import onplan
+from bench.tables import Table
 from onplan.emulator import Emulator, Options
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
 
 DELAY = 0.04  # seconds, each way
-ROUNDS, TURNS = 5, 11
+ROUNDS, TURNS = 3, 11
 SENTENCE = "and so on, and so forth, as people write to each other when they work; "
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -72,19 +73,13 @@ class Proxy:
 
 
 @asynccontextmanager
-async def distant(emulator: Emulator, folder: Path | None) -> AsyncIterator[tuple[str, Proxy]]:
-    """The emulator's address at a distance; with a folder for a certificate, behind TLS."""
+async def distant(emulator: Emulator, folder: Path) -> AsyncIterator[tuple[str, Proxy]]:
+    """The emulator's address at a distance, behind TLS; its certificate is kept in the folder."""
     place = urlsplit(emulator.codex_base_url)
-    port, scheme = place.port or 0, "http"
-    async with contextlib.AsyncExitStack() as stack:
-        if folder is not None:
-            port, scheme = (
-                await stack.enter_async_context(Proxy(port).listening(certificate(folder))),
-                "https",
-            )
-        distance = Proxy(port, DELAY)
-        port = await stack.enter_async_context(distance.listening())
-        yield f"{scheme}://127.0.0.1:{port}{place.path}", distance
+    async with Proxy(place.port or 0).listening(certificate(folder)) as secured:
+        distance = Proxy(secured, DELAY)
+        async with distance.listening() as port:
+            yield f"https://127.0.0.1:{port}{place.path}", distance
 
 
 def certificate(folder: Path) -> ssl.SSLContext:
@@ -134,7 +129,7 @@ async def converse(
     return turns
 
 
-async def measure(emulator: Emulator, way: str, folder: Path | None) -> list[tuple[float, int]]:
+async def measure(emulator: Emulator, way: str, folder: Path) -> list[tuple[float, int]]:
     """The median of some conversations, turn by turn."""
     token = emulator.issue_tokens()["access_token"]
     account = emulator.world.scenario.account_id
@@ -161,22 +156,26 @@ ALWAYS_NEW = "SSE, a connection for each turn"
 WAYS = (ALWAYS_NEW, "SSE, one kept open", "WebSocket", "WebSocket, prewarmed")
 
 
-def table() -> None:
-    """Print it."""
+def table() -> Table:
+    """Turn by turn, against a connection for each."""
     with Emulator(Options()) as emulator, tempfile.TemporaryDirectory() as folder:
-        for place in (None, Path(folder)):
-            tls = "with TLS" if place else "without TLS"
-            print(f"\nA conversation at {1000 * DELAY:.0f} ms each way, {tls} (median of {ROUNDS})\n")
-            print(f"{'way':<34}{'first chunk of turn 1':>24}{'of turn 2':>12}{'ratio':>8}", end="")
-            print(f"{'bytes of turn 2':>18}{f'of turn {TURNS}':>12}{'ratio':>8}")
-            reference: list[tuple[float, int]] = []
-            for way in WAYS:
-                turns = asyncio.run(measure(emulator, way, place))
-                reference = reference or turns
-                later, size = turns[1][0] / reference[1][0], turns[-1][1] / reference[-1][1]
-                print(f"{way:<34}{turns[0][0]:>21.0f} ms{turns[1][0]:>9.0f} ms{later:>7.2f}x", end="")
-                print(f"{turns[1][1]:>18,}{turns[-1][1]:>12,}{size:>7.2f}x")
+        found = {way: asyncio.run(measure(emulator, way, Path(folder))) for way in WAYS}
+    reference = found[ALWAYS_NEW]
+    rows = [
+        (
+            way,
+            f"{turns[0][0]:.0f}",
+            f"{turns[1][0]:.0f}",
+            f"{turns[1][0] / reference[1][0]:.2f}",
+            f"{turns[-1][1]:,}",
+            f"{turns[-1][1] / reference[-1][1]:.2f}",
+        )
+        for way, turns in found.items()
+    ]
+    columns = ("way", "turn 1", "turn 2", "ratio", f"bytes sent in turn {TURNS}", "ratio")
+    note = f"TLS. Median of {ROUNDS} conversations."
+    return Table(f"ms to the first chunk, {1000 * DELAY:.0f} ms away each way", columns, rows, [note])
 
 
 if __name__ == "__main__":
-    table()
+    print(table().as_text())

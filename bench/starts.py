@@ -12,7 +12,7 @@ from bench.entrants import Entrants
 from bench.tables import Table
 from bench.upstream import ROOT, Upstream
 
-ROUNDS = 7
+ROUNDS = 3
 
 OURS = {
     "import onplan": ("-c", "import onplan"),
@@ -33,7 +33,7 @@ def starts_table(target: Upstream, entrants: Entrants) -> Table:
             if _works(command, target):
                 commands[f"import {client.module}"] = command
             else:
-                entrants.left_out[name] = f"no module named {client.module}"
+                entrants.left_out.setdefault(name, f"{client.module} cannot be imported")
     pythons = {command[0] for command in commands.values()}
     bare = {python: (python, "-c", "pass") for python in pythons}
     times: dict[tuple[Path | str, ...], list[float]] = {}
@@ -45,7 +45,12 @@ def starts_table(target: Upstream, entrants: Entrants) -> Table:
         best, nothing = min(times[command]), min(times[bare[command[0]]])
         rows.append((label, f"{best:.0f}", f"{best - nothing:.0f}"))
     rows.insert(0, ("python -c pass", f"{min(times[bare[own]]):.0f}", "0"))
-    return Table("Starting, ms", ("command", "ms", "more than bare Python"), rows, [f"Best of {ROUNDS}."])
+    return Table(
+        "Starting, ms",
+        ("command", "ms", "more than bare Python"),
+        rows,
+        [f"Best of {ROUNDS}.", *entrants.notes()],
+    )
 
 
 def _milliseconds(command: tuple[Path | str, ...], target: Upstream) -> float:

@@ -19,6 +19,9 @@ ROOT = Path(__file__).parent.parent
 PAGES = [
     "README.md",
     "ARCHITECTURE.md",
+    "docs/emulator.md",
+    "docs/network.md",
+    "docs/backends.md",
     "docs/protocol.md",
     "docs/signed-in.md",
     "docs/stores.md",
@@ -27,13 +30,21 @@ PAGES = [
 ]
 
 
+@pytest.fixture
+def services(signed_in: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """An emulator at which the default profile is signed in, and a key for its platform."""
+    monkeypatch.setenv("ONPLAN_OPENAI_BASE_URL", signed_in.urls["openai_base_url"])
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-any")
+    return signed_in
+
+
 def blocks(language: str) -> list[str]:
     pattern = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     return [block for page in PAGES for block in pattern.findall((ROOT / page).read_text())]
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_every_python_example_runs(signed_in: Emulator, code: str) -> None:
+def test_every_python_example_runs(services: Emulator, code: str) -> None:
     """A Python example, copied into a file, does what it says without an error or a warning."""
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
@@ -42,7 +53,7 @@ def test_every_python_example_runs(signed_in: Emulator, code: str) -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_every_console_example_runs(signed_in: Emulator) -> None:
+def test_every_console_example_runs(services: Emulator) -> None:
     """Every command line of the docs exits with 0."""
     commands = [
         line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")

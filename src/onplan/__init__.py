@@ -18,13 +18,13 @@ _MODULES = {
     "async_client": "AsyncClient",
     "client": "Client",
     "errors": (
-        "BackendError BlockedError ConfigurationError ConnectError ContentPolicyError "
+        "BackendError BlockedError CertificateError ConfigurationError ConnectError ContentPolicyError "
         "ContextLengthError CredentialError DisconnectError EncryptedReasoningError IdleTimeoutError "
         "InvalidImageError InvalidRequestError LimitError MissingExtraError ModelNotAvailableError "
-        "NotIncludedError NotSignedInError OnplanError OutcomeUnknownError OverloadedError RateLimitError "
-        "RefreshError ServerError SignInAgainError SignInError StoreConflictError StoreDamagedError "
-        "StoreError StreamCorruptError StreamError StreamFailedError StreamTruncatedError TransportError "
-        "UnexpectedReplyError UsageLimitError"
+        "NotIncludedError NotSignedInError OnplanError OutcomeUnknownError OverloadedError ProxyError "
+        "RateLimitError RefreshError ServerError SignInAgainError SignInError StoreConflictError "
+        "StoreDamagedError StoreError StreamCorruptError StreamError StreamFailedError "
+        "StreamTruncatedError TotalTimeoutError TransportError UnexpectedReplyError UsageLimitError"
     ),
     "providers": "OpenAICodexProvider",
     "retry": "RetryPolicy",

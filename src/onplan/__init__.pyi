@@ -5,12 +5,14 @@ from onplan.async_client import AsyncClient as AsyncClient
 from onplan.client import Client as Client
 from onplan.errors import BackendError as BackendError
 from onplan.errors import BlockedError as BlockedError
+from onplan.errors import CertificateError as CertificateError
 from onplan.errors import ConfigurationError as ConfigurationError
 from onplan.errors import ConnectError as ConnectError
 from onplan.errors import ContentPolicyError as ContentPolicyError
 from onplan.errors import ContextLengthError as ContextLengthError
 from onplan.errors import CredentialError as CredentialError
 from onplan.errors import DisconnectError as DisconnectError
+from onplan.errors import EncryptedReasoningError as EncryptedReasoningError
 from onplan.errors import IdleTimeoutError as IdleTimeoutError
 from onplan.errors import InvalidImageError as InvalidImageError
 from onplan.errors import InvalidRequestError as InvalidRequestError
@@ -22,6 +24,7 @@ from onplan.errors import NotSignedInError as NotSignedInError
 from onplan.errors import OnplanError as OnplanError
 from onplan.errors import OutcomeUnknownError as OutcomeUnknownError
 from onplan.errors import OverloadedError as OverloadedError
+from onplan.errors import ProxyError as ProxyError
 from onplan.errors import RateLimitError as RateLimitError
 from onplan.errors import RefreshError as RefreshError
 from onplan.errors import ServerError as ServerError
@@ -34,6 +37,7 @@ from onplan.errors import StreamCorruptError as StreamCorruptError
 from onplan.errors import StreamError as StreamError
 from onplan.errors import StreamFailedError as StreamFailedError
 from onplan.errors import StreamTruncatedError as StreamTruncatedError
+from onplan.errors import TotalTimeoutError as TotalTimeoutError
 from onplan.errors import TransportError as TransportError
 from onplan.errors import UnexpectedReplyError as UnexpectedReplyError
 from onplan.errors import UsageLimitError as UsageLimitError
@@ -57,6 +61,7 @@ from onplan.types import OAuthCredentials as OAuthCredentials
 from onplan.types import PartDone as PartDone
 from onplan.types import Provider as Provider
 from onplan.types import Refusal as Refusal
+from onplan.types import Resumed as Resumed
 from onplan.types import Role as Role
 from onplan.types import StreamChunk as StreamChunk
 from onplan.types import Text as Text

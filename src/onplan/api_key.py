@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from onplan.backends import Backend
+from onplan.backends import Backend, is_same_server
 from onplan.errors import ConfigurationError, NotSignedInError, SignInAgainError, StoreError
 from onplan.keeper import Keeper
 from onplan.renewal import Send
@@ -33,7 +33,7 @@ def keeper_for(
         return KeyHolder(settings, store, api_key)
     if api_key is not None:
         raise _no_key_wanted(settings.backend)
-    return Keeper(store, settings.issuer, send)
+    return Keeper(store, settings.issuer, send, profile=settings.profile)
 
 
 def _no_key_wanted(backend: Backend) -> ConfigurationError:
@@ -71,7 +71,8 @@ def keep_key(settings: Settings, store: CredentialStore, key: str) -> None:
                 f"The profile {settings.profile} is signed in with a ChatGPT plan.",
                 hint=f"Give the key a profile of its own: `--profile {settings.backend.name}`.",
             )
-        store.save(msgspec.structs.replace(record, api_key=str(key)), version)
+        changed = msgspec.structs.replace(record, api_key=str(key), api_key_for=settings.base_url)
+        store.save(changed, version)
         kept = store.load()
     if kept is None or kept[0].api_key != key:
         raise StoreError(
@@ -139,7 +140,7 @@ class KeyHolder:
         if is_loopback(urlsplit(self._settings.base_url).hostname or ""):
             return APIKey()
         raise NotSignedInError(
-            f"There is no API key for {backend.name}.",
+            f"There is no API key for {backend.name} at {self._settings.base_url}.{self._kept_for()}",
             hint=(
                 f"Set {backend.api_key_variable}, pass `api_key=…`, or run "
                 f"`onplan login --backend {backend.name} --api-key`."
@@ -162,5 +163,18 @@ class KeyHolder:
 
     def _stored(self) -> tuple[SecretText, str] | None:
         loaded = self._store.load()
-        kept = loaded and loaded[0].api_key
-        return (SecretText(kept), self._store.describe()) if kept else None
+        if loaded is None or not loaded[0].api_key or not self._is_for_here(loaded[0]):
+            return None
+        return SecretText(loaded[0].api_key), self._store.describe()
+
+    def _is_for_here(self, record: Record) -> bool:
+        """Whether the kept key was given for the server that would be sent it."""
+        kept_for = record.api_key_for
+        return kept_for is None or is_same_server(self._settings.backend, kept_for, self._settings.base_url)
+
+    def _kept_for(self) -> str:
+        """What a person should know of a key that is kept and does not go there."""
+        loaded = self._store.load()
+        if loaded is None or not loaded[0].api_key or self._is_for_here(loaded[0]):
+            return ""
+        return f" The one in {self._store.describe()} was given for {loaded[0].api_key_for}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
@@ -14,7 +15,13 @@ from onplan.api_key import keeper_for, require_sign_in
 from onplan.attachments import has_attachments, read_attachments
 from onplan.backends import Backend
 from onplan.completion import Call
-from onplan.errors import InvalidRequestError, NotSignedInError, OnplanError, SignInAgainError
+from onplan.errors import (
+    InvalidRequestError,
+    NotSignedInError,
+    OnplanError,
+    SignInAgainError,
+    TransportError,
+)
 from onplan.fallback import Fallback
 from onplan.parameters import refuses
 from onplan.retry import RetryPolicy
@@ -30,6 +37,8 @@ from onplan.transports import (
     choose_websocket,
 )
 from onplan.transports.http import HTTPTransport
+from onplan.transports.route import Route
+from onplan.transports.total import Total
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
@@ -55,7 +64,7 @@ class AsyncClient:
     Credentials and network are touched on first use only. One client serves many tasks at once.
 
     Args:
-        profile: the credential to use; the one last signed in without it.
+        profile: the credential to use; without it the profile in use, which `onplan profiles` marks.
         backend: the backend's name.
         store: a store spec or a ``CredentialStore``.
         base_url: where the backend's API is: https, or http on this machine.
@@ -64,15 +73,21 @@ class AsyncClient:
         transport: ``auto`` speaks WebSocket where the backend does, the extra ``ws`` is installed and there
             is no ``http_client``, and falls back to SSE where it is not let through; ``websocket`` does not
             fall back; ``sse`` is HTTP alone. The chunks are the same.
-        http_client: your own ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``; it is not closed.
+        http_client: your own ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, for requests to the
+            backend; it is not closed. ``proxy`` and ``ca_file`` are then for the renewal of tokens alone.
         unsupported: what becomes of parameters that the backend does not take: ``drop`` leaves them out
             and lists them in ``ignored_parameters``, ``refuse`` raises InvalidRequestError.
         retry: how patient to be; see ``onplan.RetryPolicy``.
         on_retry: called before each wait with the error and the seconds.
         resume: when an answer breaks off, go on from its finished parts. The chunk ``resumed`` says which
             they are; nothing else of what had been streamed counts any more. Without it the error is raised.
+        proxy: ``http://USER:PASSWORD@HOST:PORT``, ``https://…`` or ``socks5://…``, instead of what
+            ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say.
+        ca_file: certificates (PEM) of authorities to trust as well, such as a company's own.
         connect_timeout: seconds for a connection to be made.
+        write_timeout: seconds without the other side taking a byte after which a request is given up.
         idle_timeout: seconds without a byte after which an answer is given up.
+        total_timeout: seconds after which a turn is given up with TotalTimeoutError, however well it goes.
 
     Raises:
         ConfigurationError: a setting cannot be used.
@@ -93,24 +108,29 @@ class AsyncClient:
         retry: RetryPolicy | None = None,
         on_retry: Callable[[OnplanError, float], object] | None = None,
         resume: bool = False,
+        proxy: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
         connect_timeout: float = Timeouts.connect,
+        write_timeout: float = Timeouts.write,
         idle_timeout: float = Timeouts.idle,
+        total_timeout: float | None = None,
     ) -> None:
-        api_key = None if api_key is None else SecretText(api_key)  # without a printed form in this frame
+        # Without a printed form in this frame.
+        api_key = None if api_key is None else SecretText(api_key)
+        proxy = None if proxy is None else SecretText(proxy)
         spec = store if isinstance(store, str) else None
-        timeouts = Timeouts(connect_timeout, idle_timeout)
+        self._timeouts = timeouts = Timeouts(connect_timeout, idle_timeout, write_timeout, total_timeout)
+        route = Route(proxy, ca_file)
         self.settings: Settings = load_settings(
             profile=profile, backend=backend, store=spec, base_url=base_url, wire=wire
         )
         self.store: CredentialStore = (
             open_store(self.settings.store) if store is None or isinstance(store, str) else store
         )
-        self._token_transport = HTTPTransport(timeouts)
+        self._token_transport = HTTPTransport(timeouts, route=route)
         self._keeper = keeper_for(self.settings, self.store, self._token_transport.fetch, api_key)
-        self._transport = choose(timeouts, http_client)
-        self._sockets = choose_websocket(
-            transport, timeouts, self.backend, self.settings.base_url, http_client
-        )
+        self._transport = choose(timeouts, route, self.settings.base_url, http_client)
+        self._sockets = choose_websocket(transport, timeouts, route, self.backend, http_client)
         self._fallback = Fallback(allowed=transport == "auto") if self._sockets else None
         self._refuse_unsupported = refuses(unsupported)
         self._retry = retry or RetryPolicy()
@@ -159,7 +179,12 @@ class AsyncClient:
             return list(self.backend.fallback_models), error
 
     async def complete(self, request: CompletionRequest | str) -> CompletionResponse:
-        """A whole answer. Raises an OnplanError; a broken answer is never returned."""
+        """A whole answer. Raises an OnplanError; a broken answer is never returned.
+
+        The model, and whatever else is wanted, is part of the request::
+
+            await client.complete(CompletionRequest(messages="Name three birds", model="gpt-5.5"))
+        """
         async for chunk in self.complete_stream(request):
             last = chunk
         return cast("Done", last).response
@@ -234,6 +259,8 @@ class _Exchange(Generic[T]):
 
     def __init__(self, client: AsyncClient, dialogue: steps.Dialogue[T]) -> None:
         self._client, self._dialogue = client, dialogue
+        self._total = Total(client._timeouts.total)
+        self._carrying_out = _Exchange._carry_out if client._timeouts.total is None else _Exchange._in_time
         self._answer: AsyncAnswer | None = None
         self._outcome: Any = None
 
@@ -244,7 +271,7 @@ class _Exchange(Generic[T]):
             if type(step) is steps.Emit:
                 return step.chunks
             try:
-                self._outcome = await self._carry_out(step)
+                self._outcome = await self._carrying_out(self, step)
             except OnplanError as error:
                 step = self._resume(error)
             else:
@@ -260,6 +287,16 @@ class _Exchange(Generic[T]):
         except StopIteration as stop:
             self.result = stop.value
             return None
+
+    async def _in_time(self, step: steps.Step) -> Any:
+        limit = asyncio.timeout(self._total.left())
+        try:
+            async with limit:
+                return await self._carry_out(step)
+        except (TimeoutError, TransportError):
+            if limit.expired():
+                raise self._total.error() from None
+            raise
 
     async def _carry_out(self, step: steps.Step) -> Any:
         match step:

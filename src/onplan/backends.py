@@ -53,6 +53,7 @@ class Backend:
         session_header: the header by which the prompt cache is found, if it is not by the body.
         account_header: the header that names the account, if the backend wants one.
         headers: fixed headers of every API call.
+        request_encoding: in which it takes the bodies of requests as well, over HTTP.
         websocket: more headers, to open a WebSocket; None if the backend speaks none.
         required: body fields with fixed values.
         thinkers: pattern of the names of models that reason.
@@ -83,6 +84,7 @@ class Backend:
     session_header: str | None = None
     account_header: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    request_encoding: str | None = None
     websocket: Mapping[str, str] | None = None
     required: Mapping[str, object] = field(default_factory=dict)
     thinkers: re.Pattern[str] = re.compile("")
@@ -187,6 +189,7 @@ OPENAI_CODEX = Backend(
     session_header="session-id",
     account_header="chatgpt-account-id",
     headers={"originator": ORIGINATOR, "user-agent": USER_AGENT},
+    request_encoding="zstd",
     websocket={"openai-beta": "responses_websockets=2026-02-06"},
     # The backend refuses anything else: "Store must be set to false", "Stream must be set to true".
     required={"stream": True, "store": False, "include": ["reasoning.encrypted_content"]},
@@ -270,6 +273,7 @@ _COMPATIBLE_ADVICE = {
     "usage_limit": "Ask whoever runs the server, or see its billing page.",
     "not_included": "Ask whoever runs the server what the key may use.",
     "blocked": OPENAI.advice["blocked"],
+    "unexpected_reply": "Check the base URL: most end in /v1. Else a proxy or captive portal answered.",
 }
 
 # Servers differ in what they refuse; what is sent to them unasked is what all of them know.
@@ -329,6 +333,16 @@ def backend_at(backend: Backend, base_url: str, wire: str | None = None) -> Back
     raise ConfigurationError(
         f"{backend.name} does not speak {wire!r}.", hint=f"Use one of: {known} (`wire=`, `ONPLAN_WIRE`)."
     )
+
+
+def is_same_server(backend: Backend, one: str, other: str) -> bool:
+    """Whether the same people run the API at these two URLs: one origin, or both the backend's own."""
+    return _origin(one) == _origin(other) or (_is_at_home(backend, one) and _is_at_home(backend, other))
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 def _is_at_home(backend: Backend, base_url: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
@@ -15,7 +16,7 @@ from onplan.api_key import keeper_for, require_sign_in
 from onplan.attachments import read_attachments
 from onplan.backends import Backend
 from onplan.completion import Call
-from onplan.errors import NotSignedInError, OnplanError, SignInAgainError
+from onplan.errors import NotSignedInError, OnplanError, SignInAgainError, TransportError
 from onplan.parameters import refuses
 from onplan.retry import RetryPolicy
 from onplan.secret import SecretText
@@ -23,6 +24,8 @@ from onplan.settings import Settings, load_settings
 from onplan.stores import CredentialStore, open_store
 from onplan.transports import Timeouts, require_http
 from onplan.transports.http import Answer, HTTPTransport
+from onplan.transports.route import Route
+from onplan.transports.total import Total
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
@@ -44,22 +47,28 @@ class Client:
     Credentials and network are touched on first use only. One client serves many threads at once.
 
     Args:
-        profile: the credential to use; the one last signed in without it.
+        profile: the credential to use; without it the profile in use, which `onplan profiles` marks.
         backend: the backend's name.
         store: a store spec or a ``CredentialStore``.
         base_url: where the backend's API is: https, or http on this machine.
         wire: which API is spoken where a backend has several: ``chat`` or ``responses``.
         api_key: the key, for backends that take one.
         transport: ``auto`` and ``sse`` are the same here: HTTP. WebSocket is for ``AsyncClient``.
-        http_client: your own ``httpx2.Client``; it is not closed.
+        http_client: your own ``httpx2.Client``, for requests to the backend; it is not closed. ``proxy`` and
+            ``ca_file`` are then for the renewal of tokens alone.
         unsupported: what becomes of parameters that the backend does not take: ``drop`` leaves them out
             and lists them in ``ignored_parameters``, ``refuse`` raises InvalidRequestError.
         retry: how patient to be; see ``onplan.RetryPolicy``.
         on_retry: called before each wait with the error and the seconds.
         resume: when an answer breaks off, go on from its finished parts. The chunk ``resumed`` says which
             they are; nothing else of what had been streamed counts any more. Without it the error is raised.
+        proxy: ``http://USER:PASSWORD@HOST:PORT``, ``https://…`` or ``socks5://…``, instead of what
+            ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say.
+        ca_file: certificates (PEM) of authorities to trust as well, such as a company's own.
         connect_timeout: seconds for a connection to be made.
+        write_timeout: seconds without the other side taking a byte after which a request is given up.
         idle_timeout: seconds without a byte after which an answer is given up.
+        total_timeout: seconds after which a turn is given up with TotalTimeoutError, however well it goes.
 
     Raises:
         ConfigurationError: a setting cannot be used.
@@ -80,22 +89,29 @@ class Client:
         retry: RetryPolicy | None = None,
         on_retry: Callable[[OnplanError, float], object] | None = None,
         resume: bool = False,
+        proxy: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
         connect_timeout: float = Timeouts.connect,
+        write_timeout: float = Timeouts.write,
         idle_timeout: float = Timeouts.idle,
+        total_timeout: float | None = None,
     ) -> None:
-        api_key = None if api_key is None else SecretText(api_key)  # without a printed form in this frame
+        # Without a printed form in this frame.
+        api_key = None if api_key is None else SecretText(api_key)
+        proxy = None if proxy is None else SecretText(proxy)
         spec = store if isinstance(store, str) else None
-        timeouts = Timeouts(connect_timeout, idle_timeout)
+        self._timeouts = timeouts = Timeouts(connect_timeout, idle_timeout, write_timeout, total_timeout)
+        route = Route(proxy, ca_file)
         self.settings: Settings = load_settings(
             profile=profile, backend=backend, store=spec, base_url=base_url, wire=wire
         )
         self.store: CredentialStore = (
             open_store(self.settings.store) if store is None or isinstance(store, str) else store
         )
-        self._token_transport = HTTPTransport(timeouts)
+        self._token_transport = HTTPTransport(timeouts, route=route)
         self._keeper = keeper_for(self.settings, self.store, self._token_transport.fetch, api_key)
         require_http(transport)
-        self._transport = HTTPTransport(timeouts, http_client)
+        self._transport = HTTPTransport(timeouts, http_client, route)
         self._refuse_unsupported = refuses(unsupported)
         self._retry = retry or RetryPolicy()
         self._on_retry = on_retry
@@ -143,7 +159,12 @@ class Client:
             return list(self.backend.fallback_models), error
 
     def complete(self, request: CompletionRequest | str) -> CompletionResponse:
-        """A whole answer. Raises an OnplanError; a broken answer is never returned."""
+        """A whole answer. Raises an OnplanError; a broken answer is never returned.
+
+        The model, and whatever else is wanted, is part of the request::
+
+            client.complete(CompletionRequest(messages="Name three birds", model="gpt-5.5"))
+        """
         for chunk in self.complete_stream(request):
             last = chunk
         return cast("Done", last).response
@@ -191,6 +212,8 @@ class _Exchange(Generic[T]):
 
     def __init__(self, client: Client, dialogue: steps.Dialogue[T]) -> None:
         self._client, self._dialogue = client, dialogue
+        self._total = Total(client._timeouts.total)
+        self._carrying_out = _Exchange._carry_out if client._timeouts.total is None else _Exchange._in_time
         self._answer: Answer | None = None
         self._outcome: Any = None
 
@@ -201,7 +224,7 @@ class _Exchange(Generic[T]):
             if type(step) is steps.Emit:
                 return step.chunks
             try:
-                self._outcome = self._carry_out(step)
+                self._outcome = self._carrying_out(self, step)
             except OnplanError as error:
                 step = self._resume(error)
             else:
@@ -218,13 +241,22 @@ class _Exchange(Generic[T]):
             self.result = stop.value
             return None
 
+    def _in_time(self, step: steps.Step) -> Any:
+        self._total.left()
+        try:
+            return self._carry_out(step)
+        except TransportError:
+            self._total.left()  # that it broke may be our own doing
+            raise
+
     def _carry_out(self, step: steps.Step) -> Any:
         match step:
             case steps.ReadEvents():
                 return self._open_answer.read_events()
             case steps.Send(request, timeout):
                 self._close_answer()
-                self._answer = self._client._transport.open(request, timeout)
+                left = self._total.left()
+                self._answer = self._client._transport.open(request, timeout, left=left)
                 return self._answer.head
             case steps.Authorize():
                 return self._client._keeper.credentials()
@@ -237,7 +269,8 @@ class _Exchange(Generic[T]):
                 logger.info("trying again in %.1f s: %s", seconds, error)
                 if self._client._on_retry:
                     self._client._on_retry(error, seconds)
-                return time.sleep(seconds)
+                left = self._total.left()
+                return time.sleep(seconds if left is None else min(seconds, left))
 
     @property
     def _open_answer(self) -> Answer:

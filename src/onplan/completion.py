@@ -17,6 +17,7 @@ from onplan.errors import (
     IdleTimeoutError,
     OnplanError,
     StreamTruncatedError,
+    TotalTimeoutError,
     TransportError,
 )
 from onplan.fallback import Fallback
@@ -238,7 +239,7 @@ def opened(request: Request, now: Now, timeout: float | None = None) -> Dialogue
 
 def _broken(error: TransportError, stream: Stream, *, seen: bool) -> OnplanError:
     """A connection that broke while an answer was arriving."""
-    if not seen or isinstance(error, IdleTimeoutError):
+    if not seen or isinstance(error, IdleTimeoutError | TotalTimeoutError):
         error.parts = stream.parts
         return error
     truncated = StreamTruncatedError("The connection broke before the answer was complete.")

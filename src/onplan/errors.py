@@ -32,8 +32,11 @@ The tree, with each class's ``code`` (stable, for programs) and ``exit_code`` (o
     │   └── UnexpectedReplyError    unexpected_reply      33   HTML, a proxy's notice, a captive portal
     ├── TransportError              transport             49
     │   ├── ConnectError            connect               40   retried
+    │   │   ├── CertificateError    certificate           43   the other side is not who it should be
+    │   │   └── ProxyError          proxy                 44   the proxy on the way does not let us through
     │   ├── DisconnectError         disconnect            41   retried before the first chunk
-    │   └── IdleTimeoutError        idle_timeout          42
+    │   ├── IdleTimeoutError        idle_timeout          42
+    │   └── TotalTimeoutError       total_timeout         45   the limit that the program set for a turn
     └── StreamError                 stream                59
         ├── StreamTruncatedError    stream_truncated      50   ended without a terminal event
         ├── StreamFailedError       stream_failed         51   the model's turn failed inside a 200
@@ -46,6 +49,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
+_SHORTEST_SECRET = 8
 
 
 class OnplanError(Exception):
@@ -92,8 +97,13 @@ class OnplanError(Exception):
         self.parts: Sequence[Any] = ()  # of content parts; types.py stands above this module
 
     def hide(self, *secrets: str | None) -> None:
-        """Take ``secrets`` out of the sentence, should the other side have repeated one in its message."""
+        """Take ``secrets`` out of the sentence, should the other side have repeated one in its message.
+
+        One of a few characters is none, and would be found in every word.
+        """
         for secret in filter(None, secrets):
+            if len(secret) < _SHORTEST_SECRET:
+                continue
             self.message = self.message.replace(secret, "…")
         self.args = (self.message,)
 
@@ -317,6 +327,23 @@ class ConnectError(TransportError):
     code, exit_code, retryable = "connect", 40, True
 
 
+class CertificateError(ConnectError):
+    """The other side's certificate is not one that this machine trusts."""
+
+    code, exit_code, retryable = "certificate", 43, False
+    hint = (
+        "Run `onplan doctor` to see whose it is. If a proxy of your own shows it, trust its authority: "
+        "`export SSL_CERT_FILE=FILE`, or `Client(ca_file=…)`."
+    )
+
+
+class ProxyError(ConnectError):
+    """The proxy does not answer, refuses us, or does not reach the other side."""
+
+    code, exit_code = "proxy", 44
+    hint = "Run `onplan doctor` to see which proxy is in effect."
+
+
 class DisconnectError(TransportError):
     """The connection broke."""
 
@@ -328,6 +355,13 @@ class IdleTimeoutError(TransportError):
 
     code, exit_code, http_status, retryable = "idle_timeout", 42, 504, True
     hint = "Try again; for very long thinking raise the idle timeout: `Client(idle_timeout=…)`."
+
+
+class TotalTimeoutError(TransportError):
+    """A turn took longer, as a whole, than the program allows."""
+
+    code, exit_code, http_status = "total_timeout", 45, 504
+    hint = "Allow more time: `Client(total_timeout=…)`."
 
 
 class StreamError(OnplanError):

@@ -101,9 +101,10 @@ def explained(subject: str, done: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = _REASONS.get(error.errno or 0) or (error.strerror or type(error).__name__).lower()
+        hint = _HINTS.get(error.errno or 0, "Make room or make it writable, then run the command again.")
         raise StoreError(
             f"{subject} cannot be {done}: {reason}. What was stored before is unchanged.",
-            hint="Make room or make it writable, then run the command again.",
+            hint=hint.format(subject),
         ) from None
 
 
@@ -113,4 +114,12 @@ _REASONS = {
     errno.EFBIG: "the file system does not allow it to grow",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
+    errno.EISDIR: "it is a folder",
+    errno.ENOTDIR: "one of the folders in its path is a file",
+    errno.EEXIST: "one of the folders in its path is a file",
+}
+_HINTS = {
+    errno.EISDIR: "Name a file in it, such as `--store file:{}/credentials.json`.",
+    errno.ENOTDIR: "Name a file in another folder: `--store file:PATH`.",
+    errno.EEXIST: "Name a file in another folder: `--store file:PATH`.",
 }

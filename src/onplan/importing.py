@@ -34,7 +34,8 @@ SHAREABLE = ("codex", "file", "keyring", "vault")
 def borrow(settings: Settings, source: str, *, force: bool = False) -> Record:
     """Copy the access token in the store ``source`` into the profile's own, and use that profile from now on.
 
-    The token serves until it expires. ``force``: also if another sign-in is replaced.
+    The token serves until it expires. ``source`` is as for ``source_spec``. ``force``: also if another
+    sign-in is replaced.
 
     Raises:
         NotSignedInError: the source has none.
@@ -43,7 +44,7 @@ def borrow(settings: Settings, source: str, *, force: bool = False) -> Record:
         CredentialError: the profile has a sign-in of its own.
         StoreError: one of the stores failed; what was stored before is unchanged.
     """
-    source = absolute_spec(source)
+    source = source_spec(source)
     theirs, own = open_store(source), open_store(settings.store)
     if settings.store.startswith("codex:") or own.describe() == theirs.describe():
         raise ConfigurationError(
@@ -68,7 +69,7 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
     A borrowed token that the profile had is forgotten. Raises as ``borrow``; ConfigurationError also for a
     store that is not for sharing, or has nothing to renew.
     """
-    source = absolute_spec(source)
+    source = source_spec(source)
     scheme = source.partition(":")[0]
     if scheme not in SHAREABLE:
         raise ConfigurationError(
@@ -93,6 +94,19 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
     return shared, record
 
 
+def source_spec(given: str) -> str:
+    """The absolute store spec of what a person names: a spec, or a path.
+
+    The path may be that of the Codex CLI's folder, of its auth.json, or of a file of onplan's.
+    """
+    scheme, colon, _ = given.partition(":")
+    is_path = not colon or len(scheme) == 1 or any(mark in scheme for mark in "/\\.~")  # C: is a drive
+    if not is_path:
+        return absolute_spec(given)
+    is_file = Path(given).expanduser().is_file() and Path(given).name != "auth.json"
+    return absolute_spec(f"{'file' if is_file else 'codex'}:{given}")
+
+
 def absolute_spec(spec: str) -> str:
     """A store spec that names the same place tomorrow, from another folder and with other variables set."""
     scheme, _, location = spec.partition(":")
@@ -105,18 +119,38 @@ def absolute_spec(spec: str) -> str:
 
 def _signed_in(store: CredentialStore, spec: str) -> tuple[Record, OAuthCredentials]:
     """What the other program keeps."""
-    loaded = store.load()
+    scheme, _, location = spec.partition(":")
+    if scheme in ("codex", "file") and not Path(location).exists():
+        raise NotSignedInError(
+            f"There is nothing at {location}.",
+            hint="Name the Codex CLI's folder or its auth.json: `onplan import PATH`. Or run `onplan login`.",
+        )
+    try:
+        loaded = store.load()
+    except StoreDamagedError as damaged:
+        if scheme == "codex":
+            raise
+        raise StoreDamagedError(str(damaged), version=damaged.version, hint=_WHAT_CAN_BE_NAMED) from None
     if loaded and loaded[0].credentials:
         return loaded[0], loaded[0].credentials
-    if spec.startswith("codex:"):
-        from onplan.stores.codex import CodexStore
-
-        if isinstance(store, CodexStore) and store.has_api_key_only():
-            raise NotSignedInError(
-                f"The Codex CLI is signed in with an API key, not with a plan ({store.describe()}).",
-                hint="Run `onplan login`, or sign the Codex CLI in with a plan: `codex login`.",
-            )
+    if scheme == "codex":
+        raise _codex_without_a_plan(store)
     raise NotSignedInError(f"There is no sign-in in {store.describe()}.")
+
+
+_WHAT_CAN_BE_NAMED = "Name a store of onplan's, or the Codex CLI's folder or its auth.json."
+
+
+def _codex_without_a_plan(store: CredentialStore) -> NotSignedInError:
+    from onplan.stores.codex import CodexStore
+
+    has_key = isinstance(store, CodexStore) and store.has_api_key_only()
+    return NotSignedInError(
+        f"The Codex CLI is signed in with an API key, not with a plan ({store.describe()})."
+        if has_key
+        else f"There is no sign-in in {store.describe()}.",
+        hint="Run `onplan login`, or sign the Codex CLI in with a plan: `codex login`.",
+    )
 
 
 def _how_to_renew(source: str) -> str:

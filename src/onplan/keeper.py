@@ -26,7 +26,7 @@ from weakref import WeakKeyDictionary
 from onplan.errors import CredentialError, NotSignedInError, SignInAgainError
 from onplan.oauth.credentials import is_fresh
 from onplan.oauth.issuer import Issuer
-from onplan.renewal import Renewal, Send
+from onplan.renewal import PROACTIVE, UNAUTHORIZED, Renewal, Send
 from onplan.secret import SecretText
 from onplan.stores import CredentialStore, Record
 from onplan.types import OAuthCredentials
@@ -55,6 +55,7 @@ class Keeper:
         issuer: where it is renewed, unless the credential names its own issuer.
         send: carries one request to the token endpoint; called on whichever thread renews.
         now: Unix seconds.
+        profile: whose credential it is, for people.
     """
 
     def __init__(
@@ -65,8 +66,9 @@ class Keeper:
         *,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
+        profile: str | None = None,
     ) -> None:
-        self._renewal = Renewal(store, issuer, send, now, sleep)
+        self._renewal = Renewal(store, issuer, send, now, sleep, profile=profile)
         self._now = now
         self._cached: Record | None = None
         self._pause_until = 0.0
@@ -194,7 +196,7 @@ class Keeper:
         if self._is_good(stored):
             return self._adopt(stored)
         try:
-            return self._adopt(self._renewal.renew("proactive_expiry", self._is_good))
+            return self._adopt(self._renewal.renew(PROACTIVE, self._is_good))
         except NotSignedInError:
             raise
         except CredentialError as error:
@@ -226,13 +228,13 @@ class Keeper:
             cached = self._lasting()
             if cached and cached.access_token != access_token:
                 return cached
-            return self._adopt(self._renewal.renew("unauthorized_recovery", good))
+            return self._adopt(self._renewal.renew(UNAUTHORIZED, good))
 
         return renew
 
     def _adopt(self, record: Record) -> OAuthCredentials:
         if record.credentials is None:
-            raise NotSignedInError("Nobody is signed in here.")
+            raise self._renewal.nobody()
         self._cached = record
         return record.credentials
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from onplan.errors import OnplanError, SignInError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.loopback import RedirectListener
 from onplan.oauth import authorization_code, device_code
-from onplan.oauth.authorization_code import AuthorizationRequest, require_code
+from onplan.oauth.authorization_code import AuthorizationRequest, Callback, require_code
 from onplan.oauth.device_code import DeviceAuthorization
 from onplan.oauth.pkce import generate_state
 from onplan.oauth.revoke import revoke
@@ -113,15 +113,20 @@ def sign_in_by_pasting(
         settings.issuer, authorization_code.redirect_uri(settings.issuer.ports[0])
     )
     announce(started)
-    while True:
-        answer = SecretText(read_line())
-        if not answer.strip() and (explain is None or not answer):
-            raise SignInError("Nothing was pasted.")
+    wrong: Callback | None = None
+    while answer := SecretText(read_line()):
+        if not answer.strip():
+            continue
         callback = authorization_code.read_callback(answer, started.state)
-        if callback.genuine or explain is None:
+        if callback.genuine:
             return _finish(settings, store, started, require_code(callback))
-        if answer.strip():
-            explain(NOT_THIS_SIGN_IN)
+        wrong = callback
+        if explain is None:
+            break
+        explain(NOT_THIS_SIGN_IN)
+    if wrong:
+        require_code(wrong)  # says what is wrong with it
+    raise SignInError("Nothing was pasted.")
 
 
 NOT_THIS_SIGN_IN = (
@@ -208,13 +213,12 @@ class StoreSignOut:
 
     Attributes:
         profiles: the names of those who use it.
-        place: where it is, for people.
+        store: its store spec.
         outcome: an error if it could not be removed.
     """
 
     profiles: tuple[str, ...]
     store: str
-    place: str
     outcome: SignOut | OnplanError
 
 
@@ -265,12 +269,12 @@ def sign_out_everywhere(settings: Settings, *, force: bool = False) -> list[Stor
         ConfigurationError: the profiles cannot be read.
     """
     outcomes = []
-    for place, (spec, profiles) in _places(settings).items():
+    for spec, profiles in _places(settings).values():
         try:
             outcome: SignOut | OnplanError = sign_out(settings, open_store(spec), force=force)
         except OnplanError as error:
             outcome = error
-        outcomes.append(StoreSignOut(tuple(profiles), spec, place, outcome))
+        outcomes.append(StoreSignOut(tuple(profiles), spec, outcome))
     return outcomes
 
 

@@ -122,7 +122,7 @@ class RedirectListener:
                 self.port = self._servers[0].server_address[1]
                 break
         else:
-            tried = " and ".join(map(str, self._ports))
+            tried = " or ".join(map(str, self._ports))
             raise PortsTakenError(
                 f"The sign-in must come back to this machine on port {tried}, and neither is free."
             )

@@ -36,6 +36,7 @@ from onplan.errors import (
 )
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refresh import refresh
+from onplan.settings import not_signed_in
 from onplan.stores import CredentialStore, Lease, PendingRefresh, Record
 from onplan.types import OAuthCredentials
 from onplan.wire import Response, drive
@@ -45,6 +46,7 @@ logger = logging.getLogger("onplan.keeper")
 Send = Callable[..., Response]
 """Carries one request; with ``before_sending`` it calls that when it is connected, just before the bytes."""
 
+PROACTIVE, UNAUTHORIZED = "proactive_expiry", "unauthorized_recovery"  # why a token is renewed
 # How long a refresh may take; where the lock passes on by itself, half of what is left, if that is less.
 EXCHANGE_SECONDS = 30.0
 _SAVE_ATTEMPTS = 5
@@ -71,8 +73,11 @@ class Renewal:
         send: Send,
         now: Callable[[], float],
         sleep: Callable[[float], object],
+        *,
+        profile: str | None = None,
     ) -> None:
         self._store, self._issuer, self._send, self._now, self._sleep = store, issuer, send, now, sleep
+        self._profile = profile
         self.minted: str | None = None
         self._refused: tuple[str, SignInAgainError] | None = None  # a spent token's fingerprint
         self._unsaved: tuple[OAuthCredentials, Record] | None = None  # what was spent, and what came of it
@@ -82,11 +87,15 @@ class Renewal:
         """In a forked process: nothing is under way here."""
         self._busy = threading.Lock()
 
+    def nobody(self) -> NotSignedInError:
+        """What is to be said when there is nothing to renew."""
+        return not_signed_in(self._profile)
+
     def load(self) -> tuple[Record, str]:
         """What is stored. Raises NotSignedInError, StoreError, CredentialError if it is another issuer's."""
         loaded = self._store.load()
         if loaded is None or loaded[0].credentials is None:
-            raise NotSignedInError("Nobody is signed in here.")
+            raise self.nobody()
         self._check_issuer(loaded[0].credentials)
         return loaded
 
@@ -122,11 +131,11 @@ class Renewal:
         record, version = self.load()
         if good(record):
             return record
-        old = _credentials(record)
+        old = self._credentials(record)
         if self._refused and self._refused[0] == _fingerprint(old):
             raise self._refused[1]
         if not old.refresh_token:
-            raise cannot_be_renewed(record)
+            raise cannot_be_renewed(record, self._now(), refused=reason == UNAUTHORIZED)
         interrupted = record.pending_refresh
         pending = PendingRefresh(fingerprint=_fingerprint(old), started_at=self._now())
         version = self._store.save(msgspec.structs.replace(record, pending_refresh=pending), version)
@@ -154,7 +163,7 @@ class Renewal:
         self, error: OnplanError, record: Record, version: str, interrupted: PendingRefresh | None
     ) -> Record:
         """Adopt what somebody else stored meanwhile; otherwise raise."""
-        spent = _credentials(record)
+        spent = self._credentials(record)
         if not isinstance(error, SignInAgainError):
             if not isinstance(error, OutcomeUnknownError):
                 with contextlib.suppress(StoreError):  # the outcome is known: nothing is pending any more
@@ -180,9 +189,14 @@ class Renewal:
         for delay in (0.0, *_WINNER_SAVES_WITHIN):
             self._sleep(delay)
             newest, _ = self.load()
-            if _credentials(newest).refresh_token != spent.refresh_token:
+            if self._credentials(newest).refresh_token != spent.refresh_token:
                 return newest
         return None
+
+    def _credentials(self, record: Record) -> OAuthCredentials:
+        if record.credentials is None:
+            raise self.nobody()
+        return record.credentials
 
     # --- keeping what came ----------------------------------------------------------------------------
 
@@ -241,23 +255,26 @@ class Renewal:
             self._unsaved = None
 
 
-def cannot_be_renewed(record: Record) -> SignInAgainError:
-    """What is to be said when the access token in ``record`` has expired and there is no refresh token."""
-    if record.borrowed_from:
-        scheme, _, name = record.borrowed_from.partition(":")
-        variable = f'Put a fresh one there: `export {name}="$(onplan token)"`, where you are signed in.'
-        store = f"Run `onplan import {shlex.quote(record.borrowed_from)}` again, or `onplan login`."
+def cannot_be_renewed(record: Record, now: float, *, refused: bool = False) -> SignInAgainError:
+    """What is to be said when the access token in ``record`` is of no use and there is no refresh token.
+
+    ``refused``: the backend said so, whatever the clock says.
+    """
+    expires_at = record.credentials.expires_at if record.credentials else None
+    expired = expires_at is not None and expires_at <= now
+    why = "is not accepted by the backend" if refused and not expired else "has expired"
+    scheme, _, name = (record.borrowed_from or "").partition(":")
+    if scheme == "env":
         return SignInAgainError(
-            f"The access token borrowed from {record.borrowed_from} has expired.",
-            hint=variable if scheme == "env" else store,
+            f"The access token in the environment variable {name} {why}.",
+            hint=f'Put a fresh one there: `export {name}="$(onplan token)"`, where you are signed in.',
+        )
+    if record.borrowed_from:
+        return SignInAgainError(
+            f"The access token borrowed from {record.borrowed_from} {why}.",
+            hint=f"Run `onplan import {shlex.quote(record.borrowed_from)}` again, or `onplan login`.",
         )
     return SignInAgainError("The sign-in has ended and cannot be renewed: it has no refresh token.")
-
-
-def _credentials(record: Record) -> OAuthCredentials:
-    if record.credentials is None:
-        raise NotSignedInError("Nobody is signed in here.")
-    return record.credentials
 
 
 def _fingerprint(credentials: OAuthCredentials) -> str:

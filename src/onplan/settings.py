@@ -30,12 +30,17 @@ from typing import Any
 import msgspec
 
 from onplan.backends import DEFAULT_BACKEND, Backend, backend_at, backend_named
-from onplan.errors import ConfigurationError
+from onplan.errors import ConfigurationError, NotSignedInError
 from onplan.files import make_private_folder, write_private_file
 from onplan.oauth.issuer import ISSUERS, Issuer
+from onplan.secret import SecretText
 from onplan.wire import require_safe_url
 
 DEFAULT_PROFILE = "default"
+
+# The keys of config.toml: at the top, and in the table of a profile.
+_KEYS = ("profile", "profiles")
+_KEYS_OF_A_PROFILE = ("backend", "base_url", "model", "store", "wire")
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def load_settings(
     name = _profile_name(
         profile or env.get("ONPLAN_PROFILE") or config.get("profile") or remembered.profile or DEFAULT_PROFILE
     )
-    own = {**remembered.profiles.get(name, {}), **_strings(_table(_table(config, "profiles"), name))}
+    own = {**remembered.profiles.get(name, {}), **_table(_table(config, "profiles"), name)}
     row = backend_named(backend or env.get("ONPLAN_BACKEND") or own.get("backend") or DEFAULT_BACKEND)
     # A profile's address is its own backend's: another one's credential does not go there.
     api = own if row.name == own.get("backend", DEFAULT_BACKEND) else {}
@@ -161,7 +166,7 @@ def known_profiles(home: Path) -> dict[str, Mapping[str, str]]:
     remembered = _read_profiles(home).profiles
     configured = _table(_read_config(home / "config.toml"), "profiles")
     names = sorted({*remembered, *configured})
-    return {name: {**remembered.get(name, {}), **_strings(_table(configured, name))} for name in names}
+    return {name: {**remembered.get(name, {}), **_table(configured, name)} for name in names}
 
 
 def use_profile(home: Path, name: str) -> None:
@@ -222,9 +227,29 @@ def _change_profiles(home: Path, change: Callable[[_Profiles], _Profiles]) -> No
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from None
 
 
+def not_signed_in(profile: str | None) -> NotSignedInError:
+    """What is to be said when there is no credential: whose, and how to get one."""
+    if profile is None:
+        return NotSignedInError("Nobody is signed in here.")
+    option = "" if profile == DEFAULT_PROFILE else f" --profile {profile}"
+    return NotSignedInError(
+        f"Nobody is signed in with the profile {profile}.", hint=f"Run `onplan login{option}`."
+    )
+
+
 def environment_variable(name: str) -> str | None:
     """The variable, or None if it is unset or empty: for variables that are not onplan's own."""
     return _Environment(os.environ).get(name)
+
+
+def system_proxies() -> Mapping[str, str]:
+    """The proxies of the environment, else of the system's own settings; their URLs may hold passwords.
+
+    Keys: ``http``, ``https`` and ``all``; and ``no``, the exceptions, separated by commas.
+    """
+    from urllib.request import getproxies
+
+    return {kind: SecretText(value.strip()) for kind, value in getproxies().items()}
 
 
 def home_folder(environment: Mapping[str, str]) -> Path:
@@ -258,9 +283,39 @@ def _read_config(path: Path) -> dict[str, Any]:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise ConfigurationError(f"{path} cannot be read: {reason}.") from None
     try:
-        return tomllib.loads(text)
+        config = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}.") from None
+    _check_keys(path, config, "", _KEYS)
+    if not isinstance(config.get("profile", ""), str):
+        raise ConfigurationError(
+            f"{path}: profile must be a string, the name of the profile in use.",
+            hint=f"A profile's table is called `[profiles.NAME]`, such as `[profiles.{DEFAULT_PROFILE}]`.",
+        )
+    profiles = _table(config, "profiles")
+    for name in profiles:
+        own = _table(profiles, name)
+        _check_keys(path, own, f" in [profiles.{name}]", _KEYS_OF_A_PROFILE)
+        for key, value in own.items():
+            if not isinstance(value, str):
+                raise ConfigurationError(f"{path}: {key} in [profiles.{name}] must be a string.")
+    return config
+
+
+def _check_keys(path: Path, table: Mapping[str, Any], where: str, known: tuple[str, ...]) -> None:
+    """Raise ConfigurationError for a key that would be ignored."""
+    from difflib import get_close_matches
+
+    for key in table:
+        if key in known:
+            continue
+        near = get_close_matches(key, known, n=1)
+        hint = f"The keys there are: {', '.join(known)}."
+        if not where and key in _KEYS_OF_A_PROFILE:
+            hint = f"Write it below `[profiles.NAME]`, such as `[profiles.{DEFAULT_PROFILE}]`."
+        elif near:
+            hint = f"Did you mean `{near[0]}`? {hint}"
+        raise ConfigurationError(f"{path} has a key that is not known{where}: `{key}`.", hint=hint)
 
 
 def _table(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -268,13 +323,6 @@ def _table(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ConfigurationError(f"{name} in config.toml must be a table.")
     return value
-
-
-def _strings(table: Mapping[str, Any]) -> Mapping[str, str]:
-    for name in ("backend", "base_url", "model", "store", "wire"):
-        if not isinstance(table.get(name, ""), str):
-            raise ConfigurationError(f"{name} in config.toml must be a string.")
-    return table
 
 
 def _profile_name(name: Any) -> str:

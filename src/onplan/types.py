@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, r
 import msgspec
 from msgspec.structs import force_setattr
 
+from onplan.errors import InvalidRequestError
+
 __all__ = [
     "APIKey",
     "CompletionRequest",
@@ -296,9 +298,16 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             force_setattr(self, "stop", [stop])
 
 
-def as_request(request: CompletionRequest | str) -> CompletionRequest:
-    """A request from a request, or from a plain string."""
-    return CompletionRequest(messages=request) if isinstance(request, str) else request
+def as_request(request: object) -> CompletionRequest:
+    """A request from a request, or from a plain string. Raises InvalidRequestError for anything else."""
+    if isinstance(request, CompletionRequest):
+        return request
+    if isinstance(request, str):
+        return CompletionRequest(messages=request)
+    raise InvalidRequestError(
+        f"A request is a string or a CompletionRequest, and not {type(request).__name__}.",
+        hint="Write `CompletionRequest(messages=…)`, with the model and whatever else is wanted.",
+    )
 
 
 # --- answers ----------------------------------------------------------------------------------------

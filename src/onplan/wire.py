@@ -73,6 +73,7 @@ class Request:
     Attributes:
         after: seconds to wait before sending.
         timeout: seconds for each step of the exchange, and for the body as a whole, where it is buffered.
+        encoding: in which the other side takes the body as well, such as ``zstd``.
     """
 
     method: str
@@ -81,6 +82,7 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     after: float = 0.0
     timeout: float = 30.0
+    encoding: str | None = None
 
     @classmethod
     def form(cls, url: str, fields: Mapping[str, str], **options: Any) -> Request:

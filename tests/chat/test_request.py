@@ -266,6 +266,19 @@ def test_a_stray_result_does_not_come_between():
     assert ["assistant", "tool", "user"] == [message["role"] for message in messages]
 
 
+def test_a_result_that_comes_again_or_late_is_told_in_words():
+    """Only the calls just made can be answered, each of them once; the platform refuses anything else."""
+    messages = said(
+        Message.assistant(ToolCall("x", "one", "{}")),
+        Message.tool("x", "1"),
+        Message.user("Hm."),
+        Message.tool("x", "2"),
+        Message.assistant("So."),
+        Message.tool("x", "3"),
+    )
+    assert ["assistant", "tool", "user", "user", "assistant", "user"] == [m["role"] for m in messages]
+
+
 CARRIED = Thinking("Hm.", '{"reasoning_content":"Hm."}')
 
 

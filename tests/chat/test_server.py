@@ -14,7 +14,7 @@ from onplan.backends import COMPATIBLE, OPENAI
 from onplan.chat.encode import ChunkEncoder, error_body, models_body, response_body
 from onplan.chat.parse import parse_request
 from onplan.chat.request import prepare
-from onplan.errors import InvalidRequestError, OverloadedError
+from onplan.errors import InvalidRequestError, OverloadedError, StreamTruncatedError
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
@@ -26,6 +26,7 @@ from onplan.types import (
     ModelInfo,
     PartDone,
     Refusal,
+    Resumed,
     Text,
     TextDelta,
     Thinking,
@@ -119,13 +120,13 @@ def test_any_conversation_survives_the_wire(users, spoken, calls, system, number
 
 def test_thinking_makes_the_round(listen):
     """What our server tells of thinking, our client keeps and says again, and our server hears it."""
-    thinking = Thinking("Hm.", "gAAAAsealed")
-    response = answer(thinking, Text("Hi"))
+    thinking = [Thinking("Hm.", "gAAAAsealed"), Thinking("", "gAAAAmore")]
+    response = answer(*thinking, Text("Hi"))
     kept = listen(*wire_events(response)).done.response.message
     body = sent(CompletionRequest(messages=[Message.user("?"), kept, Message.user("!")]), COMPATIBLE)
 
     assert "Hm." == kept.content[0].text
-    assert [thinking, Text("Hi")] == parse_request(body).request.messages[1].content
+    assert [*thinking, Text("Hi")] == parse_request(body).request.messages[1].content
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_what_has_no_place_is_reported():
         "store": None,
         "modalities": ["text"],
     }
-    parsed = parse_request({**HELLO, **quiet, "seed": 7, "user": "me", "sparkle": True})
+    parsed = parse_request({**HELLO, **quiet, "seed": 0, "user": "me", "sparkle": True})
 
     assert ("seed", "user", "sparkle") == parsed.ignored_parameters
     assert (False, False) == (parsed.stream, parsed.include_usage)
@@ -326,6 +327,14 @@ def test_a_failure_after_the_beginning_is_told(listen):
 
     assert "Hi" == heard.joined("text")
     assert isinstance(heard.failure, OverloadedError)
+
+
+def test_an_answer_that_begins_anew_is_an_error():
+    """What was told cannot be taken back here, so a resumed answer is never passed on as one."""
+    encoder = ChunkEncoder("chatcmpl-1", "gpt-9", 0)
+    encoder.encode(TextDelta("Hal"))
+    with pytest.raises(StreamTruncatedError):
+        encoder.encode(Resumed([]))
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,11 @@ JOINED = [
         [ONE, TWO],
     ),
     Joined(
+        "by index, mixed, without ids",
+        [call(0, None, "one", A), call(1, None, "two", C), call(0, arguments=B), call(1, arguments=D)],
+        [ONE, TWO],
+    ),
+    Joined(
         "an index that begins elsewhere",
         [call(7, "x", "one", A), call(7, arguments=B)],
         [ONE],

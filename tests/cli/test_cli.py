@@ -148,7 +148,7 @@ def test_the_token_is_bare(signed_in: Emulator, run_cli: Run) -> None:
     ("fault", "exit_code", "hint"),
     [
         ("html_instead_of_json", 33, "captive portal"),
-        ("usage_limit_429", 20, "Wait until the limit resets"),
+        ("usage_limit_429", 20, "Wait until it resets"),
         ("cut_mid_event", 50, "Ask again"),
         ("model_not_supported", 11, "onplan models"),
         ("refresh_token_expired", 4, "onplan login"),
@@ -218,6 +218,50 @@ def test_a_full_disk_loses_nothing(signed_in: Emulator) -> None:
     assert "Make room" in result.stderr
     assert _stored() == stored
     assert signed_in.journal() == []
+
+
+def test_an_effort_that_is_none_is_answered_with_those_there_are(signed_in: Emulator, run_cli: Run) -> None:
+    """Who misspells --effort is told the model's own."""
+    result = run_cli("ask", "hi", "--effort", "silly", "--model", "gpt-5.5")
+
+    assert result.returncode == 10
+    assert (
+        "Use one of: `--effort low`, `--effort medium`, `--effort high`, `--effort xhigh`." in result.stderr
+    )
+
+
+def test_an_effort_is_not_blamed_for_something_else(signed_in: Emulator, run_cli: Run) -> None:
+    """A request that is refused for another reason keeps its own hint."""
+    result = run_cli("ask", "hi", "--effort", "low", "--model", "nonsense")
+
+    assert (result.returncode, "--effort" in result.stderr) == (11, False)
+
+
+def test_the_built_in_models_are_told_as_such(signed_in: Emulator, run_cli: Run, unused_url: str) -> None:
+    """Where the catalogue cannot be read, stderr says that the list is the built-in one, also with --json."""
+    for more in ([], ["--json"]):
+        result = run_cli("models", *more, env=environment(ONPLAN_CODEX_BASE_URL=unused_url))
+
+        assert (result.returncode, "gpt-6.1-sol" in result.stdout) == (0, True)
+        assert "this is the built-in one" in result.stderr
+
+
+def test_nobody_is_named_by_the_profile(emulator: Emulator, run_cli: Run) -> None:
+    """Where nobody is signed in, the error names the profile and how to sign in with it."""
+    for command in (["ask", "hi"], ["token"], ["status"], ["models"]):
+        result = run_cli(*command, "--profile", "work")
+
+        assert result.returncode == 3
+        assert "Nobody is signed in with the profile work." in result.stderr
+        assert "Run `onplan login --profile work`." in result.stderr
+
+
+def test_the_name_alone_shows_the_help(run_cli: Run) -> None:
+    """`onplan` without anything is a question, not a mistake."""
+    result = run_cli()
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == run_cli("--help").stdout
 
 
 def test_errors_are_json_when_asked(signed_in: Emulator, run_cli: Run) -> None:

@@ -59,7 +59,7 @@ def test_the_json_shape(signed_in: Emulator, run_cli: Run) -> None:
         assert check["seconds"] >= 0
     request = told["checks"][-1]
     assert "The usage limit of the plus plan is reached; it resets at" in request["message"]
-    assert "Wait until the limit resets" in request["fix"]
+    assert "Wait until it resets" in request["fix"]
 
 
 def test_the_first_problem_decides(

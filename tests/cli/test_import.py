@@ -116,7 +116,7 @@ def test_a_sign_in_is_shared(emulator: Emulator, run_cli: Run, codex_home: Path)
     assert done["shared"] is True
     assert done["store"] == done["source"] == f"codex:{codex_home}"
     assert json.loads((codex_home / "auth.json").read_text()) == before
-    assert shown(run_cli)["store"] == str(codex_home / "auth.json")
+    assert shown(run_cli)["store"] == f"codex:{codex_home}"
     emulator.expire_access_tokens()
     assert run_cli("ask", "hi").returncode == 0
     after = json.loads((codex_home / "auth.json").read_text())
@@ -132,7 +132,7 @@ def test_a_shared_store_is_found_again(
     run_cli("import", "--share")
     monkeypatch.delenv("CODEX_HOME")
 
-    assert shown(run_cli)["store"] == str(codex_home / "auth.json")
+    assert shown(run_cli)["store"] == f"codex:{codex_home}"
 
 
 def test_borrowing_gives_way_to_sharing(emulator: Emulator, run_cli: Run) -> None:
@@ -192,7 +192,7 @@ def test_any_store_can_be_a_source(
     assert json.loads(run_cli("import", "file:~/theirs.json", "--json").stdout)["source"] == f"file:{path}"
     assert shown(run_cli)["borrowed_from"] == f"file:{path}"
     assert run_cli("import", "--share", "file:~/theirs.json").returncode == 0
-    assert shown(run_cli)["store"] == str(path)
+    assert shown(run_cli)["store"] == f"file:{path}"
     assert path.read_bytes() == before
 
 
@@ -215,6 +215,78 @@ def test_where_there_is_nothing_to_import(
 
     assert (refused.returncode, sentence in refused.stderr) == (onplan.NotSignedInError.exit_code, True)
     assert "Run `onplan login`" in refused.stderr
+
+
+@pytest.mark.parametrize("share", [(), ("--share",)])
+@pytest.mark.parametrize("given", ["{home}/auth.json", "{home}", "codex:{home}/auth.json", "codex:{home}"])
+@pytest.mark.usefixtures("untouched")
+def test_the_file_or_its_folder_may_be_named(
+    emulator: Emulator, run_cli: Run, codex_home: Path, given: str, share: tuple[str, ...]
+) -> None:
+    """The Codex CLI's sign-in is found by its folder or by its file, as a path or as a store."""
+    done = run_cli("import", *share, "--json", given.format(home=codex_home))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["source"] == f"codex:{codex_home}"
+
+
+def test_a_linked_file_is_the_one_in_its_folder(
+    emulator: Emulator, run_cli: Run, codex_home: Path, tmp_path: Path
+) -> None:
+    """A link that is called auth.json stands in the CLI's folder, wherever it leads."""
+    folder = tmp_path / "linked"
+    folder.mkdir()
+    (folder / "auth.json").symlink_to(codex_home / "auth.json")
+
+    done = json.loads(run_cli("import", "--json", str(folder / "auth.json")).stdout)
+
+    assert done["source"] == f"codex:{folder}"
+
+
+def test_a_path_may_be_that_of_a_file_of_ours(
+    emulator: Emulator, run_cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any other file is a store of onplan's, under its full path."""
+    record, _ = open_store("codex:").load()  # type: ignore[misc]
+    open_store(f"file:{tmp_path}/theirs.json").save(record, None)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    for given in (f"{tmp_path}/theirs.json", "~/theirs.json"):
+        assert json.loads(run_cli("import", "--json", given).stdout)["source"] == (
+            f"file:{tmp_path}/theirs.json"
+        )
+
+
+@pytest.mark.parametrize("given", ["{}", "codex:{}", "file:{}", "{}/auth.json"])
+def test_what_is_missing_is_named(run_cli: Run, tmp_path: Path, given: str) -> None:
+    """A path where nothing is, is told as that, with what may be named instead."""
+    missing = tmp_path / "missing"
+
+    refused = run_cli("import", given.format(missing))
+
+    assert refused.returncode == onplan.NotSignedInError.exit_code
+    assert f"There is nothing at {missing}" in refused.stderr
+    assert "onplan import PATH" in refused.stderr
+
+
+def test_another_file_is_not_offered_for_removal(run_cli: Run, tmp_path: Path) -> None:
+    """What is no sign-in is not to be moved away or removed, but something else to be named."""
+    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "thesis.txt").chmod(0o600)
+
+    refused = run_cli("import", str(tmp_path / "thesis.txt"))
+
+    assert refused.returncode == onplan.StoreDamagedError.exit_code
+    assert "Name a store of onplan's, or the Codex CLI's folder" in refused.stderr
+    assert "logout" not in refused.stderr
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_borrowed_token_is_kept_somewhere(emulator: Emulator, run_cli: Run) -> None:
+    """Into a store that ends with the command nothing is imported."""
+    refused = run_cli("import", "--store", "memory:")
+
+    assert (refused.returncode, "forgets everything" in refused.stderr) == (2, True)
 
 
 @pytest.mark.usefixtures("untouched")

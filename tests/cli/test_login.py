@@ -182,7 +182,7 @@ def test_the_browser_overtakes_pasting(emulator: Emulator) -> None:
         "email": "person@example.com",
         "plan": "plus",
         "account_id": "acct-emulated-0001",
-        "store": load_settings().store.removeprefix("file:"),
+        "store": load_settings().store,
         "expires_at": json.loads(out)["expires_at"],
     }
 
@@ -240,6 +240,43 @@ def test_without_a_terminal_nothing_is_read(emulator: Emulator, run_cli: Run, br
     assert result.returncode == 0
     assert "paste" not in result.stderr.lower()
     assert "That is not" not in result.stderr
+
+
+def test_pasting_through_a_pipe_reads_on(emulator: Emulator) -> None:
+    """Wrong or empty lines from a pipe do not end the sign-in; the right one after them counts."""
+    process = subprocess.Popen(
+        [*ONPLAN, "login", "--paste"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    url = next(line.strip() for line in process.stderr if line.strip().startswith("http"))
+    _, talk = process.communicate(f"nonsense\n\n{ended_at(url)}\n", timeout=60)
+
+    assert process.returncode == 0
+    assert "That is not where this sign-in ended" in talk
+    assert "Signed in as person@example.com" in talk
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [("", "Nothing was pasted"), ("\n", "Nothing was pasted"), ("x\n", "does not belong to this sign-in")],
+)
+def test_pasting_through_a_pipe_ends_with_it(
+    emulator: Emulator, run_cli: Run, lines: str, sentence: str
+) -> None:
+    """When no right line has come, the error says whether anything had."""
+    result = run_cli("login", "--paste", input=lines)
+
+    assert (result.returncode, sentence in result.stderr) == (5, True)
+
+
+def test_a_sign_in_is_kept_somewhere(emulator: Emulator, run_cli: Run, browser: str) -> None:
+    """Into a store that ends with the command nobody signs in; no browser is opened for it."""
+    for more in ([], ["--device"], ["--backend", "openai", "--api-key"]):
+        result = run_cli("login", "--store", "memory:", *more, env={**os.environ, "BROWSER": browser})
+
+        assert (result.returncode, "forgets everything" in result.stderr) == (2, True)
+        assert "--store file:PATH" in result.stderr
+    assert emulator.journal() == []
 
 
 # --- where the browser is -------------------------------------------------------------------------------
@@ -338,7 +375,7 @@ def test_with_busy_ports_a_person_pastes(emulator: Emulator, busy: None) -> None
     """At a terminal the sign-in goes on by pasting, and says why; a wrong paste is explained there, too."""
     with terminal(*ONPLAN, "login") as at:
         at.read_until("Paste that address here:")
-        assert "port 1455 and 1457, and neither is free" in at.screen
+        assert "port 1455 or 1457, and neither is free" in at.screen
         url = next(line.strip() for line in at.screen.splitlines() if line.strip().startswith("http"))
         at.type("nonsense\n")
         at.read_until("That is not where this sign-in ended")
@@ -449,7 +486,7 @@ def test_signing_out_is_told_in_json(two: Emulator, run_cli: Run) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout) == {
         "profiles": ["work"],
-        "store": load_settings(profile="work").store.removeprefix("file:"),
+        "store": load_settings(profile="work").store,
         "removed": True,
         "was_signed_in": True,
         "revoked": True,
@@ -503,7 +540,11 @@ def test_the_codex_cli_is_named_when_it_is_signed_out_with_us(
     result = run_cli("logout", "--store", settings.store)
 
     assert result.returncode == 0
-    assert "The Codex CLI used the same sign-in and is signed out with it." in result.stderr
+    assert result.stderr == (
+        "Signed out; the tokens no longer work. "
+        "OpenAI may have ended other sign-ins of this account with them. "
+        "The Codex CLI used the same sign-in and is signed out with it.\n"
+    )
     assert not (tmp_path / "codex" / "auth.json").exists()
 
 

@@ -99,6 +99,29 @@ def test_a_shared_store_outlives_its_profile(
     assert open_store(store).load() is not None
 
 
+def test_what_the_environment_says_is_not_a_profiles_own(
+    two: Emulator, run_cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Under ONPLAN_STORE each profile is listed with its own store, and the variable is told beside them."""
+    before = listed(run_cli)
+    monkeypatch.setenv("ONPLAN_STORE", f"file:{tmp_path / 'other.json'}")
+    result = run_cli("profiles", "--json")
+
+    assert {row["profile"]: row for row in json.loads(result.stdout)} == before
+    assert f"ONPLAN_STORE is set: here file:{tmp_path / 'other.json'} goes before" in result.stderr
+    refused = run_cli("profiles", "remove", "work")
+    assert (refused.returncode, "still signed in" in refused.stderr) == (2, True)
+
+
+def test_a_store_is_told_in_one_form(two: Emulator, run_cli: Callable[..., Any]) -> None:
+    """`store` in JSON is a store spec that may be given with --store, whichever command tells it."""
+    spec = listed(run_cli)["work"]["store"]
+
+    assert json.loads(run_cli("status", "--json").stdout)["store"] == spec
+    assert json.loads(run_cli("status", "--json", "--store", spec).stdout)["signed_in"] is True
+    assert json.loads(run_cli("logout", "--json").stdout)["store"] == spec
+
+
 @pytest.mark.parametrize("command", ["use", "remove"])
 def test_an_unknown_profile_is_refused(two: Emulator, run_cli: Callable[..., Any], command: str) -> None:
     """A name that never signed in is refused, with the command that lists those there are."""

@@ -18,6 +18,7 @@ from onplan.emulator import Emulator
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
 from onplan.transports import Timeouts, choose
+from onplan.transports.route import Route
 
 REQUEST = onplan.CompletionRequest(messages="one two three", model="gpt-5.5")
 
@@ -69,16 +70,6 @@ def test_a_proxy_is_not_for_this_machine(
     assert driver().complete("hi").text == "You said: hi"
 
 
-def test_a_missing_extra_is_named(signed_in: Emulator, driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A SOCKS proxy needs an optional part; the error says which."""
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
-
-    with pytest.raises(onplan.MissingExtraError) as caught:
-        driver(base_url="https://example.invalid").complete(REQUEST)
-
-    assert "onplan[socks]" in caught.value.hint
-
-
 def test_one_client_in_two_loops(signed_in: Emulator) -> None:
     """An asynchronous client that outlives its event loop starts anew in the next one."""
     client = onplan.AsyncClient()
@@ -91,14 +82,21 @@ def test_one_client_in_two_loops(signed_in: Emulator) -> None:
 
 
 def test_the_fast_transport_is_chosen_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """aiohttp where it is installed; httpx2 without it, behind a proxy, and where the user brings one."""
-    assert type(choose(Timeouts())).__name__ == "AiohttpTransport"
-    assert type(choose(Timeouts(), httpx2.AsyncClient())).__name__ == "AsyncHTTPTransport"
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    assert type(choose(Timeouts())).__name__ == "AsyncHTTPTransport"
-    monkeypatch.delenv("HTTPS_PROXY")
+    """aiohttp where it is installed; httpx2 without it, behind SOCKS, and where the user brings a client."""
+
+    def chosen(client: Any = None, proxy: str | None = None) -> str:
+        return type(choose(Timeouts(), Route(proxy), "https://example.invalid", client)).__name__
+
+    assert chosen() == "AiohttpTransport"
+    assert chosen(httpx2.AsyncClient()) == "AsyncHTTPTransport"
+    assert chosen(proxy="http://127.0.0.1:9") == "AiohttpTransport"
+    assert chosen(proxy="socks5://127.0.0.1:9") == "AsyncHTTPTransport"
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    assert chosen() == "AsyncHTTPTransport"
+    monkeypatch.setenv("NO_PROXY", "example.invalid")
+    assert chosen() == "AiohttpTransport"
     monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
-    assert type(choose(Timeouts())).__name__ == "AsyncHTTPTransport"
+    assert chosen() == "AsyncHTTPTransport"
 
 
 async def test_a_session_of_the_users_own(signed_in: Emulator) -> None:

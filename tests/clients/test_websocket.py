@@ -573,13 +573,6 @@ class TestChoosing:
             onplan.Client(transport="websocket")
         assert "AsyncClient" in caught.value.hint
 
-    def test_a_socks_proxy_may_carry_http_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where the proxy's library for WebSocket is missing, ``auto`` keeps to HTTP."""
-        monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
-        monkeypatch.setitem(sys.modules, "python_socks", None)
-        assert onplan.AsyncClient(base_url="https://example.invalid")._sockets is None
-        assert onplan.AsyncClient(base_url="http://127.0.0.1:9")._sockets is not None
-
 
 @asynccontextmanager
 async def counting_proxy(emulator: Emulator) -> AsyncIterator[tuple[str, list[int]]]:

@@ -16,6 +16,7 @@ from onplan.backends import (
     ROWS,
     backend_at,
     backend_named,
+    is_same_server,
 )
 from onplan.errors import ConfigurationError, OnplanError, SignInAgainError
 from onplan.oauth.issuer import ISSUERS
@@ -79,6 +80,23 @@ SIGN_IN = OAuthCredentials(access_token="plan-token", account_id="acct-1")
 def test_the_platform_and_its_imitators_are_rows_of_their_own(base_url, wire, row):
     """Whose server it is decides what is said to it, and the wire is what was asked for, or the first."""
     assert row is backend_at(OPENAI, base_url, wire)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (PLATFORM, "https://eu.api.openai.com/v1", True),
+        ("https://llm.example.org/v1", "https://LLM.example.org:443/api/v1", True),
+        ("https://llm.example.org/v1", "https://llm.example.org:8443/v1", False),
+        ("https://llm.example.org/v1", "https://eu.llm.example.org/v1", False),
+        ("https://llm.example.org/v1", PLATFORM, False),
+        ("http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1", False),
+        ("http://localhost/v1", "https://localhost/v1", False),
+    ],
+)
+def test_a_server_is_known_by_its_origin(one, other, same):
+    """What is meant for one server is for its origin; only the platform has several."""
+    assert same == is_same_server(OPENAI, one, other) == is_same_server(COMPATIBLE, other, one)
 
 
 def test_a_wire_that_is_not_spoken_is_an_error():

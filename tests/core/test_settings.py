@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -159,6 +160,37 @@ def test_a_configuration_that_cannot_be_used_is_an_error(settings, config):
     """A value of the wrong kind is told when the settings are read, not when it is used."""
     with pytest.raises(ConfigurationError):
         settings(config)
+
+
+@pytest.mark.parametrize(
+    ("config", "named", "hint"),
+    [
+        ("profil = 'work'", "`profil`", "`profile`"),
+        ("nonsense = 1", "`nonsense`", "profile, profiles"),
+        ("model = 'gpt-5.5'", "`model`", "[profiles.NAME]"),
+        ("[profile.default]\nmodel = 'x'", "profile must be a string", "`[profiles.default]`"),
+        ("[profiles.default]\nmodle = 'x'", "in [profiles.default]: `modle`", "`model`"),
+        ("[profiles.other]\nbase-url = 'x'", "in [profiles.other]: `base-url`", "`base_url`"),
+    ],
+)
+def test_a_key_that_would_be_ignored_is_refused(settings, tmp_path, config, named, hint):
+    """A misspelt key is told with its file, its table, and what was probably meant."""
+    with pytest.raises(ConfigurationError) as caught:
+        settings(config)
+
+    assert str(tmp_path / "config.toml") in str(caught.value)
+    assert named in str(caught.value)
+    assert hint in caught.value.hint
+
+
+def test_the_example_in_the_readme_is_a_configuration(settings):
+    """README's config.toml is one, and says what it seems to say."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(profile = .*?)^```$", readme, re.MULTILINE | re.DOTALL)
+
+    found = settings(example)
+
+    assert ("work", "gpt-5.5", "keyring:work") == (found.profile, found.model, found.store)
 
 
 def test_a_configuration_that_is_no_text_is_an_error(tmp_path):

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from rich.pretty import pretty_repr
 
+from onplan.errors import InvalidRequestError
 from onplan.oauth.credentials import TokenResponse
 from onplan.types import (
     CompletionRequest,
@@ -204,3 +205,11 @@ def test_a_token_has_no_printed_form(value, show):
     """Printing credentials, also through rich and inside other values, shows no token."""
     assert "secret" not in show(value)
     assert "secret" not in show([value])
+
+
+@pytest.mark.parametrize("given", [None, 7, ["hi"], {"messages": "hi"}, Message.user("hi")])
+def test_what_is_no_request_is_refused(given):
+    """Neither a list of messages nor a dict is a request; the error says what to write."""
+    with pytest.raises(InvalidRequestError, match=f"not {type(given).__name__}") as caught:
+        as_request(given)
+    assert "CompletionRequest(messages=…)" in caught.value.hint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 import threading
 import time
@@ -209,8 +208,9 @@ def test_a_proxy_that_refuses(
     address = f"127.0.0.1:{port}"
     assert found["proxy"].message == f"From HTTPS_PROXY: issuer through {address}; backend through {address}."
     assert found["issuer-name"].message == "The proxy looks it up."
-    assert "The proxy does not connect to auth.invalid: 407" in found["issuer-tls"].message
-    assert "USER:PASSWORD" in (found["issuer-tls"].fix or "")
+    told = f"The proxy http://{address} does not connect to auth.invalid: 407 Proxy Authentication Required."
+    assert (found["issuer-tls"].message, found["issuer-tls"].exit_code) == (told, 44)
+    assert found["issuer-tls"].fix == "Check the user and the password in its URL."
     assert not any("marked" in f"{result}" for result in found.values())
 
 
@@ -254,14 +254,14 @@ def test_a_proxy_for_one_of_them(
     assert states(found, "issuer-name", "issuer-tls", "backend-name") == ["skipped", "problem", "problem"]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("socksio") is not None, reason="the extra is installed")
-def test_a_socks_proxy_without_the_extra(far_away: None, find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A SOCKS proxy needs an extra; the fix is the command that installs it."""
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+def test_a_socks_proxy(far_away: None, find: Find, unused_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SOCKS proxy is examined as any other."""
+    address = unused_url.removeprefix("http://")
+    monkeypatch.setenv("ALL_PROXY", f"socks5://{address}")
     found = find()
 
-    assert (found["proxy"].state, found["proxy"].exit_code) == ("problem", 2)
-    assert "pip install 'onplan[socks]'" in (found["proxy"].fix or "")
+    assert (found["proxy"].state, found["proxy"].exit_code) == ("problem", 40)
+    assert f"The proxy {address}, from ALL_PROXY, does not answer" in found["proxy"].message
 
 
 @pytest.mark.parametrize(

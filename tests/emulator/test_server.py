@@ -83,7 +83,7 @@ def test_a_port_in_use_is_an_error():
 
 @pytest.mark.parametrize(("how", "number"), [("json", signal.SIGTERM), ("env", signal.SIGINT)])
 def test_serve_announces_and_ends_cleanly(tmp_path, how, number):
-    """One line of JSON or four exports; a signal ends it with status 0 and an empty stderr."""
+    """One line of JSON or five exports; a signal ends it with status 0 and an empty stderr."""
     ready = tmp_path / "ready.json"
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE, str(ready), how],
@@ -92,7 +92,7 @@ def test_serve_announces_and_ends_cleanly(tmp_path, how, number):
         text=True,
     )
     with process:
-        lines = [process.stdout.readline().rstrip("\n") for _ in range(4 if how == "env" else 1)]
+        lines = [process.stdout.readline().rstrip("\n") for _ in range(5 if how == "env" else 1)]
         urls = json.loads(ready.read_text())
         process.send_signal(number)
         rest, complaints = process.communicate(timeout=20)
@@ -105,6 +105,7 @@ def test_serve_announces_and_ends_cleanly(tmp_path, how, number):
             f"export ONPLAN_CODEX_BASE_URL={urls['codex_base_url']}",
             f"export ONPLAN_PLAN_BASE_URL={urls['plan_base_url']}",
             f"export ONPLAN_OPENAI_BASE_URL={urls['openai_base_url']}",
+            "export OPENAI_API_KEY=sk-emulated",
         ]
     assert (process.returncode, rest, complaints) == (0, "", "")
 

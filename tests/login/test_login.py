@@ -221,7 +221,7 @@ def test_a_busy_port_moves_to_the_next(
         )
         assert ports == [1457]
         _occupy(taken, 1457)
-        with pytest.raises(PortsTakenError, match="1455 and 1457") as caught:
+        with pytest.raises(PortsTakenError, match="1455 or 1457") as caught:
             sign_in_with_browser(settings, store, ignore, browse=browse)
     assert "onplan login --paste" in caught.value.hint
     assert "onplan login --device" in caught.value.hint

@@ -240,7 +240,7 @@ def test_a_store_that_the_environment_names_belongs_to_them(
 
     rows = sign_out_everywhere(load_settings())
 
-    assert rows[0].place == f"{tmp_path}/other.json"
+    assert rows[0].store == f"file:{tmp_path}/other.json"
     assert len(revocations(many)) == 3
 
 
@@ -251,6 +251,6 @@ def test_a_store_that_cannot_be_opened_is_one_that_fails(emulator: Emulator, cle
 
     rows = {row.profiles: row for row in sign_out_everywhere(load_settings())}
 
-    assert rows["odd",].place == "nowhere:x"
+    assert rows["odd",].store == "nowhere:x"
     assert isinstance(rows["odd",].outcome, onplan.ConfigurationError)
     assert rows["default",].outcome == SignOut(was_signed_in=False, confirmed=False)

@@ -86,6 +86,44 @@ def test_any_cuts(case, data):
     assert case.payloads == decoded(pieces)
 
 
+def by_the_book(text):
+    """The payloads as WHATWG HTML §9.2.6 has them: line by line."""
+    payloads, data = [], []
+    for line in text.split(b"\n"):
+        name, _, value = line.partition(b":")
+        if not line:
+            payloads += [b"\n".join(data)] if data else []
+            data = []
+        elif name == b"data":
+            data.append(value.removeprefix(b" "))
+    return payloads
+
+
+LINES = st.sampled_from(
+    [
+        b"event: a\ndata: {1}",
+        b"event: a\ndata: {2}",
+        b"data: {3}",
+        b"event: a",
+        b"xevent: a\ndata: {4}",
+        b"data: 5",
+        b": data: 6",
+        b"",
+        b"id: 7",
+        b"data:",
+        b"event:a\ndata:8",
+    ]
+)
+
+
+@given(lines=st.lists(LINES, max_size=12))
+def test_whatever_the_lines_are(lines):
+    """However usual and unusual events are mixed, their data is what the standard says, line by line."""
+    text = b"".join(line + b"\n" for line in lines) + b"\n"
+
+    assert by_the_book(text) == EventDecoder().feed(text)
+
+
 def test_an_event_is_handed_over_as_soon_as_its_blank_line_is_there():
     """The last byte of an event's blank line hands the event over, whichever line ends are used."""
     for end in (b"\n\n", b"\r\r", b"\r\n\r"):  # the LF of a last CRLF is not waited for

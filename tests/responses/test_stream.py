@@ -1002,3 +1002,41 @@ def test_nonsense_in_an_event_is_ours_to_report(sample, listen):
         assert isinstance(heard.failure, OnplanError) or heard.done
 
     assert [] == escaped[:3], f"{len(escaped)} in all"
+
+
+MIXED = {
+    "two items": [
+        *(text_delta(text) for text in ("A", "", "B")),
+        *(text_delta(text, "msg_2", 1) for text in ("1", "2")),
+        *(text_delta(text) for text in ("C", "D")),
+        completed(message("ABCD"), message("12", id_="msg_2")),
+    ],
+    "two items, by their ids alone": [
+        *(text_delta(text, output_index=None) for text in ("A", "B")),
+        *(text_delta(text, "msg_2", None) for text in ("1", "2")),
+        *(text_delta(text, output_index=None) for text in ("C", "D")),
+        completed(message("ABCD"), message("12", id_="msg_2")),
+    ],
+    "two parts of one item": [
+        *(text_delta(text) for text in ("A", "B")),
+        *(text_delta(text, content_index=1) for text in ("1", "2")),
+        *(text_delta(text) for text in ("C", "D")),
+        completed(message("ABCD", "12")),
+    ],
+}
+
+
+@pytest.mark.parametrize("sent", MIXED.values(), ids=MIXED)
+def test_runs_of_deltas_are_of_their_own_text(sent, listen):
+    """Deltas that follow each other quickly are taken together only while they are of the same text."""
+    heard = listen(*sent)
+
+    assert heard.failure is None
+    assert [Text("ABCD"), Text("12")] == heard.parts
+
+
+def test_a_run_of_deltas_ends_with_its_item(listen):
+    """More text of an item that was finished contradicts it."""
+    heard = listen(text_delta("A"), text_delta("B"), item_done(message("AB")), text_delta("C"), completed())
+
+    assert isinstance(heard.failure, StreamCorruptError)

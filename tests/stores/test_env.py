@@ -107,7 +107,7 @@ def test_an_expired_token_spends_nothing(
         text = text.replace('"account_id"', f'"expires_at": {time.time() - 60}, "account_id"')
     kept_in_variable(text)
 
-    with pytest.raises(onplan.SignInAgainError, match="borrowed from env:CI_SIGN_IN has expired") as caught:
+    with pytest.raises(onplan.SignInAgainError, match="variable CI_SIGN_IN has expired") as caught:
         driver().complete("hi")
     assert 'export CI_SIGN_IN="$(onplan token)"' in caught.value.hint
     assert emulator.journal() == []
@@ -120,7 +120,7 @@ def test_a_refused_token_spends_nothing(
     kept_in_variable(json.dumps(emulator.issue_tokens()))
     emulator.expire_access_tokens()
 
-    with pytest.raises(onplan.SignInAgainError):
+    with pytest.raises(onplan.SignInAgainError, match="variable CI_SIGN_IN is not accepted by the backend"):
         driver().complete(onplan.CompletionRequest(messages="hi", model="gpt-5.5"))
     assert requests(emulator, "/oauth/token") == []
 

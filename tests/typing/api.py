@@ -25,13 +25,16 @@ def the_synchronous_client() -> None:
 
 
 async def the_asynchronous_client() -> None:
-    async with onplan.AsyncClient() as client:
+    async with onplan.AsyncClient(resume=True, transport="auto") as client:
         provider: onplan.Provider = client
         assert_type(await provider.complete("hi"), onplan.CompletionResponse)
         assert_type(await client.list_models(), list[onplan.ModelInfo])
         async for chunk in client.complete_stream("hi"):
             if chunk.type == "part_done":
                 assert_type(chunk.part, onplan.ContentPart)
+            elif chunk.type == "resumed":
+                assert_type(chunk, onplan.Resumed)
+                assert_type(chunk.parts, list[onplan.ContentPart])
 
 
 async def the_provider_for_agents(credentials: onplan.OAuthCredentials) -> None:
@@ -68,6 +71,7 @@ def errors() -> None:
         onplan.Client().complete("hi")
     except onplan.UsageLimitError as error:
         assert_type(error.resets_at, float | None)
+        assert_type(error.window_minutes, int | None)
     except onplan.StreamError as error:
         assert_type(error.retryable, bool)
     except onplan.OnplanError as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
-from onplan.errors import OnplanError
+from onplan.errors import OnplanError, StreamTruncatedError
 from onplan.types import (
     CompletionResponse,
     Done,
@@ -15,6 +15,7 @@ from onplan.types import (
     ModelInfo,
     PartDone,
     Refusal,
+    Resumed,
     StreamChunk,
     TextDelta,
     Thinking,
@@ -51,10 +52,15 @@ class ChunkEncoder:
         self._include_usage = include_usage
         self._begun = False
         self._positions: dict[str, int] = {}  # of the calls, by their ids
+        self._sealed = 0  # how often thinking was told that only the backend can read
         self._encode = msgspec.json.Encoder().encode
 
     def encode(self, chunk: StreamChunk) -> bytes:
-        """The events that ``chunk`` amounts to; none for what this API does not tell."""
+        """The events that ``chunk`` amounts to; none for what this API does not tell.
+
+        Raises:
+            StreamTruncatedError: the answer began anew; here nothing that was told can be taken back.
+        """
         if isinstance(chunk, Done):
             return self._last(chunk)
         delta = _DELTAS[type(chunk)](self, chunk)
@@ -100,12 +106,16 @@ class ChunkEncoder:
     def _call_end(self, chunk: ToolCallEnd) -> None:
         return None
 
+    def _resumed(self, chunk: Resumed) -> NoReturn:
+        raise StreamTruncatedError("The answer broke off, and this API cannot take back what it has told.")
+
     def _part_done(self, chunk: PartDone) -> Item | None:
         match chunk.part:
             case Refusal(text=text):
                 return {"refusal": text}
             case Thinking(encrypted=str(sealed)):
-                return {"reasoning_details": [_sealed(sealed)]}
+                self._sealed += 1
+                return {"reasoning_details": [_sealed(sealed, self._sealed - 1)]}
             case _:
                 return None
 
@@ -117,6 +127,7 @@ _DELTAS: Mapping[type, Callable[[ChunkEncoder, Any], Item | None]] = {
     ToolCallDelta: ChunkEncoder._call_delta,
     ToolCallEnd: ChunkEncoder._call_end,
     PartDone: ChunkEncoder._part_done,
+    Resumed: ChunkEncoder._resumed,
 }
 
 
@@ -128,9 +139,12 @@ def _call(call_id: str, name: str, arguments: str) -> Item:
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def _sealed(encrypted: str) -> Item:
-    """Reasoning that only the backend can read, in the field in which clients carry such things over."""
-    return {"type": "reasoning.encrypted", "data": encrypted, "index": 0}
+def _sealed(encrypted: str, index: int) -> Item:
+    """Reasoning that only the backend can read, in the field in which clients carry such things over.
+
+    By the ``index`` clients tell a new piece from more of the one before.
+    """
+    return {"type": "reasoning.encrypted", "data": encrypted, "index": index}
 
 
 # --- whole answers ----------------------------------------------------------------------------------
@@ -140,12 +154,13 @@ def response_body(response: CompletionResponse, completion_id: str, model: str, 
     """A whole answer, for a client that does not stream."""
     parts = response.message.content
     thinking = [part for part in parts if isinstance(part, Thinking)]
+    sealed = [part.encrypted for part in thinking if part.encrypted]
     refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
     calls = [_call(part.id, part.name, part.arguments) for part in parts if isinstance(part, ToolCall)]
     message: Item = {"role": "assistant", "content": response.text or None, "refusal": refusal or None}
     optional = {
         "reasoning_content": "".join(part.text for part in thinking),
-        "reasoning_details": [_sealed(part.encrypted) for part in thinking if part.encrypted],
+        "reasoning_details": [_sealed(text, index) for index, text in enumerate(sealed)],
         "tool_calls": calls,
     }
     message |= {name: value for name, value in optional.items() if value}

@@ -53,6 +53,12 @@ class Choice(msgspec.Struct, frozen=True):
     usage: dict[str, Any] | None = None
 
 
+class Groq(msgspec.Struct, frozen=True):
+    """What Groq adds of its own: the usage among it."""
+
+    usage: dict[str, Any] | None = None
+
+
 class Chunk(msgspec.Struct, frozen=True):
     """One event of the stream. An error may come in place of anything else."""
 
@@ -60,7 +66,7 @@ class Chunk(msgspec.Struct, frozen=True):
     id: Any = None
     model: str | None = None
     usage: dict[str, Any] | None = None
-    x_groq: Any = None
+    x_groq: Groq | None = None
     error: Any = None
     object: Any = None
     message: Any = None

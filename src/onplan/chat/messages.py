@@ -1,7 +1,7 @@
 """Messages to the wire and back: one table for the two directions.
 
-What tools returned must follow the calls at once, as text. So whatever else is said meanwhile waits until
-the last of them is answered, and images that tools returned are then shown in a message of the user's.
+What tools returned must follow the calls at once, as text. So whatever else is said before the model's next
+turn comes after it, and images that tools returned are shown in a message of the user's.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _HOLDS: Mapping[Role, tuple[type, ...]] = {
 def wire_messages(messages: Iterable[Message], backend: Backend) -> list[Item]:
     """The ``messages`` of a request.
 
-    A tool result whose call is not in the conversation would be refused, and deleting it makes models loop,
-    so it becomes a sentence of the user's.
+    A tool result that answers none of the calls just made, or one of them again, would be refused, and
+    deleting it makes models loop, so it becomes a sentence of the user's.
 
     Raises:
         InvalidRequestError: a part cannot be said by its message's role.
@@ -58,11 +58,10 @@ def wire_messages(messages: Iterable[Message], backend: Backend) -> list[Item]:
 
 
 class _Conversation:
-    """The messages so far, and what waits until all calls are answered."""
+    """The messages so far, and what waits until the calls are answered."""
 
     def __init__(self) -> None:
         self._items: list[Item] = []
-        self._called: set[str] = set()
         self._unanswered: set[str] = set()
         self._images: list[Item] = []
         self._waiting: list[Item] = []
@@ -71,20 +70,16 @@ class _Conversation:
         """Say one more message."""
         if message.role is Role.ASSISTANT:
             self.flush()
-            calls = {call.id for call in message.tool_calls}
             self._items += _assistant_message(message, backend)
-            self._called |= calls
-            self._unanswered = calls
+            self._unanswered = {call.id for call in message.tool_calls}
             return
         for part in message.content:
             if isinstance(part, ToolResult):
-                is_answer = part.tool_call_id in self._called
+                is_answer = part.tool_call_id in self._unanswered
                 (self._items if is_answer else self._waiting).append(_tool_message(part, is_answer=is_answer))
                 self._images += _images(part)
                 self._unanswered.discard(part.tool_call_id)
         self._waiting += _plain_message(message, backend)
-        if not self._unanswered and message.role is not Role.TOOL:
-            self.flush()
 
     def flush(self) -> list[Item]:
         """Say what waits: everything that was said."""

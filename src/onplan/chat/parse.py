@@ -71,7 +71,7 @@ def parse_request(body: Any) -> ChatRequest:
         stream=_typed(fields.get("stream", False), bool, "stream"),
         include_usage=_typed(options.get("include_usage") or False, bool, "stream_options.include_usage"),
         ignored_parameters=tuple(
-            name for name, value in fields.items() if name not in _KNOWN and value not in _EMPTY
+            name for name, value in fields.items() if name not in _KNOWN and not _says_nothing(name, value)
         ),
     )
 
@@ -176,8 +176,19 @@ _PARAMETERS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
 _KNOWN = frozenset({*_PARAMETERS, "messages", "stream", "stream_options", "n"})
 # Without these the answer would be another kind of thing.
 _REFUSED = frozenset({"audio", "functions", "function_call", "web_search_options"})
-# What changes nothing, although it is there.
-_EMPTY: tuple[Any, ...] = (False, 0, "", [], {}, ["text"])
+# What changes nothing, although it is there, beside empty values. A seed of 0 is one.
+_NEUTRAL: Mapping[str, Any] = {
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "logprobs": False,
+    "top_logprobs": 0,
+    "store": False,
+    "modalities": ["text"],
+}
+
+
+def _says_nothing(name: str, value: Any) -> bool:
+    return value in ("", [], {}) or (name in _NEUTRAL and value == _NEUTRAL[name])
 
 
 # --- messages ---------------------------------------------------------------------------------------
@@ -250,8 +261,10 @@ def _thinking(item: Item) -> list[Thinking]:
     content, reasoning, details = (item.get(name) for name in FIELDS)
     text = next((text for text in (content, reasoning) if isinstance(text, str)), "")
     entries = [entry for entry in details or () if isinstance(entry, dict)]
-    sealed = next((entry["data"] for entry in entries if isinstance(entry.get("data"), str)), None)
-    return [Thinking(text, sealed)] if text or sealed else []
+    sealed = [entry["data"] for entry in entries if isinstance(entry.get("data"), str)]
+    if not text and not sealed:
+        return []
+    return [Thinking(text, next(iter(sealed), None)), *(Thinking("", more) for more in sealed[1:])]
 
 
 def _refusal(item: Item) -> list[Refusal]:

@@ -36,6 +36,7 @@ from onplan.wire import Response
 _REASONS: Mapping[str, FinishReason] = {
     "stop": FinishReason.STOP,
     "eos": FinishReason.STOP,
+    "eos_token": FinishReason.STOP,
     "end_turn": FinishReason.STOP,
     "stop_sequence": FinishReason.STOP,
     "length": FinishReason.LENGTH,
@@ -138,10 +139,13 @@ class ChatStream:
             raise self._failed(chunk)
         self._response_id = str(chunk.id or "") or self._response_id
         self._model = chunk.model or self._model
-        self._usage = chunk.usage or _usage_elsewhere(chunk) or self._usage
+        self._usage = chunk.usage or self._usage
+        if chunk.x_groq:
+            self._usage = chunk.x_groq.usage or self._usage
         for choice in chunk.choices or ():
             if choice.index:  # only one answer was asked for
                 continue
+            self._usage = choice.usage or self._usage
             delta = choice.delta or choice.message
             if delta is not None:
                 self._take_delta(delta, chunks)
@@ -155,7 +159,8 @@ class ChatStream:
         return failure_of_event(error, status, self._request_id)
 
     def _take_delta(self, delta: Delta, chunks: Chunks) -> None:
-        self._add_thinking(self._reasoning.feed(delta), chunks)
+        if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
+            self._add_thinking(self._reasoning.feed(delta), chunks)
         if isinstance(delta.content, list):
             for part in delta.content:
                 self._take_part(part, chunks)
@@ -225,12 +230,6 @@ class ChatStream:
         cut = reason in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
         calls, self._calls = self._calls, Calls()
         self.parts += calls.finish(self._response_id, chunks, cut=cut)
-
-
-def _usage_elsewhere(chunk: Chunk) -> Mapping[str, Any] | None:
-    """Usage where some servers put it."""
-    groq = chunk.x_groq.get("usage") if isinstance(chunk.x_groq, dict) else None
-    return next((choice.usage for choice in chunk.choices or () if choice.usage), groq)
 
 
 def usage_of(usage: Mapping[str, Any]) -> Usage:

@@ -44,6 +44,7 @@ Commands:
 """ + "".join(f"  {name:<8}  {text}\n" for name, (_, text) in COMMANDS.items())
 
 _AT_ONCE: dict[tuple[str, ...], str] = {
+    (): _HELP,
     ("--help",): _HELP,
     ("-h",): _HELP,
     ("--version",): f"onplan {__version__}\n",

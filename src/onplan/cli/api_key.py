@@ -46,6 +46,7 @@ def _keep(session: Session) -> None:
     from onplan.api_key import keep_key
     from onplan.settings import remember_profile
 
+    session.require_lasting_store()
     settings, store = session.settings(), session.store()
     keep_key(settings, store, _read())
     remember_profile(settings)
@@ -53,7 +54,7 @@ def _keep(session: Session) -> None:
         "profile": settings.profile,
         "backend": settings.backend.name,
         "base_url": settings.base_url,
-        "store": store.describe(),
+        "store": settings.store,
     }
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))

@@ -12,6 +12,7 @@ import click
 from onplan.cli.session import Session, json_option, pass_session, target_options
 
 if TYPE_CHECKING:
+    from onplan.client import Client
     from onplan.types import CompletionRequest, CompletionResponse, Done, StreamChunk
 
 
@@ -79,17 +80,39 @@ def _answer(
 ) -> CompletionResponse:
     """Stream the answer through ``write`` and return it whole. Leaving early closes the stream."""
     from onplan.cli.terminal import Spinner
+    from onplan.errors import InvalidRequestError
 
     with (
         session.client() as client,
         Spinner("thinking") as spinner,
         closing(client.complete_stream(request)) as chunks,
     ):
-        for chunk in chunks:
-            if chunk.type not in _SILENT:
-                spinner.stop()
-            write(chunk)
+        try:
+            for chunk in chunks:
+                if chunk.type not in _SILENT:
+                    spinner.stop()
+                write(chunk)
+        except InvalidRequestError as error:
+            error.hint = _other_efforts(client, request) or error.hint
+            raise
     return cast("Done", chunk).response  # nothing else can be last
+
+
+def _other_efforts(client: Client, request: CompletionRequest) -> str | None:
+    """What to type instead of an effort that the model does not know, if the catalogue says so."""
+    from onplan.errors import OnplanError
+
+    if not request.reasoning_effort:
+        return None
+    try:
+        listed = client.list_models()
+    except OnplanError:
+        return None
+    wanted = request.model or client.settings.model or listed[0].id
+    known = next((model.reasoning_efforts for model in listed if model.id == wanted), [])
+    if not known or request.reasoning_effort in known:
+        return None
+    return f"Use one of: {', '.join(f'`--effort {effort}`' for effort in known)}."
 
 
 _SILENT = frozenset({"thinking", "part_done"})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
+from onplan.cli.session import Session, json_option, pass_session
 from onplan.errors import ConfigurationError, MissingExtraError
 
 
@@ -28,7 +30,11 @@ from onplan.errors import ConfigurationError, MissingExtraError
     "--codex-home", type=click.Path(path_type=Path), help="Write the official client's config.toml there."
 )
 @click.option("--codex-auth", is_flag=True, help="Write its auth.json there too, signed in.")
+@click.option("--faults", is_flag=True, help="List what can be made to go wrong, and exit.")
+@json_option
+@pass_session
 def emulator(
+    session: Session,
     host: str,
     port: int,
     ready_file: Path | None,
@@ -39,16 +45,20 @@ def emulator(
     access_token_lifetime: float | None,
     codex_home: Path | None,
     codex_auth: bool,
+    faults: bool,
 ) -> None:
     """Play the services on loopback, for tests.
 
     The issuer, the Codex backend and their quirks on one port, so that a program can be tested without
-    spending a plan. Runs until Ctrl-C.
+    spending a plan. Prints the addresses, as JSON, and runs until Ctrl-C.
     """
     try:
         from onplan.emulator import Options, Scenario, serve
     except ModuleNotFoundError:
         raise MissingExtraError("server", "The emulator") from None
+    if faults:
+        _list_faults(as_json=session.as_json)
+        return
     try:
         played = Scenario.from_file(scenario) if scenario else Scenario()
     except ValueError as error:
@@ -67,3 +77,15 @@ def emulator(
         ),
     )
     serve(options, env=env, announce=click.echo)
+
+
+def _list_faults(*, as_json: bool) -> None:
+    from onplan.emulator.faults import FAULTS
+
+    if as_json:
+        rows = [{"name": fault.name, "line": fault.line, "where": fault.where} for fault in FAULTS.values()]
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    width = max(map(len, FAULTS))
+    for fault in FAULTS.values():
+        click.echo(f"{fault.name:<{width}}  {fault.line}")

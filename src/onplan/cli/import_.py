@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 @json_option
 @pass_session
 def import_(session: Session, source: str, share: bool, force: bool) -> None:
-    """Use the sign-in of the Codex CLI, or one kept in the store SOURCE.
+    """Use the sign-in of the Codex CLI, or one kept in another store.
 
     Borrows the access token: it serves until it expires, and the other program goes on renewing its own. With
-    --share both use the same store, and each goes on with what the other has renewed. SOURCE is a store spec,
-    such as codex:PATH (default: the Codex CLI's folder), file:PATH or vault:MOUNT/PATH. It is never changed
-    by an import.
+    --share both use the same store, and each goes on with what the other has renewed.
+
+    SOURCE is the path of the Codex CLI's folder or of its auth.json (default: where the CLI keeps it), or a
+    store spec, such as file:PATH or vault:MOUNT/PATH. It is never changed by an import.
     """
     from onplan import importing
     from onplan.settings import load_settings
@@ -37,11 +38,13 @@ def import_(session: Session, source: str, share: bool, force: bool) -> None:
     settings = session.settings()
     if share and session.store_spec:
         raise click.UsageError("--share keeps nothing, so there is no --store to keep it in.")
+    source = importing.source_spec(source)
     if share:
         settings, record = importing.share(settings, source, force=force)
     else:
+        session.require_lasting_store()
         record = importing.borrow(settings, source, force=force)
-    facts = _facts(settings, record, importing.absolute_spec(source), shared=share)
+    facts = _facts(settings, record, source, shared=share)
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     else:

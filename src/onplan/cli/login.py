@@ -46,6 +46,7 @@ def login(session: Session, device: bool, paste: bool, no_browser: bool) -> None
 
     if device and paste:
         raise click.UsageError("--device and --paste exclude each other.")
+    session.require_lasting_store()
     settings, store = session.settings(), session.store()
     _tell_what_is_permitted(store)
     if device:
@@ -56,7 +57,7 @@ def login(session: Session, device: bool, paste: bool, no_browser: bool) -> None
         credentials = _with_browser(settings, store, no_browser=no_browser)
     remember_profile(settings)
     if session.as_json:
-        click.echo(json.dumps(_facts(settings, store, credentials), ensure_ascii=False))
+        click.echo(json.dumps(_facts(settings, credentials), ensure_ascii=False))
         return
     who = credentials.email or credentials.account_id or "you"
     plan = f" (ChatGPT {credentials.plan.capitalize()})" if credentials.plan else ""
@@ -73,16 +74,14 @@ def _tell_what_is_permitted(store: CredentialStore) -> None:
         )
 
 
-def _facts(
-    settings: Settings, store: CredentialStore, credentials: OAuthCredentials
-) -> dict[str, str | float | None]:
+def _facts(settings: Settings, credentials: OAuthCredentials) -> dict[str, str | float | None]:
     return {
         "profile": settings.profile,
         "backend": settings.backend.name,
         "email": credentials.email,
         "plan": credentials.plan,
         "account_id": credentials.account_id,
-        "store": store.describe(),
+        "store": settings.store,
         "expires_at": credentials.expires_at,
     }
 
@@ -138,15 +137,12 @@ def _paste(is_right: Callable[[str], bool]) -> AbstractContextManager[None]:
 
 def _by_pasting(settings: Settings, store: CredentialStore) -> OAuthCredentials:
     from onplan import login as shells
-    from onplan.cli.pasting import can_paste
 
     def announce(started: AuthorizationRequest) -> None:
         _show_address(started)
         _say("The browser ends at an address that it may not be able to show. Paste that address here:")
 
-    return shells.sign_in_by_pasting(
-        settings, store, announce, sys.stdin.readline, explain=_say if can_paste() else None
-    )
+    return shells.sign_in_by_pasting(settings, store, announce, sys.stdin.readline, explain=_say)
 
 
 def _show_address(started: AuthorizationRequest) -> None:

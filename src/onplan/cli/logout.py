@@ -35,9 +35,8 @@ def logout(session: Session, all_: bool, force: bool) -> None:
             raise click.UsageError("--all stands for every profile and store, so it takes neither.")
         outcomes = sign_out_everywhere(settings, force=force)
     else:
-        store = session.store()
-        outcome = sign_out(settings, store, force=force)
-        outcomes = [StoreSignOut((settings.profile,), settings.store, store.describe(), outcome)]
+        outcome = sign_out(settings, session.store(), force=force)
+        outcomes = [StoreSignOut((settings.profile,), settings.store, outcome)]
     if session.as_json:
         rows = [_facts(row) for row in outcomes]
         click.echo(json.dumps(rows if all_ else rows[0], ensure_ascii=False))
@@ -53,7 +52,7 @@ def logout(session: Session, all_: bool, force: bool) -> None:
 def _facts(row: StoreSignOut) -> dict[str, Any]:
     from onplan.errors import OnplanError
 
-    facts: dict[str, Any] = {"profiles": row.profiles, "store": row.place}
+    facts: dict[str, Any] = {"profiles": row.profiles, "store": row.store}
     if isinstance(row.outcome, OnplanError):
         return {**facts, "removed": False, "error": row.outcome.to_dict()}
     return {
@@ -70,17 +69,17 @@ def _told(row: StoreSignOut) -> str:
 
     if isinstance(row.outcome, OnplanError):
         return _failed(row.outcome)
-    told = _done(row.outcome)
-    if row.outcome.was_signed_in and row.store.partition(":")[0] == "codex":
-        told += " The Codex CLI used the same sign-in and is signed out with it."
-    return told
+    if row.store.partition(":")[0] != "codex":
+        return _done(row.outcome, ", such as the Codex CLI's")
+    with_us = " The Codex CLI used the same sign-in and is signed out with it."
+    return _done(row.outcome) + (with_us if row.outcome.was_signed_in else "")
 
 
 def _failed(error: OnplanError) -> str:
     return f"{click.style('error:', fg='red', bold=True)} {error.message} {error.hint}"
 
 
-def _done(outcome: SignOut) -> str:
+def _done(outcome: SignOut, such_as: str = "") -> str:
     if not outcome.was_signed_in:
         return "Nobody was signed in."
     if outcome.api_key:
@@ -90,7 +89,7 @@ def _done(outcome: SignOut) -> str:
     if outcome.confirmed:
         return (
             "Signed out; the tokens no longer work. "
-            "OpenAI may have ended other sign-ins of this account with them, such as the Codex CLI's."
+            f"OpenAI may have ended other sign-ins of this account with them{such_as}."
         )
     return (
         "Signed out here, but the server did not confirm that the tokens no longer work. "

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from onplan.cli.session import Session, json_option, pass_session
 from onplan.errors import ConfigurationError, OnplanError
+
+if TYPE_CHECKING:
+    from onplan.settings import Settings
 
 _LOCAL = ("file", "codex")  # read for the list: at once, and without a passphrase
 
@@ -53,11 +57,11 @@ def use(session: Session, name: str) -> None:
 @pass_session
 def remove(session: Session, name: str) -> None:
     """Forget NAME. Where it is still signed in, sign out first; a store it shares is left alone."""
-    from onplan.settings import default_store, forget_profile, load_settings
+    from onplan.settings import default_store, forget_profile
     from onplan.stores import open_store
 
     home = session.settings().home
-    settings = load_settings(profile=name)
+    settings = _own_settings(home, name)
     loaded = open_store(settings.store).load() if settings.store == default_store(home, name) else None
     if loaded and (loaded[0].credentials or loaded[0].api_key):
         raise ConfigurationError(
@@ -68,11 +72,14 @@ def remove(session: Session, name: str) -> None:
 
 
 def _show(session: Session) -> None:
-    from onplan.settings import known_profiles
+    from onplan.settings import environment_variable, known_profiles
 
     current = session.settings()
     names = sorted({*known_profiles(current.home), current.profile})
-    rows = [_facts(name, in_use=name == current.profile) for name in names]
+    rows = [_facts(_own_settings(current.home, name), in_use=name == current.profile) for name in names]
+    for variable in ("ONPLAN_BACKEND", "ONPLAN_STORE"):
+        if value := environment_variable(variable):
+            click.echo(f"{variable} is set: here {value} goes before what the profiles say.", err=True)
     if session.as_json:
         click.echo(json.dumps(rows, ensure_ascii=False))
         return
@@ -83,13 +90,18 @@ def _show(session: Session) -> None:
         click.echo(f"{mark} {row['profile']:<{width}}  {row['backend']}  {row['store']}  {who}".rstrip())
 
 
-def _facts(name: str, *, in_use: bool) -> dict[str, Any]:
+def _own_settings(home: Path, name: str) -> Settings:
+    """What a profile is by itself, whatever the environment says here."""
     from onplan.settings import load_settings
+
+    return load_settings(profile=name, environment={"ONPLAN_HOME": str(home)})
+
+
+def _facts(settings: Settings, *, in_use: bool) -> dict[str, Any]:
     from onplan.stores import open_store
 
-    settings = load_settings(profile=name)
     facts: dict[str, Any] = {
-        "profile": name,
+        "profile": settings.profile,
         "in_use": in_use,
         "backend": settings.backend.name,
         "store": settings.store,

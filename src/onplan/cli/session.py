@@ -36,6 +36,16 @@ class Session:
 
         return open_store(self.settings().store)
 
+    def require_lasting_store(self) -> None:
+        """Raise ConfigurationError if what is kept in the store would be gone when the command ends."""
+        if self.settings().store.partition(":")[0] == "memory":
+            from onplan.errors import ConfigurationError
+
+            raise ConfigurationError(
+                "The store memory: forgets everything when this command ends.",
+                hint="Keep it in another store, such as `--store keyring:` or `--store file:PATH`.",
+            )
+
     def client(self) -> Client:
         """A client on it."""
         from onplan.client import Client

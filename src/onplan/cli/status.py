@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, target_options
-from onplan.errors import NotSignedInError
 from onplan.types import APIKey
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ def status(session: Session) -> None:
 
     Exits with 3 if nobody is.
     """
+    from onplan.settings import not_signed_in
+
     settings, store = session.settings(), session.store()
     if settings.backend.credential is APIKey:
         _show_key(session, settings, store)
@@ -38,7 +39,7 @@ def status(session: Session) -> None:
         "profile": settings.profile,
         "backend": settings.backend.name,
         "payer": settings.backend.payer,
-        "store": store.describe(),
+        "store": settings.store,
     }
     if credentials:
         facts |= {
@@ -53,10 +54,10 @@ def status(session: Session) -> None:
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     elif credentials:
-        for label, value in _lines(facts):
+        for label, value in _lines(facts, store.describe()):
             click.echo(f"{label:<9} {value}")
     if credentials is None:
-        raise NotSignedInError(f"Nobody is signed in with the profile {settings.profile}.")
+        raise not_signed_in(settings.profile)
 
 
 def _show_key(session: Session, settings: Settings, store: CredentialStore) -> None:
@@ -84,15 +85,16 @@ def _show_key(session: Session, settings: Settings, store: CredentialStore) -> N
             click.echo(f"{label:<9} {value}")
 
 
-def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+def _lines(facts: dict[str, Any], place: str) -> list[tuple[str, str]]:
     plan = f" (ChatGPT {facts['plan'].capitalize()})" if facts["plan"] else ""
-    borrowed = [("borrowed", f"from {facts['borrowed_from']}")] if facts["borrowed_from"] else []
+    elsewhere = facts["borrowed_from"] not in (None, facts["store"])  # a variable is its own lender
+    borrowed = [("borrowed", f"from {facts['borrowed_from']}")] if elsewhere else []
     return [
         ("account", f"{facts['email'] or facts['account_id'] or 'unknown'}{plan}"),
         ("profile", facts["profile"]),
         ("backend", f"{facts['backend']}, paid by {facts['payer']}"),
         ("token", _validity(facts["expires_at"], renewable=facts["renewable"])),
-        ("kept in", facts["store"]),
+        ("kept in", place),
         *borrowed,
     ]
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from onplan.doctor.check import Examination, NotExaminedError
-from onplan.errors import BackendError, ConfigurationError, ConnectError, MissingExtraError, OnplanError
+from onplan.errors import BackendError, ConnectError, OnplanError
 from onplan.responses.failures import failure_of_response
 from onplan.settings import Settings, environment_variable
 from onplan.transports import Timeouts
 from onplan.transports.http import HTTPTransport
+from onplan.transports.route import Route, proxy_source
 from onplan.wire import Request, Response
 
 PARTIES = ("issuer", "backend")
@@ -34,7 +33,6 @@ SET_CLOCK = {
 }.get(sys.platform, "`sudo timedatectl set-ntp true`")
 
 _TOLERANCE = 60.0  # seconds that a clock may be wrong before anything comes of it
-_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")  # the first that is set counts
 
 
 def url_of(party: str, settings: Settings) -> str:
@@ -67,10 +65,10 @@ class SeenError(Exception):
 
 def proxy(examination: Examination) -> str:
     """Which proxy is in effect, and whether it answers."""
-    variable = first_set(*_PROXIES)
-    source = variable or "the system's settings"
+    source = proxy_source()
+    variable = first_set(source)
     urls = {party: url_of(party, examination.settings) for party in PARTIES}
-    ways = {party: _way(url, source) for party, url in urls.items()}
+    ways = {party: _way(url) for party, url in urls.items()}
     proxied = {party: way for party, way in ways.items() if way != address_of(urls[party])}
     examination.proxied = frozenset(proxied)
     if not proxied:
@@ -87,27 +85,10 @@ def proxy(examination: Examination) -> str:
     return f"From {source}: {through}."
 
 
-def _way(url: str, source: str) -> tuple[str, int]:
-    """Where the transport would connect to for ``url``: there, or to a proxy. Does not connect."""
-
-    def watch(event: str, info: Mapping[str, Any]) -> None:
-        if event.endswith("connect_tcp.started"):
-            raise SeenError(info["host"], info["port"])
-
-    with closing(HTTPTransport()) as transport:
-        try:
-            transport.open(Request("GET", url), trace=watch).close()
-        except SeenError as seen:
-            host, port = seen.args
-            return host, port
-        except MissingExtraError:
-            raise
-        except ConfigurationError:  # the certificate authorities could be loaded
-            raise ConfigurationError(
-                f"The proxy from {source} is none that can be used.",
-                hint="Name it as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT.",
-            ) from None
-    raise RuntimeError("the transport does not report its steps")
+def _way(url: str) -> tuple[str, int]:
+    """Where the transports would connect to for ``url``: there, or to a proxy."""
+    proxy = Route().proxy_for(url)
+    return (proxy.host, proxy.port) if proxy else address_of(url)
 
 
 def name(party: str, examination: Examination) -> str:

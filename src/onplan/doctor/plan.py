@@ -10,6 +10,7 @@ from onplan.client import Client
 from onplan.doctor.check import Examination, NotExaminedError
 from onplan.oauth.credentials import is_fresh
 from onplan.retry import RetryPolicy
+from onplan.types import OAuthCredentials
 
 if TYPE_CHECKING:
     from onplan.types import Done
@@ -20,15 +21,17 @@ _PROMPT = "Answer with: ok"
 
 def catalogue(examination: Examination) -> str:
     """Whether the backend lists its models for this sign-in; renews the access token if it is due."""
-    credentials = examination.record.credentials if examination.record else None
+    signs_in = examination.settings.backend.credential is OAuthCredentials
+    credentials = examination.record.credentials if examination.record and signs_in else None
     if credentials and not is_fresh(credentials, time.time()):
         examination.require("issuer", "lock")
     with _client(examination) as client:
         models, problem = client.catalogue()
         if problem:
             raise problem
-        renewed = " The access token was renewed for it." if client.credentials() != credentials else ""
-    return f"{len(models)} models, the first of them {models[0].id}.{renewed}"
+        renewed = credentials and client.credentials() != credentials
+        told = " The access token was renewed for it." if renewed else ""
+    return f"{len(models)} models, the first of them {models[0].id}.{told}"
 
 
 def request(examination: Examination) -> str:
@@ -44,8 +47,15 @@ def request(examination: Examination) -> str:
     whole, response = time.monotonic() - began, cast("Done", last).response
     return (
         f"{response.model} began to answer after {first:.1f} s and ended after {whole:.1f} s "
-        f"({response.finish_reason}). This spent a little of the plan."
+        f"({response.finish_reason}). {_cost(examination)}"
     )
+
+
+def _cost(examination: Examination) -> str:
+    backend = examination.settings.backend
+    if backend.credential is OAuthCredentials:
+        return "This spent a little of the plan."
+    return f"This was paid by {backend.payer}."
 
 
 def _client(examination: Examination) -> Client:

@@ -8,10 +8,10 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from onplan.api_key import KeyHolder
 from onplan.doctor.check import Examination
 from onplan.errors import (
     ConfigurationError,
-    NotSignedInError,
     OutcomeUnknownError,
     SignInAgainError,
     StoreError,
@@ -19,10 +19,10 @@ from onplan.errors import (
 from onplan.files import PERMISSIONS, explained, leftovers
 from onplan.oauth.credentials import is_fresh
 from onplan.renewal import cannot_be_renewed
-from onplan.settings import environment_variable, load_settings
+from onplan.settings import environment_variable, load_settings, not_signed_in
 from onplan.stores import CredentialStore, Lease, Record, open_store
 from onplan.stores.lock import waiting_at_most
-from onplan.types import OAuthCredentials
+from onplan.types import APIKey, OAuthCredentials
 
 _LOCK_SECONDS = 3.0  # a renewal holds the lock longer than that only when the issuer is slow
 _ROOM = 64 * 1024  # bytes; a record is a few thousand
@@ -119,11 +119,13 @@ def renewal(examination: Examination) -> str:
 
 
 def token(examination: Examination) -> str:
-    """Who is signed in, until when, and whether it fits the settings."""
+    """Who is signed in, until when, and whether it fits the settings; or that there is an API key."""
     settings, record = examination.settings, examination.record
+    if settings.backend.credential is APIKey:
+        return _key(examination)
     credentials = record.credentials if record else None
     if record is None or credentials is None:
-        raise NotSignedInError(f"Nobody is signed in with the profile {settings.profile}.")
+        raise not_signed_in(settings.profile)
     if credentials.issuer and credentials.issuer != settings.issuer.url:
         raise ConfigurationError(
             f"The sign-in came from {credentials.issuer}, and the issuer in use is {settings.issuer.url}.",
@@ -133,8 +135,15 @@ def token(examination: Examination) -> str:
         raise SignInAgainError("The sign-in does not say for which account it is.")
     lasting = is_fresh(credentials, time.time(), 0.0)
     if not lasting and not credentials.refresh_token:
-        raise cannot_be_renewed(record)
+        raise cannot_be_renewed(record, time.time())
     return f"{_who(credentials)}; {_validity(credentials, lasting=lasting)}; {_origin(record)}."
+
+
+def _key(examination: Examination) -> str:
+    holder = KeyHolder(examination.settings, examination.store)
+    holder.credentials()
+    source = holder.source()
+    return f"The API key is from {source}." if source else "There is no API key, and none is needed."
 
 
 def _who(credentials: OAuthCredentials) -> str:
@@ -151,6 +160,8 @@ def _validity(credentials: OAuthCredentials, *, lasting: bool) -> str:
 
 
 def _origin(record: Record) -> str:
+    if (record.borrowed_from or "").startswith("env:"):
+        return "whoever set the variable renews it"
     if record.borrowed_from:
         return f"borrowed from {record.borrowed_from}, which alone renews it"
     scopes = record.credentials.scopes if record.credentials else ()

@@ -8,14 +8,13 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import httpx2
-
 from onplan.doctor.certificate import Certificate, read_certificate
 from onplan.doctor.check import Examination, NotExaminedError
-from onplan.doctor.network import SET_CLOCK, TIMEOUTS, SeenError, address_of, first_set, reason_of, url_of
-from onplan.errors import ConfigurationError, ConnectError, OnplanError
+from onplan.doctor.network import SET_CLOCK, TIMEOUTS, SeenError, address_of, first_set, url_of
+from onplan.errors import ConnectError, OnplanError
 from onplan.settings import environment_variable
 from onplan.transports.http import HTTPTransport
+from onplan.transports.route import Route, usual_certificates
 from onplan.wire import Request
 
 T = TypeVar("T", bound=BaseException)
@@ -27,13 +26,7 @@ def authorities(examination: Examination) -> str:
     """Which certificate authorities are trusted, and whether they can be loaded."""
     variable = first_set(*_AUTHORITIES)
     place = f"{variable} ({environment_variable(variable)})" if variable else "The system"
-    try:
-        httpx2.create_ssl_context()
-    except OSError as error:  # an ssl.SSLError is one
-        raise ConfigurationError(
-            f"The certificate authorities that {place} names cannot be loaded: {reason_of(error)}.",
-            hint=f"Correct it, or run `unset {variable}`.",
-        ) from None
+    usual_certificates()
     return f"{place} says which authorities are trusted."
 
 
@@ -46,7 +39,7 @@ def tls(party: str, examination: Examination) -> str:
         try:
             certificate = _shake_hands(transport, url)
         except ConnectError as error:
-            raise _explained(error, url, proxied=party in examination.proxied) from None
+            raise _explained(error, url) from None
     return f"Verified, by a certificate of {certificate.issuer} until {certificate.ends:%Y-%m-%d}."
 
 
@@ -66,7 +59,7 @@ def _shake_hands(transport: HTTPTransport, url: str) -> Certificate:
         elif event.endswith("start_tls.complete") and theirs:
             in_der = True
             shown = info["return_value"].get_extra_info("ssl_object").getpeercert(in_der) or b""
-        elif event.endswith("send_request_headers.started") and shown:  # and not for a proxy's CONNECT
+        elif event.endswith("send_request_headers.started") and shown:
             raise SeenError
 
     with suppress(SeenError):
@@ -74,17 +67,10 @@ def _shake_hands(transport: HTTPTransport, url: str) -> Certificate:
     return read_certificate(shown)
 
 
-def _explained(error: ConnectError, url: str, *, proxied: bool) -> ConnectError:
-    """``error``, or a better one: what is wrong with the certificate, or what the proxy says."""
-    refused, declined = _cause(error, ssl.SSLCertVerificationError), _cause(error, httpx2.ProxyError)
-    if refused:
-        return _refusal(refused, url, proxied=proxied)
-    if declined:
-        return ConnectError(
-            f"The proxy does not connect to {address_of(url)[0]}: {reason_of(declined)}.",
-            hint="If it wants a user and a password, name it as http://USER:PASSWORD@HOST:PORT.",
-        )
-    return error
+def _explained(error: ConnectError, url: str) -> ConnectError:
+    """``error``, or a better one: what is wrong with the certificate."""
+    refused = _cause(error, ssl.SSLCertVerificationError)
+    return _refusal(refused, url) if refused else error
 
 
 def _cause(error: BaseException | None, kind: type[T]) -> T | None:
@@ -123,10 +109,10 @@ _REFUSALS: Mapping[int, tuple[str, str]] = {
 }
 
 
-def _refusal(refused: ssl.SSLCertVerificationError, url: str, *, proxied: bool) -> ConnectError:
+def _refusal(refused: ssl.SSLCertVerificationError, url: str) -> ConnectError:
     host, _ = address_of(url)
     try:
-        found = _look_at(url, proxied=proxied)
+        found = _look_at(url)
         sentence, fix = _REFUSALS[refused.verify_code]
     except (OnplanError, ValueError, LookupError):
         return ConnectError(f"The certificate of {host} is refused: {refused.verify_message}.")
@@ -135,9 +121,9 @@ def _refusal(refused: ssl.SSLCertVerificationError, url: str, *, proxied: bool) 
     return ConnectError(told, hint=fix)
 
 
-def _look_at(url: str, *, proxied: bool) -> Certificate:
+def _look_at(url: str) -> Certificate:
     """The certificate that is shown to anyone, trusted or not. Raises as ``_shake_hands``."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent to whoever it is
-    with httpx2.Client(verify=context, trust_env=proxied) as client:
-        return _shake_hands(HTTPTransport(TIMEOUTS, client), url)
+    with closing(HTTPTransport(TIMEOUTS, route=Route(certificates=context))) as transport:
+        return _shake_hands(transport, url)

@@ -82,7 +82,8 @@ def _items(message: Body) -> Iterator[Body]:
         told = [PARTS[part["type"]](part, mine) for part in parts]
         yield {"type": "message", "role": "developer" if role == "system" else role, "content": told}
     for call in message.get("tool_calls") or ():
-        yield {"type": "function_call", "call_id": call["id"], **call["function"]}
+        function = {name: call["function"][name] for name in ("name", "arguments")}
+        yield {"type": "function_call", "call_id": call["id"], **function}
 
 
 def _format(wanted: Body) -> Body:

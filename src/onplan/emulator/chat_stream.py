@@ -137,5 +137,5 @@ def _has_content(frame: Frame) -> bool:
     deltas = [choice["delta"] for choice in choices]
     calls = [call for delta in deltas for call in delta.get("tool_calls") or ()]
     return any(delta.get("content") for delta in deltas) or any(
-        call["function"]["arguments"] for call in calls
+        call["function"].get("arguments") for call in calls
     )

@@ -66,7 +66,8 @@ MESSAGE = {
     "system": ("name",),
     "developer": ("name",),
     "user": ("name",),
-    "assistant": ("name", "refusal", "tool_calls", "function_call", "audio", "annotations"),
+    # The official SDK sends `parsed` when a message that it has parsed is said again.
+    "assistant": ("name", "refusal", "tool_calls", "function_call", "audio", "annotations", "parsed"),
     "tool": ("tool_call_id",),
 }
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import socket
 import tempfile
@@ -30,6 +31,8 @@ VARIABLES = {
     "plan_base_url": "ONPLAN_PLAN_BASE_URL",
     "openai_base_url": "ONPLAN_OPENAI_BASE_URL",
 }
+# What the platform takes unless the scenario says otherwise; nobody else does.
+EMULATED_KEY = "sk-emulated"
 # How long the work of aborted connections may take to notice.
 _LEAVE_SECONDS = 2.0
 EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - recognised, not bound
@@ -211,7 +214,7 @@ def serve(options: Options, *, env: bool = False, announce: Callable[[str], None
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with suppress(_Stop), Emulator(options) as emulator:
-            announce(_exports(emulator.urls) if env else msgspec.json.encode(emulator.urls).decode())
+            announce(_exports(emulator) if env else msgspec.json.encode(emulator.urls).decode())
             while True:
                 time.sleep(3600)
     finally:
@@ -219,8 +222,12 @@ def serve(options: Options, *, env: bool = False, announce: Callable[[str], None
             signal.signal(number, handler)
 
 
-def _exports(urls: dict[str, Any]) -> str:
-    return "\n".join(f"export {variable}={urls[key]}" for key, variable in VARIABLES.items())
+def _exports(emulator: Emulator) -> str:
+    """For a shell. A key is among them, so that the person's own goes to no emulator."""
+    accepted = emulator.world.scenario.api_keys
+    key = {"OPENAI_API_KEY": next(iter(accepted or ()), EMULATED_KEY)}
+    urls = {variable: emulator.urls[name] for name, variable in VARIABLES.items()}
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in (urls | key).items())
 
 
 def _urls(host: str, port: int) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def refresh(
     try:
         response = yield request
     except ConnectError as error:
-        raise RefreshError(f"The sign-in could not be renewed for now. {error}") from None
+        hint = error.hint if type(error) is not ConnectError else None
+        raise RefreshError(f"The sign-in could not be renewed for now. {error}", hint=hint) from None
     except TransportError as error:
         raise OutcomeUnknownError(f"The sign-in could not be renewed for now. {error}") from None
     if not response.ok:

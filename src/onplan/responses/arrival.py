@@ -66,12 +66,17 @@ class Arrival:
         """A delta of ``section``. Raises StreamCorruptError if the item is finished already."""
         if self.finished:
             raise StreamCorruptError(f"More of the {section[0]} came after its item was finished.")
-        texts = self._sections.get(section)
-        if texts is None:
-            texts = self._sections[section] = []
+        texts = self.texts(section)
         if text:
             _EMITTERS[section[0]](self, section, text, chunks)
             texts.append(text)
+
+    def texts(self, section: Section) -> list[str]:
+        """What was streamed of ``section`` so far, which grows as more comes."""
+        texts = self._sections.get(section)
+        if texts is None:
+            texts = self._sections[section] = []
+        return texts
 
     def complete(self, section: Section, text: str, chunks: Chunks) -> None:
         """``section`` is whole: emit what of it was not streamed yet. An empty ``text`` says nothing."""

@@ -50,7 +50,8 @@ class ResponsesCall:
     def request(self, credentials: Credential) -> Request:
         """The HTTP request under ``credentials``."""
         content = {"accept": "text/event-stream", "content-type": "application/json"}
-        return Request("POST", self.url, {**self._headers(credentials), **content}, self.body)
+        headers = {**self._headers(credentials), **content}
+        return Request("POST", self.url, headers, self.body, encoding=self.backend.request_encoding)
 
     def upgrade(self, credentials: Credential) -> Request:
         """The request that opens a WebSocket under ``credentials``, for backends that speak it."""

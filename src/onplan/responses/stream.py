@@ -27,10 +27,30 @@ from onplan.types import (
     Refusal,
     Role,
     StreamChunk,
+    TextDelta,
     ToolCall,
     Usage,
 )
 from onplan.wire import Response
+
+
+class _Run:
+    """Deltas of one text with nothing between them."""
+
+    __slots__ = ("_content_index", "_item_id", "_output_index", "texts")
+
+    def __init__(self, first: events.OutputTextDelta, texts: list[str]) -> None:
+        self._item_id, self._output_index = first.item_id, first.output_index
+        self._content_index, self.texts = first.content_index, texts
+
+    def takes(self, event: events.OutputTextDelta) -> bool:
+        """Whether ``event`` is more of it; an empty delta says nothing."""
+        return (
+            event.item_id == self._item_id
+            and event.content_index == self._content_index
+            and event.output_index == self._output_index
+            and event.delta != ""
+        )
 
 
 class ResponseStream:
@@ -66,6 +86,7 @@ class ResponseStream:
         self._arrivals: list[Arrival] = []
         self._by_id: dict[str, Arrival] = {}
         self._by_index: dict[int, Arrival] = {}
+        self._run: _Run | None = None
 
     @property
     def parts(self) -> list[ContentPart]:
@@ -81,7 +102,13 @@ class ResponseStream:
                 if self.finished:
                     break
                 event = events.decode_event(payload)
-                if event is not None:
+                # Nearly every event is more text of the item that the one before was of.
+                run = self._run
+                if run is not None and type(event) is events.OutputTextDelta and run.takes(event):
+                    run.texts.append(event.delta)
+                    chunks.append(TextDelta(event.delta))
+                elif event is not None:
+                    self._run = None
                     _HANDLERS[type(event)](self, event, chunks)
         except OnplanError as error:
             self.failure, self.finished = error, True
@@ -146,7 +173,9 @@ class ResponseStream:
 
     def _text_delta(self, event: events.OutputTextDelta, chunks: Chunks) -> None:
         section = ("output_text", event.content_index or 0)
-        self._arrival(event, "message").add(section, event.delta, chunks)
+        arrival = self._arrival(event, "message")
+        arrival.add(section, event.delta, chunks)
+        self._run = _Run(event, arrival.texts(section))
 
     def _text_done(self, event: events.OutputTextDone, chunks: Chunks) -> None:
         section = ("output_text", event.content_index or 0)

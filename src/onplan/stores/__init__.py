@@ -42,6 +42,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         renewed_at: when the credentials came from the server, Unix seconds by this machine's clock.
         borrowed_from: the store spec of another program, which alone renews what was copied from it.
         api_key: a key, for backends where nobody signs in.
+        api_key_for: the base URL that it was given for, and whose server alone is sent it; None: any.
     """
 
     schema: int = SCHEMA
@@ -50,6 +51,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     pending_refresh: PendingRefresh | None = None
     borrowed_from: str | None = None
     api_key: str | None = None
+    api_key_for: str | None = None
 
     def __repr__(self) -> str:
         """Masked."""
@@ -198,7 +200,10 @@ def record_from(fields: Any, place: str, version: str) -> Record:
         raise StoreDamagedError(
             f"The sign-in kept in {place} cannot be read: it is damaged or not one of onplan's.",
             version=version,
-            hint="Move it away and run `onplan login`.",
+            hint=(
+                "If it is something else, name another store. To give it up, run `onplan logout --force`, "
+                "then `onplan login`."
+            ),
         )
     if record.schema > SCHEMA:
         raise StoreError(

@@ -42,6 +42,7 @@ _THEIR_LOCK_POLL = 0.02
 _READINGS = 100
 # A rotated set may be somewhat longer than the one before.
 _ROOM = 4096
+_THEIR_FILE = "auth.json"
 _OUTSIDE_THE_FILE = ("keyring", "auto")
 
 
@@ -49,7 +50,10 @@ def codex_home(location: str) -> Path:
     """The folder that ``codex:location`` means here and now, without links."""
     home = location or environment_variable("CODEX_HOME") or "~/.codex"
     try:
-        return Path(os.path.realpath(Path(home).expanduser()))
+        path = Path(home).expanduser()
+        # Who names the file itself means the folder that it is in, which a link to the file leads out of.
+        folder = path.parent if path.name == _THEIR_FILE and not path.is_dir() else path
+        return Path(os.path.realpath(folder))
     except RuntimeError:
         raise ConfigurationError(f"The store codex:{home} names the home of nobody.") from None
 
@@ -62,7 +66,7 @@ class CodexStore:
 
     def __init__(self, location: str) -> None:
         self._home = codex_home(location)
-        self._theirs = _PrivateFile(self._home / "auth.json")
+        self._theirs = _PrivateFile(self._home / _THEIR_FILE)
         self._ours = _PrivateFile(self._home / "auth.onplan.json")
         self._lock = ProcessLock(self._home / "auth.onplan.lock", self.describe())
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from onplan.errors import ConfigurationError, IdleTimeoutError, MissingExtraError, UnexpectedReplyError
-from onplan.wire import is_loopback
 
 if TYPE_CHECKING:
     from onplan.backends import Backend
     from onplan.steps import Head, Join, Joined
+    from onplan.transports.route import Route
     from onplan.wire import Request, Response
 
 logger = logging.getLogger("onplan.http")
@@ -27,6 +27,8 @@ logger = logging.getLogger("onplan.http")
 MAXIMUM_BODY_SIZE = 32 * 1024 * 1024
 # How long a finished answer's connection may take to end its response, so that it can be used again.
 RELEASE_SECONDS = 0.5
+# What is larger is sent in pieces, each with the write limit to itself.
+PIECE_SIZE = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,16 @@ class Timeouts:
     """Limits in seconds.
 
     Attributes:
-        connect: for a connection to be made.
+        connect: for a connection to be made, through a proxy if there is one.
         idle: between two reads of an answer; models think in silence for minutes.
+        write: without a byte of a request being taken.
+        total: for a turn as a whole, from its first step to its last chunk; None without a limit.
     """
 
     connect: float = 15.0
     idle: float = 300.0
+    write: float = 60.0
+    total: float | None = None
 
 
 class AsyncAnswer(Protocol):
@@ -106,36 +112,42 @@ class AsyncWebSockets(Protocol):
         ...
 
 
-def choose(timeouts: Timeouts, client: Any = None) -> AsyncTransport:
+def choose(timeouts: Timeouts, route: Route, base_url: str, client: Any = None) -> AsyncTransport:
     """The transport for the user's own ``client``; without one, the fastest that is installed.
 
-    aiohttp does not speak SOCKS and only some kinds of proxy: where the environment names one, httpx2 does.
+    aiohttp does not speak SOCKS: through such a proxy httpx2 goes.
     """
-    from urllib.request import getproxies
-
     kind = type(client).__module__.partition(".")[0]
-    if kind == "aiohttp" or (client is None and not getproxies()):
+    if kind == "aiohttp" or (client is None and not _is_socks(route, base_url)):
         try:
             from onplan.transports.aiohttp import AiohttpTransport
 
-            return AiohttpTransport(timeouts, client)
+            return AiohttpTransport(timeouts, client, route)
         except ModuleNotFoundError:
             pass
     from onplan.transports.http import AsyncHTTPTransport
 
-    return AsyncHTTPTransport(timeouts, client)
+    return AsyncHTTPTransport(timeouts, client, route)
+
+
+def _is_socks(route: Route, base_url: str) -> bool:
+    try:
+        proxy = route.proxy_for(base_url)
+    except ConfigurationError:  # told when there is something to send
+        return False
+    return proxy is not None and proxy.scheme == "socks5"
 
 
 def choose_websocket(
-    wanted: str, timeouts: Timeouts, backend: Backend, base_url: str, client: Any = None
+    wanted: str, timeouts: Timeouts, route: Route, backend: Backend, client: Any = None
 ) -> AsyncWebSockets | None:
     """What speaks WebSocket, or None where SSE is to be used.
 
     Args:
         wanted: ``auto``, ``websocket`` or ``sse``.
         timeouts: limits.
+        route: how connections are made.
         backend: the row that says whether the backend speaks it.
-        base_url: where the backend is.
         client: the user's own HTTP client. It may know of proxies and certificates that a WebSocket would
             not know of, so ``auto`` keeps to it.
 
@@ -147,7 +159,7 @@ def choose_websocket(
         raise ConfigurationError(f"{backend.name} does not speak WebSocket.", hint='Use transport="auto".')
     if wanted == "sse" or backend.websocket is None:
         return None
-    if wanted == "auto" and (client is not None or _needs_socks(base_url)):
+    if wanted == "auto" and client is not None:
         return None
     try:
         from onplan.transports.websocket import WebSockets
@@ -155,26 +167,7 @@ def choose_websocket(
         if wanted == "websocket":
             raise MissingExtraError("ws", 'transport="websocket"') from None
         return None
-    return WebSockets(timeouts)
-
-
-def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for ``url``; none for this very machine."""
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies, proxy_bypass
-
-    parts, proxies = urlsplit(url), getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _needs_socks(url: str) -> bool:
-    """Whether there is a SOCKS proxy on the way through which HTTP may get, but no WebSocket."""
-    from importlib.util import find_spec
-
-    return (proxy_for(url) or "").startswith("socks") and find_spec("python_socks") is None
+    return WebSockets(timeouts, route)
 
 
 def require_http(wanted: str) -> None:
@@ -193,6 +186,12 @@ def _require_known(wanted: str) -> None:
     if wanted not in TRANSPORTS:
         hint = f"Use one of: {', '.join(TRANSPORTS)}."
         raise ConfigurationError(f"There is no transport {wanted!r}.", hint=hint)
+
+
+def pieces(body: bytes) -> Iterator[bytes]:
+    """``body`` in pieces of at most ``PIECE_SIZE``."""
+    view = memoryview(body)
+    return (bytes(view[start : start + PIECE_SIZE]) for start in range(0, len(view), PIECE_SIZE))
 
 
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:

@@ -9,33 +9,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from socket import SHUT_RDWR
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
-import httpcore2  # noqa: F401 - httpx2 would import it inside the event loop, at the first request
 import httpx2
 
-from onplan.backends import USER_AGENT
-from onplan.errors import (
-    ConfigurationError,
-    ConnectError,
-    DisconnectError,
-    IdleTimeoutError,
-    MissingExtraError,
-    TransportError,
-)
+from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError, OnplanError, TransportError
 from onplan.responses.sse import EventDecoder
 from onplan.steps import Head
-from onplan.transports import RELEASE_SECONDS, Timeouts, check_body, log_exchange, lower_case
+from onplan.transports import (
+    PIECE_SIZE,
+    RELEASE_SECONDS,
+    Timeouts,
+    check_body,
+    log_exchange,
+    lower_case,
+    pieces,
+)
+from onplan.transports.compression import Compression, open_smaller, open_smaller_async
 from onplan.transports.owner import Owner, running_loop
+from onplan.transports.pool import async_client_for, client_for
+from onplan.transports.route import Route
+from onplan.transports.tunnel import certificate_failure
+from onplan.transports.watch import Deadline, Watch
 from onplan.wire import Request, Response
-
-_Client = TypeVar("_Client", httpx2.Client, httpx2.AsyncClient)
 
 
 def _failure(error: Exception, origin: str) -> TransportError:
@@ -48,59 +49,59 @@ def _failure(error: Exception, origin: str) -> TransportError:
             | httpx2.ProxyError()
             | httpx2.UnsupportedProtocol()
         ):
-            return ConnectError(f"{origin} could not be reached: {reason}.")
+            return certificate_failure(error, origin) or ConnectError(
+                f"{origin} could not be reached: {reason}."
+            )
         case httpx2.LocalProtocolError():  # its text may hold the header that it complains about
             return TransportError(f"The request to {origin} could not be written.")
+        case httpx2.WriteTimeout():
+            return IdleTimeoutError(f"{origin} stopped listening.")
         case httpx2.TimeoutException():
             return IdleTimeoutError(f"{origin} stopped answering.")
         case _:
             return DisconnectError(f"The connection to {origin} broke: {reason}.")
 
 
-# A proxy is for the world outside: what is meant for this machine never leaves it.
-_LOOPBACK: dict[str, Any] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
-
-_NOT_CONNECTED = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.ProxyError,
-    httpx2.UnsupportedProtocol,
-)
 _ERRORS = (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError)
 
 
-def _making(kind: type[_Client]) -> Callable[[], _Client]:
-    def make() -> _Client:
-        try:
-            return kind(
-                mounts=_LOOPBACK,
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
-                headers={"user-agent": USER_AGENT},
-                follow_redirects=False,
-            )
-        except ImportError:  # httpx2 found a SOCKS proxy in the environment
-            raise MissingExtraError("socks", "A SOCKS proxy") from None
-        except (OSError, ValueError, httpx2.InvalidURL):
-            raise ConfigurationError(
-                "The proxy or the certificate authorities that the environment names cannot be used.",
-                hint="Run `onplan doctor`.",
-            ) from None
-
-    return make
+def _timeout(timeouts: Timeouts, each: float | None, left: float | None = None) -> httpx2.Timeout:
+    """The limits of the steps: ``each``, or the usual ones; and none is longer than what is ``left``."""
+    usual = (timeouts.idle, timeouts.connect, timeouts.write) if each is None else (each, each, each)
+    idle, connect, write = (step if left is None else min(step, left) for step in usual)
+    return httpx2.Timeout(idle, connect=connect, write=write)
 
 
-def _timeout(timeouts: Timeouts, whole: float | None) -> httpx2.Timeout:
-    if whole is not None:
-        return httpx2.Timeout(whole)
-    return httpx2.Timeout(timeouts.idle, connect=timeouts.connect)
+def _length(request: Request) -> dict[str, str]:
+    """Bodies that go in pieces say how long they are."""
+    return {"content-length": str(len(request.body))} if request.body else {}
+
+
+def _content(body: bytes | None) -> bytes | Iterator[bytes] | None:
+    """The write limit is for each piece: a slow network is none that has stopped."""
+    return body if body is None or len(body) <= PIECE_SIZE else pieces(body)
+
+
+def _async_content(body: bytes | None) -> bytes | AsyncIterator[bytes] | None:
+    async def each(body: bytes) -> AsyncIterator[bytes]:
+        for piece in pieces(body):
+            yield piece
+
+    return body if body is None or len(body) <= PIECE_SIZE else each(body)
 
 
 class HTTPTransport:
     """Sends requests on the calling thread. May be used from several."""
 
-    def __init__(self, timeouts: Timeouts | None = None, client: httpx2.Client | None = None) -> None:
+    def __init__(
+        self,
+        timeouts: Timeouts | None = None,
+        client: httpx2.Client | None = None,
+        route: Route | None = None,
+    ) -> None:
         self._timeouts = timeouts or Timeouts()
-        self._owner = Owner(_making(httpx2.Client), client, os.getpid)
+        self._compression = Compression()
+        self._owner = Owner(partial(client_for, route or Route()), client, os.getpid)
         # A program that forgets to close it, or a script that just ends, leaves no open connection.
         weakref.finalize(self, _close, self._owner)
 
@@ -110,30 +111,48 @@ class HTTPTransport:
         ``before_sending`` is called when it is connected; what it raises keeps the request from being sent.
         Raises TransportError.
         """
-        with _Deadline(request, before_sending) as deadline:
+        with Deadline(request, before_sending) as deadline:
             answer = self.open(request, timeout=request.timeout, trace=deadline.trace)
             with answer:
                 return Response(answer.head.status, answer.head.headers, answer.read_body(request.timeout))
 
     def open(
-        self, request: Request, timeout: float | None = None, trace: Callable[..., None] | None = None
+        self,
+        request: Request,
+        timeout: float | None = None,
+        trace: Callable[..., None] | None = None,
+        left: float | None = None,
     ) -> Answer:
-        """Send ``request`` and read the head of its answer. Raises TransportError."""
+        """Send ``request`` and read the head of its answer, within ``left`` seconds for all of the answer.
+
+        Raises TransportError.
+        """
+        return open_smaller(self._compression, request, partial(self._open, timeout, trace, left))
+
+    def _open(
+        self,
+        timeout: float | None,
+        trace: Callable[..., None] | None,
+        left: float | None,
+        request: Request,
+    ) -> Answer:
         client = self._owner.get()
         message = client.build_request(
             request.method,
             request.url,
-            headers={**request.headers, **({"connection": "close"} if trace else {})},
-            content=request.body,
-            timeout=_timeout(self._timeouts, timeout),  # also where the client is the user's own
+            headers={**request.headers, **_length(request), **({"connection": "close"} if trace else {})},
+            content=_content(request.body),
+            timeout=_timeout(self._timeouts, timeout, left),  # also where the client is the user's own
             extensions={"trace": trace} if trace else None,
         )
         try:
             response = client.send(message, stream=True, follow_redirects=False)
         except _ERRORS as error:
             raise _failure(error, request.origin) from None
+        except OnplanError as error:  # of ours, on the way through a library that holds the token
+            raise error.with_traceback(None) from None
         log_exchange(request, response.status_code)
-        return Answer(response, request.origin)
+        return Answer(response, request.origin, left)
 
     def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
@@ -149,11 +168,13 @@ def _close(owner: Owner[httpx2.Client]) -> None:
 class Answer:
     """An open response."""
 
-    def __init__(self, response: httpx2.Response, origin: str) -> None:
+    def __init__(self, response: httpx2.Response, origin: str, left: float | None) -> None:
         self.head = Head(response.status_code, lower_case(response.headers))
         self._response, self._origin = response, origin
+        self._watch = None if left is None else self._watched(left)
         self._reads: Iterator[bytes] = response.iter_bytes()
         self._decoder: EventDecoder | None = EventDecoder()
+        self._body: bytes | None = None
 
     def read_events(self) -> list[bytes] | None:
         """Read once: the payloads that are now complete, or None at the end."""
@@ -168,8 +189,15 @@ class Answer:
         decoder, self._decoder = self._decoder, None
         return decoder.close()
 
+    def peek_body(self, timeout: float) -> bytes:
+        """The whole body, which can be read once more."""
+        self._body = self.read_body(timeout)
+        return self._body
+
     def read_body(self, timeout: float | None = None) -> bytes:
         """The whole body, within ``timeout`` seconds if given."""
+        if self._body is not None:
+            return self._body
         body, deadline = bytearray(), None if timeout is None else time.monotonic() + timeout
         try:
             for data in self._reads:
@@ -181,18 +209,23 @@ class Answer:
 
     def release(self) -> None:
         """The answer is complete: let its last bytes come, briefly, so its connection can be reused."""
-        stream = self._response.extensions.get("network_stream")
-        socket = stream.get_extra_info("socket") if stream else None
-        if socket is None:
+        watch = self._watched(RELEASE_SECONDS)
+        if watch is None:
             return
-        watch = _Watch(socket)
         with contextlib.suppress(*_ERRORS):
             for _ in self._reads:
                 pass
         watch.end()
 
+    def _watched(self, seconds: float) -> Watch | None:
+        stream = self._response.extensions.get("network_stream")
+        socket = stream.get_extra_info("socket") if stream else None
+        return socket and Watch(socket, seconds)
+
     def close(self) -> None:
         """Close the response; its connection too, if something of it is unread."""
+        if self._watch:
+            self._watch.end()
         with contextlib.suppress(*_ERRORS):
             self._response.close()
 
@@ -205,71 +238,21 @@ class Answer:
         self.close()
 
 
-class _Deadline:
-    """Ends an exchange that takes too long as a whole; the library knows limits for its steps only."""
-
-    def __init__(self, request: Request, before_sending: Callable[[], object] | None) -> None:
-        self._request, self._before_sending = request, before_sending
-        self._stream: Any = None
-        self._passed = False
-        self._timer = threading.Timer(request.timeout, self._pass)
-        self._timer.daemon = True
-
-    def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """The library's report of its steps."""
-        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            self._stream = info.get("return_value")
-        elif event.endswith("send_request_headers.started") and self._before_sending:
-            self._before_sending()
-
-    def _pass(self) -> None:
-        self._passed = True
-        stream = self._stream
-        with contextlib.suppress(OSError, AttributeError):
-            stream.get_extra_info("socket").shutdown(SHUT_RDWR)
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._timer.cancel()
-        if self._passed and isinstance(error, TransportError):
-            raise IdleTimeoutError(f"{self._request.origin} took too long to answer.") from None
-
-
-class _Watch:
-    """Shuts a socket down after a moment, unless it is ended before: then never, for it is in use again."""
-
-    def __init__(self, socket: Any) -> None:
-        self._socket, self._lock = socket, threading.Lock()
-        self._timer = threading.Timer(RELEASE_SECONDS, self._bark)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def _bark(self) -> None:
-        with self._lock, contextlib.suppress(OSError):
-            if self._socket is not None:
-                self._socket.shutdown(SHUT_RDWR)
-
-    def end(self) -> None:
-        """The socket is not to be touched from now on."""
-        self._timer.cancel()
-        with self._lock:
-            self._socket = None
-
-
 # --- asynchronous -----------------------------------------------------------------------------------
 
 
 class AsyncHTTPTransport:
     """Sends requests under the running event loop."""
 
-    def __init__(self, timeouts: Timeouts | None = None, client: httpx2.AsyncClient | None = None) -> None:
+    def __init__(
+        self,
+        timeouts: Timeouts | None = None,
+        client: httpx2.AsyncClient | None = None,
+        route: Route | None = None,
+    ) -> None:
         self._timeouts = timeouts or Timeouts()
-        self._owner = Owner(_making(httpx2.AsyncClient), client, running_loop)
+        self._compression = Compression()
+        self._owner = Owner(partial(async_client_for, route or Route()), client, running_loop)
 
     async def fetch(self, request: Request) -> Response:
         """A whole response. Raises TransportError."""
@@ -278,18 +261,23 @@ class AsyncHTTPTransport:
 
     async def open(self, request: Request, timeout: float | None = None) -> _AsyncAnswer:  # noqa: ASYNC109 - per read
         """Send ``request`` and read the head of its answer. Raises TransportError."""
+        return await open_smaller_async(self._compression, request, partial(self._open, timeout))
+
+    async def _open(self, each: float | None, request: Request) -> _AsyncAnswer:
         client = self._owner.get()
         message = client.build_request(
             request.method,
             request.url,
-            headers=dict(request.headers),
-            content=request.body,
-            timeout=_timeout(self._timeouts, timeout),  # also where the client is the user's own
+            headers={**request.headers, **_length(request)},
+            content=_async_content(request.body),
+            timeout=_timeout(self._timeouts, each),  # also where the client is the user's own
         )
         try:
             response = await client.send(message, stream=True, follow_redirects=False)
         except _ERRORS as error:
             raise _failure(error, request.origin) from None
+        except OnplanError as error:  # of ours, on the way through a library that holds the token
+            raise error.with_traceback(None) from None
         log_exchange(request, response.status_code)
         return _AsyncAnswer(response, request.origin)
 
@@ -308,6 +296,7 @@ class _AsyncAnswer:
         self._response, self._origin = response, origin
         self._reads: AsyncIterator[bytes] = response.aiter_bytes()
         self._decoder: EventDecoder | None = EventDecoder()
+        self._body: bytes | None = None
 
     async def read_events(self) -> list[bytes] | None:
         """Read once: the payloads that are now complete, or None at the end."""
@@ -322,8 +311,15 @@ class _AsyncAnswer:
         decoder, self._decoder = self._decoder, None
         return decoder.close()
 
+    async def peek_body(self, timeout: float) -> bytes:  # noqa: ASYNC109 - of the whole
+        """The whole body, which can be read once more."""
+        self._body = await self.read_body(timeout)
+        return self._body
+
     async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the whole
         """The whole body, within ``timeout`` seconds if given."""
+        if self._body is not None:
+            return self._body
         body, deadline = bytearray(), None if timeout is None else time.monotonic() + timeout
         try:
             async for data in self._reads:

@@ -10,18 +10,17 @@ import asyncio
 from functools import partial
 from hashlib import sha256
 from typing import Any, Self, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-import httpx2
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import InvalidProxy, InvalidStatus, ProxyError, WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import ProxyError as LibraryProxyError
 from websockets.http11 import Response
 
 from onplan.errors import (
     ConnectError,
     DisconnectError,
     IdleTimeoutError,
-    MissingExtraError,
     StreamCorruptError,
     TransportError,
 )
@@ -29,8 +28,11 @@ from onplan.responses.continuation import Continuation
 from onplan.responses.events import ErrorEvent, decode_event
 from onplan.responses.sse import MAXIMUM_EVENT_SIZE
 from onplan.steps import Head, Join, Joined
-from onplan.transports import Timeouts, log_exchange, logger, proxy_for
+from onplan.transports import Timeouts, log_exchange, logger
+from onplan.transports.handshake import refusal
 from onplan.transports.owner import Owner, running_loop
+from onplan.transports.route import Proxy, Route
+from onplan.transports.tunnel import certificate_failure, open_tunnel
 from onplan.transports.websocket_connection import LIBRARY_LOGGER, Connect, Connection
 from onplan.wire import Request
 
@@ -44,9 +46,9 @@ _CLOSE_SECONDS = 1.0
 class WebSockets:
     """Opens WebSockets under the running event loop, and keeps them open between turns."""
 
-    def __init__(self, timeouts: Timeouts | None = None) -> None:
-        chosen = timeouts or Timeouts()
-        self._owner = Owner(lambda: _Pool(chosen), None, running_loop)
+    def __init__(self, timeouts: Timeouts | None = None, route: Route | None = None) -> None:
+        make = partial(_Pool, timeouts or Timeouts(), route or Route())
+        self._owner: Owner[_Pool] = Owner(make, None, running_loop)
 
     async def join(self, join: Join) -> Exchange:
         """A connection for one turn, or the backend's refusal to open one. Raises TransportError."""
@@ -84,11 +86,10 @@ class _Member:
 class _Pool:
     """The connections of one event loop."""
 
-    def __init__(self, timeouts: Timeouts) -> None:
-        self._timeouts = timeouts
+    def __init__(self, timeouts: Timeouts, route: Route) -> None:
+        self._timeouts, self._route = timeouts, route
         self._idle: dict[_Member, None] = {}  # the one idle for longest first
         self._open: set[Connection] = set()
-        self._ssl: Any = None
 
     async def join(self, join: Join) -> Exchange:
         """One that is idle, or a new one."""
@@ -100,10 +101,8 @@ class _Pool:
         except InvalidStatus as refused:
             log_exchange(join.request, refused.response.status_code)
             return Exchange(Joined(_head(refused.response)), body=bytes(refused.response.body))
-        except ImportError:  # the environment names a SOCKS proxy
-            raise MissingExtraError("socks", "A SOCKS proxy") from None
         except (OSError, WebSocketException, ValueError) as error:
-            raise _failure(error, join.request.origin) from None
+            raise _failure(error, join.request.origin, self._route.proxy_for(join.request.url)) from None
         log_exchange(join.request, 101)
         self._open.add(connection)
         connection.connection_lost_waiter.add_done_callback(lambda _: self._open.discard(connection))
@@ -112,27 +111,37 @@ class _Pool:
 
     async def _connect(self, request: Request) -> Connection:
         url = urlsplit(request.url)
-        secure = url.scheme == "https"
-        if secure and self._ssl is None:
-            self._ssl = httpx2.create_ssl_context()
-        connecting = Connect(
-            url._replace(scheme="wss" if secure else "ws").geturl(),
-            compression=None,
-            additional_headers=dict(request.headers),
-            user_agent_header=None,
-            proxy=proxy_for(request.url),  # the library's own choice overlooks ALL_PROXY
-            open_timeout=self._timeouts.connect,
-            ping_interval=None,
-            close_timeout=_CLOSE_SECONDS,
-            max_size=MAXIMUM_EVENT_SIZE,
-            logger=LIBRARY_LOGGER,
-            create_connection=cast(
-                "type[ClientConnection]",
-                partial(Connection, origin=request.origin, timeouts=self._timeouts),
-            ),
-            **({"ssl": self._ssl, "ssl_shutdown_timeout": _CLOSE_SECONDS} if secure else {}),
-        )
-        return cast("Connection", await connecting)
+        async with asyncio.timeout(self._timeouts.connect):
+            connecting = Connect(
+                url._replace(scheme="wss" if url.scheme == "https" else "ws").geturl(),
+                compression=None,
+                additional_headers=dict(request.headers),
+                user_agent_header=None,
+                open_timeout=None,
+                ping_interval=None,
+                close_timeout=_CLOSE_SECONDS,
+                max_size=MAXIMUM_EVENT_SIZE,
+                logger=LIBRARY_LOGGER,
+                create_connection=cast(
+                    "type[ClientConnection]",
+                    partial(Connection, origin=request.origin, timeouts=self._timeouts),
+                ),
+                **await self._way(url),
+            )
+            return cast("Connection", await connecting)
+
+    async def _way(self, url: SplitResult) -> dict[str, Any]:
+        """How the library is to connect to ``url``."""
+        host, proxy = url.hostname or "", self._route.proxy_for(url.geturl())
+        way: dict[str, Any] = {"proxy": None}
+        if url.scheme == "https":
+            way |= {"ssl": self._route.certificates(), "ssl_shutdown_timeout": _CLOSE_SECONDS}
+        if proxy is None:
+            return way
+        if proxy.scheme == "https":  # TLS within TLS is beyond a socket
+            return {**way, "proxy": proxy.url, "proxy_ssl": self._route.certificates()}
+        port = url.port or (443 if url.scheme == "https" else 80)
+        return {**way, "sock": await open_tunnel(proxy, host, port)}
 
     def _take(self, join: Join) -> _Member | None:
         """Of the session's idle connections the one that has seen the beginning, else the one used last."""
@@ -247,15 +256,23 @@ def _head(response: Response) -> Head:
     return Head(response.status_code, headers)
 
 
-def _failure(error: Exception, origin: str) -> TransportError:
+def _failure(error: Exception, origin: str, proxy: Proxy | None) -> TransportError:
     """What an exception of the library means. Its words stay behind: they may hold a proxy's password."""
+    untrusted = certificate_failure(error, origin)
+    if untrusted:
+        return untrusted
     match error:
         case TimeoutError():
             return IdleTimeoutError(f"{origin} did not open a WebSocket in time.")
         case OSError():
             reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             return ConnectError(f"{origin} could not be reached: {reason}.")
-        case ProxyError() | InvalidProxy():
-            return ConnectError(f"{origin} could not be reached through the proxy.")
+        case LibraryProxyError() if proxy:
+            response: Response | None = getattr(error, "response", None)
+            host = urlsplit(origin).hostname or ""
+            if response is None:
+                return refusal(proxy, host, "it does not speak HTTP")
+            reason = f"{response.status_code} {response.reason_phrase}".strip()
+            return refusal(proxy, host, reason, status=response.status_code)
         case _:
             return DisconnectError(f"{origin} did not open a WebSocket.")

@@ -47,12 +47,13 @@ class Connection(ClientConnection):
         super().__init__(protocol, **options)
         self.failure: TransportError | None = None
         self._origin = origin
-        self._idle = timeouts.idle
+        self._idle, self._write = timeouts.idle, timeouts.write
         self._ping = min(PING_SECONDS, timeouts.idle / 3)
         self._payloads: list[bytes] = []
         self._unread = 0
         self._waiter: asyncio.Future[None] | None = None
         self._in_turn = self._held_up = False
+        self._sending: asyncio.TimerHandle | None = None
         self._pending: list[bytes] = []  # of the frame that is not whole yet
         self._pending_size, self._wanted = 0, 2
         self._fragments: list[bytes] = []
@@ -69,13 +70,27 @@ class Connection(ClientConnection):
             raise self.failure
         self._in_turn, self._lively = True, self.loop.time()
         self.take()
+        limit = asyncio.timeout(self._write)
         try:
-            async with asyncio.timeout(self._idle):
+            async with limit:
+                self._look_on(limit, len(data) + 1)
                 await self.send(data, text=True)
         except TimeoutError:
             raise IdleTimeoutError(f"{self._origin} stopped listening.") from None
         except ConnectionClosed:
             raise self.failure or DisconnectError(f"The connection to {self._origin} broke.") from None
+        finally:
+            if self._sending:
+                self._sending.cancel()
+                self._sending = None
+            self._heard = self._lively = self.loop.time()
+
+    def _look_on(self, limit: asyncio.Timeout, unsent: int) -> None:
+        """Put off ``limit`` while something of what is sent is taken, as far as that can be seen."""
+        left = self.transport.get_write_buffer_size()
+        if left < unsent:
+            limit.reschedule(self.loop.time() + self._write)
+        self._sending = self.loop.call_later(self._write / 4, self._look_on, limit, left)
 
     async def read(self) -> list[bytes]:
         """The messages that are there, one at least. Raises TransportError."""
@@ -232,8 +247,9 @@ class Connection(ClientConnection):
             return
         now = self.loop.time()
         asked = self._pinged > self._heard
-        times = [now + self._ping if self._held_up else max(self._heard, self._pinged) + self._ping]
-        if self._in_turn and not self._held_up:
+        busy = self._held_up or self._sending is not None  # a ping would wait behind what is being sent
+        times = [now + self._ping if busy else max(self._heard, self._pinged) + self._ping]
+        if self._in_turn and not busy:
             times.append(self._lively + self._idle)
             if times[1] <= now:
                 self._give_up(IdleTimeoutError(f"{self._origin} stopped answering."))

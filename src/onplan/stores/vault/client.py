@@ -16,7 +16,6 @@ from json import dumps as encode_json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from onplan.backends import USER_AGENT
 from onplan.errors import ConfigurationError, StoreError, TransportError
 from onplan.secret import SecretBytes, SecretText
 from onplan.stores.vault.errors import Failure, expired, failure_of, failure_to_reach, refusal
@@ -160,15 +159,10 @@ class VaultClient:
 
 
 def _make_transport(certificates: ssl.SSLContext | None) -> HTTPTransport:
-    import httpx2
-
     from onplan.transports.http import HTTPTransport
+    from onplan.transports.route import Route
 
-    # What is meant for this machine goes through no proxy.
-    direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
-    return HTTPTransport(
-        client=httpx2.Client(verify=certificates or True, mounts=direct, headers={"user-agent": USER_AGENT})
-    )
+    return HTTPTransport(route=Route(certificates=certificates))
 
 
 class _Session:

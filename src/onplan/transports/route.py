@@ -1,0 +1,226 @@
+"""The way to a server: through which proxy, and whom we believe to be the server.
+
+One answer for every transport, so that they all go the same way. The environment is read when a connection is
+about to be made, not when a client is.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from onplan.errors import ConfigurationError
+from onplan.secret import SecretText
+from onplan.settings import environment_variable, system_proxies
+from onplan.wire import is_loopback
+
+# The kinds of proxy, and where each listens if its URL does not say. ``socks`` is what desktops write.
+_PORTS: Mapping[str, int] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "socks": 1080}
+_LONGEST_WORD = 255  # of a user or a password, in bytes, as SOCKS counts them
+_SAFE = "!$&'()*+,;=:@ "
+# Those that count for https, the first that is set.
+_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy. User and password have no printed form.
+
+    Attributes:
+        scheme: ``http``, ``https`` or ``socks5``, which looks names up itself.
+        address: without user and password, for people.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    username: str | None = field(default=None, repr=False)
+    password: str = field(default="", repr=False)
+
+    @property
+    def address(self) -> str:
+        """Scheme, host and port."""
+        return f"{self.scheme}://{netloc(self.host, self.port)}"
+
+    @property
+    def url(self) -> SecretText:
+        """With user and password, for a library that wants them there."""
+        if self.username is None:
+            return SecretText(self.address)
+        pair = f"{quote(self.username, safe=_SAFE)}:{quote(self.password, safe=_SAFE)}"
+        return SecretText(f"{self.scheme}://{pair}@{netloc(self.host, self.port)}")
+
+    @property
+    def authorization(self) -> SecretText | None:
+        """What ``Proxy-Authorization`` says."""
+        if self.username is None:
+            return None
+        pair = f"{self.username}:{self.password}".encode()
+        return SecretText(f"Basic {base64.b64encode(pair).decode()}")
+
+
+def netloc(host: str, port: int) -> str:
+    """Host and port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Route:
+    """How this program's requests get to servers.
+
+    Args:
+        proxy: the URL of a proxy for everything that goes over https; without it, the environment's.
+        ca_file: certificates of authorities, in PEM, to trust beside those that are trusted anyway.
+        certificates: what is trusted instead.
+
+    Raises:
+        ConfigurationError: ``proxy`` is no URL of a proxy, or ``ca_file`` holds no certificate.
+    """
+
+    def __init__(
+        self,
+        proxy: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        certificates: ssl.SSLContext | None = None,
+    ) -> None:
+        proxy = None if proxy is None else SecretText(proxy)  # without a printed form in this frame
+        self._proxy = None if proxy is None else require_proxy(proxy, "proxy=")
+        self._ca_file = ca_file
+        self._certificates = certificates
+        if ca_file is not None:  # a mistake in the program is told before anything else happens
+            _add(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)
+
+    def proxy_for(self, url: str) -> Proxy | None:
+        """The proxy on the way to ``url``, or None.
+
+        Plain http is for this machine alone, and goes through no proxy but one on this machine. The
+        environment's proxy is for the world outside.
+
+        Raises:
+            ConfigurationError: the environment names one that cannot be used.
+        """
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if self._proxy is not None:
+            readable = parts.scheme != "https" and not is_loopback(self._proxy.host)
+            return None if readable else self._proxy
+        if parts.scheme != "https" or is_loopback(host):
+            return None
+        proxies = system_proxies()
+        named = proxies.get("https") or proxies.get("all")
+        if not named or _is_exempt(host, parts.port or 443, proxies.get("no", "")):
+            return None
+        return require_proxy(SecretText(named if "://" in named else f"http://{named}"), proxy_source())
+
+    def certificates(self) -> ssl.SSLContext:
+        """Who is believed. Read once: it takes tens of milliseconds.
+
+        Raises:
+            ConfigurationError: the environment, or ``ca_file``, names authorities that cannot be loaded.
+        """
+        if self._certificates is None:
+            context = usual_certificates()
+            if self._ca_file is not None:
+                _add(context, self._ca_file)
+            self._certificates = context
+        return self._certificates
+
+
+# --- proxies ------------------------------------------------------------------------------------------------
+
+
+def proxy_source() -> str:
+    """Where the proxy that is in effect comes from, for people."""
+    return next(filter(environment_variable, _VARIABLES), "the system's settings")
+
+
+def require_proxy(url: SecretText, source: str) -> Proxy:
+    """The proxy at ``url``. Raises ConfigurationError, without what may be a password."""
+    proxy = _parse(url)
+    if proxy is None:
+        raise ConfigurationError(
+            f"The proxy from {source} is none that can be used.",
+            hint="Name it as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT.",
+        )
+    return proxy
+
+
+def _parse(url: SecretText) -> Proxy | None:
+    try:
+        parts = urlsplit(url.strip())
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+        if scheme not in _PORTS or not host or parts.path not in ("", "/") or parts.query or parts.fragment:
+            return None
+        username = None if parts.username is None else SecretText(unquote(parts.username))
+        password = SecretText(unquote(parts.password or ""))
+        if any(len((text or "").encode()) > _LONGEST_WORD for text in (username, password, host)):
+            return None
+        kind = "socks5" if scheme.startswith("socks") else scheme
+        return Proxy(kind, host, port or _PORTS[scheme], username, password)
+    except ValueError:
+        return None
+
+
+def _is_exempt(host: str, port: int, exceptions: str) -> bool:
+    """Whether ``NO_PROXY`` names it: as a host, a domain, an address, a network, or ``*``."""
+    from urllib.request import proxy_bypass
+
+    for entry in filter(None, (part.strip().lower() for part in exceptions.split(","))):
+        if entry == "*" or _names(entry, host, port):
+            return True
+    return bool(proxy_bypass(host))  # the system has settings of its own
+
+
+def _names(entry: str, host: str, port: int) -> bool:
+    if "/" in entry:
+        try:
+            return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            return False
+    name, colon, last = entry.rpartition(":")
+    if colon and last.isdigit() and (":" not in name or name.endswith("]")):
+        if int(last) != port:
+            return False
+        entry = name
+    entry = entry.strip("[]").removeprefix("*").removeprefix(".")
+    return host == entry or host.endswith(f".{entry}")
+
+
+# --- certificates -------------------------------------------------------------------------------------------
+
+
+def usual_certificates() -> ssl.SSLContext:
+    """Those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, else the system's. Raises ConfigurationError."""
+    import httpx2
+
+    variable = next(filter(environment_variable, ("SSL_CERT_FILE", "SSL_CERT_DIR")), None)
+    place = environment_variable(variable) if variable else None
+    try:
+        if variable == "SSL_CERT_DIR" and place:
+            next(Path(place).iterdir(), None)  # OpenSSL would trust nobody, and not say why
+        return httpx2.create_ssl_context()
+    except OSError as error:  # an ssl.SSLError is one
+        named = f"{variable} ({place}) names" if variable else "the system names"
+        raise ConfigurationError(
+            f"The certificate authorities that {named} cannot be loaded: {_reason(error)}.",
+            hint=f"Correct it, or run `unset {variable}`." if variable else "Run `onplan doctor`.",
+        ) from None
+
+
+def _add(context: ssl.SSLContext, ca_file: str | os.PathLike[str]) -> None:
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The certificate authorities in {os.fspath(ca_file)} cannot be loaded: {_reason(error)}.",
+            hint="Give `ca_file` a file that holds certificates in PEM.",
+        ) from None
+
+
+def _reason(error: OSError) -> str:
+    return "it holds no certificate" if isinstance(error, ssl.SSLError) else str(error.strerror or error)

@@ -1,0 +1,200 @@
+"""Limits: how long connecting, sending, waiting and a whole turn may take, on every transport."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import onplan
+from onplan.emulator import Emulator
+from onplan.stores import CredentialStore, Record
+from onplan.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from tests.clients.conftest import Far, Network, Reader, Writer
+
+REQUEST = onplan.CompletionRequest(messages="one two three", model="gpt-5.5")
+ONCE = onplan.RetryPolicy(attempts=1)
+
+
+@pytest.fixture
+def store() -> CredentialStore:
+    """A sign-in that nobody looks at."""
+    return MemoryStore(record=Record(credentials=onplan.OAuthCredentials(access_token="token")))
+
+
+@pytest.fixture(scope="module")
+def large() -> onplan.CompletionRequest:
+    """More than a network holds on its way, compressed or not."""
+    return onplan.CompletionRequest(messages=secrets.token_hex(10_000_000), model="gpt-5.5")
+
+
+def test_a_server_that_stops_reading(
+    network: Network,
+    store: CredentialStore,
+    driver: Any,
+    upgraded: Callable[[Reader, Writer], Awaitable[bool]],
+    large: onplan.CompletionRequest,
+) -> None:
+    """A large request that nobody takes is given up after the write limit, whatever the others are."""
+
+    async def ignore(reader: Reader, writer: Writer) -> None:
+        await upgraded(reader, writer)
+        await asyncio.sleep(1)
+
+    port = network.serve(ignore)
+
+    with pytest.raises(onplan.IdleTimeoutError, match="stopped listening"):
+        driver(store=store, base_url=f"http://127.0.0.1:{port}", write_timeout=0.3, retry=ONCE).complete(
+            large
+        )
+
+
+def test_a_server_that_reads_slowly(
+    emulator: Emulator,
+    network: Network,
+    far: Far,
+    driver: Any,
+    large: onplan.CompletionRequest,
+) -> None:
+    """As long as something is taken the write limit does not count, however long all of it takes."""
+    port = int(emulator.issuer.rpartition(":")[2])
+
+    async def slowly(reader: Reader, writer: Writer) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async def back() -> None:
+            while data := await upstream_reader.read(65_536):
+                writer.write(data)
+
+        answering = asyncio.ensure_future(back())
+        try:
+            upstream_writer.write(await reader.readuntil(b"\r\n\r\n"))
+            for _ in range(12):  # which takes longer than the limit
+                upstream_writer.write(await reader.readexactly(500_000))
+                await asyncio.sleep(0.1)
+            while data := await reader.read(1_000_000):
+                upstream_writer.write(data)
+                await upstream_writer.drain()
+        finally:
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+            upstream_writer.transport.abort()
+
+    url = far.near_url().replace(str(far.port), str(network.serve(slowly, far.context())))
+
+    answer = driver(store=far.store(), base_url=url, write_timeout=0.6, retry=ONCE).complete(large)
+
+    assert answer.text.startswith("You said: ")
+
+
+def test_a_server_that_does_not_shake_hands(network: Network, store: CredentialStore, driver: Any) -> None:
+    """The limit for making a connection includes TLS."""
+    port = network.serve(silent)
+
+    with pytest.raises(onplan.TransportError):
+        driver(store=store, base_url=f"https://127.0.0.1:{port}", connect_timeout=0.2, retry=ONCE).complete(
+            REQUEST
+        )
+
+
+async def silent(reader: Reader, writer: Writer) -> None:
+    while await reader.read(65_536):
+        pass
+
+
+# --- the whole turn -------------------------------------------------------------------------------------
+
+
+def test_a_turn_that_stalls(
+    emulator: Emulator, far: Far, driver: Any, ended: Callable[[Emulator], None]
+) -> None:
+    """After the total limit the turn ends with an error of its own, and the upstream is closed at once."""
+    emulator.arm("stall", times=3)
+    chunks: list[onplan.StreamChunk] = []
+
+    with pytest.raises(onplan.TotalTimeoutError, match=r"after 0\.4 seconds") as caught:
+        driver(store=far.store(), base_url=emulator.codex_base_url, total_timeout=0.4).chunks(
+            REQUEST, keep=chunks
+        )
+
+    assert chunks
+    assert (caught.value.exit_code, caught.value.code) == (45, "total_timeout")
+    assert "total_timeout" in caught.value.hint
+    ended(emulator)
+
+
+def test_a_turn_that_trickles(
+    network: Network,
+    store: CredentialStore,
+    driver: Any,
+    upgraded: Callable[[Reader, Writer], Awaitable[bool]],
+) -> None:
+    """Signs of life that lead to nothing do not put it off."""
+
+    async def trickle(reader: Reader, writer: Writer) -> None:
+        is_websocket = await upgraded(reader, writer)
+        if not is_websocket:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        for _ in range(200):
+            writer.write(b'\x81\x0c{"type":"x"}' if is_websocket else b": still here\n\n")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    port = network.serve(trickle)
+
+    with pytest.raises(onplan.TotalTimeoutError):
+        driver(store=store, base_url=f"http://127.0.0.1:{port}", total_timeout=0.5).complete(REQUEST)
+
+
+def test_a_turn_that_does_not_begin(
+    emulator: Emulator, far: Far, driver: Any, ended: Callable[[Emulator], None]
+) -> None:
+    """The limit holds while nothing has come yet."""
+    emulator.arm("slow_first_byte", times=3, seconds=30)
+
+    with pytest.raises(onplan.TotalTimeoutError):
+        driver(store=far.store(), base_url=emulator.codex_base_url, total_timeout=0.4).complete(REQUEST)
+
+    ended(emulator)
+
+
+def test_a_turn_that_cannot_connect(network: Network, store: CredentialStore, driver: Any) -> None:
+    """It holds while a connection is being made."""
+    port = network.serve(silent)
+
+    with pytest.raises(onplan.TotalTimeoutError):
+        driver(store=store, base_url=f"https://127.0.0.1:{port}", total_timeout=0.3).complete(REQUEST)
+
+
+def test_a_turn_that_waits_to_be_tried_again(emulator: Emulator, far: Far, driver: Any) -> None:
+    """It holds while nothing is asked, between two tries."""
+    emulator.arm("rate_limited_429", times=5)
+
+    with pytest.raises(onplan.TotalTimeoutError):
+        driver(store=far.store(), base_url=emulator.codex_base_url, total_timeout=0.3).complete(REQUEST)
+
+
+def test_a_turn_that_is_not_read_to(
+    network: Network, store: CredentialStore, driver: Any, large: onplan.CompletionRequest
+) -> None:
+    """It holds while a request is being sent."""
+    port = network.serve(unread)
+
+    with pytest.raises(onplan.TotalTimeoutError):
+        driver(store=store, base_url=f"http://127.0.0.1:{port}", total_timeout=0.5).complete(large)
+
+
+async def unread(reader: Reader, writer: Writer) -> None:
+    await asyncio.sleep(1)
+
+
+def test_a_turn_within_its_limit(emulator: Emulator, far: Far, driver: Any) -> None:
+    """A limit that is long enough changes nothing, and the connection is used again."""
+    answer = driver(store=far.store(), base_url=emulator.codex_base_url, total_timeout=60).complete(REQUEST)
+
+    assert answer.text == "You said: one two three"
