@@ -7,6 +7,7 @@ whole once a ``finish_reason`` came; the usage may come after that, and ``[DONE]
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from io import StringIO
 from typing import Any
 
 from onplan.chat.calls import Calls, Chunks
@@ -77,7 +78,7 @@ class ChatStream:
         self._response_id = ""
         self._reason: FinishReason | None = None
         self._usage: Mapping[str, Any] = {}
-        self._texts: list[str] = []
+        self._text = StringIO(newline="")
         self._refusals: list[str] = []
         self._reasoning = Reasoning()
         self._thinks = False  # whether thinking is what came last
@@ -187,7 +188,7 @@ class ChatStream:
         if text:
             if self._thinks:
                 self._end_thinking(chunks)
-            self._texts.append(text)
+            self._text.write(text)
             chunks.append(TextDelta(text))
 
     def _add_thinking(self, text: str, chunks: Chunks) -> None:
@@ -203,9 +204,9 @@ class ChatStream:
         self._end_text(chunks)
 
     def _end_text(self, chunks: Chunks) -> None:
-        if self._texts:
-            self._give(Text("".join(self._texts)), chunks)
-            self._texts.clear()
+        if self._text.tell():
+            text, self._text = self._text, StringIO(newline="")
+            self._give(Text(text.getvalue()), chunks)
 
     def _end_thinking(self, chunks: Chunks) -> None:
         self._thinks = False

@@ -7,6 +7,7 @@ came earlier must be the beginning of what comes later; a contradiction is an er
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from io import StringIO
 from typing import TypeAlias
 
 from onplan.errors import StreamCorruptError
@@ -54,7 +55,7 @@ class Arrival:
         self.anonymous = anonymous
         self.finished = self.whole = False
         self.parts: list[ContentPart] = []
-        self._sections: dict[Section, list[str]] = {}
+        self._sections: dict[Section, StringIO] = {}
         self._call_id = ""  # once its tool_call_start was emitted
 
     @property
@@ -66,24 +67,27 @@ class Arrival:
         """A delta of ``section``. Raises StreamCorruptError if the item is finished already."""
         if self.finished:
             raise StreamCorruptError(f"More of the {section[0]} came after its item was finished.")
-        texts = self.texts(section)
+        streamed = self.text(section)
         if text:
             _EMITTERS[section[0]](self, section, text, chunks)
-            texts.append(text)
+            streamed.write(text)
 
-    def texts(self, section: Section) -> list[str]:
-        """What was streamed of ``section`` so far, which grows as more comes."""
-        texts = self._sections.get(section)
-        if texts is None:
-            texts = self._sections[section] = []
-        return texts
+    def text(self, section: Section) -> StringIO:
+        """What was streamed of ``section`` so far, which grows as more comes.
+
+        One buffer: a list of a million short strings takes ten times what they say.
+        """
+        text = self._sections.get(section)
+        if text is None:
+            text = self._sections[section] = StringIO(newline="")
+        return text
 
     def complete(self, section: Section, text: str, chunks: Chunks) -> None:
         """``section`` is whole: emit what of it was not streamed yet. An empty ``text`` says nothing."""
         if not text:
             return
         self.whole = True
-        streamed = "".join(self._sections.get(section, ()))
+        streamed = self._sections[section].getvalue() if section in self._sections else ""
         if not text.startswith(streamed):
             raise StreamCorruptError(f"What was streamed of the {section[0]} contradicts the finished item.")
         if text != streamed:
@@ -121,7 +125,7 @@ class Arrival:
         self._start(call_id_of(self.item), chunks)
         for section, text in announced.items():
             self.complete(section, text, chunks)
-        parts = parts_of(self.item, {section: "".join(texts) for section, texts in self._sections.items()})
+        parts = parts_of(self.item, {section: text.getvalue() for section, text in self._sections.items()})
         for part in parts:
             if isinstance(part, ToolCall):
                 self._check_call(part)
@@ -134,7 +138,8 @@ class Arrival:
         if self.kind == "function_call" and not self._call_id and call_id and name:
             self._call_id = call_id
             chunks.append(ToolCallStart(call_id, str(name)))
-            chunks.extend(ToolCallDelta(call_id, text) for text in self._sections.get(ARGUMENTS, ()))
+            if (arguments := self._sections.get(ARGUMENTS)) and (early := arguments.getvalue()):
+                chunks.append(ToolCallDelta(call_id, early))
 
     def _check_same_call(self, item: Item) -> None:
         same_id = not self._call_id or self._call_id == call_id_of(item)
@@ -162,7 +167,7 @@ class Arrival:
 
     def _emit_thinking(self, section: Section, text: str, chunks: Chunks) -> None:
         """Summary parts are paragraphs: the joined deltas must equal the finished part's text."""
-        if not self._sections.get(section) and any(self._sections.values()):
+        if not self.text(section).tell() and any(other.tell() for other in self._sections.values()):
             chunks.append(ThinkingDelta(SUMMARY_SEPARATOR))
         chunks.append(ThinkingDelta(text))
 

@@ -10,6 +10,7 @@ arrives of one item is in arrival.py; here is which item an event belongs to, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from io import StringIO
 from typing import Any
 
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
@@ -37,11 +38,11 @@ from onplan.wire import Response
 class _Run:
     """Deltas of one text with nothing between them."""
 
-    __slots__ = ("_content_index", "_item_id", "_output_index", "texts")
+    __slots__ = ("_content_index", "_item_id", "_output_index", "text")
 
-    def __init__(self, first: events.OutputTextDelta, texts: list[str]) -> None:
+    def __init__(self, first: events.OutputTextDelta, text: StringIO) -> None:
         self._item_id, self._output_index = first.item_id, first.output_index
-        self._content_index, self.texts = first.content_index, texts
+        self._content_index, self.text = first.content_index, text
 
     def takes(self, event: events.OutputTextDelta) -> bool:
         """Whether ``event`` is more of it; an empty delta says nothing."""
@@ -105,7 +106,7 @@ class ResponseStream:
                 # Nearly every event is more text of the item that the one before was of.
                 run = self._run
                 if run is not None and type(event) is events.OutputTextDelta and run.takes(event):
-                    run.texts.append(event.delta)
+                    run.text.write(event.delta)
                     chunks.append(TextDelta(event.delta))
                 elif event is not None:
                     self._run = None
@@ -175,7 +176,7 @@ class ResponseStream:
         section = ("output_text", event.content_index or 0)
         arrival = self._arrival(event, "message")
         arrival.add(section, event.delta, chunks)
-        self._run = _Run(event, arrival.texts(section))
+        self._run = _Run(event, arrival.text(section))
 
     def _text_done(self, event: events.OutputTextDone, chunks: Chunks) -> None:
         section = ("output_text", event.content_index or 0)
