@@ -23,8 +23,8 @@ check: $(VENV)/.installed       ## lint, format, types, import layers
 	$(BIN)/mypy --strict tests/typing
 	$(BIN)/lint-imports
 
-interop: $(VENV)/.installed $(VENV)/.system $(VENV)/codex-$(CODEX_VERSION)/.installed  ## other people's programs: the Codex CLI, a keyring, two hosts
-	CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest -m interop tests/interop
+interop: $(VENV)/.installed $(VENV)/.bench $(VENV)/.system $(VENV)/codex-$(CODEX_VERSION)/.installed  ## other people's programs: the Codex CLI, the openai SDK, a keyring, two hosts
+	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest -m interop tests/interop
 
 bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## speed, as ratios against others in the same run (5 minutes)
 	$(BIN)/python -m bench
