@@ -141,7 +141,8 @@ class Completion:
                     continue
                 if over and not self.seen and fallback.refused(session_id):
                     return False
-                if isinstance(error, TransportError | StreamTruncatedError):
+                broke = isinstance(error, TransportError | StreamTruncatedError)
+                if broke and not isinstance(error, TotalTimeoutError):
                     fallback.broke(session_id)
                 raise self._told(stream, error) from None
             return True

@@ -20,6 +20,7 @@ from onplan.settings import Settings, environment_variable
 from onplan.transports import Timeouts
 from onplan.transports.http import HTTPTransport
 from onplan.transports.route import Route, proxy_source
+from onplan.types import OAuthCredentials
 from onplan.wire import Request, Response
 
 PARTIES = ("issuer", "backend")
@@ -38,6 +39,12 @@ _TOLERANCE = 60.0  # seconds that a clock may be wrong before anything comes of 
 def url_of(party: str, settings: Settings) -> str:
     """Where the party is: the issuer, or the backend's API."""
     return settings.issuer.url if party == "issuer" else settings.base_url
+
+
+def require_party(party: str, settings: Settings) -> None:
+    """Raise NotExaminedError where the backend takes an API key: nobody talks to the issuer then."""
+    if party == "issuer" and settings.backend.credential is not OAuthCredentials:
+        raise NotExaminedError(f"Nobody signs in for {settings.backend.name}.")
 
 
 def address_of(url: str) -> tuple[str, int]:
@@ -93,6 +100,7 @@ def _way(url: str) -> tuple[str, int]:
 
 def name(party: str, examination: Examination) -> str:
     """Whether the host's name has an address."""
+    require_party(party, examination.settings)
     if party in examination.proxied:
         raise NotExaminedError("The proxy looks it up.")
     host, port = address_of(url_of(party, examination.settings))
@@ -120,6 +128,7 @@ def _override(party: str, settings: Settings) -> str | None:
 
 def reachable(party: str, examination: Examination) -> str:
     """Whether the other side answers as it should to a request without a credential."""
+    require_party(party, examination.settings)
     request = _probe(party, examination.settings)
     with closing(HTTPTransport(TIMEOUTS)) as transport:
         response = transport.fetch(request)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from onplan.doctor.certificate import Certificate, read_certificate
 from onplan.doctor.check import Examination, NotExaminedError
-from onplan.doctor.network import SET_CLOCK, TIMEOUTS, SeenError, address_of, first_set, url_of
+from onplan.doctor.network import SET_CLOCK, TIMEOUTS, SeenError, address_of, first_set, require_party, url_of
 from onplan.errors import ConnectError, OnplanError
 from onplan.settings import environment_variable
 from onplan.transports.http import HTTPTransport
@@ -32,6 +32,7 @@ def authorities(examination: Examination) -> str:
 
 def tls(party: str, examination: Examination) -> str:
     """Whether the other side is who it says, as far as this machine trusts."""
+    require_party(party, examination.settings)
     url = url_of(party, examination.settings)
     if not url.startswith("https:"):
         raise NotExaminedError("Plain http, which does not leave this machine.")
