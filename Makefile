@@ -13,8 +13,8 @@ help:           ## this list
 demo: $(VENV)/.installed        ## sign in, ask, stream, call a tool, refresh: against the built-in emulator
 	@$(BIN)/onplan demo
 
-test: $(VENV)/.installed        ## the test suite
-	$(BIN)/pytest -m 'not interop'
+test: $(VENV)/.installed        ## the test suite, in four processes: most of them wait for servers of their own
+	$(BIN)/pytest -m 'not interop' -n 4 --dist loadgroup
 
 check: $(VENV)/.installed       ## lint, format, types, import layers
 	$(BIN)/ruff check .

@@ -228,7 +228,6 @@ def server(events: list[bytes]) -> Iterator[Server]:
 OPTIONS: dict[str, Any] = {
     "store": STORE,
     "retry": RetryPolicy(attempts=1),
-    "idle_timeout": 0.25,
     "connect_timeout": HANGS,
 }
 
@@ -236,25 +235,26 @@ OPTIONS: dict[str, Any] = {
 @pytest.fixture(params=["sync", "async", "async-httpx2", "async-websocket"])
 def ask(
     server: Server, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], list[onplan.StreamChunk]]:
+) -> Callable[..., list[onplan.StreamChunk]]:
     """The chunks of one answer, by one of the clients, over one of the transports."""
     if request.param == "async-httpx2":
         monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
     transport = "websocket" if request.param == "async-websocket" else "sse"
 
-    def ask_sync() -> list[onplan.StreamChunk]:
-        with onplan.Client(base_url=server.url, **OPTIONS) as client:
+    def ask_sync(idle: float) -> list[onplan.StreamChunk]:
+        with onplan.Client(base_url=server.url, idle_timeout=idle, **OPTIONS) as client:
             return list(client.complete_stream(REQUEST))
 
-    async def ask_async() -> list[onplan.StreamChunk]:
-        async with onplan.AsyncClient(base_url=server.url, transport=transport, **OPTIONS) as client:
+    async def ask_async(idle: float) -> list[onplan.StreamChunk]:
+        options = {**OPTIONS, "transport": transport, "idle_timeout": idle}
+        async with onplan.AsyncClient(base_url=server.url, **options) as client:
             return [chunk async for chunk in client.complete_stream(REQUEST)]
 
-    def run() -> list[onplan.StreamChunk]:
+    def run(idle: float = HANGS) -> list[onplan.StreamChunk]:
         if request.param == "sync":
             with ThreadPoolExecutor(1) as threads:
-                return threads.submit(ask_sync).result(HANGS)
-        return asyncio.run(asyncio.wait_for(ask_async(), HANGS))
+                return threads.submit(ask_sync, idle).result(HANGS)
+        return asyncio.run(asyncio.wait_for(ask_async(idle), HANGS))
 
     return run
 
@@ -297,7 +297,7 @@ def test_what_is_torn_is_an_error(server: Server, ask: Any, plan: Plan, on_the_w
     server.plan, server.on_the_wire = plan, on_the_wire
 
     with suppress(onplan.StreamTruncatedError, onplan.TransportError):
-        assert ask() == whole
+        assert ask(idle=0.25) == whole
 
 
 @given(plan=DAMAGED, on_the_wire=st.booleans())
