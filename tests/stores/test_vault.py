@@ -178,7 +178,7 @@ def test_another_programs_record_is_renewed_in_place(vault: Any, signed_in: Emul
 
 
 @pytest.mark.parametrize(
-    "fields", [{"api_key": "k"}, {"access_token": 5}, {"schema": "x"}, {"schema": 1, "refresh_token": "r"}]
+    "fields", [{"password": "k"}, {"access_token": 5}, {"schema": "x"}, {"schema": 1, "refresh_token": "r"}]
 )
 def test_what_is_no_sign_in_is_told_apart(vault: Any, store: CredentialStore, fields: dict[str, Any]) -> None:
     """Another kind of secret is an error, not "nobody is signed in"; a record may replace its version."""
@@ -192,7 +192,7 @@ def test_what_is_no_sign_in_is_told_apart(vault: Any, store: CredentialStore, fi
     store.save(FIRST, caught.value.version)
 
     assert store.load() == (FIRST, "2")
-    assert ("api_key" in secret(vault)) == ("api_key" in fields)
+    assert ("password" in secret(vault)) == ("password" in fields)
 
 
 def test_a_newer_schema_is_left_alone(vault: Any, store: CredentialStore) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onplan.errors import ConnectError, StoreError, TransportError
+from onplan.errors import CertificateError, ConnectError, StoreError, TransportError
 from onplan.wire import Response
 
 
@@ -67,7 +67,7 @@ def failure_of(answer: Response, server: str) -> Failure | None:
 
 def failure_to_reach(error: TransportError, server: str) -> Failure:
     """What a connection that failed, or broke, means."""
-    if "CERTIFICATE_VERIFY_FAILED" in error.message:
+    if isinstance(error, CertificateError):
         return Failure(
             StoreError(
                 f"The certificate of the Vault server at {server} was signed by nobody known here, or is for "
