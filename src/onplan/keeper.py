@@ -128,6 +128,7 @@ class Keeper:
         flights = self._flights.setdefault(loop, {})
         flight = flights.get(key)
         if flight is None:
+            outcome = self._begin(renew)  # which may fail for want of threads: then nobody is to wait for it
             flight = flights[key] = loop.create_future()
             flight.add_done_callback(lambda done: (flights.pop(key), done.exception()))  # noted, if all left
 
@@ -135,7 +136,7 @@ class Keeper:
                 with suppress(RuntimeError):  # the loop has ended meanwhile
                     loop.call_soon_threadsafe(_hand_over, outcome, flight)
 
-            self._begin(renew).add_done_callback(land)
+            outcome.add_done_callback(land)
         return await asyncio.shield(flight)
 
     # --- deciding -----------------------------------------------------------------------------------
@@ -211,13 +212,17 @@ class Keeper:
             self._cached.credentials.account_id if self._cached and self._cached.credentials else None
         )
 
-        def good(record: Record) -> bool:
+        def require_same_account(record: Record) -> Record:
             found = record.credentials
             if found and account_id and found.account_id != account_id:
                 self._cached = None  # the next request may use it; this one was another account's
                 raise SignInAgainError(
                     "Another account has signed in meanwhile.", hint="Ask again to use that account."
                 )
+            return record
+
+        def good(record: Record) -> bool:
+            found = require_same_account(record).credentials
             return found is not None and found.access_token != access_token and self._is_good(record)
 
         def renew() -> OAuthCredentials:
@@ -228,7 +233,7 @@ class Keeper:
             cached = self._lasting()
             if cached and cached.access_token != access_token:
                 return cached
-            return self._adopt(self._renewal.renew(UNAUTHORIZED, good))
+            return self._adopt(require_same_account(self._renewal.renew(UNAUTHORIZED, good)))
 
         return renew
 

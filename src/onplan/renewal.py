@@ -29,6 +29,7 @@ from onplan.errors import (
     NotSignedInError,
     OnplanError,
     OutcomeUnknownError,
+    RefreshError,
     SignInAgainError,
     StoreConflictError,
     StoreDamagedError,
@@ -53,6 +54,10 @@ _SAVE_ATTEMPTS = 5
 _ROUNDS = 10  # how often somebody else may be faster before we give up
 # After a refusal: a program that does not know our lock may just be saving what it got for the same token.
 _WINNER_SAVES_WITHIN = (0.1, 0.2, 0.4, 0.8)
+
+
+class _SignedOutError(StoreError):
+    """What was being renewed is not wanted any more."""
 
 
 class _TooLateError(Exception):
@@ -144,6 +149,9 @@ class Renewal:
             renewed = self._exchange(old, reason, lease)
         except OnplanError as error:
             return self._after_failure(error, record, version, interrupted)
+        if (renewed.access_token, renewed.expires_at) == (old.access_token, old.expires_at):
+            self._save(Record(credentials=renewed), old, version, lease)
+            raise RefreshError("The sign-in service renewed the sign-in, but handed out no access token.")
         self.minted = renewed.access_token
         return self._save(Record(credentials=renewed, renewed_at=self._now()), old, version, lease)
 
@@ -231,17 +239,19 @@ class Renewal:
 
         A store that was emptied while we hold its lock was not emptied by a sign-out.
         """
+        signed_out = _SignedOutError("Somebody signed out meanwhile.", hint="Run `onplan login`.")
         try:
             loaded = self._store.load()
         except StoreDamagedError as damaged:
             return damaged.version, None
         if loaded is None:
             if not locked:
-                raise StoreError("Somebody signed out meanwhile.", hint="Run `onplan login`.")
+                raise signed_out
             return None, None
         newest, version = loaded
-        stored = newest.credentials
-        if stored and stored.refresh_token != spent.refresh_token:
+        if newest.api_key or (newest.credentials is None and not locked):
+            raise signed_out
+        if newest.credentials and newest.credentials.refresh_token != spent.refresh_token:
             return version, newest
         return version, None
 
@@ -249,7 +259,11 @@ class Renewal:
         """Make up for a save that failed. The lock is not needed: the stored token is spent."""
         if self._unsaved:
             spent, renewed = self._unsaved
-            version, newer = self._successor_of(spent, locked=False)
+            try:
+                version, newer = self._successor_of(spent, locked=False)
+            except _SignedOutError:
+                self._unsaved = None
+                raise
             if newer is None:
                 self._store.save(renewed, version)
             self._unsaved = None

@@ -238,7 +238,7 @@ def test_the_login_owner_changes_with_the_sign_in(home: Path, store: Any) -> Non
     assert auth(home)["tokens"]["account_id"] == "acct-other"
 
 
-@pytest.mark.parametrize("moment", [0.1, 1_795_342_800.1234567, time.time(), 2_000_000_000.0])
+@pytest.mark.parametrize("moment", [0.1, 1_795_342_800.1234567, 1_795_342_800.0, 2_000_000_000.0])
 def test_a_moment_survives(home: Path, store: Any, moment: float) -> None:
     """The time of a renewal comes back exactly out of ``last_refresh``."""
     store.save(Record(credentials=FIRST.credentials, renewed_at=moment), None)

@@ -41,7 +41,7 @@ def refresh(
     *,
     timeout: float = 30.0,
 ) -> Flow[OAuthCredentials]:
-    """Spend the refresh token; fields the answer leaves out keep their value.
+    """Spend the refresh token; fields the answer leaves out keep their value, the access token too.
 
     ``reason`` is ``proactive_expiry`` or ``unauthorized_recovery``, as the official client says it;
     ``timeout`` is how many seconds the exchange may take as a whole.
@@ -73,7 +73,7 @@ def refresh(
     if not response.ok:
         raise refusal(response, now(), credentials.refresh_token)
     tokens = decode_token_response(response.body)
-    if tokens is None or not tokens.access_token:
+    if tokens is None or not (tokens.access_token or tokens.refresh_token):
         raise OutcomeUnknownError(
             "The sign-in service answered the renewal with something that is not a token.",
             status=response.status,
@@ -85,7 +85,8 @@ def refusal(response: Response, now: float, refresh_token: str) -> OnplanError:
     """What a token endpoint's refusal of ``refresh_token`` means."""
     code, description = error_code(response.json())
     status, request_id = response.status, response.headers.get("x-request-id")
-    if code in _REJECTIONS or status == 401:
+    is_page = response.body.lstrip().startswith(b"<")  # a captive portal's, which is nobody's verdict
+    if code in _REJECTIONS or (status == 401 and not is_page):
         sentence = _REJECTIONS.get(code, "The sign-in is no longer accepted.")
         return SignInAgainError(sentence, status=status, request_id=request_id)
     if status >= 500:

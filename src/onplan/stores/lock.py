@@ -23,6 +23,11 @@ from onplan.files import explained, make_private_folder
 # Longer than a refresh may take.
 LOCK_TIMEOUT = 90.0
 _patience: ContextVar[float] = ContextVar("patience", default=math.inf)
+_making = threading.Lock()
+if hasattr(os, "register_at_fork"):  # another thread may have held it at that very moment
+    os.register_at_fork(
+        before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release
+    )
 _SLICE = 0.5  # how often somebody who waits looks whether the program is ending
 
 
@@ -51,32 +56,39 @@ class ProcessLock:
 
     def __init__(self, path: Path, subject: str) -> None:
         self._path, self._subject = path, subject
-        self._made: tuple[int, FileLock] | None = None
+        self._process, self._filelock = os.getpid(), self._make()
 
-    @property
-    def _filelock(self) -> FileLock:
-        """This process's; a forked one may not use what it inherited."""
-        if self._made is None or self._made[0] != os.getpid():
-            self._made = os.getpid(), FileLock(str(self._path), mode=0o600, thread_local=True)
-        return self._made[1]
+    def _make(self) -> FileLock:
+        return FileLock(str(self._path), mode=0o600, thread_local=True)
+
+    def _of_this_process(self) -> FileLock:
+        """This process's; a forked one may not use what it inherited.
+
+        Its threads must not each make one: two locks would let two of them in.
+        """
+        with _making:
+            if self._process != os.getpid():
+                self._process, self._filelock = os.getpid(), self._make()
+            return self._filelock
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold it. Raises StoreError if it cannot be had within LOCK_TIMEOUT seconds."""
         with explained(self._subject, "locked"):
             make_private_folder(self._path.parent)
-            self._acquire()
+            filelock = self._of_this_process()
+            self._acquire(filelock)
         try:
             yield
         finally:
-            self._filelock.release()
+            filelock.release()
 
-    def _acquire(self) -> None:
+    def _acquire(self, filelock: FileLock) -> None:
         seconds = patience(LOCK_TIMEOUT)
         deadline = time.monotonic() + seconds
         while True:
             try:
-                self._filelock.acquire(timeout=_SLICE)
+                filelock.acquire(timeout=_SLICE)
             except Timeout:
                 leaving = not threading.main_thread().is_alive()  # the program ends; nothing is under way yet
                 if leaving or time.monotonic() > deadline:
