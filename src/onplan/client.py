@@ -69,6 +69,7 @@ class Client:
         write_timeout: seconds without the other side taking a byte after which a request is given up.
         idle_timeout: seconds without a byte after which an answer is given up.
         total_timeout: seconds after which a turn is given up with TotalTimeoutError, however well it goes.
+            Until the head of an answer has come it is looked at between two steps only.
 
     Raises:
         ConfigurationError: a setting cannot be used.

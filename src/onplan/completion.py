@@ -66,6 +66,7 @@ class Completion:
         self._call, self._now, self._fallback = call, now, fallback
         self._generate, self._resume = generate, resume
         self._stream: Stream | None = None
+        self._heard = False  # whether anything at all has come of it
         self._request_id: str | None = None
         self._turn_state: str | None = None
 
@@ -136,7 +137,8 @@ class Completion:
             except OnplanError as error:
                 self._turn_state = stream.turn_state or self._turn_state
                 over = stream.failure_code in _CONNECTION_IS_OVER
-                if not fresh and not self.seen and (over or _went_away(joined, error)):
+                went_away = joined.warm and not self._heard and isinstance(error, DisconnectError)
+                if not fresh and not self.seen and (over or went_away):
                     fresh = True
                     continue
                 if over and not self.seen and fallback.refused(session_id):
@@ -188,10 +190,11 @@ class Completion:
 
     def _read(self, stream: Stream, end: Callable[[], None] = lambda: None) -> Dialogue[None]:
         """Emit the answer. ``end`` is called when it is whole, before the program sees the last of it."""
-        self._stream = stream
+        self._stream, self._heard = stream, False
         try:
             while not stream.finished:
                 payloads = yield ReadEvents()
+                self._heard = self._heard or bool(payloads)
                 chunks = stream.close() if payloads is None else stream.feed(payloads)
                 if stream.response:
                     end()
@@ -219,10 +222,6 @@ class Completion:
 
 # What the backend says of a connection after 60 minutes, and of one that it remembers nothing of.
 _CONNECTION_IS_OVER = frozenset({"websocket_connection_limit_reached", "previous_response_not_found"})
-
-
-def _went_away(joined: Joined, error: OnplanError) -> bool:
-    return joined.warm and isinstance(error, DisconnectError)
 
 
 def opened(request: Request, now: Now, timeout: float | None = None) -> Dialogue[Head]:

@@ -70,11 +70,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return max(0.0, float(value))
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - now)
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - now)
 
 
 _TRY_AGAIN_IN = re.compile(

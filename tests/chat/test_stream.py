@@ -651,3 +651,32 @@ def test_damaged_bytes_are_an_answer_or_an_error_of_ours(listen, data, position,
     except OnplanError:
         return
     assert len(heard.of("done")) == (heard.failure is None)
+
+
+@pytest.mark.parametrize("second", ["w", "z"])
+def test_calls_that_share_a_placeholder_are_two(listen, second):
+    """Some servers give every call the id "null": a name at a place of its own begins another one."""
+    heard = listen(
+        *calls(
+            *(call(0, "null", "w", ""), call(1, "null", second, "")),
+            *(call(0, "null", None, '{"c":'), call(1, "null", None, '{"d":')),
+            *(call(0, None, None, "1}"), call(1, None, None, "2}")),
+        )
+    )
+
+    assert [("w", '{"c":1}'), (second, '{"d":2}')] == heard.calls
+    assert 2 == len({found.id for found in heard.done.response.tool_calls})
+
+
+def test_whatever_comes_after_the_finish_reason_is_in_the_answer(listen):
+    """What a program has seen as it arrived is there in the end: more text, and calls."""
+    heard = listen(
+        chunk(content="a"),
+        chunk("stop"),
+        chunk(content="b"),
+        chunk(tool_calls=[call(0, "x", "w", "{}")]),
+        DONE,
+    )
+
+    assert "ab" == heard.joined("text") == heard.done.response.text
+    assert [("w", "{}")] == heard.calls

@@ -148,3 +148,16 @@ def test_what_a_server_repeats_is_hidden(emulator: Emulator) -> None:
         pytest.raises(onplan.InvalidRequestError, match="bad header: Bearer …"),
     ):
         client.complete(REQUEST)
+
+
+async def test_a_session_that_raises_by_itself_changes_nothing(signed_in: Emulator) -> None:
+    """A session of the user's own with ``raise_for_status`` still lets us read what a refusal means."""
+    signed_in.arm("usage_limit_429", times=9)
+    async with (
+        aiohttp.ClientSession(raise_for_status=True) as own,
+        onplan.AsyncClient(http_client=own) as client,
+    ):
+        with pytest.raises(onplan.UsageLimitError):
+            await client.complete(REQUEST)
+
+    assert len([row for row in signed_in.journal() if row["method"] == "POST"]) == 1

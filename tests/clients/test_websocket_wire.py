@@ -210,3 +210,27 @@ async def test_a_refusal_is_read_to_its_end() -> None:
             await client.complete(REQUEST)
 
     assert (caught.value.status, caught.value.request_id) == (429, "req-1")
+
+
+async def test_a_turn_that_had_begun_is_not_repeated_on_the_quiet() -> None:
+    """A connection that breaks after the backend took the message is a failure, and retries are counted."""
+    messages: list[str] = []
+
+    async def handler(connection: ServerConnection) -> None:
+        async for message in connection:
+            messages.append(str(message))
+            if len(messages) == 1:
+                await connection.send(COMPLETED)
+                continue
+            await connection.send(event("response.created", response={"id": "resp_2"}))
+            await connection.close(1011)
+            return
+
+    async with server(handler) as url:
+        options: Any = {"store": STORE, "transport": "websocket", "retry": onplan.RetryPolicy(attempts=1)}
+        async with onplan.AsyncClient(base_url=url, **options) as client:
+            await client.complete(REQUEST)
+            with pytest.raises(onplan.OnplanError):
+                await client.complete(REQUEST)
+
+    assert len(messages) == 2

@@ -86,6 +86,7 @@ def test_a_crowd_does_not_come_back_at_once():
         ("nan", None),
         ("True", None),
         ("Fri, 15 Jan 99999 08:00:30 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999999", None),
     ],
 )
 def test_retry_after_as_seconds_or_as_a_date(value, seconds):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from onplan.errors import UsageLimitError
+from onplan.responses.failures import failure_of_response
 from onplan.responses.limits import Limit, limit_reached, window_name
+from onplan.wire import Response
 
 FIVE_HOURS = {
     "x-codex-primary-used-percent": "100",
@@ -68,3 +72,28 @@ def test_it_is_told_in_words() -> None:
     assert "admin" in Limit(300).advice("team")
     assert "upgrade to Plus" in Limit(300).advice("free")
     assert "settings/usage" in Limit(300).advice("moonshot")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"plan_type": 5},
+        {"resets_at": 10**400},
+        {"resets_at": "soon"},
+        {"resets_in_seconds": 1e300},
+    ],
+)
+def test_nonsense_in_a_limit_is_left_out(error: dict[str, object]) -> None:
+    """Whatever stands beside it, a used-up allowance is told as one."""
+    body = msgspec.json.encode({"error": {"type": "usage_limit_reached", **error}})
+
+    failure = failure_of_response(Response(429, {}, body), 0.0)
+    assert isinstance(failure, UsageLimitError)
+    assert failure.message
+
+
+def test_an_error_in_a_list_is_read() -> None:
+    """One server wraps its error in a list."""
+    body = b'[{"error": {"code": 400, "message": "API key not valid"}}]'
+
+    assert failure_of_response(Response(400, {}, body), 0.0).message == "API key not valid"

@@ -107,6 +107,7 @@ LINES = st.sampled_from(
         b"event: a",
         b"xevent: a\ndata: {4}",
         b"data: 5",
+        b"data: the event: 9\ndata: 10",
         b": data: 6",
         b"",
         b"id: 7",

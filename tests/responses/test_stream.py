@@ -20,6 +20,7 @@ from onplan.errors import (
     StreamCorruptError,
     StreamFailedError,
     StreamTruncatedError,
+    UnexpectedReplyError,
     UsageLimitError,
 )
 from onplan.responses.sse import EventDecoder
@@ -1040,3 +1041,53 @@ def test_a_run_of_deltas_ends_with_its_item(listen):
     heard = listen(text_delta("A"), text_delta("B"), item_done(message("AB")), text_delta("C"), completed())
 
     assert isinstance(heard.failure, StreamCorruptError)
+
+
+def test_a_completed_event_may_say_that_the_answer_was_cut(listen):
+    """Some servers end every answer with the same event: its status counts; cut calls are not handed out."""
+    cut = {"incomplete_details": {"reason": "max_output_tokens"}, "status": "incomplete"}
+    heard = listen(
+        text_delta("Let me"), item_done(call('{"path": "/tm'), 1), completed(message("Let me"), **cut)
+    )
+
+    assert FinishReason.LENGTH == heard.done.finish_reason
+    assert [Text("Let me")] == heard.done.response.message.content
+
+
+def test_an_item_without_an_id_is_not_said_twice(listen):
+    """Where the final output leaves out the item before it, one that was streamed is found by its words."""
+    said = {**message("Hello"), "id": None}
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}
+    heard = listen(
+        item_done(thought, 0),
+        text_delta("Hello", None, 1),
+        item_done(said, 1),
+        completed(said),
+    )
+
+    assert [Thinking("Hm."), Text("Hello")] == heard.done.response.message.content
+
+
+WHOLE = {"object": "response", "status": "completed", "output": [message("Hi")], "usage": USAGE}
+
+
+def test_one_document_instead_of_a_stream_is_the_answer(listen):
+    """A server that does not stream is heard all the same: once, and whole."""
+    heard = listen(WHOLE)
+
+    assert [Text("Hi")] == heard.done.response.message.content
+    assert FinishReason.STOP == heard.done.finish_reason
+
+
+@pytest.mark.parametrize(
+    ("document", "error"),
+    [
+        ({"error": {"code": "insufficient_quota", "message": "You are out."}}, UsageLimitError),
+        ({"detail": "Nope."}, UnexpectedReplyError),
+        ({"object": "response", "status": "in_progress"}, UnexpectedReplyError),
+        ({**WHOLE, "status": "failed", "error": {"code": "server_error"}}, ServerError),
+    ],
+)
+def test_one_document_may_be_a_complaint(listen, document, error):
+    """It is told as what it is, and not as an answer that was cut off."""
+    assert error is type(listen(document).failure)

@@ -74,12 +74,13 @@ class Calls:
         self._calls: list[_Call] = []
         self._by_id: dict[str, _Call] = {}
         self._by_index: dict[int, _Call] = {}
+        self._shared_ids: set[str] = set()  # placeholders, which several calls have
 
     def feed(self, deltas: Iterable[CallDelta], chunks: Chunks) -> None:
         """More pieces. Raises StreamCorruptError if they contradict what came before."""
         for delta in deltas:
             call = self._call_of(delta)
-            if delta.id and not call.id:
+            if delta.id and not call.id and delta.id not in self._shared_ids:
                 call.id = delta.id
                 self._by_id[delta.id] = call
             if delta.function:
@@ -88,7 +89,11 @@ class Calls:
                 call.add_arguments(_text(delta.function.arguments), chunks)
 
     def _call_of(self, delta: CallDelta) -> _Call:
-        call = self._by_id.get(delta.id) if delta.id else None
+        known = delta.id and delta.id not in self._shared_ids
+        call = self._by_id.get(delta.id) if delta.id and known else None
+        if call is not None and self._begins_another(delta, call):
+            self._shared_ids.add(delta.id or "")
+            call = _Call()
         if call is None:
             call = self._meant_by(delta) or _Call()
         if call not in self._calls:
@@ -96,6 +101,12 @@ class Calls:
         if delta.index is not None:
             self._by_index[delta.index] = call
         return call
+
+    def _begins_another(self, delta: CallDelta, call: _Call) -> bool:
+        """Whether a piece with the id of ``call`` has a name and a place of its own."""
+        named = bool(delta.function and delta.function.name)
+        elsewhere = delta.index is not None and self._by_index.get(delta.index) is not call
+        return named and elsewhere
 
     def _meant_by(self, delta: CallDelta) -> _Call | None:
         """The call that a piece with no id, or with an id not seen before, goes on with; None: a new one."""

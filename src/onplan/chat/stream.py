@@ -99,7 +99,7 @@ class ChatStream:
                     self._take(chunk, chunks)
         except OnplanError as error:
             self.failure, self.finished = error, True
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             malformed = "An event of the stream is malformed."
             self.failure, self.finished = StreamCorruptError(malformed, request_id=self._request_id), True
         return chunks
@@ -113,6 +113,8 @@ class ChatStream:
                 "The answer ended before it was complete.", request_id=self._request_id
             )
         self.finished = True
+        chunks: list[StreamChunk] = []
+        self._give_rest(self._reason, chunks)  # some servers say more after the reason
         reason, usage = self._reason_of(self._reason), usage_of(self._usage)
         self.response = CompletionResponse(
             message=Message(Role.ASSISTANT, self.parts),
@@ -122,7 +124,7 @@ class ChatStream:
             response_id=self._response_id or None,
             ignored_parameters=self._ignored,
         )
-        return [Done(usage, reason, self.response)]
+        return [*chunks, Done(usage, reason, self.response)]
 
     def _reason_of(self, told: FinishReason) -> FinishReason:
         kinds = {type(part) for part in self.parts}
@@ -224,6 +226,10 @@ class ChatStream:
         if reason is None:
             raise StreamFailedError(f"The answer was interrupted ({word}).", request_id=self._request_id)
         self._reason = reason
+        self._give_rest(reason, chunks)
+
+    def _give_rest(self, reason: FinishReason, chunks: Chunks) -> None:
+        """Give away what has arrived."""
         self._end_runs(chunks)
         if self._refusals:
             self._give(Refusal("".join(self._refusals)), chunks)

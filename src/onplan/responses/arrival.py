@@ -121,6 +121,11 @@ class Arrival:
             raise StreamCorruptError("A tool call arrived without its arguments.")
         self._give_away(chunks, announced)
 
+    def forget_unless_whole(self) -> None:
+        """The answer was cut: a call whose arguments are not whole gives nothing."""
+        self.finished = True
+        self.parts = [part for part in self.parts if not isinstance(part, ToolCall) or _is_whole(part)]
+
     def _give_away(self, chunks: Chunks, announced: Mapping[Section, str]) -> None:
         self._start(call_id_of(self.item), chunks)
         for section, text in announced.items():
@@ -153,7 +158,7 @@ class Arrival:
         """
         if not call.id or not call.name:
             raise StreamCorruptError("A tool call arrived without its id or name.")
-        if not self.whole and decode_json(call.arguments.encode()) is None:
+        if not self.whole and not _is_whole(call):
             raise StreamCorruptError(f"The arguments of the call to {call.name} are not whole.")
 
     # --- what a delta of each kind of section becomes ----------------------------------------------
@@ -173,6 +178,10 @@ class Arrival:
 
     def _emit_nothing(self, section: Section, text: str, chunks: Chunks) -> None:
         """A refusal is handed out whole, so that it is never taken for an answer's text."""
+
+
+def _is_whole(call: ToolCall) -> bool:
+    return decode_json(call.arguments.encode()) is not None
 
 
 _EMITTERS: Mapping[str, Callable[[Arrival, Section, str, Chunks], None]] = {

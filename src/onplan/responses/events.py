@@ -155,6 +155,12 @@ class ErrorEvent(_Event, frozen=True, tag="error"):
     headers: Any = None
 
 
+class Document(msgspec.Struct, frozen=True):
+    """An object that is no event: the whole answer of a server that does not stream, or its complaint."""
+
+    fields: dict[str, Any]
+
+
 class Metadata(_Event, frozen=True, tag="response.metadata"):
     """What over HTTP stands in headers."""
 
@@ -185,6 +191,14 @@ Event: TypeAlias = (
 
 class _Envelope(msgspec.Struct):
     type: Any = None
+    object: Any = None
+    error: Any = None
+    detail: Any = None
+
+    @property
+    def is_document(self) -> bool:
+        """Whether it says something, and is no event."""
+        return self.type is None and bool(self.object or self.error or self.detail)
 
 
 _EVENT: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -194,7 +208,7 @@ _KNOWN = frozenset(kind.__struct_config__.tag for kind in get_args(Event))
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
-def decode_event(payload: bytes) -> Event | None:
+def decode_event(payload: bytes) -> Event | Document | None:
     """The event in ``payload``; None if it is of an unknown type or no JSON object at all (``[DONE]``).
 
     Raises:
@@ -208,7 +222,10 @@ def decode_event(payload: bytes) -> Event | None:
     if not payload.lstrip().startswith(b"{"):
         return None
     try:
-        kind = _ENVELOPE.decode(payload).type
+        envelope = _ENVELOPE.decode(payload)
+        if envelope.is_document:
+            return Document(msgspec.json.decode(payload))
+        kind = envelope.type
     except _UNDECODABLE:
         raise StreamCorruptError("An event of the stream is not valid JSON.") from None
     if isinstance(kind, str) and kind in _KNOWN:
@@ -216,6 +233,6 @@ def decode_event(payload: bytes) -> Event | None:
     return None
 
 
-def name_of(event: Event | None) -> str:
+def name_of(event: Event | Document | None) -> str:
     """The event's type, for messages."""
-    return str(event.__struct_config__.tag) if event is not None else "nameless"
+    return str(event.__struct_config__.tag or "nameless") if event is not None else "nameless"

@@ -178,6 +178,8 @@ class _Facts:
     @classmethod
     def read(cls, body: Any, response: Response | None, now: float | None) -> _Facts:
         """From ``{"error": {…}}``, ``{"error": "…"}``, ``{"detail": "…"}`` or ``{"detail": [{…}]}``."""
+        if isinstance(body, list) and len(body) == 1:  # as Gemini wraps it
+            body = body[0]
         body = body if isinstance(body, dict) else {}
         detail = body.get("detail")
         error = body.get("error") or (detail if isinstance(detail, dict) else None)
@@ -190,12 +192,19 @@ class _Facts:
         return cls(
             codes=(str(error.get("code") or "").lower(), str(error.get("type") or "").lower()),
             message=" ".join(str(message).split())[:500],
-            resets_at=float(resets_at) if isinstance(resets_at, int | float) else None,
-            plan=error.get("plan_type"),
+            resets_at=_number(resets_at),
+            plan=plan if isinstance(plan := error.get("plan_type"), str) else None,
             status=response.status if response else None,
             request_id=request_id_of(headers),
             limit=limit_reached(headers),
         )
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value) if isinstance(value, int | float) else None
+    except OverflowError:
+        return None
 
 
 def _detail(detail: Any) -> str:

@@ -112,7 +112,7 @@ class EventDecoder:
             raise StreamCorruptError(f"An event of the stream is larger than {self._maximum:,} bytes.")
 
 
-_USUAL_EVENT = re.compile(rb"event: [^\n]*\ndata: ([^\n]*)\n\n")
+_USUAL_EVENT = re.compile(rb"^event: [^\n]*\ndata: ([^\n]*)\n\n", re.MULTILINE)
 _LINE_ENDS = 3  # of a usual event
 
 

@@ -9,11 +9,17 @@ arrives of one item is in arrival.py; here is which item an event belongs to, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import StringIO
 from typing import Any
 
-from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
+from onplan.errors import (
+    OnplanError,
+    StreamCorruptError,
+    StreamFailedError,
+    StreamTruncatedError,
+    UnexpectedReplyError,
+)
 from onplan.responses import events
 from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.continuation import TURN_STATE
@@ -113,7 +119,7 @@ class ResponseStream:
                     _HANDLERS[type(event)](self, event, chunks)
         except OnplanError as error:
             self.failure, self.finished = error, True
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             # Items and responses are read as they come, for they grow; one that has another shape
             # altogether ends up here.
             malformed = f"A {events.name_of(event)} event of the stream is malformed."
@@ -230,19 +236,47 @@ class ResponseStream:
         self._name(arrival, item.get("id"), index)
         return arrival
 
-    def _of_output(self, item: Item, index: int) -> Arrival:
-        """The item at ``index`` of a response's ``output``, which may leave out items that were streamed."""
+    def _of_outputs(self, response: Mapping[str, Any]) -> Iterator[tuple[Arrival, Item]]:
+        """The items of a response's ``output``, which may leave out items that were streamed."""
+        found: list[Arrival] = []
+        for index, item in enumerate(response.get("output") or ()):
+            found.append(self._of_output(item, index, found))
+            yield found[-1], item
+
+    def _of_output(self, item: Item, index: int, others: list[Arrival]) -> Arrival:
+        """The item at ``index``, which is none of ``others``."""
         if item.get("id") in self._by_id:
             return self._by_id[item["id"]]
         arrival = self._by_index.get(index)
         if arrival is None or arrival.kind != item.get("type"):
-            return self._open(item, None)
+            return self._said_already(item, others) or self._open(item, None)
         # Another id at the same place: the same item where it says the same, for some servers renumber.
         if arrival.finished and item.get("id") and parts_of(item, sections_of(item)) != arrival.parts:
             return self._open(item, None)
         return arrival
 
+    def _said_already(self, item: Item, others: list[Arrival]) -> Arrival | None:
+        """Without an id, and at another place: the item that was finished with the same words."""
+        parts = parts_of(item, sections_of(item))
+        same = (
+            arrival
+            for arrival in self._arrivals
+            if arrival.finished and arrival.kind == item.get("type") and arrival.parts == parts
+        )
+        return None if item.get("id") else next((found for found in same if found not in others), None)
+
     # --- the end ------------------------------------------------------------------------------------
+
+    def _document(self, event: events.Document, chunks: Chunks) -> None:
+        """No stream but one answer, whole, although a stream was asked for."""
+        body = event.fields
+        if body.get("object") == "response" and body.get("status") in _ENDS:
+            self._completed(events.Completed(body), chunks)
+        elif body.get("error"):
+            raise failure_of_event(body["error"], None, self._request_id)
+        elif body.get("detail") or body.get("object"):
+            said = f": {str(body['detail'])[:300]}" if body.get("detail") else ""
+            raise UnexpectedReplyError(f"The answer is no stream{said}.", request_id=self._request_id)
 
     def _created(self, event: events.Created, chunks: Chunks) -> None:
         self._note(event.response)
@@ -252,8 +286,10 @@ class ResponseStream:
         self._note(response)
         if response.get("error") or response.get("status") in ("failed", "cancelled"):
             raise failure_of_event(response.get("error"), None, self._request_id)
-        for index, item in enumerate(response.get("output") or ()):
-            arrival = self._of_output(item, index)
+        if response.get("status") == "incomplete":  # some servers have no event of that name
+            self._incomplete(event, chunks)
+            return
+        for arrival, item in self._of_outputs(response):
             if not arrival.finished:
                 arrival.finish(item, chunks)
         for arrival in self._arrivals:
@@ -275,7 +311,7 @@ class ResponseStream:
             return FinishReason.CONTENT_FILTER
         return FinishReason.TOOL_CALLS if ToolCall in kinds else FinishReason.STOP
 
-    def _incomplete(self, event: events.Incomplete, chunks: Chunks) -> None:
+    def _incomplete(self, event: events.Incomplete | events.Completed, chunks: Chunks) -> None:
         response = event.response
         self._note(response)
         why = (response.get("incomplete_details") or {}).get("reason")
@@ -284,13 +320,14 @@ class ResponseStream:
             raise StreamFailedError(
                 f"The answer was interrupted ({why or 'no reason given'}).", request_id=self._request_id
             )
-        for index, item in enumerate(response.get("output") or ()):
-            arrival = self._of_output(item, index)
+        for arrival, item in self._of_outputs(response):
             if not arrival.finished and arrival.kind != "function_call":
                 arrival.finish(item, chunks)
         for arrival in self._arrivals:
-            # A call whose arguments were cut must not be carried out.
-            if not arrival.finished and arrival.kind != "function_call":
+            # A call whose arguments were cut must not be carried out; some servers call it completed.
+            if arrival.kind == "function_call":
+                arrival.forget_unless_whole()
+            elif not arrival.finished:
                 arrival.finish_as_it_is(chunks)
         self._done(usage_of(response.get("usage")), reason, chunks)
 
@@ -330,6 +367,8 @@ class ResponseStream:
 # The items that an answer is made of; others, such as a web search, may be all there is.
 _SPEAKING = frozenset({"message", "reasoning", "function_call"})
 
+_ENDS = frozenset({"completed", "incomplete", "failed", "cancelled"})
+
 _INCOMPLETE = {
     "max_output_tokens": FinishReason.LENGTH,
     "content_filter": FinishReason.CONTENT_FILTER,
@@ -354,6 +393,7 @@ _HANDLERS: Mapping[type, Callable[[ResponseStream, Any, Chunks], None]] = {
     events.Failed: ResponseStream._failed,
     events.ErrorEvent: ResponseStream._error,
     events.Metadata: ResponseStream._metadata,
+    events.Document: ResponseStream._document,
 }
 
 

@@ -209,6 +209,7 @@ class AiohttpTransport:
                         total=None, connect=connect, sock_connect=connect, sock_read=idle
                     ),
                     allow_redirects=False,
+                    raise_for_status=False,  # whatever the user's own session is set to
                     **_options(request, proxy),
                 )
         except _ERRORS as error:
