@@ -36,6 +36,7 @@ _WITH_BROWSER = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Several processes run the tests; what has only one place at a time is run by one of them."""
     here = Path(__file__).parent
