@@ -14,7 +14,7 @@ demo: $(VENV)/.installed        ## sign in, ask, stream, call a tool, refresh: a
 	@$(BIN)/onplan demo
 
 test: $(VENV)/.installed        ## the test suite, in four processes: most of them wait for servers of their own
-	$(BIN)/pytest -m 'not interop' -n 4 --dist loadgroup
+	$(BIN)/pytest -m 'not interop' -n 4
 
 check: $(VENV)/.installed       ## lint, format, types, import layers
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import json
 import os
 import ssl
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 import onplan
 from onplan.emulator import Emulator, Options
@@ -27,22 +29,27 @@ from onplan.stores import Record, open_store
 
 # Where a browser signs in: it comes back to one of two ports, so these go one after the other.
 _WITH_BROWSER = (
-    "cli/",
+    "cli/test_cli.py",
+    "cli/test_import.py",
+    "cli/test_login.py",
+    "cli/test_profiles.py",
+    "cli/test_stores.py",
     "login/",
     "stores/test_env.py",
     "stores/test_stranger.py",
-    "test_docs.py",
     "test_secrets.py",
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the mark
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Several processes run the tests; what has only one place at a time is run by one of them."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.relative_to(here).as_posix().startswith(_WITH_BROWSER):
-            item.add_marker(pytest.mark.xdist_group("browser"))
+@pytest.fixture(autouse=True)
+def one_browser_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Several processes run the tests; of those that sign in with a browser, one at a time."""
+    where = request.path.relative_to(Path(__file__).parent).as_posix()
+    if not where.startswith(_WITH_BROWSER):
+        yield
+        return
+    with FileLock(Path(tempfile.gettempdir(), "onplan-tests.lock"), mode=0o666, poll_interval=0.01):
+        yield
 
 
 @pytest.fixture(autouse=True)
