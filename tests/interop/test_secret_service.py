@@ -13,7 +13,7 @@ import pytest
 
 TESTS = Path(__file__).parent.parent
 PROGRAMS = ("dbus-run-session", "gnome-keyring-daemon")
-TIMEOUT = 900
+TIMEOUT = 300
 
 pytestmark = [
     pytest.mark.interop,
@@ -58,8 +58,13 @@ def run_tests(tmp_path: Path) -> RunTests:
 
 
 def test_the_store_keeps_its_contract(run_tests: RunTests) -> None:
-    """StoreContract, a locked keyring, readers and writers at once: all as with the other stores."""
+    """StoreContract, readers and writers at once: all as with the other stores."""
     run_tests(str(TESTS / "stores" / "test_keyring_service.py"))
+
+
+def test_a_keyring_that_is_locked_or_hangs(run_tests: RunTests) -> None:
+    """It is told apart from an empty one. On its own bus: gnome-keyring may crash after it was locked."""
+    run_tests(str(TESTS / "stores" / "test_keyring_locked.py"))
 
 
 def test_one_refresh_however_many_want_it(run_tests: RunTests) -> None:

@@ -6,19 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from functools import partial
 from itertools import count
 
 import keyring
 import pytest
 
-import onplan
 from onplan.stores import CredentialStore, open_store
 from onplan.stores.contract import FIRST, SECOND, StoreContract
 
-secretstorage = pytest.importorskip("secretstorage")
+pytest.importorskip("secretstorage")
 PASSWORD = os.environ.get("ONPLAN_TEST_SECRET_SERVICE", "")  # what unlocks it
 pytestmark = [
     pytest.mark.skipif(not PASSWORD, reason="no Secret Service was started; run `make interop`"),
@@ -52,35 +48,6 @@ def test_the_record_is_one_entry(store: CredentialStore, spec: str) -> None:
     assert json.loads(text)["schema"] == 1
     store.delete()
     assert keyring.get_password("onplan", spec.removeprefix("keyring:")) is None
-
-
-@contextmanager
-def locked() -> Iterator[None]:
-    """The keyring is locked meanwhile."""
-    with closing(secretstorage.dbus_init()) as connection:
-        secretstorage.get_default_collection(connection).lock()
-        try:
-            yield
-        finally:  # as gnome-keyring's own login module unlocks it
-            from secretstorage.util import DBusAddressWrapper, format_secret, open_session
-
-            interface = "org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface"
-            service = DBusAddressWrapper("/org/freedesktop/secrets", interface, connection)
-            secret = format_secret(open_session(connection), PASSWORD.encode(), "text/plain")
-            login = "/org/freedesktop/secrets/collection/login"
-            service.call("UnlockWithMasterPassword", "o(oayays)", login, secret)
-
-
-def test_a_locked_keyring_is_told_apart(store: CredentialStore) -> None:
-    """Nobody being there to unlock it, that is said at once, and does not count as empty; nothing is lost."""
-    version = store.save(FIRST, None)
-    with locked():
-        for use in (store.load, partial(store.save, SECOND, version), store.delete):
-            with pytest.raises(onplan.StoreError, match="is locked, and was not unlocked") as caught:
-                use()
-            assert "Unlock it" in caught.value.hint
-
-    assert store.load() == (FIRST, version)
 
 
 _READ = """

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from onplan.errors import MissingExtraError, StoreError
 from onplan.secret import SecretText
+from onplan.stores import secret_service
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 # How many characters one entry takes: None if it takes any number, and replaces them in one step.
 LIMITS: Mapping[str, int | None] = {
-    "keyring.backends.SecretService.Keyring": None,
+    secret_service.BACKEND: None,
     "keyring.backends.libsecret.Keyring": None,
     "keyring.backends.kwallet.DBusKeyring": None,
     "keyring.backends.kwallet.DBusKeyringKWallet4": None,
@@ -34,7 +35,7 @@ _SMALLEST = 1200  # what a keyring that is not known is trusted with
 _UNUSABLE = ("keyring.backends.fail.Keyring", "keyring.backends.null.Keyring")
 _NATURAL = {
     "darwin": "keyring.backends.macOS.Keyring",
-    "linux": "keyring.backends.SecretService.Keyring",
+    "linux": secret_service.BACKEND,
     "win32": "keyring.backends.Windows.WinVaultKeyring",
 }
 
@@ -51,6 +52,7 @@ _FAILURES: Mapping[str, tuple[str, str, int]] = {
     "LockedException": ("is locked", _UNLOCK, 0),
     "PromptDismissedException": ("asked for a confirmation, which was dismissed", _UNLOCK, 0),
     "InitError": ("could not be opened", _UNLOCK, 2),
+    "TimeoutError": ("asked for something, such as its password, and got no answer in time", _UNLOCK, 0),
     "SecretServiceNotAvailableException": ("does not answer", f"See that it runs. {_FILE}", 4),
     "NotImplementedError": ("cannot be written", _FILE, 0),
     "KeyringError": ("failed", _AGAIN, 4),
@@ -99,7 +101,7 @@ def _persistently(operation: Callable[[KeyringBackend], T]) -> T:
     attempt = 0
     while True:
         try:
-            return operation(_usable())
+            return operation(_bounded(_usable()))
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - each keyring raises what its system raises
@@ -108,6 +110,10 @@ def _persistently(operation: Callable[[KeyringBackend], T]) -> T:
             raise problem
         time.sleep(_PAUSES[attempt])
         attempt += 1
+
+
+def _bounded(ring: KeyringBackend) -> KeyringBackend:
+    return secret_service.bounded(ring) if _class_name(type(ring)) == secret_service.BACKEND else ring
 
 
 def _told(error: Exception) -> tuple[StoreError, int]:

@@ -1,0 +1,57 @@
+"""The Secret Service of a Linux desktop, with an end to every wait.
+
+The keyring library waits for a reply, and for a person's answer to the service's question, without an end. A
+service that crashed and was started anew by D-Bus, where it can show nobody its question, would hold up a
+program for ever.
+"""
+
+from __future__ import annotations
+
+import copy
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from onplan.stores.lock import LOCK_TIMEOUT, patience
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+BACKEND = "keyring.backends.SecretService.Keyring"  # the class of the keyring library
+
+# For one reply; a person may have to type a password first. Less than others wait for our lock.
+REPLY_TIMEOUT = LOCK_TIMEOUT * 2 / 3
+
+
+def bounded(ring: Any) -> KeyringBackend:
+    """The library's backend ``ring``, of which every call ends. It may raise TimeoutError."""
+    own: Any = copy.copy(ring)
+    own.get_preferred_collection = partial(_collection, getattr(ring, "preferred_collection", None))
+    return own  # type: ignore[no-any-return]
+
+
+def _collection(path: str | None) -> Any:
+    """The collection, unlocked, on a connection of its own: as the backend's method, but bounded."""
+    import secretstorage
+    from keyring.errors import InitError, KeyringLocked
+    from secretstorage.exceptions import SecretStorageException
+
+    with ExitStack() as unless_it_is_handed_out:
+        connection: Any = unless_it_is_handed_out.enter_context(closing(secretstorage.dbus_init()))
+        connection.receive = partial(_receive, connection.receive)
+        try:
+            chosen = secretstorage.Collection(connection, path) if path else None
+            collection = chosen or secretstorage.get_default_collection(connection)
+        except SecretStorageException as error:
+            raise InitError(f"Failed to open the collection: {error}") from error
+        if collection.is_locked():
+            collection.unlock()
+            if collection.is_locked():
+                raise KeyringLocked("The question for its password was dismissed")
+        unless_it_is_handed_out.pop_all()
+    return collection
+
+
+def _receive(receive: Any, *, timeout: float | None = None) -> Any:
+    longest = patience(REPLY_TIMEOUT)
+    return receive(timeout=longest if timeout is None else min(timeout, longest))
