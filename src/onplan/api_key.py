@@ -16,7 +16,7 @@ from onplan.keeper import Keeper
 from onplan.renewal import Send
 from onplan.secret import SecretText
 from onplan.settings import Settings, environment_variable
-from onplan.stores import CredentialStore, Record
+from onplan.stores import CredentialStore, Record, require_permitted
 from onplan.types import APIKey, Credential, OAuthCredentials
 from onplan.wire import is_loopback
 
@@ -27,8 +27,10 @@ def keeper_for(
     """What hands out the kind of credential that the backend's row takes, and no other.
 
     Raises:
-        ConfigurationError: there is an ``api_key``, for a backend that takes none.
+        ConfigurationError: there is an ``api_key``, for a backend that takes none; or its credential may not
+            be kept in ``store``.
     """
+    require_permitted(store, settings.backend)
     if settings.backend.credential is APIKey:
         return KeyHolder(settings, store, api_key)
     if api_key is not None:

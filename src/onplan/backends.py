@@ -15,7 +15,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from onplan._version import __version__
-from onplan.errors import ConfigurationError, SignInAgainError
+from onplan.errors import ConfigurationError, PlanNotPermittedError, SignInAgainError
 from onplan.types import APIKey, Credential, ModelInfo, OAuthCredentials
 
 # The catalogue lists models by client version and answers old ones with "requires a newer version".
@@ -52,6 +52,9 @@ class Backend:
         api_key_variable: the environment variable that holds an API key.
         session_header: the header by which the prompt cache is found, if it is not by the body.
         account_header: the header that names the account, if the backend wants one.
+        required_scope: what the person must have granted for requests to be made at all.
+        local_stores_only: whether a credential may be kept on the person's own machine alone.
+        usage_page: where the person sees and limits what this program uses, if there is such a page.
         headers: fixed headers of every API call.
         request_encoding: in which it takes the bodies of requests as well, over HTTP.
         websocket: more headers, to open a WebSocket; None if the backend speaks none.
@@ -67,6 +70,9 @@ class Backend:
         default_reasoning_summary: what is asked for when the request does not say.
         client_version: the version of the official client that we are taken for, on which models depend.
         catalogue_query: query of the catalogue request.
+        catalogue_is_ordered: whether the catalogue lists the best first, whatever else it says.
+        tool_shapes: how tools may be offered, the first by default: ``flat``, in a ``namespace``, or as an
+            ``additional_tools`` item of the conversation.
         listed_last: pattern of the names of models that nobody means who names none.
         fallback_models: what is listed when the catalogue cannot be read.
         advice: what to do about an error, by its code, where it is not what helps on a plan.
@@ -83,6 +89,9 @@ class Backend:
     api_key_variable: str | None = None
     session_header: str | None = None
     account_header: str | None = None
+    required_scope: str | None = None
+    local_stores_only: bool = False
+    usage_page: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     request_encoding: str | None = None
     websocket: Mapping[str, str] | None = None
@@ -98,9 +107,16 @@ class Backend:
     default_reasoning_summary: str | None = None
     client_version: str | None = None
     catalogue_query: str = ""
+    catalogue_is_ordered: bool = False
+    tool_shapes: tuple[str, ...] = ("flat",)
     listed_last: re.Pattern[str] | None = None
     fallback_models: tuple[ModelInfo, ...] = ()
     advice: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tool_shape(self) -> str:
+        """How tools are offered."""
+        return self.tool_shapes[0]
 
     def drops(self, parameter: str) -> bool:
         """Whether ``parameter`` is left out of requests."""
@@ -114,15 +130,22 @@ class Backend:
         """What ``max_tokens`` is called in a body for ``model``."""
         return self.max_tokens_field_of_thinkers if self.thinks(model) else self.max_tokens_field
 
+    def is_permitted(self, credentials: OAuthCredentials) -> bool:
+        """Whether the person granted what requests need."""
+        return self.required_scope is None or self.required_scope in credentials.scopes
+
     def api_headers(self, credential: Credential) -> dict[str, str]:
         """The headers of every API call: the credential, the account, and who we are.
 
         Raises:
             ConfigurationError: it is not the kind of credential that this backend takes.
             SignInAgainError: no header can hold it.
+            PlanNotPermittedError: the person did not permit this use.
         """
         if not isinstance(credential, self.credential):
             raise ConfigurationError(f"{self.name} takes {_KINDS[self.credential]}.")
+        if isinstance(credential, OAuthCredentials) and not self.is_permitted(credential):
+            raise PlanNotPermittedError("You are signed in, but did not permit this use of your plan.")
         account_id = credential.account_id or "" if isinstance(credential, OAuthCredentials) else ""
         if not all(_fits_header(value) for value in (credential.access_token, account_id)):
             raise SignInAgainError("The stored credential is damaged: no header can hold it.")
@@ -201,6 +224,35 @@ OPENAI_CODEX = Backend(
     client_version=CLIENT_VERSION,
     catalogue_query=f"client_version={CLIENT_VERSION}",
     fallback_models=_CODEX_MODELS,
+)
+
+# What "Sign in with ChatGPT" permits programs like this one. Refused there: "unsupported capability".
+CHATGPT_PLAN = Backend(
+    name="chatgpt-plan",
+    payer="your ChatGPT plan (within the limit that you set for onplan)",
+    issuer="siwc",
+    base_url="https://api.openai.com/v1",
+    base_url_variable="ONPLAN_PLAN_BASE_URL",
+    required_scope="chatgpt.tokens.use.direct",
+    local_stores_only=True,
+    usage_page="https://chatgpt.com/settings/usage",
+    headers={"user-agent": USER_AGENT},
+    required={"stream": True, "store": False, "include": ["reasoning.encrypted_content"]},
+    treatments=dict.fromkeys(("temperature", "top_p", "max_tokens", "stop", "metadata"), Treatment.DROP),
+    default_reasoning_summary="auto",
+    catalogue_is_ordered=True,
+    tool_shapes=("flat", "namespace", "additional_tools"),
+    advice={
+        # Which of the two limits it is, and when it resets, the backend does not tell.
+        "usage_limit": (
+            "Manage usage: https://chatgpt.com/settings/usage. It is the plan's limit, or the one that you "
+            "set for onplan there."
+        ),
+        "not_included": (
+            "See what is signed in with `onplan status`, and what it may use at "
+            "https://chatgpt.com/settings/usage. The same request again changes nothing."
+        ),
+    },
 )
 
 # Chat Completions has no reasoning summaries, and takes metadata only for what it may store.
@@ -302,7 +354,7 @@ COMPATIBLE_RESPONSES = replace(
 )
 
 # Of the rows with one name, the first that fits counts.
-ROWS = (OPENAI_CODEX, OPENAI, OPENAI_RESPONSES, COMPATIBLE, COMPATIBLE_RESPONSES)
+ROWS = (OPENAI_CODEX, CHATGPT_PLAN, OPENAI, OPENAI_RESPONSES, COMPATIBLE, COMPATIBLE_RESPONSES)
 BACKENDS: Mapping[str, Backend] = {row.name: row for row in reversed(ROWS)}
 DEFAULT_BACKEND = OPENAI_CODEX.name
 
@@ -333,6 +385,18 @@ def backend_at(backend: Backend, base_url: str, wire: str | None = None) -> Back
     raise ConfigurationError(
         f"{backend.name} does not speak {wire!r}.", hint=f"Use one of: {known} (`wire=`, `ONPLAN_WIRE`)."
     )
+
+
+def with_tool_shape(backend: Backend, shape: str | None) -> Backend:
+    """``backend``, to which tools are offered in ``shape``. Raises ConfigurationError if it knows no such."""
+    if shape is None:
+        return backend
+    if shape not in backend.tool_shapes:
+        known = ", ".join(backend.tool_shapes)
+        raise ConfigurationError(
+            f"{backend.name} takes no tools as {shape!r}.", hint=f"Use one of: {known} (`tool_shape=`)."
+        )
+    return replace(backend, tool_shapes=(shape,))
 
 
 def is_same_server(backend: Backend, one: str, other: str) -> bool:

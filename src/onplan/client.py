@@ -58,6 +58,8 @@ class Client:
             ``ca_file`` are then for the renewal of tokens alone.
         unsupported: what becomes of parameters that the backend does not take: ``drop`` leaves them out
             and lists them in ``ignored_parameters``, ``refuse`` raises InvalidRequestError.
+        tool_shape: how tools are offered where a backend takes several: ``flat``, ``namespace`` or
+            ``additional_tools``.
         retry: how patient to be; see ``onplan.RetryPolicy``.
         on_retry: called before each wait with the error and the seconds.
         resume: when an answer breaks off, go on from its finished parts. The chunk ``resumed`` says which
@@ -87,6 +89,7 @@ class Client:
         transport: Literal["auto", "sse"] = "auto",
         http_client: httpx2.Client | None = None,
         unsupported: Literal["drop", "refuse"] = "drop",
+        tool_shape: Literal["flat", "namespace", "additional_tools"] | None = None,
         retry: RetryPolicy | None = None,
         on_retry: Callable[[OnplanError, float], object] | None = None,
         resume: bool = False,
@@ -104,7 +107,12 @@ class Client:
         self._timeouts = timeouts = Timeouts(connect_timeout, idle_timeout, write_timeout, total_timeout)
         route = Route(proxy, ca_file)
         self.settings: Settings = load_settings(
-            profile=profile, backend=backend, store=spec, base_url=base_url, wire=wire
+            profile=profile,
+            backend=backend,
+            store=spec,
+            base_url=base_url,
+            wire=wire,
+            tool_shape=tool_shape,
         )
         self.store: CredentialStore = (
             open_store(self.settings.store) if store is None or isinstance(store, str) else store

@@ -22,7 +22,7 @@ from onplan.errors import (
 )
 from onplan.fallback import Fallback
 from onplan.responses.continuation import Continuation, Create
-from onplan.responses.failures import failure_of_response, request_id_of
+from onplan.responses.failures import failure_of_response
 from onplan.responses.items import input_items
 from onplan.responses.request import ResponsesCall
 from onplan.responses.stream import ResponseStream
@@ -39,7 +39,7 @@ from onplan.steps import (
     SendMessage,
 )
 from onplan.types import Credential, FinishReason, Resumed, ToolCall
-from onplan.wire import CLIENT_REQUEST_ID, Request, Response
+from onplan.wire import CLIENT_REQUEST_ID, Request, Response, request_id_of
 
 Call: TypeAlias = ResponsesCall | ChatCall
 Stream: TypeAlias = ResponseStream | ChatStream

@@ -16,6 +16,7 @@ The tree, with each class's ``code`` (stable, for programs) and ``exit_code`` (o
     │   ├── NotSignedInError        not_signed_in          3
     │   ├── SignInAgainError        sign_in_again          4
     │   ├── SignInError             sign_in_failed         5
+    │   ├── PlanNotPermittedError   plan_not_permitted    62   signed in, but the person declined this use
     │   ├── RefreshError            refresh_failed         6   temporary: nothing is lost
     │   │   └── OutcomeUnknownError refresh_unknown       60   sent, and no usable answer came
     │   └── StoreError              store                  7
@@ -204,6 +205,13 @@ class SignInError(CredentialError):
 
     code, exit_code, http_status = "sign_in_failed", 5, 401
     hint = "Run `onplan login` to try again."
+
+
+class PlanNotPermittedError(CredentialError):
+    """Somebody is signed in who did not permit that the plan is used."""
+
+    code, exit_code, http_status = "plan_not_permitted", 62, 403
+    hint = "Run `onplan login --consent` to be asked again."
 
 
 class RefreshError(CredentialError):

@@ -85,13 +85,17 @@ def leftovers(path: Path) -> list[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename or a removal survive a power cut, where the system can."""
+    """Make a rename or a removal survive a power cut, where the system can.
+
+    It has happened already: a folder that cannot be read, or not be synchronised, is no failure of it.
+    """
     if PERMISSIONS:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from onplan.errors import (
     StoreDamagedError,
 )
 from onplan.oauth.credentials import is_fresh
-from onplan.settings import Settings, remember_profile
+from onplan.settings import Settings, remember_profile, rooted_spec
 from onplan.stores import CredentialStore, Record, open_store
 from onplan.types import OAuthCredentials
 
@@ -114,7 +114,7 @@ def absolute_spec(spec: str) -> str:
         from onplan.stores.codex import codex_home
 
         return f"codex:{codex_home(location)}"
-    return f"file:{Path(location).expanduser().absolute()}" if scheme == "file" else spec
+    return rooted_spec(spec)
 
 
 def _signed_in(store: CredentialStore, spec: str) -> tuple[Record, OAuthCredentials]:

@@ -208,13 +208,10 @@ class Keeper:
             return self._adopt(stored)
 
     def _replacing(self, access_token: str, *, again: bool) -> Callable[[], OAuthCredentials]:
-        account_id = (
-            self._cached.credentials.account_id if self._cached and self._cached.credentials else None
-        )
+        account = _account(self._cached)
 
         def require_same_account(record: Record) -> Record:
-            found = record.credentials
-            if found and account_id and found.account_id != account_id:
+            if record.credentials and account and _account(record) != account:
                 self._cached = None  # the next request may use it; this one was another account's
                 raise SignInAgainError(
                     "Another account has signed in meanwhile.", hint="Ask again to use that account."
@@ -242,6 +239,12 @@ class Keeper:
             raise self._renewal.nobody()
         self._cached = record
         return record.credentials
+
+
+def _account(record: Record | None) -> str | None:
+    """For whom and what: the account, or the client that was registered for it."""
+    credentials = record.credentials if record else None
+    return (credentials.account_id or credentials.client_id) if credentials else None
 
 
 def _hand_over(outcome: Future[OAuthCredentials], flight: asyncio.Future[OAuthCredentials]) -> None:

@@ -16,22 +16,23 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from onplan.errors import OnplanError, SignInError, StoreConflictError, StoreDamagedError, StoreError
+from onplan.attempt import attempt, keep
+from onplan.errors import OnplanError, SignInError, StoreDamagedError, StoreError
 from onplan.loopback import RedirectListener
 from onplan.oauth import authorization_code, device_code
 from onplan.oauth.authorization_code import AuthorizationRequest, Callback, require_code
 from onplan.oauth.device_code import DeviceAuthorization
+from onplan.oauth.issuer import issuer_that
 from onplan.oauth.pkce import generate_state
 from onplan.oauth.revoke import revoke
 from onplan.secret import SecretText
-from onplan.settings import DEFAULT_PROFILE, Settings, default_store, known_profiles
+from onplan.settings import DEFAULT_PROFILE, Settings, credentials_folder, default_store, known_profiles
 from onplan.stores import CredentialStore, Record, open_store
 from onplan.transports.http import HTTPTransport
-from onplan.types import OAuthCredentials
+from onplan.types import OAuthCredentials, Registration
 from onplan.wire import Request, Response, drive
 
 WAIT_SECONDS = 600.0
-_SAVE_ATTEMPTS = 10
 
 Announce = Callable[[AuthorizationRequest], object]
 Pasting = Callable[[Callable[[str], bool]], AbstractContextManager[object]]
@@ -62,12 +63,13 @@ def sign_in_with_browser(
     browse: Callable[[str], object] = open_browser,
     pasting: Pasting | None = None,
     timeout: float = WAIT_SECONDS,
+    consent: bool = False,
 ) -> OAuthCredentials:
     """Sign in through a browser that comes back to this machine, and keep the credential in ``store``.
 
     ``announce`` is given the request, to show its URL; ``browse`` opens a URL and returns at once. With
     ``pasting``, a person may hand over the address that the browser ended at; whichever comes first counts.
-    ``timeout`` is how many seconds there are.
+    ``timeout`` is how many seconds there are. ``consent``: ask again for what was declined before.
 
     Raises:
         SignInError: declined, timed out, or the code was refused.
@@ -75,18 +77,16 @@ def sign_in_with_browser(
         StoreError: the credential cannot be kept; the previous one is untouched.
         TransportError: the authorization server could not be reached.
     """
-    _check_writable(store)
-    issuer = settings.issuer
-    state = generate_state()
-    with RedirectListener(issuer.ports, state) as listener:
-        redirect = authorization_code.redirect_uri(listener.port)
-        started = authorization_code.start(issuer, redirect, state=state)
+    issuer, state = settings.issuer, generate_state()
+    signing_in = attempt(settings, store, _send, consent=consent)
+    with RedirectListener(issuer.ports, state, issuer.redirect_host) as listener:
+        started = signing_in.start(listener.port, state)
         announce(started)
-        browse(started.url)
+        browse(started.hinted_url or started.url)
         try:
             with pasting(listener.paste) if pasting else contextlib.nullcontext():
                 callback = listener.wait(timeout)
-            credentials = _finish(settings, store, started, require_code(callback))
+            credentials = signing_in.finish(callback)
         except OnplanError as error:
             listener.show("Not signed in", f"{error} {error.hint}", 400)
             raise
@@ -101,6 +101,7 @@ def sign_in_by_pasting(
     read_line: Callable[[], str],
     *,
     explain: Callable[[str], object] | None = None,
+    consent: bool = False,
 ) -> OAuthCredentials:
     """Sign in with a browser on any machine; the person pastes back the address it ends at.
 
@@ -108,10 +109,8 @@ def sign_in_by_pasting(
     ``explain``, what is wrong with a line is told there, and the next one read. Raises as
     ``sign_in_with_browser``.
     """
-    _check_writable(store)
-    started = authorization_code.start(
-        settings.issuer, authorization_code.redirect_uri(settings.issuer.ports[0])
-    )
+    signing_in = attempt(settings, store, _send, consent=consent)
+    started = signing_in.start(None)
     announce(started)
     wrong: Callback | None = None
     while answer := SecretText(read_line()):
@@ -119,7 +118,7 @@ def sign_in_by_pasting(
             continue
         callback = authorization_code.read_callback(answer, started.state)
         if callback.genuine:
-            return _finish(settings, store, started, require_code(callback))
+            return signing_in.finish(callback)
         wrong = callback
         if explain is None:
             break
@@ -142,48 +141,12 @@ def sign_in_with_device_code(
 
     ``announce`` is given what to show. Raises as ``sign_in_with_browser``.
     """
-    _check_writable(store)
+    attempt(settings, store, _send)
     authorization = drive(device_code.request_code(settings.issuer, time.time), _send, time.sleep)
     announce(authorization)
     credentials = drive(device_code.poll(settings.issuer, authorization, time.time), _send, time.sleep)
-    _keep(store, credentials)
+    keep(store, Record(credentials=credentials, renewed_at=time.time()))
     return credentials
-
-
-def _check_writable(store: CredentialStore) -> None:
-    """Fail before the person has done anything, rather than after.
-
-    An empty store is given a record that says that nobody is signed in, and it is taken away again.
-    """
-    with store.lock(), contextlib.suppress(StoreConflictError):  # somebody else could write
-        loaded = store.load()
-        store.save(*(loaded or (Record(), None)))
-        if loaded is None:
-            with contextlib.suppress(StoreError):  # may be left: it says what is true
-                store.delete()
-
-
-def _finish(
-    settings: Settings, store: CredentialStore, started: AuthorizationRequest, code: str
-) -> OAuthCredentials:
-    """Exchange the code and keep what comes of it."""
-    exchange = authorization_code.exchange(
-        settings.issuer, code, started.verifier, started.redirect_uri, time.time
-    )
-    credentials = drive(exchange, _send, time.sleep)
-    _keep(store, credentials)
-    return credentials
-
-
-def _keep(store: CredentialStore, credentials: OAuthCredentials) -> None:
-    record = Record(credentials=credentials, renewed_at=time.time())
-    with store.lock():
-        for _ in range(_SAVE_ATTEMPTS):
-            loaded = store.load()
-            with contextlib.suppress(StoreConflictError):  # a writer that does not know our lock
-                store.save(record, loaded[1] if loaded else None)
-                return
-    raise StoreConflictError(f"{store.describe()} is changed by other programs all the time.")
 
 
 # --- out --------------------------------------------------------------------------------------------
@@ -199,12 +162,14 @@ class SignOut:
         borrowed_from: the store of another program, to whom the token belongs. It was forgotten here and not
             revoked.
         api_key: it was an API key, which only its platform can revoke.
+        registration: the client that the sign-in belonged to; it stays, here as well.
     """
 
     was_signed_in: bool
     confirmed: bool
     borrowed_from: str | None = None
     api_key: bool = False
+    registration: Registration | None = None
 
 
 @dataclass(frozen=True)
@@ -234,7 +199,10 @@ def sign_out(settings: Settings, store: CredentialStore, *, force: bool = False)
     with store.lock():
         outcome = _revoke(settings, store, force=force)
         try:
-            store.delete()
+            if outcome.registration:  # the program stays registered, for the next sign-in
+                keep(store, Record(registration=outcome.registration))
+            else:
+                store.delete()
         except StoreError as error:
             more = " Its tokens no longer work, though." if outcome.confirmed else ""
             raise StoreError(f"{error}{more}", hint=error.hint) from None
@@ -255,11 +223,12 @@ def _revoke(settings: Settings, store: CredentialStore, *, force: bool) -> SignO
     record = loaded[0] if loaded else Record()
     if record.credentials is None:
         has_key = record.api_key is not None
-        return SignOut(was_signed_in=has_key, confirmed=False, api_key=has_key)
+        return SignOut(has_key, confirmed=False, api_key=has_key, registration=record.registration)
     if record.borrowed_from:
         return SignOut(was_signed_in=True, confirmed=False, borrowed_from=record.borrowed_from)
-    confirmed = drive(revoke(settings.issuer, record.credentials), _send, time.sleep)
-    return SignOut(was_signed_in=True, confirmed=confirmed)
+    issuer = issuer_that(registers=record.registration is not None)
+    confirmed = drive(revoke(issuer, record.credentials), _send, time.sleep)
+    return SignOut(was_signed_in=True, confirmed=confirmed, registration=record.registration)
 
 
 def sign_out_everywhere(settings: Settings, *, force: bool = False) -> list[StoreSignOut]:
@@ -285,9 +254,11 @@ def _places(settings: Settings) -> dict[str, tuple[str, list[str]]]:
         name: known.get(name, {}).get("store") or default_store(settings.home, name)
         for name in sorted({*known, settings.profile, DEFAULT_PROFILE})
     }
+    # What a profile kept before it was given another store, or was forgotten.
+    left = [(path.stem, f"file:{path}") for path in sorted(credentials_folder(settings.home).glob("*.json"))]
     places: dict[str, tuple[str, list[str]]] = {}
     # The one in use comes first: for this process, the environment may name another store than its own.
-    for name, spec in [(settings.profile, settings.store), *own.items()]:
+    for name, spec in [(settings.profile, settings.store), *own.items(), *left]:
         _, profiles = places.setdefault(_place(spec), (spec, []))
         if name not in profiles:
             profiles.append(name)

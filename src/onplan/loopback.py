@@ -57,6 +57,11 @@ class PortsTakenError(SignInError):
 class RedirectListener:
     """Listens from ``with`` on, on the first of ``ports`` that is free.
 
+    Args:
+        ports: to try, in order; 0 is any.
+        state: of the sign-in.
+        host: of the redirect URI; ``localhost`` is both loopback addresses.
+
     Attributes:
         port: where it listens.
 
@@ -64,14 +69,14 @@ class RedirectListener:
         PortsTakenError: none is.
     """
 
-    def __init__(self, ports: Sequence[int], state: str) -> None:
+    def __init__(self, ports: Sequence[int], state: str, host: str = "localhost") -> None:
         self.port = 0
-        self._ports, self._state = ports, state
+        self._ports, self._state, self._host = ports, state, host
         self._servers: list[_IPv4Server] = []
         self._arrived: queue.Queue[tuple[Callback, bool]] = queue.Queue()  # and whether a tab waits
-        self._page = (200, "Signed in", "You can close this tab and return to the terminal.")
+        self._page = (503, "Not finished", "Return to the terminal to see how the sign-in ended.")
         self._decided, self._shown = threading.Event(), threading.Event()
-        self._page_is_awaited = False
+        self._page_is_awaited = self._has_arrived = False
 
     def wait(self, timeout: float) -> Callback:
         """The first callback whose state is genuine.
@@ -93,11 +98,12 @@ class RedirectListener:
         """Take an address that a person pasted; may be called on any thread. Whether it was the right one."""
         callback = read_callback(text, self._state)
         if callback.genuine:
+            self._has_arrived = True
             self._arrived.put((callback, False))
         return callback.genuine
 
     def show(self, title: str, text: str, status: int = 200) -> None:
-        """What the browser's tabs show. Without it they say that the sign-in succeeded."""
+        """What the browser's tabs show. Without it they say that nobody knows yet."""
         self._page = (status, title, text)
 
     def _receive(self, callback: Callback) -> tuple[int, str, str]:
@@ -111,6 +117,7 @@ class RedirectListener:
                 "Not this sign-in",
                 "State mismatch: this belongs to another sign-in. onplan goes on waiting for the right one.",
             )
+        self._has_arrived = True
         self._arrived.put((callback, True))
         self._decided.wait(_PAGE_SECONDS)
         return self._page
@@ -142,13 +149,13 @@ class RedirectListener:
 
 
 def _listen(port: int, listener: RedirectListener) -> list[_IPv4Server]:
-    """Servers on both loopback addresses, on the same port. Raises OSError if it is taken on either."""
+    """Servers on the host's loopback addresses, on one port. Raises OSError if it is taken on any."""
 
     class Handler(_Handler):
         redirect_listener = listener
 
     servers = [_IPv4Server(("127.0.0.1", port), Handler)]
-    if socket.has_ipv6:
+    if socket.has_ipv6 and listener._host == "localhost":
         try:
             servers.append(_IPv6Server(("::1", servers[0].server_address[1]), Handler))
         except OSError as error:
@@ -212,6 +219,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._page(*listener._receive(callback), hide=callback.genuine)
             if callback.genuine:
                 listener._shown.set()
+        elif path == "/cancel" and listener._has_arrived:
+            self._page(409, "Too late", "The browser has come back already. Return to the terminal.")
         elif path == "/cancel":
             cancelled = Callback(genuine=True, error="cancelled", description="it was cancelled")
             listener._arrived.put((cancelled, True))
@@ -223,12 +232,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_meant_for_us(self) -> bool:
         """Against DNS rebinding, and other people's pages that would cancel a sign-in.
 
-        The redirect itself comes across sites by nature; nothing else may.
+        The redirect itself comes across sites by nature; nothing else may: other ports of this machine are
+        other people's, too. The official client, which cancels an earlier sign-in, is no browser.
         """
         host = self.headers.get("host", "").rpartition(":")[0] or self.headers.get("host", "")
-        crossing = self.headers.get("sec-fetch-site", "none") == "cross-site"
+        crossing = self.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         redirected = urlsplit(self.path).path == CALLBACK_PATH
-        return host in _OUR_NAMES and (redirected or not crossing)
+        ours = _OUR_NAMES if self.redirect_listener._host == "localhost" else {self.redirect_listener._host}
+        return host in ours and (redirected or not crossing)
 
     def _page(self, status: int, title: str, text: str, *, hide: bool = True) -> None:
         """``hide``: take the code out of the address bar. One that is not for us may be wanted elsewhere."""

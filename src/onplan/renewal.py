@@ -31,12 +31,17 @@ from onplan.errors import (
     OutcomeUnknownError,
     RefreshError,
     SignInAgainError,
+    SignInError,
     StoreConflictError,
     StoreDamagedError,
     StoreError,
+    TransportError,
 )
+from onplan.oauth.credentials import came_from, told_issuer
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refresh import refresh
+from onplan.oauth.siwc import verify_renewed
+from onplan.oauth.verification import NO_KEYS, Keys, KeysUnavailableError
 from onplan.settings import not_signed_in
 from onplan.stores import CredentialStore, Lease, PendingRefresh, Record
 from onplan.types import OAuthCredentials
@@ -86,6 +91,7 @@ class Renewal:
         self.minted: str | None = None
         self._refused: tuple[str, SignInAgainError] | None = None  # a spent token's fingerprint
         self._unsaved: tuple[OAuthCredentials, Record] | None = None  # what was spent, and what came of it
+        self._keys: Keys = NO_KEYS
         self._busy = threading.Lock()
 
     def start_anew(self) -> None:
@@ -97,21 +103,36 @@ class Renewal:
         return not_signed_in(self._profile)
 
     def load(self) -> tuple[Record, str]:
-        """What is stored. Raises NotSignedInError, StoreError, CredentialError if it is another issuer's."""
+        """What is stored, verified if it has to be.
+
+        Raises NotSignedInError, StoreError, CredentialError if it is another issuer's, SignInAgainError if it
+        is not genuine.
+        """
         loaded = self._store.load()
         if loaded is None or loaded[0].credentials is None:
             raise self.nobody()
-        self._check_issuer(loaded[0].credentials)
-        return loaded
+        require_origin(loaded[0], self._issuer)
+        return self._verified(*loaded) if loaded[0].unverified else loaded
 
-    def _check_issuer(self, credentials: OAuthCredentials) -> None:
-        """A token goes to the services that it came from, and to nobody who is set instead of them."""
-        came_from = (credentials.issuer or self._issuer.url).rstrip("/")
-        if came_from != self._issuer.url:
-            raise CredentialError(
-                f"The sign-in came from {came_from}, and the issuer in use is {self._issuer.url}.",
-                hint=f"Set ONPLAN_ISSUER to {came_from}, or run `onplan login --profile NAME` for the other.",
-            )
+    def _verified(self, record: Record, version: str) -> tuple[Record, str]:
+        """The same once its ID token has proven whose it is.
+
+        Who cannot be asked for the keys now is asked the next time: the token came from the issuer itself.
+        """
+        if record.registration is None or record.credentials is None:
+            return record, version
+        flow = verify_renewed(self._issuer, record.credentials, record.registration, self._now, self._keys)
+        try:
+            self._keys = drive(flow, self._send, self._sleep)
+        except (KeysUnavailableError, TransportError) as error:
+            logger.warning("The renewed ID token could not be verified for now. %s", error)
+            return record, version
+        except SignInError as error:
+            raise SignInAgainError(f"The sign-in was renewed, but its owner is not proven. {error}") from None
+        record = msgspec.structs.replace(record, unverified=False)
+        with contextlib.suppress(StoreError):
+            version = self._store.save(record, version)
+        return record, version
 
     def settle(self) -> None:
         """Wait for a renewal that is past the lock; save what could not be saved before, if possible."""
@@ -150,10 +171,11 @@ class Renewal:
         except OnplanError as error:
             return self._after_failure(error, record, version, interrupted)
         if (renewed.access_token, renewed.expires_at) == (old.access_token, old.expires_at):
-            self._save(Record(credentials=renewed), old, version, lease)
+            self._save(_successor(record, renewed, None), old, version, lease)
             raise RefreshError("The sign-in service renewed the sign-in, but handed out no access token.")
         self.minted = renewed.access_token
-        return self._save(Record(credentials=renewed, renewed_at=self._now()), old, version, lease)
+        saved = self._save(_successor(record, renewed, self._now()), old, version, lease)
+        return self.load()[0] if saved.unverified else saved
 
     def _exchange(self, old: OAuthCredentials, reason: str, lease: Lease | None) -> OAuthCredentials:
         timeout = min(EXCHANGE_SECONDS, lease.remaining() / 2) if lease else EXCHANGE_SECONDS
@@ -267,6 +289,40 @@ class Renewal:
             if newer is None:
                 self._store.save(renewed, version)
             self._unsaved = None
+
+
+def _successor(record: Record, renewed: OAuthCredentials, renewed_at: float | None) -> Record:
+    """What is kept after a renewal. A new ID token is verified after it was saved: the old set is spent."""
+    is_new = record.credentials is None or renewed.id_token != record.credentials.id_token
+    return Record(
+        credentials=renewed,
+        renewed_at=renewed_at,
+        registration=record.registration,
+        unverified=record.registration is not None and (is_new or record.unverified),
+    )
+
+
+def require_origin(record: Record, issuer: Issuer) -> None:
+    """Raise CredentialError if the sign-in in ``record`` is from another issuer than ``issuer``.
+
+    A token goes to the services that it came from, and to nobody who is set instead of them; nor to those of
+    another kind, where another allowance pays. A bare token goes where whoever gave it says.
+    """
+    credentials = record.credentials
+    if credentials is None:
+        return
+    if (record.registration is not None) is not issuer.registers:
+        raise CredentialError(
+            f"The sign-in that is kept here is not one of {issuer.name}.",
+            hint="Name the profile or the backend that belong together: `onplan profiles list`.",
+        )
+    is_bare = not credentials.refresh_token and told_issuer(credentials) is None
+    origin = came_from(credentials, issuer)
+    if origin != issuer.url and not is_bare:
+        raise CredentialError(
+            f"The sign-in came from {origin}, and the issuer in use is {issuer.url}.",
+            hint=f"Set ONPLAN_ISSUER to {origin}, or run `onplan login --profile NAME` for the other.",
+        )
 
 
 def cannot_be_renewed(record: Record, now: float, *, refused: bool = False) -> SignInAgainError:

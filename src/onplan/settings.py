@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from typing import Any
 
 import msgspec
 
-from onplan.backends import DEFAULT_BACKEND, Backend, backend_at, backend_named
+from onplan.backends import DEFAULT_BACKEND, Backend, backend_at, backend_named, with_tool_shape
 from onplan.errors import ConfigurationError, NotSignedInError
 from onplan.files import make_private_folder, write_private_file
 from onplan.oauth.issuer import ISSUERS, Issuer
@@ -73,6 +74,7 @@ def load_settings(
     store: str | None = None,
     base_url: str | None = None,
     wire: str | None = None,
+    tool_shape: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """Decide the settings.
@@ -94,12 +96,13 @@ def load_settings(
         base_url or env.get(row.base_url_variable) or api.get("base_url") or row.base_url,
         row.base_url_variable,
     )
+    chosen = backend_at(row, url, wire or env.get("ONPLAN_WIRE") or api.get("wire"))
     issuer = ISSUERS[row.issuer]
     issuer_url = env.get("ONPLAN_ISSUER")
     return Settings(
         home=home,
         profile=name,
-        backend=backend_at(row, url, wire or env.get("ONPLAN_WIRE") or api.get("wire")),
+        backend=with_tool_shape(chosen, tool_shape),
         store=store or env.get("ONPLAN_STORE") or own.get("store") or default_store(home, name),
         base_url=url,
         issuer=issuer.at(issuer_url, "ONPLAN_ISSUER"),
@@ -107,9 +110,47 @@ def load_settings(
     )
 
 
+def rooted_spec(spec: str) -> str:
+    """The same store from any folder: relative to one that is left, it would name something else tomorrow."""
+    scheme, _, location = spec.partition(":")
+    if scheme == "file":
+        return f"file:{Path(location).expanduser().absolute()}"
+    if scheme == "command" and os.name != "nt":
+        return f"command:{shlex.join(command_words(location))}"
+    return spec
+
+
+def command_words(location: str) -> list[str]:
+    """The program of a ``command:`` store and its arguments.
+
+    Words and quotes are as in a shell, and nothing else of it; on Windows a backslash is part of a path. A
+    program that is named with its folder is not looked for in ``PATH``. Raises ConfigurationError.
+    """
+    words = shlex.shlex(location, posix=True)
+    words.whitespace_split, words.commenters = True, ""
+    if os.name == "nt":
+        words.escape = ""
+    try:
+        helper, *arguments = words
+        expanded = Path(helper).expanduser()
+    except (ValueError, RuntimeError):
+        raise ConfigurationError(
+            "The command: store needs a program and its arguments.",
+            hint="Write `command:HELPER ARGUMENTS…`, with the quotes closed.",
+        ) from None
+    if os.path.basename(helper) != helper:  # noqa: PTH119 - Path would drop the "./"
+        helper = str(expanded.absolute())
+    return [helper, *arguments]
+
+
 def default_store(home: Path, profile: str) -> str:
     """The store spec of a profile that names none."""
-    return f"file:{home / 'credentials' / profile}.json"
+    return f"file:{credentials_folder(home) / profile}.json"
+
+
+def credentials_folder(home: Path) -> Path:
+    """Where the default stores are."""
+    return home / "credentials"
 
 
 class _Profiles(msgspec.Struct):
@@ -138,17 +179,13 @@ def remember_profile(settings: Settings) -> None:
     Raises:
         ConfigurationError: the configuration folder cannot be written.
     """
-    scheme, _, location = settings.store.partition(":")
-    if scheme == "memory":  # forgotten when this process ends
+    if settings.store.partition(":")[0] == "memory":  # forgotten when this process ends
         return
     own = {"backend": settings.backend.name}
     if settings.backend.elsewhere:  # a key belongs to the server that it was given for
         own |= {"base_url": settings.base_url, "wire": settings.backend.wire}
     if settings.store != default_store(settings.home, settings.profile):
-        # Relative to a folder that is left, it would name another file tomorrow.
-        own["store"] = (
-            f"file:{Path(location).expanduser().absolute()}" if scheme == "file" else settings.store
-        )
+        own["store"] = rooted_spec(settings.store)
     _change_profiles(
         settings.home, lambda known: _Profiles(settings.profile, {**known.profiles, settings.profile: own})
     )

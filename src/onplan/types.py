@@ -109,12 +109,16 @@ class File(_Part, frozen=True, tag="file"):
 
 
 class ToolCall(_Part, frozen=True, tag="tool_call"):
-    """The model asks for a function; ``arguments`` is the JSON text, whole."""
+    """The model asks for a function; ``arguments`` is the JSON text, whole.
+
+    ``namespace`` is that in which the function was offered, if it was in one.
+    """
 
     type: ClassVar[Literal["tool_call"]] = "tool_call"
     id: str
     name: str
     arguments: str
+    namespace: str | None = None
 
     def parse_arguments(self) -> Any:
         """The arguments as Python values. Raises ``msgspec.DecodeError`` if the model wrote bad JSON."""
@@ -452,6 +456,8 @@ class OAuthCredentials(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         account_id: the ChatGPT account (workspace) that requests are made for.
         client_id: the OAuth client the tokens belong to.
         issuer: the authorization server they came from, and where they are refreshed.
+        scopes: what was granted.
+        earliest_refresh_at: before when the server wants no refresh, Unix seconds, if it said so.
     """
 
     access_token: str
@@ -464,6 +470,7 @@ class OAuthCredentials(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     client_id: str | None = None
     issuer: str | None = None
     scopes: list[str] = []
+    earliest_refresh_at: float | None = None
 
     def __repr__(self) -> str:
         """Masked: a credential in a log or a traceback shows no token."""
@@ -475,6 +482,22 @@ class OAuthCredentials(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Masked for rich as well, which would not ask ``__repr__``."""
         return [("email", self.email), ("plan", self.plan), ("expires_at", self.expires_at)]
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """A client that an issuer registered for one person, workspace and program. None of it is secret.
+
+    Attributes:
+        client_id: as it was issued.
+        issuer: by whom.
+        subject: who signed in with it (the ID token's ``sub``); None until somebody has.
+        email: of that person.
+    """
+
+    client_id: str
+    issuer: str
+    subject: str | None = None
+    email: str | None = None
 
 
 class APIKey(msgspec.Struct, frozen=True):

@@ -35,6 +35,12 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 CLIENT_REQUEST_ID = "x-client-request-id"  # by which a request can be found, whatever came of it
 
 
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """The other side's name for a request. Its services have called it differently."""
+    names = ("x-request-id", "x-oai-request-id", "openai-request-id")
+    return next((headers[name] for name in names if headers.get(name)), None)
+
+
 def require_safe_url(url: str, source: str) -> str:
     """``url`` without a trailing slash, if a token may travel there: https, or http to this very machine.
 

@@ -182,6 +182,8 @@ def test_the_browser_overtakes_pasting(emulator: Emulator) -> None:
         "email": "person@example.com",
         "plan": "plus",
         "account_id": "acct-emulated-0001",
+        "client_id": "app_EMoamEEZ73f0CkXaXp7hrann",
+        "plan_permitted": True,
         "store": load_settings().store,
         "expires_at": json.loads(out)["expires_at"],
     }
@@ -504,6 +506,16 @@ def test_all_are_signed_out(two: Emulator, run_cli: Run) -> None:
     assert "no longer work" in lines["work"]
     assert "Nobody was signed in" in lines["default"]
     assert [row["path"] for row in two.journal()] == ["/oauth/revoke"] * 2
+
+
+def test_what_a_profile_left_behind_is_signed_out_too(two: Emulator, run_cli: Run) -> None:
+    """--all finds a sign-in whose profile was given another store, or is not known any more."""
+    home = load_settings(profile="home").home
+    (home / "profiles.json").unlink()
+    result = run_cli("logout", "--all", "--json")
+
+    revoked = {row["profiles"][0] for row in json.loads(result.stdout) if row["revoked"]}
+    assert revoked == {"home", "work"}
 
 
 def test_one_that_fails_is_told_by_the_exit_code(two: Emulator, run_cli: Run) -> None:

@@ -95,7 +95,9 @@ def test_a_shared_store_outlives_its_profile(
     open_store(store).save(open_store(load_settings(profile="home").store).load()[0], None)  # type: ignore[index]
     remember_profile(load_settings(profile="team", store=store))
 
-    assert run_cli("profiles", "remove", "team").returncode == 0
+    removed = run_cli("profiles", "remove", "team")
+    assert removed.returncode == 0
+    assert f"onplan logout --store {store}" in removed.stderr
     assert open_store(store).load() is not None
 
 

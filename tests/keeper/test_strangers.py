@@ -156,3 +156,14 @@ def test_a_refresh_token_is_kept_although_no_access_token_came() -> None:
 
     assert keeper.credentials().access_token == "access-3"
     assert sent == ["refresh-1", "refresh-2"]
+
+
+def test_a_token_of_unknown_origin_goes_to_nobody_who_happens_to_be_set() -> None:
+    """Without a word on who issued it, a refresh token is the real issuer's, not a test server's."""
+    store, sent = MemoryStore(record=Record(credentials=credentials(1))), []
+    issuer = CODEX.at("http://127.0.0.1:9")
+    keeper = Keeper(store, issuer, lambda request, **more: sent.append(request))  # type: ignore[arg-type,func-returns-value]
+
+    with pytest.raises(onplan.CredentialError, match=r"came from https://auth\.openai\.com"):
+        keeper.credentials()
+    assert sent == []

@@ -67,6 +67,7 @@ def test_both_addresses_of_localhost_are_answered(host: str) -> None:
         url = f"http://{host}:{listener.port}/auth/callback?code=c&state=s"
         thread = _in_thread(lambda: statuses.append(get(url)[0]))
         assert listener.wait(20).code == "c"
+        listener.show("Signed in", "")
     thread.join(20)
 
     assert statuses == [200]
@@ -145,7 +146,13 @@ def test_a_silent_connection_holds_nobody_up(
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Host": "evil.example"}, {"Host": "evil.example:1455"}, {"Sec-Fetch-Site": "cross-site"}]
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:1455"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
 )
 def test_another_site_cannot_end_a_sign_in(headers: dict[str, str]) -> None:
     """A page elsewhere, or a name that was pointed at this machine, neither cancels nor is answered."""
@@ -154,6 +161,39 @@ def test_another_site_cannot_end_a_sign_in(headers: dict[str, str]) -> None:
         assert get(f"{base}/cancel", headers=headers)[0] == 400
         _in_thread(lambda: get(f"{base}/auth/callback?code=c&state=s"))
         assert listener.wait(20).code == "c"
+
+
+def test_cancelling_may_be_too_late() -> None:
+    """Once the browser has come back, /cancel says that it changes nothing, and it changes nothing."""
+    with RedirectListener([0], "s") as listener:
+        base = f"http://127.0.0.1:{listener.port}"
+        _in_thread(lambda: get(f"{base}/auth/callback?code=c&state=s"))
+        assert listener.wait(20).code == "c"
+
+        status, page, _ = get(f"{base}/cancel")
+        assert (status, "Too late" in page) == (409, True)
+
+
+def test_a_tab_is_not_told_of_a_success_that_nobody_has_seen() -> None:
+    """A sign-in that ends without a word, such as by Ctrl-C, leaves a page that claims nothing."""
+    pages: list[tuple[int, str, Any]] = []
+    with RedirectListener([0], "s") as listener:
+        url = f"http://127.0.0.1:{listener.port}/auth/callback?code=c&state=s"
+        thread = _in_thread(lambda: pages.append(get(url)))
+        assert listener.wait(20).code == "c"
+    thread.join(20)
+
+    ((status, page, _),) = pages
+    assert (status, "Not finished" in page, "Signed in" in page) == (503, True, False)
+
+
+def test_the_literal_address_is_the_only_one_where_it_is_registered() -> None:
+    """With 127.0.0.1 as the redirect's host, localhost is neither heard nor answered."""
+    with RedirectListener([0], "s", "127.0.0.1") as listener:
+        url = f"http://127.0.0.1:{listener.port}/auth/callback?code=c&state=s"
+        assert get(url, headers={"Host": f"localhost:{listener.port}"})[0] == 400
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("::1", listener.port))
 
 
 def test_cancelling_ends_the_wait(settings: Settings, store: CredentialStore) -> None:

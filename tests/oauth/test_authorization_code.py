@@ -213,3 +213,10 @@ class TestExchange:
         """Where the server cannot be reached, the failure is the network's."""
         with pytest.raises(ConnectError):
             begin(exchanging()).answer(ConnectError("no"))
+
+
+def test_half_a_character_in_what_was_pasted_is_no_accident():
+    """What a terminal could not decode makes a wrong address, and no error that would show the code."""
+    for pasted in ("ac_SECRET#st\udcff", "http://localhost/auth/callback?code=ac_SECRET\udcff&state=\udcff"):
+        assert read_callback(pasted, "state").genuine is False
+    assert require_code(read_callback("ac_SECRET\udcff#state", "state")) == "ac_SECRET?"

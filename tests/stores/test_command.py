@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import onplan
+from onplan.settings import rooted_spec
 from onplan.stores import open_store
 from onplan.stores.contract import FIRST, SECOND
 from onplan.stores.lock import waiting_at_most
@@ -138,6 +139,7 @@ def test_what_it_says_reaches_the_person(helper: Helper, capfd: pytest.CaptureFi
 
 _ON_A_TERMINAL = """
 import os, sys
+from onplan.settings import rooted_spec
 from onplan.stores import open_store
 open_store(sys.argv[1]).load()
 print(os.getsid(0))
@@ -293,3 +295,32 @@ def test_the_command_must_be_one(location: str) -> None:
     """Nothing, and a quote that is never closed, are refused before anything is run."""
     with pytest.raises(onplan.ConfigurationError, match="a program and its arguments"):
         open_store(f"command:{location}")
+
+
+def test_a_helper_in_this_folder_is_that_one(
+    helper: Helper, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`./helper` is the one here, whatever PATH has under that name, and stays it in another folder."""
+    helper(KEEPS)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other = elsewhere / "my helper"
+    other.write_text("#!/bin/sh\nexit 1\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(elsewhere), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+
+    store = open_store(f"command:'./my helper' {kept}")
+    monkeypatch.chdir(elsewhere)
+    store.save(FIRST, None)
+    assert kept.exists()
+
+
+def test_a_remembered_helper_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a sign-in remembers names the program by its whole path; one from PATH keeps its bare name."""
+    monkeypatch.chdir(tmp_path)
+
+    assert rooted_spec("command:./h 'a b'") == f"command:{tmp_path}/h 'a b'"
+    assert rooted_spec("command:pass-onplan x") == "command:pass-onplan x"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,6 +117,22 @@ try:
 except onplan.StoreError as error:
     print(type(error).__name__, error)
 """
+
+
+def test_what_was_renamed_is_stored(tmp_path: Path) -> None:
+    """That the folder cannot be synchronised afterwards undoes nothing, so it is no error."""
+    with pytest.MonkeyPatch.context() as patch:
+        opened = os.open
+
+        def open_(path: Any, flags: int, *more: Any, **named: Any) -> int:
+            if Path(path) == tmp_path:
+                raise PermissionError(errno.EACCES, "Permission denied")
+            return opened(path, flags, *more, **named)
+
+        patch.setattr(os, "open", open_)
+        version = open_store(f"file:{tmp_path / 'c.json'}").save(RECORD, None)
+
+    assert open_store(f"file:{tmp_path / 'c.json'}").load() == (RECORD, version)
 
 
 def test_a_link_is_written_through(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def import_(session: Session, source: str, share: bool, force: bool) -> None:
     if share and session.store_spec:
         raise click.UsageError("--share keeps nothing, so there is no --store to keep it in.")
     source = importing.source_spec(source)
+    before = settings.store
     if share:
         settings, record = importing.share(settings, source, force=force)
     else:
@@ -49,10 +50,22 @@ def import_(session: Session, source: str, share: bool, force: bool) -> None:
         click.echo(json.dumps(facts, ensure_ascii=False))
     else:
         click.echo(_told(facts, can_be_shared=source.partition(":")[0] in importing.SHAREABLE), err=True)
+    if share and importing.absolute_spec(before) != settings.store and _is_live(before):
+        click.echo(
+            f"What was signed in before is left alone. `onplan logout --store {quote(before)}` ends it.",
+            err=True,
+        )
     effective = load_settings(profile=settings.profile).store
     if importing.absolute_spec(effective) != importing.absolute_spec(settings.store):
         place = settings.home / "config.toml"
         click.echo(f"Take that away: ONPLAN_STORE or {place} says that the store is {effective}.", err=True)
+
+
+def _is_live(spec: str) -> bool:
+    from onplan.stores import open_store
+
+    loaded = open_store(spec).load()
+    return loaded is not None and loaded[0].credentials is not None
 
 
 def _facts(settings: Settings, record: Record, source: str, *, shared: bool) -> dict[str, Any]:

@@ -30,13 +30,17 @@ _PERMITTED = Path(__file__).parent.parent / "what-is-permitted.md"
 @click.option(
     "--paste", is_flag=True, help="Sign in with a browser elsewhere and paste the address it ends at."
 )
+@click.option("--consent", is_flag=True, help="Be asked again for the permission to use the plan.")
 @click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
 @target_options
 @json_option
 @pass_session
 @or_api_key
-def login(session: Session, device: bool, paste: bool, no_browser: bool) -> None:
+def login(session: Session, device: bool, paste: bool, consent: bool, no_browser: bool) -> None:
     """Sign in with a ChatGPT plan.
+
+    With --backend chatgpt-plan it is "Sign in with ChatGPT": onplan appears under its own name in ChatGPT's
+    settings, where you limit what it uses.
 
     Opens the browser and waits for it to come back to this machine; with a browser elsewhere, use --device
     or --paste. The sign-in that was there before stays until the new one has succeeded.
@@ -48,13 +52,18 @@ def login(session: Session, device: bool, paste: bool, no_browser: bool) -> None
         raise click.UsageError("--device and --paste exclude each other.")
     session.require_lasting_store()
     settings, store = session.settings(), session.store()
-    _tell_what_is_permitted(store)
+    if consent and not settings.issuer.registers:
+        raise click.UsageError(f"--consent is for chatgpt-plan; {settings.backend.name} asks for none.")
+    loaded = store.load()
+    is_first = loaded is None or loaded[0].credentials is None
+    if is_first:
+        _tell_what_is_permitted()
     if device:
         credentials = shells.sign_in_with_device_code(settings, store, _show_code)
     elif paste:
-        credentials = _by_pasting(settings, store)
+        credentials = _by_pasting(settings, store, consent=consent)
     else:
-        credentials = _with_browser(settings, store, no_browser=no_browser)
+        credentials = _with_browser(settings, store, no_browser=no_browser, consent=consent)
     remember_profile(settings)
     if session.as_json:
         click.echo(json.dumps(_facts(settings, credentials), ensure_ascii=False))
@@ -62,16 +71,30 @@ def login(session: Session, device: bool, paste: bool, no_browser: bool) -> None
     who = credentials.email or credentials.account_id or "you"
     plan = f" (ChatGPT {credentials.plan.capitalize()})" if credentials.plan else ""
     _say(f"Signed in as {who}{plan}. Kept in {store.describe()}.")
-    _say('Try `onplan ask "Name three birds"`.')
+    _tell_of_the_plan(settings, credentials, is_first=is_first)
 
 
-def _tell_what_is_permitted(store: CredentialStore) -> None:
-    loaded = store.load()
-    if loaded is None or loaded[0].credentials is None:
+def _tell_what_is_permitted() -> None:
+    _say(
+        "Your own plan, for your own programs; no sharing, no pooling. "
+        f"What is permitted: {_PERMITTED.as_uri()}"
+    )
+
+
+def _tell_of_the_plan(settings: Settings, credentials: OAuthCredentials, *, is_first: bool) -> None:
+    """Whether it is used, and where the person sees and limits that."""
+    backend = settings.backend
+    if not backend.is_permitted(credentials):
         _say(
-            "Your own plan, for your own programs; no sharing, no pooling. "
-            f"What is permitted: {_PERMITTED.as_uri()}"
+            "Using your ChatGPT plan was declined, so it stays off. "
+            "To be asked again, run `onplan login --consent`."
         )
+        return
+    if backend.usage_page:
+        if is_first:
+            _say("You're using your ChatGPT plan: what onplan asks counts against its limits.")
+        _say(f"Using ChatGPT plan · manage usage: {backend.usage_page}")
+    _say('Try `onplan ask "Name three birds"`.')
 
 
 def _facts(settings: Settings, credentials: OAuthCredentials) -> dict[str, str | float | None]:
@@ -82,6 +105,8 @@ def _facts(settings: Settings, credentials: OAuthCredentials) -> dict[str, str |
         "plan": credentials.plan,
         "account_id": credentials.account_id,
         "store": settings.store,
+        "client_id": credentials.client_id,
+        "plan_permitted": settings.backend.is_permitted(credentials),
         "expires_at": credentials.expires_at,
     }
 
@@ -89,7 +114,9 @@ def _facts(settings: Settings, credentials: OAuthCredentials) -> dict[str, str |
 # --- a browser here ---------------------------------------------------------------------------------
 
 
-def _with_browser(settings: Settings, store: CredentialStore, *, no_browser: bool) -> OAuthCredentials:
+def _with_browser(
+    settings: Settings, store: CredentialStore, *, no_browser: bool, consent: bool
+) -> OAuthCredentials:
     from onplan import login as shells
     from onplan.cli.pasting import can_paste
     from onplan.cli.remote import has_browser
@@ -103,12 +130,13 @@ def _with_browser(settings: Settings, store: CredentialStore, *, no_browser: boo
             _show_address_and_way_back,
             browse=shells.open_browser if has_browser() and not no_browser else lambda url: None,
             pasting=_paste if attended else None,
+            consent=consent,
         )
     except PortsTakenError as error:
         if not attended:
             raise
         _say(f"{error} So paste the address that the browser ends at.\n")
-        return _by_pasting(settings, store)
+        return _by_pasting(settings, store, consent=consent)
 
 
 def _show_address_and_way_back(started: AuthorizationRequest) -> None:
@@ -135,14 +163,16 @@ def _paste(is_right: Callable[[str], bool]) -> AbstractContextManager[None]:
     return pasted_lines(take)
 
 
-def _by_pasting(settings: Settings, store: CredentialStore) -> OAuthCredentials:
+def _by_pasting(settings: Settings, store: CredentialStore, *, consent: bool) -> OAuthCredentials:
     from onplan import login as shells
 
     def announce(started: AuthorizationRequest) -> None:
         _show_address(started)
         _say("The browser ends at an address that it may not be able to show. Paste that address here:")
 
-    return shells.sign_in_by_pasting(settings, store, announce, sys.stdin.readline, explain=_say)
+    return shells.sign_in_by_pasting(
+        settings, store, announce, sys.stdin.readline, explain=_say, consent=consent
+    )
 
 
 def _show_address(started: AuthorizationRequest) -> None:

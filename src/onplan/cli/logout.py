@@ -69,6 +69,8 @@ def _told(row: StoreSignOut) -> str:
 
     if isinstance(row.outcome, OnplanError):
         return _failed(row.outcome)
+    if row.outcome.registration:
+        return _done_here(row.outcome)
     if row.store.partition(":")[0] != "codex":
         return _done(row.outcome, ", such as the Codex CLI's")
     with_us = " The Codex CLI used the same sign-in and is signed out with it."
@@ -77,6 +79,18 @@ def _told(row: StoreSignOut) -> str:
 
 def _failed(error: OnplanError) -> str:
     return f"{click.style('error:', fg='red', bold=True)} {error.message} {error.hint}"
+
+
+def _done_here(outcome: SignOut) -> str:
+    """Where the program is registered, and stays so."""
+    if not outcome.was_signed_in:
+        return "Nobody was signed in."
+    if outcome.confirmed:
+        return "Signed out; the tokens no longer work. onplan stays listed in ChatGPT's settings."
+    return (
+        "Signed out here, but the server did not confirm that the tokens no longer work. To be sure, "
+        "disconnect onplan in ChatGPT's settings (Security and login, Sign in with ChatGPT)."
+    )
 
 
 def _done(outcome: SignOut, such_as: str = "") -> str:

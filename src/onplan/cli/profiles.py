@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from onplan.errors import ConfigurationError, OnplanError
 if TYPE_CHECKING:
     from onplan.settings import Settings
 
+_OWN = ("file", "keyring", "command")  # what nobody else uses; the others are shared with programs or people
 _LOCAL = ("file", "codex")  # read for the list: at once, and without a passphrase
 
 
@@ -57,18 +59,21 @@ def use(session: Session, name: str) -> None:
 @pass_session
 def remove(session: Session, name: str) -> None:
     """Forget NAME. Where it is still signed in, sign out first; a store it shares is left alone."""
-    from onplan.settings import default_store, forget_profile
+    from onplan.settings import default_store, forget_profile, known_profiles
     from onplan.stores import open_store
 
     home = session.settings().home
-    settings = _own_settings(home, name)
-    loaded = open_store(settings.store).load() if settings.store == default_store(home, name) else None
-    if loaded and (loaded[0].credentials or loaded[0].api_key):
+    store = _own_settings(home, name).store
+    others = [_own_settings(home, other).store for other in known_profiles(home) if other != name]
+    loaded = open_store(store).load() if store.partition(":")[0] in _OWN and store not in others else None
+    is_live = loaded is not None and bool(loaded[0].credentials or loaded[0].api_key)
+    if is_live and store == default_store(home, name):
         raise ConfigurationError(
             f"The profile {name} is still signed in.", hint=f"Run `onplan logout --profile {name}` first."
         )
     forget_profile(home, name)
-    click.echo(f"Forgot the profile {name}.", err=True)
+    left = f" What is signed in there is left alone; `onplan logout --store {quote(store)}` ends it."
+    click.echo(f"Forgot the profile {name}.{left if is_live else ''}", err=True)
 
 
 def _show(session: Session) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, target_options
-from onplan.types import APIKey
+from onplan.types import APIKey, OAuthCredentials
 
 if TYPE_CHECKING:
     from onplan.settings import Settings
@@ -47,6 +47,8 @@ def status(session: Session) -> None:
             "plan": credentials.plan,
             "account_id": credentials.account_id,
             "issuer": credentials.issuer,
+            "client_id": credentials.client_id,
+            "plan_permitted": settings.backend.is_permitted(credentials),
             "expires_at": credentials.expires_at,
             "renewable": bool(credentials.refresh_token),
             "borrowed_from": loaded[0].borrowed_from if loaded else None,
@@ -54,7 +56,7 @@ def status(session: Session) -> None:
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     elif credentials:
-        for label, value in _lines(facts, store.describe()):
+        for label, value in [*_lines(facts, store.describe()), *_use(settings, credentials)]:
             click.echo(f"{label:<9} {value}")
     if credentials is None:
         raise not_signed_in(settings.profile)
@@ -97,6 +99,20 @@ def _lines(facts: dict[str, Any], place: str) -> list[tuple[str, str]]:
         ("kept in", place),
         *borrowed,
     ]
+
+
+def _use(settings: Settings, credentials: OAuthCredentials) -> list[tuple[str, str]]:
+    """For backends where the person permits and limits what this program uses."""
+    backend = settings.backend
+    if backend.usage_page is None:
+        return []
+    permitted = backend.is_permitted(credentials)
+    use = (
+        f"Using ChatGPT plan · manage usage: {backend.usage_page}"
+        if permitted
+        else "off, for it was declined; `onplan login --consent` asks again"
+    )
+    return [("client", credentials.client_id or "unknown"), ("plan", use)]
 
 
 def _validity(expires_at: float | None, *, renewable: bool) -> str:

@@ -11,14 +11,13 @@ from pathlib import Path
 from onplan.api_key import KeyHolder
 from onplan.doctor.check import Examination
 from onplan.errors import (
-    ConfigurationError,
     OutcomeUnknownError,
     SignInAgainError,
     StoreError,
 )
 from onplan.files import PERMISSIONS, explained, leftovers
 from onplan.oauth.credentials import is_fresh
-from onplan.renewal import cannot_be_renewed
+from onplan.renewal import cannot_be_renewed, require_origin
 from onplan.settings import environment_variable, load_settings, not_signed_in
 from onplan.stores import CredentialStore, Lease, Record, open_store
 from onplan.stores.lock import waiting_at_most
@@ -126,11 +125,7 @@ def token(examination: Examination) -> str:
     credentials = record.credentials if record else None
     if record is None or credentials is None:
         raise not_signed_in(settings.profile)
-    if credentials.issuer and credentials.issuer != settings.issuer.url:
-        raise ConfigurationError(
-            f"The sign-in came from {credentials.issuer}, and the issuer in use is {settings.issuer.url}.",
-            hint="Correct ONPLAN_ISSUER, or run `onplan login` to sign in there.",
-        )
+    require_origin(record, settings.issuer)
     if settings.backend.account_header and not credentials.account_id:
         raise SignInAgainError("The sign-in does not say for which account it is.")
     lasting = is_fresh(credentials, time.time(), 0.0)

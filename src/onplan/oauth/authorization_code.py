@@ -10,11 +10,16 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from onplan.errors import OnplanError, SignInError
 from onplan.oauth import pkce
-from onplan.oauth.credentials import credentials_from, decode_token_response, error_code, without_secrets
+from onplan.oauth.credentials import (
+    credentials_from,
+    decode_token_response,
+    error_code,
+    without_secrets,
+)
 from onplan.oauth.issuer import Issuer
 from onplan.secret import SecretText
 from onplan.types import OAuthCredentials
-from onplan.wire import Flow, Request, Response
+from onplan.wire import Flow, Request, Response, request_id_of
 
 CALLBACK_PATH = "/auth/callback"
 
@@ -28,12 +33,16 @@ class AuthorizationRequest:
         state: comes back unchanged in the redirect, or the redirect is not ours.
         verifier: proves, at the exchange, that we are who asked (the PKCE code verifier).
         redirect_uri: where the browser is sent back to.
+        nonce: comes back in the ID token, where there is one that is verified.
+        hinted_url: ``url`` with hints of who signs in, for the browser's eyes only; empty if there is none.
     """
 
     url: str = field(repr=False)
     state: str = field(repr=False)
     verifier: str = field(repr=False)
     redirect_uri: str
+    nonce: str = field(default="", repr=False)
+    hinted_url: str = field(default="", repr=False)
 
     @property
     def redirect_port(self) -> int:
@@ -41,9 +50,9 @@ class AuthorizationRequest:
         return urlsplit(self.redirect_uri).port or 80
 
 
-def redirect_uri(port: int) -> str:
-    """The redirect URI registered for the Codex client; the port may vary (RFC 8252 §7.3)."""
-    return f"http://localhost:{port}{CALLBACK_PATH}"
+def redirect_uri(port: int, host: str = "localhost") -> str:
+    """The redirect URI that is registered; the port may vary (RFC 8252 §7.3)."""
+    return f"http://{host}:{port}{CALLBACK_PATH}"
 
 
 def start(
@@ -78,12 +87,16 @@ class Callback:
 
     Attributes:
         genuine: whether the state is the one that was sent.
+        client_id: of the client that was registered on the way, where that is done.
+        issuer: who answered, if that was told (RFC 9207).
     """
 
     genuine: bool
     code: str = field(default="", repr=False)
     error: str = ""
     description: str = ""
+    client_id: str = ""
+    issuer: str = ""
 
 
 def read_callback(text: str, state: str) -> Callback:
@@ -91,7 +104,8 @@ def read_callback(text: str, state: str) -> Callback:
 
     The state is compared in constant time. A pasted bare code has no state and is not genuine.
     """
-    text = text.strip()
+    # A terminal may hand over half a character.
+    text = SecretText(text.strip().encode("utf-8", "replace").decode())
     if "=" not in text:
         code, _, given = text.partition("#")
         fields = {"code": code, "state": given}
@@ -104,6 +118,8 @@ def read_callback(text: str, state: str) -> Callback:
         SecretText(fields.get("code", "")),
         fields.get("error", ""),
         fields.get("error_description", ""),
+        fields.get("client_id", ""),
+        fields.get("iss", ""),
     )
 
 
@@ -115,12 +131,8 @@ _ERRORS = {
 }
 
 
-def require_code(callback: Callback) -> str:
-    """The authorization code of a genuine callback.
-
-    Raises:
-        SignInError: the state is wrong, the person declined, or there is no code.
-    """
+def require_granted(callback: Callback) -> None:
+    """Raise SignInError if the state of ``callback`` is wrong, or the person declined."""
     if not callback.genuine:
         raise SignInError(
             "That answer does not belong to this sign-in (its state is different or missing).",
@@ -130,6 +142,15 @@ def require_code(callback: Callback) -> str:
         reason = callback.description if callback.description in _ERRORS else callback.error
         sentence = _ERRORS.get(reason) or f"The sign-in failed: {callback.description or callback.error}."
         raise SignInError(sentence)
+
+
+def require_code(callback: Callback) -> str:
+    """The authorization code of a genuine callback.
+
+    Raises:
+        SignInError: the state is wrong, the person declined, or there is no code.
+    """
+    require_granted(callback)
     if not callback.code:
         raise SignInError("The browser came back without an authorization code.")
     return callback.code
@@ -156,11 +177,12 @@ def exchange(
     )
     tokens = decode_token_response(response.body) if response.ok else None
     if tokens is None or not tokens.access_token:
-        raise _exchange_error(response, code, verifier)
+        raise exchange_error(response, code, verifier)
     return credentials_from(tokens, issuer, now())
 
 
-def _exchange_error(response: Response, *secrets: str) -> OnplanError:
+def exchange_error(response: Response, *secrets: str) -> OnplanError:
+    """What a token endpoint's answer to a code means that is no token response."""
     code, description = error_code(response.json())
     if code == "invalid_grant":
         return SignInError("The authorization code was refused: it has expired or was used before.")
@@ -168,5 +190,5 @@ def _exchange_error(response: Response, *secrets: str) -> OnplanError:
     return SignInError(
         f"The sign-in service did not hand out a token (HTTP {response.status}): {detail}.",
         status=response.status,
-        request_id=response.headers.get("x-request-id"),
+        request_id=request_id_of(response.headers),
     )

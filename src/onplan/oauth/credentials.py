@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+from onplan.errors import RefreshError
 from onplan.oauth import id_token
-from onplan.oauth.issuer import Issuer
+from onplan.oauth.issuer import ISSUERS, Issuer
 from onplan.types import OAuthCredentials
 from onplan.wire import decode_json
 
@@ -24,6 +26,7 @@ class TokenResponse:
     id_token: str | None = field(default=None, repr=False)
     expires_in: float | None = None
     scope: str | None = None
+    earliest_refresh_at: float | None = None
 
 
 def credentials_from(
@@ -48,6 +51,7 @@ def credentials_from(
         client_id=old.client_id or issuer.client_id,
         issuer=old.issuer or issuer.url,
         scopes=response.scope.split() if response.scope else old.scopes,
+        earliest_refresh_at=response.earliest_refresh_at,
     )
 
 
@@ -60,12 +64,28 @@ def _expiry(response: TokenResponse, old: OAuthCredentials, now: float) -> float
     return expiry
 
 
+def told_issuer(credentials: OAuthCredentials) -> str | None:
+    """The URL of the issuer that ``credentials`` are from, if they or their tokens say so."""
+    told = (credentials.issuer, *map(id_token.issuer, (credentials.access_token, credentials.id_token)))
+    return next((url.rstrip("/") for url in told if url), None)
+
+
+def came_from(credentials: OAuthCredentials, issuer: Issuer) -> str:
+    """The same, or else the URL of ``issuer``'s kind: never of another one that happens to be set."""
+    default = next(row.url for row in ISSUERS.values() if row.registers is issuer.registers)
+    return told_issuer(credentials) or default
+
+
 def is_fresh(credentials: OAuthCredentials, now: float, margin: float = MARGIN) -> bool:
     """Whether the access token lasts more than ``margin`` seconds beyond ``now``.
 
-    An access token of unknown expiry is taken as fresh; the backend's 401 tells when it is not.
+    An access token of unknown expiry is taken as fresh; the backend's 401 tells when it is not. So is one
+    that lasts and may not be renewed yet.
     """
-    return credentials.expires_at is None or credentials.expires_at - now > margin
+    if credentials.expires_at is None:
+        return True
+    left = credentials.expires_at - now
+    return left > margin or (left > 0 and now < (credentials.earliest_refresh_at or now))
 
 
 def decode_token_response(body: bytes) -> TokenResponse | None:
@@ -83,6 +103,7 @@ def decode_token_response(body: bytes) -> TokenResponse | None:
         id_token=_text(fields.get("id_token")),
         expires_in=_number(fields.get("expires_in")),
         scope=" ".join(map(str, scope)) if isinstance(scope, list) else _text(scope),
+        earliest_refresh_at=_moment(fields.get("earliest_refresh_at")),
     )
 
 
@@ -96,6 +117,21 @@ def _number(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
+
+
+def _moment(value: Any) -> float | None:
+    """Unix seconds or milliseconds, or an ISO 8601 string; its type is documented nowhere."""
+    number = _number(value)
+    if number is not None:
+        return number / 1000 if number > _MILLISECONDS else number
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+_MILLISECONDS = 1e11  # as seconds, that would be the year 5138
 
 
 def error_code(body: Any) -> tuple[str, str]:
@@ -118,3 +154,13 @@ def without_secrets(text: str, *secrets: str | None) -> str:
     for secret in filter(None, secrets):
         text = text.replace(secret, "…")
     return text
+
+
+def unknown_client(status: int) -> RefreshError:
+    """The client id is not accepted: wrong settings, and nothing about the sign-in."""
+    return RefreshError(
+        f"The sign-in service does not know the client that the sign-in belongs to (HTTP {status}). "
+        "Nothing is lost.",
+        hint="See that ONPLAN_ISSUER is right: `onplan doctor`.",
+        status=status,
+    )

@@ -21,7 +21,7 @@ from onplan.oauth.issuer import Issuer
 from onplan.retry import retry_after
 from onplan.secret import SecretText
 from onplan.types import OAuthCredentials
-from onplan.wire import Flow, Request, Response
+from onplan.wire import Flow, Request, Response, request_id_of
 
 # All in seconds.
 LIFETIME = 900.0
@@ -157,7 +157,7 @@ def _note(
         raise SignInError(
             f"The sign-in service refused to go on (HTTP {status}): {reason}.",
             status=status,
-            request_id=response.headers.get("x-request-id"),
+            request_id=request_id_of(response.headers),
         )
 
 
@@ -178,7 +178,7 @@ def _no_code(response: Response, issuer: Issuer) -> SignInError:
         f"The sign-in service gave out no code (HTTP {response.status}): "
         f"{description or error or 'its answer has none'}.",
         status=response.status,
-        request_id=response.headers.get("x-request-id"),
+        request_id=request_id_of(response.headers),
     )
 
 

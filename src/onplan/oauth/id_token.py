@@ -38,6 +38,11 @@ def expires_at(token: str | None) -> float | None:
         return None
 
 
+def issuer(token: str | None) -> str | None:
+    """The ``iss`` claim (RFC 7519 §4.1.1)."""
+    return _text(claims(token).get("iss"))
+
+
 def email(token: str | None) -> str | None:
     """The owner's e-mail address."""
     found = claims(token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from onplan.errors import ConfigurationError
 from onplan.wire import require_safe_url
 
 
@@ -13,22 +14,37 @@ class Issuer:
     """An authorization server (RFC 8414) and what this kind of client says to it.
 
     Attributes:
+        name: for people.
         url: scheme and host, without a trailing slash.
         client_id: the public client (RFC 8252 §8.4) that a sign-in uses.
         scopes: what is asked for.
         authorize_parameters: extra query parameters that its authorize page expects.
-        ports: where the redirect listener tries to listen, in order.
+        ports: where the redirect listener tries to listen, in order; 0 is any free one.
+        registers: whether the authorization endpoint registers a client of its own for each person and
+            workspace; then ``client_id`` is what asks for that, and the issued one is used from then on.
+        redirect_host: the host of the redirect URI, to the letter.
+        resource: the API that tokens are for (RFC 8707), where it must be named.
+        forms: whether renewals and revocations are forms, as in the RFCs, and not JSON.
+        revoke_path: None if it is to be discovered.
+        device_authorization_path: None if no device can sign in.
     """
 
+    name: str
     url: str
     client_id: str
     scopes: tuple[str, ...]
     authorize_parameters: Mapping[str, str]
     ports: tuple[int, ...]
+    registers: bool = False
+    redirect_host: str = "localhost"
+    resource: str | None = None
+    forms: bool = False
     authorize_path: str = "/oauth/authorize"
     token_path: str = "/oauth/token"  # noqa: S105 - a path
-    revoke_path: str = "/oauth/revoke"
-    device_authorization_path: str = "/api/accounts/deviceauth/usercode"
+    revoke_path: str | None = "/oauth/revoke"
+    discovery_path: str = "/.well-known/openid-configuration"
+    jwks_path: str = "/.well-known/jwks.json"
+    device_authorization_path: str | None = "/api/accounts/deviceauth/usercode"
     device_token_path: str = "/api/accounts/deviceauth/token"  # noqa: S105 - a path
     device_page_path: str = "/codex/device"
     device_redirect_path: str = "/deviceauth/callback"
@@ -44,13 +60,31 @@ class Issuer:
         return self.url + self.token_path
 
     @property
-    def revocation_endpoint(self) -> str:
-        """Where tokens are revoked (RFC 7009)."""
-        return self.url + self.revoke_path
+    def revocation_endpoint(self) -> str | None:
+        """Where tokens are revoked (RFC 7009); None if it is to be discovered."""
+        return None if self.revoke_path is None else self.url + self.revoke_path
+
+    @property
+    def configuration_url(self) -> str:
+        """Where it describes itself (OpenID Connect Discovery 1.0 §4)."""
+        return self.url + self.discovery_path
+
+    @property
+    def jwks_uri(self) -> str:
+        """Where the keys are that its ID tokens are signed with (RFC 7517 §5)."""
+        return self.url + self.jwks_path
 
     @property
     def device_authorization_endpoint(self) -> str:
-        """Where a device asks for a user code (RFC 8628 §3.1)."""
+        """Where a device asks for a user code (RFC 8628 §3.1).
+
+        Raises ConfigurationError if no device can sign in.
+        """
+        if self.device_authorization_path is None:
+            raise ConfigurationError(
+                "There is no sign-in by device code here.",
+                hint="Run `onplan login --paste`, with a browser on any machine.",
+            )
         return self.url + self.device_authorization_path
 
     @property
@@ -77,6 +111,7 @@ class Issuer:
 
 
 CODEX = Issuer(
+    name="the Codex sign-in",
     url="https://auth.openai.com",
     client_id="app_EMoamEEZ73f0CkXaXp7hrann",
     scopes=(
@@ -96,4 +131,27 @@ CODEX = Issuer(
     ports=(1455, 1457),
 )
 
-ISSUERS: Mapping[str, Issuer] = {"codex": CODEX}
+# "Sign in with ChatGPT", as open-source programs that run locally may offer it.
+SIWC = Issuer(
+    name="Sign in with ChatGPT",
+    url="https://auth.openai.com",
+    client_id="dynamic_agent_client",
+    scopes=("openid", "profile", "email", "offline_access", "resource.invoke", "chatgpt.tokens.use.direct"),
+    authorize_parameters={},
+    ports=(0,),
+    registers=True,
+    redirect_host="127.0.0.1",
+    resource="https://api.openai.com/v1",
+    forms=True,
+    authorize_path="/api/accounts/authorize",
+    token_path="/api/accounts/oauth/token",  # noqa: S106 - a path
+    revoke_path=None,
+    device_authorization_path=None,
+)
+
+ISSUERS: Mapping[str, Issuer] = {"codex": CODEX, "siwc": SIWC}
+
+
+def issuer_that(*, registers: bool) -> Issuer:
+    """The issuer whose sign-ins have clients of their own, or the one whose sign-ins have not."""
+    return next(issuer for issuer in ISSUERS.values() if issuer.registers is registers)

@@ -16,11 +16,17 @@ from onplan.errors import (
     SignInAgainError,
     TransportError,
 )
-from onplan.oauth.credentials import credentials_from, decode_token_response, error_code, without_secrets
+from onplan.oauth.credentials import (
+    credentials_from,
+    decode_token_response,
+    error_code,
+    unknown_client,
+    without_secrets,
+)
 from onplan.oauth.issuer import Issuer
 from onplan.retry import retry_after
 from onplan.types import OAuthCredentials
-from onplan.wire import Flow, Request, Response
+from onplan.wire import Flow, Request, Response, request_id_of
 
 # Codes that are final whatever the status; their sentences.
 _REJECTIONS = {
@@ -53,16 +59,14 @@ def refresh(
     """
     if not credentials.refresh_token:
         raise SignInAgainError("The sign-in has ended and cannot be renewed: it has no refresh token.")
-    request = Request.json(
-        issuer.at(credentials.issuer, "The credential's issuer").token_endpoint,
-        {
-            "client_id": credentials.client_id or issuer.client_id,
-            "grant_type": "refresh_token",
-            "refresh_reason": reason,
-            "refresh_token": credentials.refresh_token,
-        },
-        timeout=timeout,
-    )
+    fields = {
+        "client_id": credentials.client_id or issuer.client_id,
+        "grant_type": "refresh_token",
+        **({"resource": issuer.resource} if issuer.resource else {"refresh_reason": reason}),
+        "refresh_token": credentials.refresh_token,
+    }
+    endpoint = issuer.at(credentials.issuer, "The credential's issuer").token_endpoint
+    request = (Request.form if issuer.forms else Request.json)(endpoint, fields, timeout=timeout)
     try:
         response = yield request
     except ConnectError as error:
@@ -84,7 +88,9 @@ def refresh(
 def refusal(response: Response, now: float, refresh_token: str) -> OnplanError:
     """What a token endpoint's refusal of ``refresh_token`` means."""
     code, description = error_code(response.json())
-    status, request_id = response.status, response.headers.get("x-request-id")
+    status, request_id = response.status, request_id_of(response.headers)
+    if code == "invalid_client":
+        return unknown_client(status)
     is_page = response.body.lstrip().startswith(b"<")  # a captive portal's, which is nobody's verdict
     if code in _REJECTIONS or (status == 401 and not is_page):
         sentence = _REJECTIONS.get(code, "The sign-in is no longer accepted.")

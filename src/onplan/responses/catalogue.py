@@ -73,9 +73,9 @@ def advice_on_models(model: str, models: Sequence[ModelInfo], backend: Backend) 
 
 
 def _described(entries: Iterable[Any], backend: Backend) -> list[ModelInfo]:
-    """The Codex backend's models, by its priorities."""
+    """The models of the backends that describe them, by their priorities or in their order."""
     shown = [entry for entry in map(_entry, entries) if entry and entry.visibility in {None, "list"}]
-    if all(entry.priority is not None for entry in shown):
+    if not backend.catalogue_is_ordered and all(entry.priority is not None for entry in shown):
         shown.sort(key=lambda entry: entry.priority or 0)
     return [_model(entry, backend) for entry in shown]
 

@@ -31,7 +31,7 @@ from onplan.errors import (
 )
 from onplan.responses.limits import NO_LIMIT, Limit, limit_reached
 from onplan.retry import retry_after, try_again_in
-from onplan.wire import Response
+from onplan.wire import Response, request_id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class _Row:
 
     error: type[OnplanError]
     sentence: str
+    hint: str | None = None
 
 
 _USAGE = _Row(UsageLimitError, "The usage limit is reached.")
@@ -90,6 +91,38 @@ _BY_CODE: Mapping[str, _Row] = {
         EncryptedReasoningError, "The reasoning of an earlier turn could not be decrypted."
     ),
     "unsupported_image_media_type": _IMAGE,
+    # "Sign in with ChatGPT" (docs/protocol.md).
+    "subscription_sharing_user_not_eligible": _Row(
+        NotIncludedError, "Using the plan here is not available for this account or workspace."
+    ),
+    "subscription_sharing_usage_limit_exceeded": _Row(
+        UsageLimitError, "The limit of the plan, or the one set for this program, is reached."
+    ),
+    "subscription_sharing_usage_unavailable": _Row(
+        ServerError, "How much of the plan is used could not be checked for now."
+    ),
+    "subscription_sharing_user_unavailable": _Row(
+        ServerError, "Whose plan it is could not be checked for now."
+    ),
+    "subscription_sharing_unsupported_capability": _Row(
+        InvalidRequestError, "The backend does not take a part of this request."
+    ),
+    "subscription_sharing_route_not_supported": _Row(
+        UnexpectedReplyError,
+        "The backend does not serve this address on a plan.",
+        "See ONPLAN_PLAN_BASE_URL.",
+    ),
+    "subscription_sharing_invalid_user": _Row(
+        SignInAgainError,
+        "The backend could not tell whose plan it is.",
+        "Try again later. If you disconnected onplan in ChatGPT's settings, run `onplan login`.",
+    ),
+    "chatpass_v2_scope_not_authorized": _Row(
+        NotIncludedError, "What was permitted at the sign-in does not cover this."
+    ),
+    "chatpass_v2_invalid_authorization_context": _Row(
+        NotIncludedError, "What was permitted at the sign-in does not cover this."
+    ),
 }
 
 # By what the message says, where the backend gives no code.
@@ -158,17 +191,13 @@ def refusal_of_event(error: Any, status: int, headers: Any, request_id: str | No
     return Response(status, {**named, **lower}, msgspec.json.encode(body))
 
 
-def request_id_of(headers: Mapping[str, str]) -> str | None:
-    """The backend's name for a request. It has called it differently."""
-    return headers.get("x-request-id") or headers.get("x-oai-request-id")
-
-
 @dataclass(frozen=True, slots=True)
 class _Facts:
     """What a failure says about itself, in whichever shape it came."""
 
     codes: tuple[str, str]
     message: str
+    param: str | None
     resets_at: float | None
     plan: str | None
     status: int | None
@@ -192,6 +221,7 @@ class _Facts:
         return cls(
             codes=(str(error.get("code") or "").lower(), str(error.get("type") or "").lower()),
             message=" ".join(str(message).split())[:500],
+            param=param if isinstance(param := error.get("param"), str) else None,
             resets_at=_number(resets_at),
             plan=plan if isinstance(plan := error.get("plan_type"), str) else None,
             status=response.status if response else None,
@@ -227,8 +257,11 @@ def _failure(facts: _Facts, fallback: _Row) -> OnplanError:
         return _usage_limit(facts)
     else:
         sentence = facts.message or row.sentence
+    if facts.param and issubclass(row.error, InvalidRequestError) and facts.param not in sentence:
+        sentence = f"{sentence} (Parameter: {facts.param}.)"
     return row.error(
         sentence,
+        hint=row.hint,
         status=facts.status,
         request_id=facts.request_id,
         retry_after=try_again_in(facts.message),

@@ -86,7 +86,8 @@ def _message_item(role: str, content: list[Item], phase: str | None) -> Iterable
 
 
 def _function_call(part: ToolCall) -> Iterable[Item]:
-    yield {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": part.arguments}
+    item = {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": part.arguments}
+    yield {**item, "namespace": part.namespace} if part.namespace else item
 
 
 def _function_call_output(part: ToolResult) -> Iterable[Item]:
@@ -194,9 +195,8 @@ def parts_of(item: Item, sections: Mapping[Section, str]) -> list[ContentPart]:
     """The content parts that a finished item amounts to; none for items that carry no content."""
     match item.get("type"):
         case "function_call":
-            return [
-                ToolCall(call_id_of(item), str(item.get("name") or ""), sections.get(("arguments", 0), ""))
-            ]
+            name, arguments = str(item.get("name") or ""), sections.get(("arguments", 0), "")
+            return [ToolCall(call_id_of(item), name, arguments, item.get("namespace") or None)]
         case "reasoning":
             text = SUMMARY_SEPARATOR.join(text for text in sections.values() if text)
             encrypted = item.get("encrypted_content")

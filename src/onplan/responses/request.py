@@ -118,6 +118,9 @@ def _body(request: CompletionRequest, backend: Backend, model: str, session_id: 
     items = input_items(request.messages, backend.system_role)
     if not items:
         raise InvalidRequestError("The request says nothing: it has no messages, or they are empty.")
+    if request.tools and backend.tool_shape == "additional_tools":
+        offered = [_tool(tool) for tool in request.tools]
+        items = [{"type": "additional_tools", "role": "developer", "tools": offered}, *items]
     body: Body = {"model": model, **backend.required, "input": items}
     if backend.thinks(model):
         body |= backend.required_of_thinkers
@@ -131,7 +134,13 @@ def _body(request: CompletionRequest, backend: Backend, model: str, session_id: 
 
 
 def _tools(request: CompletionRequest, backend: Backend) -> list[Body] | None:
-    return [_tool(tool) for tool in request.tools] or None
+    tools = [_tool(tool) for tool in request.tools]
+    if not tools or backend.tool_shape == "additional_tools":
+        return None
+    return [{**_NAMESPACE, "tools": tools}] if backend.tool_shape == "namespace" else tools
+
+
+_NAMESPACE = {"type": "namespace", "name": "program", "description": "Functions of the program that asks."}
 
 
 def _tool(tool: ToolDefinition) -> Body:

@@ -16,9 +16,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from onplan.backends import Backend
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
 from onplan.secret import SecretBytes
-from onplan.types import OAuthCredentials
+from onplan.types import OAuthCredentials, Registration
 
 SCHEMA = 1
 
@@ -41,6 +42,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         renewed_at: when the credentials came from the server, Unix seconds by this machine's clock.
         borrowed_from: the store spec of another program, which alone renews what was copied from it.
+        registration: the client that the credentials belong to, where each sign-in has its own. It stays when
+            somebody signs out.
+        unverified: whether the ID token came with a renewal and was not verified yet.
         api_key: a key, for backends where nobody signs in.
         api_key_for: the base URL that it was given for, and whose server alone is sent it; None: any.
     """
@@ -50,6 +54,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     renewed_at: float | None = None
     pending_refresh: PendingRefresh | None = None
     borrowed_from: str | None = None
+    registration: Registration | None = None
+    unverified: bool = False
     api_key: str | None = None
     api_key_for: str | None = None
 
@@ -58,6 +64,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return (
             f"Record(credentials={self.credentials!r}, renewed_at={self.renewed_at!r}, "
             f"pending_refresh={self.pending_refresh!r}, borrowed_from={self.borrowed_from!r}, "
+            f"registration={self.registration!r}, unverified={self.unverified!r}, "
             f"api_key={'…' if self.api_key else None})"
         )
 
@@ -123,6 +130,13 @@ STORES: Mapping[str, str] = {
 }
 ENTRY_POINTS = "onplan.stores"
 
+# Where a sign-in of a backend whose terms want it on the person's own machine is not kept, and why.
+_NOT_LOCAL: Mapping[str, str] = {
+    "vault": "the terms of its sign-in want that on your own machine, and not on a server",
+    "codex": "that file is the Codex CLI's, which knows Codex sign-ins only",
+    "env": "a variable holds a token, and not the registration that it belongs to",
+}
+
 
 def open_store(spec: str) -> CredentialStore:
     """The store that ``spec`` names. Nothing is read or written yet.
@@ -133,6 +147,19 @@ def open_store(spec: str) -> CredentialStore:
     """
     scheme, _, location = spec.partition(":")
     return _factory(scheme)(location)
+
+
+def require_permitted(store: CredentialStore, backend: Backend) -> None:
+    """Raise ConfigurationError if a credential of ``backend`` may not, or cannot, be kept in ``store``."""
+    if not backend.local_stores_only:
+        return
+    kind = f"{type(store).__module__}:{type(store).__qualname__}"
+    scheme = next((name for name, target in STORES.items() if target == kind), "")
+    if scheme in _NOT_LOCAL:
+        raise ConfigurationError(
+            f"A {backend.name} sign-in is not kept in {scheme}: for {_NOT_LOCAL[scheme]}.",
+            hint="Choose `--store file:PATH` or `--store keyring:`, or leave it out.",
+        )
 
 
 def _factory(scheme: str) -> Callable[[str], CredentialStore]:

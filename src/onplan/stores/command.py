@@ -12,16 +12,14 @@ Exit code 0 is success. What it writes to stderr reaches the person, whom it may
 from __future__ import annotations
 
 import json
-import os
-import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
 
 import msgspec
 
-from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError
+from onplan.errors import StoreConflictError, StoreDamagedError
 from onplan.secret import SecretBytes
+from onplan.settings import command_words
 from onplan.stores import Record, decode_record, encode_record, version_of
 from onplan.stores.command_run import Helper
 from onplan.stores.lock import user_lock, user_lock_path
@@ -31,7 +29,7 @@ class CommandStore:
     """A record that the program ``location`` keeps."""
 
     def __init__(self, location: str) -> None:
-        arguments = _split(location)
+        arguments = command_words(location)
         self._location = location
         name = f"command-{version_of(json.dumps(arguments).encode())[:16]}"
         self._lock = user_lock(name, self.describe())
@@ -96,19 +94,3 @@ class CommandStore:
 def _version_of(record: Record) -> str:
     """However the helper lays out the JSON that it keeps."""
     return version_of(encode_record(record))
-
-
-def _split(location: str) -> list[str]:
-    """Words and quotes as in a shell, and nothing else of it; on Windows a backslash is part of a path."""
-    words = shlex.shlex(location, posix=True)
-    words.whitespace_split, words.commenters = True, ""
-    if os.name == "nt":
-        words.escape = ""
-    try:
-        helper, *arguments = words
-        return [str(Path(helper).expanduser()), *arguments]
-    except (ValueError, RuntimeError):
-        raise ConfigurationError(
-            "The command: store needs a program and its arguments.",
-            hint="Write `command:HELPER ARGUMENTS…`, with the quotes closed.",
-        ) from None

@@ -1,0 +1,43 @@
+"""What this installation is called where programs are registered: a random name, made once and kept.
+
+It belongs to the machine and not to anybody: all accounts here share it, and it outlives every sign-in.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from onplan.errors import ConfigurationError
+from onplan.files import make_private_folder, write_private_file
+from onplan.oauth.siwc import new_host_id
+
+_HOST_ID = re.compile(r"urn:[A-Za-z0-9:._-]{8,200}|did:key:[A-Za-z0-9]{8,200}")
+
+
+def host_id(home: Path) -> str:
+    """This installation's ``ext_agent_host_id``, kept in ``home``; made when it is first wanted.
+
+    Raises:
+        ConfigurationError: it cannot be read or written. Another one is not made then: for whoever registered
+            here, it would be another host.
+    """
+    from filelock import FileLock, Timeout
+
+    path = home / "host-id"
+    try:
+        make_private_folder(home)
+        with FileLock(f"{path}.lock", timeout=10, mode=0o600):
+            if not path.exists():
+                write_private_file(path, f"{new_host_id()}\n".encode())
+            name = path.read_text(encoding="ascii", errors="replace").strip()
+    except Timeout:
+        raise ConfigurationError(f"{path} has been locked by another program for 10 seconds.") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be kept: {error.strerror}.") from None
+    if not _HOST_ID.fullmatch(name):
+        raise ConfigurationError(
+            f"{path} does not hold a host id.",
+            hint=f"Put the original back; or remove {path}, and this counts as another host from then on.",
+        )
+    return name

@@ -1,0 +1,177 @@
+"""Sign in with ChatGPT: the authorization-code grant with a client registered on the way (docs/protocol.md).
+
+The first sign-in asks the authorization endpoint for a client of its own, bound to the person and workspace
+chosen there; its id comes back beside the code and is used from then on. Who signed in is told by an ID token
+(OpenID Connect Core 1.0), which is verified; whether the plan may be used, by the token response's ``scope``
+alone.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import msgspec
+
+from onplan.errors import SignInError
+from onplan.oauth import pkce
+from onplan.oauth.authorization_code import (
+    AuthorizationRequest,
+    Callback,
+    exchange_error,
+    require_code,
+    require_granted,
+)
+from onplan.oauth.credentials import credentials_from, decode_token_response
+from onplan.oauth.issuer import Issuer
+from onplan.oauth.verification import NO_KEYS, Expectation, Keys, verify
+from onplan.secret import SecretText
+from onplan.types import OAuthCredentials, Registration
+from onplan.wire import Flow, Request
+
+AGENT_NAME = "onplan"  # by which the person finds this program in ChatGPT's settings
+
+_CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+
+
+def new_host_id(random: Callable[[int], bytes] = secrets.token_bytes) -> str:
+    """A name for this installation: a random UUID, which says nothing of anybody."""
+    return uuid.UUID(bytes=random(16), version=4).urn
+
+
+def start(
+    issuer: Issuer,
+    redirect: str,
+    host_id: str,
+    *,
+    registration: Registration | None = None,
+    id_token: str | None = None,
+    consent: bool = False,
+    state: str | None = None,
+    random: Callable[[int], bytes] = secrets.token_bytes,
+) -> AuthorizationRequest:
+    """A new sign-in: fresh state, nonce and PKCE pair.
+
+    Args:
+        issuer: where.
+        redirect: where the browser is to come back to.
+        host_id: this installation's ``ext_agent_host_id``.
+        registration: of an earlier sign-in, whose client is used again; without it, one is registered.
+        id_token: of that sign-in, which spares the person the account selector. It is in ``browser_url``
+            only: what is printed carries no hint.
+        consent: ask again for the permission to use the plan, because the person wants that.
+        state: where a listener had to know it before.
+        random: gives octets.
+    """
+    verifier, state = pkce.generate_verifier(random), state or pkce.generate_state(random)
+    nonce = pkce.generate_state(random)
+    query = {
+        "response_type": "code",
+        **(
+            {"client_id": registration.client_id}
+            if registration
+            else {"client_id": issuer.client_id, "agent_name_hint": AGENT_NAME}
+        ),
+        "ext_agent_host_id": host_id,
+        "redirect_uri": redirect,
+        "scope": " ".join(issuer.scopes),
+        "resource": issuer.resource or "",
+        "state": state,
+        "nonce": nonce,
+        "code_challenge": pkce.code_challenge(verifier),
+        "code_challenge_method": "S256",
+        **({"prompt": "consent"} if consent else {}),
+        **issuer.authorize_parameters,
+    }
+    hints = {}
+    if registration and id_token:
+        hints["id_token_hint"] = id_token
+        if registration.email:
+            hints["login_hint"] = registration.email
+    page = issuer.authorization_endpoint
+    return AuthorizationRequest(
+        SecretText(f"{page}?{urlencode(query)}"),
+        state,
+        verifier,
+        redirect,
+        nonce=nonce,
+        hinted_url=SecretText(f"{page}?{urlencode({**query, **hints})}"),
+    )
+
+
+def registered(issuer: Issuer, callback: Callback, registration: Registration | None) -> Registration:
+    """The client that ``callback`` brings, or the one that was used; to be kept before the code is exchanged.
+
+    Raises:
+        SignInError: the state is wrong, the person declined, or there is no client, or another one.
+    """
+    require_granted(callback)
+    if callback.issuer and callback.issuer != issuer.url:
+        raise SignInError("Another issuer answered than the one that was asked.")
+    given = callback.client_id
+    if registration is None:
+        if not _CLIENT_ID.fullmatch(given) or given == issuer.client_id:
+            raise SignInError("The sign-in is incomplete: the browser came back without a client id.")
+        registration = Registration(client_id=given, issuer=issuer.url)
+    elif given and given != registration.client_id:
+        raise SignInError("The browser came back with the client id of another registration.")
+    require_code(callback)
+    return registration
+
+
+def exchange(
+    issuer: Issuer,
+    started: AuthorizationRequest,
+    code: str,
+    registration: Registration,
+    now: Callable[[], float],
+) -> Flow[tuple[OAuthCredentials, Registration]]:
+    """Exchange the code; the credentials, and the registration with whose it is.
+
+    Raises:
+        SignInError: the code was refused, or who signed in is not proven, or is somebody else.
+        TransportError: the issuer could not be reached.
+    """
+    client_id = registration.client_id
+    response = yield Request.form(
+        issuer.token_endpoint,
+        {
+            "grant_type": "authorization_code",
+            "client_id": client_id,
+            "code": code,
+            "code_verifier": started.verifier,
+            "redirect_uri": started.redirect_uri,
+            "resource": issuer.resource or "",
+        },
+    )
+    tokens = decode_token_response(response.body) if response.ok else None
+    if tokens is None or not tokens.access_token:
+        raise exchange_error(response, code, started.verifier)
+    if not tokens.id_token or tokens.scope is None:
+        missing = "what it permits" if tokens.id_token else "an ID token"
+        raise SignInError(f"The sign-in service answered without {missing}, so nothing was stored.")
+    expected = Expectation(issuer.url, client_id, started.nonce, registration.subject)
+    claims, _ = yield from verify(issuer, SecretText(tokens.id_token), expected, now())
+    blank = OAuthCredentials(access_token="", client_id=client_id)
+    credentials = credentials_from(tokens, issuer, now(), blank)
+    known = msgspec.structs.replace(registration, subject=claims["sub"], email=credentials.email)
+    return credentials, known
+
+
+def verify_renewed(
+    issuer: Issuer,
+    credentials: OAuthCredentials,
+    registration: Registration,
+    now: Callable[[], float],
+    keys: Keys = NO_KEYS,
+) -> Flow[Keys]:
+    """Verify the ID token that came with a renewal, which has no nonce. The keys known by then.
+
+    Raises as ``verify``.
+    """
+    expected = Expectation(issuer.url, registration.client_id, None, registration.subject)
+    _, keys = yield from verify(issuer, SecretText(credentials.id_token or ""), expected, now(), keys)
+    return keys

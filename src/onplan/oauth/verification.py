@@ -1,0 +1,159 @@
+"""Whether an ID token is genuine, and meant for us (OpenID Connect Core 1.0 §3.1.3.7).
+
+Signatures are the library's business (PyJWT); what the claims must say is decided here, with the clock as an
+argument.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from onplan.errors import SignInError
+from onplan.oauth.issuer import Issuer
+from onplan.wire import Flow, Request, decode_json
+
+ALGORITHM = "RS256"
+_SECONDS = 10.0  # for the keys
+CLOCK_TOLERANCE = 5.0  # seconds, as in OpenAI's own sample
+
+Keys: TypeAlias = Mapping[str, Any]
+"""Public keys of an issuer as JWKs, by their ``kid``."""
+
+NO_KEYS: Keys = {}
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What an ID token must say.
+
+    Attributes:
+        issuer: ``iss``, to the letter.
+        client_id: the audience.
+        nonce: of this sign-in; None for a token that came with a renewal.
+        subject: whose it must be; None if nobody is known yet.
+    """
+
+    issuer: str
+    client_id: str
+    nonce: str | None = None
+    subject: str | None = None
+
+
+def verify(
+    issuer: Issuer, token: str, expected: Expectation, now: float, keys: Keys = NO_KEYS
+) -> Flow[tuple[Mapping[str, Any], Keys]]:
+    """The claims of ``token``, and the keys known by then.
+
+    Keys are fetched when ``keys`` lacks the one that signed it: issuers change theirs.
+
+    Raises:
+        SignInError: it is not genuine, or not meant for us.
+        KeysUnavailableError: the keys could not be had for now, so nobody knows.
+        TransportError: the issuer could not be reached.
+    """
+    kid = _header(token).get("kid")
+    if kid not in keys:
+        keys = yield from _fetch_keys(issuer)
+    claims = _signed_claims(token, keys.get(kid) if isinstance(kid, str) else None)
+    _check(claims, expected, now)
+    return claims, keys
+
+
+class KeysUnavailableError(SignInError):
+    """The issuer's keys could not be had for now."""
+
+
+def _fetch_keys(issuer: Issuer) -> Flow[Keys]:
+    response = yield Request("GET", issuer.jwks_uri, {"accept": "application/json"}, timeout=_SECONDS)
+    told = response.json() if response.ok else None
+    entries = told.get("keys") if isinstance(told, dict) else None
+    if not isinstance(entries, list):
+        raise KeysUnavailableError(
+            f"The sign-in service's keys could not be read (HTTP {response.status}), so its answer could "
+            "not be verified.",
+            hint="Try again in a moment.",
+            status=response.status,
+        )
+    found = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("kid"), str)]
+    return {entry["kid"]: entry for entry in found}
+
+
+def _header(token: str) -> Mapping[str, Any]:
+    import binascii
+    from base64 import urlsafe_b64decode
+
+    head = token.partition(".")[0]
+    try:
+        decoded = decode_json(urlsafe_b64decode(head + "=" * (-len(head) % 4)))
+    except (ValueError, binascii.Error):
+        decoded = None
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _signed_claims(token: str, key: Any) -> Mapping[str, Any]:
+    """The claims, if ``key`` signed them with the one algorithm that is allowed."""
+    import jwt
+
+    if key is None:
+        raise _not_genuine("the issuer has no such key")
+    if key.get("kty") != "RSA" or key.get("alg", ALGORITHM) != ALGORITHM or key.get("use", "sig") != "sig":
+        raise _not_genuine("its key is not one for signatures of this kind")
+    options = {f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
+    try:
+        claims = jwt.decode(token, jwt.PyJWK(key, ALGORITHM), algorithms=[ALGORITHM], options=options)  # type: ignore[arg-type]
+    except jwt.PyJWTError:
+        claims = None
+    if claims is None:
+        raise _not_genuine("its signature is wrong")
+    return dict(claims)
+
+
+def _check(claims: Mapping[str, Any], expected: Expectation, now: float) -> None:
+    """Raise SignInError for the first claim that is not as it must be."""
+    if claims.get("iss") != expected.issuer:
+        raise _not_genuine("another issuer made it")
+    audience = claims.get("aud")
+    audiences = audience if isinstance(audience, list) else [audience]
+    if expected.client_id not in audiences:
+        raise _not_genuine("it is meant for another client")
+    party = claims.get("azp")
+    if (party is None and len(audiences) > 1) or (party is not None and party != expected.client_id):
+        raise _not_genuine("it was issued to another client")
+    if not _is_number(claims.get("iat")) or not _is_number(claims.get("exp")):
+        raise _not_genuine("it does not say from when until when it is valid")
+    if claims["exp"] <= now - CLOCK_TOLERANCE:
+        raise SignInError(
+            "The sign-in service's ID token has expired already.",
+            hint="See that this machine's clock is right (`onplan doctor`), then run `onplan login` again.",
+        )
+    if expected.nonce is not None and not _same(claims.get("nonce"), expected.nonce):
+        raise _not_genuine("it belongs to another sign-in")
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not subject:
+        raise _not_genuine("it does not say whose it is")
+    if expected.subject is not None and subject != expected.subject:
+        raise AnotherPersonError("Another person has signed in than the one whose sign-in is kept here.")
+
+
+class AnotherPersonError(SignInError):
+    """The ID token is genuine, and somebody else's."""
+
+    hint = "Give this one a profile of its own: `onplan login --profile NAME`. Nothing was changed."
+
+
+def _same(one: object, other: str) -> bool:
+    return isinstance(one, str) and hmac.compare_digest(one.encode(), other.encode())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _not_genuine(reason: str) -> SignInError:
+    return SignInError(
+        f"The sign-in service's ID token is not accepted: {reason}.",
+        hint="Nothing was stored. Run `onplan login` again; if it happens again, see `onplan doctor`.",
+    )
