@@ -16,7 +16,7 @@ import pytest
 import onplan
 from onplan.emulator import Emulator, Options
 from onplan.settings import load_settings, remember_profile
-from onplan.stores import Record, open_store
+from onplan.stores import Record, encode_record, open_store
 
 Run = Callable[..., Any]
 
@@ -165,6 +165,36 @@ def test_a_sign_in_is_not_given_up_silently(emulator: Emulator, run_cli: Run, sh
     assert shown(run_cli, "--profile", "default")["email"] == "own@example.com"
     assert run_cli("import", *share, "--force", "--profile", "default").returncode == 0
     assert shown(run_cli)["email"] == "person@example.com"
+
+
+def test_what_was_given_up_is_signed_out_with_the_rest(emulator: Emulator, run_cli: Run) -> None:
+    """A sign-in that --share --force leaves behind is told, and `logout --all` ends it, too."""
+    before = load_settings().store
+    own = onplan.OAuthCredentials(access_token="a", refresh_token="r", issuer=emulator.issuer)
+    open_store(before).save(Record(credentials=own), None)
+
+    done = run_cli("import", "--share", "--force")
+    assert (done.returncode, f"onplan logout --store {before}" in done.stderr) == (0, True)
+    ended = json.loads(run_cli("logout", "--all", "--json").stdout)
+
+    assert before in [row["store"] for row in ended if row["was_signed_in"]]
+    assert open_store(before).load() is None
+
+
+@pytest.mark.parametrize("record", [b"worn", Record(api_key="sk-left-behind")], ids=["damaged", "api key"])
+def test_whatever_is_left_behind_is_told(
+    emulator: Emulator, run_cli: Run, tmp_path: Path, record: bytes | Record
+) -> None:
+    """Also a damaged record and an API key are left alone with a word, and sharing succeeds."""
+    kept = tmp_path / "kept.json"
+    kept.write_bytes(record if isinstance(record, bytes) else encode_record(record))
+    kept.chmod(0o600)
+    remember_profile(load_settings(store=f"file:{kept}"))
+
+    done = run_cli("import", "--share", "--force")
+
+    assert (done.returncode, f"onplan logout --store file:{kept}" in done.stderr) == (0, True)
+    assert kept.exists()
 
 
 @pytest.mark.usefixtures("untouched")

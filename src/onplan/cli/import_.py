@@ -62,10 +62,15 @@ def import_(session: Session, source: str, share: bool, force: bool) -> None:
 
 
 def _is_live(spec: str) -> bool:
+    """Whether anything is signed in there. What cannot be read may be: that is no failure of the import."""
+    from onplan.errors import StoreError
     from onplan.stores import open_store
 
-    loaded = open_store(spec).load()
-    return loaded is not None and loaded[0].credentials is not None
+    try:
+        loaded = open_store(spec).load()
+    except StoreError:
+        return True
+    return loaded is not None and bool(loaded[0].credentials or loaded[0].api_key)
 
 
 def _facts(settings: Settings, record: Record, source: str, *, shared: bool) -> dict[str, Any]:

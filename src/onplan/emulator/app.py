@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from onplan.emulator import account, chat, control, device, issuer, platform, responses
+from onplan.emulator import account, chat, control, device, issuer, plan, platform, responses, siwc
 from onplan.emulator.conversation import Conversation
 from onplan.emulator.replies import LARGEST_BODY, Call, Refusal, Reply, detail
 from onplan.emulator.stream import Stream
@@ -27,6 +27,7 @@ class HangUp(Protocol):
 
 
 CODEX, WHAM = "/backend-api/codex", "/backend-api/wham"
+PLAN = "/plan/v1"
 
 # method, path -> the endpoint's name, as faults know it, and who answers
 ROUTES: dict[tuple[str, str], tuple[str, Handler]] = {
@@ -45,6 +46,12 @@ ROUTES: dict[tuple[str, str], tuple[str, Handler]] = {
     ("GET", f"{CODEX}/models"): ("models", account.models),
     ("GET", f"{WHAM}/accounts/check"): ("accounts_check", account.accounts_check),
     ("GET", f"{WHAM}/usage"): ("usage", account.usage),
+    ("GET", "/api/accounts/authorize"): ("siwc_authorize", siwc.authorize),
+    ("POST", "/api/accounts/authorize"): ("siwc_decision", siwc.decide),
+    ("POST", "/api/accounts/oauth/token"): ("siwc_token", siwc.token),
+    ("POST", "/api/accounts/oauth/revoke"): ("siwc_revoke", siwc.revoke),
+    ("GET", f"{PLAN}/models"): ("plan_models", plan.models),
+    ("POST", f"{PLAN}/responses"): ("plan_responses", plan.respond),
     ("GET", "/v1/models"): ("platform_models", platform.served(platform.models)),
     ("POST", "/v1/responses"): ("responses", platform.served(platform.respond)),
     ("POST", "/v1/chat/completions"): ("chat_completions", platform.served(chat.complete)),
@@ -56,10 +63,12 @@ CONTROLS: dict[tuple[str, str], Handler] = {
     ("POST", "/_emulator/faults"): control.arm_fault,
     ("DELETE", "/_emulator/faults"): control.disarm_faults,
     ("POST", "/_emulator/tokens"): control.change_tokens,
+    ("POST", "/_emulator/consent"): control.change_consent,
+    ("DELETE", "/_emulator/consent"): control.reset_consent,
 }
 # Who says "not found" below a prefix; the first that fits.
 ELSEWHERE: tuple[tuple[str, Handler], ...] = (
-    ("/plan/v1", account.no_platform),
+    (PLAN, plan.not_supported),
     ("/v1", account.no_platform),
     ("", account.not_found),
 )
@@ -114,7 +123,8 @@ class App:
         if handler is not None:
             return handler(self.world, call)
         name, handler = ROUTES.get((call.method, call.path)) or ("", _elsewhere(call.path))
-        return self._afflicted(f"token:{issuer.grant_of(call)}" if name == "token" else name, handler, call)
+        is_token = name in ("token", "siwc_token")
+        return self._afflicted(f"{name}:{issuer.grant_of(call)}" if is_token else name, handler, call)
 
     def _afflicted(self, endpoint: str, handler: Handler, call: Call) -> Reply:
         """The handler's answer, or what an armed fault makes of it."""
@@ -200,6 +210,6 @@ def _handled(handler: Handler, world: World, call: Call) -> Reply:
 
 def _elsewhere(path: str) -> Handler:
     known = {route for _, route in ROUTES}
-    if path in known:
+    if path in known and not path.startswith(PLAN):
         return lambda world, call: detail("Method Not Allowed", 405)
     return next(handler for prefix, handler in ELSEWHERE if path.startswith(prefix))

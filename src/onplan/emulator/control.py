@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from onplan.emulator.faults import FAULTS, UnknownFaultError
+from onplan.emulator.registry import Consent
 from onplan.emulator.replies import Call, Reply, json_reply
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class TokensRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expire_access_tokens: bool = False
     revoke_refresh_tokens: bool = False
     access_token_lifetime: float | None = None
+    rotate_keys: bool = False
+    forget_old_keys: bool = False
 
 
 def _complaint(sentence: str, status: int = 400, **more: Any) -> Reply:
@@ -77,10 +80,30 @@ def change_tokens(world: World, call: Call) -> Reply:
         wanted = msgspec.json.decode(call.raw, type=TokensRequest)
     except msgspec.DecodeError as error:
         return _complaint(str(error))
-    if wanted.expire_access_tokens:
-        world.ledger.expire_access_tokens()
-    if wanted.revoke_refresh_tokens:
-        world.ledger.revoke_refresh_tokens()
-    if wanted.access_token_lifetime is not None:
-        world.ledger.lifetime = wanted.access_token_lifetime
+    for ledger in world.ledgers:
+        if wanted.expire_access_tokens:
+            ledger.expire_access_tokens()
+        if wanted.revoke_refresh_tokens:
+            ledger.revoke_refresh_tokens()
+        if wanted.access_token_lifetime is not None:
+            ledger.lifetime = wanted.access_token_lifetime
+    if wanted.rotate_keys:
+        world.keys.rotate()
+    if wanted.forget_old_keys:
+        world.keys.forget_old()
     return json_reply({"access_token_lifetime": world.ledger.lifetime})
+
+
+def change_consent(world: World, call: Call) -> Reply:
+    """What the next persons answer on the consent page of "Sign in with ChatGPT"."""
+    try:
+        world.registry.consent = msgspec.json.decode(call.raw, type=Consent)
+    except msgspec.DecodeError as error:
+        return _complaint(str(error))
+    return json_reply(msgspec.to_builtins(world.registry.consent))
+
+
+def reset_consent(world: World, call: Call) -> Reply:
+    """They approve of everything again."""
+    world.registry.consent = Consent()
+    return json_reply(msgspec.to_builtins(world.registry.consent))

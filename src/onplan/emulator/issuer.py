@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from onplan.emulator.keys import ALGORITHM, public_jwk
+from onplan.emulator.keys import ALGORITHM
 from onplan.emulator.ledger import TokenError, proves
 from onplan.emulator.pages import form, page
 from onplan.emulator.replies import Call, Reply, api_error, json_reply, oauth_error
@@ -195,9 +195,10 @@ def discovery(world: World, call: Call) -> Reply:
     return json_reply(
         {
             "issuer": issuer,
-            "authorization_endpoint": f"{issuer}/oauth/authorize",
-            "token_endpoint": f"{issuer}/oauth/token",
-            "revocation_endpoint": f"{issuer}/oauth/revoke",
+            "authorization_endpoint": f"{issuer}/api/accounts/authorize",
+            "token_endpoint": f"{issuer}/api/accounts/oauth/token",
+            "userinfo_endpoint": f"{issuer}/api/accounts/oauth/userinfo",
+            "revocation_endpoint": f"{issuer}/api/accounts/oauth/revoke",
             "jwks_uri": f"{issuer}/.well-known/jwks.json",
             "response_types_supported": ["code"],
             "grant_types_supported": list(GRANTS),
@@ -211,5 +212,5 @@ def discovery(world: World, call: Call) -> Reply:
 
 
 def jwks(world: World, call: Call) -> Reply:
-    """The key that signs the tokens (RFC 7517, section 5)."""
-    return json_reply({"keys": [public_jwk()]})
+    """The keys that sign the tokens (RFC 7517, section 5)."""
+    return json_reply({"keys": world.keys.jwks()})

@@ -19,6 +19,7 @@ SECRET_FIELDS = frozenset(
         "code",
         "code_verifier",
         "id_token",
+        "id_token_hint",
         "refresh_token",
         "subject_token",
         "token",

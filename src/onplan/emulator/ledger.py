@@ -8,10 +8,10 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from onplan.emulator.keys import sign
+from onplan.emulator.keys import Keys
 from onplan.emulator.options import Scenario
 
 CODEX_CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
@@ -80,8 +80,9 @@ class TokenError(Exception):
 class Ledger:
     """Every token this issuer gave out, within bounds."""
 
-    def __init__(self, scenario: Scenario, *, issuer: str, lifetime: float, reuse: str) -> None:
+    def __init__(self, scenario: Scenario, keys: Keys, *, issuer: str, lifetime: float, reuse: str) -> None:
         self.scenario = scenario
+        self.sign = keys.sign
         self.issuer = issuer
         self.lifetime = lifetime
         self.reuse = reuse
@@ -130,6 +131,11 @@ class Ledger:
         held = self._access.get(access_token)
         return held is not None and not held.family.revoked and time.time() < held.expires_at
 
+    def family(self, access_token: str) -> Family | None:
+        """To what a bearer that is accepted belongs."""
+        held = self._access.get(access_token)
+        return held.family if held is not None and self.accepts(access_token) else None
+
     def expire_access_tokens(self) -> None:
         """Issued access tokens are dead from now on, though their `exp` says otherwise."""
         self._access.clear()
@@ -137,16 +143,16 @@ class Ledger:
     def revoke_refresh_tokens(self) -> None:
         """Issued refresh tokens are refused from now on; access tokens live on."""
         for held in list(self._refresh.values()):
-            held.family = Family(held.family.client_id, held.family.scope, revoked=True)
+            held.family = replace(held.family, revoked=True)
 
     def _response(self, family: Family) -> dict[str, Any]:
         now = time.time()
-        access_token = sign(self._access_claims(family, now))
+        access_token = self.sign(self._access_claims(family, now))
         refresh_token = "rt_" + secrets.token_urlsafe(48)
         self._access[access_token] = AccessToken(family, now + self.lifetime)
         self._refresh[refresh_token] = RefreshToken(family)
         return {
-            "id_token": sign(self._id_claims(family, now)),
+            "id_token": self.sign(self._id_claims(family, now)),
             "access_token": access_token,
             "refresh_token": refresh_token,
             "token_type": "bearer",

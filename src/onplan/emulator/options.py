@@ -47,6 +47,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     access_token_lifetime: float | None = None
     input_tokens: int | None = None
     api_keys: tuple[str, ...] | None = None
+    workspaces: tuple[str, ...] = ("Personal", "Team")
+    earliest_refresh_at: float | str | None = None
 
     @classmethod
     def from_file(cls, path: Path | str) -> Scenario:

@@ -32,14 +32,21 @@ def page(title: str, text: str, *, status: int = 200, more: str = "") -> Reply:
     return html_reply(body, status, PAGE_HEADERS)
 
 
-def form(action: str, hidden: Mapping[str, str], buttons: Mapping[str, str]) -> str:
-    """A form of hidden fields whose buttons set `decision`."""
+def form(action: str, hidden: Mapping[str, str], buttons: Mapping[str, str], choices: str = "") -> str:
+    """A form of hidden fields whose buttons set `decision`; `choices` is HTML already, above them."""
     fields = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in hidden.items()
     )
-    choices = "".join(
+    row = "".join(
         f'<button name="decision" value="{escape(value)}">{escape(label)}</button> '
         for value, label in buttons.items()
     )
-    return f'<form method="post" action="{escape(action)}">{fields}{choices}</form>'
+    return f'<form method="post" action="{escape(action)}">{fields}{choices}{row}</form>'
+
+
+def choice(kind: str, name: str, value: str, label: str, *, checked: bool = False) -> str:
+    """A radio button or a checkbox with its label, on a line of its own."""
+    mark = " checked" if checked else ""
+    head = f'<input type="{escape(kind)}" name="{escape(name)}" value="{escape(value)}"{mark}>'
+    return f"<p><label>{head} {escape(label)}</label></p>"

@@ -22,6 +22,7 @@ import uvicorn
 from onplan.emulator.app import App, Scope
 from onplan.emulator.codex_home import write_codex_home
 from onplan.emulator.options import Options
+from onplan.emulator.registry import Consent
 from onplan.emulator.websocket import WebSocketProtocol
 from onplan.emulator.world import World
 
@@ -155,6 +156,11 @@ class Emulator:
         return str(self.urls["issuer"])
 
     @property
+    def plan_base_url(self) -> str:
+        """The URL of the API that "Sign in with ChatGPT" is for."""
+        return str(self.urls["plan_base_url"])
+
+    @property
     def codex_base_url(self) -> str:
         """The Codex backend's URL."""
         return str(self.urls["codex_base_url"])
@@ -183,17 +189,32 @@ class Emulator:
     def expire_access_tokens(self) -> None:
         """Issued access tokens answer 401 from now on."""
         with self.world.lock:
-            self.world.ledger.expire_access_tokens()
+            for ledger in self.world.ledgers:
+                ledger.expire_access_tokens()
 
     def revoke_refresh_tokens(self) -> None:
         """Issued refresh tokens are refused from now on."""
         with self.world.lock:
-            self.world.ledger.revoke_refresh_tokens()
+            for ledger in self.world.ledgers:
+                ledger.revoke_refresh_tokens()
 
     def set_access_token_lifetime(self, seconds: float) -> None:
         """The lifetime of the access tokens to come."""
         with self.world.lock:
-            self.world.ledger.lifetime = seconds
+            for ledger in self.world.ledgers:
+                ledger.lifetime = seconds
+
+    def rotate_keys(self, *, forget_old: bool = False) -> None:
+        """Sign with a new key from now on; the old ones stay published unless they are forgotten."""
+        with self.world.lock:
+            self.world.keys.rotate()
+            if forget_old:
+                self.world.keys.forget_old()
+
+    def consent(self, **changes: Any) -> None:
+        """What the next persons answer on the consent page of "Sign in with ChatGPT"; see `Consent`."""
+        with self.world.lock:
+            self.world.registry.consent = Consent(**changes)
 
     def issue_tokens(self) -> dict[str, Any]:
         """A token response, as if someone had just signed in."""

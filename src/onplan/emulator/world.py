@@ -11,8 +11,10 @@ from onplan.emulator.catalogue import CATALOGUE, etag
 from onplan.emulator.device import DeviceSignIn
 from onplan.emulator.faults import Faults
 from onplan.emulator.journal import Journal
+from onplan.emulator.keys import Keys
 from onplan.emulator.ledger import Bounded, Ledger
 from onplan.emulator.options import Options
+from onplan.emulator.registry import HOUR, Registry
 from onplan.emulator.sealing import Seals
 
 
@@ -49,11 +51,21 @@ class World:
         self.stalls: set[Callable[[], None]] = set()
         self.catalogue: tuple[dict[str, Any], ...] = scenario.models or CATALOGUE
         self.catalogue_etag = etag(self.catalogue)
+        self.keys = Keys()
         self.ledger = Ledger(
             scenario,
+            self.keys,
             issuer=base_url,
             lifetime=options.access_token_lifetime if lifetime is None else lifetime,
             reuse=scenario.reuse or options.reuse,
+        )
+        # On the route "Sign in with ChatGPT", an access token lasts an hour.
+        self.registry = Registry(
+            scenario,
+            self.keys,
+            issuer=base_url,
+            lifetime=min(self.ledger.lifetime, HOUR),
+            reuse=self.ledger.reuse,
         )
         for fault in scenario.faults:
             self.faults.arm(fault.name, fault.times, fault.seconds)
@@ -62,6 +74,11 @@ class World:
         """Let go of the streams that stall."""
         for release in tuple(self.stalls):
             release()
+
+    @property
+    def ledgers(self) -> tuple[Ledger, ...]:
+        """Of both ways to sign in."""
+        return self.ledger, self.registry
 
     def model(self, slug: object) -> dict[str, Any] | None:
         """The catalogue's entry for a model."""
