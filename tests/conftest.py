@@ -24,8 +24,10 @@ from filelock import FileLock
 import onplan
 from onplan.emulator import Emulator, Options
 from onplan.oauth.credentials import credentials_from, decode_token_response
+from onplan.oauth.issuer import Issuer
 from onplan.settings import load_settings
 from onplan.stores import Record, open_store
+from onplan.types import Registration
 
 # Where a browser signs in: it comes back to one of two ports, so these go one after the other.
 _WITH_BROWSER = (
@@ -73,6 +75,7 @@ def point_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Emulator], None]:
     def point(emulator: Emulator) -> None:
         monkeypatch.setenv("ONPLAN_ISSUER", emulator.issuer)
         monkeypatch.setenv("ONPLAN_CODEX_BASE_URL", emulator.codex_base_url)
+        monkeypatch.setenv("ONPLAN_PLAN_BASE_URL", emulator.plan_base_url)
 
     return point
 
@@ -102,15 +105,46 @@ def browse() -> Callable[[str], None]:
     return visit
 
 
+def issued(tokens: dict[str, Any], issuer: Issuer) -> Record:
+    """The record that a sign-in leaves behind which ended with ``tokens``."""
+    response = decode_token_response(json.dumps(tokens).encode())
+    assert response
+    client_id = tokens.get("client_id")
+    blank = onplan.OAuthCredentials(access_token="", client_id=client_id)
+    credentials = credentials_from(response, issuer, time.time(), blank)
+    if client_id is None:
+        return Record(credentials=credentials)
+    subject, email = tokens["subject"], credentials.email
+    registration = Registration(client_id=client_id, issuer=issuer.url, subject=subject, email=email)
+    return Record(credentials=credentials, registration=registration)
+
+
 @pytest.fixture
-def signed_in(emulator: Emulator) -> Emulator:
-    """An emulator at which the default profile is signed in."""
+def signed_in(
+    request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> Emulator:
+    """An emulator at which the default profile is signed in, to the backend that the driver is for."""
+    drivers = getattr(request.node, "callspec", None)
+    if drivers and str(drivers.params.get("driver")).startswith("plan"):
+        monkeypatch.setenv("ONPLAN_BACKEND", "chatgpt-plan")
     settings = load_settings()
-    tokens = decode_token_response(json.dumps(emulator.issue_tokens()).encode())
-    assert tokens
-    credentials = credentials_from(tokens, settings.issuer, time.time())
-    open_store(settings.store).save(Record(credentials=credentials), None)
+    tokens = emulator.issue_plan_tokens() if settings.issuer.registers else emulator.issue_tokens()
+    open_store(settings.store).save(issued(tokens, settings.issuer), None)
     return emulator
+
+
+# What is asked of each client over each transport; where the backend matters, on both plans.
+_DRIVERS = ("sync", "async", "async-httpx2", "async-websocket")
+_ON_BOTH = ("test_answers", "test_failures")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give tests their drivers."""
+    if "driver" in metafunc.fixturenames:
+        on_both = metafunc.module.__name__.endswith(_ON_BOTH)
+        of_codex = metafunc.definition.get_closest_marker("codex")
+        more = ("plan-sync", "plan-async") if on_both and not of_codex else ()
+        metafunc.parametrize("driver", [*_DRIVERS, *more], indirect=True)
 
 
 class SyncDriver:
@@ -166,12 +200,12 @@ class AsyncDriver:
         return asyncio.run(ask())
 
 
-@pytest.fixture(params=["sync", "async", "async-httpx2", "async-websocket"])
+@pytest.fixture
 def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Both clients, the asynchronous one over every transport: one suite. Call it with client options."""
     if request.param == "async-httpx2":  # as where the extra is not installed
         monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
-    if request.param == "sync":
+    if request.param.endswith("sync") and "async" not in request.param:
         return SyncDriver
     # Without falling back, so that what went wrong over a WebSocket is seen.
     return partial(AsyncDriver, transport="websocket" if request.param == "async-websocket" else "sse")

@@ -21,8 +21,9 @@ _MODULES = {
         "BackendError BlockedError CertificateError ConfigurationError ConnectError ContentPolicyError "
         "ContextLengthError CredentialError DisconnectError EncryptedReasoningError IdleTimeoutError "
         "InvalidImageError InvalidRequestError LimitError MissingExtraError ModelNotAvailableError "
-        "NotIncludedError NotSignedInError OnplanError OutcomeUnknownError OverloadedError ProxyError "
-        "RateLimitError RefreshError ServerError SignInAgainError SignInError StoreConflictError "
+        "NotIncludedError NotSignedInError OnplanError OutcomeUnknownError OverloadedError "
+        "PlanNotPermittedError ProxyError RateLimitError RefreshError ServerError SignInAgainError "
+        "SignInError StoreConflictError "
         "StoreDamagedError StoreError StreamCorruptError StreamError StreamFailedError "
         "StreamTruncatedError TotalTimeoutError TransportError UnexpectedReplyError UsageLimitError"
     ),
@@ -31,8 +32,9 @@ _MODULES = {
     "stores": "CredentialStore Lease PendingRefresh Record open_store",
     "types": (
         "CompletionRequest CompletionResponse ContentPart Done File FinishReason Image Message ModelInfo "
-        "OAuthCredentials PartDone Provider Refusal Resumed Role StreamChunk Text TextDelta Thinking "
-        "ThinkingDelta ToolCall ToolCallDelta ToolCallEnd ToolCallStart ToolDefinition ToolResult Usage"
+        "OAuthCredentials PartDone Provider Refusal Registration Resumed Role StreamChunk Text TextDelta "
+        "Thinking ThinkingDelta ToolCall ToolCallDelta ToolCallEnd ToolCallStart ToolDefinition "
+        "ToolResult Usage"
     ),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -24,6 +24,7 @@ from onplan.errors import NotSignedInError as NotSignedInError
 from onplan.errors import OnplanError as OnplanError
 from onplan.errors import OutcomeUnknownError as OutcomeUnknownError
 from onplan.errors import OverloadedError as OverloadedError
+from onplan.errors import PlanNotPermittedError as PlanNotPermittedError
 from onplan.errors import ProxyError as ProxyError
 from onplan.errors import RateLimitError as RateLimitError
 from onplan.errors import RefreshError as RefreshError
@@ -61,6 +62,7 @@ from onplan.types import OAuthCredentials as OAuthCredentials
 from onplan.types import PartDone as PartDone
 from onplan.types import Provider as Provider
 from onplan.types import Refusal as Refusal
+from onplan.types import Registration as Registration
 from onplan.types import Resumed as Resumed
 from onplan.types import Role as Role
 from onplan.types import StreamChunk as StreamChunk

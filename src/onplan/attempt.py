@@ -101,7 +101,8 @@ class _RegisteredClient:
             redirect,
             host_id(self._settings.home),
             registration=record.registration,
-            id_token=record.credentials.id_token if record.credentials else None,
+            # One that was never verified is no hint of anybody.
+            id_token=record.credentials.id_token if record.credentials and not record.unverified else None,
             consent=self._consent,
             state=state,
         )

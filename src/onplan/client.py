@@ -115,7 +115,9 @@ class Client:
             tool_shape=tool_shape,
         )
         self.store: CredentialStore = (
-            open_store(self.settings.store) if store is None or isinstance(store, str) else store
+            open_store(self.settings.store, self.settings.backend)
+            if store is None or isinstance(store, str)
+            else store
         )
         self._token_transport = HTTPTransport(timeouts, route=route)
         self._keeper = keeper_for(self.settings, self.store, self._token_transport.fetch, api_key)

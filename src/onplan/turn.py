@@ -104,7 +104,7 @@ def _persist(
 
     A refused access token is replaced, and that does not count as a retry. Twice at most: the first
     replacement may be one that somebody else stored, and no better. One that this process has just got from
-    the server is not replaced again; the keeper says so.
+    the server is not replaced again; then the backend's own words count.
 
     What is lost when a seen answer broke off is not the time that it took: the budget begins anew.
     """
@@ -118,7 +118,11 @@ def _persist(
             renewable = isinstance(credentials, OAuthCredentials)
             if not renewable or error.status != 401 or refreshes == _REFRESHES or (asking and asking.seen):
                 raise
-            credentials = yield Refresh(SecretText(credentials.access_token), again=refreshes > 0)
+            try:
+                credentials = yield Refresh(SecretText(credentials.access_token), again=refreshes > 0)
+            except SignInAgainError as ended:
+                ended.request_id = ended.request_id or error.request_id
+                raise error if refreshes else ended from None
             refreshes += 1
         except OnplanError as error:
             _tell(error, backend, credentials)

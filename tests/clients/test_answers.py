@@ -11,6 +11,7 @@ import pytest
 import onplan
 from onplan import CompletionRequest, FinishReason, Message, ToolDefinition
 from onplan.emulator import Emulator
+from onplan.settings import load_settings
 
 WEATHER = ToolDefinition(
     name="weather",
@@ -38,7 +39,7 @@ def bodies(emulator: Emulator) -> list[dict[str, Any]]:
 
 def test_a_string_is_a_request(signed_in: Emulator, driver: Any) -> None:
     """A plain string is answered, with its text, usage, model and reason."""
-    answer = driver(base_url=signed_in.codex_base_url).complete("hello there")
+    answer = driver(base_url=load_settings().base_url).complete("hello there")
 
     assert answer.text == "You said: hello there"
     assert answer.finish_reason is FinishReason.STOP
@@ -94,6 +95,7 @@ def test_a_tool_round_trip_carries_the_reasoning(signed_in: Emulator, driver: An
     assert all("id" not in item for item in bodies(signed_in)[-1]["input"])
 
 
+@pytest.mark.codex
 def test_a_conversation_keeps_its_session(signed_in: Emulator, driver: Any) -> None:
     """Every turn of a conversation names the same session, without which the prompt cache never hits."""
     asker = driver()
@@ -224,6 +226,7 @@ def test_a_catalogue_that_cannot_be_read_is_built_in(signed_in: Emulator, driver
     assert models[0].id == "gpt-6.1-sol"
 
 
+@pytest.mark.codex
 def test_every_part_is_in_the_clients_own_words(signed_in: Emulator, driver: Any) -> None:
     """Requests name onplan and carry the account; no credential is in anything but its header."""
     driver().complete("hi")

@@ -265,6 +265,7 @@ LIMITS = {
 }
 
 
+@pytest.mark.codex
 @pytest.mark.parametrize("fault", LIMITS)
 def test_a_usage_limit_says_which_one_and_what_can_be_done(
     signed_in: Emulator, driver: Any, fault: str
@@ -281,6 +282,7 @@ def test_a_usage_limit_says_which_one_and_what_can_be_done(
     assert advice in caught.value.hint
 
 
+@pytest.mark.codex
 @pytest.mark.parametrize("fault", ["model_gated", "model_not_supported"])
 def test_a_model_that_is_not_served_has_a_neighbour(signed_in: Emulator, driver: Any, fault: str) -> None:
     """The hint names what the catalogue lists that is nearest, and the version that it was asked with."""
@@ -325,6 +327,7 @@ def test_reasoning_of_another_account_is_left_out_and_reported(signed_in: Emulat
     assert [item["type"] for item in second["body"]["input"]] == ["message", "message", "message"]
 
 
+@pytest.mark.codex
 def test_an_account_that_is_not_the_tokens_is_told(signed_in: Emulator, driver: Any) -> None:
     """A stored account id that is another's is a matter of signing in again, not of the request."""
     store = open_store(load_settings().store)
@@ -354,7 +357,8 @@ def test_a_401_renews_the_token_once(signed_in: Emulator, driver: Any) -> None:
         driver().complete(CompletionRequest(messages="hi", model="gpt-5.5"))
 
     paths = [row["path"] for row in signed_in.journal() if row["status"] != 101]
-    assert paths == ["/backend-api/codex/responses", "/oauth/token", "/backend-api/codex/responses"]
+    ends = [path.rpartition("/")[2] for path in paths]
+    assert [end for end in ends if end != "jwks.json"] == ["responses", "token", "responses"]
 
 
 def test_an_unreachable_backend_is_a_connect_error(signed_in: Emulator, driver: Any, unused_url: str) -> None:

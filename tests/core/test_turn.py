@@ -183,11 +183,11 @@ class TestARefusedToken:
         assert "Hi" == turn.text
 
     def test_a_replacement_may_be_no_better(self, turn):
-        """What somebody else had stored may be refused too; the keeper is told that it is the second time."""
+        """What somebody else had stored may be refused too; then the backend's own words count."""
         asked = turn.tell(FIRST, Head(401, {}), b"", SECOND, Head(401, {}), b"")
         assert Refresh("secret-2", again=True) == asked
 
-        with pytest.raises(SignInAgainError, match="not even renewed"):
+        with pytest.raises(SignInAgainError, match="does not accept the credential"):
             turn.tell(SignInAgainError("not even renewed", status=401))
 
     def test_a_third_refusal_is_final(self, turn):

@@ -306,11 +306,11 @@ def test_account_calls(client):
     assert client.get("/oauth/token").status_code == 405
 
 
-@pytest.mark.parametrize("key", ["plan_base_url", "openai_base_url"])
-def test_the_other_backends_say_not_found(client, key):
+@pytest.mark.parametrize(("key", "status"), [("plan_base_url", 403), ("openai_base_url", 404)])
+def test_the_other_backends_say_not_found(client, key, status):
     """In the platform's error shape."""
     reply = client.http.get(client.emulator.urls[key] + "/sparkle")
-    assert reply.status_code == 404
+    assert reply.status_code == status
     assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
 
 

@@ -12,8 +12,10 @@ import pytest
 
 import onplan
 from onplan.emulator import Emulator
-from onplan.oauth.id_token import account_id
-from onplan.stores import Record, open_store
+from onplan.settings import load_settings
+from onplan.stores import open_store
+
+from ..conftest import issued
 
 # `make interop` adds one that needs more than Python: its spec.
 EXTERNAL = os.environ.get("ONPLAN_TEST_STORE")
@@ -25,7 +27,10 @@ def spec(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     scheme = getattr(request, "param", "file")
     if scheme == "vault":
         request.getfixturevalue("vault")
+    if scheme == "plan":
+        monkeypatch.setenv("ONPLAN_BACKEND", "chatgpt-plan")
     places = {
+        "plan": f"file:{tmp_path / 'kept' / 'plan.json'}",
         "file": f"file:{tmp_path / 'kept' / 'credentials.json'}",
         "codex": f"codex:{tmp_path / 'codex'}",
         "vault": "vault:secret/onplan/person?lease=4",
@@ -40,22 +45,18 @@ def sign_in(emulator: Emulator, spec: str) -> Callable[..., onplan.OAuthCredenti
     """Put fresh tokens into the store; with ``expired`` they look expired to this machine's clock."""
 
     def put(*, expired: bool = True) -> onplan.OAuthCredentials:
-        tokens = emulator.issue_tokens()
-        credentials = onplan.OAuthCredentials(
-            access_token=tokens["access_token"],
-            refresh_token=tokens["refresh_token"],
-            id_token=tokens["id_token"],
-            expires_at=time.time() + (-60 if expired else 864_000),
-            account_id=account_id(tokens["id_token"]),
-            plan="plus",
-            email="person@example.com",
-            client_id="app_EMoamEEZ73f0CkXaXp7hrann",
-            issuer=emulator.issuer,
+        issuer = load_settings().issuer
+        tokens = emulator.issue_plan_tokens() if issuer.registers else emulator.issue_tokens()
+        record = issued(tokens, issuer)
+        assert record.credentials
+        credentials = msgspec.structs.replace(
+            record.credentials, expires_at=time.time() + (-60 if expired else 864_000)
         )
         store = open_store(spec)
         with store.lock():
             loaded = store.load()
-            store.save(Record(credentials=credentials), loaded[1] if loaded else None)
+            version = loaded[1] if loaded else None
+            store.save(msgspec.structs.replace(record, credentials=credentials), version)
         emulator.clear_journal()
         return credentials
 
@@ -71,7 +72,7 @@ def expire(spec: str) -> Callable[[], None]:
         with store.lock():
             record, version = store.load()  # type: ignore[misc]
             old = msgspec.structs.replace(record.credentials, expires_at=time.time() - 60)
-            store.save(Record(credentials=old), version)
+            store.save(msgspec.structs.replace(record, credentials=old, renewed_at=None), version)
 
     return change
 
@@ -81,7 +82,7 @@ def refreshes(emulator: Emulator) -> Callable[[], list[int]]:
     """The statuses of the refreshes that the issuer has seen."""
 
     def statuses() -> list[int]:
-        rows = [row for row in emulator.journal() if row["path"] == "/oauth/token"]
+        rows = [row for row in emulator.journal() if row["path"].endswith("/oauth/token")]
         return [row["status"] for row in rows if row["body"]["grant_type"] == "refresh_token"]
 
     return statuses

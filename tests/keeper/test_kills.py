@@ -20,7 +20,7 @@ from .conftest import EXTERNAL
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 # A remote store takes many more calls, and a killed holder's lease must pass on each time.
-STRIDE = {"file": 1, "codex": 3, "vault": 13, "external": 13}
+STRIDE = {"file": 1, "plan": 1, "codex": 3, "vault": 13, "external": 13}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def mortal(sign_in: Callable[..., Any]) -> Iterator[Callable[[str], str]]:
     assert process.returncode == 0
 
 
-SCHEMES = ["external"] if EXTERNAL else ["file", "codex", "vault"]
+SCHEMES = ["external"] if EXTERNAL else ["file", "plan", "codex", "vault"]
 
 
 @pytest.mark.parametrize("spec", SCHEMES, indirect=True)

@@ -16,8 +16,8 @@ from onplan.emulator import Emulator
 from .conftest import EXTERNAL
 
 PROCESSES, TASKS = 16, 8
-ROUNDS = {"file": 50, "codex": 4, "vault": 4, "external": 3}
-SCHEMES = ["external"] if EXTERNAL else ["file", "codex", "vault"]
+ROUNDS = {"file": 50, "plan": 10, "codex": 4, "vault": 4, "external": 3}
+SCHEMES = ["external"] if EXTERNAL else ["file", "plan", "codex", "vault"]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from onplan.oauth import id_token
 from onplan.oauth.credentials import (
     TokenResponse,
+    came_from,
     credentials_from,
     decode_token_response,
     error_code,
@@ -130,6 +131,24 @@ class TestCredentialsFrom:
         token = jwt(**{AUTH: {"chatgpt_account_id": "a"}})
 
         assert "a" == credentials_from(TokenResponse(token), CODEX, NOW).account_id
+
+
+@pytest.mark.parametrize(
+    ("kept", "access", "identity", "told"),
+    [
+        ("https://a.example", "https://b.example", "https://c.example", "https://a.example"),
+        (None, "https://b.example/", "https://c.example", "https://b.example"),
+        (None, None, "https://c.example", "https://c.example"),
+        (None, None, None, CODEX.url),
+    ],
+    ids=["record", "access token", "ID token", "nobody"],
+)
+def test_where_a_credential_came_from(jwt, kept, access, identity, told):
+    """The record says it, else the access token, else the ID token; else it is the real issuer's."""
+    access_token, identity_token = (jwt(**({"iss": url} if url else {})) for url in (access, identity))
+    credentials = OAuthCredentials(access_token=access_token, id_token=identity_token, issuer=kept)
+
+    assert came_from(credentials, CODEX.at("http://127.0.0.1:9")) == told
 
 
 @pytest.mark.parametrize(

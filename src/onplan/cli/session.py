@@ -34,7 +34,8 @@ class Session:
         """The credential store in use."""
         from onplan.stores import open_store
 
-        return open_store(self.settings().store)
+        settings = self.settings()
+        return open_store(settings.store, settings.backend)
 
     def require_lasting_store(self) -> None:
         """Raise ConfigurationError if what is kept in the store would be gone when the command ends."""

@@ -10,6 +10,7 @@ from onplan.emulator import (
     faults_chat,
     faults_http,
     faults_issuer,
+    faults_siwc,
     faults_stream,
     faults_websocket,
 )
@@ -17,7 +18,15 @@ from onplan.emulator.fault import Fault
 
 FAULTS: dict[str, Fault] = {
     fault.name: fault
-    for table in (faults_http, faults_account, faults_stream, faults_websocket, faults_issuer, faults_chat)
+    for table in (
+        faults_http,
+        faults_account,
+        faults_stream,
+        faults_websocket,
+        faults_issuer,
+        faults_siwc,
+        faults_chat,
+    )
     for fault in table.FAULTS
 }
 

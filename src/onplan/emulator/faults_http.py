@@ -12,9 +12,9 @@ from onplan.emulator.fault import Fault
 from onplan.emulator.pages import BAD_GATEWAY, CLOUDFLARE_BLOCK
 from onplan.emulator.replies import Headers, Reply, api_error, detail, html_reply, json_reply
 
-RESPONSES = ("responses", "responses_message")
+RESPONSES = ("responses", "responses_message", "plan_responses")
 # Pages and headers that over a WebSocket come with the upgrade, or not at all.
-HEADS = ("responses", "responses_upgrade")
+HEADS = ("responses", "responses_upgrade", "plan_responses")
 RAY = (("server", "cloudflare"), ("cf-ray", "9a1b2c3d4e5f6a7b-AMS"))
 
 

@@ -21,7 +21,7 @@ AUTHORIZE = ("authorize",)
 POLL = ("device_token",)
 
 
-def _changed(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Reply], Reply]:
+def changed(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Reply], Reply]:
     """Another body, when the request succeeded."""
 
     def after(reply: Reply) -> Reply:
@@ -36,11 +36,12 @@ def _only(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda tokens: {name: value for name, value in tokens.items() if name in names}
 
 
-def _without(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def without(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """All fields but one."""
     return lambda tokens: {key: value for key, value in tokens.items() if key != name}
 
 
-def _redirected(change: Callable[[dict[str, str]], dict[str, str]]) -> Callable[[Reply], Reply]:
+def redirected(change: Callable[[dict[str, str]], dict[str, str]]) -> Callable[[Reply], Reply]:
     """Another query in the redirect, when there is one."""
 
     def after(reply: Reply) -> Reply:
@@ -68,21 +69,21 @@ FAULTS = (
         "authorize_access_denied",
         "Redirects with error=access_denied.",
         AUTHORIZE,
-        after=_redirected(_denied("The user declined.")),
+        after=redirected(_denied("The user declined.")),
     ),
     Fault(
         "authorize_wrong_state",
         "Redirects with a state that was never sent.",
         AUTHORIZE,
-        after=_redirected(lambda query: {**query, "state": "not-the-state-that-was-sent"}),
+        after=redirected(lambda query: {**query, "state": "not-the-state-that-was-sent"}),
     ),
     Fault(
         "authorize_missing_entitlement",
         "Redirects with error_description=missing_codex_entitlement.",
         AUTHORIZE,
-        after=_redirected(_denied("missing_codex_entitlement")),
+        after=redirected(_denied("missing_codex_entitlement")),
     ),
-    Fault("authorize_no_code", "Redirects without a code.", AUTHORIZE, after=_redirected(_without("code"))),
+    Fault("authorize_no_code", "Redirects without a code.", AUTHORIZE, after=redirected(without("code"))),
     Fault("token_500", "500 before anything is processed.", TOKEN, instead=_server_error),
     Fault(
         "token_429",
@@ -121,28 +122,28 @@ FAULTS = (
         "token_no_refresh_token",
         "200 without a refresh_token.",
         TOKEN,
-        after=_changed(_without("refresh_token")),
+        after=changed(without("refresh_token")),
     ),
-    Fault("token_no_id_token", "200 without an id_token.", TOKEN, after=_changed(_without("id_token"))),
+    Fault("token_no_id_token", "200 without an id_token.", TOKEN, after=changed(without("id_token"))),
     Fault(
         "token_no_access_token",
         "200 without an access_token.",
         TOKEN,
-        after=_changed(_without("access_token")),
+        after=changed(without("access_token")),
     ),
     Fault(
         "token_only_access_token",
         "200 with nothing but an access_token.",
         TOKEN,
-        after=_changed(_only("access_token")),
+        after=changed(_only("access_token")),
     ),
     Fault(
         "token_expires_in_zero",
         "200 with expires_in 0.",
         TOKEN,
-        after=_changed(lambda tokens: {**tokens, "expires_in": 0}),
+        after=changed(lambda tokens: {**tokens, "expires_in": 0}),
     ),
-    Fault("token_no_expires_in", "200 without expires_in.", TOKEN, after=_changed(_without("expires_in"))),
+    Fault("token_no_expires_in", "200 without expires_in.", TOKEN, after=changed(without("expires_in"))),
     Fault(
         "token_invalid_grant",
         "400 invalid_grant.",
@@ -185,16 +186,16 @@ FAULTS = (
         "device_interval_integer",
         "interval is a number instead of a string.",
         ("device_usercode",),
-        after=_changed(lambda body: {**body, "interval": int(body["interval"])}),
+        after=changed(lambda body: {**body, "interval": int(body["interval"])}),
     ),
     Fault(
         "device_usercode_alias",
         "The code comes as usercode instead of user_code.",
         ("device_usercode",),
-        after=_changed(lambda body: {**_without("user_code")(body), "usercode": body["user_code"]}),
+        after=changed(lambda body: {**without("user_code")(body), "usercode": body["user_code"]}),
     ),
     Fault(
-        "device_interval_missing", "No interval.", ("device_usercode",), after=_changed(_without("interval"))
+        "device_interval_missing", "No interval.", ("device_usercode",), after=changed(without("interval"))
     ),
     Fault(
         "device_pending", "One more poll is answered 403: not approved yet.", POLL, instead=lambda: PENDING

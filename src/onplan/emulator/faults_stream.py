@@ -12,8 +12,8 @@ from onplan.emulator.items import Item, Message
 from onplan.emulator.replies import Reply
 from onplan.emulator.stream import Alteration, Frame, Framing, Stream, changed_response
 
-RESPONSES = ("responses", "responses_message")
-SSE = ("responses",)
+RESPONSES = ("responses", "responses_message", "plan_responses")
+SSE = ("responses", "plan_responses")
 TEXT_DELTA = "response.output_text.delta"
 ARGUMENTS = "response.function_call_arguments"
 HUGE = 1024 * 1024
@@ -82,7 +82,7 @@ def _inserted(*inserted: Frame) -> Alteration:
     return alter
 
 
-def _fails(code: str, message: str, *, after: str = "response.in_progress", bare: str = "no") -> Alteration:
+def fails(code: str, message: str, *, after: str = "response.in_progress", bare: str = "no") -> Alteration:
     """response.failed after the first event of a kind; a bare `error` event comes before it, or instead."""
 
     def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -102,7 +102,7 @@ def _fails(code: str, message: str, *, after: str = "response.in_progress", bare
 
 
 def _failed(code: str, message: str, **options: str) -> Callable[[Reply], Reply]:
-    return altered(_fails(code, message, **options))
+    return altered(fails(code, message, **options))
 
 
 def _incomplete(reason: str) -> Callable[[Reply], Reply]:

@@ -116,22 +116,27 @@ class Registry(Ledger):
         family = AgentFamily(code.client_id, code.scope, registration=code.registration, person=code.person)
         return self._tokens(family, code.nonce)
 
+    def issue(self, *, client_id: str, scope: str = " ".join(sorted(ALL_SCOPES))) -> dict[str, Any]:
+        """A token response for a client that is registered."""
+        client = self.clients[client_id]
+        return self._tokens(AgentFamily(client_id, scope, registration=client, person=client.person), None)
+
     def _response(self, family: Family) -> dict[str, Any]:
         return self._tokens(family, None)
 
     def _tokens(self, family: Family, nonce: str | None) -> dict[str, Any]:
-        now = time.time()
+        now, lifetime = time.time(), min(self.lifetime, HOUR)
         person = family.person if isinstance(family, AgentFamily) else Person("", "")
-        access_token = self.sign(self._claims_of_access(family, person, now))
+        access_token = self.sign(self._claims_of_access(family, person, now, lifetime))
         refresh_token = "rt_" + secrets.token_urlsafe(48)
-        self._access[access_token] = AccessToken(family, now + self.lifetime)
+        self._access[access_token] = AccessToken(family, now + lifetime)
         self._refresh[refresh_token] = RefreshToken(family)
         return {
             "access_token": access_token,
             "refresh_token": refresh_token,
             "id_token": self.sign(self._claims_of_identity(family, person, nonce, now)),
             "token_type": "Bearer",
-            "expires_in": int(self.lifetime),
+            "expires_in": int(lifetime),
             "scope": family.scope,
             "earliest_refresh_at": self.scenario.earliest_refresh_at,
         }
@@ -151,7 +156,9 @@ class Registry(Ledger):
             **({} if nonce is None else {"nonce": nonce}),
         }
 
-    def _claims_of_access(self, family: Family, person: Person, now: float) -> dict[str, Any]:
+    def _claims_of_access(
+        self, family: Family, person: Person, now: float, lifetime: float
+    ) -> dict[str, Any]:
         return {
             "iss": self.issuer,
             "sub": person.subject,
@@ -160,7 +167,7 @@ class Registry(Ledger):
             "scope": family.scope,
             "iat": int(now),
             "nbf": int(now),
-            "exp": int(now + self.lifetime),
+            "exp": int(now + lifetime),
             "jti": secrets.token_urlsafe(16),
             "https://api.openai.com/auth": {
                 "per_user_salt": secrets.token_urlsafe(16),

@@ -221,6 +221,14 @@ class Emulator:
         with self.world.lock:
             return self.world.ledger.issue()
 
+    def issue_plan_tokens(self) -> dict[str, Any]:
+        """The same at "Sign in with ChatGPT", with the `client_id` that was registered and the `subject`."""
+        with self.world.lock:
+            registry = self.world.registry
+            client = registry.register("onplan", registry.consent)
+            tokens = registry.issue(client_id=client.client_id)
+            return {**tokens, "client_id": client.client_id, "subject": client.person.subject}
+
 
 class _Stop(BaseException):
     """Raised by the signal handler, so that nothing on the way takes it for an error."""

@@ -14,7 +14,7 @@ from onplan.emulator.journal import Journal
 from onplan.emulator.keys import Keys
 from onplan.emulator.ledger import Bounded, Ledger
 from onplan.emulator.options import Options
-from onplan.emulator.registry import HOUR, Registry
+from onplan.emulator.registry import Registry
 from onplan.emulator.sealing import Seals
 
 
@@ -59,12 +59,11 @@ class World:
             lifetime=options.access_token_lifetime if lifetime is None else lifetime,
             reuse=scenario.reuse or options.reuse,
         )
-        # On the route "Sign in with ChatGPT", an access token lasts an hour.
         self.registry = Registry(
             scenario,
             self.keys,
             issuer=base_url,
-            lifetime=min(self.ledger.lifetime, HOUR),
+            lifetime=self.ledger.lifetime,
             reuse=self.ledger.reuse,
         )
         for fault in scenario.faults:

@@ -257,6 +257,8 @@ def _failure(facts: _Facts, fallback: _Row) -> OnplanError:
         return _usage_limit(facts)
     else:
         sentence = facts.message or row.sentence
+    if facts.param == "model" and row.error is InvalidRequestError:
+        row = replace(row, error=ModelNotAvailableError)
     if facts.param and issubclass(row.error, InvalidRequestError) and facts.param not in sentence:
         sentence = f"{sentence} (Parameter: {facts.param}.)"
     return row.error(

@@ -138,26 +138,30 @@ _NOT_LOCAL: Mapping[str, str] = {
 }
 
 
-def open_store(spec: str) -> CredentialStore:
-    """The store that ``spec`` names. Nothing is read or written yet.
+def open_store(spec: str, backend: Backend | None = None) -> CredentialStore:
+    """The store that ``spec`` names, for a credential of ``backend``. Nothing is read or written yet.
 
     Raises:
-        ConfigurationError: there is no such scheme, or the location is not one of its.
+        ConfigurationError: there is no such scheme, the location is not one of its, or the backend's
+            credentials may not be kept there.
         MissingExtraError: it needs a library that is not installed.
     """
     scheme, _, location = spec.partition(":")
+    if backend:
+        _require_local(scheme, backend)
     return _factory(scheme)(location)
 
 
 def require_permitted(store: CredentialStore, backend: Backend) -> None:
     """Raise ConfigurationError if a credential of ``backend`` may not, or cannot, be kept in ``store``."""
-    if not backend.local_stores_only:
-        return
     kind = f"{type(store).__module__}:{type(store).__qualname__}"
-    scheme = next((name for name, target in STORES.items() if target == kind), "")
-    if scheme in _NOT_LOCAL:
+    _require_local(next((name for name, target in STORES.items() if target == kind), ""), backend)
+
+
+def _require_local(scheme: str, backend: Backend) -> None:
+    if backend.local_stores_only and scheme in _NOT_LOCAL:
         raise ConfigurationError(
-            f"A {backend.name} sign-in is not kept in {scheme}: for {_NOT_LOCAL[scheme]}.",
+            f"A {backend.name} sign-in is not kept in {scheme}: {_NOT_LOCAL[scheme]}.",
             hint="Choose `--store file:PATH` or `--store keyring:`, or leave it out.",
         )
 
