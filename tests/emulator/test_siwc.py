@@ -337,6 +337,9 @@ def asked(agent, endpoint):
         "siwc_token:refresh_token": lambda: agent.refresh(issued, issued["client_id"]),
         "plan_models": lambda: agent.get("models", issued["access_token"]),
         "plan_responses": lambda: agent.ask(issued["access_token"]),
+        "siwc_revoke": lambda: agent.http.post(
+            f"{agent.emulator.issuer}/api/accounts/oauth/revoke", data={"token": "t", "client_id": "c"}
+        ),
         "jwks": lambda: agent.http.get(f"{agent.emulator.issuer}/.well-known/jwks.json"),
     }
     return requests[endpoint]

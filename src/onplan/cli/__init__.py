@@ -20,6 +20,7 @@ COMMANDS = {
     "logout": ("onplan.cli.logout:logout", "Sign out: revoke the tokens and forget them."),
     "status": ("onplan.cli.status:status", "Show who is signed in, and until when."),
     "import": ("onplan.cli.import_:import_", "Use the sign-in of the Codex CLI, or of another store."),
+    "credentials": ("onplan.cli.credentials:credentials", "Move a sign-in to another machine of yours."),
     "profiles": ("onplan.cli.profiles:profiles", "List, choose and forget profiles."),
     "models": ("onplan.cli.models:models", "List the models that the plan has now."),
     "ask": ("onplan.cli.ask:ask", "Ask a model; the answer streams to stdout."),
@@ -28,6 +29,8 @@ COMMANDS = {
     "emulator": ("onplan.cli.emulator:emulator", "Play the services on loopback, for tests."),
     "demo": ("onplan.cli.demo:demo", "See it all at work, against the emulator."),
 }
+
+_WIDTH = max(map(len, COMMANDS))
 
 # As click prints it; a test compares.
 _HELP = """\
@@ -41,7 +44,7 @@ Options:
   -h, --help     Show this message and exit.
 
 Commands:
-""" + "".join(f"  {name:<8}  {text}\n" for name, (_, text) in COMMANDS.items())
+""" + "".join(f"  {name:<{_WIDTH}}  {text}\n" for name, (_, text) in COMMANDS.items())
 
 _AT_ONCE: dict[tuple[str, ...], str] = {
     (): _HELP,

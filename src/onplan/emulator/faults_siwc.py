@@ -261,6 +261,12 @@ FAULTS = (
         after=changed(without("id_token")),
     ),
     Fault(
+        "siwc_revoke_503",
+        "503 instead of a revocation.",
+        ("siwc_revoke",),
+        instead=lambda: oauth_error("temporarily_unavailable", "Try again later.", 503),
+    ),
+    Fault(
         "siwc_jwks_503",
         "503 instead of the keys.",
         ("jwks",),

@@ -116,7 +116,7 @@ class Registry(Ledger):
         family = AgentFamily(code.client_id, code.scope, registration=code.registration, person=code.person)
         return self._tokens(family, code.nonce)
 
-    def issue(self, *, client_id: str, scope: str = " ".join(sorted(ALL_SCOPES))) -> dict[str, Any]:
+    def issue_for(self, client_id: str, scope: str = " ".join(sorted(ALL_SCOPES))) -> dict[str, Any]:
         """A token response for a client that is registered."""
         client = self.clients[client_id]
         return self._tokens(AgentFamily(client_id, scope, registration=client, person=client.person), None)

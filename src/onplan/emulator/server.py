@@ -226,7 +226,7 @@ class Emulator:
         with self.world.lock:
             registry = self.world.registry
             client = registry.register("onplan", registry.consent)
-            tokens = registry.issue(client_id=client.client_id)
+            tokens = registry.issue_for(client.client_id)
             return {**tokens, "client_id": client.client_id, "subject": client.person.subject}
 
 

@@ -1,0 +1,103 @@
+"""``onplan credentials export|import``: move a sign-in to another machine of yours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from onplan.cli.session import Session, json_option, pass_session, target_options
+
+if TYPE_CHECKING:
+    from onplan.settings import Settings
+    from onplan.stores import Record
+
+_PATH = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def credentials() -> None:
+    """Move a sign-in to another machine of yours.
+
+    Sign in where there is a browser, move the sign-in into a file, copy that over SSH, and move it in there.
+    """
+
+
+@credentials.command("export")
+@click.argument("path", type=_PATH)
+@target_options
+@json_option
+@pass_session
+def export(session: Session, path: Path) -> None:
+    """Move the sign-in out of its store into the new file PATH.
+
+    It is not copied: two machines that renew one sign-in would end it for each other. Nothing is revoked.
+    """
+    from onplan import moving
+
+    settings = session.settings()
+    record = moving.take_out(settings, session.store(), path)
+    _tell(
+        session,
+        _facts(settings, record, path),
+        f"Moved to {path}, which is as good as a password. Copy it to the other machine, run there "
+        f"`onplan credentials import {quote(path.name)}`, and remove it here and there.",
+    )
+
+
+@credentials.command("import")
+@click.argument("path", type=_PATH)
+@click.option("--force", is_flag=True, help="Replace another sign-in of the profile, without revoking it.")
+@target_options
+@json_option
+@pass_session
+def import_(session: Session, path: Path, force: bool) -> None:
+    """Move the sign-in in the file PATH into this machine's store, and use it from now on.
+
+    This machine keeps its own host id.
+    """
+    from onplan import moving
+    from onplan.errors import ConfigurationError
+    from onplan.settings import load_settings, remember_profile
+    from onplan.stores import open_store
+
+    record = moving.read(path)
+    backend = moving.backend_of(record)
+    if session.backend not in (None, backend):
+        raise ConfigurationError(
+            f"The sign-in in {path} is one for {backend}, and not for {session.backend}.",
+            hint="Leave out `--backend`.",
+        )
+    session.require_lasting_store()
+    settings = load_settings(profile=session.profile, backend=backend, store=session.store_spec)
+    store = open_store(settings.store, settings.backend)
+    moving.put_in(settings, store, record, force=force)
+    remember_profile(settings)
+    _tell(
+        session,
+        _facts(settings, record, path),
+        f"Kept in {store.describe()}. Remove the file now: `rm {quote(str(path))}`. Try `onplan status`.",
+    )
+
+
+def _facts(settings: Settings, record: Record, path: Path) -> dict[str, Any]:
+    found = record.credentials
+    return {
+        "profile": settings.profile,
+        "backend": settings.backend.name,
+        "store": settings.store,
+        "path": str(path),
+        "email": found and found.email,
+        "account_id": found and found.account_id,
+        "client_id": found and found.client_id,
+    }
+
+
+def _tell(session: Session, facts: dict[str, Any], sentence: str) -> None:
+    if session.as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        click.echo(sentence, err=True)

@@ -1,0 +1,119 @@
+"""Moving a sign-in to another machine of the same person: out of a store into a file, and into a store there.
+
+It is moved, not copied: two machines that renewed with one refresh token would sign each other out. A
+program's registration stays behind as well, for it may serve several machines; the host id is each machine's
+own.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from onplan.attempt import keep
+from onplan.errors import ConfigurationError, NotSignedInError, StoreError
+from onplan.oauth.issuer import ISSUERS
+from onplan.secret import SecretBytes
+from onplan.settings import Settings, not_signed_in
+from onplan.stores import CredentialStore, Record, encode_record, require_permitted
+
+# What keeps a sign-in for one machine alone; the others are shared as they are.
+MOVABLE = ("file", "keyring", "command", "memory")
+
+
+def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record:
+    """Move what ``store`` keeps into the new file ``target``, readable by its owner alone.
+
+    Nothing is revoked. If the file cannot be written, nothing has changed.
+
+    Raises:
+        ConfigurationError: the store is one that is shared as it is, or ``target`` exists.
+        NotSignedInError: nobody is signed in.
+        CredentialError: the sign-in is borrowed, and not ours to move.
+        StoreError: the store or the file could not be read or written.
+    """
+    scheme = settings.store.partition(":")[0]
+    if scheme not in MOVABLE:
+        raise ConfigurationError(
+            f"What is kept in {store.describe()} is not moved: other machines or programs use it as it is.",
+            hint=f"Use the same store there: `onplan status --store {settings.store}`.",
+        )
+    with store.lock():
+        loaded = store.load()
+        if loaded is None or loaded[0].credentials is None:
+            raise not_signed_in(settings.profile)
+        record = loaded[0]
+        if record.borrowed_from:
+            raise ConfigurationError(
+                f"This sign-in is borrowed from {record.borrowed_from}, which alone renews it.",
+                hint="Sign in on the other machine: `onplan login --paste`.",
+            )
+        moved = msgspec.structs.replace(record, pending_refresh=None)
+        _write_new(target, encode_record(moved))
+        try:
+            if record.registration:
+                keep(store, Record(registration=record.registration))
+            else:
+                store.delete()
+        except StoreError:
+            target.unlink(missing_ok=True)
+            raise
+    return moved
+
+
+def _write_new(target: Path, data: SecretBytes) -> None:
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        raise ConfigurationError(f"{target} exists already.", hint="Name a new file.") from None
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise StoreError(f"{target} cannot be written: {reason}. Nothing was moved.") from None
+
+
+def backend_of(record: Record) -> str:
+    """The name of the backend that a sign-in is for."""
+    from onplan.backends import ROWS
+
+    registers = record.registration is not None
+    return next(row.name for row in ROWS if ISSUERS[row.issuer].registers is registers)
+
+
+def read(source: Path) -> Record:
+    """What was moved into ``source``.
+
+    Raises:
+        NotSignedInError: there is no sign-in in it.
+        StoreError: it cannot be read, others can read it, or it is nothing of onplan's.
+    """
+    from onplan.stores.file import FileStore
+
+    loaded = FileStore(str(source)).load()
+    if loaded is None or loaded[0].credentials is None:
+        raise NotSignedInError(
+            f"There is no sign-in in {source}.", hint="Make one: `onplan credentials export PATH`."
+        )
+    return loaded[0]
+
+
+def put_in(settings: Settings, store: CredentialStore, record: Record, *, force: bool = False) -> None:
+    """Keep what was moved here. ``force``: also over another sign-in, which is forgotten and not revoked.
+
+    Raises:
+        ConfigurationError: somebody is signed in there, or it may not be kept there.
+        StoreError: it could not be kept.
+    """
+    require_permitted(store, settings.backend)
+    loaded = store.load()
+    if loaded and (loaded[0].credentials or loaded[0].api_key) and not force:
+        raise ConfigurationError(
+            f"The profile {settings.profile} is signed in already.",
+            hint="Give this one a profile of its own: `--profile NAME`. Or replace it: `--force`.",
+        )
+    keep(store, record)
