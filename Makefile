@@ -5,7 +5,7 @@ CODEX_VERSION ?= 0.169.0
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check interop bench speed picture constraints clean
+.PHONY: help demo test check interop bench speed picture screenshot constraints clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -23,8 +23,9 @@ check: $(VENV)/.installed       ## lint, format, types, import layers
 	$(BIN)/mypy --strict tests/typing
 	$(BIN)/lint-imports
 
-interop: $(VENV)/.installed $(VENV)/.bench $(VENV)/.system $(VENV)/codex-$(CODEX_VERSION)/.installed  ## other people's programs: the Codex CLI, the openai SDK, a keyring, two hosts
-	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest -m interop tests/interop
+INTEROP := $(VENV)/.installed $(VENV)/.bench $(VENV)/.interop $(VENV)/.system $(VENV)/siwc-peer/.installed
+interop: $(INTEROP) $(VENV)/codex-$(CODEX_VERSION)/.installed  ## other people's programs: the Codex CLI, a browser, the openai SDK, a keyring, two hosts
+	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest -m interop tests/interop
 
 bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## speed, as ratios against others in the same run (5 minutes)
 	$(BIN)/python -m bench
@@ -36,6 +37,9 @@ speed: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## the 
 picture: $(VENV)/.installed     ## draw docs/demo.svg anew
 	$(BIN)/python docs/picture.py
 
+screenshot: $(VENV)/.installed $(VENV)/.interop $(VENV)/.system  ## and docs/signed-in-with-chatgpt.png
+	ONPLAN_SCREENSHOT="$(CURDIR)/docs/signed-in-with-chatgpt.png" $(BIN)/pytest -m interop tests/interop/test_siwc.py -k browser
+
 constraints:    ## pin every dependency again, with hashes (needs uv)
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
 	  requirements/runtime.in requirements/development.in -o constraints.txt
@@ -43,6 +47,10 @@ constraints:    ## pin every dependency again, with hashes (needs uv)
 	  -c constraints.txt requirements/bench.in -o requirements/bench.txt
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
 	  requirements/bench-peers.in -o requirements/bench-peers.txt
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+	  -c constraints.txt requirements/interop.in -o requirements/interop.txt
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+	  requirements/siwc-peer.in -o requirements/siwc-peer.txt
 
 clean:          ## forget the virtual environment
 	rm -rf $(VENV)
@@ -59,16 +67,21 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
-$(VENV)/bench-peers/.installed: requirements/bench-peers.txt
+$(VENV)/.interop: requirements/interop.txt $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/interop.txt
+	@touch $@
+
+# Other people's clients that need other versions of our libraries, each in an environment of its own.
+$(VENV)/%/.installed: requirements/%.txt
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench-peers.txt
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 # What is no Python package. Without the right to install it the tests that need it say so and are skipped.
-SYSTEM_PACKAGES := gnome-keyring dbus iproute2
+SYSTEM_PACKAGES := gnome-keyring dbus iproute2 chromium fonts-dejavu-core
 $(VENV)/.system: $(VENV)/.installed
 	@if command -v gnome-keyring-daemon >/dev/null && command -v dbus-run-session >/dev/null \
-	  && command -v ip >/dev/null; then :; \
+	  && command -v ip >/dev/null && command -v chromium >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES); \
 	else echo "make interop: $(SYSTEM_PACKAGES) are missing; what needs them is skipped"; fi

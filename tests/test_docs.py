@@ -14,6 +14,10 @@ import pytest
 import onplan
 from onplan import backends
 from onplan.emulator import Emulator
+from onplan.settings import load_settings, remember_profile
+from onplan.stores import open_store
+
+from .conftest import issued
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -22,6 +26,7 @@ PAGES = [
     "docs/emulator.md",
     "docs/network.md",
     "docs/backends.md",
+    "docs/chatgpt-plan.md",
     "docs/protocol.md",
     "docs/signed-in.md",
     "docs/stores.md",
@@ -32,7 +37,11 @@ PAGES = [
 
 @pytest.fixture
 def services(signed_in: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    """An emulator at which the default profile is signed in, and a key for its platform."""
+    """An emulator at which two profiles are signed in, ``default`` and ``plan``, and a platform's key."""
+    plan = load_settings(profile="plan", backend="chatgpt-plan")
+    open_store(plan.store).save(issued(signed_in.issue_plan_tokens(), plan.issuer), None)
+    for settings in (plan, load_settings(profile="default")):
+        remember_profile(settings)
     monkeypatch.setenv("ONPLAN_OPENAI_BASE_URL", signed_in.urls["openai_base_url"])
     monkeypatch.setenv("OPENAI_API_KEY", "sk-any")
     return signed_in

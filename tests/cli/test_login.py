@@ -129,6 +129,9 @@ def desktop(tmp_path: Path) -> Path:
         f'#!/bin/sh\nprintf %s "$1" > {folder}/opened.new && mv {folder}/opened.new {folder}/opened\n'
     )
     script.chmod(0o700)
+    preference = folder / "xdg-settings"  # this machine's own would name a browser that is installed here
+    preference.write_text("#!/bin/sh\nexit 1\n")
+    preference.chmod(0o700)
     return folder
 
 

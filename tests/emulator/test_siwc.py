@@ -22,6 +22,11 @@ HOST = "urn:uuid:3f0c2c1e-8d0f-4f0e-9f1b-2b6d7f3a9c11"
 BROKEN = httpx2.RemoteProtocolError, httpx2.ReadError
 
 
+def decoded(text):
+    """The events of a stream."""
+    return [json.loads(frame.partition("\ndata: ")[2]) for frame in text.split("\n\n") if frame]
+
+
 class Agent:
     """A program that signs a person in; knows the requests, judges nothing."""
 
@@ -191,6 +196,19 @@ class TestSigningIn:
             assert "chatgpt.tokens.use.direct" not in granted["scope"]
             assert emulator.world.registry.clients[granted["client_id"]].workspace == "Team"
 
+    def test_the_page_asks_only_what_is_open(self, http):
+        """Who returns has a workspace, and a consent unless it is asked for again; a hint skips the page."""
+        with Emulator(Options(interactive=True)) as emulator:
+            agent = Agent(emulator, http)
+            issued = emulator.issue_plan_tokens()
+            client_id, hint = issued["client_id"], {"id_token_hint": issued["id_token"]}
+
+            assert 'name="plan"' not in agent.authorize(client_id).text
+            again = agent.authorize(client_id, prompt="consent", **hint).text
+            assert 'name="plan"' in again
+            assert "Personal" not in again
+            assert "chatgpt.tokens.use.direct" in agent.callback(client_id, **hint)["scope"]
+
 
 class TestTokens:
     @pytest.mark.parametrize(
@@ -236,10 +254,13 @@ class TestTokens:
         callback, tokens = agent.signed_in()
         told = agent.http.get(f"{agent.emulator.issuer}/.well-known/openid-configuration").json()
         form = {"token": tokens["refresh_token"], "token_type_hint": "refresh_token"}
+
+        def end(client_id):
+            return agent.http.post(told["revocation_endpoint"], data={**form, "client_id": client_id})
+
+        assert end(agent.callback()["client_id"]).status_code == 400  # somebody else's
         for _ in range(2):
-            ended = agent.http.post(
-                told["revocation_endpoint"], data={**form, "client_id": callback["client_id"]}
-            )
+            ended = end(callback["client_id"])
             assert (ended.status_code, ended.text) == (200, "")
 
         assert agent.refresh(tokens, callback["client_id"]).json()["error"] == "refresh_token_invalidated"
@@ -251,6 +272,7 @@ class TestTokens:
         with Emulator(Options()) as emulator:
             agent = Agent(emulator, http)
             before = [key["kid"] for key in agent.published()]
+            assert len(before) > 1
             url = f"{emulator.issuer}/_emulator/tokens"
             http.post(url, json={"rotate_keys": True})
             assert [key["kid"] for key in agent.published()][:-1] == before
@@ -265,7 +287,7 @@ class TestTheAPI:
         """A stream without Content-Type, with phases, whose last event repeats nothing."""
         _, tokens = agent.signed_in()
         reply = agent.ask(tokens["access_token"])
-        events = [json.loads(frame.partition("\ndata: ")[2]) for frame in reply.text.split("\n\n") if frame]
+        events = decoded(reply.text)
 
         assert "content-type" not in reply.headers
         assert reply.headers["x-oai-request-id"]
@@ -303,6 +325,29 @@ class TestTheAPI:
         assert (reply.status_code, fragment in reply.text) == (status, True), reply.text
         if "param" in fragment:
             assert reply.json()["error"]["code"] == "subscription_sharing_unsupported_capability"
+
+    @pytest.mark.parametrize("place", ["tools", "input"])
+    def test_a_call_names_its_namespace(self, agent, place):
+        """Tools may be grouped, and may stand inside the input; flat ones have no namespace."""
+        _, tokens = agent.signed_in()
+        tool = {"type": "function", "name": "look", "parameters": None, "strict": None}
+        grouped = {"type": "namespace", "name": "app", "description": "Mine.", "tools": [tool]}
+        said = [{"role": "user", "content": "hi"}]
+        calls = []
+        for offered in ([grouped], [tool]):
+            inside = [{"type": "additional_tools", "role": "developer", "tools": offered}]
+            body = {"tools": offered} if place == "tools" else {"input": [*inside, *said]}
+            reply = agent.ask(tokens["access_token"], **body)
+            done = [event["item"] for event in decoded(reply.text) if event["type"].endswith("item.done")]
+            calls += [(item["name"], item.get("namespace")) for item in done if "arguments" in item]
+
+        assert calls == [("look", "app"), ("look", None)]
+
+    def test_what_is_not_kept_cannot_be_referred_to(self, agent):
+        """An item reference is an item, but nothing is stored."""
+        _, tokens = agent.signed_in()
+        refused = agent.ask(tokens["access_token"], input=[{"type": "item_reference", "id": "msg_1"}])
+        assert "Items are not persisted when `store` is set to false." in refused.json()["error"]["message"]
 
     def test_tokens_are_for_one_route(self, agent, client):
         """Neither a Codex token nor an API key is taken here, nor one from here there."""

@@ -200,7 +200,10 @@ def test_another_client_in_the_callback_is_refused(emulator: Emulator, sign_in: 
     assert record() == before
 
 
-@pytest.mark.parametrize("fault", ["siwc_token_500", "siwc_token_lost", "siwc_token_invalid_client"])
+@pytest.mark.parametrize(
+    "fault",
+    ["siwc_token_500", "siwc_token_lost", "siwc_token_invalid_client", "siwc_exchange_invalid_grant"],
+)
 def test_a_failed_exchange_costs_no_registration(emulator: Emulator, sign_in: SignIn, fault: str) -> None:
     """The issued client is kept before the code is exchanged, and the next attempt uses it."""
     emulator.arm(fault)

@@ -151,8 +151,14 @@ _REFUSALS: tuple[tuple[str, str, tuple[str, ...], Callable[[], Reply]], ...] = (
         _sharing("invalid_user", 401, "The subscriber context could not be validated."),
     ),
     (
+        "scope_not_authorized",
+        "403: the permission does not cover this operation.",
+        API,
+        _sharing("chatpass_v2_scope_not_authorized", 403, "The scope is not authorized."),
+    ),
+    (
         "invalid_context",
-        "403: the permission does not cover it.",
+        "403: the context of the permission is not valid.",
         API,
         _sharing("chatpass_v2_invalid_authorization_context", 403, "The authorization context is invalid."),
     ),
@@ -223,6 +229,12 @@ FAULTS = (
             instead=partial(api_error, "The refresh token is not accepted.", code=code, status=401),
         )
         for code in _REFRESH_CODES
+    ),
+    Fault(
+        "siwc_exchange_invalid_grant",
+        "400 invalid_grant: the code is not accepted.",
+        EXCHANGE,
+        instead=lambda: oauth_error("invalid_grant", "The authorization code is not accepted."),
     ),
     Fault(
         "siwc_token_invalid_client",
@@ -309,6 +321,12 @@ FAULTS = (
         "response.failed with usage_limit_exceeded, before any text.",
         RESPONSES,
         after=_failing("usage_limit_exceeded", "The usage limit has been reached.", "response.in_progress"),
+    ),
+    Fault(
+        "siwc_unavailable_mid_stream",
+        "response.failed with usage_unavailable, after some text.",
+        RESPONSES,
+        after=_failing("usage_unavailable", "Usage could not be checked.", "response.output_text.delta"),
     ),
     Fault(
         "siwc_unavailable_in_stream",

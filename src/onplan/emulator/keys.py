@@ -24,6 +24,12 @@ def first_key() -> RSAPrivateKey:
     return new_key()
 
 
+@cache
+def former_key() -> RSAPrivateKey:
+    """One that is published from the start and signs nothing: verifiers have to choose by `kid`."""
+    return new_key()
+
+
 def public_jwk(key: RSAPrivateKey) -> dict[str, Any]:
     """The public key as a JSON Web Key (RFC 7517), its id being a fingerprint."""
     jwk = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
@@ -41,7 +47,7 @@ class Keys:
     """The keys of one issuer."""
 
     def __init__(self) -> None:
-        self._keys = [first_key()]
+        self._keys = [former_key(), first_key()]
 
     def sign(self, claims: dict[str, Any]) -> str:
         """A JSON Web Token, signed with the newest key."""

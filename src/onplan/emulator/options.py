@@ -95,6 +95,7 @@ class Options:
     access_token_lifetime: float = ACCESS_TOKEN_LIFETIME
     interactive: bool = False
     scenario: Scenario = field(default_factory=Scenario)
+    public_url: str | None = None  # what it calls itself, where something in front of it has that name
     codex_home: Path | None = None
     codex_auth: bool = False
 

@@ -121,6 +121,14 @@ class Registry(Ledger):
         client = self.clients[client_id]
         return self._tokens(AgentFamily(client_id, scope, registration=client, person=client.person), None)
 
+    def revoke_of(self, client_id: str, token: str) -> bool:
+        """End a client's session; False if the token is another client's (RFC 7009, section 2.1)."""
+        held = self._refresh.get(token) or self._access.get(token)
+        if held is not None and held.family.client_id != client_id:
+            return False
+        self.revoke(token)
+        return True
+
     def _response(self, family: Family) -> dict[str, Any]:
         return self._tokens(family, None)
 

@@ -113,7 +113,7 @@ class Emulator:
         return self
 
     def _start(self, listener: socket.socket) -> None:
-        self.world = World(self.options, self.issuer)
+        self.world = World(self.options, self.options.public_url or self.issuer)
         if self.options.codex_home is not None:
             tokens = self.issue_tokens() if self.options.codex_auth else None
             write_codex_home(self.options.codex_home, self.urls, self.world.scenario, tokens)

@@ -118,20 +118,24 @@ def authorize(world: World, call: Call) -> Reply:
         return _redirect(given, {"error": "invalid_client", "error_description": "The scopes are not these."})
     if not world.options.interactive:
         return _answered(world, given, world.registry.consent)
+    if "id_token_hint" in given and "prompt" not in given:  # nobody has anything to choose
+        return _answered(world, given, Consent())
     handle = secrets.token_urlsafe(16)
     world.pages[handle] = call.query_string
     return _consent_page(world, given, handle)
 
 
 def _consent_page(world: World, given: dict[str, str], handle: str) -> Reply:
+    """A client that returns has its workspace, and its consent unless that is to be asked for again."""
     client = world.registry.clients.get(given["client_id"])
     name = client.agent_name if client else given["agent_name_hint"]
-    workspaces = (client.workspace,) if client else world.scenario.workspaces
+    workspaces = () if client else world.scenario.workspaces
     rows = [
         choice("radio", "workspace", workspace, workspace, checked=index == 0)
         for index, workspace in enumerate(workspaces)
     ]
-    rows.append(choice("checkbox", "plan", "yes", f"Let {name} use my ChatGPT plan", checked=True))
+    if client is None or "prompt" in given:
+        rows.append(choice("checkbox", "plan", "yes", f"Let {name} use my ChatGPT plan", checked=True))
     buttons = {"approve": "Continue", "decline": "Cancel"}
     more = form("/api/accounts/authorize", {"request": handle}, buttons, "".join(rows))
     return page(f"Sign in to {name} with ChatGPT", f"As {world.scenario.email}.", more=more)
@@ -148,7 +152,7 @@ def decide(world: World, call: Call) -> Reply:
         decline=call.fields.get("decision") != "approve",
         workspace=call.fields.get("workspace"),
     )
-    return _answered(world, {**given, "prompt": "consent"}, answer)
+    return _answered(world, given, answer)
 
 
 def _answered(world: World, given: dict[str, str], consent: Consent) -> Reply:
@@ -237,5 +241,6 @@ def revoke(world: World, call: Call) -> Reply:
         return oauth_error("invalid_request", f"The body must be {FORM}.")
     if not call.fields.get("token") or not call.fields.get("client_id"):
         return oauth_error("invalid_request", "The parameters token and client_id are required.")
-    world.registry.revoke(call.fields["token"])
+    if not world.registry.revoke_of(call.fields["client_id"], call.fields["token"]):
+        return oauth_error("invalid_request", "The token was issued to another client.")
     return Reply()
