@@ -261,7 +261,7 @@ def test_who_is_signed_in(path: Path, find: Find) -> None:
     ("record_fields", "fields", "exit_code", "told"),
     [
         ({}, {"account_id": None}, 4, "does not say for which account"),
-        ({}, {"issuer": "https://other.example"}, 2, "The sign-in came from https://other.example"),
+        ({}, {"issuer": "https://other.example"}, 9, "The sign-in came from https://other.example"),
         ({}, {"refresh_token": None, "expires_at": 1.0}, 4, "it has no refresh token"),
         (
             {"borrowed_from": "codex:"},

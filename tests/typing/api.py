@@ -85,3 +85,9 @@ def stores() -> onplan.CredentialStore:
     if loaded:
         assert_type(loaded, tuple[onplan.Record, str])
     return store
+
+
+def what_is_kept(store: onplan.CredentialStore) -> None:
+    loaded = store.load()
+    if loaded:
+        assert_type(loaded[0].registration, onplan.Registration | None)

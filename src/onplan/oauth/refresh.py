@@ -59,14 +59,7 @@ def refresh(
     """
     if not credentials.refresh_token:
         raise SignInAgainError("The sign-in has ended and cannot be renewed: it has no refresh token.")
-    fields = {
-        "client_id": credentials.client_id or issuer.client_id,
-        "grant_type": "refresh_token",
-        **({"resource": issuer.resource} if issuer.resource else {"refresh_reason": reason}),
-        "refresh_token": credentials.refresh_token,
-    }
-    endpoint = issuer.at(credentials.issuer, "The credential's issuer").token_endpoint
-    request = (Request.form if issuer.forms else Request.json)(endpoint, fields, timeout=timeout)
+    request = _request(issuer, credentials, reason, timeout)
     try:
         response = yield request
     except ConnectError as error:
@@ -83,6 +76,17 @@ def refresh(
             status=response.status,
         )
     return credentials_from(tokens, issuer, now(), credentials)
+
+
+def _request(issuer: Issuer, credentials: OAuthCredentials, reason: str, timeout: float) -> Request:
+    fields = {
+        "client_id": credentials.client_id or issuer.client_id,
+        "grant_type": "refresh_token",
+        **({"resource": issuer.resource} if issuer.resource else {"refresh_reason": reason}),
+        "refresh_token": credentials.refresh_token or "",
+    }
+    endpoint = issuer.at(credentials.issuer, "The credential's issuer").token_endpoint
+    return (Request.form if issuer.forms else Request.json)(endpoint, fields, timeout=timeout)
 
 
 def refusal(response: Response, now: float, refresh_token: str) -> OnplanError:

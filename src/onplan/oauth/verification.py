@@ -66,6 +66,13 @@ class KeysUnavailableError(SignInError):
     """The issuer's keys could not be had for now."""
 
 
+class _Claims(dict[str, Any]):
+    """Claims without a printed form: the nonce is among them, and who it is."""
+
+    def __repr__(self) -> str:
+        return "…"
+
+
 def _fetch_keys(issuer: Issuer) -> Flow[Keys]:
     response = yield Request("GET", issuer.jwks_uri, {"accept": "application/json"}, timeout=_SECONDS)
     told = response.json() if response.ok else None
@@ -108,7 +115,7 @@ def _signed_claims(token: str, key: Any) -> Mapping[str, Any]:
         claims = None
     if claims is None:
         raise _not_genuine("its signature is wrong")
-    return dict(claims)
+    return _Claims(claims)
 
 
 def _check(claims: Mapping[str, Any], expected: Expectation, now: float) -> None:
