@@ -139,8 +139,9 @@ _ON_BOTH = ("test_answers", "test_failures")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give tests their drivers."""
-    if "driver" in metafunc.fixturenames:
+    """Give tests their drivers, but for those that say themselves which."""
+    chosen = any("driver" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "driver" in metafunc.fixturenames and not chosen:
         on_both = metafunc.module.__name__.endswith(_ON_BOTH)
         of_codex = metafunc.definition.get_closest_marker("codex")
         more = ("plan-sync", "plan-async") if on_both and not of_codex else ()
