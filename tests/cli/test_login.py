@@ -333,19 +333,19 @@ def test_over_ssh_there_is_a_line_to_type(emulator: Emulator, run_cli: Run, brow
 
     assert result.returncode == 0
     (port,) = [line.split()[3] for line in result.stderr.splitlines() if line.startswith("Waiting on port")]
-    assert f"  ssh -N -L {port}:localhost:{port} -p 2222 me@192.0.2.1\n" in result.stderr
+    assert f"  ssh -N -L {port}:127.0.0.1:{port} -p 2222 me@192.0.2.1\n" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("connection", "expected"),
     [
-        ("192.0.2.7 50000 192.0.2.1 22", "ssh -N -L 1457:localhost:1457 me@192.0.2.1"),
-        ("2001:db8::7 50000 2001:db8::1 22", "ssh -N -L 1457:localhost:1457 me@2001:db8::1"),
-        ("192.0.2.7 50000 192.0.2.1 2222", "ssh -N -L 1457:localhost:1457 -p 2222 me@192.0.2.1"),
-        ("fe80::7 50000 fe80::1%eth0 22", "ssh -N -L 1457:localhost:1457 me@{name}"),
-        ("a b $(c) 22", "ssh -N -L 1457:localhost:1457 me@{name}"),
-        ("UNKNOWN", "ssh -N -L 1457:localhost:1457 me@{name}"),
-        ("", "ssh -N -L 1457:localhost:1457 me@{name}"),
+        ("192.0.2.7 50000 192.0.2.1 22", "ssh -N -L 1457:127.0.0.1:1457 me@192.0.2.1"),
+        ("2001:db8::7 50000 2001:db8::1 22", "ssh -N -L 1457:127.0.0.1:1457 me@2001:db8::1"),
+        ("192.0.2.7 50000 192.0.2.1 2222", "ssh -N -L 1457:127.0.0.1:1457 -p 2222 me@192.0.2.1"),
+        ("fe80::7 50000 fe80::1%eth0 22", "ssh -N -L 1457:127.0.0.1:1457 me@{name}"),
+        ("a b $(c) 22", "ssh -N -L 1457:127.0.0.1:1457 me@{name}"),
+        ("UNKNOWN", "ssh -N -L 1457:127.0.0.1:1457 me@{name}"),
+        ("", "ssh -N -L 1457:127.0.0.1:1457 me@{name}"),
     ],
 )
 def test_the_line_names_how_one_came(monkeypatch: pytest.MonkeyPatch, connection: str, expected: str) -> None:

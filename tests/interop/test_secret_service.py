@@ -75,3 +75,9 @@ def test_one_refresh_however_many_want_it(run_tests: RunTests) -> None:
 def test_killed_between_any_two_steps_of_a_refresh(run_tests: RunTests) -> None:
     """As for the other stores: signed in wherever the server leaves a way."""
     run_tests(str(TESTS / "keeper" / "test_kills.py"), ONPLAN_TEST_STORE="keyring:kills")
+
+
+def test_the_other_sign_in_is_kept_there_as_well(run_tests: RunTests) -> None:
+    """Races and kills on Sign in with ChatGPT, whose registration and verification are kept with it."""
+    proofs = [str(TESTS / "keeper" / name) for name in ("test_races.py", "test_kills.py")]
+    run_tests(*proofs, ONPLAN_TEST_STORE="keyring:plan", ONPLAN_TEST_BACKEND="chatgpt-plan")

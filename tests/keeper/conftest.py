@@ -19,6 +19,7 @@ from ..conftest import issued
 
 # `make interop` adds one that needs more than Python: its spec.
 EXTERNAL = os.environ.get("ONPLAN_TEST_STORE")
+EXTERNAL_BACKEND = os.environ.get("ONPLAN_TEST_BACKEND", "openai-codex")
 
 
 @pytest.fixture
@@ -27,8 +28,8 @@ def spec(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     scheme = getattr(request, "param", "file")
     if scheme == "vault":
         request.getfixturevalue("vault")
-    if scheme == "plan":
-        monkeypatch.setenv("ONPLAN_BACKEND", "chatgpt-plan")
+    backend = {"plan": "chatgpt-plan", "external": EXTERNAL_BACKEND}.get(scheme, "openai-codex")
+    monkeypatch.setenv("ONPLAN_BACKEND", backend)
     places = {
         "plan": f"file:{tmp_path / 'kept' / 'plan.json'}",
         "file": f"file:{tmp_path / 'kept' / 'credentials.json'}",

@@ -28,7 +28,7 @@ def forwarding_command(port: int) -> str:
     address, ssh_port = _our_end()
     login = f"{_user()}@{address or socket.gethostname()}"
     option = "" if ssh_port in ("", "22") else f"-p {ssh_port} "
-    return f"ssh -N -L {port}:localhost:{port} {option}{login}"
+    return f"ssh -N -L {port}:127.0.0.1:{port} {option}{login}"
 
 
 def _our_end() -> tuple[str, str]:
