@@ -25,7 +25,7 @@ check: $(VENV)/.installed       ## lint, format, types, import layers
 
 INTEROP := $(VENV)/.installed $(VENV)/.bench $(VENV)/.interop $(VENV)/.system $(VENV)/siwc-peer/.installed
 interop: $(INTEROP) $(VENV)/codex-$(CODEX_VERSION)/.installed  ## other people's programs: the Codex CLI, a browser, the openai SDK, a keyring, two hosts
-	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest -m interop tests/interop
+	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest -m interop -n 2 --dist loadfile tests/interop
 
 bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## speed, as ratios against others in the same run (5 minutes)
 	$(BIN)/python -m bench
@@ -67,7 +67,7 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
-$(VENV)/.interop: requirements/interop.txt $(VENV)/.installed
+$(VENV)/.interop: requirements/interop.txt $(VENV)/.bench  # one pip at a time
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/interop.txt
 	@touch $@
 
