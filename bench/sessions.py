@@ -159,6 +159,7 @@ WAYS = (ALWAYS_NEW, "SSE, one kept open", "WebSocket", "WebSocket, prewarmed")
 def table() -> Table:
     """Turn by turn, against a connection for each."""
     with Emulator(Options()) as emulator, tempfile.TemporaryDirectory() as folder:
+        os.environ["ONPLAN_ISSUER"] = emulator.issuer  # whose tokens these are
         found = {way: asyncio.run(measure(emulator, way, Path(folder))) for way in WAYS}
     reference = found[ALWAYS_NEW]
     rows = [
