@@ -207,6 +207,16 @@ def test_a_lasting_failure_is_told_apart(folder: Path, trouble: str) -> None:
     assert before - len(Path(folder, "trouble").read_text().splitlines()) == asked
 
 
+def test_whoever_tries_again_may_find_another_failure(folder: Path) -> None:
+    """Failing at first and locked then: what it is in the end is told, and not tried again."""
+    store = open_store("keyring:")
+    Path(folder, "trouble").write_text("\n".join(["OSError", *["KeyringLocked"] * 9]))
+
+    with pytest.raises(onplan.StoreError, match="is locked, and was not unlocked"):
+        store.load()
+    assert len(Path(folder, "trouble").read_text().splitlines()) == 8
+
+
 @pytest.mark.parametrize("name", ["folder_keyring.FolderKeyring", "folder_keyring.ForgetfulKeyring"])
 def test_a_failure_shows_no_token(folder: Path, choose: Callable[[str], None], name: str) -> None:
     """Neither the error nor the local variables of any frame that it passed has anything of the record."""

@@ -101,19 +101,22 @@ def _persistently(operation: Callable[[KeyringBackend], T]) -> T:
     attempt = 0
     while True:
         try:
-            return operation(_bounded(_usable()))
+            return _ask(_usable(), operation)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - each keyring raises what its system raises
             problem, attempts = _told(error)
-        if attempt == attempts:
+        if attempt >= attempts:  # they may fail in different ways
             raise problem
         time.sleep(_PAUSES[attempt])
         attempt += 1
 
 
-def _bounded(ring: KeyringBackend) -> KeyringBackend:
-    return secret_service.bounded(ring) if _class_name(type(ring)) == secret_service.BACKEND else ring
+def _ask(ring: KeyringBackend, operation: Callable[[KeyringBackend], T]) -> T:
+    if _class_name(type(ring)) != secret_service.BACKEND:
+        return operation(ring)
+    with secret_service.turn():
+        return operation(secret_service.bounded(ring))
 
 
 def _told(error: Exception) -> tuple[StoreError, int]:

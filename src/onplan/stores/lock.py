@@ -52,10 +52,11 @@ class ProcessLock:
     Args:
         path: made when it is needed, for its owner alone, and left behind.
         subject: what is locked, for people.
+        poll_interval: seconds between two looks at whether it is free.
     """
 
-    def __init__(self, path: Path, subject: str) -> None:
-        self._path, self._subject = path, subject
+    def __init__(self, path: Path, subject: str, poll_interval: float = 0.05) -> None:
+        self._path, self._subject, self._poll_interval = path, subject, poll_interval
         self._process, self._filelock = os.getpid(), self._make()
 
     def _make(self) -> FileLock:
@@ -88,7 +89,7 @@ class ProcessLock:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                filelock.acquire(timeout=_SLICE)
+                filelock.acquire(timeout=_SLICE, poll_interval=self._poll_interval)
             except Timeout:
                 leaving = not threading.main_thread().is_alive()  # the program ends; nothing is under way yet
                 if leaving or time.monotonic() > deadline:
@@ -106,9 +107,9 @@ class ProcessLock:
         )
 
 
-def user_lock(name: str, subject: str) -> ProcessLock:
+def user_lock(name: str, subject: str, poll_interval: float = 0.05) -> ProcessLock:
     """A lock for something that is no file."""
-    return ProcessLock(user_lock_path(name), subject)
+    return ProcessLock(user_lock_path(name), subject, poll_interval)
 
 
 def user_lock_path(name: str) -> Path:

@@ -1,18 +1,24 @@
-"""The Secret Service of a Linux desktop, with an end to every wait.
+"""The Secret Service of a Linux desktop, with an end to every wait, and asked by one program at a time.
 
 The keyring library waits for a reply, and for a person's answer to the service's question, without an end. A
 service that crashed and was started anew by D-Bus, where it can show nobody its question, would hold up a
 program for ever.
+
+gnome-keyring crashes by itself: a method of an item that is called while another client replaces the item
+finds an object that is gone (an assertion of GLib in ``call_in_idle_cb``), and it comes back locked. So our
+programs take turns.
 """
 
 from __future__ import annotations
 
 import copy
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from onplan.stores.lock import LOCK_TIMEOUT, patience
+from onplan.errors import StoreError
+from onplan.stores.lock import LOCK_TIMEOUT, patience, user_lock, waiting_at_most
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -21,6 +27,18 @@ BACKEND = "keyring.backends.SecretService.Keyring"  # the class of the keyring l
 
 # For one reply; a person may have to type a password first. Less than others wait for our lock.
 REPLY_TIMEOUT = LOCK_TIMEOUT * 2 / 3
+
+# For our turn; one takes some hundredths of a second. Whoever has it may be frozen, or wait for a person.
+_TURN_TIMEOUT, _TURN_POLL_INTERVAL = 10.0, 0.01
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Within, no other program of ours asks the service, unless it has waited too long."""
+    with ExitStack() as held:
+        with suppress(StoreError), waiting_at_most(patience(_TURN_TIMEOUT)):
+            held.enter_context(user_lock("secret-service", "the keyring", _TURN_POLL_INTERVAL).held())
+        yield
 
 
 def bounded(ring: Any) -> KeyringBackend:
