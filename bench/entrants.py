@@ -59,7 +59,7 @@ class Reader:
     def round(self, streams: int, concurrent: int) -> dict[str, Any]:
         """Have it read, and check that it read everything. Raises FailedError if it did not."""
         assert self._process.stdin
-        self._process.stdin.write(f"{streams} {concurrent}\n")
+        self._process.stdin.write(f"{streams} {concurrent} {self._target.seconds}\n")
         self._process.stdin.flush()
         found = self.answer()
         expected = (streams - len(found["errors"])) * self._target.deltas * PADDING

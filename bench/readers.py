@@ -1,8 +1,8 @@
 """One reader in a process of its own: ``python -m bench.readers NAME``.
 
 It opens the client, reads one stream and prints how long the first text took since the process was started;
-then, for each line ``STREAMS CONCURRENT`` on stdin, it reads so many and prints what that cost. Nothing of
-onplan is imported here: the peers' environment has none.
+then, for each line ``STREAMS CONCURRENT SECONDS`` on stdin, it reads so many, of so many seconds between two
+deltas, and prints what that cost. Nothing of onplan is imported here: the peers' environment has none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from typing import Any
 from bench.clients import CLIENTS, Read, Reading, SyncRead
 
 Outcome = tuple[Reading, float] | Exception  # what was read, and the Unix seconds of the request
-Run = Callable[[int, int], list[Outcome]]
+Run = Callable[[int, int, float], list[Outcome]]
+
+
+def offset(number: int, concurrent: int, seconds: float) -> float:
+    """Seconds until a stream is begun, so that the deltas of no two come together, as with a model's streams.
+
+    Whoever's streams happened to keep step would read many at once, which costs half as much.
+    """
+    return number * seconds * (1 + 1 / concurrent) / 2
 
 
 def megabytes(field: str) -> float:
@@ -41,14 +49,14 @@ def answer(**fields: Any) -> None:
 
 def serve(run: Run, versions: list[str]) -> None:
     """Answer until stdin ends."""
-    (outcome,) = run(1, 1)
+    (outcome,) = run(1, 1, 0.0)
     if isinstance(outcome, Exception):
         raise outcome
     answer(cold=outcome[0][1] - float(os.environ["BENCH_BEGAN"]), versions=versions)
     for line in sys.stdin:
-        streams, concurrent = (int(word) for word in line.split())
+        streams, concurrent, seconds = line.split()
         cpu, wall = time.process_time(), time.perf_counter()
-        outcomes = run(streams, concurrent)
+        outcomes = run(int(streams), int(concurrent), float(seconds))
         cost = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
         whole = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
         answer(
@@ -69,30 +77,35 @@ def in_tasks(read: Read, runner: asyncio.Runner) -> Run:
         except Exception as error:  # noqa: BLE001 - reported
             return error
 
-    async def worker(streams: int) -> list[Outcome]:
+    async def worker(streams: int, delay: float) -> list[Outcome]:
+        await asyncio.sleep(delay)
         return [await timed() for _ in range(streams)]
 
-    async def run(streams: int, concurrent: int) -> list[Outcome]:
-        found = await asyncio.gather(*(worker(streams // concurrent) for _ in range(concurrent)))
-        return [outcome for outcomes in found for outcome in outcomes]
+    async def run(streams: int, concurrent: int, seconds: float) -> list[Outcome]:
+        each = streams // concurrent
+        workers = (worker(each, offset(number, concurrent, seconds)) for number in range(concurrent))
+        return [outcome for outcomes in await asyncio.gather(*workers) for outcome in outcomes]
 
-    return lambda streams, concurrent: runner.run(run(streams, concurrent))
+    return lambda streams, concurrent, seconds: runner.run(run(streams, concurrent, seconds))
 
 
 def in_threads(read: SyncRead) -> Run:
     """Read in so many threads at once."""
     from concurrent.futures import ThreadPoolExecutor
 
-    def timed(_: int) -> Outcome:
+    def timed(delay: float) -> Outcome:
+        time.sleep(delay)
         began = time.time()
         try:
             return read(), began
         except Exception as error:  # noqa: BLE001 - reported
             return error
 
-    def run(streams: int, concurrent: int) -> list[Outcome]:
+    def run(streams: int, concurrent: int, seconds: float) -> list[Outcome]:
+        delays = [offset(number, concurrent, seconds) for number in range(concurrent)]
+        delays += [0.0] * (streams - concurrent)
         with ThreadPoolExecutor(concurrent) as pool:
-            return list(pool.map(timed, range(streams)))
+            return list(pool.map(timed, delays))
 
     return run
 

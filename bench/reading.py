@@ -42,7 +42,7 @@ class Measure:
 
 
 FULL = "Full speed: one stream after the other, of 2,000 deltas."
-PACED = "Paced: 50 streams at once, 20 ms between the deltas of each."
+PACED = "Paced: 50 streams at once, 20 ms between the deltas of each, no two of them in step."
 TLS = "The same through TLS."
 
 MEASURES = {

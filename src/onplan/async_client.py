@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast
 
@@ -270,28 +271,38 @@ class _Exchange(Generic[T]):
     def __init__(self, client: AsyncClient, dialogue: steps.Dialogue[T]) -> None:
         self._client, self._dialogue = client, dialogue
         self._total = Total(client._timeouts.total)
-        self._carrying_out = _Exchange._carry_out if client._timeouts.total is None else _Exchange._in_time
+        self._timed = client._timeouts.total is not None
         self._answer: AsyncAnswer | None = None
-        self._outcome: Any = None
+        self._reading: steps.ReadEvents | None = None
 
     async def advance(self) -> Sequence[StreamChunk] | None:
         """Go on until there are chunks to hand out; None when the dialogue has ended, with ``result``."""
-        step = self._resume()
+        step: steps.Step | None = self._reading or self._resume()
         while step is not None:
             if type(step) is steps.Emit:
                 return step.chunks
             try:
-                self._outcome = await self._carrying_out(self, step)
+                if type(step) is steps.ReadEvents:
+                    outcome = None
+                    incoming, read = step.incoming, self._open_answer.read_events
+                    if self._timed:
+                        read = partial(self._in_time, step)
+                    while not incoming.finished:
+                        if chunks := incoming.take(await read()):
+                            self._reading = step
+                            return chunks
+                else:
+                    outcome = await (self._in_time if self._timed else self._carry_out)(step)
             except OnplanError as error:
-                step = self._resume(error)
+                step = self._resume(error=error)
             else:
-                step = self._resume()
+                step = self._resume(outcome)
         if self._answer:
             await self._answer.release()
         return None
 
-    def _resume(self, error: OnplanError | None = None) -> steps.Step | None:
-        outcome, self._outcome = self._outcome, None
+    def _resume(self, outcome: object = None, error: OnplanError | None = None) -> steps.Step | None:
+        self._reading = None
         try:
             return self._dialogue.throw(error) if error else self._dialogue.send(outcome)
         except StopIteration as stop:

@@ -5,7 +5,7 @@ What went wrong is raised. Whether it is tried again, turn.py decides, and asks 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -38,7 +38,7 @@ from onplan.steps import (
     Send,
     SendMessage,
 )
-from onplan.types import Credential, FinishReason, Resumed, ToolCall
+from onplan.types import Credential, FinishReason, Resumed, StreamChunk, ToolCall
 from onplan.wire import CLIENT_REQUEST_ID, Request, Response, request_id_of
 
 Call: TypeAlias = ResponsesCall | ChatCall
@@ -192,15 +192,7 @@ class Completion:
         """Emit the answer. ``end`` is called when it is whole, before the program sees the last of it."""
         self._stream, self._heard = stream, False
         try:
-            while not stream.finished:
-                payloads = yield ReadEvents()
-                self._heard = self._heard or bool(payloads)
-                chunks = stream.close() if payloads is None else stream.feed(payloads)
-                if stream.response:
-                    end()
-                if chunks and self._generate:
-                    self.seen = True
-                    yield Emit(chunks)
+            yield ReadEvents(_Incoming(self, stream, end))
         except TransportError as error:
             raise _broken(error, stream, seen=self.seen) from None
         except OnplanError as error:
@@ -218,6 +210,33 @@ class Completion:
     def _told_id(self, head: Head) -> str | None:
         self._request_id = request_id_of(head.headers) or self._request_id
         return self._request_id
+
+
+class _Incoming:
+    """Makes chunks of what is read, and notes for the completion what was heard and seen."""
+
+    __slots__ = ("_completion", "_end", "_stream", "finished")
+
+    def __init__(self, completion: Completion, stream: Stream, end: Callable[[], None]) -> None:
+        self._completion, self._stream, self._end = completion, stream, end
+        self.finished = False
+
+    def take(self, payloads: Sequence[bytes] | None) -> Sequence[StreamChunk]:
+        """What the program is to see after one read."""
+        stream, completion = self._stream, self._completion
+        if payloads is None:
+            chunks = stream.close()
+        else:
+            chunks = stream.feed(payloads)
+            completion._heard = completion._heard or bool(payloads)
+        if stream.finished:
+            self.finished = True
+            if stream.response:
+                self._end()
+        if not chunks or not completion._generate:
+            return ()
+        completion.seen = True
+        return chunks
 
 
 # What the backend says of a connection after 60 minutes, and of one that it remembers nothing of.

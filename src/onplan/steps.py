@@ -9,7 +9,7 @@ step            the shell does                        outcome
 ``Join``        finds or opens a WebSocket            ``Joined``
 ``SendMessage`` sends one over the WebSocket          None
 ``ReadBody``    reads the whole body                  ``bytes``
-``ReadEvents``  reads once                            payloads, or None at the end
+``ReadEvents``  reads and hands out until it is whole None
 ``Sleep``       waits                                 None
 ``Emit``        hands chunks to the program           None
 =============== ===================================== =====================================
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from onplan.errors import OnplanError
 from onplan.responses.continuation import Continuation, Create
@@ -103,9 +103,27 @@ class ReadBody:
     timeout: float | None = None
 
 
+class Incoming(Protocol):
+    """What becomes of what is read. ``finished``: nothing more is to be read."""
+
+    finished: bool
+
+    def take(self, payloads: Sequence[bytes] | None) -> Sequence[StreamChunk]:
+        """The chunks for the program after one read: the event payloads it completed, or None at the end.
+
+        Raises OnplanError, which counts as the failure of the step.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ReadEvents:
-    """Read the open answer once: the event payloads it completed, or None at its end."""
+    """Read the open answer until ``incoming`` is finished, and hand what it makes of it to the program.
+
+    One step for a whole answer: nearly all of a turn's time is spent here.
+    """
+
+    incoming: Incoming
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,16 @@ class Heard:
 
 @pytest.fixture
 def listen():
-    """Feed events, one payload each, and give back what was heard."""
+    """Feed events, one in each read, and give back what was heard: the same as in any two reads."""
 
     def listen(*events, model="gpt-5.5", **options):
+        payloads = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
         stream = ResponseStream(model, **options)
-        chunks = []
-        for event in events:
-            chunks += stream.feed([event if isinstance(event, bytes) else json.dumps(event).encode()])
+        chunks = [chunk for payload in payloads for chunk in stream.feed([payload])]
+        for cut in range(len(payloads)):
+            other = ResponseStream(model, **options)
+            assert chunks == other.feed(payloads[:cut]) + other.feed(payloads[cut:])
+            assert repr(stream.failure) == repr(other.failure)
         return Heard(chunks, stream)
 
     return listen

@@ -125,6 +125,27 @@ def test_whatever_the_lines_are(lines):
     assert by_the_book(text) == EventDecoder().feed(text)
 
 
+LONG = st.sampled_from([9, 9, 9, 1])  # lines of a block that are there; the last one is blank
+LINE_ENDS = st.sampled_from([b"\n", b"\n", b"\r", b"\r\n"])
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@given(lines=st.lists(LINES, max_size=8), mark=st.sampled_from([b"", BYTE_ORDER_MARK]), data=st.data())
+def test_whatever_ends_the_lines(lines, mark, data):
+    """Each line may end in its own way, and a read anywhere; some reads bring nothing."""
+    ended = [
+        line + data.draw(LINE_ENDS)
+        for block in lines
+        for line in [*block.split(b"\n"), b""][: data.draw(LONG)]
+    ]
+    cuts = data.draw(st.lists(st.integers(0, len(ended)), max_size=4).map(sorted))
+    reads = [b"".join(ended[a:b]) for a, b in zip([0, *cuts], [*cuts, len(ended)], strict=True)]
+    text = b"".join(ended).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    reads[0] = mark + reads[0]
+
+    assert by_the_book(text + b"\n") == decoded([b"", *reads, b"\n\n"])
+
+
 def test_an_event_is_handed_over_as_soon_as_its_blank_line_is_there():
     """The last byte of an event's blank line hands the event over, whichever line ends are used."""
     for end in (b"\n\n", b"\r\r", b"\r\n\r"):  # the LF of a last CRLF is not waited for

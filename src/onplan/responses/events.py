@@ -5,6 +5,7 @@ Only what the assembler uses is declared; everything that may be null or missing
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias, get_args
 
 import msgspec
@@ -201,7 +202,7 @@ class _Envelope(msgspec.Struct):
         return self.type is None and bool(self.object or self.error or self.detail)
 
 
-_EVENT: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_decode: Callable[[bytes], Event] = msgspec.json.Decoder(Event).decode
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _KNOWN = frozenset(kind.__struct_config__.tag for kind in get_args(Event))
 # Bytes that are no UTF-8, and nesting without end, are reported by Python's own errors.
@@ -216,7 +217,7 @@ def decode_event(payload: bytes) -> Event | Document | None:
             lose a part of the answer.
     """
     try:
-        return _EVENT.decode(payload)
+        return _decode(payload)
     except _UNDECODABLE:
         pass
     if not payload.lstrip().startswith(b"{"):

@@ -10,8 +10,7 @@ arrives of one item is in arrival.py; here is which item an event belongs to, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from io import StringIO
-from typing import Any
+from typing import Any, TypeAlias
 
 from onplan.errors import (
     OnplanError,
@@ -23,6 +22,7 @@ from onplan.errors import (
 from onplan.responses import events
 from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.continuation import TURN_STATE
+from onplan.responses.events import OutputTextDelta, decode_event
 from onplan.responses.failures import failure_of_event, refusal_of_event
 from onplan.responses.items import Item, parts_of, sections_of
 from onplan.types import (
@@ -40,24 +40,8 @@ from onplan.types import (
 )
 from onplan.wire import Response
 
-
-class _Run:
-    """Deltas of one text with nothing between them."""
-
-    __slots__ = ("_content_index", "_item_id", "_output_index", "text")
-
-    def __init__(self, first: events.OutputTextDelta, text: StringIO) -> None:
-        self._item_id, self._output_index = first.item_id, first.output_index
-        self._content_index, self.text = first.content_index, text
-
-    def takes(self, event: events.OutputTextDelta) -> bool:
-        """Whether ``event`` is more of it; an empty delta says nothing."""
-        return (
-            event.item_id == self._item_id
-            and event.content_index == self._content_index
-            and event.output_index == self._output_index
-            and event.delta != ""
-        )
+_Run: TypeAlias = tuple[tuple[str | None, int | None, int | None] | None, Callable[[str], object]]
+_NO_RUN: _Run = (None, str)
 
 
 class ResponseStream:
@@ -93,7 +77,8 @@ class ResponseStream:
         self._arrivals: list[Arrival] = []
         self._by_id: dict[str, Arrival] = {}
         self._by_index: dict[int, Arrival] = {}
-        self._run: _Run | None = None
+        # Deltas of one text with nothing between them: what they have in common, and where they go.
+        self._run: _Run = _NO_RUN
 
     @property
     def parts(self) -> list[ContentPart]:
@@ -104,19 +89,24 @@ class ResponseStream:
         """The chunks that ``payloads`` amount to. After ``failure`` or the end, the rest is left unread."""
         chunks: list[StreamChunk] = []
         event = None
+        text, write = self._run
         try:
             for payload in payloads:
                 if self.finished:
                     break
-                event = events.decode_event(payload)
+                event = decode_event(payload)
                 # Nearly every event is more text of the item that the one before was of.
-                run = self._run
-                if run is not None and type(event) is events.OutputTextDelta and run.takes(event):
-                    run.text.write(event.delta)
-                    chunks.append(TextDelta(event.delta))
+                if (
+                    type(event) is OutputTextDelta
+                    and (event.item_id, event.output_index, event.content_index) == text
+                    and (delta := event.delta)  # an empty one says nothing
+                ):
+                    write(delta)
+                    chunks.append(TextDelta(delta))
                 elif event is not None:
-                    self._run = None
+                    self._run = _NO_RUN
                     _HANDLERS[type(event)](self, event, chunks)
+                    text, write = self._run
         except OnplanError as error:
             self.failure, self.finished = error, True
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
@@ -182,7 +172,8 @@ class ResponseStream:
         section = ("output_text", event.content_index or 0)
         arrival = self._arrival(event, "message")
         arrival.add(section, event.delta, chunks)
-        self._run = _Run(event, arrival.text(section))
+        text = event.item_id, event.output_index, event.content_index
+        self._run = text, arrival.text(section).write
 
     def _text_done(self, event: events.OutputTextDone, chunks: Chunks) -> None:
         section = ("output_text", event.content_index or 0)
