@@ -27,7 +27,7 @@ INTEROP := $(VENV)/.installed $(VENV)/.bench $(VENV)/.interop $(VENV)/.system $(
 interop: $(INTEROP) $(VENV)/codex-$(CODEX_VERSION)/.installed  ## other people's programs: the Codex CLI, a browser, the openai SDK, a keyring, two hosts
 	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest -m interop -n 2 --dist loadfile tests/interop
 
-bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## speed, as ratios against others in the same run (5 minutes)
+bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## speed, as ratios against others in the same run (8 minutes)
 	$(BIN)/python -m bench
 
 speed: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## the same, into docs/speed.md and docs/speed.svg
