@@ -91,5 +91,5 @@ $(VENV)/.system: $(VENV)/.installed
 $(VENV)/codex-$(CODEX_VERSION)/.installed:
 	@command -v npm >/dev/null || { echo "make interop needs npm (Node.js 18 or newer) to install @openai/codex"; exit 1; }
 	mkdir -p $(@D)
-	npm install --silent --no-fund --no-audit --no-save --prefix $(@D) @openai/codex@$(CODEX_VERSION)
+	npm install --loglevel=error --no-fund --no-audit --no-save --prefix $(@D) @openai/codex@$(CODEX_VERSION)
 	@touch $@
