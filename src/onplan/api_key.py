@@ -35,7 +35,7 @@ def keeper_for(
         return KeyHolder(settings, store, api_key)
     if api_key is not None:
         raise _no_key_wanted(settings.backend)
-    return Keeper(store, settings.issuer, send, profile=settings.profile)
+    return Keeper(store, settings.issuer, send, profile=settings.profile, backend=settings.backend.name)
 
 
 def _no_key_wanted(backend: Backend) -> ConfigurationError:

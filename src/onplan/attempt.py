@@ -17,6 +17,7 @@ from onplan.errors import ConfigurationError, SignInError, StoreConflictError
 from onplan.host import host_id
 from onplan.oauth import authorization_code, siwc
 from onplan.oauth.authorization_code import AuthorizationRequest, Callback, require_code
+from onplan.oauth.verification import AnotherPersonError
 from onplan.settings import Settings
 from onplan.stores import CredentialStore, Record, require_permitted
 from onplan.types import OAuthCredentials, Registration
@@ -52,7 +53,7 @@ def attempt(settings: Settings, store: CredentialStore, send: Send, *, consent: 
     """
     require_permitted(store, settings.backend)
     record = _check_writable(store)
-    _check_same_kind(record, settings)
+    _check_fits(record, settings)
     if not settings.issuer.registers:
         return _FixedClient(settings, store, send)
     return _RegisteredClient(settings, store, send, record, consent=consent)
@@ -76,7 +77,7 @@ class _FixedClient:
             self._settings.issuer, code, started.verifier, started.redirect_uri, time.time
         )
         credentials = drive(exchange, self._send, time.sleep)
-        keep(self._store, Record(credentials=credentials, renewed_at=time.time()))
+        keep_signed_in(self._store, Record(credentials=credentials, renewed_at=time.time()))
         return credentials
 
 
@@ -114,25 +115,55 @@ class _RegisteredClient:
         self._keep_registration(registration)
         exchange = siwc.exchange(issuer, self._started, callback.code, registration, time.time)
         credentials, registration = drive(exchange, self._send, time.sleep)
-        keep(self._store, Record(credentials=credentials, renewed_at=time.time(), registration=registration))
+        record = Record(credentials=credentials, renewed_at=time.time(), registration=registration)
+        keep_signed_in(self._store, record)
         return credentials
 
     def _keep_registration(self, registration: Registration) -> None:
         """Before the code is exchanged: an exchange that fails must not cost another registration."""
+
+        def add(stored: Record) -> Record:
+            _require_replaceable(stored, Record(registration=registration))
+            return msgspec.structs.replace(stored, registration=stored.registration or registration)
+
         if registration != self._record.registration:
-            keep(self._store, msgspec.structs.replace(self._record, registration=registration))
+            update(self._store, add)
             self._record = msgspec.structs.replace(self._record, registration=registration)
 
 
-def keep(store: CredentialStore, record: Record) -> None:
-    """Write ``record`` over whatever is stored."""
+def keep_signed_in(store: CredentialStore, record: Record) -> None:
+    """Write what a sign-in brought. Raises SignInError if it would end somebody else's of meanwhile."""
+
+    def replace(stored: Record) -> Record:
+        _require_replaceable(stored, record)
+        return record
+
+    update(store, replace)
+
+
+def update(store: CredentialStore, change: Callable[[Record], Record]) -> None:
+    """Write what ``change`` makes of the stored record, or of an empty one. If it raises, nothing changes."""
     with store.lock():
         for _ in range(_SAVE_ATTEMPTS):
             loaded = store.load()
             with contextlib.suppress(StoreConflictError):  # a writer that does not know our lock
-                store.save(record, loaded[1] if loaded else None)
+                store.save(change(loaded[0] if loaded else Record()), loaded[1] if loaded else None)
                 return
     raise StoreConflictError(f"{store.describe()} is changed by other programs all the time.")
+
+
+def _require_replaceable(stored: Record, new: Record) -> None:
+    """A sign-in takes minutes; meanwhile one of another kind, client or person may have been finished."""
+    theirs, ours = stored.registration, new.registration
+    same_kind = stored.credentials is None or (theirs is None) is (ours is None)
+    same_client = theirs is None or (ours is not None and theirs.client_id == ours.client_id)
+    if stored.api_key or not same_kind or not same_client:
+        raise SignInError(
+            "Another sign-in was finished here meanwhile, and that one is kept.",
+            hint="Give this one a profile of its own: `onplan login --profile NAME`.",
+        )
+    if theirs and ours and theirs.subject and ours.subject and theirs.subject != ours.subject:
+        raise AnotherPersonError("Another person has signed in here meanwhile, and is kept.")
 
 
 def _check_writable(store: CredentialStore) -> Record:
@@ -150,14 +181,21 @@ def _check_writable(store: CredentialStore) -> Record:
     return loaded[0] if loaded else Record()
 
 
-def _check_same_kind(record: Record, settings: Settings) -> None:
-    """One place holds one kind: what one backend's program left there is not overwritten by another's."""
-    other = record.registration is not None and not settings.issuer.registers
-    if other or (settings.issuer.registers and record.credentials and record.registration is None):
-        raise ConfigurationError(
-            f"The profile {settings.profile} is signed in to another backend than {settings.backend.name}.",
-            hint=(
-                "Give this one a profile of its own: "
-                f"`onplan login --backend {settings.backend.name} --profile {settings.backend.name}`."
-            ),
-        )
+def _check_fits(record: Record, settings: Settings) -> None:
+    """One place holds one kind, of one issuer: what another program left there is not overwritten.
+
+    Nor told to another issuer: a registered client's ID token goes along as a hint.
+    """
+    registration, name = record.registration, settings.backend.name
+    if record.api_key:
+        kept = "keeps an API key"
+    elif registration and registration.issuer != settings.issuer.url and settings.issuer.registers:
+        kept = f"is signed in at {registration.issuer}, and the issuer in use is {settings.issuer.url}"
+    elif (registration or record.credentials) and (registration is not None) is not settings.issuer.registers:
+        kept = f"is signed in to another backend than {name}"
+    else:
+        return
+    raise ConfigurationError(
+        f"The profile {settings.profile} {kept}.",
+        hint=f"Give this one a profile of its own: `onplan login --backend {name} --profile {name}`.",
+    )

@@ -12,7 +12,12 @@ from onplan.errors import ConfigurationError
 from onplan.files import make_private_folder, write_private_file
 from onplan.oauth.siwc import new_host_id
 
-_HOST_ID = re.compile(r"urn:[A-Za-z0-9:._-]{8,200}|did:key:[A-Za-z0-9]{8,200}")
+# What the service takes (docs/protocol.md).
+_HOST_ID = re.compile(
+    r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    r"|urn:ietf:params:oauth:jwk-thumbprint:[a-z0-9-]+:[A-Za-z0-9_-]{8,200}"
+    r"|did:key:[A-Za-z0-9]{8,200}"
+)
 
 
 def host_id(home: Path) -> str:

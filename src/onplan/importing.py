@@ -45,13 +45,15 @@ def borrow(settings: Settings, source: str, *, force: bool = False) -> Record:
         StoreError: one of the stores failed; what was stored before is unchanged.
     """
     source = source_spec(source)
-    theirs, own = open_store(source), open_store(settings.store)
+    theirs, own = open_store(source), open_store(settings.store, settings.backend)
     if settings.store.startswith("codex:") or own.describe() == theirs.describe():
         raise ConfigurationError(
             f"The profile {settings.profile} uses {own.describe()} itself; an import writes nothing there.",
             hint="Use another profile: `onplan import --profile NAME`.",
         )
     record, credentials = _signed_in(theirs, source)
+    if record.registration or settings.issuer.registers:
+        raise _not_lent(theirs, record)
     if not is_fresh(credentials, time.time(), 0.0):
         raise SignInAgainError(
             f"The access token in {theirs.describe()} has expired.", hint=_how_to_renew(source)
@@ -76,8 +78,10 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
             f"A sign-in in a {scheme}: store cannot be shared: what is renewed here would not be seen there.",
             hint=f"Run `onplan import {quote(source)}` without --share.",
         )
-    theirs, own = open_store(source), open_store(settings.store)
+    theirs, own = open_store(source, settings.backend), open_store(settings.store, settings.backend)
     record, credentials = _signed_in(theirs, source)
+    if (record.registration is not None) is not settings.issuer.registers:
+        raise _not_lent(theirs, record)
     if not credentials.refresh_token:
         raise ConfigurationError(
             f"The sign-in in {theirs.describe()} has no refresh token, so nobody can renew it.",
@@ -92,6 +96,19 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
         with own.lock():
             own.delete()
     return shared, record
+
+
+def _not_lent(theirs: CredentialStore, record: Record) -> ConfigurationError:
+    """Sign in with ChatGPT belongs to the program and the host that registered, and its plan is another's."""
+    if record.registration is None:
+        return ConfigurationError(
+            f"The sign-in in {theirs.describe()} is a Codex sign-in, and not one of Sign in with ChatGPT.",
+            hint="Run `onplan login --backend chatgpt-plan`; or import it without --backend.",
+        )
+    return ConfigurationError(
+        f"The sign-in in {theirs.describe()} is one of Sign in with ChatGPT, which is not lent.",
+        hint="Use its own profile (`onplan profiles list`), or move it: `onplan credentials export`.",
+    )
 
 
 def source_spec(given: str) -> str:

@@ -56,6 +56,7 @@ class Keeper:
         send: carries one request to the token endpoint; called on whichever thread renews.
         now: Unix seconds.
         profile: whose credential it is, for people.
+        backend: the backend's name, for people.
     """
 
     def __init__(
@@ -67,8 +68,9 @@ class Keeper:
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
         profile: str | None = None,
+        backend: str | None = None,
     ) -> None:
-        self._renewal = Renewal(store, issuer, send, now, sleep, profile=profile)
+        self._renewal = Renewal(store, issuer, send, now, sleep, profile=profile, backend=backend)
         self._now = now
         self._cached: Record | None = None
         self._pause_until = 0.0

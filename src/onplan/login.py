@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from onplan.attempt import attempt, keep
+from onplan.attempt import attempt, keep_signed_in, update
 from onplan.errors import OnplanError, SignInError, StoreDamagedError, StoreError
 from onplan.loopback import RedirectListener
 from onplan.oauth import authorization_code, device_code
@@ -145,7 +145,7 @@ def sign_in_with_device_code(
     authorization = drive(device_code.request_code(settings.issuer, time.time), _send, time.sleep)
     announce(authorization)
     credentials = drive(device_code.poll(settings.issuer, authorization, time.time), _send, time.sleep)
-    keep(store, Record(credentials=credentials, renewed_at=time.time()))
+    keep_signed_in(store, Record(credentials=credentials, renewed_at=time.time()))
     return credentials
 
 
@@ -190,7 +190,8 @@ class StoreSignOut:
 def sign_out(settings: Settings, store: CredentialStore, *, force: bool = False) -> SignOut:
     """Revoke the tokens, then forget them: also when the server cannot be reached.
 
-    ``force``: also what is damaged, and so cannot be revoked.
+    ``force``: also what is damaged, and so cannot be revoked; and the registration of this program, after
+    which the next sign-in registers it anew.
 
     Raises:
         StoreDamagedError: it is damaged; nothing was removed.
@@ -199,8 +200,9 @@ def sign_out(settings: Settings, store: CredentialStore, *, force: bool = False)
     with store.lock():
         outcome = _revoke(settings, store, force=force)
         try:
-            if outcome.registration:  # the program stays registered, for the next sign-in
-                keep(store, Record(registration=outcome.registration))
+            if outcome.registration and not force:  # the program stays registered, for the next sign-in
+                left = Record(registration=outcome.registration)
+                update(store, lambda _: left)
             else:
                 store.delete()
         except StoreError as error:

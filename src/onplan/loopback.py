@@ -91,7 +91,7 @@ class RedirectListener:
                 return callback
         raise SignInError(
             f"Nobody finished the sign-in in the browser within {timeout / 60:.0f} minutes.",
-            hint="Run `onplan login` again, or `onplan login --paste` or --device with a browser elsewhere.",
+            hint="Run `onplan login` again, or `onplan login --paste` with a browser elsewhere.",
         )
 
     def paste(self, text: str) -> bool:

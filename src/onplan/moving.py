@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from onplan.attempt import keep
+from onplan.attempt import update
 from onplan.errors import ConfigurationError, NotSignedInError, StoreError
+from onplan.files import sync_folder
 from onplan.oauth.issuer import ISSUERS
 from onplan.secret import SecretBytes
 from onplan.settings import Settings, not_signed_in
@@ -43,7 +44,7 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
     with store.lock():
         loaded = store.load()
         if loaded is None or loaded[0].credentials is None:
-            raise not_signed_in(settings.profile)
+            raise not_signed_in(settings.profile, settings.backend.name)
         record = loaded[0]
         if record.borrowed_from:
             raise ConfigurationError(
@@ -54,7 +55,8 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
         _write_new(target, encode_record(moved))
         try:
             if record.registration:
-                keep(store, Record(registration=record.registration))
+                left = Record(registration=record.registration)
+                update(store, lambda _: left)
             else:
                 store.delete()
         except StoreError:
@@ -64,17 +66,29 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
 
 
 def _write_new(target: Path, data: SecretBytes) -> None:
+    """All or nothing: what was written in part would be a second copy of the only token."""
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ConfigurationError(f"{target} exists already.", hint="Name a new file.") from None
+    except OSError as error:
+        raise _unwritable(target, error) from None
+    try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    except FileExistsError:
-        raise ConfigurationError(f"{target} exists already.", hint="Name a new file.") from None
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise StoreError(f"{target} cannot be written: {reason}. Nothing was moved.") from None
+        sync_folder(target.parent)
+    except BaseException as error:
+        target.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(target, error) from None
+        raise
+
+
+def _unwritable(target: Path, error: OSError) -> StoreError:
+    reason = (error.strerror or type(error).__name__).lower()
+    return StoreError(f"{target} cannot be written: {reason}. Nothing was moved.")
 
 
 def backend_of(record: Record) -> str:
@@ -110,10 +124,15 @@ def put_in(settings: Settings, store: CredentialStore, record: Record, *, force:
         StoreError: it could not be kept.
     """
     require_permitted(store, settings.backend)
-    loaded = store.load()
-    if loaded and (loaded[0].credentials or loaded[0].api_key) and not force:
-        raise ConfigurationError(
-            f"The profile {settings.profile} is signed in already.",
-            hint="Give this one a profile of its own: `--profile NAME`. Or replace it: `--force`.",
-        )
-    keep(store, record)
+
+    def replace(stored: Record) -> Record:
+        other = stored.registration not in (None, record.registration)
+        if (stored.credentials or stored.api_key or other) and not force:
+            what = "is signed in" if stored.credentials or stored.api_key else "belongs to another client"
+            raise ConfigurationError(
+                f"The profile {settings.profile} {what} already.",
+                hint="Give this one a profile of its own: `--profile NAME`. Or replace it: `--force`.",
+            )
+        return record
+
+    update(store, replace)

@@ -85,9 +85,10 @@ class Renewal:
         sleep: Callable[[float], object],
         *,
         profile: str | None = None,
+        backend: str | None = None,
     ) -> None:
         self._store, self._issuer, self._send, self._now, self._sleep = store, issuer, send, now, sleep
-        self._profile = profile
+        self._profile, self._backend = profile, backend
         self.minted: str | None = None
         self._refused: tuple[str, SignInAgainError] | None = None  # a spent token's fingerprint
         self._unsaved: tuple[OAuthCredentials, Record] | None = None  # what was spent, and what came of it
@@ -100,7 +101,7 @@ class Renewal:
 
     def nobody(self) -> NotSignedInError:
         """What is to be said when there is nothing to renew."""
-        return not_signed_in(self._profile)
+        return not_signed_in(self._profile, self._backend)
 
     def load(self) -> tuple[Record, str]:
         """What is stored, verified if it has to be.
@@ -121,14 +122,17 @@ class Renewal:
         """
         if record.registration is None or record.credentials is None:
             return record, version
-        flow = verify_renewed(self._issuer, record.credentials, record.registration, self._now, self._keys)
+        # The token was valid when it came, or never; how late it is looked at does not count.
+        moment = min(self._now(), record.renewed_at or self._now())
+        flow = verify_renewed(self._issuer, record.credentials, record.registration, moment, self._keys)
         try:
             self._keys = drive(flow, self._send, self._sleep)
         except (KeysUnavailableError, TransportError) as error:
             logger.warning("The renewed ID token could not be verified for now. %s", error)
             return record, version
         except SignInError as error:
-            raise SignInAgainError(f"The sign-in was renewed, but its owner is not proven. {error}") from None
+            told = f"The sign-in was renewed, but its owner is not proven. {error}"
+            raise SignInAgainError(told, hint=error.hint) from None
         record = msgspec.structs.replace(record, unverified=False)
         with contextlib.suppress(StoreError):
             version = self._store.save(record, version)

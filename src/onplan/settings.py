@@ -264,14 +264,20 @@ def _change_profiles(home: Path, change: Callable[[_Profiles], _Profiles]) -> No
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from None
 
 
-def not_signed_in(profile: str | None) -> NotSignedInError:
+def not_signed_in(profile: str | None, backend: str | None = None) -> NotSignedInError:
     """What is to be said when there is no credential: whose, and how to get one."""
     if profile is None:
         return NotSignedInError("Nobody is signed in here.")
-    option = "" if profile == DEFAULT_PROFILE else f" --profile {profile}"
     return NotSignedInError(
-        f"Nobody is signed in with the profile {profile}.", hint=f"Run `onplan login{option}`."
+        f"Nobody is signed in with the profile {profile}.", hint=f"Run `{login_command(profile, backend)}`."
     )
+
+
+def login_command(profile: str, backend: str | None, *options: str) -> str:
+    """What to type to sign in with ``profile`` at ``backend``."""
+    of_backend = ["--backend", backend] if backend not in (None, DEFAULT_BACKEND) else []
+    of_profile = ["--profile", profile] if profile != DEFAULT_PROFILE else []
+    return shlex.join(["onplan", "login", *filter(None, of_backend), *of_profile, *options])
 
 
 def environment_variable(name: str) -> str | None:

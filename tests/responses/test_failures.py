@@ -139,6 +139,7 @@ CASES = [
     ),
     Case("429", 429, error("moonrise", "Slow."), RateLimitError, says="Slow"),
     Case("429, seconds", 429, b"", RateLimitError, WAIT, known={"retry_after": 2.0}),
+    Case("520, seconds in the body", 520, b'{"retry_after": 60}', ServerError, known={"retry_after": 60.0}),
     Case(
         "429, a date",
         429,

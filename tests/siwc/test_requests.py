@@ -136,7 +136,7 @@ ERRORS = {
     "siwc_admission_401": (onplan.SignInAgainError, 2, "onplan login"),
     "siwc_admission_403": (onplan.NotIncludedError, 1, "onplan status"),
     "siwc_admission_503": (onplan.ServerError, 2, ""),
-    "siwc_edge_520": (onplan.ServerError, 2, ""),
+    "siwc_edge_520": (onplan.ServerError, 1, ""),  # it asks for a minute, which is too long to wait
 }
 
 

@@ -55,8 +55,9 @@ def login(session: Session, device: bool, paste: bool, consent: bool, no_browser
     if consent and not settings.issuer.registers:
         raise click.UsageError(f"--consent is for chatgpt-plan; {settings.backend.name} asks for none.")
     loaded = store.load()
-    is_first = loaded is None or loaded[0].credentials is None
-    if is_first:
+    before = loaded[0].credentials if loaded else None
+    is_first = before is None or not settings.backend.is_permitted(before)
+    if before is None:
         _tell_what_is_permitted()
     if device:
         credentials = shells.sign_in_with_device_code(settings, store, _show_code)
@@ -83,11 +84,13 @@ def _tell_what_is_permitted() -> None:
 
 def _tell_of_the_plan(settings: Settings, credentials: OAuthCredentials, *, is_first: bool) -> None:
     """Whether it is used, and where the person sees and limits that."""
+    from onplan.settings import login_command
+
     backend = settings.backend
     if not backend.is_permitted(credentials):
         _say(
             "Using your ChatGPT plan was declined, so it stays off. "
-            "To be asked again, run `onplan login --consent`."
+            f"To be asked again, run `{login_command(settings.profile, backend.name, '--consent')}`."
         )
         return
     if backend.usage_page:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--all", "all_", is_flag=True, help="Sign out every profile.")
-@click.option("--force", is_flag=True, help="Remove also what is damaged and cannot be revoked.")
+@click.option(
+    "--force", is_flag=True, help="Remove also what is damaged, and onplan's registration at chatgpt-plan."
+)
 @target_options
 @json_option
 @pass_session

@@ -59,7 +59,7 @@ def status(session: Session) -> None:
         for label, value in [*_lines(facts, store.describe()), *_use(settings, credentials)]:
             click.echo(f"{label:<9} {value}")
     if credentials is None:
-        raise not_signed_in(settings.profile)
+        raise not_signed_in(settings.profile, settings.backend.name)
 
 
 def _show_key(session: Session, settings: Settings, store: CredentialStore) -> None:
@@ -103,15 +103,15 @@ def _lines(facts: dict[str, Any], place: str) -> list[tuple[str, str]]:
 
 def _use(settings: Settings, credentials: OAuthCredentials) -> list[tuple[str, str]]:
     """For backends where the person permits and limits what this program uses."""
+    from onplan.settings import login_command
+
     backend = settings.backend
     if backend.usage_page is None:
         return []
-    permitted = backend.is_permitted(credentials)
-    use = (
-        f"Using ChatGPT plan · manage usage: {backend.usage_page}"
-        if permitted
-        else "off, for it was declined; `onplan login --consent` asks again"
-    )
+    use = f"Using ChatGPT plan · manage usage: {backend.usage_page}"
+    if not backend.is_permitted(credentials):
+        ask_again = login_command(settings.profile, backend.name, "--consent")
+        use = f"off, for it was declined; `{ask_again}` asks again"
     return [("client", credentials.client_id or "unknown"), ("plan", use)]
 
 

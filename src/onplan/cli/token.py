@@ -13,7 +13,13 @@ from onplan.cli.session import Session, pass_session, target_options
 def token(session: Session) -> None:
     """Print a fresh access token, for other tools.
 
-    It is a secret: whoever has it can use your plan until it expires.
+    It is a secret: whoever has it can use your plan until it expires. A chatgpt-plan sign-in is for onplan
+    alone and is not printed.
     """
+    backend = session.settings().backend
+    if backend.required_scope:  # granted to this program, by its name
+        raise click.UsageError(
+            f"The terms of a {backend.name} sign-in limit it to onplan: it is not printed."
+        )
     with session.client() as client:
         click.echo(client.credentials().access_token)

@@ -124,7 +124,7 @@ def token(examination: Examination) -> str:
         return _key(examination)
     credentials = record.credentials if record else None
     if record is None or credentials is None:
-        raise not_signed_in(settings.profile)
+        raise not_signed_in(settings.profile, settings.backend.name)
     require_origin(record, settings.issuer)
     if settings.backend.account_header and not credentials.account_id:
         raise SignInAgainError("The sign-in does not say for which account it is.")

@@ -14,6 +14,7 @@ from onplan.oauth.credentials import (
     credentials_from,
     decode_token_response,
     error_code,
+    unknown_client,
     without_secrets,
 )
 from onplan.oauth.issuer import Issuer
@@ -181,11 +182,13 @@ def exchange(
     return credentials_from(tokens, issuer, now())
 
 
-def exchange_error(response: Response, *secrets: str) -> OnplanError:
+def exchange_error(response: Response, *secrets: str, registered: bool = False) -> OnplanError:
     """What a token endpoint's answer to a code means that is no token response."""
     code, description = error_code(response.json())
     if code == "invalid_grant":
         return SignInError("The authorization code was refused: it has expired or was used before.")
+    if code == "invalid_client" and registered:
+        return unknown_client(response.status, registered=True)
     detail = without_secrets(description or code or "its answer is not a token response", *secrets)
     return SignInError(
         f"The sign-in service did not hand out a token (HTTP {response.status}): {detail}.",

@@ -50,7 +50,7 @@ def credentials_from(
         email=id_token.email(identity) or id_token.email(access_token) or old.email,
         client_id=old.client_id or issuer.client_id,
         issuer=old.issuer or issuer.url,
-        scopes=response.scope.split() if response.scope else old.scopes,
+        scopes=old.scopes if response.scope is None else response.scope.split(),
         earliest_refresh_at=response.earliest_refresh_at,
     )
 
@@ -102,7 +102,11 @@ def decode_token_response(body: bytes) -> TokenResponse | None:
         refresh_token=_text(fields.get("refresh_token")),
         id_token=_text(fields.get("id_token")),
         expires_in=_number(fields.get("expires_in")),
-        scope=" ".join(map(str, scope)) if isinstance(scope, list) else _text(scope),
+        scope=" ".join(map(str, scope))
+        if isinstance(scope, list)
+        else scope
+        if isinstance(scope, str)
+        else None,
         earliest_refresh_at=_moment(fields.get("earliest_refresh_at")),
     )
 
@@ -156,11 +160,15 @@ def without_secrets(text: str, *secrets: str | None) -> str:
     return text
 
 
-def unknown_client(status: int) -> RefreshError:
-    """The client id is not accepted: wrong settings, and nothing about the sign-in."""
+def unknown_client(status: int, *, registered: bool) -> RefreshError:
+    """The client id is not accepted: wrong settings, and nothing about the sign-in.
+
+    ``registered``: it is one that was made for this program by a sign-in, and may be given up for another.
+    """
+    anew = ", or to have onplan registered anew, `onplan logout --force`, then `onplan login`"
     return RefreshError(
         f"The sign-in service does not know the client that the sign-in belongs to (HTTP {status}). "
         "Nothing is lost.",
-        hint="See that ONPLAN_ISSUER is right: `onplan doctor`.",
+        hint=f"See that ONPLAN_ISSUER is right: `onplan doctor`{anew if registered else ''}.",
         status=status,
     )

@@ -68,7 +68,7 @@ def refresh(
     except TransportError as error:
         raise OutcomeUnknownError(f"The sign-in could not be renewed for now. {error}") from None
     if not response.ok:
-        raise refusal(response, now(), credentials.refresh_token)
+        raise refusal(response, now(), credentials.refresh_token, registered=issuer.registers)
     tokens = decode_token_response(response.body)
     if tokens is None or not (tokens.access_token or tokens.refresh_token):
         raise OutcomeUnknownError(
@@ -89,14 +89,17 @@ def _request(issuer: Issuer, credentials: OAuthCredentials, reason: str, timeout
     return (Request.form if issuer.forms else Request.json)(endpoint, fields, timeout=timeout)
 
 
-def refusal(response: Response, now: float, refresh_token: str) -> OnplanError:
-    """What a token endpoint's refusal of ``refresh_token`` means."""
+def refusal(response: Response, now: float, refresh_token: str, *, registered: bool = False) -> OnplanError:
+    """What a token endpoint's refusal of ``refresh_token`` means.
+
+    ``registered``: where clients are registered, a 401 alone is not final (docs/protocol.md).
+    """
     code, description = error_code(response.json())
     status, request_id = response.status, request_id_of(response.headers)
     if code == "invalid_client":
-        return unknown_client(status)
+        return unknown_client(status, registered=registered)
     is_page = response.body.lstrip().startswith(b"<")  # a captive portal's, which is nobody's verdict
-    if code in _REJECTIONS or (status == 401 and not is_page):
+    if code in _REJECTIONS or (status == 401 and not is_page and not registered):
         sentence = _REJECTIONS.get(code, "The sign-in is no longer accepted.")
         return SignInAgainError(sentence, status=status, request_id=request_id)
     if status >= 500:

@@ -149,7 +149,7 @@ def exchange(
     )
     tokens = decode_token_response(response.body) if response.ok else None
     if tokens is None or not tokens.access_token:
-        raise exchange_error(response, code, started.verifier)
+        raise exchange_error(response, code, started.verifier, registered=True)
     if not tokens.id_token or tokens.scope is None:
         missing = "what it permits" if tokens.id_token else "an ID token"
         raise SignInError(f"The sign-in service answered without {missing}, so nothing was stored.")
@@ -165,13 +165,13 @@ def verify_renewed(
     issuer: Issuer,
     credentials: OAuthCredentials,
     registration: Registration,
-    now: Callable[[], float],
+    now: float,
     keys: Keys = NO_KEYS,
 ) -> Flow[Keys]:
-    """Verify the ID token that came with a renewal, which has no nonce. The keys known by then.
+    """Verify the ID token that came with a renewal at ``now``, which has no nonce. The keys known by then.
 
     Raises as ``verify``.
     """
     expected = Expectation(issuer.url, registration.client_id, None, registration.subject)
-    _, keys = yield from verify(issuer, SecretText(credentials.id_token or ""), expected, now(), keys)
+    _, keys = yield from verify(issuer, SecretText(credentials.id_token or ""), expected, now, keys)
     return keys

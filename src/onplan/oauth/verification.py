@@ -54,10 +54,10 @@ def verify(
         KeysUnavailableError: the keys could not be had for now, so nobody knows.
         TransportError: the issuer could not be reached.
     """
-    kid = _header(token).get("kid")
+    kid = str(_header(token).get("kid"))
     if kid not in keys:
         keys = yield from _fetch_keys(issuer)
-    claims = _signed_claims(token, keys.get(kid) if isinstance(kid, str) else None)
+    claims = _signed_claims(token, keys.get(kid))
     _check(claims, expected, now)
     return claims, keys
 

@@ -203,6 +203,7 @@ class _Facts:
     status: int | None
     request_id: str | None
     limit: Limit | None
+    retry_after: float | None
 
     @classmethod
     def read(cls, body: Any, response: Response | None, now: float | None) -> _Facts:
@@ -227,6 +228,7 @@ class _Facts:
             status=response.status if response else None,
             request_id=request_id_of(headers),
             limit=limit_reached(headers),
+            retry_after=_number(error.get("retry_after", body.get("retry_after"))),
         )
 
 
@@ -266,7 +268,7 @@ def _failure(facts: _Facts, fallback: _Row) -> OnplanError:
         hint=row.hint,
         status=facts.status,
         request_id=facts.request_id,
-        retry_after=try_again_in(facts.message),
+        retry_after=try_again_in(facts.message) if facts.retry_after is None else facts.retry_after,
         resets_at=facts.resets_at,
     )
 

@@ -154,8 +154,8 @@ def open_store(spec: str, backend: Backend | None = None) -> CredentialStore:
 
 def require_permitted(store: CredentialStore, backend: Backend) -> None:
     """Raise ConfigurationError if a credential of ``backend`` may not, or cannot, be kept in ``store``."""
-    kind = f"{type(store).__module__}:{type(store).__qualname__}"
-    _require_local(next((name for name, target in STORES.items() if target == kind), ""), backend)
+    kinds = {f"{kind.__module__}:{kind.__qualname__}" for kind in type(store).__mro__}
+    _require_local(next((name for name, target in STORES.items() if target in kinds), ""), backend)
 
 
 def _require_local(scheme: str, backend: Backend) -> None:
