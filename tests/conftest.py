@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from filelock import FileLock
@@ -41,6 +41,8 @@ _WITH_BROWSER = (
     "stores/test_stranger.py",
     "test_secrets.py",
 )
+
+_Seen = TypeVar("_Seen")
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +105,16 @@ def visit(url: str) -> None:
 def browse() -> Callable[[str], None]:
     """What opens the browser."""
     return visit
+
+
+def eventually(look: Callable[[], _Seen]) -> _Seen:
+    """What the emulator's thread will have done in a moment; asking again is the only way to wait."""
+    waiting = threading.Event()
+    for _ in range(2_000):
+        if seen := look():
+            return seen
+        waiting.wait(0.005)
+    raise AssertionError("it never happened")
 
 
 def issued(tokens: dict[str, Any], issuer: Issuer) -> Record:

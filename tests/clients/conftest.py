@@ -27,6 +27,8 @@ from onplan.settings import load_settings
 from onplan.stores import CredentialStore, Record
 from onplan.stores.memory import MemoryStore
 
+from ..conftest import eventually
+
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 Handler = Callable[[Reader, Writer], Awaitable[None]]
 
@@ -302,11 +304,10 @@ def ended() -> Callable[[Emulator], None]:
     """Wait until the emulator has noticed that whoever asked last has left."""
 
     def wait(emulator: Emulator) -> None:
-        for _ in range(2_000):
+        def left() -> bool:
             rows = [row for row in emulator.journal() if row["method"] == "POST"]
-            if rows and rows[-1].get("ended") == "client_left":
-                return
-            threading.Event().wait(0.005)
-        raise AssertionError("it did not notice")
+            return bool(rows) and rows[-1].get("ended") == "client_left"
+
+        eventually(left)
 
     return wait

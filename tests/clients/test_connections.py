@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
-from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -20,6 +18,8 @@ from onplan.stores.memory import MemoryStore
 from onplan.transports import Timeouts, choose
 from onplan.transports.route import Route
 
+from ..conftest import eventually
+
 REQUEST = onplan.CompletionRequest(messages="one two three", model="gpt-5.5")
 
 
@@ -30,7 +30,7 @@ def test_leaving_early_closes_the_stream(signed_in: Emulator) -> None:
         for _ in client.complete_stream(REQUEST):
             break
 
-        _wait_for(lambda: signed_in.journal()[-1]["ended"] == "client_left")
+        eventually(lambda: signed_in.journal()[-1]["ended"] == "client_left")
 
 
 async def test_leaving_early_closes_the_stream_async(signed_in: Emulator) -> None:
@@ -43,21 +43,12 @@ async def test_leaving_early_closes_the_stream_async(signed_in: Emulator) -> Non
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(client.complete(REQUEST), 0.2)
 
-        _wait_for(
+        eventually(
             lambda: (
                 [row["ended"] for row in signed_in.journal() if row["method"] == "POST"]
                 == ["client_left"] * 2
             )
         )
-
-
-def _wait_for(true: Callable[[], bool]) -> None:
-    """The emulator notices on its own thread."""
-    for _ in range(1_000):
-        if true():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it did not happen")
 
 
 def test_a_proxy_is_not_for_this_machine(

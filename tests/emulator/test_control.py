@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +11,8 @@ import zstandard
 from onplan.emulator.faults import FAULTS
 from onplan.emulator.journal import MOST_ROWS, Journal, fingerprint
 from onplan.emulator.replies import Call
+
+from ..conftest import eventually
 
 
 def control(client, method, path, **options):
@@ -79,16 +80,6 @@ def test_leaving_a_stalled_stream_is_noted(client):
     with client.http.stream("POST", url, json=body, headers=client.headers()) as reply:
         next(reply.iter_bytes())
     assert eventually(lambda: client.emulator.journal()[0]["ended"]) == "client_left"
-
-
-def eventually(look):
-    """What the server's thread will have done in a moment; asking again is the only way to wait for it."""
-    waiting = threading.Event()
-    for _ in range(2000):
-        if found := look():
-            return found
-        waiting.wait(0.005)
-    raise AssertionError("it never happened")
 
 
 def test_the_journal_is_bounded():

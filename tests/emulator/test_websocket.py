@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import socket
-import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +13,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from onplan.emulator import frames
+
+from ..conftest import eventually
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 TOOL = {
@@ -50,7 +51,8 @@ def test_without_an_upgrade_there_is_nothing_to_get(client):
     assert client.get("/backend-api/codex/responses").status_code == 405
     headers = client.headers(upgrade="websocket")
     assert client.get("/backend-api/codex/responses", headers=headers).status_code == 400
-    assert rows(client) == [("GET", 405, None, "complete"), ("GET", 400, None, "complete")]
+    rejected = [("GET", 405, None, "complete"), ("GET", 400, None, "complete")]
+    assert eventually(lambda: rows(client) == rejected)
 
 
 def test_the_head_tells_the_facts(client):
@@ -283,11 +285,8 @@ def test_a_client_that_leaves_ends_its_turn(client):
             opened.connection.recv(timeout=20)
             if not goodbye:
                 opened.connection.socket.close()
-    for _ in range(1_000):  # the emulator notices on its own thread
-        if [row[3] for row in rows(client) if row[0] == "POST"] == ["client_left"] * 2:
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError(rows(client))
+    left = ["client_left"] * 2
+    assert eventually(lambda: [row[3] for row in rows(client) if row[0] == "POST"] == left)
 
 
 def test_a_close_frame_ends_the_connection(client):
