@@ -28,6 +28,7 @@ PAGES = [
     "docs/backends.md",
     "docs/chatgpt-plan.md",
     "docs/protocol.md",
+    "docs/python.md",
     "docs/signed-in.md",
     "docs/stores.md",
     "src/onplan/what-is-permitted.md",
