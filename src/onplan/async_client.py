@@ -27,7 +27,7 @@ from onplan.fallback import Fallback
 from onplan.parameters import refuses
 from onplan.retry import RetryPolicy
 from onplan.secret import SecretText
-from onplan.settings import Settings, load_settings
+from onplan.settings import Settings, address, load_settings
 from onplan.stores import CredentialStore, open_store
 from onplan.transports import (
     AsyncAnswer,
@@ -164,7 +164,11 @@ class AsyncClient:
 
         Raises CredentialError; ConfigurationError where an API key is used.
         """
-        return require_sign_in(await self._keeper.credentials_async(), self.backend)
+        try:
+            return require_sign_in(await self._keeper.credentials_async(), self.backend)
+        except OnplanError as error:
+            address(error, self.settings)
+            raise
 
     async def list_models(self) -> list[ModelInfo]:
         """The models that there are now, best first.
@@ -308,6 +312,9 @@ class _Exchange(Generic[T]):
         except StopIteration as stop:
             self.result = stop.value
             return None
+        except OnplanError as final:
+            address(final, self._client.settings)
+            raise
 
     async def _in_time(self, step: steps.Step) -> Any:
         limit = asyncio.timeout(self._total.left())

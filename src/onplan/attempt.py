@@ -17,6 +17,7 @@ from onplan.errors import ConfigurationError, SignInError, StoreConflictError
 from onplan.host import host_id
 from onplan.oauth import authorization_code, siwc
 from onplan.oauth.authorization_code import AuthorizationRequest, Callback, require_code
+from onplan.oauth.credentials import came_from
 from onplan.oauth.verification import AnotherPersonError
 from onplan.settings import Settings
 from onplan.stores import CredentialStore, Record, require_permitted
@@ -187,15 +188,20 @@ def _check_fits(record: Record, settings: Settings) -> None:
     Nor told to another issuer: a registered client's ID token goes along as a hint.
     """
     registration, name = record.registration, settings.backend.name
+    origin = came_from(record.credentials, settings.issuer) if record.credentials else settings.issuer.url
     if record.api_key:
         kept = "keeps an API key"
     elif registration and registration.issuer != settings.issuer.url and settings.issuer.registers:
         kept = f"is signed in at {registration.issuer}, and the issuer in use is {settings.issuer.url}"
     elif (registration or record.credentials) and (registration is not None) is not settings.issuer.registers:
         kept = f"is signed in to another backend than {name}"
+    elif origin != settings.issuer.url:
+        kept = f"is signed in at {origin}, and the issuer in use is {settings.issuer.url}"
     else:
         return
+    own = name if name != settings.profile else "NAME"
     raise ConfigurationError(
         f"The profile {settings.profile} {kept}.",
-        hint=f"Give this one a profile of its own: `onplan login --backend {name} --profile {name}`.",
+        hint=f"Give this one a profile of its own: `onplan login --backend {name} --profile {own}`. Or sign "
+        "that one out first: `onplan logout`.",
     )

@@ -21,7 +21,7 @@ from onplan.errors import NotSignedInError, OnplanError, SignInAgainError, Trans
 from onplan.parameters import refuses
 from onplan.retry import RetryPolicy
 from onplan.secret import SecretText
-from onplan.settings import Settings, load_settings
+from onplan.settings import Settings, address, load_settings
 from onplan.stores import CredentialStore, open_store
 from onplan.transports import Timeouts, require_http
 from onplan.transports.http import Answer, HTTPTransport
@@ -145,7 +145,11 @@ class Client:
 
         Raises CredentialError; ConfigurationError where an API key is used.
         """
-        return require_sign_in(self._keeper.credentials(), self.backend)
+        try:
+            return require_sign_in(self._keeper.credentials(), self.backend)
+        except OnplanError as error:
+            address(error, self.settings)
+            raise
 
     def list_models(self) -> list[ModelInfo]:
         """The models that there are now, best first.
@@ -262,6 +266,9 @@ class _Exchange(Generic[T]):
         except StopIteration as stop:
             self.result = stop.value
             return None
+        except OnplanError as final:
+            address(final, self._client.settings)
+            raise
 
     def _in_time(self, step: steps.Step) -> Any:
         self._total.left()

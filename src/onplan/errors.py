@@ -211,7 +211,7 @@ class PlanNotPermittedError(CredentialError):
     """Somebody is signed in who did not permit that the plan is used."""
 
     code, exit_code, http_status = "plan_not_permitted", 62, 403
-    hint = "Run `onplan login --consent` to be asked again, with the same --backend and --profile."
+    hint = "Run `onplan login --consent` to be asked again."
 
 
 class RefreshError(CredentialError):

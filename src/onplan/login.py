@@ -14,7 +14,7 @@ import time
 import webbrowser
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onplan.attempt import attempt, keep_signed_in, update
 from onplan.errors import OnplanError, SignInError, StoreDamagedError, StoreError
@@ -26,7 +26,14 @@ from onplan.oauth.issuer import issuer_that
 from onplan.oauth.pkce import generate_state
 from onplan.oauth.revoke import revoke
 from onplan.secret import SecretText
-from onplan.settings import DEFAULT_PROFILE, Settings, credentials_folder, default_store, known_profiles
+from onplan.settings import (
+    DEFAULT_PROFILE,
+    Settings,
+    address,
+    credentials_folder,
+    default_store,
+    known_profiles,
+)
 from onplan.stores import CredentialStore, Record, open_store
 from onplan.transports.http import HTTPTransport
 from onplan.types import OAuthCredentials, Registration
@@ -88,6 +95,7 @@ def sign_in_with_browser(
                 callback = listener.wait(timeout)
             credentials = signing_in.finish(callback)
         except OnplanError as error:
+            address(error, settings)
             listener.show("Not signed in", f"{error} {error.hint}", 400)
             raise
         listener.show("Signed in", "You can close this tab and return to the terminal.")
@@ -161,6 +169,7 @@ class SignOut:
         confirmed: whether the server confirmed that the tokens no longer work.
         borrowed_from: the store of another program, to whom the token belongs. It was forgotten here and not
             revoked.
+        lender_signed_out: that store was signed out in the same run.
         api_key: it was an API key, which only its platform can revoke.
         registration: the client that the sign-in belonged to; it stays, here as well.
     """
@@ -170,6 +179,7 @@ class SignOut:
     borrowed_from: str | None = None
     api_key: bool = False
     registration: Registration | None = None
+    lender_signed_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -246,7 +256,17 @@ def sign_out_everywhere(settings: Settings, *, force: bool = False) -> list[Stor
         except OnplanError as error:
             outcome = error
         outcomes.append(StoreSignOut(tuple(profiles), spec, outcome))
-    return outcomes
+    ended = {_place(row.store) for row in outcomes if _ended(row.outcome)}
+    return [
+        replace(row, outcome=replace(row.outcome, lender_signed_out=True))
+        if isinstance(row.outcome, SignOut) and _place(row.outcome.borrowed_from or "") in ended
+        else row
+        for row in outcomes
+    ]
+
+
+def _ended(outcome: SignOut | OnplanError) -> bool:
+    return isinstance(outcome, SignOut) and outcome.was_signed_in and outcome.borrowed_from is None
 
 
 def _places(settings: Settings) -> dict[str, tuple[str, list[str]]]:

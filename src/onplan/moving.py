@@ -13,11 +13,11 @@ from pathlib import Path
 import msgspec
 
 from onplan.attempt import update
-from onplan.errors import ConfigurationError, NotSignedInError, StoreError
+from onplan.errors import ConfigurationError, NotSignedInError, StoreDamagedError, StoreError
 from onplan.files import sync_folder
 from onplan.oauth.issuer import ISSUERS
 from onplan.secret import SecretBytes
-from onplan.settings import Settings, not_signed_in
+from onplan.settings import Settings, credentials_folder, not_signed_in
 from onplan.stores import CredentialStore, Record, encode_record, require_permitted
 
 # What keeps a sign-in for one machine alone; the others are shared as they are.
@@ -43,6 +43,11 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
         )
     with store.lock():
         loaded = store.load()
+        if loaded and loaded[0].api_key:
+            raise ConfigurationError(
+                f"The profile {settings.profile} keeps an API key, which is not moved.",
+                hint=f"Keep it there as well: `onplan login --backend {settings.backend.name} --api-key`.",
+            )
         if loaded is None or loaded[0].credentials is None:
             raise not_signed_in(settings.profile, settings.backend.name)
         record = loaded[0]
@@ -88,7 +93,10 @@ def _write_new(target: Path, data: SecretBytes) -> None:
 
 def _unwritable(target: Path, error: OSError) -> StoreError:
     reason = (error.strerror or type(error).__name__).lower()
-    return StoreError(f"{target} cannot be written: {reason}. Nothing was moved.")
+    return StoreError(
+        f"{target} cannot be written: {reason}. Nothing was moved.",
+        hint="Name a new file in a folder that exists and is yours.",
+    )
 
 
 def backend_of(record: Record) -> str:
@@ -108,12 +116,27 @@ def read(source: Path) -> Record:
     """
     from onplan.stores.file import FileStore
 
-    loaded = FileStore(str(source)).load()
-    if loaded is None or loaded[0].credentials is None:
-        raise NotSignedInError(
-            f"There is no sign-in in {source}.", hint="Make one: `onplan credentials export PATH`."
-        )
+    export = "Move one into a file where somebody is signed in: `onplan credentials export PATH`."
+    try:
+        loaded = FileStore(str(source)).load()
+    except StoreDamagedError as error:
+        error.hint = export
+        raise
+    if loaded is None:
+        raise NotSignedInError(f"There is no file {source}.", hint=export)
+    if loaded[0].credentials is None:
+        raise NotSignedInError(f"There is no sign-in in {source}.", hint=export)
     return loaded[0]
+
+
+def require_moved_out(source: Path, settings: Settings, store: CredentialStore) -> None:
+    """Raise ConfigurationError if ``source`` is where a profile keeps its sign-in, and not a file to move."""
+    found = source.resolve()
+    if found.parent == credentials_folder(settings.home).resolve() or str(found) == store.describe():
+        raise ConfigurationError(
+            f"{source} is where a profile keeps its sign-in.",
+            hint="Move it out first: `onplan credentials export PATH --profile NAME`.",
+        )
 
 
 def put_in(settings: Settings, store: CredentialStore, record: Record, *, force: bool = False) -> None:
@@ -136,3 +159,13 @@ def put_in(settings: Settings, store: CredentialStore, record: Record, *, force:
         return record
 
     update(store, replace)
+
+
+def discard(source: Path) -> bool:
+    """Remove the file that was moved in: a second import of it would be a copy. Whether it is gone."""
+    try:
+        source.unlink(missing_ok=True)
+        sync_folder(source.parent)
+    except OSError:
+        return False
+    return True

@@ -31,7 +31,7 @@ from typing import Any
 import msgspec
 
 from onplan.backends import DEFAULT_BACKEND, Backend, backend_at, backend_named, with_tool_shape
-from onplan.errors import ConfigurationError, NotSignedInError
+from onplan.errors import ConfigurationError, NotSignedInError, OnplanError
 from onplan.files import make_private_folder, write_private_file
 from onplan.oauth.issuer import ISSUERS, Issuer
 from onplan.secret import SecretText
@@ -56,6 +56,7 @@ class Settings:
         base_url: where the backend's API is, without a trailing slash.
         issuer: the authorization server.
         model: the model when a request names none, or None for the first one listed.
+        profile_named: whether it was named by argument; a command without one may use another.
     """
 
     home: Path
@@ -65,6 +66,7 @@ class Settings:
     base_url: str
     issuer: Issuer
     model: str | None = None
+    profile_named: bool = False
 
 
 def load_settings(
@@ -94,7 +96,7 @@ def load_settings(
     api = own if row.name == own.get("backend", DEFAULT_BACKEND) else {}
     url = require_safe_url(
         base_url or env.get(row.base_url_variable) or api.get("base_url") or row.base_url,
-        row.base_url_variable,
+        "The base URL" if base_url else row.base_url_variable,
     )
     chosen = backend_at(row, url, wire or env.get("ONPLAN_WIRE") or api.get("wire"))
     issuer = ISSUERS[row.issuer]
@@ -107,6 +109,7 @@ def load_settings(
         base_url=url,
         issuer=issuer.at(issuer_url, "ONPLAN_ISSUER"),
         model=env.get("ONPLAN_MODEL") or own.get("model"),
+        profile_named=bool(profile),
     )
 
 
@@ -275,9 +278,34 @@ def not_signed_in(profile: str | None, backend: str | None = None) -> NotSignedI
 
 def login_command(profile: str, backend: str | None, *options: str) -> str:
     """What to type to sign in with ``profile`` at ``backend``."""
-    of_backend = ["--backend", backend] if backend not in (None, DEFAULT_BACKEND) else []
-    of_profile = ["--profile", profile] if profile != DEFAULT_PROFILE else []
-    return shlex.join(["onplan", "login", *filter(None, of_backend), *of_profile, *options])
+    return shlex.join(["onplan", "login", *_of_backend(backend), *_of_profile(profile), *options])
+
+
+def address(error: OnplanError, settings: Settings) -> None:
+    """Name profile and backend in the commands of its hint, so that they touch nobody else's sign-in."""
+    profile = _of_profile(settings.profile)
+    if settings.profile_named:
+        profile = ["--profile", settings.profile]
+    known = {"login": [*_of_backend(settings.backend.name), *profile], "logout": profile, "import": profile}
+
+    def completed(typed: re.Match[str]) -> str:
+        name, options = typed[1], typed[2]
+        if re.search(" --(profile|backend|all)\\b", options):  # it means a particular one
+            return typed[0]
+        return f"`{shlex.join(['onplan', name, *known[name]])}{options}`"
+
+    scheme, _, location = settings.store.partition(":")
+    if scheme == "env" and isinstance(error, NotSignedInError):  # where nobody can sign in
+        error.hint = f"Set {location} to an access token, or choose another store."
+    error.hint = re.sub("`onplan (login|logout|import)((?: [^`]*)?)`", completed, error.hint)
+
+
+def _of_backend(backend: str | None) -> list[str]:
+    return ["--backend", backend] if backend not in (None, DEFAULT_BACKEND) else []
+
+
+def _of_profile(profile: str) -> list[str]:
+    return ["--profile", profile] if profile != DEFAULT_PROFILE else []
 
 
 def environment_variable(name: str) -> str | None:

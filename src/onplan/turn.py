@@ -14,7 +14,7 @@ from typing import TypeVar
 from onplan.backends import Backend
 from onplan.chat import request as chat_request
 from onplan.completion import Call, Completion, opened
-from onplan.errors import ModelNotAvailableError, OnplanError, SignInAgainError
+from onplan.errors import InvalidRequestError, ModelNotAvailableError, OnplanError, SignInAgainError
 from onplan.fallback import Fallback
 from onplan.responses import request as responses_request
 from onplan.responses.catalogue import advice_on_models, catalogue_request, models_of
@@ -37,7 +37,13 @@ def prepare(
 ) -> Call:
     """Make a request ready to send, over the row's wire. Raises InvalidRequestError."""
     build = _PREPARATIONS[backend.wire]
-    return build(request, backend, base_url, model, refuse_unsupported=refuse_unsupported)
+    try:
+        return build(request, backend, base_url, model, refuse_unsupported=refuse_unsupported)
+    except UnicodeEncodeError:
+        raise InvalidRequestError(
+            "The request holds half of a character (a lone surrogate), which cannot be sent.",
+            hint='Where the text comes from bytes, decode them with errors="replace".',
+        ) from None
 
 
 _PREPARATIONS: Mapping[str, Callable[..., Call]] = {

@@ -229,6 +229,8 @@ class ToolDefinition(msgspec.Struct, frozen=True):
 class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One question to a model. Whatever the backend cannot take is reported, never quietly ignored.
 
+    Raises InvalidRequestError where a field holds what it cannot.
+
     Attributes:
         messages: the conversation, oldest first; a plain string stands for one user message.
         model: a model id; without one, ``ONPLAN_MODEL``, then the profile's, then the first listed.
@@ -296,10 +298,41 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             given = [Message.user(given)]
         elif isinstance(given, Message):
             given = [given]
+        _require(given, Iterable, "messages", "a string, a Message or several of them")
         force_setattr(self, "messages", list(given))
+        for message in self.messages:
+            _require(
+                message, Message, "messages", 'Message objects, such as Message.user("Name three birds")'
+            )
         stop: Any = self.stop
         if isinstance(stop, str):
             force_setattr(self, "stop", [stop])
+        _require(self.tools, list | tuple, "tools", "a list of ToolDefinition objects")
+        for tool in self.tools:
+            _require(
+                tool, ToolDefinition, "tools", "ToolDefinition objects: a name, a description, parameters"
+            )
+        for name in _TEXTS:
+            _require(getattr(self, name), str | None, name, "a string")
+
+
+_TEXTS = (
+    "model",
+    "tool_choice",
+    "reasoning_effort",
+    "reasoning_summary",
+    "verbosity",
+    "service_tier",
+    "session_id",
+)
+
+
+def _require(given: object, kind: Any, field: str, expected: str) -> None:
+    if not isinstance(given, kind):
+        raise InvalidRequestError(
+            f"{field} holds a {type(given).__name__}, and not what it should.",
+            hint=f"Give it {expected}.",
+        )
 
 
 def as_request(request: object) -> CompletionRequest:

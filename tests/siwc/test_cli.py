@@ -119,7 +119,7 @@ def test_there_is_no_device_code(emulator: Emulator, run_cli: Run) -> None:
     refused = run_cli("login", "--device", "--backend", "chatgpt-plan")
 
     assert refused.returncode == 2
-    assert "onplan login --paste" in refused.stderr
+    assert "onplan login --backend chatgpt-plan --paste" in refused.stderr
 
 
 @pytest.mark.parametrize(("fault", "sentence"), [(None, "no longer work"), ("revoke", "did not confirm")])
@@ -170,7 +170,7 @@ def test_a_sign_in_moves_to_another_machine(
 
     imported = run_cli("credentials", "import", str(moved), env=elsewhere)
     assert imported.returncode == 0, imported.stderr
-    assert f"rm {moved}" in imported.stderr
+    assert not moved.exists()
     emulator.expire_access_tokens()
     assert run_cli("ask", "hi", env=elsewhere).stdout == "You said: hi\n"
     assert json.loads(run_cli("status", "--json", env=elsewhere).stdout)["backend"] == "chatgpt-plan"

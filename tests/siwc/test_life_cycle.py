@@ -149,7 +149,7 @@ def test_without_the_plan_one_is_signed_in_and_nothing_is_asked(
     with onplan.Client() as client, pytest.raises(onplan.PlanNotPermittedError) as caught:
         client.complete("hi")
 
-    assert "onplan login --consent" in caught.value.hint
+    assert "onplan login --backend chatgpt-plan --consent" in caught.value.hint
     assert emulator.journal() == []
     assert "was declined" in run_cli("status").stdout
     assert run_cli("ask", "hi").returncode == caught.value.exit_code == 62

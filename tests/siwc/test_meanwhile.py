@@ -188,7 +188,7 @@ def test_a_registration_can_be_given_up(
     emulator.arm("siwc_token_invalid_client")
     with pytest.raises(onplan.OnplanError, match="does not know the client") as caught:
         sign_in()
-    assert "logout --force" in caught.value.hint
+    assert "logout --profile default --force" in caught.value.hint
     assert record().registration
 
     sign_out(settings, store, force=True)

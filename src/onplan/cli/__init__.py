@@ -6,6 +6,7 @@ is loaded for everything else (commands.py), and each command's own module when 
 
 from __future__ import annotations
 
+import os
 import sys
 
 from onplan._version import __version__
@@ -46,6 +47,9 @@ Options:
 Commands:
 """ + "".join(f"  {name:<{_WIDTH}}  {text}\n" for name, (_, text) in COMMANDS.items())
 
+# Set by the shell that wants its script, or the words that fit; click answers.
+_COMPLETION = "_ONPLAN_COMPLETE"
+
 _AT_ONCE: dict[tuple[str, ...], str] = {
     (): _HELP,
     ("--help",): _HELP,
@@ -56,9 +60,12 @@ _AT_ONCE: dict[tuple[str, ...], str] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: runs a command and exits with its code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed: what would go there goes nowhere
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - for as long as we run
     given = sys.argv[1:] if arguments is None else arguments
     at_once = _AT_ONCE.get(tuple(given))
-    if at_once is not None:
+    if at_once is not None and _COMPLETION not in os.environ:
         sys.stdout.write(at_once)
         sys.exit(0)
     _run(given)
@@ -79,6 +86,8 @@ def _run(arguments: Sequence[str]) -> None:
     except Exception as error:  # noqa: BLE001 - every failure ends in one sentence and an exit code
         from onplan.cli.failures import report
 
-        sys.exit(report(error, as_json=session.as_json))
+        # The parser gives up at the first unknown option, and may not have come to this one.
+        session.as_json = session.as_json or "--json" in arguments
+        sys.exit(report(error, session))
     except KeyboardInterrupt:
         sys.exit(130)

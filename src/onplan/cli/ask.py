@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -50,14 +51,14 @@ def ask(
         *(Image(url=name) if _is_url(name) else Image(path=name) for name in images),
         *(File(url=name) if _is_url(name) else File(path=name) for name in files),
     ]
-    messages = [Message.system(system)] if system else []
+    messages = [Message.system(_utf8(system))] if system else []
     messages.append(Message.user(_read_prompt(prompt), *content))
     request = CompletionRequest(messages=messages, model=model, reasoning_effort=effort)
     if session.as_json:
-        response = _answer(session, request, _write_json)
+        response = _answer(session, request, _write_json, lambda chunk: True)
     else:
         with _Writer(thinking=thinking) as writer:
-            response = _answer(session, request, writer.write)
+            response = _answer(session, request, writer.write, writer.shows)
     _check(response)
 
 
@@ -72,13 +73,24 @@ def _read_prompt(prompt: str | None) -> str:
         prompt = sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\r\n")
     if not prompt.strip():
         raise click.UsageError("The prompt is empty.")
-    return prompt
+    return _utf8(prompt)
+
+
+def _utf8(argument: str) -> str:
+    """The argument's bytes read as UTF-8, as stdin is, whatever the locale made of them."""
+    return os.fsencode(argument).decode("utf-8", "replace")
 
 
 def _answer(
-    session: Session, request: CompletionRequest, write: Callable[[StreamChunk], None]
+    session: Session,
+    request: CompletionRequest,
+    write: Callable[[StreamChunk], None],
+    shows: Callable[[StreamChunk], bool],
 ) -> CompletionResponse:
-    """Stream the answer through ``write`` and return it whole. Leaving early closes the stream."""
+    """Stream the answer through ``write`` and return it whole. Leaving early closes the stream.
+
+    A spinner turns until ``write`` is about to show something; it would erase what it meets.
+    """
     from onplan.cli.terminal import Spinner
     from onplan.errors import InvalidRequestError
 
@@ -89,7 +101,7 @@ def _answer(
     ):
         try:
             for chunk in chunks:
-                if chunk.type not in _SILENT:
+                if shows(chunk):
                     spinner.stop()
                 write(chunk)
         except InvalidRequestError as error:
@@ -115,9 +127,6 @@ def _other_efforts(client: Client, request: CompletionRequest) -> str | None:
     return f"Use one of: {', '.join(f'`--effort {effort}`' for effort in known)}."
 
 
-_SILENT = frozenset({"thinking", "part_done"})
-
-
 def _write_json(chunk: StreamChunk) -> None:
     import msgspec
 
@@ -131,6 +140,10 @@ class _Writer:
     def __init__(self, *, thinking: bool) -> None:
         self._streams = {"text": sys.stdout, **({"thinking": sys.stderr} if thinking else {})}
         self._unfinished: TextIO | None = None
+
+    def shows(self, chunk: StreamChunk) -> bool:
+        """Whether there is anything to see of ``chunk``."""
+        return chunk.type in self._streams or (chunk.type == "part_done" and chunk.part.type == "refusal")
 
     def write(self, chunk: StreamChunk) -> None:
         """Show what there is to see of ``chunk``, at once."""

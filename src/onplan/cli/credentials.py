@@ -38,13 +38,15 @@ def export(session: Session, path: Path) -> None:
     """
     from onplan import moving
 
+    if str(path) == "-":
+        raise click.UsageError("A sign-in is moved into a file, and not to stdout, where it could be lost.")
     settings = session.settings()
     record = moving.take_out(settings, session.store(), path)
     _tell(
         session,
         _facts(settings, record, path),
         f"Moved to {path}, which is as good as a password. Copy it to the other machine, run there "
-        f"`onplan credentials import {quote(path.name)}`, and remove it here and there.",
+        f"`onplan credentials import {quote(path.name)}`, and remove it here.",
     )
 
 
@@ -57,7 +59,7 @@ def export(session: Session, path: Path) -> None:
 def import_(session: Session, path: Path, force: bool) -> None:
     """Move the sign-in in the file PATH into this machine's store, and use it from now on.
 
-    This machine keeps its own host id.
+    The file is removed. This machine keeps its own host id.
     """
     from onplan import moving
     from onplan.errors import ConfigurationError
@@ -74,12 +76,18 @@ def import_(session: Session, path: Path, force: bool) -> None:
     session.require_lasting_store()
     settings = load_settings(profile=session.profile, backend=backend, store=session.store_spec)
     store = open_store(settings.store, settings.backend)
+    moving.require_moved_out(path, settings, store)
     moving.put_in(settings, store, record, force=force)
     remember_profile(settings)
+    removed = moving.discard(path)
+    facts = {**_facts(settings, record, path), "removed": removed}
+    who = facts["email"] or facts["account_id"] or "somebody"
+    left = f"{path} is removed." if removed else f"Remove the file now: `rm {quote(str(path))}`."
     _tell(
         session,
-        _facts(settings, record, path),
-        f"Kept in {store.describe()}. Remove the file now: `rm {quote(str(path))}`. Try `onplan status`.",
+        facts,
+        f"The profile {settings.profile} is signed in to {backend} as {who}, and is the one in use; it is "
+        f"paid by {settings.backend.payer}. Kept in {store.describe()}. {left} Try `onplan status`.",
     )
 
 

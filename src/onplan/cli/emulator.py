@@ -12,8 +12,19 @@ from onplan.errors import ConfigurationError, MissingExtraError
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=0, show_default="any free one", help="The port to listen on.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on; any but loopback lets others in.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=0,
+    show_default="any free one",
+    help="The port to listen on.",
+)
 @click.option(
     "--ready-file", type=click.Path(path_type=Path), help="Write the URLs there, as JSON, once it listens."
 )
@@ -25,11 +36,16 @@ from onplan.errors import ConfigurationError, MissingExtraError
     type=click.Choice(["refuse", "revoke-family"]),
     help="What a spent refresh token does: is refused, or signs everybody out.",
 )
-@click.option("--access-token-lifetime", type=float, metavar="SECONDS", help="How long access tokens last.")
+@click.option(
+    "--access-token-lifetime",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long access tokens last.",
+)
 @click.option(
     "--codex-home", type=click.Path(path_type=Path), help="Write the official client's config.toml there."
 )
-@click.option("--codex-auth", is_flag=True, help="Write its auth.json there too, signed in.")
+@click.option("--codex-auth", is_flag=True, help="With --codex-home: write auth.json there too, signed in.")
 @click.option("--faults", is_flag=True, help="List what can be made to go wrong, and exit.")
 @json_option
 @pass_session
@@ -59,6 +75,8 @@ def emulator(
     if faults:
         _list_faults(as_json=session.as_json)
         return
+    if codex_auth and codex_home is None:
+        raise click.UsageError("--codex-auth says what is written, and --codex-home where; give both.")
     try:
         played = Scenario.from_file(scenario) if scenario else Scenario()
     except ValueError as error:
@@ -73,10 +91,21 @@ def emulator(
         codex_auth=codex_auth,
         reuse=reuse or played.reuse or Options.reuse,
         access_token_lifetime=(
-            access_token_lifetime or played.access_token_lifetime or Options.access_token_lifetime
+            access_token_lifetime
+            if access_token_lifetime is not None
+            else played.access_token_lifetime or Options.access_token_lifetime
         ),
     )
-    serve(options, env=env, announce=click.echo)
+    try:
+        serve(options, env=env, announce=click.echo)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = error.filename or f"{host}:{port}"
+        raise ConfigurationError(
+            f"The emulator cannot start at {where}: {error.strerror}.",
+            hint="Choose another `--port`, or a file in a folder that exists and is yours.",
+        ) from None
 
 
 def _list_faults(*, as_json: bool) -> None:

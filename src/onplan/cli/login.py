@@ -46,7 +46,7 @@ def login(session: Session, device: bool, paste: bool, consent: bool, no_browser
     or --paste. The sign-in that was there before stays until the new one has succeeded.
     """
     from onplan import login as shells
-    from onplan.settings import remember_profile
+    from onplan.settings import load_settings, remember_profile
 
     if device and paste:
         raise click.UsageError("--device and --paste exclude each other.")
@@ -54,7 +54,7 @@ def login(session: Session, device: bool, paste: bool, consent: bool, no_browser
     settings, store = session.settings(), session.store()
     if consent and not settings.issuer.registers:
         raise click.UsageError(f"--consent is for chatgpt-plan; {settings.backend.name} asks for none.")
-    loaded = store.load()
+    loaded, in_use_before = store.load(), load_settings().profile
     before = loaded[0].credentials if loaded else None
     is_first = before is None or not settings.backend.is_permitted(before)
     if before is None:
@@ -69,10 +69,11 @@ def login(session: Session, device: bool, paste: bool, consent: bool, no_browser
     if session.as_json:
         click.echo(json.dumps(_facts(settings, credentials), ensure_ascii=False))
         return
-    who = credentials.email or credentials.account_id or "you"
-    plan = f" (ChatGPT {credentials.plan.capitalize()})" if credentials.plan else ""
-    _say(f"Signed in as {who}{plan}. Kept in {store.describe()}.")
-    _tell_of_the_plan(settings, credentials, is_first=is_first)
+    _tell_who(credentials, before, store)
+    in_use = load_settings().profile
+    if in_use != in_use_before:
+        _say(f"The profile {in_use} is the one in use from now on; `onplan profiles use NAME` changes that.")
+    _tell_of_the_plan(settings, credentials, is_first=is_first, in_use=in_use)
 
 
 def _tell_what_is_permitted() -> None:
@@ -82,7 +83,21 @@ def _tell_what_is_permitted() -> None:
     )
 
 
-def _tell_of_the_plan(settings: Settings, credentials: OAuthCredentials, *, is_first: bool) -> None:
+def _tell_who(credentials: OAuthCredentials, before: OAuthCredentials | None, store: CredentialStore) -> None:
+    who = credentials.email or credentials.account_id or "you"
+    plan = f" (ChatGPT {credentials.plan.capitalize()})" if credentials.plan else ""
+    _say(f"Signed in as {who}{plan}. Kept in {store.describe()}.")
+    if before and (before.account_id, before.email) != (credentials.account_id, credentials.email):
+        other = before.email or before.account_id or "somebody else"
+        _say(
+            f"It replaced the sign-in of {other}, which was not revoked. Each can have a profile of its own: "
+            "`onplan login --profile NAME`."
+        )
+
+
+def _tell_of_the_plan(
+    settings: Settings, credentials: OAuthCredentials, *, is_first: bool, in_use: str
+) -> None:
     """Whether it is used, and where the person sees and limits that."""
     from onplan.settings import login_command
 
@@ -97,7 +112,8 @@ def _tell_of_the_plan(settings: Settings, credentials: OAuthCredentials, *, is_f
         if is_first:
             _say("You're using your ChatGPT plan: what onplan asks counts against its limits.")
         _say(f"Using ChatGPT plan · manage usage: {backend.usage_page}")
-    _say('Try `onplan ask "Name three birds"`.')
+    of_profile = "" if settings.profile == in_use else f"--profile {settings.profile} "
+    _say(f'Try `onplan ask {of_profile}"Name three birds"`.')
 
 
 def _facts(settings: Settings, credentials: OAuthCredentials) -> dict[str, str | float | None]:

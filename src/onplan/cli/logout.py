@@ -12,6 +12,7 @@ from onplan.cli.session import Session, json_option, pass_session, target_option
 if TYPE_CHECKING:
     from onplan.errors import OnplanError
     from onplan.login import SignOut, StoreSignOut
+    from onplan.settings import Settings
 
 
 @click.command()
@@ -46,9 +47,19 @@ def logout(session: Session, all_: bool, force: bool) -> None:
         for row in outcomes:
             prefix = f"{', '.join(row.profiles)}: " if all_ else ""
             click.echo(f"{prefix}{_told(row)}", err=True)
+        if not all_:
+            _tell_what_is_left(settings, outcome)
     failed = [row.outcome for row in outcomes if isinstance(row.outcome, OnplanError)]
     if failed:
         click.get_current_context().exit(failed[0].exit_code)
+
+
+def _tell_what_is_left(settings: Settings, outcome: SignOut) -> None:
+    from onplan.settings import environment_variable
+
+    variable = settings.backend.api_key_variable
+    if outcome.api_key and variable and environment_variable(variable):
+        click.echo(f"{variable} is set, though, and its key is used from now on.", err=True)
 
 
 def _facts(row: StoreSignOut) -> dict[str, Any]:
@@ -100,6 +111,8 @@ def _done(outcome: SignOut, such_as: str = "") -> str:
         return "Nobody was signed in."
     if outcome.api_key:
         return "The API key is forgotten here. Where it was made, it goes on working until it is deleted."
+    if outcome.lender_signed_out:
+        return f"Forgotten here. {outcome.borrowed_from}, which lent the token, is signed out as well."
     if outcome.borrowed_from:
         return f"Forgotten here. The token belongs to {outcome.borrowed_from}, where it goes on working."
     if outcome.confirmed:

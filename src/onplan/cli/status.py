@@ -56,7 +56,10 @@ def status(session: Session) -> None:
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     elif credentials:
-        for label, value in [*_lines(facts, store.describe()), *_use(settings, credentials)]:
+        for label, value in [
+            *_lines(facts, store.describe(), settings.issuer.url),
+            *_use(settings, credentials),
+        ]:
             click.echo(f"{label:<9} {value}")
     if credentials is None:
         raise not_signed_in(settings.profile, settings.backend.name)
@@ -87,10 +90,15 @@ def _show_key(session: Session, settings: Settings, store: CredentialStore) -> N
             click.echo(f"{label:<9} {value}")
 
 
-def _lines(facts: dict[str, Any], place: str) -> list[tuple[str, str]]:
+def _lines(facts: dict[str, Any], place: str, issuer: str) -> list[tuple[str, str]]:
     plan = f" (ChatGPT {facts['plan'].capitalize()})" if facts["plan"] else ""
     elsewhere = facts["borrowed_from"] not in (None, facts["store"])  # a variable is its own lender
     borrowed = [("borrowed", f"from {facts['borrowed_from']}")] if elsewhere else []
+    foreign = (
+        [("issuer", f"{facts['issuer']}, and not the one in use, {issuer}")]
+        if facts["issuer"] not in (None, issuer)
+        else []
+    )
     return [
         ("account", f"{facts['email'] or facts['account_id'] or 'unknown'}{plan}"),
         ("profile", facts["profile"]),
@@ -98,6 +106,7 @@ def _lines(facts: dict[str, Any], place: str) -> list[tuple[str, str]]:
         ("token", _validity(facts["expires_at"], renewable=facts["renewable"])),
         ("kept in", place),
         *borrowed,
+        *foreign,
     ]
 
 

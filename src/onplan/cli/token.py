@@ -18,8 +18,11 @@ def token(session: Session) -> None:
     """
     backend = session.settings().backend
     if backend.required_scope:  # granted to this program, by its name
-        raise click.UsageError(
-            f"The terms of a {backend.name} sign-in limit it to onplan: it is not printed."
+        from onplan.errors import ConfigurationError
+
+        raise ConfigurationError(
+            f"The terms of a {backend.name} sign-in limit it to onplan: it is not printed.",
+            hint="Ask through onplan: `onplan ask`, or `onplan.Client()` in your program.",
         )
     with session.client() as client:
         click.echo(client.credentials().access_token)

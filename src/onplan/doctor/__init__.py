@@ -17,6 +17,7 @@ from functools import partial
 from onplan.doctor import network, plan, signin, tls
 from onplan.doctor.check import Check, Examination, NotExaminedError, Result
 from onplan.errors import IdleTimeoutError, OnplanError
+from onplan.settings import address
 
 logger = logging.getLogger("onplan.doctor")
 
@@ -81,6 +82,8 @@ def _result(check: Check, examination: Examination) -> Result:
         return ended("skipped", str(error))
     except OnplanError as error:
         examination.failed[check.name] = check.name
+        if hasattr(examination, "settings"):
+            address(error, examination.settings)
         return ended("problem", str(error), error.hint, error.exit_code)
     except Exception as error:  # a mistake in one check does not keep the others from being made
         logger.debug("internal error", exc_info=error)

@@ -88,7 +88,6 @@ class FileStore:
                 if PERMISSIONS and mode & 0o077:
                     raise StoreError(
                         f"{self._path} can be read by other users of this machine (mode {mode & 0o777:o}).",
-                        hint=f"Run `chmod 600 {self._path}`, and if somebody may have read it, "
-                        "`onplan logout` and `onplan login`.",
+                        hint=f"Run `chmod 600 {self._path}`, and sign in anew if somebody may have read it.",
                     )
                 return SecretBytes(file.read())

@@ -47,6 +47,17 @@ class Timeouts:
     write: float = 60.0
     total: float | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for what is no time to wait."""
+        for name, seconds in vars(self).items():
+            if seconds is None and name == "total":
+                continue
+            if not (isinstance(seconds, int | float) and seconds > 0):
+                raise ConfigurationError(
+                    f"{name}_timeout is {seconds!r}, and not a number of seconds.",
+                    hint="Give it a number above 0.",
+                )
+
 
 class AsyncAnswer(Protocol):
     """An open response. What its methods raise is a TransportError, or a StreamError of the decoder's."""
