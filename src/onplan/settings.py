@@ -282,7 +282,10 @@ def login_command(profile: str, backend: str | None, *options: str) -> str:
 
 
 def address(error: OnplanError, settings: Settings) -> None:
-    """Name profile and backend in the commands of its hint, so that they touch nobody else's sign-in."""
+    """Name profile and backend in the commands of its hint, so that they touch nobody else's sign-in.
+
+    It is noted below the traceback as well, for programs that do not catch it.
+    """
     profile = _of_profile(settings.profile)
     if settings.profile_named:
         profile = ["--profile", settings.profile]
@@ -298,6 +301,8 @@ def address(error: OnplanError, settings: Settings) -> None:
     if scheme == "env" and isinstance(error, NotSignedInError):  # where nobody can sign in
         error.hint = f"Set {location} to an access token, or choose another store."
     error.hint = re.sub("`onplan (login|logout|import)((?: [^`]*)?)`", completed, error.hint)
+    if error.hint not in getattr(error, "__notes__", ()):
+        error.add_note(error.hint)
 
 
 def _of_backend(backend: str | None) -> list[str]:

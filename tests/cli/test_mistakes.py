@@ -70,6 +70,17 @@ async def test_so_does_the_asynchronous_clients(work: Emulator, profile: str) ->
         assert COMMANDS[profile] in caught.value.hint
 
 
+def test_a_program_that_catches_nothing_shows_the_hint_last(work: Emulator) -> None:
+    """It stands below the traceback, once."""
+    program = "import onplan; onplan.Client(profile='nobody').complete('hi')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.stderr.endswith("with the profile nobody.\nRun `onplan login --profile nobody`.\n")
+    assert done.stderr.count("Run `onplan login") == 1
+
+
 async def test_a_profile_that_was_named_is_named_again(work: Emulator, run_cli: Run) -> None:
     """Also ``default``, which is not what a command without a name uses while another one is in use."""
     assert run_cli("profiles", "use", "work").returncode == 0
