@@ -163,6 +163,7 @@ def put_in(settings: Settings, store: CredentialStore, record: Record, *, force:
 
 def discard(source: Path) -> bool:
     """Remove the file that was moved in: a second import of it would be a copy. Whether it is gone."""
+    source = source.resolve()  # a link to it is not what holds the sign-in
     try:
         source.unlink(missing_ok=True)
         sync_folder(source.parent)

@@ -144,8 +144,11 @@ def test_whoever_is_replaced_is_named(signed_in: Emulator, run_cli: Run) -> None
     record, version = store.load()  # type: ignore[misc]
     other = msgspec.structs.replace(record.credentials, email="boss@example.com")
     store.save(msgspec.structs.replace(record, credentials=other), version)
-
     assert "It replaced the sign-in of boss@example.com" in run_cli("login", "--device").stderr
+    record, version = store.load()  # type: ignore[misc]
+    unknown = msgspec.structs.replace(record.credentials, email=None, account_id=None)
+    store.save(msgspec.structs.replace(record, credentials=unknown), version)
+    assert "It replaced" not in run_cli("login", "--device").stderr
 
 
 def test_a_sign_in_says_that_it_changed_the_profile_in_use(
@@ -177,6 +180,11 @@ def test_what_was_moved_in_is_gone_from_where_it_was(
 
     assert first.returncode == 0, first.stderr
     assert "The profile a is signed in to openai-codex as person@example.com" in first.stderr
+    assert not Path(moved).exists()
+    assert run_cli("credentials", "export", moved, "--profile", "a").returncode == 0
+    link = tmp_path / "link.json"
+    link.symlink_to(moved)
+    assert run_cli("credentials", "import", str(link), "--profile", "a").returncode == 0
     assert not Path(moved).exists()
     second = run_cli("credentials", "import", moved, "--profile", "b")
     assert (second.returncode, "There is no file" in second.stderr) == (3, True)

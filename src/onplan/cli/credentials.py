@@ -78,8 +78,8 @@ def import_(session: Session, path: Path, force: bool) -> None:
     store = open_store(settings.store, settings.backend)
     moving.require_moved_out(path, settings, store)
     moving.put_in(settings, store, record, force=force)
-    remember_profile(settings)
     removed = moving.discard(path)
+    remember_profile(settings)
     facts = {**_facts(settings, record, path), "removed": removed}
     who = facts["email"] or facts["account_id"] or "somebody"
     left = f"{path} is removed." if removed else f"Remove the file now: `rm {quote(str(path))}`."

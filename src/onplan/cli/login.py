@@ -87,11 +87,13 @@ def _tell_who(credentials: OAuthCredentials, before: OAuthCredentials | None, st
     who = credentials.email or credentials.account_id or "you"
     plan = f" (ChatGPT {credentials.plan.capitalize()})" if credentials.plan else ""
     _say(f"Signed in as {who}{plan}. Kept in {store.describe()}.")
-    if before and (before.account_id, before.email) != (credentials.account_id, credentials.email):
-        other = before.email or before.account_id or "somebody else"
+    if before is None:
+        return
+    known = ((before.account_id, credentials.account_id), (before.email, credentials.email))
+    if any(old and old != new for old, new in known):
         _say(
-            f"It replaced the sign-in of {other}, which was not revoked. Each can have a profile of its own: "
-            "`onplan login --profile NAME`."
+            f"It replaced the sign-in of {before.email or before.account_id}, which was not revoked. Each "
+            "can have a profile of its own: `onplan login --profile NAME`."
         )
 
 
