@@ -19,8 +19,8 @@ from onplan.errors import ConfigurationError, PlanNotPermittedError, SignInAgain
 from onplan.types import APIKey, Credential, ModelInfo, OAuthCredentials
 
 # The catalogue lists models by client version and answers old ones with "requires a newer version".
-# The official client's version on 2026-11-22.
-CLIENT_VERSION = "0.169.0"
+# The official client's version on 2026-11-29.
+CLIENT_VERSION = "0.171.0"
 
 ORIGINATOR = "onplan"
 USER_AGENT = (
@@ -189,15 +189,17 @@ def _codex_model(
     )
 
 
-# The catalogue bundled with the official client 0.169.0, best first.
+# The catalogue bundled with the official client 0.171.0 (`codex debug models --bundled`), best first.
 _CODEX_MODELS = (
-    _codex_model("gpt-6.1-sol", "GPT-6.1 Sol", 272_000, "low", _TO_ULTRA),
+    _codex_model("gpt-6.2-sol", "GPT-6.2 Sol", 500_000, "low", _TO_ULTRA),
+    _codex_model("gpt-6.2-astra", "GPT-6.2 Astra", 272_000, "low", _TO_ULTRA),
+    _codex_model("gpt-6.1-terra", "GPT-6.1 Terra", 500_000, "low", _TO_ULTRA),
+    _codex_model("gpt-6.1-sol", "GPT-6.1 Sol", 500_000, "low", _TO_ULTRA),
     _codex_model("gpt-6-astra", "GPT-6 Astra", 272_000, "low", _TO_ULTRA),
     _codex_model("gpt-6-sol", "GPT-6 Sol", 272_000, "medium", _TO_ULTRA),
     _codex_model("gpt-6-luna", "GPT-6 Luna", 272_000, "medium", _TO_MAX),
     _codex_model("gpt-5.6-sol", "GPT-5.6 Sol", 272_000, "low", _TO_ULTRA),
-    _codex_model("gpt-6.1-terra", "GPT-6.1 Terra", 500_000, "low", _TO_ULTRA),
-    _codex_model("gpt-5.6-terra", "GPT-5.6 Terra", 272_000, "low", _TO_ULTRA),
+    _codex_model("gpt-5.6-terra", "GPT-5.6 Terra", 272_000, "medium", _TO_ULTRA),
     _codex_model("gpt-5.6-luna", "GPT-5.6 Luna", 272_000, "medium", _TO_MAX),
     _codex_model("gpt-5.5", "GPT-5.5", 272_000, "medium", _TO_XHIGH),
 )

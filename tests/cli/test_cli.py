@@ -62,7 +62,7 @@ def test_the_whole_way_from_outside(tmp_path: Path, run_cli: Run, browser: str) 
 
         models = run_cli("models", "--json", env=env)
         assert (models.returncode, models.stderr) == (0, "")
-        assert json.loads(models.stdout)[0]["id"] == "gpt-6.1-sol"
+        assert json.loads(models.stdout)[0]["id"] == "gpt-6.2-sol"
 
         ask = run_cli("ask", "hi", env=env)
         assert (ask.returncode, ask.stdout, ask.stderr) == (0, "You said: hi\n", "")
@@ -242,7 +242,7 @@ def test_the_built_in_models_are_told_as_such(signed_in: Emulator, run_cli: Run,
     for more in ([], ["--json"]):
         result = run_cli("models", *more, env=environment(ONPLAN_CODEX_BASE_URL=unused_url))
 
-        assert (result.returncode, "gpt-6.1-sol" in result.stdout) == (0, True)
+        assert (result.returncode, "gpt-6.2-sol" in result.stdout) == (0, True)
         assert "this is the built-in one" in result.stderr
 
 
@@ -340,7 +340,7 @@ def test_the_demo_shows_it_all(run_cli: Run) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     for piece in (
         "signed in as person@example.com",
-        "gpt-6.1-sol",
+        "gpt-6.2-sol",
         "You said: Name three birds",
         'calls weather({"city":"Lisbon"})',
         "POST /oauth/token  200",

@@ -43,7 +43,7 @@ def test_a_string_is_a_request(signed_in: Emulator, driver: Any) -> None:
 
     assert answer.text == "You said: hello there"
     assert answer.finish_reason is FinishReason.STOP
-    assert answer.model == "gpt-6.1-sol"
+    assert answer.model == "gpt-6.2-sol"
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
     assert answer.response_id
 
@@ -202,17 +202,17 @@ def test_the_model_is_chosen_in_order(
     ask()
     ask(model="gpt-6-luna")
 
-    assert asked == ["gpt-6.1-sol", "gpt-5.5", "gpt-6-sol", "gpt-6-luna"]
+    assert asked == ["gpt-6.2-sol", "gpt-5.5", "gpt-6-sol", "gpt-6-luna"]
 
 
 def test_the_catalogue_is_the_backends(signed_in: Emulator, driver: Any) -> None:
     """Models come from the backend, best first, without the hidden ones."""
     models = driver().models()
 
-    assert models[0].id == "gpt-6.1-sol"
+    assert models[0].id == "gpt-6.2-sol"
     assert "codex-auto-review" not in {model.id for model in models}
     assert models[0].supports_vision
-    assert models[0].context_window == 272_000
+    assert models[0].context_window == 500_000
     assert "ultra" in models[0].reasoning_efforts
 
 
@@ -223,7 +223,7 @@ def test_a_catalogue_that_cannot_be_read_is_built_in(signed_in: Emulator, driver
 
     models = driver(retry=onplan.RetryPolicy(attempts=1)).models()
 
-    assert models[0].id == "gpt-6.1-sol"
+    assert models[0].id == "gpt-6.2-sol"
 
 
 @pytest.mark.codex

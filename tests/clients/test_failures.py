@@ -291,7 +291,7 @@ def test_a_model_that_is_not_served_has_a_neighbour(signed_in: Emulator, driver:
     with pytest.raises(onplan.ModelNotAvailableError) as caught:
         driver().complete(CompletionRequest(messages="hi", model="gpt-6-sool"))
     assert caught.value.hint.startswith("Nearest to it: gpt-6-sol or ")
-    assert "version 0.169.0" in caught.value.hint
+    assert "version 0.171.0" in caught.value.hint
 
 
 def test_without_a_catalogue_the_neighbour_is_a_known_one(signed_in: Emulator, driver: Any) -> None:

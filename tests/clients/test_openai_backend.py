@@ -113,7 +113,7 @@ def test_a_string_is_a_request(platform: Emulator, driver: Any, wire: str) -> No
 
     assert answer.text == "You said: hello there"
     assert answer.finish_reason is FinishReason.STOP
-    assert answer.model == "gpt-6.1-sol"
+    assert answer.model == "gpt-6.2-sol"
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
     assert answer.response_id
     expected = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}[wire]
@@ -232,7 +232,7 @@ def test_the_models_are_the_servers(platform: Emulator, driver: Any) -> None:
     """Models come from the server; those that do not answer in text come last, and costs are not claimed."""
     models = [model.id for model in driver().models()]
 
-    assert models[0] == "gpt-6.1-sol"
+    assert models[0] == "gpt-6.2-sol"
     assert models[-3:] == ["text-embedding-3-large", "whisper-1", "gpt-image-1"]
     assert driver().models()[0].input_cost_per_million is None
 
@@ -299,7 +299,7 @@ def test_the_newest_model_for_text_is_the_default(at_home: AtHome) -> None:
     with at_home.client(api_key="sk-mine") as client:
         models = [model.id for model in client.list_models()]
 
-    assert (models[0], models[-1]) == ("gpt-6.1-sol", "gpt-image-1")
+    assert (models[0], models[-1]) == ("gpt-6.2-sol", "gpt-image-1")
 
 
 # --- which key ---------------------------------------------------------------------------------------

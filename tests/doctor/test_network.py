@@ -29,8 +29,8 @@ def test_all_is_well(signed_in: Emulator, find: Find) -> None:
     found = find()
 
     assert {name for name, result in found.items() if result.state != "ok"} == {"issuer-tls", "backend-tls"}
-    assert found["catalogue"].message == "9 models, the first of them gpt-6.1-sol."
-    assert "gpt-6.1-sol began to answer after" in found["request"].message
+    assert found["catalogue"].message == "11 models, the first of them gpt-6.2-sol."
+    assert "gpt-6.2-sol began to answer after" in found["request"].message
     assert "a little of the plan" in found["request"].message
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import zstandard
 
+from onplan import backends
+
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 USER = {"type": "message", "role": "user", "content": "hi"}
 FUNCTION = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
@@ -266,7 +268,7 @@ def test_revoked_refresh_tokens_leave_access_tokens_alone(client):
 def test_the_catalogue(client):
     """The models of the notes with the fields the official client requires, an ETag, gating by version."""
     path = "/backend-api/codex/models"
-    reply = client.get(path, params={"client_version": "0.169.0"}, headers=client.headers())
+    reply = client.get(path, params={"client_version": "0.171.0"}, headers=client.headers())
     required = [
         "slug",
         "display_name",
@@ -282,12 +284,39 @@ def test_the_catalogue(client):
     ]
     models = reply.json()["models"]
     assert reply.headers["etag"].startswith('W/"')
-    assert len(models) == 12
+    assert len(models) == 14
     assert all(name in model for model in models for name in required)
     old = client.get(path, params={"client_version": "0.100.0"}, headers=client.headers()).json()["models"]
     assert [model["slug"] for model in old] == ["gpt-5.5"]
     assert client.get(path, headers=client.headers()).status_code == 400
-    assert client.get(path, params={"client_version": "0.169.0"}).status_code == 401
+    assert client.get(path, params={"client_version": "0.171.0"}).status_code == 401
+
+
+def test_the_clients_bundled_catalogue_is_the_emulators(client):
+    """What the client lists when the catalogue cannot be read is what it would have read."""
+    reply = client.get(
+        "/backend-api/codex/models",
+        params={"client_version": backends.CLIENT_VERSION},
+        headers=client.headers(),
+    )
+    shown = [model for model in reply.json()["models"] if model["visibility"] == "list"]
+    shown.sort(key=lambda model: model["priority"])
+    served = [
+        (
+            model["slug"],
+            model["context_window"],
+            model["default_reasoning_level"],
+            [level["effort"] for level in model["supported_reasoning_levels"]],
+        )
+        for model in shown
+    ]
+    bundled = [
+        (model.id, model.context_window, model.default_reasoning_effort, model.reasoning_efforts)
+        for model in backends.OPENAI_CODEX.fallback_models
+    ]
+    assert bundled == served
+    assert [row[0] for row in served[:3]] == ["gpt-6.2-sol", "gpt-6.2-astra", "gpt-6.1-terra"]
+    assert ("gpt-5.6-terra", 272_000, "medium") in [row[:3] for row in served]
 
 
 def test_account_calls(client):

@@ -21,7 +21,7 @@ def control(client, method, path, **options):
 
 def test_the_journal_shows_requests(client):
     """Method, path without query, headers, decoded body, status; control requests are not in it."""
-    client.get("/backend-api/codex/models", params={"client_version": "0.169.0"}, headers=client.headers())
+    client.get("/backend-api/codex/models", params={"client_version": "0.171.0"}, headers=client.headers())
     body = zstandard.compress(b'{"model": "gpt-4o"}')
     headers = client.headers(content_encoding="zstd", content_type="application/json")
     client.http.post(f"{client.emulator.codex_base_url}/responses", content=body, headers=headers)
@@ -30,7 +30,7 @@ def test_the_journal_shows_requests(client):
     assert (first["method"], first["path"], first["query"]) == (
         "GET",
         "/backend-api/codex/models",
-        {"client_version": "0.169.0"},
+        {"client_version": "0.171.0"},
     )
     assert (first["status"], first["body"]) == (200, None)
     assert (second["status"], second["body"], second["n"]) == (400, {"model": "gpt-4o"}, first["n"] + 1)

@@ -63,7 +63,7 @@ def send(client, endpoint, name):
         "responses_upgrade": lambda: upgrade(client),
         "responses_message": lambda: message(client, **tools),
         "models": lambda: client.get(
-            "/backend-api/codex/models?client_version=0.169.0", headers=client.headers()
+            "/backend-api/codex/models?client_version=0.171.0", headers=client.headers()
         ),
         "accounts_check": lambda: client.get("/backend-api/wham/accounts/check", headers=client.headers()),
         "usage": lambda: client.get("/backend-api/wham/usage", headers=client.headers()),

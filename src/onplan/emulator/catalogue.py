@@ -19,17 +19,20 @@ EFFORT_DESCRIPTIONS = {
 EFFORTS = tuple(EFFORT_DESCRIPTIONS)
 
 # slug, name, priority, visibility, context, largest context (in thousands), default effort, highest effort,
-# speed of the "priority" tier (None: no such tier), least client version. The notes establish that the list
-# depends on the client's version, not where the borders are: those here are the emulator's own.
+# speed of the "priority" tier (None: no such tier), oldest client version. The rows are those of
+# `codex debug models --bundled` of 0.171.0. That the list depends on the client's version is known, where the
+# borders are is not: those here are the emulator's own.
 ROWS = (
-    ("gpt-6.1-sol", "GPT-6.1-Sol", 1, "list", 272, 872, "low", "ultra", "2x", "0.160.0"),
-    ("gpt-6-astra", "GPT-6-Astra", 2, "list", 272, 872, "low", "ultra", "2x", "0.150.0"),
-    ("gpt-6-sol", "GPT-6-Sol", 3, "list", 272, 872, "medium", "ultra", "1.5x", "0.150.0"),
-    ("gpt-6-luna", "GPT-6-Luna", 4, "list", 272, 872, "medium", "max", "1.5x", "0.150.0"),
-    ("gpt-5.6-sol", "GPT-5.6-Sol", 5, "list", 272, 872, "low", "ultra", "1.5x", "0.130.0"),
-    ("gpt-6.1-terra", "GPT-6.1 Terra", 7, "list", 500, 872, "low", "ultra", "1.5x", "0.160.0"),
-    ("gpt-5.6-terra", "GPT-5.6-Terra", 8, "list", 272, 872, "medium", "ultra", "1.5x", "0.130.0"),
-    ("gpt-5.6-luna", "GPT-5.6-Luna", 9, "list", 272, 872, "medium", "max", "1.5x", "0.130.0"),
+    ("gpt-6.2-sol", "GPT-6.2-Sol", 1, "list", 500, 872, "low", "ultra", "2x", "0.171.0"),
+    ("gpt-6.2-astra", "GPT-6.2-Astra", 2, "list", 272, 872, "low", "ultra", "2x", "0.171.0"),
+    ("gpt-6.1-terra", "GPT-6.1 Terra", 3, "list", 500, 872, "low", "ultra", "1.5x", "0.160.0"),
+    ("gpt-6.1-sol", "GPT-6.1-Sol", 4, "list", 500, 872, "low", "ultra", "2x", "0.160.0"),
+    ("gpt-6-astra", "GPT-6-Astra", 5, "list", 272, 872, "low", "ultra", "2x", "0.150.0"),
+    ("gpt-6-sol", "GPT-6-Sol", 6, "list", 272, 872, "medium", "ultra", "1.5x", "0.150.0"),
+    ("gpt-6-luna", "GPT-6-Luna", 7, "list", 272, 872, "medium", "max", "1.5x", "0.150.0"),
+    ("gpt-5.6-sol", "GPT-5.6-Sol", 8, "list", 272, 872, "low", "ultra", "1.5x", "0.130.0"),
+    ("gpt-5.6-terra", "GPT-5.6-Terra", 9, "list", 272, 872, "medium", "ultra", "1.5x", "0.130.0"),
+    ("gpt-5.6-luna", "GPT-5.6-Luna", 10, "list", 272, 872, "medium", "max", "1.5x", "0.130.0"),
     ("gpt-daybreak-blue-latest", "Daybreak Blue", 11, "hide", 272, 872, "low", "ultra", None, "0.160.0"),
     ("gpt-daybreak-red-latest", "Daybreak Red", 12, "hide", 372, 372, "medium", "ultra", None, "0.160.0"),
     ("gpt-5.5", "GPT-5.5", 13, "list", 272, 272, "medium", "xhigh", "1.5x", "0.0.0"),
@@ -39,6 +42,9 @@ ROWS = (
 # "lite" models take their tools inside `input` (notes, section 7).
 PLAIN_MODELS = frozenset({"gpt-5.5"})
 LOUD_MODELS = {"gpt-daybreak-red-latest": "high"}
+# Their effort may change within a turn.
+EFFORT_UPDATES = frozenset({"gpt-6.2-sol", "gpt-6.2-astra", "gpt-6.1-terra", "gpt-6.1-sol", "gpt-6-astra"})
+FIRST_MULTI_AGENT = frozenset({"gpt-5.6-luna", "codex-auto-review"})
 # What every model has.
 COMMON: dict[str, Any] = {
     "shell_type": "unified_exec",
@@ -57,14 +63,10 @@ COMMON: dict[str, Any] = {
     "input_modalities": ["text", "image"],
     "supports_search_tool": True,
 }
-LITE = {
-    "use_responses_lite": True,
-    "supports_reasoning_effort_updates": True,
-    "tool_mode": "code_mode_only",
-    "multi_agent_version": "v2",
-}
+LITE = {"use_responses_lite": True, "comp_hash": "3000", "tool_mode": "code_mode_only"}
 PLAIN = {
     "use_responses_lite": False,
+    "comp_hash": "2911",
     "include_skills_usage_instructions": True,
     "include_plugin_usage_instructions": True,
     "include_apps_usage_instructions": True,
@@ -101,9 +103,14 @@ def _entry(  # noqa: PLR0917 - a row of the table
         "default_verbosity": LOUD_MODELS.get(slug, "low"),
         "context_window": context * 1000,
         "max_context_window": largest_context * 1000,
+        "supports_reasoning_effort_updates": slug in EFFORT_UPDATES,
         **COMMON,
-        **(PLAIN if slug in PLAIN_MODELS else LITE),
+        **(PLAIN if slug in PLAIN_MODELS else _lite(slug)),
     }
+
+
+def _lite(slug: str) -> dict[str, Any]:
+    return {**LITE, "multi_agent_version": "v1" if slug in FIRST_MULTI_AGENT else "v2"}
 
 
 CATALOGUE: tuple[dict[str, Any], ...] = tuple(_entry(*row) for row in ROWS)

@@ -280,7 +280,7 @@ FAULTS = (
         "400: the model wants a newer client.",
         RESPONSES,
         instead=lambda: detail(
-            "The 'gpt-6.1-sol' model requires a newer version of Codex. Please upgrade to the latest version."
+            "The 'gpt-6.2-sol' model requires a newer version of Codex. Please upgrade to the latest version."
         ),
     ),
     Fault(
