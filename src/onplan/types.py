@@ -111,7 +111,9 @@ class File(_Part, frozen=True, tag="file"):
 class ToolCall(_Part, frozen=True, tag="tool_call"):
     """The model asks for a function; ``arguments`` is the JSON text, whole.
 
-    ``namespace`` is that in which the function was offered, if it was in one.
+    ``namespace`` is that in which the function was offered, if it was in one. ``signature`` is what the
+    server wants back with the call and only the server can read (a thought signature), as JSON text; it is
+    carried over unchanged.
     """
 
     type: ClassVar[Literal["tool_call"]] = "tool_call"
@@ -119,6 +121,7 @@ class ToolCall(_Part, frozen=True, tag="tool_call"):
     name: str
     arguments: str
     namespace: str | None = None
+    signature: str | None = None
 
     def parse_arguments(self) -> Any:
         """The arguments as Python values. Raises ``msgspec.DecodeError`` if the model wrote bad JSON."""

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from onplan.chat.events import CallDelta
+from onplan.chat.signatures import merge, sealed, signature_in
 from onplan.errors import StreamCorruptError
 from onplan.types import PartDone, StreamChunk, ToolCall, ToolCallDelta, ToolCallEnd, ToolCallStart
 from onplan.wire import decode_json
@@ -24,10 +25,11 @@ Chunks: TypeAlias = list[StreamChunk]
 class _Call:
     """One call that is arriving. Its start is announced when its id and name are known to be whole."""
 
-    __slots__ = ("_pieces", "id", "name", "started")
+    __slots__ = ("_pieces", "id", "name", "signature", "started")
 
     def __init__(self) -> None:
         self.id = self.name = ""
+        self.signature: dict[str, Any] = {}
         self.started = False
         self._pieces: list[str] = []
 
@@ -83,6 +85,7 @@ class Calls:
             if delta.id and not call.id and delta.id not in self._shared_ids:
                 call.id = delta.id
                 self._by_id[delta.id] = call
+            merge(call.signature, signature_in(delta))
             if delta.function:
                 if delta.function.name:
                     call.add_name(delta.function.name)
@@ -137,7 +140,7 @@ class Calls:
             call.id = call.id or _derived_id(response_id, position, call)
             if not call.started:
                 call.start(chunks)
-            part = ToolCall(call.id, call.name, call.arguments)
+            part = ToolCall(call.id, call.name, call.arguments, signature=sealed(call.signature))
             chunks += (ToolCallEnd(call.id), PartDone(part))
             parts.append(part)
         return parts

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
+from onplan.chat.signatures import unsealed
 from onplan.errors import OnplanError, StreamTruncatedError
 from onplan.types import (
     CompletionResponse,
@@ -116,6 +117,8 @@ class ChunkEncoder:
             case Thinking(encrypted=str(sealed)):
                 self._sealed += 1
                 return {"reasoning_details": [_sealed(sealed, self._sealed - 1)]}
+            case ToolCall(id=call_id, signature=str(signature)):
+                return {"tool_calls": [{"index": self._positions[call_id], **unsealed(signature)}]}
             case _:
                 return None
 
@@ -135,8 +138,10 @@ def _choice(delta: Item, finish_reason: str | None = None) -> Item:
     return {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}]}
 
 
-def _call(call_id: str, name: str, arguments: str) -> Item:
-    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+def _call(call_id: str, name: str, arguments: str, signature: str | None = None) -> Item:
+    signed = unsealed(signature)
+    function = {"name": name, "arguments": arguments, **signed.pop("function", {})}
+    return {"id": call_id, "type": "function", "function": function, **signed}
 
 
 def _sealed(encrypted: str, index: int) -> Item:
@@ -156,7 +161,11 @@ def response_body(response: CompletionResponse, completion_id: str, model: str, 
     thinking = [part for part in parts if isinstance(part, Thinking)]
     sealed = [part.encrypted for part in thinking if part.encrypted]
     refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
-    calls = [_call(part.id, part.name, part.arguments) for part in parts if isinstance(part, ToolCall)]
+    calls = [
+        _call(part.id, part.name, part.arguments, part.signature)
+        for part in parts
+        if isinstance(part, ToolCall)
+    ]
     message: Item = {"role": "assistant", "content": response.text or None, "refusal": refusal or None}
     optional = {
         "reasoning_content": "".join(part.text for part in thinking),

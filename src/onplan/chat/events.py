@@ -21,6 +21,9 @@ class Function(msgspec.Struct, frozen=True, gc=False):
 
     name: str | None = None
     arguments: Any = None  # some servers send an object, whole
+    extra_content: Any = None
+    provider_specific_fields: Any = None
+    thought_signature: Any = None
 
 
 class CallDelta(msgspec.Struct, frozen=True):
@@ -29,6 +32,9 @@ class CallDelta(msgspec.Struct, frozen=True):
     function: Function | None = None
     index: int | None = None
     id: str | None = None
+    extra_content: Any = None
+    provider_specific_fields: Any = None
+    thought_signature: Any = None
 
 
 class Delta(msgspec.Struct, frozen=True):
@@ -38,9 +44,13 @@ class Delta(msgspec.Struct, frozen=True):
     refusal: str | None = None
     tool_calls: list[CallDelta] | None = None
     function_call: Function | None = None
-    reasoning_content: str | None = None
+    reasoning_content: Any = None
     reasoning: Any = None
+    reasoning_text: Any = None
     reasoning_details: list[Any] | None = None
+    thinking_blocks: list[Any] | None = None
+    reasoning_opaque: Any = None
+    extra_content: Any = None
 
 
 class Choice(msgspec.Struct, frozen=True):

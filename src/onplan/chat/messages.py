@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from onplan.backends import Backend
+from onplan.chat.signatures import unsealed
 from onplan.chat.thinking import fields_of
 from onplan.errors import InvalidRequestError
 from onplan.types import (
@@ -100,7 +101,7 @@ def _plain_message(message: Message, backend: Backend) -> Iterable[Item]:
 def _assistant_message(message: Message, backend: Backend) -> Iterable[Item]:
     texts = [_content(part) for part in message.content if isinstance(part, Text)]
     refusal = "".join(part.text for part in message.content if isinstance(part, Refusal))
-    calls = [_tool_call(part) for part in message.tool_calls]
+    calls = [_tool_call(part, backend) for part in message.tool_calls]
     thinking = [part for part in message.content if isinstance(part, Thinking)]
     item: Item = {"role": "assistant", "content": _short(texts) if texts else None}
     if refusal:
@@ -116,10 +117,12 @@ def _short(content: list[Item]) -> str | list[Item]:
     return content[0]["text"] if [part["type"] for part in content] == ["text"] else content
 
 
-def _tool_call(part: ToolCall) -> Item:
+def _tool_call(part: ToolCall, backend: Backend) -> Item:
     # Some servers refuse an empty text where they gave none.
     function = {"name": part.name, "arguments": part.arguments or "{}"}
-    return {"id": part.id, "type": "function", "function": function}
+    signed = unsealed(part.signature) if backend.replays_thinking else {}
+    function |= signed.pop("function", {})
+    return {"id": part.id, "type": "function", "function": function, **signed}
 
 
 def _tool_message(result: ToolResult, *, is_answer: bool) -> Item:

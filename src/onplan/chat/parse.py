@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from onplan.chat.thinking import FIELDS
+from onplan.chat.signatures import sealed, signature_of
+from onplan.chat.thinking import TEXTS
 from onplan.errors import InvalidRequestError
 from onplan.types import (
     CompletionRequest,
@@ -258,13 +259,13 @@ def _tool_result(item: Item, content: list[ContentPart], where: str) -> ToolResu
 
 def _thinking(item: Item) -> list[Thinking]:
     """What an earlier answer of ours showed of its thinking, if the client kept it."""
-    content, reasoning, details = (item.get(name) for name in FIELDS)
-    text = next((text for text in (content, reasoning) if isinstance(text, str)), "")
-    entries = [entry for entry in details or () if isinstance(entry, dict)]
-    sealed = [entry["data"] for entry in entries if isinstance(entry.get("data"), str)]
-    if not text and not sealed:
+    text = next((text for name in TEXTS if isinstance(text := item.get(name), str)), "")
+    details = item.get("reasoning_details")
+    entries = [entry for entry in details if isinstance(entry, dict)] if isinstance(details, list) else []
+    encrypted = [entry["data"] for entry in entries if isinstance(entry.get("data"), str)]
+    if not text and not encrypted:
         return []
-    return [Thinking(text, next(iter(sealed), None)), *(Thinking("", more) for more in sealed[1:])]
+    return [Thinking(text, next(iter(encrypted), None)), *(Thinking("", more) for more in encrypted[1:])]
 
 
 def _refusal(item: Item) -> list[Refusal]:
@@ -284,4 +285,5 @@ def _tool_call(value: Any, where: str) -> ToolCall:
         _typed(call.get("id"), str, f"{where}.id"),
         _typed(function.get("name"), str, f"{where}.function.name"),
         _typed(function.get("arguments", ""), str, f"{where}.function.arguments"),
+        signature=sealed(signature_of(call)),
     )

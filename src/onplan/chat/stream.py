@@ -12,7 +12,7 @@ from typing import Any
 
 from onplan.chat.calls import Calls, Chunks
 from onplan.chat.events import DONE, CallDelta, Chunk, Delta, decode_chunk
-from onplan.chat.thinking import Reasoning
+from onplan.chat.thinking import FIELDS, Reasoning, text_of
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
 from onplan.responses.failures import failure_of_event
 from onplan.types import (
@@ -162,7 +162,7 @@ class ChatStream:
         return failure_of_event(error, status, self._request_id)
 
     def _take_delta(self, delta: Delta, chunks: Chunks) -> None:
-        if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
+        if any(getattr(delta, name) for name in FIELDS):
             self._add_thinking(self._reasoning.feed(delta), chunks)
         if isinstance(delta.content, list):
             for part in delta.content:
@@ -182,9 +182,7 @@ class ChatStream:
             case {"type": "text", "text": str(text)}:
                 self._add_text(text, chunks)
             case {"type": "thinking", "thinking": thinking}:
-                pieces = thinking if isinstance(thinking, list) else [{"text": thinking}]
-                text = "".join(str(piece.get("text") or "") for piece in pieces)
-                self._add_thinking(self._reasoning.add_text(text), chunks)
+                self._add_thinking(self._reasoning.add_text(text_of(thinking)), chunks)
 
     def _add_text(self, text: str, chunks: Chunks) -> None:
         if text:

@@ -12,11 +12,19 @@ from typing import Any
 
 import msgspec
 
+from onplan.chat.details import Details
 from onplan.chat.events import Delta
+from onplan.chat.signatures import merge
 from onplan.types import Thinking
 from onplan.wire import decode_json
 
-FIELDS = ("reasoning_content", "reasoning", "reasoning_details")
+# Where the text is, the first that has some; seen November 2026: reasoning_text at GitHub Copilot.
+TEXTS = ("reasoning_content", "reasoning", "reasoning_text")
+# Lists of entries; thinking_blocks at LiteLLM, with Anthropic's signatures in them.
+LISTS = ("reasoning_details", "thinking_blocks")
+# What is read by the server alone: reasoning_opaque at GitHub Copilot, extra_content at Gemini.
+SEALED = ("reasoning_opaque", "extra_content")
+FIELDS = (*TEXTS, *LISTS, *SEALED)
 
 
 class Reasoning:
@@ -25,21 +33,28 @@ class Reasoning:
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._field: str | None = None
-        self._details: list[dict[str, Any]] = []
+        self._details: dict[str, Details] = {}
+        self._sealed: dict[str, Any] = {}
 
     def feed(self, delta: Delta) -> str:
         """What is new of the text. Where one chunk shows it in several fields, the first counts."""
-        details = [entry for entry in delta.reasoning_details or () if isinstance(entry, dict)]
-        for entry in details:
-            self._add(entry)
-        for field in ("reasoning_content", "reasoning"):
-            text = getattr(delta, field)
-            if isinstance(text, str) and text:
+        listed = ""
+        for name in LISTS:
+            if came := getattr(delta, name):
+                entries = [entry for entry in came if isinstance(entry, dict)]
+                self._details.setdefault(name, Details()).feed(entries)
+                listed = listed or text_of(entries)
+        if delta.reasoning_opaque or delta.extra_content:
+            merge(self._sealed, {name: getattr(delta, name) for name in SEALED})
+        for field in TEXTS:
+            value = getattr(delta, field)
+            if value and isinstance(value, str):
                 self._field = field
-                self._texts.append(text)
-                return text
-        text = "".join(str(entry.get("text") or entry.get("summary") or "") for entry in details)
-        return self.add_text(text)
+                self._texts.append(value)
+                return value
+            if text := text_of(value):
+                return self.add_text(text)
+        return self.add_text(listed)
 
     def add_text(self, text: str) -> str:
         """Reasoning that came in no field of its own."""
@@ -47,42 +62,58 @@ class Reasoning:
             self._texts.append(text)
         return text
 
-    def _add(self, entry: dict[str, Any]) -> None:
-        """A detail, or more of the one before it."""
-        last = self._details[-1] if self._details else {}
-        if not last or (last.get("type"), last.get("index")) != (entry.get("type"), entry.get("index")):
-            self._details.append(dict(entry))
-            return
-        for name, value in entry.items():
-            grows = name in ("text", "summary", "data") and isinstance(last.get(name), str)
-            if value is not None:
-                last[name] = last[name] + str(value) if grows else value
-
     def part(self) -> Thinking | None:
         """All of it, as a finished part; None if there is nothing."""
         text = "".join(self._texts)
         fields: dict[str, Any] = {}
         if self._field:
             fields[self._field] = text
-        if self._details:
-            fields["reasoning_details"] = self._details
+        fields |= {name: details.entries for name, details in self._details.items()}
+        fields |= self._sealed
         if not text and not fields:
             return None
         return Thinking(text, msgspec.json.encode(fields).decode() if fields else None)
 
 
+def text_of(value: Any) -> str:
+    """The text in an entry, or in a list of them; what is no text, such as a sealed one, has none."""
+    match value:
+        case str():
+            return value
+        case list():
+            return "".join(text_of(piece) for piece in value)
+        case dict():
+            named = (text_of(value.get(name)) for name in ("text", "summary", "thinking", "content"))
+            return next(filter(None, named), "")
+        case _:
+            return ""
+
+
 def fields_of(parts: Iterable[Thinking]) -> dict[str, Any]:
     """The fields in which these parts go back to the server that they came from; none for others' parts."""
     fields: dict[str, Any] = {}
+    texts: dict[str, list[str]] = {}
+    lists: dict[str, Details] = {}
     for part in parts:
         for name, value in _carried(part).items():
-            fields[name] = fields[name] + value if name in fields else value
-    return fields
+            if name in LISTS:
+                # A signature may have come after the text that followed what it signs.
+                entries = [entry for entry in value if isinstance(entry, dict)]
+                lists.setdefault(name, Details()).feed(entries, whole=True)
+            elif name in TEXTS:
+                texts.setdefault(name, []).append(value)
+            else:
+                merge(fields, {name: value})
+    joined = {name: "".join(pieces) for name, pieces in texts.items()}
+    return {**joined, **{name: details.entries for name, details in lists.items()}, **fields}
 
 
 def _carried(part: Thinking) -> Mapping[str, Any]:
     carried = decode_json((part.encrypted or "").encode())
     if not isinstance(carried, dict):  # the Responses API's, which is no JSON
         return {}
-    kinds = {"reasoning_details": list}
-    return {name: carried[name] for name in FIELDS if isinstance(carried.get(name), kinds.get(name, str))}
+    return {name: carried[name] for name in FIELDS if isinstance(carried.get(name), _kinds(name))}
+
+
+def _kinds(name: str) -> type | tuple[type, ...]:
+    return str if name in TEXTS else list if name in LISTS else (str, dict)
