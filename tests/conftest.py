@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -115,6 +116,13 @@ def eventually(look: Callable[[], _Seen]) -> _Seen:
             return seen
         waiting.wait(0.005)
     raise AssertionError("it never happened")
+
+
+def source_locals(error: BaseException) -> list[dict[str, str]]:
+    """The local variables, as printed, of every frame of onplan's that ``error`` drags along."""
+    source = Path(onplan.__file__).parent
+    whole = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return [dict(frame.locals or {}) for frame in whole.stack if source in Path(frame.filename).parents]
 
 
 def issued(tokens: dict[str, Any], issuer: Issuer) -> Record:

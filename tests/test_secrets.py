@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -251,9 +252,9 @@ def test_process_arguments_hold_no_secret(
     """The browser is given the authorize URL and nothing else, and the verifier is not in it."""
     record = tmp_path / "arguments"
     script = tmp_path / "browser.sh"
-    script.write_text(f'#!/bin/sh\nprintf "%s" "$*" > {record}\n')
+    script.write_text(f'#!/bin/sh\nprintf "%s" "$*" > {shlex.quote(str(record))}\n')
     script.chmod(0o700)
-    monkeypatch.setenv("BROWSER", f"{script} %s")
+    monkeypatch.setenv("BROWSER", f"{shlex.quote(str(script))} %s")
     from onplan import login
     from onplan.settings import load_settings
 
@@ -320,7 +321,7 @@ def test_no_process_is_given_a_token(
     credentials, secrets = marks(emulator)
     helper, kept, seen = (tmp_path / name for name in ("helper.py", "kept", "seen"))
     helper.write_text(_HELPER)
-    spec = f"command:{sys.executable} {helper} {kept} {seen}"
+    spec = f"command:{shlex.join(map(str, (sys.executable, helper, kept, seen)))}"
     expired = msgspec.structs.replace(credentials, expires_at=1.0)
     open_store(spec).save(Record(credentials=expired), None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def browser(tmp_path: Path) -> str:
     """A program that follows the redirects of an address, for ``BROWSER``."""
     script = tmp_path / "browser.py"
     script.write_text(_VISIT)
-    return f"{sys.executable} {script} %s"
+    return f"{shlex.quote(sys.executable)} {shlex.quote(str(script))} %s"
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -296,7 +297,7 @@ def test_ctrl_c_ends_the_stream(signed_in: Emulator) -> None:
 
 def test_a_reader_that_leaves_is_no_error(signed_in: Emulator) -> None:
     """``onplan ask … | head -1`` ends quietly."""
-    command = f"{sys.executable} -m onplan ask --json 'one two three' | head -n 1"
+    command = f"{shlex.quote(sys.executable)} -m onplan ask --json 'one two three' | head -n 1"
     result = subprocess.run(
         ["sh", "-c", command],
         capture_output=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import subprocess
 import sys
 import threading
@@ -116,7 +117,7 @@ def browser(tmp_path: Path) -> str:
         "import sys, urllib.request as u\n"
         "u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=20).read()\n"
     )
-    return f"{sys.executable} {script} %s"
+    return f"{shlex.quote(sys.executable)} {shlex.quote(str(script))} %s"
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def desktop(tmp_path: Path) -> Path:
     folder.mkdir()
     script = folder / "xdg-open"
     script.write_text(
-        f'#!/bin/sh\nprintf %s "$1" > {folder}/opened.new && mv {folder}/opened.new {folder}/opened\n'
+        f'#!/bin/sh\ncd {shlex.quote(str(folder))} && printf %s "$1" > opened.new && mv opened.new opened\n'
     )
     script.chmod(0o700)
     preference = folder / "xdg-settings"  # this machine's own would name a browser that is installed here

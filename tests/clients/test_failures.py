@@ -256,7 +256,7 @@ def test_a_usage_limit_says_when_it_resets(signed_in: Emulator, driver: Any) -> 
 LIMITS = {
     "usage_limit_429": ("The usage limit of the plus plan is reached; it resets at", None, "buy credits"),
     "usage_limit_week": (
-        "The weekly usage limit of the pro plan is reached; it resets at 2030-03-17",
+        "The weekly usage limit of the pro plan is reached; it resets at 2030-03-1",
         10_080,
         "buy credits",
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -14,6 +13,8 @@ import pytest
 import onplan
 from onplan.emulator import Emulator
 from onplan.transports.route import Route
+
+from ..conftest import source_locals
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Far, Network, Reader, Writer
@@ -167,10 +168,7 @@ def refused(driver: Any, far: Far, proxy: str, **options: Any) -> onplan.ProxyEr
     with pytest.raises(onplan.ProxyError) as caught:
         driver(store=far.store(), proxy=proxy, **options).complete(REQUEST)
     error = caught.value
-    whole = traceback.TracebackException.from_exception(error, capture_locals=True)
-    ours = [frame for frame in whole.stack if "/onplan/" in frame.filename]
-    shown = "".join(f"{frame.locals}" for frame in ours)
-    assert "marked" not in f"{error} {error!r} {error.hint} {error.to_dict()} {shown}"
+    assert "marked" not in f"{error} {error!r} {error.hint} {error.to_dict()} {source_locals(error)}"
     assert error.exit_code == 44
     return error
 
@@ -276,9 +274,7 @@ def test_an_argument_that_is_no_proxy(clean_environment: Any, kind: Any, url: st
     with pytest.raises(onplan.ConfigurationError) as caught:
         kind(proxy=url)
 
-    whole = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    ours = [frame.locals for frame in whole.stack if "/onplan/" in frame.filename]
-    assert "marked" not in f"{caught.value} {caught.value.hint} {ours}"
+    assert "marked" not in f"{caught.value} {caught.value.hint} {source_locals(caught.value)}"
     assert "socks5://HOST:PORT" in caught.value.hint
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -343,8 +344,8 @@ def test_a_disk_that_takes_nothing(path: Path, tmp_path: Path, spoil: str, told:
     folder = tmp_path / "disk"
     folder.mkdir()
     script = (
-        f'mount -t tmpfs -o size=64k,mode=700 none "$0" && cp -p {path} "$0/c.json" && {spoil};'
-        f' exec {sys.executable} -m onplan doctor --offline --json --store "file:$0/c.json"'
+        f'mount -t tmpfs -o size=64k,mode=700 none "$0" && cp -p {shlex.quote(str(path))} "$0/c.json" && {spoil};'
+        f' exec {shlex.quote(sys.executable)} -m onplan doctor --offline --json --store "file:$0/c.json"'
     )
     result = subprocess.run(
         [*_NAMESPACE, "sh", "-c", script, str(folder)],

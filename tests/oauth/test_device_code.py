@@ -11,6 +11,8 @@ from onplan.oauth.device_code import DeviceAuthorization, poll, request_code
 from onplan.oauth.issuer import CODEX
 from onplan.wire import Response, drive
 
+from ..conftest import source_locals
+
 NOW = 1_800_000_000.0
 HERE = CODEX.at("http://127.0.0.1:8787")
 PENDING = Response(403, {}, b'{"error": {"code": "deviceauth_authorization_unknown", "message": "?"}}')
@@ -265,14 +267,9 @@ class TestPoll:
 
     def test_a_failing_exchange_is_told(self):
         """Where the code is refused, the error is that of the exchange, and its frames show no secret."""
-        import traceback
-
         with pytest.raises(SignInError, match="refused") as caught:
             Stage(reply(GRANTED), failed("invalid_grant")).poll()
 
-        told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-        ours = [
-            line for f in told.stack if "/src/onplan/" in f.filename for line in map(str, f.locals.items())
-        ]
-        assert ours
-        assert "secret" not in "".join(ours)
+        shown = source_locals(caught.value)
+        assert shown
+        assert "secret" not in str(shown)

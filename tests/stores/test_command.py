@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -278,7 +279,7 @@ def test_the_helper_of_the_docs_encrypts(tmp_path: Path, kept: Path, gpg_home: N
     path = tmp_path / "onplan-gpg"
     path.write_text(re.findall(r"^```sh\n(#!/bin/sh.*?)^```$", page, re.MULTILINE | re.DOTALL)[0])
     path.chmod(0o755)
-    store = open_store(f"command:{path} {kept}")
+    store = open_store(f"command:'{path}' '{kept}'")
 
     assert store.load() is None
     version = store.save(SECOND, store.save(FIRST, None))
@@ -310,7 +311,7 @@ def test_a_helper_in_this_folder_is_that_one(
     monkeypatch.setenv("PATH", str(elsewhere), prepend=os.pathsep)
     monkeypatch.chdir(tmp_path)
 
-    store = open_store(f"command:'./my helper' {kept}")
+    store = open_store(f"command:'./my helper' '{kept}'")
     monkeypatch.chdir(elsewhere)
     store.save(FIRST, None)
     assert kept.exists()
@@ -322,5 +323,5 @@ def test_a_remembered_helper_is_found_from_any_folder(
     """What a sign-in remembers names the program by its whole path; one from PATH keeps its bare name."""
     monkeypatch.chdir(tmp_path)
 
-    assert rooted_spec("command:./h 'a b'") == f"command:{tmp_path}/h 'a b'"
+    assert rooted_spec("command:./h 'a b'") == f"command:{shlex.quote(str(tmp_path / 'h'))} 'a b'"
     assert rooted_spec("command:pass-onplan x") == "command:pass-onplan x"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class TestCommandStore(StoreContract):
         helper = tmp_path / "helper"
         helper.write_text(_HELPER)
         helper.chmod(0o755)
-        return f"command:{helper} {tmp_path / 'kept'}"
+        return f"command:{shlex.quote(str(helper))} {shlex.quote(str(tmp_path / 'kept'))}"
 
 
 _HELPER = """#!/bin/sh
