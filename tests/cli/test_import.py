@@ -174,7 +174,7 @@ def test_what_was_given_up_is_signed_out_with_the_rest(emulator: Emulator, run_c
     open_store(before).save(Record(credentials=own), None)
 
     done = run_cli("import", "--share", "--force")
-    assert (done.returncode, f"onplan logout --store {before}" in done.stderr) == (0, True)
+    assert (done.returncode, f"onplan logout --store {shlex.quote(before)}" in done.stderr) == (0, True)
     ended = json.loads(run_cli("logout", "--all", "--json").stdout)
 
     assert before in [row["store"] for row in ended if row["was_signed_in"]]
@@ -206,7 +206,10 @@ def test_whatever_is_left_behind_is_told(
 
     done = run_cli("import", "--share", "--force")
 
-    assert (done.returncode, f"onplan logout --store file:{kept}" in done.stderr) == (0, True)
+    assert (done.returncode, f"onplan logout --store {shlex.quote(f'file:{kept}')}" in done.stderr) == (
+        0,
+        True,
+    )
     assert kept.exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def test_a_shared_store_outlives_its_profile(
 
     removed = run_cli("profiles", "remove", "team")
     assert removed.returncode == 0
-    assert f"onplan logout --store {store}" in removed.stderr
+    assert f"onplan logout --store {shlex.quote(store)}" in removed.stderr
     assert open_store(store).load() is not None
 
 

@@ -344,7 +344,8 @@ def test_a_disk_that_takes_nothing(path: Path, tmp_path: Path, spoil: str, told:
     folder = tmp_path / "disk"
     folder.mkdir()
     script = (
-        f'mount -t tmpfs -o size=64k,mode=700 none "$0" && cp -p {shlex.quote(str(path))} "$0/c.json" && {spoil};'
+        f'mount -t tmpfs -o size=64k,mode=700 none "$0" && cp -p {shlex.quote(str(path))} "$0/c.json"'
+        f" && {spoil};"
         f' exec {shlex.quote(sys.executable)} -m onplan doctor --offline --json --store "file:$0/c.json"'
     )
     result = subprocess.run(
