@@ -175,7 +175,8 @@ def test_structured_output_obeys_the_schema(client):
     }
     text_format = {"type": "json_schema", "name": "answer", "strict": True, "schema": schema}
     assert json.loads(text_of(client.completed(text={"format": text_format}))) == {"a": "text", "n": 3}
-    assert json.loads(text_of(client.completed(text={"format": {"type": "json_object"}})))
+    text_format = {"type": "json_object"}
+    assert json.loads(text_of(client.completed("Answer in JSON.", text={"format": text_format})))
 
 
 @pytest.mark.parametrize(

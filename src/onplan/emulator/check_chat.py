@@ -6,8 +6,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from onplan.emulator.check_input import missing, refuse
-from onplan.emulator.checks import of_type, one_of
+from onplan.emulator.check_schema import Subject, check_format_schema, check_function_schema
+from onplan.emulator.checks import FORMAT_TYPES, check_format_name, of_type, one_of
 from onplan.emulator.platform import SAMPLING, check_effort, refuse_parameter, thinks
 from onplan.emulator.replies import Refusal, api_error
 from onplan.emulator.world import World
@@ -220,16 +223,40 @@ def _tools(world: World, body: Body) -> None:
                 "matches the pattern '^[a-zA-Z0-9_-]+$'."
             )
             raise refuse(message, f"{where}.function.name", "invalid_value")
+        if function.get("parameters") is not None:
+            subject = Subject(
+                f"function '{name}'", f"{where}.function.parameters", "invalid_function_parameters"
+            )
+            check_function_schema(function["parameters"], subject, strict=function.get("strict") is True)
 
 
 def _format(world: World, body: Body) -> None:
+    """Unlike in a Responses request, the schema has a wrapper called `json_schema`."""
     wanted = body.get("response_format") or {"type": "text"}
-    one_of(wanted.get("type", ""), ("text", "json_object", "json_schema"), "response_format.type")
+    if wanted.get("type") is None:
+        raise missing("response_format.type")
+    one_of(wanted["type"], FORMAT_TYPES, "response_format.type")
     if wanted["type"] == "json_schema":
-        named = wanted.get("json_schema")
-        for name in ("name", "schema"):
-            if not isinstance(named, dict) or named.get(name) is None:
-                raise missing(f"response_format.json_schema.{name}")
+        _json_schema(wanted.get("json_schema"))
+    if wanted["type"] == "json_object" and b"json" not in msgspec.json.encode(body["messages"]).lower():
+        message = (
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type "
+            "'json_object'."
+        )
+        raise refuse(message, "messages")
+
+
+def _json_schema(named: Any) -> None:
+    if named is None:
+        raise missing("response_format.json_schema")
+    of_type(named, dict, "response_format.json_schema", "an object")
+    for name, kind, words in (("name", str, "a string"), ("schema", dict, "an object")):
+        if named.get(name) is None:
+            raise missing(f"response_format.json_schema.{name}")
+        of_type(named[name], kind, f"response_format.json_schema.{name}", words)
+    check_format_name(named["name"], "response_format.json_schema.name")
+    subject = Subject(f"response_format '{named['name']}'", "response_format", None)
+    check_format_schema(named["schema"], subject, strict=named.get("strict") is True)
 
 
 RULES: tuple[Callable[[World, Body], None], ...] = (

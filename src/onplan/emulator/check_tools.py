@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from onplan.emulator.check_schema import check_strict_schema
+from onplan.emulator.check_schema import Subject, check_function_schema
 from onplan.emulator.replies import Refusal, api_error
 
 Tool = dict[str, Any]
@@ -32,17 +32,9 @@ def _named(tool: Tool, where: str) -> None:
 def _function(tool: Tool, where: str) -> None:
     _named(tool, where)
     # Absent parameters are accepted: a function may take none. Shortened recordings rely on it too.
-    parameters = tool.get("parameters")
-    prefix = f"Invalid schema for function '{tool['name']}'"
-    param = f"{where}.parameters"
-    if parameters is None:
-        return
-    kind = parameters.get("type") if isinstance(parameters, dict) else type(parameters).__name__
-    if kind != "object":
-        message = f"{prefix}: schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'."
-        raise Refusal(api_error(message, param=param, code="invalid_function_parameters"))
-    if tool.get("strict") is True:
-        check_strict_schema(parameters, prefix, param, "invalid_function_parameters")
+    if tool.get("parameters") is not None:
+        subject = Subject(f"function '{tool['name']}'", f"{where}.parameters", "invalid_function_parameters")
+        check_function_schema(tool["parameters"], subject, strict=tool.get("strict") is True)
 
 
 def _namespace(tool: Tool, where: str) -> None:

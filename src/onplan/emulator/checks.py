@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from onplan.emulator.catalogue import efforts_of, serves
-from onplan.emulator.check_input import check_input
-from onplan.emulator.check_schema import check_strict_schema
+from onplan.emulator.check_input import check_input, missing
+from onplan.emulator.check_schema import Subject, check_format_schema
 from onplan.emulator.check_tools import check_tool_choice, check_tools
 from onplan.emulator.replies import Call, Refusal, Reply, api_error, detail
 from onplan.emulator.world import World
@@ -79,6 +82,7 @@ INCLUDABLE = (
 SERVICE_TIERS = ("auto", "default", "flex", "priority")
 SUMMARIES = ("auto", "concise", "detailed", "none")
 VERBOSITIES = ("low", "medium", "high")
+FORMAT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 def check(world: World, call: Call) -> None:
@@ -165,6 +169,9 @@ def _simple_values(world: World, call: Call, body: Body) -> None:
         of_type(value, str, f"client_metadata.{name}", "a string")
 
 
+FORMAT_TYPES = ("text", "json_object", "json_schema")
+
+
 def _text(world: World, call: Call, body: Body) -> None:
     text = body.get("text")
     of_type(text, dict, "text", "an object")
@@ -173,19 +180,42 @@ def _text(world: World, call: Call, body: Body) -> None:
     of_type(text_format, dict, "text.format", "an object")
     if text_format is None:
         return
-    one_of(text_format.get("type", ""), ("text", "json_object", "json_schema"), "text.format.type")
+    if text_format.get("type") is None:
+        raise missing("text.format.type")
+    one_of(text_format["type"], FORMAT_TYPES, "text.format.type")
     if text_format["type"] == "json_schema":
         _json_schema(text_format)
+    if text_format["type"] == "json_object":
+        _mentions_json(body)
 
 
 def _json_schema(text_format: Body) -> None:
+    """The format of a Responses request: flat, where Chat Completions has a `json_schema` inside."""
     for name, kind in (("name", str), ("schema", dict)):
-        if not isinstance(text_format.get(name), kind):
-            message = f"Missing required parameter: 'text.format.{name}'."
-            raise Refusal(api_error(message, param=f"text.format.{name}", code="missing_required_parameter"))
-    if text_format.get("strict"):
-        where = f"Invalid schema for response_format '{text_format['name']}'"
-        check_strict_schema(text_format["schema"], where, "text.format.schema", "invalid_json_schema")
+        if text_format.get(name) is None:
+            raise missing(f"text.format.{name}")
+        of_type(text_format[name], kind, f"text.format.{name}", "a string" if kind is str else "an object")
+    check_format_name(text_format["name"], "text.format.name")
+    subject = Subject(f"response_format '{text_format['name']}'", "text.format.schema", "invalid_json_schema")
+    check_format_schema(text_format["schema"], subject, strict=text_format.get("strict") is True)
+
+
+def check_format_name(name: str, param: str) -> None:
+    """Raise unless a response format may be called that."""
+    if not FORMAT_NAME.fullmatch(name):
+        rule = "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$', with at most 64 characters."
+        message = f"Invalid '{param}': string does not match pattern. {rule}"
+        raise Refusal(api_error(message, param=param, code="invalid_value"))
+
+
+def _mentions_json(body: Body) -> None:
+    # Only in what `input` says: `instructions` do not count.
+    if b"json" not in msgspec.json.encode(body.get("input")).lower():
+        message = (
+            "Response input messages must contain the word 'json' in some form to use 'text.format' of type "
+            "'json_object'."
+        )
+        raise Refusal(api_error(message, param="text.format"))
 
 
 def _input(world: World, call: Call, body: Body) -> None:
