@@ -232,6 +232,7 @@ class _Exchange(Generic[T]):
         self._timed = client._timeouts.total is not None
         self._answer: Answer | None = None
         self._reading: steps.ReadEvents | None = None
+        self._over = False  # whether the answer's end was not waited for any longer
 
     def advance(self) -> Sequence[StreamChunk] | None:
         """Go on until there are chunks to hand out; None when the dialogue has ended, with ``result``."""
@@ -245,8 +246,14 @@ class _Exchange(Generic[T]):
                     incoming, read = step.incoming, self._open_answer.read_events
                     if self._timed:
                         read = partial(self._in_time, step)
+                    until: float | None = None
                     while not incoming.finished:
-                        if chunks := incoming.take(read()):
+                        if incoming.grace is None:
+                            payloads = read()
+                        else:
+                            until = until or self._until(incoming.grace)
+                            payloads = self._read_rest(until)
+                        if chunks := incoming.take(payloads):
                             self._reading = step
                             return chunks
                 else:
@@ -255,7 +262,7 @@ class _Exchange(Generic[T]):
                 step = self._resume(error=error)
             else:
                 step = self._resume(outcome)
-        if self._answer:
+        if self._answer and not self._over:
             self._answer.release()
         return None
 
@@ -269,6 +276,19 @@ class _Exchange(Generic[T]):
         except OnplanError as final:
             address(final, self._client.settings)
             raise
+
+    def _until(self, grace: float) -> float:
+        """When the end of a whole answer is no longer waited for."""
+        left = self._total.left()
+        return time.monotonic() + (grace if left is None else min(grace, left))
+
+    def _read_rest(self, until: float) -> list[bytes] | None:
+        """Read what may follow a whole answer; None, as at its end, when the time for that is over."""
+        left = until - time.monotonic()
+        if left > 0:
+            return self._open_answer.read_events(left)
+        self._over = True
+        return None
 
     def _in_time(self, step: steps.Step) -> Any:
         self._total.left()

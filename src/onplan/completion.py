@@ -191,13 +191,13 @@ class Completion:
     def _read(self, stream: Stream, end: Callable[[], None] = lambda: None) -> Dialogue[None]:
         """Emit the answer. ``end`` is called when it is whole, before the program sees the last of it."""
         self._stream, self._heard = stream, False
+        incoming = _Incoming(self, stream, end)
         try:
-            yield ReadEvents(_Incoming(self, stream, end))
-        except TransportError as error:
-            raise _broken(error, stream, seen=self.seen) from None
+            yield ReadEvents(incoming)
         except OnplanError as error:
-            error.parts = stream.parts
-            raise
+            if stream.finished or stream.grace is None:
+                raise _broken(error, stream, seen=self.seen) from None
+            yield Emit(incoming.take(None))  # the answer was whole before its connection broke
         if stream.failure:
             stream.failure.parts = stream.parts
             raise stream.failure
@@ -215,11 +215,12 @@ class Completion:
 class _Incoming:
     """Makes chunks of what is read, and notes for the completion what was heard and seen."""
 
-    __slots__ = ("_completion", "_end", "_stream", "finished")
+    __slots__ = ("_completion", "_end", "_stream", "finished", "grace")
 
     def __init__(self, completion: Completion, stream: Stream, end: Callable[[], None]) -> None:
         self._completion, self._stream, self._end = completion, stream, end
         self.finished = False
+        self.grace: float | None = None
 
     def take(self, payloads: Sequence[bytes] | None) -> Sequence[StreamChunk]:
         """What the program is to see after one read."""
@@ -229,6 +230,7 @@ class _Incoming:
         else:
             chunks = stream.feed(payloads)
             completion._heard = completion._heard or bool(payloads)
+        self.grace = stream.grace
         if stream.finished:
             self.finished = True
             if stream.response:
@@ -256,9 +258,10 @@ def opened(request: Request, now: Now, timeout: float | None = None) -> Dialogue
     raise failure_of_response(Response(head.status, head.headers, body), now())
 
 
-def _broken(error: TransportError, stream: Stream, *, seen: bool) -> OnplanError:
-    """A connection that broke while an answer was arriving."""
-    if not seen or isinstance(error, IdleTimeoutError | TotalTimeoutError):
+def _broken(error: OnplanError, stream: Stream, *, seen: bool) -> OnplanError:
+    """What went wrong while an answer was arriving, with the parts that had arrived."""
+    broke = isinstance(error, TransportError) and not isinstance(error, IdleTimeoutError | TotalTimeoutError)
+    if not (seen and broke):
         error.parts = stream.parts
         return error
     truncated = StreamTruncatedError("The connection broke before the answer was complete.")

@@ -104,9 +104,16 @@ class ReadBody:
 
 
 class Incoming(Protocol):
-    """What becomes of what is read. ``finished``: nothing more is to be read."""
+    """What becomes of what is read.
+
+    Attributes:
+        finished: nothing more is to be read.
+        grace: the answer is whole, and more is waited for this many seconds at most, from the last chunk on;
+            then its end is taken as come. None while it is not whole.
+    """
 
     finished: bool
+    grace: float | None
 
     def take(self, payloads: Sequence[bytes] | None) -> Sequence[StreamChunk]:
         """The chunks for the program after one read: the event payloads it completed, or None at the end.
@@ -120,7 +127,8 @@ class Incoming(Protocol):
 class ReadEvents:
     """Read the open answer until ``incoming`` is finished, and hand what it makes of it to the program.
 
-    One step for a whole answer: nearly all of a turn's time is spent here.
+    One step for a whole answer: nearly all of a turn's time is spent here. Within the ``grace`` of
+    ``incoming`` reading is limited in time.
     """
 
     incoming: Incoming

@@ -1,12 +1,14 @@
 """Chunks of a Chat Completions stream to ours, and at its end the whole answer.
 
 A message's text and thinking are runs: a run is finished when another kind of content begins. An answer is
-whole once a ``finish_reason`` came; the usage may come after that, and ``[DONE]`` may be missing.
+whole once a ``finish_reason`` came; the usage may come after that, and ``[DONE]`` may be missing. Nothing
+that happens from then on takes the answer away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from io import StringIO
 from typing import Any
 
@@ -52,10 +54,18 @@ _REASONS: Mapping[str, FinishReason] = {
 }
 
 
+# How long the end of a whole answer is waited for, in seconds: its usage may still come.
+_GRACE = 1.0
+# The same where the reason came beside content: some servers put one into every chunk (seen November 2026:
+# compatible endpoints in front of Gemini), and pause between two of them for longer.
+_GRACE_BESIDE_CONTENT = 2.5
+
+
 class ChatStream:
     """Feed it payloads; it gives back chunks. ``finished`` after the end.
 
     Attributes:
+        grace: once the answer is whole, the seconds for which more of it is waited for; None before.
         failure: what went wrong inside the stream; the chunks before it have been given back.
         response: the whole answer, once it is.
         parts: the content parts that are finished so far, in order.
@@ -64,6 +74,7 @@ class ChatStream:
     failure_code: str | None = None
     refusal: Response | None = None
     turn_state: str | None = None
+    grace: float | None = None
 
     def __init__(
         self, model: str, ignored_parameters: Iterable[str] = (), request_id: str | None = None
@@ -98,11 +109,19 @@ class ChatStream:
                 if chunk is not None:
                     self._take(chunk, chunks)
         except OnplanError as error:
-            self.failure, self.finished = error, True
+            self._fail(error, chunks)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             malformed = "An event of the stream is malformed."
-            self.failure, self.finished = StreamCorruptError(malformed, request_id=self._request_id), True
+            self._fail(StreamCorruptError(malformed, request_id=self._request_id), chunks)
         return chunks
+
+    def _fail(self, error: OnplanError, chunks: Chunks) -> None:
+        """The stream failed: that is the answer's failure, unless the answer was whole already."""
+        if self.grace is not None and not self.finished:
+            with suppress(OnplanError):
+                chunks += self.close()
+                return
+        self.failure, self.finished = error, True
 
     def close(self) -> list[StreamChunk]:
         """The events have ended: the last chunk. Raises StreamTruncatedError without a finish reason."""
@@ -149,11 +168,15 @@ class ChatStream:
             if choice.index:  # only one answer was asked for
                 continue
             self._usage = choice.usage or self._usage
-            delta = choice.delta or choice.message
+            delta, before = choice.delta or choice.message, len(chunks)
             if delta is not None:
                 self._take_delta(delta, chunks)
+            if len(chunks) > before:  # a reason that came earlier was not the last word
+                self.grace = None
             if choice.finish_reason:
+                beside_content = len(chunks) > before
                 self._finish(choice.finish_reason, chunks)
+                self.grace = _GRACE_BESIDE_CONTENT if beside_content else _GRACE
 
     def _failed(self, chunk: Chunk) -> OnplanError:
         error = chunk.error or {"message": chunk.message, "type": chunk.type, "code": chunk.code}

@@ -10,8 +10,9 @@ Content-Type: no line of a stream begins with a brace.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
-from onplan.errors import StreamCorruptError, StreamTruncatedError
+from onplan.errors import StreamCorruptError, StreamError, StreamTruncatedError
 from onplan.wire import decode_json
 
 # An event may carry a whole base64 image; nothing larger is expected, and memory must be bounded.
@@ -89,6 +90,12 @@ class EventDecoder:
         if is_open and not _is_whole(payload):
             raise StreamTruncatedError("The answer was cut off in the middle of an event.")
         return [] if payload is None else [payload]
+
+    def salvage(self) -> list[bytes]:
+        """The connection broke: what had come whole nevertheless, without the line end after it."""
+        with suppress(StreamError):
+            return self.close()
+        return []
 
     def _begins_document(self, data: bytes) -> bool:
         """Whether this is no stream but one JSON object. Leading white space decides nothing yet."""

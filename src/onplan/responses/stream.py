@@ -48,6 +48,7 @@ class ResponseStream:
     """Feed it payloads; it gives back chunks. ``finished`` after the terminal event.
 
     Attributes:
+        grace: None: nothing that belongs to an answer follows its terminal event.
         failure: what went wrong inside the stream; the chunks before it have been given back.
         failure_code: the backend's own word for it.
         refusal: the HTTP response that the failure stands for, if it came with a status.
@@ -55,6 +56,8 @@ class ResponseStream:
         response: the whole answer, once it is.
         parts: the content parts that are finished so far, in the order of their items; ``kept`` comes first.
     """
+
+    grace: float | None = None
 
     def __init__(
         self,

@@ -17,6 +17,8 @@ from onplan.errors import ConfigurationError, IdleTimeoutError, MissingExtraErro
 
 if TYPE_CHECKING:
     from onplan.backends import Backend
+    from onplan.errors import TransportError
+    from onplan.responses.sse import EventDecoder
     from onplan.steps import Head, Join, Joined
     from onplan.transports.route import Route
     from onplan.wire import Request, Response
@@ -222,3 +224,11 @@ def check_body(body: bytearray, deadline: float | None, origin: str) -> None:
         raise UnexpectedReplyError(f"{origin} answered with more than {MAXIMUM_BODY_SIZE:,} bytes.")
     if deadline is not None and time.monotonic() > deadline:
         raise IdleTimeoutError(f"{origin} took too long to answer.")
+
+
+def salvaged(decoder: EventDecoder, failure: TransportError) -> list[bytes]:
+    """What had come whole before the connection broke. Raises ``failure`` if there is nothing."""
+    payloads = decoder.salvage()
+    if not payloads:
+        raise failure from None
+    return payloads

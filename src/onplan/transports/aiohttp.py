@@ -30,6 +30,7 @@ from onplan.transports import (
     log_exchange,
     lower_case,
     pieces,
+    salvaged,
 )
 from onplan.transports.compression import Compression, open_smaller_async
 from onplan.transports.handshake import refusal
@@ -276,7 +277,7 @@ class _Answer:
         try:
             data = await self._content.readany()
         except _ERRORS as error:
-            raise self._connection.failure(error) from None
+            return salvaged(self._decoder, self._connection.failure(error))
         if data:
             return self._decoder.feed(data)
         decoder, self._decoder = self._decoder, None

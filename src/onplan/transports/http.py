@@ -29,6 +29,7 @@ from onplan.transports import (
     log_exchange,
     lower_case,
     pieces,
+    salvaged,
 )
 from onplan.transports.compression import Compression, open_smaller, open_smaller_async
 from onplan.transports.owner import Owner, running_loop
@@ -176,14 +177,21 @@ class Answer:
         self._decoder: EventDecoder | None = EventDecoder()
         self._body: bytes | None = None
 
-    def read_events(self) -> list[bytes] | None:
-        """Read once: the payloads that are now complete, or None at the end."""
+    def read_events(self, within: float | None = None) -> list[bytes] | None:
+        """Read once: the payloads that are now complete, or None at the end.
+
+        ``within``: seconds after which the connection is shut down if nothing has come.
+        """
         if self._decoder is None:
             return None
+        watch = None if within is None else self._watched(within)
         try:
             data = next(self._reads, None)
         except _ERRORS as error:
-            raise _failure(error, self._origin) from None
+            return salvaged(self._decoder, _failure(error, self._origin))
+        finally:
+            if watch:
+                watch.end()
         if data is not None:
             return self._decoder.feed(data)
         decoder, self._decoder = self._decoder, None
@@ -305,7 +313,7 @@ class _AsyncAnswer:
         try:
             data = await anext(self._reads, None)
         except _ERRORS as error:
-            raise _failure(error, self._origin) from None
+            return salvaged(self._decoder, _failure(error, self._origin))
         if data is not None:
             return self._decoder.feed(data)
         decoder, self._decoder = self._decoder, None
