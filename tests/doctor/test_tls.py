@@ -6,11 +6,13 @@ import datetime
 import ipaddress
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -38,6 +40,24 @@ def a_name(text: str) -> x509.Name:
     )
 
 
+_MAY_SIGN = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    **dict.fromkeys(
+        (
+            "digital_signature",
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    ),
+)
+
+
 @dataclass
 class Authority:
     """A certificate authority of the test's own."""
@@ -51,8 +71,10 @@ class Authority:
         subject: x509.Name,
         *hosts: str,
         days: tuple[int, int] = (-1, 1),
+        identified: bool = True,
     ) -> x509.Certificate:
-        return (
+        """Signed for ``hosts``, or as an authority's own. ``identified``: with what RFC 5280 asks for."""
+        built = (
             x509.CertificateBuilder()
             .issuer_name(a_name(self.name))
             .subject_name(subject)
@@ -61,19 +83,23 @@ class Authority:
             .not_valid_before(NOW + days[0] * DAY)
             .not_valid_after(NOW + days[1] * DAY)
             .add_extension(x509.BasicConstraints(ca=not hosts, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName(
-                    [
-                        x509.IPAddress(ipaddress.ip_address(host))
-                        if host[0].isdigit()
-                        else x509.DNSName(host)
-                        for host in hosts
-                    ]
-                ),
-                critical=False,
-            )
-            .sign(self.key, hashes.SHA256())
         )
+        if hosts:
+            names = [
+                x509.IPAddress(ipaddress.ip_address(host)) if host[0].isdigit() else x509.DNSName(host)
+                for host in hosts
+            ]
+            built = built.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        else:
+            built = built.add_extension(_MAY_SIGN, critical=True)
+        if identified:
+            issuer, own = self.key.public_key(), key.public_key()
+            for extension in (
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer),
+                x509.SubjectKeyIdentifier.from_public_key(own),
+            ):
+                built = built.add_extension(extension, critical=False)
+        return built.sign(self.key, hashes.SHA256())
 
     def trusted_in(self, path: Path) -> Path:
         """Its own certificate in a file, for SSL_CERT_FILE."""
@@ -81,10 +107,10 @@ class Authority:
         path.write_bytes(own.public_bytes(serialization.Encoding.PEM))
         return path
 
-    def context(self, folder: Path, *hosts: str, days: tuple[int, int] = (-1, 1)) -> ssl.SSLContext:
+    def context(self, folder: Path, *hosts: str, **options: Any) -> ssl.SSLContext:
         """What a server for ``hosts`` needs."""
         key = ec.generate_private_key(ec.SECP256R1())
-        shown = self.certificate(key, a_name("the server"), *hosts, days=days)
+        shown = self.certificate(key, a_name("the server"), *hosts, **options)
         pem = folder / "server.pem"
         pem.write_bytes(
             shown.public_bytes(serialization.Encoding.PEM)
@@ -123,8 +149,8 @@ def issuer(
 ) -> Callable[..., int]:
     """Start an issuer with a certificate for these hosts."""
 
-    def start(*hosts: str, days: tuple[int, int] = (-1, 1)) -> int:
-        port = serve(context=authority.context(tmp_path, *hosts, days=days))
+    def start(*hosts: str, **options: Any) -> int:
+        port = serve(context=authority.context(tmp_path, *hosts, **options))
         monkeypatch.setenv("ONPLAN_ISSUER", f"https://127.0.0.1:{port}")
         monkeypatch.setenv("ONPLAN_CODEX_BASE_URL", unused_url)
         return port
@@ -180,6 +206,19 @@ def test_what_is_wrong_with_a_certificate(
     assert found["issuer-tls"].state == "problem"
     assert told in found["issuer-tls"].message
     assert fix in (found["issuer-tls"].fix or "")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="Python 3.13 began to insist on it")
+def test_a_certificate_that_only_python_3_13_refuses(
+    trust: Path, issuer: Callable[..., int], find: Find
+) -> None:
+    """A trusted certificate without a key identifier is refused with the rule, its issuer and what helps."""
+    issuer("127.0.0.1", identified=False)
+    found = find()
+
+    assert "issued by Interception Ltd, Interception Ltd root, breaks a rule" in found["issuer-tls"].message
+    assert "Missing Authority Key Identifier" in found["issuer-tls"].message
+    assert "Python 3.12" in (found["issuer-tls"].fix or "")
 
 
 def test_a_server_without_tls(

@@ -92,6 +92,19 @@ _ANOTHER_HOST = (
     "The certificate that {host} shows is another host's, issued by {issuer}.",
     "Check the address, and for a proxy or captive portal on the way.",
 )
+# Since Python 3.13 a certificate must keep to RFC 5280 to the letter (ssl.VERIFY_X509_STRICT). Those of
+# companies that intercept TLS often lack a key identifier.
+_NOT_STRICT = (
+    (
+        "The certificate of {host}, issued by {issuer}, breaks a rule of RFC 5280 that Python 3.13 and later "
+        "insist on: {reason}."
+    ),
+    (
+        "If a proxy of your company issues it, ask for an authority that keeps to RFC 5280. Until then run "
+        "onplan with Python 3.12, or give a client an `http_client=` whose SSL context has "
+        "`verify_flags &= ~ssl.VERIFY_X509_STRICT`."
+    ),
+)
 _REFUSALS: Mapping[int, tuple[str, str]] = {
     9: (
         "The certificate of {host} holds from {begins} on, and this machine's clock says {now}.",
@@ -114,17 +127,27 @@ def _refusal(refused: ssl.SSLCertVerificationError, url: str) -> ConnectError:
     host, _ = address_of(url)
     try:
         found = _look_at(url)
-        sentence, fix = _REFUSALS[refused.verify_code]
+        sentence, fix = _REFUSALS.get(refused.verify_code) or _unless_strict(url)
     except (OnplanError, ValueError, LookupError):
         return ConnectError(f"The certificate of {host} is refused: {refused.verify_message}.")
     begins, ends, now = (f"{day:%Y-%m-%d}" for day in (found.begins, found.ends, datetime.now(UTC)))
-    told = sentence.format(host=host, issuer=found.issuer, begins=begins, ends=ends, now=now)
+    reason = refused.verify_message.rstrip(".")
+    told = sentence.format(host=host, issuer=found.issuer, begins=begins, ends=ends, now=now, reason=reason)
     return ConnectError(told, hint=fix)
 
 
-def _look_at(url: str) -> Certificate:
-    """The certificate that is shown to anyone, trusted or not. Raises as ``_shake_hands``."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent to whoever it is
+def _unless_strict(url: str) -> tuple[str, str]:
+    """What to say if the certificate is trusted once strictness is put aside. Raises as ``_shake_hands``."""
+    context = usual_certificates()
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    _look_at(url, context)
+    return _NOT_STRICT
+
+
+def _look_at(url: str, context: ssl.SSLContext | None = None) -> Certificate:
+    """The certificate that is shown to ``context``, by default trusted or not. Raises as ``_shake_hands``."""
+    if context is None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # no request is sent
     with closing(HTTPTransport(TIMEOUTS, route=Route(certificates=context))) as transport:
         return _shake_hands(transport, url)
