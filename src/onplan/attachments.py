@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from onplan.errors import InvalidImageError, InvalidRequestError
+from onplan.files import read_file, reason_of
 from onplan.types import CompletionRequest, ContentPart, File, Image, Message, ToolResult
 
 # By their first bytes: names lie, and camera files have none.
@@ -64,9 +65,9 @@ def _bytes(path: str | None) -> bytes:
     if path is None:
         raise InvalidRequestError("An image or file needs a url, a path or data.")
     try:
-        return _expanded(path).read_bytes()
+        return read_file(_expanded(path), largest=None)
     except (OSError, ValueError) as error:  # ValueError: it holds a NUL, so it is no path at all
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        reason = reason_of(error) if isinstance(error, OSError) else str(error).lower()
         raise InvalidRequestError(f"{path} cannot be read: {reason}.", hint="Check the path.") from None
 
 

@@ -2,17 +2,119 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from onplan.errors import StoreError
 
 PERMISSIONS = sys.platform != "win32"  # there the folder's access list protects instead of file modes
+
+# Far more than any file that onplan keeps or that a person writes for it, in bytes.
+LARGEST = 16 * 1024 * 1024
+
+
+class UnusableFileError(OSError):
+    """A file that cannot serve, with what to do about it.
+
+    Attributes:
+        hint: what to do; ``{}`` in it stands for the file.
+    """
+
+    def __init__(self, number: int, reason: str, hint: str) -> None:
+        super().__init__(number, reason)
+        self.hint = hint
+
+
+# --- reading ----------------------------------------------------------------------------------------
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a regular file to read it.
+
+    Raises OSError, and UnusableFileError for a FIFO, socket or device: reading one could wait for another
+    program, or never end. The null device counts as an empty file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _require_regular(os.fstat(descriptor))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_file(path: str | Path, largest: int | None = LARGEST) -> bytes:
+    """The content of a regular file of at most ``largest`` bytes. Raises OSError, as ``open_file``."""
+    with open_file(path) as file:
+        return read_open_file(file, largest)
+
+
+def read_open_file(file: BinaryIO, largest: int | None = LARGEST) -> bytes:
+    """What is in ``file``, at most ``largest`` bytes. Raises OSError."""
+    data = file.read() if largest is None else file.read(largest + 1)
+    if largest is not None and len(data) > largest:
+        raise UnusableFileError(
+            errno.EINVAL, f"it is larger than {largest >> 20} MiB", "Check that {} is the right file."
+        )
+    return data
+
+
+_KINDS = (
+    (stat.S_ISDIR, "it is a folder"),
+    (stat.S_ISFIFO, "it is a named pipe and not a file"),
+    (stat.S_ISSOCK, "it is a socket and not a file"),
+)
+
+
+def _require_regular(found: os.stat_result) -> None:
+    if stat.S_ISREG(found.st_mode):
+        return
+    if stat.S_ISCHR(found.st_mode) and found.st_rdev == os.stat(os.devnull).st_rdev:  # noqa: PTH116 - no Path here
+        return
+    kind = next((name for matches, name in _KINDS if matches(found.st_mode)), "it is a device and not a file")
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, kind)
+    raise UnusableFileError(errno.EINVAL, kind, "Put a regular file in the place of {}.")
+
+
+# UTF-32's first mark begins with UTF-16's.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def as_utf8(data: bytes) -> bytes:
+    """Text of any Unicode encoding that shows which one it is, as UTF-8 without a byte order mark.
+
+    Windows' editors and PowerShell write such marks, and UTF-16. Without a mark, UTF-16 is recognised by a
+    zero in the first character, which is an ASCII one in every file that is read here (RFC 4627 §3).
+    Raises UnicodeError; what is not UTF-8 and shows no other encoding comes back as it is.
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            text = data[len(mark) :]
+            return text if encoding == "utf-8" else text.decode(encoding).encode()
+    zeros = [byte == 0 for byte in data[:2]]
+    if zeros == [False, True] and data[2:4] != b"\0\0":
+        return data.decode("utf-16-le").encode()
+    if zeros == [True, False]:
+        return data.decode("utf-16-be").encode()
+    return data
+
+
+# --- writing ----------------------------------------------------------------------------------------
 
 
 def make_private_folder(folder: Path) -> None:
@@ -22,10 +124,14 @@ def make_private_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def write_private_file(path: Path, data: bytes, prepared: Path | None = None) -> None:
+def write_private_file(
+    path: Path, data: bytes, prepared: Path | None = None, *, unreadable: bool = False
+) -> None:
     """Write ``data`` beside ``path`` (0600 from the start), make it durable, and rename it over ``path``.
 
-    A symbolic link is written through. ``prepared`` is a file of ``reserve_private_file`` to write into.
+    A symbolic link is written through. A file that is mounted by itself, as into a container, cannot be
+    replaced, and is overwritten. ``prepared`` is a file of ``reserve_private_file`` to write into.
+    ``unreadable``: refuse a file system on which other users could read it, whatever its mode.
     Raises OSError; what was there before is then unchanged.
     """
     target = Path(os.path.realpath(path))
@@ -33,16 +139,80 @@ def write_private_file(path: Path, data: bytes, prepared: Path | None = None) ->
     temporary = prepared or _make_temporary(target)
     try:
         with temporary.open("r+b") as file:
+            if unreadable:
+                _require_unreadable(os.fstat(file.fileno()).st_mode)
             file.write(data)
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(target)
+        try:
+            temporary.replace(target)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            _overwrite(target, data)
+            temporary.unlink()
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
     sync_folder(target.parent)
+
+
+def _overwrite(target: Path, data: bytes) -> None:
+    """Write ``data`` into the file itself, in one step as far as a reader or a kill can tell.
+
+    Room is made first, with line ends that mean nothing in JSON and text.
+    """
+    descriptor = os.open(target, os.O_RDWR)
+    try:
+        found = os.fstat(descriptor)
+        if found.st_nlink == 0:  # by a rename, so what is written here would be seen by no other program
+            reason = "it is mounted by itself, and was replaced where it is mounted from"
+            raise UnusableFileError(errno.ESTALE, reason, _MOUNT_HINT)
+        before = found.st_size
+        try:
+            os.lseek(descriptor, 0, os.SEEK_END)
+            _write_all(descriptor, b"\n" * (len(data) - before))
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        _write_all(descriptor, data + b"\n" * (before - len(data)))
+        os.ftruncate(descriptor, len(data))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_MOUNT_HINT = "Mount the folder that {} is in, instead of the file by itself."
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _require_unreadable(mode: int) -> None:
+    if PERMISSIONS and mode & 0o077:
+        raise UnusableFileError(
+            errno.EPERM,
+            f"its file system keeps no modes (every file there has mode {mode & 0o777:o}), so other users of "
+            "this machine could read it",
+            "Keep it on another file system, `--store file:PATH`, or in the keyring: `--store keyring:`.",
+        )
+
+
+def keeps_modes(folder: Path) -> bool:
+    """Whether a file in ``folder`` can be made unreadable to other users; also if that cannot be tried."""
+    with contextlib.suppress(OSError):
+        temporary = _make_temporary(folder / "modes")
+        try:
+            return not temporary.stat().st_mode & 0o077
+        finally:
+            temporary.unlink()
+    return True
 
 
 def reserve_private_file(path: Path, size: int) -> Path:
@@ -58,6 +228,66 @@ def reserve_private_file(path: Path, size: int) -> Path:
             temporary.unlink()
         raise
     return temporary
+
+
+class PrivateFile:
+    """A private file that is replaced in one step, by the holder of its lock.
+
+    Args:
+        path: where it is, or a link to it. What a link leads to may change.
+        unreadable: as for ``write_private_file``.
+    """
+
+    def __init__(self, path: Path, *, unreadable: bool = False) -> None:
+        self.path = path
+        self._unreadable = unreadable
+        self._reserved: Path | None = None
+
+    def target(self) -> Path:
+        """Where it is, without links."""
+        return Path(os.path.realpath(self.path))
+
+    def read(self) -> bytes | None:
+        """The content, or None if there is no file. Raises OSError."""
+        try:
+            return read_file(self.path)
+        except FileNotFoundError:
+            return None
+
+    def write(self, data: bytes, room: int = 0) -> None:
+        """Replace the content. ``room``: bytes to set aside for the next one, as the disk may fill up.
+
+        Raises OSError; nothing is left behind then.
+        """
+        reserved, self._reserved = self._reserved, None
+        prepared = reserved if reserved and reserved.exists() else None
+        remove_leftovers(self.path, keep=prepared)
+        if room:
+            self._reserved = reserve_private_file(self.path, room)
+        try:
+            write_private_file(self.path, data, prepared, unreadable=self._unreadable)
+        except BaseException:
+            if self._reserved:
+                with contextlib.suppress(OSError):
+                    self._reserved.unlink()
+            self._reserved = None
+            raise
+
+    def remove(self, instead: bytes) -> None:
+        """Remove it, and what killed writers left beside it. Raises OSError.
+
+        One that is mounted by itself cannot be removed: ``instead`` is written into it.
+        """
+        self._reserved = None
+        target = self.target()
+        remove_leftovers(target)
+        try:
+            target.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            _overwrite(target, instead)
+        sync_folder(target.parent)
 
 
 def _make_temporary(target: Path) -> Path:
@@ -98,18 +328,25 @@ def sync_folder(folder: Path) -> None:
                 os.close(descriptor)
 
 
+# --- failing ----------------------------------------------------------------------------------------
+
+
 @contextlib.contextmanager
 def explained(subject: str, done: str) -> Iterator[None]:
     """Turn an OSError into a StoreError that says what could not be ``done`` to ``subject``."""
     try:
         yield
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0) or (error.strerror or type(error).__name__).lower()
-        hint = _HINTS.get(error.errno or 0, "Make room or make it writable, then run the command again.")
+        hint = getattr(error, "hint", None) or _HINTS.get(error.errno or 0, _OTHERWISE)
         raise StoreError(
-            f"{subject} cannot be {done}: {reason}. What was stored before is unchanged.",
+            f"{subject} cannot be {done}: {reason_of(error)}. What was stored before is unchanged.",
             hint=hint.format(subject),
         ) from None
+
+
+def reason_of(error: OSError) -> str:
+    """Why a file cannot be used, as the end of a sentence."""
+    return _REASONS.get(error.errno or 0) or (error.strerror or type(error).__name__).lower()
 
 
 _REASONS = {
@@ -121,9 +358,21 @@ _REASONS = {
     errno.EISDIR: "it is a folder",
     errno.ENOTDIR: "one of the folders in its path is a file",
     errno.EEXIST: "one of the folders in its path is a file",
+    errno.ELOOP: "its symbolic links lead in a circle",
+    errno.ENXIO: "it is a socket and not a file",
+    errno.EBUSY: "it is mounted by itself, so it cannot be replaced",
+    errno.ETXTBSY: "another program has it open",
 }
+_OTHERWISE = "Make room or make it writable, then run the command again."
+_NOT_WRITABLE = "Make {} and its folder writable, or keep it in another folder: `--store file:PATH`."
+_OTHER_FOLDER = "Name a file in another folder: `--store file:PATH`."
 _HINTS = {
     errno.EISDIR: "Name a file in it, such as `--store file:{}/credentials.json`.",
-    errno.ENOTDIR: "Name a file in another folder: `--store file:PATH`.",
-    errno.EEXIST: "Name a file in another folder: `--store file:PATH`.",
+    errno.ENOTDIR: _OTHER_FOLDER,
+    errno.EEXIST: _OTHER_FOLDER,
+    errno.ELOOP: _OTHER_FOLDER,
+    errno.ENXIO: _OTHER_FOLDER,
+    errno.EROFS: _NOT_WRITABLE,
+    errno.EACCES: _NOT_WRITABLE,
+    errno.EBUSY: _MOUNT_HINT,
 }

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from onplan.errors import ConfigurationError
-from onplan.files import make_private_folder, write_private_file
+from onplan.files import as_utf8, make_private_folder, read_file, reason_of, write_private_file
 from onplan.oauth.siwc import new_host_id
 
 # What the service takes (docs/protocol.md).
@@ -35,11 +35,16 @@ def host_id(home: Path) -> str:
         with FileLock(f"{path}.lock", timeout=10, mode=0o600):
             if not path.exists():
                 write_private_file(path, f"{new_host_id()}\n".encode())
-            name = path.read_text(encoding="ascii", errors="replace").strip()
+            name = as_utf8(read_file(path)).decode("ascii", "replace").strip()
     except Timeout:
         raise ConfigurationError(f"{path} has been locked by another program for 10 seconds.") from None
+    except UnicodeError:
+        name = ""
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be kept: {error.strerror}.") from None
+        raise ConfigurationError(
+            f"{path} cannot be kept: {reason_of(error)}.",
+            hint=f"Make {home} writable, or set ONPLAN_HOME to a folder that is.",
+        ) from None
     if not _HOST_ID.fullmatch(name):
         raise ConfigurationError(
             f"{path} does not hold a host id.",

@@ -24,7 +24,7 @@ from onplan.errors import (
 )
 from onplan.oauth.credentials import is_fresh
 from onplan.settings import Settings, remember_profile, rooted_spec
-from onplan.stores import CredentialStore, Record, open_store
+from onplan.stores import CredentialStore, Record, open_store, why_empty
 from onplan.types import OAuthCredentials
 
 # Whoever else uses one of these finds there what was renewed here.
@@ -150,24 +150,15 @@ def _signed_in(store: CredentialStore, spec: str) -> tuple[Record, OAuthCredenti
         raise StoreDamagedError(str(damaged), version=damaged.version, hint=_WHAT_CAN_BE_NAMED) from None
     if loaded and loaded[0].credentials:
         return loaded[0], loaded[0].credentials
-    if scheme == "codex":
-        raise _codex_without_a_plan(store)
-    raise NotSignedInError(f"There is no sign-in in {store.describe()}.")
+    raise NotSignedInError(
+        why_empty(store) or f"There is no sign-in in {store.describe()}.",
+        hint="Run `onplan login`, or sign the Codex CLI in with a plan: `codex login`."
+        if scheme == "codex"
+        else None,
+    )
 
 
 _WHAT_CAN_BE_NAMED = "Name a store of onplan's, or the Codex CLI's folder or its auth.json."
-
-
-def _codex_without_a_plan(store: CredentialStore) -> NotSignedInError:
-    from onplan.stores.codex import CodexStore
-
-    has_key = isinstance(store, CodexStore) and store.has_api_key_only()
-    return NotSignedInError(
-        f"The Codex CLI is signed in with an API key, not with a plan ({store.describe()})."
-        if has_key
-        else f"There is no sign-in in {store.describe()}.",
-        hint="Run `onplan login`, or sign the Codex CLI in with a plan: `codex login`.",
-    )
 
 
 def _how_to_renew(source: str) -> str:

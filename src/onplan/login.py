@@ -200,8 +200,8 @@ class StoreSignOut:
 def sign_out(settings: Settings, store: CredentialStore, *, force: bool = False) -> SignOut:
     """Revoke the tokens, then forget them: also when the server cannot be reached.
 
-    ``force``: also what is damaged, and so cannot be revoked; and the registration of this program, after
-    which the next sign-in registers it anew.
+    ``force``: also what is damaged or cannot be read, and so cannot be revoked; and the registration of this
+    program, after which the next sign-in registers it anew.
 
     Raises:
         StoreDamagedError: it is damaged; nothing was removed.
@@ -232,6 +232,10 @@ def _revoke(settings: Settings, store: CredentialStore, *, force: bool) -> SignO
             version=error.version,
             hint="Run `onplan logout --force` to remove it nevertheless.",
         ) from None
+    except StoreError:
+        if force:  # if it cannot be removed either, that says why
+            return SignOut(was_signed_in=True, confirmed=False)
+        raise
     record = loaded[0] if loaded else Record()
     if record.credentials is None:
         has_key = record.api_key is not None

@@ -18,7 +18,7 @@ from onplan.files import sync_folder
 from onplan.oauth.issuer import ISSUERS
 from onplan.secret import SecretBytes
 from onplan.settings import Settings, credentials_folder, not_signed_in
-from onplan.stores import CredentialStore, Record, encode_record, require_permitted
+from onplan.stores import CredentialStore, Record, encode_record, require_permitted, why_empty
 
 # What keeps a sign-in for one machine alone; the others are shared as they are.
 MOVABLE = ("file", "keyring", "command", "memory")
@@ -49,7 +49,7 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
                 hint=f"Keep it there as well: `onplan login --backend {settings.backend.name} --api-key`.",
             )
         if loaded is None or loaded[0].credentials is None:
-            raise not_signed_in(settings.profile, settings.backend.name)
+            raise not_signed_in(settings.profile, settings.backend.name, why_empty(store))
         record = loaded[0]
         if record.borrowed_from:
             raise ConfigurationError(

@@ -43,7 +43,7 @@ from onplan.oauth.refresh import refresh
 from onplan.oauth.siwc import verify_renewed
 from onplan.oauth.verification import NO_KEYS, Keys, KeysUnavailableError
 from onplan.settings import not_signed_in
-from onplan.stores import CredentialStore, Lease, PendingRefresh, Record
+from onplan.stores import CredentialStore, Lease, PendingRefresh, Record, why_empty
 from onplan.types import OAuthCredentials
 from onplan.wire import Response, drive
 
@@ -101,7 +101,7 @@ class Renewal:
 
     def nobody(self) -> NotSignedInError:
         """What is to be said when there is nothing to renew."""
-        return not_signed_in(self._profile, self._backend)
+        return not_signed_in(self._profile, self._backend, why_empty(self._store))
 
     def load(self) -> tuple[Record, str]:
         """What is stored, verified if it has to be.

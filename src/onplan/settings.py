@@ -32,7 +32,7 @@ import msgspec
 
 from onplan.backends import DEFAULT_BACKEND, Backend, backend_at, backend_named, with_tool_shape
 from onplan.errors import ConfigurationError, NotSignedInError, OnplanError
-from onplan.files import make_private_folder, write_private_file
+from onplan.files import as_utf8, make_private_folder, read_file, reason_of, write_private_file
 from onplan.oauth.issuer import ISSUERS, Issuer
 from onplan.secret import SecretText
 from onplan.wire import require_safe_url
@@ -49,7 +49,7 @@ class Settings:
     """Everything that was decided before the first byte.
 
     Attributes:
-        home: configuration folder, and home of the default store.
+        folder: configuration folder, or None for an account without a home folder.
         profile: the name of the credential in use.
         store: the store spec.
         backend: the row that fits the base URL and the wire.
@@ -59,7 +59,7 @@ class Settings:
         profile_named: whether it was named by argument; a command without one may use another.
     """
 
-    home: Path
+    folder: Path | None
     profile: str
     backend: Backend
     store: str
@@ -67,6 +67,13 @@ class Settings:
     issuer: Issuer
     model: str | None = None
     profile_named: bool = False
+
+    @property
+    def home(self) -> Path:
+        """Configuration folder, and home of the default store. Raises ConfigurationError if there is none."""
+        if self.folder is None:
+            raise _no_home()
+        return self.folder
 
 
 def load_settings(
@@ -85,8 +92,9 @@ def load_settings(
         ConfigurationError: a value cannot be used; its sentence names the value and where it came from.
     """
     env = _Environment(os.environ if environment is None else environment)
-    home = home_folder(env.values)
-    config, remembered = _read_config(home / "config.toml"), _read_profiles(home)
+    home = _find_home(env.values)
+    config = _read_config(home / "config.toml") if home else {}
+    remembered = _read_profiles(home) if home else _Profiles()
     name = _profile_name(
         profile or env.get("ONPLAN_PROFILE") or config.get("profile") or remembered.profile or DEFAULT_PROFILE
     )
@@ -102,10 +110,10 @@ def load_settings(
     issuer = ISSUERS[row.issuer]
     issuer_url = env.get("ONPLAN_ISSUER")
     return Settings(
-        home=home,
+        folder=home,
         profile=name,
         backend=with_tool_shape(chosen, tool_shape),
-        store=store or env.get("ONPLAN_STORE") or own.get("store") or default_store(home, name),
+        store=store or env.get("ONPLAN_STORE") or own.get("store") or _default_store(home, name),
         base_url=url,
         issuer=issuer.at(issuer_url, "ONPLAN_ISSUER"),
         model=env.get("ONPLAN_MODEL") or own.get("model"),
@@ -151,6 +159,12 @@ def default_store(home: Path, profile: str) -> str:
     return f"file:{credentials_folder(home) / profile}.json"
 
 
+def _default_store(home: Path | None, profile: str) -> str:
+    if home is None:
+        raise _no_home()
+    return default_store(home, profile)
+
+
 def credentials_folder(home: Path) -> Path:
     """Where the default stores are."""
     return home / "credentials"
@@ -166,13 +180,17 @@ class _Profiles(msgspec.Struct):
 def _read_profiles(home: Path) -> _Profiles:
     path = home / "profiles.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Profiles)
+        return msgspec.json.decode(as_utf8(read_file(path)), type=_Profiles)
     except FileNotFoundError:
         return _Profiles()
-    except (OSError, msgspec.MsgspecError) as error:
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {reason_of(error)}.", hint="Make it a file that you can read."
+        ) from None
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ConfigurationError(
             f"{path} cannot be read: {error}.",
-            hint=f"Remove {path}; the sign-ins themselves are kept elsewhere.",
+            hint=f"Remove {path}; the sign-ins themselves are kept in other files.",
         ) from None
 
 
@@ -254,6 +272,9 @@ def _change_profiles(home: Path, change: Callable[[_Profiles], _Profiles]) -> No
     from filelock import FileLock, Timeout
 
     path = home / "profiles.json"
+    known = _read_profiles(home)
+    if change(known) == known:  # where the folder cannot be written, there may be nothing to write
+        return
     try:
         make_private_folder(home)
         with FileLock(f"{path}.lock", timeout=10, mode=0o600):
@@ -264,15 +285,24 @@ def _change_profiles(home: Path, change: Callable[[_Profiles], _Profiles]) -> No
     except Timeout:
         raise ConfigurationError(f"{path} has been locked by another program for 10 seconds.") from None
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from None
+        raise ConfigurationError(
+            f"{path} cannot be written: {reason_of(error)}.",
+            hint=f"Make {home} writable, or set ONPLAN_HOME to a folder that is.",
+        ) from None
 
 
-def not_signed_in(profile: str | None, backend: str | None = None) -> NotSignedInError:
-    """What is to be said when there is no credential: whose, and how to get one."""
+def not_signed_in(
+    profile: str | None, backend: str | None = None, instead: str | None = None
+) -> NotSignedInError:
+    """What is to be said when there is no credential: whose, and how to get one.
+
+    ``instead`` is a sentence about what the store holds instead (``stores.why_empty``).
+    """
     if profile is None:
-        return NotSignedInError("Nobody is signed in here.")
+        return NotSignedInError(instead or "Nobody is signed in here.")
     return NotSignedInError(
-        f"Nobody is signed in with the profile {profile}.", hint=f"Run `{login_command(profile, backend)}`."
+        instead or f"Nobody is signed in with the profile {profile}.",
+        hint=f"Run `{login_command(profile, backend)}`.",
     )
 
 
@@ -330,6 +360,14 @@ def system_proxies() -> Mapping[str, str]:
 
 def home_folder(environment: Mapping[str, str]) -> Path:
     """``ONPLAN_HOME``, or the system's folder for a user's configuration."""
+    home = _find_home(environment)
+    if home is None:
+        raise _no_home()
+    return home
+
+
+def _find_home(environment: Mapping[str, str]) -> Path | None:
+    """The same, or None for an account that has no home folder, as some containers' have none."""
     given = _Environment(environment).get("ONPLAN_HOME")
     if given:
         try:
@@ -338,7 +376,35 @@ def home_folder(environment: Mapping[str, str]) -> Path:
             raise ConfigurationError(f"ONPLAN_HOME is {given}, and there is no such user.") from None
     import platformdirs
 
-    return platformdirs.user_config_path("onplan", appauthor=False)
+    return _absolute(lambda: platformdirs.user_config_path("onplan", appauthor=False))
+
+
+def state_folder() -> Path:
+    """The user's folder for locks, wherever ONPLAN_HOME is; without a home folder, ONPLAN_HOME itself.
+
+    Raises ConfigurationError if there is neither.
+    """
+    import platformdirs
+
+    found = _absolute(lambda: platformdirs.user_state_path("onplan", appauthor=False))
+    return found or home_folder(os.environ)
+
+
+def _absolute(folder: Callable[[], Path]) -> Path | None:
+    """Without a home folder the library fails, or leaves a tilde in the path."""
+    try:
+        found = folder()
+    except (RuntimeError, KeyError):
+        return None
+    return found if found.is_absolute() else None
+
+
+def _no_home() -> ConfigurationError:
+    user = f"the user id {os.getuid()}" if hasattr(os, "getuid") else "this user"
+    return ConfigurationError(
+        f"There is no folder for onplan's files: HOME is not set, and {user} has no home folder.",
+        hint="Set ONPLAN_HOME to a folder that you can write: `export ONPLAN_HOME=/path/to/folder`.",
+    )
 
 
 @dataclass(frozen=True)
@@ -352,11 +418,11 @@ class _Environment:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = as_utf8(read_file(path)).decode()
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
+    except (OSError, UnicodeError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else str(error).lower()
         raise ConfigurationError(f"{path} cannot be read: {reason}.") from None
     try:
         config = tomllib.loads(text)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from onplan.errors import ConfigurationError
-from onplan.settings import load_settings, remember_profile, require_safe_url
+from onplan.settings import load_settings, remember_profile, require_safe_url, state_folder
+from onplan.stores import open_store
 
 CODEX = "https://chatgpt.com/backend-api/codex"
 
@@ -224,6 +225,53 @@ class TestHome:
         """``~somebody`` without such a user is told, not a crash."""
         with pytest.raises(ConfigurationError, match="ONPLAN_HOME"):
             load_settings(environment={"ONPLAN_HOME": "~no-such-user-here/x"})
+
+    def test_without_a_home_folder_a_store_that_needs_none_can_be_used(self, homeless):
+        """An account without a home folder, as in some containers, reads a token from the environment."""
+        found = load_settings(store="env:TOKEN")
+
+        assert ("env:TOKEN", "default") == (found.store, found.profile)
+        with pytest.raises(ConfigurationError, match="HOME is not set"):
+            _ = found.home
+
+    def test_without_a_home_folder_the_default_store_says_what_to_set(self, homeless):
+        """Where something has to be kept, the sentence names ONPLAN_HOME; no folder is called ~."""
+        with pytest.raises(ConfigurationError, match="HOME is not set") as caught:
+            load_settings()
+
+        assert "export ONPLAN_HOME=" in caught.value.hint
+
+    def test_without_a_home_folder_onplan_home_is_enough(self, homeless, monkeypatch, tmp_path):
+        """ONPLAN_HOME is then the home of everything, locks included."""
+        monkeypatch.setenv("ONPLAN_HOME", str(tmp_path / "own"))
+
+        assert tmp_path / "own" == load_settings().home
+        assert tmp_path / "own" == state_folder()
+
+    def test_without_any_folder_there_is_no_place_for_locks(self, homeless):
+        """A store that needs a lock says so, too."""
+        with pytest.raises(ConfigurationError, match="HOME is not set"):
+            state_folder()
+
+    @pytest.mark.parametrize("spec", ["codex:", "codex:~/x", "file:~/x"])
+    def test_a_store_in_a_home_folder_that_does_not_exist_is_refused(self, homeless, monkeypatch, spec):
+        """A tilde that stands for no folder is told with what to write instead."""
+        with pytest.raises(ConfigurationError, match="home folder") as caught:
+            open_store(spec)
+
+        assert "/path/to/" in caught.value.hint
+
+    @pytest.fixture
+    def homeless(self, monkeypatch):
+        """An account that the system does not know, and no HOME."""
+        pwd = pytest.importorskip("pwd")
+
+        def unknown(user):
+            raise KeyError(user)
+
+        for name in ("HOME", "ONPLAN_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(pwd, "getpwuid", unknown)
 
     def test_nothing_is_made_by_reading(self, tmp_path):
         """Reading settings leaves the disk as it was."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -21,8 +19,10 @@ import pytest
 import onplan
 from onplan.emulator import Emulator
 from onplan.errors import StoreConflictError, StoreDamagedError
+from onplan.importing import borrow
 from onplan.keeper import Keeper
 from onplan.oauth.issuer import CODEX
+from onplan.settings import load_settings
 from onplan.stores import PendingRefresh, Record, open_store
 from onplan.stores.contract import FIRST, PENDING, SECOND, StoreContract
 from onplan.transports.http import HTTPTransport
@@ -330,7 +330,7 @@ def test_an_api_key_is_no_plan(home: Path, store: Any) -> None:
     """A file with an API key alone holds no sign-in; signing in and out leaves the key where it was."""
     put(home, API_KEY)
     assert store.load() is None
-    assert store.has_api_key_only()
+    assert "API key" in store.why_empty()
     store.delete()
     assert (home / "auth.json").read_text() == API_KEY
 
@@ -378,9 +378,7 @@ def test_signing_out_leaves_nothing_secret(home: Path, store: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"tokens": 1}', '{"tokens": {}}', '{"tokens": {"access_token": 1}}', "\\xff"]
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"tokens": 1}', '{"tokens": {"access_token": 1}}', "\\xff"])
 def test_damage_is_told_apart(home: Path, store: Any, text: str) -> None:
     """A file that makes no sense is an error, not "nobody is signed in"; who has a sign-in may replace it."""
     put(home, text)
@@ -392,6 +390,129 @@ def test_damage_is_told_apart(home: Path, store: Any, text: str) -> None:
 
     store.save(FIRST, caught.value.version)
     assert store.load()[0] == FIRST
+
+
+_INSTEAD = [
+    ('{"OPENAI_API_KEY": "sk-x"}', "API key"),
+    ('{"auth_mode": "apikey", "OPENAI_API_KEY": "sk-x", "tokens": null, "last_refresh": null}', "API key"),
+    ('{"auth_mode": "apikey", "OPENAI_API_KEY": null}', "API key"),
+    ('{"auth_mode": "agentIdentity", "agent_identity": {"agent_id": "x"}}', "agent identity"),
+    ('{"agent_identity": {"agent_id": "x"}, "tokens": null}', "agent identity"),
+    ('{"auth_mode": "agentIdentity", "OPENAI_API_KEY": "sk-x"}', "agent identity"),
+    ('{"auth_mode": "personalAccessToken", "personal_access_token": "at-x"}', "personal access token"),
+    ('{"personal_access_token": "at-x"}', "personal access token"),
+    ('{"auth_mode": "bedrockApiKey", "bedrock_api_key": "x"}', "Bedrock"),
+    ('{"bedrock_access_keys": {"id": "x"}}', "Bedrock"),
+    ('{"auth_mode": "chatgptAuthTokens"}', "another program"),
+    ('{"auth_mode": "chatgpt", "OPENAI_API_KEY": null, "tokens": {}, "last_refresh": null}', "signed out"),
+    ('{"tokens": {}}', "signed out"),
+    (
+        '{"tokens": {"id_token": "", "access_token": "", "refresh_token": "", "account_id": null}}',
+        "signed out",
+    ),
+    ('{"tokens": {"account_id": "acct-1"}}', "signed out"),
+]
+
+
+@pytest.mark.parametrize(("text", "named"), _INSTEAD)
+def test_what_the_cli_is_signed_in_with_instead_is_named(
+    home: Path, store: Any, monkeypatch: pytest.MonkeyPatch, text: str, named: str
+) -> None:
+    """Where a plan's sign-in is missing, the error names what is there instead, and shows no secret."""
+    put(home, text)
+    monkeypatch.setenv("ONPLAN_STORE", f"codex:{home}")
+
+    assert store.load() is None
+    with onplan.Client() as client, pytest.raises(onplan.NotSignedInError, match=named) as asked:
+        client.complete("hi")
+    with pytest.raises(onplan.NotSignedInError, match=named) as imported:
+        borrow(load_settings(store=f"file:{home / 'own.json'}"), f"codex:{home}")
+
+    for told in (asked.value, imported.value):
+        assert str(home / "auth.json") in str(told)
+        assert "onplan login" in told.hint
+        assert "sk-x" not in str(told)
+        assert "at-x" not in str(told)
+
+
+@pytest.mark.parametrize(("text", "named"), _INSTEAD)
+def test_a_plan_can_be_signed_in_beside_it(home: Path, store: Any, text: str, named: str) -> None:
+    """A sign-in there is written as the CLI would, and leaves what is not about it."""
+    put(home, text)
+    before = json.loads(text)
+
+    store.save(FIRST, None)
+
+    assert store.load()[0] == FIRST
+    after = auth(home)
+    assert after["auth_mode"] == "chatgpt"
+    for name in ("OPENAI_API_KEY", "agent_identity", "personal_access_token", "bedrock_api_key"):
+        assert after.get(name) == before.get(name)
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '{"auth_mode": "chatgpt", "OPENAI_API_KEY": null}', '{"tokens": null}']
+)
+def test_an_empty_file_says_nothing_more(home: Path, store: Any, text: str) -> None:
+    """Where nothing is known of another sign-in, nobody is signed in."""
+    put(home, text)
+
+    assert (store.load(), store.why_empty()) == (None, None)
+
+
+# --- a file that is just being written ------------------------------------------------------------------
+
+# Overwrites the file as older CLIs do: half of it, a word to whoever reads, and then the rest.
+_HALF = """
+import os, sys
+path, data = sys.argv[1], sys.stdin.buffer.readline()
+with open(path, "r+b") as file:
+    file.truncate()
+    file.write(data[: len(data) // 2])
+    file.flush()
+    print("half", flush=True)
+    sys.stdin.buffer.readline()
+    file.write(data[len(data) // 2 :])
+"""
+
+
+def test_a_file_that_is_being_overwritten_is_no_damaged_one(home: Path, store: Any) -> None:
+    """A reader who meets half a file, under no lock, looks again before it calls that damage."""
+    put(home)
+    whole = (home / "auth.json").read_bytes().replace(b"\n", b" ") + b"\n"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _HALF, str(home / "auth.json")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert writer.stdin
+    assert writer.stdout
+    writer.stdin.write(whole)
+    writer.stdin.flush()
+    assert writer.stdout.readline() == b"half\n"
+    seen = 0
+
+    def watch(frame: Any, event: str, called: Any) -> None:
+        nonlocal seen
+        if event == "c_call" and called.__name__ == "sleep":
+            seen += 1
+            if seen == 1:
+                writer.communicate(b"\n", timeout=20)
+
+    sys.setprofile(watch)
+    try:
+        record, _ = store.load()
+    finally:
+        sys.setprofile(None)
+
+    assert (seen > 0, record.credentials.refresh_token) == (True, "rt-1")
+
+
+def test_damage_is_told_without_their_locks_as_well(home: Path, store: Any) -> None:
+    """Where the CLI's lock files cannot be made, what is damaged is still called damaged."""
+    put(home, "{")
+    (home / "auth.lock").mkdir()
+
+    with pytest.raises(StoreDamagedError):
+        store.load()
 
 
 @pytest.mark.parametrize("mode", ["keyring", "auto"])
@@ -494,6 +615,37 @@ def test_our_writing_waits_for_theirs(home: Path, store: Any, cli: OtherCLI) -> 
 
     assert saver.communicate(timeout=60)[0] == "saved\n"
     assert store.load()[0] == SECOND
+
+
+_LOADER = """
+import sys
+from onplan.stores import open_store
+
+def watch(frame, event, called):
+    if event == "c_exception" and called.__name__ == "flock":
+        sys.setprofile(None)
+        print("refused", flush=True)
+
+sys.setprofile(watch)
+print(open_store("codex:" + sys.argv[1]).load()[0].credentials.refresh_token, flush=True)
+"""
+
+
+@needs_flock
+def test_a_file_that_is_being_written_under_the_locks_is_no_damaged_one(home: Path, cli: OtherCLI) -> None:
+    """A reader who meets half a file waits for the CLI's locks until it has written the other half."""
+    put(home)
+    whole = (home / "auth.json").read_text()
+    (home / "auth.json").write_text(whole[: len(whole) // 2])
+    cli.do("lock")
+    reader = subprocess.Popen([sys.executable, "-c", _LOADER, str(home)], stdout=subprocess.PIPE, text=True)
+    assert reader.stdout
+    assert reader.stdout.readline() == "refused\n"
+
+    (home / "auth.json").write_text(whole)
+    cli.do("unlock")
+
+    assert reader.communicate(timeout=60)[0] == "rt-1\n"
 
 
 _HOLDER = """
@@ -697,36 +849,7 @@ def test_a_write_protected_file_spends_nothing(
     assert token_posts(emulator) == [200]
 
 
-_NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
-_RENEW = """
-import sys, onplan
-try:
-    with onplan.Client(store="codex:" + sys.argv[1]) as client:
-        client.credentials()
-except onplan.StoreError as error:
-    print(error)
-"""
-
-
-@pytest.mark.skipif(not shutil.which("unshare"), reason="nothing can be mounted here")
-def test_a_file_that_cannot_be_replaced_spends_nothing(shared: Any, emulator: Emulator, home: Path) -> None:
-    """An auth.json mounted into a container by itself cannot be renamed over: noticed before, too."""
-    if subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this system lets nobody mount anything")
-    mount = f'mount --bind "{home}/auth.json" "{home}/auth.json" && exec "{sys.executable}" -c "$P" "{home}"'
-    told = subprocess.run(
-        [*_NAMESPACE, "sh", "-c", mount],
-        env={**os.environ, "P": _RENEW},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-    assert "cannot be written: device or resource busy" in told.stdout, told.stderr
-    assert token_posts(emulator) == []
-    record, _ = shared.load()
-    assert record.pending_refresh is None
+# A file that is mounted into a container by itself: test_mounted.py.
 
 
 def test_room_is_made_before_the_token_is_spent(home: Path, store: Any) -> None:

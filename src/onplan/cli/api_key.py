@@ -73,7 +73,9 @@ def _read() -> str:
 
     at_terminal = sys.stdin.isatty()
     key = SecretText(
-        (click.prompt("API key", hide_input=True, err=True) if at_terminal else sys.stdin.readline()).strip()
+        (click.prompt("API key", hide_input=True, err=True) if at_terminal else sys.stdin.readline())
+        .removeprefix("\ufeff")
+        .strip()
     )
     if not key:
         raise ConfigurationError(

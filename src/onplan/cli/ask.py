@@ -70,10 +70,19 @@ def _read_prompt(prompt: str | None) -> str:
     if prompt is None or prompt == "-":
         if sys.stdin.isatty() and prompt is None:
             raise click.UsageError('Give a prompt: onplan ask "…", or pipe one in.')
-        prompt = sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\r\n")
+        prompt = _text(sys.stdin.buffer.read()).rstrip("\r\n")
     if not prompt.strip():
         raise click.UsageError("The prompt is empty.")
     return _utf8(prompt)
+
+
+def _text(data: bytes) -> str:
+    """What came through a pipe; PowerShell begins that with a byte order mark, or writes UTF-16."""
+    from onplan.files import as_utf8
+
+    with suppress(UnicodeError):
+        data = as_utf8(data)
+    return data.decode("utf-8", "replace")
 
 
 def _utf8(argument: str) -> str:

@@ -27,6 +27,7 @@ def status(session: Session) -> None:
     Exits with 3 if nobody is.
     """
     from onplan.settings import not_signed_in
+    from onplan.stores import why_empty
 
     settings, store = session.settings(), session.store()
     if settings.backend.credential is APIKey:
@@ -62,7 +63,7 @@ def status(session: Session) -> None:
         ]:
             click.echo(f"{label:<9} {value}")
     if credentials is None:
-        raise not_signed_in(settings.profile, settings.backend.name)
+        raise not_signed_in(settings.profile, settings.backend.name, why_empty(store))
 
 
 def _show_key(session: Session, settings: Settings, store: CredentialStore) -> None:

@@ -19,7 +19,7 @@ from onplan.files import PERMISSIONS, explained, leftovers
 from onplan.oauth.credentials import is_fresh
 from onplan.renewal import cannot_be_renewed, require_origin
 from onplan.settings import environment_variable, load_settings, not_signed_in
-from onplan.stores import CredentialStore, Lease, Record, open_store
+from onplan.stores import CredentialStore, Lease, Record, open_store, why_empty
 from onplan.stores.lock import waiting_at_most
 from onplan.types import APIKey, OAuthCredentials
 
@@ -124,7 +124,8 @@ def token(examination: Examination) -> str:
         return _key(examination)
     credentials = record.credentials if record else None
     if record is None or credentials is None:
-        raise not_signed_in(settings.profile, settings.backend.name)
+        instead = why_empty(examination.store)
+        raise not_signed_in(settings.profile, settings.backend.name, instead)
     require_origin(record, settings.issuer)
     if settings.backend.account_header and not credentials.account_id:
         raise SignInAgainError("The sign-in does not say for which account it is.")

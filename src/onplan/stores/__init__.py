@@ -18,6 +18,7 @@ import msgspec
 
 from onplan.backends import Backend
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
+from onplan.files import as_utf8
 from onplan.secret import SecretBytes
 from onplan.types import OAuthCredentials, Registration
 
@@ -117,6 +118,20 @@ class CredentialStore(Protocol):
     def describe(self) -> str:
         """Where the record is, for people."""
         ...
+
+
+@runtime_checkable
+class ExplainsAbsence(Protocol):
+    """A store of another program's, which may hold something else than the sign-in of a plan."""
+
+    def why_empty(self) -> str | None:
+        """What is there instead, as a sentence; None if nothing is known. Raises StoreError."""
+        ...
+
+
+def why_empty(store: CredentialStore) -> str | None:
+    """Why there is no sign-in in ``store``, as a sentence, where the store can say so. Raises StoreError."""
+    return store.why_empty() if isinstance(store, ExplainsAbsence) else None
 
 
 STORES: Mapping[str, str] = {
@@ -219,7 +234,7 @@ def decode_record(data: bytes, place: str) -> Record:
 
 def _decode(data: SecretBytes) -> Any:
     try:
-        return msgspec.json.decode(data)
+        return msgspec.json.decode(as_utf8(data))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 

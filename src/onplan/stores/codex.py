@@ -22,14 +22,7 @@ from pathlib import Path
 import msgspec
 
 from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
-from onplan.files import (
-    explained,
-    make_private_folder,
-    remove_leftovers,
-    reserve_private_file,
-    sync_folder,
-    write_private_file,
-)
+from onplan.files import PrivateFile, as_utf8, explained, make_private_folder, read_file
 from onplan.secret import SecretBytes
 from onplan.settings import environment_variable
 from onplan.stores import Record, codex_auth, version_of
@@ -44,6 +37,9 @@ _READINGS = 100
 _ROOM = 4096
 _THEIR_FILE = "auth.json"
 _OUTSIDE_THE_FILE = ("keyring", "auto")
+_NOTHING = b"{}\n"
+# How long a damaged file is read again: CLIs up to 0.168 overwrite it, under no lock.
+_SECOND_LOOK = 0.5
 
 
 def codex_home(location: str) -> Path:
@@ -55,7 +51,10 @@ def codex_home(location: str) -> Path:
         folder = path.parent if path.name == _THEIR_FILE and not path.is_dir() else path
         return Path(os.path.realpath(folder))
     except RuntimeError:
-        raise ConfigurationError(f"The store codex:{home} names the home of nobody.") from None
+        raise ConfigurationError(
+            f"The store codex:{home} is in a home folder that does not exist.",
+            hint="Set CODEX_HOME to the Codex CLI's folder, or write `codex:/path/to/folder`.",
+        ) from None
 
 
 class CodexStore:
@@ -66,8 +65,8 @@ class CodexStore:
 
     def __init__(self, location: str) -> None:
         self._home = codex_home(location)
-        self._theirs = _PrivateFile(self._home / _THEIR_FILE)
-        self._ours = _PrivateFile(self._home / "auth.onplan.json")
+        self._theirs = PrivateFile(self._home / _THEIR_FILE)
+        self._ours = PrivateFile(self._home / "auth.onplan.json")
         self._lock = ProcessLock(self._home / "auth.onplan.lock", self.describe())
 
     def load(self) -> tuple[Record, str] | None:
@@ -76,6 +75,8 @@ class CodexStore:
         Raises StoreError also where the CLI keeps its sign-in in the system's keyring.
         """
         found = self._read()
+        if found.is_damaged:
+            found = self._look_again()
         if found.version is None:
             if found.document is None:
                 self._refuse_keyring()
@@ -100,7 +101,7 @@ class CodexStore:
             found = self._read()
             if found.version != expected_version:
                 raise StoreConflictError(f"{self.describe()} was changed by another program meanwhile.")
-            self._theirs.refuse_write_protected()
+            self._refuse_write_protected()
             new = found.followed_by(record)
             same_base = new.data == found.data
             ours = codex_auth.encode_overlays(_overlays(new) | ({} if same_base else _overlays(found)))
@@ -118,10 +119,10 @@ class CodexStore:
             found = self._read()
             rest = codex_auth.without_tokens(found.document) if found.document else None
             if found.version is not None and rest is None:
-                self._theirs.remove()
+                self._theirs.remove(instead=_NOTHING)
             elif found.version is not None and rest is not None:
                 self._theirs.write(codex_auth.encode(rest))
-            self._ours.remove()
+            self._ours.remove(instead=_NOTHING)
 
     def lock(self) -> AbstractContextManager[object]:
         """Among the threads and processes of onplan, on a file of its own.
@@ -134,37 +135,70 @@ class CodexStore:
         """Where the record is, for people."""
         return str(self._theirs.path)
 
-    def has_api_key_only(self) -> bool:
-        """Whether the CLI is signed in with an API key, and not with a plan."""
+    def why_empty(self) -> str | None:
+        """What the CLI is signed in with instead of a plan, as a sentence; None if with nothing."""
         found = self._read()
-        return found.version is None and found.document is not None and codex_auth.has_api_key(found.document)
+        instead = codex_auth.instead_of_a_plan(found.document) if found.document else None
+        return None if instead is None else f"{instead} ({self.describe()})."
 
     def _read(self) -> _State:
         """Both files as they belong together."""
-        data = self._theirs.read()
+        data = self._content(self._theirs)
         for _ in range(_READINGS):
-            overlays = codex_auth.decode_overlays(self._ours.read())
-            before, data = data, self._theirs.read()
+            overlays = codex_auth.decode_overlays(self._content(self._ours))
+            before, data = data, self._content(self._theirs)
             if before == data:
                 return _State.of(data, overlays)
         raise StoreError(f"{self.describe()} is changed by other programs all the time.")
+
+    def _content(self, file: PrivateFile) -> SecretBytes | None:
+        with explained(str(file.path), "read"):
+            data = file.read()
+        return None if data is None else SecretBytes(data)
+
+    def _look_again(self) -> _State:
+        """Read it again: the CLI may have been writing it, under its locks or, an old one, without."""
+        with suppress(OSError, StoreError), self._their_locks():  # in a read-only folder there are none
+            found = self._read()
+            if not found.is_damaged:
+                return found
+        deadline = time.monotonic() + _SECOND_LOOK
+        while (found := self._read()).is_damaged and time.monotonic() < deadline:
+            time.sleep(_THEIR_LOCK_POLL)
+        return found
 
     @contextmanager
     def _writing(self, done: str) -> Iterator[None]:
         """What the CLI locks when it writes, in its order; our own lock first."""
         with self.lock(), explained(self.describe(), done):
             make_private_folder(self._home)
-            with (
-                _their_lock(self._home / "auth.lock", 0o644),
-                _their_lock(Path(f"{self._theirs.target()}.lock"), 0o600),
-            ):
+            with self._their_locks():
                 yield
+
+    @contextmanager
+    def _their_locks(self) -> Iterator[None]:
+        with (
+            _their_lock(self._home / "auth.lock", 0o644),
+            _their_lock(Path(f"{self._theirs.target()}.lock"), 0o600),
+        ):
+            yield
+
+    def _refuse_write_protected(self) -> None:
+        """Raise StoreError if its owner may not write to it: the CLI does not replace such a file, either."""
+        path = self._theirs.path
+        with suppress(FileNotFoundError):
+            mode = path.stat().st_mode
+            if not mode & 0o200:
+                raise StoreError(
+                    f"{path} is write-protected (mode {mode & 0o777:o}).",
+                    hint=f"Run `chmod u+w {path}`, then the command again.",
+                )
 
     def _refuse_keyring(self) -> None:
         """Raise StoreError if the CLI is told not to keep its sign-in in the file."""
         config = self._home / "config.toml"
         with suppress(OSError, UnicodeError, tomllib.TOMLDecodeError):
-            told = tomllib.loads(config.read_text(encoding="utf-8")).get("cli_auth_credentials_store")
+            told = tomllib.loads(as_utf8(read_file(config)).decode()).get("cli_auth_credentials_store")
             if told in _OUTSIDE_THE_FILE:
                 raise StoreError(
                     f"The Codex CLI keeps its sign-in in the system's keyring ({config} says so), "
@@ -189,11 +223,18 @@ class _State:
     overlay: Overlay
     version: str | None
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether there is something, and it cannot be understood."""
+        return self.version is not None and self.base is None
+
     @classmethod
     def of(cls, data: SecretBytes | None, overlays: dict[str, Overlay]) -> _State:
         if data is None:
             return cls(SecretBytes(), None, None, UNCHANGED, None)
-        document = codex_auth.decode(data)
+        document = None
+        with suppress(UnicodeError):
+            document = codex_auth.decode(as_utf8(data))
         if document is None or codex_auth.is_damaged(document):
             return cls(data, document, None, UNCHANGED, version_of(data))
         base = codex_auth.record_in(document)
@@ -226,55 +267,6 @@ def _overlays(state: _State) -> dict[str, Overlay]:
     if state.base is None or state.overlay == UNCHANGED:
         return {}
     return {codex_auth.key_of(state.base): state.overlay}
-
-
-class _PrivateFile:
-    """A private file that is replaced in one step, for the holder of its lock.
-
-    Attributes:
-        path: where it is, or a link to it. What a link leads to may change.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._reserved: Path | None = None
-
-    def target(self) -> Path:
-        return Path(os.path.realpath(self.path))
-
-    def read(self) -> SecretBytes | None:
-        with explained(str(self.path), "read"):
-            try:
-                return SecretBytes(self.path.read_bytes())
-            except FileNotFoundError:
-                return None
-
-    def write(self, data: bytes, room: int = 0) -> None:
-        """Replace the content. ``room``: bytes to set aside for the next one, as the disk may fill up."""
-        reserved, self._reserved = self._reserved, None
-        prepared = reserved if reserved and reserved.exists() else None
-        remove_leftovers(self.path, keep=prepared)
-        if room:
-            self._reserved = reserve_private_file(self.path, room)
-        write_private_file(self.path, data, prepared)
-
-    def remove(self) -> None:
-        """Remove it, and what killed writers left beside it."""
-        self._reserved = None
-        target = self.target()
-        remove_leftovers(target)
-        target.unlink(missing_ok=True)
-        sync_folder(target.parent)
-
-    def refuse_write_protected(self) -> None:
-        """Raise StoreError if its owner may not write to it: the CLI does not replace such a file, either."""
-        with suppress(FileNotFoundError):
-            mode = self.path.stat().st_mode
-            if not mode & 0o200:
-                raise StoreError(
-                    f"{self.path} is write-protected (mode {mode & 0o777:o}).",
-                    hint=f"Run `chmod u+w {self.path}`, then the command again.",
-                )
 
 
 @contextmanager

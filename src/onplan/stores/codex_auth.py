@@ -56,16 +56,21 @@ def decode(data: bytes) -> Document | None:
 
 
 def is_damaged(document: Document | None) -> bool:
-    """Whether it claims tokens and has no access token, or is no document at all."""
+    """Whether it claims tokens and has no access token, or is no document at all.
+
+    An object without any token is what is left where nobody is signed in.
+    """
     if document is None:
         return True
-    return not _is_null(document.get("tokens")) and not _text(_tokens(document).get("access_token"))
+    return not (_is_null(document.get("tokens")) or _has_no_tokens(document)) and not _text(
+        _tokens(document).get("access_token")
+    )
 
 
 def record_in(document: Document) -> Record | None:
     """The record that a document amounts to, or None if nobody is signed in with a plan."""
     tokens = _tokens(document)
-    if not tokens:
+    if not tokens or _has_no_tokens(document):
         return None
     provenance = _fields(tokens.get("oauth_provenance")) or {}
     kept = OAuthCredentials(
@@ -87,9 +92,42 @@ def record_in(document: Document) -> Record | None:
     return Record(credentials=credentials, renewed_at=decode_moment(_text(document.get("last_refresh"))))
 
 
-def has_api_key(document: Document) -> bool:
-    """Whether there is an API key in it, whatever else."""
-    return _text(document.get("OPENAI_API_KEY")) is not None
+# What the CLI can be signed in with besides a plan: the value of auth_mode, the field, and a sentence's
+# beginning (names: docs/protocol.md). Where auth_mode is absent, the fields decide.
+_OTHERWISE: tuple[tuple[str, str, str], ...] = (
+    ("apikey", "OPENAI_API_KEY", "The Codex CLI is signed in with an API key, not with a plan"),
+    ("agentIdentity", "agent_identity", "The Codex CLI is signed in with an agent identity, not with a plan"),
+    (
+        "personalAccessToken",
+        "personal_access_token",
+        "The Codex CLI is signed in with a personal access token, which onplan does not read",
+    ),
+    ("bedrockApiKey", "bedrock_api_key", "The Codex CLI is signed in with Amazon Bedrock, not with a plan"),
+    ("bedrock", "bedrock_access_keys", "The Codex CLI is signed in with Amazon Bedrock, not with a plan"),
+    ("chatgptAuthTokens", "", "The Codex CLI is given its tokens by another program, and keeps none"),
+)
+
+
+def instead_of_a_plan(document: Document) -> str | None:
+    """What somebody is signed in with who is not signed in with a plan, as a sentence without its end.
+
+    None if nothing of it is known.
+    """
+    mode = _text(document.get("auth_mode"))
+    by_mode = (sentence for known, _, sentence in _OTHERWISE if known == mode)
+    by_field = (sentence for _, field, sentence in _OTHERWISE if not _is_null(document.get(field)))
+    signed_out = "The Codex CLI is signed out: its file has an empty set of tokens"
+    empty = signed_out if isinstance(_fields(document.get("tokens")), dict) else None
+    return next(by_mode, None) or next(by_field, None) or empty
+
+
+def _has_no_tokens(document: Document) -> bool:
+    """Whether its tokens are an object in which none is given."""
+    tokens = _fields(document.get("tokens"))
+    blank = (b"null", b'""')
+    return tokens is not None and all(
+        bytes(tokens.get(name, msgspec.Raw(b"null"))) in blank for name in _TOKENS
+    )
 
 
 def _tokens(document: Document) -> Document:

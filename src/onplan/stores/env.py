@@ -38,7 +38,9 @@ class EnvironmentStore:
 
     def load(self) -> tuple[Record, str] | None:
         """The record without its refresh token, and its version; None if the variable is unset or empty."""
-        data = SecretBytes((environment_variable(self._name) or "").encode("utf-8", "surrogateescape"))
+        # A byte order mark may have come along from the file that the variable was filled from.
+        value = (environment_variable(self._name) or "").removeprefix("\ufeff").strip()
+        data = SecretBytes(value.encode("utf-8", "surrogateescape"))
         if not data:
             return None
         version = version_of(data)

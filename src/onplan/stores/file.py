@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from onplan.errors import ConfigurationError, StoreConflictError, StoreError
-from onplan.files import (
-    PERMISSIONS,
-    explained,
-    remove_leftovers,
-    reserve_private_file,
-    sync_folder,
-    write_private_file,
-)
+from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
+from onplan.files import PERMISSIONS, PrivateFile, explained, keeps_modes, open_file, read_open_file
 from onplan.secret import SecretBytes
 from onplan.stores import Record, decode_record, encode_record, version_of
-from onplan.stores.lock import ProcessLock
+from onplan.stores.lock import ProcessLock, waiting_at_most
 
 # A rotated set may be somewhat longer than the one before.
 _ROOM = 4096
+_SECOND_LOOK = 5.0  # seconds to wait for another process that may be writing
 
 
 class FileStore:
@@ -33,41 +27,46 @@ class FileStore:
             # Resolved once: whoever comes through a link locks, reads and removes the same file.
             self._path = Path(os.path.realpath(Path(location).expanduser()))
         except RuntimeError:
-            raise ConfigurationError(f"The store file:{location} names the home of nobody.") from None
+            raise ConfigurationError(
+                f"The store file:{location} is in a home folder that does not exist.",
+                hint="Name a file by its whole path: `--store file:/path/to/credentials.json`.",
+            ) from None
+        self._file = PrivateFile(self._path, unreadable=True)
         self._lock = ProcessLock(Path(f"{self._path}.lock"), str(self._path))
-        self._reserved: Path | None = None  # room for the rotated set, while a refresh is pending
 
     def load(self) -> tuple[Record, str] | None:
         """The record and its version. Refuses a file that other users of the machine can read."""
+        try:
+            return self._decoded()
+        except StoreDamagedError:
+            # Another process may just be overwriting it, as is done where it is mounted by itself.
+            with suppress(StoreError), waiting_at_most(_SECOND_LOOK), self.lock():
+                return self._decoded()
+            raise
+
+    def _decoded(self) -> tuple[Record, str] | None:
         data = self._read()
         return None if data is None else (decode_record(data, self.describe()), version_of(data))
 
     def save(self, record: Record, expected_version: str | None) -> str:
-        """Replace the file in one step, if its content is still the expected one."""
+        """Replace the file in one step, if its content is still the expected one.
+
+        Raises StoreError, before anything is written, where the file system keeps no modes.
+        """
         data = encode_record(record)
         with self.lock(), explained(str(self._path), "written"):
             current = self._read()
             if expected_version != (None if current is None else version_of(current)):
                 raise StoreConflictError(f"{self._path} was changed by another program meanwhile.")
-            prepared = self._take_reserved()
-            remove_leftovers(self._path, keep=prepared)
-            if record.pending_refresh:
-                self._reserved = reserve_private_file(self._path, len(data) + _ROOM)
-            write_private_file(self._path, data, prepared)
+            self._file.write(data, room=len(data) + _ROOM if record.pending_refresh else 0)
         return version_of(data)
-
-    def _take_reserved(self) -> Path | None:
-        reserved, self._reserved = self._reserved, None
-        return reserved if reserved and reserved.exists() else None
 
     def delete(self) -> None:
         """Remove the file, and whatever a killed writer left beside it."""
         if not self._path.parent.is_dir():
             return
         with self.lock(), explained(str(self._path), "removed"):
-            remove_leftovers(self._path)
-            self._path.unlink(missing_ok=True)
-            sync_folder(self._path.parent)
+            self._file.remove(instead=encode_record(Record()))
 
     def lock(self) -> AbstractContextManager[object]:
         """Among threads and processes, on the file beside it named ``….lock``."""
@@ -80,14 +79,23 @@ class FileStore:
     def _read(self) -> SecretBytes | None:
         with explained(str(self._path), "read"):
             try:
-                descriptor = os.open(self._path, os.O_RDONLY)
+                file = open_file(self._path)
             except FileNotFoundError:
                 return None
-            with os.fdopen(descriptor, "rb") as file:
+            with file:
                 mode = os.fstat(file.fileno()).st_mode
                 if PERMISSIONS and mode & 0o077:
-                    raise StoreError(
-                        f"{self._path} can be read by other users of this machine (mode {mode & 0o777:o}).",
-                        hint=f"Run `chmod 600 {self._path}`, and sign in anew if somebody may have read it.",
-                    )
-                return SecretBytes(file.read())
+                    raise self._open_to_others(mode & 0o777)
+                return SecretBytes(read_open_file(file))
+
+    def _open_to_others(self, mode: int) -> StoreError:
+        if keeps_modes(self._path.parent):
+            hint = f"Run `chmod 600 {self._path}`, and sign in anew if somebody may have read it."
+        else:
+            hint = (
+                "Its file system keeps no modes, so `chmod` changes nothing. Move the file to another one "
+                "and name it, `--store file:PATH`; or remove it, `onplan logout --force`, and sign in anew."
+            )
+        return StoreError(
+            f"{self._path} can be read by other users of this machine (mode {mode:o}).", hint=hint
+        )

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from onplan.errors import StoreError
 from onplan.files import explained, make_private_folder
+from onplan.settings import state_folder
 
 # Longer than a refresh may take.
 LOCK_TIMEOUT = 90.0
@@ -113,10 +114,8 @@ def user_lock(name: str, subject: str, poll_interval: float = 0.05) -> ProcessLo
 
 
 def user_lock_path(name: str) -> Path:
-    """A file for locks in the user's own state folder, wherever ONPLAN_HOME is."""
-    import platformdirs
-
-    return platformdirs.user_state_path("onplan", appauthor=False) / "locks" / f"{name}.lock"
+    """A file for locks in the user's own state folder, wherever ONPLAN_HOME is. Raises ConfigurationError."""
+    return state_folder() / "locks" / f"{name}.lock"
 
 
 def _holder(path: Path) -> int | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from onplan.errors import ConfigurationError, StoreError
+from onplan.files import as_utf8, read_file, reason_of
 from onplan.secret import SecretText
 from onplan.settings import environment_variable
 from onplan.stores.vault.errors import with_status
@@ -207,13 +208,13 @@ def _client_token(answer: Response) -> SecretText | None:
 
 def _read(file: str, *, required: bool) -> SecretText | None:
     try:
-        return SecretText(Path(file).expanduser().read_text(encoding="utf-8").strip()) or None
+        return SecretText(as_utf8(read_file(Path(file).expanduser())).decode().strip()) or None
     except FileNotFoundError:
         if not required:
             return None
         reason = "there is no such file"
     except OSError as error:
-        reason = (error.strerror or "it cannot be read").lower()
+        reason = reason_of(error)
     except (UnicodeError, RuntimeError):
         reason = "it cannot be read"
     raise StoreError(f"{file}, which Vault wants to see, cannot be read: {reason}.", hint="Correct its path.")
