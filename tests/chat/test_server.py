@@ -270,7 +270,7 @@ def wire_events(response, *, include_usage=True):
 
 ANSWERS = {
     "text": answer(Text("Hello é 鸟")),
-    "nothing": answer(),
+    "nothing": msgspec.structs.replace(answer(), usage=Usage(15, 0, 15)),
     "calls": answer(
         Text("Hm."),
         ToolCall("x", "one", '{"a":1}'),

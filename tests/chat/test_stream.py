@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onplan.chat.stream import ChatStream, usage_of
+from onplan.chat.stream import ChatStream
+from onplan.chat.usage import usage_of
 from onplan.errors import (
     ContextLengthError,
     OnplanError,
@@ -414,9 +415,9 @@ def test_finish_reasons(listen, word, reason):
     assert reason is listen(chunk(content="Hi"), chunk(word), DONE).done.finish_reason
 
 
-@pytest.mark.parametrize("word", ["error", "insufficient_system_resource", "abort", "moonrise"])
-def test_an_unknown_finish_reason_is_an_interruption(listen, word):
-    """A word that we do not know is never taken for success."""
+@pytest.mark.parametrize("word", ["error", "insufficient_system_resource", "abort", "network_error"])
+def test_a_finish_reason_that_is_a_failure_is_one(listen, word):
+    """A word for a failure ends the stream in an error that says it."""
     heard = listen(chunk(content="Hi"), chunk(word), DONE)
     assert isinstance(heard.failure, StreamFailedError)
     assert word in str(heard.failure)
@@ -538,8 +539,9 @@ def test_an_error_inside_a_stream_is_one(listen, event, error, after):
     "event",
     [
         b'{"choices": [',
-        b'{"choices": [{"delta": {"content": 5}}]}',
-        b'{"choices": [{"delta": {"tool_calls": [{"index": "0"}]}}]}',
+        b'{"choices": [{"delta": {"content": true}}]}',
+        b'{"choices": [{"delta": {"tool_calls": 5}}]}',
+        b'{"choices": [{"delta": {"tool_calls": [{"index": "0", "function": 5}]}}]}',
         b'{"choices": 5}',
         b'{"choices": [{"delta": {"content": "\xff"}}]}',
         b'{"a":' * 100_000,

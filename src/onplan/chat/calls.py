@@ -1,47 +1,47 @@
 """Tool calls while they arrive: pieces are joined, whatever the server says of which call they belong to.
 
 By the protocol ``index`` tells calls apart, and the id and the name come in the first piece. Servers are
-known that leave the index out or count wrong, give every call the index 0, give ids later or never or anew
-with every piece, split names or repeat them, and send arguments whole.
+known that leave the index out or count wrong, give every call the index 0, or one id to several; give ids
+later or never or anew with every piece; split names or repeat them; send arguments whole, and calls once more
+at the end. So the arguments count as well: a JSON text that has ended is not gone on with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-import msgspec
-
+from onplan.chat.arguments import Arguments, meaning_of, text_of
 from onplan.chat.events import CallDelta
 from onplan.chat.signatures import merge, sealed, signature_in
 from onplan.errors import StreamCorruptError
 from onplan.types import PartDone, StreamChunk, ToolCall, ToolCallDelta, ToolCallEnd, ToolCallStart
-from onplan.wire import decode_json
 
 Chunks: TypeAlias = list[StreamChunk]
+_Place: TypeAlias = tuple[int, int]  # the choice, and the index in it
+
+_LONGEST_NAME = 4096  # characters; names of functions have 64 at most
 
 
 class _Call:
-    """One call that is arriving. Its start is announced when its id and name are known to be whole."""
+    """One call that is arriving. Its start is announced when its id and name are known to be whole.
 
-    __slots__ = ("_pieces", "id", "name", "signature", "started")
+    Attributes:
+        id: by which the program hears of it; empty until it is known, or derived.
+        server_id: the id that came with it, which another call may have as well.
+        follows: the call that it may be a repetition of: it came under the same id, or later in its place.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("arguments", "follows", "id", "name", "server_id", "signature", "started")
+
+    def __init__(self, server_id: str = "", follows: _Call | None = None) -> None:
         self.id = self.name = ""
+        self.server_id = server_id
+        self.follows = follows
+        self.arguments = Arguments()
         self.signature: dict[str, Any] = {}
         self.started = False
-        self._pieces: list[str] = []
-
-    @property
-    def arguments(self) -> str:
-        """The argument text so far."""
-        return "".join(self._pieces)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the arguments are a whole JSON text."""
-        return decode_json(self.arguments.encode()) is not None
 
     def add_name(self, piece: str) -> None:
         """A piece of the name, or all of it once more. Raises StreamCorruptError if it comes too late."""
@@ -50,80 +50,153 @@ class _Call:
         if self.started:
             raise StreamCorruptError("A tool call changed its name while it arrived.")
         self.name = piece if piece.startswith(self.name) else self.name + piece
+        if len(self.name) > _LONGEST_NAME:
+            raise StreamCorruptError("The name of a tool call is too long to be one.")
 
     def add_arguments(self, piece: str, chunks: Chunks) -> None:
         """More of the arguments, which come after the name."""
-        if not piece:
-            return
-        self._pieces.append(piece)
+        new = self.arguments.add(piece)
         if self.started:
-            chunks.append(ToolCallDelta(self.id, piece))
-        elif self.id and self.name:
+            if new:
+                chunks.append(ToolCallDelta(self.id, new))
+        elif self.id and self.name and not self.arguments.is_placeholder:
             self.start(chunks)
 
     def start(self, chunks: Chunks) -> None:
         """Announce the call, with what there is of its arguments."""
         self.started = True
         chunks.append(ToolCallStart(self.id, self.name))
-        if self._pieces:
-            chunks.append(ToolCallDelta(self.id, self.arguments))
+        if text := self.arguments.text:
+            chunks.append(ToolCallDelta(self.id, text))
 
 
 class Calls:
-    """The calls of one message, in the order in which they began."""
+    """The calls of one message, in the order in which they began.
+
+    Attributes:
+        pieces: how many pieces have come.
+    """
 
     def __init__(self) -> None:
+        self.pieces = 0
         self._calls: list[_Call] = []
-        self._by_id: dict[str, _Call] = {}
-        self._by_index: dict[int, _Call] = {}
-        self._shared_ids: set[str] = set()  # placeholders, which several calls have
+        self._by_id: dict[str, _Call] = {}  # the newest of that id
+        self._by_place: dict[_Place, _Call] = {}
+        self._last: dict[int, _Call] = {}  # the newest that was spoken of, in each choice
 
-    def feed(self, deltas: Iterable[CallDelta], chunks: Chunks) -> None:
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def feed(self, deltas: Iterable[CallDelta], chunks: Chunks, choice: int = 0) -> None:
         """More pieces. Raises StreamCorruptError if they contradict what came before."""
         for delta in deltas:
-            call = self._call_of(delta)
-            if delta.id and not call.id and delta.id not in self._shared_ids:
-                call.id = delta.id
-                self._by_id[delta.id] = call
-            merge(call.signature, signature_in(delta))
-            if delta.function:
-                if delta.function.name:
-                    call.add_name(delta.function.name)
-                call.add_arguments(_text(delta.function.arguments), chunks)
+            function = delta.function
+            name = (function.name if function else None) or ""
+            piece = function.arguments if function else ""
+            if piece.__class__ is not str:
+                piece = text_of(piece)
+            place = None if delta.index is None else (choice, delta.index)
+            call = None if place is None or name or delta.id else self._by_place.get(place)
+            if call is None:
+                call = self._call_of(delta.id or "", place, name, piece, choice)
+                self._add(call, delta, name, piece, chunks)
+            else:  # nearly every piece: more of the arguments of the call in this place
+                self._last[choice] = call
+                if piece:
+                    call.add_arguments(piece, chunks)
+                if (
+                    delta.extra_content
+                    or delta.provider_specific_fields
+                    or delta.thought_signature
+                    or (function and (function.extra_content or function.provider_specific_fields))
+                    or (function and function.thought_signature)
+                ):
+                    merge(call.signature, signature_in(delta))
+            self.pieces += 1
 
-    def _call_of(self, delta: CallDelta) -> _Call:
-        known = delta.id and delta.id not in self._shared_ids
-        call = self._by_id.get(delta.id) if delta.id and known else None
-        if call is not None and self._begins_another(delta, call):
-            self._shared_ids.add(delta.id or "")
-            call = _Call()
-        if call is None:
-            call = self._meant_by(delta) or _Call()
-        if call not in self._calls:
-            self._calls.append(call)
-        if delta.index is not None:
-            self._by_index[delta.index] = call
+    def complete(self, calls: Sequence[CallDelta], chunks: Chunks, choice: int = 0) -> None:
+        """The calls once more, each of them whole and in its order: what of them has not come in pieces."""
+        for position, whole in enumerate(calls):
+            function = whole.function
+            name = (function.name if function else None) or ""
+            known = self._by_id.get(whole.id or "")
+            call = known or (self._calls[position] if position < len(self._calls) else None)
+            if call is None or call.name != name:
+                self.feed([whole], chunks, choice)
+                continue
+            arguments, streamed = text_of(function.arguments if function else None), call.arguments.text
+            goes_on = call.arguments.is_placeholder or arguments.startswith(streamed)
+            rest = arguments.removeprefix(streamed) if goes_on else ""
+            if not goes_on and arguments and meaning_of(arguments) != meaning_of(streamed):
+                raise StreamCorruptError("What was streamed of a tool call contradicts the whole message.")
+            self._add(call, whole, name, rest, chunks)
+
+    def _add(self, call: _Call, delta: CallDelta, name: str, piece: str, chunks: Chunks) -> None:
+        if delta.id:
+            call.server_id = call.server_id or delta.id
+            if call.follows is None:  # else it is announced in the end, if it is no repetition
+                call.id = call.id or delta.id
+            if call.server_id == delta.id:
+                self._by_id[delta.id] = call
+        merge(call.signature, signature_in(delta))
+        if name:
+            call.add_name(name)
+        if piece:
+            call.add_arguments(piece, chunks)
+
+    # --- which call a piece belongs to --------------------------------------------------------------
+
+    def _call_of(self, id_: str, place: _Place | None, name: str, piece: str, choice: int) -> _Call:
+        call = self._meant_by(id_, place, name, piece, choice)
+        if place is not None:
+            self._by_place[place] = call
+        self._last[choice] = call
         return call
 
-    def _begins_another(self, delta: CallDelta, call: _Call) -> bool:
-        """Whether a piece with the id of ``call`` has a name and a place of its own."""
-        named = bool(delta.function and delta.function.name)
-        elsewhere = delta.index is not None and self._by_index.get(delta.index) is not call
-        return named and elsewhere
+    def _meant_by(self, id_: str, place: _Place | None, name: str, piece: str, choice: int) -> _Call:
+        here = self._by_place.get(place) if place is not None else self._last.get(choice)
+        known = self._by_id.get(id_) if id_ else None
+        if here and id_ and here.server_id == id_:
+            known = here  # of several calls under one id, the one in this place
+        if known is not None:
+            another = name and (known.arguments.whole or (here is not known and _begins(piece)))
+            return self._open(id_, known) if another else known
+        if here is None:
+            # An index that was not seen before, and nothing that a call begins with: it counts pieces.
+            goes_on = place is not None and not name and not id_ and choice in self._last
+            return self._last[choice] if goes_on else self._open(id_)
+        unnamed_yet = bool(id_) and not here.server_id
+        if here.arguments.whole:
+            if not name and (not id_ or unnamed_yet):
+                return here
+            # Without a name, or where the other one had no id yet, it may say the same again.
+            return self._open(id_, None if name and not unnamed_yet else here)
+        if id_ and here.server_id and not self._renames(here, place, name, piece):
+            return self._open(id_)
+        return here
 
-    def _meant_by(self, delta: CallDelta) -> _Call | None:
-        """The call that a piece with no id, or with an id not seen before, goes on with; None: a new one."""
-        named = bool(delta.function and delta.function.name)
-        call = self._calls[-1] if self._calls else None
-        if delta.index is not None:
-            call = self._by_index.get(delta.index, None if named or delta.id else call)
-        if call is None:
-            return None
-        another_id = bool(delta.id and call.id)
-        if another_id and (named or not (delta.function and delta.function.arguments)):
-            return None
-        # A name where the arguments are complete already: the index is wrong, or there is none.
-        return None if named and call.is_whole else call
+    def _renames(self, here: _Call, place: _Place | None, name: str, piece: str) -> bool:
+        """Whether a piece with another id than ``here`` goes on with it: some give an id to every piece.
+
+        Where it has a name as well, it must be the same one, in a place that is named.
+        """
+        if not name:
+            return bool(piece) or (place is not None and not here.arguments)
+        if name != here.name:
+            return False
+        return not _begins(piece) if here.arguments else bool(place and piece)
+
+    def _open(self, id_: str, follows: _Call | None = None) -> _Call:
+        call = _Call(id_, follows)
+        self._calls.append(call)
+        return call
+
+    # --- the end ------------------------------------------------------------------------------------
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether each has a name and arguments that can be read, or none."""
+        return all(call.name and (not call.arguments or call.arguments.is_whole) for call in self._calls)
 
     def finish(self, response_id: str, chunks: Chunks, *, cut: bool) -> list[ToolCall]:
         """No more pieces come: the calls that can be carried out.
@@ -131,28 +204,58 @@ class Calls:
         ``cut``: the answer was; then a call that is not whole is left out. Raises StreamCorruptError for a
         call without a name.
         """
-        parts = []
-        for position, call in enumerate(self._calls):
-            if cut and not (call.name and call.is_whole):
+        parts: list[ToolCall] = []
+        calls = self._without_repetitions(chunks)
+        ids = {call.id for call in calls}
+        for position, call in enumerate(calls):
+            if cut and not (call.name and call.arguments.is_whole):
                 continue
             if not call.name:
                 raise StreamCorruptError("A tool call arrived without its name.")
-            call.id = call.id or _derived_id(response_id, position, call)
+            if not call.id:
+                free = call.server_id not in ids
+                call.id = call.server_id if free else _derived_id(response_id, position, call)
+                ids.add(call.id)
             if not call.started:
                 call.start(chunks)
-            part = ToolCall(call.id, call.name, call.arguments, signature=sealed(call.signature))
+            part = ToolCall(call.id, call.name, call.arguments.text, signature=sealed(call.signature))
             chunks += (ToolCallEnd(call.id), PartDone(part))
             parts.append(part)
         return parts
 
+    def _without_repetitions(self, chunks: Chunks) -> list[_Call]:
+        """The calls, of which those that say what the call they follow said are one with it."""
+        kept: list[_Call] = []
+        said: dict[tuple[str, str, str | bytes], _Call] = {}
+        for call in self._calls:
+            rest = call.arguments.finish()
+            if rest and call.started:
+                chunks.append(ToolCallDelta(call.id, rest))
+            followed = call.follows
+            if followed and not call.name and not call.arguments:
+                continue  # it says nothing
+            name = call.name or (followed.name if followed else "")
+            meaning = meaning_of(call.arguments.text)
+            first = said.get((call.server_id, name, meaning))
+            if followed and not call.started:
+                if first is None and meaning_of(followed.arguments.text) == meaning:
+                    first = followed
+                if not call.arguments and name == followed.name:
+                    first = followed
+                if first is not None and name == first.name:
+                    merge(first.signature, call.signature)
+                    continue
+            said.setdefault((call.server_id, name, meaning), call)
+            kept.append(call)
+        return kept
 
-def _text(arguments: Any) -> str:
-    if arguments is None or isinstance(arguments, str):
-        return arguments or ""
-    return msgspec.json.encode(arguments).decode()
+
+def _begins(piece: str) -> bool:
+    """Whether arguments may begin with ``piece``: they are an object, or have not begun."""
+    return not piece or piece.lstrip().startswith("{")
 
 
 def _derived_id(response_id: str, position: int, call: _Call) -> str:
     """An id where the server gave none, which two turns of a conversation do not share."""
-    content = "\0".join((response_id, str(position), call.name, call.arguments))
+    content = "\0".join((response_id, str(position), call.name, call.arguments.text))
     return f"call_{sha256(content.encode()).hexdigest()[:24]}"

@@ -11,8 +11,6 @@ from typing import Any
 
 import msgspec
 
-from onplan.errors import StreamCorruptError
-
 DONE = b"[DONE]"
 
 
@@ -51,22 +49,28 @@ class Delta(msgspec.Struct, frozen=True):
     thinking_blocks: list[Any] | None = None
     reasoning_opaque: Any = None
     extra_content: Any = None
+    error: Any = None
+    audio: Any = None
+    images: Any = None
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """One of the answers; we ask for one."""
+    """One of the answers, of which one was asked for."""
 
     delta: Delta | None = None
     message: Delta | None = None
     finish_reason: str | None = None
     index: int | None = None
     usage: dict[str, Any] | None = None
+    native_finish_reason: Any = None  # OpenRouter: the word of the server behind it
+    error: Any = None
 
 
 class Groq(msgspec.Struct, frozen=True):
     """What Groq adds of its own: the usage among it."""
 
     usage: dict[str, Any] | None = None
+    error: Any = None
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -78,28 +82,4 @@ class Chunk(msgspec.Struct, frozen=True):
     usage: dict[str, Any] | None = None
     x_groq: Groq | None = None
     error: Any = None
-    object: Any = None
-    message: Any = None
-    code: Any = None
-    type: Any = None
-
-
-_CHUNK = msgspec.json.Decoder(Chunk)
-# Bytes that are no UTF-8, and nesting without end, are reported by Python's own errors.
-_UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
-
-
-def decode_chunk(payload: bytes) -> Chunk | None:
-    """The chunk in ``payload``; None if it is no JSON object at all.
-
-    Raises:
-        StreamCorruptError: broken JSON, or a field of another type than it must have. Skipping it could lose
-            a part of the answer.
-    """
-    try:
-        return _CHUNK.decode(payload)
-    except _UNDECODABLE:
-        pass
-    if not payload.lstrip().startswith(b"{"):
-        return None
-    raise StreamCorruptError("An event of the stream is not a valid chunk.")
+    base_resp: Any = None  # MiniMax: a code and a message

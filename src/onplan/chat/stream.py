@@ -1,8 +1,8 @@
 """Chunks of a Chat Completions stream to ours, and at its end the whole answer.
 
 A message's text and thinking are runs: a run is finished when another kind of content begins. An answer is
-whole once a ``finish_reason`` came; the usage may come after that, and ``[DONE]`` may be missing. Nothing
-that happens from then on takes the answer away.
+whole once a ``finish_reason`` came; more of it, and the usage, may come after that, and ``[DONE]`` may be
+missing. Nothing that happens from then on takes the answer away.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from io import StringIO
 from typing import Any
 
 from onplan.chat.calls import Calls, Chunks
-from onplan.chat.events import DONE, CallDelta, Chunk, Delta, decode_chunk
-from onplan.chat.thinking import FIELDS, Reasoning, text_of
+from onplan.chat.decode import decode_chunk
+from onplan.chat.events import DONE, CallDelta, Choice, Chunk, Delta
+from onplan.chat.failures import failure_in_chunk, failure_of, says_something
+from onplan.chat.thinking import Reasoning, text_of
+from onplan.chat.usage import usage_of
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
-from onplan.responses.failures import failure_of_event
+from onplan.responses.finish_reasons import finish_of
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -29,29 +32,21 @@ from onplan.types import (
     StreamChunk,
     Text,
     TextDelta,
+    Thinking,
     ThinkingDelta,
     ToolCall,
     Usage,
 )
 from onplan.wire import Response
 
-# By the server's word; one that is not here means that the answer was interrupted.
-_REASONS: Mapping[str, FinishReason] = {
-    "stop": FinishReason.STOP,
-    "eos": FinishReason.STOP,
-    "eos_token": FinishReason.STOP,
-    "end_turn": FinishReason.STOP,
-    "stop_sequence": FinishReason.STOP,
-    "length": FinishReason.LENGTH,
-    "max_tokens": FinishReason.LENGTH,
-    "model_length": FinishReason.LENGTH,
-    "tool_calls": FinishReason.TOOL_CALLS,
-    "tool_use": FinishReason.TOOL_CALLS,
-    "function_call": FinishReason.TOOL_CALLS,
-    "content_filter": FinishReason.CONTENT_FILTER,
-    "safety": FinishReason.CONTENT_FILTER,
-    "sensitive": FinishReason.CONTENT_FILTER,
-}
+# Of several reasons the later in this list counts: that an answer was cut is never taken back.
+_GRAVITY = (
+    FinishReason.STOP,
+    FinishReason.TOOL_CALLS,
+    FinishReason.LENGTH,
+    FinishReason.CONTENT_FILTER,
+    FinishReason.ERROR,
+)
 
 
 # How long the end of a whole answer is waited for, in seconds: its usage may still come.
@@ -59,6 +54,10 @@ _GRACE = 1.0
 # The same where the reason came beside content: some servers put one into every chunk (seen November 2026:
 # compatible endpoints in front of Gemini), and pause between two of them for longer.
 _GRACE_BESIDE_CONTENT = 2.5
+_LONG = 64  # bytes: longer than the mark of the end may be, whatever space is around it
+
+
+_CUTS = (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
 
 
 class ChatStream:
@@ -88,12 +87,19 @@ class ChatStream:
         self._request_id = request_id
         self._response_id = ""
         self._reason: FinishReason | None = None
+        self._word: str | None = None  # for the reason, where it is the server's own
+        self._is_known = True  # whether that word is
         self._usage: Mapping[str, Any] = {}
+        self._counted_at: tuple[int, int, int] | None = None  # what there was when usage came without choices
         self._text = StringIO(newline="")
         self._refusals: list[str] = []
         self._reasoning = Reasoning()
         self._thinks = False  # whether thinking is what came last
         self._calls = Calls()
+        self._speaker: int | None = None  # the choice whose text is the answer
+        self._others: set[int] = set()  # choices whose text is none of it
+        self._shows = False  # whether there is content of a kind that has no part, such as an image
+        self._as_messages = False  # whether the pieces come as ``message``
 
     def feed(self, payloads: Iterable[bytes]) -> list[StreamChunk]:
         """The chunks that ``payloads`` amount to. After ``failure`` or the end, the rest is left unread."""
@@ -102,15 +108,15 @@ class ChatStream:
             for payload in payloads:
                 if self.finished:
                     break
-                if payload.strip() == DONE:
-                    chunks += self.close()
+                if len(payload) < _LONG and payload.strip() == DONE:
+                    chunks += self._close(marked=True)
                     break
                 chunk = decode_chunk(payload)
                 if chunk is not None:
-                    self._take(chunk, chunks)
+                    self._take(chunk, payload, chunks)
         except OnplanError as error:
             self._fail(error, chunks)
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
             malformed = "An event of the stream is malformed."
             self._fail(StreamCorruptError(malformed, request_id=self._request_id), chunks)
         return chunks
@@ -125,16 +131,23 @@ class ChatStream:
 
     def close(self) -> list[StreamChunk]:
         """The events have ended: the last chunk. Raises StreamTruncatedError without a finish reason."""
+        return self._close(marked=False)
+
+    def _close(self, *, marked: bool) -> list[StreamChunk]:
         if self.finished:
             return []
-        if self._reason is None:
+        reason, usage = self._reason, usage_of(self._usage)
+        if reason is None and marked and self._is_counted():
+            reason = FinishReason.STOP
+        if reason is None:
             raise StreamTruncatedError(
-                "The answer ended before it was complete.", request_id=self._request_id
+                "The answer ended before it was complete: it has no finish_reason.",
+                request_id=self._request_id,
             )
         self.finished = True
         chunks: list[StreamChunk] = []
-        self._give_rest(self._reason, chunks)  # some servers say more after the reason
-        reason, usage = self._reason_of(self._reason), usage_of(self._usage)
+        self._give_rest(reason, chunks)
+        reason = self._checked(reason, usage)
         self.response = CompletionResponse(
             message=Message(Role.ASSISTANT, self.parts),
             usage=usage,
@@ -142,70 +155,183 @@ class ChatStream:
             model=self._model,
             response_id=self._response_id or None,
             ignored_parameters=self._ignored,
+            native_finish_reason=self._word,
         )
         return [*chunks, Done(usage, reason, self.response)]
 
-    def _reason_of(self, told: FinishReason) -> FinishReason:
+    def _is_counted(self) -> bool:
+        """Whether the usage of all that there is came last: some say so, then ``[DONE]``, and no reason.
+
+        Seen November 2026: Qwen, and opencode's gateway.
+        """
+        size = self._size()
+        return self._counted_at == size and any(size) and self._calls.are_whole
+
+    def _checked(self, told: FinishReason, usage: Usage) -> FinishReason:
+        """The reason by what there is of the answer. Raises StreamCorruptError where something is missing."""
         kinds = {type(part) for part in self.parts}
         if Refusal in kinds:
             return FinishReason.CONTENT_FILTER
         if told is FinishReason.TOOL_CALLS and ToolCall not in kinds:
             announced = "A tool call was announced and did not come."
             raise StreamCorruptError(announced, request_id=self._request_id)
+        if told is FinishReason.STOP and not kinds and not self._shows:
+            if usage.completion_tokens > usage.reasoning_tokens:
+                billed = "The answer was produced, but none of it was sent."
+                raise StreamCorruptError(billed, request_id=self._request_id)
+            if not self._is_known:
+                raise self._interrupted(self._word or "")
         return FinishReason.TOOL_CALLS if told is FinishReason.STOP and ToolCall in kinds else told
+
+    def _interrupted(self, word: str) -> OnplanError:
+        return StreamFailedError(f"The answer was interrupted ({word}).", request_id=self._request_id)
 
     # --- what a chunk brings ------------------------------------------------------------------------
 
-    def _take(self, chunk: Chunk, chunks: Chunks) -> None:
-        if chunk.error or chunk.object == "error":
-            raise self._failed(chunk)
-        self._response_id = str(chunk.id or "") or self._response_id
-        self._model = chunk.model or self._model
-        self._usage = chunk.usage or self._usage
-        if chunk.x_groq:
-            self._usage = chunk.x_groq.usage or self._usage
+    def _take(self, chunk: Chunk, payload: bytes, chunks: Chunks) -> None:
+        if chunk.id:
+            self._response_id = str(chunk.id)
+        if chunk.model:
+            self._model = chunk.model
+        if chunk.usage:
+            self._usage = chunk.usage
+        if not chunk.choices or chunk.error or chunk.x_groq or chunk.base_resp:
+            self._take_aside(chunk, payload)
         for choice in chunk.choices or ():
-            if choice.index:  # only one answer was asked for
-                continue
-            self._usage = choice.usage or self._usage
-            delta, before = choice.delta or choice.message, len(chunks)
-            if delta is not None:
-                self._take_delta(delta, chunks)
-            if len(chunks) > before:  # a reason that came earlier was not the last word
+            key, before = choice.index or 0, len(chunks)
+            if choice.delta is not None:
+                self._take_delta(choice.delta, key, chunks)
+            if choice.message is not None:
+                self._take_message(choice.message, key, chunks, ends=bool(choice.finish_reason))
+            if self.grace is not None and len(chunks) > before:  # the reason was not the last word
                 self.grace = None
-            if choice.finish_reason:
-                beside_content = len(chunks) > before
-                self._finish(choice.finish_reason, chunks)
-                self.grace = _GRACE_BESIDE_CONTENT if beside_content else _GRACE
+            if choice.finish_reason or choice.native_finish_reason or choice.error or choice.usage:
+                self._take_end(choice, key, beside_content=len(chunks) > before)
 
-    def _failed(self, chunk: Chunk) -> OnplanError:
-        error = chunk.error or {"message": chunk.message, "type": chunk.type, "code": chunk.code}
-        code = error.get("code") if isinstance(error, dict) else None
-        status = code if isinstance(code, int) and 400 <= code < 600 else None
-        return failure_of_event(error, status, self._request_id)
+    def _take_aside(self, chunk: Chunk, payload: bytes) -> None:
+        """What is not in the choices: a failure, the usage of all of it."""
+        failure = failure_in_chunk(chunk, payload, self._request_id)
+        if failure:
+            raise failure
+        if chunk.x_groq and chunk.x_groq.usage:
+            self._usage = chunk.x_groq.usage
+        if chunk.usage and not chunk.choices:
+            self._counted_at = self._size()
 
-    def _take_delta(self, delta: Delta, chunks: Chunks) -> None:
-        if any(getattr(delta, name) for name in FIELDS):
+    def _take_end(self, choice: Choice, key: int, *, beside_content: bool) -> None:
+        """What a choice says of its end, which may be that it failed."""
+        if says_something(choice.error):
+            raise failure_of(choice.error, self._request_id)
+        self._usage = choice.usage or self._usage
+        native = choice.native_finish_reason
+        words = [word for word in (choice.finish_reason, native) if isinstance(word, str)]
+        finishes = [(finish, word) for word in words if (finish := finish_of(word))]
+        for finish, word in finishes:
+            if finish.reason is FinishReason.ERROR:
+                raise self._interrupted(word)
+        if not finishes or finishes[0][1] != choice.finish_reason or key in self._others:
+            return
+        # The native word adds what the other one hides: that the answer was cut or filtered.
+        finish, word = max(finishes, key=lambda found: _cut(found[0].reason))
+        if self._reason is None or _GRAVITY.index(finish.reason) >= _GRAVITY.index(self._reason):
+            self._reason, self._is_known = finish.reason, finish.is_known
+            self._word = None if word.lower() in _GRAVITY else word
+        if self._reason in _CUTS or self._calls.are_whole:  # else the rest of them may come
+            self.grace = _GRACE_BESIDE_CONTENT if beside_content else _GRACE
+
+    def _take_delta(self, delta: Delta, key: int, chunks: Chunks) -> None:
+        if key != self._speaker and not self._is_heard(delta, key):
+            return
+        if (
+            delta.reasoning_content
+            or delta.reasoning
+            or delta.reasoning_text
+            or delta.reasoning_details
+            or delta.thinking_blocks
+            or delta.reasoning_opaque
+            or delta.extra_content
+        ):
             self._add_thinking(self._reasoning.feed(delta), chunks)
-        if isinstance(delta.content, list):
-            for part in delta.content:
+        content = delta.content
+        if content.__class__ is str:
+            self._add_text(content, chunks)
+        elif content:
+            for part in content:
                 self._take_part(part, chunks)
-        elif delta.content:
-            self._add_text(delta.content, chunks)
+        if delta.tool_calls:
+            self._end_runs(chunks)
+            self._calls.feed(delta.tool_calls, chunks, key)
+        if delta.function_call or delta.refusal or delta.images or delta.audio or delta.error:
+            self._take_rarities(delta, key, chunks)
+
+    def _take_rarities(self, delta: Delta, key: int, chunks: Chunks) -> None:
         if delta.refusal:  # handed out whole, so that it is never taken for an answer's text
             self._refusals.append(delta.refusal)
-        calls = delta.tool_calls or ([CallDelta(delta.function_call)] if delta.function_call else ())
-        if calls:
+        if delta.function_call and not delta.tool_calls:
             self._end_runs(chunks)
-            self._calls.feed(calls, chunks)
+            self._calls.feed(_calls_in(delta), chunks, key)
+        if delta.images or delta.audio:
+            self._shows = True
+        if says_something(delta.error):
+            raise failure_of(delta.error, self._request_id)
+
+    def _is_heard(self, delta: Delta, key: int) -> bool:
+        """Whether a choice that has not spoken before is of the answer.
+
+        One answer was asked for, so calls beside a choice with text belong to it (seen November 2026: GitHub
+        Copilot); a second choice with text is another answer.
+        """
+        says = bool(delta.content or delta.refusal)
+        if says and self._speaker is None:
+            self._speaker = key
+        elif says:
+            self._others.add(key)
+        return key not in self._others
 
     def _take_part(self, part: Any, chunks: Chunks) -> None:
-        """A piece of content that says what it is; thinking may be a list of such pieces."""
+        """A piece of content that says what it is."""
         match part:
-            case {"type": "text", "text": str(text)}:
-                self._add_text(text, chunks)
-            case {"type": "thinking", "thinking": thinking}:
-                self._add_thinking(self._reasoning.add_text(text_of(thinking)), chunks)
+            case str() | {"type": "text" | "output_text" | None, "text": str()}:
+                self._add_text(text_of(part), chunks)
+            case {"type": "thinking" | "reasoning"}:
+                self._add_thinking(self._reasoning.add_text(text_of(part)), chunks)
+            case {"type": "refusal", "refusal": str(refusal)}:
+                self._refusals.append(refusal)
+            case _:
+                self._shows = True
+
+    def _take_message(self, message: Delta, key: int, chunks: Chunks, *, ends: bool) -> None:
+        """A message in place of a delta: a piece like one, or at the end all of it once more."""
+        begun = bool(self._text.tell() or self.parts or self._calls or self._refusals or self._thinks)
+        if not begun or (self._as_messages and not (ends and _text_in(message).startswith(self._said()))):
+            self._as_messages = True
+            self._take_delta(message, key, chunks)
+        elif key == self._speaker or self._is_heard(message, key):
+            self._complete(message, key, chunks)
+
+    def _complete(self, message: Delta, key: int, chunks: Chunks) -> None:
+        """The whole message after its pieces: what they lack. Raises StreamCorruptError if they differ."""
+        text, said = _text_in(message), self._said()
+        if text.startswith(said):
+            self._add_text(text[len(said) :], chunks)
+        elif text.strip() not in said:
+            raise StreamCorruptError("What was streamed of the text contradicts the whole message.")
+        thought = self._thinks or any(isinstance(part, Thinking) for part in self.parts)
+        if not thought:
+            self._add_thinking(self._reasoning.feed(message), chunks)
+        if message.refusal and not self._refusals:
+            self._refusals.append(message.refusal)
+        if calls := _calls_in(message):
+            self._end_runs(chunks)
+            self._calls.complete(calls, chunks, key)
+
+    def _said(self) -> str:
+        """The text so far."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text)) + self._text.getvalue()
+
+    def _size(self) -> tuple[int, int, int]:
+        """How much there is, to see whether more has come."""
+        return len(self.parts), self._text.tell(), self._calls.pieces
 
     def _add_text(self, text: str, chunks: Chunks) -> None:
         if text:
@@ -233,50 +359,38 @@ class ChatStream:
 
     def _end_thinking(self, chunks: Chunks) -> None:
         self._thinks = False
-        reasoning, self._reasoning = self._reasoning, Reasoning()
-        part = reasoning.part()
-        if part:
-            self._give(part, chunks)
+        if self._reasoning.begun:
+            reasoning, self._reasoning = self._reasoning, Reasoning()
+            if part := reasoning.part():
+                self._give(part, chunks)
 
     def _give(self, part: ContentPart, chunks: Chunks) -> None:
         self.parts.append(part)
         chunks.append(PartDone(part))
-
-    def _finish(self, word: str, chunks: Chunks) -> None:
-        reason = _REASONS.get(word.lower())
-        if reason is None:
-            raise StreamFailedError(f"The answer was interrupted ({word}).", request_id=self._request_id)
-        self._reason = reason
-        self._give_rest(reason, chunks)
 
     def _give_rest(self, reason: FinishReason, chunks: Chunks) -> None:
         """Give away what has arrived."""
         self._end_runs(chunks)
         if self._refusals:
             self._give(Refusal("".join(self._refusals)), chunks)
-            self._refusals.clear()
-        cut = reason in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
-        calls, self._calls = self._calls, Calls()
-        self.parts += calls.finish(self._response_id, chunks, cut=cut)
+        self.parts += self._calls.finish(self._response_id, chunks, cut=reason in _CUTS)
 
 
-def usage_of(usage: Mapping[str, Any]) -> Usage:
-    """Token counts; whatever is missing, or no number, counts as 0."""
-    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    prompt_details = usage.get("prompt_tokens_details")
-    completion_details = usage.get("completion_tokens_details")
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=_count(usage, "total_tokens") or prompt + completion,
-        cache_read_tokens=_count(prompt_details, "cached_tokens")
-        or _count(usage, "prompt_cache_hit_tokens")
-        or _count(usage, "cached_tokens"),
-        cache_write_tokens=_count(prompt_details, "cache_write_tokens"),
-        reasoning_tokens=_count(completion_details, "reasoning_tokens") or _count(usage, "reasoning_tokens"),
-    )
+def _cut(reason: FinishReason) -> int:
+    """How grave it is, where what differs is only whether there are calls, not at all."""
+    return max(_GRAVITY.index(reason), _GRAVITY.index(FinishReason.TOOL_CALLS))
 
 
-def _count(counts: Any, name: str) -> int:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) else 0
+def _calls_in(delta: Delta) -> list[CallDelta]:
+    return delta.tool_calls or ([CallDelta(delta.function_call)] if delta.function_call else [])
+
+
+def _text_in(message: Delta) -> str:
+    parts = [message.content] if isinstance(message.content, str) else message.content or []
+    kinds = ("text", "output_text")
+    texts = [
+        part
+        for part in parts
+        if isinstance(part, str) or (isinstance(part, dict) and part.get("type") in kinds)
+    ]
+    return "".join(map(text_of, texts))

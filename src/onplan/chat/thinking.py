@@ -28,9 +28,10 @@ FIELDS = (*TEXTS, *LISTS, *SEALED)
 
 
 class Reasoning:
-    """The reasoning of one message while it arrives."""
+    """The reasoning of one message while it arrives. ``begun``: whether any of it has come."""
 
     def __init__(self) -> None:
+        self.begun = False
         self._texts: list[str] = []
         self._field: str | None = None
         self._details: dict[str, Details] = {}
@@ -38,6 +39,7 @@ class Reasoning:
 
     def feed(self, delta: Delta) -> str:
         """What is new of the text. Where one chunk shows it in several fields, the first counts."""
+        self.begun = True
         listed = ""
         for name in LISTS:
             if came := getattr(delta, name):
@@ -59,6 +61,7 @@ class Reasoning:
     def add_text(self, text: str) -> str:
         """Reasoning that came in no field of its own."""
         if text:
+            self.begun = True
             self._texts.append(text)
         return text
 

@@ -24,6 +24,7 @@ from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.continuation import TURN_STATE
 from onplan.responses.events import OutputTextDelta, decode_event
 from onplan.responses.failures import failure_of_event, refusal_of_event
+from onplan.responses.finish_reasons import finish_of
 from onplan.responses.items import Item, parts_of, sections_of
 from onplan.types import (
     CompletionResponse,
@@ -309,8 +310,8 @@ class ResponseStream:
         response = event.response
         self._note(response)
         why = (response.get("incomplete_details") or {}).get("reason")
-        reason = _INCOMPLETE.get(why or "")
-        if reason is None:
+        finish = finish_of(why) if isinstance(why, str) else None
+        if finish is None or finish.reason not in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER):
             raise StreamFailedError(
                 f"The answer was interrupted ({why or 'no reason given'}).", request_id=self._request_id
             )
@@ -323,7 +324,7 @@ class ResponseStream:
                 arrival.forget_unless_whole()
             elif not arrival.finished:
                 arrival.finish_as_it_is(chunks)
-        self._done(usage_of(response.get("usage")), reason, chunks)
+        self._done(usage_of(response.get("usage")), finish.reason, chunks)
 
     def _failed(self, event: events.Failed, chunks: Chunks) -> None:
         self._note(event.response)
@@ -362,11 +363,6 @@ class ResponseStream:
 _SPEAKING = frozenset({"message", "reasoning", "function_call"})
 
 _ENDS = frozenset({"completed", "incomplete", "failed", "cancelled"})
-
-_INCOMPLETE = {
-    "max_output_tokens": FinishReason.LENGTH,
-    "content_filter": FinishReason.CONTENT_FILTER,
-}
 
 _HANDLERS: Mapping[type, Callable[[ResponseStream, Any, Chunks], None]] = {
     events.OutputTextDelta: ResponseStream._text_delta,

@@ -1,0 +1,133 @@
+"""The arguments of one tool call while they arrive: where their JSON text ends, and what comes after it.
+
+Servers are known that send the arguments once more when they are whole, or ``{}`` before them (seen November
+2026: vLLM's xlam parser, LocalAI, bridges from Anthropic's API). Every character is looked at once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from onplan.wire import decode_json
+
+_OUTSIDE = re.compile(r'["{}\[\]]')
+_INSIDE = re.compile(r'"|\\.?', re.DOTALL)
+_SORTED = msgspec.json.Encoder(order="sorted")
+_SHORT = 32  # characters, of a text that is no object: a number or a word
+
+
+class Arguments:
+    """The arguments so far.
+
+    Attributes:
+        whole: whether their JSON text, if it is an object, an array or a string, has ended.
+    """
+
+    __slots__ = ("_after", "_begun", "_depth", "_escaped", "_inside", "_pieces", "whole")
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pieces: list[str] = []
+        self._after: list[str] = []  # what came after the end
+        self._begun = self._inside = self._escaped = self.whole = False
+        self._depth = 0  # of braces and brackets; -1 in a text that has none
+        # _inside: a string, where _escaped: the next character is.
+
+    def __bool__(self) -> bool:
+        return bool(self._pieces)
+
+    @property
+    def text(self) -> str:
+        """The text, up to its end."""
+        return "".join(self._pieces)
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether they are an empty object, which some servers put before the arguments."""
+        return self.whole and len(self._pieces) == 1 and not self._pieces[0].strip("{} \t\r\n")
+
+    def add(self, piece: str) -> str:
+        """One more piece. What of it is new of the text: nothing of what comes after the end."""
+        if self._inside and '"' not in piece and "\\" not in piece and not self._escaped:
+            self._pieces.append(piece)
+            return piece
+        if self.whole:
+            if not self.is_placeholder or self._after or not piece.strip():
+                self._after.append(piece)
+                return ""
+            self._begin()
+        end = self._end_in(piece)
+        if end is not None:
+            self.whole = True
+            if rest := piece[end:].strip():
+                self._after.append(rest)
+                piece = piece[:end]
+        self._pieces.append(piece)
+        return piece
+
+    def _end_in(self, piece: str) -> int | None:
+        """How much of ``piece`` belongs to the JSON text, if that ends there; None if it does not end yet."""
+        if not self._begun:
+            begun = piece.lstrip()
+            if not begun:
+                return None
+            self._begun = True
+            if begun[0] not in '{["':  # a number, or a word: no character says that it ends
+                self._depth = -1
+        if self._depth < 0:
+            return None
+        position = int(self._escaped)
+        self._escaped = False
+        while found := (_INSIDE if self._inside else _OUTSIDE).search(piece, position):
+            position = found.end()
+            mark = found[0]
+            if mark == '"':
+                self._inside = not self._inside
+            elif self._inside:
+                self._escaped = len(mark) == 1  # what it escapes is in the next piece
+            else:
+                self._depth += 1 if mark in "{[" else -1
+            if self._depth <= 0 and not self._inside:
+                return position
+        return None
+
+    def finish(self) -> str:
+        """No more comes: what came after the end, unless it says the same again. It is of the text then.
+
+        What a model wrote and is no JSON is for the program to answer.
+        """
+        after, self._after = "".join(self._after), []
+        text = self.text.strip()
+        if not after.replace(text, "").strip() or meaning_of(text) == meaning_of(after):
+            return ""
+        self._pieces.append(after)
+        self.whole = False
+        return after
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether they can be read: also where it is a number or a word, and after ``finish``."""
+        if self.whole:
+            return True
+        short = len(self._pieces) <= _SHORT and sum(map(len, self._pieces)) <= _SHORT
+        return short and decode_json(self.text.encode()) is not None
+
+
+def text_of(arguments: Any) -> str:
+    """As text: some servers send an object, and PHP an empty list where an empty object is meant."""
+    if isinstance(arguments, str):
+        return arguments
+    if arguments is None or arguments is False:
+        return ""
+    return "{}" if arguments == [] else msgspec.json.encode(arguments).decode()
+
+
+def meaning_of(arguments: str) -> str | bytes:
+    """What two texts have in common that say the same, and are written otherwise."""
+    value = decode_json(arguments.encode())
+    return arguments.strip() if value is None else _SORTED.encode(value)

@@ -1,0 +1,68 @@
+"""What in a chunk says that the answer failed, although the reply was a 200.
+
+By the protocol nothing does. Seen November 2026: ``error`` beside the choices or in one of them (OpenRouter),
+``x_groq.error`` (Groq), ``base_resp`` (MiniMax), and in place of choices a code and a message, or ``detail``,
+as the bodies of failing replies have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from onplan.chat.events import Chunk
+from onplan.errors import OnplanError
+from onplan.responses.failures import failure_of_event
+from onplan.wire import decode_json
+
+_CODES = ("code", "error_code", "status_code", "statusCode", "status")
+_SENTENCES = ("message", "msg", "error_msg", "status_msg", "detail")
+_FINE = frozenset({"", "0", "200", "ok", "success", "succeeded", "completed", "none", "null"})
+
+
+def failure_in_chunk(chunk: Chunk, payload: bytes, request_id: str | None) -> OnplanError | None:
+    """The failure that a chunk tells of outside its choices; ``payload``: the chunk as it came."""
+    errors = [chunk.error, chunk.x_groq.error if chunk.x_groq else None, _complaint(chunk.base_resp)]
+    if not chunk.choices:
+        errors += _in_place_of_choices(decode_json(payload))
+    found = next(filter(says_something, errors), None)
+    return None if found is None else failure_of(found, request_id)
+
+
+def _in_place_of_choices(body: Any) -> Iterable[Any]:
+    if not isinstance(body, dict):
+        return
+    if isinstance(body.get("errors"), list):
+        yield from body["errors"]
+    failed = "error" in (body.get("object"), body.get("type")) or body.get("success") is False
+    yield body if failed or body.get("detail") else _complaint(body)
+
+
+def _complaint(body: Any) -> Any:
+    """``body``, if it has the code of a failure, and says something."""
+    if not isinstance(body, dict) or not any(body.get(name) for name in _SENTENCES):
+        return None
+    codes = [str(body[name]).lower() for name in _CODES if body.get(name) is not None]
+    return None if all(code in _FINE for code in codes) else body
+
+
+def says_something(error: Any) -> bool:
+    """Whether it is more than the empty object, or the zeros, that some servers send without a failure."""
+    return any(error.values()) if isinstance(error, dict) else bool(error)
+
+
+def failure_of(error: Any, request_id: str | None) -> OnplanError:
+    """The failure that ``error`` stands for, an object or a sentence."""
+    if not isinstance(error, dict):
+        return failure_of_event(error, None, request_id)
+    sentence = next((error[name] for name in _SENTENCES if isinstance(error.get(name), str)), None)
+    if not sentence and error.get("error"):  # Groq nests them
+        return failure_of(error["error"], request_id)
+    words = {**error, "message": sentence} if sentence else error
+    return failure_of_event(words, _status_in(error), request_id)
+
+
+def _status_in(error: Mapping[str, Any]) -> int | None:
+    codes = [str(error.get(name)) for name in _CODES]
+    return next((int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)), None)
