@@ -140,7 +140,7 @@ class AsyncClient:
         )
         self._token_transport = HTTPTransport(timeouts, route=route)
         self._keeper = keeper_for(self.settings, self.store, self._token_transport.fetch, api_key)
-        self._transport = choose(timeouts, route, self.settings.base_url, http_client)
+        self._transport = choose(timeouts, route, http_client)
         self._sockets = choose_websocket(transport, timeouts, route, self.backend, http_client)
         self._fallback = Fallback(allowed=transport == "auto") if self._sockets else None
         self._refuse_unsupported = refuses(unsupported)

@@ -1,7 +1,7 @@
 """HTTP through aiohttp, asynchronous: what http.py does, for a fraction of the CPU.
 
 Failures come out as ours, with the origin in their sentence and nothing else of the request. Redirects are
-never followed. Proxies and certificates are those of http.py; SOCKS the library does not speak.
+never followed. Proxies and certificates are those of http.py.
 """
 
 from __future__ import annotations
@@ -10,156 +10,77 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Self
 
 import aiohttp
 
-from onplan.backends import USER_AGENT
 from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError, TransportError
 from onplan.responses.sse import EventDecoder
 from onplan.steps import Head
-from onplan.transports import (
+from onplan.transports.aiohttp_connector import Connecting, Sessions, connecting
+from onplan.transports.base import (
     PIECE_SIZE,
     RELEASE_SECONDS,
     Timeouts,
     check_body,
+    forget_frames,
     log_exchange,
     lower_case,
     pieces,
     salvaged,
 )
 from onplan.transports.compression import Compression, open_smaller_async
-from onplan.transports.handshake import refusal
 from onplan.transports.owner import Owner, running_loop
+from onplan.transports.proxy_errors import certificate_failure, no_answer
 from onplan.transports.route import Proxy, Route
-from onplan.transports.tunnel import certificate_failure, no_answer
+from onplan.transports.silence import Silence
 from onplan.wire import Request, Response
 
 _ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
-_KEEP_ALIVE = 5.0  # as httpx2 keeps idle connections
+_LOOK_EVERY = 1.0  # seconds
+
+_LOOK_AGAIN = 0.1
 
 
-class _Connecting:
-    """One request's way to its connection. Of the library's errors, some leave open whether there was one."""
+class _Waiting:
+    """Limits that the library does not have: for each piece of a body that is sent, and for a head.
 
-    def __init__(self, origin: str, proxy: Proxy | None) -> None:
-        self.origin, self._proxy = origin, proxy
-        self._transport: asyncio.Transport | None = None
+    Its own limit for reading begins anew with all that comes: informational responses (1xx) never let it end.
+    """
 
-    def done(self, transport: asyncio.Transport | None) -> None:
-        """There is a connection."""
-        self._transport = transport
+    def __init__(self, timeouts: Timeouts, idle: float, body: bytes | None) -> None:
+        self._write, self._idle = timeouts.write, idle
+        self._body, self._in_pieces = body, body is not None and len(body) > PIECE_SIZE
+        self._limit = asyncio.timeout(None if self._in_pieces else timeouts.connect + idle)
+        self._is_sending = self._is_over = False
 
-    def abort(self) -> None:
-        """Close it at once. The library would first send what is not sent yet."""
-        if self._transport:
-            self._transport.abort()
-
-    def failure(self, error: Exception) -> TransportError:
-        """What an exception of aiohttp means. Its request, which holds the token, stays behind."""
-        reason = _reason(error)
-        untrusted = certificate_failure(error, self._shown_by(error))
-        if untrusted:
-            return untrusted
-        if self._proxy and not self._transport:
-            return self._failure_of(self._proxy, error)
-        match error:
-            case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError() | aiohttp.InvalidURL():
-                return ConnectError(f"{self.origin} could not be reached: {reason}.")
-            case TimeoutError():
-                return IdleTimeoutError(f"{self.origin} stopped answering.")
-            case _:
-                return DisconnectError(f"The connection to {self.origin} broke: {reason}.")
-
-    def _shown_by(self, error: Exception) -> str:
-        """Whose certificate an error is about."""
-        proxy, host = self._proxy, getattr(error, "host", None)
-        return proxy.address if proxy and proxy.scheme == "https" and host == proxy.host else self.origin
-
-    def _failure_of(self, proxy: Proxy, error: Exception) -> TransportError:
-        host = urlsplit(self.origin).hostname or ""
-        match error:
-            case aiohttp.ClientHttpProxyError():
-                return refusal(proxy, host, f"{error.status} {error.message}".strip(), status=error.status)
-            case aiohttp.ClientProxyConnectionError() | TimeoutError():
-                return no_answer(proxy, TimeoutError() if isinstance(error, TimeoutError) else error)
-            case aiohttp.ServerDisconnectedError():
-                return refusal(proxy, host, "it closed the connection")
-            case aiohttp.ClientConnectorError():
-                return ConnectError(f"{self.origin} could not be reached: {_reason(error)}.")
-            case _:
-                return refusal(proxy, host, "it does not speak HTTP")
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
-
-
-def _session(route: Route) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=_Connector(limit=0, keepalive_timeout=_KEEP_ALIVE, ssl=route.certificates()),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"user-agent": USER_AGENT},
-    )
-
-
-_connecting: ContextVar[_Connecting | None] = ContextVar("_connecting", default=None)
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Tells whose connection it is."""
-
-    async def connect(self, *arguments: Any, **options: Any) -> Any:
-        """A connection, new or used before."""
-        connection = await super().connect(*arguments, **options)
-        whose = _connecting.get()
-        if whose:
-            whose.done(connection.transport)
-        return connection
-
-
-def _options(request: Request, proxy: Proxy | None) -> dict[str, Any]:
-    headers = dict(request.headers)
-    if request.body:  # said once more for bodies that go in pieces
-        headers["content-length"] = str(len(request.body))
-    if proxy is None:
-        return {"headers": headers}
-    authorization = {"proxy-authorization": proxy.authorization} if proxy.authorization else {}
-    if request.url.startswith("http:"):  # the library tells a proxy its headers in a CONNECT only
-        headers |= authorization
-    return {"headers": headers, "proxy": proxy.address, "proxy_headers": authorization}
-
-
-class _Sending:
-    """The limit for a body while it is sent, for which the library has none: each piece has it to itself."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._limit = asyncio.timeout(None)
-        self._over = False
-
-    def content(self, body: bytes | None) -> bytes | AsyncIterator[bytes] | None:
+    def content(self) -> bytes | AsyncIterator[bytes] | None:
         """What the library is given to send."""
-        return body if body is None or len(body) <= PIECE_SIZE else self._pieces(body)
+        return self._pieces(self._body or b"") if self._in_pieces else self._body
 
     async def _pieces(self, body: bytes) -> AsyncIterator[bytes]:
-        now = asyncio.get_running_loop().time
         for piece in pieces(body):
-            self._until(now() + self._seconds)
+            self._begin(self._write, is_sending=True)
             yield piece
-        self._until(None)
+        self._begin(self._idle)
 
-    def _until(self, when: float | None) -> None:
-        if not self._over:
-            self._limit.reschedule(when)
+    def connected(self) -> None:
+        """There is a connection; what is not sent in pieces is on its way."""
+        if not self._in_pieces:
+            self._begin(self._idle)
+
+    def _begin(self, seconds: float, *, is_sending: bool = False) -> None:
+        if not self._is_over and not self._limit.expired():
+            self._is_sending = is_sending
+            self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
     def failure(self, origin: str) -> IdleTimeoutError | None:
-        """The error if the limit has passed."""
-        return IdleTimeoutError(f"{origin} stopped listening.") if self._limit.expired() else None
+        """The error if a limit has passed."""
+        if not self._limit.expired():
+            return None
+        return IdleTimeoutError(f"{origin} stopped {'listening' if self._is_sending else 'answering'}.")
 
     async def __aenter__(self) -> None:
         await self._limit.__aenter__()
@@ -167,8 +88,39 @@ class _Sending:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over = True
+        self._is_over = True
         await self._limit.__aexit__(kind, error, trace)
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def _failure(error: Exception, origin: str) -> TransportError:
+    """What an exception of aiohttp means. Its request, which holds the token, stays behind."""
+    untrusted = certificate_failure(error, origin)
+    if untrusted:
+        return untrusted
+    reason = _said(error)
+    match error:
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError() | aiohttp.InvalidURL():
+            return ConnectError(f"{origin} could not be reached: {reason}.")
+        case TimeoutError():
+            return IdleTimeoutError(f"{origin} stopped answering.")
+        case _:
+            return DisconnectError(f"The connection to {origin} broke: {reason}.")
+
+
+def _failure_on_the_way(error: Exception, origin: str, proxy: Proxy | None) -> TransportError:
+    """The same while there is no connection yet."""
+    if isinstance(error, TimeoutError) and proxy:
+        return no_answer(proxy, TimeoutError())
+    failure = _failure(error, origin)
+    return (
+        failure
+        if isinstance(failure, ConnectError)
+        else ConnectError(f"{origin} could not be reached: {_said(error)}.")
+    )
 
 
 class AiohttpTransport:
@@ -182,14 +134,18 @@ class AiohttpTransport:
     ) -> None:
         self._timeouts = timeouts or Timeouts()
         self._route = route or Route()
-        self._given = client is not None
+        self._given = client
         self._compression = Compression()
-        self._owner = Owner(partial(_session, self._route), client, running_loop)
+        self._owner: Owner[Sessions] = Owner(partial(Sessions, self._route), None, running_loop)
 
     async def fetch(self, request: Request) -> Response:
-        """A whole response. Raises TransportError."""
-        async with await self.open(request, timeout=request.timeout) as answer:
-            return Response(answer.head.status, answer.head.headers, await answer.read_body(request.timeout))
+        """A whole response, within ``request.timeout`` seconds in all. Raises TransportError."""
+        try:
+            async with asyncio.timeout(request.timeout):
+                async with await self.open(request, timeout=request.timeout) as answer:
+                    return Response(answer.head.status, answer.head.headers, await answer.read_body())
+        except TimeoutError:
+            raise IdleTimeoutError(f"{request.origin} took too long to answer.") from None
 
     async def open(self, request: Request, timeout: float | None = None) -> _Answer:  # noqa: ASYNC109 - per read
         """Send ``request`` and read the head of its answer. Raises TransportError."""
@@ -197,76 +153,105 @@ class AiohttpTransport:
 
     async def _open(self, each: float | None, request: Request) -> _Answer:
         proxy = None if self._given else self._route.proxy_for(request.url)
-        connecting, sending = _Connecting(request.origin, proxy), _Sending(self._timeouts.write)
         idle, connect = (each, each) if each else (self._timeouts.idle, self._timeouts.connect)
-        token = _connecting.set(connecting)
+        waiting = _Waiting(self._timeouts, idle, request.body)
+        way = Connecting(waiting.connected)
+        token = connecting.set(way)
         try:
-            async with sending:
-                response = await self._owner.get().request(
+            async with waiting:
+                response = await (self._given or self._owner.get().get(proxy)).request(
                     request.method,
                     request.url,
-                    data=sending.content(request.body),
+                    data=waiting.content(),
+                    headers={**request.headers, **_length(request)},
                     timeout=aiohttp.ClientTimeout(
                         total=None, connect=connect, sock_connect=connect, sock_read=idle
                     ),
                     allow_redirects=False,
                     raise_for_status=False,  # whatever the user's own session is set to
-                    **_options(request, proxy),
                 )
-        except _ERRORS as error:
-            connecting.abort()
-            raise sending.failure(request.origin) or connecting.failure(error) from None
-        except ValueError:  # its text may hold the header that it complains about
-            raise TransportError(f"The request to {request.origin} could not be written.") from None
-        except BaseException:
-            connecting.abort()
-            raise
+        except BaseException as error:
+            way.abort()
+            forget_frames(error)
+            failure = self._failure(error, request.origin, waiting, way, proxy)
+            if failure is None:
+                raise
+            raise failure from None
         finally:
-            _connecting.reset(token)
+            connecting.reset(token)
         log_exchange(request, response.status)
-        return _Answer(response, connecting)
+        return _Answer(response, request.origin, idle)
+
+    def _failure(
+        self, error: BaseException, origin: str, waiting: _Waiting, way: Connecting, proxy: Proxy | None
+    ) -> TransportError | None:
+        """What ends a request before its answer begins; None for what is ours, or the program's, already."""
+        match error:
+            case aiohttp.ClientError() | TimeoutError() | OSError():
+                if not (way.is_done or self._given):
+                    return _failure_on_the_way(error, origin, proxy)
+                return waiting.failure(origin) or _failure(error, origin)
+            case ValueError():  # its text may hold the header that it complains about
+                return TransportError(f"The request to {origin} could not be written.")
+        return None
 
     async def close(self) -> None:
         """Close the connections, unless the session is the user's own."""
-        session = self._owner.take()
-        if session is not None:
-            await session.close()
+        sessions = self._owner.take()
+        if sessions is not None:
+            await sessions.close()
+
+
+def _length(request: Request) -> dict[str, str]:
+    """Bodies that go in pieces say how long they are."""
+    return {"content-length": str(len(request.body))} if request.body else {}
 
 
 class _Loss:
     """Tells who reads that the connection is lost, where the library does not.
 
-    After bytes that it cannot parse it closes the connection and leaves the reader waiting for ever.
+    After bytes that it cannot parse it closes the connection and leaves the reader waiting for ever (aiohttp
+    3.14.5: ``ResponseHandler.data_received`` sets the exception on itself and not on the payload).
     """
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._content = response.content
-        protocol = None if response.connection is None else response.connection.protocol
-        self._closed = None if protocol is None else protocol.closed
-        if self._closed is not None:
-            self._closed.add_done_callback(self._tell)
-        elif protocol is not None:  # lost already
-            self._tell(None)
+        self._transport = response.connection.transport if response.connection else None
+        self._timer: asyncio.TimerHandle | None = None
+        if response.connection:
+            self._loop = asyncio.get_running_loop()
+            self._look()
 
-    def _tell(self, closed: asyncio.Future[None] | None) -> None:
-        if closed and not closed.cancelled():
-            closed.exception()  # which is told elsewhere
-        if not self._content.is_eof() and self._content.exception() is None:
+    def _look(self) -> None:
+        if not self._is_known():
+            is_lost = self._transport is None or self._transport.is_closing()
+            self._timer = (
+                self._loop.call_later(_LOOK_AGAIN, self._tell)
+                if is_lost
+                else self._loop.call_later(_LOOK_EVERY, self._look)
+            )
+
+    def _is_known(self) -> bool:
+        return self._content.is_eof() or self._content.exception() is not None
+
+    def _tell(self) -> None:
+        if not self._is_known():
             self._content.set_exception(aiohttp.ClientPayloadError("what came is no HTTP"))
 
     def forget(self) -> None:
         """Nobody reads any more; the connection may be used for something else."""
-        if self._closed is not None:
-            self._closed.remove_done_callback(self._tell)
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class _Answer:
     """An open response."""
 
-    def __init__(self, response: aiohttp.ClientResponse, connection: _Connecting) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, origin: str, idle: float) -> None:
         self.head = Head(response.status, lower_case(response.headers))
-        self._response, self._content, self._connection = response, response.content, connection
+        self._response, self._content, self._origin = response, response.content, origin
         self._decoder: EventDecoder | None = EventDecoder()
+        self._silence = Silence(idle, origin)
         self._body: bytes | None = None
         self._loss = _Loss(response)
 
@@ -277,9 +262,15 @@ class _Answer:
         try:
             data = await self._content.readany()
         except _ERRORS as error:
-            return salvaged(self._decoder, self._connection.failure(error))
+            forget_frames(error)
+            return salvaged(self._decoder, _failure(error, self._origin))
         if data:
-            return self._decoder.feed(data)
+            payloads = self._decoder.feed(data)
+            if payloads:
+                self._silence.end()
+            else:
+                self._silence.check(data, time.monotonic())
+            return payloads
         decoder, self._decoder = self._decoder, None
         return decoder.close()
 
@@ -292,13 +283,18 @@ class _Answer:
         """The whole body, within ``timeout`` seconds if given."""
         if self._body is not None:
             return self._body
-        body, deadline = bytearray(), None if timeout is None else time.monotonic() + timeout
+        body = bytearray()
+        limit = asyncio.timeout(timeout)
         try:
-            while data := await self._content.readany():
-                body += data
-                check_body(body, deadline, self._connection.origin)
+            async with limit:
+                while data := await self._content.readany():
+                    body += data
+                    check_body(body, None, self._origin)
         except _ERRORS as error:
-            raise self._connection.failure(error) from None
+            forget_frames(error)
+            if limit.expired():
+                raise IdleTimeoutError(f"{self._origin} took too long to answer.") from None
+            raise _failure(error, self._origin) from None
         return bytes(body)
 
     async def release(self) -> None:

@@ -12,14 +12,13 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
+from onplan.transports.base import AsyncPeekable, Peekable
 from onplan.wire import Request
 
-if TYPE_CHECKING:
-    from onplan.transports.http import Answer
-
-A = TypeVar("A", bound=Any)
+A = TypeVar("A", bound=Peekable)
+B = TypeVar("B", bound=AsyncPeekable)
 
 # What is smaller travels with the first packets of a connection anyway.
 SMALLEST = 16 * 1024
@@ -82,7 +81,7 @@ def _compressor() -> Callable[[bytes], bytes] | None:
     return None
 
 
-def open_smaller(compression: Compression, request: Request, send: Callable[[Request], Answer]) -> Answer:
+def open_smaller(compression: Compression, request: Request, send: Callable[[Request], A]) -> A:
     """Send ``request``, made smaller; as it is, if that is refused. Raises TransportError."""
     smaller = compression.shrink(request)
     answer = send(smaller)
@@ -100,8 +99,8 @@ def open_smaller(compression: Compression, request: Request, send: Callable[[Req
 
 
 async def open_smaller_async(
-    compression: Compression, request: Request, send: Callable[[Request], Awaitable[A]]
-) -> A:
+    compression: Compression, request: Request, send: Callable[[Request], Awaitable[B]]
+) -> B:
     """The same under an event loop."""
     smaller = await compression.shrink_async(request)
     answer = await send(smaller)

@@ -11,37 +11,41 @@ import contextlib
 import os
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import httpcore2
 import httpx2
 
-from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError, OnplanError, TransportError
+from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError, TransportError
 from onplan.responses.sse import EventDecoder
 from onplan.steps import Head
-from onplan.transports import (
+from onplan.transports.base import (
     PIECE_SIZE,
     RELEASE_SECONDS,
     Timeouts,
     check_body,
+    forget_frames,
     log_exchange,
     lower_case,
     pieces,
     salvaged,
 )
 from onplan.transports.compression import Compression, open_smaller, open_smaller_async
+from onplan.transports.deadline import Deadline
 from onplan.transports.owner import Owner, running_loop
-from onplan.transports.pool import async_client_for, client_for
+from onplan.transports.pool import DEADLINE, async_client_for, client_for
+from onplan.transports.proxy_errors import certificate_failure
 from onplan.transports.route import Route
-from onplan.transports.tunnel import certificate_failure
-from onplan.transports.watch import Deadline, Watch
+from onplan.transports.silence import Silence
+from onplan.transports.watch import Watch
 from onplan.wire import Request, Response
 
 
 def _failure(error: Exception, origin: str) -> TransportError:
-    """What an exception of httpx2 means. Its request, which holds the token, stays behind."""
+    """What an exception of httpx2 or httpcore2 means. Its request, which holds the token, stays behind."""
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     match error:
         case (
@@ -49,21 +53,33 @@ def _failure(error: Exception, origin: str) -> TransportError:
             | httpx2.ConnectTimeout()
             | httpx2.ProxyError()
             | httpx2.UnsupportedProtocol()
+            | httpcore2.ConnectError()
+            | httpcore2.ConnectTimeout()
         ):
             return certificate_failure(error, origin) or ConnectError(
                 f"{origin} could not be reached: {reason}."
             )
-        case httpx2.LocalProtocolError():  # its text may hold the header that it complains about
+        case (
+            httpx2.LocalProtocolError() | httpcore2.LocalProtocolError()
+        ):  # its text may hold the header that it complains about
             return TransportError(f"The request to {origin} could not be written.")
-        case httpx2.WriteTimeout():
+        case httpx2.WriteTimeout() | httpcore2.WriteTimeout():
             return IdleTimeoutError(f"{origin} stopped listening.")
-        case httpx2.TimeoutException():
+        case httpx2.TimeoutException() | httpcore2.TimeoutException() | TimeoutError():
             return IdleTimeoutError(f"{origin} stopped answering.")
         case _:
             return DisconnectError(f"The connection to {origin} broke: {reason}.")
 
 
-_ERRORS = (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError)
+# Those of httpx2 come from clients of the user's own, those of httpcore2 from the pools of pool.py.
+_ERRORS = (
+    httpx2.TransportError,
+    httpx2.StreamError,
+    httpx2.DecodingError,
+    httpcore2.NetworkError,
+    httpcore2.ProtocolError,
+    httpcore2.TimeoutException,
+)
 
 
 def _timeout(timeouts: Timeouts, each: float | None, left: float | None = None) -> httpx2.Timeout:
@@ -91,6 +107,44 @@ def _async_content(body: bytes | None) -> bytes | AsyncIterator[bytes] | None:
     return body if body is None or len(body) <= PIECE_SIZE else each(body)
 
 
+class _Progress:
+    """Follows an exchange by httpcore2's reports: the head of an answer has a deadline of its own."""
+
+    def __init__(
+        self,
+        deadline: Deadline,
+        idle: float,
+        before_sending: Callable[[], object] | None = None,
+        trace: Callable[..., None] | None = None,
+    ) -> None:
+        self._deadline, self._idle = deadline, idle
+        self._before_sending, self._trace = before_sending, trace
+
+    def report(self, event: str, info: Mapping[str, Any]) -> None:
+        """httpcore2's ``trace`` extension. Nothing is sent when the deadline is over."""
+        if self._trace:
+            self._trace(event, info)
+        step = event.partition(".")[2]
+        if step == "send_request_headers.started":
+            if self._before_sending:
+                self._before_sending()
+            try:
+                self._deadline.left()
+            except TimeoutError:
+                raise httpcore2.ConnectTimeout("connecting took too long") from None
+        elif step in ("send_request_body.complete", "send_request_body.failed"):
+            self.waits_for_head(self._idle)
+        elif step.startswith("receive_response_headers.") and not step.endswith("started"):
+            self.waits_for_head(None)
+
+    def waits_for_head(self, seconds: float | None) -> None:
+        """The request is sent, or, with None, the head of the answer is there."""
+        if seconds is None:
+            self._deadline.begin_step(None)
+        else:
+            self._deadline.begin_head(seconds)
+
+
 class HTTPTransport:
     """Sends requests on the calling thread. May be used from several."""
 
@@ -102,20 +156,20 @@ class HTTPTransport:
     ) -> None:
         self._timeouts = timeouts or Timeouts()
         self._compression = Compression()
+        self._given = client is not None
         self._owner = Owner(partial(client_for, route or Route()), client, os.getpid)
         # A program that forgets to close it, or a script that just ends, leaves no open connection.
         weakref.finalize(self, _close, self._owner)
 
     def fetch(self, request: Request, *, before_sending: Callable[[], object] | None = None) -> Response:
-        """A whole response, within ``request.timeout`` seconds, on a connection of its own.
+        """A whole response, within ``request.timeout`` seconds in all, on a connection of its own.
 
         ``before_sending`` is called when it is connected; what it raises keeps the request from being sent.
-        Raises TransportError.
+        Raises TransportError; a ConnectError if the time was over before anything was sent.
         """
-        with Deadline(request, before_sending) as deadline:
-            answer = self.open(request, timeout=request.timeout, trace=deadline.trace)
-            with answer:
-                return Response(answer.head.status, answer.head.headers, answer.read_body(request.timeout))
+        deadline = Deadline(request.timeout)
+        with self._open(deadline, request.timeout, before_sending, None, request, alone=True) as answer:
+            return Response(answer.head.status, answer.head.headers, answer.read_body())
 
     def open(
         self,
@@ -128,32 +182,48 @@ class HTTPTransport:
 
         Raises TransportError.
         """
-        return open_smaller(self._compression, request, partial(self._open, timeout, trace, left))
+        send = partial(self._open, Deadline(left), timeout, None, trace, left=left, alone=trace is not None)
+        return open_smaller(self._compression, request, send)
 
     def _open(
         self,
-        timeout: float | None,
+        deadline: Deadline,
+        each: float | None,
+        before_sending: Callable[[], object] | None,
         trace: Callable[..., None] | None,
-        left: float | None,
         request: Request,
+        *,
+        left: float | None = None,
+        alone: bool = False,
     ) -> Answer:
-        client = self._owner.get()
-        message = client.build_request(
-            request.method,
-            request.url,
-            headers={**request.headers, **_length(request), **({"connection": "close"} if trace else {})},
-            content=_content(request.body),
-            timeout=_timeout(self._timeouts, timeout, left),  # also where the client is the user's own
-            extensions={"trace": trace} if trace else None,
-        )
+        idle = each or self._timeouts.idle
+        progress = _Progress(deadline, idle, before_sending, trace)
         try:
-            response = client.send(message, stream=True, follow_redirects=False)
+            client = self._owner.get()
+            response = client.send(
+                client.build_request(
+                    request.method,
+                    request.url,
+                    headers={
+                        **request.headers,
+                        **_length(request),
+                        **({"connection": "close"} if alone else {}),
+                    },
+                    content=_content(request.body),
+                    timeout=_timeout(self._timeouts, each, left),  # also where the client is the user's own
+                    extensions={"trace": progress.report, DEADLINE: deadline},
+                ),
+                stream=True,
+                follow_redirects=False,
+            )
         except _ERRORS as error:
+            forget_frames(error)
             raise _failure(error, request.origin) from None
-        except OnplanError as error:  # of ours, on the way through a library that holds the token
-            raise error.with_traceback(None) from None
+        except BaseException as error:
+            forget_frames(error)
+            raise
         log_exchange(request, response.status_code)
-        return Answer(response, request.origin, left)
+        return Answer(response, request.origin, deadline, idle, left if self._given else None)
 
     def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
@@ -167,35 +237,63 @@ def _close(owner: Owner[httpx2.Client]) -> None:
 
 
 class Answer:
-    """An open response."""
+    """An open response.
 
-    def __init__(self, response: httpx2.Response, origin: str, left: float | None) -> None:
+    ``left``: seconds until the connection is to be cut, where the client is the user's own: its streams know
+    no deadline.
+    """
+
+    def __init__(
+        self, response: httpx2.Response, origin: str, deadline: Deadline, idle: float, left: float | None
+    ) -> None:
         self.head = Head(response.status_code, lower_case(response.headers))
-        self._response, self._origin = response, origin
+        self._response, self._origin, self._deadline = response, origin, deadline
         self._watch = None if left is None else self._watched(left)
         self._reads: Iterator[bytes] = response.iter_bytes()
         self._decoder: EventDecoder | None = EventDecoder()
+        self._silence = Silence(idle, origin)
         self._body: bytes | None = None
 
     def read_events(self, within: float | None = None) -> list[bytes] | None:
         """Read once: the payloads that are now complete, or None at the end.
 
-        ``within``: seconds after which the connection is shut down if nothing has come.
+        ``within``: seconds after which the connection is given up if nothing has come.
         """
         if self._decoder is None:
             return None
-        watch = None if within is None else self._watched(within)
         try:
-            data = next(self._reads, None)
-        except _ERRORS as error:
-            return salvaged(self._decoder, _failure(error, self._origin))
-        finally:
-            if watch:
-                watch.end()
+            data = self._read() if within is None else self._read_within(within)
+        except TransportError as error:
+            return salvaged(self._decoder, error)
         if data is not None:
-            return self._decoder.feed(data)
+            payloads = self._decoder.feed(data)
+            if payloads:
+                self._silence.end()
+            else:
+                self._silence.check(data, time.monotonic())
+            return payloads
         decoder, self._decoder = self._decoder, None
         return decoder.close()
+
+    def _read(self) -> bytes | None:
+        try:
+            return next(self._reads, None)
+        except _ERRORS as error:
+            forget_frames(error)
+            raise _failure(error, self._origin) from None
+        except BaseException as error:
+            forget_frames(error)
+            raise
+
+    def _read_within(self, seconds: float) -> bytes | None:
+        self._deadline.begin_step(seconds)
+        watch = self._watched(seconds) if self._is_foreign else None
+        try:
+            return self._read()
+        finally:
+            self._deadline.begin_step(None)
+            if watch:
+                watch.end()
 
     def peek_body(self, timeout: float) -> bytes:
         """The whole body, which can be read once more."""
@@ -206,24 +304,27 @@ class Answer:
         """The whole body, within ``timeout`` seconds if given."""
         if self._body is not None:
             return self._body
-        body, deadline = bytearray(), None if timeout is None else time.monotonic() + timeout
-        try:
-            for data in self._reads:
-                body += data
-                check_body(body, deadline, self._origin)
-        except _ERRORS as error:
-            raise _failure(error, self._origin) from None
+        body, end = bytearray(), None if timeout is None else time.monotonic() + timeout
+        if timeout is not None:
+            self._deadline.begin_step(timeout)
+        while data := self._read():
+            body += data
+            check_body(body, end, self._origin)
         return bytes(body)
 
     def release(self) -> None:
         """The answer is complete: let its last bytes come, briefly, so its connection can be reused."""
-        watch = self._watched(RELEASE_SECONDS)
-        if watch is None:
-            return
+        self._deadline.begin_step(RELEASE_SECONDS)
+        watch = self._watched(RELEASE_SECONDS) if self._is_foreign else None
         with contextlib.suppress(*_ERRORS):
             for _ in self._reads:
                 pass
-        watch.end()
+        if watch:
+            watch.end()
+
+    @property
+    def _is_foreign(self) -> bool:
+        return DEADLINE not in self._response.extensions
 
     def _watched(self, seconds: float) -> Watch | None:
         stream = self._response.extensions.get("network_stream")
@@ -263,31 +364,45 @@ class AsyncHTTPTransport:
         self._owner = Owner(partial(async_client_for, route or Route()), client, running_loop)
 
     async def fetch(self, request: Request) -> Response:
-        """A whole response. Raises TransportError."""
-        async with await self.open(request, timeout=request.timeout) as answer:
-            return Response(answer.head.status, answer.head.headers, await answer.read_body(request.timeout))
+        """A whole response, within ``request.timeout`` seconds in all. Raises TransportError."""
+        try:
+            async with asyncio.timeout(request.timeout):
+                async with await self.open(request, timeout=request.timeout) as answer:
+                    return Response(answer.head.status, answer.head.headers, await answer.read_body())
+        except TimeoutError:
+            raise IdleTimeoutError(f"{request.origin} took too long to answer.") from None
 
     async def open(self, request: Request, timeout: float | None = None) -> _AsyncAnswer:  # noqa: ASYNC109 - per read
         """Send ``request`` and read the head of its answer. Raises TransportError."""
         return await open_smaller_async(self._compression, request, partial(self._open, timeout))
 
     async def _open(self, each: float | None, request: Request) -> _AsyncAnswer:
-        client = self._owner.get()
-        message = client.build_request(
-            request.method,
-            request.url,
-            headers={**request.headers, **_length(request)},
-            content=_async_content(request.body),
-            timeout=_timeout(self._timeouts, each),  # also where the client is the user's own
-        )
+        idle = each or self._timeouts.idle
+        waiting = asyncio.timeout(None)
+        progress = _AsyncProgress(Deadline(), idle, waiting)
         try:
-            response = await client.send(message, stream=True, follow_redirects=False)
-        except _ERRORS as error:
+            client = self._owner.get()
+            async with waiting:
+                response = await client.send(
+                    client.build_request(
+                        request.method,
+                        request.url,
+                        headers={**request.headers, **_length(request)},
+                        content=_async_content(request.body),
+                        timeout=_timeout(self._timeouts, each),  # also where the client is the user's own
+                        extensions={"trace": progress.report_async, DEADLINE: progress.deadline},
+                    ),
+                    stream=True,
+                    follow_redirects=False,
+                )
+        except (*_ERRORS, TimeoutError) as error:
+            forget_frames(error)
             raise _failure(error, request.origin) from None
-        except OnplanError as error:  # of ours, on the way through a library that holds the token
-            raise error.with_traceback(None) from None
+        except BaseException as error:
+            forget_frames(error)
+            raise
         log_exchange(request, response.status_code)
-        return _AsyncAnswer(response, request.origin)
+        return _AsyncAnswer(response, request.origin, idle)
 
     async def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
@@ -296,14 +411,36 @@ class AsyncHTTPTransport:
             await client.aclose()
 
 
+class _AsyncProgress(_Progress):
+    """The same under an event loop, which ends the wait for a head whatever the client is."""
+
+    def __init__(self, deadline: Deadline, idle: float, waiting: asyncio.Timeout) -> None:
+        super().__init__(deadline, idle)
+        self.deadline = deadline
+        self._waiting = waiting
+        self._is_over = False
+
+    async def report_async(self, event: str, info: Mapping[str, Any]) -> None:
+        """httpcore2's ``trace`` extension."""
+        self.report(event, info)
+
+    def waits_for_head(self, seconds: float | None) -> None:
+        """The request is sent, or, with None, the head of the answer is there."""
+        super().waits_for_head(seconds)
+        if not self._is_over:
+            self._is_over = seconds is None
+            self._waiting.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
+
+
 class _AsyncAnswer:
     """An open response."""
 
-    def __init__(self, response: httpx2.Response, origin: str) -> None:
+    def __init__(self, response: httpx2.Response, origin: str, idle: float) -> None:
         self.head = Head(response.status_code, lower_case(response.headers))
         self._response, self._origin = response, origin
         self._reads: AsyncIterator[bytes] = response.aiter_bytes()
         self._decoder: EventDecoder | None = EventDecoder()
+        self._silence = Silence(idle, origin)
         self._body: bytes | None = None
 
     async def read_events(self) -> list[bytes] | None:
@@ -311,13 +448,28 @@ class _AsyncAnswer:
         if self._decoder is None:
             return None
         try:
-            data = await anext(self._reads, None)
-        except _ERRORS as error:
-            return salvaged(self._decoder, _failure(error, self._origin))
+            data = await self._read()
+        except TransportError as error:
+            return salvaged(self._decoder, error)
         if data is not None:
-            return self._decoder.feed(data)
+            payloads = self._decoder.feed(data)
+            if payloads:
+                self._silence.end()
+            else:
+                self._silence.check(data, time.monotonic())
+            return payloads
         decoder, self._decoder = self._decoder, None
         return decoder.close()
+
+    async def _read(self) -> bytes | None:
+        try:
+            return await anext(self._reads, None)
+        except _ERRORS as error:
+            forget_frames(error)
+            raise _failure(error, self._origin) from None
+        except BaseException as error:
+            forget_frames(error)
+            raise
 
     async def peek_body(self, timeout: float) -> bytes:  # noqa: ASYNC109 - of the whole
         """The whole body, which can be read once more."""
@@ -328,13 +480,17 @@ class _AsyncAnswer:
         """The whole body, within ``timeout`` seconds if given."""
         if self._body is not None:
             return self._body
-        body, deadline = bytearray(), None if timeout is None else time.monotonic() + timeout
+        body = bytearray()
+        limit = asyncio.timeout(timeout)
         try:
-            async for data in self._reads:
-                body += data
-                check_body(body, deadline, self._origin)
-        except _ERRORS as error:
-            raise _failure(error, self._origin) from None
+            async with limit:
+                while data := await self._read():
+                    body += data
+                    check_body(body, None, self._origin)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise IdleTimeoutError(f"{self._origin} took too long to answer.") from None
         return bytes(body)
 
     async def release(self) -> None:

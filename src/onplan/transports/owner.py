@@ -1,10 +1,9 @@
-"""Whose are the connections: a client of a library's, the user's own or one of ours."""
+"""Holds the HTTP client in use: the user's own, or ours, made anew after a fork and for each event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -12,7 +11,10 @@ _Client = TypeVar("_Client")
 
 
 class Owner(Generic[_Client]):
-    """The user's own client, or one of ours, made anew after a fork and in another event loop.
+    """The user's own client, or one of ours for each process and event loop that uses it.
+
+    There is no lock that a fork could leave locked: of two threads that are equally fast, one throws away a
+    client that has no connection yet. Under event loops there is no such race.
 
     Args:
         make: makes one of ours.
@@ -26,23 +28,35 @@ class Owner(Generic[_Client]):
         self._make: Callable[[], _Client] = make
         self._given: _Client | None = given
         self._home = home
-        self._made: tuple[object, _Client] | None = None
-        self._making = threading.Lock()
+        self._made: dict[object, _Client] = {}
 
     def get(self) -> _Client:
         """The client to use here and now."""
         if self._given is not None:
             return self._given
         home = self._home()
-        with self._making:
-            if self._made is None or self._made[0] != home:
-                self._made = (home, self._make())
-            return self._made[1]
+        found = self._made.get(home)
+        if found is None:
+            self._forget_the_dead()
+            found = self._made.setdefault(home, self._make())
+        return found
+
+    def _forget_the_dead(self) -> None:
+        """Drop the clients of closed event loops, and of the process that this one was forked from."""
+        for home in tuple(self._made):
+            if not _is_alive(home):
+                self._made.pop(home, None)
 
     def take(self) -> _Client | None:
-        """The client to close, if it is ours."""
-        made, self._made = self._made, None
-        return made[1] if made and made[0] == self._home() else None
+        """The client to close, if it is ours and of this process and event loop."""
+        return self._made.pop(self._home(), None)
+
+
+def _is_alive(home: object) -> bool:
+    process, loop = home if isinstance(home, tuple) else (home, None)
+    if process != os.getpid():
+        return False
+    return not (isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed())
 
 
 def running_loop() -> object:

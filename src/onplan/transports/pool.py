@@ -1,26 +1,35 @@
-"""Clients of httpx2 whose requests go the way that the route says."""
+"""Transports for httpx2 over the connection pools of httpcore2: requests go the way that the route says."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from typing import Any
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Any, cast
 
+import anyio
 import httpcore2
 import httpx2
 
 from onplan.backends import USER_AGENT
+from onplan.transports.addresses import connect_async
+from onplan.transports.deadline import Deadline, Limit
+from onplan.transports.proxy_errors import no_answer
 from onplan.transports.route import Proxy, Route
-from onplan.transports.tunnel import AsyncDirect, AsyncTunnel, Tunnel
+from onplan.transports.streams import AsyncStream, Countdown, Stream, translated
+from onplan.transports.tunnel import open_stream, open_tunnel
+
+DEADLINE = "onplan.deadline"  # the extension of a request by which its ``Deadline`` comes here
 
 
 def client_for(route: Route) -> httpx2.Client:
-    """One of ours. Raises ConfigurationError when ``route`` cannot be gone."""
-    return httpx2.Client(transport=_Ways(route), **_options())
+    """A client. Raises ConfigurationError when ``route`` cannot be gone."""
+    return httpx2.Client(transport=_RoutedTransport(route), **_options())
 
 
 def async_client_for(route: Route) -> httpx2.AsyncClient:
     """The same for an event loop."""
-    return httpx2.AsyncClient(transport=_AsyncWays(route), **_options())
+    return httpx2.AsyncClient(transport=_AsyncRoutedTransport(route), **_options())
 
 
 def _options() -> dict[str, Any]:
@@ -36,64 +45,162 @@ def _pool_options(certificates: ssl.SSLContext) -> dict[str, Any]:
     }
 
 
-class _Way(httpx2.HTTPTransport):
-    """Connections of one kind. The library's own transport has no way to say how they are made."""
+def _origin(request: httpx2.Request) -> str:
+    return f"{request.url.scheme}://{request.url.netloc.decode()}"
+
+
+def _for_pool(request: httpx2.Request) -> httpcore2.Request:
+    """The same request, whose limits know its deadline."""
+    url = request.url
+    extensions = dict(request.extensions)
+    deadline = extensions.get(DEADLINE)
+    if isinstance(deadline, Deadline):
+        limits = extensions.get("timeout", {}).items()
+        extensions["timeout"] = {
+            step: None if seconds is None else Limit.of(seconds, deadline) for step, seconds in limits
+        }
+    return httpcore2.Request(
+        request.method,
+        httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        headers=request.headers.raw,
+        content=request.stream,
+        extensions=extensions,
+    )
+
+
+def _from_pool(request: httpx2.Request, response: httpcore2.Response, stream: Any) -> httpx2.Response:
+    """The response; it has the request's deadline as an extension, where that is heeded here."""
+    extensions = dict(response.extensions)
+    if DEADLINE in request.extensions:
+        extensions[DEADLINE] = request.extensions[DEADLINE]
+    return httpx2.Response(response.status, headers=response.headers, stream=stream, extensions=extensions)
+
+
+# --- synchronous ------------------------------------------------------------------------------------
+
+
+class _Network(httpcore2.NetworkBackend):
+    """Opens connections, through ``proxy`` if there is one."""
 
     def __init__(self, proxy: Proxy | None, certificates: ssl.SSLContext) -> None:
-        super().__init__(verify=certificates)
-        backend = Tunnel(proxy, certificates) if proxy else None
-        self._pool = httpcore2.ConnectionPool(network_backend=backend, **_pool_options(certificates))
+        self._proxy, self._certificates = proxy, certificates
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> Stream:
+        """A connection to ``host``. Raises ProxyError, CertificateError."""
+        with translated(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+            return open_stream(self._proxy, self._certificates, host, port, Countdown(timeout))
 
 
-class _AsyncWay(httpx2.AsyncHTTPTransport):
-    """The same under an event loop."""
-
-    def __init__(self, proxy: Proxy | None, certificates: ssl.SSLContext) -> None:
-        super().__init__(verify=certificates)
-        backend = AsyncTunnel(proxy, certificates) if proxy else AsyncDirect()
-        self._pool = httpcore2.AsyncConnectionPool(network_backend=backend, **_pool_options(certificates))
-
-
-class _Ways(httpx2.BaseTransport):
-    """A transport for each way that requests go."""
+class _RoutedTransport(httpx2.BaseTransport):
+    """A pool of connections for each origin, and so for each way."""
 
     def __init__(self, route: Route) -> None:
         self._route, self._certificates = route, route.certificates()
-        self._ways: dict[str, _Way] = {}
+        self._pools: dict[str, httpcore2.ConnectionPool] = {}
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send it the way that its address wants."""
+        """Send it the way that its address wants. Raises the errors of httpcore2."""
         origin = _origin(request)
-        way = self._ways.get(origin)
-        if way is None:  # another thread may be as fast
-            way = self._ways.setdefault(origin, _Way(self._route.proxy_for(origin), self._certificates))
-        return way.handle_request(request)
+        pool = self._pools.get(origin)
+        if pool is None:  # another thread may be as fast
+            network = _Network(self._route.proxy_for(origin), self._certificates)
+            made = httpcore2.ConnectionPool(network_backend=network, **_pool_options(self._certificates))
+            pool = self._pools.setdefault(origin, made)
+        response = pool.handle_request(_for_pool(request))
+        return _from_pool(request, response, _Body(response))
 
     def close(self) -> None:
         """Close all connections."""
-        for way in self._ways.values():
-            way.close()
+        for pool in self._pools.values():
+            pool.close()
 
 
-class _AsyncWays(httpx2.AsyncBaseTransport):
+class _Body(httpx2.SyncByteStream):
+    def __init__(self, response: httpcore2.Response) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(cast("Iterable[bytes]", self._response.stream))
+
+    def close(self) -> None:
+        self._response.close()
+
+
+# --- asynchronous -----------------------------------------------------------------------------------
+
+
+class _AsyncNetwork(httpcore2.AsyncNetworkBackend):
+    """The same under an event loop."""
+
+    def __init__(self, proxy: Proxy | None, certificates: ssl.SSLContext) -> None:
+        self._proxy, self._certificates = proxy, certificates
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the interface
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> AsyncStream:
+        """A connection to ``host``. Raises ProxyError, CertificateError."""
+        left = Countdown(timeout)
+        with translated(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+            try:
+                async with asyncio.timeout(left()):
+                    if self._proxy is None:
+                        opened = await connect_async(host, port)
+                    else:
+                        opened = await open_tunnel(self._proxy, self._certificates, host, port)
+            except TimeoutError as error:
+                if self._proxy is None:
+                    raise
+                raise no_answer(self._proxy, error) from None
+            try:
+                return AsyncStream(await anyio.abc.SocketStream.from_socket(opened), left)
+            except BaseException:
+                opened.close()
+                raise
+
+
+class _AsyncRoutedTransport(httpx2.AsyncBaseTransport):
     """The same under an event loop."""
 
     def __init__(self, route: Route) -> None:
         self._route, self._certificates = route, route.certificates()
-        self._ways: dict[str, _AsyncWay] = {}
+        self._pools: dict[str, httpcore2.AsyncConnectionPool] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send it the way that its address wants."""
+        """Send it the way that its address wants. Raises the errors of httpcore2."""
         origin = _origin(request)
-        if origin not in self._ways:
-            self._ways[origin] = _AsyncWay(self._route.proxy_for(origin), self._certificates)
-        return await self._ways[origin].handle_async_request(request)
+        if origin not in self._pools:
+            network = _AsyncNetwork(self._route.proxy_for(origin), self._certificates)
+            self._pools[origin] = httpcore2.AsyncConnectionPool(
+                network_backend=network, **_pool_options(self._certificates)
+            )
+        response = await self._pools[origin].handle_async_request(_for_pool(request))
+        return _from_pool(request, response, _AsyncBody(response))
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for way in self._ways.values():
-            await way.aclose()
+        for pool in self._pools.values():
+            await pool.aclose()
 
 
-def _origin(request: httpx2.Request) -> str:
-    return f"{request.url.scheme}://{request.url.netloc.decode()}"
+class _AsyncBody(httpx2.AsyncByteStream):
+    def __init__(self, response: httpcore2.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in cast("AsyncIterable[bytes]", self._response.stream):
+            yield part
+
+    async def aclose(self) -> None:
+        await self._response.aclose()

@@ -1,6 +1,8 @@
-"""Connections through a proxy, for httpx2 and for WebSockets.
+"""Connections through a proxy: CONNECT spoken by httpcore2, SOCKS 5 by python-socks.
 
-httpx2 itself would give a proxy as much time as an answer, and reads SOCKS as if it came in one piece.
+Of python-socks only SOCKS 5 is used. Its CONNECT (3.2.1) reads the proxy's reply as if it came in one piece,
+takes no status but 200 and keeps nothing of a refusal: neither NTLM nor the proxy's own words could be named.
+It also gives each step the whole time and tries one address after the other; so connections are made here.
 """
 
 from __future__ import annotations
@@ -8,229 +10,392 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpcore2
+from python_socks import ProxyError as SocksError
+from python_socks import ProxyType
+from python_socks.async_.asyncio.v2 import Proxy as AsyncSocks
+from python_socks.sync.v2 import Proxy as Socks
 
-from onplan.errors import CertificateError, ProxyError
-from onplan.transports.handshake import Handshake, handshake
-from onplan.transports.route import Proxy
+from onplan.backends import USER_AGENT
+from onplan.errors import ConnectError
+from onplan.transports.addresses import connect, connect_async
+from onplan.transports.base import forget_frames
+from onplan.transports.deadline import Deadline, Limit
+from onplan.transports.proxy_errors import no_answer, refusal, refused_connect
+from onplan.transports.route import Proxy, Route, netloc
+from onplan.transports.streams import Countdown, Stream
 
-_READ_SIZE = 4096
+_LONGEST_PAGE = 64 * 1024
+_PATIENCE = 2.0  # seconds for the page of a refusal, of which the status alone is enough
+_FOREVER = 24 * 3600.0  # a limit of a library's where ours counts
+_READ_SIZE = 64 * 1024
 
-
-def no_answer(proxy: Proxy, error: BaseException) -> ProxyError | CertificateError:
-    """The error when ``proxy`` itself cannot be spoken to."""
-    untrusted = certificate_failure(error, proxy.address)
-    if untrusted:
-        return untrusted
-    reason = " ".join(str(error).split()).rstrip(".") or "it took too long"
-    return ProxyError(f"The proxy {proxy.address} does not answer: {reason}.")
-
-
-def certificate_failure(error: BaseException | None, origin: str) -> CertificateError | None:
-    """The error if ``error`` comes from a certificate that is not trusted."""
-    reason = getattr(error, "verify_message", None)  # aiohttp's own kind of certificate error has none
-    while error is not None and reason is None:
-        error = error.__cause__ or error.__context__
-        reason = getattr(error, "verify_message", None)
-    if reason is None:
-        return None
-    reason = reason.rstrip(".") or "it is not trusted"
-    return CertificateError(f"The certificate of {origin} is refused: {reason}.")
+_BROKEN = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError)
 
 
-def _clock(seconds: float | None) -> Callable[[], float | None]:
-    """What is left of ``seconds`` when it is called."""
-    if seconds is None:
-        return lambda: None
-    end = time.monotonic() + seconds
-    return lambda: max(0.001, end - time.monotonic())
+def open_stream(
+    proxy: Proxy | None, certificates: ssl.SSLContext, host: str, port: int, left: Countdown
+) -> Stream:
+    """A connection to ``host``, without TLS to it. Raises OSError; ProxyError or CertificateError."""
+    if proxy is None:
+        return Stream(_without_delay(connect(host, port, left)), left)
+    try:
+        stream = Stream(_without_delay(connect(proxy.host, proxy.port, left)), left)
+        if proxy.scheme == "https":
+            secured = stream.start_tls(certificates, proxy.host)
+            stream = cast("Stream", secured)  # as it is the first layer
+    except (OSError, *_BROKEN) as error:
+        forget_frames(error)
+        raise no_answer(proxy, error) from None
+    try:
+        (_socks if proxy.scheme == "socks5" else _connect)(stream, proxy, host, port, left)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
 
 
-class Tunnel(httpcore2.NetworkBackend):
-    """Opens every connection through ``proxy``. ``certificates``: who may show that it is that proxy."""
+async def open_socket(route: Route, url: str) -> socket.socket:
+    """A socket that is connected to the host of ``url``, through the proxy of ``route`` if any, without TLS.
 
-    def __init__(self, proxy: Proxy, certificates: ssl.SSLContext) -> None:
-        self._proxy, self._certificates = proxy, certificates
-        self._direct = httpcore2.SyncBackend()
+    It does not block. The caller limits the time.
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.NetworkStream:
-        """A connection to ``host``. Raises ProxyError, CertificateError."""
-        proxy, left = self._proxy, _clock(timeout)
-        try:
-            stream = self._direct.connect_tcp(proxy.host, proxy.port, left(), local_address, socket_options)
-        except (httpcore2.NetworkError, httpcore2.TimeoutException) as error:
-            raise no_answer(proxy, error) from None
-        try:
-            if proxy.scheme == "https":
-                stream = stream.start_tls(self._certificates, proxy.host, left())
-            self._shake_hands(stream, host, port, left)
-        except (httpcore2.NetworkError, httpcore2.TimeoutException) as error:
-            stream.close()
-            raise no_answer(proxy, error) from None
-        except BaseException:
-            stream.close()
-            raise
-        return stream
-
-    def _shake_hands(
-        self, stream: httpcore2.NetworkStream, host: str, port: int, left: Callable[[], float | None]
-    ) -> None:
-        steps = handshake(self._proxy, host, port)
-        send = next(steps)
-        while True:
-            if send:
-                stream.write(send, left())
-            try:
-                send = steps.send(stream.read(_READ_SIZE, left()))
-            except StopIteration:
-                return
+    Raises:
+        ConnectError: there is no connection; a ProxyError or CertificateError when that is a proxy's doing.
+        ConfigurationError: the environment names a proxy or certificates that cannot be used.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "wss") else 80)
+    proxy = route.proxy_for(url)
+    try:
+        if proxy is None:
+            return await connect_async(host, port)
+        certificates = route.certificates() if proxy.scheme == "https" else None
+        return await open_tunnel(proxy, certificates, host, port)
+    except OSError as error:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise ConnectError(f"{parts.scheme}://{parts.netloc} could not be reached: {reason}.") from None
 
 
-class AsyncDirect(httpcore2.AnyIOBackend):
-    """Opens connections that are closed when whoever waits for TLS leaves: the library forgets them."""
+async def open_tunnel(
+    proxy: Proxy, certificates: ssl.SSLContext | None, host: str, port: int
+) -> socket.socket:
+    """A socket that is connected to ``host`` through ``proxy``.
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - of the interface
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """A connection to ``host``."""
-        return _Careful(await super().connect_tcp(host, port, timeout, local_address, socket_options))
+    ``certificates``: who may show that it is that proxy, where it speaks TLS itself. Raises ProxyError,
+    CertificateError.
+    """
+    try:
+        opened = await connect_async(proxy.host, proxy.port)
+    except OSError as error:
+        raise no_answer(proxy, error) from None
+    try:
+        if proxy.scheme == "https":
+            return await _tunnel_in_tls(proxy, certificates, host, port, opened)
+        await _shake_hands(_OnSocket(opened), proxy, host, port)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
-class _Careful(httpcore2.AsyncNetworkStream):
-    """A connection without TLS, or before it."""
+def _without_delay(opened: socket.socket) -> socket.socket:
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return opened
+
+
+@contextmanager
+def _explained(proxy: Proxy, host: str) -> Iterator[None]:
+    """Failures of a library that speaks to ``proxy`` as ours, without the frames that hold its password."""
+    try:
+        yield
+    except httpcore2.ProtocolError as error:
+        closed = "disconnected" in str(error)
+        forget_frames(error)
+        raise refusal(
+            proxy, host, "it closed the connection" if closed else "it does not speak HTTP"
+        ) from None
+    except SocksError as error:
+        forget_frames(error)
+        reason, status = _socks_reason(error)
+        raise refusal(proxy, host, reason, status=status) from None
+    except EOFError as error:
+        forget_frames(error)
+        raise refusal(proxy, host, "it closed the connection") from None
+    except (ValueError, OSError, *_BROKEN) as error:
+        forget_frames(error)
+        raise no_answer(proxy, error) from None
+
+
+# --- CONNECT (RFC 9110 §9.3.6) ------------------------------------------------------------------------------
+
+
+def _connect_request(
+    proxy: Proxy, host: str, port: int, limits: Mapping[str, float | None]
+) -> httpcore2.Request:
+    target = netloc(host, port)
+    headers = [("Host", target), ("User-Agent", USER_AGENT)]
+    if proxy.authorization:
+        headers.append(("Proxy-Authorization", proxy.authorization))
+    url = httpcore2.URL(scheme=b"http", host=proxy.host.encode(), port=proxy.port, target=target.encode())
+    return httpcore2.Request("CONNECT", url, headers=headers, extensions={"timeout": limits})
+
+
+def _connect(stream: Stream, proxy: Proxy, host: str, port: int, left: Countdown) -> None:
+    deadline = Deadline(left())
+    limit = Limit.of(_FOREVER, deadline)
+    speaking = httpcore2.HTTP11Connection(httpcore2.Origin(b"http", proxy.host.encode(), proxy.port), stream)
+    request = _connect_request(proxy, host, port, {"read": limit, "write": limit})
+    with _explained(proxy, host):
+        response = speaking.handle_request(request)
+        if 200 <= response.status < 300:
+            return
+        page = bytearray()
+        deadline.begin_step(_PATIENCE)
+        with suppress(*_BROKEN):
+            for data in response.iter_stream():
+                page += data
+                if len(page) > _LONGEST_PAGE:
+                    break
+    raise _refused(proxy, host, response, bytes(page))
+
+
+async def _connect_async(stream: httpcore2.AsyncNetworkStream, proxy: Proxy, host: str, port: int) -> None:
+    origin = httpcore2.Origin(b"http", proxy.host.encode(), proxy.port)
+    speaking = httpcore2.AsyncHTTP11Connection(origin, stream)
+    with _explained(proxy, host):
+        response = await speaking.handle_async_request(_connect_request(proxy, host, port, {}))
+        if 200 <= response.status < 300:
+            return
+        page = bytearray()
+        with suppress(*_BROKEN, TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                async for data in response.aiter_stream():
+                    page += data
+                    if len(page) > _LONGEST_PAGE:
+                        break
+    raise _refused(proxy, host, response, bytes(page))
+
+
+def _refused(proxy: Proxy, host: str, response: httpcore2.Response, page: bytes) -> Exception:
+    reason = response.extensions.get("reason_phrase", b"").decode("latin-1")
+    schemes = ", ".join(
+        value.decode("latin-1") for name, value in response.headers if name.lower() == b"proxy-authenticate"
+    )
+    return refused_connect(proxy, host, response.status, reason=reason, schemes=schemes, page=page)
+
+
+# --- SOCKS 5 (RFC 1928, 1929) -------------------------------------------------------------------------------
+
+_SOCKS_REASONS: Mapping[int | None, str] = {
+    1: "it failed",
+    2: "its rules forbid it",
+    3: "the network cannot be reached",
+    4: "the host cannot be reached",
+    5: "the connection was refused",
+    6: "it took too long",
+    7: "it does not open connections",
+    8: "it does not know this kind of address",
+}
+# The library tells these apart by its words alone. Other words would only lose the hint.
+_SOCKS_WORDS: Mapping[str, tuple[str, int | None]] = {
+    "No acceptable authentication": ("it wants a user and a password, or more than that", 407),
+    "authentication failure": ("it does not accept the user and the password", 407),
+    "Unexpected SOCKS version": ("it does not speak SOCKS 5", None),
+}
+
+
+def _socks_reason(error: SocksError) -> tuple[str, int | None]:
+    for words, meaning in _SOCKS_WORDS.items():
+        if words in str(error):
+            return meaning
+    return _SOCKS_REASONS.get(error.error_code, str(error).rstrip(".")), None
+
+
+def _socks_options(proxy: Proxy, host: str) -> dict[str, Any]:
+    """How the library is to speak to ``proxy``, which looks names up itself."""
+    if not f"{proxy.username or ''}{proxy.password}".isascii():
+        error = refusal(proxy, host, "SOCKS 5 knows no user or password beyond ASCII")
+        error.retryable = False
+        error.hint = "Use a user and a password of ASCII letters and signs, or an HTTP proxy."
+        raise error
+    return {
+        "proxy_type": ProxyType.SOCKS5,
+        "host": proxy.host,
+        "port": proxy.port,
+        "username": proxy.username,
+        "password": proxy.password,
+        "rdns": True,
+    }
+
+
+class _SyncConnection(Socks):
+    """The connection that there is already, as the library takes it: a proxy on the way to the proxy."""
+
+    def __init__(self, stream: Stream, limit: Limit) -> None:
+        self._stream, self._limit = stream, limit
+
+    def connect(self, *arguments: Any, **options: Any) -> Any:
+        """Itself: it has the methods of a stream."""
+        return self
+
+    def write(self, data: bytes) -> None:
+        """Send all of it."""
+        self._stream.write(data, self._limit)
+
+    def read_exactly(self, n: int) -> bytes:
+        """As many bytes. Raises EOFError if they do not come."""
+        data = b""
+        while len(data) < n:
+            more = self._stream.read(n - len(data), self._limit)
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def close(self) -> None:
+        """Left to who opened it."""
+
+
+def _socks(stream: Stream, proxy: Proxy, host: str, port: int, left: Countdown) -> None:
+    limit = Limit.of(_FOREVER, Deadline(left()))
+    options = _socks_options(proxy, host)
+    with _explained(proxy, host):
+        Socks(**options, forward=_SyncConnection(stream, limit)).connect(host, port, timeout=_FOREVER)
+
+
+class _AsyncConnection(AsyncSocks):
+    """The same under an event loop."""
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
-        self.read, self.write, self.aclose = stream.read, stream.write, stream.aclose  # type: ignore[method-assign]
-        self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
 
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - of the interface
-    ) -> httpcore2.AsyncNetworkStream:
-        """The same connection with TLS."""
-        try:
-            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
-        except BaseException:
-            await self._stream.aclose()
-            raise
+    async def connect(self, *arguments: Any, **options: Any) -> Any:
+        """Itself: it has the methods of a stream."""
+        return self
 
+    async def write(self, data: bytes) -> None:
+        """Send all of it."""
+        await self._stream.write(data)
 
-class AsyncTunnel(httpcore2.AsyncNetworkBackend):
-    """Opens every connection through ``proxy``, under an event loop."""
+    async def read_exactly(self, n: int) -> bytes:
+        """As many bytes. Raises EOFError if they do not come."""
+        data = b""
+        while len(data) < n:
+            more = await self._stream.read(n - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
 
-    def __init__(self, proxy: Proxy, certificates: ssl.SSLContext) -> None:
-        self._proxy, self._certificates = proxy, certificates
-        self._direct = AsyncDirect()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - of the interface
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """A connection to ``host``. Raises ProxyError, CertificateError."""
-        proxy, left = self._proxy, _clock(timeout)
-        try:
-            stream = await self._direct.connect_tcp(
-                proxy.host, proxy.port, left(), local_address, socket_options
-            )
-        except (httpcore2.NetworkError, httpcore2.TimeoutException) as error:
-            raise no_answer(proxy, error) from None
-        try:
-            if proxy.scheme == "https":
-                stream = await stream.start_tls(self._certificates, proxy.host, left())
-            await self._shake_hands(stream, host, port, left)
-        except (httpcore2.NetworkError, httpcore2.TimeoutException) as error:
-            await stream.aclose()
-            raise no_answer(proxy, error) from None
-        except BaseException:
-            await stream.aclose()
-            raise
-        return stream
-
-    async def _shake_hands(
-        self, stream: httpcore2.AsyncNetworkStream, host: str, port: int, left: Callable[[], float | None]
-    ) -> None:
-        steps = handshake(self._proxy, host, port)
-        send = next(steps)
-        while True:
-            if send:
-                await stream.write(send, left())
-            come = await stream.read(_READ_SIZE, left())
-            try:
-                send = steps.send(come)
-            except StopIteration:
-                return
+    async def close(self) -> None:
+        """Left to who opened it."""
 
 
-async def open_tunnel(proxy: Proxy, host: str, port: int) -> socket.socket:
-    """A socket that is connected to ``host`` through ``proxy``, one without TLS. Raises ProxyError."""
-    loop = asyncio.get_running_loop()
-    through: socket.socket | None = None
+async def _shake_hands(stream: httpcore2.AsyncNetworkStream, proxy: Proxy, host: str, port: int) -> None:
+    if proxy.scheme != "socks5":
+        await _connect_async(stream, proxy, host, port)
+        return
+    options = _socks_options(proxy, host)
+    with _explained(proxy, host):
+        await AsyncSocks(**options, forward=_AsyncConnection(stream)).connect(host, port, timeout=_FOREVER)
+
+
+# --- sockets under an event loop ----------------------------------------------------------------------------
+
+
+class _OnSocket(httpcore2.AsyncNetworkStream):
+    """Reads and writes of a socket, as far as a handshake needs them. The caller limits the time."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self._socket = opened
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the interface
+        """What has come, ``b""`` at the end."""
+        return await asyncio.get_running_loop().sock_recv(self._socket, max_bytes)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - of the interface
+        """Send all of it."""
+        await asyncio.get_running_loop().sock_sendall(self._socket, buffer)
+
+    async def aclose(self) -> None:
+        """Left to who opened it."""
+
+
+class _OnStreams(httpcore2.AsyncNetworkStream):
+    """The same over TLS."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the interface
+        """What has come, ``b""`` at the end."""
+        return await self._reader.read(max_bytes)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - of the interface
+        """Send all of it."""
+        self._writer.write(buffer)
+        await self._writer.drain()
+
+    async def aclose(self) -> None:
+        """Left to who opened it."""
+
+
+_relays: set[asyncio.Task[None]] = set()  # an event loop holds its tasks weakly
+
+
+async def _tunnel_in_tls(
+    proxy: Proxy, certificates: ssl.SSLContext | None, host: str, port: int, opened: socket.socket
+) -> socket.socket:
+    """A tunnel inside TLS as a socket: TLS to ``host`` can then be had by whatever takes sockets."""
     try:
-        through = await _connect(loop, proxy)
-        await _shake_hands(loop, through, handshake(proxy, host, port))
+        reader, writer = await asyncio.open_connection(
+            sock=opened, ssl=certificates, server_hostname=proxy.host
+        )
     except OSError as error:
-        if through:
-            through.close()
         raise no_answer(proxy, error) from None
+    try:
+        await _shake_hands(_OnStreams(reader, writer), proxy, host, port)
+        near, far = socket.socketpair()
     except BaseException:
-        if through:
-            through.close()
+        writer.transport.abort()
         raise
-    return through
+    near.settimeout(0)
+    far.settimeout(0)
+    relay = asyncio.get_running_loop().create_task(_relay(reader, writer, far))
+    _relays.add(relay)
+
+    def end(relay: asyncio.Task[None]) -> None:  # also of one that is cancelled before it begins
+        _relays.discard(relay)
+        far.close()
+        writer.transport.abort()
+
+    relay.add_done_callback(end)
+    return near
 
 
-async def _shake_hands(
-    loop: asyncio.AbstractEventLoop, through: socket.socket, steps: Handshake[None]
-) -> None:
-    send = next(steps)
-    while True:
-        if send:
-            await loop.sock_sendall(through, send)
-        come = await loop.sock_recv(through, _READ_SIZE)
-        try:
-            send = steps.send(come)
-        except StopIteration:
-            return
+async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, far: socket.socket) -> None:
+    """Pass bytes on in both directions until one side leaves."""
+    loop = asyncio.get_running_loop()
 
+    async def there() -> None:
+        while data := await loop.sock_recv(far, _READ_SIZE):
+            writer.write(data)
+            await writer.drain()
 
-async def _connect(loop: asyncio.AbstractEventLoop, proxy: Proxy) -> socket.socket:
-    """Connected to the first of its addresses that answers. Raises OSError."""
-    found = await loop.getaddrinfo(proxy.host, proxy.port, type=socket.SOCK_STREAM)
-    failure = OSError("its name has no address")
-    for family, kind, number, _, address in found:
-        opened = socket.socket(family, kind, number)
-        opened.settimeout(0)
-        try:
-            await loop.sock_connect(opened, address)
-        except OSError as error:
-            opened.close()
-            failure = error
-        except BaseException:
-            opened.close()
-            raise
-        else:
-            return opened
-    raise failure
+    async def back() -> None:
+        while data := await reader.read(_READ_SIZE):
+            await loop.sock_sendall(far, data)
+
+    ways = [loop.create_task(there()), loop.create_task(back())]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)

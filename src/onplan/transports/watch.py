@@ -1,51 +1,11 @@
-"""What ends an exchange on another thread: a socket that is shut down, for want of a limit in the library."""
+"""Ends an answer on another thread: the reads of the user's own client cannot be given a deadline."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
 from socket import SHUT_RDWR
-from types import TracebackType
-from typing import Any, Self
-
-from onplan.errors import IdleTimeoutError, TransportError
-from onplan.wire import Request
-
-
-class Deadline:
-    """Ends an exchange that takes too long as a whole; the library knows limits for its steps only."""
-
-    def __init__(self, request: Request, before_sending: Callable[[], object] | None) -> None:
-        self._request, self._before_sending = request, before_sending
-        self._stream: Any = None
-        self._passed = False
-        self._timer = threading.Timer(request.timeout, self._pass)
-        self._timer.daemon = True
-
-    def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """The library's report of its steps."""
-        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            self._stream = info.get("return_value")
-        elif event.endswith("send_request_headers.started") and self._before_sending:
-            self._before_sending()
-
-    def _pass(self) -> None:
-        self._passed = True
-        stream = self._stream
-        with contextlib.suppress(OSError, AttributeError):
-            stream.get_extra_info("socket").shutdown(SHUT_RDWR)
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._timer.cancel()
-        if self._passed and isinstance(error, TransportError):
-            raise IdleTimeoutError(f"{self._request.origin} took too long to answer.") from None
+from typing import Any
 
 
 class Watch:

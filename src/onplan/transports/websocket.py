@@ -14,7 +14,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus, WebSocketException
-from websockets.exceptions import ProxyError as LibraryProxyError
 from websockets.http11 import Response
 
 from onplan.errors import (
@@ -29,10 +28,10 @@ from onplan.responses.events import ErrorEvent, decode_event
 from onplan.responses.sse import MAXIMUM_EVENT_SIZE
 from onplan.steps import Head, Join, Joined
 from onplan.transports import Timeouts, log_exchange, logger
-from onplan.transports.handshake import refusal
 from onplan.transports.owner import Owner, running_loop
+from onplan.transports.proxy_errors import certificate_failure
 from onplan.transports.route import Proxy, Route
-from onplan.transports.tunnel import certificate_failure, open_tunnel
+from onplan.transports.tunnel import open_socket
 from onplan.transports.websocket_connection import LIBRARY_LOGGER, Connect, Connection
 from onplan.wire import Request
 
@@ -132,16 +131,10 @@ class _Pool:
 
     async def _way(self, url: SplitResult) -> dict[str, Any]:
         """How the library is to connect to ``url``."""
-        host, proxy = url.hostname or "", self._route.proxy_for(url.geturl())
         way: dict[str, Any] = {"proxy": None}
         if url.scheme == "https":
             way |= {"ssl": self._route.certificates(), "ssl_shutdown_timeout": _CLOSE_SECONDS}
-        if proxy is None:
-            return way
-        if proxy.scheme == "https":  # TLS within TLS is beyond a socket
-            return {**way, "proxy": proxy.url, "proxy_ssl": self._route.certificates()}
-        port = url.port or (443 if url.scheme == "https" else 80)
-        return {**way, "sock": await open_tunnel(proxy, host, port)}
+        return {**way, "sock": await open_socket(self._route, url.geturl())}
 
     def _take(self, join: Join) -> _Member | None:
         """Of the session's idle connections the one that has seen the beginning, else the one used last."""
@@ -267,12 +260,5 @@ def _failure(error: Exception, origin: str, proxy: Proxy | None) -> TransportErr
         case OSError():
             reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             return ConnectError(f"{origin} could not be reached: {reason}.")
-        case LibraryProxyError() if proxy:
-            response: Response | None = getattr(error, "response", None)
-            host = urlsplit(origin).hostname or ""
-            if response is None:
-                return refusal(proxy, host, "it does not speak HTTP")
-            reason = f"{response.status_code} {response.reason_phrase}".strip()
-            return refusal(proxy, host, reason, status=response.status_code)
         case _:
             return DisconnectError(f"{origin} did not open a WebSocket.")

@@ -1,0 +1,196 @@
+"""TCP connections to a host by its name: looked up, then tried address by address (Happy Eyeballs, RFC 8305).
+
+An address that leads nowhere holds up nothing for longer than ``ATTEMPT_DELAY``: the next one is tried beside
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import chain, zip_longest
+from typing import Any, TypeAlias
+
+ATTEMPT_DELAY = 0.25  # seconds until the next address is tried beside the one before (RFC 8305 §5)
+
+# Family, kind, protocol and address, as ``socket.getaddrinfo`` gives them.
+_Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, tuple[str | int, ...]]
+_SecondsLeft: TypeAlias = Callable[[], float | None]
+"""Seconds until the deadline, None without one; raises TimeoutError when there are none."""
+
+
+def interleave(addresses: Sequence[_Address]) -> list[_Address]:
+    """In the resolver's order, but by turns of one family and the others (RFC 8305 §4)."""
+    first = [address for address in addresses if address[0] == addresses[0][0]]
+    others = [address for address in addresses if address[0] != addresses[0][0]]
+    return [address for address in chain.from_iterable(zip_longest(first, others)) if address]
+
+
+def connect(host: str, port: int, left: _SecondsLeft) -> socket.socket:
+    """A connected socket, which blocks. Raises OSError; TimeoutError, which is one, when ``left`` does."""
+    addresses = deque(interleave(_look_up(host, port, left)))
+    race = _Race()
+    try:
+        return race.run(addresses, left)
+    finally:
+        race.close()
+
+
+def _look_up(host: str, port: int, left: _SecondsLeft) -> list[_Address]:
+    with suppress(socket.gaierror):
+        return _found(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    seconds = left()
+    if seconds is None:
+        return _found(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    outcome: list[list[_Address] | OSError | UnicodeError] = []
+
+    def look_up() -> None:
+        try:
+            outcome.append(_found(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except (OSError, UnicodeError) as error:
+            outcome.append(error)
+
+    # The system's resolver has no limit that a caller could set: only a thread can be left to itself.
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(seconds)  # also so that no thread is about to end when the program goes on, and maybe forks
+    if not outcome:
+        raise TimeoutError("looking up its name took too long")
+    if isinstance(outcome[0], list):
+        return outcome[0]
+    raise _no_name(outcome[0])
+
+
+def _found(rows: Iterable[tuple[Any, Any, int, str, Any]]) -> list[_Address]:
+    found = [(family, kind, protocol, address) for family, kind, protocol, _, address in rows]
+    if not found:
+        raise OSError("its name has no address")
+    return found
+
+
+def _no_name(error: OSError | UnicodeError) -> OSError:
+    return error if isinstance(error, OSError) else OSError("its name cannot be looked up")
+
+
+class _Race:
+    """Attempts to connect, side by side; the first that succeeds wins."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._failure: OSError = OSError("its name has no address")
+
+    def run(self, addresses: deque[_Address], left: _SecondsLeft) -> socket.socket:
+        """The winner. Raises OSError."""
+        next_attempt = 0.0
+        while addresses or self._selector.get_map():
+            now = time.monotonic()
+            if addresses and (now >= next_attempt or not self._selector.get_map()):
+                self._begin(addresses.popleft())
+                next_attempt = now + ATTEMPT_DELAY
+                continue
+            limits = left(), next_attempt - now if addresses else None
+            for key, _ in self._selector.select(
+                min((each for each in limits if each is not None), default=None)
+            ):
+                opened: socket.socket = key.data
+                self._selector.unregister(opened)
+                error = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not error:
+                    opened.settimeout(None)
+                    return opened
+                opened.close()
+                self._failure = _os_error(error)
+                next_attempt = 0.0
+        raise self._failure
+
+    def _begin(self, address: _Address) -> None:
+        family, kind, protocol, place = address
+        try:
+            opened = socket.socket(family, kind, protocol)
+        except OSError as error:
+            self._failure = error
+            return
+        try:
+            opened.settimeout(0)
+            with suppress(BlockingIOError, InterruptedError):
+                opened.connect(place)
+            self._selector.register(opened, selectors.EVENT_WRITE, opened)
+        except OSError as error:
+            opened.close()
+            self._failure = error
+        except BaseException:
+            opened.close()
+            raise
+
+    def close(self) -> None:
+        """End the attempts that are still under way."""
+        for key in list((self._selector.get_map() or {}).values()):
+            key.data.close()
+        self._selector.close()
+
+
+def _os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+# --- asynchronous -----------------------------------------------------------------------------------
+
+
+async def connect_async(host: str, port: int) -> socket.socket:
+    """A connected socket, which does not block. Raises OSError. The caller limits the time."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = _found(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except UnicodeError as error:
+        raise _no_name(error) from None
+    addresses = deque(interleave(found))
+    attempts: set[asyncio.Task[socket.socket]] = set()
+    failure = OSError("its name has no address")
+    try:
+        while addresses or attempts:
+            if addresses:
+                attempts.add(loop.create_task(_attempt(loop, addresses.popleft())))
+            done, attempts = await asyncio.wait(
+                attempts,
+                timeout=ATTEMPT_DELAY if addresses else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for attempt in done:
+                cause = attempt.exception()
+                if cause is None:
+                    attempts |= done - {attempt}
+                    return attempt.result()
+                if not isinstance(cause, OSError):
+                    raise cause
+                failure = cause
+    finally:
+        await _abandon(attempts)
+    raise failure
+
+
+async def _attempt(loop: asyncio.AbstractEventLoop, address: _Address) -> socket.socket:
+    family, kind, protocol, place = address
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.settimeout(0)
+        await loop.sock_connect(opened, place)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+async def _abandon(attempts: set[asyncio.Task[socket.socket]]) -> None:
+    """End the attempts that lost, also those that have just succeeded."""
+    for attempt in attempts:
+        attempt.cancel()
+    for outcome in await asyncio.gather(*attempts, return_exceptions=True):
+        if isinstance(outcome, socket.socket):
+            outcome.close()

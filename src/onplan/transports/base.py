@@ -1,0 +1,218 @@
+"""What the transports have in common: interfaces, limits, and what becomes of bodies and failures."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from onplan.errors import ConfigurationError, IdleTimeoutError, TransportError, UnexpectedReplyError
+
+if TYPE_CHECKING:
+    from onplan.responses.sse import EventDecoder
+    from onplan.steps import Head, Join, Joined
+    from onplan.wire import Request, Response
+
+logger = logging.getLogger("onplan.http")
+
+# An error body or a token response is small; a catalogue with its prompts is some megabytes.
+MAXIMUM_BODY_SIZE = 32 * 1024 * 1024
+# How long a finished answer's connection may take to end its response, so that it can be used again.
+RELEASE_SECONDS = 0.5
+# What is larger is sent in pieces, each with the write limit to itself.
+PIECE_SIZE = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Limits in seconds.
+
+    Attributes:
+        connect: for a connection to be made, through a proxy if there is one.
+        idle: between two reads of an answer; models think in silence for minutes.
+        write: without a byte of a request being taken.
+        total: for a turn as a whole, from its first step to its last chunk; None without a limit.
+    """
+
+    connect: float = 15.0
+    idle: float = 300.0
+    write: float = 60.0
+    total: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for what is no time to wait."""
+        for name, seconds in vars(self).items():
+            if seconds is None and name == "total":
+                continue
+            if not (isinstance(seconds, int | float) and seconds > 0):
+                raise ConfigurationError(
+                    f"{name}_timeout is {seconds!r}, and not a number of seconds.",
+                    hint="Give it a number above 0.",
+                )
+
+
+class Peekable(Protocol):
+    """An open response to a request whose body was made smaller."""
+
+    head: Head
+
+    def peek_body(self, timeout: float) -> bytes:
+        """The whole body, which can be read once more. Raises TransportError."""
+        ...
+
+    def close(self) -> None:
+        """Close the response."""
+        ...
+
+
+class AsyncPeekable(Protocol):
+    """The same under an event loop."""
+
+    head: Head
+
+    async def peek_body(self, timeout: float) -> bytes:  # noqa: ASYNC109 - of the whole
+        """The whole body, which can be read once more. Raises TransportError."""
+        ...
+
+    async def close(self) -> None:
+        """Close the response."""
+        ...
+
+
+class AsyncAnswer(Protocol):
+    """An open response. What its methods raise is a TransportError, or a StreamError of the decoder's."""
+
+    head: Head
+
+    async def read_events(self) -> list[bytes] | None:
+        """Read once: the payloads that are now complete, or None at the end."""
+        ...
+
+    async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the whole
+        """The whole body, within ``timeout`` seconds if given."""
+        ...
+
+    async def release(self) -> None:
+        """The answer is complete: let its last bytes come, briefly, so its connection can be reused."""
+        ...
+
+    async def close(self) -> None:
+        """Close the response; its connection too, if something of it is unread."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *details: Any) -> None: ...
+
+
+class AsyncTransport(Protocol):
+    """Sends requests under the running event loop."""
+
+    async def fetch(self, request: Request) -> Response:
+        """A whole response. Raises TransportError."""
+        ...
+
+    async def open(self, request: Request, timeout: float | None = None) -> AsyncAnswer:  # noqa: ASYNC109
+        """Send ``request`` and read the head of its answer. Raises TransportError."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections, unless the client is the user's own."""
+        ...
+
+
+class AsyncExchange(AsyncAnswer, Protocol):
+    """A WebSocket while a turn has it; or the refusal to open one, of which there is only a body."""
+
+    joined: Joined
+
+    async def send(self, data: bytes) -> None:
+        """Send a text message. Raises TransportError."""
+        ...
+
+
+class AsyncWebSockets(Protocol):
+    """Opens WebSockets under the running event loop, and keeps them open between turns."""
+
+    async def join(self, join: Join) -> AsyncExchange:
+        """A connection for one turn. Raises TransportError."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+def pieces(body: bytes) -> Iterator[bytes]:
+    """``body`` in pieces of at most ``PIECE_SIZE``."""
+    view = memoryview(body)
+    return (bytes(view[start : start + PIECE_SIZE]) for start in range(0, len(view), PIECE_SIZE))
+
+
+def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers under lower-case names."""
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def log_exchange(request: Request, status: int) -> None:
+    """Where and how it went; no query, header or body."""
+    path = request.url.removeprefix(request.origin).partition("?")[0]
+    logger.info("%s %s%s: %d", request.method, request.origin, path, status)
+
+
+def check_body(body: bytearray, deadline: float | None, origin: str) -> None:
+    """A body that is too large, or that trickles beyond its deadline (monotonic seconds), is no answer."""
+    if len(body) > MAXIMUM_BODY_SIZE:
+        raise UnexpectedReplyError(f"{origin} answered with more than {MAXIMUM_BODY_SIZE:,} bytes.")
+    if deadline is not None and time.monotonic() > deadline:
+        raise IdleTimeoutError(f"{origin} took too long to answer.")
+
+
+def salvaged(decoder: EventDecoder, failure: TransportError) -> list[bytes]:
+    """What had come whole before the connection broke. Raises ``failure`` if there is nothing."""
+    payloads = decoder.salvage()
+    if not payloads:
+        raise failure from None
+    return payloads
+
+
+def forget_frames(error: BaseException) -> None:
+    """Cut off the traceback of ``error``, and of what it came from, below the function that calls this.
+
+    The frames of HTTP libraries hold the headers of the request, and so the token, in their local variables:
+    a traceback that shows these (``pytest -l``, rich, Sentry) would print it.
+    """
+    frame = inspect.currentframe()
+    caller = frame.f_back if frame else None
+    callers: set[FrameType] = set()
+    while frame is not None:
+        callers.add(frame)
+        frame = frame.f_back
+    waiting, seen = [error], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen or _cut(each, caller, callers):
+            continue
+        seen.add(id(each))
+        waiting += [found for found in (each.__cause__, each.__context__) if found is not None]
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
+
+
+def _cut(error: BaseException, caller: FrameType | None, callers: set[FrameType]) -> bool:
+    """Cut one traceback. Whether it is the program's own: of what it was handling when it called us."""
+    trace = error.__traceback__
+    is_ours = True
+    while trace is not None:
+        if trace.tb_frame is caller:
+            trace.tb_next = None
+            return False
+        is_ours = is_ours and trace.tb_frame not in callers
+        trace = trace.tb_next
+    if is_ours:
+        error.__traceback__ = None
+    return not is_ours

@@ -1,0 +1,234 @@
+"""Streams for httpcore2, on sockets that we have connected: their deadlines hold for all of an exchange."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import anyio
+import httpcore2
+from anyio.streams.tls import TLSAttribute, TLSStream
+
+from onplan.transports.deadline import arrived, seconds_left
+
+_TLS_RECORD_SIZE = 16 * 1024
+_TOO_MUCH = "the head of the answer is too long"
+
+
+@contextmanager
+def translated(timeout: type[Exception], failure: type[Exception]) -> Iterator[None]:
+    """Raise ``timeout`` or ``failure``, of httpcore2, for what a socket raises."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise timeout(str(error)) from error
+    except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream) as error:
+        raise failure(str(error)) from error
+
+
+class Countdown:
+    """Seconds of ``limit`` that are left: for all of connecting, whatever it consists of."""
+
+    def __init__(self, limit: float | None) -> None:
+        self._limit = limit
+        self._end = None if limit is None else time.monotonic() + limit
+
+    def __call__(self, limit: float | None = None) -> float | None:
+        """Seconds; None for no limit. Raises TimeoutError when there are none."""
+        seconds = seconds_left(self._limit if limit is None else limit)
+        if self._end is None or seconds is None:
+            return seconds
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return min(left, seconds)
+
+
+class Stream(httpcore2.NetworkStream):
+    """A connected socket, which blocks, with TLS or without."""
+
+    def __init__(self, opened: socket.socket, connecting: Countdown) -> None:
+        self._socket, self._connecting = opened, connecting
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """What has come, ``b""`` at the end."""
+        with translated(httpcore2.ReadTimeout, httpcore2.ReadError):
+            self._socket.settimeout(seconds_left(timeout))
+            data = self._socket.recv(max_bytes)
+        if not arrived(timeout, data):
+            raise httpcore2.RemoteProtocolError(_TOO_MUCH)
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all of it; the limit is for each part that is taken."""
+        with translated(httpcore2.WriteTimeout, httpcore2.WriteError):
+            view = memoryview(buffer)
+            while view:
+                self._socket.settimeout(seconds_left(timeout))
+                view = view[self._socket.send(view) :]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.NetworkStream:
+        """The same connection with TLS, within the limit that began with connecting."""
+        try:
+            with translated(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+                if isinstance(self._socket, ssl.SSLSocket):
+                    inner = _InnerTLS(self, ssl_context, server_hostname)
+                    inner.shake_hands(partial(self._connecting, timeout))
+                    return inner
+                self._socket.settimeout(self._connecting(timeout))
+                secured = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
+                return Stream(secured, self._connecting)
+        except BaseException:
+            self.close()
+            raise
+
+    def get_extra_info(self, info: str) -> Any:
+        """``socket``, ``ssl_object``, ``is_readable``, ``client_addr`` or ``server_addr``; else None."""
+        if info == "ssl_object":
+            return self._socket if isinstance(self._socket, ssl.SSLSocket) else None
+        return _about(self._socket, info)
+
+
+class _InnerTLS(httpcore2.NetworkStream):
+    """TLS inside of TLS, to a server behind a proxy that speaks TLS itself: a socket holds one layer only."""
+
+    def __init__(self, outer: Stream, context: ssl.SSLContext, host: str | None) -> None:
+        self._outer = outer
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+
+    def shake_hands(self, left: Any) -> None:
+        """Raises OSError, or an error of the outer stream's."""
+        self._carry_out(self._tls.do_handshake, left, left)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """What has come, ``b""`` at the end."""
+        with translated(httpcore2.ReadTimeout, httpcore2.ReadError), suppress(ssl.SSLEOFError):
+            limit = partial(lambda: timeout)
+            return bytes(self._carry_out(partial(self._tls.read, max_bytes), limit, limit))
+        return b""
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all of it."""
+        with translated(httpcore2.WriteTimeout, httpcore2.WriteError):
+            view = memoryview(buffer)
+            limit = partial(lambda: timeout)
+            while view:
+                view = view[self._carry_out(partial(self._tls.write, view), limit, limit) :]
+
+    def _carry_out(self, act: Any, read_limit: Any, write_limit: Any) -> Any:
+        while True:
+            try:
+                done = act()
+            except ssl.SSLWantReadError:
+                self._flush(write_limit)
+                data = self._outer.read(_TLS_RECORD_SIZE, read_limit())
+                self._incoming.write(data) if data else self._incoming.write_eof()
+            else:
+                self._flush(write_limit)
+                return done
+
+    def _flush(self, limit: Any) -> None:
+        data = self._outgoing.read()
+        if data:
+            self._outer.write(data, limit())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._outer.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        """As ``Stream``'s."""
+        return self._tls if info == "ssl_object" else self._outer.get_extra_info(info)
+
+
+def _about(opened: socket.socket, info: str) -> Any:
+    match info:
+        case "socket":
+            return opened
+        case "is_readable":
+            return _is_readable(opened)
+        case "client_addr":
+            return opened.getsockname()
+        case "server_addr":
+            return opened.getpeername()
+    return None
+
+
+def _is_readable(opened: socket.socket) -> bool:
+    """Whether something has come, or the end: an idle connection is not used any more then."""
+    if opened.fileno() < 0:
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([opened], [], [], 0)[0])
+    waiting = select.poll()
+    waiting.register(opened, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
+class AsyncStream(httpcore2.AsyncNetworkStream):
+    """The same under an event loop."""
+
+    def __init__(self, stream: anyio.abc.ByteStream, connecting: Countdown) -> None:
+        self._stream, self._connecting = stream, connecting
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the interface
+        """What has come, ``b""`` at the end."""
+        with translated(httpcore2.ReadTimeout, httpcore2.ReadError), suppress(anyio.EndOfStream):
+            with anyio.fail_after(seconds_left(timeout)):
+                data = await self._stream.receive(max_bytes)
+            if not arrived(timeout, data):
+                raise httpcore2.RemoteProtocolError(_TOO_MUCH)
+            return data
+        return b""
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - of the interface
+        """Send all of it."""
+        if not buffer:
+            return
+        with translated(httpcore2.WriteTimeout, httpcore2.WriteError):
+            with anyio.fail_after(seconds_left(timeout)):
+                await self._stream.send(buffer)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the interface
+    ) -> httpcore2.AsyncNetworkStream:
+        """The same connection with TLS, within the limit that began with connecting."""
+        try:
+            with translated(httpcore2.ConnectTimeout, httpcore2.ConnectError):
+                with anyio.fail_after(self._connecting(timeout)):
+                    secured = await TLSStream.wrap(
+                        self._stream,
+                        ssl_context=ssl_context,
+                        hostname=server_hostname,
+                        standard_compatible=False,
+                    )
+        except BaseException:  # also when who waits for it leaves: httpcore2 forgets the connection then
+            await anyio.aclose_forcefully(self._stream)
+            raise
+        return AsyncStream(secured, self._connecting)
+
+    def get_extra_info(self, info: str) -> Any:
+        """As ``Stream``'s."""
+        if info == "ssl_object":
+            return self._stream.extra(TLSAttribute.ssl_object, None)  # noqa: S610 - not Django's
+        return _about(self._stream.extra(anyio.abc.SocketAttribute.raw_socket), info)  # noqa: S610
