@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast
 
 from onplan import steps, turn
+from onplan.amendments import Call, Remembered
 from onplan.api_key import keeper_for, require_sign_in
 from onplan.attachments import has_attachments, read_attachments
 from onplan.backends import Backend
-from onplan.completion import Call
 from onplan.errors import (
     InvalidRequestError,
     NotSignedInError,
@@ -147,6 +147,7 @@ class AsyncClient:
         self._retry = retry or RetryPolicy()
         self._on_retry = on_retry
         self._resume = resume
+        self._remembered = Remembered()
         self._models: list[ModelInfo] | None = None
 
     @property
@@ -207,7 +208,9 @@ class AsyncClient:
     async def complete_stream(self, request: CompletionRequest | str) -> AsyncGenerator[StreamChunk]:
         """The answer as it arrives: one ``Done``, last; otherwise an OnplanError is raised."""
         call = await self._prepare(as_request(request))
-        dialogue = turn.completion(call, self._retry, time.time, self._fallback, resume=self._resume)
+        dialogue = turn.completion(
+            call, self._retry, time.time, self._fallback, resume=self._resume, remembered=self._remembered
+        )
         async with _Exchange(self, dialogue) as exchange:
             while (chunks := await exchange.advance()) is not None:
                 for chunk in chunks:
@@ -231,7 +234,7 @@ class AsyncClient:
         if self._fallback is None:
             return
         call = await self._prepare(request)
-        dialogue = turn.preparation(call, self._retry, time.time, self._fallback)
+        dialogue = turn.preparation(call, self._retry, time.time, self._fallback, self._remembered)
         async with _Exchange(self, dialogue) as exchange:
             await exchange.advance()
 

@@ -13,10 +13,10 @@ from typing import Any, Generic, Literal, Self, TypeVar, cast
 import httpx2
 
 from onplan import steps, turn
+from onplan.amendments import Call, Remembered
 from onplan.api_key import keeper_for, require_sign_in
 from onplan.attachments import read_attachments
 from onplan.backends import Backend
-from onplan.completion import Call
 from onplan.errors import NotSignedInError, OnplanError, SignInAgainError, TransportError
 from onplan.parameters import refuses
 from onplan.retry import RetryPolicy
@@ -128,6 +128,7 @@ class Client:
         self._retry = retry or RetryPolicy()
         self._on_retry = on_retry
         self._resume = resume
+        self._remembered = Remembered()
         self._models: list[ModelInfo] | None = None
 
     @property
@@ -188,7 +189,9 @@ class Client:
     def complete_stream(self, request: CompletionRequest | str) -> Generator[StreamChunk]:
         """The answer as it arrives: one ``Done``, last; otherwise an OnplanError is raised."""
         call = self._prepare(as_request(request))
-        dialogue = turn.completion(call, self._retry, time.time, resume=self._resume)
+        dialogue = turn.completion(
+            call, self._retry, time.time, resume=self._resume, remembered=self._remembered
+        )
         with _Exchange(self, dialogue) as exchange:
             while (chunks := exchange.advance()) is not None:
                 yield from chunks

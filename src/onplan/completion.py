@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
-from onplan.chat.request import ChatCall
+from onplan.amendments import Amendment, Call, Remembered, amended
 from onplan.chat.stream import ChatStream
 from onplan.errors import (
     DisconnectError,
-    EncryptedReasoningError,
     IdleTimeoutError,
     OnplanError,
     StreamTruncatedError,
@@ -41,7 +40,6 @@ from onplan.steps import (
 from onplan.types import Credential, FinishReason, Resumed, StreamChunk, ToolCall
 from onplan.wire import CLIENT_REQUEST_ID, Request, Response, request_id_of
 
-Call: TypeAlias = ResponsesCall | ChatCall
 Stream: TypeAlias = ResponseStream | ChatStream
 
 
@@ -54,16 +52,26 @@ class Completion:
         fallback: which sessions go over SSE; None where WebSocket is not spoken.
         generate: False does everything but have it answered.
         resume: whether to ask again although something of the answer was seen.
+        remembered: the amendments that earlier requests needed.
 
     Attributes:
         seen: whether the program has seen something of the answer that is arriving.
     """
 
     def __init__(
-        self, call: Call, now: Now, fallback: Fallback | None, *, generate: bool = True, resume: bool = False
+        self,
+        call: Call,
+        now: Now,
+        fallback: Fallback | None,
+        *,
+        generate: bool = True,
+        resume: bool = False,
+        remembered: Remembered | None = None,
     ) -> None:
         self.seen = False
-        self._call, self._now, self._fallback = call, now, fallback
+        self._remembered = remembered or Remembered()
+        self._amendments: list[Amendment] = []
+        self._call, self._now, self._fallback = self._remembered.apply(call), now, fallback
         self._generate, self._resume = generate, resume
         self._stream: Stream | None = None
         self._heard = False  # whether anything at all has come of it
@@ -80,15 +88,12 @@ class Completion:
         return not self.seen or (self._resume and not called)
 
     def amends(self, error: OnplanError) -> bool:
-        """Whether the request has been changed so that ``error`` will not come again.
-
-        Reasoning that was encrypted for another account or model is left out.
-        """
-        if self.seen or not isinstance(error, EncryptedReasoningError):
-            return False
-        without = self._call.without_encrypted_reasoning()
-        self._call = without or self._call
-        return without is not None
+        """Whether the request has been changed so that ``error`` will not come again."""
+        found = None if self.seen else amended(error, self._call, self._amendments)
+        if found:
+            amendment, self._call = found
+            self._amendments.append(amendment)
+        return found is not None
 
     def attempt(self, credentials: Credential) -> Dialogue[None]:
         """Ask once, over the transport that is to be used now."""
@@ -100,6 +105,8 @@ class Completion:
         except OnplanError as error:
             error.request_id = error.request_id or self._request_id
             raise
+        for amendment in self._amendments:
+            self._remembered.keep(amendment, self._call)
 
     def _ask(self, credentials: Credential) -> Dialogue[None]:
         fallback = self._fallback

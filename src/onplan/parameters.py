@@ -36,7 +36,7 @@ def left_out(request: CompletionRequest, backend: Backend, *, refuse: bool) -> t
     Raises:
         InvalidRequestError: ``refuse``, and there are some.
     """
-    ignored = tuple(name for name in _given(request) if not _takes(backend, name, request))
+    ignored = tuple(name for name in given_by(request) if not _takes(backend, name, request))
     if ignored and refuse:
         raise InvalidRequestError(
             f"{backend.name} does not take {', '.join(ignored)}.",
@@ -45,7 +45,7 @@ def left_out(request: CompletionRequest, backend: Backend, *, refuse: bool) -> t
     return ignored
 
 
-def _given(request: CompletionRequest) -> list[str]:
+def given_by(request: CompletionRequest) -> list[str]:
     """The names of the parameters that the program set."""
     return [
         name

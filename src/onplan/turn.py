@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
+from onplan.amendments import Call, Remembered
 from onplan.backends import Backend
 from onplan.chat import request as chat_request
-from onplan.completion import Call, Completion, opened
+from onplan.completion import Completion, opened
 from onplan.errors import InvalidRequestError, ModelNotAvailableError, OnplanError, SignInAgainError
 from onplan.fallback import Fallback
 from onplan.responses import request as responses_request
@@ -53,14 +54,21 @@ _PREPARATIONS: Mapping[str, Callable[..., Call]] = {
 
 
 def completion(
-    call: Call, policy: RetryPolicy, now: Now, fallback: Fallback | None = None, *, resume: bool = False
+    call: Call,
+    policy: RetryPolicy,
+    now: Now,
+    fallback: Fallback | None = None,
+    *,
+    resume: bool = False,
+    remembered: Remembered | None = None,
 ) -> Dialogue[None]:
     """One completion. Emits chunks, the last of which is the one ``Done``, or raises an OnplanError.
 
     Once a chunk was emitted, and the program has seen it, nothing is asked again, unless it is to
-    ``resume``. It goes over a WebSocket where there is a ``fallback`` that does not say otherwise.
+    ``resume``. It goes over a WebSocket where there is a ``fallback`` that does not say otherwise. What a
+    server refuses of it although it was not asked for is left out, and ``remembered`` for later requests.
     """
-    asking = Completion(call, now, fallback, resume=resume)
+    asking = Completion(call, now, fallback, resume=resume, remembered=remembered)
     try:
         yield from _persist(asking.attempt, call.backend, policy, now, asking)
     except ModelNotAvailableError as error:
@@ -71,13 +79,15 @@ def completion(
         raise
 
 
-def preparation(call: Call, policy: RetryPolicy, now: Now, fallback: Fallback) -> Dialogue[None]:
+def preparation(
+    call: Call, policy: RetryPolicy, now: Now, fallback: Fallback, remembered: Remembered | None = None
+) -> Dialogue[None]:
     """Have a WebSocket at hand that has heard ``call``, so that what follows it has less to say.
 
     Nothing is answered to it. Where SSE is to be used, nothing is done.
     """
-    asking = Completion(call, now, fallback, generate=False)
-    yield from _persist(asking.attempt, call.backend, policy, now)
+    asking = Completion(call, now, fallback, generate=False, remembered=remembered)
+    yield from _persist(asking.attempt, call.backend, policy, now, asking)
 
 
 def catalogue(

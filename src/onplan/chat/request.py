@@ -14,7 +14,15 @@ from onplan.backends import Backend
 from onplan.chat.messages import wire_messages
 from onplan.chat.stream import ChatStream
 from onplan.errors import InvalidRequestError
-from onplan.parameters import TOOL_CHOICES, is_strict, left_out, schema_name, session_id_of, tool_choice_of
+from onplan.parameters import (
+    TOOL_CHOICES,
+    given_by,
+    is_strict,
+    left_out,
+    schema_name,
+    session_id_of,
+    tool_choice_of,
+)
 from onplan.types import CompletionRequest, ContentPart, Credential, ToolDefinition
 from onplan.wire import CLIENT_REQUEST_ID, Request
 
@@ -30,6 +38,7 @@ class ChatCall:
         body: the JSON body. It has no printed form.
         session_id: names the conversation.
         ignored_parameters: what the backend does not take and what was therefore left out.
+        given: the names of the parameters that the program set.
     """
 
     backend: Backend
@@ -38,6 +47,7 @@ class ChatCall:
     session_id: str
     body: bytes = field(repr=False)
     ignored_parameters: tuple[str, ...] = ()
+    given: frozenset[str] = frozenset()
     kept: ClassVar[tuple[ContentPart, ...]] = ()
 
     @property
@@ -63,10 +73,6 @@ class ChatCall:
         """The same call, from the beginning: few servers go on from an answer that was begun."""
         return self
 
-    def without_encrypted_reasoning(self) -> ChatCall | None:
-        """None: this wire has none."""
-        return None
-
 
 def prepare(
     request: CompletionRequest,
@@ -83,9 +89,9 @@ def prepare(
             when it has a parameter that would be left out.
     """
     ignored = left_out(request, backend, refuse=refuse_unsupported)
-    session_id = session_id_of(request)
+    session_id, given = session_id_of(request), frozenset(given_by(request))
     body = msgspec.json.encode(_body(request, backend, model, session_id))
-    return ChatCall(backend, base_url, model, session_id, body, ignored)
+    return ChatCall(backend, base_url, model, session_id, body, ignored, given)
 
 
 def _body(request: CompletionRequest, backend: Backend, model: str, session_id: str) -> Body:

@@ -313,6 +313,12 @@ FAULTS = (
             param="input",
         ),
     ),
+    Fault(
+        "instructions_required",
+        "400: the body has no instructions, as from January to May 2026.",
+        RESPONSES,
+        instead=lambda: detail("Instructions are required"),
+    ),
     Fault("detail_list_422", "422 whose detail is a list.", RESPONSES, instead=_detail_list),
     Fault(
         "error_string",

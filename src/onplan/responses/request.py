@@ -12,7 +12,15 @@ import msgspec
 
 from onplan.backends import Backend
 from onplan.errors import InvalidRequestError
-from onplan.parameters import TOOL_CHOICES, is_strict, left_out, schema_name, session_id_of, tool_choice_of
+from onplan.parameters import (
+    TOOL_CHOICES,
+    given_by,
+    is_strict,
+    left_out,
+    schema_name,
+    session_id_of,
+    tool_choice_of,
+)
 from onplan.responses.continuation import Create
 from onplan.responses.items import input_items
 from onplan.responses.stream import ResponseStream
@@ -31,6 +39,7 @@ class ResponsesCall:
         body: the JSON body. It has no printed form.
         session_id: names the conversation in the header by which the prompt cache is found.
         ignored_parameters: what the backend does not take and what was therefore left out.
+        given: the names of the parameters that the program set.
         kept: parts of an answer that broke off, from which the next one goes on.
     """
 
@@ -40,6 +49,7 @@ class ResponsesCall:
     session_id: str
     body: bytes = field(repr=False)
     ignored_parameters: tuple[str, ...] = ()
+    given: frozenset[str] = frozenset()
     kept: tuple[ContentPart, ...] = ()
 
     @property
@@ -71,15 +81,6 @@ class ResponsesCall:
         items = input_items([said], self.backend.system_role)
         return replace(self, body=self._with_input(lambda old: [*old, *items]), kept=tuple(parts))
 
-    def without_encrypted_reasoning(self) -> ResponsesCall | None:
-        """The same without the model's earlier reasoning, which is reported; None if there is none."""
-        if b'"encrypted_content"' not in self.body:
-            return None
-        body = self._with_input(lambda items: [item for item in items if item.get("type") != "reasoning"])
-        if len(body) == len(self.body):
-            return None
-        return replace(self, body=body, ignored_parameters=(*self.ignored_parameters, "thinking"))
-
     def _with_input(self, change: Callable[[list[Body]], list[Body]]) -> bytes:
         body = msgspec.json.decode(self.body)
         return msgspec.json.encode({**body, "input": change(body["input"])})
@@ -108,9 +109,9 @@ def prepare(
             when it has a parameter that would be left out.
     """
     ignored = left_out(request, backend, refuse=refuse_unsupported)
-    session_id = session_id_of(request)
+    session_id, given = session_id_of(request), frozenset(given_by(request))
     body = _body(request, backend, model, session_id)
-    return ResponsesCall(backend, base_url, model, session_id, msgspec.json.encode(body), ignored)
+    return ResponsesCall(backend, base_url, model, session_id, msgspec.json.encode(body), ignored, given)
 
 
 def _body(request: CompletionRequest, backend: Backend, model: str, session_id: str) -> Body:

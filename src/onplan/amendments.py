@@ -1,0 +1,391 @@
+"""How a request is changed when a server refuses a part of it that the program did not ask for.
+
+Some servers refuse what all others take, or want what no other wants: the token counts of a stream, a cache
+key, earlier thinking, ``instructions``. The refusal names it. Each row of the table here says how it is
+recognised and what is sent instead; then the turn is asked once more, at most once for each row. What the
+program itself asked for is never changed: its refusal stays an error.
+
+Pure; what is remembered lies with whoever makes a ``Remembered``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from onplan.chat import signatures, thinking
+from onplan.chat.request import ChatCall
+from onplan.errors import (
+    BackendError,
+    ContentPolicyError,
+    ContextLengthError,
+    EncryptedReasoningError,
+    InvalidImageError,
+    InvalidRequestError,
+    NotIncludedError,
+    OnplanError,
+    StreamFailedError,
+)
+from onplan.responses.request import ResponsesCall
+
+Call: TypeAlias = ResponsesCall | ChatCall
+Body: TypeAlias = dict[str, Any]
+Path: TypeAlias = tuple[str, ...]
+"""Where a field is in a body; ``*`` stands for every entry of a list."""
+
+
+@dataclass(frozen=True)
+class Amendment:
+    """One row.
+
+    Attributes:
+        name: of the row.
+        is_meant: whether this error refuses what the row changes in this body.
+        change: the body without it, in place; whether there was anything to change.
+        asked_by: the request parameter by which a program asks for it itself.
+        reported_as: what ``ignored_parameters`` lists then; with an ``asked_by`` only if it was given.
+        remembered: for which later requests: of this client with this ``model``, of this process to this
+            ``server``, or for none.
+    """
+
+    name: str
+    is_meant: Callable[[OnplanError, Body], bool]
+    change: Callable[[Body], bool]
+    asked_by: str | None = None
+    reported_as: str | None = None
+    remembered: Literal["model", "server", "never"] = "model"
+
+    def applied(self, call: Call) -> Call | None:
+        """``call``, changed; None if there is nothing to change."""
+        body = msgspec.json.decode(call.body)
+        asked = self.asked_by in call.given
+        if (asked and self.reported_as is None) or not self.change(body):
+            return None
+        reports = self.reported_as and (asked or self.asked_by is None)
+        ignored = dict.fromkeys((*call.ignored_parameters, *([self.reported_as] if reports else ())))
+        return replace(call, body=msgspec.json.encode(body), ignored_parameters=tuple(filter(None, ignored)))
+
+
+@dataclass
+class Remembered:
+    """The amendments that this client's servers needed, so that its next requests begin with them."""
+
+    _of_model: dict[str, dict[str, Amendment]] = field(default_factory=dict)
+
+    def keep(self, amendment: Amendment, call: Call) -> None:
+        """``call``, so amended, was answered."""
+        known = {"model": (self._of_model, call.model), "server": (_OF_SERVER, call.base_url)}
+        if amendment.remembered != "never":
+            table, key = known[amendment.remembered]
+            table.setdefault(key, {})[amendment.name] = amendment
+
+    def apply(self, call: Call) -> Call:
+        """``call`` with the amendments that are known to be needed."""
+        for amendment in (
+            *_OF_SERVER.get(call.base_url, {}).values(),
+            *self._of_model.get(call.model, {}).values(),
+        ):
+            call = amendment.applied(call) or call
+        return call
+
+
+_OF_SERVER: dict[str, dict[str, Amendment]] = {}
+
+
+def forget() -> None:
+    """Forget what this process has learned about servers (for tests)."""
+    _OF_SERVER.clear()
+
+
+# --- what a refusal says ----------------------------------------------------------------------------
+
+_REFUSALS = (InvalidRequestError, BackendError, NotIncludedError, StreamFailedError)
+_OTHER_REFUSALS = (ContentPolicyError, ContextLengthError, InvalidImageError)
+
+_REFUSES = re.compile(
+    r"unsupported|not (?:currently |yet )?(?:support|permit|allow|accept|implement|avail|recogni|a valid)"
+    r"|(?:does|do|did)(?:n't| not)|cannot|can't|can only|only (?:allowed|supported|valid|available)"
+    r"|unrecogni[sz]ed"
+    r"|unknown|unexpected|undefined|no such|extra|additional propert|forbidden|disallowed|must be verified|"
+    r"invalid (?:param|arg|field|propert|key|input|option|value)|is invalid|no field|not expected",
+    re.IGNORECASE,
+)
+_KINDS = (
+    r"(?:parameter|argument|field|property|keyword|key|input|option|attribute|supplied|specified|provided)s?"
+)
+
+
+def _is_refusal(error: OnplanError) -> bool:
+    """Whether ``error`` says that a part of the request is not taken."""
+    return (
+        isinstance(error, _REFUSALS)
+        and not isinstance(error, _OTHER_REFUSALS)
+        and bool(_REFUSES.search(error.message))
+    )
+
+
+# Between two keys of a path; some servers name the kind of the message there.
+_BETWEEN = r"[\W\d_]{1,6}(?:(?:assistant|function|\w*Message\w*)[\W\d_]{1,6})?"
+
+
+def _names(message: str, path: Path) -> bool:
+    """Whether ``message`` names the field at ``path``: as a path, or by its own name where that is a name.
+
+    A name that is a plain word, such as ``stream``, counts where it is marked as a name.
+    """
+    keys = [re.escape(key) for key in path if key != "*"]
+    last = keys[-1]
+    if len(keys) > 1 and re.search(_BETWEEN.join(keys) + r"(?!\w)", message):
+        return True
+    if "_" in last:
+        return bool(re.search(rf"(?<!\w){last}(?!\w)", message))
+    marked = (
+        rf"['\"`]{last}['\"`]|\b(?i:{_KINDS}):?\s+{last}(?![\w.]\w)|\b(?i:unsupported):? {last}(?![\w.]\w)|"
+        rf"(?<![\w.]){last} (?:is|are) (?:not|unsupported|invalid)"
+    )
+    if len(keys) == 1:
+        marked += rf"|(?:^|body[./]|#/|\$\.){last}(?=$|[\s:,;.\[])"
+    return bool(re.search(marked, message))
+
+
+# --- fields that are sent unasked -------------------------------------------------------------------
+
+
+def _remove(value: Any, path: Path) -> bool:
+    """Take the field at ``path`` out of ``value``, and what holds nothing else; whether it was there."""
+    key, rest = path[0], path[1:]
+    if key == "*":
+        removed_from = [_remove(entry, rest) for entry in value] if isinstance(value, list) else []
+        return any(removed_from)
+    if not isinstance(value, dict) or key not in value:
+        return False
+    if rest:
+        removed = _remove(value[key], rest)
+        if removed and value[key] == {}:
+            del value[key]
+        return removed
+    del value[key]
+    return True
+
+
+def _has(value: Any, path: Path) -> bool:
+    """Whether there is a field at ``path``."""
+    if not path:
+        return True
+    if path[0] == "*":
+        return isinstance(value, list) and any(_has(entry, path[1:]) for entry in value)
+    return isinstance(value, dict) and path[0] in value and _has(value[path[0]], path[1:])
+
+
+def _without(*paths: Path) -> Callable[[Body], bool]:
+    def change(body: Body) -> bool:
+        removed = [_remove(body, path) for path in paths]
+        return any(removed)
+
+    return change
+
+
+def _refuses(*paths: Path, words: str | None = None) -> Callable[[OnplanError, Body], bool]:
+    """Whether an error refuses one of the fields at ``paths``, or says ``words`` (a pattern).
+
+    Where the first is all that its object holds, naming the object names it.
+    """
+    said = re.compile(words, re.IGNORECASE) if words else None
+
+    def is_meant(error: OnplanError, body: Body) -> bool:
+        if not _is_refusal(error):
+            return False
+        alone = [path[:-1] for path in paths[:1] if len(path) == 2 and len(body.get(path[0]) or ()) == 1]
+        there = [path for path in paths if _has(body, path)]
+        named = any(_names(error.message, path) for path in (*there, *alone))
+        return named or bool(there and said and said.search(error.message))
+
+    return is_meant
+
+
+def _unasked(
+    *path: str, asked_by: str | None = None, reported_as: str | None = None, words: str | None = None
+) -> Amendment:
+    """A field that is left out when it is refused."""
+    return Amendment(
+        name=".".join(path),
+        is_meant=_refuses(path, words=words),
+        change=_without(path),
+        asked_by=asked_by,
+        reported_as=reported_as,
+    )
+
+
+# --- thinking ---------------------------------------------------------------------------------------
+
+_IN_MESSAGES = [("messages", "*", name) for name in thinking.FIELDS]
+_IN_CALLS = [
+    ("messages", "*", "tool_calls", "*", *inner, name)
+    for name in signatures.FIELDS
+    for inner in ((), ("function",))
+]
+_CHAT_THINKING = (*_IN_MESSAGES, *_IN_CALLS)
+_THINKING_WORDS = (
+    r"thought.?signature|reasoning (?:item|content)|thinking (?:block|content)|['\"`]thinking['\"`]"
+)
+
+
+def _without_reasoning_items(body: Body) -> bool:
+    items = body.get("input")
+    if not isinstance(items, list):
+        return False
+    body["input"] = [item for item in items if item.get("type") != "reasoning"]
+    return len(body["input"]) < len(items)
+
+
+def _without_thinking(body: Body) -> bool:
+    """Leave out earlier thinking, whichever way this wire carries it."""
+    items, fields = _without_reasoning_items(body), _without(*_CHAT_THINKING)(body)
+    return items or fields
+
+
+_REASONING_ITEM = (("input", "*", "encrypted_content"), ("input", "*", "summary"))
+
+
+# --- others -----------------------------------------------------------------------------------------
+
+# What stands for the instructions of a program that gave none.
+NEUTRAL_INSTRUCTIONS = "Follow the conversation and answer its last message."
+_INSTRUCTIONS = "instructions are required"
+
+
+def _wants_instructions(error: OnplanError, body: Body) -> bool:
+    """Exactly ``400 {"detail": "Instructions are required"}``, over HTTP or in a frame."""
+    return error.status == 400 and error.message.strip().rstrip(".").lower() == _INSTRUCTIONS
+
+
+def _with_instructions(body: Body) -> bool:
+    """Give ``instructions``: the text of the leading system or developer message, else a neutral sentence.
+
+    What moves there is no longer in the input, unless nothing else is.
+    """
+    items = body.get("input")
+    if body.get("instructions") or not isinstance(items, list):
+        return False
+    first: Body = next((item for item in items if item.get("type") == "message"), {})
+    content = first.get("content") if first.get("role") in ("system", "developer") else None
+    texts = [part.get("text") for part in content or () if part.get("type") == "input_text"]
+    if not content or len(texts) < len(content):
+        body["instructions"] = NEUTRAL_INSTRUCTIONS
+        return True
+    body["instructions"] = "\n".join(texts)
+    body["input"] = [item for item in items if item is not first] or items
+    return True
+
+
+_TEXT_WANTED = re.compile(
+    r"content.{0,60}(?:must be|should be|expected|not) (?:of type |a )?(?:valid |single )?str"
+    r"|sequence,? expected (?:a )?string|str type expected"
+    r"|expected a string,? (?:but )?got (?:an? )?(?:array|list)",
+    re.IGNORECASE,
+)
+
+
+def _wants_text(error: OnplanError, body: Body) -> bool:
+    """Whether the content of a message is wanted as one string."""
+    return isinstance(error, InvalidRequestError | BackendError) and bool(_TEXT_WANTED.search(error.message))
+
+
+def _with_text(body: Body) -> bool:
+    """Say the texts of a message as one string, where it holds texts alone."""
+    changed = False
+    for message in body.get("messages") or ():
+        content = message.get("content")
+        if isinstance(content, list) and all(part.get("type") == "text" for part in content):
+            message["content"] = "\n".join(part["text"] for part in content)
+            changed = True
+    return changed
+
+
+_LENGTHS: Mapping[str, str] = {
+    "max_tokens": "max_completion_tokens",
+    "max_completion_tokens": "max_tokens",
+}
+
+
+def _wants_other_length(error: OnplanError, body: Body) -> bool:
+    """Whether the length of the answer has another name at this server."""
+    return _is_refusal(error) and any(name in body and _names(error.message, (name,)) for name in _LENGTHS)
+
+
+def _with_other_length(body: Body) -> bool:
+    name = next((name for name in _LENGTHS if name in body), None)
+    if name:
+        body[_LENGTHS[name]] = body.pop(name)
+    return name is not None
+
+
+AMENDMENTS: tuple[Amendment, ...] = (
+    # Reasoning that was encrypted for another account or model: what comes from this one is good.
+    Amendment(
+        "encrypted thinking",
+        is_meant=lambda error, body: isinstance(error, EncryptedReasoningError),
+        change=_without_thinking,
+        reported_as="thinking",
+        remembered="never",
+    ),
+    # Seen November 2026: Cerebras, Groq, LiteLLM in front of Mistral; gateways that rename the field.
+    Amendment(
+        "thinking",
+        is_meant=_refuses(*_CHAT_THINKING, *_REASONING_ITEM, words=_THINKING_WORDS),
+        change=_without_thinking,
+        reported_as="thinking",
+    ),
+    # January to May 2026: the Codex backend. The official client sends none any more (0.171.0).
+    Amendment("instructions", is_meant=_wants_instructions, change=_with_instructions, remembered="server"),
+    # Seen November 2026: Mistral, Databricks, Azure with data sources. The answer then has no usage.
+    _unasked("stream_options"),
+    # Seen November 2026: the platform, to organisations that are not verified. The answer comes in one piece.
+    Amendment(
+        "stream",
+        is_meant=_refuses(
+            ("stream",),
+            words=r"verified to stream|streaming (?:\w+ ){0,5}(?:is|are)(?: not|n't)"
+            r"|not support (?:\w+ ){0,2}stream",
+        ),
+        change=_without(("stream",), ("stream_options",)),
+    ),
+    _unasked("store"),
+    _unasked("include", words=r"encrypted content is not supported"),
+    _unasked("prompt_cache_key", asked_by="session_id", reported_as="session_id"),
+    _unasked(
+        "reasoning",
+        "summary",
+        asked_by="reasoning_summary",
+        words=r"verified to generate reasoning summar|reasoning summar\w+ (?:is|are)(?: not|n't)",
+    ),
+    _unasked("tool_choice", asked_by="tool_choice"),
+    _unasked("parallel_tool_calls", asked_by="parallel_tool_calls"),
+    _unasked("tools", "*", "strict"),
+    _unasked("text", "format", "strict"),
+    _unasked("response_format", "json_schema", "strict"),
+    _unasked("input", "*", "phase"),
+    # Seen November 2026: Groq, DeepSeek and others, some of them for the user's messages, too.
+    Amendment("text as one string", is_meant=_wants_text, change=_with_text),
+    # "Use 'max_completion_tokens' instead", or an extra input; it is the same wish under its other name.
+    Amendment("max_tokens", is_meant=_wants_other_length, change=_with_other_length),
+)
+
+
+def amended(error: OnplanError, call: Call, others: Iterable[Amendment]) -> tuple[Amendment, Call] | None:
+    """The row by which ``call`` becomes one that ``error`` does not refuse, and that call.
+
+    ``others``: rows that have been applied already. None if there is no row for it.
+    """
+    used = set(map(id, others))
+    body = msgspec.json.decode(call.body)
+    for amendment in AMENDMENTS:
+        if id(amendment) not in used and amendment.is_meant(error, body):
+            changed = amendment.applied(call)
+            if changed is not None:
+                return amendment, changed
+    return None
