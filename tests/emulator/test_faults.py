@@ -243,6 +243,7 @@ EXPECTED = {
     "model_not_supported": status(400, "not supported when using Codex with a ChatGPT account"),
     "encrypted_content_refused": status(400, "could not be verified"),
     "item_not_found": status(404, "Items are not persisted when `store` is set to false"),
+    "instructions_required": status(400, '{"detail":"Instructions are required"}'),
     "detail_list_422": lambda r: r.status == 422 and isinstance(r.json["detail"], list),
     "error_string": lambda r: r.json == {"error": "bad request"},
     "empty_500": lambda r: (r.status, r.text) == (500, ""),
