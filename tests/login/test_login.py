@@ -215,7 +215,7 @@ def test_cancelling_ends_the_wait(settings: Settings, store: CredentialStore) ->
         ("authorize_no_code", "without an authorization code"),
         ("token_invalid_grant", "refused"),
         ("token_500", "HTTP 500"),
-        ("token_html", "not hand out"),
+        ("token_html", "firewall|web page"),
         ("token_not_json", "not a token response"),
         ("token_no_access_token", "not a token response"),
     ],

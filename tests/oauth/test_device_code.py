@@ -133,7 +133,6 @@ class TestStart:
         [
             Response(500),
             failed("invalid_client"),
-            Response(403, {}, b"<html>"),
             Response(200, {}, b"OK"),
             reply([]),
             reply({}),

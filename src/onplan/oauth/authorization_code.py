@@ -18,6 +18,7 @@ from onplan.oauth.credentials import (
     without_secrets,
 )
 from onplan.oauth.issuer import Issuer
+from onplan.oauth.refusals import refusal_in, refusal_named, sign_in_error
 from onplan.secret import SecretText
 from onplan.types import OAuthCredentials
 from onplan.wire import Flow, Request, Response, request_id_of
@@ -126,7 +127,6 @@ def read_callback(text: str, state: str) -> Callback:
 
 _ERRORS = {
     "access_denied": "The sign-in was declined in the browser.",
-    "missing_codex_entitlement": "Codex is not enabled for this ChatGPT workspace; ask its administrator.",
     "server_error": "The sign-in service had an internal error.",
     "temporarily_unavailable": "The sign-in service is busy.",
 }
@@ -140,9 +140,11 @@ def require_granted(callback: Callback) -> None:
             hint="Paste the whole address from the browser, or run `onplan login` again.",
         )
     if callback.error:
-        reason = callback.description if callback.description in _ERRORS else callback.error
-        sentence = _ERRORS.get(reason) or f"The sign-in failed: {callback.description or callback.error}."
-        raise SignInError(sentence)
+        refusal = refusal_named(callback.error, callback.description) or refusal_named(callback.description)
+        if refusal:
+            raise SignInError(refusal.sentence, hint=refusal.hint)
+        said = callback.description or callback.error
+        raise SignInError(_ERRORS.get(callback.error) or f"The sign-in failed: {said}.")
 
 
 def require_code(callback: Callback) -> str:
@@ -184,6 +186,8 @@ def exchange(
 
 def exchange_error(response: Response, *secrets: str, registered: bool = False) -> OnplanError:
     """What a token endpoint's answer to a code means that is no token response."""
+    if refusal := refusal_in(response):
+        return sign_in_error(refusal, response)
     code, description = error_code(response.json())
     if code == "invalid_grant":
         return SignInError("The authorization code was refused: it has expired or was used before.")

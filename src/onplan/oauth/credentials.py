@@ -139,18 +139,20 @@ _MILLISECONDS = 1e11  # as seconds, that would be the year 5138
 
 
 def error_code(body: Any) -> tuple[str, str]:
-    """Code and description of a token-endpoint error, in any of the three shapes that occur.
+    """Code and description of a token-endpoint error, in any of the four shapes that occur.
 
     ``{"error": "code", "error_description": "…"}`` (RFC 6749 §5.2), ``{"error": {"code", "message"}}``,
-    and a top-level ``{"code", "message"}``.
+    ``{"detail": {"code", "message"}}`` or ``{"detail": "…"}``, and a top-level ``{"code", "message"}``.
     """
     if not isinstance(body, dict):
         return "", ""
-    error = body.get("error")
-    if isinstance(error, dict):
-        return str(error.get("code") or error.get("type") or "").lower(), str(error.get("message") or "")
+    error, detail = body.get("error"), body.get("detail")
+    for told in (error, detail):
+        if isinstance(told, dict):
+            return str(told.get("code") or told.get("type") or "").lower(), str(told.get("message") or "")
     code = error if isinstance(error, str) else body.get("code")
-    return str(code or "").lower(), str(body.get("error_description") or body.get("message") or "")
+    description = body.get("error_description") or body.get("message")
+    return str(code or "").lower(), str(description or (detail if isinstance(detail, str) else ""))
 
 
 def without_secrets(text: str, *secrets: str | None) -> str:

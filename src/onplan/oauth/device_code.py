@@ -18,6 +18,14 @@ from onplan.errors import OnplanError, SignInError, TransportError
 from onplan.oauth import authorization_code
 from onplan.oauth.credentials import error_code, without_secrets
 from onplan.oauth.issuer import Issuer
+from onplan.oauth.refusals import (
+    NO_DEVICE_CODES,
+    SWITCH,
+    page_in,
+    refusal_in,
+    refusal_named,
+    sign_in_error,
+)
 from onplan.retry import retry_after
 from onplan.secret import SecretText
 from onplan.types import OAuthCredentials
@@ -124,12 +132,13 @@ class _Pace:
         self.answered()
         self.wait = max(self.wait, min(wanted, _LONGEST))
 
-    def failed(self, error: OnplanError) -> None:
-        """No answer: wait twice as long as before. Raises ``error`` if that happens too often."""
+    def failed(self, error: OnplanError, *, slower: bool = True) -> None:
+        """No answer: wait twice as long as before if ``slower``. Raises ``error`` if it happens too often."""
         self._failures, self.failure = self._failures + 1, error
         if self._failures >= _FAILURES:
             raise error
-        self.wait = max(self._interval, min(self._interval * 2**self._failures, _LONGEST))
+        more = min(self._interval * 2**self._failures, _LONGEST) if slower else 0.0
+        self.wait = max(self._interval, more)
 
 
 def _note(
@@ -142,7 +151,12 @@ def _note(
         raise _expired()
     if error == "access_denied":
         raise SignInError("The sign-in was declined in the browser.")
-    if error == "slow_down" or status == 429:
+    if refusal := refusal_named(error, description):
+        raise sign_in_error(refusal, response)
+    # A page is no word of the service's: one of a firewall that asks browsers only may stay, or pass.
+    if status < 500 and status not in (404, 429) and (page := page_in(response)):
+        pace.failed(sign_in_error(page, response), slower=False)
+    elif error == "slow_down" or status == 429:
         pace.slow_down(retry_after(response.headers, now()) or 0.0)
     elif error == "authorization_pending" or status in (403, 404):
         pace.answered()
@@ -164,15 +178,20 @@ def _note(
 def _expired() -> SignInError:
     return SignInError(
         "Nobody approved the sign-in within 15 minutes, so its code has expired.",
-        hint="Run `onplan login --device` for a new one.",
+        hint=f"Run `onplan login --device` for a new one. If the page did not accept codes: {SWITCH}",
     )
 
 
 def _no_code(response: Response, issuer: Issuer) -> SignInError:
-    if response.status == 404:
+    refusal = refusal_in(response)
+    if response.status == 404 and refusal is not NO_DEVICE_CODES:
         return SignInError(
-            f"Device sign-in is not enabled at {issuer.url}.", hint="Run `onplan login --paste`.", status=404
+            f"Device sign-in is not enabled at {issuer.url}, or is switched off for this account.",
+            hint=SWITCH,
+            status=404,
         )
+    if refusal:
+        return sign_in_error(refusal, response)
     error, description = error_code(response.json())
     return SignInError(
         f"The sign-in service gave out no code (HTTP {response.status}): "

@@ -24,6 +24,7 @@ from onplan.oauth.credentials import (
     without_secrets,
 )
 from onplan.oauth.issuer import Issuer
+from onplan.oauth.refusals import refusal_in
 from onplan.retry import retry_after
 from onplan.types import OAuthCredentials
 from onplan.wire import Flow, Request, Response, request_id_of
@@ -98,13 +99,23 @@ def refusal(response: Response, now: float, refresh_token: str, *, registered: b
     status, request_id = response.status, request_id_of(response.headers)
     if code == "invalid_client":
         return unknown_client(status, registered=registered)
-    is_page = response.body.lstrip().startswith(b"<")  # a captive portal's, which is nobody's verdict
-    if code in _REJECTIONS or (status == 401 and not is_page and not registered):
+    refused = None if code in _REJECTIONS else refusal_in(response)
+    if refused and refused.ends_sign_in:
+        return SignInAgainError(refused.sentence, hint=refused.hint, status=status, request_id=request_id)
+    if code in _REJECTIONS or (status == 401 and not refused and not registered):
         sentence = _REJECTIONS.get(code, "The sign-in is no longer accepted.")
         return SignInAgainError(sentence, status=status, request_id=request_id)
     if status >= 500:
         # Some servers fail after they have rotated.
         return OutcomeUnknownError(f"The sign-in service failed (HTTP {status}).", status=status)
+    if refused:
+        return RefreshError(
+            f"The sign-in could not be renewed for now. {refused.sentence}",
+            hint=f"Nothing is lost. {refused.hint}",
+            status=status,
+            request_id=request_id,
+            retry_after=retry_after(response.headers, now),
+        )
     reason = without_secrets(description or code or "no reason given", refresh_token)
     return RefreshError(
         f"The sign-in could not be renewed for now (HTTP {status}: {reason}).",

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from onplan.errors import SignInError
 from onplan.oauth.issuer import Issuer
+from onplan.oauth.refusals import page_in
 from onplan.wire import Flow, Request, decode_json
 
 ALGORITHM = "RS256"
@@ -78,10 +79,11 @@ def _fetch_keys(issuer: Issuer) -> Flow[Keys]:
     told = response.json() if response.ok else None
     entries = told.get("keys") if isinstance(told, dict) else None
     if not isinstance(entries, list):
+        page = page_in(response)
         raise KeysUnavailableError(
             f"The sign-in service's keys could not be read (HTTP {response.status}), so its answer could "
-            "not be verified.",
-            hint="Try again in a moment.",
+            f"not be verified. {page.sentence if page else ''}".strip(),
+            hint=page.hint if page else "Try again in a moment.",
             status=response.status,
         )
     found = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("kid"), str)]
