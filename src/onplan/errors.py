@@ -353,9 +353,14 @@ class ProxyError(ConnectError):
 
 
 class DisconnectError(TransportError):
-    """The connection broke."""
+    """The connection broke.
+
+    Attributes:
+        close_code: with which the other side closed a WebSocket (RFC 6455 §7.4), if it did.
+    """
 
     code, exit_code, retryable = "disconnect", 41, True
+    close_code: int | None = None
 
 
 class IdleTimeoutError(TransportError):

@@ -12,34 +12,21 @@ from hashlib import sha256
 from typing import Any, Self, cast
 from urllib.parse import SplitResult, urlsplit
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import InvalidStatus, WebSocketException
-from websockets.http11 import Response
-
-from onplan.errors import (
-    ConnectError,
-    DisconnectError,
-    IdleTimeoutError,
-    StreamCorruptError,
-    TransportError,
-)
+from onplan.errors import ConnectError, IdleTimeoutError, StreamCorruptError, TransportError
 from onplan.responses.continuation import Continuation
 from onplan.responses.events import ErrorEvent, decode_event
-from onplan.responses.sse import MAXIMUM_EVENT_SIZE
 from onplan.steps import Head, Join, Joined
 from onplan.transports import Timeouts, log_exchange, logger
 from onplan.transports.owner import Owner, running_loop
-from onplan.transports.proxy_errors import certificate_failure
-from onplan.transports.route import Proxy, Route
-from onplan.transports.tunnel import open_socket
-from onplan.transports.websocket_connection import LIBRARY_LOGGER, Connect, Connection
+from onplan.transports.route import Route
+from onplan.transports.tunnel import certificate_failure, open_tunnel
+from onplan.transports.websocket_connection import CLOSE_SECONDS, Connection
 from onplan.wire import Request
 
 # The backend ends connections after 60 minutes.
 LONGEST_AGE = 55 * 60.0
 LONGEST_IDLE = 5 * 60.0
 MOST_IDLE = 16
-_CLOSE_SECONDS = 1.0
 
 
 class WebSockets:
@@ -88,53 +75,65 @@ class _Pool:
     def __init__(self, timeouts: Timeouts, route: Route) -> None:
         self._timeouts, self._route = timeouts, route
         self._idle: dict[_Member, None] = {}  # the one idle for longest first
-        self._open: set[Connection] = set()
+        self._connections: set[Connection] = set()
 
     async def join(self, join: Join) -> Exchange:
         """One that is idle, or a new one."""
         member = None if join.fresh else self._take(join)
         if member is not None:
             return Exchange(Joined(member.head, member.seen, warm=True), self, member)
-        try:
-            connection = await self._connect(join.request)
-        except InvalidStatus as refused:
-            log_exchange(join.request, refused.response.status_code)
-            return Exchange(Joined(_head(refused.response)), body=bytes(refused.response.body))
-        except (OSError, WebSocketException, ValueError) as error:
-            raise _failure(error, join.request.origin, self._route.proxy_for(join.request.url)) from None
-        log_exchange(join.request, 101)
-        self._open.add(connection)
-        connection.connection_lost_waiter.add_done_callback(lambda _: self._open.discard(connection))
-        member = _Member(connection, join, _head(cast("Response", connection.response)))
+        connection = await self._open(join.request)
+        head = cast("Head", connection.upgrade.head)
+        log_exchange(join.request, head.status)
+        if head.status != 101:
+            connection.abort()
+            return Exchange(Joined(head), body=connection.upgrade.body)
+        self._connections.add(connection)
+        connection.closed.add_done_callback(lambda _: self._connections.discard(connection))
+        member = _Member(connection, join, head)
         return Exchange(Joined(member.head, member.seen), self, member)
 
-    async def _connect(self, request: Request) -> Connection:
-        url = urlsplit(request.url)
-        async with asyncio.timeout(self._timeouts.connect):
-            connecting = Connect(
-                url._replace(scheme="wss" if url.scheme == "https" else "ws").geturl(),
-                compression=None,
-                additional_headers=dict(request.headers),
-                user_agent_header=None,
-                open_timeout=None,
-                ping_interval=None,
-                close_timeout=_CLOSE_SECONDS,
-                max_size=MAXIMUM_EVENT_SIZE,
-                logger=LIBRARY_LOGGER,
-                create_connection=cast(
-                    "type[ClientConnection]",
-                    partial(Connection, origin=request.origin, timeouts=self._timeouts),
-                ),
-                **await self._way(url),
-            )
-            return cast("Connection", await connecting)
+    async def _open(self, request: Request) -> Connection:
+        """A connection that was answered. Raises TransportError.
 
-    async def _way(self, url: SplitResult) -> dict[str, Any]:
-        """How the library is to connect to ``url``."""
-        way: dict[str, Any] = {"proxy": None}
+        One limit is for all of it: name, addresses, proxy, TLS, the upgrade, and the body of a refusal, whose
+        beginning will do.
+        """
+        connection, limit = Connection(request, self._timeouts), asyncio.timeout(self._timeouts.connect)
+        try:
+            async with limit:
+                await self._connect(urlsplit(request.url), connection)
+                await connection.open(request)
+        except OSError as error:  # a TimeoutError is one
+            connection.abort()
+            if not limit.expired():
+                raise _unreachable(error, request.origin) from None
+            if not connection.connected:
+                raise _unreachable(OSError("it took too long"), request.origin) from None
+            if connection.upgrade.head is None:
+                raise IdleTimeoutError(f"{request.origin} did not open a WebSocket in time.") from None
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    async def _connect(self, url: SplitResult, connection: Connection) -> None:
+        """Connect ``connection`` to ``url``, through the proxy if there is one."""
+        host, proxy = url.hostname or "", self._route.proxy_for(url.geturl())
+        port = url.port or (443 if url.scheme == "https" else 80)
+        options: dict[str, Any] = {}
         if url.scheme == "https":
-            way |= {"ssl": self._route.certificates(), "ssl_shutdown_timeout": _CLOSE_SECONDS}
-        return {**way, "sock": await open_socket(self._route, url.geturl())}
+            options = {
+                "ssl": self._route.certificates(),
+                "server_hostname": host,
+                "ssl_handshake_timeout": self._timeouts.connect,
+                "ssl_shutdown_timeout": CLOSE_SECONDS,
+            }
+        if proxy is None:
+            options |= {"host": host, "port": port}
+        else:
+            options["sock"] = await open_tunnel(proxy, host, port)
+        await connection.loop.create_connection(lambda: connection, **options)
 
     def _take(self, join: Join) -> _Member | None:
         """Of the session's idle connections the one that has seen the beginning, else the one used last."""
@@ -173,17 +172,17 @@ class _Pool:
 
     async def close(self) -> None:
         """Say goodbye on idle connections, and do not wait long for the answers; end the others."""
-        lost = [connection.connection_lost_waiter for connection in self._open]
-        for connection in self._open.difference(member.connection for member in self._idle):
+        closing = [connection.closed for connection in self._connections]
+        for connection in self._connections.difference(member.connection for member in self._idle):
             connection.abort()
         for member in tuple(self._idle):
             self._drop(member)
-        if lost:
-            await asyncio.wait(lost, timeout=_CLOSE_SECONDS)
-        for connection in tuple(self._open):
+        if closing:
+            await asyncio.wait(closing, timeout=CLOSE_SECONDS)
+        for connection in tuple(self._connections):
             connection.abort()
-        if lost:
-            await asyncio.wait(lost, timeout=_CLOSE_SECONDS)
+        if closing:
+            await asyncio.wait(closing, timeout=CLOSE_SECONDS)
 
 
 class Exchange:
@@ -244,21 +243,6 @@ def _credential(request: Request) -> bytes:
     return sha256(request.headers.get("authorization", "").encode()).digest()
 
 
-def _head(response: Response) -> Head:
-    headers = {name.lower(): value for name, value in response.headers.raw_items()}
-    return Head(response.status_code, headers)
-
-
-def _failure(error: Exception, origin: str, proxy: Proxy | None) -> TransportError:
-    """What an exception of the library means. Its words stay behind: they may hold a proxy's password."""
-    untrusted = certificate_failure(error, origin)
-    if untrusted:
-        return untrusted
-    match error:
-        case TimeoutError():
-            return IdleTimeoutError(f"{origin} did not open a WebSocket in time.")
-        case OSError():
-            reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-            return ConnectError(f"{origin} could not be reached: {reason}.")
-        case _:
-            return DisconnectError(f"{origin} did not open a WebSocket.")
+def _unreachable(error: OSError, origin: str) -> TransportError:
+    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return certificate_failure(error, origin) or ConnectError(f"{origin} could not be reached: {reason}.")

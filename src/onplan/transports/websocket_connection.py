@@ -1,117 +1,144 @@
-"""One WebSocket connection: whole text messages taken out of the bytes at once, and signs of life watched.
+"""One WebSocket connection under asyncio: what is sent and comes, how long it may take, and how it ends.
 
-Everything that is not the ordinary frame of an answer goes to the library: the upgrade, control frames,
-fragments, and what breaks the protocol.
+What the bytes mean is in ``websocket_upgrade.py`` and ``websocket_messages.py``; here are socket and clock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+import os
+from typing import cast
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
-from websockets.frames import Frame, Opcode
+from websockets.client import ClientProtocol
 from websockets.protocol import State
+from websockets.uri import parse_uri
 
-from onplan.errors import DisconnectError, IdleTimeoutError, TransportError
-from onplan.responses.sse import MAXIMUM_EVENT_SIZE
-from onplan.transports import Timeouts
+from onplan.errors import DisconnectError, IdleTimeoutError, OnplanError
+from onplan.transports import PIECE_SIZE, Timeouts
+from onplan.transports.websocket_messages import MessageReader
+from onplan.transports.websocket_upgrade import Upgrade
+from onplan.wire import Request
 
-if TYPE_CHECKING:
-    from websockets.client import ClientProtocol
-    from websockets.protocol import Event
-
-# Seconds of silence after which we ask whether somebody is there, and then wait for the answer.
+# Seconds of silence after which a ping asks whether the other side is still there; the answer has as long.
 PING_SECONDS = 20.0
-# Bytes that wait to be read, beyond which no more are taken from the network.
+# Bytes of whole messages that wait for the program, beyond which no more are taken from the network.
 MOST_UNREAD = 1024 * 1024
+# Bytes of one message that count as a sign of life: a server that sends it byte by byte is as good as silent.
+PROGRESS = 16 * 1024
+# Seconds for a connection that was closed to be gone.
+CLOSE_SECONDS = 1.0
 
-_WHOLE_TEXT = 0x81
-_PONG = 0x8A
-
-# The library logs the headers of the upgrade, and so the token, where it is asked for debug messages.
-LIBRARY_LOGGER = logging.Logger("onplan.websocket", logging.WARNING)  # noqa: LOG001 - nobody finds it by name
+# The library logs frames, and so what people write, where it is asked for debug messages.
+LIBRARY_LOGGER = logging.Logger("onplan.websocket", logging.WARNING)  # noqa: LOG001 - only the library has it
 LIBRARY_LOGGER.parent = logging.getLogger("onplan")
 
 
-class Connection(ClientConnection):
-    """A connection that one turn at a time reads from.
+class Connection(asyncio.Protocol):
+    """A connection that one turn at a time sends to and reads from.
+
+    Args:
+        request: what opens it; only its URL is kept.
+        timeouts: ``idle`` is for the messages of a turn. Neither pings nor pongs are signs of life of a turn.
 
     Attributes:
         failure: why it cannot be used any more.
+        upgrade: what the server has answered to the request.
+        closed: done when the socket is closed.
     """
 
-    def __init__(self, protocol: ClientProtocol, *, origin: str, timeouts: Timeouts, **options: Any) -> None:
-        super().__init__(protocol, **options)
-        self.failure: TransportError | None = None
-        self._origin = origin
+    def __init__(self, request: Request, timeouts: Timeouts) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.failure: OnplanError | None = None
+        self.closed: asyncio.Future[None] = self.loop.create_future()
+        self._process = os.getpid()
+        self._origin = request.origin
         self._idle, self._write = timeouts.idle, timeouts.write
         self._ping = min(PING_SECONDS, timeouts.idle / 3)
-        self._payloads: list[bytes] = []
-        self._unread = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._in_turn = self._held_up = False
-        self._sending: asyncio.TimerHandle | None = None
-        self._pending: list[bytes] = []  # of the frame that is not whole yet
-        self._pending_size, self._wanted = 0, 2
-        self._fragments: list[bytes] = []
-        self._upgraded = False
-        # When something came, when something came that shows the backend at work, when we asked.
+        uri = parse_uri("ws" + request.url.removeprefix("http"))
+        self._protocol = ClientProtocol(uri, logger=LIBRARY_LOGGER)
+        self.upgrade = Upgrade(self._protocol, self._origin)
+        self._reader = MessageReader(self._protocol, self._origin)
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None  # of who waits for something to come
+        self._writable: asyncio.Future[None] | None = None  # while what is sent is not taken
+        self._is_open = self._in_turn = self._sending = self._held_up = False
+        self._progress = 0  # how much of a message had come at the last sign of life
+        # When something came, when something came that shows the backend at work, when we sent a ping.
         self._heard = self._lively = self._pinged = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._closing: asyncio.TimerHandle | None = None
+
+    # --- for who opens it ---------------------------------------------------------------------------
+
+    async def open(self, request: Request) -> None:
+        """Ask for the upgrade, and wait until the answer has come whole, also if it is a refusal.
+
+        Raises:
+            TransportError: there is no answer, or none of a WebSocket server.
+        """
+        self._socket.write(self.upgrade.request(request))
+        while not self.upgrade.finished:
+            if self.failure:
+                raise self.failure
+            await self._wait()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection on which to ask for the upgrade."""
+        return self._transport is not None
 
     # --- for a turn ---------------------------------------------------------------------------------
 
     async def begin(self, data: bytes) -> None:
         """Send a turn's message. Raises TransportError."""
+        self._check_process()
         if self.failure:
             raise self.failure
-        self._in_turn, self._lively = True, self.loop.time()
         self.take()
-        limit = asyncio.timeout(self._write)
+        self._in_turn = self._sending = True
         try:
-            async with limit:
-                self._look_on(limit, len(data) + 1)
-                await self.send(data, text=True)
-        except TimeoutError:
-            raise IdleTimeoutError(f"{self._origin} stopped listening.") from None
-        except ConnectionClosed:
-            raise self.failure or DisconnectError(f"The connection to {self._origin} broke.") from None
+            self._protocol.send_text(data)
+            self._flush()
+            await self._drain()
         finally:
-            if self._sending:
-                self._sending.cancel()
-                self._sending = None
-            self._heard = self._lively = self.loop.time()
+            self._sending = False
+            self._sign_of_life()
 
-    def _look_on(self, limit: asyncio.Timeout, unsent: int) -> None:
-        """Put off ``limit`` while something of what is sent is taken, as far as that can be seen."""
-        left = self.transport.get_write_buffer_size()
-        if left < unsent:
-            limit.reschedule(self.loop.time() + self._write)
-        self._sending = self.loop.call_later(self._write / 4, self._look_on, limit, left)
+    async def _drain(self) -> None:
+        """Wait until what was sent is taken. Each 64 KiB of it have the write limit to themselves."""
+        left, deadline = self._socket.get_write_buffer_size(), self.loop.time() + self._write
+        while self._writable is not None and not self.failure:
+            await asyncio.wait([self._writable], timeout=self._write / 8)
+            now, still = self.loop.time(), self._socket.get_write_buffer_size()
+            if left - still >= PIECE_SIZE:
+                left, deadline = still, now + self._write
+            elif now >= deadline and self._writable is not None:
+                self._give_up(IdleTimeoutError(f"{self._origin} stopped listening."))
+        if self.failure:
+            raise self.failure
 
     async def read(self) -> list[bytes]:
-        """The messages that are there, one at least. Raises TransportError."""
-        while not self._payloads:
+        """The messages that are there, one at least.
+
+        Raises:
+            TransportError: no more come.
+            StreamCorruptError: one is too large.
+        """
+        while not self._reader.messages:
+            self._check_process()
             if self.failure:
                 raise self.failure
-            self._waiter = self.loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._wait()
         return self.take()
 
     def take(self) -> list[bytes]:
         """The messages that are there."""
-        payloads, self._payloads, self._unread = self._payloads, [], 0
         if self._held_up:
             self._held_up = False
-            self._heard = self._lively = self.loop.time()
-            self.transport.resume_reading()
-        return payloads
+            self._socket.resume_reading()
+            self._sign_of_life()
+        return self._reader.take()
 
     def end(self) -> None:
         """The turn is over; what may come now belongs to none."""
@@ -119,135 +146,149 @@ class Connection(ClientConnection):
 
     def leave(self) -> None:
         """Say goodbye and close, without waiting for an answer."""
-        if self.state is State.OPEN:
-            self.protocol.send_close(1000)
-            self.send_data()
-        self.transport.close()
+        if os.getpid() != self._process:
+            return
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(1000)
+            self._flush()
+        self._close()
 
     def abort(self) -> None:
-        """Close at once."""
-        self.transport.abort()
+        """Close at once. In a child process nothing happens: the connection is the parent's."""
+        if os.getpid() == self._process and self._transport:
+            self._transport.abort()
 
-    # --- what comes ---------------------------------------------------------------------------------
+    # --- what the event loop says -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open, and nothing has been said."""
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the network, split anywhere."""
         self._heard = self.loop.time()
-        if not self._upgraded:
-            data = self._upgrade(data)
-        if self.state is not State.OPEN:
-            if data:
-                super().data_received(data)
-            return
-        self._pending.append(data)
-        self._pending_size += len(data)
-        if self._pending_size >= self._wanted:
-            data = b"".join(self._pending) if len(self._pending) > 1 else data
-            rest = data[self._split(data) :]
-            self._pending, self._pending_size = [rest], len(rest)
-        if self._pending_size:
-            self._lively = self._heard
-        self._wake()
+        if not self._is_open:
+            data = self._open_with(data)
+        reader = self._reader
+        before = len(reader.messages)
+        reader.feed(data)
+        if len(reader.messages) > before:
+            self._lively, self._progress = self._heard, 0
+            self._wake(self._waiter)
+            if reader.unread > MOST_UNREAD and not self._held_up:
+                self._held_up = True
+                self._socket.pause_reading()
+        elif reader.partial >= self._progress + PROGRESS:
+            self._lively, self._progress = self._heard, reader.partial
+        if reader.ping is not None or reader.failure:
+            self._answer()
 
-    def _upgrade(self, data: bytes) -> bytes:
-        """Give the library the head of the answer to the upgrade; what follows it are frames, or a body."""
-        data = b"".join((*self._pending, data))
-        head, end, rest = data.partition(b"\r\n\r\n")
-        if not end:
-            self._pending = [data]
-            return b""
-        self._pending, self._upgraded = [], True
-        super().data_received(head + end)
-        if self.state is State.OPEN:
-            self._watch()
-        return rest
+    def pause_writing(self) -> None:
+        """What is sent is not taken."""
+        self._writable = self.loop.create_future()
 
-    def _split(self, data: bytes) -> int:
-        """Take out the whole frames; gives where the first one begins that is not whole."""
-        position, end, only_pongs, keep = 0, len(data), True, self._payloads.append
-        self._wanted = 2
-        while end - position >= 2:
-            first, size, start = data[position], data[position + 1], position + 2
-            if 125 < size < 128:
-                start += 2 if size == 126 else 8
-                if start > end:
-                    self._wanted = start - position
-                    break
-                size = int.from_bytes(data[position + 2 : start], "big")
-            elif size > 127:  # servers mask nothing
-                first = size = 0
-            stop = start + size
-            if stop > end and size <= MAXIMUM_EVENT_SIZE:
-                self._wanted = stop - position
-                break
-            if first != _PONG:
-                only_pongs = False
-            if first == _WHOLE_TEXT and size <= MAXIMUM_EVENT_SIZE and not self._fragments:
-                keep(data[start:stop])
-            else:
-                super().data_received(data[position:stop])
-                if self.state is not State.OPEN:
-                    self._fail(DisconnectError(f"{self._origin} broke the protocol."))
-                    self.transport.close()
-                    return end
-            position = stop
-        if not only_pongs:
-            self._lively = self._heard
-        self._unread += position
-        if self._unread > MOST_UNREAD and not self._held_up:
-            self._held_up = True
-            self.transport.pause_reading()
-        return position
-
-    def process_event(self, event: Event) -> None:
-        """What the library made of what it was given."""
-        if self.response is None or not isinstance(event, Frame):
-            super().process_event(event)
-        elif event.opcode is Opcode.BINARY:
-            self._fail(DisconnectError(f"{self._origin} sent a binary message."))
-            self.abort()
-        elif event.opcode in (Opcode.TEXT, Opcode.CONT):
-            self._fragments.append(bytes(event.data))
-            if sum(map(len, self._fragments)) > MAXIMUM_EVENT_SIZE:
-                self._fail(DisconnectError(f"{self._origin} sent a message that is too large."))
-                self.abort()
-            if event.fin:
-                self._payloads.append(b"".join(self._fragments))
-                self._fragments.clear()
-        elif event.opcode is Opcode.CLOSE:
-            closed = self.protocol.close_rcvd
-            reason = f" ({closed.code}{': ' if closed.reason else ''}{closed.reason})" if closed else ""
-            self._fail(DisconnectError(f"{self._origin} closed the connection{reason}."))
-            self.transport.close()
+    def resume_writing(self) -> None:
+        """What is sent is taken again."""
+        writable, self._writable = self._writable, None
+        self._wake(writable)
+        self._answer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
-        super().connection_lost(exc)
-        if self._timer:
-            self._timer.cancel()
+        """The socket is closed."""
+        for timer in filter(None, (self._timer, self._closing)):
+            timer.cancel()
+        if not self._is_open:
+            try:
+                self.upgrade.close()
+            except DisconnectError as error:
+                self._fail(error)
         self._fail(DisconnectError(f"The connection to {self._origin} broke."))
+        self._wake(self.closed)
 
-    def _fail(self, error: TransportError) -> None:
-        if self.failure is None:
-            self.failure = error
-        self._wake()
+    # --- inside -------------------------------------------------------------------------------------
 
-    def _wake(self) -> None:
-        if (self._payloads or self.failure) and self._waiter and not self._waiter.done():
-            self._waiter.set_result(None)
+    @property
+    def _socket(self) -> asyncio.Transport:
+        if self._transport is None:
+            raise RuntimeError("a connection is made before it is used")
+        return self._transport
+
+    def _open_with(self, data: bytes) -> bytes:
+        """More of the answer to the request; gives what belongs to the open connection."""
+        try:
+            data = self.upgrade.feed(data)
+        except DisconnectError as error:
+            self._give_up(error)
+            return b""
+        if self.upgrade.finished:
+            self._wake(self._waiter)
+        if self._protocol.state is State.OPEN:
+            self._is_open = True
+            self._sign_of_life()
+        return data
+
+    def _answer(self) -> None:
+        """Answer the latest ping, unless nothing is taken from us; end where the server has ended."""
+        reader = self._reader
+        if reader.failure:
+            self._flush()
+            self._fail(reader.failure)
+            self._close()
+        elif reader.ping is not None and self._writable is None:
+            self._protocol.send_pong(reader.ping)
+            reader.ping = None
+            self._flush()
+
+    def _flush(self) -> None:
+        """Send what the library has to say; where it would half-close, we close."""
+        self._socket.write(b"".join(self._protocol.data_to_send()))
+
+    def _close(self) -> None:
+        """Close when what was said is sent, or soon."""
+        if not self._socket.is_closing():
+            self._socket.close()
+            self._closing = self.loop.call_later(CLOSE_SECONDS, self._socket.abort)
+
+    async def _wait(self) -> None:
+        self._waiter = self.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self, waiter: asyncio.Future[None] | None) -> None:
+        if waiter and not waiter.done():
+            waiter.set_result(None)
+
+    def _fail(self, error: OnplanError) -> None:
+        self.failure = self.failure or error
+        self._wake(self._waiter)
+        self._wake(self._writable)
+
+    def _give_up(self, error: OnplanError) -> None:
+        self._fail(error)
+        self._socket.abort()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise DisconnectError(f"The connection to {self._origin} is another process's.")
 
     # --- signs of life ------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
-        """Called now and then: give up, ask whether somebody is there, or come back when it may be time to.
+    def _sign_of_life(self) -> None:
+        """Count silence from now on, for no more was to be expected until now."""
+        self._heard = self._lively = self.loop.time()
+        if self._timer:
+            self._timer.cancel()
+        self._watch()
 
-        That our pings are answered shows that the connection lives, not that the backend is at work.
-        """
-        if self.state is not State.OPEN:
+    def _watch(self) -> None:
+        """Called now and then: give up, ask whether the server is there, or come back when it may be time."""
+        if self.failure or self._socket.is_closing():
             return
         now = self.loop.time()
         asked = self._pinged > self._heard
-        busy = self._held_up or self._sending is not None  # a ping would wait behind what is being sent
+        busy = self._held_up or self._sending  # a ping would wait behind what is being sent
         times = [now + self._ping if busy else max(self._heard, self._pinged) + self._ping]
         if self._in_turn and not busy:
             times.append(self._lively + self._idle)
@@ -260,18 +301,6 @@ class Connection(ClientConnection):
                 return
             self._pinged = now
             times[0] = now + self._ping
-            self.protocol.send_ping(b"")
-            self.send_data()
+            self._protocol.send_ping(b"")
+            self._flush()
         self._timer = self.loop.call_at(min(times), self._watch)
-
-    def _give_up(self, error: TransportError) -> None:
-        self._fail(error)
-        self.abort()
-
-
-class Connect(connect):
-    """Opens a connection. Redirects are not followed: a token does not go where it was not sent."""
-
-    def process_redirect(self, exc: Exception) -> Exception:
-        """Not followed."""
-        return exc

@@ -1,0 +1,153 @@
+"""WebSocket frames in, text messages out (RFC 6455 §5). Pure: any split of the bytes gives the same messages.
+
+Frames of text, pings and pongs are read here, in a tenth of the time that the library takes, so that a server
+cannot hold up the event loop with a flood of tiny frames. Close frames go to the library's protocol.
+"""
+
+from __future__ import annotations
+
+from websockets.client import ClientProtocol
+from websockets.frames import CloseCode, Frame
+
+from onplan.errors import DisconnectError, OnplanError, StreamCorruptError
+from onplan.responses.sse import MAXIMUM_EVENT_SIZE
+
+# The first bytes of frames: the final bit and the opcode (§5.2).
+_TEXT, _BEGINNING, _MIDDLE, _END = 0x81, 0x01, 0x00, 0x80
+_CLOSE, _PING, _PONG = 0x88, 0x89, 0x8A
+_CONTROL = frozenset({_CLOSE, _PING, _PONG})
+_OPCODE, _BINARY = 0x0F, 0x02
+_LARGEST_CONTROL = 125
+
+# The second byte: the payload's size up to 125, or where the size stands; above 127 the payload is masked,
+# which a server must not do.
+_TWO_BYTES, _EIGHT_BYTES = 126, 127
+_SMALLEST_FRAME = 2
+
+
+class MessageReader:
+    """Takes the text messages out of the bytes of an open connection.
+
+    Args:
+        protocol: to which close frames go, and which fails where the server breaks the protocol. What it
+            answers is to be sent.
+        origin: of the server, for error messages.
+        maximum: bytes of a message, fragmented or not.
+
+    Attributes:
+        messages: those that are whole and have not been taken.
+        unread: the bytes of ``messages``, about.
+        ping: the payload of the latest ping, until it is answered (§5.5.3 lets the others go unanswered).
+        failure: why no more messages come, once that is so.
+    """
+
+    def __init__(self, protocol: ClientProtocol, origin: str, maximum: int = MAXIMUM_EVENT_SIZE) -> None:
+        self.messages: list[bytes] = []
+        self.unread = 0
+        self.ping: bytes | None = None
+        self.failure: OnplanError | None = None
+        self._protocol, self._origin, self._maximum = protocol, origin, maximum
+        self._waiting = bytearray()  # of the frame that is not whole yet
+        self._wanted = _SMALLEST_FRAME  # how much must be waiting before there is anything to do
+        self._fragments: bytearray | None = None  # of the message that is not whole yet
+
+    @property
+    def partial(self) -> int:
+        """Bytes that have come of what is not whole yet."""
+        return len(self._waiting) + len(self._fragments or b"")
+
+    def take(self) -> list[bytes]:
+        """The messages that are whole."""
+        messages, self.messages, self.unread = self.messages, [], 0
+        return messages
+
+    def feed(self, data: bytes) -> None:
+        """Bytes from the network. After ``failure`` they are of no interest."""
+        if self.failure:
+            return
+        if self._waiting:
+            self._waiting += data
+            if len(self._waiting) < self._wanted:
+                return
+            data = bytes(self._waiting)
+            self._waiting.clear()
+        done = self._read(data)
+        if done < len(data):
+            self._waiting += memoryview(data)[done:]
+
+    def _read(self, data: bytes) -> int:
+        """Take out the whole frames; gives where the first one begins that is not whole."""
+        position, end, others, keep = 0, len(data), 0, self.messages.append
+        self._wanted = _SMALLEST_FRAME
+        while end - position >= _SMALLEST_FRAME:
+            first, size, start = data[position], data[position + 1], position + 2
+            if size >= _TWO_BYTES:
+                if size > _EIGHT_BYTES:
+                    self._fail_protocol()
+                    return end
+                start += 2 if size == _TWO_BYTES else 8
+                if start > end:
+                    self._wanted = start - position
+                    break
+                size = int.from_bytes(data[position + 2 : start], "big")
+            stop = start + size
+            # Nearly every frame is a whole message.
+            if first == _TEXT and stop <= end and self._fragments is None and size <= self._maximum:
+                keep(data[start:stop])
+            else:
+                self._check(first, size)
+                if self.failure:
+                    return end
+                if stop > end:
+                    self._wanted = stop - position
+                    break
+                others += stop - position
+                self._take_other(first, data[start:stop])
+                if self.failure:
+                    return end
+            position = stop
+        self.unread += position - others
+        return position
+
+    def _check(self, first: int, size: int) -> None:
+        """Fail if no such frame may come now, although it may not be whole yet."""
+        if first in _CONTROL and size <= _LARGEST_CONTROL:
+            return
+        if first not in ((_TEXT, _BEGINNING) if self._fragments is None else (_MIDDLE, _END)):
+            binary = first & _OPCODE == _BINARY
+            self._fail_protocol(f"{self._origin} sent a binary message." if binary else None)
+        elif size + len(self._fragments or b"") > self._maximum:
+            self._protocol.fail(CloseCode.MESSAGE_TOO_BIG)
+            sentence = f"An event of the stream is larger than {self._maximum:,} bytes."
+            self.failure = StreamCorruptError(sentence)
+
+    def _take_other(self, first: int, payload: bytes) -> None:
+        """A whole frame that is not a whole message."""
+        if first == _PING:
+            self.ping = payload
+        elif first == _CLOSE:
+            self._close(payload)
+        elif first == _BEGINNING:
+            self._fragments = bytearray(payload)
+        elif self._fragments is not None and first != _PONG:
+            self._fragments += payload
+            if first == _END:
+                self.messages.append(bytes(self._fragments))
+                self.unread += len(self._fragments)
+                self._fragments = None
+
+    def _close(self, payload: bytes) -> None:
+        """The server closes the connection; the library checks with what, and answers."""
+        self._protocol.receive_data(bytes([_CLOSE, len(payload)]) + payload)
+        if not any(isinstance(event, Frame) for event in self._protocol.events_received()):
+            self.failure = DisconnectError(f"{self._origin} broke the protocol.")
+            return
+        code = int.from_bytes(payload[:2], "big") or None
+        reason = "".join(filter(str.isprintable, payload[2:].decode()))
+        said = f" ({code}{': ' if reason else ''}{reason})" if code else ""
+        self.failure = closed = DisconnectError(f"{self._origin} closed the connection{said}.")
+        closed.close_code = code
+
+    def _fail_protocol(self, sentence: str | None = None) -> None:
+        self._protocol.fail(CloseCode.PROTOCOL_ERROR)
+        self.failure = DisconnectError(sentence or f"{self._origin} broke the protocol.")
