@@ -377,7 +377,7 @@ class _Exchange(Generic[T]):
             self._answer = await self._client._transport.open(step.request, step.timeout)
             return self._answer.head
         self._answer = exchange = await cast("AsyncWebSockets", self._client._sockets).join(step)
-        return exchange.joined
+        return exchange and exchange.joined
 
     @property
     def _open_answer(self) -> AsyncAnswer:

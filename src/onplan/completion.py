@@ -14,6 +14,7 @@ from onplan.chat.stream import ChatStream
 from onplan.errors import (
     DisconnectError,
     IdleTimeoutError,
+    InvalidRequestError,
     OnplanError,
     StreamTruncatedError,
     TotalTimeoutError,
@@ -131,18 +132,24 @@ class Completion:
             return False
         session_id, create, fresh = self._call.session_id, self._call.create(), False
         while True:
-            request = self._named(self._call.upgrade(credentials))
-            joined = yield from self._join(Join(request, session_id, create, fresh), fallback)
+            request, large = self._named(self._call.upgrade(credentials)), not fallback.takes(create.size)
+            joined = yield from self._join(Join(request, session_id, create, fresh, large), fallback)
             if joined is None or joined.seen is None:
-                return False
+                return _too_large(fallback, create.size) if large else False
             stream, seen = self._call.stream(self._told_id(joined.head)), joined.seen
             if create.goes_on:
                 self._turn_state = self._turn_state or seen.turn_state
+            message = seen.begin(create, self._turn_state, generate=self._generate)
+            if not fallback.takes(len(message)):
+                return _too_large(fallback, len(message))
             try:
-                yield SendMessage(seen.begin(create, self._turn_state, generate=self._generate))
+                yield SendMessage(message)
                 yield from self._read(stream, partial(self._settle, seen, create, stream))
             except OnplanError as error:
                 self._turn_state = stream.turn_state or self._turn_state
+                if isinstance(error, DisconnectError) and error.close_code == 1009 and not self.seen:
+                    fallback.too_large(len(message))
+                    return _too_large(fallback, len(message))
                 over = stream.failure_code in _CONNECTION_IS_OVER
                 went_away = joined.warm and not self._heard and isinstance(error, DisconnectError)
                 if not fresh and not self.seen and (over or went_away):
@@ -250,6 +257,16 @@ class _Incoming:
 
 # What the backend says of a connection after 60 minutes, and of one that it remembers nothing of.
 _CONNECTION_IS_OVER = frozenset({"websocket_connection_limit_reached", "previous_response_not_found"})
+
+
+def _too_large(fallback: Fallback, size: int) -> bool:
+    """False: it is to be asked for over HTTP. Raises InvalidRequestError where only WebSocket is wanted."""
+    if fallback.allowed:
+        return False
+    raise InvalidRequestError(
+        f"The request is {size:,} bytes long, which is too much for a message over a WebSocket.",
+        hint='Use `transport="auto"`, which sends it over HTTP.',
+    )
 
 
 def opened(request: Request, now: Now, timeout: float | None = None) -> Dialogue[Head]:

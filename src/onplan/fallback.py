@@ -1,10 +1,12 @@
-"""When WebSocket is given up for SSE. Counts what happened; decides by nothing else."""
+"""When SSE takes the place of WebSocket, for good or for one request: what happened decides, nothing else."""
 
 from __future__ import annotations
 
 BREAKS = 2  # in a row, after which a session falls back
 REFUSALS = 3  # in a row, after which all sessions do
 SESSIONS = 1_000  # of those that broke, the latest, which are remembered
+# Bytes of a message. From 16 MiB on the backend closes the connection with 1009 (seen November 2026).
+LARGEST_MESSAGE = 16 * 1024 * 1024 - 1
 
 
 class Fallback:
@@ -15,7 +17,8 @@ class Fallback:
     """
 
     def __init__(self, *, allowed: bool = True) -> None:
-        self._allowed = allowed
+        self.allowed = allowed
+        self._largest = LARGEST_MESSAGE
         self._everywhere = False
         self._refusals = 0
         self._breaks: dict[str, int] = {}
@@ -24,9 +27,18 @@ class Fallback:
         """Whether this session is to go over SSE."""
         return self._everywhere or self._breaks.get(session_id, 0) >= BREAKS
 
+    def takes(self, size: int) -> bool:
+        """Whether a message of so many bytes may go over a WebSocket."""
+        return size <= self._largest
+
+    def too_large(self, size: int) -> None:
+        """A message of so many bytes was refused for its size: later ones as large go over SSE at once."""
+        if self.allowed:
+            self._largest = min(self._largest, size - 1)
+
     def refused(self, session_id: str, status: int | None = None) -> bool:
         """A connection could not be opened, or not be used; whether the session falls back."""
-        if not self._allowed:
+        if not self.allowed:
             return False
         self._refusals += 1
         # 426 is how the service says that it speaks SSE alone; several refusals, that something on the way
@@ -38,7 +50,7 @@ class Fallback:
 
     def broke(self, session_id: str) -> None:
         """A connection ended in the middle of a turn."""
-        if self._allowed:
+        if self.allowed:
             self._note(session_id, self._breaks.get(session_id, 0) + 1)
 
     def worked(self, session_id: str) -> None:

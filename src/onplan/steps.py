@@ -6,7 +6,7 @@ step            the shell does                        outcome
 ``Authorize``   asks the keeper for a fresh token     ``Credential``
 ``Refresh``     has one refused token replaced        ``OAuthCredentials``
 ``Send``        opens the request                     ``Head``
-``Join``        finds or opens a WebSocket            ``Joined``
+``Join``        finds or opens a WebSocket            ``Joined``, maybe None
 ``SendMessage`` sends one over the WebSocket          None
 ``ReadBody``    reads the whole body                  ``bytes``
 ``ReadEvents``  reads and hands out until it is whole None
@@ -65,13 +65,18 @@ class Head:
 class Join:
     """Have a WebSocket of this session to ourselves: one that ``create`` fits, any open one, or a new one.
 
-    ``fresh``: a new one, opened with ``request``, whatever there is. What was open before is closed first.
+    What was open before is closed first.
+
+    Attributes:
+        fresh: a new one, opened with ``request``, whatever there is.
+        fitting: one that ``create`` fits; without it the outcome is None, and none is opened.
     """
 
     request: Request
     session_id: str
     create: Create
     fresh: bool = False
+    fitting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,13 @@ class Create:
 
     Args:
         body: the JSON body that it has over HTTP.
+
+    Attributes:
+        size: bytes of that body, and of a message that says all of it, about.
     """
 
     def __init__(self, body: bytes) -> None:
+        self.size = len(body)
         self.fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         self.items = msgspec.json.decode(self.fields.pop("input"), type=list[msgspec.Raw])
         self.digests = [_digest(item) for item in self.items]

@@ -138,8 +138,11 @@ class AsyncExchange(AsyncAnswer, Protocol):
 class AsyncWebSockets(Protocol):
     """Opens WebSockets under the running event loop, and keeps them open between turns."""
 
-    async def join(self, join: Join) -> AsyncExchange:
-        """A connection for one turn. Raises TransportError."""
+    async def join(self, join: Join) -> AsyncExchange | None:
+        """A connection for one turn. Raises TransportError.
+
+        None if only a fitting one is wanted, and there is none.
+        """
         ...
 
     async def close(self) -> None:

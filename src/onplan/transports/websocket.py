@@ -36,8 +36,11 @@ class WebSockets:
         make = partial(_Pool, timeouts or Timeouts(), route or Route())
         self._owner: Owner[_Pool] = Owner(make, None, running_loop)
 
-    async def join(self, join: Join) -> Exchange:
-        """A connection for one turn, or the backend's refusal to open one. Raises TransportError."""
+    async def join(self, join: Join) -> Exchange | None:
+        """A connection for one turn, or the backend's refusal to open one. Raises TransportError.
+
+        None if only a fitting one is wanted, and there is none.
+        """
         return await self._owner.get().join(join)
 
     async def close(self) -> None:
@@ -77,11 +80,13 @@ class _Pool:
         self._idle: dict[_Member, None] = {}  # the one idle for longest first
         self._connections: set[Connection] = set()
 
-    async def join(self, join: Join) -> Exchange:
+    async def join(self, join: Join) -> Exchange | None:
         """One that is idle, or a new one."""
         member = None if join.fresh else self._take(join)
         if member is not None:
             return Exchange(Joined(member.head, member.seen, warm=True), self, member)
+        if join.fitting:
+            return None
         connection = await self._open(join.request)
         head = cast("Head", connection.upgrade.head)
         log_exchange(join.request, head.status)
@@ -144,9 +149,9 @@ class _Pool:
                 serving.append(member)
             else:
                 self._drop(member)
-        if not serving:
-            return None
         serving.sort(key=lambda member: member.seen.fits(join.create))
+        if not serving or (join.fitting and not serving[-1].seen.fits(join.create)):
+            return None
         self._forget(serving[-1])
         return serving[-1]
 
