@@ -65,7 +65,7 @@ class Upgrade:
         self._protocol.send_request(self._protocol.connect())
         usual = b"".join(self._protocol.data_to_send()).removesuffix(_LINE_END)
         ours = SecretText("".join(f"{name}: {value}\r\n" for name, value in request.headers.items()))
-        if not _HEADERS.fullmatch(ours):
+        if not _HEADERS.fullmatch(ours) or ours.count("\r\n") != len(request.headers):
             raise TransportError(f"The request to {self._origin} could not be written.")
         return SecretBytes(usual + ours.encode("latin-1") + _LINE_END)
 
