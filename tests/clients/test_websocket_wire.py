@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+import ssl
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -18,8 +20,11 @@ from onplan.emulator import frames
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
 
-STORE = MemoryStore(record=Record(credentials=onplan.OAuthCredentials(access_token="t", account_id="a")))
+TOKEN = "token-that-nobody-may-see"
+STORE = MemoryStore(record=Record(credentials=onplan.OAuthCredentials(access_token=TOKEN, account_id="a")))
 REQUEST = CompletionRequest(messages="hi", model="gpt-5.5")
+# WebSocket alone, and one attempt: what is raised is what happened.
+ONCE: dict[str, Any] = {"store": STORE, "transport": "websocket", "retry": onplan.RetryPolicy(attempts=1)}
 
 
 def event(kind: str, **fields: Any) -> str:
@@ -155,33 +160,69 @@ def pieces(text: str) -> bytes:
     )
 
 
+Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[object]]
+
+
+async def upgraded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Accept a connection."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    (key,) = re.findall("Sec-WebSocket-Key: (.*)\r\n", head)
+    accept = f"sec-websocket-accept: {frames.accept_key(key)}"
+    answer = f"HTTP/1.1 101 OK\r\nupgrade: websocket\r\nconnection: upgrade\r\n{accept}\r\n\r\n"
+    writer.write(answer.encode())
+
+
+@asynccontextmanager
+async def raw(play: Play, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """A server that does with each connection what ``play`` does, from its first byte."""
+
+    serving: set[asyncio.Task[Any]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        serving.add(task)
+        with suppress(OSError, EOFError, asyncio.CancelledError):
+            await play(reader, writer)
+        writer.transport.abort()
+        serving.discard(task)
+
+    running = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+    async with running:
+        scheme = "https" if context else "http"
+        yield f"{scheme}://127.0.0.1:{running.sockets[0].getsockname()[1]}"
+        for task in tuple(serving):
+            task.cancel()
+        await asyncio.gather(*serving)
+
+
+@asynccontextmanager
+async def playing(play: Play, **options: Any) -> AsyncIterator[onplan.AsyncClient]:
+    """A client of a server that accepts the connection, and plays when the message comes."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await upgraded(reader, writer)
+        await reader.read(1)
+        await play(reader, writer)
+
+    async with raw(answer) as url, onplan.AsyncClient(**{**ONCE, **options, "base_url": url}) as client:
+        yield client
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 126, 4_096, 10_000_000])
 async def test_any_split_of_the_bytes_is_the_same(size: int) -> None:
     """Frames of every length, fragments and control frames among them, in pieces of every size."""
     answer = [frames.encode(frames.TEXT, text.encode()) for text in (*TEXTS, COMPLETED)]
     answer.insert(6, pieces(delta("in the middle")))
+    data = b"".join(answer)
 
-    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        key = re.search("Sec-WebSocket-Key: (.*)\r\n", head)[1]
-        accept = f"sec-websocket-accept: {frames.accept_key(key)}"
-        await write(
-            writer, f"HTTP/1.1 101 OK\r\nupgrade: websocket\r\nconnection: upgrade\r\n{accept}\r\n\r\n"
-        )
-        await reader.read(1)
-        await write(writer, b"".join(answer))
-        await reader.read()
-        writer.close()
-
-    async def write(writer: asyncio.StreamWriter, data: str | bytes) -> None:
-        data = data.encode() if isinstance(data, str) else data
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for start in range(0, len(data), size):
             writer.write(data[start : start + size])
             await writer.drain()
+        await reader.read()
 
-    running = await asyncio.start_server(respond, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}"
-    async with running, onplan.AsyncClient(base_url=url, store=STORE, transport="websocket") as client:
+    async with playing(play) as client:
         text = (await client.complete(REQUEST)).text
 
     assert text.replace("x", "") == "in the middle"
@@ -234,3 +275,313 @@ async def test_a_turn_that_had_begun_is_not_repeated_on_the_quiet() -> None:
                 await client.complete(REQUEST)
 
     assert len(messages) == 2
+
+
+# --- back-pressure ------------------------------------------------------------------------------
+
+
+def fragmented(text: str, size: int) -> bytes:
+    """A message in fragments of ``size`` bytes."""
+    payload = text.encode()
+    starts = range(0, len(payload), size)
+    return b"".join(
+        frames.encode(
+            frames.CONTINUATION if start else frames.TEXT,
+            payload[start : start + size],
+            final=start + size >= len(payload),
+        )
+        for start in starts
+    )
+
+
+@pytest.mark.parametrize("size", [1, 1_000, 100_000, 1_000_000, 5_000_000])
+async def test_a_message_in_fragments_may_be_large(size: int) -> None:
+    """One message that is more than what may wait for the program is read to its end, and delivered."""
+    text = "x" * (300_000 if size == 1 else 8_000_000)
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(fragmented(delta(text), size) + frames.encode(frames.TEXT, COMPLETED.encode()))
+        await reader.read()
+
+    async with playing(play, idle_timeout=60) as client:
+        assert (await client.complete(REQUEST)).text == text
+
+
+async def test_a_slow_program_gets_a_message_in_fragments() -> None:
+    """Also if so much waits already that no more is taken: that is read first, and then the rest."""
+    text = "x" * 3_000_000
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(3):
+            writer.write(frames.encode(frames.TEXT, delta(text).encode()) + fragmented(delta(text), 50_000))
+        writer.write(frames.encode(frames.TEXT, COMPLETED.encode()))
+        await reader.read()
+
+    async with playing(play) as client, aclosing(client.complete_stream(REQUEST)) as stream:
+        first = await anext(stream)
+        await asyncio.sleep(0.1)
+        rest = [chunk async for chunk in stream]
+
+    assert first.text == text
+    assert rest[-1].response.text == text * 6
+
+
+async def test_pongs_do_not_pile_up() -> None:
+    """A server that pings without reading the answers is answered now and then, and its answer is whole."""
+    pings, pongs = 300_000, 0
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal pongs
+        for _ in range(pings // 1_000):
+            writer.write(frames.encode(frames.PING, b"?") * 1_000)
+            await writer.drain()
+        writer.write(frames.encode(frames.TEXT, COMPLETED.encode()) + frames.encode(frames.PING, b"last"))
+        while data := await reader.read(100_000):
+            pongs += data.count(b"\x8a")  # frames of six bytes and more, masked at random
+
+    async with playing(play) as client:
+        await client.complete(REQUEST)
+
+    assert 0 < pongs < pings / 10
+
+
+# --- silence ------------------------------------------------------------------------------------
+
+
+async def trickle(writer: asyncio.StreamWriter, beginning: bytes, more: bytes, seconds: float = 0.02) -> None:
+    """Something, and then more of it for ever."""
+    writer.write(beginning)
+    while True:
+        writer.write(more)
+        await writer.drain()
+        await asyncio.sleep(seconds)
+
+
+DRIBBLES: dict[str, tuple[bytes, bytes]] = {
+    "pings": (b"", frames.encode(frames.PING, b"x")),
+    "pongs": (b"", frames.encode(frames.PONG, b"")),
+    "floods of pings": (b"", frames.encode(frames.PING, b"x") * 20_000),
+    "a frame byte by byte": (b"\x81\x7f\x00\x00\x00\x00\x01\x00\x00\x00", b"x"),
+    "empty fragments": (b"\x01\x00", b"\x00\x00" * 10),
+    "fragments of a byte": (b"\x01\x00", b"\x00\x01x"),
+    "fragments and pings": (b"\x01\x01{", b"\x00\x00\x89\x00"),
+}
+
+
+@pytest.mark.parametrize("case", DRIBBLES)
+async def test_what_leads_nowhere_is_silence(case: str) -> None:
+    """A server that sends pings, or a message so slowly that it never ends, is given up like a silent one."""
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(frames.encode(frames.TEXT, event("response.created", response={"id": "r"}).encode()))
+        await trickle(writer, *DRIBBLES[case])
+
+    async with playing(play, idle_timeout=0.6) as client:
+        with pytest.raises(onplan.IdleTimeoutError, match="stopped answering"):
+            await asyncio.wait_for(client.complete(REQUEST), 60)
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"", b"\x81", b"\x81\x7f\x00"], ids=["nothing", "a byte", "half a head"]
+)
+async def test_a_server_that_answers_no_ping_is_given_up(beginning: bytes) -> None:
+    """Silence without an answer to our pings is a broken connection, before the time for silence is over."""
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await trickle(writer, beginning, b"")
+
+    async with playing(play, idle_timeout=0.6) as client:
+        with pytest.raises(onplan.DisconnectError, match="does not answer any more"):
+            await asyncio.wait_for(client.complete(REQUEST), 60)
+
+
+async def test_a_server_that_pauses_while_it_is_held_up_is_given_up() -> None:
+    """After the program has taken what waited, silence counts again."""
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(30):
+            writer.write(frames.encode(frames.TEXT, delta("x" * 100_000).encode()))
+        await trickle(writer, b"", frames.encode(frames.PING, b"x"))
+
+    async with playing(play, idle_timeout=0.6) as client, aclosing(client.complete_stream(REQUEST)) as stream:
+        await anext(stream)
+        await asyncio.sleep(1.2)  # longer than a server may be silent
+        with pytest.raises(onplan.IdleTimeoutError):
+            await asyncio.wait_for(_read_all(stream), 60)
+
+
+async def _read_all(stream: AsyncIterator[Any]) -> list[Any]:
+    return [chunk async for chunk in stream]
+
+
+async def test_a_large_message_may_take_its_time() -> None:
+    """A message that goes on coming is not silent, although it takes longer than silence may last."""
+    text, step = "x" * 2_000_000, 100_000
+    data = frames.encode(frames.TEXT, delta(text).encode()) + frames.encode(frames.TEXT, COMPLETED.encode())
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for start in range(0, len(data), step):
+            writer.write(data[start : start + step])
+            await asyncio.sleep(0.1)
+        await reader.read()
+
+    async with playing(play, idle_timeout=1) as client:
+        assert (await client.complete(REQUEST)).text == text
+
+
+async def test_a_server_that_takes_nothing_is_given_up() -> None:
+    """A message that is not taken ends in an error of its own."""
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    async with playing(play, write_timeout=0.5) as client:
+        with pytest.raises(onplan.IdleTimeoutError, match="stopped listening"):
+            await client.complete(CompletionRequest(messages="x" * 15_000_000, model="gpt-5.5"))
+
+
+async def test_a_server_that_closes_while_it_is_spoken_to_is_heard() -> None:
+    """A close frame counts at once, although the message has not been taken."""
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(frames.close(1008, "enough"))
+        await asyncio.sleep(60)
+
+    async with playing(play) as client:
+        with pytest.raises(onplan.DisconnectError, match=r"1008: enough"):
+            await client.complete(CompletionRequest(messages="x" * 15_000_000, model="gpt-5.5"))
+
+
+# --- opening ------------------------------------------------------------------------------------
+
+
+async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take the request, and say nothing."""
+    await asyncio.sleep(60)
+
+
+def saying(answer: bytes, more: bytes = b"", seconds: float = 0.02) -> Play:
+    """Answer the request with that, and then with more, for ever."""
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await trickle(writer, answer, more, seconds)
+
+    return play
+
+
+UPGRADES: dict[str, tuple[Play, type[onplan.OnplanError], int | None]] = {
+    "no answer": (ignore, onplan.IdleTimeoutError, None),
+    "a head byte by byte": (saying(b"HTTP/1.1 101 X\r\nX: ", b"x"), onplan.IdleTimeoutError, None),
+    "a head without end": (saying(b"HTTP/1.1 101 X\r\nX: ", b"x" * 100_000, 0), onplan.DisconnectError, None),
+    "headers without end": (
+        saying(b"HTTP/1.1 101 X\r\n", b"X: a\r\n" * 8_000, 0),
+        onplan.DisconnectError,
+        None,
+    ),
+    "informational responses": (
+        saying(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+        onplan.IdleTimeoutError,
+        None,
+    ),
+    "another protocol": (saying(b"SSH-2.0-OpenSSH_9.9\r\n"), onplan.DisconnectError, None),
+    "a refusal whose body does not come": (
+        saying(b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n"),
+        onplan.ServerError,
+        503,
+    ),
+    "a refusal byte by byte": (saying(b"HTTP/1.1 503 No\r\n\r\n", b"x"), onplan.ServerError, 503),
+    "a refusal without end": (saying(b"HTTP/1.1 503 No\r\n\r\n", b"x" * 100_000, 0), onplan.ServerError, 503),
+    "a redirect": (
+        saying(b"HTTP/1.1 307 X\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n"),
+        onplan.UnexpectedReplyError,
+        307,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UPGRADES)
+async def test_what_does_not_open_it(case: str) -> None:
+    """An answer that does not end, or is none, is given up in the time for connecting; a status is told."""
+    play, kind, status = UPGRADES[case]
+    async with (
+        raw(play) as url,
+        onplan.AsyncClient(**ONCE, base_url=url, connect_timeout=0.5, idle_timeout=60) as client,
+    ):
+        with pytest.raises(onplan.OnplanError) as caught:
+            await asyncio.wait_for(client.complete(REQUEST), 60)
+
+    assert (type(caught.value), caught.value.status) == (kind, status)
+
+
+async def test_the_time_for_connecting_is_for_tls_as_well() -> None:
+    """A server that takes the connection, but does not speak TLS, is one that cannot be reached."""
+    async with (
+        raw(ignore) as url,
+        onplan.AsyncClient(**ONCE, base_url=url.replace("http", "https"), connect_timeout=0.3) as client,
+    ):
+        with pytest.raises(onplan.ConnectError, match="could not be reached"):
+            await asyncio.wait_for(client.complete(REQUEST), 60)
+
+
+# --- tokens -------------------------------------------------------------------------------------
+
+
+def _locals_with_token(error: BaseException | None) -> list[str]:
+    """Where a traceback that shows local variables would print the token: frames of any library."""
+    found, todo, seen = [], [error], set[int]()
+    while todo:
+        each = todo.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        todo += [each.__cause__, each.__context__]
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            names = [name for name, value in frame.f_locals.items() if TOKEN in repr(value)]
+            found += [f"{frame.f_code.co_filename}: {frame.f_code.co_name}: {name}" for name in names]
+    return found
+
+
+async def unread(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Open the connection, and take nothing more."""
+    await upgraded(reader, writer)
+    await asyncio.sleep(60)
+
+
+async def thinking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Open the connection, take the message, and think."""
+    await upgraded(reader, writer)
+    await reader.read()
+
+
+STAGES: dict[str, tuple[Play, str]] = {
+    "while it is opened": (ignore, "hi"),
+    "while the message is sent": (unread, "x" * 15_000_000),
+    "while the answer is awaited": (thinking, "hi"),
+}
+
+
+@pytest.mark.parametrize("how", ["timeout", "cancel", "wait_for", "total_timeout"])
+@pytest.mark.parametrize("stage", STAGES)
+async def test_whatever_cuts_a_call_shows_no_token(stage: str, how: str) -> None:
+    """No frame of a traceback, of whichever library, holds the token in a variable that can be printed."""
+    play, text = STAGES[stage]
+    request = CompletionRequest(messages=text, model="gpt-5.5")
+    total = 0.5 if how == "total_timeout" else None
+    async with raw(play) as url, onplan.AsyncClient(**ONCE, base_url=url, total_timeout=total) as client:
+        task = asyncio.ensure_future(client.complete(request))
+        try:
+            if how == "cancel":
+                await asyncio.wait([task], timeout=0.5)
+                task.cancel()
+                await task
+            elif how == "wait_for":
+                await asyncio.wait_for(task, 0.5)
+            else:
+                async with asyncio.timeout(0.5 if how == "timeout" else None):
+                    await task
+        except (TimeoutError, asyncio.CancelledError, onplan.TotalTimeoutError) as error:
+            cut = error
+
+    assert traceback.extract_tb(cut.__traceback__)
+    assert _locals_with_token(cut) == []
