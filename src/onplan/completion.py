@@ -147,16 +147,17 @@ class Completion:
                 yield from self._read(stream, partial(self._settle, seen, create, stream))
             except OnplanError as error:
                 self._turn_state = stream.turn_state or self._turn_state
-                if isinstance(error, DisconnectError) and error.close_code == 1009 and not self.seen:
-                    fallback.too_large(len(message))
-                    return _too_large(fallback, len(message))
-                over = stream.failure_code in _CONNECTION_IS_OVER
-                went_away = joined.warm and not self._heard and isinstance(error, DisconnectError)
-                if not fresh and not self.seen and (over or went_away):
-                    fresh = True
-                    continue
-                if over and not self.seen and fallback.refused(session_id):
-                    return False
+                if not self.seen:
+                    if isinstance(error, DisconnectError) and error.close_code == _MESSAGE_TOO_BIG:
+                        fallback.too_large(len(message))
+                        return _too_large(fallback, len(message))
+                    over = stream.failure_code in _CONNECTION_IS_OVER
+                    went_away = joined.warm and not self._heard and isinstance(error, DisconnectError)
+                    if not fresh and (over or went_away):
+                        fresh = True
+                        continue
+                    if over and fallback.refused(session_id):
+                        return False
                 broke = isinstance(error, TransportError | StreamTruncatedError)
                 if broke and not isinstance(error, TotalTimeoutError):
                     fallback.broke(session_id)
@@ -166,12 +167,12 @@ class Completion:
     def _join(self, join: Join, fallback: Fallback) -> Dialogue[Joined | None]:
         """A WebSocket, or None where HTTP is to be used; raises what HTTP would only repeat."""
         try:
-            joined: Joined = yield join
+            joined: Joined | None = yield join
         except (DisconnectError, IdleTimeoutError):  # it did not answer, or not in this protocol
             if fallback.refused(join.session_id):
                 return None
             raise
-        if joined.seen is not None:
+        if joined is None or joined.seen is not None:
             return joined
         body = yield ReadBody()
         head = joined.head
@@ -255,6 +256,8 @@ class _Incoming:
         return chunks
 
 
+# With what a server closes a WebSocket whose message is too large for it (RFC 6455 §7.4.1).
+_MESSAGE_TOO_BIG = 1009
 # What the backend says of a connection after 60 minutes, and of one that it remembers nothing of.
 _CONNECTION_IS_OVER = frozenset({"websocket_connection_limit_reached", "previous_response_not_found"})
 

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 import onplan
-from onplan import CompletionRequest, Message, RetryPolicy, ToolDefinition, ToolResult
+from onplan import CompletionRequest, Message, RetryPolicy, ToolDefinition, ToolResult, fallback
 from onplan.emulator import Emulator
 from onplan.transports import websocket
 
@@ -420,7 +420,7 @@ class TestFallingBack:
         assert wires(signed_in) == ["websocket", "websocket", "http", "http"]
         assert heard == ["disconnect", "disconnect"]
 
-    @pytest.mark.parametrize("fault", ["websocket_binary", "websocket_garbage_frame", "websocket_close_1009"])
+    @pytest.mark.parametrize("fault", ["websocket_binary", "websocket_garbage_frame", "websocket_close_1000"])
     async def test_once_is_not_always(self, signed_in: Emulator, fault: str) -> None:
         """What breaks one turn is tried again over WebSocket."""
         signed_in.arm(fault)
@@ -428,6 +428,64 @@ class TestFallingBack:
             assert (await client.complete("one")).text == "You said: one"
 
         assert wires(signed_in) == ["websocket"] * 2
+
+    async def test_a_message_that_is_too_large_for_the_service(self, signed_in: Emulator) -> None:
+        """A close with 1009 means SSE at once, without a retry, and at once for what is as large later on."""
+        signed_in.arm("websocket_close_1009", times=9)
+        async with onplan.AsyncClient(retry=RetryPolicy(attempts=1)) as client:
+            for text in ("one " * 1_000, "two " * 1_000, "three"):
+                request = CompletionRequest(messages=text, model="gpt-5.5", session_id=text[:3])
+                assert (await client.complete(request)).text == f"You said: {text}"
+
+        assert wires(signed_in) == ["websocket", "http", "http", "websocket", "http"]
+
+    async def test_after_1009_a_session_goes_on_over_websocket(self, signed_in: Emulator) -> None:
+        """It does not count as a break: smaller messages of the session still go over a WebSocket."""
+        signed_in.arm("websocket_close_1009", times=2)
+        async with onplan.AsyncClient() as client:
+            for size in (3_000, 2_000, 100):
+                request = CompletionRequest(messages="x" * size, model="gpt-5.5", session_id="s-1")
+                await client.complete(request)
+
+        assert wires(signed_in) == ["websocket", "http", "websocket", "http", "websocket"]
+
+    async def test_a_message_that_is_known_to_be_too_large(self, signed_in: Emulator) -> None:
+        """From 16 MiB on a request goes over SSE at once, and no WebSocket is opened for it."""
+        async with onplan.AsyncClient() as client:
+            request = CompletionRequest(messages="x" * 16 * 1024 * 1024, model="gpt-5.5")
+            assert len((await client.complete(request)).text) > 16 * 1024 * 1024
+
+        assert (upgrades(signed_in), wires(signed_in)) == ([], ["http"])
+
+    async def test_what_is_new_of_a_large_conversation_goes_over_websocket(
+        self, signed_in: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What a WebSocket has heard does not count, as long as that one can be used."""
+        monkeypatch.setattr(fallback, "LARGEST_MESSAGE", 4_000)
+        async with onplan.AsyncClient() as client:
+            talk = Conversation(client)
+            for number in range(4):
+                await talk.say(f"{number} " + "and so on " * 100)
+            signed_in.arm("websocket_previous_response_not_found")
+            await talk.say("and at last?")
+            await talk.say("y" * 5_000)
+            await client.prewarm(CompletionRequest(messages="z" * 5_000, model="gpt-5.5", session_id="s-2"))
+
+        assert wires(signed_in) == ["websocket"] * 5 + ["http"] * 2
+        assert upgrades(signed_in) == [101]
+
+    @pytest.mark.parametrize("size", [100, 16 * 1024 * 1024])
+    async def test_websocket_alone_takes_no_message_that_is_too_large(
+        self, signed_in: Emulator, size: int
+    ) -> None:
+        """The error says so, and what helps; nothing is tried again."""
+        signed_in.arm("websocket_close_1009", times=9)
+        async with onplan.AsyncClient(transport="websocket") as client:
+            with pytest.raises(onplan.InvalidRequestError, match="too much for a message") as caught:
+                await client.complete(CompletionRequest(messages="x" * size, model="gpt-5.5"))
+
+        assert (caught.value.retryable, 'transport="auto"' in caught.value.hint) == (False, True)
+        assert wires(signed_in) == (["websocket"] if size == 100 else [])
 
     @pytest.mark.parametrize("fault", ["websocket_connection_limit", "websocket_previous_response_not_found"])
     async def test_where_no_connection_can_be_used(self, signed_in: Emulator, fault: str) -> None:
@@ -489,7 +547,8 @@ FAULTS: dict[str, type[onplan.OnplanError] | None] = {
     "websocket_503": onplan.ServerError,
     "websocket_reset": onplan.DisconnectError,
     "websocket_upgrade_slow": None,
-    **{f"websocket_close_{code}": onplan.DisconnectError for code in CLOSED},
+    **{f"websocket_close_{code}": onplan.DisconnectError for code in CLOSED if code != 1009},
+    "websocket_close_1009": onplan.InvalidRequestError,
     **{f"websocket_close_{code}_after_text": onplan.StreamTruncatedError for code in CLOSED},
     "websocket_close_after_answer": None,
     "websocket_error_with_status": onplan.ServerError,
