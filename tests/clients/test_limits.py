@@ -29,8 +29,8 @@ def store() -> CredentialStore:
 
 @pytest.fixture(scope="module")
 def large() -> onplan.CompletionRequest:
-    """More than a network holds on its way, compressed or not."""
-    return onplan.CompletionRequest(messages=secrets.token_hex(10_000_000), model="gpt-5.5")
+    """More than a network holds on its way, compressed or not; not too much for a WebSocket."""
+    return onplan.CompletionRequest(messages=secrets.token_hex(8_000_000), model="gpt-5.5")
 
 
 def test_a_server_that_stops_reading(

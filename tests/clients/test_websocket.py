@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -354,6 +358,70 @@ class TestHowLongItLives:
 
         assert [asyncio.run(ask(text)) for text in ("one", "two")] == ["You said: one", "You said: two"]
         assert upgrades(signed_in) == [101, 101]
+
+    def test_one_client_in_two_loops_at_once(self, signed_in: Emulator) -> None:
+        """Each loop keeps connections of its own, and goes on over them, whatever the other does."""
+        client, together, sessions = onplan.AsyncClient(), threading.Barrier(2, timeout=60), range(3)
+
+        async def ask(thread: int) -> list[str]:
+            talks = [Conversation(client, session_id=f"{thread}-{number}") for number in sessions]
+            answers: list[onplan.CompletionResponse] = []
+            for text in ("one", "two", "three"):
+                await asyncio.to_thread(together.wait)
+                answers += [
+                    answer.text for answer in await asyncio.gather(*(talk.say(text) for talk in talks))
+                ]
+            await asyncio.to_thread(together.wait)
+            await client.close()
+            return [answer.text for answer in answers]
+
+        with ThreadPoolExecutor(2) as threads:
+            both = list(threads.map(lambda thread: asyncio.run(ask(thread)), range(2)))
+
+        assert both == [[f"You said: {text}" for text in ("one", "two", "three") for _ in sessions]] * 2
+        assert upgrades(signed_in) == [101] * 6
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+    def test_a_fork_has_connections_of_its_own(self, signed_in: Emulator) -> None:
+        """A child opens new ones and leaves its parent's alone, also the one in the middle of a turn."""
+        child = subprocess.run([sys.executable, "-c", _FORK], timeout=100, capture_output=True, check=False)
+
+        assert (child.returncode, child.stderr.decode()) == (0, "")
+        assert upgrades(signed_in) == [101, 101, 101]
+
+
+_FORK = """
+import asyncio, os, warnings
+import onplan
+warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: that is what is tried here
+client = onplan.AsyncClient()
+
+def request(text, session_id):
+    return onplan.CompletionRequest(messages=text, model="gpt-5.5", session_id=session_id)
+
+async def of_the_child(stream):
+    assert (await client.complete(request("two", "idle"))).text == "You said: two"
+    await stream.aclose()
+    await client.close()
+
+async def main():
+    await client.complete(request("one", "idle"))
+    stream = client.complete_stream(request("one two three", "in the middle"))
+    await anext(stream)
+    child = os.fork()
+    if child == 0:
+        asyncio.run(of_the_child(stream))
+        os._exit(0)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    rest = [chunk async for chunk in stream]
+    assert rest[-1].response.text == "You said: one two three"
+    for session_id in ("idle", "in the middle"):
+        await client.complete(request("three", session_id))
+    await client.close()
+    return ended
+
+raise SystemExit(asyncio.run(main()))
+"""
 
 
 def connections(emulator: Emulator) -> set[Any]:
