@@ -19,7 +19,8 @@ import pytest
 
 import onplan
 from onplan import CompletionRequest, Message, RetryPolicy, ToolDefinition, ToolResult, fallback
-from onplan.emulator import Emulator
+from onplan.emulator import Emulator, Options, Scenario
+from onplan.emulator.options import Answer
 from onplan.transports import websocket
 
 FAST = RetryPolicy(base=0.01)
@@ -365,15 +366,14 @@ class TestHowLongItLives:
 
         async def ask(thread: int) -> list[str]:
             talks = [Conversation(client, session_id=f"{thread}-{number}") for number in sessions]
-            answers: list[onplan.CompletionResponse] = []
+            answers: list[str] = []
             for text in ("one", "two", "three"):
                 await asyncio.to_thread(together.wait)
-                answers += [
-                    answer.text for answer in await asyncio.gather(*(talk.say(text) for talk in talks))
-                ]
+                said = await asyncio.gather(*(talk.say(text) for talk in talks))
+                answers += [answer.text for answer in said]
             await asyncio.to_thread(together.wait)
             await client.close()
-            return [answer.text for answer in answers]
+            return answers
 
         with ThreadPoolExecutor(2) as threads:
             both = list(threads.map(lambda thread: asyncio.run(ask(thread)), range(2)))
@@ -382,19 +382,26 @@ class TestHowLongItLives:
         assert upgrades(signed_in) == [101] * 6
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-    def test_a_fork_has_connections_of_its_own(self, signed_in: Emulator) -> None:
+    def test_a_fork_has_connections_of_its_own(
+        self, point_at: Callable[[Emulator], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A child opens new ones and leaves its parent's alone, also the one in the middle of a turn."""
-        child = subprocess.run([sys.executable, "-c", _FORK], timeout=100, capture_output=True, check=False)
+        slow = Scenario(answer=Answer(interval=0.05))
+        with Emulator(Options(scenario=slow)) as emulator:
+            point_at(emulator)
+            monkeypatch.setenv("ONPLAN_TEST_TOKEN", emulator.issue_tokens()["access_token"])
+            command = [sys.executable, "-c", _FORK]
+            parent = subprocess.run(command, timeout=100, capture_output=True, check=False)
 
-        assert (child.returncode, child.stderr.decode()) == (0, "")
-        assert upgrades(signed_in) == [101, 101, 101]
+            assert (parent.returncode, parent.stderr.decode()) == (0, "")
+            assert upgrades(emulator) == [101, 101, 101]
 
 
 _FORK = """
 import asyncio, os, warnings
 import onplan
 warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: that is what is tried here
-client = onplan.AsyncClient()
+client = onplan.AsyncClient(store="env:ONPLAN_TEST_TOKEN", idle_timeout=20)
 
 def request(text, session_id):
     return onplan.CompletionRequest(messages=text, model="gpt-5.5", session_id=session_id)
