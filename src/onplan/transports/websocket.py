@@ -10,16 +10,17 @@ import asyncio
 from functools import partial
 from hashlib import sha256
 from typing import Any, Self, cast
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from onplan.errors import ConnectError, IdleTimeoutError, StreamCorruptError, TransportError
 from onplan.responses.continuation import Continuation
 from onplan.responses.events import ErrorEvent, decode_event
 from onplan.steps import Head, Join, Joined
-from onplan.transports import Timeouts, log_exchange, logger
+from onplan.transports.base import Timeouts, log_exchange, logger
 from onplan.transports.owner import Owner, running_loop
+from onplan.transports.proxy_errors import certificate_failure
 from onplan.transports.route import Route
-from onplan.transports.tunnel import certificate_failure, open_tunnel
+from onplan.transports.tunnel import open_socket
 from onplan.transports.websocket_connection import CLOSE_SECONDS, Connection
 from onplan.wire import Request
 
@@ -107,7 +108,7 @@ class _Pool:
         connection, limit = Connection(request, self._timeouts), asyncio.timeout(self._timeouts.connect)
         try:
             async with limit:
-                await self._connect(urlsplit(request.url), connection)
+                await self._connect(request, connection)
                 await connection.open(request)
         except OSError as error:  # a TimeoutError is one
             connection.abort()
@@ -122,23 +123,22 @@ class _Pool:
             raise
         return connection
 
-    async def _connect(self, url: SplitResult, connection: Connection) -> None:
-        """Connect ``connection`` to ``url``, through the proxy if there is one."""
-        host, proxy = url.hostname or "", self._route.proxy_for(url.geturl())
-        port = url.port or (443 if url.scheme == "https" else 80)
-        options: dict[str, Any] = {}
+    async def _connect(self, request: Request, connection: Connection) -> None:
+        """Connect ``connection``, through the proxy if there is one. Raises ConnectError, OSError."""
+        url, options = urlsplit(request.url), dict[str, Any]()
         if url.scheme == "https":
             options = {
                 "ssl": self._route.certificates(),
-                "server_hostname": host,
+                "server_hostname": url.hostname,
                 "ssl_handshake_timeout": self._timeouts.connect,
                 "ssl_shutdown_timeout": CLOSE_SECONDS,
             }
-        if proxy is None:
-            options |= {"host": host, "port": port}
-        else:
-            options["sock"] = await open_tunnel(proxy, host, port)
-        await connection.loop.create_connection(lambda: connection, **options)
+        opened = await open_socket(self._route, request.url)
+        try:
+            await connection.loop.create_connection(lambda: connection, sock=opened, **options)
+        except BaseException:
+            opened.close()
+            raise
 
     def _take(self, join: Join) -> _Member | None:
         """Of the session's idle connections the one that has seen the beginning, else the one used last."""

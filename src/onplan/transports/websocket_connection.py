@@ -15,7 +15,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from onplan.errors import DisconnectError, IdleTimeoutError, OnplanError
-from onplan.transports import PIECE_SIZE, Timeouts
+from onplan.transports.base import PIECE_SIZE, Timeouts
 from onplan.transports.websocket_messages import MessageReader
 from onplan.transports.websocket_upgrade import Upgrade
 from onplan.wire import Request

@@ -16,7 +16,7 @@ from websockets.protocol import State
 from onplan.errors import DisconnectError, TransportError
 from onplan.secret import SecretBytes, SecretText
 from onplan.steps import Head
-from onplan.transports import lower_case
+from onplan.transports.base import lower_case
 from onplan.wire import Request
 
 # Bytes of an answer's head, with the informational responses (1xx) that come before it.
