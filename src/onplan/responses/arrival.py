@@ -12,10 +12,12 @@ from typing import TypeAlias
 
 from onplan.errors import StreamCorruptError
 from onplan.responses.items import (
+    CONTENT_KINDS,
     SUMMARY_SEPARATOR,
     Item,
     Section,
     call_id_of,
+    kind_of,
     parts_of,
     sections_of,
 )
@@ -35,6 +37,7 @@ from onplan.wire import decode_json
 Chunks: TypeAlias = list[StreamChunk]
 
 ARGUMENTS: Section = ("arguments", 0)
+MAXIMUM_SECTIONS = 10_000
 
 
 class Arrival:
@@ -42,26 +45,24 @@ class Arrival:
 
     Attributes:
         item: as it was last announced.
+        kind: its type; empty if it has said none yet.
         anonymous: whether it was opened by an event that named neither its id nor its index.
         finished: whether its parts have been given away, or it was cut.
         whole: whether something said that its text is complete.
         parts: what it amounts to, once it is finished.
     """
 
-    __slots__ = ("_call_id", "_sections", "anonymous", "finished", "item", "parts", "whole")
+    __slots__ = ("_call_id", "_sections", "_thinks", "anonymous", "finished", "item", "kind", "parts", "whole")
 
     def __init__(self, item: Item, *, anonymous: bool) -> None:
-        self.item = item
+        self.item = dict(item)
+        self.kind = kind_of(item)
         self.anonymous = anonymous
         self.finished = self.whole = False
         self.parts: list[ContentPart] = []
         self._sections: dict[Section, StringIO] = {}
+        self._thinks = False  # whether some thinking was emitted
         self._call_id = ""  # once its tool_call_start was emitted
-
-    @property
-    def kind(self) -> str:
-        """The item's type."""
-        return str(self.item.get("type"))
 
     def add(self, section: Section, text: str, chunks: Chunks) -> None:
         """A delta of ``section``. Raises StreamCorruptError if the item is finished already."""
@@ -79,23 +80,30 @@ class Arrival:
         """
         text = self._sections.get(section)
         if text is None:
+            if len(self._sections) >= MAXIMUM_SECTIONS:
+                raise StreamCorruptError(f"An item of the answer has more than {MAXIMUM_SECTIONS:,} parts.")
             text = self._sections[section] = StringIO(newline="")
         return text
 
     def complete(self, section: Section, text: str, chunks: Chunks) -> None:
-        """``section`` is whole: emit what of it was not streamed yet. An empty ``text`` says nothing."""
+        """``section`` is whole: emit what of it was not streamed yet. An empty ``text`` says nothing.
+
+        Arguments may be written in another way than they were streamed: they are the same as JSON.
+        """
         if not text:
             return
         self.whole = True
         streamed = self._sections[section].getvalue() if section in self._sections else ""
         if not text.startswith(streamed):
+            if section == ARGUMENTS and _is_same_json(text, streamed):
+                return
             raise StreamCorruptError(f"What was streamed of the {section[0]} contradicts the finished item.")
         if text != streamed:
             self.add(section, text[len(streamed) :], chunks)
 
     def announce(self, item: Item, chunks: Chunks) -> None:
         """``output_item.added``; a delta may have overtaken it."""
-        self.item = {**self.item, **item}
+        self.item.update(item)
         self._start(str(item.get("call_id") or ""), chunks)
 
     def finish(self, item: Item, chunks: Chunks) -> None:
@@ -108,15 +116,17 @@ class Arrival:
         """
         self._check_same_call(item)
         self.item = item
+        if self.kind not in CONTENT_KINDS:
+            self.kind = kind_of(item)
         if self.kind == "function_call" and item.get("status") == "incomplete":
             self.finished = True
             return
         self.whole = True
-        self._give_away(chunks, sections_of(item))
+        self._give_away(chunks, sections_of(self._typed()))
 
     def finish_as_it_is(self, chunks: Chunks) -> None:
         """The response is complete, so this item must be. Raises StreamCorruptError if it is not."""
-        announced = {} if self._sections else sections_of(self.item)
+        announced = {} if self._sections else sections_of(self._typed())
         if self.kind == "function_call" and not self._sections and not any(announced.values()):
             raise StreamCorruptError("A tool call arrived without its arguments.")
         self._give_away(chunks, announced)
@@ -126,11 +136,15 @@ class Arrival:
         self.finished = True
         self.parts = [part for part in self.parts if not isinstance(part, ToolCall) or _is_whole(part)]
 
+    def _typed(self) -> Item:
+        """The item, of the type that it began as: some servers leave it out at its end, or change it."""
+        return self.item if self.item.get("type") == self.kind else {**self.item, "type": self.kind}
+
     def _give_away(self, chunks: Chunks, announced: Mapping[Section, str]) -> None:
         self._start(call_id_of(self.item), chunks)
         for section, text in announced.items():
             self.complete(section, text, chunks)
-        parts = parts_of(self.item, {section: text.getvalue() for section, text in self._sections.items()})
+        parts = parts_of(self._typed(), {section: text.getvalue() for section, text in self._sections.items()})
         for part in parts:
             if isinstance(part, ToolCall):
                 self._check_call(part)
@@ -172,8 +186,9 @@ class Arrival:
 
     def _emit_thinking(self, section: Section, text: str, chunks: Chunks) -> None:
         """Summary parts are paragraphs: the joined deltas must equal the finished part's text."""
-        if not self.text(section).tell() and any(other.tell() for other in self._sections.values()):
+        if self._thinks and not self.text(section).tell():
             chunks.append(ThinkingDelta(SUMMARY_SEPARATOR))
+        self._thinks = True
         chunks.append(ThinkingDelta(text))
 
     def _emit_nothing(self, section: Section, text: str, chunks: Chunks) -> None:
@@ -182,6 +197,11 @@ class Arrival:
 
 def _is_whole(call: ToolCall) -> bool:
     return decode_json(call.arguments.encode()) is not None
+
+
+def _is_same_json(one: str, other: str) -> bool:
+    value = decode_json(one.encode())
+    return value is not None and value == decode_json(other.encode())
 
 
 _EMITTERS: Mapping[str, Callable[[Arrival, Section, str, Chunks], None]] = {

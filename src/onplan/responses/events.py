@@ -11,6 +11,8 @@ from typing import Any, TypeAlias, get_args
 import msgspec
 
 from onplan.errors import StreamCorruptError
+from onplan.responses.sse import Body
+from onplan.wire import decode_json
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type", gc=False):
@@ -90,9 +92,9 @@ class ReasoningTextDone(_Event, frozen=True, tag="response.reasoning_text.done")
 
 
 class ArgumentsDelta(_Event, frozen=True, tag="response.function_call_arguments.delta"):
-    """More of a function call's arguments."""
+    """More of a function call's arguments; llama.cpp and others send an object, whole."""
 
-    delta: str
+    delta: str | dict[str, Any] | list[Any]
     item_id: str | None = None
     output_index: int | None = None
 
@@ -100,7 +102,7 @@ class ArgumentsDelta(_Event, frozen=True, tag="response.function_call_arguments.
 class ArgumentsDone(_Event, frozen=True, tag="response.function_call_arguments.done"):
     """A function call's arguments, whole."""
 
-    arguments: str
+    arguments: str | dict[str, Any] | list[Any]
     item_id: str | None = None
     output_index: int | None = None
 
@@ -122,7 +124,7 @@ class ItemDone(_Event, frozen=True, tag="response.output_item.done"):
 class Created(_Event, frozen=True, tag="response.created"):
     """The response begins."""
 
-    response: dict[str, Any]
+    response: Any = None
 
 
 class Completed(_Event, frozen=True, tag="response.completed"):
@@ -137,29 +139,66 @@ class Incomplete(_Event, frozen=True, tag="response.incomplete"):
     response: dict[str, Any]
 
 
-class Failed(_Event, frozen=True, tag="response.failed"):
-    """The response failed, inside a 200."""
+class ResponseDone(_Event, frozen=True, tag="response.done"):
+    """The response ended: how, says its status. Seen 2026 on the Codex WebSocket, OpenRouter and gateways."""
 
-    response: dict[str, Any]
+    response: dict[str, Any] | None = None
+
+
+class Failed(_Event, frozen=True, tag="response.failed"):
+    """The response failed, inside a 200. Some servers put the error beside the response."""
+
+    response: dict[str, Any] | None = None
+    error: Any = None
+    code: Any = None
+    message: Any = None
+    headers: Any = None
+
+
+class Cancelled(_Event, frozen=True, tag="response.cancelled"):
+    """The response was cancelled at the service."""
+
+    response: dict[str, Any] | None = None
+    error: Any = None
 
 
 class ErrorEvent(_Event, frozen=True, tag="error"):
     """A failure; it may precede or replace ``response.failed``. The details come nested or flat.
 
-    Over a WebSocket it may be all that there is of an HTTP response: ``status``, ``headers``, and the body.
+    Over a WebSocket it may be all that there is of an HTTP response: ``status`` (by some called
+    ``status_code``), ``headers``, and the body.
     """
 
     error: Any = None
     code: Any = None
     message: Any = None
     status: Any = None
+    status_code: Any = None
     headers: Any = None
+    response: Any = None
+
+
+class ResponseError(ErrorEvent, frozen=True, tag="response.error"):
+    """The same under the name that some servers give it."""
+
+
+class RateLimits(_Event, frozen=True, tag="codex.rate_limits"):
+    """What over HTTP stands in headers: how much of the plan is used."""
+
+    plan_type: Any = None
+    rate_limits: Any = None
+    metered_limit_name: Any = None
+    limit_name: Any = None
 
 
 class Document(msgspec.Struct, frozen=True):
-    """An object that is no event: the whole answer of a server that does not stream, or its complaint."""
+    """What is no event: the whole answer of a server that does not stream, or its complaint.
 
-    fields: dict[str, Any]
+    ``payload``: as it came. ``fields``: what it holds; None if it is no JSON object.
+    """
+
+    payload: bytes
+    fields: dict[str, Any] | None
 
 
 class Metadata(_Event, frozen=True, tag="response.metadata"):
@@ -184,22 +223,18 @@ Event: TypeAlias = (
     | Created
     | Completed
     | Incomplete
+    | ResponseDone
     | Failed
+    | Cancelled
     | ErrorEvent
+    | ResponseError
+    | RateLimits
     | Metadata
 )
 
 
 class _Envelope(msgspec.Struct):
     type: Any = None
-    object: Any = None
-    error: Any = None
-    detail: Any = None
-
-    @property
-    def is_document(self) -> bool:
-        """Whether it says something, and is no event."""
-        return self.type is None and bool(self.object or self.error or self.detail)
 
 
 _decode: Callable[[bytes], Event] = msgspec.json.Decoder(Event).decode
@@ -207,6 +242,8 @@ _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _KNOWN = frozenset(kind.__struct_config__.tag for kind in get_args(Event))
 # Bytes that are no UTF-8, and nesting without end, are reported by Python's own errors.
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+# What an object that names no type may say: an answer, or a complaint. Others, such as {}, keep a line open.
+_SPEAKING = frozenset({"object", "error", "errors", "detail", "base_resp"})
 
 
 def decode_event(payload: bytes) -> Event | Document | None:
@@ -220,18 +257,30 @@ def decode_event(payload: bytes) -> Event | Document | None:
         return _decode(payload)
     except _UNDECODABLE:
         pass
-    if not payload.lstrip().startswith(b"{"):
+    if type(payload) is Body:
+        return Document(payload, _object(decode_json(payload)))
+    start = payload.lstrip()[:1]
+    if start == b"[":  # Gemini wraps its errors in a list
+        fields = _object(decode_json(payload))
+        return Document(payload, fields) if fields and "error" in fields else None
+    if start != b"{":
         return None
     try:
-        envelope = _ENVELOPE.decode(payload)
-        if envelope.is_document:
-            return Document(msgspec.json.decode(payload))
-        kind = envelope.type
+        kind = _ENVELOPE.decode(payload).type
+        if kind is None:
+            fields = msgspec.json.decode(payload)
+            return None if _SPEAKING.isdisjoint(fields) else Document(payload, fields)
     except _UNDECODABLE:
         raise StreamCorruptError("An event of the stream is not valid JSON.") from None
     if isinstance(kind, str) and kind in _KNOWN:
         raise StreamCorruptError(f"A {kind} event of the stream is malformed.")
     return None
+
+
+def _object(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, list) and value:
+        value = value[0]
+    return value if isinstance(value, dict) else None
 
 
 def name_of(event: Event | Document | None) -> str:

@@ -9,6 +9,8 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
+import msgspec
+
 from onplan.errors import InvalidRequestError
 from onplan.types import (
     ContentPart,
@@ -159,26 +161,51 @@ Section: TypeAlias = tuple[str, int]
 ``arguments``) and its index."""
 
 
+CONTENT_KINDS = frozenset({"message", "reasoning", "function_call"})
+"""The types of the items that an answer is made of."""
+
+
+def kind_of(item: Item) -> str:
+    """The item's type; empty if it says none."""
+    kind = item.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
 def sections_of(item: Item) -> dict[Section, str]:
     """The text of every section of a finished item, in order; none for items that carry no content."""
     sections: dict[Section, str] = {}
     kind = item.get("type")
     if kind == "function_call":
-        sections["arguments", 0] = str(item.get("arguments") or "")
+        sections["arguments", 0] = text_of(item.get("arguments"))
     if kind == "reasoning":
-        for index, entry in enumerate(item.get("summary") or ()):
-            sections["summary", index] = str(entry.get("text") or "")
+        for index, entry in enumerate(_entries(item.get("summary"))):
+            sections["summary", index] = text_of(entry.get("text"))
     if kind in ("reasoning", "message"):
-        for index, entry in enumerate(item.get("content") or ()):
-            section = _SECTION_KINDS.get(str(entry.get("type")))
+        unnamed = "reasoning_text" if kind == "reasoning" else "output_text"
+        for index, entry in enumerate(_entries(item.get("content"))):
+            section = _SECTION_KINDS.get(str(entry.get("type") or unnamed))
             if section:
-                sections[section, index] = str(entry.get("refusal" if section == "refusal" else "text") or "")
+                sections[section, index] = text_of(entry.get("refusal" if section == "refusal" else "text"))
     return sections
+
+
+def text_of(value: Any) -> str:
+    """A text as it is; what servers send in place of one (arguments as an object) as its JSON text."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else msgspec.json.encode(value).decode()
+
+
+def _entries(content: Any) -> list[Item]:
+    """The entries of a list of content, where some servers have a string, or a list of strings."""
+    entries = [content] if isinstance(content, str | dict) else content or ()
+    return [{"text": entry} if isinstance(entry, str) else entry for entry in entries]
 
 
 _SECTION_KINDS = {
     "output_text": "output_text",
     "text": "output_text",
+    "input_text": "output_text",
     "refusal": "refusal",
     "reasoning_text": "reasoning",
 }
@@ -196,13 +223,13 @@ def parts_of(item: Item, sections: Mapping[Section, str]) -> list[ContentPart]:
     match item.get("type"):
         case "function_call":
             name, arguments = str(item.get("name") or ""), sections.get(("arguments", 0), "")
-            return [ToolCall(call_id_of(item), name, arguments, item.get("namespace") or None)]
+            return [ToolCall(call_id_of(item), name, arguments, _string(item.get("namespace")))]
         case "reasoning":
             text = SUMMARY_SEPARATOR.join(text for text in sections.values() if text)
-            encrypted = item.get("encrypted_content")
+            encrypted = _string(item.get("encrypted_content"))
             return [Thinking(text, encrypted)] if text or encrypted else []
         case "message":
-            phase = item.get("phase")
+            phase = _string(item.get("phase"))
             return [
                 Refusal(text) if kind == "refusal" else Text(text, phase)
                 for (kind, _), text in sections.items()
@@ -210,3 +237,7 @@ def parts_of(item: Item, sections: Mapping[Section, str]) -> list[ContentPart]:
             ]
         case _:
             return []
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -7,8 +7,11 @@ alone, so windows are named by their minutes.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from onplan.responses.events import RateLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +83,67 @@ def window_name(minutes: int) -> str:
     return f"{minutes}-minute"
 
 
-def limit_reached(headers: Mapping[str, str]) -> Limit | None:
+def limit_reached(headers: Mapping[str, str], resets_at: float | None = None) -> Limit | None:
     """What the headers of an answer say of the limit that ended it; None if they say nothing of it.
 
-    Of the windows of the meter, that is the one which is used up; of two, the one which resets last.
+    The meter is the one that ``x-codex-active-limit`` names, if anything is told of it: real answers name
+    "premium" on every plan, and tell of the plan's own windows alone (``x-codex-*``). A meter is called what
+    ``x-<id>-limit-name`` says, and otherwise nothing.
+
+    Of its windows, the limit is the one that resets at ``resets_at``, if that is known of the failure; else
+    the one that is used up; of two, the one which resets last.
     """
     kind = headers.get("x-codex-rate-limit-reached-type", "")
     for whose in _CREDITS:
         if kind == f"workspace_{whose}_credits_depleted":
             return Limit(credits_of=whose)
-    active = headers.get("x-codex-active-limit", "").strip().replace("_", "-").lower() or "codex"
-    meter = headers.get(f"x-{active}-limit-name") or (active if active != "codex" else None)
-    windows = [_window(headers, f"x-{active}-{which}") for which in ("primary", "secondary")]
-    used_up = [
-        (resets_at or 0.0, minutes, resets_at) for used, minutes, resets_at in windows if used >= _USED_UP
-    ]
-    if used_up:
-        _, minutes, resets_at = max(used_up, key=lambda window: window[0])
-        return Limit(minutes, resets_at, meter)
-    return Limit(meter=meter) if meter else None
+    active = headers.get("x-codex-active-limit", "").strip().replace("_", "-").lower()
+    if active:
+        is_told = any(name.startswith(f"x-{active}-") for name in headers)
+        return _limit_of(headers, active if is_told else _PLAN, resets_at, named=True)
+    limits = (_limit_of(headers, meter, resets_at) for meter in dict.fromkeys((_PLAN, *_meters(headers))))
+    return next(filter(None, limits), None)
 
 
+_PLAN = "codex"  # the plan's own meter, which is that of every model without one of its own
+
+
+def _meters(headers: Mapping[str, str]) -> list[str]:
+    """The meters that are told of: found by the headers of their windows."""
+    found = (re.fullmatch(r"x-(.+)-(?:primary|secondary)-used-percent", name) for name in headers)
+    return [match[1] for match in found if match]
+
+
+def _limit_of(headers: Mapping[str, str], meter: str, resets_at: float | None, *, named: bool = False) -> Limit | None:
+    """What is told of one meter; ``named``: the backend says that the limit is this one's."""
+    name = headers.get(f"x-{meter}-limit-name", "").strip() or None
+    name = None if name and name.lower() == _PLAN else name
+    windows = [_window(headers, f"x-{meter}-{which}") for which in ("primary", "secondary")]
+    by_reset = [window for window in windows if resets_at and abs((window[2] or 0.0) - resets_at) <= _MINUTE]
+    used_up = [window for window in windows if window[0] >= _USED_UP]
+    if by_reset or used_up:
+        _, minutes, resets = max(by_reset or used_up, key=lambda window: window[2] or 0.0)
+        return Limit(minutes, resets, name)
+    return Limit(meter=name) if name and named else None
+
+
+def headers_of_event(event: RateLimits) -> dict[str, str]:
+    """What a ``codex.rate_limits`` event says, as the headers that say the same over HTTP."""
+    name = event.metered_limit_name or event.limit_name
+    meter = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") if isinstance(name, str) else ""
+    prefix = f"x-{meter or _PLAN}"
+    told: dict[str, object] = {"x-codex-plan-type": event.plan_type}
+    if isinstance(name, str) and meter != _PLAN:
+        told[f"{prefix}-limit-name"] = name
+    windows = event.rate_limits
+    for which in ("primary", "secondary") if isinstance(windows, dict) else ():
+        window = windows.get(which)
+        for field in ("used_percent", "window_minutes", "reset_at") if isinstance(window, dict) else ():
+            told[f"{prefix}-{which}-{field.replace('_', '-')}"] = window.get(field)
+    return {name: str(value) for name, value in told.items() if isinstance(value, str | int | float)}
+
+
+_MINUTE = 60.0
 _USED_UP = 99.5  # per cent
 
 
@@ -108,7 +151,8 @@ def _window(headers: Mapping[str, str], prefix: str) -> tuple[float, int | None,
     """Used per cent, length in minutes, and when it resets. Some values have been seen empty."""
     used = _number(headers.get(f"{prefix}-used-percent"))
     minutes = _number(headers.get(f"{prefix}-window-minutes"))
-    return used or 0.0, int(minutes) if minutes else None, _number(headers.get(f"{prefix}-reset-at"))
+    resets_at = _number(headers.get(f"{prefix}-reset-at"))
+    return used or 0.0, int(minutes) if minutes else None, resets_at or None  # 0 has been seen, too
 
 
 def _number(text: str | None) -> float | None:

@@ -1,15 +1,16 @@
 """From events to chunks: the assembler that makes a stream whole, or an error.
 
 Knows nothing of where events come from: SSE and WebSocket both hand over one JSON payload per event. What
-arrives of one item is in arrival.py; here is which item an event belongs to, and how a stream ends::
+arrives of one item is in arrival.py, which item an event belongs to in arrivals.py; here is what each event
+does, and how a stream ends::
 
     (nothing) --added, or a first delta--> arriving --deltas, …done--> arriving --output_item.done--> finished
-    response.completed finishes what is still arriving; response.incomplete keeps what is text of it.
+    a completed response finishes what is still arriving; an incomplete one keeps what is text of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from onplan.errors import (
@@ -17,15 +18,19 @@ from onplan.errors import (
     StreamCorruptError,
     StreamFailedError,
     StreamTruncatedError,
-    UnexpectedReplyError,
 )
 from onplan.responses import events
-from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
+from onplan.responses.arrival import ARGUMENTS, Chunks
+from onplan.responses.arrivals import Arrivals
 from onplan.responses.continuation import TURN_STATE
+from onplan.responses.error_body import http_status
 from onplan.responses.events import OutputTextDelta, decode_event
-from onplan.responses.failures import failure_of_event, refusal_of_event
+from onplan.responses.failures import Complaint, failure_of_body, failure_of_complaint
 from onplan.responses.finish_reasons import finish_of
-from onplan.responses.items import Item, parts_of, sections_of
+from onplan.responses.items import CONTENT_KINDS, text_of
+from onplan.responses.limits import headers_of_event
+from onplan.responses.sse import Body
+from onplan.responses.usage import usage_of
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -39,7 +44,7 @@ from onplan.types import (
     ToolCall,
     Usage,
 )
-from onplan.wire import Response
+from onplan.wire import NOTHING
 
 _Run: TypeAlias = tuple[tuple[str | None, int | None, int | None] | None, Callable[[str], object]]
 _NO_RUN: _Run = (None, str)
@@ -52,7 +57,7 @@ class ResponseStream:
         grace: None: nothing that belongs to an answer follows its terminal event.
         failure: what went wrong inside the stream; the chunks before it have been given back.
         failure_code: the backend's own word for it.
-        refusal: the HTTP response that the failure stands for, if it came with a status.
+        complaint: what the backend said of it, if it did.
         turn_state: what the backend wants to hear again in the same turn.
         response: the whole answer, once it is.
         parts: the content parts that are finished so far, in the order of their items; ``kept`` comes first.
@@ -70,7 +75,7 @@ class ResponseStream:
         self.finished = False
         self.failure: OnplanError | None = None
         self.failure_code: str | None = None
-        self.refusal: Response | None = None
+        self.complaint: Complaint | None = None
         self.turn_state: str | None = None
         self.response: CompletionResponse | None = None
         self._model = model
@@ -78,9 +83,8 @@ class ResponseStream:
         self._request_id = request_id
         self._kept = list(kept)
         self._response_id: str | None = None
-        self._arrivals: list[Arrival] = []
-        self._by_id: dict[str, Arrival] = {}
-        self._by_index: dict[int, Arrival] = {}
+        self._arrivals = Arrivals()
+        self._limits: dict[str, str] = {}  # what events said of the plan's limits, as headers
         # Deltas of one text with nothing between them: what they have in common, and where they go.
         self._run: _Run = _NO_RUN
 
@@ -113,7 +117,7 @@ class ResponseStream:
                     text, write = self._run
         except OnplanError as error:
             self.failure, self.finished = error, True
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
             # Items and responses are read as they come, for they grow; one that has another shape
             # altogether ends up here.
             malformed = f"A {events.name_of(event)} event of the stream is malformed."
@@ -128,163 +132,96 @@ class ResponseStream:
             )
         return []
 
-    # --- which item an event belongs to -------------------------------------------------------------
-
-    def _find(self, item_id: str | None, index: int | None, kind: str) -> Arrival | None:
-        """By id; else by index, for some servers give an item another id in every event; else by kind.
-
-        Some servers number every item 0: a finished item is not meant where the id is another one.
-        """
-        found = self._by_id.get(item_id) if item_id else None
-        if found is None and index is not None:
-            found = self._by_index.get(index)
-            if found and (found.kind != kind or (found.finished and item_id and found.item.get("id"))):
-                found = None
-        if found is None:
-            unnamed = not item_id and index is None
-            found = next(
-                (
-                    arrival
-                    for arrival in reversed(self._arrivals)
-                    if not arrival.finished and arrival.kind == kind and (unnamed or arrival.anonymous)
-                ),
-                None,
-            )
-        return found
-
-    def _open(self, item: Item, index: int | None) -> Arrival:
-        arrival = Arrival(item, anonymous=not item.get("id") and index is None)
-        self._arrivals.append(arrival)
-        self._name(arrival, item.get("id"), index)
-        return arrival
-
-    def _name(self, arrival: Arrival, item_id: str | None, index: int | None) -> None:
-        if item_id:
-            self._by_id[item_id] = arrival
-        if index is not None:
-            self._by_index[index] = arrival
-
-    def _arrival(self, event: Any, kind: str) -> Arrival:
-        """The item of a delta, opened if its beginning was not announced."""
-        return self._find(event.item_id, event.output_index, kind) or self._open(
-            {"type": kind, "id": event.item_id}, event.output_index
-        )
-
     # --- deltas and their ends ----------------------------------------------------------------------
 
     def _text_delta(self, event: events.OutputTextDelta, chunks: Chunks) -> None:
         section = ("output_text", event.content_index or 0)
-        arrival = self._arrival(event, "message")
+        arrival = self._arrivals.of_delta(event.item_id, event.output_index, "message")
         arrival.add(section, event.delta, chunks)
         text = event.item_id, event.output_index, event.content_index
         self._run = text, arrival.text(section).write
 
     def _text_done(self, event: events.OutputTextDone, chunks: Chunks) -> None:
         section = ("output_text", event.content_index or 0)
-        self._arrival(event, "message").complete(section, event.text, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "message").complete(section, event.text, chunks)
 
     def _refusal_delta(self, event: events.RefusalDelta, chunks: Chunks) -> None:
         section = ("refusal", event.content_index or 0)
-        self._arrival(event, "message").add(section, event.delta, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "message").add(section, event.delta, chunks)
 
     def _refusal_done(self, event: events.RefusalDone, chunks: Chunks) -> None:
         section = ("refusal", event.content_index or 0)
-        self._arrival(event, "message").complete(section, event.refusal, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "message").complete(section, event.refusal, chunks)
 
     def _summary_delta(self, event: events.SummaryTextDelta, chunks: Chunks) -> None:
         section = ("summary", event.summary_index or 0)
-        self._arrival(event, "reasoning").add(section, event.delta, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").add(section, event.delta, chunks)
 
     def _summary_done(self, event: events.SummaryTextDone, chunks: Chunks) -> None:
         section = ("summary", event.summary_index or 0)
-        self._arrival(event, "reasoning").complete(section, event.text, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").complete(section, event.text, chunks)
 
     def _reasoning_delta(self, event: events.ReasoningTextDelta, chunks: Chunks) -> None:
         section = ("reasoning", event.content_index or 0)
-        self._arrival(event, "reasoning").add(section, event.delta, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").add(section, event.delta, chunks)
 
     def _reasoning_done(self, event: events.ReasoningTextDone, chunks: Chunks) -> None:
         section = ("reasoning", event.content_index or 0)
-        self._arrival(event, "reasoning").complete(section, event.text, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").complete(section, event.text, chunks)
 
     def _arguments_delta(self, event: events.ArgumentsDelta, chunks: Chunks) -> None:
-        self._arrival(event, "function_call").add(ARGUMENTS, event.delta, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "function_call").add(ARGUMENTS, text_of(event.delta), chunks)
 
     def _arguments_done(self, event: events.ArgumentsDone, chunks: Chunks) -> None:
-        self._arrival(event, "function_call").complete(ARGUMENTS, event.arguments, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "function_call").complete(ARGUMENTS, text_of(event.arguments), chunks)
 
     # --- items --------------------------------------------------------------------------------------
 
     def _item_added(self, event: events.ItemAdded, chunks: Chunks) -> None:
-        self._of_item(event.item, event.output_index).announce(event.item, chunks)
+        self._arrivals.of_item(event.item, event.output_index).announce(event.item, chunks)
 
     def _item_done(self, event: events.ItemDone, chunks: Chunks) -> None:
-        arrival = self._of_item(event.item, event.output_index)
+        arrival = self._arrivals.of_item(event.item, event.output_index)
         if not arrival.finished:
             arrival.finish(event.item, chunks)
-
-    def _of_item(self, item: Item, index: int | None) -> Arrival:
-        arrival = self._find(item.get("id"), index, str(item.get("type")))
-        if arrival is None:
-            return self._open(item, index)
-        arrival.anonymous = False
-        self._name(arrival, item.get("id"), index)
-        return arrival
-
-    def _of_outputs(self, response: Mapping[str, Any]) -> Iterator[tuple[Arrival, Item]]:
-        """The items of a response's ``output``, which may leave out items that were streamed."""
-        found: list[Arrival] = []
-        for index, item in enumerate(response.get("output") or ()):
-            found.append(self._of_output(item, index, found))
-            yield found[-1], item
-
-    def _of_output(self, item: Item, index: int, others: list[Arrival]) -> Arrival:
-        """The item at ``index``, which is none of ``others``."""
-        if item.get("id") in self._by_id:
-            return self._by_id[item["id"]]
-        arrival = self._by_index.get(index)
-        if arrival is None or arrival.kind != item.get("type"):
-            return self._said_already(item, others) or self._open(item, None)
-        # Another id at the same place: the same item where it says the same, for some servers renumber.
-        if arrival.finished and item.get("id") and parts_of(item, sections_of(item)) != arrival.parts:
-            return self._open(item, None)
-        return arrival
-
-    def _said_already(self, item: Item, others: list[Arrival]) -> Arrival | None:
-        """Without an id, and at another place: the item that was finished with the same words."""
-        parts = parts_of(item, sections_of(item))
-        same = (
-            arrival
-            for arrival in self._arrivals
-            if arrival.finished and arrival.kind == item.get("type") and arrival.parts == parts
-        )
-        return None if item.get("id") else next((found for found in same if found not in others), None)
 
     # --- the end ------------------------------------------------------------------------------------
 
     def _document(self, event: events.Document, chunks: Chunks) -> None:
         """No stream but one answer, whole, although a stream was asked for."""
-        body = event.fields
-        if body.get("object") == "response" and body.get("status") in _ENDS:
-            self._completed(events.Completed(body), chunks)
+        body = event.fields or {}
+        if body.get("object") == "response" and body.get("status") in _SEVERITY:
+            self._end(events.Completed(body), chunks)
         elif body.get("error"):
-            raise failure_of_event(body["error"], None, self._request_id)
-        elif body.get("detail") or body.get("object"):
-            said = f": {str(body['detail'])[:300]}" if body.get("detail") else ""
-            raise UnexpectedReplyError(f"The answer is no stream{said}.", request_id=self._request_id)
+            raise self._failed(body)
+        elif type(event.payload) is Body or body.get("object") or body.get("detail") or body.get("errors"):
+            raise failure_of_body(event.payload, self._request_id)
 
     def _created(self, event: events.Created, chunks: Chunks) -> None:
         self._note(event.response)
 
-    def _completed(self, event: events.Completed, chunks: Chunks) -> None:
-        response = event.response
+    def _end(self, event: _Ending, chunks: Chunks) -> None:
+        """A terminal event. How it ended says its name or the status inside, whichever is worse."""
+        response = event.response or {}
         self._note(response)
-        if response.get("error") or response.get("status") in ("failed", "cancelled"):
-            raise failure_of_event(response.get("error"), None, self._request_id)
-        if response.get("status") == "incomplete":  # some servers have no event of that name
-            self._incomplete(event, chunks)
-            return
-        for arrival, item in self._of_outputs(response):
+        inside = response.get("status")
+        status = _ENDINGS[type(event)]
+        if isinstance(inside, str) and _SEVERITY.get(inside, 0) > _SEVERITY[status]:
+            status = inside
+        if error := response.get("error") or getattr(event, "error", None):
+            raise self._failed(error, headers=getattr(event, "headers", None))
+        if status == "failed":
+            flat = {"code": getattr(event, "code", None), "message": getattr(event, "message", None)}
+            raise self._failed(flat, headers=getattr(event, "headers", None))
+        if status == "cancelled":
+            raise StreamFailedError("The answer was cancelled.", request_id=self._request_id)
+        if status == "incomplete":
+            self._incomplete(response, chunks)
+        else:
+            self._completed(response, chunks)
+
+    def _completed(self, response: Mapping[str, Any], chunks: Chunks) -> None:
+        for arrival, item in self._arrivals.of_outputs(response):
             if not arrival.finished:
                 arrival.finish(item, chunks)
         for arrival in self._arrivals:
@@ -296,7 +233,7 @@ class ResponseStream:
     def _check_nothing_is_missing(self, usage: Usage) -> None:
         if any(arrival.kind == "function_call" and not arrival.parts for arrival in self._arrivals):
             raise StreamCorruptError("A tool call was cut off.")
-        silent = all(not arrival.parts and arrival.kind in _SPEAKING for arrival in self._arrivals)
+        silent = all(not arrival.parts and arrival.kind in CONTENT_KINDS for arrival in self._arrivals)
         if silent and usage.completion_tokens > usage.reasoning_tokens:
             raise StreamCorruptError("The answer was produced, but none of it was sent.")
 
@@ -306,16 +243,15 @@ class ResponseStream:
             return FinishReason.CONTENT_FILTER
         return FinishReason.TOOL_CALLS if ToolCall in kinds else FinishReason.STOP
 
-    def _incomplete(self, event: events.Incomplete | events.Completed, chunks: Chunks) -> None:
-        response = event.response
-        self._note(response)
-        why = (response.get("incomplete_details") or {}).get("reason")
+    def _incomplete(self, response: Mapping[str, Any], chunks: Chunks) -> None:
+        details = response.get("incomplete_details")
+        why = details.get("reason") if isinstance(details, dict) else details
         finish = finish_of(why) if isinstance(why, str) else None
         if finish is None or finish.reason not in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER):
             raise StreamFailedError(
                 f"The answer was interrupted ({why or 'no reason given'}).", request_id=self._request_id
             )
-        for arrival, item in self._of_outputs(response):
+        for arrival, item in self._arrivals.of_outputs(response):
             if not arrival.finished and arrival.kind != "function_call":
                 arrival.finish(item, chunks)
         for arrival in self._arrivals:
@@ -326,23 +262,32 @@ class ResponseStream:
                 arrival.finish_as_it_is(chunks)
         self._done(usage_of(response.get("usage")), finish.reason, chunks)
 
-    def _failed(self, event: events.Failed, chunks: Chunks) -> None:
-        self._note(event.response)
-        raise failure_of_event(event.response.get("error"), None, self._request_id)
-
     def _error(self, event: events.ErrorEvent, chunks: Chunks) -> None:
-        error = event.error or {"code": event.code, "message": event.message}
+        inner = event.response.get("error") if isinstance(event.response, dict) else None
+        error = event.error or inner or {"code": event.code, "message": event.message}
+        status = http_status(event.status) or http_status(event.status_code)
+        raise self._failed(error, status, event.headers)
+
+    def _failed(self, error: Any, status: int | None = None, headers: Any = None) -> OnplanError:
+        """The failure that the backend told of."""
         if isinstance(error, dict):
-            self.failure_code = error.get("code")
-        if isinstance(event.status, int):
-            self.refusal = refusal_of_event(error, event.status, event.headers, self._request_id)
-        raise failure_of_event(error, event.status, self._request_id)
+            code = error.get("code")
+            self.failure_code = code if isinstance(code, str) else None
+        told = headers if isinstance(headers, dict) else {}
+        lower = {str(name).lower(): str(value) for name, value in told.items()}
+        self.complaint = Complaint(error, status, {**self._limits, **lower})
+        return failure_of_complaint(self.complaint, NOTHING, None, self._request_id)
+
+    def _rate_limits(self, event: events.RateLimits, chunks: Chunks) -> None:
+        self._limits |= headers_of_event(event)
 
     def _metadata(self, event: events.Metadata, chunks: Chunks) -> None:
         state = event.headers.get(TURN_STATE) if isinstance(event.headers, dict) else None
         self.turn_state = state if isinstance(state, str) else self.turn_state
 
-    def _note(self, response: Mapping[str, Any]) -> None:
+    def _note(self, response: Any) -> None:
+        if not isinstance(response, dict):
+            return
         self._response_id = str(response.get("id") or "") or self._response_id
         self._model = str(response.get("model") or self._model)
 
@@ -359,10 +304,17 @@ class ResponseStream:
         chunks.append(Done(usage, reason, response))
 
 
-# The items that an answer is made of; others, such as a web search, may be all there is.
-_SPEAKING = frozenset({"message", "reasoning", "function_call"})
-
-_ENDS = frozenset({"completed", "incomplete", "failed", "cancelled"})
+_Ending: TypeAlias = (
+    events.Completed | events.ResponseDone | events.Incomplete | events.Cancelled | events.Failed
+)
+_ENDINGS: Mapping[type, str] = {
+    events.Completed: "completed",
+    events.ResponseDone: "completed",
+    events.Incomplete: "incomplete",
+    events.Cancelled: "cancelled",
+    events.Failed: "failed",
+}
+_SEVERITY = {"completed": 0, "incomplete": 1, "cancelled": 2, "failed": 3}
 
 _HANDLERS: Mapping[type, Callable[[ResponseStream, Any, Chunks], None]] = {
     events.OutputTextDelta: ResponseStream._text_delta,
@@ -378,27 +330,11 @@ _HANDLERS: Mapping[type, Callable[[ResponseStream, Any, Chunks], None]] = {
     events.ItemAdded: ResponseStream._item_added,
     events.ItemDone: ResponseStream._item_done,
     events.Created: ResponseStream._created,
-    events.Completed: ResponseStream._completed,
-    events.Incomplete: ResponseStream._incomplete,
-    events.Failed: ResponseStream._failed,
+    **dict.fromkeys(_ENDINGS, ResponseStream._end),
     events.ErrorEvent: ResponseStream._error,
+    events.ResponseError: ResponseStream._error,
+    events.RateLimits: ResponseStream._rate_limits,
     events.Metadata: ResponseStream._metadata,
     events.Document: ResponseStream._document,
 }
 
-
-def usage_of(usage: Mapping[str, Any] | None) -> Usage:
-    """Token counts; whatever is null or missing counts as 0."""
-    usage = usage or {}
-    prompt = usage.get("input_tokens") or 0
-    completion = usage.get("output_tokens") or 0
-    prompt_details = usage.get("input_tokens_details") or {}
-    completion_details = usage.get("output_tokens_details") or {}
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=usage.get("total_tokens") or prompt + completion,
-        cache_read_tokens=prompt_details.get("cached_tokens") or 0,
-        cache_write_tokens=prompt_details.get("cache_write_tokens") or 0,
-        reasoning_tokens=completion_details.get("reasoning_tokens") or 0,
-    )

@@ -1,0 +1,142 @@
+"""Which output item an event belongs to: by id, by index, or because no other can be meant.
+
+Servers name items well, badly or not at all. Nothing here looks at all items for one event: what a server
+sends is never answered with work that grows with its square.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from onplan.errors import StreamCorruptError
+from onplan.responses.arrival import Arrival
+from onplan.responses.items import CONTENT_KINDS, Item, kind_of, parts_of, sections_of
+from onplan.types import ContentPart
+
+MAXIMUM_ITEMS = 10_000
+
+
+class Arrivals:
+    """The output items of one response, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._all: list[Arrival] = []
+        self._by_id: dict[tuple[str, str], Arrival] = {}  # by the kind as well: some give all items one id
+        self._by_index: dict[int, Arrival] = {}
+        # By kind those that may be unfinished, the latest last; those without a name apart.
+        self._unfinished: defaultdict[str, list[Arrival]] = defaultdict(list)
+        self._anonymous: defaultdict[str, list[Arrival]] = defaultdict(list)
+
+    def __iter__(self) -> Iterator[Arrival]:
+        return iter(self._all)
+
+    def of_delta(self, item_id: str | None, index: int | None, kind: str) -> Arrival:
+        """The item of a delta, opened if its beginning was not announced.
+
+        Raises:
+            StreamCorruptError: there are more items than any answer has; as for every method.
+        """
+        arrival = self._find(item_id, index, kind)
+        if arrival is None:
+            return self._open({"type": kind, "id": item_id}, index)
+        if arrival.kind != kind:  # it said nothing of what it is, or nothing that is known
+            arrival.kind = kind
+            self._name(arrival, item_id, None)
+            self._unfinished[kind].append(arrival)
+        return arrival
+
+    def of_item(self, item: Item, index: int | None) -> Arrival:
+        """The item that is announced or finished."""
+        arrival = self._find(item.get("id"), index, kind_of(item))
+        if arrival is None:
+            return self._open(item, index)
+        arrival.anonymous = False
+        self._name(arrival, item.get("id"), index)
+        return arrival
+
+    def of_outputs(self, response: Mapping[str, Any]) -> Iterator[tuple[Arrival, Item]]:
+        """The items of a response's ``output``, which may leave out items that were streamed."""
+        said: defaultdict[tuple[str, tuple[ContentPart, ...]], list[Arrival]] = defaultdict(list)
+        for arrival in reversed(self._all):
+            if arrival.finished:
+                said[arrival.kind, tuple(arrival.parts)].append(arrival)
+        found: set[int] = set()
+        for index, item in enumerate(response.get("output") or ()):
+            same = said.get((kind_of(item), tuple(parts_of(item, sections_of(item)))), [])
+            while same and id(same[-1]) in found:
+                same.pop()
+            arrival = self._of_output(item, index, same[-1] if same else None)
+            found.add(id(arrival))
+            yield arrival, item
+
+    def _of_output(self, item: Item, index: int, same: Arrival | None) -> Arrival:
+        """The item at ``index``; ``same``: one that was finished with the same words, and is not taken yet."""
+        named = self._named(item.get("id"), kind_of(item))
+        if named:
+            return named
+        arrival = self._by_index.get(index)
+        if arrival is None or not _may_be(arrival, kind_of(item)):
+            # Without an id, and at another place, it is known by its words.
+            return (None if item.get("id") else same) or self._open(item, None)
+        # Another id at the same place: the same item where it says the same, for some servers renumber.
+        if arrival.finished and item.get("id") and parts_of(item, sections_of(item)) != arrival.parts:
+            return self._open(item, None)
+        return arrival
+
+    def _find(self, item_id: str | None, index: int | None, kind: str) -> Arrival | None:
+        """By id; else by index, for some servers give an item another id in every event; else by kind.
+
+        Some servers number every item 0: a finished item is not meant where the id is another one.
+        """
+        found = self._named(item_id, kind)
+        if found is None and index is not None:
+            found = self._by_index.get(index)
+            if found and (
+                not _may_be(found, kind) or (found.finished and item_id and found.item.get("id"))
+            ):
+                found = None
+        if found is None:
+            unnamed = not item_id and index is None
+            found = self._latest(self._unfinished[kind]) if unnamed else self._latest_anonymous(kind)
+        return found
+
+    def _named(self, item_id: str | None, kind: str) -> Arrival | None:
+        if not item_id:
+            return None
+        kinds = (kind, "") if kind in CONTENT_KINDS else ("", *CONTENT_KINDS)
+        return next((found for kind in kinds if (found := self._by_id.get((item_id, kind)))), None)
+
+    def _latest(self, arrivals: list[Arrival]) -> Arrival | None:
+        while arrivals and arrivals[-1].finished:
+            arrivals.pop()
+        return arrivals[-1] if arrivals else None
+
+    def _latest_anonymous(self, kind: str) -> Arrival | None:
+        arrivals = self._anonymous[kind]
+        while arrivals and not arrivals[-1].anonymous:
+            arrivals.pop()
+        return self._latest(arrivals)
+
+    def _open(self, item: Item, index: int | None) -> Arrival:
+        if len(self._all) >= MAXIMUM_ITEMS:
+            raise StreamCorruptError(f"The answer has more than {MAXIMUM_ITEMS:,} items.")
+        arrival = Arrival(item, anonymous=not item.get("id") and index is None)
+        self._all.append(arrival)
+        self._unfinished[arrival.kind].append(arrival)
+        if arrival.anonymous:
+            self._anonymous[arrival.kind].append(arrival)
+        self._name(arrival, item.get("id"), index)
+        return arrival
+
+    def _name(self, arrival: Arrival, item_id: str | None, index: int | None) -> None:
+        if item_id:
+            self._by_id[item_id, arrival.kind if arrival.kind in CONTENT_KINDS else ""] = arrival
+        if index is not None:
+            self._by_index[index] = arrival
+
+
+def _may_be(arrival: Arrival, kind: str) -> bool:
+    """Whether the item at some index is of ``kind``: one of the two may not have said what it is."""
+    return arrival.kind == kind or not kind or not arrival.kind
