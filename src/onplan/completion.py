@@ -22,7 +22,7 @@ from onplan.errors import (
 )
 from onplan.fallback import Fallback
 from onplan.responses.continuation import Continuation, Create
-from onplan.responses.failures import failure_of_response
+from onplan.responses.failures import failure_of_complaint, failure_of_response
 from onplan.responses.items import input_items
 from onplan.responses.request import ResponsesCall
 from onplan.responses.stream import ResponseStream
@@ -120,7 +120,11 @@ class Completion:
 
     def _over_http(self, credentials: Credential) -> Dialogue[None]:
         head = yield from opened(self._named(self._call.request(credentials)), self._now)
-        yield from self._read(self._call.stream(self._told_id(head)))
+        stream = self._call.stream(self._told_id(head))
+        try:
+            yield from self._read(stream)
+        except OnplanError as error:
+            raise self._told(stream, error, head) from None
 
     def _over_websocket(self, credentials: Credential, fallback: Fallback) -> Dialogue[bool]:
         """Whether the answer came; if not, it is to be asked for over HTTP.
@@ -161,7 +165,7 @@ class Completion:
                 broke = isinstance(error, TransportError | StreamTruncatedError)
                 if broke and not isinstance(error, TotalTimeoutError):
                     fallback.broke(session_id)
-                raise self._told(stream, error) from None
+                raise self._told(stream, error, joined.head) from None
             return True
 
     def _join(self, join: Join, fallback: Fallback) -> Dialogue[Joined | None]:
@@ -195,11 +199,11 @@ class Completion:
         if self._fallback:
             self._fallback.worked(self._call.session_id)
 
-    def _told(self, stream: ResponseStream, error: OnplanError) -> OnplanError:
-        """An error message with a status means what the HTTP response would have meant."""
-        if error is not stream.failure or stream.refusal is None:
+    def _told(self, stream: Stream, error: OnplanError, head: Head) -> OnplanError:
+        """A failure that came inside an answer means what it would have meant as a response of its own."""
+        if error is not stream.failure or stream.complaint is None:
             return error
-        failure = failure_of_response(stream.refusal, self._now())
+        failure = failure_of_complaint(stream.complaint, head.headers, self._now(), error.request_id)
         failure.parts = stream.parts
         return failure
 

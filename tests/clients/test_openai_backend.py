@@ -649,7 +649,14 @@ def test_after_the_first_chunk_nothing_is_asked_again(platform: Emulator, driver
 @over_http
 @pytest.mark.parametrize(
     "fault",
-    ["server_error_500", "overloaded_503", "connection_reset", "error_in_stream", "rate_limited_in_words"],
+    [
+        "server_error_500",
+        "overloaded_503",
+        "connection_reset",
+        "error_in_stream",
+        "rate_limited_in_words",
+        "rate_limited_429_bare",
+    ],
 )
 def test_passing_troubles_are_waited_out(platform: Emulator, driver: Any, fault: str) -> None:
     """Before the first chunk, what may pass is asked again."""
@@ -661,11 +668,9 @@ def test_passing_troubles_are_waited_out(platform: Emulator, driver: Any, fault:
 
 
 @over_http
-@pytest.mark.parametrize(
-    "fault", ["insufficient_quota", "balance_402", "forbidden_403", "rate_limited_429_bare"]
-)
+@pytest.mark.parametrize("fault", ["insufficient_quota", "balance_402", "forbidden_403"])
 def test_what_does_not_pass_is_asked_once(platform: Emulator, driver: Any, fault: str) -> None:
-    """Used-up credits, and limits that do not say when they end, are not hammered."""
+    """Used-up credits, and what is not permitted, are not hammered."""
     platform.arm(f"chat_{fault}", times=9)
     with pytest.raises(onplan.LimitError) as caught:
         driver(retry=RetryPolicy(base=0.01)).complete(CompletionRequest(messages="hi", model="gpt-5.5"))

@@ -22,7 +22,6 @@ def payload(type_, **fields):
         b"null",
         b"[]",
         payload("response.sparkle.delta", delta={"colour": "gold"}),
-        payload("codex.rate_limits", plan_type="plus", rate_limits={}),
         payload("response.in_progress", response=None),
         b"{}",
         b'{"type": null}',
@@ -65,8 +64,13 @@ CASES = [
     Case("response.output_item.done", {"item": {}}, ["output_index"]),
     Case("response.completed", {"response": {}}),
     Case("response.incomplete", {"response": {}}),
-    Case("response.failed", {"response": {}}),
-    Case("error", {}, ["error", "code", "message", "status"]),
+    Case("response.created", {}, ["response"]),
+    Case("response.done", {}, ["response"]),
+    Case("response.failed", {}, ["response", "error", "code", "message", "headers"]),
+    Case("response.cancelled", {}, ["response", "error"]),
+    Case("error", {}, ["error", "code", "message", "status", "status_code", "headers"]),
+    Case("response.error", {}, ["error", "code", "message", "status", "response"]),
+    Case("codex.rate_limits", {}, ["plan_type", "rate_limits", "limit_name"]),
 ]
 
 

@@ -66,7 +66,8 @@ CASES = [
     ),
     Case("400, error is a string", 400, {"error": "Nope."}, InvalidRequestError, says="Nope"),
     Case("400, a top-level message", 400, {"message": "Nope."}, InvalidRequestError, says="Nope"),
-    Case("400, not an object", 400, ["Nope."], InvalidRequestError, says="HTTP 400"),
+    Case("400, no object but a list", 400, ["Nope."], InvalidRequestError, says="Nope."),
+    Case("400, a number", 400, 7, InvalidRequestError, says="HTTP 400"),
     Case("400, context", 400, error("context_length_exceeded"), ContextLengthError),
     Case(
         "400, context in words",
@@ -257,10 +258,12 @@ def test_only_what_may_pass_is_worth_another_try(found, retryable):
     assert retryable is found.retryable
 
 
-@pytest.mark.parametrize(("headers", "retryable"), [({}, False), (WAIT, True)], ids=["no wait", "a wait"])
-def test_a_limit_is_tried_again_only_if_the_server_says_when(headers, retryable):
-    """A 429 without a wait may be a limit that lasts, so it is not hammered."""
-    assert retryable is failure_of_response(Response(429, headers, b""), NOW).retryable
+@pytest.mark.parametrize(("headers", "wait"), [({}, None), (WAIT, 2.0)], ids=["no wait", "a wait"])
+def test_too_many_requests_are_asked_again_whether_or_not_the_server_says_when(headers, wait):
+    """A bare 429 is a rate limit, which passes: retryable, as every error of its class."""
+    error = failure_of_response(Response(429, headers, b""), NOW)
+
+    assert (error.retryable, error.retry_after) == (True, wait)
 
 
 def test_a_message_is_one_line_of_bearable_length():

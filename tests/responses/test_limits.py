@@ -48,7 +48,11 @@ def test_a_window_is_named_by_its_length(minutes: int, name: str) -> None:
         ({**FIVE_HOURS, "x-codex-primary-reset-at": ""}, Limit(300)),
         ({**FIVE_HOURS, "x-codex-primary-window-minutes": "nan"}, Limit(None, 1_800_000_000.0)),
         ({**FIVE_HOURS, "x-codex-primary-used-percent": "False"}, None),
-        ({"x-codex-active-limit": "codex_other"}, Limit(meter="codex-other")),
+        ({"x-codex-active-limit": "codex_other"}, None),
+        (
+            {"x-codex-active-limit": "codex_other", "x-codex-other-limit-name": "Other"},
+            Limit(meter="Other"),
+        ),
         (
             {"x-codex-rate-limit-reached-type": "workspace_member_credits_depleted"},
             Limit(credits_of="member"),

@@ -24,7 +24,8 @@ from onplan.errors import (
     UsageLimitError,
 )
 from onplan.responses.sse import EventDecoder
-from onplan.responses.stream import ResponseStream, usage_of
+from onplan.responses.stream import ResponseStream
+from onplan.responses.usage import usage_of
 from onplan.types import (
     Done,
     FinishReason,

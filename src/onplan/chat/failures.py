@@ -7,13 +7,12 @@ as the bodies of failing replies have.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from onplan.chat.events import Chunk
 from onplan.errors import OnplanError
-from onplan.responses.failures import failure_of_event
+from onplan.responses.failures import failure_of_event, failure_of_payload
 from onplan.wire import decode_json
 
 _CODES = ("code", "error_code", "status_code", "statusCode", "status")
@@ -27,7 +26,9 @@ def failure_in_chunk(chunk: Chunk, payload: bytes, request_id: str | None) -> On
     if not chunk.choices:
         errors += _in_place_of_choices(decode_json(payload))
     found = next(filter(says_something, errors), None)
-    return None if found is None else failure_of(found, request_id)
+    if found is not None:
+        return failure_of(found, request_id)
+    return failure_of_payload(payload, request_id) if not chunk.choices else None
 
 
 def _in_place_of_choices(body: Any) -> Iterable[Any]:
@@ -54,15 +55,4 @@ def says_something(error: Any) -> bool:
 
 def failure_of(error: Any, request_id: str | None) -> OnplanError:
     """The failure that ``error`` stands for, an object or a sentence."""
-    if not isinstance(error, dict):
-        return failure_of_event(error, None, request_id)
-    sentence = next((error[name] for name in _SENTENCES if isinstance(error.get(name), str)), None)
-    if not sentence and error.get("error"):  # Groq nests them
-        return failure_of(error["error"], request_id)
-    words = {**error, "message": sentence} if sentence else error
-    return failure_of_event(words, _status_in(error), request_id)
-
-
-def _status_in(error: Mapping[str, Any]) -> int | None:
-    codes = [str(error.get(name)) for name in _CODES]
-    return next((int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)), None)
+    return failure_of_event(error, None, request_id)

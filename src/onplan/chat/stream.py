@@ -19,6 +19,7 @@ from onplan.chat.failures import failure_in_chunk, failure_of, says_something
 from onplan.chat.thinking import Reasoning, text_of
 from onplan.chat.usage import usage_of
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
+from onplan.responses.failures import Complaint, failure_of_payload
 from onplan.responses.finish_reasons import finish_of
 from onplan.types import (
     CompletionResponse,
@@ -37,7 +38,6 @@ from onplan.types import (
     ToolCall,
     Usage,
 )
-from onplan.wire import Response
 
 # Of several reasons the later in this list counts: that an answer was cut is never taken back.
 _GRAVITY = (
@@ -71,7 +71,7 @@ class ChatStream:
     """
 
     failure_code: str | None = None
-    refusal: Response | None = None
+    complaint: Complaint | None = None
     turn_state: str | None = None
     grace: float | None = None
 
@@ -114,6 +114,8 @@ class ChatStream:
                 chunk = decode_chunk(payload)
                 if chunk is not None:
                     self._take(chunk, payload, chunks)
+                elif failure := failure_of_payload(payload, self._request_id):
+                    raise failure
         except OnplanError as error:
             self._fail(error, chunks)
         except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):

@@ -52,7 +52,17 @@ class Arrival:
         parts: what it amounts to, once it is finished.
     """
 
-    __slots__ = ("_call_id", "_sections", "_thinks", "anonymous", "finished", "item", "kind", "parts", "whole")
+    __slots__ = (
+        "_call_id",
+        "_sections",
+        "_thinks",
+        "anonymous",
+        "finished",
+        "item",
+        "kind",
+        "parts",
+        "whole",
+    )
 
     def __init__(self, item: Item, *, anonymous: bool) -> None:
         self.item = dict(item)
@@ -144,7 +154,9 @@ class Arrival:
         self._start(call_id_of(self.item), chunks)
         for section, text in announced.items():
             self.complete(section, text, chunks)
-        parts = parts_of(self._typed(), {section: text.getvalue() for section, text in self._sections.items()})
+        parts = parts_of(
+            self._typed(), {section: text.getvalue() for section, text in self._sections.items()}
+        )
         for part in parts:
             if isinstance(part, ToolCall):
                 self._check_call(part)

@@ -72,7 +72,7 @@ class Arrivals:
             yield arrival, item
 
     def _of_output(self, item: Item, index: int, same: Arrival | None) -> Arrival:
-        """The item at ``index``; ``same``: one that was finished with the same words, and is not taken yet."""
+        """The item at ``index``; ``same``: one that was finished with the same words, not taken yet."""
         named = self._named(item.get("id"), kind_of(item))
         if named:
             return named
@@ -93,9 +93,7 @@ class Arrivals:
         found = self._named(item_id, kind)
         if found is None and index is not None:
             found = self._by_index.get(index)
-            if found and (
-                not _may_be(found, kind) or (found.finished and item_id and found.item.get("id"))
-            ):
+            if found and (not _may_be(found, kind) or (found.finished and item_id and found.item.get("id"))):
                 found = None
         if found is None:
             unnamed = not item_id and index is None

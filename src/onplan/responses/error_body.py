@@ -1,7 +1,7 @@
 """What the body of an error says, in whichever of the shapes that servers have for it.
 
-``{"error": {…}}``, ``{"error": "…"}``, ``{"detail": "…"}`` and ``{"detail": [{…}]}``, flat objects, lists, JSON
-inside a string, errors of a provider behind a gateway (``error.metadata.raw``): all become one ``ErrorBody``.
+``{"error": {…}}``, ``{"error": "…"}``, ``{"detail": "…"}``, ``{"detail": [{…}]}``, flat objects, lists, JSON
+in a string, errors of a provider behind a gateway (``error.metadata.raw``): all become one ``ErrorBody``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def read_error(body: Any) -> ErrorBody:
     """Read a decoded body, or the ``error`` of an event. Whatever it is, nothing is raised."""
     objects = list(_objects(body))
     message = " ".join(_words(body).split())[:_LONGEST_MESSAGE]
-    told = _first(objects, _WAITS, lambda value: _seconds(value))
+    told = _first(objects, _WAITS, _seconds)
     milliseconds = _first(objects, _WAITS_IN_MILLISECONDS, number)
     wait = told if milliseconds is None else milliseconds / 1000
     return ErrorBody(
@@ -155,7 +155,7 @@ _STATUSES = ("code", "status", "statuscode", "httpcode", "httpstatus", "errorcod
 
 
 def _codes(objects: list[dict[str, Any]]) -> Iterator[str]:
-    """The words that a program is to read. What has a space in it is for people, and an address is neither."""
+    """The words that are for programs. What has a space in it is for people, and an address is neither."""
     for fields in objects:
         for name in _CODES:
             code = fields.get(name)

@@ -143,8 +143,8 @@ _BY_FAMILY: tuple[tuple[re.Pattern[str], Row], ...] = tuple(
     (re.compile(pattern), row)
     for pattern, row in (
         (
-            r"insufficient\w*(balance|quota|credit|fund)|outofcredit|creditbalance|exceededcurrentquota|"
-            r"paymentrequired|arrearage|perday",  # the last is Gemini's quotaId
+            # "PerDay" is in Gemini's quotaId.
+            r"insufficient\w*(balance|quota|credit|fund)|(exceeded|out)\w*(credit|quota)|arrearage|perday",
             _QUOTA,
         ),
         (r"contextlength|contextwindow|contextsize|prompttoolong|inputtoolong", _CONTEXT),
@@ -190,7 +190,9 @@ _CONTEXT_WORDS = _words(
     r"too large for model with \d+ maximum",
 )
 # What only looks so: an allowance for a time is no window.
-_NO_CONTEXT_WORDS = _words(r"per (second|minute|min|hour|day|month)\b", r"rate limit|too many requests|throttl")
+_NO_CONTEXT_WORDS = _words(
+    r"per (second|minute|min|hour|day|month)\b", r"rate limit|too many requests|throttl"
+)
 
 # By what the message says, where no code does; for which statuses (None: there is none).
 _REQUEST = frozenset({None, *range(400, 500)}) - {429}
@@ -225,7 +227,11 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], Row, frozenset[int | None]], ...] = (
         _IMAGE,
         _REQUEST | {429},
     ),
-    (_words(r"overloaded|over capacity|at capacity|model is busy|loading model|model is loading"), _OVERLOADED, _BUSY),
+    (
+        _words(r"overloaded|over capacity|at capacity|model is busy|loading model|model is loading"),
+        _OVERLOADED,
+        _BUSY,
+    ),
     (
         _words(r"rate.?limit|too many requests|requests per (second|minute)|high concurrency|throttled"),
         _RATE,

@@ -24,6 +24,7 @@ from onplan.responses.error_body import ErrorBody, read_error
 from onplan.responses.error_codes import USAGE, Row, row_of, row_of_status
 from onplan.responses.firewalls import failure_on_the_way, is_page
 from onplan.responses.limits import NO_LIMIT, limit_reached
+from onplan.responses.sse import Body
 from onplan.retry import rate_limit_reset, retry_after
 from onplan.wire import NOTHING, Response, decode_json, request_id_of
 
@@ -97,7 +98,23 @@ def failure_of_body(body: bytes, request_id: str | None) -> OnplanError:
         said = ", but a web page."
     case = _Case(facts, facts.status, request_id, NOTHING, None)
     silent = Row(UnexpectedReplyError, f"The answer is no stream{said}")
+    if isinstance(decoded, dict) and decoded.get("error"):
+        silent = Row(StreamFailedError, facts.message or _named(facts) or "The model's turn failed.")
     return _failure(case, row_of_status(facts.status, _named(facts)) if facts.status else silent)
+
+
+def failure_of_payload(payload: bytes, request_id: str | None) -> OnplanError | None:
+    """The failure that a payload stands for which is no chunk of an answer; None if it is none.
+
+    That is the body of an answer that is no stream, or an error in a list, as Gemini has them.
+    """
+    if type(payload) is Body:
+        return failure_of_body(payload, request_id)
+    if payload[:1] == b"[":
+        body = decode_json(payload)
+        if isinstance(body, list) and body and isinstance(body[0], dict) and body[0].get("error"):
+            return failure_of_event(body[0], None, request_id)
+    return None
 
 
 def _text(response: Response) -> str:

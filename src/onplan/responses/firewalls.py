@@ -1,7 +1,7 @@
-"""Answers that are not the backend's own: a firewall's, a proxy's, a web page. They say nothing of the sign-in.
+"""Answers that are not the backend's own but a firewall's or a proxy's. They say nothing of the sign-in.
 
 Cloudflare stands in front of both of OpenAI's hosts and of many others. Its refusals come as a page, as
-``error code: 1020`` in plain text, as problem+json, or empty (seen 2026: for the Codex CLI, LlamaIndex and others).
+``error code: 1020`` in plain text, as problem+json, or empty (seen 2026 by the Codex CLI, LlamaIndex, others).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _BY_HEADER: Mapping[str, re.Pattern[str]] = {
     name: re.compile(pattern, re.IGNORECASE)
     for name, pattern in {
         "cf-mitigated": ".",
-        "server": r"cloudflare|akamai|sucuri|imperva|incapsula|zscaler|squid|awselb|big-?ip|fortiweb|barracuda|"
-        r"ddos-guard|mcafee|bluecoat|netskope|forcepoint",
+        "server": r"cloudflare|akamai|sucuri|imperva|incapsula|ddos-guard|awselb|"
+        r"zscaler|squid|big-?ip|fortiweb|barracuda|mcafee|bluecoat|netskope|forcepoint",
         "x-sucuri-id": ".",
         "x-iinfo": ".",  # Imperva
         "x-datadome": ".",
@@ -43,6 +43,7 @@ def failure_on_the_way(response: Response, body: Any, facts: ErrorBody) -> Onpla
     """What something in front of the backend says; None if the answer is the backend's, as far as is known.
 
     Args:
+        response: the whole answer, of a failing status or with a page as its body.
         body: the decoded JSON of the answer; None if it is none.
         facts: what it says as an error's body.
     """

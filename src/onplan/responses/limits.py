@@ -90,8 +90,9 @@ def limit_reached(headers: Mapping[str, str], resets_at: float | None = None) ->
     "premium" on every plan, and tell of the plan's own windows alone (``x-codex-*``). A meter is called what
     ``x-<id>-limit-name`` says, and otherwise nothing.
 
-    Of its windows, the limit is the one that resets at ``resets_at``, if that is known of the failure; else
-    the one that is used up; of two, the one which resets last.
+    Of its windows, the limit is the one that is used up; of two, the one that resets at ``resets_at``, which
+    the failure itself may tell, or else the one which resets last. Headers from before the failure may not
+    know yet which is used up: then ``resets_at`` alone says it.
     """
     kind = headers.get("x-codex-rate-limit-reached-type", "")
     for whose in _CREDITS:
@@ -99,7 +100,7 @@ def limit_reached(headers: Mapping[str, str], resets_at: float | None = None) ->
             return Limit(credits_of=whose)
     active = headers.get("x-codex-active-limit", "").strip().replace("_", "-").lower()
     if active:
-        is_told = any(name.startswith(f"x-{active}-") for name in headers)
+        is_told = any(value and name.startswith(f"x-{active}-") for name, value in headers.items())
         return _limit_of(headers, active if is_told else _PLAN, resets_at, named=True)
     limits = (_limit_of(headers, meter, resets_at) for meter in dict.fromkeys((_PLAN, *_meters(headers))))
     return next(filter(None, limits), None)
@@ -114,15 +115,17 @@ def _meters(headers: Mapping[str, str]) -> list[str]:
     return [match[1] for match in found if match]
 
 
-def _limit_of(headers: Mapping[str, str], meter: str, resets_at: float | None, *, named: bool = False) -> Limit | None:
+def _limit_of(
+    headers: Mapping[str, str], meter: str, resets_at: float | None, *, named: bool = False
+) -> Limit | None:
     """What is told of one meter; ``named``: the backend says that the limit is this one's."""
     name = headers.get(f"x-{meter}-limit-name", "").strip() or None
     name = None if name and name.lower() == _PLAN else name
     windows = [_window(headers, f"x-{meter}-{which}") for which in ("primary", "secondary")]
-    by_reset = [window for window in windows if resets_at and abs((window[2] or 0.0) - resets_at) <= _MINUTE]
     used_up = [window for window in windows if window[0] >= _USED_UP]
-    if by_reset or used_up:
-        _, minutes, resets = max(by_reset or used_up, key=lambda window: window[2] or 0.0)
+    by_reset = [window for window in used_up or windows if _resets_at(window, resets_at)]
+    if found := by_reset or used_up:
+        _, minutes, resets = max(found, key=lambda window: window[2] or 0.0)
         return Limit(minutes, resets, name)
     return Limit(meter=name) if name and named else None
 
@@ -144,6 +147,12 @@ def headers_of_event(event: RateLimits) -> dict[str, str]:
 
 
 _MINUTE = 60.0
+
+
+def _resets_at(window: tuple[float, int | None, float | None], moment: float | None) -> bool:
+    return moment is not None and window[2] is not None and abs(window[2] - moment) <= _MINUTE
+
+
 _USED_UP = 99.5  # per cent
 
 

@@ -3,8 +3,8 @@
 Any split of the bytes gives the same payloads. Lines end with LF, CR or CRLF and with nothing else: the
 other line breaks of Unicode are legal inside JSON strings, so ``splitlines`` would break events.
 
-An answer that is no stream is handed over as one ``Body``, whatever its Content-Type: one JSON object or list,
-or a text of which no line is a field of a stream.
+An answer that is no stream is handed over as one ``Body``, whatever its Content-Type: one JSON object or
+list, or a text of which no line is a field of a stream.
 
 What servers say of a failure outside the ``data`` of an event is handed over as the payload of an error
 event, ``{"type": "error", "error": …}``, which both wires understand.
@@ -119,10 +119,8 @@ class EventDecoder:
 
     def salvage(self) -> list[bytes]:
         """The connection broke: what had come whole nevertheless, without the line end after it."""
-        if not (self._began or self._is_document):
-            return []
         with suppress(StreamError):
-            return self.close()
+            return [payload for payload in self.close() if self._is_document or type(payload) is not Body]
         return []
 
     def _begins_document(self, data: bytes) -> bool:
@@ -179,7 +177,6 @@ class EventDecoder:
             start = end + 2
         return data
 
-
     def _check_size(self) -> None:
         # Checked before more is taken in, so that events completed earlier have been handed over.
         if len(self._pending) > self._maximum:
@@ -210,7 +207,7 @@ _FIELDS = (b"data", b"event", b"id", b"retry", b"error", b"")  # the last of a c
 
 
 def _is_stream(head: bytes) -> bool:
-    """Whether what begins so may be a stream: it says nothing yet, or a line of it is a field or begins one."""
+    """Whether what begins so may be a stream: nothing was said yet, or a line is a field, or begins one."""
     lines = [line for line in head.split(b"\n") if line.strip()]
     return not lines or any(
         name in _FIELDS if colon else any(field.startswith(name) for field in _FIELDS)

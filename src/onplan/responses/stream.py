@@ -143,37 +143,55 @@ class ResponseStream:
 
     def _text_done(self, event: events.OutputTextDone, chunks: Chunks) -> None:
         section = ("output_text", event.content_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "message").complete(section, event.text, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "message").complete(
+            section, event.text, chunks
+        )
 
     def _refusal_delta(self, event: events.RefusalDelta, chunks: Chunks) -> None:
         section = ("refusal", event.content_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "message").add(section, event.delta, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "message").add(
+            section, event.delta, chunks
+        )
 
     def _refusal_done(self, event: events.RefusalDone, chunks: Chunks) -> None:
         section = ("refusal", event.content_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "message").complete(section, event.refusal, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "message").complete(
+            section, event.refusal, chunks
+        )
 
     def _summary_delta(self, event: events.SummaryTextDelta, chunks: Chunks) -> None:
         section = ("summary", event.summary_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").add(section, event.delta, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").add(
+            section, event.delta, chunks
+        )
 
     def _summary_done(self, event: events.SummaryTextDone, chunks: Chunks) -> None:
         section = ("summary", event.summary_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").complete(section, event.text, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").complete(
+            section, event.text, chunks
+        )
 
     def _reasoning_delta(self, event: events.ReasoningTextDelta, chunks: Chunks) -> None:
         section = ("reasoning", event.content_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").add(section, event.delta, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").add(
+            section, event.delta, chunks
+        )
 
     def _reasoning_done(self, event: events.ReasoningTextDone, chunks: Chunks) -> None:
         section = ("reasoning", event.content_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").complete(section, event.text, chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").complete(
+            section, event.text, chunks
+        )
 
     def _arguments_delta(self, event: events.ArgumentsDelta, chunks: Chunks) -> None:
-        self._arrivals.of_delta(event.item_id, event.output_index, "function_call").add(ARGUMENTS, text_of(event.delta), chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "function_call").add(
+            ARGUMENTS, text_of(event.delta), chunks
+        )
 
     def _arguments_done(self, event: events.ArgumentsDone, chunks: Chunks) -> None:
-        self._arrivals.of_delta(event.item_id, event.output_index, "function_call").complete(ARGUMENTS, text_of(event.arguments), chunks)
+        self._arrivals.of_delta(event.item_id, event.output_index, "function_call").complete(
+            ARGUMENTS, text_of(event.arguments), chunks
+        )
 
     # --- items --------------------------------------------------------------------------------------
 
@@ -337,4 +355,3 @@ _HANDLERS: Mapping[type, Callable[[ResponseStream, Any, Chunks], None]] = {
     events.Metadata: ResponseStream._metadata,
     events.Document: ResponseStream._document,
 }
-
