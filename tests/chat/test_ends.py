@@ -77,12 +77,12 @@ FAILURES = {
     ),
     "x_groq beside the end": (
         [TEXT, {**chunk("stop"), "x_groq": {"id": "r", "error": "over capacity"}}],
-        StreamFailedError,
+        OverloadedError,
         "over capacity",
     ),
     "x_groq alone": (
         [TEXT, {"choices": [], "x_groq": {"error": {"message": "over capacity", "code": 503}}}],
-        ServerError,
+        OverloadedError,
         "over capacity",
     ),
     "an error beside a whole choice": (
@@ -114,7 +114,7 @@ FAILURES = {
     "a detail": ([{"detail": "no such luck"}], StreamFailedError, "no such luck"),
     "base_resp": (
         [{"choices": None, "base_resp": {"status_code": 1002, "status_msg": "too many requests"}}],
-        StreamFailedError,
+        RateLimitError,
         "too many requests",
     ),
     "a type of error": ([{"type": "error", "message": "no such luck"}], StreamFailedError, "no such luck"),

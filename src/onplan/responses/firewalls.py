@@ -1,7 +1,7 @@
 """Answers that are not the backend's own but a firewall's or a proxy's. They say nothing of the sign-in.
 
 Cloudflare stands in front of both of OpenAI's hosts and of many others. Its refusals come as a page, as
-``error code: 1020`` in plain text, as problem+json, or empty (seen 2026 by the Codex CLI, LlamaIndex, others).
+``error code: 1020`` in plain text, as problem+json, or empty (seen 2026 by the Codex CLI and others).
 """
 
 from __future__ import annotations
