@@ -21,6 +21,7 @@ from onplan.errors import (
     TransportError,
 )
 from onplan.fallback import Fallback
+from onplan.history import with_valid_calls
 from onplan.responses.continuation import Continuation, Create
 from onplan.responses.failures import failure_of_complaint, failure_of_response
 from onplan.responses.items import input_items
@@ -193,7 +194,7 @@ class Completion:
         answer, response_id = [], None
         whole = response and response.finish_reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
         if response and whole and not self._call.kept:
-            answer = input_items([response.message], self._call.backend.system_role)
+            answer = input_items([with_valid_calls(response.message)], self._call.backend.system_role)
             response_id = response.response_id
         seen.end(create, answer, response_id, stream.turn_state)
         if self._fallback:

@@ -372,6 +372,8 @@ class CompletionResponse(msgspec.Struct, frozen=True):
         finish_reason: anything but ``stop`` and ``tool_calls`` means that the answer was cut or refused.
         model: the model that answered, which may differ from the one that was asked.
         ignored_parameters: request parameters that the backend does not take and that were left out.
+        history_repairs: what was changed in the conversation so that the backend does not refuse it, one
+            sentence each: arguments that were no JSON, calls without a result, results without a call.
         native_finish_reason: the server's own word, where it is none of ``FinishReason``. A word that is not
             known is taken for ``stop``.
     """
@@ -382,6 +384,7 @@ class CompletionResponse(msgspec.Struct, frozen=True):
     model: str
     response_id: str | None = None
     ignored_parameters: list[str] = []
+    history_repairs: list[str] = []
     native_finish_reason: str | None = None
 
     @property

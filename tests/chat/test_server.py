@@ -65,7 +65,7 @@ REQUEST = CompletionRequest(
             "Hm", Refusal("no"), ToolCall("x", "weather", '{"a":1}'), ToolCall("y", "weather", "{}")
         ),
         Message.tool("x", "sunny"),
-        Message.tool("y", [Text("a"), Text("b")]),
+        Message.tool("y", "a"),
         Message.user("Well?"),
     ],
     tools=[TOOL, ToolDefinition("clock")],

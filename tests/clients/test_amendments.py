@@ -175,6 +175,31 @@ def test_a_refusal_that_stays_is_an_error(driver: Any, serve: Callable[..., Exac
     assert len(server.bodies) == 2
 
 
+# --- histories --------------------------------------------------------------------------------------
+
+
+@over_http
+@pytest.mark.parametrize("wire", ["chat", "responses"])
+def test_what_was_mended_in_the_history_is_reported(
+    driver: Any, serve: Callable[..., Exact], wire: str
+) -> None:
+    """An answer says what was changed in the conversation so that no server refuses it."""
+    server = serve(spoken)
+    cut, left = onplan.ToolCall("c", "f", '{"p":"abc'), onplan.ToolCall("d", "f", "{}")
+    messages = [Message.user("a"), Message.assistant(cut, left), Message.tool("c", "no"), Message.user("b")]
+    request = CompletionRequest(messages=messages, model="m")
+    options = {"backend": "openai", "base_url": server.url, "api_key": "k", "wire": wire}
+    answer = driver(**options, retry=ONCE).complete(request)
+
+    assert answer.history_repairs == [
+        "The arguments of the call c to f were no JSON object; they went inside one.",
+        "The call d to f had no result; one was sent that says so.",
+    ]
+    assert len(server.bodies) == 1
+    whole = driver(**options, retry=ONCE).complete(CompletionRequest(messages="hi", model="m"))
+    assert whole.history_repairs == []
+
+
 # --- instructions -----------------------------------------------------------------------------------
 
 

@@ -106,25 +106,6 @@ CASES = [
         ],
     ),
     Case(
-        "a result that nobody asked for",
-        [Message.user("Hi"), Message.tool("call_9", "sun")],
-        [
-            said("user", heard("Hi")),
-            said("user", heard("Result of the earlier tool call call_9:"), heard("sun")),
-        ],
-    ),
-    Case(
-        "a result with an image that nobody asked for",
-        [Message.tool("call_9", [Image(url="https://example.org/a.png")])],
-        [
-            said(
-                "user",
-                heard("Result of the earlier tool call call_9:"),
-                {"type": "input_image", "image_url": "https://example.org/a.png"},
-            )
-        ],
-    ),
-    Case(
         "images",
         [Message.user("See", Image(url="https://example.org/a.png"), Image(data=b"\x01\x02"))],
         [

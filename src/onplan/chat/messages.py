@@ -39,10 +39,7 @@ _HOLDS: Mapping[Role, tuple[type, ...]] = {
 
 
 def wire_messages(messages: Iterable[Message], backend: Backend) -> list[Item]:
-    """The ``messages`` of a request.
-
-    A tool result that answers none of the calls just made, or one of them again, would be refused, and
-    deleting it makes models loop, so it becomes a sentence of the user's.
+    """The ``messages`` of a request. Every result answers one of the calls just made (``history.repaired``).
 
     Raises:
         InvalidRequestError: a part cannot be said by its message's role.
@@ -63,7 +60,6 @@ class _Conversation:
 
     def __init__(self) -> None:
         self._items: list[Item] = []
-        self._unanswered: set[str] = set()
         self._images: list[Item] = []
         self._waiting: list[Item] = []
 
@@ -72,14 +68,11 @@ class _Conversation:
         if message.role is Role.ASSISTANT:
             self.flush()
             self._items += _assistant_message(message, backend)
-            self._unanswered = {call.id for call in message.tool_calls}
             return
         for part in message.content:
             if isinstance(part, ToolResult):
-                is_answer = part.tool_call_id in self._unanswered
-                (self._items if is_answer else self._waiting).append(_tool_message(part, is_answer=is_answer))
+                self._items.append(_tool_message(part))
                 self._images += _images(part)
-                self._unanswered.discard(part.tool_call_id)
         self._waiting += _plain_message(message, backend)
 
     def flush(self) -> list[Item]:
@@ -95,20 +88,25 @@ def _plain_message(message: Message, backend: Backend) -> Iterable[Item]:
     roles = {Role.SYSTEM: backend.system_role, Role.DEVELOPER: backend.developer_role}
     content = [_content(part) for part in message.content if not isinstance(part, ToolResult)]
     if content:
-        yield {"role": roles.get(message.role, message.role.value), "content": _short(content)}
+        is_users = message.role is Role.USER
+        role, said = (
+            roles.get(message.role, message.role.value),
+            _short(content) if is_users else _text(content),
+        )
+        yield {"role": role, "content": said}
 
 
 def _assistant_message(message: Message, backend: Backend) -> Iterable[Item]:
-    texts = [_content(part) for part in message.content if isinstance(part, Text)]
+    text = message.text if any(isinstance(part, Text) for part in message.content) else None
     refusal = "".join(part.text for part in message.content if isinstance(part, Refusal))
     calls = [_tool_call(part, backend) for part in message.tool_calls]
     thinking = [part for part in message.content if isinstance(part, Thinking)]
-    item: Item = {"role": "assistant", "content": _short(texts) if texts else None}
+    item: Item = {"role": "assistant", "content": text}
     if refusal:
         item["refusal"] = refusal
     if calls:
         item["tool_calls"] = calls
-    if len(item) > 2 or texts:  # thinking alone is no message
+    if len(item) > 2 or text is not None:  # thinking alone is no message
         yield {**item, **(fields_of(thinking) if backend.replays_thinking else {})}
 
 
@@ -117,24 +115,29 @@ def _short(content: list[Item]) -> str | list[Item]:
     return content[0]["text"] if [part["type"] for part in content] == ["text"] else content
 
 
+def _text(content: list[Item]) -> str:
+    """Texts as one string, each in a line of its own.
+
+    Lists are for the user's messages: for other roles many servers take a string alone (seen November 2026:
+    Groq, "value must be a string"; DeepSeek).
+    """
+    return "\n".join(part["text"] for part in content)
+
+
 def _tool_call(part: ToolCall, backend: Backend) -> Item:
-    # Some servers refuse an empty text where they gave none.
-    function = {"name": part.name, "arguments": part.arguments or "{}"}
+    function = {"name": part.name, "arguments": part.arguments}
     signed = unsealed(part.signature) if backend.replays_thinking else {}
     function |= signed.pop("function", {})
     return {"id": part.id, "type": "function", "function": function, **signed}
 
 
-def _tool_message(result: ToolResult, *, is_answer: bool) -> Item:
+def _tool_message(result: ToolResult) -> Item:
     pieces = [Text(result.content)] if isinstance(result.content, str) else result.content
     for piece in pieces:
         if not isinstance(piece, Text | Image):
             raise InvalidRequestError(f"A tool result cannot hold a {piece.type} part.")
     texts = [_content(piece) for piece in pieces if isinstance(piece, Text)]
-    if not is_answer:
-        label = f"Result of the earlier tool call {result.tool_call_id}:"
-        return {"role": "user", "content": [{"type": "text", "text": label}, *texts]}
-    content = _short(texts) if texts else "The result is the image below."
+    content = _text(texts) if texts else "The result is the image below."
     return {"role": "tool", "tool_call_id": result.tool_call_id, "content": content}
 
 

@@ -14,6 +14,7 @@ from onplan.backends import Backend
 from onplan.chat.messages import wire_messages
 from onplan.chat.stream import ChatStream
 from onplan.errors import InvalidRequestError
+from onplan.history import repaired
 from onplan.parameters import (
     TOOL_CHOICES,
     given_by,
@@ -39,6 +40,7 @@ class ChatCall:
         session_id: names the conversation.
         ignored_parameters: what the backend does not take and what was therefore left out.
         given: the names of the parameters that the program set.
+        history_repairs: what was changed in the conversation, so that it is not refused.
     """
 
     backend: Backend
@@ -48,6 +50,7 @@ class ChatCall:
     body: bytes = field(repr=False)
     ignored_parameters: tuple[str, ...] = ()
     given: frozenset[str] = frozenset()
+    history_repairs: tuple[str, ...] = ()
     kept: ClassVar[tuple[ContentPart, ...]] = ()
 
     @property
@@ -67,7 +70,7 @@ class ChatCall:
 
     def stream(self, request_id: str | None) -> ChatStream:
         """What assembles the answer."""
-        return ChatStream(self.model, self.ignored_parameters, request_id)
+        return ChatStream(self.model, self.ignored_parameters, request_id, self.history_repairs)
 
     def after(self, parts: Sequence[ContentPart]) -> ChatCall:
         """The same call, from the beginning: few servers go on from an answer that was begun."""
@@ -90,8 +93,10 @@ def prepare(
     """
     ignored = left_out(request, backend, refuse=refuse_unsupported)
     session_id, given = session_id_of(request), frozenset(given_by(request))
+    history = repaired(request.messages, late_results=False)
+    request = msgspec.structs.replace(request, messages=history.messages)
     body = msgspec.json.encode(_body(request, backend, model, session_id))
-    return ChatCall(backend, base_url, model, session_id, body, ignored, given)
+    return ChatCall(backend, base_url, model, session_id, body, ignored, given, history.repairs)
 
 
 def _body(request: CompletionRequest, backend: Backend, model: str, session_id: str) -> Body:

@@ -76,7 +76,11 @@ class ChatStream:
     grace: float | None = None
 
     def __init__(
-        self, model: str, ignored_parameters: Iterable[str] = (), request_id: str | None = None
+        self,
+        model: str,
+        ignored_parameters: Iterable[str] = (),
+        request_id: str | None = None,
+        history_repairs: Iterable[str] = (),
     ) -> None:
         self.finished = False
         self.failure: OnplanError | None = None
@@ -84,6 +88,7 @@ class ChatStream:
         self.parts: list[ContentPart] = []
         self._model = model
         self._ignored = list(ignored_parameters)
+        self._repairs = list(history_repairs)
         self._request_id = request_id
         self._response_id = ""
         self._reason: FinishReason | None = None
@@ -157,6 +162,7 @@ class ChatStream:
             model=self._model,
             response_id=self._response_id or None,
             ignored_parameters=self._ignored,
+            history_repairs=self._repairs,
             native_finish_reason=self._word,
         )
         return [*chunks, Done(usage, reason, self.response)]

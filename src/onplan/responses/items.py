@@ -34,22 +34,12 @@ Item: TypeAlias = dict[str, Any]
 def input_items(messages: Iterable[Message], system_role: str) -> list[Item]:
     """The ``input`` of a request.
 
-    System messages take ``system_role``. A tool result whose call is not in the conversation would be
-    refused, and deleting it makes models loop, so it becomes a sentence of the user's.
+    System messages take ``system_role``. Every result has its call before it (``history.repaired``).
 
     Raises:
         InvalidRequestError: a part cannot be said by its message's role.
     """
-    items: list[Item] = []
-    called: set[str] = set()
-    for message in messages:
-        for item in _message_items(message, system_role):
-            if item["type"] == "function_call":
-                called.add(item["call_id"])
-            elif item["type"] == "function_call_output" and item["call_id"] not in called:
-                item = _as_user_text(item)  # noqa: PLW2901 - the same place in the conversation
-            items.append(item)
-    return items
+    return [item for message in messages for item in _message_items(message, system_role)]
 
 
 _HOLDS: Mapping[Role, tuple[type, ...]] = {
@@ -116,13 +106,6 @@ _OWN_ITEMS: Mapping[type, Callable[[Any], Iterable[Item]]] = {
     ToolResult: _function_call_output,
     Thinking: _reasoning,
 }
-
-
-def _as_user_text(item: Item) -> Item:
-    output = item["output"]
-    content = [{"type": "input_text", "text": output}] if isinstance(output, str) else output
-    label = {"type": "input_text", "text": f"Result of the earlier tool call {item['call_id']}:"}
-    return {"type": "message", "role": "user", "content": [label, *content]}
 
 
 def _content(part: ContentPart, role: str) -> Item:

@@ -12,6 +12,7 @@ import msgspec
 
 from onplan.backends import Backend
 from onplan.errors import InvalidRequestError
+from onplan.history import repaired
 from onplan.parameters import (
     TOOL_CHOICES,
     given_by,
@@ -40,6 +41,7 @@ class ResponsesCall:
         session_id: names the conversation in the header by which the prompt cache is found.
         ignored_parameters: what the backend does not take and what was therefore left out.
         given: the names of the parameters that the program set.
+        history_repairs: what was changed in the conversation, so that it is not refused.
         kept: parts of an answer that broke off, from which the next one goes on.
     """
 
@@ -50,6 +52,7 @@ class ResponsesCall:
     body: bytes = field(repr=False)
     ignored_parameters: tuple[str, ...] = ()
     given: frozenset[str] = frozenset()
+    history_repairs: tuple[str, ...] = ()
     kept: tuple[ContentPart, ...] = ()
 
     @property
@@ -73,7 +76,9 @@ class ResponsesCall:
 
     def stream(self, request_id: str | None) -> ResponseStream:
         """What assembles the answer."""
-        return ResponseStream(self.model, self.ignored_parameters, request_id, self.kept)
+        return ResponseStream(
+            self.model, self.ignored_parameters, request_id, self.kept, self.history_repairs
+        )
 
     def after(self, parts: Sequence[ContentPart]) -> ResponsesCall:
         """The call that goes on from ``parts``, of which ``kept`` are the first: the model hears them."""
@@ -110,8 +115,12 @@ def prepare(
     """
     ignored = left_out(request, backend, refuse=refuse_unsupported)
     session_id, given = session_id_of(request), frozenset(given_by(request))
+    history = repaired(request.messages, late_results=True)
+    request = msgspec.structs.replace(request, messages=history.messages)
     body = _body(request, backend, model, session_id)
-    return ResponsesCall(backend, base_url, model, session_id, msgspec.json.encode(body), ignored, given)
+    return ResponsesCall(
+        backend, base_url, model, session_id, msgspec.json.encode(body), ignored, given, history.repairs
+    )
 
 
 def _body(request: CompletionRequest, backend: Backend, model: str, session_id: str) -> Body:

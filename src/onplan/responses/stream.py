@@ -71,6 +71,7 @@ class ResponseStream:
         ignored_parameters: Iterable[str] = (),
         request_id: str | None = None,
         kept: Iterable[ContentPart] = (),
+        history_repairs: Iterable[str] = (),
     ) -> None:
         self.finished = False
         self.failure: OnplanError | None = None
@@ -80,6 +81,7 @@ class ResponseStream:
         self.response: CompletionResponse | None = None
         self._model = model
         self._ignored = list(ignored_parameters)
+        self._repairs = list(history_repairs)
         self._request_id = request_id
         self._kept = list(kept)
         self._response_id: str | None = None
@@ -318,6 +320,7 @@ class ResponseStream:
             model=self._model,
             response_id=self._response_id,
             ignored_parameters=self._ignored,
+            history_repairs=self._repairs,
         )
         chunks.append(Done(usage, reason, response))
 

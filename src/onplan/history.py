@@ -1,0 +1,145 @@
+"""Makes a conversation one that every server takes, and says what was changed. Pure, whatever the wire.
+
+Models write arguments that are no JSON, and programs are interrupted before a call has its result. Sent as it
+is, such a history is refused in every later turn: servers parse the arguments (seen November 2026: vLLM,
+Mistral, Ollama, DeepSeek), and want exactly one result for each call (the platform: "No tool output found for
+function call …").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from onplan.types import Image, Message, Role, Text, ToolCall, ToolResult
+from onplan.wire import decode_json
+
+NO_RESULT = "No result: the call was interrupted."
+# The name under which arguments that are no JSON object are sent.
+INVALID_ARGUMENTS = "invalid_arguments"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A conversation as it is sent.
+
+    Attributes:
+        messages: every call has arguments that are a JSON object, and a result; every result has its call.
+        repairs: one sentence for each thing that was changed.
+    """
+
+    messages: list[Message]
+    repairs: tuple[str, ...] = ()
+
+
+def repaired(messages: Sequence[Message], *, late_results: bool) -> History:
+    """``messages`` with what a server would refuse made valid.
+
+    Arguments that are no JSON object are sent inside one, as text. A call without a result gets one that says
+    so. A result without a call becomes words of the user's: without it models call again and again.
+
+    Args:
+        messages: the conversation.
+        late_results: whether a result may come after the model's next message; otherwise it answers none of
+            the calls any more.
+    """
+    pairing = _Pairing(late_results=late_results)
+    for position, message in enumerate(messages):
+        pairing.add(position, message)
+    pairing.end()
+    result: list[Message] = []
+    repairs: list[str] = []
+    for position, message in enumerate(messages):
+        result += _separated(with_valid_calls(message, repairs), pairing.strays.get(position, ()), repairs)
+        for call in pairing.unanswered.get(position, ()):
+            result.append(Message.tool(call.id, NO_RESULT))
+            repairs.append(f"The call {call.id} to {call.name} had no result; one was sent that says so.")
+    return History(result, tuple(repairs))
+
+
+def with_valid_calls(message: Message, repairs: list[str] | None = None) -> Message:
+    """``message`` with arguments that are a JSON object in each of its calls. Adds to ``repairs``."""
+    invalid = [call for call in message.tool_calls if not _is_object(call.arguments)]
+    if not invalid or message.role is not Role.ASSISTANT:
+        return message
+    if repairs is not None:
+        repairs += [
+            f"The arguments of the call {call.id} to {call.name} were no JSON object; they went inside one."
+            for call in invalid
+            if call.arguments.strip()
+        ]
+    parts = [_valid(part) if isinstance(part, ToolCall) else part for part in message.content]
+    return Message(message.role, parts)
+
+
+def _is_object(arguments: str) -> bool:
+    return isinstance(decode_json(arguments.encode(errors="replace")), dict)
+
+
+def _valid(call: ToolCall) -> ToolCall:
+    """``call``; no arguments at all are an empty object."""
+    if _is_object(call.arguments):
+        return call
+    held = {INVALID_ARGUMENTS: call.arguments} if call.arguments.strip() else {}
+    return msgspec.structs.replace(call, arguments=msgspec.json.encode(held).decode())
+
+
+@dataclass
+class _Pairing:
+    """Which results answer which calls.
+
+    Attributes:
+        unanswered: the calls without a result, by the position of their message.
+        strays: the results without a call, by the position of theirs.
+    """
+
+    late_results: bool
+    unanswered: dict[int, list[ToolCall]] = field(default_factory=dict)
+    strays: dict[int, list[ToolResult]] = field(default_factory=dict)
+    _open: dict[str, list[tuple[int, ToolCall]]] = field(default_factory=dict)
+    _called: set[str] = field(default_factory=set)
+
+    def add(self, position: int, message: Message) -> None:
+        """One more message. A result answers the last call of its id that has none."""
+        if message.role is Role.ASSISTANT:
+            if not self.late_results:
+                self.end()
+            for call in message.tool_calls:
+                self._open.setdefault(call.id, []).append((position, call))
+                self._called.add(call.id)
+            return
+        for part in message.content:
+            if not isinstance(part, ToolResult):
+                continue
+            if waiting := self._open.get(part.tool_call_id):
+                waiting.pop()
+            elif not (self.late_results and part.tool_call_id in self._called):
+                self.strays.setdefault(position, []).append(part)
+
+    def end(self) -> None:
+        """The calls that are still open stay without a result."""
+        left = sorted(
+            (entry for waiting in self._open.values() for entry in waiting), key=lambda entry: entry[0]
+        )
+        for position, call in left:
+            self.unanswered.setdefault(position, []).append(call)
+        self._open.clear()
+
+
+def _separated(message: Message, strays: Iterable[ToolResult], repairs: list[str]) -> Iterable[Message]:
+    """``message``, and what of it is no result of a call as words of the user's."""
+    stray = {id(result) for result in strays}
+    if not stray:
+        return [message]
+    kept = [part for part in message.content if id(part) not in stray]
+    told = [part for part in message.content if id(part) in stray and isinstance(part, ToolResult)]
+    repairs += [f"The result {result.tool_call_id} answers no call; it was sent as text." for result in told]
+    words = [Message.user(*_words(result)) for result in told]
+    return [Message(message.role, kept), *words] if kept else words
+
+
+def _words(result: ToolResult) -> list[Text | Image]:
+    content = [Text(result.content)] if isinstance(result.content, str) else result.content
+    return [Text(f"Result of the earlier tool call {result.tool_call_id}:"), *content]
