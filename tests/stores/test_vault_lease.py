@@ -130,7 +130,7 @@ def test_a_fork_has_no_lock(vault: Any) -> None:
         "import os, warnings, onplan\n"
         "from onplan.stores import open_store\n"
         "from onplan.stores.lock import waiting_at_most\n"
-        "warnings.simplefilter('ignore', DeprecationWarning)  # forking beside the lease's thread is the point\n"
+        "warnings.simplefilter('ignore', DeprecationWarning)\n"  # the lease has a thread
         "store = open_store('vault:secret/onplan/me?lease=60')\n"
         "held = store.lock()\n"
         "held.__enter__()\n"
