@@ -96,10 +96,28 @@ def visit(url: str) -> None:
 
     def follow() -> None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with suppress(OSError):  # an error page is for the test to find
+        try:
             opener.open(url, timeout=20).close()
+        except urllib.error.HTTPError as page:  # which is for the test to find
+            page.close()
+        except OSError:
+            pass
 
     threading.Thread(target=follow, daemon=True).start()
+
+
+def redirected(url: str) -> str:
+    """The address that ``url`` redirects to, not followed."""
+
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *arguments: Any) -> None:
+            return None
+
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect)
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        opener.open(url, timeout=20)
+    with answer.value:
+        return str(answer.value.headers["location"])
 
 
 @pytest.fixture
@@ -313,8 +331,12 @@ class VaultServer:
         )
         context = ssl.create_default_context(cafile=self.certificate) if self.certificate else None
         handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)]
-        with urllib.request.build_opener(*handlers).open(request, timeout=20) as answer:
-            return json.loads(answer.read() or b"null")
+        try:
+            with urllib.request.build_opener(*handlers).open(request, timeout=20) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as refusal:
+            refusal.close()
+            raise
 
     def mount(self, path: str, version: int = 2, namespace: str = "") -> None:
         """Make a KV engine, and wait until it has become one of version 2."""

@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from typing import Any
 import pytest
 
 from onplan.emulator import Emulator
+
+from ..conftest import redirected
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -93,20 +94,10 @@ def test_login_by_pasting(emulator: Emulator, run_cli: Run) -> None:
     )
     assert process.stderr
     url = next(line.strip() for line in process.stderr if line.strip().startswith("http"))
-    answer = urllib.request.Request(url)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
-    with pytest.raises(urllib.error.HTTPError) as redirect:
-        opener.open(answer, timeout=20)
-    redirect.value.close()
-    _, talk = process.communicate(redirect.value.headers["Location"] + "\n", timeout=60)
+    _, talk = process.communicate(redirected(url) + "\n", timeout=60)
 
     assert process.returncode == 0
     assert "Signed in as person@example.com" in talk
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any) -> None:
-        return None
 
 
 def test_the_prompt_may_be_piped(signed_in: Emulator, run_cli: Run) -> None:

@@ -15,7 +15,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,6 +23,8 @@ from onplan.emulator import Emulator, Options
 from onplan.login import sign_in_with_browser
 from onplan.settings import load_settings, remember_profile
 from onplan.stores import Record, open_store
+
+from ..conftest import redirected
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="pty(7)")
@@ -136,20 +137,6 @@ def desktop(tmp_path: Path) -> Path:
     return folder
 
 
-def ended_at(url: str) -> str:
-    """Where the browser ends that the address sends elsewhere."""
-
-    class NoRedirect(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *arguments: Any) -> None:
-            return None
-
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect)
-    with pytest.raises(urllib.error.HTTPError) as redirect:
-        opener.open(url, timeout=20)
-    redirect.value.close()
-    return str(redirect.value.headers["Location"])
-
-
 def follow(url: str) -> None:
     """Be the browser on this machine."""
     urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=20).close()
@@ -166,7 +153,7 @@ def test_pasting_overtakes_the_browser(emulator: Emulator) -> None:
         assert "paste the address that it ends at here" in at.screen
         at.type("http://localhost:1455/auth/callback?code=x&state=wrong\n")
         at.read_until("That is not where this sign-in ended")
-        at.type(ended_at(url) + "\n")
+        at.type(redirected(url) + "\n")
         assert at.end() == (0, "")
 
     assert "Signed in as person@example.com (ChatGPT Plus)" in at.screen
@@ -255,7 +242,7 @@ def test_pasting_through_a_pipe_reads_on(emulator: Emulator) -> None:
     )
     assert process.stderr
     url = next(line.strip() for line in process.stderr if line.strip().startswith("http"))
-    _, talk = process.communicate(f"nonsense\n\n{ended_at(url)}\n", timeout=60)
+    _, talk = process.communicate(f"nonsense\n\n{redirected(url)}\n", timeout=60)
 
     assert process.returncode == 0
     assert "That is not where this sign-in ended" in talk
@@ -385,7 +372,7 @@ def test_with_busy_ports_a_person_pastes(emulator: Emulator, busy: None) -> None
         url = next(line.strip() for line in at.screen.splitlines() if line.strip().startswith("http"))
         at.type("nonsense\n")
         at.read_until("That is not where this sign-in ended")
-        at.type(ended_at(url) + "\n")
+        at.type(redirected(url) + "\n")
         assert at.end() == (0, "")
 
     assert "Signed in as" in at.screen

@@ -36,7 +36,8 @@ def get(url: str, data: bytes | None = None, headers: dict[str, str] | None = No
         with opener.open(request, timeout=20) as reply:
             return reply.status, reply.read().decode(), reply.headers
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode(), error.headers
+        with error:
+            return error.code, error.read().decode(), error.headers
 
 
 def ignore(started: AuthorizationRequest) -> None:

@@ -5,26 +5,17 @@ from __future__ import annotations
 import urllib.parse
 import urllib.request
 
-import pytest
-
 import onplan
 from onplan.emulator import Emulator
+
+from ..conftest import redirected
 
 
 async def _sign_in() -> onplan.OAuthCredentials:
     url, verifier, state = onplan.OpenAICodexProvider.get_authorization_url()
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
-    with pytest.raises(urllib.error.HTTPError) as answer:
-        opener.open(url, timeout=20)
-    fields = urllib.parse.parse_qs(urllib.parse.urlsplit(answer.value.headers["Location"]).query)
-    answer.value.close()
+    fields = urllib.parse.parse_qs(urllib.parse.urlsplit(redirected(url)).query)
     assert fields["state"] == [state]
     return await onplan.OpenAICodexProvider.exchange_code(fields["code"][0], verifier)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: object) -> None:
-        return None
 
 
 async def test_an_agent_holds_its_own_credentials(emulator: Emulator) -> None:

@@ -8,8 +8,6 @@ import re
 import stat
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,14 +19,10 @@ from onplan.host import host_id
 from onplan.settings import load_settings
 from onplan.stores import open_store
 
+from ..conftest import redirected
 from .conftest import SignIn, record
 
 Run = Callable[..., Any]
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any) -> None:
-        return None
 
 
 def paste(emulator: Emulator, *arguments: str) -> tuple[int, str, str]:
@@ -46,12 +40,7 @@ def paste(emulator: Emulator, *arguments: str) -> tuple[int, str, str]:
         line = process.stderr.readline()
         assert line, said
         said += line
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
-    try:
-        opener.open(found[1], timeout=20)
-    except urllib.error.HTTPError as redirect:
-        ended_at = redirect.headers["location"]
-    out, more = process.communicate(f"{ended_at}\n", timeout=60)
+    out, more = process.communicate(f"{redirected(found[1])}\n", timeout=60)
     return process.returncode, out, said + more
 
 

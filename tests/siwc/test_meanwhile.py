@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from onplan.transports.http import HTTPTransport
 from onplan.types import OAuthCredentials
 from onplan.wire import Response
 
+from ..conftest import redirected
 from .conftest import SignIn, record
 
 Run = Callable[..., Any]
@@ -54,19 +53,6 @@ def begin(emulator: Emulator, send: Callable[..., Response]) -> Callable[[], tup
         return signing_in, read_callback(redirected(started.url), started.state)
 
     return begun
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any) -> None:
-        return None
-
-
-def redirected(url: str) -> str:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
-    with pytest.raises(urllib.error.HTTPError) as redirect:
-        opener.open(url, timeout=20)
-    with redirect.value:
-        return str(redirect.value.headers["location"])
 
 
 Begin = Callable[[], tuple[Attempt, Callback]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -15,6 +15,7 @@ from onplan.oauth.authorization_code import AuthorizationRequest
 from onplan.settings import load_settings
 from onplan.stores import open_store
 
+from ..conftest import redirected
 from ..test_secrets import everything_about
 from .conftest import SignIn, record
 
@@ -65,19 +66,7 @@ def test_a_sign_in_shows_nothing(
         emulator.arm(fault)
 
     def come_back() -> str:
-        import urllib.error
-        import urllib.request
-        from urllib.parse import parse_qs, urlsplit
-
-        class NoRedirect(urllib.request.HTTPRedirectHandler):
-            def redirect_request(self, *arguments: Any) -> None:
-                return None
-
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect)
-        with pytest.raises(urllib.error.HTTPError) as redirect:
-            opener.open(kept[0].hinted_url, timeout=20)
-        location = str(redirect.value.headers["location"])
-        redirect.value.close()
+        location = redirected(kept[0].hinted_url)
         codes.extend(parse_qs(urlsplit(location).query)["code"])
         return location
 
