@@ -6,6 +6,7 @@ of a sign-in is left alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,7 +23,11 @@ from onplan.wire import is_loopback
 
 
 def keeper_for(
-    settings: Settings, store: CredentialStore, send: Send, api_key: str | None
+    settings: Settings,
+    store: CredentialStore,
+    send: Send,
+    api_key: str | None,
+    prepare: Callable[[], object] = lambda: None,
 ) -> Keeper | KeyHolder:
     """What hands out the kind of credential that the backend's row takes, and no other.
 
@@ -35,7 +40,14 @@ def keeper_for(
         return KeyHolder(settings, store, api_key)
     if api_key is not None:
         raise _no_key_wanted(settings.backend)
-    return Keeper(store, settings.issuer, send, profile=settings.profile, backend=settings.backend.name)
+    return Keeper(
+        store,
+        settings.issuer,
+        send,
+        profile=settings.profile,
+        backend=settings.backend.name,
+        prepare=prepare,
+    )
 
 
 def _no_key_wanted(backend: Backend) -> ConfigurationError:

@@ -139,7 +139,9 @@ class AsyncClient:
             else store
         )
         self._token_transport = HTTPTransport(timeouts, route=route)
-        self._keeper = keeper_for(self.settings, self.store, self._token_transport.fetch, api_key)
+        self._keeper = keeper_for(
+            self.settings, self.store, self._token_transport.fetch, api_key, self._token_transport.prepare
+        )
         self._transport = choose(timeouts, route, http_client)
         self._sockets = choose_websocket(transport, timeouts, route, self.backend, http_client)
         self._fallback = Fallback(allowed=transport == "auto") if self._sockets else None

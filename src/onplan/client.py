@@ -121,7 +121,9 @@ class Client:
             else store
         )
         self._token_transport = HTTPTransport(timeouts, route=route)
-        self._keeper = keeper_for(self.settings, self.store, self._token_transport.fetch, api_key)
+        self._keeper = keeper_for(
+            self.settings, self.store, self._token_transport.fetch, api_key, self._token_transport.prepare
+        )
         require_http(transport)
         self._transport = HTTPTransport(timeouts, http_client, route)
         self._refuse_unsupported = refuses(unsupported)

@@ -14,21 +14,21 @@ backends.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from onplan.errors import CredentialError, NotSignedInError, SignInAgainError
+from onplan.errors import CredentialError, NotSignedInError, SignInAgainError, StoreError
+from onplan.forking import BackgroundCall, reset_in_child
 from onplan.oauth.credentials import is_fresh
 from onplan.oauth.issuer import Issuer
 from onplan.renewal import PROACTIVE, UNAUTHORIZED, Renewal, Send
 from onplan.secret import SecretText
 from onplan.stores import CredentialStore, Record
+from onplan.stores.lock import waiting_at_most
 from onplan.types import OAuthCredentials
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ logger = logging.getLogger("onplan.keeper")
 
 # After a failed renewal, a still-valid access token is used this long before the next attempt.
 _PAUSE = 30.0
+# To save what could not be saved before, a request waits this long for the store's lock.
+_SAVE_AGAIN_SECONDS = 5.0
 # A set that has just come from the server is used this long, whatever its expiry says: with a clock that is
 # wrong, or a lifetime of 0, every call would renew it.
 _TRUST = 60.0
@@ -55,6 +57,7 @@ class Keeper:
         issuer: where it is renewed, unless the credential names its own issuer.
         send: carries one request to the token endpoint; called on whichever thread renews.
         now: Unix seconds.
+        prepare: makes ready what ``send`` needs, such as a TLS context; called before each lock of the store.
         profile: whose credential it is, for people.
         backend: the backend's name, for people.
     """
@@ -69,14 +72,23 @@ class Keeper:
         sleep: Callable[[float], object] = time.sleep,
         profile: str | None = None,
         backend: str | None = None,
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
-        self._renewal = Renewal(store, issuer, send, now, sleep, profile=profile, backend=backend)
+        self._renewal = Renewal(
+            store, issuer, send, now, sleep, profile=profile, backend=backend, prepare=prepare
+        )
         self._now = now
         self._cached: Record | None = None
         self._pause_until = 0.0
         self._failures, self._failure = 0, CredentialError("")
-        self._mutex, self._process = threading.Lock(), os.getpid()
+        self._mutex = threading.Lock()
         self._flights: _Flights = WeakKeyDictionary()
+        self._save_again_at = 0.0
+        reset_in_child(self)
+
+    def reset_in_child(self) -> None:
+        """In a forked process: the lock may be held by a thread that is not here."""
+        self._mutex = threading.Lock()
 
     # --- for threads --------------------------------------------------------------------------------
 
@@ -101,9 +113,8 @@ class Keeper:
         return self._begin(self._replacing(SecretText(access_token), again=again)).result()
 
     def settle(self) -> None:
-        """Wait until no renewal is under way; one that still waits for the store's lock has spent nothing."""
-        self._after_fork()
-        self._renewal.settle()
+        """Wait until no refresh is under way, and save what could not be saved before."""
+        self._renewal.drain()
 
     # --- for tasks ----------------------------------------------------------------------------------
 
@@ -117,10 +128,12 @@ class Keeper:
         return await self._single_flight(token, self._replacing(token, again=again))
 
     async def settle_async(self) -> None:
-        """As ``settle``."""
+        """As ``settle``; without a thread if there is nothing to wait for."""
         import asyncio
 
-        await asyncio.to_thread(self.settle)
+        if not self._renewal.is_idle():
+            loop = asyncio.get_running_loop()
+            await asyncio.shield(BackgroundCall(self.settle, "onplan-keeper").future(loop))
 
     async def _single_flight(self, key: str, renew: Callable[[], OAuthCredentials]) -> OAuthCredentials:
         """The tasks of a loop that want the same share one thread; cancelling one leaves it to the others."""
@@ -130,15 +143,9 @@ class Keeper:
         flights = self._flights.setdefault(loop, {})
         flight = flights.get(key)
         if flight is None:
-            outcome = self._begin(renew)  # which may fail for want of threads: then nobody is to wait for it
-            flight = flights[key] = loop.create_future()
+            # Beginning may fail for want of threads: then no task is to wait for it.
+            flight = flights[key] = self._begin(renew).future(loop)
             flight.add_done_callback(lambda done: (flights.pop(key), done.exception()))  # noted, if all left
-
-            def land(outcome: Future[OAuthCredentials]) -> None:
-                with suppress(RuntimeError):  # the loop has ended meanwhile
-                    loop.call_soon_threadsafe(_hand_over, outcome, flight)
-
-            outcome.add_done_callback(land)
         return await asyncio.shield(flight)
 
     # --- deciding -----------------------------------------------------------------------------------
@@ -146,7 +153,7 @@ class Keeper:
     def _lasting(self) -> OAuthCredentials | None:
         """The cached credentials, if they need no thought."""
         record = self._cached
-        if record is None or record.credentials is None:
+        if record is None or record.credentials is None or self._is_save_due():
             return None
         now = self._now()
         paused = now < self._pause_until and is_fresh(record.credentials, now, 0.0)
@@ -160,38 +167,24 @@ class Keeper:
         trusted = renewed_at is not None and 0 <= now - renewed_at < _TRUST
         return trusted or is_fresh(record.credentials, now)
 
-    def _begin(self, renew: Callable[[], OAuthCredentials]) -> Future[OAuthCredentials]:
-        """Renew on a thread of its own, and not a daemon.
-
-        Ctrl-C ends whoever waits, but not a renewal between its POST and its save.
-        """
-        self._after_fork()
-        outcome: Future[OAuthCredentials] = Future()
+    def _begin(self, renew: Callable[[], OAuthCredentials]) -> BackgroundCall[OAuthCredentials]:
+        """Refresh on a thread of its own: Ctrl-C ends the waiting, but not a refresh that has been sent."""
         failures = self._failures
 
-        def run() -> None:
+        def work() -> OAuthCredentials:
             with self._mutex:
                 if self._failures != failures:  # it failed while we waited: asking again is no better
-                    outcome.set_exception(self._failure)
-                    return
+                    raise self._failure
                 try:
-                    outcome.set_result(renew())
+                    return renew()
                 except CredentialError as error:
                     self._failures, self._failure = self._failures + 1, error
-                    outcome.set_exception(error)
-                except BaseException as error:  # noqa: BLE001 - raised where it was asked for
-                    outcome.set_exception(error)
+                    raise
 
-        threading.Thread(target=run, name="onplan-keeper", daemon=False).start()
-        return outcome
-
-    def _after_fork(self) -> None:
-        """A fork copied locks that some thread may have held, and not the thread."""
-        if self._process != os.getpid():
-            self._mutex, self._process = threading.Lock(), os.getpid()
-            self._renewal.start_anew()
+        return BackgroundCall(work, "onplan-keeper")
 
     def _renew_stale(self) -> OAuthCredentials:
+        self._save_again_if_due()
         cached = self._lasting()
         if cached:  # another thread was faster
             return cached
@@ -208,6 +201,16 @@ class Keeper:
             logger.warning("%s The access token is still valid and goes on being used.", error)
             self._pause_until = self._now() + _PAUSE
             return self._adopt(stored)
+
+    def _is_save_due(self) -> bool:
+        """Whether a refreshed set that could not be saved is to be saved now."""
+        return self._renewal.unsaved and time.monotonic() >= self._save_again_at
+
+    def _save_again_if_due(self) -> None:
+        if self._is_save_due():
+            self._save_again_at = time.monotonic() + _PAUSE
+            with suppress(StoreError), waiting_at_most(_SAVE_AGAIN_SECONDS):
+                self._renewal.save_again()
 
     def _replacing(self, access_token: str, *, again: bool) -> Callable[[], OAuthCredentials]:
         account = _account(self._cached)
@@ -229,6 +232,7 @@ class Keeper:
                 raise SignInAgainError(
                     "The backend does not accept the sign-in, not even renewed.", status=401
                 )
+            self._save_again_if_due()
             cached = self._lasting()
             if cached and cached.access_token != access_token:
                 return cached
@@ -247,11 +251,3 @@ def _account(record: Record | None) -> str | None:
     """For whom and what: the account, or the client that was registered for it."""
     credentials = record.credentials if record else None
     return (credentials.account_id or credentials.client_id) if credentials else None
-
-
-def _hand_over(outcome: Future[OAuthCredentials], flight: asyncio.Future[OAuthCredentials]) -> None:
-    error = outcome.exception()
-    if error is None:
-        flight.set_result(outcome.result())
-    else:
-        flight.set_exception(error)

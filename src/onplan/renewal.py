@@ -33,17 +33,19 @@ from onplan.errors import (
     SignInAgainError,
     SignInError,
     StoreConflictError,
-    StoreDamagedError,
     StoreError,
     TransportError,
 )
+from onplan.forking import no_fork, reset_in_child
 from onplan.oauth.credentials import came_from, told_issuer
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refresh import refresh
 from onplan.oauth.siwc import verify_renewed
 from onplan.oauth.verification import NO_KEYS, Keys, KeysUnavailableError
+from onplan.rotation import Rotation
 from onplan.settings import not_signed_in
 from onplan.stores import CredentialStore, Lease, PendingRefresh, Record, why_empty
+from onplan.stores.lock import waiting_at_most
 from onplan.types import OAuthCredentials
 from onplan.wire import Response, drive
 
@@ -55,14 +57,10 @@ Send = Callable[..., Response]
 PROACTIVE, UNAUTHORIZED = "proactive_expiry", "unauthorized_recovery"  # why a token is renewed
 # How long a refresh may take; where the lock passes on by itself, half of what is left, if that is less.
 EXCHANGE_SECONDS = 30.0
-_SAVE_ATTEMPTS = 5
+_DRAIN_SECONDS = 10.0  # how long a client that is closed waits for the store's lock
 _ROUNDS = 10  # how often somebody else may be faster before we give up
 # After a refusal: a program that does not know our lock may just be saving what it got for the same token.
 _WINNER_SAVES_WITHIN = (0.1, 0.2, 0.4, 0.8)
-
-
-class _SignedOutError(StoreError):
-    """What was being renewed is not wanted any more."""
 
 
 class _TooLateError(Exception):
@@ -86,16 +84,19 @@ class Renewal:
         *,
         profile: str | None = None,
         backend: str | None = None,
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
         self._store, self._issuer, self._send, self._now, self._sleep = store, issuer, send, now, sleep
         self._profile, self._backend = profile, backend
         self.minted: str | None = None
         self._refused: tuple[str, SignInAgainError] | None = None  # a spent token's fingerprint
-        self._unsaved: tuple[OAuthCredentials, Record] | None = None  # what was spent, and what came of it
         self._keys: Keys = NO_KEYS
         self._busy = threading.Lock()
+        self._unsaved = Rotation(store, sleep)
+        self._prepare = prepare
+        reset_in_child(self)
 
-    def start_anew(self) -> None:
+    def reset_in_child(self) -> None:
         """In a forked process: nothing is under way here."""
         self._busy = threading.Lock()
 
@@ -138,16 +139,38 @@ class Renewal:
             version = self._store.save(record, version)
         return record, version
 
-    def settle(self) -> None:
-        """Wait for a renewal that is past the lock; save what could not be saved before, if possible."""
-        with self._busy, contextlib.suppress(StoreError):
-            self._save_unsaved()
+    @property
+    def unsaved(self) -> bool:
+        """Whether what came of a refresh could not be saved yet, and is in this process only."""
+        return self._unsaved.unsaved
+
+    def is_idle(self) -> bool:
+        """Whether no refresh is past the store's lock, and everything is saved."""
+        return not self._busy.locked() and not self.unsaved
+
+    def drain(self) -> None:
+        """Wait for a refresh that is past the store's lock, then save what could not be saved before.
+
+        A refresh that still waits for that lock has spent nothing, and is not waited for.
+        """
+        with self._busy:
+            pass
+        if self.unsaved:
+            with contextlib.suppress(StoreError), waiting_at_most(_DRAIN_SECONDS):
+                self.save_again()
+
+    def save_again(self) -> None:
+        """Save what could not be saved before. Raises StoreError if that fails once more."""
+        with self._store.lock(), self._busy:  # in this order everywhere
+            self._unsaved.save_again()
 
     def renew(self, reason: str, good: Callable[[Record], bool]) -> Record:
-        """A record with credentials for which ``good`` holds: somebody else's, or renewed now.
+        """A record with credentials for which ``good`` holds: another program's, or refreshed now.
 
         Raises as ``Keeper.credentials``.
         """
+        with no_fork():  # and before the lock is taken: whatever hangs here holds up no other process
+            self._prepare()
         for _ in range(_ROUNDS):
             with contextlib.ExitStack() as stack:
                 held = stack.enter_context(self._store.lock())
@@ -157,7 +180,7 @@ class Renewal:
         raise StoreConflictError(f"{self._store.describe()} is changed by other programs all the time.")
 
     def _renew_locked(self, reason: str, good: Callable[[Record], bool], lease: Lease | None) -> Record:
-        self._save_unsaved()
+        self._unsaved.save_again()
         record, version = self.load()
         if good(record):
             return record
@@ -175,10 +198,10 @@ class Renewal:
         except OnplanError as error:
             return self._after_failure(error, record, version, interrupted)
         if (renewed.access_token, renewed.expires_at) == (old.access_token, old.expires_at):
-            self._save(_successor(record, renewed, None), old, version, lease)
+            self._unsaved.save(_successor(record, renewed, None), old, version, lease)
             raise RefreshError("The sign-in service renewed the sign-in, but handed out no access token.")
         self.minted = renewed.access_token
-        saved = self._save(_successor(record, renewed, self._now()), old, version, lease)
+        saved = self._unsaved.save(_successor(record, renewed, self._now()), old, version, lease)
         return self.load()[0] if saved.unverified else saved
 
     def _exchange(self, old: OAuthCredentials, reason: str, lease: Lease | None) -> OAuthCredentials:
@@ -231,68 +254,6 @@ class Renewal:
         if record.credentials is None:
             raise self.nobody()
         return record.credentials
-
-    # --- keeping what came ----------------------------------------------------------------------------
-
-    def _save(
-        self, renewed: Record, spent: OAuthCredentials, version: str | None, lease: Lease | None
-    ) -> Record:
-        """Keep the rotated set: over whatever still holds the spent token, but never over a newer one."""
-        problem: StoreError | None = None
-        for attempt in range(_SAVE_ATTEMPTS):
-            try:
-                if problem:
-                    self._sleep(0.1 * attempt)
-                    version, newer = self._successor_of(spent, locked=lease is None or lease.remaining() > 0)
-                    if newer:
-                        return newer
-                self._store.save(renewed, version)
-            except StoreError as error:
-                problem = error
-            else:
-                self._unsaved = None
-                return renewed
-        self._unsaved = spent, renewed
-        logger.error(
-            "The renewed sign-in could not be saved and is kept in this process only. %s %s",
-            problem,
-            problem.hint if problem else "",
-        )
-        return renewed
-
-    def _successor_of(self, spent: OAuthCredentials, *, locked: bool) -> tuple[str | None, Record | None]:
-        """The version that may be replaced by what came of ``spent``, or what is newer than that.
-
-        A store that was emptied while we hold its lock was not emptied by a sign-out.
-        """
-        signed_out = _SignedOutError("Somebody signed out meanwhile.", hint="Run `onplan login`.")
-        try:
-            loaded = self._store.load()
-        except StoreDamagedError as damaged:
-            return damaged.version, None
-        if loaded is None:
-            if not locked:
-                raise signed_out
-            return None, None
-        newest, version = loaded
-        if newest.api_key or (newest.credentials is None and not locked):
-            raise signed_out
-        if newest.credentials and newest.credentials.refresh_token != spent.refresh_token:
-            return version, newest
-        return version, None
-
-    def _save_unsaved(self) -> None:
-        """Make up for a save that failed. The lock is not needed: the stored token is spent."""
-        if self._unsaved:
-            spent, renewed = self._unsaved
-            try:
-                version, newer = self._successor_of(spent, locked=False)
-            except _SignedOutError:
-                self._unsaved = None
-                raise
-            if newer is None:
-                self._store.save(renewed, version)
-            self._unsaved = None
 
 
 def _successor(record: Record, renewed: OAuthCredentials, renewed_at: float | None) -> Record:

@@ -16,6 +16,7 @@ from typing import NoReturn
 import msgspec
 
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
+from onplan.forking import reset_in_child
 from onplan.oauth import id_token
 from onplan.secret import SecretBytes
 from onplan.settings import environment_variable
@@ -34,6 +35,11 @@ class EnvironmentStore:
                 "The env: store needs the name of an environment variable.", hint="Write `env:NAME`."
             )
         self._name = location
+        self.reset_in_child()
+        reset_in_child(self)
+
+    def reset_in_child(self) -> None:
+        """In a forked process: the lock may be held by a thread that is not here."""
         self._lock = threading.RLock()
 
     def load(self) -> tuple[Record, str] | None:

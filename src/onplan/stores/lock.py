@@ -19,16 +19,12 @@ from filelock import FileLock, Timeout
 
 from onplan.errors import StoreError
 from onplan.files import explained, make_private_folder
+from onplan.forking import reset_in_child
 from onplan.settings import state_folder
 
 # Longer than a refresh may take.
 LOCK_TIMEOUT = 90.0
 _patience: ContextVar[float] = ContextVar("patience", default=math.inf)
-_making = threading.Lock()
-if hasattr(os, "register_at_fork"):  # another thread may have held it at that very moment
-    os.register_at_fork(
-        before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release
-    )
 _SLICE = 0.5  # how often somebody who waits looks whether the program is ending
 
 
@@ -58,27 +54,19 @@ class ProcessLock:
 
     def __init__(self, path: Path, subject: str, poll_interval: float = 0.05) -> None:
         self._path, self._subject, self._poll_interval = path, subject, poll_interval
-        self._process, self._filelock = os.getpid(), self._make()
+        self.reset_in_child()
+        reset_in_child(self)
 
-    def _make(self) -> FileLock:
-        return FileLock(str(self._path), mode=0o600, thread_local=True)
-
-    def _of_this_process(self) -> FileLock:
-        """This process's; a forked one may not use what it inherited.
-
-        Its threads must not each make one: two locks would let two of them in.
-        """
-        with _making:
-            if self._process != os.getpid():
-                self._process, self._filelock = os.getpid(), self._make()
-            return self._filelock
+    def reset_in_child(self) -> None:
+        """A lock of this process: what is inherited is held by a thread of the parent, or by none."""
+        self._filelock = FileLock(str(self._path), mode=0o600, thread_local=True)
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold it. Raises StoreError if it cannot be had within LOCK_TIMEOUT seconds."""
         with explained(self._subject, "locked"):
             make_private_folder(self._path.parent)
-            filelock = self._of_this_process()
+            filelock = self._filelock
             self._acquire(filelock)
         try:
             yield

@@ -18,6 +18,8 @@ from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any, TypeAlias
 
+from onplan.forking import wait_until_gone
+
 ATTEMPT_DELAY = 0.25  # seconds until the next address is tried beside the one before (RFC 8305 §5)
 
 # Family, kind, protocol and address, as ``socket.getaddrinfo`` gives them.
@@ -60,7 +62,7 @@ def _look_up(host: str, port: int, left: _SecondsLeft) -> list[_Address]:
     # The system's resolver has no limit that a caller could set: only a thread can be left to itself.
     thread = threading.Thread(target=look_up, daemon=True)
     thread.start()
-    thread.join(seconds)  # also so that no thread is about to end when the program goes on, and maybe forks
+    wait_until_gone(thread, seconds)  # no thread is about to end when the program goes on, and maybe forks
     if not outcome:
         raise TimeoutError("looking up its name took too long")
     if isinstance(outcome[0], list):

@@ -161,6 +161,10 @@ class HTTPTransport:
         # A program that forgets to close it, or a script that just ends, leaves no open connection.
         weakref.finalize(self, _close, self._owner)
 
+    def prepare(self) -> None:
+        """Make the client, with its TLS context, now rather than with the first request."""
+        self._owner.get()
+
     def fetch(self, request: Request, *, before_sending: Callable[[], object] | None = None) -> Response:
         """A whole response, within ``request.timeout`` seconds in all, on a connection of its own.
 

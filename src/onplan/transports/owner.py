@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from onplan.forking import no_fork
 
 _Client = TypeVar("_Client")
 
@@ -38,7 +41,9 @@ class Owner(Generic[_Client]):
         found = self._made.get(home)
         if found is None:
             self._forget_the_dead()
-            found = self._made.setdefault(home, self._make())
+            with no_fork():  # a TLS context is made, and what is needed is imported
+                codecs.lookup("idna")  # which the first call of socket.getaddrinfo imports
+                found = self._made.setdefault(home, self._make())
         return found
 
     def _forget_the_dead(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import select
+import selectors
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ import anyio
 import httpcore2
 from anyio.streams.tls import TLSAttribute, TLSStream
 
+from onplan.forking import no_fork
 from onplan.transports.deadline import arrived, seconds_left
 
 _TLS_RECORD_SIZE = 16 * 1024
@@ -87,8 +89,10 @@ class Stream(httpcore2.NetworkStream):
                     inner = _InnerTLS(self, ssl_context, server_hostname)
                     inner.shake_hands(partial(self._connecting, timeout))
                     return inner
-                self._socket.settimeout(self._connecting(timeout))
-                secured = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
+                secured = ssl_context.wrap_socket(
+                    self._socket, server_hostname=server_hostname, do_handshake_on_connect=False
+                )
+                _shake_hands(secured, partial(self._connecting, timeout))
                 return Stream(secured, self._connecting)
         except BaseException:
             self.close()
@@ -99,6 +103,27 @@ class Stream(httpcore2.NetworkStream):
         if info == "ssl_object":
             return self._socket if isinstance(self._socket, ssl.SSLSocket) else None
         return _about(self._socket, info)
+
+
+def _shake_hands(secured: ssl.SSLSocket, left: Callable[[], float | None]) -> None:
+    """The TLS handshake. A fork by another thread waits for each of OpenSSL's steps, but not for the network.
+
+    Raises OSError.
+    """
+    secured.settimeout(0)
+    while True:
+        try:
+            with no_fork():  # OpenSSL holds locks of its own in a handshake, which a child would inherit
+                secured.do_handshake()
+            return
+        except ssl.SSLWantReadError:
+            events = selectors.EVENT_READ
+        except ssl.SSLWantWriteError:
+            events = selectors.EVENT_WRITE
+        with selectors.DefaultSelector() as selector:
+            selector.register(secured, events)
+            if not selector.select(left()):
+                raise TimeoutError("the TLS handshake took too long")
 
 
 class _InnerTLS(httpcore2.NetworkStream):

@@ -17,9 +17,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
-from weakref import WeakSet
 
 from onplan.errors import StoreConflictError, StoreError
+from onplan.forking import reset_in_child
 from onplan.stores.lock import patience
 from onplan.stores.vault.secret import Fields, Secret, Version
 
@@ -66,10 +66,10 @@ class VaultLock:
 
     def __init__(self, secret: Secret, seconds: int) -> None:
         self._secret, self._seconds = secret, seconds
-        self.forget()
-        _locks.add(self)
+        self.reset_in_child()
+        reset_in_child(self)
 
-    def forget(self) -> None:
+    def reset_in_child(self) -> None:
         """Begin anew: after a fork, what is held is the parent's."""
         self._mutex = threading.RLock()
         self._depth, self._turn = 0, _Turn(0, VaultLease(0.0, clocks()))
@@ -151,18 +151,6 @@ class VaultLock:
             f"{holder.get('host')} and does not pass on. Nothing is lost.",
             hint=f"End that process if it hangs; then run `bao kv delete {self._secret.path}`.",
         )
-
-
-_locks: WeakSet[VaultLock] = WeakSet()
-
-
-def _forget_all() -> None:
-    for lock in list(_locks):
-        lock.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
 
 
 def _myself() -> dict[str, Any]:

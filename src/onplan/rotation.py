@@ -1,0 +1,169 @@
+"""Saves the token set that a refresh brought, and keeps it in memory until that has succeeded.
+
+The set that the store still holds is spent by then: losing the new one would sign the user out. So a failed
+save is tried again at the next request, when the client closes, and last when the program ends; if even that
+fails, the program says so on stderr and does not end with exit code 0.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from onplan.errors import StoreDamagedError, StoreError
+from onplan.forking import reset_in_child
+from onplan.stores import CredentialStore, Lease, Record
+from onplan.types import OAuthCredentials
+
+logger = logging.getLogger("onplan.keeper")
+
+_SAVE_ATTEMPTS = 5
+_DELAYS_AT_EXIT = (0.0, 0.2, 0.5)
+
+
+class SignedOutError(StoreError):
+    """What was being refreshed is not wanted any more."""
+
+
+class Rotation:
+    """What came of a refresh of the credential in ``store``. For the holder of the refresh's locks."""
+
+    def __init__(self, store: CredentialStore, sleep: Callable[[float], object]) -> None:
+        self._store, self._sleep = store, sleep
+        self._kept: tuple[OAuthCredentials, Record] | None = None  # what was spent, and what came of it
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether a refreshed set is in this process only."""
+        return self._kept is not None
+
+    def save(
+        self, renewed: Record, spent: OAuthCredentials, version: str | None, lease: Lease | None
+    ) -> Record:
+        """Save ``renewed`` over whatever still holds the ``spent`` token, but never over a newer one.
+
+        Gives what is in use from now on: ``renewed``, also if it could not be saved, or what is newer.
+        """
+        problem: StoreError | None = None
+        for attempt in range(_SAVE_ATTEMPTS):
+            try:
+                if problem:
+                    self._sleep(0.1 * attempt)
+                    version, newer = self._successor_of(spent, locked=lease is None or lease.remaining() > 0)
+                    if newer:
+                        return newer
+                self._store.save(renewed, version)
+            except SignedOutError:
+                raise
+            except StoreError as error:
+                problem = error
+            else:
+                self._keep(None)
+                return renewed
+        self._keep((spent, renewed))
+        logger.error(
+            "The renewed sign-in could not be saved and is kept in this process only. %s %s",
+            problem,
+            problem.hint if problem else "",
+        )
+        return renewed
+
+    def save_again(self) -> None:
+        """Save what could not be saved before, if anything. Raises StoreError if that fails once more."""
+        if self._kept:
+            spent, renewed = self._kept
+            try:
+                version, newer = self._successor_of(spent, locked=False)
+            except SignedOutError:
+                self._keep(None)
+                raise
+            if newer is None:
+                self._store.save(renewed, version)
+            self._keep(None)
+
+    def describe(self) -> str:
+        """Where the set belongs, for people."""
+        return self._store.describe()
+
+    def _keep(self, kept: tuple[OAuthCredentials, Record] | None) -> None:
+        self._kept = kept
+        (_at_exit.rotations.add if kept else _at_exit.rotations.discard)(self)
+
+    def _successor_of(self, spent: OAuthCredentials, *, locked: bool) -> tuple[str | None, Record | None]:
+        """The version that may be replaced by what came of ``spent``, or what is newer than that.
+
+        A store that was emptied while we hold its lock was not emptied by a sign-out.
+        """
+        signed_out = SignedOutError("The profile was signed out meanwhile.", hint="Run `onplan login`.")
+        try:
+            loaded = self._store.load()
+        except StoreDamagedError as damaged:
+            return damaged.version, None
+        if loaded is None:
+            if not locked:
+                raise signed_out
+            return None, None
+        newest, version = loaded
+        if newest.api_key or (newest.credentials is None and not locked):
+            raise signed_out
+        if newest.credentials and newest.credentials.refresh_token != spent.refresh_token:
+            return version, newest
+        return version, None
+
+
+class _AtExit:
+    """The last attempt, when the program ends: after its threads and most other exit handlers.
+
+    Attributes:
+        rotations: those with something to save. They are held here, for a client may be gone before.
+    """
+
+    def __init__(self) -> None:
+        self.rotations: set[Rotation] = set()
+        atexit.register(self.save_all)
+        reset_in_child(self)
+
+    def reset_in_child(self) -> None:
+        """In a forked process: the parent saves what is its own."""
+        self.rotations = set()
+
+    def save_all(self) -> None:
+        """Save everything; otherwise end the process with the exit code of a StoreError."""
+        failures = [failure for failure in map(_save_at_exit, list(self.rotations)) if failure]
+        if not failures:
+            return
+        for failure in failures:
+            with suppress(Exception):
+                sys.stderr.write(f"onplan: {failure}\n")
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        os._exit(StoreError.exit_code)  # an exit handler has no other way to change it
+
+
+def _save_at_exit(rotation: Rotation) -> str | None:
+    """Why ``rotation`` could not be saved, or None."""
+    reason = ""
+    for delay in _DELAYS_AT_EXIT:
+        time.sleep(delay)
+        try:
+            rotation.save_again()
+        except SignedOutError:
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever it is, the set is not saved
+            reason = str(error) if isinstance(error, StoreError) else type(error).__name__
+        else:
+            return None
+    return (
+        f"The renewed sign-in could not be saved in {rotation.describe()} and is lost. {reason} "
+        "Make it writable, then run `onplan login`."
+    )
+
+
+_at_exit = _AtExit()
