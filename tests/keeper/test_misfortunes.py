@@ -234,7 +234,7 @@ def test_a_disk_that_takes_nothing_spends_nothing(
 
     told, after = result.stdout.splitlines()
     assert reason in told, result.stderr
-    assert "run the command again" in told
+    assert "run the command again" in told or "--store file:PATH" in told
     assert after == "eyJ"
     assert refreshes() == [200]
 
@@ -421,7 +421,7 @@ def test_an_issuer_that_trickles_is_given_up(
     elsewhere = msgspec.structs.replace(record.credentials, issuer=trickling)
     store.save(msgspec.structs.replace(record, credentials=elsewhere), version)
     monkeypatch.setenv("ONPLAN_ISSUER", trickling)
-    with onplan.Client() as client, pytest.raises(onplan.OutcomeUnknownError, match="took too long"):
+    with onplan.Client() as client, pytest.raises(onplan.OutcomeUnknownError, match="stopped answering"):
         client.credentials()
 
     assert stored(spec) == elsewhere

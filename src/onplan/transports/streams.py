@@ -92,6 +92,7 @@ class Stream(httpcore2.NetworkStream):
                 secured = ssl_context.wrap_socket(
                     self._socket, server_hostname=server_hostname, do_handshake_on_connect=False
                 )
+                self._socket = secured  # to be closed with this stream, should the handshake fail
                 _shake_hands(secured, partial(self._connecting, timeout))
                 return Stream(secured, self._connecting)
         except BaseException:
@@ -115,11 +116,12 @@ def _shake_hands(secured: ssl.SSLSocket, left: Callable[[], float | None]) -> No
         try:
             with no_fork():  # OpenSSL holds locks of its own in a handshake, which a child would inherit
                 secured.do_handshake()
-            return
         except ssl.SSLWantReadError:
             events = selectors.EVENT_READ
         except ssl.SSLWantWriteError:
             events = selectors.EVENT_WRITE
+        else:
+            return
         with selectors.DefaultSelector() as selector:
             selector.register(secured, events)
             if not selector.select(left()):
