@@ -131,6 +131,7 @@ class Completed(_Event, frozen=True, tag="response.completed"):
     """The response ended well. Its ``output`` may be empty although items were sent."""
 
     response: dict[str, Any]
+    error: Any = None  # beside it, at some servers
 
 
 class Incomplete(_Event, frozen=True, tag="response.incomplete"):
