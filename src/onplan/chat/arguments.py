@@ -16,6 +16,7 @@ from onplan.wire import decode_json
 _OUTSIDE = re.compile(r'["{}\[\]]')
 _INSIDE = re.compile(r'"|\\.?', re.DOTALL)
 _SORTED = msgspec.json.Encoder(order="sorted")
+_EMPTY = re.compile(r"\s*(?:\{\s*\}\s*)+(?=\{)")  # objects before another one
 _SHORT = 32  # characters, of a text that is no object: a number or a word
 
 
@@ -57,18 +58,24 @@ class Arguments:
             self._pieces.append(piece)
             return piece
         if self.whole:
-            if not self.is_placeholder or self._after or not piece.strip():
+            if not self._is_replaced_by(piece):
                 self._after.append(piece)
                 return ""
             self._begin()
+        if not self._pieces and (empty := _EMPTY.match(piece)):
+            piece = piece[empty.end() :]
         end = self._end_in(piece)
         if end is not None:
             self.whole = True
-            if rest := piece[end:].strip():
-                self._after.append(rest)
+            if end < len(piece):
+                self._after.append(piece[end:])
                 piece = piece[:end]
         self._pieces.append(piece)
         return piece
+
+    def _is_replaced_by(self, piece: str) -> bool:
+        """Whether an empty object was no more than the place of the one that ``piece`` begins."""
+        return self.is_placeholder and not self._after and piece.lstrip().startswith("{")
 
     def _end_in(self, piece: str) -> int | None:
         """How much of ``piece`` belongs to the JSON text, if that ends there; None if it does not end yet."""

@@ -54,6 +54,7 @@ _GRACE = 1.0
 # The same where the reason came beside content: some servers put one into every chunk (seen November 2026:
 # compatible endpoints in front of Gemini), and pause between two of them for longer.
 _GRACE_BESIDE_CONTENT = 2.5
+_MOST_WHOLES = 100  # each is compared with all that was said
 _LONG = 64  # bytes: longer than the mark of the end may be, whatever space is around it
 
 
@@ -105,6 +106,8 @@ class ChatStream:
         self._others: set[int] = set()  # choices whose text is none of it
         self._shows = False  # whether there is content of a kind that has no part, such as an image
         self._as_messages = False  # whether the pieces come as ``message``
+        self._wholes = 0  # how often the whole message came
+        self._length = 0  # of the text in ``parts``
 
     def feed(self, payloads: Iterable[bytes]) -> list[StreamChunk]:
         """The chunks that ``payloads`` amount to. After ``failure`` or the end, the rest is left unread."""
@@ -209,7 +212,7 @@ class ChatStream:
             key, before = choice.index or 0, len(chunks)
             if choice.delta is not None:
                 self._take_delta(choice.delta, key, chunks)
-            if choice.message is not None:
+            if choice.message is not None and (choice.finish_reason or len(chunks) == before):
                 self._take_message(choice.message, key, chunks, ends=bool(choice.finish_reason))
             if self.grace is not None and len(chunks) > before:  # the reason was not the last word
                 self.grace = None
@@ -311,7 +314,7 @@ class ChatStream:
     def _take_message(self, message: Delta, key: int, chunks: Chunks, *, ends: bool) -> None:
         """A message in place of a delta: a piece like one, or at the end all of it once more."""
         begun = bool(self._text.tell() or self.parts or self._calls or self._refusals or self._thinks)
-        if not begun or (self._as_messages and not (ends and _text_in(message).startswith(self._said()))):
+        if not begun or (self._as_messages and not (ends and self._is_all(_text_in(message)))):
             self._as_messages = True
             self._take_delta(message, key, chunks)
         elif key == self._speaker or self._is_heard(message, key):
@@ -319,6 +322,9 @@ class ChatStream:
 
     def _complete(self, message: Delta, key: int, chunks: Chunks) -> None:
         """The whole message after its pieces: what they lack. Raises StreamCorruptError if they differ."""
+        self._wholes += 1
+        if self._wholes > _MOST_WHOLES:
+            raise StreamCorruptError("The whole message came too often.")
         text, said = _text_in(message), self._said()
         if text.startswith(said):
             self._add_text(text[len(said) :], chunks)
@@ -332,6 +338,10 @@ class ChatStream:
         if calls := _calls_in(message):
             self._end_runs(chunks)
             self._calls.complete(calls, chunks, key)
+
+    def _is_all(self, text: str) -> bool:
+        """Whether ``text`` is all that was said so far, or more."""
+        return len(text) >= self._length + self._text.tell() and text.startswith(self._said())
 
     def _said(self) -> str:
         """The text so far."""
@@ -363,6 +373,7 @@ class ChatStream:
     def _end_text(self, chunks: Chunks) -> None:
         if self._text.tell():
             text, self._text = self._text, StringIO(newline="")
+            self._length += text.tell()
             self._give(Text(text.getvalue()), chunks)
 
     def _end_thinking(self, chunks: Chunks) -> None:

@@ -1,0 +1,302 @@
+"""Which tool call a piece belongs to: told by what it says, where ids and indices do not tell."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onplan.chat.arguments import Arguments
+from onplan.errors import StreamCorruptError
+from onplan.types import FinishReason
+
+DONE = b"[DONE]"
+
+
+def call(index=None, id_=None, name=None, arguments=None):
+    """A piece of a call; what is None is absent."""
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    piece = {"index": index, "id": id_, "function": function}
+    return {key: value for key, value in piece.items() if value is not None}
+
+
+def chunk(*pieces, finish=None):
+    delta = {"tool_calls": list(pieces)} if pieces else {}
+    return {"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+def stream(pieces, finish="tool_calls"):
+    """A piece in each chunk; a list of pieces is one chunk."""
+    chunks = [chunk(*(piece if isinstance(piece, list) else [piece])) for piece in pieces]
+    return [*chunks, chunk(finish=finish), DONE]
+
+
+def said(heard):
+    """The calls by what they say, after a look at whether the deltas amount to them."""
+    calls = heard.done.response.tool_calls
+    assert len({called.id for called in calls}) == len(calls)
+    for called in calls:
+        own = [one for one in heard.chunks if getattr(one, "id", None) == called.id]
+        assert ["tool_call_start", *["tool_call_delta"] * (len(own) - 2), "tool_call_end"] == [
+            one.type for one in own
+        ]
+        assert called.name == own[0].name
+        assert called.arguments == "".join(one.arguments_delta for one in own[1:-1])
+    assert len(heard.of("tool_call_start")) == len(calls)
+    return [(called.name, called.parse_arguments()) for called in calls]
+
+
+P1, P2 = '{"p":1}', '{"p":2}'
+F1, F2, G2 = ("f", {"p": 1}), ("f", {"p": 2}), ("g", {"p": 2})
+CALLS = {
+    # --- several calls under one name for them
+    "one index and id, whole": ([call(0, "x", "f", P1), call(0, "x", "f", P2)], [F1, F2]),
+    "one index and id, three": (
+        [call(0, "x", "f", P1), call(0, "x", "f", P2), call(0, "x", "g", P2)],
+        [F1, F2, G2],
+    ),
+    "one index and id, in pieces": (
+        [
+            call(0, "x", "f", '{"p"'),
+            call(0, "x", None, ":1}"),
+            call(0, "x", "f", '{"p"'),
+            call(0, "x", None, ":2}"),
+        ],
+        [F1, F2],
+    ),
+    "one index and id, the name in every piece": (
+        [
+            call(0, "x", "f", '{"p"'),
+            call(0, "x", "f", ":1}"),
+            call(0, "x", "f", '{"p"'),
+            call(0, "x", "f", ":2}"),
+        ],
+        [F1, F2],
+    ),
+    "one id, no index": ([[call(None, "x", "f", P1), call(None, "x", "f", P2)]], [F1, F2]),
+    "one index and id, another tool": ([call(0, "x", "f", P1), call(0, "x", "g", P2)], [F1, G2]),
+    "one id, two indices": ([call(0, "x", "f", P1), call(1, "x", "f", P2)], [F1, F2]),
+    "one id, two indices, mixed": (
+        [
+            call(0, "x", "f", '{"p"'),
+            call(1, "x", "g", '{"p"'),
+            call(0, "x", None, ":1}"),
+            call(1, "x", None, ":2}"),
+        ],
+        [F1, G2],
+    ),
+    "one index, other ids": ([call(0, "a", "f", P1), call(0, "b", "f", P2)], [F1, F2]),
+    "one index, other ids, the same said": ([call(0, "a", "f", P1), call(0, "b", "f", P1)], [F1, F1]),
+    "neither id nor index, the same said": (
+        [[call(None, None, "f", P1), call(None, None, "f", P1)]],
+        [F1, F1],
+    ),
+    "no arguments, other ids": (
+        [[call(None, "a", "f", ""), call(None, "b", "f", "")]],
+        [("f", {}), ("f", {})],
+    ),
+    "no arguments, other ids and tools, one index": (
+        [call(0, "a", "f", ""), call(0, "b", "g", P2)],
+        [("f", {}), G2],
+    ),
+    # --- one call under several names
+    "repeated at another index": (
+        [call(0, "L", "f", ""), call(0, "L", "f", P1), call(1, "L", "f", P1)],
+        [F1],
+    ),
+    "repeated at another index, in pieces": (
+        [call(0, "L", "f", P1), call(1, "L", "f", '{"p"'), call(1, "L", None, ":1}")],
+        [F1],
+    ),
+    "repeated at many indices": ([call(index, "L", "f", P1) for index in range(5)], [F1]),
+    "repeated, written otherwise": ([call(0, "L", "f", P1), call(1, "L", "f", '{ "p": 1 }')], [F1]),
+    "arguments once more": ([call(0, "a", "f", ""), call(0, None, None, P1), call(0, None, None, P1)], [F1]),
+    "arguments once more, in pieces": (
+        [call(0, "a", "f", P1), call(0, None, None, '{"p"'), call(0, None, None, ":1}")],
+        [F1],
+    ),
+    "arguments once more, the id as well": ([call(0, "a", "f", P1), call(0, "a", None, P1)], [F1]),
+    "arguments once more, by another id": ([call(0, "a", "f", P1), call(0, "b", None, P1)], [F1]),
+    "arguments once more, no index": ([call(None, "a", "f", P1), call(None, None, None, P1)], [F1]),
+    "arguments twice in one piece": ([call(0, "a", "f", P1 + P1)], [F1]),
+    "arguments three times": ([call(0, "a", "f", P1), call(0, "a", None, P1), call(0, "a", None, P1)], [F1]),
+    "arguments once more, written otherwise": (
+        [call(0, "a", "f", P1), call(0, None, None, '{"p": 1}')],
+        [F1],
+    ),
+    "all once more after pieces": (
+        [call(0, "a", "f", '{"p":'), call(0, None, None, "1}"), call(0, "a", "f", P1)],
+        [F1],
+    ),
+    "the head once more": ([call(0, "a", "f", P1), call(0, "a", "f", "")], [F1]),
+    "all once more, by an id that came late": ([call(0, None, "f", P1), call(0, "a", "f", P1)], [F1]),
+    "another id and the name in every piece": (
+        [call(0, "a1", "f", ""), call(0, "a2", "f", '{"p":'), call(0, "a3", "f", "1}")],
+        [F1],
+    ),
+    "the same without an index": (
+        [call(None, "a2", "f", '{"p":'), call(None, "a3", "f", "1}")],
+        [F1],
+    ),
+    "another id after the first piece": (
+        [call(0, "a", "f", ""), call(0, "b", None, '{"p":'), call(0, "b", None, "1}")],
+        [F1],
+    ),
+    "another id with nothing, then more": (
+        [call(0, "a", "f", ""), call(0, "b", None, ""), call(0, "b", None, P1)],
+        [F1],
+    ),
+    "ids made of what the piece says": (
+        [
+            call(0, "a", "f", ""),
+            call(0, "p", None, '{"p":'),
+            call(0, "1", None, "1}"),
+            call(1, "b", "g", ""),
+            call(1, "p", None, '{"p":'),
+            call(1, "2", None, "2}"),
+        ],
+        [F1, G2],
+    ),
+    "an index that counts pieces, id and name in each": (
+        [call(0, "a", "f", '{"p"'), call(1, "a", "f", ":1}")],
+        [F1],
+    ),
+    "the head of the second at the first one's index": (
+        [call(0, "a", "f", P1), call(0, "b", "g", ""), call(1, None, None, P2)],
+        [F1, G2],
+    ),
+    "an id that comes after the arguments": ([call(0, None, "f", P1), call(0, "a")], [F1]),
+    # --- arguments of other shapes
+    "an empty object before them": ([call(0, "a", "f", "{}"), call(0, None, None, P1)], [F1]),
+    "an empty object before their pieces": (
+        [call(0, "a", "f", {}), call(0, None, None, '{"p"'), call(0, None, None, ":1}")],
+        [F1],
+    ),
+    "an empty object before them, in one piece": ([call(0, "a", "f", "{}" + P1)], [F1]),
+    "an empty object alone": ([call(0, "a", "f", "{}")], [("f", {})]),
+    "an empty list for an empty object": ([call(0, "a", "f", [])], [("f", {})]),
+    "an object": ([call(0, "a", "f", {"p": 1})], [F1]),
+    "an object, twice": ([call(0, "a", "f", {"p": 1}), call(0, "a", "f", {"p": 1})], [F1]),
+    "a blank line after them": ([call(0, "a", "f", P1), call(0, None, None, "\n")], [F1]),
+    "a blank line before them": ([call(0, "a", "f", "\n"), call(0, None, None, P1)], [F1]),
+    "braces and quotes in texts": (
+        [call(0, "a", "f", '{"p":"}{\\'), call(0, None, None, '"}"'), call(0, None, None, "}")],
+        [("f", {"p": '}{"}'})],
+    ),
+}
+
+
+@pytest.mark.parametrize(("pieces", "expected"), CALLS.values(), ids=CALLS)
+def test_calls_are_told_apart_by_what_they_say(listen, pieces, expected):
+    """No call is doubled, glued to another or lost, and none has another's arguments."""
+    assert expected == said(listen(*stream(pieces)))
+
+
+@pytest.mark.parametrize(("pieces", "expected"), CALLS.values(), ids=CALLS)
+def test_it_does_not_matter_which_pieces_come_together(listen, pieces, expected):
+    """All of them in one chunk are the same calls."""
+    flat = [piece for group in pieces for piece in (group if isinstance(group, list) else [group])]
+    assert expected == said(listen(chunk(*flat, finish="stop"), DONE))
+
+
+def test_calls_that_come_once_more_with_the_last_chunk_are_not_doubled(listen):
+    """A second chunk that ends the answer, with the same call in it, adds nothing."""
+    once = chunk(call(0, "a", "f", P1), finish="tool_calls")
+    assert [F1] == said(listen(once, once, DONE))
+
+
+def test_arguments_may_end_after_the_finish_reason(listen):
+    """The rest of a call is taken wherever it comes."""
+    events = [
+        chunk(call(0, "a", "f", '{"p":'), finish="tool_calls"),
+        chunk(call(0, None, None, "1}")),
+        chunk(finish="stop"),
+    ]
+    assert [F1] == said(listen(*events, DONE))
+
+
+@pytest.mark.parametrize("text", [P1 + P2, P1 + "}", '{"p":', "p = 1", P1 + ' and "more"'])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_arguments_that_are_no_json_are_what_the_model_wrote(listen, text, size):
+    """They are handed out whole, however they came: the program can tell the model."""
+    pieces = [call(0, None, None, text[at : at + size]) for at in range(0, len(text), size)]
+    heard = listen(*stream([call(0, "a", "f", ""), *pieces]))
+
+    assert [("f", text)] == heard.calls
+    assert text == "".join(one.arguments_delta for one in heard.of("tool_call_delta"))
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [call(0, "a", "f", P1), call(0, "b", None, P2)],
+        [call(0, "a", None, P1)],
+        [call(0, "a", "f", '{"p"'), call(0, None, "g", ":1}")],
+        [call(0, "a", "f" * 5000, P1)],
+    ],
+    ids=["arguments of a call without a name", "no name", "another name", "a name without end"],
+)
+def test_calls_that_cannot_be_carried_out_are_errors(listen, pieces):
+    """A call that is not known for sure is never handed out."""
+    assert isinstance(listen(*stream(pieces)).failure, StreamCorruptError)
+
+
+@pytest.mark.parametrize("again", [P1, '{"p"'])
+def test_a_cut_leaves_what_is_whole(listen, again):
+    """Of an answer that was cut, a call that came whole stays, also where it was being sent once more."""
+    heard = listen(*stream([call(0, "a", "f", P1), call(0, "a", "f", again)], finish="length"))
+
+    assert [F1] == said(heard)
+    assert FinishReason.LENGTH is heard.done.finish_reason
+
+
+# --- the arguments alone -----------------------------------------------------------------------------
+
+VALUES = st.recursive(
+    st.one_of(st.integers(), st.text(max_size=6), st.booleans(), st.none()),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+OBJECTS = st.dictionaries(st.text(max_size=6), VALUES, max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(value=OBJECTS, ascii_=st.booleans(), size=st.integers(1, 9), times=st.integers(1, 3))
+def test_the_end_of_an_object_is_found_wherever_it_is_cut(value, ascii_, size, times):
+    """An object ends at its last brace, and saying it again adds nothing."""
+    text = json.dumps(value, ensure_ascii=ascii_)
+    arguments = Arguments()
+    if text == "{}":
+        times = 1
+    sent = text * times
+    new = [arguments.add(sent[at : at + size]) for at in range(0, len(sent), size)]
+
+    assert arguments.whole
+    assert text == "".join(new) == arguments.text
+    assert "" == arguments.finish()
+    assert arguments.is_whole
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text('{}[]"\\,:1a ', max_size=20), cuts=st.lists(st.integers(0, 20), max_size=5))
+def test_no_character_of_arguments_is_lost(text, cuts):
+    """Whatever is written: what is not said twice is there, however it was cut."""
+    edges = [0, *sorted(cuts), len(text)]
+    arguments = Arguments()
+    for start, end in pairwise(edges):
+        if start < end:
+            arguments.add(text[start:end])
+    arguments.finish()
+    whole = Arguments()
+    if text:
+        whole.add(text)
+    whole.finish()
+
+    said = arguments.text.strip()
+    assert whole.text.strip() == said
+    assert text.strip() == said or not text.replace(said, "").replace("{}", "").strip()
