@@ -149,9 +149,11 @@ CONTENT_KINDS = frozenset({"message", "reasoning", "function_call"})
 
 
 def kind_of(item: Item) -> str:
-    """The item's type; empty if it says none."""
+    """The item's type; empty if it says none. What has a message's fields is one, whatever it is called."""
     kind = item.get("type")
-    return kind if isinstance(kind, str) else ""
+    kind = kind if isinstance(kind, str) else ""
+    is_message = item.get("role") == "assistant" and isinstance(item.get("content"), list)
+    return "message" if is_message and kind not in CONTENT_KINDS else kind
 
 
 def sections_of(item: Item) -> dict[Section, str]:
@@ -167,6 +169,8 @@ def sections_of(item: Item) -> dict[Section, str]:
         unnamed = "reasoning_text" if kind == "reasoning" else "output_text"
         for index, entry in enumerate(_entries(item.get("content"))):
             section = _SECTION_KINDS.get(str(entry.get("type") or unnamed))
+            if section == "output_text" and kind == "reasoning":  # it is called text there at some servers
+                section = "reasoning"
             if section:
                 sections[section, index] = text_of(entry.get("refusal" if section == "refusal" else "text"))
     return sections
@@ -213,13 +217,21 @@ def parts_of(item: Item, sections: Mapping[Section, str]) -> list[ContentPart]:
             return [Thinking(text, encrypted)] if text or encrypted else []
         case "message":
             phase = _string(item.get("phase"))
-            return [
-                Refusal(text) if kind == "refusal" else Text(text, phase)
-                for (kind, _), text in sections.items()
-                if text
-            ]
+            said = [(kind, text) for (kind, _), text in sections.items() if text]
+            return [_part_of(kind, text, phase) for kind, text in said]
         case _:
             return []
+
+
+def _part_of(kind: str, text: str, phase: str | None) -> ContentPart:
+    """One section of a message; some servers have the thinking there as well."""
+    match kind:
+        case "refusal":
+            return Refusal(text)
+        case "reasoning":
+            return Thinking(text)
+        case _:
+            return Text(text, phase)
 
 
 def _string(value: Any) -> str | None:

@@ -20,14 +20,14 @@ from onplan.errors import (
     StreamTruncatedError,
 )
 from onplan.responses import events
-from onplan.responses.arrival import ARGUMENTS, Chunks
+from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.arrivals import Arrivals
 from onplan.responses.continuation import TURN_STATE
 from onplan.responses.error_body import http_status
 from onplan.responses.events import OutputTextDelta, decode_event
 from onplan.responses.failures import Complaint, failure_of_body, failure_of_complaint
 from onplan.responses.finish_reasons import finish_of
-from onplan.responses.items import CONTENT_KINDS, text_of
+from onplan.responses.items import CONTENT_KINDS, Item, text_of
 from onplan.responses.limits import headers_of_event
 from onplan.responses.sse import Body
 from onplan.responses.usage import usage_of
@@ -201,9 +201,14 @@ class ResponseStream:
         self._arrivals.of_item(event.item, event.output_index).announce(event.item, chunks)
 
     def _item_done(self, event: events.ItemDone, chunks: Chunks) -> None:
-        arrival = self._arrivals.of_item(event.item, event.output_index)
+        self._finish(self._arrivals.of_item(event.item, event.output_index), event.item, chunks)
+
+    def _finish(self, arrival: Arrival, item: Item, chunks: Chunks) -> None:
+        """An item is whole, or says that it failed. A hosted tool may fail inside an answer."""
+        if arrival.kind in CONTENT_KINDS and (item.get("error") or item.get("status") == "failed"):
+            raise self._failed(item.get("error") or {})
         if not arrival.finished:
-            arrival.finish(event.item, chunks)
+            arrival.finish(item, chunks)
 
     # --- the end ------------------------------------------------------------------------------------
 
@@ -235,15 +240,14 @@ class ResponseStream:
             raise self._failed(flat, headers=getattr(event, "headers", None))
         if status == "cancelled":
             raise StreamFailedError("The answer was cancelled.", request_id=self._request_id)
-        if status == "incomplete":
+        if status == "incomplete" or _cut(response):
             self._incomplete(response, chunks)
         else:
             self._completed(response, chunks)
 
     def _completed(self, response: Mapping[str, Any], chunks: Chunks) -> None:
         for arrival, item in self._arrivals.of_outputs(response):
-            if not arrival.finished:
-                arrival.finish(item, chunks)
+            self._finish(arrival, item, chunks)
         for arrival in self._arrivals:
             if not arrival.finished:
                 arrival.finish_as_it_is(chunks)
@@ -264,13 +268,10 @@ class ResponseStream:
         return FinishReason.TOOL_CALLS if ToolCall in kinds else FinishReason.STOP
 
     def _incomplete(self, response: Mapping[str, Any], chunks: Chunks) -> None:
-        details = response.get("incomplete_details")
-        why = details.get("reason") if isinstance(details, dict) else details
-        finish = finish_of(why) if isinstance(why, str) else None
-        if finish is None or finish.reason not in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER):
-            raise StreamFailedError(
-                f"The answer was interrupted ({why or 'no reason given'}).", request_id=self._request_id
-            )
+        reason = _cut(response)
+        if reason is None:
+            why = _why(response) or "no reason given"
+            raise StreamFailedError(f"The answer was interrupted ({why}).", request_id=self._request_id)
         for arrival, item in self._arrivals.of_outputs(response):
             if not arrival.finished and arrival.kind != "function_call":
                 arrival.finish(item, chunks)
@@ -280,7 +281,7 @@ class ResponseStream:
                 arrival.forget_unless_whole()
             elif not arrival.finished:
                 arrival.finish_as_it_is(chunks)
-        self._done(usage_of(response.get("usage")), finish.reason, chunks)
+        self._done(usage_of(response.get("usage")), reason, chunks)
 
     def _error(self, event: events.ErrorEvent, chunks: Chunks) -> None:
         inner = event.response.get("error") if isinstance(event.response, dict) else None
@@ -323,6 +324,20 @@ class ResponseStream:
             history_repairs=self._repairs,
         )
         chunks.append(Done(usage, reason, response))
+
+
+def _why(response: Mapping[str, Any]) -> Any:
+    """What the response says of why it is incomplete."""
+    details = response.get("incomplete_details")
+    return details.get("reason") if isinstance(details, dict) else details
+
+
+def _cut(response: Mapping[str, Any]) -> FinishReason | None:
+    """What the answer was cut by, if it was; some servers call such an answer completed all the same."""
+    why = _why(response)
+    finish = finish_of(why) if isinstance(why, str) else None
+    reason = finish.reason if finish else None
+    return reason if reason in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER) else None
 
 
 _Ending: TypeAlias = (
