@@ -40,11 +40,36 @@ ARGUMENTS: Section = ("arguments", 0)
 MAXIMUM_SECTIONS = 10_000
 
 
+class Thoughts:
+    """In which order thinking came: joined, its deltas must equal the finished parts."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Arrival, Section] | None = None
+        self._earlier: set[tuple[int, Section]] = set()  # sections, by the positions of their items
+
+    def goes_on(self, arrival: Arrival, section: Section) -> bool:
+        """Whether a section begins in the item that thought last, so that a separator is due.
+
+        Raises:
+            StreamCorruptError: more of an item or section comes after thinking of another one.
+        """
+        last = self._last
+        if last == (arrival, section):
+            return False
+        is_back = last is not None and arrival.position < last[0].position
+        if is_back or (arrival.position, section) in self._earlier:
+            raise StreamCorruptError("The parts of the thinking came mixed up.")
+        self._earlier.add((arrival.position, section))
+        self._last = arrival, section
+        return last is not None and last[0] is arrival
+
+
 class Arrival:
     """An output item that is arriving.
 
     Attributes:
         item: as it was last announced.
+        position: its place among the items.
         kind: its type; empty if it has said none yet.
         anonymous: whether it was opened by an event that named neither its id nor its index.
         finished: whether its parts have been given away, or it was cut.
@@ -55,23 +80,25 @@ class Arrival:
     __slots__ = (
         "_call_id",
         "_sections",
-        "_thinks",
+        "_thoughts",
         "anonymous",
         "finished",
         "item",
         "kind",
         "parts",
+        "position",
         "whole",
     )
 
-    def __init__(self, item: Item, *, anonymous: bool) -> None:
+    def __init__(self, item: Item, position: int, thoughts: Thoughts, *, anonymous: bool) -> None:
         self.item = dict(item)
         self.kind = kind_of(item)
         self.anonymous = anonymous
         self.finished = self.whole = False
         self.parts: list[ContentPart] = []
         self._sections: dict[Section, StringIO] = {}
-        self._thinks = False  # whether some thinking was emitted
+        self.position = position
+        self._thoughts = thoughts
         self._call_id = ""  # once its tool_call_start was emitted
 
     def add(self, section: Section, text: str, chunks: Chunks) -> None:
@@ -133,6 +160,20 @@ class Arrival:
             return
         self.whole = True
         self._give_away(chunks, sections_of(self._typed()))
+
+    def check_repeated(self, item: Item) -> None:
+        """The finished item comes once more. Raises StreamCorruptError if it is a call and differs.
+
+        Which of the two were meant, or whether both, cannot be told, for a result would name them both.
+        """
+        repeated = parts_of({**item, "type": self.kind}, sections_of({**item, "type": self.kind}))
+        for call, again in zip(self.parts, repeated, strict=False):
+            if isinstance(call, ToolCall) and isinstance(again, ToolCall):
+                same = again.arguments in ("", call.arguments) or _is_same_json(
+                    again.arguments, call.arguments
+                )
+                if not same or (again.name or call.name) != call.name:
+                    raise StreamCorruptError("Two tool calls have the same id and say something else.")
 
     def finish_as_it_is(self, chunks: Chunks) -> None:
         """The response is complete, so this item must be. Raises StreamCorruptError if it is not."""
@@ -198,9 +239,8 @@ class Arrival:
 
     def _emit_thinking(self, section: Section, text: str, chunks: Chunks) -> None:
         """Summary parts are paragraphs: the joined deltas must equal the finished part's text."""
-        if self._thinks and not self.text(section).tell():
+        if self._thoughts.goes_on(self, section):
             chunks.append(ThinkingDelta(SUMMARY_SEPARATOR))
-        self._thinks = True
         chunks.append(ThinkingDelta(text))
 
     def _emit_nothing(self, section: Section, text: str, chunks: Chunks) -> None:

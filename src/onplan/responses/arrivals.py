@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onplan.errors import StreamCorruptError
-from onplan.responses.arrival import Arrival
+from onplan.responses.arrival import Arrival, Thoughts
 from onplan.responses.items import CONTENT_KINDS, Item, kind_of, parts_of, sections_of
 from onplan.types import ContentPart
 
@@ -23,7 +23,9 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._all: list[Arrival] = []
+        self._thoughts = Thoughts()
         self._by_id: dict[tuple[str, str], Arrival] = {}  # by the kind as well: some give all items one id
+        self._by_call_id: dict[str, Arrival] = {}
         self._by_index: dict[int, Arrival] = {}
         # By kind those that may be unfinished, the latest last; those without a name apart.
         self._unfinished: defaultdict[str, list[Arrival]] = defaultdict(list)
@@ -38,22 +40,29 @@ class Arrivals:
         Raises:
             StreamCorruptError: there are more items than any answer has; as for every method.
         """
-        arrival = self._find(item_id, index, kind)
+        arrival = self._by_id.get((item_id, kind)) if item_id else None  # nearly always
+        arrival = arrival or self._find(item_id, index, kind)
         if arrival is None:
             return self._open({"type": kind, "id": item_id}, index)
         if arrival.kind != kind:  # it said nothing of what it is, or nothing that is known
             arrival.kind = kind
-            self._name(arrival, item_id, None)
+            self._name(arrival, {"id": item_id}, None)
             self._unfinished[kind].append(arrival)
         return arrival
 
     def of_item(self, item: Item, index: int | None) -> Arrival:
-        """The item that is announced or finished."""
-        arrival = self._find(item.get("id"), index, kind_of(item))
-        if arrival is None:
+        """The item that is announced or finished.
+
+        A call is known by the id that its result must name, whatever became of the others: it must never be
+        carried out twice. At the index of an item that is finished, one without an id is another one, unless
+        it says the same.
+        """
+        named = self._named_by(item)
+        arrival = named or self._find(item.get("id"), index, kind_of(item))
+        if arrival is None or (arrival.finished and not named and not _repeats(item, arrival)):
             return self._open(item, index)
         arrival.anonymous = False
-        self._name(arrival, item.get("id"), index)
+        self._name(arrival, item, index)
         return arrival
 
     def of_outputs(self, response: Mapping[str, Any]) -> Iterator[tuple[Arrival, Item]]:
@@ -73,7 +82,7 @@ class Arrivals:
 
     def _of_output(self, item: Item, index: int, same: Arrival | None) -> Arrival:
         """The item at ``index``; ``same``: one that was finished with the same words, not taken yet."""
-        named = self._named(item.get("id"), kind_of(item))
+        named = self._named_by(item)
         if named:
             return named
         arrival = self._by_index.get(index)
@@ -100,6 +109,12 @@ class Arrivals:
             found = self._latest(self._unfinished[kind]) if unnamed else self._latest_anonymous(kind)
         return found
 
+    def _named_by(self, item: Item) -> Arrival | None:
+        """The item with the call id or the id of ``item``."""
+        kind, call_id = kind_of(item), item.get("call_id")
+        call = self._by_call_id.get(call_id) if call_id and kind in ("function_call", "") else None
+        return call or self._named(item.get("id"), kind)
+
     def _named(self, item_id: str | None, kind: str) -> Arrival | None:
         if not item_id:
             return None
@@ -120,19 +135,27 @@ class Arrivals:
     def _open(self, item: Item, index: int | None) -> Arrival:
         if len(self._all) >= MAXIMUM_ITEMS:
             raise StreamCorruptError(f"The answer has more than {MAXIMUM_ITEMS:,} items.")
-        arrival = Arrival(item, anonymous=not item.get("id") and index is None)
+        unnamed = not item.get("id") and index is None
+        arrival = Arrival(item, len(self._all), self._thoughts, anonymous=unnamed)
         self._all.append(arrival)
         self._unfinished[arrival.kind].append(arrival)
         if arrival.anonymous:
             self._anonymous[arrival.kind].append(arrival)
-        self._name(arrival, item.get("id"), index)
+        self._name(arrival, item, index)
         return arrival
 
-    def _name(self, arrival: Arrival, item_id: str | None, index: int | None) -> None:
-        if item_id:
+    def _name(self, arrival: Arrival, item: Item, index: int | None) -> None:
+        if item_id := item.get("id"):
             self._by_id[item_id, arrival.kind if arrival.kind in CONTENT_KINDS else ""] = arrival
+        if arrival.kind == "function_call" and (call_id := item.get("call_id")):
+            self._by_call_id[call_id] = arrival
         if index is not None:
             self._by_index[index] = arrival
+
+
+def _repeats(item: Item, arrival: Arrival) -> bool:
+    """Whether ``item`` says once more what was finished, or is of a kind that says nothing here."""
+    return arrival.kind not in CONTENT_KINDS or parts_of(item, sections_of(item)) == arrival.parts
 
 
 def _may_be(arrival: Arrival, kind: str) -> bool:

@@ -186,9 +186,9 @@ class ResponseStream:
         )
 
     def _arguments_delta(self, event: events.ArgumentsDelta, chunks: Chunks) -> None:
-        self._arrivals.of_delta(event.item_id, event.output_index, "function_call").add(
-            ARGUMENTS, text_of(event.delta), chunks
-        )
+        delta = event.delta if isinstance(event.delta, str) else text_of(event.delta)
+        arrival = self._arrivals.of_delta(event.item_id, event.output_index, "function_call")
+        arrival.add(ARGUMENTS, delta, chunks)
 
     def _arguments_done(self, event: events.ArgumentsDone, chunks: Chunks) -> None:
         self._arrivals.of_delta(event.item_id, event.output_index, "function_call").complete(
@@ -209,6 +209,8 @@ class ResponseStream:
             raise self._failed(item.get("error") or {})
         if not arrival.finished:
             arrival.finish(item, chunks)
+        else:
+            arrival.check_repeated(item)
 
     # --- the end ------------------------------------------------------------------------------------
 
