@@ -12,7 +12,7 @@ from typing import Any
 
 from onplan.errors import StreamCorruptError
 from onplan.responses.arrival import Arrival, Thoughts
-from onplan.responses.items import CONTENT_KINDS, Item, kind_of, parts_of, sections_of
+from onplan.responses.items import CONTENT_KINDS, Item, kind_of, parts_in
 from onplan.types import ContentPart
 
 MAXIMUM_ITEMS = 10_000
@@ -73,7 +73,7 @@ class Arrivals:
                 said[arrival.kind, tuple(arrival.parts)].append(arrival)
         found: set[int] = set()
         for index, item in enumerate(response.get("output") or ()):
-            same = said.get((kind_of(item), tuple(parts_of(item, sections_of(item)))), [])
+            same = said.get((kind_of(item), tuple(parts_in(item))), [])
             while same and id(same[-1]) in found:
                 same.pop()
             arrival = self._of_output(item, index, same[-1] if same else None)
@@ -90,7 +90,7 @@ class Arrivals:
             # Without an id, and at another place, it is known by its words.
             return (None if item.get("id") else same) or self._open(item, None)
         # Another id at the same place: the same item where it says the same, for some servers renumber.
-        if arrival.finished and item.get("id") and parts_of(item, sections_of(item)) != arrival.parts:
+        if arrival.finished and item.get("id") and parts_in(item) != arrival.parts:
             return self._open(item, None)
         return arrival
 
@@ -155,7 +155,7 @@ class Arrivals:
 
 def _repeats(item: Item, arrival: Arrival) -> bool:
     """Whether ``item`` says once more what was finished, or is of a kind that says nothing here."""
-    return arrival.kind not in CONTENT_KINDS or parts_of(item, sections_of(item)) == arrival.parts
+    return arrival.kind not in CONTENT_KINDS or parts_in(item) == arrival.parts
 
 
 def _may_be(arrival: Arrival, kind: str) -> bool:

@@ -223,6 +223,13 @@ def parts_of(item: Item, sections: Mapping[Section, str]) -> list[ContentPart]:
             return []
 
 
+def parts_in(item: Item) -> list[ContentPart]:
+    """The content parts of an item that came whole."""
+    kind = kind_of(item)
+    typed = item if item.get("type") == kind else {**item, "type": kind}
+    return parts_of(typed, sections_of(typed))
+
+
 def _part_of(kind: str, text: str, phase: str | None) -> ContentPart:
     """One section of a message; some servers have the thinking there as well."""
     match kind:
