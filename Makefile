@@ -5,7 +5,7 @@ CODEX_VERSION ?= 0.169.0
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check interop bench speed picture screenshot constraints clean
+.PHONY: help demo test check interop pythons bench speed picture screenshot constraints clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check: $(VENV)/.installed       ## lint, format, types, import layers
 INTEROP := $(VENV)/.installed $(VENV)/.bench $(VENV)/.interop $(VENV)/.system $(VENV)/siwc-peer/.installed
 interop: $(INTEROP) $(VENV)/codex-$(CODEX_VERSION)/.installed  ## other people's programs: the Codex CLI, a browser, the openai SDK, a keyring, two hosts
 	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest -m interop -n 2 --dist loadfile tests/interop
+
+pythons:        ## the tests on fresh machines with Python 3.13 and the newest, by a user who is not root (needs root, Debian)
+	.ci/pythons
 
 bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## speed, as ratios against others in the same run (8 minutes)
 	$(BIN)/python -m bench
