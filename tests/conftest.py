@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import ssl
 import sys
 import tempfile
@@ -44,6 +45,10 @@ _WITH_BROWSER = (
 )
 
 _Seen = TypeVar("_Seen")
+
+# Under nohup, or behind "&" in a script, SIGINT is ignored, and the programs that tests start inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
