@@ -104,21 +104,3 @@ def schema_name(schema: dict[str, Any]) -> str:
         c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in str(schema.get("title") or "")
     )
     return title[:64] or "response"
-
-
-def is_strict(schema: Any) -> bool:
-    """Whether every object in a JSON schema is closed and requires all its properties.
-
-    Only such a schema may be sent as strict; another one would be refused.
-    """
-    if isinstance(schema, list):
-        return all(is_strict(entry) for entry in schema)
-    if not isinstance(schema, dict):
-        return True
-    properties = schema.get("properties")
-    kinds = schema.get("type")
-    if "object" in (kinds if isinstance(kinds, list) else [kinds]) or isinstance(properties, dict):
-        closed = schema.get("additionalProperties") is False
-        if not closed or set(properties or ()) != set(schema.get("required") or ()):
-            return False
-    return all(is_strict(value) for value in schema.values())

@@ -40,6 +40,9 @@ def said(*messages, backend=OPENAI):
     return body(list(messages), backend=backend)["messages"]
 
 
+CLOSED = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+
+
 def test_a_bare_question():
     """A question becomes a body with nothing but what is needed: the usage and the cache key."""
     prepared = call("Hi", session_id="s-1")
@@ -73,7 +76,7 @@ def test_what_is_taken_is_sent():
         reasoning_effort="high",
         verbosity="low",
         service_tier="priority",
-        response_format={"type": "string", "title": "My answer!"},
+        response_format={**CLOSED, "title": "My answer!"},
     )
 
     function = {"name": "weather", "description": "Tells it.", "parameters": TOOL.parameters}
@@ -82,7 +85,7 @@ def test_what_is_taken_is_sent():
     assert sent["parallel_tool_calls"] is False
     assert (0.0, 0.5, ["a", "b"]) == (sent["temperature"], sent["top_p"], sent["stop"])
     assert ("high", "low", "priority") == (sent["reasoning_effort"], sent["verbosity"], sent["service_tier"])
-    named = {"name": "My_answer_", "schema": {"type": "string", "title": "My answer!"}, "strict": True}
+    named = {"name": "My_answer_", "schema": {**CLOSED, "title": "My answer!"}, "strict": True}
     assert {"type": "json_schema", "json_schema": named} == sent["response_format"]
     assert 7 == sent["max_completion_tokens"]
 

@@ -7,7 +7,8 @@ import pytest
 
 from onplan.backends import OPENAI_CODEX
 from onplan.errors import InvalidRequestError
-from onplan.responses.request import is_strict, prepare
+from onplan.responses.request import prepare
+from onplan.strict_schema import is_strict
 from onplan.types import CompletionRequest, Image, Message, OAuthCredentials, ToolDefinition
 
 BASE = "https://example.org/codex"

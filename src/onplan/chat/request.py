@@ -18,12 +18,12 @@ from onplan.history import repaired
 from onplan.parameters import (
     TOOL_CHOICES,
     given_by,
-    is_strict,
     left_out,
     schema_name,
     session_id_of,
     tool_choice_of,
 )
+from onplan.strict_schema import is_strict
 from onplan.types import CompletionRequest, ContentPart, Credential, ToolDefinition
 from onplan.wire import CLIENT_REQUEST_ID, Request
 

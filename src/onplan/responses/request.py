@@ -16,7 +16,6 @@ from onplan.history import repaired
 from onplan.parameters import (
     TOOL_CHOICES,
     given_by,
-    is_strict,
     left_out,
     schema_name,
     session_id_of,
@@ -25,6 +24,7 @@ from onplan.parameters import (
 from onplan.responses.continuation import Create
 from onplan.responses.items import input_items
 from onplan.responses.stream import ResponseStream
+from onplan.strict_schema import is_strict
 from onplan.types import CompletionRequest, ContentPart, Credential, Message, Role, ToolDefinition
 from onplan.wire import CLIENT_REQUEST_ID, Request
 
