@@ -7,17 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from onplan.errors import InvalidImageError, InvalidRequestError
+from onplan.errors import InvalidRequestError
 from onplan.files import read_file, reason_of
+from onplan.image_types import image_type, with_true_type
 from onplan.types import CompletionRequest, ContentPart, File, Image, Message, ToolResult
-
-# By their first bytes: names lie, and camera files have none.
-_IMAGE_SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-)
 
 
 def read_attachments(request: CompletionRequest) -> CompletionRequest:
@@ -25,7 +18,7 @@ def read_attachments(request: CompletionRequest) -> CompletionRequest:
 
     Raises:
         InvalidRequestError: a file cannot be read.
-        InvalidImageError: an image is none that the backends know.
+        InvalidImageError: an image is none that the backends know, or not what the program says.
     """
     if not has_attachments(request):
         return request
@@ -41,7 +34,11 @@ def has_attachments(request: CompletionRequest) -> bool:
 def _has_bytes(part: ContentPart) -> bool:
     if isinstance(part, ToolResult):
         return not isinstance(part.content, str)
-    return isinstance(part, Image | File) and part.url is None
+    return isinstance(part, Image | File) and (part.url is None or _is_data_url(part))
+
+
+def _is_data_url(part: Image | File) -> bool:
+    return isinstance(part, Image) and (part.url or "")[:5].lower() == "data:"
 
 
 def _read(part: ContentPart) -> ContentPart:
@@ -50,8 +47,11 @@ def _read(part: ContentPart) -> ContentPart:
             return msgspec.structs.replace(part, content=[_read(piece) for piece in pieces])
         case Image(url=None):
             data = part.data if part.data is not None else _bytes(part.path)
-            mime_type = part.mime_type or _image_type(data, part.path)
+            mime_type = image_type(data, part.mime_type, part.path or "The image")
             return msgspec.structs.replace(part, data=data, mime_type=mime_type)
+        case Image(url=str(url)) if _is_data_url(part):
+            true = with_true_type(url, "The image")
+            return part if true == url else msgspec.structs.replace(part, url=true)
         case File(url=None):
             data = part.data if part.data is not None else _bytes(part.path)
             name = part.filename or (Path(part.path).name if part.path else None)
@@ -76,12 +76,3 @@ def _expanded(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # a name that begins with a tilde, and is nobody's home
         return Path(path)
-
-
-def _image_type(data: bytes, path: str | None) -> str:
-    for signature, mime_type in _IMAGE_SIGNATURES:
-        if data.startswith(signature):
-            return mime_type
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    raise InvalidImageError(f"{path or 'The image'} is not a PNG, JPEG, WebP or GIF image.")

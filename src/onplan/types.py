@@ -87,7 +87,7 @@ class Text(_Part, frozen=True, tag="text"):
 class Image(_Part, frozen=True, tag="image"):
     """An image: by ``url`` (https or data), by local ``path`` (read when sent), or as ``data`` bytes.
 
-    ``mime_type`` is found out from the bytes when it is not given.
+    The bytes decide its type. ``mime_type`` counts for kinds of images that only some servers take.
     """
 
     type: ClassVar[Literal["image"]] = "image"

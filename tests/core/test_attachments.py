@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
 
 import pytest
@@ -68,6 +69,104 @@ def test_an_image_s_type_comes_from_its_bytes(folder, mime_type):
 
     assert [Image(path="picture.txt", data=SIGNATURES[mime_type], mime_type=mime_type)] == read(
         Image(path="picture.txt")
+    )
+
+
+HEIC, AVIF = b"\0\0\0\x20ftypheic\0\0\0\0", b"\0\0\0\x1cftypavif\0\0\0\0"
+JPEG, WEBP = SIGNATURES["image/jpeg"], SIGNATURES["image/webp"]
+CORRECTED = [
+    *(
+        (data, "image/" + told, kind)
+        for kind, data in SIGNATURES.items()
+        for told in ("png", "jpeg", "gif", "webp")
+    ),
+    (JPEG, "image/jpg", "image/jpeg"),
+    (JPEG, "image/pjpeg", "image/jpeg"),
+    (PNG, "IMAGE/PNG", "image/png"),
+    (JPEG, "image/png; charset=binary", "image/jpeg"),
+    (PNG, "application/octet-stream", "image/png"),
+    (PNG, "image/heic", "image/png"),
+    (PNG, "", "image/png"),
+    (HEIC, "image/heic", "image/heic"),
+    (HEIC, "image/heif", "image/heif"),
+    (AVIF, "image/avif", "image/avif"),
+    (b"BM....", "image/bmp", "image/bmp"),
+    (b"?", "image/x-mine", "image/x-mine"),
+    (b"<svg xmlns=''/>", "image/svg+xml", "image/svg+xml"),
+]
+
+
+def data_url(data, told):
+    return f"data:{told};base64,{b64encode(data).decode()}"
+
+
+@pytest.mark.parametrize(("data", "told", "kind"), CORRECTED)
+def test_the_bytes_decide_what_an_image_is(data, told, kind):
+    """A type that the bytes contradict is corrected, as bytes, in a data URL and in a tool result."""
+    by_url = Image(url=data_url(data, told))
+    (part,) = read(Image(data=data, mime_type=told))
+    (linked,) = read(by_url)
+    request = CompletionRequest(messages=[Message.tool("c", [Image(data=data, mime_type=told), by_url])])
+    (result,) = read_attachments(request).messages[0].content
+
+    assert (kind, data) == (part.mime_type, part.data)
+    assert data_url(data, kind) == linked.url
+    assert [part, linked] == result.content
+
+
+NO_IMAGES = [
+    (HEIC, "image/png", "HEIC"),
+    (HEIC, "image/jpeg", "HEIC"),
+    (HEIC, None, "HEIC"),
+    (HEIC, "image/avif", "HEIC"),
+    (AVIF, "image/webp", "AVIF"),
+    (b"BM....", "image/png", "BMP"),
+    (b"II*\0....", None, "TIFF"),
+    (b"%PDF-1.7", "image/png", "PDF"),
+    (b"%PDF-1.7", "application/pdf", "PDF"),
+    (b"<svg xmlns=''/>", "image/png", "SVG"),
+    (b"?", "image/png", "not a PNG"),
+    (b"?", "application/octet-stream", "not a PNG"),
+    (b"", "image/png", "not a PNG"),
+    (b"", None, "not a PNG"),
+    (b"<html>", "image/jpeg", "not a PNG"),
+]
+
+
+@pytest.mark.parametrize(("data", "told", "says"), NO_IMAGES)
+def test_what_is_no_image_that_it_claims_to_be_is_refused(data, told, says):
+    """Bytes of another kind than told are refused here, where the error can say what they are."""
+    for part in (Image(data=data, mime_type=told), Image(url=data_url(data, told or ""))):
+        with pytest.raises(InvalidImageError, match=says):
+            read(part)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.org/a.png",
+        "data:image/svg+xml,%3Csvg/%3E",
+        "data:image/png",
+        data_url(PNG, "image/png"),
+        data_url(PNG, "image/png;name=a.png"),
+        "data:image/jpeg;base64,%2F9j%2F4AAQSkZJRg==",
+        "data:image/jpeg;base64,_9j_4AAQSkZJRg",
+        "data:image/png;base64,iVBORw0KGgo",
+        data_url(HEIC, "image/heic"),
+        "file-id",
+    ],
+)
+def test_other_addresses_of_images_stay(url):
+    """A URL whose bytes are not in it, or are what it says, is sent as it is."""
+    assert [Image(url=url)] == read(Image(url=url))
+
+
+def test_a_long_data_url_is_corrected_in_its_head(folder):
+    """Whatever stands between the letters of base64, the rest of the address stays."""
+    wrapped = b64encode(JPEG * 1_000).decode().replace("/", "/\r\n ")
+
+    assert [Image(url=f"data:image/jpeg;base64,{wrapped}")] == read(
+        Image(url=f"DATA:image/png;name=a.png;base64,{wrapped}")
     )
 
 

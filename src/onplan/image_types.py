@@ -1,0 +1,118 @@
+"""What kind of image bytes are, and what they are sent as. Pure.
+
+The bytes decide. A type that they contradict is refused by the backends, in this turn and in all later ones
+(seen 2026: MCP servers that call a JPEG image/png, phones that call HEIC image/png).
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from onplan.errors import InvalidImageError
+
+# What all backends take.
+_TAKEN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
+
+# By their first bytes.
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"BM", "image/bmp"),
+    (b"\x00\x00\x01\x00", "image/x-icon"),
+    (b"\xff\x0a", "image/jxl"),
+    (b"\x00\x00\x00\x0cJXL ", "image/jxl"),
+    (b"8BPS", "image/vnd.adobe.photoshop"),
+    (b"<svg", "image/svg+xml"),
+    (b"%PDF", "application/pdf"),
+)
+# By the brand in the first box of an ISO base media file.
+_BRANDS: Mapping[bytes, str] = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "image/heic"),
+    **dict.fromkeys((b"avif", b"avis"), "image/avif"),
+}
+# Other names for the same.
+_ALIASES: Mapping[str, str] = {
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/jfif": "image/jpeg",
+    "image/x-png": "image/png",
+    "image/apng": "image/png",
+    "image/heif": "image/heic",
+    "image/x-ms-bmp": "image/bmp",
+    "image/vnd.microsoft.icon": "image/x-icon",
+}
+_HEAD = 256  # characters of base64 in which every signature is
+
+
+def image_type(data: bytes, given: str | None, name: str) -> str:
+    """The MIME type to send ``data`` as.
+
+    Args:
+        data: the image, or its beginning.
+        given: the type that the program gave, if it did. It counts for images of other kinds than PNG, JPEG,
+            WebP and GIF, which some servers take, and never against the bytes.
+        name: of the image, for the error.
+
+    Raises:
+        InvalidImageError: it is none of the four, and ``given`` does not say truly what it is.
+    """
+    found, said = _found(data), _plain(given)
+    if found in _TAKEN:
+        return found
+    if given and said.startswith("image/") and said not in _TAKEN and found in (None, said):
+        return given
+    what = f"{name} is of type {_short(found)}, and not" if found else f"{name} is not"
+    is_document = found == "application/pdf"
+    raise InvalidImageError(
+        f"{what} a PNG, JPEG, WebP or GIF image.",
+        hint="Give a document as onplan.File." if is_document else "Convert it, to JPEG for example.",
+    )
+
+
+def with_true_type(url: str, name: str) -> str:
+    """A ``data:`` URL of an image with the type that its bytes have.
+
+    Any other URL, and one that is not in base64, stays as it is.
+
+    Raises InvalidImageError as ``image_type`` does.
+    """
+    head, comma, payload = url.partition(",")
+    scheme, _, rest = head.partition(":")
+    given, *parameters = rest.split(";")
+    in_base64 = any(word.strip().lower() == "base64" for word in parameters)
+    if scheme.lower() != "data" or not comma or not in_base64:
+        return url
+    kind = image_type(_beginning(payload), given or None, name)
+    return url if kind == given else f"data:{kind};base64,{payload}"
+
+
+def _beginning(payload: str) -> bytes:
+    """The first bytes of base64, whichever letters it is written in and whatever stands between them."""
+    plain = unquote(payload[: 4 * _HEAD]).replace("-", "+").replace("_", "/")
+    letters = "".join(c for c in plain if c.isascii() and (c.isalnum() or c in "+/"))[:_HEAD]
+    return b64decode(letters[: len(letters) - (len(letters) % 4 == 1)] + "==")
+
+
+def _found(data: bytes) -> str | None:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data[4:8] == b"ftyp":
+        return _BRANDS.get(data[8:12])
+    return next((kind for signature, kind in _SIGNATURES if data.startswith(signature)), None)
+
+
+def _plain(given: str | None) -> str:
+    """A MIME type without parameters, by its usual name."""
+    plain = (given or "").partition(";")[0].strip().lower()
+    return _ALIASES.get(plain, plain)
+
+
+def _short(kind: str) -> str:
+    """``HEIC`` for ``image/heic``."""
+    return kind.rpartition("/")[2].removeprefix("x-").partition("+")[0].rpartition(".")[2].upper()
