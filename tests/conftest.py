@@ -25,8 +25,9 @@ from filelock import FileLock
 
 import onplan
 from onplan.emulator import Emulator, Options
-from onplan.oauth.credentials import credentials_from, decode_token_response
+from onplan.oauth.credentials import credentials_from
 from onplan.oauth.issuer import Issuer
+from onplan.oauth.token_response import decode_token_response
 from onplan.settings import load_settings
 from onplan.stores import Record, open_store
 from onplan.types import Registration

@@ -22,7 +22,8 @@ import pytest
 import trustme
 
 from onplan.emulator import Emulator
-from onplan.oauth.credentials import credentials_from, decode_token_response
+from onplan.oauth.credentials import credentials_from
+from onplan.oauth.token_response import decode_token_response
 from onplan.settings import load_settings
 from onplan.stores import CredentialStore, Record
 from onplan.stores.memory import MemoryStore

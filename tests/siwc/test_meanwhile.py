@@ -19,9 +19,10 @@ from onplan.emulator import Emulator
 from onplan.keeper import Keeper
 from onplan.login import sign_out
 from onplan.oauth.authorization_code import Callback, read_callback
-from onplan.oauth.credentials import credentials_from, decode_token_response
+from onplan.oauth.credentials import credentials_from
 from onplan.oauth.issuer import SIWC
 from onplan.oauth.refresh import refusal
+from onplan.oauth.token_response import decode_token_response
 from onplan.oauth.verification import Expectation, verify
 from onplan.settings import Settings, load_settings
 from onplan.stores import CredentialStore, Record, open_store

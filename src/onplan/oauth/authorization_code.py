@@ -12,13 +12,13 @@ from onplan.errors import OnplanError, SignInError
 from onplan.oauth import pkce
 from onplan.oauth.credentials import (
     credentials_from,
-    decode_token_response,
     error_code,
     unknown_client,
     without_secrets,
 )
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refusals import refusal_in, refusal_named, sign_in_error
+from onplan.oauth.token_response import decode_token_response
 from onplan.secret import SecretText
 from onplan.types import OAuthCredentials
 from onplan.wire import Flow, Request, Response, request_id_of

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from onplan.errors import RefreshError
 from onplan.oauth import id_token
 from onplan.oauth.issuer import ISSUERS, Issuer
+from onplan.oauth.token_response import TokenResponse, moment
 from onplan.types import OAuthCredentials
-from onplan.wire import decode_json
 
 # Refresh this long before expiry, as the official client does.
 MARGIN = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class TokenResponse:
-    """A successful answer of the token endpoint (RFC 6749 §5.1). Its tokens have no printed form."""
-
-    access_token: str | None = field(default=None, repr=False)
-    refresh_token: str | None = field(default=None, repr=False)
-    id_token: str | None = field(default=None, repr=False)
-    expires_in: float | None = None
-    scope: str | None = None
-    earliest_refresh_at: float | None = None
 
 
 def credentials_from(
@@ -61,7 +46,7 @@ def _expiry(response: TokenResponse, old: OAuthCredentials, now: float) -> float
     expiry = id_token.expires_at(response.access_token)
     if expiry is None and response.expires_in is not None:
         expiry = now + response.expires_in
-    return expiry
+    return moment(expiry)
 
 
 def told_issuer(credentials: OAuthCredentials) -> str | None:
@@ -86,56 +71,6 @@ def is_fresh(credentials: OAuthCredentials, now: float, margin: float = MARGIN) 
         return True
     left = credentials.expires_at - now
     return left > margin or (left > 0 and now < (credentials.earliest_refresh_at or now))
-
-
-def decode_token_response(body: bytes) -> TokenResponse | None:
-    """The token response in ``body``, or None if it is something else.
-
-    Read leniently: a rotated token must not be lost because a field beside it has an odd shape.
-    """
-    fields = decode_json(body)
-    if not isinstance(fields, dict):
-        return None
-    scope = fields.get("scope")
-    return TokenResponse(
-        access_token=_text(fields.get("access_token")),
-        refresh_token=_text(fields.get("refresh_token")),
-        id_token=_text(fields.get("id_token")),
-        expires_in=_number(fields.get("expires_in")),
-        scope=" ".join(map(str, scope))
-        if isinstance(scope, list)
-        else scope
-        if isinstance(scope, str)
-        else None,
-        earliest_refresh_at=_moment(fields.get("earliest_refresh_at")),
-    )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _moment(value: Any) -> float | None:
-    """Unix seconds or milliseconds, or an ISO 8601 string; its type is documented nowhere."""
-    number = _number(value)
-    if number is not None:
-        return number / 1000 if number > _MILLISECONDS else number
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-_MILLISECONDS = 1e11  # as seconds, that would be the year 5138
 
 
 def error_code(body: Any) -> tuple[str, str]:

@@ -18,13 +18,13 @@ from onplan.errors import (
 )
 from onplan.oauth.credentials import (
     credentials_from,
-    decode_token_response,
     error_code,
     unknown_client,
     without_secrets,
 )
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refusals import refusal_in
+from onplan.oauth.token_response import decode_token_response
 from onplan.retry import retry_after
 from onplan.types import OAuthCredentials
 from onplan.wire import Flow, Request, Response, request_id_of

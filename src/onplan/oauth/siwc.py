@@ -25,8 +25,9 @@ from onplan.oauth.authorization_code import (
     require_code,
     require_granted,
 )
-from onplan.oauth.credentials import credentials_from, decode_token_response
+from onplan.oauth.credentials import credentials_from
 from onplan.oauth.issuer import Issuer
+from onplan.oauth.token_response import decode_token_response
 from onplan.oauth.verification import NO_KEYS, Expectation, Keys, verify
 from onplan.secret import SecretText
 from onplan.types import OAuthCredentials, Registration
