@@ -169,6 +169,14 @@ CALLS = {
         [F1, G2],
     ),
     "an id that comes after the arguments": ([call(0, None, "f", P1), call(0, "a")], [F1]),
+    "arguments once more, at another index": ([call(0, "a", "f", P1), call(1, None, None, P1)], [F1]),
+    "the same in pieces, and the index counts them": (
+        [call(0, "a", "f", P1), call(1, None, None, '{"p"'), call(2, None, None, ":1}")],
+        [F1],
+    ),
+    "a blank at another index": ([call(0, "a", "f", P1), call(1, None, None, " ")], [F1]),
+    "a name that comes last": ([call(0, None, None, P1), call(0, None, "f")], [F1]),
+    "a name that comes last, with an id": ([call(0, "a", None, P1), call(0, "a", "f")], [F1]),
     # --- arguments of other shapes
     "an empty object before them": ([call(0, "a", "f", "{}"), call(0, None, None, P1)], [F1]),
     "an empty object before their pieces": (
@@ -234,10 +242,17 @@ def test_arguments_that_are_no_json_are_what_the_model_wrote(listen, text, size)
     [
         [call(0, "a", "f", P1), call(0, "b", None, P2)],
         [call(0, "a", None, P1)],
+        [call(0, "a", "f", P1), call(1, None, None, P2)],
         [call(0, "a", "f", '{"p"'), call(0, None, "g", ":1}")],
         [call(0, "a", "f" * 5000, P1)],
     ],
-    ids=["arguments of a call without a name", "no name", "another name", "a name without end"],
+    ids=[
+        "arguments of a call without a name",
+        "no name",
+        "none at another index",
+        "another name",
+        "a name without end",
+    ],
 )
 def test_calls_that_cannot_be_carried_out_are_errors(listen, pieces):
     """A call that is not known for sure is never handed out."""

@@ -208,6 +208,10 @@ DETAILS = {
         [[sealed(index=0)], [sealed(data="BBB=", index=1)]],
         [sealed(), sealed(data="BBB=", index=1)],
     ),
+    "one id at two indices": (
+        [[A], [sealed("a", "BBB=", 1)]],
+        [A, sealed("a", "BBB=", 1)],
+    ),
     "text and sealed in turns, in one chunk": (
         [[text("x"), A, text("y"), B]],
         [text("x"), A, text("y"), B],

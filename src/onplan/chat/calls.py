@@ -159,21 +159,30 @@ class Calls:
         if here and id_ and here.server_id == id_:
             known = here  # of several calls under one id, the one in this place
         if known is not None:
-            another = name and (known.arguments.whole or (here is not known and _begins(piece)))
-            return self._open(id_, known) if another else known
+            begins = known.arguments.whole or (here is not known and _begins(piece))
+            return self._open(id_, known) if name and known.name and begins else known
         if here is None:
-            # An index that was not seen before, and nothing that a call begins with: it counts pieces.
-            goes_on = place is not None and not name and not id_ and choice in self._last
-            return self._last[choice] if goes_on else self._open(id_)
-        unnamed_yet = bool(id_) and not here.server_id
+            return self._at_new_place(id_, name, piece, choice)
         if here.arguments.whole:
-            if not name and (not id_ or unnamed_yet):
-                return here
-            # Without a name, or where the other one had no id yet, it may say the same again.
-            return self._open(id_, None if name and not unnamed_yet else here)
-        if id_ and here.server_id and not self._renames(here, place, name, piece):
+            return self._after_whole(here, id_, name)
+        goes_on = not (id_ and here.server_id) or self._renames(here, place, name, piece)
+        return here if goes_on else self._open(id_)
+
+    def _at_new_place(self, id_: str, name: str, piece: str, choice: int) -> _Call:
+        last = self._last.get(choice)
+        if last is None or name or id_:
             return self._open(id_)
-        return here
+        # An index that was not seen before, and nothing that a call begins with: it counts pieces.
+        return self._open(id_, last) if last.arguments.whole and piece.strip() else last
+
+    def _after_whole(self, here: _Call, id_: str, name: str) -> _Call:
+        """What comes in the place of a call whose arguments have ended."""
+        named_late = bool(name) and not here.name
+        identified_late = bool(id_) and not here.server_id
+        if (not name or named_late) and (not id_ or identified_late):
+            return here
+        # Without a name, or where the other one had no id yet, it may say the same again.
+        return self._open(id_, None if name and not identified_late else here)
 
     def _renames(self, here: _Call, place: _Place | None, name: str, piece: str) -> bool:
         """Whether a piece with another id than ``here`` goes on with it: some give an id to every piece.

@@ -84,6 +84,8 @@ class _Arriving:
         mine, content = self._fields, [name for name in _GROWING if entry.get(name)]
         if (separate and content) or any(_differ(mine, entry, name) for name in ("type", "format", "id")):
             return False
+        if None not in (places := (mine.get("index"), entry.get("index"))) and places[0] != places[1]:
+            return False
         if _differ(mine, entry, "signature") or (mine.get("signature") and content):
             return False  # it ends with its signature
         same_id = bool(entry.get("id")) and entry.get("id") == mine.get("id")
