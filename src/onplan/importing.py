@@ -32,7 +32,7 @@ SHAREABLE = ("codex", "file", "keyring", "vault")
 
 
 def borrow(settings: Settings, source: str, *, force: bool = False) -> Record:
-    """Copy the access token in the store ``source`` into the profile's own, and use that profile from now on.
+    """Copy the access token in the store ``source`` into the profile's own.
 
     The token serves until it expires. ``source`` is as for ``source_spec``. ``force``: also if another
     sign-in is replaced.
@@ -61,7 +61,6 @@ def borrow(settings: Settings, source: str, *, force: bool = False) -> Record:
     lent = msgspec.structs.replace(credentials, refresh_token=None, id_token=None)
     borrowed = Record(credentials=lent, renewed_at=record.renewed_at, borrowed_from=source)
     _keep(settings, own, borrowed, force=force)
-    remember_profile(settings)
     return borrowed
 
 

@@ -9,20 +9,20 @@ official client once revoked the old tokens after a new sign-in (its pull reques
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
-import webbrowser
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from onplan.attempt import attempt, keep_signed_in, update
+from onplan.browser import open_browser
 from onplan.errors import OnplanError, SignInError, StoreDamagedError, StoreError
 from onplan.loopback import RedirectListener
-from onplan.oauth import authorization_code, device_code
+from onplan.oauth import device_code
 from onplan.oauth.authorization_code import AuthorizationRequest, Callback, require_code
 from onplan.oauth.device_code import DeviceAuthorization
 from onplan.oauth.issuer import issuer_that
+from onplan.oauth.pasted import PastedLines, is_answer
 from onplan.oauth.pkce import generate_state
 from onplan.oauth.revoke import revoke
 from onplan.secret import SecretText
@@ -47,19 +47,6 @@ Pasting = Callable[[Callable[[str], bool]], AbstractContextManager[object]]
 
 
 # --- in ---------------------------------------------------------------------------------------------
-
-
-def open_browser(url: str) -> None:
-    """Open ``url`` in the person's browser; ``BROWSER`` is honoured.
-
-    In a thread, because ``webbrowser`` may wait for the browser to be closed.
-    """
-    threading.Thread(target=_open, args=(url,), daemon=True).start()
-
-
-def _open(url: str) -> None:
-    with contextlib.suppress(webbrowser.Error, OSError):  # the URL is printed as well
-        webbrowser.open(url)
 
 
 def sign_in_with_browser(
@@ -113,19 +100,20 @@ def sign_in_by_pasting(
 ) -> OAuthCredentials:
     """Sign in with a browser on any machine; the person pastes back the address it ends at.
 
-    ``read_line`` returns that address, a query string, or ``code#state``; an empty string is the end. With
-    ``explain``, what is wrong with a line is told there, and the next one read. Raises as
-    ``sign_in_with_browser``.
+    ``read_line`` returns that address as it was pasted (``oauth.pasted``), or a line of it; an empty string
+    is the end. With ``explain``, a line that does not make it whole is told there, and the next one read.
+    Raises as ``sign_in_with_browser``.
     """
     signing_in = attempt(settings, store, _send, consent=consent)
     started = signing_in.start(None)
     announce(started)
     wrong: Callback | None = None
+    pasted = PastedLines(started.state)
     while answer := SecretText(read_line()):
         if not answer.strip():
             continue
-        callback = authorization_code.read_callback(answer, started.state)
-        if callback.genuine:
+        callback = pasted.take(answer)
+        if is_answer(callback):
             return signing_in.finish(callback)
         wrong = callback
         if explain is None:
@@ -137,8 +125,8 @@ def sign_in_by_pasting(
 
 
 NOT_THIS_SIGN_IN = (
-    "That is not where this sign-in ended. Paste the whole address from the browser's address bar, "
-    "after you have signed in there."
+    "That is not the whole address that this sign-in ended at. Paste the whole one from the browser's "
+    "address bar, after you have signed in there."
 )
 
 

@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from types import TracebackType
@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from onplan.errors import SignInError
 from onplan.oauth.authorization_code import CALLBACK_PATH, Callback, read_callback
+from onplan.oauth.pasted import PastedLines, is_answer
 
 _MAXIMUM_FORM = 64 * 1024
 _PAGE_SECONDS = 60.0  # how long the browser's tab waits for the exchange to finish
@@ -49,7 +50,7 @@ _POLICY = "default-src 'none'; frame-ancestors 'none'; style-src 'nonce-{nonce}'
 
 
 class PortsTakenError(SignInError):
-    """The browser cannot come back to this machine: other programs have every port that it may come to."""
+    """The browser cannot come back to this machine: no port that it may come to can be listened on."""
 
     hint = "End the other sign-in, or run `onplan login --paste`, or `onplan login --device`."
 
@@ -72,6 +73,7 @@ class RedirectListener:
     def __init__(self, ports: Sequence[int], state: str, host: str = "localhost") -> None:
         self.port = 0
         self._ports, self._state, self._host = ports, state, host
+        self._pasted = PastedLines(state)
         self._servers: list[_IPv4Server] = []
         self._arrived: queue.Queue[tuple[Callback, bool]] = queue.Queue()  # and whether a tab waits
         self._page = (503, "Not finished", "Return to the terminal to see how the sign-in ended.")
@@ -95,12 +97,15 @@ class RedirectListener:
         )
 
     def paste(self, text: str) -> bool:
-        """Take an address that a person pasted; may be called on any thread. Whether it was the right one."""
-        callback = read_callback(text, self._state)
-        if callback.genuine:
+        """Take an address that a person pasted, or a line of it; may be called on a thread of its own.
+
+        Whether it is whole by now, and the right one.
+        """
+        callback = self._pasted.take(text)
+        if is_answer(callback):
             self._has_arrived = True
             self._arrived.put((callback, False))
-        return callback.genuine
+        return is_answer(callback)
 
     def show(self, title: str, text: str, status: int = 200) -> None:
         """What the browser's tabs show. Without it they say that nobody knows yet."""
@@ -123,16 +128,17 @@ class RedirectListener:
         return self._page
 
     def __enter__(self) -> Self:
+        refused: dict[int, OSError] = {}
         for port in self._ports:
-            with contextlib.suppress(OSError):
+            try:
                 self._servers = _listen(port, self)
+            except OSError as error:
+                refused[port] = error
+            else:
                 self.port = self._servers[0].server_address[1]
                 break
         else:
-            tried = " or ".join(map(str, self._ports))
-            raise PortsTakenError(
-                f"The sign-in must come back to this machine on port {tried}, and neither is free."
-            )
+            raise ports_taken(refused)
         for server in self._servers:
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         return self
@@ -146,6 +152,25 @@ class RedirectListener:
         for server in self._servers:
             server.shutdown()
             server.server_close()
+
+
+def ports_taken(refused: Mapping[int, OSError]) -> PortsTakenError:
+    """What is to be said of ``refused``: by port, why none can be listened on."""
+    forbidden = [str(port) for port, error in refused.items() if error.errno in _FORBIDDEN]
+    busy = [str(port) for port, error in refused.items() if error.errno not in _FORBIDDEN]
+    reasons = []
+    if busy:
+        reasons.append(f"{' and '.join(busy)} {'are' if len(busy) > 1 else 'is'} in use by other programs")
+    if forbidden:
+        reasons.append(f"the system does not let this program listen on {' and '.join(forbidden)}")
+    hint = None if busy else "Run `onplan login --paste`, or `onplan login --device`."
+    if forbidden and sys.platform == "win32":
+        hint = f"{hint or PortsTakenError.hint} Reserved ports: `netsh int ipv4 show excludedportrange tcp`."
+    return PortsTakenError(
+        f"The sign-in must come back to this machine on port {' or '.join(map(str, refused))}, but "
+        f"{', and '.join(reasons)}.",
+        hint=hint,
+    )
 
 
 def _listen(port: int, listener: RedirectListener) -> list[_IPv4Server]:
@@ -188,7 +213,10 @@ def _errno(*names: str) -> frozenset[int]:
     return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
 
 
-_NO_IPV6 = _errno("EADDRNOTAVAIL", "EAFNOSUPPORT", "EPROTONOSUPPORT")
+# Reserved ranges on Windows (Hyper-V, WSL), sandboxes, and ports below 1024.
+_FORBIDDEN = _errno("EACCES", "EPERM")
+# A sandbox may permit IPv4 only.
+_NO_IPV6 = _errno("EADDRNOTAVAIL", "EAFNOSUPPORT", "EPROTONOSUPPORT") | _FORBIDDEN
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -212,10 +240,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str, fields: str) -> None:
         listener = self.redirect_listener
-        if not self._is_meant_for_us():
+        callback = read_callback(f"?{fields}", listener._state)
+        if not (self._is_meant_for_us() or (callback.genuine and self._is_forwarded())):
             self._page(400, "Not for this address", "This address answers to localhost only.")
-        elif path == CALLBACK_PATH:
-            callback = read_callback(f"?{fields}", listener._state)
+        elif path == CALLBACK_PATH or (callback.genuine and path.endswith(CALLBACK_PATH)):
             self._page(*listener._receive(callback), hide=callback.genuine)
             if callback.genuine:
                 listener._shown.set()
@@ -235,11 +263,23 @@ class _Handler(BaseHTTPRequestHandler):
         The redirect itself comes across sites by nature; nothing else may: other ports of this machine are
         other people's, too. The official client, which cancels an earlier sign-in, is no browser.
         """
-        host = self.headers.get("host", "").rpartition(":")[0] or self.headers.get("host", "")
+        host = self._named()
         crossing = self.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         redirected = urlsplit(self.path).path == CALLBACK_PATH
         ours = _OUR_NAMES if self.redirect_listener._host == "localhost" else {self.redirect_listener._host}
         return host in ours and (redirected or not crossing)
+
+    def _is_forwarded(self) -> bool:
+        """Whether it came by the public name of a forwarded port, as in a Codespace.
+
+        Then its state alone shows that it belongs to this sign-in, which the page of a stranger cannot know.
+        """
+        return urlsplit(self.path).path.endswith(CALLBACK_PATH) and self._named() not in _OUR_NAMES
+
+    def _named(self) -> str:
+        """The host that the browser believes to speak to."""
+        host: str = self.headers.get("host", "")
+        return host.rpartition(":")[0] or host
 
     def _page(self, status: int, title: str, text: str, *, hide: bool = True) -> None:
         """``hide``: take the code out of the address bar. One that is not for us may be wanted elsewhere."""

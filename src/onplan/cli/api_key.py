@@ -44,12 +44,12 @@ def or_api_key(sign_in: Callable[..., None]) -> Callable[..., None]:
 
 def _keep(session: Session) -> None:
     from onplan.api_key import keep_key
-    from onplan.settings import remember_profile
+    from onplan.cli.session import remember
 
     session.require_lasting_store()
     settings, store = session.settings(), session.store()
     keep_key(settings, store, _read())
-    remember_profile(settings)
+    remember(settings)
     facts = {
         "profile": settings.profile,
         "backend": settings.backend.name,

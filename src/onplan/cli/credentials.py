@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onplan.cli.session import Session, json_option, pass_session, target_options
+from onplan.cli.session import Session, json_option, pass_session, remember, target_options
 
 if TYPE_CHECKING:
     from onplan.settings import Settings
@@ -63,7 +63,7 @@ def import_(session: Session, path: Path, force: bool) -> None:
     """
     from onplan import moving
     from onplan.errors import ConfigurationError
-    from onplan.settings import load_settings, remember_profile
+    from onplan.settings import load_settings
     from onplan.stores import open_store
 
     record = moving.read(path)
@@ -79,7 +79,7 @@ def import_(session: Session, path: Path, force: bool) -> None:
     moving.require_moved_out(path, settings, store)
     moving.put_in(settings, store, record, force=force)
     removed = moving.discard(path)
-    remember_profile(settings)
+    remember(settings)
     facts = {**_facts(settings, record, path), "removed": removed}
     who = facts["email"] or facts["account_id"] or "somebody"
     left = f"{path} is removed." if removed else f"Remove the file now: `rm {quote(str(path))}`."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onplan.cli.session import Session, json_option, pass_session, target_options
+from onplan.cli.session import Session, json_option, pass_session, remember, target_options
 
 if TYPE_CHECKING:
     from onplan.settings import Settings
@@ -45,6 +45,7 @@ def import_(session: Session, source: str, share: bool, force: bool) -> None:
     else:
         session.require_lasting_store()
         record = importing.borrow(settings, source, force=force)
+        remember(settings)
     facts = _facts(settings, record, source, shared=share)
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))

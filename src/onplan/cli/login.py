@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from onplan.cli.api_key import or_api_key
-from onplan.cli.session import Session, json_option, pass_session, target_options
+from onplan.cli.session import Session, json_option, pass_session, remember, target_options
 
 if TYPE_CHECKING:
     from onplan.oauth.authorization_code import AuthorizationRequest
@@ -46,7 +45,7 @@ def login(session: Session, device: bool, paste: bool, consent: bool, no_browser
     or --paste. The sign-in that was there before stays until the new one has succeeded.
     """
     from onplan import login as shells
-    from onplan.settings import load_settings, remember_profile
+    from onplan.settings import load_settings
 
     if device and paste:
         raise click.UsageError("--device and --paste exclude each other.")
@@ -65,7 +64,7 @@ def login(session: Session, device: bool, paste: bool, consent: bool, no_browser
         credentials = _by_pasting(settings, store, consent=consent)
     else:
         credentials = _with_browser(settings, store, no_browser=no_browser, consent=consent)
-    remember_profile(settings)
+    remember(settings)
     if session.as_json:
         click.echo(json.dumps(_facts(settings, credentials), ensure_ascii=False))
         return
@@ -139,6 +138,7 @@ def _with_browser(
     settings: Settings, store: CredentialStore, *, no_browser: bool, consent: bool
 ) -> OAuthCredentials:
     from onplan import login as shells
+    from onplan.browser import open_browser
     from onplan.cli.pasting import can_paste
     from onplan.cli.remote import has_browser
     from onplan.loopback import PortsTakenError
@@ -149,7 +149,7 @@ def _with_browser(
             settings,
             store,
             _show_address_and_way_back,
-            browse=shells.open_browser if has_browser() and not no_browser else lambda url: None,
+            browse=open_browser if has_browser() and not no_browser else lambda url: None,
             pasting=_paste if attended else None,
             consent=consent,
         )
@@ -162,9 +162,15 @@ def _with_browser(
 
 def _show_address_and_way_back(started: AuthorizationRequest) -> None:
     from onplan.cli.pasting import can_paste
-    from onplan.cli.remote import forwarding_command, is_remote
+    from onplan.cli.remote import forwarded_address, forwarding_command, is_remote
 
     _show_address(started)
+    port = started.redirect_port
+    if forwarded := forwarded_address(port):
+        _say(
+            f"If the browser ends at localhost, and finds nothing there, put `{forwarded}` in the place of "
+            f"`{started.redirect_uri.removesuffix('/auth/callback')}` in its address bar.\n"
+        )
     if is_remote():
         _say("For a browser on the machine that you came from, type this there first:\n")
         _say(f"  {forwarding_command(started.redirect_port)}\n")
@@ -186,14 +192,13 @@ def _paste(is_right: Callable[[str], bool]) -> AbstractContextManager[None]:
 
 def _by_pasting(settings: Settings, store: CredentialStore, *, consent: bool) -> OAuthCredentials:
     from onplan import login as shells
+    from onplan.cli.pasting import read_pasted
 
     def announce(started: AuthorizationRequest) -> None:
         _show_address(started)
         _say("The browser ends at an address that it may not be able to show. Paste that address here:")
 
-    return shells.sign_in_by_pasting(
-        settings, store, announce, sys.stdin.readline, explain=_say, consent=consent
-    )
+    return shells.sign_in_by_pasting(settings, store, announce, read_pasted, explain=_say, consent=consent)
 
 
 def _show_address(started: AuthorizationRequest) -> None:

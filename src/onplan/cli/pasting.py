@@ -17,6 +17,9 @@ from onplan.secret import SecretText
 
 _NOT_OURS = 1.0  # seconds until we look again whether the terminal is ours
 _LEAVE_SECONDS = 2.0
+_TOGETHER = 0.1  # seconds between lines of one paste, at most
+_PIECE = 4096
+_LARGEST = 64 * 1024
 
 
 def can_paste() -> bool:
@@ -26,7 +29,10 @@ def can_paste() -> bool:
 
 @contextmanager
 def pasted_lines(take: Callable[[str], object]) -> Iterator[None]:
-    """Within, hand every line that comes from the terminal to ``take``, on a thread of its own."""
+    """Within, hand the lines that come from the terminal to ``take``, on a thread of its own.
+
+    Those that come together are handed over together.
+    """
     descriptor = sys.stdin.fileno()
     if sys.platform == "win32":  # there one cannot wait for a console and for something else
         threading.Thread(target=_read, args=(descriptor, take, lambda: True), daemon=True).start()
@@ -46,19 +52,41 @@ def pasted_lines(take: Callable[[str], object]) -> Iterator[None]:
             os.close(woken)
 
 
+def read_pasted() -> str:
+    """What comes next from stdin: a line, with those that come along; an empty string at the end."""
+    if sys.stdin is None:
+        return ""
+    if sys.platform == "win32":
+        return sys.stdin.readline()
+    descriptor, data = sys.stdin.fileno(), b""
+    while read := os.read(descriptor, _PIECE):
+        data += read
+        if data.endswith(b"\n") and not _has_more(descriptor):
+            break
+    return SecretText(data.decode("utf-8", "replace"))
+
+
 def _read(descriptor: int, take: Callable[[str], object], wait: Callable[[], bool]) -> None:
     """Not through ``sys.stdin``, whose lock a thread that is left behind would hold for ever."""
     data = b""
     while wait():
         try:
-            read = os.read(descriptor, 4096)
+            read = os.read(descriptor, _PIECE)
         except OSError:  # the terminal is gone
             return
         if not read:
             return
-        *lines, data = (data + read).split(b"\n")
-        for line in lines:
-            take(SecretText(line.decode("utf-8", "replace")))
+        data += read
+        if len(data) < _LARGEST and sys.platform != "win32" and _has_more(descriptor):
+            continue
+        lines, end, data = data.rpartition(b"\n")
+        if end:
+            take(SecretText(lines.decode("utf-8", "replace")))
+
+
+def _has_more(descriptor: int) -> bool:
+    """Whether more comes at once: what was pasted in several lines belongs together."""
+    return bool(select.select([descriptor], [], [], _TOGETHER)[0])
 
 
 def _is_ready(descriptor: int, woken: int) -> bool:

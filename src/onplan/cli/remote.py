@@ -31,6 +31,26 @@ def forwarding_command(port: int) -> str:
     return f"ssh -N -L {port}:127.0.0.1:{port} {option}{login}"
 
 
+def forwarded_address(port: int) -> str | None:
+    """Where the person's browser reaches ``port`` here, if this is a workspace in somebody's cloud."""
+    for variable, address in _FORWARDED.items():
+        value = environment_variable(variable)
+        if value:
+            host = value.partition("://")[2] or value
+            domain = environment_variable("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN") or "app.github.dev"
+            return address.format(port=port, value=host.rstrip("/"), domain=domain)
+    uri = environment_variable("VSCODE_PROXY_URI") or ""  # code-server, Coder
+    return uri.replace("{{port}}", str(port)).rstrip("/") if "{{port}}" in uri else None
+
+
+# By the variable that the workspace sets: GitHub Codespaces, Gitpod, Google Cloud Shell.
+_FORWARDED = {
+    "CODESPACE_NAME": "https://{value}-{port}.{domain}",
+    "GITPOD_WORKSPACE_URL": "https://{port}-{value}",
+    "WEB_HOST": "https://{port}-{value}",
+}
+
+
 def _our_end() -> tuple[str, str]:
     """Address and port by which the person reached this machine; empty if unknown or of no use elsewhere."""
     fields = (environment_variable("SSH_CONNECTION") or "").split()

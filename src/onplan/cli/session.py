@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -52,6 +53,28 @@ class Session:
         from onplan.client import Client
 
         return Client(profile=self.profile, backend=self.backend, store=self.store_spec)
+
+
+def remember(settings: Settings) -> None:
+    """From now on this profile is the one in use; where that cannot be kept, say so and how to name it.
+
+    What was signed in is kept by then, so that is no failure: configuration may be on a read-only disk.
+    """
+    from onplan.errors import ConfigurationError
+    from onplan.settings import load_settings, remember_profile
+
+    try:
+        remember_profile(settings)
+    except ConfigurationError as error:
+        found = load_settings()
+        named = {
+            "--profile": settings.profile if settings.profile != found.profile else "",
+            "--backend": settings.backend.name if settings.backend.name != found.backend.name else "",
+            "--store": settings.store if settings.store != found.store else "",
+        }
+        options = " ".join(f"{option} {quote(value)}" for option, value in named.items() if value)
+        advice = f"Add `{options}` to each command, or: " if options else ""
+        click.echo(f"It is kept, but not as the one in use: {error} {advice}{error.hint}", err=True)
 
 
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
