@@ -38,6 +38,7 @@ _WITH_BROWSER = (
     "cli/test_import.py",
     "cli/test_login.py",
     "cli/test_profiles.py",
+    "cli/test_sign_in_places.py",
     "cli/test_stores.py",
     "login/",
     "stores/test_env.py",

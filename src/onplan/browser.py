@@ -44,10 +44,11 @@ def open_browser(url: str) -> None:
 
     Nothing is raised where there is none: whoever signs in has the address as well.
     """
-    threading.Thread(target=_open, args=(url,), daemon=True).start()
+    threading.Thread(target=open_now, args=(url,), daemon=True).start()
 
 
-def _open(url: str) -> None:
+def open_now(url: str) -> None:
+    """The same, and return once a browser has it, or none is left to try; that may be when it is closed."""
     for command in _commands(url):
         process = _started(command)
         if process is None:

@@ -8,6 +8,7 @@ person who pastes the address that the browser ended at, whichever is first.
 from __future__ import annotations
 
 import contextlib
+import errno
 import html
 import queue
 import secrets
@@ -157,8 +158,12 @@ class RedirectListener:
 def ports_taken(refused: Mapping[int, OSError]) -> PortsTakenError:
     """What is to be said of ``refused``: by port, why none can be listened on."""
     forbidden = [str(port) for port, error in refused.items() if error.errno in _FORBIDDEN]
-    busy = [str(port) for port, error in refused.items() if error.errno not in _FORBIDDEN]
-    reasons = []
+    busy = [str(port) for port, error in refused.items() if error.errno == errno.EADDRINUSE]
+    reasons = [
+        f"{port} cannot be listened on ({str(error.strerror).lower()})"
+        for port, error in refused.items()
+        if str(port) not in (*forbidden, *busy)
+    ]
     if busy:
         reasons.append(f"{' and '.join(busy)} {'are' if len(busy) > 1 else 'is'} in use by other programs")
     if forbidden:
@@ -208,8 +213,6 @@ class _IPv6Server(_IPv4Server):
 
 
 def _errno(*names: str) -> frozenset[int]:
-    import errno
-
     return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
 
 
@@ -265,7 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
         """
         host = self._named()
         crossing = self.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-        redirected = urlsplit(self.path).path == CALLBACK_PATH
+        redirected = urlsplit(self.path).path.endswith(CALLBACK_PATH)
         ours = _OUR_NAMES if self.redirect_listener._host == "localhost" else {self.redirect_listener._host}
         return host in ours and (redirected or not crossing)
 

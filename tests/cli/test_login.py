@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shlex
 import subprocess
 import sys
-import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -25,82 +20,11 @@ from onplan.settings import load_settings, remember_profile
 from onplan.stores import Record, open_store
 
 from ..conftest import redirected
+from .terminal import ONPLAN, follow, terminal
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="pty(7)")
 needs_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="DISPLAY")
-
-ONPLAN = [sys.executable, "-m", "onplan"]
-# Makes its stdin the terminal of its session, so that Ctrl-C there reaches whom it starts.
-_SIT_DOWN = """
-import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
-
-class Terminal:
-    """A program at a terminal of its own. Its stdout is kept apart; the rest is on the screen."""
-
-    def __init__(self, *command: str, **environment: str) -> None:
-        import pty
-
-        self._ours, self._theirs = pty.openpty()
-        self.screen = ""
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _SIT_DOWN, *command],
-            stdin=self._theirs,
-            stdout=subprocess.PIPE,
-            stderr=self._theirs,
-            start_new_session=True,
-            text=True,
-            env={**os.environ, "TERM": "xterm", **environment},
-        )
-
-    def type(self, text: str) -> None:
-        os.write(self._ours, text.encode())
-
-    def read_until(self, text: str) -> None:
-        """Read the screen until ``text`` is on it."""
-        deadline = time.monotonic() + 60
-        while text not in self.screen:
-            ready, _, _ = select.select([self._ours], [], [], 0.1)
-            if ready:
-                self.screen += os.read(self._ours, 65536).decode("utf-8", "replace").replace("\r\n", "\n")
-                continue
-            assert self.process.poll() is None, self.screen
-            assert time.monotonic() < deadline, self.screen
-
-    def address(self) -> str:
-        """The address to open."""
-        self.read_until("(Ctrl-C gives up)" if "--paste" not in self.process.args else "Paste")  # type: ignore[operator]
-        return next(line.strip() for line in self.screen.splitlines() if line.strip().startswith("http"))
-
-    def end(self) -> tuple[int, str]:
-        """Wait until it ends: its exit code, and what it wrote to stdout. The rest is on the screen."""
-        reader = threading.Thread(target=self._drain, daemon=True)
-        reader.start()
-        out, _ = self.process.communicate(timeout=60)
-        os.close(self._theirs)
-        reader.join(60)
-        os.close(self._ours)
-        return self.process.returncode, out
-
-    def _drain(self) -> None:
-        with suppress(OSError):  # nobody has the other end any more
-            while data := os.read(self._ours, 65536):
-                self.screen += data.decode("utf-8", "replace").replace("\r\n", "\n")
-
-
-@contextmanager
-def terminal(*command: str, **environment: str) -> Iterator[Terminal]:
-    sitting = Terminal(*command, **environment)
-    try:
-        yield sitting
-    finally:
-        if sitting.process.poll() is None:
-            sitting.process.kill()
-            sitting.process.wait()
 
 
 @pytest.fixture(autouse=True)
@@ -137,11 +61,6 @@ def desktop(tmp_path: Path) -> Path:
     return folder
 
 
-def follow(url: str) -> None:
-    """Be the browser on this machine."""
-    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=20).close()
-
-
 # --- whichever comes first ------------------------------------------------------------------------------
 
 
@@ -152,7 +71,7 @@ def test_pasting_overtakes_the_browser(emulator: Emulator) -> None:
         url = at.address()
         assert "paste the address that it ends at here" in at.screen
         at.type("http://localhost:1455/auth/callback?code=x&state=wrong\n")
-        at.read_until("That is not where this sign-in ended")
+        at.read_until("That is not the whole address")
         at.type(redirected(url) + "\n")
         assert at.end() == (0, "")
 
@@ -241,11 +160,15 @@ def test_pasting_through_a_pipe_reads_on(emulator: Emulator) -> None:
         [*ONPLAN, "login", "--paste"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr
+    assert process.stdin
     url = next(line.strip() for line in process.stderr if line.strip().startswith("http"))
-    _, talk = process.communicate(f"nonsense\n\n{redirected(url)}\n", timeout=60)
+    process.stdin.write("nonsense\n\n")
+    process.stdin.flush()
+    talk = next(line for line in process.stderr if "That is not" in line)
+    talk += process.communicate(f"{redirected(url)}\n", timeout=60)[1]
 
     assert process.returncode == 0
-    assert "That is not where this sign-in ended" in talk
+    assert "That is not the whole address" in talk
     assert "Signed in as person@example.com" in talk
 
 
@@ -368,10 +291,10 @@ def test_with_busy_ports_a_person_pastes(emulator: Emulator, busy: None) -> None
     """At a terminal the sign-in goes on by pasting, and says why; a wrong paste is explained there, too."""
     with terminal(*ONPLAN, "login") as at:
         at.read_until("Paste that address here:")
-        assert "port 1455 or 1457, and neither is free" in at.screen
+        assert "port 1455 or 1457, but 1455 and 1457 are in use by other programs" in at.screen
         url = next(line.strip() for line in at.screen.splitlines() if line.strip().startswith("http"))
         at.type("nonsense\n")
-        at.read_until("That is not where this sign-in ended")
+        at.read_until("That is not the whole address")
         at.type(redirected(url) + "\n")
         assert at.end() == (0, "")
 
@@ -411,7 +334,7 @@ def test_where_it_is_not_enabled_the_next_command_is_named(emulator: Emulator, r
     result = run_cli("login", "--device")
 
     assert result.returncode == 5
-    assert "Run `onplan login --paste`." in result.stderr
+    assert "run `onplan login --paste`." in result.stderr
 
 
 @needs_terminal

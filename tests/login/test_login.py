@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -16,7 +20,7 @@ import pytest
 import onplan
 from onplan.emulator import Emulator
 from onplan.login import sign_in_by_pasting, sign_in_with_browser
-from onplan.loopback import PortsTakenError, RedirectListener
+from onplan.loopback import PortsTakenError, RedirectListener, ports_taken
 from onplan.oauth.authorization_code import AuthorizationRequest
 from onplan.settings import Settings
 from onplan.stores import CredentialStore, Record, open_store
@@ -162,6 +166,98 @@ def test_another_site_cannot_end_a_sign_in(headers: dict[str, str]) -> None:
         assert get(f"{base}/cancel", headers=headers)[0] == 400
         _in_thread(lambda: get(f"{base}/auth/callback?code=c&state=s"))
         assert listener.wait(20).code == "c"
+
+
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        ("fuzzy-space-1455.app.github.dev", "/auth/callback"),
+        ("1455-x.ws-eu1.gitpod.io", "/auth/callback"),
+        ("x-1455.uks1.devtunnels.ms:443", "/auth/callback"),
+        ("code.example", "/proxy/1455/auth/callback"),
+        ("localhost:8080", "/proxy/1455/auth/callback"),
+    ],
+)
+def test_a_forwarded_callback_is_taken(host: str, path: str) -> None:
+    """By the public name of a forwarded port the browser comes back, too: the state is proof enough."""
+    with RedirectListener([0], "s") as listener:
+        base = f"http://127.0.0.1:{listener.port}"
+        headers = {"Host": host, "Sec-Fetch-Site": "cross-site"}
+        assert get(f"{base}{path}?code=c&state=wrong", headers=headers)[0] in (400, 404)
+        assert get(f"{base}/cancel?code=c&state=s", headers=headers)[0] == 400
+        _in_thread(lambda: get(f"{base}{path}?code=c&state=s", headers=headers))
+        assert listener.wait(20).code == "c"
+
+
+def refusing(*numbers: int) -> dict[int, OSError]:
+    return dict(zip((1455, 1457), (OSError(number, os.strerror(number)) for number in numbers), strict=False))
+
+
+@pytest.mark.parametrize(
+    ("refused", "sentence", "end_the_other"),
+    [
+        (refusing(errno.EADDRINUSE, errno.EADDRINUSE), "1455 and 1457 are in use by other programs.", True),
+        (
+            refusing(errno.EADDRINUSE, errno.EACCES),
+            "1455 is in use by other programs, and the system does not let this program listen on 1457.",
+            True,
+        ),
+        (
+            refusing(errno.EACCES, errno.EPERM),
+            "the system does not let this program listen on 1455 and 1457.",
+            False,
+        ),
+        (refusing(errno.EACCES), "the system does not let this program listen on 1455.", False),
+        (
+            refusing(errno.ENOBUFS),
+            f"1455 cannot be listened on ({os.strerror(errno.ENOBUFS).lower()}).",
+            False,
+        ),
+    ],
+)
+def test_it_is_told_why_no_port_can_be_had(
+    refused: dict[int, OSError], sentence: str, *, end_the_other: bool
+) -> None:
+    """Ports that the system forbids are told apart from those in use: there is nothing to end then."""
+    error = ports_taken(refused)
+
+    assert str(error).endswith(f"but {sentence}")
+    assert ("End the other" in error.hint) is end_the_other
+    assert "onplan login --paste" in error.hint
+
+
+# Gives up the right to listen below 1024, which root has; then listens there, and where everybody may.
+_FORBIDDEN = """
+import ctypes, os, sys
+CAP_NET_BIND_SERVICE, PR_CAPBSET_DROP = 10, 24
+if len(sys.argv) == 1:
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE, 0, 0, 0)
+    os.execv(sys.executable, [sys.executable, "-c", sys.orig_argv[2], "again"])
+from onplan.loopback import PortsTakenError, RedirectListener, ports_taken
+try:
+    with RedirectListener([1], "s"):
+        print("permitted")
+except PortsTakenError as error:
+    print(error)
+with RedirectListener([1, 0], "s") as listener:
+    print(listener.port > 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="capabilities(7)")
+def test_a_port_that_the_system_forbids_moves_to_the_next() -> None:
+    """A port that may not be listened on is passed over as one that is taken, and is told as forbidden."""
+    ran = subprocess.run(
+        [sys.executable, "-c", _FORBIDDEN], capture_output=True, text=True, timeout=60, check=False
+    )
+    if "permitted" in ran.stdout:
+        pytest.skip("this system lets every program listen on port 1")
+
+    assert ran.stdout.splitlines() == [
+        "The sign-in must come back to this machine on port 1, but "
+        + "the system does not let this program listen on 1.",
+        "True",
+    ], ran.stderr
 
 
 def test_cancelling_may_be_too_late() -> None:
