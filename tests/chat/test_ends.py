@@ -117,6 +117,11 @@ FAILURES = {
         RateLimitError,
         "too many requests",
     ),
+    "a status beside the error": (
+        [{"error": {"message": "Slow down"}, "status_code": 429}],
+        RateLimitError,
+        "Slow down",
+    ),
     "a type of error": ([{"type": "error", "message": "no such luck"}], StreamFailedError, "no such luck"),
     "billed, and nothing sent": (
         [chunk(role="assistant", content=""), {**chunk("stop"), "usage": BILLED}],
@@ -160,6 +165,10 @@ GOOD = {
         {**chunk("stop", content="Hi"), "base_resp": {"status_code": 0, "status_msg": "success"}}
     ],
     "a code that is fine": [{"code": 0, "message": "ok"}, chunk("stop", content="Hi")],
+    "an error that is none, in words": [
+        {**chunk("stop", content="Hi"), "error": {"code": 0, "message": "success"}}
+    ],
+    "a job's status": [{"status": "processing", "message": "queued"}, chunk("stop", content="Hi")],
     "a status in words": [{"status": "in_progress"}, chunk("stop", content="Hi")],
     "usage in a chunk of its own": [chunk("stop", content="Hi"), {"choices": [], "usage": BILLED}],
 }
@@ -465,6 +474,9 @@ ODD = {
     "content that is an empty list": chunk(tool_calls=[call()], content=[]),
     "one call without its list": chunk(tool_calls=call()),
     "no choices but one": {"choices": chunk(tool_calls=[call()])["choices"][0]},
+    "a function without its object": chunk(
+        tool_calls=[{"index": 0, "id": "a", "name": "f", "arguments": "{}"}]
+    ),
     "arguments that are an object": chunk(tool_calls=[call(arguments={})]),
     "arguments that are an empty list": chunk(tool_calls=[call(arguments=[])]),
     "usage that is text": {**chunk(tool_calls=[call()]), "usage": "none"},
@@ -495,6 +507,16 @@ def test_a_field_of_another_type_is_read_where_it_is_clear(listen, event):
 def test_content_of_another_type_is_text(listen, content, text):
     """It is what was said, written as JSON where it is no text."""
     assert text == listen(chunk("stop", content=content), DONE).done.response.text
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [{"text": "Hi"}, {"delta": "Hi"}, {"text": "Hi", "delta": None}, {"text": 5, "delta": {"content": "Hi"}}],
+    ids=["text", "a delta that is text", "text and no delta", "text and a delta"],
+)
+def test_text_in_place_of_a_delta_is_text(listen, choice):
+    """Servers of completions of old say it in the choice itself."""
+    assert "Hi" == listen({"choices": [{**choice, "finish_reason": "stop"}]}, DONE).done.response.text
 
 
 def test_counts_that_are_text_count():

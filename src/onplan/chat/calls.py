@@ -90,9 +90,9 @@ class Calls:
     def feed(self, deltas: Iterable[CallDelta], chunks: Chunks, choice: int = 0) -> None:
         """More pieces. Raises StreamCorruptError if they contradict what came before."""
         for delta in deltas:
-            function = delta.function
-            name = (function.name if function else None) or ""
-            piece = function.arguments if function else ""
+            function = delta.function or delta
+            name = function.name or ""
+            piece = function.arguments
             if piece.__class__ is not str:
                 piece = text_of(piece)
             place = None if delta.index is None else (choice, delta.index)
@@ -108,8 +108,9 @@ class Calls:
                     delta.extra_content
                     or delta.provider_specific_fields
                     or delta.thought_signature
-                    or (function and (function.extra_content or function.provider_specific_fields))
-                    or (function and function.thought_signature)
+                    or function.extra_content
+                    or function.provider_specific_fields
+                    or function.thought_signature
                 ):
                     merge(call.signature, signature_in(delta))
             self.pieces += 1
@@ -117,14 +118,14 @@ class Calls:
     def complete(self, calls: Sequence[CallDelta], chunks: Chunks, choice: int = 0) -> None:
         """The calls once more, each of them whole and in its order: what of them has not come in pieces."""
         for position, whole in enumerate(calls):
-            function = whole.function
-            name = (function.name if function else None) or ""
+            function = whole.function or whole
+            name = function.name or ""
             known = self._by_id.get(whole.id or "")
             call = known or (self._calls[position] if position < len(self._calls) else None)
             if call is None or call.name != name:
                 self.feed([whole], chunks, choice)
                 continue
-            arguments, streamed = text_of(function.arguments if function else None), call.arguments.text
+            arguments, streamed = text_of(function.arguments), call.arguments.text
             goes_on = call.arguments.is_placeholder or arguments.startswith(streamed)
             rest = arguments.removeprefix(streamed) if goes_on else ""
             if not goes_on and arguments and meaning_of(arguments) != meaning_of(streamed):

@@ -126,9 +126,10 @@ _FIELDS: Mapping[type[msgspec.Struct], Mapping[str, _Read]] = {
     },
     Groq: {"usage": _object},
     Choice: {
-        "delta": _struct(Delta),
+        "delta": lambda value: Delta(value) if isinstance(value, str) else _struct(Delta)(value),
         "message": _struct(Delta),
         "finish_reason": _reason,
+        "text": _text,
         "index": _index,
         "usage": _object,
     },
@@ -140,6 +141,6 @@ _FIELDS: Mapping[type[msgspec.Struct], Mapping[str, _Read]] = {
         "reasoning_details": _entries,
         "thinking_blocks": _entries,
     },
-    CallDelta: {"function": _struct(Function), "index": _index, "id": _text},
+    CallDelta: {"function": _struct(Function), "index": _index, "id": _text, "name": _text},
     Function: {"name": _text},
 }

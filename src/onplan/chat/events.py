@@ -30,6 +30,8 @@ class CallDelta(msgspec.Struct, frozen=True):
     function: Function | None = None
     index: int | None = None
     id: str | None = None
+    name: str | None = None  # of the function, where some servers leave the object around it out
+    arguments: Any = None
     extra_content: Any = None
     provider_specific_fields: Any = None
     thought_signature: Any = None
@@ -62,6 +64,7 @@ class Choice(msgspec.Struct, frozen=True):
     finish_reason: str | None = None
     index: int | None = None
     usage: dict[str, Any] | None = None
+    text: str | None = None  # in place of a delta, as of the completions of old
     native_finish_reason: Any = None  # OpenRouter: the word of the server behind it
     error: Any = None
 

@@ -12,28 +12,30 @@ from typing import Any
 
 from onplan.chat.events import Chunk
 from onplan.errors import OnplanError
+from onplan.responses.error_body import http_status
 from onplan.responses.failures import failure_of_event, failure_of_payload
 from onplan.wire import decode_json
 
 _CODES = ("code", "error_code", "status_code", "statusCode", "status")
 _SENTENCES = ("message", "msg", "error_msg", "status_msg", "detail")
-_FINE = frozenset({"", "0", "200", "ok", "success", "succeeded", "completed", "none", "null"})
+_FINE = frozenset({"", "0", "200", "ok", "success", "succeeded", "completed", "none", "null", "[]", "{}"})
 
 
 def failure_in_chunk(chunk: Chunk, payload: bytes, request_id: str | None) -> OnplanError | None:
     """The failure that a chunk tells of outside its choices; ``payload``: the chunk as it came."""
+    body = decode_json(payload)
+    body = body if isinstance(body, dict) else {}
     errors = [chunk.error, chunk.x_groq.error if chunk.x_groq else None, _complaint(chunk.base_resp)]
     if not chunk.choices:
-        errors += _in_place_of_choices(decode_json(payload))
+        errors += _in_place_of_choices(body)
     found = next(filter(says_something, errors), None)
     if found is not None:
-        return failure_of(found, request_id)
+        statuses = (http_status(body.get(name)) for name in _CODES)
+        return failure_of_event(found, next(filter(None, statuses), None), request_id)
     return failure_of_payload(payload, request_id) if not chunk.choices else None
 
 
-def _in_place_of_choices(body: Any) -> Iterable[Any]:
-    if not isinstance(body, dict):
-        return
+def _in_place_of_choices(body: dict[str, Any]) -> Iterable[Any]:
     if isinstance(body.get("errors"), list):
         yield from body["errors"]
     failed = "error" in (body.get("object"), body.get("type")) or body.get("success") is False
@@ -44,13 +46,18 @@ def _complaint(body: Any) -> Any:
     """``body``, if it has the code of a failure, and says something."""
     if not isinstance(body, dict) or not any(body.get(name) for name in _SENTENCES):
         return None
+    status = str(body.get("status")).lower()
+    if not (status.isdecimal() or "error" in status or "fail" in status):  # else it is that of a job
+        body = {**body, "status": None}
     codes = [str(body[name]).lower() for name in _CODES if body.get(name) is not None]
     return None if all(code in _FINE for code in codes) else body
 
 
 def says_something(error: Any) -> bool:
-    """Whether it is more than the empty object, or the zeros, that some servers send without a failure."""
-    return any(error.values()) if isinstance(error, dict) else bool(error)
+    """Whether it is more than the empty object, or the word for success, that some servers always send."""
+    if isinstance(error, dict):
+        return any(str(value).lower() not in _FINE for value in error.values())
+    return bool(error)
 
 
 def failure_of(error: Any, request_id: str | None) -> OnplanError:

@@ -212,6 +212,8 @@ class ChatStream:
             key, before = choice.index or 0, len(chunks)
             if choice.delta is not None:
                 self._take_delta(choice.delta, key, chunks)
+            elif choice.text:
+                self._take_delta(Delta(content=choice.text), key, chunks)
             if choice.message is not None and (choice.finish_reason or len(chunks) == before):
                 self._take_message(choice.message, key, chunks, ends=bool(choice.finish_reason))
             if self.grace is not None and len(chunks) > before:  # the reason was not the last word
