@@ -342,6 +342,7 @@ def test_an_emulator_that_cannot_start_says_why(emulator: Emulator, run_cli: Run
         (["--port", "99999"], "99999"),
         (["--ready-file", str(tmp_path / "no" / "ready")], str(tmp_path / "no")),
         (["--codex-auth"], "--codex-home"),
+        (["--public-url", "emulator.example"], "--public-url https://"),
         (["--access-token-lifetime", "-5"], "-5"),
     ):
         refused = run_cli("emulator", *arguments)

@@ -630,6 +630,8 @@ FAULTS: dict[str, type[onplan.OnplanError] | None] = {
     "websocket_error_without_status": onplan.ServerError,
     "websocket_connection_limit": None,
     "websocket_previous_response_not_found": None,
+    "websocket_usage_limit": onplan.UsageLimitError,
+    "websocket_previous_response_not_found_flat": None,
     "websocket_silence": onplan.StreamTruncatedError,
     "websocket_binary": onplan.DisconnectError,
     "websocket_garbage_frame": onplan.DisconnectError,

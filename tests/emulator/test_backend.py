@@ -49,6 +49,8 @@ UNSUPPORTED = [
     "background",
     "max_tool_calls",
     "top_logprobs",
+    "prompt_cache_options",
+    "stream_id",
 ]
 
 REFUSED = {
@@ -127,6 +129,13 @@ REFUSED = {
     ),
     "strict tool": Refused(
         "additionalProperties", {"tools": [{**FUNCTION, "strict": True, "parameters": OPEN}]}
+    ),
+    "cache breakpoint": Refused(
+        "Unknown parameter: 'input[0].content[0].prompt_cache_breakpoint'.",
+        user({"type": "input_text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit"}}),
+    ),
+    "compaction trigger": Refused(
+        "must be the final input item", {"input": [{"type": "compaction_trigger"}, USER]}
     ),
     "inner tool": Refused(
         "tools[0].tools[0].name",
@@ -237,11 +246,13 @@ def test_headers_are_judged_too(client, headers, status, says):
     assert (reply.status_code, says in reply.text) == (status, True), reply.text
 
 
-def test_the_account_header_is_required(client):
-    """Without it nothing is answered."""
+def test_the_account_need_not_be_named(client):
+    """Without the header it is the token's own, for a turn and for what is said about the account."""
     headers = client.headers()
     del headers["chatgpt-account-id"]
-    assert client.turn(headers=headers).status_code == 400
+    assert client.turn(headers=headers).status_code == 200
+    usage = client.get("/backend-api/wham/usage", headers=headers)
+    assert usage.json()["account_id"] == "acct-emulated-0001"
 
 
 def test_access_tokens_expire(client):
@@ -328,7 +339,9 @@ def test_account_calls(client):
     assert account["account_routing_override"] == "NO_CONSTRAINT"
     usage = client.get("/backend-api/wham/usage", headers=client.headers()).json()
     assert usage["plan_type"] == "plus"
-    assert usage["rate_limit"]["primary_window"]["limit_window_seconds"] == 18_000
+    windows = [usage["rate_limit"][name] for name in ("primary_window", "secondary_window")]
+    assert [window["limit_window_seconds"] for window in windows] == [18_000, 604_800]
+    assert [type(window["used_percent"]) for window in windows] == [int, int]
     for path in ("/backend-api/wham/settings/user", "/backend-api/codex/sparkle", "/nothing"):
         reply = client.get(path)
         assert (reply.status_code, reply.json()) == (404, {"detail": "Not Found"})
@@ -350,6 +363,8 @@ def test_reply_headers(client):
         headers
     )
     assert headers["openai-model"] == "gpt-5.5"
+    assert headers["x-codex-active-limit"] == "premium"
+    assert headers["x-codex-primary-used-percent"] == "12.5"
     assert headers["x-codex-credits-balance"] == ""
     echoed = client.turn(headers=client.headers(x_codex_turn_state="mine")).headers
     assert echoed["x-codex-turn-state"] == "mine"

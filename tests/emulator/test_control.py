@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import zstandard
 
+from onplan.emulator import Emulator, Options
 from onplan.emulator.faults import FAULTS
 from onplan.emulator.journal import MOST_ROWS, Journal, fingerprint
 from onplan.emulator.replies import Call
@@ -114,6 +115,53 @@ def test_bad_orders_are_refused(client, body):
     reply = control(client, "POST", "faults", json=body)
     assert (reply.status_code, bool(reply.json()["error"]["message"])) == (400, True)
     assert client.emulator.world.faults.armed() == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("POST", {"content-type": "text/plain"}, 415),
+        ("POST", {"content-type": "application/x-www-form-urlencoded"}, 415),
+        ("POST", {"content-type": "multipart/form-data"}, 415),
+        ("POST", {"content-type": "application/json", "host": "page.example.com"}, 421),
+        ("POST", {"content-type": "application/json", "host": "127.0.0.1.example.com:80"}, 421),
+        ("POST", {"content-type": "application/json", "host": "localhost.example.com"}, 421),
+        ("POST", {"content-type": "application/json", "host": "[::1"}, 421),
+        ("POST", {"content-type": "application/json", "origin": "https://page.example.com"}, 403),
+        ("POST", {"content-type": "application/json", "origin": "null"}, 403),
+        ("GET", {"host": "page.example.com:8080"}, 421),
+        ("GET", {"host": ""}, 421),
+        ("DELETE", {"host": "page.example.com"}, 421),
+        ("DELETE", {"origin": "http://localhost:3000"}, 403),
+    ],
+)
+def test_a_web_page_does_not_control_it(client, method, headers, status):
+    """Neither by a form or text, which need no permission, nor by a name that leads here (DNS rebinding)."""
+    body = b'{"name": "server_error_500"}' if method == "POST" else None
+    client.emulator.arm("overloaded_503")
+    reply = control(client, method, "faults", content=body, headers=headers)
+    assert (reply.status_code, set(reply.json()["error"])) == (status, {"message"})
+    assert client.emulator.world.faults.armed() == {"overloaded_503": 1}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "application/json; charset=utf-8"},
+        {"host": "localhost"},
+        {"host": "127.0.0.1:1"},
+        {"host": "[::1]:80"},
+        {"host": "192.0.2.7:8080"},
+        {"host": "emulator.example.com"},
+        {"host": "localhost:80", "origin": "http://localhost:80"},
+    ],
+)
+def test_programs_control_it_under_any_name_of_its_own(connect, headers):
+    """By an address, as localhost, and by the name that it is known under."""
+    with Emulator(Options(public_url="https://emulator.example.com")) as emulator:
+        headers = {"content-type": "application/json", **headers}
+        reply = control(connect(emulator), "POST", "faults", content=b'{"name": "stall"}', headers=headers)
+        assert (reply.status_code, emulator.world.faults.armed()) == (200, {"stall": 1})
 
 
 def test_tokens_are_controlled_over_http(client):

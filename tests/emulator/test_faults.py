@@ -55,9 +55,29 @@ class Reply:
         return self.last["response"]
 
 
+class Nameless:
+    """The client, whose requests do not name the account."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
+
+    def headers(self, **changes):
+        headers = self._client.headers(**changes)
+        del headers["chatgpt-account-id"]
+        return headers
+
+    def turn(self, said, **fields):
+        return self._client.turn(said, headers=self.headers(), **fields)
+
+
 def send(client, endpoint, name):
     """The ordinary request to an endpoint."""
     tools = {"tools": TOOLS} if "arguments" in name or "tool_calls" in name else {}
+    if name == "account_header_required":
+        client = Nameless(client)
     requests = {
         "responses": lambda: client.turn("hi", **tools),
         "responses_upgrade": lambda: upgrade(client),
@@ -102,11 +122,19 @@ def message(client, **fields):
     first = json.loads(texts[0]) if texts else {}
     if first.get("status"):
         told = first.get("error", ...)
+        if "code" in first:
+            return Reply(first["status"], {}, json.dumps({"error": None, "code": first["code"]}))
         body = told if isinstance(told, dict) and "detail" in told else {"error": told}
         text = "" if told is ... else json.dumps(body, separators=(",", ":"), ensure_ascii=False)
         return Reply(first["status"], first["headers"], text)
     text = "".join(f"event: x\ndata: {text}\n\n" for text in texts)
     return Reply(200, {**opened.headers, "close": ending}, text)
+
+
+TERMINAL = (
+    *(f"response.{kind}" for kind in ("completed", "failed", "incomplete", "done", "cancelled", "error")),
+    "error",
+)
 
 
 def received(connection):
@@ -123,10 +151,7 @@ def received(connection):
                 return texts, closed.rcvd.code
             assert isinstance(text, str), "binary"
             texts.append(text)
-            ended = any(
-                f'"type":"{kind}"' in text for kind in ("response.completed", "response.failed", "error")
-            )
-            ended = ended or '"type":"response.incomplete"' in text
+            ended = any(f'"type":"{kind}"' in text for kind in TERMINAL)
             if ended and '"type":"error"' not in text:
                 break
     return texts, None
@@ -152,6 +177,30 @@ def limit(number=429, *, absent=(), present=()):
         )
 
     return check
+
+
+def used_up(r):
+    """As a Plus account's limit really looks: the windows in x-codex-*, although the limit is `premium`."""
+    names = ("active-limit", "primary-used-percent", "primary-window-minutes", "secondary-used-percent")
+    return (
+        limit(present=["plan_type", "eligible_promo", "resets_in_seconds"])(r)
+        and r.json["error"]["resets_at"] > time.time()
+        and [r.headers[f"x-codex-{name}"] for name in names] == ["premium", "100", "300", "34"]
+    )
+
+
+def detail_code(code):
+    return {"detail": {"code": code}}
+
+
+def words(number, text):
+    return lambda r: (
+        (r.status, r.text, r.headers["content-type"]) == (number, text, "text/plain; charset=UTF-8")
+    )
+
+
+def compressed(r):
+    return r.headers["content-encoding"] in {"zstd", "gzip"} and r.status == 200
 
 
 def header(name, value):
@@ -212,9 +261,7 @@ EXPECTED = {
     "html_instead_of_json": status(200, "<!doctype html>"),
     "not_found_404": status(404, '{"detail":"Not Found"}'),
     "payload_too_large_413": status(413),
-    "usage_limit_429": lambda r: (
-        limit(present=["plan_type"])(r) and r.json["error"]["resets_at"] > time.time()
-    ),
+    "usage_limit_429": used_up,
     "usage_limit_week": lambda r: (
         error(429, type="usage_limit_reached")(r) and r.headers["x-codex-primary-window-minutes"] == "10080"
     ),
@@ -243,7 +290,20 @@ EXPECTED = {
     "model_not_supported": status(400, "not supported when using Codex with a ChatGPT account"),
     "encrypted_content_refused": status(400, "could not be verified"),
     "item_not_found": status(404, "Items are not persisted when `store` is set to false"),
+    "account_header_required": status(400, '{"detail":"The chatgpt-account-id header is required"}'),
     "instructions_required": status(400, '{"detail":"Instructions are required"}'),
+    "workspace_deactivated": lambda r: (r.status, r.json) == (402, detail_code("deactivated_workspace")),
+    "workspace_not_selected": lambda r: (
+        (r.status, r.json) == (403, detail_code("invalid_workspace_selected"))
+    ),
+    **{f"cloudflare_{code}": words(403, f"error code: {code}") for code in (1006, 1010, 1020)},
+    "cloudflare_1015": words(429, "error code: 1015"),
+    "cloudflare_empty_403": lambda r: (r.status, r.text, r.headers["server"]) == (403, "", "cloudflare"),
+    "cloudflare_problem_403": lambda r: (
+        (r.status, r.headers["content-type"], r.json["error_code"]) == (403, "application/problem+json", 1010)
+    ),
+    "proxy_denied_403": words(403, "Access Denied by security policy"),
+    "ingress_503": lambda r: r.status == 503 and r.text.startswith("upstream connect error"),
     "detail_list_422": lambda r: r.status == 422 and isinstance(r.json["detail"], list),
     "error_string": lambda r: r.json == {"error": "bad request"},
     "empty_500": lambda r: (r.status, r.text) == (500, ""),
@@ -259,7 +319,7 @@ EXPECTED = {
     "websocket_403": status(403, "Sorry, you have been blocked"),
     "websocket_404": status(404, "Not Found"),
     "websocket_426": status(426),
-    "websocket_429": limit(),
+    "websocket_429": used_up,
     "websocket_500": error(500, "server_error"),
     "websocket_503": error(503, "service_unavailable"),
     "websocket_reset": broken,
@@ -276,6 +336,13 @@ EXPECTED = {
     ),
     "websocket_connection_limit": error(429, "websocket_connection_limit_reached"),
     "websocket_previous_response_not_found": error(400, "previous_response_not_found"),
+    "websocket_usage_limit": lambda r: (
+        (r.last["status_code"], r.last["error"]["type"]) == (429, "usage_limit_reached")
+        and r.last["headers"]["x-codex-primary-used-percent"] == "100"
+    ),
+    "websocket_previous_response_not_found_flat": lambda r: (
+        (r.status, r.json) == (400, {"error": None, "code": "previous_response_not_found"})
+    ),
     "websocket_silence": broken,
     "websocket_binary": broken,
     "websocket_garbage_frame": broken,
@@ -292,6 +359,12 @@ EXPECTED = {
         and r.json["rate_limit"]["secondary_window"] is None
     ),
     "usage_exhausted": lambda r: r.json["rate_limit"]["limit_reached"] is True,
+    "usage_fractions": lambda r: r.json["rate_limit"]["primary_window"]["used_percent"] % 1 == 0.5,
+    "usage_individual_limit": lambda r: (
+        r.json["spend_control"]["individual_limit"]["remaining_percent"] == 0
+        and r.json["plan_type"] == "team"
+    ),
+    "usage_unknown_plan": lambda r: r.json["plan_type"] == "sparkle",
     "usage_nulls": lambda r: (r.json["rate_limit"], r.json["credits"]) == (None, None),
     "overloaded_in_stream": lambda r: r.types == ["created", "failed"] and "overloaded" in r.text,
     "error_event_bare": lambda r: r.types[-1] == "error" and r.last["code"] == "server_is_overloaded",
@@ -309,6 +382,22 @@ EXPECTED = {
     "incomplete_max_output_tokens": incomplete("max_output_tokens"),
     "incomplete_content_filter": incomplete("content_filter"),
     "incomplete_interrupted": incomplete("interrupted"),
+    "response_done": lambda r: (r.types[-1], r.response["status"]) == ("done", "completed"),
+    "response_done_bare": lambda r: r.types[-1] == "done" and set(r.response) == {"id", "object"},
+    "response_done_incomplete": lambda r: (
+        (r.types[-1], r.response["incomplete_details"]) == ("done", {"reason": "max_output_tokens"})
+    ),
+    "response_done_failed": ends("done", code="server_is_overloaded"),
+    "response_done_cancelled": lambda r: (r.types[-1], r.response["status"]) == ("done", "cancelled"),
+    "response_cancelled": lambda r: (r.types[-1], r.response["status"]) == ("cancelled", "cancelled"),
+    "response_error_event": lambda r: (r.types[-1], r.last["error"]["code"]) == ("error", "server_error"),
+    "usage_limit_in_stream": lambda r: (
+        r.types[-1] == "failed"
+        and r.events[-2]["rate_limits"]["primary"]["used_percent"] == 100
+        and r.response["error"]["code"] == "usage_limit_reached"
+        and r.response["error"]["resets_at"] > time.time()
+    ),
+    "compressed": compressed,
     "eof_without_terminal": lambda r: r.types[-1] == "output_item.done",
     "cut_mid_event": broken,
     "stall": broken,
@@ -383,11 +472,10 @@ SLOW = {"slow_first_byte", "token_slow", "revoke_slow"}
 
 
 # Those of /v1/chat/completions are tried in test_platform.py, those of the other sign-in in test_siwc.py.
-HERE = {
-    name: fault
-    for name, fault in FAULTS.items()
-    if "chat_completions" not in fault.where and not name.startswith("siwc_")
-}
+HERE = {name: fault for name, fault in FAULTS.items() if not name.startswith(("chat_", "siwc_"))}
+
+
+OTHER_ENDPOINTS = ("plan_responses", "plan_models", "platform_models", "chat_completions")
 
 
 def test_every_fault_has_an_expectation():
@@ -397,7 +485,7 @@ def test_every_fault_has_an_expectation():
 
 @pytest.mark.parametrize(
     ("name", "endpoint"),
-    [(name, where) for name, fault in HERE.items() for where in fault.where if where != "plan_responses"],
+    [(name, where) for name, fault in HERE.items() for where in fault.where if where not in OTHER_ENDPOINTS],
 )
 def test_faults_do_what_they_say(client, name, endpoint):
     """Once, for the endpoint they are for; the next request is answered as ever."""
@@ -480,6 +568,18 @@ def test_a_failed_refresh_spends_the_token_or_does_not(client, name, second):
     with suppress(BROKEN):
         client.refresh(token)
     assert client.refresh(token).status_code == second
+
+
+def test_a_fault_waits_for_the_request_that_it_fits(client):
+    """A header that is required is required of the request that lacks it; the others are answered."""
+    client.emulator.arm("account_header_required")
+    client.emulator.arm("instructions_required")
+    nameless = Nameless(client)
+    assert client.turn("hi", instructions="Be brief.").status_code == 200
+    assert nameless.turn("hi", instructions="Be brief.").status_code == 400
+    assert nameless.turn("hi", instructions="Be brief.").status_code == 200
+    assert client.turn("hi").json() == {"detail": "Instructions are required"}
+    assert client.turn("hi").status_code == 200
 
 
 def test_an_unknown_fault_is_an_error(client):

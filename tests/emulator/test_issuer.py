@@ -21,9 +21,11 @@ def test_authorize_approves_at_once(client):
     assert query["state"] == ["the-state"]
 
 
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:1457/auth/callback", "http://localhost:1/auth/callback"])
-def test_both_loopback_names_are_accepted(client, uri):
-    """Clients write the redirect with localhost or 127.0.0.1 and any port."""
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("port", [1455, 1457])
+def test_the_registered_redirects_are_accepted(client, host, port):
+    """Clients write the redirect with localhost or 127.0.0.1, and one of two ports."""
+    uri = f"http://{host}:{port}/auth/callback"
     assert client.authorize(redirect_uri=uri).headers["location"].startswith(uri + "?")
 
 
@@ -37,6 +39,9 @@ def test_both_loopback_names_are_accepted(client, uri):
         ("redirect_uri", "http://localhost.example.com:1455/auth/callback"),
         ("redirect_uri", "http://localhost:1455/other"),
         ("redirect_uri", "http://localhost:99999/auth/callback"),
+        ("redirect_uri", "http://localhost:1456/auth/callback"),
+        ("redirect_uri", "http://127.0.0.1:54321/auth/callback"),
+        ("redirect_uri", "http://localhost/auth/callback"),
         ("redirect_uri", "http://user@localhost:1455/auth/callback"),
         ("code_challenge", "too-short"),
         ("code_challenge", "=" * 43),
@@ -205,6 +210,24 @@ def test_device_sign_in(client):
         redirect_uri=f"{client.emulator.issuer}/deviceauth/callback",
     )
     assert tokens.status_code == 200
+
+
+@pytest.mark.parametrize("public_url", ["https://auth.example.com", "https://auth.example.com/"])
+def test_device_sign_in_behind_another_address(connect, public_url):
+    """The exchange names the issuer as its clients know it, whatever Host the proxy in front passes on."""
+    with Emulator(Options(public_url=public_url)) as emulator:
+        client = connect(emulator)
+        _, poll = start_device(client)
+        _, approved = (client.post("/api/accounts/deviceauth/token", poll) for _ in range(2))
+        given = approved.json()
+        tokens = client.exchange(
+            given["authorization_code"],
+            given["code_verifier"],
+            client_id="app_custom",
+            redirect_uri="https://auth.example.com/deviceauth/callback",
+        )
+        assert tokens.status_code == 200
+        assert client.get("/.well-known/openid-configuration").json()["issuer"] == "https://auth.example.com"
 
 
 def test_device_sign_in_needs_a_known_client(client):

@@ -197,6 +197,13 @@ def test_a_missing_scenario_is_a_sentence(tmp_path):
         Scenario.from_file(tmp_path / "nowhere.json")
 
 
+@pytest.mark.parametrize("url", ["", "example.com", "ftp://example.com", "https://", "https://a.example/?b"])
+def test_a_public_url_is_one(url):
+    """A sentence says what it must be."""
+    with pytest.raises(ValueError, match="http or https URL"):
+        Options(public_url=url)
+
+
 def test_options_are_checked():
     """A policy nobody knows is refused when it is chosen."""
     with pytest.raises(ValueError, match="revoke-family"):

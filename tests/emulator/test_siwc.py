@@ -122,7 +122,6 @@ class TestSigningIn:
         "changes",
         [
             {"agent_name_hint": None},
-            {"ext_agent_host_id": None},
             {"ext_agent_host_id": "urn:uuid:not-one"},
             {"redirect_uri": "http://localhost:4711/auth/callback"},
             {"redirect_uri": "http://127.0.0.1:4711/callback"},
@@ -140,6 +139,11 @@ class TestSigningIn:
     def test_a_wrong_request_is_a_page(self, agent, changes):
         """What is missing or wrong ends at a page; nobody is redirected anywhere."""
         assert agent.authorize(**changes).status_code == 400
+
+    def test_the_host_need_not_be_named(self, agent):
+        """Released clients leave `ext_agent_host_id` out; one that is sent has one of the three forms."""
+        assert agent.authorize(ext_agent_host_id=None).status_code == 302
+        assert agent.authorize(ext_agent_host_id="").status_code == 400
 
     def test_identity_alone_is_for_others(self, agent):
         """The dynamic client asks for the complete set of scopes, or is no client."""
@@ -372,12 +376,12 @@ class TestTheAPI:
 SIWC = {name: fault for name, fault in FAULTS.items() if name.startswith("siwc_")}
 
 
-def asked(agent, endpoint):
-    """The ordinary request to an endpoint."""
+def asked(agent, endpoint, **changes):
+    """The ordinary request to an endpoint; `changes` to that of an authorization."""
     callback = {} if endpoint == "siwc_authorize" else agent.callback()
     issued = agent.emulator.issue_plan_tokens()
     requests = {
-        "siwc_authorize": agent.authorize,
+        "siwc_authorize": lambda: agent.authorize(**changes),
         "siwc_token:authorization_code": lambda: agent.exchange(callback),
         "siwc_token:refresh_token": lambda: agent.refresh(issued, issued["client_id"]),
         "plan_models": lambda: agent.get("models", issued["access_token"]),
@@ -421,7 +425,8 @@ def is_genuine(agent, tokens, nonce):
 )
 def test_faults_happen_once_and_where_they_should(agent, name, endpoint):
     """What is armed goes wrong, once; the next request to that endpoint is answered as ever."""
-    request = asked(agent, endpoint)
+    unnamed = {"ext_agent_host_id": None} if name == "siwc_host_id_required" else {}
+    request = asked(agent, endpoint, **unnamed)
     agent.emulator.arm(name)
     if SIWC[name].after and name == "siwc_token_lost":
         with pytest.raises(BROKEN):

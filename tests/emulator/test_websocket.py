@@ -77,6 +77,20 @@ def test_a_turn_has_the_events_of_sse(client):
     assert shapes[0] == shapes[1]
 
 
+def test_a_stream_need_not_be_asked_for(client):
+    """Over a WebSocket there is nothing else; not to stream is refused there too, and so is a stream's id."""
+    with client.websocket() as opened:
+        create = {"type": "response.create", "model": "gpt-5.5", "store": False, "input": []}
+        opened.connection.send(json.dumps(create))
+        assert opened.read()[-1]["type"] == "response.completed"
+        for name, value, says in (
+            ("stream", False, "Stream must be set to true"),
+            ("stream_id", "s", "Unsupported parameter: stream_id"),
+        ):
+            opened.connection.send(json.dumps({**create, name: value}))
+            assert opened.read()[-1]["error"] == {"detail": says}
+
+
 def test_several_turns_follow_each_other(client):
     """A message that comes too early waits for its turn."""
     with client.websocket() as opened:
@@ -226,15 +240,21 @@ class Wire:
         self.file.close()
         self.socket.close()
 
-    def write(self, opcode, payload, *, final=True, masked=True, bits=0):
+    def write(self, opcode, payload, *, final=True, masked=True, bits=0, mask=None):
         frame = bytearray(frames.encode(opcode, payload, final=final))
         frame[0] |= bits
         if masked:
             start = len(frame) - len(payload)
             frame[1] |= 0x80
-            mask = os.urandom(4)
-            frame[start:] = mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+            mask = os.urandom(4) if mask is None else mask
+            frame[start:] = mask + (
+                bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload)) if any(mask) else payload
+            )
         self.socket.sendall(frame)
+
+    def start(self, opcode, size):
+        """The head of a large frame whose payload never comes."""
+        self.socket.sendall(bytes([0x80 | opcode, 0xFF]) + size.to_bytes(8, "big"))
 
     def read(self):
         """The opcode and payload of a frame."""
@@ -262,6 +282,24 @@ def test_frames_are_judged(client, options, code):
         opcode, payload = wire.read()
         assert (opcode, int.from_bytes(payload[:2], "big")) == (frames.CLOSE, code)
         assert wire.file.read() == b""
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_more_than_16_mib_is_too_much(client, whole):
+    """1009, in one frame or in several; as much as that is read."""
+    most = 16 * 1024 * 1024
+    with Wire(client) as wire:
+        create = {"type": "response.create", "model": "gpt-5.5", "store": False, "input": []}
+        wire.write(frames.TEXT, json.dumps(create).encode().ljust(most), mask=bytes(4))
+        assert b"response.created" in wire.read()[1]
+    with Wire(client) as wire:
+        if whole:
+            wire.start(frames.TEXT, most + 1)
+        else:
+            wire.write(frames.TEXT, b" " * most, final=False, mask=bytes(4))
+            wire.write(frames.CONTINUATION, b" ")
+        opcode, payload = wire.read()
+        assert (opcode, int.from_bytes(payload[:2], "big")) == (frames.CLOSE, 1009)
 
 
 def test_messages_may_come_in_fragments(client):

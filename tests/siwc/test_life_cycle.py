@@ -62,6 +62,14 @@ def test_a_host_keeps_its_name(emulator: Emulator, sign_in: SignIn) -> None:
     assert names.pop().startswith("urn:uuid:")
 
 
+def test_a_service_that_requires_the_host_gets_it(emulator: Emulator, sign_in: SignIn) -> None:
+    """The host is always named, so a service that refuses sign-ins without it has nothing to refuse."""
+    emulator.arm("siwc_host_id_required")
+    sign_in()
+
+    assert emulator.world.faults.armed() == {"siwc_host_id_required": 1}
+
+
 def test_a_damaged_host_id_is_not_replaced(settings: Settings, sign_in: SignIn) -> None:
     """Another host id would be another host to whoever registered here, so it takes a person to say so."""
     settings.home.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,11 @@ from onplan.errors import ConfigurationError, MissingExtraError
     "--ready-file", type=click.Path(path_type=Path), help="Write the URLs there, as JSON, once it listens."
 )
 @click.option("--scenario", type=click.Path(path_type=Path), help="A JSON file: answers, faults, lifetimes.")
+@click.option(
+    "--public-url",
+    metavar="URL",
+    help="What its clients call it, where it is behind another address: a proxy's, a container's.",
+)
 @click.option("--env", is_flag=True, help="Print `export` lines instead of JSON.")
 @click.option("--interactive", is_flag=True, help="Show a page with a button instead of approving at once.")
 @click.option(
@@ -55,6 +60,7 @@ def emulator(
     port: int,
     ready_file: Path | None,
     scenario: Path | None,
+    public_url: str | None,
     env: bool,
     interactive: bool,
     reuse: str | None,
@@ -81,21 +87,27 @@ def emulator(
         played = Scenario.from_file(scenario) if scenario else Scenario()
     except ValueError as error:
         raise ConfigurationError(str(error), hint="Correct the scenario file.") from None
-    options = Options(
-        host=host,
-        port=port,
-        ready_file=ready_file,
-        interactive=interactive,
-        scenario=played,
-        codex_home=codex_home,
-        codex_auth=codex_auth,
-        reuse=reuse or played.reuse or Options.reuse,
-        access_token_lifetime=(
-            access_token_lifetime
-            if access_token_lifetime is not None
-            else played.access_token_lifetime or Options.access_token_lifetime
-        ),
-    )
+    try:
+        options = Options(
+            host=host,
+            port=port,
+            ready_file=ready_file,
+            interactive=interactive,
+            scenario=played,
+            public_url=public_url,
+            codex_home=codex_home,
+            codex_auth=codex_auth,
+            reuse=reuse or played.reuse or Options.reuse,
+            access_token_lifetime=(
+                access_token_lifetime
+                if access_token_lifetime is not None
+                else played.access_token_lifetime or Options.access_token_lifetime
+            ),
+        )
+    except ValueError as error:
+        raise ConfigurationError(
+            str(error), hint="Give it as `--public-url https://emulator.example`."
+        ) from None
     try:
         serve(options, env=env, announce=click.echo)
     except BrokenPipeError:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Window:
-    """One usage window."""
+    """One usage window. `used_percent` is a fraction in headers and events, and rounded in JSON."""
 
     used_percent: float
     minutes: int
@@ -27,18 +27,16 @@ WEEK = Window(used_percent=34, minutes=10_080, resets_in=300_000)
 
 
 def authenticate(world: World, call: Call) -> None:
-    """Raise a Refusal unless the bearer is ours and alive and the account is its own.
+    """Raise a Refusal unless the bearer is ours and alive; the account, where it is named, is its own.
 
-    What the service answers to a missing or foreign account id is not established; 400 is the answer
-    that no client takes for an expired token.
+    Without the header it is the token's own account (notes, section 17). What the service answers to a
+    foreign one is not established; 400 is the answer that no client takes for an expired token.
     """
     scheme, _, bearer = call.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not world.ledger.accepts(bearer):
         raise Refusal(detail("Unauthorized", 401))
     account_id = call.headers.get("chatgpt-account-id")
-    if account_id is None:
-        raise Refusal(detail("The chatgpt-account-id header is required"))
-    if account_id != world.scenario.account_id:
+    if account_id is not None and account_id != world.scenario.account_id:
         raise Refusal(detail("The chatgpt-account-id header does not match the access token"))
 
 
@@ -94,17 +92,18 @@ def usage(world: World, call: Call) -> Reply:
 
 def _window(window: Window) -> dict[str, Any]:
     return {
-        "used_percent": window.used_percent,
+        # An integer: of a reply with a fraction the official client takes nothing (notes, section 12).
+        "used_percent": round(window.used_percent),
         "limit_window_seconds": window.minutes * 60,
         "reset_after_seconds": window.resets_in,
         "reset_at": int(time.time()) + window.resets_in,
     }
 
 
-def limit_headers(plan: str) -> Headers:
+def limit_headers(plan: str, primary: Window = FIVE_HOURS, secondary: Window = WEEK) -> Headers:
     """The limits as headers; empty values and a Pythonic False have been seen (notes, section 16)."""
     now = int(time.time())
-    windows = (("primary", FIVE_HOURS), ("secondary", WEEK))
+    windows = (("primary", primary), ("secondary", secondary))
     rows = [
         row
         for name, window in windows
@@ -116,7 +115,8 @@ def limit_headers(plan: str) -> Headers:
     ]
     return (
         ("x-codex-plan-type", plan),
-        ("x-codex-active-limit", "codex"),
+        # On every plan, although the windows are those of x-codex-* (notes, section 17).
+        ("x-codex-active-limit", "premium"),
         *rows,
         ("x-codex-credits-has-credits", "False"),
         ("x-codex-credits-unlimited", "False"),

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from onplan.emulator import account, chat, control, device, issuer, plan, platform, responses, siwc
+from onplan.emulator.compression import compress
 from onplan.emulator.conversation import Conversation
-from onplan.emulator.replies import LARGEST_BODY, Call, Refusal, Reply, detail
+from onplan.emulator.replies import LARGEST_BODY, Call, Encode, Refusal, Reply, detail
 from onplan.emulator.stream import Stream
 from onplan.emulator.world import World
 
@@ -87,6 +88,8 @@ class App:
         if call is None:
             return
         row, reply = self.answer(call)
+        if reply.compressed or self.world.scenario.compress:
+            reply = compress(reply, call.headers.get("accept-encoding", ""))
         sending = asyncio.ensure_future(self._send(reply, send, row))
         leaving = asyncio.ensure_future(_departure(receive))
         try:
@@ -121,14 +124,14 @@ class App:
     def _answer(self, call: Call) -> Reply:
         handler = CONTROLS.get((call.method, call.path))
         if handler is not None:
-            return handler(self.world, call)
+            return control.complaint_of(self.world, call) or handler(self.world, call)
         name, handler = ROUTES.get((call.method, call.path)) or ("", _elsewhere(call.path))
         is_token = name in ("token", "siwc_token")
         return self._afflicted(f"{name}:{issuer.grant_of(call)}" if is_token else name, handler, call)
 
     def _afflicted(self, endpoint: str, handler: Handler, call: Call) -> Reply:
         """The handler's answer, or what an armed fault makes of it."""
-        fault = self.world.faults.take(endpoint)
+        fault = self.world.faults.take(endpoint, call)
         if fault is None:
             return _handled(handler, self.world, call)
         reply = fault.instead() if fault.instead else _handled(handler, self.world, call)
@@ -140,28 +143,31 @@ class App:
         if reply.ending == "reset":
             return "reset"
         row["status"] = reply.status
-        body = reply.body
         headers = [(name.encode(), value.encode()) for name, value in reply.headers]
+        body = reply.body
         if reply.stream is None:
+            body = reply.encode(body) + reply.encode(None) if reply.encode else body
             headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         if reply.stream is not None:
-            return await self._send_stream(reply.stream, send)
+            return await self._send_stream(reply.stream, reply.encode, send)
         cut = reply.ending == "cut"
         part = body[: len(body) // 2] if cut else body
         await send({"type": "http.response.body", "body": part, "more_body": cut})
         return reply.ending
 
-    async def _send_stream(self, stream: Stream, send: Send) -> str:
+    async def _send_stream(self, stream: Stream, encode: Encode | None, send: Send) -> str:
         for number, write in enumerate(stream.writes()):
             if stream.interval and number:
                 await asyncio.sleep(stream.interval)
-            await send({"type": "http.response.body", "body": write, "more_body": True})
+            encoded = encode(write) if encode else write
+            await send({"type": "http.response.body", "body": encoded, "more_body": True})
         if stream.breaks == "stall":
             await self.stall()
         if stream.breaks is not None:
             return "cut"
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        last = encode(None) if encode else b""
+        await send({"type": "http.response.body", "body": last, "more_body": False})
         return "complete"
 
     async def stall(self) -> None:

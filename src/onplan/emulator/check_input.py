@@ -184,6 +184,8 @@ def check_input(world: World, body: dict[str, Any]) -> None:
             )
             raise refuse(message, where, "invalid_type")
         kind = item.get("type", "message" if "role" in item else "")
+        if kind == "compaction_trigger" and index < len(body["input"]) - 1:
+            raise refuse("A compaction_trigger must be the final input item.", where, "invalid_value")
         _supported(kind, tuple(ITEMS), f"{where}.type")
         ITEMS[kind](world, item, where, body["model"])
         if kind in ANSWERED:

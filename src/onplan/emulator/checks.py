@@ -28,7 +28,6 @@ KNOWN = frozenset(
         "model",
         "parallel_tool_calls",
         "prompt_cache_key",
-        "prompt_cache_options",
         "reasoning",
         "service_tier",
         "store",
@@ -39,7 +38,8 @@ KNOWN = frozenset(
         "tools",
     ]
 )
-# What the platform knows and this backend refuses; `generate` and continuation are WebSocket's.
+# What the platform knows and this backend refuses; `generate` and continuation are WebSocket's. `stream_id`,
+# with which the platform runs several responses over one WebSocket, is refused there too.
 UNSUPPORTED = frozenset(
     [
         "background",
@@ -57,11 +57,13 @@ UNSUPPORTED = frozenset(
         "presence_penalty",
         "previous_response_id",
         "prompt",
+        "prompt_cache_options",
         "prompt_cache_retention",
         "response_format",
         "safety_identifier",
         "seed",
         "stop",
+        "stream_id",
         "temperature",
         "top_logprobs",
         "top_p",
@@ -218,6 +220,18 @@ def _mentions_json(body: Body) -> None:
         raise Refusal(api_error(message, param="text.format"))
 
 
+def _cache_breakpoints(world: World, call: Call, body: Body) -> None:
+    """The platform knows them in content parts, this backend does not (notes, section 17)."""
+    for index, item in enumerate(body["input"]):
+        content = item.get("content") if isinstance(item, dict) else None
+        for number, part in enumerate(content if isinstance(content, list) else ()):
+            if isinstance(part, dict) and "prompt_cache_breakpoint" in part:
+                param = f"input[{index}].content[{number}].prompt_cache_breakpoint"
+                raise Refusal(
+                    api_error(f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
+                )
+
+
 def _input(world: World, call: Call, body: Body) -> None:
     check_input(world, body)
 
@@ -230,4 +244,4 @@ def _tools(world: World, call: Call, body: Body) -> None:
 
 # What the platform checks in the same way.
 COMMON_RULES: tuple[Callable[[World, Call, Body], None], ...] = (_simple_values, _text, _input, _tools)
-RULES = (_parameters, _fixed_values, _model, *COMMON_RULES)
+RULES = (_parameters, _fixed_values, _model, _cache_breakpoints, *COMMON_RULES)

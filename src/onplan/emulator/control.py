@@ -1,8 +1,13 @@
-"""How is the emulator told what to do? The /_emulator endpoints, which are themselves not journalled."""
+"""How is the emulator told what to do? The /_emulator endpoints, which are themselves not journalled.
+
+Programs may do that, web pages may not: a browser carries the requests of any page to this machine too.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -36,6 +41,42 @@ class TokensRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def _complaint(sentence: str, status: int = 400, **more: Any) -> Reply:
     return json_reply({"error": {"message": sentence, **more}}, status)
+
+
+def complaint_of(world: World, call: Call) -> Reply | None:
+    """What is said to a request that a stranger's web page may have sent, or nothing.
+
+    A page can send forms and text to any address without asking, but no JSON; a name that leads here without
+    being this machine's may be a page's own (DNS rebinding); and browsers say in Origin whose page asks.
+    """
+    host = call.headers.get("host", "")
+    if not _is_own(world, host):
+        return _complaint(
+            f"The Host header names {host!r}, which is not this emulator. If it is, start the emulator with "
+            "that as its public URL (`--public-url`).",
+            421,
+        )
+    origin = call.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != host:
+        return _complaint("A web page from elsewhere may not control the emulator.", 403)
+    if call.method == "POST" and call.media_type != "application/json":
+        return _complaint("The Content-Type must be application/json.", 415)
+    return None
+
+
+def _is_own(world: World, host: str) -> bool:
+    """Addresses are: no page has control of what they mean. Of names, this machine's and the public one."""
+    try:
+        name = urlsplit(f"//{host}").hostname
+        if name is None:
+            return False
+        public = urlsplit(world.options.public_url or "").hostname
+        if name in ("localhost", world.options.host, public):
+            return True
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def show_journal(world: World, call: Call) -> Reply:

@@ -61,7 +61,9 @@ class Conversation:
 
     def _whole(self, message: Mapping[str, Any]) -> Call:
         """What the message says together with what was said before it."""
-        body = {name: value for name, value in message.items() if name not in _OWN_FIELDS}
+        # Over a WebSocket everything is streamed: that need not be said (notes, section 17).
+        body = {"stream": True, **message}
+        body = {name: value for name, value in body.items() if name not in _OWN_FIELDS}
         previous = message.get(PREVIOUS)
         if previous is not None and isinstance(body.get("input"), list):
             if self._remembered is None or self._remembered[0] != previous:

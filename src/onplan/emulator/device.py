@@ -41,14 +41,13 @@ def user_code(world: World, call: Call) -> Reply:
     client_id = call.fields.get("client_id")
     if not isinstance(client_id, str) or not client_id.startswith("app_"):
         return api_error("Invalid client_id.", param="client_id", code="invalid_client")
-    host = call.headers.get("host", "")
     code = "-".join("".join(secrets.choice(ALPHABET) for _ in range(n)) for n in (4, 5))
     expires_at = time.time() + LIFETIME
     device_auth_id = "deviceauth_" + secrets.token_hex(16)
     world.devices[device_auth_id] = DeviceSignIn(
         user_code=code,
         client_id=client_id,
-        redirect_uri=f"http://{host}/deviceauth/callback",
+        redirect_uri=f"{_own_url(world, call)}/deviceauth/callback",
         expires_at=expires_at,
     )
     return json_reply(
@@ -59,6 +58,11 @@ def user_code(world: World, call: Call) -> Reply:
             "expires_at": datetime.fromtimestamp(expires_at, UTC).isoformat(),
         }
     )
+
+
+def _own_url(world: World, call: Call) -> str:
+    """What the client calls this issuer: as it is known, or else as it was asked."""
+    return world.options.public_url or f"http://{call.headers.get('host', '')}"
 
 
 def poll(world: World, call: Call) -> Reply:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from onplan.emulator.replies import Reply
+from onplan.emulator.replies import Call, Reply
+
+
+def _any(call: Call) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,7 @@ class Fault:
     """One quirk: a name, a line, the endpoints it applies to, and what happens there.
 
     `instead` answers without the request being processed; `after` changes the answer of a request that was.
+    `fits` says which of the requests are meant; the others do not use an armed fault up.
     """
 
     name: str
@@ -21,3 +26,4 @@ class Fault:
     instead: Callable[[], Reply] | None = None
     after: Callable[[Reply], Reply] | None = None
     delay: float = 0.0
+    fits: Callable[[Call], bool] = _any

@@ -8,20 +8,27 @@ from difflib import get_close_matches
 from onplan.emulator import (
     faults_account,
     faults_chat,
+    faults_ends,
+    faults_firewall,
     faults_http,
     faults_issuer,
+    faults_limits,
     faults_siwc,
     faults_stream,
     faults_websocket,
 )
 from onplan.emulator.fault import Fault
+from onplan.emulator.replies import Call
 
 FAULTS: dict[str, Fault] = {
     fault.name: fault
     for table in (
         faults_http,
+        faults_limits,
+        faults_firewall,
         faults_account,
         faults_stream,
+        faults_ends,
         faults_websocket,
         faults_issuer,
         faults_siwc,
@@ -76,10 +83,10 @@ class Faults:
             counts[armed.fault.name] = counts.get(armed.fault.name, 0) + armed.times
         return counts
 
-    def take(self, endpoint: str) -> Fault | None:
-        """The fault for a request to this endpoint, counted down."""
+    def take(self, endpoint: str, call: Call) -> Fault | None:
+        """The fault for this request to this endpoint, counted down."""
         for armed in self._armed:
-            if endpoint in armed.fault.where:
+            if endpoint in armed.fault.where and armed.fault.fits(call):
                 armed.times -= 1
                 if armed.times == 0:
                     self._armed.remove(armed)

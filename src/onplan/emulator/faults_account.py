@@ -43,6 +43,28 @@ def _exhausted(usage: Any) -> Any:
     }
 
 
+def _fractions(usage: Any) -> Any:
+    limits = usage["rate_limit"]
+    windows = {
+        name: {**limits[name], "used_percent": limits[name]["used_percent"] + 0.5}
+        for name in ("primary_window", "secondary_window")
+    }
+    return {**usage, "rate_limit": {**limits, **windows}}
+
+
+_SPENT = {
+    "reached": True,
+    "individual_limit": {
+        "limit": "100",
+        "used": "100",
+        "remaining": "0",
+        "used_percent": 100,
+        "remaining_percent": 0,
+        "reset_after_seconds": 3600,
+        "reset_at": 1_900_000_000,
+    },
+}
+
 FAULTS = (
     Fault("models_empty", "An empty catalogue.", MODELS, after=_changed(lambda body: {"models": []})),
     Fault(
@@ -82,6 +104,24 @@ FAULTS = (
         after=_changed(_only_the_week),
     ),
     Fault("usage_exhausted", "The usage says that the limit is reached.", USAGE, after=_changed(_exhausted)),
+    Fault(
+        "usage_fractions",
+        "Percentages are fractions; of such a reply the official client takes nothing.",
+        USAGE,
+        after=_changed(_fractions),
+    ),
+    Fault(
+        "usage_individual_limit",
+        "A member's own limit in a workspace, and it is reached.",
+        USAGE,
+        after=_changed(lambda body: {**body, "plan_type": "team", "spend_control": _SPENT}),
+    ),
+    Fault(
+        "usage_unknown_plan",
+        "A plan with a new name.",
+        USAGE,
+        after=_changed(lambda body: {**body, "plan_type": "sparkle"}),
+    ),
     Fault(
         "usage_nulls",
         "rate_limit and credits are null.",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from onplan.emulator import faults_http, imitations
+from onplan.emulator import faults_firewall, faults_http, faults_limits, imitations
 from onplan.emulator.chat_stream import DATA_ONLY, DONE, ChatStream
 from onplan.emulator.fault import Fault
 from onplan.emulator.imitations import delta_of, with_delta
@@ -24,13 +24,16 @@ FLAT = {"object": "error", "type": "BadRequestError", "param": None}
 # What HTTP has in store for every API: the rows of the Codex backend, under names of their own.
 SHARED = (
     "bad_gateway_502_html",
+    "cloudflare_1010",
     "cloudflare_403",
+    "cloudflare_empty_403",
     "connection_reset",
     "content_policy",
     "context_length_exceeded",
     "empty_500",
     "error_string",
     "html_instead_of_json",
+    "ingress_503",
     "insufficient_quota",
     "invalid_image",
     "missing_content_type",
@@ -189,7 +192,8 @@ def _row(name: str, line: str, after: Callable[[Reply], Reply]) -> Fault:
 FAULTS = (
     *(
         replace(fault, name=f"chat_{fault.name}", where=CHAT)
-        for fault in faults_http.FAULTS
+        for table in (faults_http, faults_limits, faults_firewall)
+        for fault in table.FAULTS
         if fault.name in SHARED
     ),
     Fault(

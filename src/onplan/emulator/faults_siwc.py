@@ -18,6 +18,7 @@ from onplan.emulator.fault import Fault
 from onplan.emulator.faults_issuer import changed, redirected, without
 from onplan.emulator.faults_stream import altered, fails
 from onplan.emulator.keys import first_key, new_key, public_jwk, sign_with
+from onplan.emulator.pages import page
 from onplan.emulator.replies import Reply, api_error, detail, json_reply, oauth_error
 
 AUTHORIZE, EXCHANGE = ("siwc_authorize",), ("siwc_token:authorization_code",)
@@ -212,6 +213,15 @@ FAULTS = (
         if "nonce" not in name
     ),
     *(Fault(f"siwc_{name}", line, where, instead=instead) for name, line, where, instead in _REFUSALS),
+    Fault(
+        "siwc_host_id_required",
+        "An authorization request without ext_agent_host_id is not valid.",
+        AUTHORIZE,
+        instead=lambda: page(
+            "This sign-in request is not valid", "The parameter ext_agent_host_id is missing.", status=400
+        ),
+        fits=lambda call: all(name != "ext_agent_host_id" for name, _ in call.query),
+    ),
     *(
         Fault(
             f"siwc_refresh_{code}",

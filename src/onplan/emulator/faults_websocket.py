@@ -9,9 +9,10 @@ import msgspec
 
 from onplan.emulator import frames
 from onplan.emulator.fault import Fault
+from onplan.emulator.faults_limits import used_up
 from onplan.emulator.faults_stream import altered, kind_of, streaming
 from onplan.emulator.pages import CLOUDFLARE_BLOCK
-from onplan.emulator.replies import Headers, Reply, api_error, detail, html_reply, json_reply
+from onplan.emulator.replies import Headers, Reply, api_error, detail, html_reply
 from onplan.emulator.stream import Alteration, Frame, Raw
 
 UPGRADE = ("responses_upgrade",)
@@ -85,15 +86,6 @@ def _error(status: int, code: str, message: str, headers: Headers = ()) -> Calla
     return lambda: api_error(message, code=code, status=status, headers=headers)
 
 
-def _usage_limit() -> Reply:
-    error = {
-        "type": "usage_limit_reached",
-        "message": "The usage limit has been reached",
-        "plan_type": "plus",
-    }
-    return json_reply({"error": error}, 429)
-
-
 def _message(name: str, line: str, alteration: Alteration) -> Fault:
     return Fault(f"websocket_{name}", line, MESSAGE, after=altered(alteration))
 
@@ -106,6 +98,11 @@ def _closes(code: int, reason: str) -> tuple[Fault, Fault]:
     )
 
 
+def _used_up_message() -> dict[str, Any]:
+    reply = used_up()
+    return {"type": "error", "status_code": 429, **reply.json, "headers": dict(reply.headers[1:])}
+
+
 ERROR: dict[str, Any] = {"type": "server_error", "code": None, "message": "The server had an error."}
 
 FAULTS = (
@@ -113,7 +110,7 @@ FAULTS = (
     _refused(403, lambda: html_reply(CLOUDFLARE_BLOCK, 403)),
     _refused(404, lambda: detail("Not Found", 404)),
     _refused(426, lambda: Reply(status=426, headers=(("upgrade", "websocket"),))),
-    _refused(429, _usage_limit),
+    _refused(429, used_up),
     _refused(500, _error(500, "server_error", "Internal server error")),
     _refused(503, _error(503, "service_unavailable", "Service unavailable.")),
     Fault(
@@ -146,6 +143,24 @@ FAULTS = (
         "error_without_status",
         "An error message without a status, and nothing after it.",
         _instead({"type": "error", "error": ERROR}),
+    ),
+    _message(
+        "usage_limit",
+        "An error message whose status is called status_code: usage_limit_reached, with headers.",
+        lambda frames_of_turn: iter([_used_up_message()]),
+    ),
+    _message(
+        "previous_response_not_found_flat",
+        "previous_response_not_found with code and message at the top level.",
+        _instead(
+            {
+                "type": "error",
+                "status": 400,
+                "code": "previous_response_not_found",
+                "message": "Previous response with id 'resp_0' not found.",
+                "param": "previous_response_id",
+            }
+        ),
     ),
     Fault(
         "websocket_connection_limit",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MESSAGES = (TEXT, BINARY)
-LARGEST_MESSAGE = 64 * 1024 * 1024
+LARGEST_MESSAGE = 16 * 1024 * 1024  # more is closed with 1009 (notes, section 17)
 DEFLATE = "permessage-deflate"
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3

@@ -23,6 +23,8 @@ CHALLENGE = re.compile(
 )  # an S256 challenge is 32 bytes, base64url (RFC 7636, section 4.2)
 VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, section 4.1
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
+# Those that the public client has registered; others end before the sign-in (notes, section 17).
+CALLBACK_PORTS = (1455, 1457)
 
 
 def _is_callback(uri: str) -> bool:
@@ -31,16 +33,19 @@ def _is_callback(uri: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    # RFC 8252, section 7.3: the port may vary, the path may not.
     plain = not (parts.query or parts.fragment or parts.username or parts.password)
-    loopback = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS and port is not None
+    loopback = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS and port in CALLBACK_PORTS
     return loopback and plain and parts.path == "/auth/callback"
 
 
 AUTHORIZE_RULES: tuple[tuple[str, Callable[[str], bool], str], ...] = (
     ("response_type", lambda v: v == "code", 'must be "code"'),
     ("client_id", lambda v: v.startswith("app_"), "is not known"),
-    ("redirect_uri", _is_callback, "must be http://localhost:PORT/auth/callback or the same on 127.0.0.1"),
+    (
+        "redirect_uri",
+        _is_callback,
+        "must be http://localhost:1455/auth/callback, on port 1457, or the same on 127.0.0.1",
+    ),
     ("code_challenge", lambda v: bool(CHALLENGE.fullmatch(v)), "must be 43 characters of base64url"),
     ("code_challenge_method", lambda v: v == "S256", 'must be "S256"'),
     ("state", bool, "must not be empty"),

@@ -9,10 +9,12 @@ import secrets
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from onplan.emulator.keys import Keys
-from onplan.emulator.options import Scenario
+
+if TYPE_CHECKING:
+    from onplan.emulator.options import Scenario
 
 CODEX_CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
 DEFAULT_SCOPE = "openid profile email offline_access"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
+
+from onplan.emulator.faults import Faults
 
 REUSE_POLICIES = ("refuse", "revoke-family")
 # RFC 7519 says nothing of lifetimes; ten days is what the recordings show.
@@ -47,6 +50,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     access_token_lifetime: float | None = None
     input_tokens: int | None = None
     api_keys: tuple[str, ...] | None = None
+    compress: bool = False
     workspaces: tuple[str, ...] = ("Personal", "Team")
     earliest_refresh_at: float | str | None = None
 
@@ -76,9 +80,6 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for wrong, sentence in complaints:
             if wrong:
                 raise ValueError(f"The scenario {where} is not valid: {sentence}.")
-        # The fault tables build on the issuer, and that on this module: hence here and not above.
-        from onplan.emulator.faults import Faults
-
         trial = Faults()
         for fault in self.faults:
             trial.arm(fault.name, fault.times, fault.seconds)
@@ -95,11 +96,16 @@ class Options:
     access_token_lifetime: float = ACCESS_TOKEN_LIFETIME
     interactive: bool = False
     scenario: Scenario = field(default_factory=Scenario)
-    public_url: str | None = None  # what it calls itself, where something in front of it has that name
+    public_url: str | None = None  # what its clients call it, where something in front of it has that name
     codex_home: Path | None = None
     codex_auth: bool = False
 
     def __post_init__(self) -> None:
         if self.reuse not in REUSE_POLICIES:
             raise ValueError(f"reuse must be one of {', '.join(REUSE_POLICIES)}, not {self.reuse!r}.")
+        if self.public_url is not None:
+            parts = urlsplit(self.public_url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError(f"public_url must be an http or https URL, not {self.public_url!r}.")
+            object.__setattr__(self, "public_url", self.public_url.rstrip("/"))
         self.scenario.check("given")

@@ -130,6 +130,7 @@ def json_body(call: Call) -> dict[str, Any]:
 KNOWN = frozenset(
     [
         "background",
+        "context_management",
         "conversation",
         "include",
         "input",
@@ -142,6 +143,8 @@ KNOWN = frozenset(
         "previous_response_id",
         "prompt",
         "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
         "reasoning",
         "safety_identifier",
         "service_tier",

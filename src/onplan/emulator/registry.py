@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from onplan.emulator.keys import Keys
 from onplan.emulator.ledger import AccessToken, Bounded, Code, Family, Ledger, RefreshToken
-from onplan.emulator.options import Scenario
+
+if TYPE_CHECKING:
+    from onplan.emulator.options import Scenario
 
 HOUR = 3600.0
 DYNAMIC_CLIENT = "dynamic_agent_client"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,11 +21,16 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 # "reset": the connection ends without a reply. "cut": it ends half-way through the body.
 Ending = Literal["complete", "cut", "reset"]
 Headers = tuple[tuple[str, str], ...]
+# The bytes of one write in a content coding; of None, what ends it.
+Encode = Callable[[bytes | None], bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One answer: a body, or a stream of events, and how the connection ends."""
+    """One answer: a body, or a stream of events, and how the connection ends.
+
+    `compressed`: it is to be sent in a content coding that the client takes; `encode`: in this one.
+    """
 
     status: int = 200
     headers: Headers = ()
@@ -33,6 +38,8 @@ class Reply:
     stream: Stream | None = None
     delay: float = 0.0
     ending: Ending = "complete"
+    compressed: bool = False
+    encode: Encode | None = None
 
     def header(self, name: str) -> str | None:
         """The first value of a header, or None."""

@@ -123,6 +123,7 @@ class Emulator:
             log_config=None,
             log_level="error",
             access_log=False,
+            server_header=False,
             lifespan="off",
             timeout_keep_alive=75,
             ws=WebSocketProtocol,

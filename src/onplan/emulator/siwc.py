@@ -26,7 +26,6 @@ HOST_ID = re.compile(
 HINTS = ("id_token_hint", "login_hint")
 COMMON = (
     "client_id",
-    "ext_agent_host_id",
     "response_type",
     "redirect_uri",
     "scope",

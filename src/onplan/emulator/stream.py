@@ -20,7 +20,15 @@ BREAKING_POINTS = (
     "response.completed",
 )
 
-TERMINAL = ("response.completed", "response.failed", "response.incomplete", "error")
+TERMINAL = (
+    "response.completed",
+    "response.failed",
+    "response.incomplete",
+    "response.done",
+    "response.cancelled",
+    "response.error",
+    "error",
+)
 
 
 class Raw(bytes):
