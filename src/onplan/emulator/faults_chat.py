@@ -9,7 +9,7 @@ from typing import Any
 from onplan.emulator import faults_firewall, faults_http, faults_limits, imitations
 from onplan.emulator.chat_stream import DATA_ONLY, DONE, ChatStream
 from onplan.emulator.fault import Fault
-from onplan.emulator.imitations import delta_of, with_delta
+from onplan.emulator.imitations import delta_of, ended, with_delta
 from onplan.emulator.items import Message
 from onplan.emulator.replies import Reply, api_error, json_reply
 from onplan.emulator.stream import Frame
@@ -115,6 +115,24 @@ def _finished(word: str | None) -> Callable[[Reply], Reply]:
         return {**chunk, "choices": choices}
 
     return _each(change)
+
+
+def _ending(chunk_fields: Chunk | None = None, **choice_fields: Any) -> Callable[[Reply], Reply]:
+    """More fields in the chunk that has the finish reason, or in its choice."""
+
+    def change(chunk: Chunk) -> Chunk:
+        if not any(choice["finish_reason"] for choice in chunk["choices"]):
+            return chunk
+        choices = [{**choice, **choice_fields} for choice in chunk["choices"]]
+        return {**chunk, "choices": choices, **(chunk_fields or {})}
+
+    return _each(change)
+
+
+def _says_nothing(chunk: Chunk) -> Chunk:
+    """The same without any content; what was counted stays."""
+    choices = [{**choice, "delta": {}} for choice in chunk["choices"]]
+    return {**chunk, "choices": [ended(choice, "stop") for choice in choices]}
 
 
 def _unmarked(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -277,6 +295,15 @@ FAULTS = (
     _row("finish_length", "finish_reason is length.", _finished("length")),
     _row("finish_content_filter", "finish_reason is content_filter.", _finished("content_filter")),
     _row("finish_unknown", "finish_reason is error.", _finished("error")),
+    _row("finish_in_other_words", "finish_reason is <|im_end|>.", _finished("<|im_end|>")),
+    _row("error_in_choice", "An error in the choice that ends with stop.", _ending(error=OVERLOADED)),
+    _row(
+        "native_finish_reason",
+        "native_finish_reason is network_error, and finish_reason stop.",
+        _ending(native_finish_reason="network_error", finish_reason="stop"),
+    ),
+    _row("error_of_groq", "x_groq has an error.", _ending({"x_groq": {"id": "req_1", "error": OVERLOADED}})),
+    _row("billed_and_empty", "Nothing but the end and the usage.", _each(_says_nothing)),
     _row(
         "reasoning_content", "Thinking in reasoning_content.", _thinking(lambda p: {"reasoning_content": p})
     ),

@@ -108,6 +108,75 @@ def _null_arguments(piece: Call, whole: dict[int, Call]) -> list[Call]:
     return [{**piece, "function": {**piece["function"], "arguments": piece["function"]["arguments"] or None}}]
 
 
+def _one_id(piece: Call, whole: dict[int, Call]) -> Iterator[Call]:
+    """Calls whole, all of them at one index under one id."""
+    if "id" in piece:
+        yield {**whole[piece["index"]], "index": 0, "id": "call_0"}
+
+
+def _in_text(piece: Call, whole: dict[int, Call]) -> list[Call]:
+    return [{**piece, "index": str(piece["index"])}]
+
+
+def _placeholder(piece: Call, whole: dict[int, Call]) -> list[Call]:
+    """An empty object before the arguments."""
+    arguments = "{}" if "id" in piece else piece["function"]["arguments"]
+    return [{**piece, "function": {**piece["function"], "arguments": arguments}}]
+
+
+def _signed(piece: Call, whole: dict[int, Call]) -> list[Call]:
+    """The first call has a thought signature, as at Gemini's compatible endpoint."""
+    signature = {"google": {"thought_signature": "c2lnbmF0dXJl"}}
+    first = "id" in piece and piece["index"] == 0
+    return [{**piece, "extra_content": signature} if first else piece]
+
+
+def _at_the_end(more: Callable[[dict[int, Call]], Iterable[Call]]) -> Alteration:
+    """More pieces of calls before the chunk that ends them."""
+
+    def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
+        held = list(frames)
+        whole = _whole(held)
+        for frame in held:
+            if not isinstance(frame, bytes) and whole and _ends(frame):
+                yield from (with_delta(_going_on(frame), {"tool_calls": [call]}) for call in more(whole))
+            yield frame
+
+    return alter
+
+
+def _ends(chunk: Chunk) -> bool:
+    return any(choice["finish_reason"] for choice in chunk["choices"])
+
+
+def _going_on(chunk: Chunk) -> Chunk:
+    return {**chunk, "choices": [{**chunk["choices"][0], "finish_reason": None}]}
+
+
+def _arguments_again(whole: dict[int, Call]) -> Iterator[Call]:
+    for index, call in whole.items():
+        yield {"index": index, "function": {"arguments": call["function"]["arguments"]}}
+
+
+def _at_other_indices(whole: dict[int, Call]) -> Iterator[Call]:
+    for index, call in whole.items():
+        yield {**call, "index": index + len(whole)}
+
+
+def _whole_message(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The last chunk has the whole message beside it."""
+    held = list(frames)
+    calls = [*_whole(held).values()]
+    text = "".join(delta_of(frame).get("content") or "" for frame in held)
+    for frame in held:
+        if isinstance(frame, bytes) or not _ends(frame):
+            yield frame
+        else:
+            message = {"role": "assistant", "content": text or None, "tool_calls": calls}
+            choice = {**frame["choices"][0], "message": message}
+            yield {**frame, "object": "chat.completion", "choices": [choice]}
+
+
 def _interleaved(frames: Iterable[Frame]) -> Iterator[Frame]:
     """The pieces of parallel calls, one of each in turn."""
     by_index: dict[int, list[Frame]] = {}
@@ -159,5 +228,13 @@ ROWS: tuple[tuple[str, str, Alteration], ...] = (
     ("names_everywhere", "Every piece has the name.", _pieces(_name_everywhere)),
     ("arguments_null", "Arguments are null where there are none yet.", _pieces(_null_arguments)),
     ("arguments_object", "Arguments are an object, whole.", _pieces(_as_object)),
+    ("index_in_text", "The index is text.", _pieces(_in_text)),
+    ("ids_shared", "Every call whole, all at one index under one id.", _pieces(_one_id)),
+    ("calls_repeated", "All calls once more at the end.", _at_the_end(lambda whole: whole.values())),
+    ("calls_repeated_elsewhere", "The same, at other indices.", _at_the_end(_at_other_indices)),
+    ("arguments_repeated", "All arguments once more at the end.", _at_the_end(_arguments_again)),
+    ("arguments_placeholder", "An empty object before the arguments.", _pieces(_placeholder)),
+    ("whole_message", "The whole message once more, beside the last chunk.", _whole_message),
+    ("thought_signature", "The first call has a thought signature.", _pieces(_signed)),
     ("function_call", "A function call of old.", _function_call),
 )
