@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
+import zstandard
 
 import onplan
 from onplan import CompletionRequest, RetryPolicy
@@ -147,6 +151,58 @@ AFTERWARDS = {
 def test_an_error_after_the_end_takes_nothing_away(ask: Callable[..., Any], event: Any) -> None:
     """What a server says wrong after the finish reason does not undo the answer."""
     assert done(ask(said(*SPOKEN, USAGE, event))).text == "hello"
+
+
+def _deflated(data: bytes, window: int) -> bytes:
+    encoder = zlib.compressobj(wbits=window)
+    return encoder.compress(data) + encoder.flush()
+
+
+def _zstandard(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=True).compress(data)
+
+
+GZIP = partial(gzip.compress, mtime=0)
+RAW, ZLIB = partial(_deflated, window=-15), partial(_deflated, window=15)
+# How a body is compressed, and what is done to its end.
+COMPRESSED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "gzip": ("gzip", GZIP),
+    "gzip, wrong checksum": ("gzip", lambda data: GZIP(data)[:-8] + bytes(8)),
+    "gzip, no checksum": ("x-gzip", lambda data: GZIP(data)[:-8]),
+    "gzip, then something else": ("gzip", lambda data: GZIP(data) + b"junk"),
+    "gzip, then half of another member": ("gzip", lambda data: GZIP(data) + GZIP(data)[:7]),
+    "gzip in two members": ("GZIP", lambda data: GZIP(data[:20]) + GZIP(data[20:])),
+    "deflate": ("deflate", ZLIB),
+    "deflate, wrong checksum": ("deflate", lambda data: ZLIB(data)[:-4] + bytes(4)),
+    "deflate without its header": ("deflate", RAW),
+    "zstd": ("zstd", _zstandard),
+    "zstd, wrong checksum": ("zstd", lambda data: _zstandard(data)[:-4] + bytes(4)),
+    "zstd, no checksum": ("zstd", lambda data: _zstandard(data)[:-4]),
+}
+
+
+@over_http
+@pytest.mark.parametrize(("encoding", "compress"), COMPRESSED.values(), ids=COMPRESSED)
+@pytest.mark.parametrize("end", ["whole", "broken"])
+def test_a_damaged_end_of_a_compressed_body_takes_nothing_away(
+    ask: Callable[..., Any], encoding: str, compress: Callable[[bytes], bytes], end: str
+) -> None:
+    """What was decoded before the damage is read, on both wires and in whatever pieces it comes."""
+    headers = {"content-encoding": encoding}
+    chat, responses = compress(events(*SPOKEN, USAGE)), compress(events(completed("hello")))
+    pieces = [chat[place : place + 1] for place in range(len(chat))]
+
+    assert done(ask(Answer([chat], headers=headers, end=end))).usage.completion_tokens == 2
+    assert done(ask(Answer(pieces, headers=headers, end=end))).text == "hello"
+    assert done(ask(Answer([responses], headers=headers, end=end), "responses")).text == "hello"
+
+
+@over_http
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "sparkle"])
+def test_a_damaged_body_is_no_answer(ask: Callable[..., Any], encoding: str) -> None:
+    """Bytes that decode to nothing are an error, and never an empty answer."""
+    with pytest.raises(onplan.OnplanError):
+        ask(Answer([b"\xff\x28 no such thing"], headers={"content-encoding": encoding}))
 
 
 NOT_WHOLE: dict[str, tuple[Answer, type[onplan.OnplanError]]] = {

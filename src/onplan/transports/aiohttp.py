@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -32,13 +32,20 @@ from onplan.transports.base import (
     salvaged,
 )
 from onplan.transports.compression import Compression, open_smaller_async
+from onplan.transports.decompression import (
+    DamagedBodyError,
+    Decompressor,
+    Unknown,
+    accepted,
+    decompressor_for,
+)
 from onplan.transports.owner import Owner, running_loop
 from onplan.transports.proxy_errors import certificate_failure, no_answer
 from onplan.transports.route import Proxy, Route
 from onplan.transports.silence import Silence
 from onplan.wire import Request, Response
 
-_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
+_ERRORS = (aiohttp.ClientError, DamagedBodyError, TimeoutError, OSError)
 _LOOK_EVERY = 1.0  # seconds
 
 _LOOK_AGAIN = 0.1
@@ -163,7 +170,8 @@ class AiohttpTransport:
                     request.method,
                     request.url,
                     data=waiting.content(),
-                    headers={**request.headers, **_length(request)},
+                    headers={"accept-encoding": accepted(), **request.headers, **_length(request)},
+                    auto_decompress=False,
                     timeout=aiohttp.ClientTimeout(
                         total=None, connect=connect, sock_connect=connect, sock_read=idle
                     ),
@@ -244,12 +252,38 @@ class _Loss:
             self._timer.cancel()
 
 
+class _Decompressed:
+    """The content of a compressed answer."""
+
+    def __init__(self, content: aiohttp.StreamReader, decompressor: Decompressor) -> None:
+        self._content, self._decompressor = content, decompressor
+        self._pieces: Iterator[bytes] = iter(())
+
+    async def readany(self) -> bytes:
+        """Some bytes, or none at the end."""
+        while True:
+            for piece in self._pieces:
+                return piece
+            data = await self._content.readany()
+            if not data:
+                return b""
+            self._pieces = self._decompressor.feed(data)
+
+
+def _content(response: aiohttp.ClientResponse) -> aiohttp.StreamReader | _Decompressed:
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        return response.content
+    return _Decompressed(response.content, decompressor_for(encoding) or Unknown(encoding))
+
+
 class _Answer:
     """An open response."""
 
     def __init__(self, response: aiohttp.ClientResponse, origin: str, idle: float) -> None:
         self.head = Head(response.status, lower_case(response.headers))
-        self._response, self._content, self._origin = response, response.content, origin
+        self._response, self._origin = response, origin
+        self._content = _content(response)
         self._decoder: EventDecoder | None = EventDecoder()
         self._silence = Silence(idle, origin)
         self._body: bytes | None = None

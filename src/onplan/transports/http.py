@@ -35,6 +35,7 @@ from onplan.transports.base import (
 )
 from onplan.transports.compression import Compression, open_smaller, open_smaller_async
 from onplan.transports.deadline import Deadline
+from onplan.transports.decompression import DamagedBodyError, Decompressor, decompressor_for
 from onplan.transports.owner import Owner, running_loop
 from onplan.transports.pool import DEADLINE, async_client_for, client_for
 from onplan.transports.proxy_errors import certificate_failure
@@ -76,6 +77,7 @@ _ERRORS = (
     httpx2.TransportError,
     httpx2.StreamError,
     httpx2.DecodingError,
+    DamagedBodyError,
     httpcore2.NetworkError,
     httpcore2.ProtocolError,
     httpcore2.TimeoutException,
@@ -105,6 +107,27 @@ def _async_content(body: bytes | None) -> bytes | AsyncIterator[bytes] | None:
             yield piece
 
     return body if body is None or len(body) <= PIECE_SIZE else each(body)
+
+
+def _decompressor(response: httpx2.Response) -> Decompressor | None:
+    """What decodes this body; None if it is not compressed, was read already, or the library has to do it."""
+    if response.is_stream_consumed:
+        return None
+    return decompressor_for(response.headers.get("content-encoding", ""))
+
+
+def _decoded(response: httpx2.Response) -> Iterator[bytes]:
+    decompressor = _decompressor(response)
+    if decompressor is None:
+        return response.iter_bytes()
+    return (piece for data in response.iter_raw() for piece in decompressor.feed(data))
+
+
+def _decoded_async(response: httpx2.Response) -> AsyncIterator[bytes]:
+    decompressor = _decompressor(response)
+    if decompressor is None:
+        return response.aiter_bytes()
+    return (piece async for data in response.aiter_raw() for piece in decompressor.feed(data))
 
 
 class _Progress:
@@ -253,7 +276,7 @@ class Answer:
         self.head = Head(response.status_code, lower_case(response.headers))
         self._response, self._origin, self._deadline = response, origin, deadline
         self._watch = None if left is None else self._watched(left)
-        self._reads: Iterator[bytes] = response.iter_bytes()
+        self._reads: Iterator[bytes] = _decoded(response)
         self._decoder: EventDecoder | None = EventDecoder()
         self._silence = Silence(idle, origin)
         self._body: bytes | None = None
@@ -442,7 +465,7 @@ class _AsyncAnswer:
     def __init__(self, response: httpx2.Response, origin: str, idle: float) -> None:
         self.head = Head(response.status_code, lower_case(response.headers))
         self._response, self._origin = response, origin
-        self._reads: AsyncIterator[bytes] = response.aiter_bytes()
+        self._reads: AsyncIterator[bytes] = _decoded_async(response)
         self._decoder: EventDecoder | None = EventDecoder()
         self._silence = Silence(idle, origin)
         self._body: bytes | None = None
