@@ -1,7 +1,7 @@
 # Everything here works on a machine that has only Python 3.11+ and make.
 PYTHON ?= python3
 VENV   ?= .venv
-CODEX_VERSION ?= 0.169.0
+CODEX_VERSIONS ?= 0.171.0 0.169.0
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -23,9 +23,10 @@ check: $(VENV)/.installed       ## lint, format, types, import layers
 	$(BIN)/mypy --strict tests/typing
 	$(BIN)/lint-imports
 
+CODEX_INSTALLED := $(CODEX_VERSIONS:%=$(VENV)/codex-%/.installed)
 INTEROP := $(VENV)/.installed $(VENV)/.bench $(VENV)/.interop $(VENV)/.system $(VENV)/siwc-peer/.installed
-interop: $(INTEROP) $(VENV)/codex-$(CODEX_VERSION)/.installed  ## other people's programs: the Codex CLI, a browser, the openai SDK, a keyring, two hosts
-	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" CODEX_BINARY="$(CURDIR)/$(VENV)/codex-$(CODEX_VERSION)/node_modules/.bin/codex" $(BIN)/pytest -m interop -n 2 --dist loadfile tests/interop
+interop: $(INTEROP) $(CODEX_INSTALLED)  ## other people's programs: the Codex CLI, a browser, the openai SDK, a keyring, two hosts
+	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" CODEX_FOLDER="$(CURDIR)/$(VENV)" CODEX_VERSIONS="$(CODEX_VERSIONS)" $(BIN)/pytest -m interop -n 2 --dist loadfile tests/interop
 
 pythons:        ## the tests on fresh machines with Python 3.13 and the newest, by a user who is not root (needs root, Debian)
 	.ci/pythons
@@ -90,9 +91,9 @@ $(VENV)/.system: $(VENV)/.installed
 	else echo "make interop: $(SYSTEM_PACKAGES) are missing; what needs them is skipped"; fi
 	@touch $@
 
-# npm keeps the client out of the repository; only its version is ours.
-$(VENV)/codex-$(CODEX_VERSION)/.installed:
+# npm keeps the client out of the repository; only its versions are ours: the newest, and an older one.
+$(CODEX_INSTALLED): $(VENV)/codex-%/.installed:
 	@command -v npm >/dev/null || { echo "make interop needs npm (Node.js 18 or newer) to install @openai/codex"; exit 1; }
 	mkdir -p $(@D)
-	npm install --loglevel=error --no-fund --no-audit --no-save --prefix $(@D) @openai/codex@$(CODEX_VERSION)
+	npm install --loglevel=error --no-fund --no-audit --no-save --prefix $(@D) @openai/codex@$*
 	@touch $@

@@ -53,6 +53,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def browser_lock() -> FileLock:
+    """Held by whatever comes back to one of those ports."""
+    return FileLock(Path(tempfile.gettempdir(), "onplan-tests.lock"), mode=0o666, poll_interval=0.01)
+
+
 @pytest.fixture(autouse=True)
 def one_browser_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
     """Several processes run the tests; of those that sign in with a browser, one at a time."""
@@ -60,7 +65,7 @@ def one_browser_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
     if not where.startswith(_WITH_BROWSER):
         yield
         return
-    with FileLock(Path(tempfile.gettempdir(), "onplan-tests.lock"), mode=0o666, poll_interval=0.01):
+    with browser_lock():
         yield
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from onplan.emulator.check_schema import Subject, check_format_schema, check_function_schema
 from onplan.emulator.replies import Refusal
+from onplan.strict_schema import is_strict
 
 STRING = {"type": "string"}
 FORMAT = Subject("response_format 'answer'", "text.format.schema", "invalid_json_schema")
@@ -172,6 +173,10 @@ STRICT_REFUSES = {
         closed({"a": {"type": "integer", "enum": list(range(1001))}}),
         "1001 enum values exceeds limit of 1000.",
     ),
+    "15001 characters of a long enum": (
+        closed({"a": {"type": "string", "enum": [f"{n:060}" for n in range(251)]}}),
+        "15060 characters of an enum of more than 250 values exceeds limit of 15000.",
+    ),
     "120001 characters": (
         closed({"a": {"type": "string", "enum": ["x" * 120_000]}}),
         "120001 characters exceeds limit of 120000.",
@@ -185,6 +190,13 @@ def test_strict_mode_refuses_everything_else(schema, says):
     assert says in complaint(check_format_schema, schema, FORMAT, strict=True)
     assert says in complaint(check_function_schema, schema, FUNCTION, strict=True)
     assert complaint(check_format_schema, schema, FORMAT, strict=False) is None
+
+
+def test_the_client_sends_nothing_as_strict_that_is_refused():
+    """What it takes for strict is taken here."""
+    refused = [schema for schema, _ in (*STRICT_REFUSES.values(), *NO_OBJECT.values())]
+    assert [schema for schema in refused if is_strict(schema)] == []
+    assert sum(map(is_strict, STRICT_TAKES.values())) > len(STRICT_TAKES) / 2
 
 
 NO_OBJECT = {

@@ -1,97 +1,60 @@
-"""The official Codex CLI against the emulator: a stranger judges how faithful it is."""
+"""The official Codex CLI, the newest and an older one: strangers judge how faithful the emulator is."""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
-import subprocess
 import time
-from dataclasses import dataclass
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from onplan.emulator import Emulator, Options
+from onplan.emulator import Emulator, Options, Scenario
+from onplan.emulator.catalogue import CATALOGUE, serves
 from onplan.emulator.codex_home import write_codex_home
 from onplan.emulator.journal import fingerprint
 
-BINARY = os.environ.get("CODEX_BINARY")
-TIMEOUT = 90
+from ..conftest import browser_lock
+from .codex_cli import Codex
+
+# As `make interop` installs them: in FOLDER/codex-VERSION.
+FOLDER, VERSIONS = os.environ.get("CODEX_FOLDER"), os.environ.get("CODEX_VERSIONS", "").split()
 
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.skipif(
-        not BINARY, reason="CODEX_BINARY does not name the official client; run `make interop`"
+        not FOLDER or not VERSIONS,
+        reason="CODEX_FOLDER and CODEX_VERSIONS do not name official clients; run `make interop`",
     ),
 ]
 
 
-@dataclass
-class Codex:
-    """The client in a folder of its own, knowing nothing of this machine's user."""
-
-    emulator: Emulator
-    home: Path
-
-    def run(self, *arguments, **variables):
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.home.parent),
-            "CODEX_HOME": str(self.home),
-            "NO_COLOR": "1",
-            **variables,
-        }
-        return subprocess.run(
-            [BINARY, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            env=environment,
-            cwd=self.home.parent,
-            check=False,
-        )
-
-    def sign_in(self):
-        done = self.run("login", "--device-auth", "--experimental_issuer", self.emulator.issuer)
-        assert done.returncode == 0, done.stderr
-
-    def execute(self, *options):
-        """A turn. Its sandbox needs rights that not every machine gives, so it runs without one."""
-        unconfined = "--dangerously-bypass-approvals-and-sandbox"
-        done = self.run("exec", "--json", "--skip-git-repo-check", unconfined, *options, "say hi")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-
-    @property
-    def auth(self):
-        return json.loads((self.home / "auth.json").read_text())
-
-    @property
-    def tokens(self):
-        return self.auth["tokens"]
-
-    def requests(self, path):
-        return [row for row in self.emulator.journal() if row["path"] == path]
-
-    @property
-    def turns(self):
-        return [row for row in self.requests("/backend-api/codex/responses") if row["method"] == "POST"]
+@pytest.fixture(params=VERSIONS or ["none"])
+def version(request):
+    return request.param
 
 
 @pytest.fixture
-def codex(tmp_path):
+def binary(version):
+    path = Path(FOLDER, f"codex-{version}", "node_modules", ".bin", "codex")
+    assert path.exists(), f"{path} is not there; run `make interop`"
+    return path
+
+
+@pytest.fixture
+def codex(tmp_path, binary):
     home = tmp_path / "codex"
     with Emulator(Options(codex_home=home)) as emulator:
-        yield Codex(emulator, home)
+        yield Codex(binary, emulator, home)
 
 
 @pytest.fixture
-def signed_in(tmp_path):
+def signed_in(tmp_path, binary):
     home = tmp_path / "codex"
     with Emulator(Options(codex_home=home, codex_auth=True)) as emulator:
-        yield Codex(emulator, home)
+        yield Codex(binary, emulator, home)
 
 
 def completed(events, kind):
@@ -120,6 +83,99 @@ def test_it_signs_in_by_device_code(codex):
     assert (status.returncode, "Logged in using ChatGPT" in status.stderr) == (0, True)
 
 
+def visit(url):
+    """Be the browser, to the page at the end."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=20) as page:
+        return page.status
+
+
+def test_it_signs_in_by_browser(codex):
+    """Its app server's sign-in: the code comes back to a registered port, and is exchanged and stored."""
+    with browser_lock(), codex.app_server() as server:
+        started = server.call("account/login/start", {"type": "chatgpt"})
+        assert visit(started["authUrl"]) == 200
+        assert server.notified("account/login/completed")["success"] is True
+        account = server.call("account/read", {"refreshToken": False})["account"]
+    assert (account["email"], account["planType"]) == ("person@example.com", "plus")
+    (authorized,) = codex.requests("/oauth/authorize")
+    assert authorized["query"]["redirect_uri"] == "http://127.0.0.1:1455/auth/callback"
+    exchange, api_key = codex.requests("/oauth/token")
+    assert (exchange["status"], exchange["body"]["grant_type"]) == (200, "authorization_code")
+    assert api_key["body"]["requested_token"] == "openai-api-key"
+    assert codex.auth["OPENAI_API_KEY"] is None
+    assert codex.tokens["account_id"] == codex.emulator.world.scenario.account_id
+
+
+def test_its_app_server_reads_limits_and_models(signed_in, version):
+    """Of the usage every number is taken, and of the catalogue every model that is listed."""
+    with signed_in.app_server() as server:
+        limits = server.call("account/rateLimits/read")["rateLimits"]
+        models = server.call("model/list")["data"]
+    windows = [
+        (limits[name]["usedPercent"], limits[name]["windowDurationMins"]) for name in ("primary", "secondary")
+    ]
+    assert (limits["planType"], windows) == ("plus", [(12, 300), (34, 10_080)])
+    shown = [model for model in signed_in.emulator.world.catalogue if model["visibility"] == "list"]
+    assert [model["id"] for model in models] == [model["slug"] for model in shown if serves(model, version)]
+
+
+def test_fractions_in_the_usage_are_what_it_refuses(signed_in):
+    """So the emulator's integers are what they have to be."""
+    signed_in.emulator.arm("usage_fractions")
+    with signed_in.app_server() as server, pytest.raises(AssertionError, match="error"):
+        server.call("account/rateLimits/read")
+
+
+def turn(server, method, **params):
+    """A turn of a thread, to its end."""
+    server.call(method, params)
+    ended = server.notified("turn/completed")["turn"]
+    assert (ended["status"], ended["error"]) == ("completed", None)
+
+
+def test_its_app_server_talks_compacts_and_reviews(signed_in):
+    """A turn with a tool; its history as one sealed item, which comes back; a review in its own socket."""
+    with signed_in.app_server() as server:
+        thread = server.call(
+            "thread/start",
+            {
+                "model": "gpt-5.5",
+                "cwd": str(signed_in.home.parent),
+                "approvalPolicy": "never",
+                "sandbox": "danger-full-access",
+            },
+        )["thread"]["id"]
+        said = [{"type": "text", "text": "say hi"}]
+        turn(server, "turn/start", threadId=thread, input=said)
+        turn(server, "thread/compact/start", threadId=thread)
+        compacted = signed_in.turns[-1]
+        turn(server, "turn/start", threadId=thread, input=said)
+        target = {"type": "custom", "instructions": "Look at it."}
+        turn(server, "review/start", threadId=thread, target=target, delivery="inline")
+    assert compacted["body"]["input"][-1]["type"] == "compaction_trigger"
+    kinds = [{item["type"] for item in row["body"]["input"]} for row in signed_in.turns]
+    assert any("compaction" in seen for seen in kinds), "sealed here, sent back, and accepted"
+    assert {row["status"] for row in signed_in.turns} == {200}
+    reviewed = [row for row in signed_in.turns if row["headers"].get("x-openai-subagent") == "review"]
+    assert {row["transport"] for row in reviewed} == {"websocket"}
+
+
+def test_its_app_server_refreshes_and_signs_out(signed_in):
+    """On request; the token is revoked where the emulator is, and the credential is gone."""
+    before = signed_in.tokens["refresh_token"]
+    with signed_in.app_server() as server:
+        server.call("account/read", {"refreshToken": True})
+        after = signed_in.tokens["refresh_token"]
+        server.call("account/logout")
+    (refresh,) = signed_in.requests("/oauth/token")
+    assert refresh["body"]["refresh_reason"] == "forced"
+    assert refresh["body"]["refresh_token"] == fingerprint(before) != fingerprint(after)
+    (revoke,) = signed_in.requests("/oauth/revoke")
+    assert revoke["body"]["token"] == fingerprint(after)
+    assert not (signed_in.home / "auth.json").exists()
+
+
 def check_tool_turn(events):
     """A command was run as the model asked, and its output is in the answer."""
     (command,) = completed(events, "command_execution")
@@ -131,7 +187,12 @@ def check_tool_turn(events):
     assert events[-1]["usage"]["cached_input_tokens"] > 0
 
 
-@pytest.mark.parametrize("model", ["gpt-5.5", "gpt-6.1-sol"])
+@pytest.fixture(params=["plain", "lite"])
+def model(request, version):
+    """The one that takes its tools as ever, and the best of those that take them inside the input."""
+    return "gpt-5.5" if request.param == "plain" else next(m["slug"] for m in CATALOGUE if serves(m, version))
+
+
 def test_it_completes_a_turn_with_a_tool_call(codex, model):
     """Freshly signed in, over one WebSocket: prewarmed, then only what is new, its call's result included."""
     codex.sign_in()
@@ -147,7 +208,6 @@ def test_it_completes_a_turn_with_a_tool_call(codex, model):
     assert second["body"]["client_metadata"]["x-codex-turn-state"].startswith("ts_")
 
 
-@pytest.mark.parametrize("model", ["gpt-5.5", "gpt-6.1-sol"])
 def test_it_completes_a_turn_over_sse(codex, model):
     """Where the upgrade is answered with 426, it posts compressed bodies with the whole history."""
     codex.emulator.arm("websocket_426", times=99)
@@ -161,9 +221,35 @@ def test_it_completes_a_turn_over_sse(codex, model):
     assert reasoning[0]["encrypted_content"], "sealed here, sent back, and accepted"
 
 
+def test_it_takes_compressed_answers(tmp_path, binary, version):
+    """Who accepts zstd and gzip, as 0.171.0 does, reads streams and the catalogue in them."""
+    home = tmp_path / "codex"
+    options = Options(codex_home=home, codex_auth=True, scenario=Scenario(compress=True))
+    with Emulator(options) as emulator:
+        codex = Codex(binary, emulator, home)
+        emulator.arm("websocket_426", times=99)
+        check_tool_turn(codex.execute("--model", "gpt-5.5"))
+        assert (codex.home / "models_cache.json").exists()
+    accepted = {row["headers"].get("accept-encoding") for row in codex.turns}
+    assert accepted == ({None} if version == "0.169.0" else {"zstd,gzip"})
+
+
+def test_it_resumes(signed_in):
+    """A new process goes on with the whole history, the sealed reasoning included."""
+    signed_in.execute("--model", "gpt-5.5")
+    before = len(signed_in.turns)
+    events = signed_in.execute("--model", "gpt-5.5", "resume", "--last", said="and again")
+    assert events[-1]["type"] == "turn.completed"
+    resumed = signed_in.turns[before:]
+    assert {row["status"] for row in resumed} == {200}
+    kinds = {item["type"] for row in resumed for item in row["body"]["input"]}
+    assert {"message", "function_call", "function_call_output", "reasoning"} <= kinds
+
+
 @pytest.mark.parametrize(
     "fault",
     [
+        "incomplete_interrupted",
         "websocket_connection_limit",
         "websocket_previous_response_not_found",
         "websocket_close_1011",
@@ -180,12 +266,13 @@ def test_it_takes_a_fault_for_what_it_is(signed_in, fault):
     assert signed_in.emulator.world.faults.armed() == {}
 
 
-def test_it_takes_the_catalogue(signed_in):
-    """The emulator's list replaces the one built into the client, every entry of it."""
+def test_it_takes_the_catalogue(signed_in, version):
+    """The emulator's list for its version replaces the one built into the client, every entry of it."""
     signed_in.execute("--model", "gpt-5.5")
     cache = json.loads((signed_in.home / "models_cache.json").read_text())
     listed = {model["slug"] for model in cache["models"]}
-    assert listed == {model["slug"] for model in signed_in.emulator.world.catalogue}
+    catalogue = signed_in.emulator.world.catalogue
+    assert listed == {model["slug"] for model in catalogue if serves(model, version)}
     assert {model["description"] for model in cache["models"] if model["slug"] == "gpt-5.5"} == {
         "GPT-5.5, as played by the onplan emulator."
     }
@@ -229,12 +316,10 @@ def test_it_refreshes_after_a_401(signed_in):
 def test_it_gives_up_on_a_usage_limit_at_once(signed_in):
     """The emulator's refusal is what the client takes for one: one turn, and a sentence about the plan."""
     signed_in.emulator.arm("usage_limit_429", times=9)
-    unconfined = "--dangerously-bypass-approvals-and-sandbox"
-    done = signed_in.run(
-        "exec", "--json", "--skip-git-repo-check", unconfined, "--model", "gpt-5.5", "say hi"
-    )
+    done = signed_in.attempt("--model", "gpt-5.5")
     assert done.returncode != 0
     assert "usage limit" in done.stdout
+    assert "premium" not in done.stdout, "that is no meter's name"
     assert [(row["body"].get("generate"), row["status"]) for row in signed_in.turns] == [
         (False, 429),
         (None, 429),

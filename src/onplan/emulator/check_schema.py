@@ -52,6 +52,8 @@ FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4",
 NOT_AT_THE_TOP = ("oneOf", "anyOf", "allOf", "enum", "not")
 # Of a strict schema as a whole.
 MOST_LEVELS, MOST_PROPERTIES, MOST_ENUM_VALUES, MOST_CHARACTERS = 10, 5000, 1000, 120_000
+# Of one enum of more values than that.
+LONG_ENUM, MOST_CHARACTERS_OF_ENUM = 250, 15_000
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,15 @@ def _has_known_format(schema: Schema, root: Schema) -> str | None:
     return None if wanted is None or wanted in FORMATS else f"'{wanted}' is not a valid format"
 
 
+def _is_no_huge_enum(schema: Schema, root: Schema) -> str | None:
+    values = schema.get("enum", ())
+    size = sum(len(value) for value in values if isinstance(value, str))
+    if len(values) <= LONG_ENUM or size <= MOST_CHARACTERS_OF_ENUM:
+        return None
+    what = f"{size} characters of an enum of more than {LONG_ENUM} values"
+    return f"{what} exceeds limit of {MOST_CHARACTERS_OF_ENUM}"
+
+
 RULES: tuple[Callable[[Any, Schema], str | None], ...] = (
     _is_typed,
     _refers,
@@ -239,4 +250,5 @@ RULES: tuple[Callable[[Any, Schema], str | None], ...] = (
     _is_closed,
     _has_items,
     _has_known_format,
+    _is_no_huge_enum,
 )
