@@ -69,6 +69,13 @@ MANY = {
     ],
     "messages in place of deltas": lambda count: [chunk(None, "message", content="a")] * count,
     "messages that each end": lambda count: [chunk("stop", "message", content="a")] * count,
+    "calls that each end": lambda count: [
+        chunk("stop", tool_calls=[call(number, f"c{number}", "f", "")]) for number in range(count)
+    ],
+    "choices that each end": lambda count: [
+        {"choices": [{**chunk("stop", tool_calls=[call(0, None, "f", "{}")])["choices"][0], "index": number}]}
+        for number in range(count)
+    ],
     "reasons": lambda count: [chunk("stop", content="a")] * count,
 }
 
@@ -107,8 +114,9 @@ def test_ten_times_as_much_is_ten_times_the_work(make):
     [
         ([chunk(content="a" * 50), *[chunk(None, "message", content="a" * 50)] * 200], "too often"),
         ([calls(call(0, None, f"{number} {'f' * 100}")) for number in range(100)], "too long"),
+        ([calls(*(call(number, None, "f", "{}") for number in range(10_001)))], "10,000 tool calls"),
     ],
-    ids=["the whole message", "a name"],
+    ids=["the whole message", "a name", "calls"],
 )
 def test_what_would_cost_more_is_an_error(listen, events, says):
     """What must be compared with all that came before is allowed only so often."""

@@ -22,6 +22,7 @@ Chunks: TypeAlias = list[StreamChunk]
 _Place: TypeAlias = tuple[int, int]  # the choice, and the index in it
 
 _LONGEST_NAME = 4096  # characters; names of functions have 64 at most
+MAXIMUM_CALLS = 10_000
 
 
 class _Call:
@@ -42,6 +43,11 @@ class _Call:
         self.arguments = Arguments()
         self.signature: dict[str, Any] = {}
         self.started = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has a name and arguments that can be read, or none."""
+        return bool(self.name) and (not self.arguments or self.arguments.is_whole)
 
     def add_name(self, piece: str) -> None:
         """A piece of the name, or all of it once more. Raises StreamCorruptError if it comes too late."""
@@ -197,6 +203,8 @@ class Calls:
         return not _begins(piece) if here.arguments else bool(place and piece)
 
     def _open(self, id_: str, follows: _Call | None = None) -> _Call:
+        if len(self._calls) >= MAXIMUM_CALLS:
+            raise StreamCorruptError(f"The answer has more than {MAXIMUM_CALLS:,} tool calls.")
         call = _Call(id_, follows)
         self._calls.append(call)
         return call
@@ -206,7 +214,11 @@ class Calls:
     @property
     def are_whole(self) -> bool:
         """Whether each has a name and arguments that can be read, or none."""
-        return all(call.name and (not call.arguments or call.arguments.is_whole) for call in self._calls)
+        return all(call.is_whole for call in self._calls)
+
+    def last_is_whole(self, choice: int) -> bool:
+        """The same of the one that was spoken of last in ``choice``, if there is one."""
+        return choice not in self._last or self._last[choice].is_whole
 
     def finish(self, response_id: str, chunks: Chunks, *, cut: bool) -> list[ToolCall]:
         """No more pieces come: the calls that can be carried out.

@@ -14,13 +14,13 @@ from typing import Any
 
 from onplan.chat.calls import Calls, Chunks
 from onplan.chat.decode import decode_chunk
+from onplan.chat.ending import CUTS, Ending
 from onplan.chat.events import DONE, CallDelta, Choice, Chunk, Delta
 from onplan.chat.failures import failure_in_chunk, failure_of, says_something
 from onplan.chat.thinking import Reasoning, text_of
 from onplan.chat.usage import usage_of
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
 from onplan.responses.failures import Complaint, failure_of_payload
-from onplan.responses.finish_reasons import finish_of
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -39,16 +39,6 @@ from onplan.types import (
     Usage,
 )
 
-# Of several reasons the later in this list counts: that an answer was cut is never taken back.
-_GRAVITY = (
-    FinishReason.STOP,
-    FinishReason.TOOL_CALLS,
-    FinishReason.LENGTH,
-    FinishReason.CONTENT_FILTER,
-    FinishReason.ERROR,
-)
-
-
 # How long the end of a whole answer is waited for, in seconds: its usage may still come.
 _GRACE = 1.0
 # The same where the reason came beside content: some servers put one into every chunk (seen November 2026:
@@ -56,9 +46,6 @@ _GRACE = 1.0
 _GRACE_BESIDE_CONTENT = 2.5
 _MOST_WHOLES = 100  # each is compared with all that was said
 _LONG = 64  # bytes: longer than the mark of the end may be, whatever space is around it
-
-
-_CUTS = (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
 
 
 class ChatStream:
@@ -92,9 +79,7 @@ class ChatStream:
         self._repairs = list(history_repairs)
         self._request_id = request_id
         self._response_id = ""
-        self._reason: FinishReason | None = None
-        self._word: str | None = None  # for the reason, where it is the server's own
-        self._is_known = True  # whether that word is
+        self._ending = Ending()
         self._usage: Mapping[str, Any] = {}
         self._counted_at: tuple[int, int, int] | None = None  # what there was when usage came without choices
         self._text = StringIO(newline="")
@@ -137,6 +122,7 @@ class ChatStream:
             with suppress(OnplanError):
                 chunks += self.close()
                 return
+        error.request_id = error.request_id or self._request_id
         self.failure, self.finished = error, True
 
     def close(self) -> list[StreamChunk]:
@@ -146,7 +132,7 @@ class ChatStream:
     def _close(self, *, marked: bool) -> list[StreamChunk]:
         if self.finished:
             return []
-        reason, usage = self._reason, usage_of(self._usage)
+        reason, usage = self._ending.reason, usage_of(self._usage)
         if reason is None and marked and self._is_counted():
             reason = FinishReason.STOP
         if reason is None:
@@ -166,7 +152,7 @@ class ChatStream:
             response_id=self._response_id or None,
             ignored_parameters=self._ignored,
             history_repairs=self._repairs,
-            native_finish_reason=self._word,
+            native_finish_reason=self._ending.word,
         )
         return [*chunks, Done(usage, reason, self.response)]
 
@@ -190,12 +176,9 @@ class ChatStream:
             if usage.completion_tokens > usage.reasoning_tokens:
                 billed = "The answer was produced, but none of it was sent."
                 raise StreamCorruptError(billed, request_id=self._request_id)
-            if not self._is_known:
-                raise self._interrupted(self._word or "")
+            if not self._ending.is_known:
+                raise StreamFailedError(f"The answer was interrupted ({self._ending.word}).")
         return FinishReason.TOOL_CALLS if told is FinishReason.STOP and ToolCall in kinds else told
-
-    def _interrupted(self, word: str) -> OnplanError:
-        return StreamFailedError(f"The answer was interrupted ({word}).", request_id=self._request_id)
 
     # --- what a chunk brings ------------------------------------------------------------------------
 
@@ -236,20 +219,9 @@ class ChatStream:
         if says_something(choice.error):
             raise failure_of(choice.error, self._request_id)
         self._usage = choice.usage or self._usage
-        native = choice.native_finish_reason
-        words = [word for word in (choice.finish_reason, native) if isinstance(word, str)]
-        finishes = [(finish, word) for word in words if (finish := finish_of(word))]
-        for finish, word in finishes:
-            if finish.reason is FinishReason.ERROR:
-                raise self._interrupted(word)
-        if not finishes or finishes[0][1] != choice.finish_reason or key in self._others:
+        if key in self._others or not self._ending.take(choice):
             return
-        # The native word adds what the other one hides: that the answer was cut or filtered.
-        finish, word = max(finishes, key=lambda found: _cut(found[0].reason))
-        if self._reason is None or _GRAVITY.index(finish.reason) >= _GRAVITY.index(self._reason):
-            self._reason, self._is_known = finish.reason, finish.is_known
-            self._word = None if word.lower() in _GRAVITY else word
-        if self._reason in _CUTS or self._calls.are_whole:  # else the rest of them may come
+        if self._ending.reason in CUTS or self._calls.last_is_whole(key):  # else the rest of them may come
             self.grace = _GRACE_BESIDE_CONTENT if beside_content else _GRACE
 
     def _take_delta(self, delta: Delta, key: int, chunks: Chunks) -> None:
@@ -394,12 +366,7 @@ class ChatStream:
         self._end_runs(chunks)
         if self._refusals:
             self._give(Refusal("".join(self._refusals)), chunks)
-        self.parts += self._calls.finish(self._response_id, chunks, cut=reason in _CUTS)
-
-
-def _cut(reason: FinishReason) -> int:
-    """How grave it is, where what differs is only whether there are calls, not at all."""
-    return max(_GRAVITY.index(reason), _GRAVITY.index(FinishReason.TOOL_CALLS))
+        self.parts += self._calls.finish(self._response_id, chunks, cut=reason in CUTS)
 
 
 def _calls_in(delta: Delta) -> list[CallDelta]:
