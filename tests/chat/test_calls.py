@@ -1,4 +1,4 @@
-"""Which tool call a piece belongs to: told by what it says, where ids and indices do not tell."""
+"""Which tool call a piece belongs to: what it says decides, where ids and indices do not."""
 
 from __future__ import annotations
 

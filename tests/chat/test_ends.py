@@ -217,7 +217,7 @@ ENDS = {
 
 @pytest.mark.parametrize(("word", "reason"), ENDS.values(), ids=ENDS)
 def test_the_servers_word_is_kept(listen, word, reason):
-    """The reason is one of ours, and the word that says it is in the answer."""
+    """The reason is one of the five, and the word that says it is in the answer."""
     response = listen(chunk(content="Hi"), chunk(word), DONE).done.response
 
     assert (reason, word) == (response.finish_reason, response.native_finish_reason)
@@ -517,6 +517,53 @@ def test_content_of_another_type_is_text(listen, content, text):
 def test_text_in_place_of_a_delta_is_text(listen, choice):
     """Servers of completions of old say it in the choice itself."""
     assert "Hi" == listen({"choices": [{**choice, "finish_reason": "stop"}]}, DONE).done.response.text
+
+
+GRIN = json.dumps("\N{GRINNING FACE}").strip('"').encode()
+FIRST, SECOND = GRIN[:6], GRIN[6:]
+
+
+def raw(text, field="content"):
+    """A chunk of which ``text`` is JSON already."""
+    return b'{"choices":[{"index":0,"delta":{"%b":"%b"},"finish_reason":null}]}' % (field.encode(), text)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "text"),
+    [
+        ([raw(b"a" + FIRST), raw(SECOND + b"b")], "a\N{GRINNING FACE}b"),
+        ([raw(FIRST), chunk(), raw(SECOND)], "\N{GRINNING FACE}"),
+        ([raw(FIRST), raw(SECOND + FIRST), raw(SECOND)], "\N{GRINNING FACE}" * 2),
+        ([raw(GRIN + FIRST), raw(SECOND)], "\N{GRINNING FACE}" * 2),
+        ([raw(FIRST + b"a"), raw(b"b" + SECOND)], "\N{REPLACEMENT CHARACTER}ab\N{REPLACEMENT CHARACTER}"),
+        ([raw(SECOND)], "\N{REPLACEMENT CHARACTER}"),
+        ([raw(b"a" + FIRST), raw(b"b")], "ab"),
+        ([raw(rb"\\ud83d")], r"\ud83d"),
+        ([raw(GRIN)], "\N{GRINNING FACE}"),
+    ],
+    ids=[
+        "cut",
+        "with a chunk between",
+        "twice",
+        "after a whole one",
+        "in the middle",
+        "second",
+        "first",
+        "text",
+        "whole",
+    ],
+)
+def test_a_character_that_was_cut_in_two_is_whole(listen, chunks, text):
+    """The halves of a character meet again; half of one is no text, and loses nothing else."""
+    heard = listen(*chunks, chunk("stop"), DONE)
+
+    assert text == heard.joined("text") == heard.done.response.text
+
+
+def test_a_character_may_be_cut_in_any_field(listen):
+    """Thinking and arguments are text as well."""
+    thinking = [raw(FIRST, "reasoning_content"), raw(SECOND, "reasoning_content")]
+    assert "\N{GRINNING FACE}" == listen(*thinking, chunk("stop", content="a"), DONE).joined("thinking")
 
 
 def test_counts_that_are_text_count():

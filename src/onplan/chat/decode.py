@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from onplan.chat.events import CallDelta, Choice, Chunk, Delta, Function, Groq
+from onplan.chat.halves import Halves
 from onplan.errors import StreamCorruptError
 
 _Read: TypeAlias = Callable[[Any], Any]
@@ -23,8 +24,10 @@ _CHUNK = msgspec.json.Decoder(Chunk)
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
-def decode_chunk(payload: bytes) -> Chunk | None:
+def decode_chunk(payload: bytes, halves: Halves) -> Chunk | None:
     """The chunk in ``payload``; None if it is no JSON object at all.
+
+    ``halves``: of characters, from one payload of a stream to the next.
 
     Raises:
         StreamCorruptError: broken JSON, or a field that has another type than it must have.
@@ -36,7 +39,7 @@ def decode_chunk(payload: bytes) -> Chunk | None:
     if not payload.lstrip().startswith(b"{"):
         return None
     try:
-        chunk: Chunk = _struct(Chunk)(msgspec.json.decode(payload))
+        chunk: Chunk = _struct(Chunk)(msgspec.json.decode(halves.mend(payload)))
     except (*_UNDECODABLE, TypeError, ValueError):
         raise StreamCorruptError("An event of the stream is not a valid chunk.") from None
     return chunk

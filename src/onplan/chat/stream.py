@@ -17,6 +17,7 @@ from onplan.chat.decode import decode_chunk
 from onplan.chat.ending import CUTS, Ending
 from onplan.chat.events import DONE, CallDelta, Choice, Chunk, Delta
 from onplan.chat.failures import failure_in_chunk, failure_of, says_something
+from onplan.chat.halves import Halves
 from onplan.chat.thinking import Reasoning, text_of
 from onplan.chat.usage import usage_of
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
@@ -80,6 +81,7 @@ class ChatStream:
         self._request_id = request_id
         self._response_id = ""
         self._ending = Ending()
+        self._halves = Halves()
         self._usage: Mapping[str, Any] = {}
         self._counted_at: tuple[int, int, int] | None = None  # what there was when usage came without choices
         self._text = StringIO(newline="")
@@ -104,7 +106,7 @@ class ChatStream:
                 if len(payload) < _LONG and payload.strip() == DONE:
                     chunks += self._close(marked=True)
                     break
-                chunk = decode_chunk(payload)
+                chunk = decode_chunk(payload, self._halves)
                 if chunk is not None:
                     self._take(chunk, payload, chunks)
                 elif failure := failure_of_payload(payload, self._request_id):
@@ -164,21 +166,21 @@ class ChatStream:
         size = self._size()
         return self._counted_at == size and any(size) and self._calls.are_whole
 
-    def _checked(self, told: FinishReason, usage: Usage) -> FinishReason:
+    def _checked(self, stated: FinishReason, usage: Usage) -> FinishReason:
         """The reason by what there is of the answer. Raises StreamCorruptError where something is missing."""
         kinds = {type(part) for part in self.parts}
         if Refusal in kinds:
             return FinishReason.CONTENT_FILTER
-        if told is FinishReason.TOOL_CALLS and ToolCall not in kinds:
+        if stated is FinishReason.TOOL_CALLS and ToolCall not in kinds:
             announced = "A tool call was announced and did not come."
             raise StreamCorruptError(announced, request_id=self._request_id)
-        if told is FinishReason.STOP and not kinds and not self._shows:
+        if stated is FinishReason.STOP and not kinds and not self._shows:
             if usage.completion_tokens > usage.reasoning_tokens:
                 billed = "The answer was produced, but none of it was sent."
                 raise StreamCorruptError(billed, request_id=self._request_id)
             if not self._ending.is_known:
                 raise StreamFailedError(f"The answer was interrupted ({self._ending.word}).")
-        return FinishReason.TOOL_CALLS if told is FinishReason.STOP and ToolCall in kinds else told
+        return FinishReason.TOOL_CALLS if stated is FinishReason.STOP and ToolCall in kinds else stated
 
     # --- what a chunk brings ------------------------------------------------------------------------
 
