@@ -5,6 +5,7 @@ What went wrong is raised. Whether it is tried again, turn.py decides, and asks 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -147,6 +148,7 @@ class Completion:
             message = seen.begin(create, self._turn_state, generate=self._generate)
             if not fallback.takes(len(message)):
                 return _too_large(fallback, len(message))
+            self._heard = False
             try:
                 yield SendMessage(message)
                 yield from self._read(stream, partial(self._settle, seen, create, stream))
@@ -156,7 +158,7 @@ class Completion:
                     if isinstance(error, DisconnectError) and error.close_code == _MESSAGE_TOO_BIG:
                         fallback.too_large(len(message))
                         return _too_large(fallback, len(message))
-                    over = stream.failure_code in _CONNECTION_IS_OVER
+                    over = _is_over(stream, error)
                     went_away = joined.warm and not self._heard and isinstance(error, DisconnectError)
                     if not fresh and (over or went_away):
                         fresh = True
@@ -265,6 +267,13 @@ class _Incoming:
 _MESSAGE_TOO_BIG = 1009
 # What the backend says of a connection after 60 minutes, and of one that it remembers nothing of.
 _CONNECTION_IS_OVER = frozenset({"websocket_connection_limit_reached", "previous_response_not_found"})
+_NOTHING_REMEMBERED = re.compile(r"previous.response\b.{0,100}\bnot found", re.IGNORECASE)
+
+
+def _is_over(stream: ResponseStream, error: OnplanError) -> bool:
+    """Whether the backend has done with the connection, and not with the request."""
+    told = error is stream.failure and _NOTHING_REMEMBERED.search(error.message)
+    return bool(told) or not _CONNECTION_IS_OVER.isdisjoint(stream.failure_codes)
 
 
 def _too_large(fallback: Fallback, size: int) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.frames import CloseCode
 from websockets.protocol import State
@@ -24,7 +28,7 @@ def reader(maximum: int = MAXIMUM) -> MessageReader:
 
 def feed(read: MessageReader, data: bytes, size: int | None = None) -> list[bytes]:
     messages = []
-    step = size or len(data)
+    step = size or len(data) or 1
     for start in range(0, len(data), step):
         read.feed(data[start : start + step])
         messages += read.take()
@@ -211,3 +215,35 @@ def test_a_large_frame_may_come_byte_by_byte() -> None:
     payload = b"x" * 3_000_000
 
     assert feed(reader(len(payload)), frames.encode(TEXT, payload), 1) == [payload]
+
+
+FRAMES = st.one_of(
+    st.tuples(
+        st.sampled_from([TEXT, CONTINUATION]), st.sampled_from([0, 1, 5, 125, 126, 300]), st.booleans()
+    ),
+    st.tuples(st.sampled_from([PING, PONG]), st.sampled_from([0, 3, 125]), st.just(True)),
+).map(lambda frame: frames.encode(frame[0], b"x" * frame[1], final=frame[2]))
+DAMAGE = st.tuples(st.integers(0, 2_000), st.integers(0, 255))
+
+
+@given(
+    st.lists(FRAMES, max_size=12),
+    st.lists(DAMAGE, max_size=3),
+    st.lists(st.integers(0, 2_000), max_size=6),
+)
+def test_damaged_bytes_are_messages_or_a_failure(
+    encoded: list[bytes], damages: list[tuple[int, int]], cuts: list[int]
+) -> None:
+    """Whatever the bytes are, nothing is raised, and any split gives the same messages and failure."""
+    data = bytearray(b"".join(encoded))
+    for position, value in damages:
+        if position < len(data):
+            data[position] = value
+    whole, split = reader(1_000), reader(1_000)
+    messages = feed(whole, bytes(data))
+    pieces = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    parts = [part for start, end in pairwise(pieces) for part in feed(split, bytes(data[start:end]))]
+
+    assert parts == messages
+    assert (repr(split.failure), split.ping) == (repr(whole.failure), whole.ping)
+    assert all(len(message) <= 1_000 for message in messages)

@@ -100,11 +100,19 @@ async def test_who_reads_slowly_is_not_overwhelmed() -> None:
     assert len(rest[-1].response.text) == 64_000_000
 
 
-@pytest.mark.parametrize(
-    ("late", "connections"), [(event("error", error={"code": "x"}), 2), ("{broken", 2), (event("gossip"), 1)]
-)
+LATE = {
+    "an error": (event("error", error={"code": "x"}), 2),
+    "an error under another name": (event("response.error", error={"code": "x"}), 2),
+    "an error without a type": (json.dumps({"error": {"message": "x"}}), 2),
+    "what is no JSON": ("{broken", 2),
+    "anything else": (event("gossip"), 1),
+    "more than may wait": (event("gossip", text="x" * 3_000_000), 2),
+}
+
+
+@pytest.mark.parametrize(("late", "connections"), LATE.values(), ids=LATE)
 async def test_what_comes_between_two_turns_belongs_to_neither(late: str, connections: int) -> None:
-    """After an error message the next turn has a new connection; anything else is forgotten."""
+    """After an error, or too much, the next turn has a new connection; anything else is forgotten."""
     opened, idle, told = 0, asyncio.Event(), asyncio.Event()
 
     async def handler(connection: ServerConnection) -> None:
@@ -124,6 +132,28 @@ async def test_what_comes_between_two_turns_belongs_to_neither(late: str, connec
         await client.complete(REQUEST)
 
     assert opened == connections
+
+
+async def test_a_message_that_is_still_arriving_between_two_turns_belongs_to_neither() -> None:
+    """Half a message after the end of a turn is not taken for the beginning of the next one's."""
+    opened, half = 0, asyncio.Event()
+    end = frames.encode(frames.TEXT, COMPLETED.encode())
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        await upgraded(reader, writer)
+        await reader.read(1)
+        writer.write(end + frames.encode(frames.TEXT, delta("late").encode(), final=opened > 1))
+        half.set()
+        await reader.read()
+
+    async with raw(play) as url, onplan.AsyncClient(**ONCE, base_url=url) as client:
+        await client.complete(REQUEST)
+        await half.wait()
+        await client.complete(REQUEST)
+
+    assert opened == 2
 
 
 async def test_the_upgrade_is_in_our_own_words() -> None:
@@ -242,11 +272,8 @@ async def test_a_refusal_is_read_to_its_end() -> None:
             await asyncio.sleep(0.02)  # so that they are read one by one
         writer.write(b"0\r\n\r\n")
         await reader.read()
-        writer.close()
 
-    running = await asyncio.start_server(refuse, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}"
-    async with running, onplan.AsyncClient(base_url=url, store=STORE) as client:
+    async with raw(refuse) as url, onplan.AsyncClient(base_url=url, store=STORE) as client:
         with pytest.raises(onplan.UsageLimitError, match="plus plan") as caught:
             await client.complete(REQUEST)
 
@@ -585,3 +612,84 @@ async def test_whatever_cuts_a_call_shows_no_token(stage: str, how: str) -> None
 
     assert traceback.extract_tb(cut.__traceback__)
     assert _locals_with_token(cut) == []
+
+
+# --- what the backend remembers -------------------------------------------------------------------
+
+LOST, SENTENCE = "previous_response_not_found", "Previous response with id 'resp_1' not found."
+NESTED = {"type": "invalid_request_error", "code": LOST, "message": SENTENCE}
+
+FORGOTTEN: dict[str, dict[str, Any]] = {
+    "nested": {"type": "error", "status": 400, "error": NESTED},
+    "flat": {"type": "error", "status": 400, "code": LOST, "message": SENTENCE},
+    "flat, without a status": {"type": "error", "code": LOST, "message": SENTENCE, "param": None},
+    "flat, beside nulls": {
+        "type": "error",
+        "status": 400,
+        "code": LOST,
+        "message": SENTENCE,
+        "error": {"type": "invalid_request_error", "code": None, "message": None},
+    },
+    "the code flat, the message nested": {"type": "error", "code": LOST, "error": {"message": SENTENCE}},
+    "the message flat, the code nested": {"type": "error", "message": SENTENCE, "error": {"code": LOST}},
+    "a word": {"type": "error", "error": LOST, "message": SENTENCE},
+    "under another name": {"type": "response.error", "error": NESTED},
+    "as the end of a response": {"type": "response.failed", "response": {"id": "r", "error": NESTED}},
+    "without a type": {"status": 400, "error": NESTED},
+    "in words alone": {"type": "error", "status": 400, "error": {"message": SENTENCE, "code": None}},
+    "in words alone, flat": {"type": "error", "status_code": 400, "message": SENTENCE},
+}
+
+
+@asynccontextmanager
+async def forgetful(complaint: dict[str, Any]) -> AsyncIterator[tuple[onplan.AsyncClient, list[Any]]]:
+    """A client of a server that answers the first message of a connection, and complains of the second."""
+    messages: list[Any] = []
+
+    async def handler(connection: ServerConnection) -> None:
+        first = True
+        async for message in connection:
+            messages.append(json.loads(message))
+            await connection.send(COMPLETED if first else json.dumps(complaint))
+            first = False
+
+    async with server(handler) as url, onplan.AsyncClient(**ONCE, base_url=url) as client:
+        yield client, messages
+
+
+async def _two_turns(client: onplan.AsyncClient) -> None:
+    """A conversation of two turns, which goes on from what the connection has heard."""
+    messages = [onplan.Message.user("one")]
+    first = await client.complete(CompletionRequest(messages=messages, model="gpt-5.5", session_id="s"))
+    messages += [first.message, onplan.Message.user("two")]
+    await client.complete(CompletionRequest(messages=messages, model="gpt-5.5", session_id="s"))
+
+
+@pytest.mark.parametrize("shape", FORGOTTEN)
+async def test_a_response_that_was_forgotten_is_said_again(shape: str) -> None:
+    """In whichever shape the backend says so, everything is said again at once, on a new connection."""
+    async with forgetful(FORGOTTEN[shape]) as (client, messages):
+        await _two_turns(client)
+
+    assert [message.get("previous_response_id") for message in messages] == [None, "resp_1", None]
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "another code": {"type": "error", "status": 400, "code": "invalid_value", "message": "No."},
+    "something else that was not found": {
+        "type": "error",
+        "status": 404,
+        "error": {"code": "model_not_found", "message": "The model was not found."},
+    },
+    "other words": {"type": "error", "status": 400, "message": "A previous response cannot be used here."},
+}
+
+
+@pytest.mark.parametrize("shape", OTHERS)
+async def test_another_refusal_is_not_said_again(shape: str) -> None:
+    """What would be refused on any connection is an error, and nothing is said again."""
+    async with forgetful(OTHERS[shape]) as (client, messages):
+        with pytest.raises(onplan.OnplanError):
+            await _two_turns(client)
+
+    assert len(messages) == 2

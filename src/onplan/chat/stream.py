@@ -59,7 +59,7 @@ class ChatStream:
         parts: the content parts that are finished so far, in order.
     """
 
-    failure_code: str | None = None
+    failure_codes: tuple[str, ...] = ()
     complaint: Complaint | None = None
     turn_state: str | None = None
     grace: float | None = None

@@ -178,6 +178,15 @@ class ErrorEvent(_Event, frozen=True, tag="error"):
     headers: Any = None
     response: Any = None
 
+    @property
+    def details(self) -> Any:
+        """What it says of the failure. What lies flat fills in what the nested object does not say."""
+        inner = self.response.get("error") if isinstance(self.response, dict) else None
+        nested, flat = self.error or inner, {"code": self.code, "message": self.message}
+        if not isinstance(nested, dict):
+            return {**flat, "type": nested} if nested and any(flat.values()) else nested or flat
+        return {**flat, **{name: value for name, value in nested.items() if value is not None}}
+
 
 class ResponseError(ErrorEvent, frozen=True, tag="response.error"):
     """The same under the name that some servers give it."""

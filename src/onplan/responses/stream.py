@@ -23,7 +23,7 @@ from onplan.responses import events
 from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.arrivals import Arrivals
 from onplan.responses.continuation import TURN_STATE
-from onplan.responses.error_body import http_status
+from onplan.responses.error_body import http_status, read_error
 from onplan.responses.events import OutputTextDelta, decode_event
 from onplan.responses.failures import Complaint, failure_of_body, failure_of_complaint
 from onplan.responses.finish_reasons import finish_of
@@ -56,7 +56,7 @@ class ResponseStream:
     Attributes:
         grace: None: nothing that belongs to an answer follows its terminal event.
         failure: what went wrong inside the stream; the chunks before it have been given back.
-        failure_code: the backend's own word for it.
+        failure_codes: the backend's own words for it.
         complaint: what the backend said of it, if it did.
         turn_state: what the backend wants to hear again in the same turn.
         response: the whole answer, once it is.
@@ -75,7 +75,7 @@ class ResponseStream:
     ) -> None:
         self.finished = False
         self.failure: OnplanError | None = None
-        self.failure_code: str | None = None
+        self.failure_codes: tuple[str, ...] = ()
         self.complaint: Complaint | None = None
         self.turn_state: str | None = None
         self.response: CompletionResponse | None = None
@@ -286,16 +286,12 @@ class ResponseStream:
         self._done(usage_of(response.get("usage")), reason, chunks)
 
     def _error(self, event: events.ErrorEvent, chunks: Chunks) -> None:
-        inner = event.response.get("error") if isinstance(event.response, dict) else None
-        error = event.error or inner or {"code": event.code, "message": event.message}
         status = http_status(event.status) or http_status(event.status_code)
-        raise self._failed(error, status, event.headers)
+        raise self._failed(event.details, status, event.headers)
 
     def _failed(self, error: Any, status: int | None = None, headers: Any = None) -> OnplanError:
         """The failure that the backend told of."""
-        if isinstance(error, dict):
-            code = error.get("code")
-            self.failure_code = code if isinstance(code, str) else None
+        self.failure_codes = read_error(error).codes
         told = headers if isinstance(headers, dict) else {}
         lower = {str(name).lower(): str(value) for name, value in told.items()}
         self.complaint = Complaint(error, status, {**self._limits, **lower})

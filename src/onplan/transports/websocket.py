@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from onplan.errors import ConnectError, IdleTimeoutError, StreamCorruptError, TransportError
 from onplan.responses.continuation import Continuation
-from onplan.responses.events import ErrorEvent, decode_event
+from onplan.responses.events import Document, ErrorEvent, decode_event
 from onplan.steps import Head, Join, Joined
 from onplan.transports.base import Timeouts, log_exchange, logger
 from onplan.transports.owner import Owner, running_loop
@@ -63,10 +63,14 @@ class _Member:
         self.expiry: asyncio.TimerHandle | None = None
 
     def serves(self, request: Request) -> bool:
-        """Whether it can still be used, and with this request's credential."""
+        """Whether it can still be used, and with this request's credential.
+
+        What came since its last turn belongs to none. Where more of it is on its way, the next turn would
+        take it for its own.
+        """
         age = self.connection.loop.time() - self.opened
         return (
-            self.connection.failure is None
+            self.connection.is_quiet
             and age < LONGEST_AGE
             and self.credential == _credential(request)
             and not any(map(_is_complaint, self.connection.take()))
@@ -239,7 +243,7 @@ class Exchange:
 def _is_complaint(payload: bytes) -> bool:
     """Whether a message that belongs to no turn says that the connection is over."""
     try:
-        return isinstance(decode_event(payload), ErrorEvent)
+        return isinstance(decode_event(payload), ErrorEvent | Document)
     except StreamCorruptError:
         return True
 

@@ -140,6 +140,11 @@ class Connection(asyncio.Protocol):
             self._sign_of_life()
         return self._reader.take()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it can be used, and nothing more is on its way, as far as that can be seen."""
+        return self.failure is None and not self._held_up and not self._reader.partial
+
     def end(self) -> None:
         """The turn is over; what may come now belongs to none."""
         self._in_turn = False

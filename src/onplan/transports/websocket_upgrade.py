@@ -16,7 +16,6 @@ from websockets.protocol import State
 from onplan.errors import DisconnectError, TransportError
 from onplan.secret import SecretBytes, SecretText
 from onplan.steps import Head
-from onplan.transports.base import lower_case
 from onplan.wire import Request
 
 # Bytes of an answer's head, with the informational responses (1xx) that come before it.
@@ -112,7 +111,8 @@ class Upgrade:
         answers = [event for event in self._protocol.events_received() if isinstance(event, Response)]
         if self._protocol.state is not State.OPEN or not answers:
             raise self._failure()
-        self.head = Head(101, lower_case(dict(answers[0].headers.raw_items())))
+        headers = {name.lower(): value for name, value in answers[0].headers.raw_items()}
+        self.head = Head(101, headers)
         self.finished = True
 
     def _refuse(self, head: bytes) -> None:
