@@ -130,6 +130,7 @@ def json_body(call: Call) -> dict[str, Any]:
 KNOWN = frozenset(
     [
         "background",
+        "client_metadata",
         "context_management",
         "conversation",
         "include",
