@@ -91,4 +91,9 @@ def _format(wanted: Body) -> Body:
 
 
 def _choice(choice: Any) -> Any:
-    return {"type": "function", **choice["function"]} if isinstance(choice, dict) else choice
+    if not isinstance(choice, dict):
+        return choice
+    if choice.get("type") == "allowed_tools":
+        allowed = choice["allowed_tools"]
+        return {"type": "allowed_tools", **allowed, "tools": [_choice(tool) for tool in allowed["tools"]]}
+    return {"type": "function", "name": choice["function"]["name"]}

@@ -10,7 +10,7 @@ import msgspec
 
 from onplan.emulator.check_input import missing, refuse
 from onplan.emulator.check_schema import Subject, check_format_schema, check_function_schema
-from onplan.emulator.checks import FORMAT_TYPES, check_format_name, of_type, one_of
+from onplan.emulator.checks import FORMAT_TYPES, check_format_name, must_be, of_type, one_of
 from onplan.emulator.platform import SAMPLING, check_effort, refuse_parameter, thinks
 from onplan.emulator.replies import Refusal, api_error
 from onplan.emulator.world import World
@@ -65,6 +65,13 @@ CONTENT = {
     "user": ("text", "image_url", "input_audio", "file"),
     "assistant": ("text", "refusal"),
     "tool": ("text",),
+}
+# part -> what it needs, within what
+NEEDED = {
+    "image_url": (("image_url", "url"),),
+    "file": (("file", "file_data"),),
+    "text": (("", "text"),),
+    "refusal": (("", "refusal"),),
 }
 # What else a message may say; anything more is refused.
 MESSAGE = {
@@ -131,6 +138,7 @@ def _simple_values(world: World, body: Body) -> None:
         ("tools", list, "an array of objects"),
         ("response_format", dict, "an object"),
         ("messages", list, "an array of objects"),
+        ("stop", (str, list), "a string or an array of strings"),
     ):
         of_type(body.get(name), kind, name, words)
     one_of(body.get("service_tier"), ("auto", "default", "flex", "priority"), "service_tier")
@@ -140,7 +148,7 @@ def _simple_values(world: World, body: Body) -> None:
             "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty one."
         )
         raise refuse(message, "messages", "empty_array")
-    if len(body.get("stop") or ()) > 4 and isinstance(body["stop"], list):
+    if isinstance(body.get("stop"), list) and len(body["stop"]) > 4:
         raise refuse("Invalid 'stop': array too long. Expected at most 4.", "stop", "array_above_max_length")
 
 
@@ -149,10 +157,11 @@ def _messages(world: World, body: Body) -> None:
     open_calls: set[str] = set()
     for index, item in enumerate(body["messages"]):
         where = f"messages[{index}]"
-        of_type(item, dict, where, "an object")
+        must_be(item, dict, where, "an object")
         role = item.get("role")
-        one_of(role if role in CONTENT else str(role), tuple(CONTENT), f"{where}.role")
+        one_of(str(role), tuple(CONTENT), f"{where}.role")
         if role == "tool":
+            must_be(item.get("tool_call_id"), str, f"{where}.tool_call_id", "a string")
             if item.get("tool_call_id") not in open_calls:
                 message = (
                     "Invalid parameter: messages with role 'tool' must be a response to a preceeding message "
@@ -184,12 +193,17 @@ def _message(item: Item, where: str) -> None:
     if item.get("content") is None and not item.get("tool_calls") and not item.get("refusal"):
         message = f"Invalid value for 'content': expected a string, got null. - '{where}.content'"
         raise refuse(message, f"{where}.content")
+    of_type(item.get("content"), (str, list), f"{where}.content", "a string or an array of objects")
+    of_type(item.get("refusal"), str, f"{where}.refusal", "a string")
+    of_type(item.get("tool_calls"), list, f"{where}.tool_calls", "an array of objects")
     if isinstance(item.get("content"), list):
         for index, part in enumerate(item["content"]):
             _part(part, item["role"], f"{where}.content[{index}]")
     for index, call in enumerate(item.get("tool_calls") or ()):
-        function = call.get("function") or {}
         at = f"{where}.tool_calls[{index}]"
+        must_be(call, dict, at, "an object")
+        function = call.get("function")
+        must_be(function, dict, f"{at}.function", "an object")
         for param, value in (("id", call.get("id")), ("type", call.get("type"))):
             if not isinstance(value, str):
                 raise missing(f"{at}.{param}")
@@ -204,12 +218,10 @@ def _part(part: Any, role: str, where: str) -> None:
         names = ", ".join(f"'{name}'" for name in CONTENT[role])
         message = f"Invalid value: '{kind}'. Supported values are: {names}."
         raise refuse(message, f"{where}.type", "invalid_value")
-    if kind == "image_url" and not isinstance((part.get("image_url") or {}).get("url"), str):
-        raise missing(f"{where}.image_url.url")
-    if kind == "file" and not isinstance((part.get("file") or {}).get("file_data"), str):
-        raise missing(f"{where}.file.file_data")
-    if kind == "text" and not isinstance(part.get("text"), str):
-        raise missing(f"{where}.text")
+    for within, name in NEEDED.get(str(kind), ()):
+        held = part.get(within) if within else part
+        if not isinstance(held, dict) or not isinstance(held.get(name), str):
+            raise missing(".".join(filter(None, (where, within, name))))
 
 
 def _tools(world: World, body: Body) -> None:
@@ -230,6 +242,25 @@ def _tools(world: World, body: Body) -> None:
                 f"function '{name}'", f"{where}.function.parameters", "invalid_function_parameters"
             )
             check_function_schema(function["parameters"], subject, strict=function.get("strict") is True)
+
+
+def _tool_choice(world: World, body: Body) -> None:
+    """One of three words, or functions by name: one, or several that are allowed."""
+    choice = body.get("tool_choice")
+    of_type(choice, (str, dict), "tool_choice", "a string or an object")
+    if not isinstance(choice, dict):
+        return
+    one_of(str(choice.get("type")), ("function", "allowed_tools"), "tool_choice.type")
+    named: Any = [choice]
+    if choice["type"] == "allowed_tools":
+        allowed: Any = choice.get("allowed_tools")
+        must_be(allowed, dict, "tool_choice.allowed_tools", "an object")
+        named = allowed.get("tools")
+        must_be(named, list, "tool_choice.allowed_tools.tools", "an array of objects")
+    for tool in named:
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise missing("tool_choice.function.name")
 
 
 def _format(world: World, body: Body) -> None:
@@ -268,5 +299,6 @@ RULES: tuple[Callable[[World, Body], None], ...] = (
     _only_with,
     _messages,
     _tools,
+    _tool_choice,
     _format,
 )

@@ -94,7 +94,7 @@ def check_tool_choice(body: dict[str, Any]) -> None:
         names = ", ".join(f"'{name}'" for name in CHOICES)
         message = f"Invalid value: '{choice if kind is None else kind}'. Supported values are: {names}."
         raise Refusal(api_error(message, param="tool_choice", code="invalid_value"))
-    offered = set(_names(body))
+    offered = list(_names(body))
     wanted = choice.get("tools", []) if kind == "allowed_tools" else [choice]
     for tool in (row if isinstance(row, dict) else {"type": row} for row in wanted):
         if (tool.get("type"), tool.get("name")) not in offered:

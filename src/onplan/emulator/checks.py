@@ -108,9 +108,15 @@ def one_of(value: Any, allowed: tuple[str, ...], param: str) -> None:
     raise Refusal(api_error(message, param=param, code="invalid_value"))
 
 
-def of_type(value: Any, kind: type, param: str, name: str) -> None:
+def of_type(value: Any, kind: type | tuple[type, ...], param: str, name: str) -> None:
     """Raise unless the value is absent or of a type."""
-    if value is not None and not isinstance(value, kind):
+    if value is not None:
+        must_be(value, kind, param, name)
+
+
+def must_be(value: Any, kind: type | tuple[type, ...], param: str, name: str) -> None:
+    """Raise unless the value is of a type."""
+    if not isinstance(value, kind):
         message = f"Invalid type for '{param}': expected {name}, but got {type(value).__name__} instead."
         raise Refusal(api_error(message, param=param, code="invalid_type"))
 
@@ -161,6 +167,7 @@ def _simple_values(world: World, call: Call, body: Body) -> None:
     of_type(body.get("parallel_tool_calls"), bool, "parallel_tool_calls", "a boolean")
     of_type(body.get("prompt_cache_key"), str, "prompt_cache_key", "a string")
     of_type(body.get("instructions"), str, "instructions", "a string")
+    of_type(body.get("reasoning"), dict, "reasoning", "an object")
     one_of(body.get("service_tier"), SERVICE_TIERS, "service_tier")
     of_type(body.get("include"), list, "include", "an array")
     for index, name in enumerate(body.get("include") or []):

@@ -148,7 +148,7 @@ def _check_input(items: list[Any]) -> None:
     for item in items:
         given = item if isinstance(item, dict) else {}
         kind = given.get("type", "message")
-        if kind not in ITEMS:
+        if not isinstance(kind, str) or kind not in ITEMS:
             raise unsupported("input", f"An input item of type {kind}")
         if given.get("role") == "system":
             raise unsupported("input", "An input item of role system")
@@ -158,7 +158,7 @@ def _check_input(items: list[Any]) -> None:
 def _check_tools(tools: Any, param: str) -> None:
     for tool in tools if isinstance(tools, list) else []:
         kind = tool.get("type") if isinstance(tool, dict) else None
-        if kind not in TOOLS:
+        if not isinstance(kind, str) or kind not in TOOLS:
             raise unsupported(param, f"A tool of type {kind}")
         _check_tools(tool.get("tools") or [], param)
 

@@ -172,6 +172,7 @@ def respond(world: World, call: Call) -> Reply:
     for name in body:
         if name not in KNOWN:
             raise Refusal(api_error(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter"))
+    of_type(body.get("input"), (str, list), "input", "a string or an array of objects")
     _check_model(world, body)
     asked = Call(call.method, call.path, "", _headers_of(call, body), msgspec.json.encode(_as_codex(body)))
     for rule in COMMON_RULES:
