@@ -14,10 +14,11 @@ import time
 import traceback
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pytest
@@ -333,13 +334,25 @@ class VaultServer:
         except OSError:
             return False
 
-    def api(self, method: str, path: str, body: Any = None, token: str = "root", namespace: str = "") -> Any:
+    def api(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        token: str = "root",
+        namespace: str = "",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Any:
         """Ask it something, as its administrator; gives the decoded answer."""
         request = urllib.request.Request(
             f"{self.address}/v1/{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"X-Vault-Token": token, **({"X-Vault-Namespace": namespace} if namespace else {})},
+            headers={
+                "X-Vault-Token": token,
+                **({"X-Vault-Namespace": namespace} if namespace else {}),
+                **headers,
+            },
         )
         context = ssl.create_default_context(cafile=self.certificate) if self.certificate else None
         handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)]

@@ -178,7 +178,7 @@ def test_a_failure_that_passes_is_not_noticed(between: Between, store: Credentia
 
 def test_something_else_than_vault_is_told(between: Between) -> None:
     """A page that a network shows before it lets anybody in is no empty store, not at first sight either."""
-    between.script = [(200, {}, b"<html>sign in to this network")]
+    between.script = [(200, {}, b"<html>sign in to this network")] * 2  # also about its token
 
     with pytest.raises(onplan.StoreError, match="as Vault's KV version 2"):
         open_store(SPEC).load()

@@ -298,3 +298,81 @@ def test_nothing_is_left_of_what_is_not_permitted(vault: Any, permit: Callable[[
 
     with pytest.raises(urllib.error.HTTPError):
         vault.api("GET", f"{DATA}.lease")
+
+
+# --- how it is spelled -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "behind", ["", "/", "//", "/v1", "/v1/", "/v1//", "/v1/secret/data/onplan/me", "/ui", "/ui/vault/secrets"]
+)
+@pytest.mark.parametrize("place", ["variable", "option"])
+def test_an_address_as_people_paste_it(
+    vault: Any, monkeypatch: pytest.MonkeyPatch, behind: str, place: str
+) -> None:
+    """The API's root, slashes and pages of the web interface behind the address do not count."""
+    spec = SPEC
+    if place == "variable":
+        monkeypatch.setenv("VAULT_ADDR", vault.address + behind)
+    else:
+        monkeypatch.delenv("VAULT_ADDR")
+        spec += f"&address={vault.address}{behind}"
+    store = open_store(spec)
+    version = store.save(FIRST, None)
+
+    assert store.load() == (FIRST, version)
+    assert vault.address in store.describe()
+
+
+@pytest.mark.parametrize(
+    ("spelled", "path"),
+    [
+        ("secret/data/onplan/me", "secret/onplan/me"),
+        ("/v1/secret/data/onplan/me", "secret/onplan/me"),
+        ("v1/secret/onplan/me", "secret/onplan/me"),
+        ("secret/data", "secret/data"),  # a secret that is called so
+        ("secret/onplan/data/me", "secret/onplan/data/me"),
+        ("team/kv/data/me", "team/kv/me"),
+        ("team/kv/me", "team/kv/me"),
+    ],
+)
+def test_a_path_as_the_api_spells_it(vault: Any, spelled: str, path: str) -> None:
+    """``MOUNT/data/PATH`` is the secret ``MOUNT/PATH``, as everything else that is written there."""
+    if path.startswith("team/"):
+        vault.mount("team/kv")
+    try:
+        version = open_store(f"vault:{spelled}?lease=1").save(FIRST, None)
+
+        assert open_store(f"vault:{path}?lease=1").load() == (FIRST, version)
+    finally:
+        if path.startswith("team/"):
+            vault.api("DELETE", "sys/mounts/team/kv")
+
+
+@pytest.mark.parametrize("place", ["VAULT_TOKEN", "VAULT_TOKEN_FILE", "VAULT_SECRET_ID"])
+def test_a_wrapping_token_is_told_as_one(
+    request: pytest.FixtureRequest,
+    vault: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    place: str,
+) -> None:
+    """Where a token or secret ID is still wrapped: one sentence with the command, and it is not used up."""
+    if place == "VAULT_SECRET_ID":
+        request.getfixturevalue("approle")
+    else:
+        monkeypatch.delenv("VAULT_TOKEN")
+    made = vault.api("POST", "auth/token/create", {}, headers={"X-Vault-Wrap-TTL": "60s"})
+    wrapper = made["wrap_info"]["token"]
+    if place == "VAULT_TOKEN_FILE":
+        (tmp_path / "sink").write_text(wrapper)
+        monkeypatch.setenv(place, str(tmp_path / "sink"))
+    else:
+        monkeypatch.setenv(place, wrapper)
+
+    for _ in range(2):
+        with pytest.raises(onplan.StoreError, match="wrapping token") as caught:
+            open_store(f"{SPEC}&mount=apps" if place == "VAULT_SECRET_ID" else SPEC).load()
+    assert "bao unwrap -field=" in caught.value.hint
+    assert wrapper not in f"{caught.value} {caught.value.hint}"
+    assert vault.api("POST", "sys/wrapping/lookup", {"token": wrapper})["data"]["creation_path"]

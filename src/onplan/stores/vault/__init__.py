@@ -54,7 +54,8 @@ class VaultStore:
             raise MissingExtraError("vault", "The vault: store")
         place, options = split_options("vault", location, OPTIONS)
         self._path, self._server = _path(place), server_from(options)
-        engine = Engine(VaultClient(self._server, login_from(options)), self._path)
+        self._client = VaultClient(self._server, login_from(options))
+        engine = Engine(self._client, self._path)
         self._secret = Secret(engine)
         self._lock = VaultLock(Secret(engine, ".lease"), _seconds(options["lease"]))
 
@@ -67,7 +68,12 @@ class VaultStore:
         return record_from(_nested(found.fields), self.describe(), version), version
 
     def save(self, record: Record, expected_version: str | None) -> str:
-        """Write the next version. Fields that are not ours stay as they are."""
+        """Write the next version. Fields that are not ours stay as they are.
+
+        A record with a pending refresh is refused if our token might not last until its successor is written.
+        """
+        if record.pending_refresh:
+            self._client.require_lasting_token()
         found = self._secret.read()
         live = str(found.number) if found and found.fields else None
         if live != expected_version:
@@ -114,7 +120,10 @@ class VaultStore:
 
 
 def _path(place: str) -> str:
-    path = place.strip("/")
+    """The mount and the path below it, also where they are spelled as in the API: ``v1/MOUNT/data/PATH``."""
+    path = place.strip("/").removeprefix("v1/")
+    mount, _, below = path.partition("/")
+    path = f"{mount}/{below.removeprefix('data/')}" if below else path
     if "/" not in path or any(part in ("", ".", "..") for part in path.split("/")):
         raise ConfigurationError(
             "The vault: store needs a mount and a path.",

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from onplan.errors import ConfigurationError, StoreError, TransportError
 from onplan.secret import SecretBytes, SecretText
 from onplan.stores.vault.errors import Failure, expired, failure_of, failure_to_reach, refusal
+from onplan.stores.vault.lasting import Lasting, look_up, renew
 from onplan.stores.vault.login import Login, Server, Work
 from onplan.wire import Request, Response, require_safe_url
 
@@ -75,20 +76,37 @@ class VaultClient:
             raise expired(self.address, self._server.namespace, self._login.hint)
         raise refusal(answer, self.address, path, capabilities)
 
+    def require_lasting_token(self) -> None:
+        """Have a token that is good for saving a refresh, before the refresh is begun.
+
+        Another one if there is one, else the same renewed. Where the server does not say, it is good enough.
+        Raises StoreError.
+        """
+        deadline = time.monotonic() + TOTAL_SECONDS
+        token = self._token or self._sign_in(deadline)
+        lasting = self._look_up(token, deadline)
+        if lasting is None or lasting.suffices:
+            return
+        newer = self._sign_in(deadline)
+        if newer != token:
+            if self._login.repeatable:  # and is repeated as often as the server refuses a token
+                return
+            lasting = self._look_up(newer, deadline) or lasting
+        if not lasting.suffices and lasting.renewable:
+            lasting = renew(lambda work: self._persist(work, newer, deadline)[0], lasting)
+        if not lasting.suffices:
+            raise lasting.error(self.address, self._login.hint)
+
+    def _look_up(self, token: SecretText | None, deadline: float) -> Lasting | None:
+        return look_up(lambda work: self._persist(work, token, deadline)[0])
+
     def _sign_in(self, deadline: float) -> SecretText:
         self._token = self._login.token(lambda work: self._persist(work, None, deadline)[0])
         return self._token
 
     def _is_accepted(self, deadline: float) -> bool:
         """Whether the token itself is good, so that it was a policy that refused."""
-
-        def look_up(adapter: Any) -> Response:
-            from hvac.api.auth_methods import Token  # type: ignore[import-untyped]
-
-            answer: Response = Token(adapter).lookup_self()
-            return answer
-
-        return self._persist(look_up, self._token, deadline)[0].ok
+        return self._look_up(self._token, deadline) is not None
 
     def _persist(self, work: Work, token: SecretText | None, deadline: float) -> tuple[Response, bool]:
         """Attempt it until there is an answer worth having, or raise what the last failure meant."""

@@ -7,6 +7,7 @@ their files. No option holds a secret.
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ Work = Callable[[Any], Response]
 
 TOKEN_FILE = "~/.vault-token"  # noqa: S105 - where `vault login` and `bao login` put it
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+
+# What people paste with an address: the API's root, or a page of the web interface.
+_BEHIND_THE_ADDRESS = re.compile(r"(/+(v1|ui)(/.*)?)?/*$")
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,11 @@ class Login(Protocol):
 
     Attributes:
         hint: what to do when the token is refused.
+        repeatable: whether each login gives another token.
     """
 
     hint: str
+    repeatable: bool
 
     def token(self, send: Callable[[Work], Response]) -> SecretText:
         """A token, newer than the last one if there is a newer one. ``send`` carries a request without one.
@@ -71,6 +78,7 @@ def server_from(options: Mapping[str, str]) -> Server:
             "The vault: store does not know where its server is.",
             hint="Set VAULT_ADDR, or write `vault:MOUNT/PATH?address=https://…`.",
         )
+    address = _BEHIND_THE_ADDRESS.sub("", address)
     source = "The address in the store spec" if options["address"] else "VAULT_ADDR"
     namespace = options["namespace"] or _variable("NAMESPACE")
     return Server(require_safe_url(address, source), namespace, _certificates())
@@ -124,17 +132,25 @@ class TokenLogin:
     """A token that somebody else got: in a variable, or in the file where it was put for us."""
 
     hint = "Run `bao login` (or `vault login`), or set VAULT_TOKEN to a new token."
+    repeatable = False
+
+    def __init__(self) -> None:
+        self._known: SecretText | None = None  # to be no wrapping token
 
     def token(self, send: Callable[[Work], Response]) -> SecretText:
         """From VAULT_TOKEN, the file that VAULT_TOKEN_FILE names, or the file that ``vault login`` writes."""
-        given = _variable("TOKEN")
-        if given:
-            return _clean(SecretText(given), "VAULT_TOKEN")
-        named = _variable("TOKEN_FILE")
-        token = _read(named or TOKEN_FILE, required=bool(named))
+        given, named = _variable("TOKEN"), _variable("TOKEN_FILE")
+        source = "VAULT_TOKEN" if given else named or TOKEN_FILE
+        token = SecretText(given) if given else _read(source, required=bool(named))
+        del given
         if not token:
             raise StoreError("There is no token for the Vault server.", hint=self.hint)
-        return _clean(token, named or TOKEN_FILE)
+        token = _clean(token, source)
+        if token != self._known:
+            if is_wrapping_token(send, token):
+                raise wrapped(source, "token")
+            self._known = token
+        return token
 
 
 @dataclass(frozen=True)
@@ -144,6 +160,7 @@ class AppRoleLogin:
     role_id: SecretText
     mount: str
     hint = "Set VAULT_ROLE_ID, and VAULT_SECRET_ID to a new secret ID."
+    repeatable = True
 
     def token(self, send: Callable[[Work], Response]) -> SecretText:
         """Sign in."""
@@ -159,7 +176,10 @@ class AppRoleLogin:
             )
             return answer
 
-        return _token_in(send(work), "role ID and secret ID", self.hint, self.role_id, secret_id)
+        answer = send(work)
+        if secret_id and not answer.ok and is_wrapping_token(send, secret_id):
+            raise wrapped(file or "VAULT_SECRET_ID", "secret_id")
+        return _token_in(answer, "role ID and secret ID", self.hint, self.role_id, secret_id)
 
 
 @dataclass(frozen=True)
@@ -169,6 +189,7 @@ class KubernetesLogin:
     role: str
     mount: str
     hint = "See that the role is bound to the pod's service account and namespace."
+    repeatable = True
 
     def token(self, send: Callable[[Work], Response]) -> SecretText:
         """Sign in. The service account's token is read anew each time, for the cluster replaces it."""
@@ -184,6 +205,27 @@ class KubernetesLogin:
             return answer
 
         return _token_in(send(work), f"service account for the role {self.role}", self.hint, jwt)
+
+
+def is_wrapping_token(send: Callable[[Work], Response], token: SecretText) -> bool:
+    """Whether ``token`` wraps another. Asking does not use it up, as any request with it would."""
+
+    def work(adapter: Any) -> Response:
+        answer: Response = adapter.post("/v1/sys/wrapping/lookup", json={"token": token})
+        return answer
+
+    found = send(work).json()
+    return (
+        isinstance(found, dict) and isinstance(found.get("data"), dict) and "creation_path" in found["data"]
+    )
+
+
+def wrapped(source: str, what: str) -> StoreError:
+    """A wrapping token gives what it wraps once: a program that runs again needs that itself."""
+    return StoreError(
+        f"{source} holds a wrapping token, which can be used once only, and not what it wraps.",
+        hint=f"Unwrap it with `bao unwrap -field={what}` (or `vault unwrap`), and put what that gives there.",
+    )
 
 
 def _token_in(answer: Response, shown: str, hint: str, *sent: SecretText | None) -> SecretText:

@@ -59,7 +59,8 @@ class Engine:
             version = _mapping(described.get("options")).get("version")
             if described.get("type") != "kv" or version != "2":
                 raise _other_engine(self, mount, str(described.get("type")), version)
-            below = f"{self.path}/".removeprefix(f"{mount}/").strip("/")
+            # A mount may have several parts; what follows it may be spelled as the API does.
+            below = f"{self.path}/".removeprefix(f"{mount}/").strip("/").removeprefix("data/")
             if not below:
                 raise StoreError(
                     f"{mount} is a secrets engine as a whole.", hint=f"Write `vault:{mount}/NAME`."

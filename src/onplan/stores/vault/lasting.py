@@ -1,0 +1,85 @@
+"""Whether a Vault token lasts for what is about to be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from onplan.errors import StoreError
+from onplan.stores.vault.login import Work
+from onplan.wire import Response
+
+# A refresh takes 30 s at most; saving what it brought, retries included, some seconds.
+SECONDS = 45.0
+# To save: a read, a write, the deletion of the lock; and as much again if another program was faster.
+USES = 6
+_INCREMENT = "1h"  # asked for where a token is renewed; the server gives what the token's settings permit
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """What is left of a token: seconds, and requests. None: no end."""
+
+    seconds: float | None
+    uses: int | None
+    renewable: bool = False
+
+    @property
+    def suffices(self) -> bool:
+        """Whether a refresh can be saved with it."""
+        return (self.seconds is None or self.seconds >= SECONDS) and (self.uses is None or self.uses >= USES)
+
+    def error(self, server: str, hint: str) -> StoreError:
+        """What is said if it does not."""
+        parts = (
+            f"{self.seconds:.0f} seconds" if self.seconds is not None else "",
+            f"{self.uses} requests" if self.uses is not None else "",
+        )
+        left = " and ".join(filter(None, parts))
+        return StoreError(
+            f"The token for the Vault server at {server} is good for {left} only: too little to save a "
+            "refreshed sign-in, so nothing was spent.",
+            hint=hint,
+        )
+
+
+def look_up(send: Callable[[Work], Response]) -> Lasting | None:
+    """What is left of the token that ``send`` uses; None if it may not know, or is not accepted."""
+
+    def work(adapter: Any) -> Response:
+        from hvac.api.auth_methods import Token  # type: ignore[import-untyped]
+
+        answer: Response = Token(adapter).lookup_self()
+        return answer
+
+    answer = send(work)
+    found = _mapping(_mapping(answer.json()).get("data")) if answer.ok else {}
+    if not found:
+        return None
+    seconds, uses = found.get("ttl"), found.get("num_uses")  # 0: unlimited, both
+    return Lasting(
+        float(seconds) if isinstance(seconds, int) and seconds > 0 else None,
+        uses if isinstance(uses, int) and uses > 0 else None,
+        found.get("renewable") is True,
+    )
+
+
+def renew(send: Callable[[Work], Response], before: Lasting) -> Lasting:
+    """Have the token that ``send`` uses last longer; what is left of it then, or as ``before`` if refused."""
+
+    def work(adapter: Any) -> Response:
+        from hvac.api.auth_methods import Token
+
+        answer: Response = Token(adapter).renew_self(increment=_INCREMENT)
+        return answer
+
+    answer = send(work)
+    seconds = _mapping(_mapping(answer.json()).get("auth")).get("lease_duration") if answer.ok else None
+    if not isinstance(seconds, int):
+        return before
+    return Lasting(float(seconds) or None, before.uses and before.uses - 1)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
