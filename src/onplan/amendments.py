@@ -21,21 +21,15 @@ from onplan.chat import signatures, thinking
 from onplan.chat.request import ChatCall
 from onplan.errors import (
     BackendError,
-    ContentPolicyError,
-    ContextLengthError,
     EncryptedReasoningError,
-    InvalidImageError,
     InvalidRequestError,
-    NotIncludedError,
     OnplanError,
-    StreamFailedError,
 )
+from onplan.refused_fields import Path, is_refusal, names
 from onplan.responses.request import ResponsesCall
 
 Call: TypeAlias = ResponsesCall | ChatCall
 Body: TypeAlias = dict[str, Any]
-Path: TypeAlias = tuple[str, ...]
-"""Where a field is in a body; ``*`` stands for every entry of a list."""
 
 
 @dataclass(frozen=True)
@@ -101,57 +95,6 @@ def forget() -> None:
     _OF_SERVER.clear()
 
 
-# --- what a refusal says ----------------------------------------------------------------------------
-
-_REFUSALS = (InvalidRequestError, BackendError, NotIncludedError, StreamFailedError)
-_OTHER_REFUSALS = (ContentPolicyError, ContextLengthError, InvalidImageError)
-
-_REFUSES = re.compile(
-    r"unsupported|not (?:currently |yet )?(?:support|permit|allow|accept|implement|avail|recogni|a valid)"
-    r"|(?:does|do|did)(?:n't| not)|cannot|can't|can only|only (?:allowed|supported|valid|available)"
-    r"|unrecogni[sz]ed"
-    r"|unknown|unexpected|undefined|no such|extra|additional propert|forbidden|disallowed|must be verified|"
-    r"invalid (?:param|arg|field|propert|key|input|option|value)|is invalid|no field|not expected",
-    re.IGNORECASE,
-)
-_KINDS = (
-    r"(?:parameter|argument|field|property|keyword|key|input|option|attribute|supplied|specified|provided)s?"
-)
-
-
-def _is_refusal(error: OnplanError) -> bool:
-    """Whether ``error`` says that a part of the request is not taken."""
-    return (
-        isinstance(error, _REFUSALS)
-        and not isinstance(error, _OTHER_REFUSALS)
-        and bool(_REFUSES.search(error.message))
-    )
-
-
-# Between two keys of a path; some servers name the kind of the message there.
-_BETWEEN = r"[\W\d_]{1,6}(?:(?:assistant|function|\w*Message\w*)[\W\d_]{1,6})?"
-
-
-def _names(message: str, path: Path) -> bool:
-    """Whether ``message`` names the field at ``path``: as a path, or by its own name where that is a name.
-
-    A name that is a plain word, such as ``stream``, counts where it is marked as a name.
-    """
-    keys = [re.escape(key) for key in path if key != "*"]
-    last = keys[-1]
-    if len(keys) > 1 and re.search(_BETWEEN.join(keys) + r"(?!\w)", message):
-        return True
-    if "_" in last:
-        return bool(re.search(rf"(?<!\w){last}(?!\w)", message))
-    marked = (
-        rf"['\"`]{last}['\"`]|\b(?i:{_KINDS}):?\s+{last}(?![\w.]\w)|\b(?i:unsupported):? {last}(?![\w.]\w)|"
-        rf"(?<![\w.]){last} (?:is|are) (?:not|unsupported|invalid)"
-    )
-    if len(keys) == 1:
-        marked += rf"|(?:^|body[./]|#/|\$\.){last}(?=$|[\s:,;.\[])"
-    return bool(re.search(marked, message))
-
-
 # --- fields that are sent unasked -------------------------------------------------------------------
 
 
@@ -197,11 +140,11 @@ def _refuses(*paths: Path, words: str | None = None) -> Callable[[OnplanError, B
     said = re.compile(words, re.IGNORECASE) if words else None
 
     def is_meant(error: OnplanError, body: Body) -> bool:
-        if not _is_refusal(error):
+        if not is_refusal(error):
             return False
         alone = [path[:-1] for path in paths[:1] if len(path) == 2 and len(body.get(path[0]) or ()) == 1]
         there = [path for path in paths if _has(body, path)]
-        named = any(_names(error.message, path) for path in (*there, *alone))
+        named = any(names(error.message, path) for path in (*there, *alone))
         return named or bool(there and said and said.search(error.message))
 
     return is_meant
@@ -306,6 +249,23 @@ def _with_text(body: Body) -> bool:
     return changed
 
 
+_SCHEMA_REFUSED = re.compile(r"invalid (?:json )?schema for (?:response_format|text\.format)", re.IGNORECASE)
+
+
+def _refuses_schema(error: OnplanError, body: Body) -> bool:
+    """Whether a schema is refused, which may be taken if it is not strict."""
+    return isinstance(error, InvalidRequestError) and bool(_SCHEMA_REFUSED.search(error.message))
+
+
+def _not_strict(body: Body) -> bool:
+    chat, responses = body.get("response_format") or {}, body.get("text") or {}
+    schemas = [named for named in (chat.get("json_schema"), responses.get("format")) if named]
+    strict = [named for named in schemas if named.get("strict")]
+    for named in strict:
+        named["strict"] = False
+    return bool(strict)
+
+
 _LENGTHS: Mapping[str, str] = {
     "max_tokens": "max_completion_tokens",
     "max_completion_tokens": "max_tokens",
@@ -314,7 +274,7 @@ _LENGTHS: Mapping[str, str] = {
 
 def _wants_other_length(error: OnplanError, body: Body) -> bool:
     """Whether the length of the answer has another name at this server."""
-    return _is_refusal(error) and any(name in body and _names(error.message, (name,)) for name in _LENGTHS)
+    return is_refusal(error) and any(name in body and names(error.message, (name,)) for name in _LENGTHS)
 
 
 def _with_other_length(body: Body) -> bool:
@@ -368,6 +328,8 @@ AMENDMENTS: tuple[Amendment, ...] = (
     _unasked("tools", "*", "strict"),
     _unasked("text", "format", "strict"),
     _unasked("response_format", "json_schema", "strict"),
+    # The subset that strict mode takes changes.
+    Amendment("strict schema", is_meant=_refuses_schema, change=_not_strict, remembered="never"),
     _unasked("input", "*", "phase"),
     # Seen November 2026: Groq, DeepSeek and others, some of them for the user's messages, too.
     Amendment("text as one string", is_meant=_wants_text, change=_with_text),

@@ -174,7 +174,7 @@ OTHER_WORDS = (
     "Store must be set to false",
     "Stream must be set to true",
     "Item with id 'rs_0' not found. Items are not persisted when `store` is set to false. Remove it.",
-    "Invalid schema for response_format 'response': In context=(), 'oneOf' is not permitted.",
+    "Invalid schema for function 'f': In context=(), 'oneOf' is not permitted.",
     "The model `m` does not exist, or you do not have access to it; stream later.",
     "This request cannot include that many messages.",
     "Unknown parameter: 'stream_options_of_mine'.",
@@ -219,6 +219,24 @@ def test_texts_become_one_where_one_is_wanted(message):
 
     assert "text as one string" == amendment.name
     assert "c\nd" == json.loads(call.body)["messages"][2]["content"]
+
+
+SCHEMA_REFUSED = "Invalid schema for response_format 'response': In context=(), 'oneOf' is not permitted."
+
+
+def test_a_schema_that_strict_mode_refuses_is_not_strict():
+    """Where the subset of strict mode has changed, the schema goes without strict."""
+    error = InvalidRequestError(SCHEMA_REFUSED, status=400)
+    for call, path in (
+        (chat_call(), ("response_format", "json_schema")),
+        (responses_call(), ("text", "format")),
+    ):
+        _, after = amended(error, call, [])
+        before, sent = (json.loads(body)[path[0]][path[1]] for body in (call.body, after.body))
+
+        assert {**before, "strict": False} == sent
+        assert before["strict"]
+        assert amended(error, after, []) is None
 
 
 def test_thinking_is_reported():

@@ -43,7 +43,7 @@ from onplan.steps import (
     Sleep,
 )
 from onplan.turn import catalogue, completion, preparation
-from onplan.types import CompletionRequest, OAuthCredentials, Resumed, Text
+from onplan.types import CompletionRequest, Message, OAuthCredentials, Resumed, Text
 
 FIRST = OAuthCredentials(access_token="secret-1", account_id="acct-1")
 SECOND = OAuthCredentials(access_token="secret-2", account_id="acct-1")
@@ -567,6 +567,30 @@ class TestOverWebSocket:
         assert Refresh("secret-1") == turn.tell(None, FIRST, joined(), None, payloads(expired))
         step = turn.tell(SECOND)
         assert "Bearer secret-2" == step.request.headers["authorization"]
+
+    def test_what_is_refused_unasked_is_left_out_of_the_next_message(self, turn):
+        """A refusal in a frame is met as one over HTTP is, and the turn stays on the WebSocket."""
+        error = {"message": "Unsupported parameter: prompt_cache_key", "param": "prompt_cache_key"}
+        assert b"prompt_cache_key" in turn.tell(joined()).data
+        step = turn.tell(None, payloads({"type": "error", "status": 400, "error": error}))
+
+        assert (Sleep, 0.0) == (type(step), step.seconds)
+        assert isinstance(turn.tell(None), Join)
+        assert b"prompt_cache_key" not in turn.tell(joined()).data
+
+    def test_a_call_whose_arguments_are_no_json_is_gone_on_from(self, turn):
+        """What is sent of such a call is what the connection is taken to have seen."""
+        socket = joined()
+        said = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"p":"abc'}
+        done = {"type": "response.output_item.done", "output_index": 0, "item": {**said, "id": "fc"}}
+        turn.tell(socket, None, payloads(done, COMPLETED))
+        response = turn.emitted[-1].response
+        history = [Message.user("Hi"), response.message, Message.tool("c", "no JSON")]
+        following = prepare(
+            CompletionRequest(messages=history), OPENAI_CODEX, "https://example.org", "gpt-5.5"
+        )
+
+        assert socket.seen.fits(following.create())
 
     def test_the_state_of_a_turn_survives_its_connection(self, turn):
         """What the backend wants to hear again it hears on the next connection too."""
