@@ -14,7 +14,7 @@ from onplan.errors import (
     ServerError,
     UsageLimitError,
 )
-from onplan.retry import RetryPolicy, next_delay, retry_after, try_again_in
+from onplan.retry import RetryPolicy, next_delay, rate_limit_reset, retry_after, try_again_in
 
 POLICY = RetryPolicy(attempts=5, base=0.2, longest=30.0, budget=120.0)
 SERVER, NOW = ServerError("x"), 1_800_000_000.0
@@ -36,6 +36,10 @@ CASES = [
     Case("fourth", 1.6, attempt=4),
     Case("no more tries", None, attempt=5),
     Case("half the jitter", 0.4, attempt=3, jitter=0.5),
+    Case("a rate limit", 2.0, error=RateLimitError("x")),
+    Case("a rate limit, third", 8.0, attempt=3, error=RateLimitError("x")),
+    Case("a rate limit, no jitter", 1.0, error=RateLimitError("x"), jitter=0.0),
+    Case("a rate limit, beyond the budget", None, attempt=4, error=RateLimitError("x"), elapsed=110.0),
     Case("no jitter", 0.0, attempt=3, jitter=0.0),
     Case("not worth it", None, error=InvalidRequestError("x")),
     Case("usage limit", None, error=UsageLimitError("x", retry_after=1.0)),
@@ -85,6 +89,13 @@ def test_a_crowd_does_not_come_back_at_once():
         ("soon", None),
         ("nan", None),
         ("True", None),
+        ("1m30s", 90.0),
+        ("500ms", 0.5),
+        ("2 minutes", 120.0),
+        ("1800000030", 30.0),
+        ("1800000030000", 30.0),
+        ("2027-01-15T08:00:30Z", 30.0),
+        ("2027-01-15T09:00:30+01:00", 30.0),
         ("Fri, 15 Jan 99999 08:00:30 GMT", None),
         ("Wed, 21 Oct 2015 07:28:00 +99999999999999", None),
     ],
@@ -120,6 +131,22 @@ def test_no_header_value_is_a_failure(value):
         ("try again in 1m12.5s", 72.5),
         ("try again in 1h2m3s", 3723.0),
         ("try again in 2 minutes", 120.0),
+        ("Please retry in 58.9s.", 58.9),
+        ("Please retry after 1 seconds.", 1.0),
+        ("Retry after 30", 30.0),
+        ("retry_after: 2.5", 2.5),
+        ("retry-after=7", 7.0),
+        ("Please wait 20 seconds before the next request", 20.0),
+        ("wait for about 2 minutes", 120.0),
+        ("Your quota will reset after 2h15m3s.", 8103.0),
+        ("available again in 5 mins", 300.0),
+        ("try again in 1 minute and 5 seconds", 65.0),
+        ("try again in a minute", 60.0),
+        ("Retrying in one hour", 3600.0),
+        ("resets in 1 day", 86_400.0),
+        ("Limit 3 requests per 20s", None),
+        ("retry 3 times", None),
+        ("wait and see", None),
         ("try again later", None),
         ("try again in a moment", None),
         ("", None),
@@ -135,3 +162,49 @@ def test_milliseconds_are_more_exact(name):
     """The platform's own headers count in milliseconds, and come before the standard one."""
     assert 0.25 == retry_after({name: "250", "retry-after": "1"}, NOW)
     assert 1.0 == retry_after({name: "soon", "retry-after": "1"}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"x-ratelimit-reset-requests": "200ms"}, 0.2),
+        ({"x-ratelimit-reset-requests": "200ms", "x-ratelimit-remaining-requests": "0"}, 0.2),
+        ({"x-ratelimit-reset-requests": "200ms", "x-ratelimit-remaining-requests": "5"}, None),
+        (
+            {
+                "x-ratelimit-reset-requests": "24h",
+                "x-ratelimit-remaining-requests": "5",
+                "x-ratelimit-reset-tokens": "6m0s",
+                "x-ratelimit-remaining-tokens": "0",
+            },
+            360.0,
+        ),
+        ({"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "3s"}, 3.0),
+        ({"x-ratelimit-reset": "1800000004"}, 4.0),
+        ({"x-ratelimit-reset": "1800000004000"}, 4.0),
+        ({"ratelimit-reset": "30", "ratelimit-remaining": "0"}, 30.0),
+        ({"anthropic-ratelimit-tokens-reset": "2027-01-15T08:00:30Z"}, 30.0),
+        ({"x-ratelimit-reset-requests": "soon", "x-ratelimit-remaining-requests": "none"}, None),
+        ({"x-codex-primary-reset-at": "1800000004"}, None),
+    ],
+    ids=str,
+)
+def test_when_a_rate_limit_resets(headers, seconds):
+    """Of the limits of which nothing is left, the one that resets last."""
+    assert seconds == pytest.approx(rate_limit_reset(headers, NOW))
+
+
+def test_any_number_of_tries_has_a_longest_wait():
+    """A power of two has no end, a wait has."""
+    patient = RetryPolicy(attempts=10_000, budget=1e9)
+
+    assert 30.0 == next_delay(patient, 9_000, SERVER, 0.0, jitter=lambda: 1.0)
+
+
+@given(st.text() | st.text(st.sampled_from("try again in wait 0123456789.hmsd ")))
+def test_no_message_is_a_failure(message):
+    """Whatever an error says, reading it for a wait gives seconds or nothing."""
+    found = try_again_in(message)
+
+    assert found is None or found >= 0

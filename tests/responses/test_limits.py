@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from onplan.errors import UsageLimitError
+from onplan.responses.events import RateLimits
 from onplan.responses.failures import failure_of_response
-from onplan.responses.limits import Limit, limit_reached, window_name
+from onplan.responses.limits import Limit, headers_of_event, limit_reached, window_name
 from onplan.wire import Response
 
 FIVE_HOURS = {
@@ -19,6 +20,11 @@ WEEK = {
     "x-codex-secondary-used-percent": "100.0",
     "x-codex-secondary-window-minutes": "10080",
     "x-codex-secondary-reset-at": "1800500000",
+}
+SPARK = {
+    "x-codex-bengalfox-limit-name": "Spark",
+    "x-codex-bengalfox-primary-used-percent": "100",
+    "x-codex-bengalfox-primary-window-minutes": "60",
 }
 
 
@@ -52,6 +58,25 @@ def test_a_window_is_named_by_its_length(minutes: int, name: str) -> None:
         (
             {"x-codex-active-limit": "codex_other", "x-codex-other-limit-name": "Other"},
             Limit(meter="Other"),
+        ),
+        # "premium" is told on every plan, and there is nothing of that name (real answers, 2026).
+        ({**FIVE_HOURS, "x-codex-active-limit": "premium"}, Limit(300, 1_800_000_000.0)),
+        ({**FIVE_HOURS, "x-codex-active-limit": "Standard"}, Limit(300, 1_800_000_000.0)),
+        ({**FIVE_HOURS, "x-codex-active-limit": "codex"}, Limit(300, 1_800_000_000.0)),
+        ({**FIVE_HOURS, "x-codex-active-limit": ""}, Limit(300, 1_800_000_000.0)),
+        ({**FIVE_HOURS, **WEEK, "x-codex-active-limit": "premium"}, Limit(10_080, 1_800_500_000.0)),
+        ({**FIVE_HOURS, "x-codex-limit-name": "codex"}, Limit(300, 1_800_000_000.0)),
+        ({**FIVE_HOURS, "x-codex-primary-reset-at": "0"}, Limit(300)),
+        ({**FIVE_HOURS, **SPARK, "x-codex-active-limit": "codex_bengalfox"}, Limit(60, None, "Spark")),
+        ({**FIVE_HOURS, **SPARK, "x-codex-bengalfox-limit-name": ""}, Limit(300, 1_800_000_000.0)),
+        (
+            {**SPARK, "x-codex-active-limit": "codex_bengalfox", "x-codex-bengalfox-limit-name": ""},
+            Limit(60),
+        ),
+        (SPARK, Limit(60, None, "Spark")),
+        (
+            {**FIVE_HOURS, "x-codex-active-limit": "p", "x-p-primary-used-percent": ""},
+            Limit(300, 1_800_000_000.0),
         ),
         (
             {"x-codex-rate-limit-reached-type": "workspace_member_credits_depleted"},
@@ -101,3 +126,55 @@ def test_an_error_in_a_list_is_read() -> None:
     body = b'[{"error": {"code": 400, "message": "API key not valid"}}]'
 
     assert failure_of_response(Response(400, {}, body), 0.0).message == "API key not valid"
+
+
+UNUSED = {**FIVE_HOURS, **WEEK, "x-codex-primary-used-percent": "98", "x-codex-secondary-used-percent": "70"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "resets_at", "minutes"),
+    [
+        (UNUSED, 1_800_000_000, 300),
+        (UNUSED, 1_800_000_030.5, 300),
+        (UNUSED, 1_800_500_000, 10_080),
+        (UNUSED, 1_800_000_900, None),
+        (UNUSED, None, None),
+        ({**FIVE_HOURS, **WEEK}, 1_800_000_000, 300),
+        ({**UNUSED, "x-codex-secondary-used-percent": "100"}, 1_800_000_000, 10_080),
+    ],
+)
+def test_a_window_may_be_known_by_when_it_resets(
+    headers: dict[str, str], resets_at: float | None, minutes: int | None
+) -> None:
+    """Headers from before the failure may not know yet which window is used up; the failure says when."""
+    limit = limit_reached(headers, resets_at)
+
+    assert (limit and limit.minutes) == minutes
+
+
+def test_the_plan_is_told_by_a_header_as_well() -> None:
+    """The sentence and the advice are for the plan that the backend names."""
+    body = msgspec.json.encode({"error": {"type": "usage_limit_reached"}})
+
+    failure = failure_of_response(Response(429, {**FIVE_HOURS, "x-codex-plan-type": "free"}, body), 0.0)
+
+    assert failure.message.startswith("The 5-hour usage limit of the free plan is reached")
+    assert "upgrade to Plus" in failure.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "meter"),
+    [
+        (None, None),
+        ("codex", None),
+        ("Codex", None),
+        ("GPT-5.3-Codex-Spark", "GPT-5.3-Codex-Spark"),
+        (7, None),
+    ],
+)
+def test_an_event_says_what_headers_say(name: object, meter: str | None) -> None:
+    """``codex.rate_limits`` is how a WebSocket tells of them; floats, integers and nulls alike."""
+    window = {"used_percent": 99.5, "window_minutes": 300, "reset_at": 1_800_000_000}
+    event = RateLimits("plus", {"primary": window, "secondary": None}, name)
+
+    assert limit_reached(headers_of_event(event)) == Limit(300, 1_800_000_000.0, meter)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onplan.errors import StreamCorruptError, StreamTruncatedError
-from onplan.responses.sse import EventDecoder
+from onplan.responses.sse import Body, EventDecoder
 
 
 @dataclass
@@ -205,3 +205,138 @@ class TestSize:
         decoder = EventDecoder(maximum_event_size=100)
 
         assert 1000 == sum(len(decoder.feed(b"data: x\n\n")) for _ in range(1000))
+
+
+# --- what servers say outside the data of an event ------------------------------------------------------
+
+FAILED = b'{"type":"error","error":{"message":"no","code":7}}'
+ERRORS = [
+    Case("llama.cpp's own field", b'error: {"message":"no","code":7}\n\n', [FAILED]),
+    Case(
+        "the same, then the end", b'error: {"message":"no","code":7}\n\ndata: [DONE]\n\n', [FAILED, b"[DONE]"]
+    ),
+    Case("the same beside data", b'data: 1\nerror: {"message":"no","code":7}\n\n', [FAILED, b"1"]),
+    Case("the same in words", b"error: no\n\n", [b'{"type":"error","error":"no"}']),
+    Case("an event named error", b'event: error\ndata: {"message":"no","code":7}\n\n', [FAILED]),
+    Case("the same without a space", b'event:error\ndata:{"message":"no","code":7}\n\n', [FAILED]),
+    Case(
+        "the same in words",
+        b"event: error\ndata: it\ndata: broke\n\n",
+        [b'{"type":"error","error":"it\\nbroke"}'],
+    ),
+    Case(
+        "an error event that is one",
+        b'event: error\ndata: {"type":"error","code":7}\n\n',
+        [b'{"type":"error","code":7}'],
+    ),
+    Case(
+        "an error that is called so",
+        b'event: error\ndata: {"error":{"code":7}}\n\n',
+        [b'{"error":{"code":7}}'],
+    ),
+    Case(
+        "an error and the end without a blank line",
+        b'event: error\ndata: {"error":{}}\ndata: [DONE]\n\n',
+        [b'{"error":{}}', b"[DONE]"],
+    ),
+    Case("an event of that name without data", b"event: error\n\ndata: 1\n\n", [b"1"]),
+    Case(
+        "among usual events",
+        b'event: a\ndata: 1\n\nevent: error\ndata: {"message":"no","code":7}\n\nevent: a\ndata: 2\n\n',
+        [b"1", FAILED, b"2"],
+    ),
+    Case("a name that begins so", b"event: error.x\ndata: 1\n\nevent: errors\ndata: 2\n\n", [b"1", b"2"]),
+    Case(
+        "JSON without a field name", b'data: 1\n\n{"error":{}}\n\ndata: 2\n\n', [b"1", b'{"error":{}}', b"2"]
+    ),
+    Case("the same at the end", b'data: 1\n\n{"error":{}}', [b"1", b'{"error":{}}']),
+    Case("the same, no JSON", b"data: 1\n\n{oops}\n\n", [b"1"]),
+    Case(
+        "blank lines that are missing",
+        b'data: {"a":1}\ndata: {"a":2}\ndata: [DONE]\n\n',
+        [b'{"a":1}', b'{"a":2}', b"[DONE]"],
+    ),
+    Case("JSON over several lines", b'data: {"a":\ndata: 1}\n\n', [b'{"a":\n1}']),
+]
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda case: case.id)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_a_failure_told_beside_the_data_is_handed_over(case, end):
+    """Whole or byte by byte, whatever ends its lines: as the payload of an error event."""
+    stream = case.stream.replace(b"\n", end)
+
+    assert case.payloads == decoded([stream])
+    assert case.payloads == decoded([bytes([byte]) for byte in stream])
+
+
+# --- bodies that are no stream --------------------------------------------------------------------------
+
+BODIES = [
+    b'{"a": 1}',
+    b' \r\n {"a":\n\n 1}\n',
+    b"\xef\xbb\xbf{}",
+    b'[{"error": {}}]',
+    b"[ \n [1]]",
+    b"\xef\xbb\xbf \n [ {} ]",
+    b"Ollama is running",
+    b"no healthy upstream\n",
+    b"Error: no\n\nSee the log.\n\n",
+    b"<html>\n\n</html>\n\n",
+]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=repr)
+def test_a_body_that_is_no_stream_is_handed_over_whole(body):
+    """One JSON object or list, or a text, is one payload, and says that it is a body."""
+    for pieces in ([body], [bytes([byte]) for byte in body]):
+        (payload,) = decoded(pieces)
+
+        assert isinstance(payload, Body)
+        assert payload.strip() == body.removeprefix(BYTE_ORDER_MARK).strip()
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"",
+        b"\n\n",
+        b": hi\n",
+        b"event: x\n\n",
+        b"id: 1\n",
+        b"retry: 5\n\n",
+        b"foo: 1\n: hi\n\n",
+        b"\xef\xbb\xbf",
+    ],
+)
+def test_a_stream_without_data_is_no_body(stream):
+    """A comment or a field, and nothing at all, may be the beginning of a stream."""
+    assert decoded([stream]) == []
+
+
+@pytest.mark.parametrize("cut", [b'{"a": ', b'[{"a": 1}', b'{"a": 1}}'])
+def test_a_document_that_is_not_whole_is_an_error(cut):
+    """What was cut is never read as what it might have been."""
+    decoder = EventDecoder()
+    decoder.feed(cut)
+
+    with pytest.raises(StreamTruncatedError):
+        decoder.close()
+
+
+@pytest.mark.parametrize(
+    ("stream", "salvaged"),
+    [
+        (b'data: {"a": 1}', [b'{"a": 1}']),
+        (b'{"a": 1}', [b'{"a": 1}']),
+        (b"Ollama is", []),
+        (b'data: {"a": ', []),
+        (b"", []),
+    ],
+)
+def test_what_is_left_of_a_broken_connection(stream, salvaged):
+    """JSON that is whole counts; of a text nobody knows whether it is."""
+    decoder = EventDecoder()
+    decoder.feed(stream)
+
+    assert decoder.salvage() == salvaged
