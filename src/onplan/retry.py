@@ -21,7 +21,7 @@ class RetryPolicy:
 
     Attributes:
         attempts: tries in all; 1 never retries.
-        base: seconds before the second try, doubled for each one after.
+        base: seconds before the second try, doubled for each one after; ten times that after a rate limit.
         longest: the longest single wait that is worth it, in seconds; a server that asks for more ends it.
         budget: seconds after which no new try begins.
     """

@@ -276,7 +276,16 @@ def test_a_usage_limit_says_when_it_resets(signed_in: Emulator, driver: Any) -> 
 
 
 LIMITS = {
-    "usage_limit_429": ("The usage limit of the plus plan is reached; it resets at", None, "buy credits"),
+    "usage_limit_429": (
+        "The 5-hour usage limit of the plus plan is reached; it resets at",
+        300,
+        "buy credits",
+    ),
+    "usage_limit_in_stream": (
+        "The 5-hour usage limit of the plus plan is reached; it resets at",
+        300,
+        "buy credits",
+    ),
     "usage_limit_week": (
         "The weekly usage limit of the pro plan is reached; it resets at 2030-03-1",
         10_080,
