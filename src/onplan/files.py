@@ -17,6 +17,9 @@ from onplan.errors import StoreError
 
 PERMISSIONS = sys.platform != "win32"  # there the folder's access list protects instead of file modes
 
+# What flock(2) says where there are no locks: some FUSE file systems, NFS without its lock service.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
 # Far more than any file that onplan keeps or that a person writes for it, in bytes.
 LARGEST = 16 * 1024 * 1024
 
@@ -362,6 +365,7 @@ _REASONS = {
     errno.ENXIO: "it is a socket and not a file",
     errno.EBUSY: "it is mounted by itself, so it cannot be replaced",
     errno.ETXTBSY: "another program has it open",
+    **dict.fromkeys(NO_LOCKS, "its file system has no locks, so two programs could spend the same token"),
 }
 _OTHERWISE = "Make room or make it writable, then run the command again."
 _NOT_WRITABLE = "Make {} and its folder writable, or keep it in another folder: `--store file:PATH`."
@@ -375,4 +379,5 @@ _HINTS = {
     errno.EROFS: _NOT_WRITABLE,
     errno.EACCES: _NOT_WRITABLE,
     errno.EBUSY: _MOUNT_HINT,
+    **dict.fromkeys(NO_LOCKS, "Keep it on a local disk, `--store file:PATH`, or in the `--store keyring:`."),
 }

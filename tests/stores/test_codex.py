@@ -159,7 +159,7 @@ def test_a_file_of_ours_is_like_theirs(home: Path, store: Any) -> None:
     assert modes == {
         "auth.json": 0o600,
         "auth.json.lock": 0o600,
-        "auth.lock": 0o644,
+        "auth.lock": 0o600,
         "auth.onplan.json": 0o600,
         "auth.onplan.lock": 0o600,
     }

@@ -178,8 +178,8 @@ class CodexStore:
     @contextmanager
     def _their_locks(self) -> Iterator[None]:
         with (
-            _their_lock(self._home / "auth.lock", 0o644),
-            _their_lock(Path(f"{self._theirs.target()}.lock"), 0o600),
+            _their_lock(self._home / "auth.lock"),
+            _their_lock(Path(f"{self._theirs.target()}.lock")),
         ):
             yield
 
@@ -270,9 +270,12 @@ def _overlays(state: _State) -> dict[str, Overlay]:
 
 
 @contextmanager
-def _their_lock(path: Path, mode: int) -> Iterator[None]:
-    """Hold the lock that the CLI takes on ``path``: flock(2), where there is one. The file stays."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+def _their_lock(path: Path) -> Iterator[None]:
+    """Hold the lock that the CLI takes on ``path``: flock(2), where there is one. The file stays.
+
+    Made here, it is for its owner alone: others who could open it could hold the lock.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         deadline = time.monotonic() + _THEIR_LOCK_TIMEOUT
         while not _try_lock(descriptor):

@@ -59,7 +59,8 @@ class ProcessLock:
 
     def reset_in_child(self) -> None:
         """A lock of this process: what is inherited is held by a thread of the parent, or by none."""
-        self._filelock = FileLock(str(self._path), mode=0o600, thread_local=True)
+        # Not the library's way out where there is no flock(2): a file that a killed process leaves locked.
+        self._filelock = FileLock(str(self._path), mode=0o600, thread_local=True, fallback_to_soft=False)
 
     @contextmanager
     def held(self) -> Iterator[None]:
