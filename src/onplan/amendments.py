@@ -191,7 +191,35 @@ def _without_thinking(body: Body) -> bool:
     return items or fields
 
 
-_REASONING_ITEM = (("input", "*", "encrypted_content"), ("input", "*", "summary"))
+_REASONING_ITEMS = (("input", "*", "encrypted_content"), ("input", "*", "summary"))
+_SAYS_THINKING = re.compile(_THINKING_WORDS, re.IGNORECASE)
+
+
+def _refuses_thinking(error: OnplanError, body: Body) -> bool:
+    """Whether an error names thinking that is in the body, under whichever name.
+
+    Gateways rename the field on the way (seen November 2026: LiteLLM before Mistral), so any name will do.
+    In the Responses API ``reasoning`` alone is a parameter.
+    """
+    over_chat = "messages" in body
+    there = _CHAT_THINKING if over_chat else _REASONING_ITEMS
+    if not is_refusal(error) or not any(_has(body, path) for path in there):
+        return False
+    known = [path for path in _CHAT_THINKING if over_chat or "_" in path[-1]]
+    named = any(names(error.message, path) for path in (*known, *_REASONING_ITEMS[:1], *there))
+    return named or bool(_SAYS_THINKING.search(error.message))
+
+
+# Seen November 2026: Gemini, "Corrupted thought signature"; Anthropic, "Invalid `signature` in `thinking` block".
+_BAD = r"(?:corrupt|invalid|not valid|could not|cannot|expired)"
+_SIGNATURE = r"(?:thought.?signature|signature.{0,20}thinking|thinking.{0,20}signature)"
+_BAD_SIGNATURE = re.compile(rf"{_BAD}.{{0,40}}{_SIGNATURE}|{_SIGNATURE}.{{0,40}}{_BAD}", re.IGNORECASE)
+
+
+def _cannot_read_thinking(error: OnplanError, body: Body) -> bool:
+    """Whether sealed or signed thinking is not this server's, or not this account's."""
+    signed = isinstance(error, InvalidRequestError) and bool(_BAD_SIGNATURE.search(error.message))
+    return signed or isinstance(error, EncryptedReasoningError)
 
 
 # --- others -----------------------------------------------------------------------------------------
@@ -285,10 +313,10 @@ def _with_other_length(body: Body) -> bool:
 
 
 AMENDMENTS: tuple[Amendment, ...] = (
-    # Reasoning that was encrypted for another account or model: what comes from this one is good.
+    # Thinking that was sealed for another account or model: what comes from this one is good.
     Amendment(
         "encrypted thinking",
-        is_meant=lambda error, body: isinstance(error, EncryptedReasoningError),
+        is_meant=_cannot_read_thinking,
         change=_without_thinking,
         reported_as="thinking",
         remembered="never",
@@ -296,7 +324,7 @@ AMENDMENTS: tuple[Amendment, ...] = (
     # Seen November 2026: Cerebras, Groq, LiteLLM in front of Mistral; gateways that rename the field.
     Amendment(
         "thinking",
-        is_meant=_refuses(*_CHAT_THINKING, *_REASONING_ITEM, words=_THINKING_WORDS),
+        is_meant=_refuses_thinking,
         change=_without_thinking,
         reported_as="thinking",
     ),

@@ -96,6 +96,12 @@ ABOUT_CHAT = {
     "body.messages.1.assistant.reasoning_content: Extra inputs are not permitted": {
         "messages.reasoning_content"
     },
+    "Corrupted thought signature.": {"messages.reasoning_content"},
+    "messages.1.content.0: Invalid `signature` in `thinking` block": {"messages.reasoning_content"},
+    "Thought signature is not valid": {"messages.reasoning_content"},
+    "property 'reasoning' is unsupported": {"messages.reasoning_content"},
+    "messages.1.thinking_blocks: Extra inputs are not permitted": {"messages.reasoning_content"},
+    "Unknown parameter: 'input[2].encrypted_content'.": {"messages.reasoning_content"},
     "response_format.json_schema.strict: Extra inputs are not permitted": {
         "response_format.json_schema.strict"
     },
@@ -127,6 +133,7 @@ ABOUT_RESPONSES = {
     "Unknown parameter: 'input[2].phase'.": PHASE,
     "Unknown parameter: 'input[2].encrypted_content'.": SEALED_ITEM,
     "input.2: reasoning items are not supported": SEALED_ITEM,
+    "messages.1.assistant.reasoning_content: Extra inputs are not permitted": SEALED_ITEM,
 }
 
 
@@ -179,6 +186,7 @@ OTHER_WORDS = (
     "This request cannot include that many messages.",
     "Unknown parameter: 'stream_options_of_mine'.",
     "Unrecognized request argument supplied: reasoning_effort",
+    "Function call is missing a thought_signature in functionCall parts.",
     "bad request",
     "",
 )
@@ -189,6 +197,18 @@ def test_words_that_refuse_nothing_unasked_change_nothing(message):
     """A sentence in which a field's name is only a word, or not refused, leaves the request as it is."""
     assert changed(chat_call(), message) is None
     assert changed(responses_call(), message) is None
+
+
+def test_a_parameter_called_reasoning_is_no_thinking():
+    """Where the Responses API refuses ``reasoning``, earlier thinking stays in the input."""
+    assert changed(responses_call(reasoning_effort="low"), "Unknown parameter: 'reasoning'.") is None
+
+
+def test_thinking_that_is_not_there_is_not_refused():
+    """A server that names thinking although none was sent is not asked again."""
+    plain = chat.prepare(CompletionRequest(messages="a"), COMPATIBLE, URL, "m")
+
+    assert changed(plain, "property 'reasoning_content' is unsupported") is None
 
 
 @pytest.mark.parametrize("kind", [RateLimitError, UsageLimitError, SignInAgainError, ContextLengthError])
