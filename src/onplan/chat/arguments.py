@@ -52,6 +52,13 @@ class Arguments:
         """Whether they are an empty object, which some servers put before the arguments."""
         return self.whole and len(self._pieces) == 1 and not self._pieces[0].strip("{} \t\r\n")
 
+    @property
+    def expect_a_value(self) -> bool:
+        """Whether the next character may begin an object inside of this one."""
+        if self.whole or self._inside or not self._pieces:
+            return False
+        return self._pieces[-1].rstrip().endswith((":", ",", "["))
+
     def add(self, piece: str) -> str:
         """One more piece. What of it is new of the text: nothing of what comes after the end."""
         if self._inside and '"' not in piece and "\\" not in piece and not self._escaped:
@@ -62,7 +69,7 @@ class Arguments:
                 self._after.append(piece)
                 return ""
             self._begin()
-        if not self._pieces and (empty := _EMPTY.match(piece)):
+        if not self._begun and (empty := _EMPTY.match(piece)):
             piece = piece[empty.end() :]
         end = self._end_in(piece)
         if end is not None:

@@ -32,9 +32,19 @@ class _Call:
         id: by which the program hears of it; empty until it is known, or derived.
         server_id: the id that came with it, which another call may have as well.
         follows: the call that it may be a repetition of: it came under the same id, or later in its place.
+        has_only_place: whether its place is all that it has in common with that one.
     """
 
-    __slots__ = ("arguments", "follows", "id", "name", "server_id", "signature", "started")
+    __slots__ = (
+        "arguments",
+        "follows",
+        "has_only_place",
+        "id",
+        "name",
+        "server_id",
+        "signature",
+        "started",
+    )
 
     def __init__(self, server_id: str = "", follows: _Call | None = None) -> None:
         self.id = self.name = ""
@@ -42,18 +52,28 @@ class _Call:
         self.follows = follows
         self.arguments = Arguments()
         self.signature: dict[str, Any] = {}
-        self.started = False
+        self.started = self.has_only_place = False
 
     @property
     def is_whole(self) -> bool:
         """Whether it has a name and arguments that can be read, or none."""
         return bool(self.name) and (not self.arguments or self.arguments.is_whole)
 
+    def goes_on_with(self, name: str, piece: str) -> bool:
+        """Whether ``piece`` can only be more of these arguments: they have begun, and it begins none."""
+        arguments = self.arguments
+        return bool(arguments) and not arguments.whole and name in ("", self.name) and not _begins(piece)
+
+    def is_replaced_by(self, name: str, piece: str) -> bool:
+        """Whether the arguments are an empty object that stood in the place of those that begin now."""
+        begins = bool(piece) and _begins(piece)
+        return begins and name in ("", self.name) and self.arguments.is_placeholder
+
     def add_name(self, piece: str) -> None:
         """A piece of the name, or all of it once more. Raises StreamCorruptError if it comes too late."""
         if piece == self.name:
             return
-        if self.started:
+        if self.started or (self.name and self.arguments):
             raise StreamCorruptError("A tool call changed its name while it arrived.")
         self.name = piece if piece.startswith(self.name) else self.name + piece
         if len(self.name) > _LONGEST_NAME:
@@ -74,6 +94,11 @@ class _Call:
         chunks.append(ToolCallStart(self.id, self.name))
         if text := self.arguments.text:
             chunks.append(ToolCallDelta(self.id, text))
+
+
+_Words: TypeAlias = tuple[str, str | bytes]  # the name, and what the arguments mean
+# By the server's id; by None, whatever the id is.
+_Said: TypeAlias = dict[tuple[str | None, str, str | bytes], _Call]
 
 
 class Calls:
@@ -141,7 +166,9 @@ class Calls:
     def _add(self, call: _Call, delta: CallDelta, name: str, piece: str, chunks: Chunks) -> None:
         if delta.id:
             call.server_id = call.server_id or delta.id
-            if call.follows is None:  # else it is announced in the end, if it is no repetition
+            if (
+                call.follows is None or call.has_only_place
+            ):  # else it is announced in the end, if it is no repetition
                 call.id = call.id or delta.id
             if call.server_id == delta.id:
                 self._by_id[delta.id] = call
@@ -165,31 +192,45 @@ class Calls:
         known = self._by_id.get(id_) if id_ else None
         if here and id_ and here.server_id == id_:
             known = here  # of several calls under one id, the one in this place
+        call = known or here or self._last.get(choice)
+        if call is not None and call.goes_on_with(name, piece):
+            return call
         if known is not None:
-            begins = known.arguments.whole or (here is not known and _begins(piece))
+            if here is known or place is None:
+                begins = known.arguments.whole and not known.is_replaced_by(name, piece)
+            else:
+                begins = known.arguments.whole or _begins(piece)
             return self._open(id_, known) if name and known.name and begins else known
         if here is None:
             return self._at_new_place(id_, name, piece, choice)
         if here.arguments.whole:
-            return self._after_whole(here, id_, name)
+            return self._after_whole(here, id_, name, piece)
         goes_on = not (id_ and here.server_id) or self._renames(here, place, name, piece)
         return here if goes_on else self._open(id_)
 
     def _at_new_place(self, id_: str, name: str, piece: str, choice: int) -> _Call:
         last = self._last.get(choice)
-        if last is None or name or id_:
+        if last is None or name or (id_ and (last.server_id or last.arguments.whole or not piece)):
             return self._open(id_)
         # An index that was not seen before, and nothing that a call begins with: it counts pieces.
         return self._open(id_, last) if last.arguments.whole and piece.strip() else last
 
-    def _after_whole(self, here: _Call, id_: str, name: str) -> _Call:
+    def _after_whole(self, here: _Call, id_: str, name: str, piece: str) -> _Call:
         """What comes in the place of a call whose arguments have ended."""
         named_late = bool(name) and not here.name
         identified_late = bool(id_) and not here.server_id
+        unidentified = bool(here.server_id) and not id_ and name == here.name
         if (not name or named_late) and (not id_ or identified_late):
             return here
-        # Without a name, or where the other one had no id yet, it may say the same again.
-        return self._open(id_, None if name and not identified_late else here)
+        if (not name or unidentified) and here.is_replaced_by(name, piece):
+            return here
+        # Without a name or an id of its own it may say the same again; where there are no ids at all, only
+        # if the index tells calls apart.
+        nothing_but_place = bool(name) and not id_ and not here.server_id
+        may_repeat = not name or identified_late or unidentified or nothing_but_place
+        call = self._open(id_, here if may_repeat else None)
+        call.has_only_place = nothing_but_place
+        return call
 
     def _renames(self, here: _Call, place: _Place | None, name: str, piece: str) -> bool:
         """Whether a piece with another id than ``here`` goes on with it: some give an id to every piece.
@@ -200,7 +241,9 @@ class Calls:
             return bool(piece) or (place is not None and not here.arguments)
         if name != here.name:
             return False
-        return not _begins(piece) if here.arguments else bool(place and piece)
+        if not here.arguments:
+            return bool(place and piece)
+        return not _begins(piece) or (place is not None and here.arguments.expect_a_value)
 
     def _open(self, id_: str, follows: _Call | None = None) -> _Call:
         if len(self._calls) >= MAXIMUM_CALLS:
@@ -248,28 +291,37 @@ class Calls:
     def _without_repetitions(self, chunks: Chunks) -> list[_Call]:
         """The calls, of which those that say what the call they follow said are one with it."""
         kept: list[_Call] = []
-        said: dict[tuple[str, str, str | bytes], _Call] = {}
+        said: _Said = {}
+        numbered = any(index > 0 for _, index in self._by_place)  # else every call may have the index 0
         for call in self._calls:
             rest = call.arguments.finish()
             if rest and call.started:
                 chunks.append(ToolCallDelta(call.id, rest))
-            followed = call.follows
+            followed = call.follows if numbered or not call.has_only_place else None
             if followed and not call.name and not call.arguments:
                 continue  # it says nothing
-            name = call.name or (followed.name if followed else "")
-            meaning = meaning_of(call.arguments.text)
-            first = said.get((call.server_id, name, meaning))
-            if followed and not call.started:
-                if first is None and meaning_of(followed.arguments.text) == meaning:
-                    first = followed
-                if not call.arguments and name == followed.name:
-                    first = followed
-                if first is not None and name == first.name:
-                    merge(first.signature, call.signature)
-                    continue
-            said.setdefault((call.server_id, name, meaning), call)
+            words = call.name or (followed.name if followed else ""), meaning_of(call.arguments.text)
+            first = None if call.started else _said_before(call, followed, words, said)
+            if first is not None:
+                merge(first.signature, call.signature)
+                continue
+            said.setdefault((call.server_id, *words), call)
+            if call.server_id:
+                said.setdefault((None, *words), call)
             kept.append(call)
         return kept
+
+
+def _said_before(call: _Call, followed: _Call | None, words: _Words, said: _Said) -> _Call | None:
+    """The call that ``call`` says once more."""
+    if followed:
+        if found := said.get((call.server_id, *words)):
+            return found
+        nothing_new = words[0] == followed.name and not call.arguments
+        if nothing_new or words == (followed.name, meaning_of(followed.arguments.text)):
+            return followed
+    # Where calls have ids, one without is none of its own.
+    return None if call.server_id else said.get((None, *words))
 
 
 def _begins(piece: str) -> bool:
