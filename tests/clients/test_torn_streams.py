@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 import onplan
@@ -99,6 +99,10 @@ DAMAGED = st.builds(
     cuts=st.lists(_PLACES, max_size=3),
     end=st.sampled_from(["whole", "closed"]),
 )
+
+# An item of which the type is lost comes under the id and the index of nothing that is known: the second call
+# again, which is known by its call id.
+CALL_TWICE = Plan(damages=[("removed", 0.9, 163)], cuts=[0.19260442494989308], end="closed")
 
 
 # --- who sends it -----------------------------------------------------------------------------------
@@ -301,6 +305,8 @@ def test_what_is_torn_is_an_error(server: Server, ask: Any, plan: Plan, on_the_w
 
 
 @given(plan=DAMAGED, on_the_wire=st.booleans())
+@example(plan=CALL_TWICE, on_the_wire=True)
+@example(plan=CALL_TWICE, on_the_wire=False)
 @EXAMPLES
 def test_what_is_damaged_is_right_or_an_error(
     server: Server, ask: Any, plan: Plan, on_the_wire: bool

@@ -40,8 +40,9 @@ class Arrivals:
         Raises:
             StreamCorruptError: there are more items than any answer has; as for every method.
         """
-        arrival = self._by_id.get((item_id, kind)) if item_id else None  # nearly always
-        arrival = arrival or self._find(item_id, index, kind)
+        if item_id and (arrival := self._by_id.get((item_id, kind))) is not None:  # nearly always
+            return arrival
+        arrival = self._find(item_id, index, kind)
         if arrival is None:
             return self._open({"type": kind, "id": item_id}, index)
         if arrival.kind != kind:  # it said nothing of what it is, or nothing that is known

@@ -186,7 +186,7 @@ class ResponseStream:
         )
 
     def _arguments_delta(self, event: events.ArgumentsDelta, chunks: Chunks) -> None:
-        delta = event.delta if isinstance(event.delta, str) else text_of(event.delta)
+        delta = event.delta if type(event.delta) is str else text_of(event.delta)
         arrival = self._arrivals.of_delta(event.item_id, event.output_index, "function_call")
         arrival.add(ARGUMENTS, delta, chunks)
 
