@@ -72,7 +72,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):  # the platform's own, and more exact
         if re.fullmatch(r"\d+(\.\d+)?", headers.get(name, "").strip()):
-            return float(headers[name]) / 1000
+            return min(float(headers[name]) / 1000, _FOR_EVER)
     return seconds_until(headers.get("retry-after", ""), now)
 
 
@@ -98,8 +98,10 @@ def _remains(headers: Mapping[str, str], name: str) -> bool:
         return False
 
 
-def seconds_until(text: str, now: float) -> float | None:
+def seconds_until(text: str, now: float | None) -> float | None:
     """Seconds from ``now`` (Unix seconds) to what ``text`` names; never less than 0.
+
+    Without ``now``, a moment says nothing.
 
     Read are a number of seconds, a Unix time in seconds or milliseconds, a duration ("6m0s", "200ms"), an
     HTTP date and an ISO 8601 date.
@@ -108,10 +110,14 @@ def seconds_until(text: str, now: float) -> float | None:
     if re.fullmatch(r"-?\d+(\.\d+)?", text):
         number = float(text)
         if number >= _UNIX_TIME:
+            if now is None:
+                return None
             number = (number / 1000 if number >= _UNIX_TIME * 1000 else number) - now
-        return max(0.0, number)
+        return min(max(0.0, number), _FOR_EVER)
     if re.fullmatch(_DURATION, text, re.IGNORECASE):
         return _duration(text)
+    if now is None:
+        return None
     try:
         try:
             moment = datetime.fromisoformat(text)
@@ -125,6 +131,7 @@ def seconds_until(text: str, now: float) -> float | None:
 
 
 _UNIX_TIME = 1e9  # seconds, September 2001: more than anybody is asked to wait
+_FOR_EVER = 1e10  # seconds; infinity is no number in JSON
 
 _DURATION = (
     r"(?:(?:\d+(?:\.\d+)?\s*|\b(?:an?|one)\s+)"
@@ -143,10 +150,11 @@ _SECONDS = {"ms": 0.001, "mil": 0.001, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s
 
 
 def _duration(text: str) -> float:
-    return sum(
+    amounts = (
         (float(amount) if amount[0].isdigit() else 1.0) * _SECONDS[unit.lower()]
         for amount, unit in _AMOUNT.findall(text)
     )
+    return min(sum(amounts), _FOR_EVER)
 
 
 def try_again_in(message: str) -> float | None:
@@ -154,4 +162,4 @@ def try_again_in(message: str) -> float | None:
     if found := _WAIT_IN_WORDS.search(message):
         return _duration(found[1])
     found = _RETRY_AFTER_IN_WORDS.search(message)
-    return float(found[1]) if found else None
+    return min(float(found[1]), _FOR_EVER) if found else None

@@ -100,8 +100,7 @@ DAMAGED = st.builds(
     end=st.sampled_from(["whole", "closed"]),
 )
 
-# An item of which the type is lost comes under the id and the index of nothing that is known: the second call
-# again, which is known by its call id.
+# Of the output at the end the first call is lost, and half of the second one's id: its call id tells it.
 CALL_TWICE = Plan(damages=[("removed", 0.9, 163)], cuts=[0.19260442494989308], end="closed")
 
 

@@ -90,6 +90,8 @@ def test_a_crowd_does_not_come_back_at_once():
         ("nan", None),
         ("True", None),
         ("1m30s", 90.0),
+        ("9" * 400, 1e10),
+        ("9" * 400 + "h", 1e10),
         ("500ms", 0.5),
         ("2 minutes", 120.0),
         ("1800000030", 30.0),

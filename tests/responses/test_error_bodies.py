@@ -224,6 +224,14 @@ LIMITS = [
         retry_after=7.0,
     ),
     Case("milliseconds in the body", 429, error("x", retry_after_ms=500), RateLimitError, retry_after=0.5),
+    Case("a moment in the body", 429, error("x", retry_after=1_800_000_004), RateLimitError, retry_after=4.0),
+    Case(
+        "a date in the body",
+        429,
+        error("x", retry_after="2027-01-15T08:00:30Z"),
+        RateLimitError,
+        retry_after=30.0,
+    ),
     Case("a duration in the body", 429, error("x", retry_after="1m30s"), RateLimitError, retry_after=90.0),
     Case(
         "by what is left",
@@ -498,3 +506,10 @@ def test_a_body_without_end_is_read_as_far_as_it_makes_sense():
 
     assert read_error(deep).message == ""
     assert len(read_error(wide).message) <= 10_000
+
+
+def test_a_moment_says_nothing_where_the_time_is_not_known():
+    """It is no reason to come back at once."""
+    assert read_error({"retry_after": "2027-01-15T08:00:30Z"}).retry_after is None
+    assert read_error({"retry_after": 1_800_000_004}).retry_after is None
+    assert read_error({"retry_after": "1.5s"}).retry_after == 1.5

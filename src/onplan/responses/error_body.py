@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from onplan.retry import seconds_until, try_again_in
@@ -45,11 +46,14 @@ class ErrorBody:
 _LONGEST_MESSAGE = 10_000
 
 
-def read_error(body: Any) -> ErrorBody:
-    """Read a decoded body, or the ``error`` of an event. Whatever it is, nothing is raised."""
+def read_error(body: Any, now: float | None = None) -> ErrorBody:
+    """Read a decoded body, or the ``error`` of an event. Whatever it is, nothing is raised.
+
+    ``now``: Unix seconds, without which a moment to come back at says nothing.
+    """
     objects = list(_objects(body))
     message = " ".join(_words(body).split())[:_LONGEST_MESSAGE]
-    told = _first(objects, _WAITS, _seconds)
+    told = _first(objects, _WAITS, partial(_seconds, now=now))
     milliseconds = _first(objects, _WAITS_IN_MILLISECONDS, number)
     wait = told if milliseconds is None else milliseconds / 1000
     return ErrorBody(
@@ -178,13 +182,13 @@ _WAITS = ("retryafter", "retryafterseconds", "retryaftersecs", "retryaftersec", 
 _WAITS_IN_MILLISECONDS = ("retryafterms", "retryaftermilliseconds")
 
 
-def _seconds(value: Any) -> float | None:
+def _seconds(value: Any, now: float | None) -> float | None:
     if isinstance(value, dict):
         whole, nanos = number(value.get("seconds")), number(value.get("nanos"))
         return None if whole is None and nanos is None else (whole or 0.0) + (nanos or 0.0) / 1e9
-    if isinstance(value, str) and not re.fullmatch(r"[\d.]+", value):
-        return seconds_until(value, float("inf"))  # a duration; of a date, nothing is known here
-    return number(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    return seconds_until(value, now) if isinstance(value, str) else None
 
 
 # --- words --------------------------------------------------------------------------------------------

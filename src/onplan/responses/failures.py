@@ -34,7 +34,7 @@ _LONGEST_SENTENCE = 500
 def failure_of_response(response: Response, now: float) -> OnplanError:
     """The error that a response with a failing status, or with a body that is no stream, stands for."""
     body = response.json()
-    facts = read_error(_text(response) if body is None else body)
+    facts = read_error(_text(response) if body is None else body, now)
     error = failure_on_the_way(response, body, facts)
     if error is None:
         status = response.status
@@ -71,7 +71,7 @@ def failure_of_complaint(
 
     ``headers``: of the answer that it came in, for what they say of limits. ``now``: Unix seconds.
     """
-    facts = read_error(complaint.error)
+    facts = read_error(complaint.error, now)
     status = complaint.status or facts.status
     failed = Row(StreamFailedError, facts.message or _named(facts) or "The model's turn failed.")
     case = _Case(facts, status, request_id, {**headers, **complaint.headers}, now)
