@@ -107,6 +107,8 @@ CASES = [
     Case("response_done_bare", None),
     Case("account_header_required", None),
     Case("compressed", None),
+    Case("cut_after_end", None),
+    Case("open_after_end", None),
     Case("unauthorized_once", None, requests=2),
     Case("slow_first_byte", None),
     Case("missing_content_type", None),

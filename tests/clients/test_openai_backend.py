@@ -534,6 +534,8 @@ CASES = [
     Case("slow_first_byte"),
     Case("missing_content_type"),
     Case("no_done"),
+    Case("cut_after_end"),
+    Case("open_after_end"),
     Case("unended"),
     Case("plain_json"),
     Case("no_usage"),

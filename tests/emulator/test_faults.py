@@ -398,6 +398,8 @@ EXPECTED = {
         and r.response["error"]["resets_at"] > time.time()
     ),
     "compressed": compressed,
+    "cut_after_end": broken,
+    "open_after_end": broken,
     "eof_without_terminal": lambda r: r.types[-1] == "output_item.done",
     "cut_mid_event": broken,
     "stall": broken,
@@ -492,6 +494,8 @@ def test_faults_do_what_they_say(client, name, endpoint):
     client.emulator.arm(name, seconds=0.01 if name in SLOW else None)
     if (name, endpoint) == ("stall", "responses"):
         stalls(client)
+    elif name.endswith("_after_end"):
+        goes_on_after_its_end(client, endpoint, name)
     elif name in ("stall", "websocket_silence"):
         stalls_over_websocket(client, answers_pings=name == "stall")
     elif name == "websocket_binary":
@@ -517,6 +521,27 @@ def stalls(client):
     with stream as reply:
         chunks = reply.iter_bytes()
         next(chunk for chunk in chunks if b"response.output_text.delta" in chunk)
+        client.emulator.disarm()
+        with pytest.raises(BROKEN):
+            list(chunks)
+
+
+def goes_on_after_its_end(client, endpoint, name):
+    """Everything comes; then the connection breaks, at once or when it is let go."""
+    if endpoint == "responses_message":
+        with client.websocket() as opened:
+            opened.completed("hi")
+            client.emulator.disarm()
+            with pytest.raises(ConnectionClosed):
+                opened.connection.recv(timeout=20)
+        return
+    url = f"{client.emulator.codex_base_url}/responses"
+    body = {"model": "gpt-5.5", "stream": True, "store": False, "input": []}
+    with client.http.stream("POST", url, json=body, headers=client.headers()) as reply:
+        chunks = reply.iter_bytes()
+        seen = b""
+        while b"event: response.completed" not in seen:
+            seen += next(chunks)
         client.emulator.disarm()
         with pytest.raises(BROKEN):
             list(chunks)

@@ -113,7 +113,7 @@ class ChatStream(Stream):
             else:
                 chunk = framed("", encode(frame), self.framing)
             pieces += _has_content(frame)
-            if self.breaks is not None and pieces == BREAKING_PIECE:
+            if self.breaks_early and pieces == BREAKING_PIECE:
                 yield chunk[: len(chunk) // 2]
                 return
             yield chunk

@@ -284,6 +284,16 @@ FAULTS = (
     _row("no_finish_reason", "[DONE] comes, but no finish reason.", _finished(None)),
     _row("eof", "A clean end without either.", _streaming(alteration=_cut_before_the_end)),
     _row("cut", "The connection closes in the middle of a chunk.", _streaming(breaks="cut")),
+    _row(
+        "cut_after_end",
+        "The answer is whole, then the connection breaks before [DONE].",
+        _streaming(breaks="cut", breaks_at="end", alteration=_unmarked),
+    ),
+    _row(
+        "open_after_end",
+        "The answer is whole, and instead of [DONE] the connection stays open in silence.",
+        _streaming(breaks="stall", breaks_at="end", alteration=_unmarked),
+    ),
     _row("stall", "Nothing more after the first content.", _streaming(breaks="stall")),
     _row("garbage", "A chunk that is not JSON.", _inserted(b"{not json")),
     _row("unended", "The last line does not end.", _unended),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from onplan.emulator.fault import Fault
-from onplan.emulator.faults_stream import OVERLOADED, RESPONSES, SSE, altered, kind_of
+from onplan.emulator.faults_stream import OVERLOADED, RESPONSES, SSE, altered, kind_of, streaming
 from onplan.emulator.replies import Reply
 from onplan.emulator.stream import Alteration, Frame
 
@@ -136,6 +136,18 @@ _ENDS: tuple[tuple[str, str, Alteration], ...] = (
 
 FAULTS: tuple[Fault, ...] = (
     *(_row(name, line, alteration) for name, line, alteration in _ENDS),
+    Fault(
+        "cut_after_end",
+        "The answer is whole, then the connection breaks without ending the body.",
+        RESPONSES,
+        after=streaming(breaks="cut", breaks_at="end"),
+    ),
+    Fault(
+        "open_after_end",
+        "The answer is whole, and the connection stays open in silence.",
+        RESPONSES,
+        after=streaming(breaks="stall", breaks_at="end"),
+    ),
     Fault(
         "compressed",
         "The answer is compressed, with zstd or gzip as the client accepts, a stream write by write.",

@@ -57,7 +57,10 @@ class Framing:
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """A turn on its way to the wire. `announcements` are events that follow the first one."""
+    """A turn on its way to the wire. `announcements` are events that follow the first one.
+
+    It may break at its first content, or at its end, after everything was sent.
+    """
 
     turn: Turn
     interval: float = 0.0
@@ -65,6 +68,12 @@ class Stream:
     framing: Framing = Framing()
     alteration: Alteration | None = None
     breaks: Literal["cut", "stall", "silence"] | None = None
+    breaks_at: Literal["content", "end"] = "content"
+
+    @property
+    def breaks_early(self) -> bool:
+        """Whether something of the turn is not sent."""
+        return self.breaks is not None and self.breaks_at == "content"
 
     def frames(self) -> Iterator[Frame]:
         """The numbered events."""
@@ -79,7 +88,7 @@ class Stream:
 
     def writes(self) -> Iterator[bytes]:
         """The bytes of each write, up to where the stream breaks."""
-        chunks = _encoded(self.frames(), self.framing, breaking=self.breaks is not None)
+        chunks = _encoded(self.frames(), self.framing, breaking=self.breaks_early)
         if self.framing.write_size is not None:
             return cut_up(chunks, self.framing.write_size)
         return chunks if self.interval else joined(chunks)
@@ -93,7 +102,7 @@ class Stream:
                 continue
             kind = "" if isinstance(frame, bytes) else str(frame["type"])
             chunk = frames.encode(frames.TEXT, frame if isinstance(frame, bytes) else encode(frame))
-            if self.breaks is not None and kind in BREAKING_POINTS:
+            if self.breaks_early and kind in BREAKING_POINTS:
                 yield "", chunk[: len(chunk) // 2] if self.breaks == "cut" else b""
                 return
             yield kind, chunk
