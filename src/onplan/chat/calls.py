@@ -166,9 +166,8 @@ class Calls:
     def _add(self, call: _Call, delta: CallDelta, name: str, piece: str, chunks: Chunks) -> None:
         if delta.id:
             call.server_id = call.server_id or delta.id
-            if (
-                call.follows is None or call.has_only_place
-            ):  # else it is announced in the end, if it is no repetition
+            may_repeat = call.follows is not None and not call.has_only_place
+            if not may_repeat:  # else it is announced in the end, if it is no repetition
                 call.id = call.id or delta.id
             if call.server_id == delta.id:
                 self._by_id[delta.id] = call
