@@ -5,7 +5,7 @@ key, earlier thinking, ``instructions``. The refusal names it. Each row of the t
 recognised and what is sent instead; then the turn is asked once more, at most once for each row. What the
 program itself asked for is never changed: its refusal stays an error.
 
-Pure; what is remembered lies with whoever makes a ``Remembered``.
+Pure, but for what a process remembers of its servers.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ class Remembered:
 
     def keep(self, amendment: Amendment, call: Call) -> None:
         """``call``, so amended, was answered."""
-        known = {"model": (self._of_model, call.model), "server": (_OF_SERVER, call.base_url)}
+        places = {"model": (self._of_model, call.model), "server": (_OF_SERVER, call.base_url)}
         if amendment.remembered != "never":
-            table, key = known[amendment.remembered]
-            table.setdefault(key, {})[amendment.name] = amendment
+            table, key = places[amendment.remembered]
+            table[key] = {**table.get(key, {}), amendment.name: amendment}  # other threads may be reading
 
     def apply(self, call: Call) -> Call:
         """``call`` with the amendments that are known to be needed."""
@@ -210,7 +210,7 @@ def _refuses_thinking(error: OnplanError, body: Body) -> bool:
     return named or bool(_SAYS_THINKING.search(error.message))
 
 
-# Seen November 2026: Gemini, "Corrupted thought signature"; Anthropic, "Invalid `signature` in `thinking` block".
+# Gemini: "Corrupted thought signature"; Anthropic: "Invalid `signature` in `thinking` block" (November 2026).
 _BAD = r"(?:corrupt|invalid|not valid|could not|cannot|expired)"
 _SIGNATURE = r"(?:thought.?signature|signature.{0,20}thinking|thinking.{0,20}signature)"
 _BAD_SIGNATURE = re.compile(rf"{_BAD}.{{0,40}}{_SIGNATURE}|{_SIGNATURE}.{{0,40}}{_BAD}", re.IGNORECASE)

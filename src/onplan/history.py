@@ -8,7 +8,7 @@ function call …").
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -92,12 +92,12 @@ class _Pairing:
 
     Attributes:
         unanswered: the calls without a result, by the position of their message.
-        strays: the results without a call, by the position of theirs.
+        strays: the places of results without a call in their message, by its position.
     """
 
     late_results: bool
     unanswered: dict[int, list[ToolCall]] = field(default_factory=dict)
-    strays: dict[int, list[ToolResult]] = field(default_factory=dict)
+    strays: dict[int, list[int]] = field(default_factory=dict)
     _open: dict[str, list[tuple[int, ToolCall]]] = field(default_factory=dict)
     _called: set[str] = field(default_factory=set)
 
@@ -110,13 +110,13 @@ class _Pairing:
                 self._open.setdefault(call.id, []).append((position, call))
                 self._called.add(call.id)
             return
-        for part in message.content:
+        for place, part in enumerate(message.content):
             if not isinstance(part, ToolResult):
                 continue
             if waiting := self._open.get(part.tool_call_id):
                 waiting.pop()
             elif not (self.late_results and part.tool_call_id in self._called):
-                self.strays.setdefault(position, []).append(part)
+                self.strays.setdefault(position, []).append(place)
 
     def end(self) -> None:
         """The calls that are still open stay without a result."""
@@ -128,15 +128,19 @@ class _Pairing:
         self._open.clear()
 
 
-def _separated(message: Message, strays: Iterable[ToolResult], repairs: list[str]) -> Iterable[Message]:
-    """``message``, and what of it is no result of a call as words of the user's."""
-    stray = {id(result) for result in strays}
-    if not stray:
+def _separated(message: Message, strays: Container[int], repairs: list[str]) -> Iterable[Message]:
+    """``message``, and those of its parts that are no results of a call as words of the user's.
+
+    ``strays``: the places of these parts.
+    """
+    kept = [part for place, part in enumerate(message.content) if place not in strays]
+    if len(kept) == len(message.content):
         return [message]
-    kept = [part for part in message.content if id(part) not in stray]
-    told = [part for part in message.content if id(part) in stray and isinstance(part, ToolResult)]
-    repairs += [f"The result {result.tool_call_id} answers no call; it was sent as text." for result in told]
-    words = [Message.user(*_words(result)) for result in told]
+    words = []
+    for place, part in enumerate(message.content):
+        if place in strays and isinstance(part, ToolResult):
+            words.append(Message.user(*_words(part)))
+            repairs.append(f"The result {part.tool_call_id} answers no call; it was sent as text.")
     return [Message(message.role, kept), *words] if kept else words
 
 

@@ -127,8 +127,8 @@ def test_it_is_left_out_and_asked_again(
 @pytest.mark.parametrize("field", ["prompt_cache_key", "store", "parallel_tool_calls", "tool_choice"])
 def test_it_is_so_over_the_other_wire(driver: Any, serve: Callable[..., Exact], field: str) -> None:
     """A Responses server that refuses what was not asked for is asked without it."""
-    told = {"error": {"message": f"Unsupported parameter: '{field}'", "param": field}}
-    server = serve(strict(_has(field), told))
+    refusal = {"error": {"message": f"Unsupported parameter: '{field}'", "param": field}}
+    server = serve(strict(_has(field), refusal))
     request = CompletionRequest(messages="hi", model="m", tools=[onplan.ToolDefinition("f")])
     options = {"backend": "openai", "base_url": server.url, "api_key": "k", "wire": "responses"}
     answer = driver(**options, retry=ONCE).complete(request)
@@ -140,8 +140,8 @@ def test_it_is_so_over_the_other_wire(driver: Any, serve: Callable[..., Exact], 
 
 def test_a_client_sends_it_no_second_time(serve: Callable[..., Exact]) -> None:
     """The next turn with the same model begins without what was refused."""
-    told = {"error": {"message": "Unknown parameter: 'stream_options'."}}
-    server = serve(strict(_has("stream_options"), told))
+    refusal = {"error": {"message": "Unknown parameter: 'stream_options'."}}
+    server = serve(strict(_has("stream_options"), refusal))
     with onplan.Client(backend="openai", base_url=server.url, api_key="k") as client:
         for _ in range(2):
             client.complete(CompletionRequest(messages="hi", model="m"))
@@ -167,8 +167,8 @@ def test_several_refusals_are_met_one_after_the_other(serve: Callable[..., Exact
 @over_http
 def test_a_refusal_that_stays_is_an_error(driver: Any, serve: Callable[..., Exact]) -> None:
     """A server that repeats itself is not asked for ever."""
-    told = {"error": {"message": "Unknown parameter: 'stream_options'."}}
-    server = serve(lambda body: refused(told))
+    refusal = {"error": {"message": "Unknown parameter: 'stream_options'."}}
+    server = serve(lambda body: refused(refusal))
 
     with pytest.raises(onplan.InvalidRequestError, match="stream_options"):
         driver(backend="openai", base_url=server.url, api_key="k").complete(THINKING)

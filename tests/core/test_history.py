@@ -39,6 +39,7 @@ class Case:
     repairs: int = 1
 
 
+ONE = ToolResult("c", "1")
 MISSING = T("c", NO_RESULT)
 REPAIRED = [
     Case("a call without any result", [A(call()), U("b")], [A(call()), MISSING, U("b")]),
@@ -71,6 +72,12 @@ REPAIRED = [
         "a stray among results",
         [A(call()), Message("tool", [ToolResult("x", "?"), ToolResult("c", "1")])],
         [A(call()), T("c", "1"), words("x", "?")],
+    ),
+    Case(
+        "the same result twice in one message",
+        [A(call()), Message("tool", [ONE] * 2)],
+        [A(call()), Message("tool", [ONE] * 2)],
+        [A(call()), Message("tool", [ONE]), words("c", "1")],
     ),
     Case(
         "a stray among what the user says",
