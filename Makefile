@@ -82,10 +82,10 @@ $(VENV)/%/.installed: requirements/%.txt
 	@touch $@
 
 # What is no Python package. Without the right to install it the tests that need it say so and are skipped.
-SYSTEM_PACKAGES := gnome-keyring dbus iproute2 chromium fonts-dejavu-core
+SYSTEM_PACKAGES := gnome-keyring dbus iproute2 chromium fonts-dejavu-core bindfs
 $(VENV)/.system: $(VENV)/.installed
 	@if command -v gnome-keyring-daemon >/dev/null && command -v dbus-run-session >/dev/null \
-	  && command -v ip >/dev/null && command -v chromium >/dev/null; then :; \
+	  && command -v ip >/dev/null && command -v chromium >/dev/null && command -v bindfs >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES); \
 	else echo "make interop: $(SYSTEM_PACKAGES) are missing; what needs them is skipped"; fi

@@ -143,7 +143,9 @@ def _usable() -> KeyringBackend:
     except Exception as error:  # noqa: BLE001 - it imports whatever it is told to
         raise StoreError(
             f"The keyring that is configured cannot be used ({type(error).__name__}: {error}).",
-            hint="Correct PYTHON_KEYRING_BACKEND, or the library's keyringrc.cfg.",
+            hint="Correct PYTHON_KEYRING_BACKEND, or the library's keyringrc.cfg."
+            if "home directory" not in str(error)  # pathlib's: the library looks for that file there
+            else f"Set HOME to a folder. {_FILE}",
         ) from None
     acceptable = [ring for ring in _members(chosen) if not _is_unsafe(type(ring))]
     if acceptable:
