@@ -363,14 +363,19 @@ def test_a_disk_that_takes_nothing(path: Path, tmp_path: Path, spoil: str, told:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_store_that_hangs(path: Path, find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_hangs(tmp_path: Path, path: Path, find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that never answers is given up, and the rest is examined."""
     checks = [replace(check, seconds=0.5) if check.name == "store" else check for check in doctor.CHECKS]
     monkeypatch.setattr(doctor, "CHECKS", tuple(checks))
-    path.unlink()
-    os.mkfifo(path, 0o600)  # opening it waits until somebody writes
+    os.mkfifo(tmp_path / "never")
+    helper = tmp_path / "helper"
+    helper.write_text('#!/bin/sh\nread -r line <"$1"\n')  # which waits until another program writes
+    helper.chmod(0o700)
+    monkeypatch.setenv(
+        "ONPLAN_STORE", f"command:{shlex.quote(str(helper))} {shlex.quote(str(tmp_path / 'never'))}"
+    )
     found = find()
-    path.open("w").close()
+    os.close(os.open(tmp_path / "never", os.O_RDWR))  # lets it go, and does not wait for it
 
     assert problems(found) == {"store": 42}
     assert found["backend"].state == "ok"
