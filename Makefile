@@ -5,7 +5,7 @@ CODEX_VERSIONS ?= 0.171.0 0.169.0
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check interop pythons bench speed picture screenshot constraints clean
+.PHONY: help demo test check interop fuzz pythons bench speed picture screenshot constraints clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ CODEX_INSTALLED := $(CODEX_VERSIONS:%=$(VENV)/codex-%/.installed)
 INTEROP := $(VENV)/.installed $(VENV)/.bench $(VENV)/.interop $(VENV)/.system $(VENV)/siwc-peer/.installed
 interop: $(INTEROP) $(CODEX_INSTALLED)  ## other people's programs: the Codex CLI, a browser, the openai SDK, a keyring, two hosts
 	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" CODEX_FOLDER="$(CURDIR)/$(VENV)" CODEX_VERSIONS="$(CODEX_VERSIONS)" $(BIN)/pytest -m interop -n 2 --dist loadfile tests/interop
+
+fuzz: $(VENV)/.installed        ## 200,000 damaged streams, frames, bodies, token responses and files, always the same (2 minutes)
+	ONPLAN_FUZZ_CASES=200000 $(BIN)/pytest -n 2 tests/fuzz
 
 pythons:        ## the tests on fresh machines with Python 3.13 and the newest, by a user who is not root (needs root, Debian)
 	.ci/pythons
