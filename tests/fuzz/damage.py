@@ -60,8 +60,8 @@ class Damage:
         self._others = others
 
     def of(self, data: bytes) -> bytes:
-        """``data`` after one to four damages."""
-        for _ in range(self.random.randint(1, 4)):
+        """``data`` after one to three damages."""
+        for _ in range(self.random.choice((1, 1, 2, 3))):
             data = self.random.choice(list(_KINDS.values()))(self, data)
         return data
 

@@ -352,7 +352,8 @@ def _check_token_response(data: bytes, _: Damage) -> None:
         kept = drive(flow, lambda _: Response(200, {}, data), lambda _: None)
     except onplan.OnplanError as error:
         failure = str(error)
-    if isinstance(rotated, str) and rotated.strip():
+    # What no header or form could hold is no token.
+    if isinstance(rotated, str) and rotated.strip() and rotated.isascii() and rotated.isprintable():
         assert kept.refresh_token == rotated, f"a rotated token was lost: {failure}"
 
 
