@@ -50,6 +50,36 @@ def test_every_recorded_request_is_accepted_by_the_platform(client, path, body):
     assert reply.status_code == 200, reply.text
 
 
+@pytest.mark.parametrize(
+    ("model", "status"),
+    [
+        ("gpt-6-sol", 200),
+        ("gpt-6-luna", 200),
+        ("gpt-6.1-terra", 200),
+        ("gpt-6-astra", 400),
+        ("gpt-6.1-sol", 400),
+    ],
+)
+@pytest.mark.parametrize("path", PATHS)
+def test_some_models_need_not_reason(client, model, status, path):
+    """At the platform, though no catalogue says which; then no token is spent on it."""
+    said = [{"role": "user", "content": "hi"}]
+    asked = {
+        "responses": {"input": said, "reasoning": {"effort": "none"}},
+        "chat/completions": {"messages": said, "reasoning_effort": "none"},
+    }
+    reply = client.http.post(
+        f"{client.emulator.urls['openai_base_url']}/{path}",
+        json={"model": model, **asked[path]},
+        headers={"authorization": "Bearer sk-x"},
+    )
+    assert reply.status_code == status, reply.text
+    if status == 200:
+        usage = reply.json()["usage"]
+        details = usage.get("output_tokens_details") or usage["completion_tokens_details"]
+        assert details["reasoning_tokens"] == 0
+
+
 NEWEST = [row for name, _, row in recorded("body") if name.startswith("codex-cli")]
 
 

@@ -19,6 +19,8 @@ from onplan.emulator.world import World
 
 # One that does not reason; the others are those of the plan's catalogue.
 PLAIN_MODEL = "gpt-4.1"
+# Those that need not reason; no catalogue says so, and neighbours refuse it (notes, section 17).
+TAKES_NO_EFFORT = frozenset({"gpt-6-sol", "gpt-6-luna", "gpt-6.1-terra"})
 # Listed as well.
 NOT_FOR_TEXT = ("text-embedding-3-large", "whisper-1", "gpt-image-1")
 LAST_CREATED = 1_790_000_000
@@ -87,9 +89,10 @@ def thinks(world: World, slug: Any) -> bool:
 
 
 def turn_of(world: World, asked: Call) -> Turn:
-    """The model's turn; one that does not reason leaves that out, and its cost."""
+    """The model's turn; one that does not reason, or is not to, leaves that out, and its cost."""
     turn = answer(world, asked)
-    if thinks(world, asked.body["model"]):
+    effort = (asked.body.get("reasoning") or {}).get("effort")
+    if thinks(world, asked.body["model"]) and effort != "none":
         return turn
     tokens = turn.usage["output_tokens_details"]["reasoning_tokens"]
     usage = {
@@ -110,7 +113,7 @@ def refuse_parameter(name: str, why: str = "is not supported with this model") -
 
 def check_effort(world: World, slug: Any, effort: Any, param: str) -> None:
     """Raise unless the model knows this effort."""
-    efforts = efforts_of(world.model(slug) or {})
+    efforts = (("none",) if slug in TAKES_NO_EFFORT else ()) + efforts_of(world.model(slug) or {})
     if effort is not None and effort not in efforts:
         names = ", ".join(f"'{name}'" for name in efforts)
         message = f"Unsupported value: '{effort}' is not supported. Supported values are: {names}."
