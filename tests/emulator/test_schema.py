@@ -104,7 +104,7 @@ STRICT_REFUSES = {
         closed({"a": {"$ref": "#/$defs/C"}}, **DEFINED),
         "reference can only point to definitions defined at the top level of the schema.",
     ),
-    "a reference to elsewhere": (closed({"a": {"$ref": "other.json"}}), "reference can only point to"),
+    "a reference to another document": (closed({"a": {"$ref": "other.json"}}), "reference can only point to"),
     "a reference to a property": (
         closed({"a": STRING, "b": {"$ref": "#/properties/a"}}),
         "reference can only",

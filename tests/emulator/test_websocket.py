@@ -78,7 +78,7 @@ def test_a_turn_has_the_events_of_sse(client):
 
 
 def test_a_stream_need_not_be_asked_for(client):
-    """Over a WebSocket there is nothing else; not to stream is refused there too, and so is a stream's id."""
+    """`stream` may be absent over a WebSocket; false is refused there too, and so is `stream_id`."""
     with client.websocket() as opened:
         create = {"type": "response.create", "model": "gpt-5.5", "store": False, "input": []}
         opened.connection.send(json.dumps(create))

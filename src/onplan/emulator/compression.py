@@ -1,4 +1,4 @@
-"""How is an answer compressed? As the client's Accept-Encoding allows (RFC 9110, section 12.5.3)."""
+"""Compresses answers as the client's Accept-Encoding allows (RFC 9110, section 12.5.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How else may a stream end, or be sent? Other names for its last event, limits inside it, compression."""
+"""Faults: other last events of a stream, a limit inside it, what comes after it, compression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do firewalls and proxies answer in a service's place? Words, or nothing (notes, section 17)."""
+"""Faults: what firewalls and proxies answer in the place of a service (notes, section 17)."""
 
 from __future__ import annotations
 

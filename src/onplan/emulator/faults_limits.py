@@ -1,4 +1,4 @@
-"""How does a limit look that is reached? The plan's, a workspace's, a rate (notes, sections 9 and 17)."""
+"""Faults: limits that are reached, of a plan, a workspace, a rate (notes, sections 9 and 17)."""
 
 from __future__ import annotations
 
