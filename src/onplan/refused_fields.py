@@ -27,7 +27,8 @@ _REFUSES = re.compile(
     r"|(?:does|do|did)(?:n't| not)|cannot|can't|can only|only (?:allowed|supported|valid|available)"
     r"|unrecogni[sz]ed"
     r"|unknown|unexpected|undefined|no such|extra|additional propert|forbidden|disallowed|must be verified|"
-    r"invalid (?:param|arg|field|propert|key|input|option|value)|is invalid|no field|not expected",
+    r"invalid (?:param|arg|field|propert|key|input|option|value)|is invalid|no field|not expected"
+    r"|\(parameter: ",  # what error messages here add from the server's `param`
     re.IGNORECASE,
 )
 _KINDS = (
