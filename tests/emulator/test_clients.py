@@ -40,7 +40,7 @@ def posted():
 
 @pytest.mark.parametrize(("path", "body"), list(posted()))
 def test_every_recorded_request_is_accepted_by_the_platform(client, path, body):
-    """Each with a model that exists here; bodies with `stop` or `max_tokens` are for models that do not reason."""
+    """With a model that exists here; `stop` and `max_tokens` are for models that do not reason."""
     model = "gpt-4.1" if SAMPLING & {name for name in body if body[name] is not None} else "gpt-5.5"
     reply = client.http.post(
         f"{client.emulator.urls['openai_base_url']}/{path}",

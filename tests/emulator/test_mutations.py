@@ -1,4 +1,4 @@
-"""Whatever is wrong with a body, it is told in an answer: no mistake in one is an exception here."""
+"""Whatever is wrong with a body is said in an answer: no mistake in one is an exception here."""
 
 from __future__ import annotations
 

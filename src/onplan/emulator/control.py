@@ -1,6 +1,6 @@
-"""How is the emulator told what to do? The /_emulator endpoints, which are themselves not journalled.
+"""The /_emulator endpoints, with which programs control the emulator; they are not journalled.
 
-Programs may do that, web pages may not: a browser carries the requests of any page to this machine too.
+Web pages may not use them: a browser carries the requests of any page to this machine too.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def complaint_of(world: World, call: Call) -> Reply | None:
         )
     origin = call.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != host:
-        return _complaint("A web page from elsewhere may not control the emulator.", 403)
+        return _complaint("A web page of another origin may not control the emulator.", 403)
     if call.method == "POST" and call.media_type != "application/json":
         return _complaint("The Content-Type must be application/json.", 415)
     return None
