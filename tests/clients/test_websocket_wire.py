@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import ssl
+import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -549,6 +551,57 @@ async def test_the_time_for_connecting_is_for_tls_as_well() -> None:
     ):
         with pytest.raises(onplan.ConnectError, match="could not be reached"):
             await asyncio.wait_for(client.complete(REQUEST), 60)
+
+
+@pytest.fixture
+def nowhere() -> Iterator[int]:
+    """A port that neither takes nor refuses a connection: the queue of its listener is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have the system's resolver give these ports of this machine for a name."""
+
+    def give(*ports: int) -> None:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: found)
+
+    return give
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses connections")
+@pytest.mark.parametrize("good", [True, False], ids=["a good one", "another one"])
+async def test_an_address_that_leads_nowhere(nowhere: int, resolve: Callable[..., None], good: bool) -> None:
+    """One before a good one holds nothing up; where there is no good one, the time for connecting ends it."""
+
+    async def handler(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(delta("hello"))
+        await connection.send(COMPLETED)
+
+    limit = 30 if good else 0.8
+    async with server(handler) as url:
+        port = int(url.rpartition(":")[2])
+        resolve(nowhere, port if good else nowhere)
+        base_url = f"http://localhost:{port}"
+        async with onplan.AsyncClient(**ONCE, base_url=base_url, connect_timeout=limit) as client:
+            if good:
+                answer = asyncio.ensure_future(client.complete(REQUEST))
+                await asyncio.wait([answer], timeout=20)  # long before the time for connecting is over
+                assert answer.done()
+                assert answer.result().text == "hello"
+            else:
+                with pytest.raises(onplan.ConnectError, match="could not be reached"):
+                    await client.complete(REQUEST)
 
 
 # --- tokens -------------------------------------------------------------------------------------
