@@ -272,8 +272,8 @@ _NOTHING_REMEMBERED = re.compile(r"previous.response\b.{0,100}\bnot found", re.I
 
 def _is_over(stream: ResponseStream, error: OnplanError) -> bool:
     """Whether the backend has done with the connection, and not with the request."""
-    told = error is stream.failure and _NOTHING_REMEMBERED.search(error.message)
-    return bool(told) or not _CONNECTION_IS_OVER.isdisjoint(stream.failure_codes)
+    in_words = error is stream.failure and _NOTHING_REMEMBERED.search(error.message)
+    return bool(in_words) or not _CONNECTION_IS_OVER.isdisjoint(stream.failure_codes)
 
 
 def _too_large(fallback: Fallback, size: int) -> bool:

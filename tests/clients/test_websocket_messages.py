@@ -158,14 +158,14 @@ def test_what_ends_the_messages(case: str, size: int | None) -> None:
 
     assert messages == [b"before"]
     assert (type(read.failure), str(read.failure)) == (kind, sentence)
-    told = read._protocol.close_sent
-    assert told
-    assert told.code == answer
+    sent = read._protocol.close_sent
+    assert sent
+    assert sent.code == answer
 
 
 @pytest.mark.parametrize("code", [1000, 1008, 1009, 4000])
-def test_a_close_is_told_by_its_code(code: int) -> None:
-    """The failure has the close code for who decides by it; one without has none."""
+def test_the_close_code_is_part_of_the_failure(code: int) -> None:
+    """The failure of a close frame with a code has it as ``close_code``; one without has none."""
     read, none = reader(), reader()
     feed(read, frames.close(code, "x"))
     feed(none, b"\x88\x00")

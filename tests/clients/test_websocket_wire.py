@@ -22,7 +22,7 @@ from onplan.emulator import frames
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
 
-TOKEN = "token-that-nobody-may-see"
+TOKEN = "token-that-must-not-be-seen"
 STORE = MemoryStore(record=Record(credentials=onplan.OAuthCredentials(access_token=TOKEN, account_id="a")))
 REQUEST = CompletionRequest(messages="hi", model="gpt-5.5")
 # WebSocket alone, and one attempt: what is raised is what happened.
@@ -115,7 +115,7 @@ LATE = {
 @pytest.mark.parametrize(("late", "connections"), LATE.values(), ids=LATE)
 async def test_what_comes_between_two_turns_belongs_to_neither(late: str, connections: int) -> None:
     """After an error, or too much, the next turn has a new connection; anything else is forgotten."""
-    opened, idle, told = 0, asyncio.Event(), asyncio.Event()
+    opened, idle, sent = 0, asyncio.Event(), asyncio.Event()
 
     async def handler(connection: ServerConnection) -> None:
         nonlocal opened
@@ -125,12 +125,12 @@ async def test_what_comes_between_two_turns_belongs_to_neither(late: str, connec
             await idle.wait()
             await connection.send(late)
             await (await connection.ping())
-            told.set()
+            sent.set()
 
     async with server(handler) as url, onplan.AsyncClient(base_url=url, store=STORE) as client:
         await client.complete(REQUEST)
         idle.set()
-        await told.wait()
+        await sent.wait()
         await client.complete(REQUEST)
 
     assert opened == connections
@@ -139,21 +139,23 @@ async def test_what_comes_between_two_turns_belongs_to_neither(late: str, connec
 async def test_a_message_that_is_still_arriving_between_two_turns_belongs_to_neither() -> None:
     """Half a message after the end of a turn is not taken for the beginning of the next one's."""
     opened, half = 0, asyncio.Event()
-    end = frames.encode(frames.TEXT, COMPLETED.encode())
+    end, late = frames.encode(frames.TEXT, COMPLETED.encode()), delta("late").encode()
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal opened
         opened += 1
         await upgraded(reader, writer)
-        await reader.read(1)
-        writer.write(end + frames.encode(frames.TEXT, delta("late").encode(), final=opened > 1))
+        await reader.read(65_536)
+        writer.write(end + frames.encode(frames.TEXT, late[:9], final=False))
         half.set()
+        await reader.read(65_536)
+        writer.write(frames.encode(frames.CONTINUATION, late[9:]) + end)
         await reader.read()
 
     async with raw(play) as url, onplan.AsyncClient(**ONCE, base_url=url) as client:
         await client.complete(REQUEST)
         await half.wait()
-        await client.complete(REQUEST)
+        assert (await client.complete(REQUEST)).text == ""
 
     assert opened == 2
 
@@ -180,7 +182,7 @@ TEXTS = [delta("x" * length) for length in (0, 10, 20, 30, 40, 50, 100, 200, 65_
 
 
 def pieces(text: str) -> bytes:
-    """A message in two fragments, a ping between them, and a pong that nobody asked for after it."""
+    """A message in two fragments, a ping between them, and an unsolicited pong after it."""
     half = len(text) // 2
     return b"".join(
         [
@@ -531,7 +533,7 @@ UPGRADES: dict[str, tuple[Play, type[onplan.OnplanError], int | None]] = {
 
 @pytest.mark.parametrize("case", UPGRADES)
 async def test_what_does_not_open_it(case: str) -> None:
-    """An answer that does not end, or is none, is given up in the time for connecting; a status is told."""
+    """An answer that does not end, or is none, is given up in the time for connecting; a status counts."""
     play, kind, status = UPGRADES[case]
     async with (
         raw(play) as url,
@@ -578,7 +580,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return give
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses connections")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse connections to a full queue")
 @pytest.mark.parametrize("good", [True, False], ids=["a good one", "another one"])
 async def test_an_address_that_leads_nowhere(nowhere: int, resolve: Callable[..., None], good: bool) -> None:
     """One before a good one holds nothing up; where there is no good one, the time for connecting ends it."""

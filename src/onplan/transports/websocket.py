@@ -52,7 +52,7 @@ class WebSockets:
 
 
 class _Member:
-    """A connection that is open, and what there is to know of it."""
+    """An open connection, its session and credential, and what it has seen."""
 
     def __init__(self, connection: Connection, join: Join, head: Head) -> None:
         self.connection, self.head = connection, head

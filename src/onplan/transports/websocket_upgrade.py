@@ -63,10 +63,10 @@ class Upgrade:
         """
         self._protocol.send_request(self._protocol.connect())
         usual = b"".join(self._protocol.data_to_send()).removesuffix(_LINE_END)
-        ours = SecretText("".join(f"{name}: {value}\r\n" for name, value in request.headers.items()))
-        if not _HEADERS.fullmatch(ours) or ours.count("\r\n") != len(request.headers):
+        lines = SecretText("".join(f"{name}: {value}\r\n" for name, value in request.headers.items()))
+        if not _HEADERS.fullmatch(lines) or lines.count("\r\n") != len(request.headers):
             raise TransportError(f"The request to {self._origin} could not be written.")
-        return SecretBytes(usual + ours.encode("latin-1") + _LINE_END)
+        return SecretBytes(usual + lines.encode("latin-1") + _LINE_END)
 
     def feed(self, data: bytes) -> bytes:
         """Bytes from the network; gives those that follow the head of an answer that opens the connection.
