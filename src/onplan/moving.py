@@ -8,7 +8,11 @@ own.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from hashlib import sha256
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -19,6 +23,7 @@ from onplan.oauth.issuer import ISSUERS
 from onplan.secret import SecretBytes
 from onplan.settings import Settings, credentials_folder, not_signed_in
 from onplan.stores import CredentialStore, Record, encode_record, require_permitted, why_empty
+from onplan.stores.lock import user_lock
 
 # What keeps a sign-in for one machine alone; the others are shared as they are.
 MOVABLE = ("file", "keyring", "command", "memory")
@@ -27,7 +32,8 @@ MOVABLE = ("file", "keyring", "command", "memory")
 def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record:
     """Move what ``store`` keeps into the new file ``target``, readable by its owner alone.
 
-    Nothing is revoked. If the file cannot be written, nothing has changed.
+    Nothing is revoked. If the file cannot be written, nothing has changed. The file appears when the store is
+    empty; the same command finishes an export that was interrupted.
 
     Raises:
         ConfigurationError: the store is one that is shared as it is, or ``target`` exists.
@@ -41,8 +47,15 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
             f"What is kept in {store.describe()} is not moved: other machines or programs use it as it is.",
             hint=f"Use the same store there: `onplan status --store {settings.store}`.",
         )
-    with store.lock():
+    part = _part_of(target)
+    with store.lock(), _moving(target):
         loaded = store.load()
+        if (loaded is None or loaded[0].credentials is None) and part.exists():
+            moved = read(part)
+            _publish(part, target)
+            return moved
+        if os.path.lexists(target):
+            raise _exists(target)
         if loaded and loaded[0].api_key:
             raise ConfigurationError(
                 f"The profile {settings.profile} keeps an API key, which is not moved.",
@@ -57,17 +70,72 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
                 hint="Sign in on the other machine: `onplan login --paste`.",
             )
         moved = msgspec.structs.replace(record, pending_refresh=None)
-        _write_new(target, encode_record(moved))
+        _write_part(part, moved)
         try:
-            if record.registration:
-                left = Record(registration=record.registration)
-                update(store, lambda _: left)
-            else:
-                store.delete()
+            _take_from(store, record)
         except StoreError:
-            target.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
+            raise
+        try:
+            _publish(part, target)
+        except BaseException:
+            update(store, lambda _: record)
+            part.unlink(missing_ok=True)
             raise
     return moved
+
+
+def _take_from(store: CredentialStore, record: Record) -> None:
+    if record.registration:
+        left = Record(registration=record.registration)
+        update(store, lambda _: left)
+    else:
+        store.delete()
+
+
+def _part_of(target: Path) -> Path:
+    """Where an export is until the store is empty: nobody imports from there while it could be a copy."""
+    return target.with_name(f".{target.name}.exporting")
+
+
+def _write_part(part: Path, moved: Record) -> None:
+    """Write it, also over what an export of the same sign-in left there that was interrupted."""
+    try:
+        left = read(part) if part.exists() else None
+    except (NotSignedInError, StoreError):  # cut off in the middle of writing: the store has it all
+        left = moved
+    if left and _refresh_token(left) != _refresh_token(moved):
+        raise ConfigurationError(
+            f"{part} holds another sign-in, whose export was interrupted or is under way.",
+            hint="Name another file; or finish that one: the same command with its `--profile`.",
+        )
+    part.unlink(missing_ok=True)
+    _write_new(part, encode_record(moved))
+
+
+def _publish(part: Path, target: Path) -> None:
+    """Give ``part`` its name, unless another file has it. Raises ConfigurationError, StoreError."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise _exists(target) from None
+    except OSError:  # no hard links on this file system
+        _write_new(target, SecretBytes())
+        try:
+            part.replace(target)
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise _unwritable(target, error) from None
+    part.unlink(missing_ok=True)
+    sync_folder(target.parent)
+
+
+def _refresh_token(record: Record | None) -> str | None:
+    return record.credentials.refresh_token if record and record.credentials else None
+
+
+def _exists(target: Path) -> ConfigurationError:
+    return ConfigurationError(f"{target} exists already.", hint="Name a new file.")
 
 
 def _write_new(target: Path, data: SecretBytes) -> None:
@@ -75,7 +143,7 @@ def _write_new(target: Path, data: SecretBytes) -> None:
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise ConfigurationError(f"{target} exists already.", hint="Name a new file.") from None
+        raise _exists(target) from None
     except OSError as error:
         raise _unwritable(target, error) from None
     try:
@@ -116,17 +184,30 @@ def read(source: Path) -> Record:
     """
     from onplan.stores.file import FileStore
 
-    export = "Move one into a file where somebody is signed in: `onplan credentials export PATH`."
     try:
         loaded = FileStore(str(source)).load()
     except StoreDamagedError as error:
-        error.hint = export
+        error.hint = _EXPORT
         raise
     if loaded is None:
-        raise NotSignedInError(f"There is no file {source}.", hint=export)
+        raise _no_file(source)
     if loaded[0].credentials is None:
-        raise NotSignedInError(f"There is no sign-in in {source}.", hint=export)
+        raise NotSignedInError(f"There is no sign-in in {source}.", hint=_EXPORT)
     return loaded[0]
+
+
+_EXPORT = "Move one into a file on the machine that is signed in: `onplan credentials export PATH`."
+
+
+def _no_file(source: Path) -> NotSignedInError:
+    return NotSignedInError(f"There is no file {source}.", hint=_EXPORT)
+
+
+def peek(source: Path) -> Record:
+    """What is in ``source``, or in what an import of it that was interrupted left. Raises as ``read``."""
+    source = source.resolve()
+    left = [] if source.exists() else _claims(source)
+    return read(left[0] if left else source)
 
 
 def require_moved_out(source: Path, settings: Settings, store: CredentialStore) -> None:
@@ -142,13 +223,17 @@ def require_moved_out(source: Path, settings: Settings, store: CredentialStore) 
 def put_in(settings: Settings, store: CredentialStore, record: Record, *, force: bool = False) -> None:
     """Keep what was moved here. ``force``: also over another sign-in, which is forgotten and not revoked.
 
+    Nothing happens if it is kept already: an import was interrupted.
+
     Raises:
-        ConfigurationError: somebody is signed in there, or it may not be kept there.
+        ConfigurationError: the profile is signed in, or it may not be kept there.
         StoreError: it could not be kept.
     """
     require_permitted(store, settings.backend)
 
     def replace(stored: Record) -> Record:
+        if stored.credentials and _refresh_token(stored) == _refresh_token(record):
+            return stored
         other = stored.registration not in (None, record.registration)
         if (stored.credentials or stored.api_key or other) and not force:
             what = "is signed in" if stored.credentials or stored.api_key else "belongs to another client"
@@ -161,9 +246,71 @@ def put_in(settings: Settings, store: CredentialStore, record: Record, *, force:
     update(store, replace)
 
 
+def claimed(source: Path, profile: str) -> Path:
+    """Where ``source`` is while it is moved into ``profile``."""
+    return source.with_name(f".{source.name}.importing.{profile}")
+
+
+@contextmanager
+def claim(source: Path, profile: str) -> Iterator[Path]:
+    """The file to move in, which no other import on this machine gets. After an error it is where it was.
+
+    ``source`` gets another name beside it, in one step. An import that was interrupted is gone on with, for
+    the same profile. Where the folder permits no renaming, it is ``source`` itself.
+
+    Raises:
+        NotSignedInError: there is no such file any more.
+        ConfigurationError: another import of it is under way, or was interrupted.
+        StoreError: the lock could not be had.
+    """
+    source = source.resolve()  # a link to it is not what holds the sign-in
+    mine = claimed(source, profile)
+    with _moving(source):
+        _refuse_claimed(source, mine)
+        try:
+            if not mine.exists():
+                source.rename(mine)
+        except FileNotFoundError:
+            raise _no_file(source) from None
+        except OSError:
+            mine = source
+        try:
+            yield mine
+        except BaseException:
+            if mine.exists() and not source.exists():
+                mine.rename(source)
+            raise
+
+
+def _moving(path: Path) -> AbstractContextManager[object]:
+    """One export to, or import of, ``path`` at a time, on this machine."""
+    name = sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    return user_lock(f"move-{name}", str(path)).held()
+
+
+def _claims(source: Path) -> list[Path]:
+    """What imports of ``source`` left that were interrupted, or that are under way."""
+    start = claimed(source, "").name
+    try:
+        return [entry for entry in source.parent.iterdir() if entry.name.startswith(start)]
+    except OSError:
+        return []
+
+
+def _refuse_claimed(source: Path, mine: Path) -> None:
+    """Raise ConfigurationError if an import into another profile began and did not end."""
+    for entry in _claims(source):
+        if entry != mine:
+            profile = entry.name.removeprefix(claimed(source, "").name)
+            again = f"onplan credentials import {quote(str(source))} --profile {quote(profile)}"
+            raise ConfigurationError(
+                f"An import of {source} into the profile {profile} was interrupted.",
+                hint=f"Finish it: `{again}`.",
+            )
+
+
 def discard(source: Path) -> bool:
     """Remove the file that was moved in: a second import of it would be a copy. Whether it is gone."""
-    source = source.resolve()  # a link to it is not what holds the sign-in
     try:
         source.unlink(missing_ok=True)
         sync_folder(source.parent)

@@ -66,7 +66,7 @@ def import_(session: Session, path: Path, force: bool) -> None:
     from onplan.settings import load_settings
     from onplan.stores import open_store
 
-    record = moving.read(path)
+    record = moving.peek(path)
     backend = moving.backend_of(record)
     if session.backend not in (None, backend):
         raise ConfigurationError(
@@ -77,8 +77,10 @@ def import_(session: Session, path: Path, force: bool) -> None:
     settings = load_settings(profile=session.profile, backend=backend, store=session.store_spec)
     store = open_store(settings.store, settings.backend)
     moving.require_moved_out(path, settings, store)
-    moving.put_in(settings, store, record, force=force)
-    removed = moving.discard(path)
+    with moving.claim(path, settings.profile) as claimed:
+        record = moving.read(claimed)  # again: it may have been another file's turn meanwhile
+        moving.put_in(settings, store, record, force=force)
+        removed = moving.discard(claimed)
     remember(settings)
     facts = {**_facts(settings, record, path), "removed": removed}
     who = facts["email"] or facts["account_id"] or "somebody"
