@@ -157,7 +157,7 @@ class Completion:
                 if not self.seen:
                     if isinstance(error, DisconnectError) and error.close_code == _MESSAGE_TOO_BIG:
                         fallback.too_large(len(message))
-                        return _too_large(fallback, len(message))
+                        return _too_large(fallback, len(message), error.message)
                     over = _is_over(stream, error)
                     went_away = joined.warm and not self._heard and isinstance(error, DisconnectError)
                     if not fresh and (over or went_away):
@@ -276,12 +276,12 @@ def _is_over(stream: ResponseStream, error: OnplanError) -> bool:
     return bool(in_words) or not _CONNECTION_IS_OVER.isdisjoint(stream.failure_codes)
 
 
-def _too_large(fallback: Fallback, size: int) -> bool:
+def _too_large(fallback: Fallback, size: int, why: str = "The backend takes less than 16 MiB.") -> bool:
     """False: it is to be asked for over HTTP. Raises InvalidRequestError where only WebSocket is wanted."""
     if fallback.allowed:
         return False
     raise InvalidRequestError(
-        f"The request is {size:,} bytes long, which is too much for a message over a WebSocket.",
+        f"The request, of {size:,} bytes, is too large for a WebSocket. {why}",
         hint='Use `transport="auto"`, which sends it over HTTP.',
     )
 

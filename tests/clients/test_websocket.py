@@ -556,7 +556,7 @@ class TestFallingBack:
         """The error says so, and what helps; nothing is tried again."""
         signed_in.arm("websocket_close_1009", times=9)
         async with onplan.AsyncClient(transport="websocket") as client:
-            with pytest.raises(onplan.InvalidRequestError, match="too much for a message") as caught:
+            with pytest.raises(onplan.InvalidRequestError, match="too large for a WebSocket") as caught:
                 await client.complete(CompletionRequest(messages="x" * size, model="gpt-5.5"))
 
         assert (caught.value.retryable, 'transport="auto"' in caught.value.hint) == (False, True)
