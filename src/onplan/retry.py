@@ -73,7 +73,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):  # the platform's own, and more exact
         if re.fullmatch(r"\d+(\.\d+)?", headers.get(name, "").strip()):
             return min(float(headers[name]) / 1000, _FOR_EVER)
-    return seconds_until(headers.get("retry-after", ""), now)
+    return seconds_until(headers.get("retry-after") or headers.get("x-retry-after", ""), now)
 
 
 def rate_limit_reset(headers: Mapping[str, str], now: float) -> float | None:
@@ -140,7 +140,7 @@ _DURATION = (
 )
 _WAIT_IN_WORDS = re.compile(
     r"(?:try(?:ing)?(?:\s+it)?\s+again|retry(?:ing)?(?:\s+again)?|wait(?:ing)?|available(?:\s+again)?|resets?)"
-    r"(?:\s+(?:in|after|for|within|at\s+least|about|around|approximately|another))*"
+    r"(?:\s+(?:in|after|for|within|time|is|at\s+least|about|around|approximately|another))*"
     rf"[\s:]+({_DURATION})",
     re.IGNORECASE,
 )

@@ -147,6 +147,7 @@ def test_no_header_value_is_a_failure(value):
         ("Retrying in one hour", 3600.0),
         ("resets in 1 day", 86_400.0),
         ("Limit 3 requests per 20s", None),
+        ("Expected wait time: 30s", 30.0),
         ("retry 3 times", None),
         ("wait and see", None),
         ("try again later", None),
@@ -210,3 +211,8 @@ def test_no_message_is_a_failure(message):
     found = try_again_in(message)
 
     assert found is None or found >= 0
+
+
+def test_the_header_by_its_other_name():
+    """Some gateways write it with an x."""
+    assert 7.0 == retry_after({"x-retry-after": "7"}, NOW)

@@ -130,6 +130,26 @@ def test_without_an_end_an_answer_is_cut(listen):
         stream.close()
 
 
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"Internal Server Error", ": Internal Server Error"),
+        (b"[ERROR] upstream\ntimeout", ": [ERROR] upstream timeout"),
+        (b"[DONE]", "."),
+        (b"{}", "."),
+        (b"\x00\x01", "."),
+    ],
+)
+def test_words_in_place_of_an_event_are_told(payload, said):
+    """A stream that is cut says what it said last, if that was for people."""
+    stream = ResponseStream("m")
+    stream.feed([json.dumps(HELLO[0]).encode(), payload, b'{"type":"ping"}'])
+
+    with pytest.raises(StreamTruncatedError) as caught:
+        stream.close()
+    assert str(caught.value) == f"The answer ended before it was complete{said}"
+
+
 # --- shapes -------------------------------------------------------------------------------------------
 
 ODD = {"p": "it's", "q": True, "n": None}

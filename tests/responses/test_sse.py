@@ -256,6 +256,8 @@ ERRORS = [
         b'data: {"a":1}\ndata: {"a":2}\ndata: [DONE]\n\n',
         [b'{"a":1}', b'{"a":2}', b"[DONE]"],
     ),
+    Case("a line of JSON each", b'data: 1\n\n{"a":1}\n{"a":2}\n\n', [b"1", b'{"a":1}', b'{"a":2}']),
+    Case("JSON without a field name, printed", b'data: 1\n\n{\n"a":1\n}\n\n', [b"1", b'{\n"a":1\n}']),
     Case("JSON over several lines", b'data: {"a":\ndata: 1}\n\n', [b'{"a":\n1}']),
 ]
 

@@ -147,11 +147,15 @@ _BY_FAMILY: tuple[tuple[re.Pattern[str], Row], ...] = tuple(
             r"insufficient\w*(balance|quota|credit|fund)|(exceeded|out)\w*(credit|quota)|arrearage|perday",
             _QUOTA,
         ),
+        (r"budgetexceeded|spendlimit", _QUOTA),
         (r"contextlength|contextwindow|contextsize|prompttoolong|inputtoolong", _CONTEXT),
         (r"overload|overcapacity|capacityexceeded|enginebusy|modelbusy", _OVERLOADED),
         (r"ratelimit|toomanyrequests|throttl|resourceexhausted|requestlimit", _RATE),
         (r"contentpolicy|contentfilter|moderation|responsibleai|datainspection", _POLICY),
-        (r"modelnotfound|modelnotexist|unknownmodel|modelnotsupported|modelnotavailable", _MODEL),
+        (
+            r"modelnotfound|modelnotexist|unknownmodel|modelnotsupported|modelnotavailable|deploymentnotfound",
+            _MODEL,
+        ),
     )
 )
 
@@ -202,7 +206,7 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], Row, frozenset[int | None]], ...] = (
     (
         _words(
             r"model is not supported|requires a newer version|model .{0,200}not (exist|found)",
-            r"not a valid model|invalid model:|no endpoints? found for",
+            r"not a valid model|invalid model( name|:)|no endpoints? found for",
         ),
         _MODEL,
         _REQUEST | {429},
@@ -212,11 +216,19 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], Row, frozenset[int | None]], ...] = (
     (_words(r"item with id .{0,200} not found"), _INVALID, _REQUEST | {429}),
     (_words(r"encrypted content .{0,400}could not be"), _ENCRYPTED, _REQUEST | {429}),
     (_words(r"account.?id\b.{0,200} does not match|account mismatch"), _SIGN_IN, _REQUEST | {429}),
-    (_words(r"usage limit (has been |is |was )?(reached|exceeded)|hit your usage limit"), USAGE, _ANY),
+    (
+        _words(
+            r"usage limit (has been |is |was )?(reached|exceeded)",
+            r"(hit|reached|exceeded) your (\w+ ){0,3}usage limit",
+        ),
+        USAGE,
+        _ANY,
+    ),
     (
         _words(
             r"insufficient .{0,30}(balance|credits?|funds|quota)|balance (is )?(too low|not enough)",
             r"credit balance|out of credits|please recharge|check your plan and billing",
+            r"exceeded .{0,40}(credits|budget|spend(ing)? limit)|budget has been exceeded",
             "\u4f59\u989d\u4e0d\u8db3",  # "balance insufficient", as z.ai has it in Chinese
         ),
         _QUOTA,

@@ -117,6 +117,13 @@ def failure_of_payload(payload: bytes, request_id: str | None) -> OnplanError | 
     return None
 
 
+def words_in(payload: bytes) -> str:
+    """The words of a payload that is no JSON, as some gateways end a stream."""
+    if payload.strip() in (b"[DONE]", b"null") or decode_json(payload) is not None:
+        return ""
+    return " ".join(_text(Response(200, body=payload)).split())[:300]
+
+
 def _text(response: Response) -> str:
     """A body in plain text, as proxies write; of anything else there is nothing to read."""
     if is_page(response):

@@ -254,8 +254,9 @@ def _read_event(block: bytes) -> list[bytes]:
         elif name == b"error":  # llama.cpp until autumn 2025
             errors.append(_error_event(value))
     if not data and not errors:
-        # A line of JSON among the events, as gateways write that fail in the middle of an answer.
-        return [block] if block.lstrip().startswith(b"{") and _is_whole(block) else []
+        # JSON among the events, as gateways write that fail in the middle of an answer; or a line each.
+        is_json = block.lstrip().startswith(b"{")
+        return [line for line in _events_of(block.split(b"\n")) if _is_whole(line)] if is_json else []
     if event.strip() == b"error":
         return [*errors, *_error_data(data)]
     return [*errors, *_events_of(data)]

@@ -25,7 +25,7 @@ from onplan.responses.arrivals import Arrivals
 from onplan.responses.continuation import TURN_STATE
 from onplan.responses.error_body import http_status, read_error
 from onplan.responses.events import OutputTextDelta, decode_event
-from onplan.responses.failures import Complaint, failure_of_body, failure_of_complaint
+from onplan.responses.failures import Complaint, failure_of_body, failure_of_complaint, words_in
 from onplan.responses.finish_reasons import finish_of
 from onplan.responses.items import CONTENT_KINDS, Item, text_of
 from onplan.responses.limits import headers_of_event
@@ -86,6 +86,7 @@ class ResponseStream:
         self._kept = list(kept)
         self._response_id: str | None = None
         self._arrivals = Arrivals()
+        self._words = ""  # what came in place of an event
         self._limits: dict[str, str] = {}  # what events said of the plan's limits, as headers
         # Deltas of one text with nothing between them: what they have in common, and where they go.
         self._run: _Run = _NO_RUN
@@ -117,6 +118,8 @@ class ResponseStream:
                     self._run = _NO_RUN
                     _HANDLERS[type(event)](self, event, chunks)
                     text, write = self._run
+                elif payload[:1] != b"{":
+                    self._words = words_in(payload) or self._words
         except OnplanError as error:
             self.failure, self.finished = error, True
         except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
@@ -129,8 +132,9 @@ class ResponseStream:
     def close(self) -> list[StreamChunk]:
         """The events have ended. Raises StreamTruncatedError unless the stream is finished."""
         if not self.finished:
+            said = f": {self._words}" if self._words else "."
             raise StreamTruncatedError(
-                "The answer ended before it was complete.", request_id=self._request_id
+                f"The answer ended before it was complete{said}", request_id=self._request_id
             )
         return []
 
