@@ -23,7 +23,7 @@ from onplan.errors import (
     StoreDamagedError,
 )
 from onplan.oauth.credentials import is_fresh
-from onplan.settings import Settings, remember_profile, rooted_spec
+from onplan.settings import Settings, expanded, remember_profile, rooted_spec
 from onplan.stores import CredentialStore, Record, open_store, why_empty
 from onplan.types import OAuthCredentials
 
@@ -119,7 +119,7 @@ def source_spec(given: str) -> str:
     is_path = not colon or len(scheme) == 1 or any(mark in scheme for mark in "/\\.~")  # C: is a drive
     if not is_path:
         return absolute_spec(given)
-    is_file = Path(given).expanduser().is_file() and Path(given).name != "auth.json"
+    is_file = expanded(given).is_file() and Path(given).name != "auth.json"
     return absolute_spec(f"{'file' if is_file else 'codex'}:{given}")
 
 

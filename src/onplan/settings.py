@@ -125,10 +125,21 @@ def rooted_spec(spec: str) -> str:
     """The same store from any folder: relative to one that is left, it would name something else tomorrow."""
     scheme, _, location = spec.partition(":")
     if scheme == "file":
-        return f"file:{Path(location).expanduser().absolute()}"
+        return f"file:{expanded(location).absolute()}"
     if scheme == "command" and os.name != "nt":
         return f"command:{shlex.join(command_words(location))}"
     return spec
+
+
+def expanded(path: str) -> Path:
+    """``path`` with its tilde replaced. Raises ConfigurationError if that stands for no home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(
+            f"{path} is in a home folder that does not exist.",
+            hint="Write the whole path, such as `/path/to/file`.",
+        ) from None
 
 
 def command_words(location: str) -> list[str]:

@@ -105,6 +105,15 @@ def test_lines_that_come_together_are_one_paste(emulator: Emulator, how: list[st
     assert "That is not" not in at.screen
 
 
+@needs_terminal
+@pytest.mark.parametrize("how", [[], ["--paste"]], ids=["login", "login --paste"])
+def test_a_paste_without_its_line_end_is_read_too(emulator: Emulator, how: list[str]) -> None:
+    """What was pasted before Ctrl-D counts: twice, because the first one only hands over the line."""
+    with terminal(*ONPLAN, "login", *how) as at:
+        at.type(redirected(at.address()) + "\x04\x04")
+        assert at.end() == (0, "")
+
+
 # --- a workspace in a cloud -----------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from onplan.errors import ConfigurationError
+from onplan.importing import source_spec
 from onplan.settings import load_settings, remember_profile, require_safe_url, state_folder
 from onplan.stores import open_store
 
@@ -260,6 +261,14 @@ class TestHome:
             open_store(spec)
 
         assert "/path/to/" in caught.value.hint
+
+    @pytest.mark.parametrize(
+        "source", ["~/x", "~no-such-user-here/auth.json", "file:~/x", "codex:~/x", "codex:"]
+    )
+    def test_so_is_one_to_import_from(self, homeless, source):
+        """So is a path that is named to import from, or to be remembered."""
+        with pytest.raises(ConfigurationError, match="home folder"):
+            source_spec(source)
 
     @pytest.fixture
     def homeless(self, monkeypatch):

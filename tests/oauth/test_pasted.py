@@ -186,6 +186,13 @@ def test_what_is_not_whole_is_none(text):
     assert not is_answer(read_pasted(text, STATE))
 
 
+def test_a_code_of_other_characters_is_taken_as_it_is():
+    """RFC 6749 permits every visible character; an address that has one in its code is read plainly."""
+    callback = read_pasted(f"http://localhost/auth/callback?code=a%7Cb:c*(d)&state={STATE}", STATE)
+
+    assert ("a|b:c*(d)", True) == (callback.code, is_answer(callback))
+
+
 @given(st.text())
 def test_no_text_is_an_answer_by_chance(text):
     """Nothing that a stranger can paste passes for an answer, and nothing fails."""

@@ -75,6 +75,8 @@ def _read(descriptor: int, take: Callable[[str], object], wait: Callable[[], boo
         except OSError:  # the terminal is gone
             return
         if not read:
+            if data:
+                take(SecretText(data.decode("utf-8", "replace")))
             return
         data += read
         if len(data) < _LARGEST and sys.platform != "win32" and _has_more(descriptor):

@@ -25,7 +25,8 @@ _LINES = 20  # into which an address may be broken
 # The characters of an address, but for those that people and programs put around one.
 _RUN = re.compile(r"[A-Za-z0-9._~:/?#@!$&*+,;=%^\\-]+")
 _AFTER = ".,;:!?"  # the end of a sentence
-_CODE = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6749 permits more; two addresses run together have more
+_CODE = re.compile(r"[A-Za-z0-9._~+/=-]+")  # as services make them; RFC 6749 permits more
+_NO_CODE = re.compile(r"://|\s")  # two addresses run together, or words
 # Left by terminals, word processors and chats: bracketed paste, soft hyphens, zero-width characters, marks.
 _INVISIBLE = re.compile("\x1b\\[\\d+~|[\x00-\x08\x0e-\x1f\x7f\u00ad\u200b-\u200f\u2028-\u202e\u2060\ufeff]")
 _QUOTED = re.compile(r"(?m)^[ \t]*>+[ \t]?")  # an answer to a mail
@@ -40,18 +41,18 @@ _FIELD = re.compile(
 
 def is_answer(callback: Callback) -> bool:
     """Whether it ends the sign-in: it is this one's, and has a whole code or an error."""
-    return callback.genuine and bool(callback.error or _CODE.fullmatch(callback.code))
+    return callback.genuine and bool(callback.error or (callback.code and not _NO_CODE.search(callback.code)))
 
 
 def read_pasted(text: str, state: str) -> Callback:
-    """Read what a person pasted: an address, its query, its fields, or ``code#state``; also in several lines.
+    """Read what a person pasted: an address, its query, its fields, or ``code#state``; in lines or one.
 
-    The first reading that ``is_answer`` counts. Without one, what comes back is none: half an address does
-    not end a sign-in.
+    The first reading with an error or a code of the usual characters counts, else the text as it is. That
+    need not be an answer (``is_answer``): half an address does not end a sign-in.
     """
     for reading in readings(text):
         callback = read_callback(reading, state)
-        if is_answer(callback):
+        if callback.genuine and (callback.error or _CODE.fullmatch(callback.code)):
             return callback
     return read_callback(text, state)
 

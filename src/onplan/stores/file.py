@@ -9,6 +9,7 @@ from pathlib import Path
 from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.files import PERMISSIONS, PrivateFile, explained, keeps_modes, open_file, read_open_file
 from onplan.secret import SecretBytes
+from onplan.settings import expanded
 from onplan.stores import Record, decode_record, encode_record, version_of
 from onplan.stores.lock import ProcessLock, waiting_at_most
 
@@ -23,14 +24,8 @@ class FileStore:
     def __init__(self, location: str) -> None:
         if not location:
             raise ConfigurationError("The file store needs a path.", hint="Write `file:PATH`.")
-        try:
-            # Resolved once: whoever comes through a link locks, reads and removes the same file.
-            self._path = Path(os.path.realpath(Path(location).expanduser()))
-        except RuntimeError:
-            raise ConfigurationError(
-                f"The store file:{location} is in a home folder that does not exist.",
-                hint="Name a file by its whole path: `--store file:/path/to/credentials.json`.",
-            ) from None
+        # Resolved once: whoever comes through a link locks, reads and removes the same file.
+        self._path = Path(os.path.realpath(expanded(location)))
         self._file = PrivateFile(self._path, unreadable=True)
         self._lock = ProcessLock(Path(f"{self._path}.lock"), str(self._path))
 
