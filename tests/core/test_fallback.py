@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onplan.fallback import BREAKS, REFUSALS, SESSIONS, Fallback
+from onplan.fallback import BREAKS, LARGEST_MESSAGE, REFUSALS, SESSIONS, Fallback
 
 
 @pytest.fixture
@@ -72,3 +72,32 @@ def test_it_does_not_remember_every_session(fallback):
         fallback.broke(f"s{n}")
     assert not fallback.applies("s0")
     assert fallback.applies(f"s{SESSIONS}")
+
+
+@pytest.mark.parametrize(
+    ("refused", "taken", "not_taken"),
+    [
+        ([], LARGEST_MESSAGE, LARGEST_MESSAGE + 1),
+        ([1_000], 999, 1_000),
+        ([1_000, 5_000], 999, 1_000),
+        ([5_000, 1_000], 999, 1_000),
+        ([1], 0, 1),
+    ],
+)
+def test_what_is_too_large(refused: list[int], taken: int, not_taken: int) -> None:
+    """The smallest message that was refused for its size is the first that goes over SSE."""
+    fallback = Fallback()
+    for size in refused:
+        fallback.too_large(size)
+
+    assert (fallback.takes(taken), fallback.takes(not_taken)) == (True, False)
+    assert not fallback.applies("any session")
+
+
+def test_websocket_alone_has_no_other_limit() -> None:
+    """Where nothing may fall back, a refusal for size says nothing of later messages."""
+    fallback = Fallback(allowed=False)
+    fallback.too_large(10)
+
+    assert fallback.takes(LARGEST_MESSAGE)
+    assert not fallback.takes(LARGEST_MESSAGE + 1)
