@@ -52,6 +52,10 @@ MANY = {
     "pieces": begun('{"p":"', call(0, None, None, "abc")),
     "pieces with the name in each": begun('{"p":"', call(0, "c", "f", "abc")),
     "pieces of braces": begun('{"p":', call(0, None, None, '{"p":')),
+    "pieces that each begin": begun('{"p', call(0, None, None, '{"p')),
+    "pieces that grow": lambda count: [
+        calls(call(0, "c", "f", '{"p":"' + "a" * number)) for number in range(count)
+    ],
     "pieces after the end": begun("{}", call(0, None, None, '{"p":1}')),
     "blanks after the end": begun("{}", call(0, None, None, " ")),
     "pieces of a number": begun("1", call(0, None, "f", "1")),

@@ -17,6 +17,8 @@ _OUTSIDE = re.compile(r'["{}\[\]]')
 _INSIDE = re.compile(r'"|\\.?', re.DOTALL)
 _SORTED = msgspec.json.Encoder(order="sorted")
 _EMPTY = re.compile(r"\s*(?:\{\s*\}\s*)+(?=\{)")  # objects before another one
+# The beginning of an object, and no more of a text: what may follow the mark that ends a text is not here.
+_OBJECT = re.compile(r"\{\s*\"[^:,\]}\s\"]")
 _SHORT = 32  # characters, of a text that is no object: a number or a word
 
 
@@ -27,7 +29,7 @@ class Arguments:
         whole: whether their JSON text, if it is an object, an array or a string, has ended.
     """
 
-    __slots__ = ("_after", "_begun", "_depth", "_escaped", "_inside", "_pieces", "whole")
+    __slots__ = ("_after", "_begun", "_depth", "_escaped", "_grows", "_inside", "_pieces", "whole")
 
     def __init__(self) -> None:
         self._begin()
@@ -38,6 +40,7 @@ class Arguments:
         self._begun = self._inside = self._escaped = self.whole = False
         self._depth = 0  # of braces and brackets; -1 in a text that has none
         # _inside: a string, where _escaped: the next character is.
+        self._grows = False  # whether every piece is all of the text so far
 
     def __bool__(self) -> bool:
         return bool(self._pieces)
@@ -69,6 +72,8 @@ class Arguments:
                 self._after.append(piece)
                 return ""
             self._begin()
+        elif self._begun and piece[:1] == "{":
+            piece = self._without_what_came(piece)
         if not self._begun and (empty := _EMPTY.match(piece)):
             piece = piece[empty.end() :]
         end = self._end_in(piece)
@@ -77,8 +82,25 @@ class Arguments:
             if end < len(piece):
                 self._after.append(piece[end:])
                 piece = piece[:end]
-        self._pieces.append(piece)
+        if piece:
+            self._pieces.append(piece)
         return piece
+
+    def _without_what_came(self, piece: str) -> str:
+        """What is new of a piece that is all of the text so far, and more.
+
+        The first such piece is known by an object that begins where no JSON goes on so.
+        """
+        begins = self._grows or (_OBJECT.match(piece) and not self.expect_a_value)
+        # No piece is empty: one that is shorter than their number is not all of them, which costs no look.
+        if not begins or len(piece) < len(self._pieces) or len(piece) < sum(map(len, self._pieces)):
+            return piece
+        text = self.text
+        if not piece.startswith(text) or (piece == text and not self._grows):
+            return piece
+        self._grows = True
+        self._pieces = [text]
+        return piece[len(text) :]
 
     def _is_replaced_by(self, piece: str) -> bool:
         """Whether an empty object was no more than the place of the one that ``piece`` begins."""
