@@ -93,7 +93,9 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
     remember_profile(shared)
     if previous and previous.borrowed_from:
         with own.lock():
-            own.delete()
+            now = own.load()  # a sign-in that was finished there meanwhile stays
+            if now and now[0].borrowed_from:
+                own.delete()
     return shared, record
 
 
