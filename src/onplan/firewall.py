@@ -1,35 +1,66 @@
-"""Whether an answer came from the service at all, or from a firewall, proxy or portal on the way to it."""
+"""Whether an answer came from the service at all, or from a firewall, proxy or portal on the way to it.
+
+Cloudflare stands in front of OpenAI's hosts and of many others. Its refusals come as a page, as
+``error code: 1020`` in plain text, as problem+json, or empty (seen 2026 by the Codex CLI and others).
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from onplan.wire import Response
 
-# Cloudflare's refusals in plain text: 1006 to 1020 and others (docs/protocol.md).
-_ERROR_CODE = re.compile(rb"\s*error code: 1\d{3}\b")
-_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<")
+# By which header a firewall or proxy is known as the one who answers, where no service's JSON came.
+_BY_HEADER: Mapping[str, re.Pattern[str]] = {
+    name: re.compile(pattern, re.IGNORECASE)
+    for name, pattern in {
+        "cf-mitigated": ".",
+        "server": r"cloudflare|akamai|sucuri|imperva|incapsula|ddos-guard|awselb|"
+        r"zscaler|squid|big-?ip|fortiweb|barracuda|mcafee|bluecoat|netskope|forcepoint",
+        "x-sucuri-id": ".",
+        "x-iinfo": ".",  # Imperva
+        "x-datadome": ".",
+        "x-amzn-waf-action": ".",
+        "x-squid-error": ".",
+        "x-zscaler": ".",
+    }.items()
+}
+_CLOUDFLARE = re.compile(r"error code: (1\d{3})\b", re.IGNORECASE)
+_REFUSALS = frozenset({403, 406, 451})
+_MARK = b"\xef\xbb\xbf"
 
 
 def is_page(response: Response) -> bool:
-    """Whether it is a web page, which no API sends."""
-    return bool(_PAGE.match(response.body)) or "text/html" in response.headers.get("content-type", "")
+    """Whether a web page came, which no API sends."""
+    start = response.body.removeprefix(_MARK).lstrip()[:1]
+    return start == b"<" or "text/html" in response.headers.get("content-type", "")
 
 
-def refused_by_firewall(response: Response) -> bool:
-    """Whether a firewall refused the connection, and the service never saw the request.
+def refused_by_firewall(response: Response, body: Any) -> bool:
+    """Whether something in front of the service refused the connection, so that the service never saw it.
 
-    By Cloudflare's ``cf-mitigated`` header, by a page with status 403, or by Cloudflare's refusals in plain
-    text (``error code: 1010``; a 429 with 1015).
+    ``body`` is the answer's JSON, or None if it is none.
     """
-    if response.ok:
-        return False
-    if "cf-mitigated" in response.headers or _ERROR_CODE.match(response.body):
+    if body is None and not response.ok and "cf-mitigated" in response.headers:
         return True
-    return response.status == 403 and is_page(response)
+    if response.status not in _REFUSALS:
+        return False
+    if cloudflare_number(response, body):
+        return True
+    return body is None and (is_page(response) or _known_by_header(response.headers))
 
 
-def facts(response: Response) -> str:
-    """What to quote in a report: the status and Cloudflare's name for the connection, in brackets."""
-    named = response.headers.get("cf-ray")
-    return f"(HTTP {response.status}; cf-ray {named})" if named else f"(HTTP {response.status})"
+def cloudflare_number(response: Response, body: Any) -> str:
+    """``error code 1020`` and the like; empty if it is no refusal of Cloudflare's."""
+    if body is None:
+        found = _CLOUDFLARE.match(response.body[:100].decode("latin-1").strip())
+        return f"error code {found[1]}" if found else ""
+    if isinstance(body, dict) and (body.get("cloudflare_error") or "cloudflare" in str(body.get("type"))):
+        return f"error code {body.get('error_code') or body.get('status')}"
+    return ""
+
+
+def _known_by_header(headers: Mapping[str, str]) -> bool:
+    return any(name in headers and pattern.search(headers[name]) for name, pattern in _BY_HEADER.items())

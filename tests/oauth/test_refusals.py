@@ -48,8 +48,17 @@ FIREWALLS = {
     "plain text": answer(403, b"error code: 1010", content_type="text/plain; charset=UTF-8"),
     "plain text with a line end": answer(403, b"error code: 1020\n"),
     "mitigated without a body": answer(403, cf_mitigated="block", server="cloudflare"),
+    "problem+json": answer(403, {"type": "https://developers.cloudflare.com/x", "error_code": 1010}),
+    "empty by Cloudflare": answer(403, server="cloudflare"),
+    "another firewall's text": answer(403, b"Access Denied", server="AkamaiGHost"),
     "mitigated with another status": answer(503, b"<html>", cf_mitigated="challenge"),
 }
+# An empty answer to a poll, and a 5xx, have their own meanings.
+STAYING = [
+    (name, response)
+    for name, response in FIREWALLS.items()
+    if response.status < 500 and name != "empty by Cloudflare"
+]
 PAGES = {
     "portal": answer(200, b"<html>Log in to the Wi-Fi"),
     "gateway": answer(502, b"<html><title>502"),
@@ -129,13 +138,13 @@ def run(flow, *answers):
 @pytest.mark.parametrize("response", FIREWALLS.values(), ids=FIREWALLS)
 def test_a_firewall_is_recognised(response):
     """By Cloudflare's header, a page with 403, or its line of text."""
-    assert refused_by_firewall(response)
+    assert refused_by_firewall(response, response.json())
 
 
 @pytest.mark.parametrize("response", [*PLAIN.values(), *PAGES.values()], ids=[*PLAIN, *PAGES])
 def test_other_answers_are_no_firewall_s(response):
     """Nothing else is taken for one: neither an empty answer, nor another page."""
-    assert not refused_by_firewall(response)
+    assert not refused_by_firewall(response, response.json())
 
 
 @pytest.mark.parametrize("response", PAGES.values(), ids=PAGES)
@@ -181,8 +190,8 @@ def test_a_refusal_in_words_ends_the_polls(response, words, ends):
 
 @pytest.mark.parametrize(
     "response",
-    [response for response in FIREWALLS.values() if response.status < 500] + [PAGES["portal"]],
-    ids=[*(name for name, response in FIREWALLS.items() if response.status < 500), "portal"],
+    [*(response for _, response in STAYING), PAGES["portal"]],
+    ids=[*(name for name, _ in STAYING), "portal"],
 )
 def test_a_page_ends_the_polls_after_ten_in_a_row(response):
     """A firewall may let the next poll through; one that stays is told after ten, at the usual pace."""
@@ -205,7 +214,14 @@ def test_a_page_between_polls_is_lived_through():
 
 
 @pytest.mark.parametrize(
-    "response", [answer(404, b"<html>not yet"), answer(404), answer(403), PLAIN["pending"]]
+    "response",
+    [
+        answer(404, b"<html>not yet"),
+        answer(404),
+        answer(403),
+        answer(403, server="cloudflare"),
+        PLAIN["pending"],
+    ],
 )
 def test_not_yet_stays_not_yet(response):
     """Every other 403 and 404 is a code that nobody has approved yet, as for the official client."""

@@ -153,8 +153,10 @@ def _note(
         raise SignInError("The sign-in was declined in the browser.")
     if refusal := refusal_named(error, description):
         raise sign_in_error(refusal, response)
-    # A page is no word of the service's: one of a firewall that asks browsers only may stay, or pass.
-    if status < 500 and status not in (404, 429) and (page := page_in(response)):
+    # A page is no word of the service's: one of a firewall that asks browsers only may stay, or pass. An
+    # empty answer is not taken for one: all of auth.openai.com's name Cloudflare as their server.
+    says = bool(response.body.strip()) or "cf-mitigated" in response.headers
+    if says and status < 500 and status not in (404, 429) and (page := page_in(response)):
         pace.failed(sign_in_error(page, response), slower=False)
     elif error == "slow_down" or status == 429:
         pace.slow_down(retry_after(response.headers, now()) or 0.0)

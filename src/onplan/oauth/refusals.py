@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onplan.errors import SignInError, UnexpectedReplyError
-from onplan.firewall import facts, is_page, refused_by_firewall
+from onplan.firewall import cloudflare_number, is_page, refused_by_firewall
 from onplan.oauth.credentials import error_code
 from onplan.wire import Response, request_id_of
 
@@ -101,16 +101,19 @@ def refusal_in(response: Response) -> Refusal | None:
 
 def page_in(response: Response) -> Refusal | None:
     """What a web page, or a firewall's line of text, means that came instead of an answer; or None."""
-    if response.json() is not None:
-        return None
-    if refused_by_firewall(response):
+    body = response.json()
+    named = [f"HTTP {response.status}", cloudflare_number(response, body)]
+    if ray := response.headers.get("cf-ray"):
+        named.append(f"cf-ray {ray}")
+    facts = ", ".join(filter(None, named))
+    if refused_by_firewall(response, body):
         return Refusal(
-            f"A firewall in front of the sign-in service refused this connection {facts(response)}.",
+            f"A firewall in front of the sign-in service refused this connection ({facts}).",
             "Try from another network, without a VPN or data-centre address.",
         )
-    if is_page(response):
+    if body is None and is_page(response):
         return Refusal(
-            f"A web page came back instead of the sign-in service's answer {facts(response)}.",
+            f"A web page came back instead of the sign-in service's answer ({facts}).",
             UnexpectedReplyError.hint,
         )
     return None

@@ -20,9 +20,10 @@ from onplan.errors import (
     UnexpectedReplyError,
     UsageLimitError,
 )
+from onplan.firewall import is_page
 from onplan.responses.error_body import ErrorBody, read_error
 from onplan.responses.error_codes import USAGE, Row, row_of, row_of_status
-from onplan.responses.firewalls import failure_on_the_way, is_page
+from onplan.responses.firewalls import failure_on_the_way
 from onplan.responses.limits import NO_LIMIT, limit_reached
 from onplan.responses.sse import Body
 from onplan.retry import rate_limit_reset, retry_after
