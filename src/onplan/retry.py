@@ -130,7 +130,7 @@ def seconds_until(text: str, now: float | None) -> float | None:
         return None
 
 
-_UNIX_TIME = 1e9  # seconds, September 2001: more than anybody is asked to wait
+_UNIX_TIME = 1e9  # seconds, September 2001: longer than any server asks to wait
 _FOR_EVER = 1e10  # seconds; infinity is no number in JSON
 
 _DURATION = (

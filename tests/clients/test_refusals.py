@@ -82,7 +82,7 @@ FINAL = {
 def test_what_will_not_change_is_asked_once(
     ask: Ask, wire: str, answer: Answer, error: type[onplan.OnplanError]
 ) -> None:
-    """A failure that the same request will meet again is told at once."""
+    """A failure that the same request will meet again is raised at once."""
     found, asked = ask(answer, wire, always=True)
 
     assert type(found) is error
@@ -119,7 +119,7 @@ def test_what_passes_is_asked_again(ask: Ask, wire: str, answer: Answer) -> None
 @over_http
 @both_wires
 def test_a_rate_limit_that_does_not_pass_ends(ask: Ask, wire: str) -> None:
-    """It is asked again as often as the policy allows, and then told."""
+    """It is asked again as often as the policy allows, and then raised."""
     found, asked = ask(failing("Too many."), wire, always=True)
 
     assert type(found) is onplan.RateLimitError

@@ -1,4 +1,4 @@
-"""Good Responses streams, damaged at random: chunks that agree with the answer, or an error of ours."""
+"""Good Responses streams, damaged at random: chunks that agree with the answer, or an OnplanError."""
 
 from __future__ import annotations
 

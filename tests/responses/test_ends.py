@@ -351,7 +351,7 @@ def test_a_limit_inside_a_stream_is_told_like_a_429(events, head):
     [{}, {"rate_limits": 7}, {"rate_limits": {"primary": [1]}}, {"limit_name": ["x"], "plan_type": 5}],
 )
 def test_limits_of_any_shape_leave_the_answer_whole(event, listen):
-    """What is told of limits on the way is never the reason why an answer is lost."""
+    """What comes about limits on the way is never the reason why an answer is lost."""
     heard = listen(*HELLO, {**event, "type": "codex.rate_limits"}, end("completed"))
 
     assert heard.parts == [Text("hello")]
@@ -372,7 +372,7 @@ def test_limits_of_any_shape_leave_the_answer_whole(event, listen):
         [{"type": "response.output_item.added", "output_index": 4, "item": CALL}],
         [done({**CALL, "id": "other", "arguments": "{ }"}, 1)],
     ],
-    ids=["index", "id", "neither", "no type", "output", "output, elsewhere", "begun again", "spaced"],
+    ids=["index", "id", "neither", "no type", "output", "output, at another place", "begun again", "spaced"],
 )
 def test_a_call_is_known_by_its_call_id(again, listen):
     """However the other ids and indexes go wrong, the same call comes out once."""

@@ -308,13 +308,19 @@ LIMITS = [
     Case("no balance, 402", 402, error("Insufficient Balance"), NotIncludedError, "Insufficient Balance"),
     Case("a usage limit in words", 429, error("The usage limit has been reached"), UsageLimitError),
     Case(
-        "nobody serves it so",
+        "no provider serves it so",
         404,
         error("No endpoints found that support tool use.", 404),
         InvalidRequestError,
         "tool use",
     ),
-    Case("nobody serves it", 404, error("No endpoints found for acme/m."), ModelNotAvailableError, "acme/m"),
+    Case(
+        "no provider serves it",
+        404,
+        error("No endpoints found for acme/m."),
+        ModelNotAvailableError,
+        "acme/m",
+    ),
     Case(
         "a workspace that is gone",
         402,
@@ -447,7 +453,7 @@ def test_what_is_final_inside_a_stream_is_told_as_that(given, expected):
     ],
 )
 def test_what_comes_in_place_of_an_answer_is_told(body, expected, says):
-    """A 200 that is neither stream nor answer is told with its words, and is no cut stream."""
+    """A 200 that is neither stream nor answer is reported with its words, and not as a cut stream."""
     found = failure_of_body(body, "req-1")
 
     assert type(found) is expected
@@ -492,7 +498,7 @@ JSON = st.recursive(
 
 @given(body=JSON, status=st.sampled_from([200, 400, 403, 404, 413, 429, 500]))
 def test_no_body_is_too_odd_to_be_read(body, status):
-    """Whatever a body holds where something else should be, it is an error of ours, in one short line."""
+    """Whatever a body holds in place of what it should, it becomes an OnplanError of one line."""
     encoded = json.dumps(body).encode()
     found = [
         failure_of_response(Response(status, {}, encoded), NOW),

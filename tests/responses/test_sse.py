@@ -337,7 +337,7 @@ def test_a_document_that_is_not_whole_is_an_error(cut):
     ],
 )
 def test_what_is_left_of_a_broken_connection(stream, salvaged):
-    """JSON that is whole counts; of a text nobody knows whether it is."""
+    """JSON that is whole counts; whether a text is whole cannot be known."""
     decoder = EventDecoder()
     decoder.feed(stream)
 

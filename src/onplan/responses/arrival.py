@@ -164,7 +164,7 @@ class Arrival:
     def check_repeated(self, item: Item) -> None:
         """The finished item comes once more. Raises StreamCorruptError if it is a call and differs.
 
-        Which of the two were meant, or whether both, cannot be told, for a result would name them both.
+        Which of the two was meant, or whether both were, is unknown, and a result would name them both.
         """
         repeated = parts_of({**item, "type": self.kind}, sections_of({**item, "type": self.kind}))
         for call, again in zip(self.parts, repeated, strict=False):

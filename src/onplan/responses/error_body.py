@@ -53,9 +53,9 @@ def read_error(body: Any, now: float | None = None) -> ErrorBody:
     """
     objects = list(_objects(body))
     message = " ".join(_words(body).split())[:_LONGEST_MESSAGE]
-    told = _first(objects, _WAITS, partial(_seconds, now=now))
+    seconds = _first(objects, _WAITS, partial(_seconds, now=now))
     milliseconds = _first(objects, _WAITS_IN_MILLISECONDS, number)
-    wait = told if milliseconds is None else milliseconds / 1000
+    wait = seconds if milliseconds is None else milliseconds / 1000
     return ErrorBody(
         codes=tuple(_codes(objects)),
         message=message,

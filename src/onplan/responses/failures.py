@@ -201,6 +201,6 @@ def _until(resets_at: float | None) -> str:
     """When that is on the reader's own clock."""
     try:
         moment = datetime.fromtimestamp(math.nan if resets_at is None else resets_at).astimezone()
-    except (ValueError, OverflowError, OSError):  # not told, or no time that there is
+    except (ValueError, OverflowError, OSError):  # unknown, or no time that there is
         return ""
     return f"; it resets at {moment:%Y-%m-%d %H:%M %Z}"

@@ -19,7 +19,7 @@ class Limit:
     """A limit that is reached.
 
     Attributes:
-        minutes: length of the window that is used up; None if it was not told.
+        minutes: length of the window that is used up; None if it is not known.
         resets_at: when it resets, Unix seconds.
         meter: its name, if it is one of a few models alone.
         credits_of: whose credits are used up, ``owner`` or ``member``, if it is those of a workspace.
@@ -86,8 +86,8 @@ def window_name(minutes: int) -> str:
 def limit_reached(headers: Mapping[str, str], resets_at: float | None = None) -> Limit | None:
     """What the headers of an answer say of the limit that ended it; None if they say nothing of it.
 
-    The meter is the one that ``x-codex-active-limit`` names, if anything is told of it: real answers name
-    "premium" on every plan, and tell of the plan's own windows alone (``x-codex-*``). A meter is called what
+    The meter is the one that ``x-codex-active-limit`` names, if headers describe it: real answers name
+    "premium" on every plan, and describe the plan's own windows alone (``x-codex-*``). A meter is called what
     ``x-<id>-limit-name`` says, and otherwise nothing.
 
     Of its windows, the limit is the one that is used up; of two, the one that resets at ``resets_at``, which
@@ -100,8 +100,8 @@ def limit_reached(headers: Mapping[str, str], resets_at: float | None = None) ->
             return Limit(credits_of=whose)
     active = headers.get("x-codex-active-limit", "").strip().replace("_", "-").lower()
     if active:
-        is_told = any(value and name.startswith(f"x-{active}-") for name, value in headers.items())
-        return _limit_of(headers, active if is_told else _PLAN, resets_at, named=True)
+        is_described = any(value and name.startswith(f"x-{active}-") for name, value in headers.items())
+        return _limit_of(headers, active if is_described else _PLAN, resets_at, named=True)
     limits = (_limit_of(headers, meter, resets_at) for meter in dict.fromkeys((_PLAN, *_meters(headers))))
     return next(filter(None, limits), None)
 
@@ -110,7 +110,7 @@ _PLAN = "codex"  # the plan's own meter, which is that of every model without on
 
 
 def _meters(headers: Mapping[str, str]) -> list[str]:
-    """The meters that are told of: found by the headers of their windows."""
+    """The meters that headers describe: found by those of their windows."""
     found = (re.fullmatch(r"x-(.+)-(?:primary|secondary)-used-percent", name) for name in headers)
     return [match[1] for match in found if match]
 
@@ -118,7 +118,7 @@ def _meters(headers: Mapping[str, str]) -> list[str]:
 def _limit_of(
     headers: Mapping[str, str], meter: str, resets_at: float | None, *, named: bool = False
 ) -> Limit | None:
-    """What is told of one meter; ``named``: the backend says that the limit is this one's."""
+    """What headers say of one meter; ``named``: the backend says that the limit is this one's."""
     name = headers.get(f"x-{meter}-limit-name", "").strip() or None
     name = None if name and name.lower() == _PLAN else name
     windows = [_window(headers, f"x-{meter}-{which}") for which in ("primary", "secondary")]
@@ -135,15 +135,15 @@ def headers_of_event(event: RateLimits) -> dict[str, str]:
     name = event.metered_limit_name or event.limit_name
     meter = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") if isinstance(name, str) else ""
     prefix = f"x-{meter or _PLAN}"
-    told: dict[str, object] = {"x-codex-plan-type": event.plan_type}
+    headers: dict[str, object] = {"x-codex-plan-type": event.plan_type}
     if isinstance(name, str) and meter != _PLAN:
-        told[f"{prefix}-limit-name"] = name
+        headers[f"{prefix}-limit-name"] = name
     windows = event.rate_limits
     for which in ("primary", "secondary") if isinstance(windows, dict) else ():
         window = windows.get(which)
         for field in ("used_percent", "window_minutes", "reset_at") if isinstance(window, dict) else ():
-            told[f"{prefix}-{which}-{field.replace('_', '-')}"] = window.get(field)
-    return {name: str(value) for name, value in told.items() if isinstance(value, str | int | float)}
+            headers[f"{prefix}-{which}-{field.replace('_', '-')}"] = window.get(field)
+    return {name: str(value) for name, value in headers.items() if isinstance(value, str | int | float)}
 
 
 _MINUTE = 60.0

@@ -294,10 +294,10 @@ class ResponseStream:
         raise self._failed(event.details, status, event.headers)
 
     def _failed(self, error: Any, status: int | None = None, headers: Any = None) -> OnplanError:
-        """The failure that the backend told of."""
+        """The failure that the backend reported."""
         self.failure_codes = read_error(error).codes
-        told = headers if isinstance(headers, dict) else {}
-        lower = {str(name).lower(): str(value) for name, value in told.items()}
+        given = headers if isinstance(headers, dict) else {}
+        lower = {str(name).lower(): str(value) for name, value in given.items()}
         self.complaint = Complaint(error, status, {**self._limits, **lower})
         return failure_of_complaint(self.complaint, NOTHING, None, self._request_id)
 
