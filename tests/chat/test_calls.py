@@ -403,6 +403,7 @@ def test_the_end_of_an_object_is_found_wherever_it_is_cut(value, ascii_, size, t
 def test_no_character_of_arguments_is_lost(text, cuts):
     """Whatever is written: what is not said twice is there, however it was cut."""
     assume(text.count('{"') < 2)  # else a piece may be all of the text so far
+    assume(not text.replace(" ", "").startswith("{}{"))  # nor may an empty object stand for another one
     edges = [0, *sorted(cuts), len(text)]
     arguments = Arguments()
     for start, end in pairwise(edges):
