@@ -454,7 +454,7 @@ class _AsyncProgress(_Progress):
     def waits_for_head(self, seconds: float | None) -> None:
         """The request is sent, or, with None, the head of the answer is there."""
         super().waits_for_head(seconds)
-        if not self._is_over:
+        if not (self._is_over or self._waiting.expired()):
             self._is_over = seconds is None
             self._waiting.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
 
