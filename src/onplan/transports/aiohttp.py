@@ -16,7 +16,13 @@ from typing import Self
 
 import aiohttp
 
-from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError, TransportError
+from onplan.errors import (
+    ConnectError,
+    DisconnectError,
+    IdleTimeoutError,
+    TransportError,
+    UnexpectedReplyError,
+)
 from onplan.responses.sse import EventDecoder
 from onplan.steps import Head
 from onplan.transports.aiohttp_connector import Connecting, Sessions, connecting
@@ -29,6 +35,7 @@ from onplan.transports.base import (
     log_exchange,
     lower_case,
     pieces,
+    require_encoding,
     salvaged,
 )
 from onplan.transports.compression import Compression, open_smaller_async
@@ -47,6 +54,7 @@ from onplan.wire import Request, Response
 
 _ERRORS = (aiohttp.ClientError, DamagedBodyError, TimeoutError, OSError)
 _LOOK_EVERY = 1.0  # seconds
+_ENCODINGS = "gzip, deflate, br, zstd"  # the library raises an error of its own where it lacks one of these
 
 _LOOK_AGAIN = 0.1
 
@@ -188,7 +196,14 @@ class AiohttpTransport:
         finally:
             connecting.reset(token)
         log_exchange(request, response.status)
-        return _Answer(response, request.origin, idle)
+        answer = _Answer(response, request.origin, idle)
+        try:
+            used = [response.headers.get("content-encoding", "")]  # the library takes off one at most
+            require_encoding(response.status, used, _ENCODINGS, request.origin)
+        except UnexpectedReplyError:
+            await answer.close()
+            raise
+        return answer
 
     def _failure(
         self, error: BaseException, origin: str, waiting: _Waiting, way: Connecting, proxy: Proxy | None
@@ -216,18 +231,25 @@ def _length(request: Request) -> dict[str, str]:
 
 
 class _Loss:
-    """Tells who reads that the connection is lost, where the library does not.
+    """Ends reads that the library would let wait for ever.
 
-    After bytes that it cannot parse it closes the connection and leaves the reader waiting for ever (aiohttp
-    3.14.5: ``ResponseHandler.data_received`` sets the exception on itself and not on the payload).
+    After bytes that it cannot parse it closes the connection and leaves the reader waiting (aiohttp 3.14.5:
+    ``ResponseHandler.data_received`` sets the exception on itself and not on the payload). And its limit for
+    reading begins anew with bytes that lead to no data, such as an extension of a chunk without an end.
+
+    Attributes:
+        steps: counted up when a read begins, and when it ends.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
+        self.steps = 0
+        self._idle, self._seen, self._seen_at = idle, 0, 0.0
         self._content = response.content
         self._transport = response.connection.transport if response.connection else None
         self._timer: asyncio.TimerHandle | None = None
         if response.connection:
             self._loop = asyncio.get_running_loop()
+            self._every = min(_LOOK_EVERY, idle / 2)
             self._look()
 
     def _look(self) -> None:
@@ -236,8 +258,13 @@ class _Loss:
             self._timer = (
                 self._loop.call_later(_LOOK_AGAIN, self._tell)
                 if is_lost
-                else self._loop.call_later(_LOOK_EVERY, self._look)
+                else self._loop.call_later(self._every, self._look)
             )
+            now = self._loop.time()
+            if self.steps != self._seen or not self.steps % 2:
+                self._seen, self._seen_at = self.steps, now
+            elif now - self._seen_at > self._idle:
+                self._content.set_exception(aiohttp.ServerTimeoutError())
 
     def _is_known(self) -> bool:
         return self._content.is_eof() or self._content.exception() is not None
@@ -285,16 +312,18 @@ class _Answer:
         self._response, self._origin = response, origin
         self._content = _content(response)
         self._decoder: EventDecoder | None = EventDecoder()
-        self._silence = Silence(idle, origin)
+        self._idle, self._silence = idle, Silence(idle, origin)
         self._body: bytes | None = None
-        self._loss = _Loss(response)
+        self._loss = _Loss(response, idle)
 
     async def read_events(self) -> list[bytes] | None:
         """Read once: the payloads that are now complete, or None at the end."""
         if self._decoder is None:
             return None
+        self._loss.steps += 1
         try:
             data = await self._content.readany()
+            self._loss.steps += 1
         except _ERRORS as error:
             forget_frames(error)
             return salvaged(self._decoder, _failure(error, self._origin))
@@ -314,11 +343,11 @@ class _Answer:
         return self._body
 
     async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the whole
-        """The whole body, within ``timeout`` seconds if given."""
+        """The whole body, within ``timeout`` seconds, or the time for one read of a stream."""
         if self._body is not None:
             return self._body
         body = bytearray()
-        limit = asyncio.timeout(timeout)
+        limit = asyncio.timeout(self._idle if timeout is None else timeout)
         try:
             async with limit:
                 while data := await self._content.readany():

@@ -19,7 +19,13 @@ from typing import Any, Self
 import httpcore2
 import httpx2
 
-from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError, TransportError
+from onplan.errors import (
+    ConnectError,
+    DisconnectError,
+    IdleTimeoutError,
+    TransportError,
+    UnexpectedReplyError,
+)
 from onplan.responses.sse import EventDecoder
 from onplan.steps import Head
 from onplan.transports.base import (
@@ -31,6 +37,7 @@ from onplan.transports.base import (
     log_exchange,
     lower_case,
     pieces,
+    require_encoding,
     salvaged,
 )
 from onplan.transports.compression import Compression, open_smaller, open_smaller_async
@@ -128,6 +135,13 @@ def _decoded_async(response: httpx2.Response) -> AsyncIterator[bytes]:
     if decompressor is None:
         return response.aiter_bytes()
     return (piece async for data in response.aiter_raw() for piece in decompressor.feed(data))
+
+
+def _check_encoding(response: httpx2.Response, origin: str) -> None:
+    encoding = response.headers.get("content-encoding", "")
+    if encoding and decompressor_for(encoding) is None:
+        used, accepted = encoding.split(","), response.request.headers.get("accept-encoding", "")
+        require_encoding(response.status_code, used, accepted, origin)
 
 
 class _Progress:
@@ -250,7 +264,13 @@ class HTTPTransport:
             forget_frames(error)
             raise
         log_exchange(request, response.status_code)
-        return Answer(response, request.origin, deadline, idle, left if self._given else None)
+        answer = Answer(response, request.origin, deadline, idle, left if self._given else None)
+        try:
+            _check_encoding(response, request.origin)
+        except UnexpectedReplyError:
+            answer.close()
+            raise
+        return answer
 
     def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
@@ -278,7 +298,7 @@ class Answer:
         self._watch = None if left is None else self._watched(left)
         self._reads: Iterator[bytes] = _decoded(response)
         self._decoder: EventDecoder | None = EventDecoder()
-        self._silence = Silence(idle, origin)
+        self._idle, self._silence = idle, Silence(idle, origin)
         self._body: bytes | None = None
 
     def read_events(self, within: float | None = None) -> list[bytes] | None:
@@ -288,6 +308,7 @@ class Answer:
         """
         if self._decoder is None:
             return None
+        self._deadline.begin_step(self._idle)
         try:
             data = self._read() if within is None else self._read_within(within)
         except TransportError as error:
@@ -328,12 +349,12 @@ class Answer:
         return self._body
 
     def read_body(self, timeout: float | None = None) -> bytes:
-        """The whole body, within ``timeout`` seconds if given."""
+        """The whole body, within ``timeout`` seconds, or the time for one read of a stream."""
         if self._body is not None:
             return self._body
-        body, end = bytearray(), None if timeout is None else time.monotonic() + timeout
-        if timeout is not None:
-            self._deadline.begin_step(timeout)
+        seconds = self._idle if timeout is None else timeout
+        body, end = bytearray(), time.monotonic() + seconds
+        self._deadline.begin_step(seconds)
         while data := self._read():
             body += data
             check_body(body, end, self._origin)
@@ -429,7 +450,13 @@ class AsyncHTTPTransport:
             forget_frames(error)
             raise
         log_exchange(request, response.status_code)
-        return _AsyncAnswer(response, request.origin, idle)
+        answer = _AsyncAnswer(response, request.origin, progress.deadline, idle)
+        try:
+            _check_encoding(response, request.origin)
+        except UnexpectedReplyError:
+            await answer.close()
+            raise
+        return answer
 
     async def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
@@ -462,18 +489,19 @@ class _AsyncProgress(_Progress):
 class _AsyncAnswer:
     """An open response."""
 
-    def __init__(self, response: httpx2.Response, origin: str, idle: float) -> None:
+    def __init__(self, response: httpx2.Response, origin: str, deadline: Deadline, idle: float) -> None:
         self.head = Head(response.status_code, lower_case(response.headers))
-        self._response, self._origin = response, origin
+        self._response, self._origin, self._deadline = response, origin, deadline
         self._reads: AsyncIterator[bytes] = _decoded_async(response)
         self._decoder: EventDecoder | None = EventDecoder()
-        self._silence = Silence(idle, origin)
+        self._idle, self._silence = idle, Silence(idle, origin)
         self._body: bytes | None = None
 
     async def read_events(self) -> list[bytes] | None:
         """Read once: the payloads that are now complete, or None at the end."""
         if self._decoder is None:
             return None
+        self._deadline.begin_step(self._idle)
         try:
             data = await self._read()
         except TransportError as error:
@@ -504,11 +532,11 @@ class _AsyncAnswer:
         return self._body
 
     async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the whole
-        """The whole body, within ``timeout`` seconds if given."""
+        """The whole body, within ``timeout`` seconds, or the time for one read of a stream."""
         if self._body is not None:
             return self._body
         body = bytearray()
-        limit = asyncio.timeout(timeout)
+        limit = asyncio.timeout(self._idle if timeout is None else timeout)
         try:
             async with limit:
                 while data := await self._read():
