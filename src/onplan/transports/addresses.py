@@ -22,6 +22,8 @@ from onplan.forking import wait_until_gone
 
 ATTEMPT_DELAY = 0.25  # seconds until the next address is tried beside the one before (RFC 8305 §5)
 
+_NO_NAME, _NO_ADDRESS = "its name cannot be looked up", "its name has no address"
+
 # Family, kind, protocol and address, as ``socket.getaddrinfo`` gives them.
 _Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, tuple[str | int, ...]]
 _SecondsLeft: TypeAlias = Callable[[], float | None]
@@ -46,17 +48,17 @@ def connect(host: str, port: int, left: _SecondsLeft) -> socket.socket:
 
 
 def _look_up(host: str, port: int, left: _SecondsLeft) -> list[_Address]:
-    with suppress(socket.gaierror):
+    with suppress(socket.gaierror, UnicodeError):
         return _found(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
     seconds = left()
     if seconds is None:
-        return _found(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    outcome: list[list[_Address] | OSError | UnicodeError] = []
+        return _resolve(host, port)
+    outcome: list[list[_Address] | OSError] = []
 
     def look_up() -> None:
         try:
-            outcome.append(_found(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-        except (OSError, UnicodeError) as error:
+            outcome.append(_resolve(host, port))
+        except OSError as error:
             outcome.append(error)
 
     # The system's resolver has no limit that a caller could set: only a thread can be left to itself.
@@ -65,20 +67,23 @@ def _look_up(host: str, port: int, left: _SecondsLeft) -> list[_Address]:
     wait_until_gone(thread, seconds)  # no thread is about to end when the program goes on, and maybe forks
     if not outcome:
         raise TimeoutError("looking up its name took too long")
-    if isinstance(outcome[0], list):
-        return outcome[0]
-    raise _no_name(outcome[0])
+    if isinstance(outcome[0], OSError):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _resolve(host: str, port: int) -> list[_Address]:
+    try:
+        return _found(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except UnicodeError:
+        raise OSError(_NO_NAME) from None
 
 
 def _found(rows: Iterable[tuple[Any, Any, int, str, Any]]) -> list[_Address]:
     found = [(family, kind, protocol, address) for family, kind, protocol, _, address in rows]
     if not found:
-        raise OSError("its name has no address")
+        raise OSError(_NO_ADDRESS)
     return found
-
-
-def _no_name(error: OSError | UnicodeError) -> OSError:
-    return error if isinstance(error, OSError) else OSError("its name cannot be looked up")
 
 
 class _Race:
@@ -86,7 +91,7 @@ class _Race:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._failure: OSError = OSError("its name has no address")
+        self._failure: OSError = OSError(_NO_ADDRESS)
 
     def run(self, addresses: deque[_Address], left: _SecondsLeft) -> socket.socket:
         """The winner. Raises OSError."""
@@ -150,11 +155,11 @@ async def connect_async(host: str, port: int) -> socket.socket:
     loop = asyncio.get_running_loop()
     try:
         found = _found(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except UnicodeError as error:
-        raise _no_name(error) from None
+    except UnicodeError:
+        raise OSError(_NO_NAME) from None
     addresses = deque(interleave(found))
     attempts: set[asyncio.Task[socket.socket]] = set()
-    failure = OSError("its name has no address")
+    failure = OSError(_NO_ADDRESS)
     try:
         while addresses or attempts:
             if addresses:

@@ -1,0 +1,241 @@
+"""Connecting: addresses that lead nowhere (RFC 8305), and limits that hold for all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import onplan
+from onplan.stores import Record
+from onplan.stores.memory import MemoryStore
+from onplan.transports.addresses import connect, connect_async, interleave
+from onplan.transports.http import HTTPTransport
+from onplan.transports.route import Route
+from onplan.transports.tunnel import open_socket
+from onplan.wire import Request
+
+if TYPE_CHECKING:
+    from tests.clients.conftest import Far, Network, Reader, Writer
+
+REQUEST = onplan.CompletionRequest(messages="one two three", model="gpt-5.5")
+ONCE = onplan.RetryPolicy(attempts=1)
+STREAM, IPV4, IPV6 = socket.SOCK_STREAM, socket.AF_INET, socket.AF_INET6
+
+# The addresses of names, for the system's resolver; a number stands for a port on 127.0.0.1.
+Names = Callable[[str, list[int]], None]
+
+
+def address(family: socket.AddressFamily, number: int) -> Any:
+    return family, STREAM, 6, (f"address {number}", 443)
+
+
+@pytest.mark.parametrize(
+    ("families", "order"),
+    [
+        ([], []),
+        ([IPV4], [0]),
+        ([IPV6, IPV4], [0, 1]),
+        ([IPV6, IPV6, IPV4, IPV4], [0, 2, 1, 3]),
+        ([IPV4, IPV4, IPV4, IPV6], [0, 3, 1, 2]),
+        ([IPV6, IPV6, IPV6], [0, 1, 2]),
+        ([IPV4, IPV6, IPV6, IPV6], [0, 1, 2, 3]),
+    ],
+)
+def test_families_take_turns(families: list[socket.AddressFamily], order: list[int]) -> None:
+    """The first family that the resolver names begins, and none of one family waits for all of the other."""
+    addresses = [address(family, number) for number, family in enumerate(families)]
+
+    assert interleave(addresses) == [addresses[number] for number in order]
+
+
+# --- names that have several addresses ------------------------------------------------------------------
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Give a name addresses, whatever port it is asked for with."""
+    known: dict[str, list[int]] = {}
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *more: Any, **options: Any) -> Any:
+        if host not in known:
+            return look_up(host, port, *more, **options)
+        if options.get("flags", 0) & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "not an address")
+        return [(IPV4, STREAM, 6, "", ("127.0.0.1", each)) for each in known[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return known.__setitem__
+
+
+@pytest.fixture
+def nowhere() -> Iterator[Callable[[], int]]:
+    """A port that answers no request for a connection: its queue is full, and is never emptied."""
+    with ExitStack() as held:
+
+        def make() -> int:
+            listener = held.enter_context(closing(socket.socket()))
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            for _ in range(6):
+                knocking = held.enter_context(closing(socket.socket()))
+                knocking.setblocking(False)
+                knocking.connect_ex(listener.getsockname())
+            return int(listener.getsockname()[1])
+
+        yield make
+
+
+@pytest.fixture
+def closed() -> int:
+    """A port where nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("scheme", ["", "http", "https", "socks5"])
+def test_an_address_that_leads_nowhere(
+    far: Far, driver: Any, names: Names, nowhere: Callable[[], int], closed: int, scheme: str
+) -> None:
+    """It holds up neither a request nor a renewal of the token, nor does it in a proxy's name."""
+    if scheme:
+        proxy = far.proxy(scheme)
+        names("backend.invalid", [nowhere(), closed, proxy.port])  # a name that its certificate has
+        options = {"proxy": proxy.url.replace("127.0.0.1", "backend.invalid")}
+    else:
+        options = {}
+        for name in ("auth.invalid", "backend.invalid"):
+            names(name, [nowhere(), closed, far.port])
+
+    answer = driver(
+        store=far.store(expires_at=1.0), connect_timeout=60, total_timeout=30, **options
+    ).complete(REQUEST)
+
+    assert answer.text == "You said: one two three"
+
+
+def test_all_addresses_share_one_limit(
+    driver: Any, clean_environment: Any, names: Names, nowhere: Callable[[], int]
+) -> None:
+    """The limit for connecting is for all addresses together, not for each."""
+    names("backend.invalid", [nowhere() for _ in range(12)])
+
+    with pytest.raises(onplan.TransportError) as caught:
+        driver(
+            store=MemoryStore(record=Record(credentials=onplan.OAuthCredentials(access_token="token"))),
+            base_url="https://backend.invalid",
+            connect_timeout=0.5,
+            total_timeout=5,
+            retry=ONCE,
+        ).complete(REQUEST)
+
+    assert not isinstance(caught.value, onplan.TotalTimeoutError)
+
+
+def test_a_name_that_is_looked_up_for_ever(
+    driver: Any, clean_environment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking up the name counts as connecting."""
+    over = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *more: Any, **options: Any) -> Any:
+        if host == "backend.invalid" and not options.get("flags", 0) & socket.AI_NUMERICHOST:
+            over.wait(60)
+        return look_up(host, port, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    timer = threading.Timer(3, over.set)  # an event loop waits for its threads when it ends
+    timer.start()
+    try:
+        with pytest.raises(onplan.TransportError) as caught:
+            driver(
+                store=MemoryStore(record=Record(credentials=onplan.OAuthCredentials(access_token="token"))),
+                base_url="https://backend.invalid",
+                connect_timeout=0.3,
+                total_timeout=2.5,
+                retry=ONCE,
+            ).complete(REQUEST)
+    finally:
+        over.set()
+        timer.cancel()
+        timer.join()
+
+    assert not isinstance(caught.value, onplan.TotalTimeoutError)
+
+
+@pytest.mark.parametrize(
+    "found", [socket.gaierror(socket.EAI_NONAME, "unknown"), UnicodeError("label too long"), []]
+)
+async def test_a_name_without_an_address(monkeypatch: pytest.MonkeyPatch, found: Any) -> None:
+    """Whatever the resolver says of it, it is an OSError."""
+
+    def getaddrinfo(*arguments: Any, **options: Any) -> Any:
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    for left in (lambda: None, lambda: 5.0):
+        with pytest.raises(OSError):  # noqa: PT011 - of any kind
+            connect("a.example", 443, left)
+    with pytest.raises(OSError):  # noqa: PT011
+        await connect_async("a.example", 443)
+    with pytest.raises(onplan.ConnectError, match=r"https://a\.example could not be reached"):
+        await open_socket(Route(), "https://a.example/path")
+
+
+async def test_leaving_while_connecting(names: Names, nowhere: Callable[[], int]) -> None:
+    """Who stops waiting leaves no socket behind."""
+    names("a.example", [nowhere(), nowhere()])
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.4):  # when the second address is being tried as well
+            await connect_async("a.example", 443)
+
+
+# --- the renewal's deadline -----------------------------------------------------------------------------
+
+
+def test_nothing_is_sent_after_the_deadline(network: Network) -> None:
+    """When the time of an exchange is over before its request goes out, it does not go out."""
+    came: list[bytes] = []
+    left = threading.Event()
+
+    async def listen(reader: Reader, writer: Writer) -> None:
+        came.append(await reader.read(65_536))
+        left.set()
+
+    url = f"http://127.0.0.1:{network.serve(listen)}/token"
+    request = Request.form(url, {"refresh_token": "marked"}, timeout=0.2)
+
+    with closing(HTTPTransport()) as transport, pytest.raises(onplan.ConnectError):
+        transport.fetch(request, before_sending=lambda: threading.Event().wait(0.4))
+
+    assert left.wait(20)
+    assert came == [b""]
+
+
+@pytest.mark.parametrize("pieces", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: y\r\n"])
+def test_a_deadline_holds_for_the_whole_exchange(network: Network, pieces: bytes) -> None:
+    """However its answer trickles, an exchange ends when its time is over."""
+
+    async def trickle(reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(pieces)
+        for _ in range(100):
+            writer.write(b"x" if pieces == b"H" else pieces if pieces[9:12] == b"100" else b"x: y\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    url = f"http://127.0.0.1:{network.serve(trickle)}/token"
+
+    with closing(HTTPTransport()) as transport, pytest.raises(onplan.IdleTimeoutError):
+        transport.fetch(Request("GET", url, timeout=0.5))
