@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import httpx2
 import pytest
 
@@ -326,3 +328,133 @@ async def test_an_asynchronous_client_of_the_users_own(far: Far) -> None:
 
     assert own.asked == [("backend.invalid:443", None)]
     assert ours.asked == [("auth.invalid:443", None)]
+
+
+# --- what a proxy answers instead of connecting ---------------------------------------------------------
+
+NTLM, BOTH = "NTLM", "Negotiate\r\nProxy-Authenticate: NTLM"
+
+
+@pytest.mark.parametrize(
+    ("offered", "named"),
+    [
+        (NTLM, "takes NTLM only"),
+        (BOTH, "takes Negotiate or NTLM only"),
+        ("Negotiate, NTLM", "takes Negotiate or NTLM only"),
+        ("Negotiate oWkwZ6ADCgEB", "takes Negotiate only"),
+        ('Digest realm="a, b", nonce="c", qop="auth"', "takes Digest only"),
+        ("Kerberos", "takes Kerberos only"),
+    ],
+)
+def test_a_proxy_that_speaks_no_basic(
+    far: Far, network: Network, driver: Any, offered: str, named: str
+) -> None:
+    """One sentence names what it wants, and the hint a way around; nobody tries again."""
+    asked: list[bytes] = []
+
+    async def refuse(reader: Reader, writer: Writer) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        head = f"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: {offered}\r\n"
+        writer.write(f"{head}Content-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    error = refused(driver, far, f"http://me:marked@127.0.0.1:{network.serve(refuse)}")
+
+    assert named in str(error)
+    assert "px" in error.hint
+    assert (len(asked), error.retryable, error.status) == (1, False, 407)
+
+
+@pytest.mark.parametrize(
+    "offered", ['Basic realm="NTLM"', f'{NTLM}\r\nProxy-Authenticate: Basic realm="x"', ""]
+)
+def test_a_proxy_that_speaks_basic_too(far: Far, network: Network, driver: Any, offered: str) -> None:
+    """Where Basic is among them, or nothing is said, it is about the user and the password."""
+
+    async def refuse(reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: {offered}\r\n"
+        writer.write(f"{head}Content-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    error = refused(driver, far, f"http://me:marked@127.0.0.1:{network.serve(refuse)}")
+
+    assert "Check the user and the password" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "page", "words"),
+    [
+        ("403 Forbidden", "<html><title>Category: AI &amp; chat</title><p>no</p>", "(Category: AI & chat)"),
+        ("403 Forbidden", "<style>p {}</style><h1>Blocked</h1><p>by policy 7.</p>", "(Blocked by policy 7)"),
+        ("503 Service Unavailable", "upstream is down.\n", "(upstream is down)"),
+        ("302 Found", "", "302 Found."),
+        ("403 Forbidden", "Forbidden", "403 Forbidden."),
+        ("200-ish Nearly", "", "it does not speak HTTP"),
+    ],
+)
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_page_instead_of_a_tunnel(
+    far: Far, network: Network, driver: Any, status: str, page: str, words: str, chunked: bool
+) -> None:
+    """Its status and its words are passed on, on every transport, also when its end does not come."""
+
+    async def refuse(reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = page.encode()
+        framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(body)
+        writer.write(f"HTTP/1.1 {status}\r\n".encode() + framing + b"\r\n\r\n")
+        if chunked and body:
+            body = b"%x\r\n%b\r\n" % (len(body), body)
+        writer.write(body + (b"0\r\n\r\n" if chunked else b""))
+        await writer.drain()
+        await reader.read()  # until the client has seen enough
+
+    error = refused(driver, far, f"http://me:marked@127.0.0.1:{network.serve(refuse)}", retry=ONCE)
+
+    assert words in str(error)
+    if status[:3].isdigit() and status[3] == " ":
+        assert f"does not connect to backend.invalid: {status}" in str(error)
+        assert error.status == int(status[:3])
+
+
+def test_any_success_opens_a_tunnel(far: Far, network: Network, driver: Any, pass_on: Any) -> None:
+    """A proxy may say 201 with headers of its own, after an informational response."""
+
+    async def connect(reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 201 Fine\r\nVia: a\r\nContent-Length: 9\r\n\r\n")
+        await pass_on(reader, writer, "127.0.0.1", far.port)
+
+    answer = driver(store=far.store(), proxy=f"http://127.0.0.1:{network.serve(connect)}").complete(REQUEST)
+
+    assert answer.text == "You said: one two three"
+
+
+@pytest.mark.parametrize("pair", ["m\u00e9:marked", "me:m\u00e4rked"])
+def test_socks_knows_ascii_only(far: Far, driver: Any, pair: str) -> None:
+    """A user or password that cannot be sent is refused before anything is sent, with what helps."""
+    proxy = far.proxy("socks5", pair)
+
+    error = refused(driver, far, proxy.url_for(pair))
+
+    assert "beyond ASCII" in str(error)
+    assert "HTTP proxy" in error.hint
+    assert proxy.asked == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_password_beyond_ascii(far: Far, driver: Any, scheme: str) -> None:
+    """An HTTP proxy is told one in UTF-8."""
+    proxy = far.proxy(scheme, "m\u00e9:m\u00e4rked")
+
+    driver(store=far.store(), proxy=proxy.url_for("m\u00e9:m\u00e4rked")).complete(REQUEST)
+
+    assert proxy.asked == [("backend.invalid:443", "m\u00e9:m\u00e4rked")]
+
+
+def test_the_library_still_makes_connections_in_one_place() -> None:
+    """aiohttp's private method that proxies are spoken to in is there, and is given what it was given."""
+    found = inspect.signature(aiohttp.TCPConnector._wrap_create_connection).parameters
+
+    assert {"args", "addr_infos", "req", "timeout", "client_error", "kwargs"} <= set(found)
