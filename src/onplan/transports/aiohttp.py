@@ -21,7 +21,6 @@ from onplan.errors import (
     DisconnectError,
     IdleTimeoutError,
     TransportError,
-    UnexpectedReplyError,
 )
 from onplan.responses.sse import EventDecoder
 from onplan.steps import Head
@@ -35,7 +34,6 @@ from onplan.transports.base import (
     log_exchange,
     lower_case,
     pieces,
-    require_encoding,
     salvaged,
 )
 from onplan.transports.compression import Compression, open_smaller_async
@@ -54,7 +52,6 @@ from onplan.wire import Request, Response
 
 _ERRORS = (aiohttp.ClientError, DamagedBodyError, TimeoutError, OSError)
 _LOOK_EVERY = 1.0  # seconds
-_ENCODINGS = "gzip, deflate, br, zstd"  # the library raises an error of its own where it lacks one of these
 
 _LOOK_AGAIN = 0.1
 
@@ -196,14 +193,7 @@ class AiohttpTransport:
         finally:
             connecting.reset(token)
         log_exchange(request, response.status)
-        answer = _Answer(response, request.origin, idle)
-        try:
-            used = [response.headers.get("content-encoding", "")]  # the library takes off one at most
-            require_encoding(response.status, used, _ENCODINGS, request.origin)
-        except UnexpectedReplyError:
-            await answer.close()
-            raise
-        return answer
+        return _Answer(response, request.origin, idle)
 
     def _failure(
         self, error: BaseException, origin: str, waiting: _Waiting, way: Connecting, proxy: Proxy | None
@@ -301,7 +291,10 @@ def _content(response: aiohttp.ClientResponse) -> aiohttp.StreamReader | _Decomp
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding in ("", "identity"):
         return response.content
-    return _Decompressed(response.content, decompressor_for(encoding) or Unknown(encoding))
+    decompressor = decompressor_for(encoding)
+    if decompressor is None and response.status >= 400:  # the status is what counts
+        return response.content
+    return _Decompressed(response.content, decompressor or Unknown(encoding))
 
 
 class _Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -159,24 +159,6 @@ def pieces(body: bytes) -> Iterator[bytes]:
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers under lower-case names."""
     return {name.lower(): value for name, value in headers.items()}
-
-
-def require_encoding(status: int, used: Iterable[str], accepted: str, origin: str) -> None:
-    """Raise UnexpectedReplyError for an answer in an encoding that was not asked for, but no refusal.
-
-    The libraries hand over such an answer as it came.
-
-    Args:
-        status: the answer's.
-        used: what its ``Content-Encoding`` says.
-        accepted: what ``Accept-Encoding`` said.
-        origin: who answered.
-    """
-    known = {"", "identity", *(name.partition(";")[0].strip().lower() for name in accepted.split(","))}
-    unknown = next((name for name in used if name.strip().lower() not in known), None)
-    if unknown is not None and status < 400:
-        named = "".join(filter(str.isprintable, unknown)).strip()[:30]
-        raise UnexpectedReplyError(f"{origin} answered in the encoding {named}, which was not asked for.")
 
 
 def log_exchange(request: Request, status: int) -> None:

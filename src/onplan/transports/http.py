@@ -24,7 +24,6 @@ from onplan.errors import (
     DisconnectError,
     IdleTimeoutError,
     TransportError,
-    UnexpectedReplyError,
 )
 from onplan.responses.sse import EventDecoder
 from onplan.steps import Head
@@ -37,12 +36,11 @@ from onplan.transports.base import (
     log_exchange,
     lower_case,
     pieces,
-    require_encoding,
     salvaged,
 )
 from onplan.transports.compression import Compression, open_smaller, open_smaller_async
 from onplan.transports.deadline import Deadline
-from onplan.transports.decompression import DamagedBodyError, Decompressor, decompressor_for
+from onplan.transports.decompression import DamagedBodyError, Decompressor, Unknown, decompressor_for
 from onplan.transports.owner import Owner, running_loop
 from onplan.transports.pool import DEADLINE, async_client_for, client_for
 from onplan.transports.proxy_errors import certificate_failure
@@ -120,7 +118,14 @@ def _decompressor(response: httpx2.Response) -> Decompressor | None:
     """What decodes this body; None if it is not compressed, was read already, or the library has to do it."""
     if response.is_stream_consumed:
         return None
-    return decompressor_for(response.headers.get("content-encoding", ""))
+    encoding = response.headers.get("content-encoding", "")
+    decompressor = decompressor_for(encoding)
+    if decompressor is None and response.status_code < 400:  # of a refusal it is the status that counts
+        accepted = response.request.headers.get("accept-encoding", "").lower()
+        known = {"", "identity", *(name.partition(";")[0].strip() for name in accepted.split(","))}
+        if any(name.strip().lower() not in known for name in encoding.split(",")):
+            return Unknown(encoding)
+    return decompressor
 
 
 def _decoded(response: httpx2.Response) -> Iterator[bytes]:
@@ -135,13 +140,6 @@ def _decoded_async(response: httpx2.Response) -> AsyncIterator[bytes]:
     if decompressor is None:
         return response.aiter_bytes()
     return (piece async for data in response.aiter_raw() for piece in decompressor.feed(data))
-
-
-def _check_encoding(response: httpx2.Response, origin: str) -> None:
-    encoding = response.headers.get("content-encoding", "")
-    if encoding and decompressor_for(encoding) is None:
-        used, accepted = encoding.split(","), response.request.headers.get("accept-encoding", "")
-        require_encoding(response.status_code, used, accepted, origin)
 
 
 class _Progress:
@@ -264,13 +262,7 @@ class HTTPTransport:
             forget_frames(error)
             raise
         log_exchange(request, response.status_code)
-        answer = Answer(response, request.origin, deadline, idle, left if self._given else None)
-        try:
-            _check_encoding(response, request.origin)
-        except UnexpectedReplyError:
-            answer.close()
-            raise
-        return answer
+        return Answer(response, request.origin, deadline, idle, left if self._given else None)
 
     def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
@@ -450,13 +442,7 @@ class AsyncHTTPTransport:
             forget_frames(error)
             raise
         log_exchange(request, response.status_code)
-        answer = _AsyncAnswer(response, request.origin, progress.deadline, idle)
-        try:
-            _check_encoding(response, request.origin)
-        except UnexpectedReplyError:
-            await answer.close()
-            raise
-        return answer
+        return _AsyncAnswer(response, request.origin, progress.deadline, idle)
 
     async def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
