@@ -72,6 +72,8 @@ def answering(first: bytes, pieces: Iterable[bytes], pause: float = 0.0) -> Call
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(pause)
+        writer.write_eof()
+        await reader.read()  # until the client leaves
 
     return answer
 
