@@ -118,7 +118,7 @@ def test_what_leads_nowhere_is_silence(
     port = network.serve(answering(first, Endless(piece), 0.05))
 
     with pytest.raises(onplan.IdleTimeoutError):
-        driver(**options_for(port, idle_timeout=0.6, total_timeout=25)).complete("hi")
+        driver(**options_for(port, idle_timeout=0.6, total_timeout=25)).complete(REQUEST)
 
 
 @OVER_HTTP
@@ -138,7 +138,7 @@ def test_a_head_has_an_end(
     port = network.serve(answering(first, Endless(piece)))
 
     with pytest.raises((onplan.TransportError, onplan.StreamError)) as caught:
-        driver(**options_for(port, idle_timeout=1, total_timeout=25)).complete("hi")
+        driver(**options_for(port, idle_timeout=1, total_timeout=25)).complete(REQUEST)
 
     assert not isinstance(caught.value, onplan.TotalTimeoutError)
 
@@ -158,7 +158,7 @@ def test_what_goes_on_is_no_silence(
     """An event that comes slowly, for longer than the limit, is waited for; and so is one after comments."""
     port = network.serve(answering(OK + b"connection: close\r\n\r\n", pieces, 0.25))
 
-    answer = driver(**options_for(port, idle_timeout=1)).complete("hi")
+    answer = driver(**options_for(port, idle_timeout=1)).complete(REQUEST)
 
     assert answer.text == "yes"
 
@@ -224,7 +224,7 @@ def test_a_compressed_stream(network: Network, clean_environment: Any, driver: A
     pieces = compressed(encoding, [WHOLE[:40], WHOLE[40:200], WHOLE[200:]])
     first = OK + f"content-encoding: {encoding}\r\nconnection: close\r\n\r\n".encode()
 
-    chunks = driver(**options_for(network.serve(answering(first, pieces, 0.05)))).chunks("hi")
+    chunks = driver(**options_for(network.serve(answering(first, pieces, 0.05)))).chunks(REQUEST)
 
     assert [chunk.type for chunk in chunks][-1] == "done"
     assert chunks[-1].response.text == "yes"
@@ -234,10 +234,11 @@ def test_a_compressed_stream(network: Network, clean_environment: Any, driver: A
 def test_a_compressed_refusal(network: Network, clean_environment: Any, driver: Any) -> None:
     """Its words are read."""
     body = gzip.compress(b'{"error": {"message": "no such thing", "code": "x"}}')
-    head = f"HTTP/1.1 400 No\r\ncontent-encoding: gzip\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    fields = f"content-encoding: gzip\r\nconnection: close\r\ncontent-length: {len(body)}"
+    head = f"HTTP/1.1 400 No\r\n{fields}\r\n\r\n".encode()
 
     with pytest.raises(onplan.InvalidRequestError, match="no such thing"):
-        driver(**options_for(network.serve(answering(head, [body])))).complete("hi")
+        driver(**options_for(network.serve(answering(head, [body])))).complete(REQUEST)
 
 
 @OVER_HTTP
@@ -249,7 +250,7 @@ def test_an_encoding_that_was_not_asked_for(
     first = OK + f"content-encoding: {encoding}\r\nconnection: close\r\n\r\n".encode()
 
     with pytest.raises(onplan.DisconnectError, match="which was not accepted"):
-        driver(**options_for(network.serve(answering(first, [WHOLE])))).complete("hi")
+        driver(**options_for(network.serve(answering(first, [WHOLE])))).complete(REQUEST)
 
 
 @OVER_HTTP
@@ -257,10 +258,12 @@ def test_a_refusal_in_an_encoding_that_was_not_asked_for(
     network: Network, clean_environment: Any, driver: Any
 ) -> None:
     """Its status counts, as its words cannot be read."""
-    head = b"HTTP/1.1 400 No\r\ncontent-encoding: aws-chunked\r\ncontent-length: 3\r\n\r\n"
+    head = (
+        b"HTTP/1.1 400 No\r\ncontent-encoding: aws-chunked\r\nconnection: close\r\ncontent-length: 3\r\n\r\n"
+    )
 
     with pytest.raises(onplan.InvalidRequestError):
-        driver(**options_for(network.serve(answering(head, [b"abc"])))).complete("hi")
+        driver(**options_for(network.serve(answering(head, [b"abc"])))).complete(REQUEST)
 
 
 # --- several event loops, and forks ---------------------------------------------------------------------
@@ -380,4 +383,4 @@ async def test_a_head_that_does_not_come_to_a_client_of_the_users_own(network: N
         ) as client,
     ):
         with pytest.raises(onplan.IdleTimeoutError):
-            await client.complete("hi")
+            await client.complete(REQUEST)
