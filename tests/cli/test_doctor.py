@@ -58,7 +58,7 @@ def test_the_json_shape(signed_in: Emulator, run_cli: Run) -> None:
         assert check["state"] in {"ok", "problem", "skipped"}
         assert check["seconds"] >= 0
     request = told["checks"][-1]
-    assert "The usage limit of the plus plan is reached; it resets at" in request["message"]
+    assert "The 5-hour usage limit of the plus plan is reached; it resets at" in request["message"]
     assert "Wait until it resets" in request["fix"]
 
 
