@@ -23,6 +23,7 @@ import msgspec
 
 from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.files import PrivateFile, as_utf8, explained, make_private_folder, read_file
+from onplan.forking import reset_in_child
 from onplan.secret import SecretBytes
 from onplan.settings import environment_variable
 from onplan.stores import Record, codex_auth, version_of
@@ -276,6 +277,7 @@ def _their_lock(path: Path) -> Iterator[None]:
     Made here, it is for its owner alone: others who could open it could hold the lock.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    _descriptors.open.add(descriptor)
     try:
         deadline = time.monotonic() + _THEIR_LOCK_TIMEOUT
         while not _try_lock(descriptor):
@@ -287,8 +289,27 @@ def _their_lock(path: Path) -> Iterator[None]:
             time.sleep(_THEIR_LOCK_POLL)
         yield
     finally:
-        _unlock(descriptor)
-        os.close(descriptor)
+        if descriptor in _descriptors.open:  # which it is not in a child that was forked meanwhile
+            _descriptors.open.remove(descriptor)
+            _unlock(descriptor)
+            os.close(descriptor)
+
+
+class _Descriptors:
+    """The locked files of this process. A child that kept them open would keep them locked, too."""
+
+    def __init__(self) -> None:
+        self.open: set[int] = set()
+        reset_in_child(self)
+
+    def reset_in_child(self) -> None:
+        """Close what is the parent's, without unlocking it."""
+        while self.open:
+            with suppress(OSError):
+                os.close(self.open.pop())
+
+
+_descriptors = _Descriptors()
 
 
 def _try_lock(descriptor: int) -> bool:

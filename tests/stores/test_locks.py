@@ -1,7 +1,9 @@
-"""File systems without flock(2): nothing is spent, and one sentence says what to do."""
+"""Locks where flock(2) fails, and where a process forks: nothing is spent, nothing stays locked."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +14,9 @@ import pytest
 from onplan.emulator import Emulator
 from onplan.settings import load_settings
 from onplan.stores import Record, open_store
+from onplan.stores.lock import waiting_at_most
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there locks are not those of flock(2)")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="locks there are not those of flock(2)")
 
 # The system's answer, in a process of its own. No file system here has that fault.
 _PROGRAM = """
@@ -104,3 +107,44 @@ def test_a_lock_that_another_program_has_is_no_lack_of_locks(tmp_path: Path) -> 
     assert "has been locked by" in outcome.stdout
     with other.lock():
         assert isinstance(other.load(), tuple)
+
+
+_LEAVE_A_CHILD = """
+import os, signal, sys, threading, warnings
+from onplan.stores import open_store
+warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside a thread is what is tried here
+store, holding = open_store(sys.argv[1]), threading.Event()
+def hold():
+    with getattr(store, sys.argv[2])(*sys.argv[3:]):
+        holding.set()
+        signal.pause()
+threading.Thread(target=hold, daemon=True).start()
+holding.wait()
+if os.fork() == 0:
+    print("child", os.getpid(), flush=True)
+    signal.pause()
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize(
+    ("scheme", "how"), [("file", ["lock"]), ("codex", ["lock"]), ("codex", ["_writing", "written"])]
+)
+def test_a_lock_does_not_outlive_its_process(tmp_path: Path, scheme: str, how: list[str]) -> None:
+    """A child forked while another thread held a lock does not hold it when its parent was killed."""
+    spec = f"{scheme}:{tmp_path / scheme}{'/kept.json' if scheme == 'file' else ''}"
+    (tmp_path / scheme).mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _LEAVE_A_CHILD, spec, *how], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout
+    child = int(parent.stdout.readline().split()[1])
+    try:
+        parent.kill()
+        parent.wait()
+        store = open_store(spec)
+        with waiting_at_most(5.0), store.lock():
+            store.save(Record(), None)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        parent.stdout.close()
