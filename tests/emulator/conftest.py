@@ -72,11 +72,12 @@ class Client:
 
     def headers(self, **changes):
         tokens = self.emulator.issue_tokens()
-        return {
+        headers = {
             "authorization": f"Bearer {tokens['access_token']}",
             "chatgpt-account-id": ACCOUNT,
             **{name.replace("_", "-"): value for name, value in changes.items()},
         }
+        return {name: value for name, value in headers.items() if value is not ...}
 
     def turn(self, said="hi", /, *, headers=None, **fields):
         body = {"model": "gpt-5.5", "stream": True, "store": False, "input": [user(said)], **fields}

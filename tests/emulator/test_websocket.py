@@ -46,6 +46,13 @@ def test_an_upgrade_is_judged(client, headers, status, says):
     assert (caught.value.response.status_code, says in caught.value.response.body.decode()) == (status, True)
 
 
+def test_an_upgrade_needs_no_beta_header(client):
+    """Released clients send none, and the backend is seen to do without (codegraff2, issue 65, May 2026)."""
+    with client.websocket(openai_beta=...) as opened:
+        assert opened.completed("hi")["status"] == "completed"
+    assert "openai-beta" not in client.emulator.journal()[0]["headers"]
+
+
 def test_without_an_upgrade_there_is_nothing_to_get(client):
     """A plain GET is not allowed, and a half-hearted upgrade is none."""
     assert client.get("/backend-api/codex/responses").status_code == 405

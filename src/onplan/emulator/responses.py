@@ -56,7 +56,7 @@ def upgrade(world: World, call: Call) -> Reply:
     asked = "upgrade" in call.headers.get("connection", "").lower()
     if not asked or call.headers.get("sec-websocket-version") != "13" or not key:
         return detail("Not a WebSocket handshake")
-    if call.headers.get("openai-beta") != BETA:
+    if call.headers.get("openai-beta", BETA) != BETA:
         return detail(f"The openai-beta header must be {BETA}")
     handshake = (
         ("connection", "upgrade"),
