@@ -13,7 +13,7 @@ from onplan.secret import SecretText
 from onplan.settings import load_settings
 from onplan.stores import CredentialStore, Record, open_store
 from onplan.stores.memory import MemoryStore
-from onplan.transports.http import AsyncHTTPTransport
+from onplan.transports.async_http import AsyncHTTPTransport
 from onplan.types import OAuthCredentials
 from onplan.wire import adrive
 

@@ -5,6 +5,7 @@ The standard library explains trusted certificates only. Decides nothing.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,8 +32,13 @@ class Certificate:
 
 def read_certificate(der: bytes) -> Certificate:
     """What ``der`` says. Raises ValueError if it is no certificate."""
-    read = x509.load_der_x509_certificate(der)
-    return Certificate(_name(read.issuer), read.not_valid_before_utc, read.not_valid_after_utc)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the library's, of oddities that do not matter here
+            read = x509.load_der_x509_certificate(der)
+            return Certificate(_name(read.issuer), read.not_valid_before_utc, read.not_valid_after_utc)
+    except (x509.InvalidVersion, x509.DuplicateExtension) as error:
+        raise ValueError("not a certificate") from error
 
 
 def _name(name: x509.Name) -> str:

@@ -62,7 +62,7 @@ def choose(timeouts: Timeouts, route: Route, client: Any = None) -> AsyncTranspo
             return AiohttpTransport(timeouts, client, route)
         except ModuleNotFoundError:
             pass
-    from onplan.transports.http import AsyncHTTPTransport
+    from onplan.transports.async_http import AsyncHTTPTransport
 
     return AsyncHTTPTransport(timeouts, client, route)
 

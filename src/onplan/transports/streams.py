@@ -20,6 +20,8 @@ from onplan.forking import no_fork
 from onplan.transports.deadline import arrived, seconds_left
 
 _TLS_RECORD_SIZE = 16 * 1024
+# What an exchange on a stream can end with.
+BROKEN = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError)
 _TOO_MUCH = "the head of the answer is too long"
 
 
