@@ -275,8 +275,8 @@ def test_whatever_is_damaged_the_deltas_are_the_parts(damages):
         return
     parts = stream.response.message.content
     for kind, part in (("text", Text), ("thinking", Thinking)):
-        seen = characters(chunk.text for chunk in chunks if chunk.type == kind)
-        assert seen == characters(one.text for one in parts if isinstance(one, part))
+        seen = "".join(chunk.text for chunk in chunks if chunk.type == kind)
+        assert seen == "".join(one.text for one in parts if isinstance(one, part))
     calls = [one for one in parts if isinstance(one, ToolCall)]
     seen = characters(chunk.arguments_delta for chunk in chunks if chunk.type == "tool_call_delta")
     assert seen == characters(call.arguments for call in calls)

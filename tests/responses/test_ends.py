@@ -404,17 +404,3 @@ def test_items_that_are_all_number_0_are_several(listen):
     )
 
     assert heard.parts == [Text("hello"), Text("you")]
-
-
-def test_thinking_that_comes_mixed_up_is_an_error(listen):
-    """Joined deltas would not be the finished part."""
-
-    def summary(index, delta, item="rs"):
-        where = {"item_id": item, "summary_index": index}
-        return {"type": "response.reasoning_summary_text.delta", "delta": delta, **where}
-
-    assert isinstance(listen(summary(0, "a"), summary(1, "b"), summary(0, "c")).failure, StreamCorruptError)
-    assert isinstance(
-        listen(summary(0, "a"), summary(0, "b", "x"), summary(0, "c")).failure, StreamCorruptError
-    )
-    assert listen(summary(0, "a"), summary(1, "b"), end("completed")).parts == [Thinking("a\n\nb")]

@@ -6,7 +6,7 @@ came earlier must be the beginning of what comes later; a contradiction is an er
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
 from typing import TypeAlias
 
@@ -25,8 +25,6 @@ from onplan.types import (
     ContentPart,
     PartDone,
     StreamChunk,
-    TextDelta,
-    ThinkingDelta,
     ToolCall,
     ToolCallDelta,
     ToolCallEnd,
@@ -40,28 +38,66 @@ ARGUMENTS: Section = ("arguments", 0)
 MAXIMUM_SECTIONS = 10_000
 
 
-class Thoughts:
-    """In which order thinking came: joined, its deltas must equal the finished parts."""
+class InOrder:
+    """Hands out the deltas of one kind, text or thinking, in the order of the finished parts.
 
-    def __init__(self) -> None:
-        self._last: tuple[Arrival, Section] | None = None
-        self._earlier: set[tuple[int, Section]] = set()  # sections, by the positions of their items
+    One section speaks at a time. What comes of another one meanwhile waits until that one is whole.
 
-    def goes_on(self, arrival: Arrival, section: Section) -> bool:
-        """Whether a section begins in the item that thought last, so that a separator is due.
+    Args:
+        delta: makes a chunk of a text.
+        positions: the next places among the items.
+    """
 
-        Raises:
-            StreamCorruptError: more of an item or section comes after thinking of another one.
-        """
-        last = self._last
-        if last == (arrival, section):
-            return False
-        is_back = last is not None and arrival.position < last[0].position
-        if is_back or (arrival.position, section) in self._earlier:
-            raise StreamCorruptError("The parts of the thinking came mixed up.")
-        self._earlier.add((arrival.position, section))
-        self._last = arrival, section
-        return last is not None and last[0] is arrival
+    def __init__(self, delta: Callable[[str], StreamChunk], positions: Iterator[int]) -> None:
+        self._delta, self._positions = delta, positions
+        self._speaking: _Voice | None = None
+        self._last: _Voice | None = None
+        self._waiting: dict[_Voice, None] = {}
+        self._spoken: set[_Voice] = set()
+        self._whole: set[_Voice] = set()
+
+    def add(self, voice: _Voice, text: str, chunks: Chunks) -> None:
+        """More of a section. Raises StreamCorruptError if no order of the parts can be that of the deltas."""
+        if voice != self._speaking:
+            if voice in self._spoken and voice != self._last:
+                raise StreamCorruptError(_MIXED_UP)
+            self._whole.discard(voice)
+            if self._speaking is not None:
+                self._waiting[voice] = None
+                return
+            self._begin(voice, chunks)
+        chunks.append(self._delta(text))
+
+    def speaks(self, voice: _Voice) -> bool:
+        """Whether more of this section is handed out at once."""
+        return voice == self._speaking
+
+    def end(self, voice: _Voice, chunks: Chunks) -> None:
+        """A section is whole: the next one speaks, with all that has come of it."""
+        self._whole.add(voice)
+        while self._speaking in self._whole:
+            self._speaking = None
+            if waiting := next(iter(self._waiting), None):
+                del self._waiting[waiting]
+                self._begin(waiting, chunks)
+                arrival, section = waiting
+                chunks.append(self._delta(arrival.text(section).getvalue()))
+
+    def _begin(self, voice: _Voice, chunks: Chunks) -> None:
+        if voice != self._last:
+            arrival, last = voice[0], self._last[0] if self._last else None
+            if last is not None and arrival.position < last.position:
+                if arrival.has_spoken:
+                    raise StreamCorruptError(_MIXED_UP)
+                arrival.position = next(self._positions)
+            if last is arrival and arrival.kind == "reasoning":  # whose sections are paragraphs of one part
+                chunks.append(self._delta(SUMMARY_SEPARATOR))
+            arrival.has_spoken = True
+            self._spoken.add(voice)
+        self._speaking = self._last = voice
+
+
+_MIXED_UP = "The parts of the answer came mixed up."
 
 
 class Arrival:
@@ -69,7 +105,8 @@ class Arrival:
 
     Attributes:
         item: as it was last announced.
-        position: its place among the items.
+        position: its place among the items, which is behind those that spoke before it did.
+        has_spoken: whether text or thinking of it has been handed out.
         kind: its type; empty if it has said none yet.
         anonymous: whether it was opened by an event that named neither its id nor its index.
         finished: whether its parts have been given away, or it was cut.
@@ -79,10 +116,11 @@ class Arrival:
 
     __slots__ = (
         "_call_id",
+        "_orders",
         "_sections",
-        "_thoughts",
         "anonymous",
         "finished",
+        "has_spoken",
         "item",
         "kind",
         "parts",
@@ -90,25 +128,35 @@ class Arrival:
         "whole",
     )
 
-    def __init__(self, item: Item, position: int, thoughts: Thoughts, *, anonymous: bool) -> None:
+    def __init__(self, item: Item, position: int, orders: Mapping[str, InOrder], *, anonymous: bool) -> None:
         self.item = dict(item)
         self.kind = kind_of(item)
         self.anonymous = anonymous
-        self.finished = self.whole = False
+        self.finished = self.whole = self.has_spoken = False
         self.parts: list[ContentPart] = []
         self._sections: dict[Section, StringIO] = {}
         self.position = position
-        self._thoughts = thoughts
+        self._orders = orders
         self._call_id = ""  # once its tool_call_start was emitted
 
     def add(self, section: Section, text: str, chunks: Chunks) -> None:
         """A delta of ``section``. Raises StreamCorruptError if the item is finished already."""
         if self.finished:
             raise StreamCorruptError(f"More of the {section[0]} came after its item was finished.")
+        if not text:
+            return
         streamed = self.text(section)
-        if text:
-            _EMITTERS[section[0]](self, section, text, chunks)
-            streamed.write(text)
+        if order := self._orders.get(section[0]):
+            order.add((self, section), text, chunks)
+        elif section == ARGUMENTS and self._call_id:
+            chunks.append(ToolCallDelta(self._call_id, text))
+        # A refusal is handed out whole, so that it is never taken for an answer's text.
+        streamed.write(text)
+
+    def speaks(self, section: Section) -> bool:
+        """Whether more of ``section`` is handed out at once."""
+        order = self._orders.get(section[0])
+        return order is not None and order.speaks((self, section))
 
     def text(self, section: Section) -> StringIO:
         """What was streamed of ``section`` so far, which grows as more comes.
@@ -137,6 +185,7 @@ class Arrival:
             raise StreamCorruptError(f"What was streamed of the {section[0]} contradicts the finished item.")
         if text != streamed:
             self.add(section, text[len(streamed) :], chunks)
+        self._end(section, chunks)
 
     def announce(self, item: Item, chunks: Chunks) -> None:
         """``output_item.added``; a delta may have overtaken it."""
@@ -195,6 +244,8 @@ class Arrival:
         self._start(call_id_of(self.item), chunks)
         for section, text in announced.items():
             self.complete(section, text, chunks)
+        for section in self._sections:
+            self._end(section, chunks)
         parts = parts_of(
             self._typed(), {section: text.getvalue() for section, text in self._sections.items()}
         )
@@ -204,6 +255,10 @@ class Arrival:
                 chunks.append(ToolCallEnd(part.id))
             chunks.append(PartDone(part))
         self.finished, self.parts = True, parts
+
+    def _end(self, section: Section, chunks: Chunks) -> None:
+        if order := self._orders.get(section[0]):
+            order.end((self, section), chunks)
 
     def _start(self, call_id: str, chunks: Chunks) -> None:
         name = self.item.get("name")
@@ -228,24 +283,6 @@ class Arrival:
         if not self.whole and not _is_whole(call):
             raise StreamCorruptError(f"The arguments of the call to {call.name} are not whole.")
 
-    # --- what a delta of each kind of section becomes ----------------------------------------------
-
-    def _emit_text(self, section: Section, text: str, chunks: Chunks) -> None:
-        chunks.append(TextDelta(text))
-
-    def _emit_arguments(self, section: Section, text: str, chunks: Chunks) -> None:
-        if self._call_id:
-            chunks.append(ToolCallDelta(self._call_id, text))
-
-    def _emit_thinking(self, section: Section, text: str, chunks: Chunks) -> None:
-        """Summary parts are paragraphs: the joined deltas must equal the finished part's text."""
-        if self._thoughts.goes_on(self, section):
-            chunks.append(ThinkingDelta(SUMMARY_SEPARATOR))
-        chunks.append(ThinkingDelta(text))
-
-    def _emit_nothing(self, section: Section, text: str, chunks: Chunks) -> None:
-        """A refusal is handed out whole, so that it is never taken for an answer's text."""
-
 
 def _is_whole(call: ToolCall) -> bool:
     return decode_json(call.arguments.encode()) is not None
@@ -256,10 +293,4 @@ def _is_same_json(one: str, other: str) -> bool:
     return value is not None and value == decode_json(other.encode())
 
 
-_EMITTERS: Mapping[str, Callable[[Arrival, Section, str, Chunks], None]] = {
-    "output_text": Arrival._emit_text,
-    "arguments": Arrival._emit_arguments,
-    "summary": Arrival._emit_thinking,
-    "reasoning": Arrival._emit_thinking,
-    "refusal": Arrival._emit_nothing,
-}
+_Voice: TypeAlias = tuple[Arrival, Section]

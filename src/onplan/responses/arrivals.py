@@ -8,22 +8,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import count
+from operator import attrgetter
 from typing import Any
 
 from onplan.errors import StreamCorruptError
-from onplan.responses.arrival import Arrival, Thoughts
+from onplan.responses.arrival import Arrival, InOrder
 from onplan.responses.items import CONTENT_KINDS, Item, kind_of, parts_in
-from onplan.types import ContentPart
+from onplan.types import ContentPart, TextDelta, ThinkingDelta
 
 MAXIMUM_ITEMS = 10_000
 
 
 class Arrivals:
-    """The output items of one response, in the order in which they began."""
+    """The output items of one response, in the order in which they began to speak."""
 
     def __init__(self) -> None:
         self._all: list[Arrival] = []
-        self._thoughts = Thoughts()
+        self._positions = count()
+        texts, thoughts = InOrder(TextDelta, self._positions), InOrder(ThinkingDelta, self._positions)
+        self._orders = {"output_text": texts, "summary": thoughts, "reasoning": thoughts}
         self._by_id: dict[tuple[str, str], Arrival] = {}  # by the kind as well: some give all items one id
         self._by_call_id: dict[str, Arrival] = {}
         self._by_index: dict[int, Arrival] = {}
@@ -32,7 +36,7 @@ class Arrivals:
         self._anonymous: defaultdict[str, list[Arrival]] = defaultdict(list)
 
     def __iter__(self) -> Iterator[Arrival]:
-        return iter(self._all)
+        return iter(sorted(self._all, key=attrgetter("position")))
 
     def of_delta(self, item_id: str | None, index: int | None, kind: str) -> Arrival:
         """The item of a delta, opened if its beginning was not announced.
@@ -137,7 +141,7 @@ class Arrivals:
         if len(self._all) >= MAXIMUM_ITEMS:
             raise StreamCorruptError(f"The answer has more than {MAXIMUM_ITEMS:,} items.")
         unnamed = not item.get("id") and index is None
-        arrival = Arrival(item, len(self._all), self._thoughts, anonymous=unnamed)
+        arrival = Arrival(item, next(self._positions), self._orders, anonymous=unnamed)
         self._all.append(arrival)
         self._unfinished[arrival.kind].append(arrival)
         if arrival.anonymous:

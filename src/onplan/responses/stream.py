@@ -144,8 +144,9 @@ class ResponseStream:
         section = ("output_text", event.content_index or 0)
         arrival = self._arrivals.of_delta(event.item_id, event.output_index, "message")
         arrival.add(section, event.delta, chunks)
-        text = event.item_id, event.output_index, event.content_index
-        self._run = text, arrival.text(section).write
+        if arrival.speaks(section):
+            text = event.item_id, event.output_index, event.content_index
+            self._run = text, arrival.text(section).write
 
     def _text_done(self, event: events.OutputTextDone, chunks: Chunks) -> None:
         section = ("output_text", event.content_index or 0)
