@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 CODEX_VERSIONS ?= 0.171.0 0.169.0
+AIMOCK_VERSION ?= 1.43.0
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -23,10 +24,17 @@ check: $(VENV)/.installed       ## lint, format, types, import layers
 	$(BIN)/mypy --strict tests/typing
 	$(BIN)/lint-imports
 
-CODEX_INSTALLED := $(CODEX_VERSIONS:%=$(VENV)/codex-%/.installed)
-INTEROP := $(VENV)/.installed $(VENV)/.bench $(VENV)/.interop $(VENV)/.system $(VENV)/siwc-peer/.installed
-interop: $(INTEROP) $(CODEX_INSTALLED)  ## other people's programs: the Codex CLI, a browser, the openai SDK, a keyring, two hosts
-	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" CODEX_FOLDER="$(CURDIR)/$(VENV)" CODEX_VERSIONS="$(CODEX_VERSIONS)" $(BIN)/pytest -m interop -n 2 --dist loadfile tests/interop
+CODEX_INSTALLED  := $(CODEX_VERSIONS:%=$(VENV)/codex-%/.installed)
+AIMOCK_INSTALLED := $(VENV)/aimock-$(AIMOCK_VERSION)/.installed
+INTEROP := $(VENV)/.installed $(VENV)/.bench $(VENV)/.interop $(VENV)/.system \
+  $(VENV)/siwc-peer/.installed $(VENV)/strangers/.installed $(CODEX_INSTALLED) $(AIMOCK_INSTALLED)
+interop: $(INTEROP)  ## other people's programs: Codex clients, SDKs, a mock server, a browser, a keyring, two hosts
+	CODEX_FOLDER="$(CURDIR)/$(VENV)" CODEX_VERSIONS="$(CODEX_VERSIONS)" \
+	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" \
+	SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" \
+	STRANGERS_PYTHON="$(CURDIR)/$(VENV)/strangers/bin/python" \
+	AIMOCK="$(CURDIR)/$(dir $(AIMOCK_INSTALLED))node_modules/.bin/llmock" \
+	$(BIN)/pytest -m interop -n 2 --dist loadfile tests/interop
 
 fuzz: $(VENV)/.installed        ## 200,000 damaged streams, frames, bodies, token responses and files, always the same (2 minutes)
 	ONPLAN_FUZZ_CASES=200000 $(BIN)/pytest -n 2 tests/fuzz
@@ -58,6 +66,8 @@ constraints:    ## pin every dependency again, with hashes (needs uv)
 	  -c constraints.txt requirements/interop.in -o requirements/interop.txt
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
 	  requirements/siwc-peer.in -o requirements/siwc-peer.txt
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+	  requirements/strangers.in -o requirements/strangers.txt
 
 clean:          ## forget the virtual environment
 	rm -rf $(VENV)
@@ -94,9 +104,12 @@ $(VENV)/.system: $(VENV)/.installed
 	else echo "make interop: $(SYSTEM_PACKAGES) are missing; what needs them is skipped"; fi
 	@touch $@
 
-# npm keeps the client out of the repository; only its versions are ours: the newest, and an older one.
-$(CODEX_INSTALLED): $(VENV)/codex-%/.installed:
-	@command -v npm >/dev/null || { echo "make interop needs npm (Node.js 18 or newer) to install @openai/codex"; exit 1; }
+# npm keeps these out of the repository; only their versions are ours: of the CLI the newest, and an older one.
+$(CODEX_INSTALLED): PACKAGE = @openai/codex
+$(AIMOCK_INSTALLED): PACKAGE = @copilotkit/aimock
+$(CODEX_INSTALLED) $(AIMOCK_INSTALLED):
+	@command -v npm >/dev/null || { echo "make interop needs npm (Node.js 20.15 or newer) to install $(PACKAGE)"; exit 1; }
 	mkdir -p $(@D)
-	npm install --loglevel=error --no-fund --no-audit --no-save --prefix $(@D) @openai/codex@$*
+	npm install --loglevel=error --no-fund --no-audit --no-save --prefix $(@D) \
+	  $(PACKAGE)@$(lastword $(subst -, ,$(notdir $(@D))))
 	@touch $@

@@ -129,6 +129,20 @@ def test_the_exit_codes_in_the_readme_are_the_classes() -> None:
         assert f"| {error.exit_code} |" in readme
 
 
+def test_the_strangers_are_named_as_they_are_installed() -> None:
+    """docs/emulator.md gives the versions of the clients that `make interop` installs."""
+    wanted = re.findall(r"^([\w-]+)", (ROOT / "requirements/strangers.in").read_text(), re.MULTILINE)
+    pins = dict(
+        re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements/strangers.txt").read_text(), re.MULTILINE)
+    )
+    by_npm = re.findall(r"^\w+_VERSIONS? \?= (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    page = (ROOT / "docs/emulator.md").read_text()
+
+    versions = [pins[name] for name in wanted] + [version for row in by_npm for version in row.split()]
+    assert len(versions) == 8
+    assert [version for version in versions if version not in page] == []
+
+
 def test_the_repository_names_no_machine() -> None:
     """No tracked file names a package registry's host or a folder of the machine it was written on."""
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(

@@ -14,13 +14,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
+
 from onplan.emulator import Emulator
 
+# As `make interop` installs them: in FOLDER/codex-VERSION, the newest first.
+FOLDER, VERSIONS = os.environ.get("CODEX_FOLDER"), os.environ.get("CODEX_VERSIONS", "").split()
+with_clients = pytest.mark.skipif(
+    not FOLDER or not VERSIONS,
+    reason="CODEX_FOLDER and CODEX_VERSIONS do not name official clients; run `make interop`",
+)
 TIMEOUT = 90
 # Its sandbox needs rights that not every machine gives, so it runs without one.
 UNCONFINED = "--dangerously-bypass-approvals-and-sandbox"
 
 Message = dict[str, Any]
+
+
+def installed(version: str) -> Path:
+    """The program of a version."""
+    path = Path(str(FOLDER), f"codex-{version}", "node_modules", ".bin", "codex")
+    assert path.exists(), f"{path} is not there; run `make interop`"
+    return path
 
 
 @dataclass

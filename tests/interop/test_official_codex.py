@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -17,18 +15,9 @@ from onplan.emulator.codex_home import write_codex_home
 from onplan.emulator.journal import fingerprint
 
 from ..conftest import browser_lock
-from .codex_cli import Codex
+from .codex_cli import VERSIONS, Codex, installed, with_clients
 
-# As `make interop` installs them: in FOLDER/codex-VERSION.
-FOLDER, VERSIONS = os.environ.get("CODEX_FOLDER"), os.environ.get("CODEX_VERSIONS", "").split()
-
-pytestmark = [
-    pytest.mark.interop,
-    pytest.mark.skipif(
-        not FOLDER or not VERSIONS,
-        reason="CODEX_FOLDER and CODEX_VERSIONS do not name official clients; run `make interop`",
-    ),
-]
+pytestmark = [pytest.mark.interop, pytest.mark.stranger("Codex CLI {version}"), with_clients]
 
 
 @pytest.fixture(params=VERSIONS or ["none"])
@@ -38,9 +27,7 @@ def version(request):
 
 @pytest.fixture
 def binary(version):
-    path = Path(FOLDER, f"codex-{version}", "node_modules", ".bin", "codex")
-    assert path.exists(), f"{path} is not there; run `make interop`"
-    return path
+    return installed(version)
 
 
 @pytest.fixture

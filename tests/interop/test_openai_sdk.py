@@ -15,6 +15,7 @@ PYTHON = os.environ.get("OPENAI_SDK_PYTHON")
 
 pytestmark = [
     pytest.mark.interop,
+    pytest.mark.stranger("openai SDK", "models, chat, tools, schemas, responses, refusals at the platform"),
     pytest.mark.skipif(
         not PYTHON, reason="OPENAI_SDK_PYTHON does not name a Python with openai; run `make interop`"
     ),

@@ -17,7 +17,13 @@ from onplan.emulator.journal import fingerprint
 from onplan.settings import load_settings
 from onplan.stores import open_store
 
-from .test_official_codex import BINARY, TIMEOUT, Codex, pytestmark  # noqa: F401 - marks this module, too
+from .codex_cli import TIMEOUT, VERSIONS, Codex, installed, with_clients
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.stranger("Codex CLI, one auth.json with onplan"),
+    with_clients,
+]
 
 ROUNDS = 3
 # What the CLI says when it lost, and the winner has not saved yet. It gives up the turn, and no more.
@@ -30,7 +36,7 @@ class Shared(Codex):
     def start(self, program):
         ask = ("exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
         commands = {
-            "codex": [BINARY, *ask, "--model", "gpt-5.5", "say hi"],
+            "codex": [self.binary, *ask, "--model", "gpt-5.5", "say hi"],
             "onplan": [sys.executable, "-m", "onplan", "ask", "--model", "gpt-5.5", "say hi"],
         }
         environment = {**os.environ, "CODEX_HOME": str(self.home), "HOME": str(self.home.parent)}
@@ -90,7 +96,7 @@ def shared(request, tmp_path, point_at, monkeypatch):
     monkeypatch.setenv("ONPLAN_STORE", f"codex:{home}")
     with Emulator(Options(codex_home=home, reuse=request.param)) as emulator:
         point_at(emulator)
-        yield Shared(emulator, home)
+        yield Shared(installed(VERSIONS[0]), emulator, home)
 
 
 def sign_in_with_onplan(browse):

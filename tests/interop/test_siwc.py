@@ -34,6 +34,7 @@ FLAGS = (
 )
 
 
+@pytest.mark.stranger("Chromium")
 @pytest.mark.skipif(
     not CHROMIUM, reason="Chromium is not installed; `make interop` does that as root on Debian"
 )
@@ -76,6 +77,7 @@ def test_a_real_browser_signs_in(
                     client.complete("hi")
 
 
+@pytest.mark.stranger("llm-chatgpt-plan", "registers, signs in, lists models, asks, refreshes, signs out")
 @pytest.mark.skipif(
     not PEER, reason="SIWC_PEER_PYTHON names no Python with llm-chatgpt-plan; run `make interop`"
 )
