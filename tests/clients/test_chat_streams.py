@@ -11,7 +11,7 @@ import onplan
 from onplan import CompletionRequest, FinishReason, Message, RetryPolicy, ToolDefinition
 
 from .conftest import Network
-from .exact import USAGE, Answer, Exact, chunk, said
+from .exact import USAGE, Answer, Exact, chunk, refused, said
 
 THRICE = RetryPolicy(attempts=3, base=0.001, longest=0.01)
 TOOLS = [ToolDefinition("f"), ToolDefinition("g")]
@@ -84,3 +84,31 @@ def test_an_empty_answer_that_was_billed_is_an_error(serve: Any) -> None:
     client, _ = serve(said(chunk({"content": ""}), chunk({}, "stop"), USAGE, "[DONE]"))
     with pytest.raises(onplan.StreamCorruptError, match="none of it was sent"):
         client.complete(CompletionRequest(messages="hi", model="m"))
+
+
+WAITS = {
+    "a moment": {"code": 429, "message": "Slow", "retry_after": "2999-01-01T00:00:00Z"},
+    "the provider's headers": {"code": 429, "metadata": {"headers": {"Retry-After": "7000"}}},
+    "its headers, as a number": {"code": 429, "metadata": {"headers": {"Retry-After": 7000}}},
+    "when its limit resets": {"code": 429, "metadata": {"headers": {"X-RateLimit-Reset": "32472144000"}}},
+}
+PLACES = {
+    "in place of a chunk": lambda error: said({"error": error}),
+    "in a choice": lambda error: said({"choices": [{"index": 0, "delta": {}, "error": error}]}),
+    "in a list": lambda error: said([{"error": error}]),
+    "in place of a stream": lambda error: refused({"error": error}, status=200),
+}
+
+
+@over_http
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("error", WAITS.values(), ids=WAITS)
+def test_a_wait_that_a_stream_tells_of_is_kept(serve: Any, place: Any, error: dict[str, Any]) -> None:
+    """However it is told, it is the wait of the same failure outside a stream, and too long to ask again."""
+    client, server = serve(place(error))
+    with pytest.raises(onplan.RateLimitError) as caught:
+        client.complete(CompletionRequest(messages="hi", model="m"))
+
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after >= 7000
+    assert len(server.bodies) == 1

@@ -27,7 +27,7 @@ from onplan.errors import (
     UsageLimitError,
 )
 from onplan.responses.error_body import read_error
-from onplan.responses.failures import failure_of_body, failure_of_event, failure_of_response
+from onplan.responses.failures import Complaint, complaint_of_body, failure_of_complaint, failure_of_response
 from onplan.wire import Response
 
 NOW = 1_800_000_000.0
@@ -393,7 +393,7 @@ def test_what_a_refusal_says_is_told(case):
 def test_a_conversation_that_is_too_long_is_told_in_many_words(wording, status):
     """Every server's wording is a ContextLengthError, as a reply and inside a stream."""
     if status is None:
-        found = failure_of_event({"message": wording}, None, None)
+        found = failure_of_complaint(Complaint({"message": wording}))
     else:
         found = failure_of_response(Response(status, {}, json.dumps(error(wording)).encode()), NOW)
 
@@ -430,7 +430,7 @@ def test_what_only_looks_like_a_conversation_that_is_too_long(wording):
 )
 def test_what_is_final_inside_a_stream_is_told_as_that(given, expected):
     """A status as number or text, and the kind of failure, count where there is no reply to count."""
-    assert type(failure_of_event(given, None, None)) is expected
+    assert type(failure_of_complaint(Complaint(given))) is expected
 
 
 @pytest.mark.parametrize(
@@ -454,7 +454,7 @@ def test_what_is_final_inside_a_stream_is_told_as_that(given, expected):
 )
 def test_what_comes_in_place_of_an_answer_is_told(body, expected, says):
     """A 200 that is neither stream nor answer is reported with its words, and not as a cut stream."""
-    found = failure_of_body(body, "req-1")
+    found = failure_of_complaint(complaint_of_body(body), request_id="req-1")
 
     assert type(found) is expected
     assert says in found.message
@@ -502,8 +502,8 @@ def test_no_body_is_too_odd_to_be_read(body, status):
     encoded = json.dumps(body).encode()
     found = [
         failure_of_response(Response(status, {}, encoded), NOW),
-        failure_of_event(body, None, None),
-        failure_of_body(encoded, None),
+        failure_of_complaint(Complaint(body)),
+        failure_of_complaint(complaint_of_body(encoded)),
     ]
 
     assert all(isinstance(one, OnplanError) and one.message and "\n" not in one.message for one in found)

@@ -22,7 +22,7 @@ from onplan.errors import (
     UnexpectedReplyError,
     UsageLimitError,
 )
-from onplan.responses.failures import failure_of_event, failure_of_response
+from onplan.responses.failures import Complaint, failure_of_complaint, failure_of_response
 from onplan.wire import Response
 
 NOW = 1_800_000_000.0
@@ -295,7 +295,7 @@ def test_a_message_is_one_line_of_bearable_length():
 )
 def test_what_a_failure_inside_a_stream_means(given, status, expected):
     """A failure that is told inside a stream means what it would mean as a reply of its own."""
-    found = failure_of_event(given, status, "req-1")
+    found = failure_of_complaint(Complaint(given, status), request_id="req-1")
 
     assert expected is type(found)
     assert status == found.status

@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from onplan.chat.events import Chunk
-from onplan.errors import OnplanError
 from onplan.responses.error_body import http_status
-from onplan.responses.failures import failure_of_event, failure_of_payload
+from onplan.responses.failures import Complaint, complaint_of_payload
 from onplan.wire import decode_json
 
 _CODES = ("code", "error_code", "status_code", "statusCode", "status")
@@ -21,7 +20,7 @@ _SENTENCES = ("message", "msg", "error_msg", "status_msg", "detail")
 _FINE = frozenset({"", "0", "200", "ok", "success", "succeeded", "completed", "none", "null", "[]", "{}"})
 
 
-def failure_in_chunk(chunk: Chunk, payload: bytes, request_id: str | None) -> OnplanError | None:
+def complaint_in_chunk(chunk: Chunk, payload: bytes) -> Complaint | None:
     """The failure that a chunk tells of outside its choices; ``payload``: the chunk as it came."""
     body = decode_json(payload)
     body = body if isinstance(body, dict) else {}
@@ -31,8 +30,8 @@ def failure_in_chunk(chunk: Chunk, payload: bytes, request_id: str | None) -> On
     found = next(filter(says_something, errors), None)
     if found is not None:
         statuses = (http_status(body.get(name)) for name in _CODES)
-        return failure_of_event(found, next(filter(None, statuses), None), request_id)
-    return failure_of_payload(payload, request_id) if not chunk.choices else None
+        return Complaint(found, next(filter(None, statuses), None))
+    return complaint_of_payload(payload) if not chunk.choices else None
 
 
 def _in_place_of_choices(body: dict[str, Any]) -> Iterable[Any]:
@@ -58,8 +57,3 @@ def says_something(error: Any) -> bool:
     if isinstance(error, dict):
         return any(str(value).lower() not in _FINE for value in error.values())
     return bool(error)
-
-
-def failure_of(error: Any, request_id: str | None) -> OnplanError:
-    """The failure that ``error`` stands for, an object or a sentence."""
-    return failure_of_event(error, None, request_id)

@@ -16,12 +16,12 @@ from onplan.chat.calls import Calls, Chunks
 from onplan.chat.decode import decode_chunk
 from onplan.chat.ending import CUTS, Ending
 from onplan.chat.events import DONE, CallDelta, Choice, Chunk, Delta
-from onplan.chat.failures import failure_in_chunk, failure_of, says_something
+from onplan.chat.failures import complaint_in_chunk, says_something
 from onplan.chat.halves import Halves
 from onplan.chat.thinking import Reasoning, text_of
 from onplan.chat.usage import usage_of
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
-from onplan.responses.failures import Complaint, failure_of_payload
+from onplan.responses.failures import Complaint, complaint_of_payload, failure_of_complaint
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -55,13 +55,11 @@ class ChatStream:
     Attributes:
         grace: once the answer is whole, the seconds for which more of it is waited for; None before.
         failure: what went wrong inside the stream; the chunks before it have been given back.
+        complaint: what the server said of it, if it did.
         response: the whole answer, once it is.
         parts: the content parts that are finished so far, in order.
     """
 
-    failure_codes: tuple[str, ...] = ()
-    complaint: Complaint | None = None
-    turn_state: str | None = None
     grace: float | None = None
 
     def __init__(
@@ -73,6 +71,7 @@ class ChatStream:
     ) -> None:
         self.finished = False
         self.failure: OnplanError | None = None
+        self.complaint: Complaint | None = None
         self.response: CompletionResponse | None = None
         self.parts: list[ContentPart] = []
         self._model = model
@@ -109,14 +108,19 @@ class ChatStream:
                 chunk = decode_chunk(payload, self._halves)
                 if chunk is not None:
                     self._take(chunk, payload, chunks)
-                elif failure := failure_of_payload(payload, self._request_id):
-                    raise failure
+                elif complaint := complaint_of_payload(payload):
+                    raise self._failed(complaint)
         except OnplanError as error:
             self._fail(error, chunks)
         except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
             malformed = "An event of the stream is malformed."
             self._fail(StreamCorruptError(malformed, request_id=self._request_id), chunks)
         return chunks
+
+    def _failed(self, complaint: Complaint) -> OnplanError:
+        """The failure that the server reported."""
+        self.complaint = complaint
+        return failure_of_complaint(complaint, request_id=self._request_id)
 
     def _fail(self, error: OnplanError, chunks: Chunks) -> None:
         """The stream failed: that is the answer's failure, unless the answer was whole already."""
@@ -208,9 +212,8 @@ class ChatStream:
 
     def _take_aside(self, chunk: Chunk, payload: bytes) -> None:
         """What is not in the choices: a failure, the usage of all of it."""
-        failure = failure_in_chunk(chunk, payload, self._request_id)
-        if failure:
-            raise failure
+        if complaint := complaint_in_chunk(chunk, payload):
+            raise self._failed(complaint)
         if chunk.x_groq and chunk.x_groq.usage:
             self._usage = chunk.x_groq.usage
         if chunk.usage and not chunk.choices:
@@ -219,7 +222,7 @@ class ChatStream:
     def _take_end(self, choice: Choice, key: int, *, beside_content: bool) -> None:
         """What a choice says of its end, which may be that it failed."""
         if says_something(choice.error):
-            raise failure_of(choice.error, self._request_id)
+            raise self._failed(Complaint(choice.error))
         self._usage = choice.usage or self._usage
         if key in self._others or not self._ending.take(choice):
             return
@@ -260,7 +263,7 @@ class ChatStream:
         if delta.images or delta.audio:
             self._shows = True
         if says_something(delta.error):
-            raise failure_of(delta.error, self._request_id)
+            raise self._failed(Complaint(delta.error))
 
     def _is_heard(self, delta: Delta, key: int) -> bool:
         """Whether a choice that has not spoken before is of the answer.

@@ -149,7 +149,9 @@ def _text(value: Any) -> str | None:
 def _headers(value: Any) -> dict[str, str] | None:
     if not isinstance(value, dict):
         return None
-    return {str(name).lower(): inner for name, inner in value.items() if isinstance(inner, str)}
+    return {
+        str(name).lower(): str(said) for name, said in value.items() if isinstance(said, str | int | float)
+    }
 
 
 # --- codes --------------------------------------------------------------------------------------------

@@ -43,10 +43,7 @@ def failure_of_response(response: Response, now: float) -> OnplanError:
             _Case(facts, status, request_id_of(response.headers), response.headers, now),
             row_of_status(status, _named(facts)),
         )
-    if error.retry_after is None:
-        error.retry_after = retry_after(response.headers, now)
-    if error.retry_after is None and isinstance(error, RateLimitError):
-        error.retry_after = rate_limit_reset({**facts.headers, **response.headers}, now)
+    _note_wait(error, facts, response.headers, now)
     return error
 
 
@@ -58,63 +55,61 @@ class Complaint:
         error: the ``error`` object; or whatever else came in its place.
         status: the HTTP status that it stands for, if it names one beside ``error``.
         headers: what came with it, and of limits before it; names in lower case.
+        otherwise: what it is where it says nothing that is known; None for a turn that failed.
     """
 
     error: Any
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    otherwise: Row | None = None
 
 
 def failure_of_complaint(
-    complaint: Complaint, headers: Mapping[str, str], now: float | None, request_id: str | None
+    complaint: Complaint,
+    headers: Mapping[str, str] = NOTHING,
+    now: float | None = None,
+    request_id: str | None = None,
 ) -> OnplanError:
     """The error that ``complaint`` stands for: the same as if it had come as a response of its own.
 
-    ``headers``: of the answer that it came in, for what they say of limits. ``now``: Unix seconds.
+    ``headers``: of the answer that it came in, for what they say of limits. ``now``: Unix seconds, without
+    which waits that are told as moments, or in headers, are not known.
     """
     facts = read_error(complaint.error, now)
     status = complaint.status or facts.status
     failed = Row(StreamFailedError, facts.message or _named(facts) or "The model's turn failed.")
     case = _Case(facts, status, request_id, {**headers, **complaint.headers}, now)
-    error = _failure(case, row_of_status(status, _named(facts)) if status else failed)
-    if error.retry_after is None and now is not None:
-        error.retry_after = retry_after(complaint.headers, now)
-    if error.retry_after is None and now is not None and isinstance(error, RateLimitError):
-        error.retry_after = rate_limit_reset({**facts.headers, **complaint.headers}, now)
+    row = row_of_status(status, _named(facts)) if status else complaint.otherwise or failed
+    error = _failure(case, row)
+    if now is not None:
+        _note_wait(error, facts, complaint.headers, now)
     return error
 
 
-def failure_of_event(error: Any, status: int | None, request_id: str | None) -> OnplanError:
-    """The error that an ``error`` event's or a ``response.failed``'s ``error`` object stands for."""
-    return failure_of_complaint(Complaint(error, status), NOTHING, None, request_id)
-
-
-def failure_of_body(body: bytes, request_id: str | None) -> OnplanError:
-    """The error that the body of a 200 stands for which is no stream and no answer."""
-    response = Response(200, body=body)
-    decoded = decode_json(body)
-    facts = read_error(_text(response) if decoded is None else decoded)
-    said = f": {facts.message[:300]}" if facts.message else "."
-    if decoded is None and is_page(response):
-        said = ", but a web page."
-    case = _Case(facts, facts.status, request_id, NOTHING, None)
-    silent = Row(UnexpectedReplyError, f"The answer is no stream{said}")
+def complaint_of_body(body: bytes) -> Complaint:
+    """What the body of a 200 complains of which is no stream and no answer."""
+    response, decoded = Response(200, body=body), decode_json(body)
+    said = _text(response) if decoded is None else decoded
     if isinstance(decoded, dict) and decoded.get("error"):
-        silent = Row(StreamFailedError, facts.message or _named(facts) or "The model's turn failed.")
-    return _failure(case, row_of_status(facts.status, _named(facts)) if facts.status else silent)
+        return Complaint(said)
+    message = read_error(said).message
+    what = f": {message[:300]}" if message else "."
+    if decoded is None and is_page(response):
+        what = ", but a web page."
+    return Complaint(said, otherwise=Row(UnexpectedReplyError, f"The answer is no stream{what}"))
 
 
-def failure_of_payload(payload: bytes, request_id: str | None) -> OnplanError | None:
-    """The failure that a payload stands for which is no chunk of an answer; None if it is none.
+def complaint_of_payload(payload: bytes) -> Complaint | None:
+    """What a payload complains of which is no chunk of an answer; None if it does not.
 
     That is the body of an answer that is no stream, or an error in a list, as Gemini has them.
     """
     if type(payload) is Body:
-        return failure_of_body(payload, request_id)
+        return complaint_of_body(payload)
     if payload[:1] == b"[":
         body = decode_json(payload)
         if isinstance(body, list) and body and isinstance(body[0], dict) and body[0].get("error"):
-            return failure_of_event(body[0], None, request_id)
+            return Complaint(body[0])
     return None
 
 
@@ -179,6 +174,18 @@ def _failure(case: _Case, fallback: Row) -> OnplanError:
         retry_after=facts.retry_after,
         resets_at=case.resets_at,
     )
+
+
+def _note_wait(error: OnplanError, facts: ErrorBody, headers: Mapping[str, str], now: float) -> None:
+    """Note how long the server asks to wait, if its words have not said it.
+
+    ``headers``: of the failure itself, or of what it came from, never those of an answer that it came in.
+    """
+    said = {**facts.headers, **headers}
+    if error.retry_after is None:
+        error.retry_after = retry_after(said, now)
+    if error.retry_after is None and isinstance(error, RateLimitError):
+        error.retry_after = rate_limit_reset(said, now)
 
 
 def _usage_limit(case: _Case) -> UsageLimitError:

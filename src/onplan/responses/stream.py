@@ -11,6 +11,7 @@ does, and how a stream ends::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from onplan.errors import (
@@ -25,7 +26,7 @@ from onplan.responses.arrivals import Arrivals
 from onplan.responses.continuation import TURN_STATE
 from onplan.responses.error_body import http_status, read_error
 from onplan.responses.events import OutputTextDelta, decode_event
-from onplan.responses.failures import Complaint, failure_of_body, failure_of_complaint, words_in
+from onplan.responses.failures import Complaint, complaint_of_body, failure_of_complaint, words_in
 from onplan.responses.finish_reasons import finish_of
 from onplan.responses.items import CONTENT_KINDS, Item, text_of
 from onplan.responses.limits import headers_of_event
@@ -44,7 +45,6 @@ from onplan.types import (
     ToolCall,
     Usage,
 )
-from onplan.wire import NOTHING
 
 _Run: TypeAlias = tuple[tuple[str | None, int | None, int | None] | None, Callable[[str], object]]
 _NO_RUN: _Run = (None, str)
@@ -211,7 +211,7 @@ class ResponseStream:
     def _finish(self, arrival: Arrival, item: Item, chunks: Chunks) -> None:
         """An item is whole, or says that it failed. A hosted tool may fail inside an answer."""
         if arrival.kind in CONTENT_KINDS and (item.get("error") or item.get("status") == "failed"):
-            raise self._failed(item.get("error") or {})
+            raise self._failed(Complaint(item.get("error") or {}))
         if not arrival.finished:
             arrival.finish(item, chunks)
         else:
@@ -225,9 +225,9 @@ class ResponseStream:
         if body.get("object") == "response" and body.get("status") in _SEVERITY:
             self._end(events.Completed(body), chunks)
         elif body.get("error"):
-            raise self._failed(body)
+            raise self._failed(Complaint(body))
         elif type(event.payload) is Body or body.get("object") or body.get("detail") or body.get("errors"):
-            raise failure_of_body(event.payload, self._request_id)
+            raise self._failed(complaint_of_body(event.payload))
 
     def _created(self, event: events.Created, chunks: Chunks) -> None:
         self._note(event.response)
@@ -240,11 +240,11 @@ class ResponseStream:
         status = _ENDINGS[type(event)]
         if isinstance(inside, str) and _SEVERITY.get(inside, 0) > _SEVERITY[status]:
             status = inside
-        if error := response.get("error") or getattr(event, "error", None):
-            raise self._failed(error, headers=getattr(event, "headers", None))
-        if status == "failed":
-            flat = {"code": getattr(event, "code", None), "message": getattr(event, "message", None)}
-            raise self._failed(flat, headers=getattr(event, "headers", None))
+        error = response.get("error") or getattr(event, "error", None)
+        if status == "failed" and not error:
+            error = {"code": getattr(event, "code", None), "message": getattr(event, "message", None)}
+        if error:
+            raise self._failed(Complaint(error, headers=_lower(getattr(event, "headers", None))))
         if status == "cancelled":
             raise StreamFailedError("The answer was cancelled.", request_id=self._request_id)
         if status == "incomplete" or _cut(response):
@@ -292,15 +292,13 @@ class ResponseStream:
 
     def _error(self, event: events.ErrorEvent, chunks: Chunks) -> None:
         status = http_status(event.status) or http_status(event.status_code)
-        raise self._failed(event.details, status, event.headers)
+        raise self._failed(Complaint(event.details, status, _lower(event.headers)))
 
-    def _failed(self, error: Any, status: int | None = None, headers: Any = None) -> OnplanError:
+    def _failed(self, complaint: Complaint) -> OnplanError:
         """The failure that the backend reported."""
-        self.failure_codes = read_error(error).codes
-        given = headers if isinstance(headers, dict) else {}
-        lower = {str(name).lower(): str(value) for name, value in given.items()}
-        self.complaint = Complaint(error, status, {**self._limits, **lower})
-        return failure_of_complaint(self.complaint, NOTHING, None, self._request_id)
+        self.failure_codes = read_error(complaint.error).codes
+        self.complaint = replace(complaint, headers={**self._limits, **complaint.headers})
+        return failure_of_complaint(self.complaint, request_id=self._request_id)
 
     def _rate_limits(self, event: events.RateLimits, chunks: Chunks) -> None:
         self._limits |= headers_of_event(event)
@@ -327,6 +325,12 @@ class ResponseStream:
             history_repairs=self._repairs,
         )
         chunks.append(Done(usage, reason, response))
+
+
+def _lower(headers: Any) -> dict[str, str]:
+    """The headers that an event names."""
+    given = headers if isinstance(headers, dict) else {}
+    return {str(name).lower(): str(value) for name, value in given.items()}
 
 
 def _why(response: Mapping[str, Any]) -> Any:
