@@ -57,15 +57,17 @@ class Network:
 
         return asyncio.run_coroutine_threadsafe(start(), self._loop).result(30)
 
-    def _closing(self, handler: Handler) -> Handler:
-        async def handle(reader: Reader, writer: Writer) -> None:
-            task = asyncio.current_task()
-            assert task
-            self._serving.add(task)
-            task.add_done_callback(self._serving.discard)
+    def _closing(self, handler: Handler) -> Callable[[Reader, Writer], None]:
+        async def serve(reader: Reader, writer: Writer) -> None:
             with suppress(OSError, EOFError, asyncio.CancelledError):
                 await handler(reader, writer)
-            writer.transport.abort()
+
+        def handle(reader: Reader, writer: Writer) -> None:
+            """Not a coroutine: one that is cancelled before it begins would leave its connection open."""
+            task = self._loop.create_task(serve(reader, writer))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+            task.add_done_callback(lambda _: writer.transport.abort())
 
         return handle
 
@@ -75,13 +77,13 @@ class Network:
         async def end() -> None:
             for server in self._servers:
                 server.close()
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            if others:
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:
                 await asyncio.wait(others, timeout=5)
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-            await asyncio.sleep(0)  # for what was aborted
+                for task in others:
+                    task.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
+            for _ in range(5):  # what was aborted is closed some rounds of the loop later
+                await asyncio.sleep(0)
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
