@@ -7,7 +7,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from onplan.chat.arguments import Arguments
@@ -318,6 +318,7 @@ CUTS = {
     "pieces": lambda text: [text[:3], text[3:5], text[5:]],
     "head and pieces": lambda text: ["", text[:3], text[3:]],
     "empty object first": lambda text: ["{}", text[:3], text[3:]],
+    "white space after": lambda text: [text[:3], text[3:], " ", "\n"],
 }
 REPEATED = ["never", "arguments", "calls", "calls in the end"]
 
@@ -354,7 +355,8 @@ def is_clear(index, ids, names, cut, repeated):
         repeated in ("calls", "calls in the end") or (repeated == "arguments" and names == "every")
     ):
         return False
-    return index != "counts pieces" or (names == "first" and cut != "empty object first" and ids != "last")
+    odd = ("empty object first", "white space after")
+    return index != "counts pieces" or (names == "first" and cut not in odd and ids != "last")
 
 
 STYLES = [
@@ -396,6 +398,43 @@ def test_the_end_of_an_object_is_found_wherever_it_is_cut(value, ascii_, size, t
     assert text == "".join(new) == arguments.text
     assert "" == arguments.finish()
     assert arguments.is_whole
+
+
+SELF_SIMILAR = st.recursive(
+    st.sampled_from([{}, [], 1, "{"]), lambda inner: st.one_of(inner.map(lambda value: {"n": value}), inner)
+).map(lambda value: {"n": value})
+
+
+@settings(max_examples=300, deadline=None)
+@example(value={"n": {"n": {"n": []}}}, pieces=['{"n":', " ", '{"n": {"n"', ": []}}}"])
+@given(value=SELF_SIMILAR, pieces=st.data())
+def test_an_object_like_the_one_around_it_is_no_repetition(value, pieces):
+    """Arguments come as they were sent where what is inside them begins as they do themselves."""
+    text = json.dumps(value)
+    if not isinstance(pieces, list):
+        places = pieces.draw(st.sets(st.integers(1, len(text) - 1), max_size=6))
+        pieces = [text[start:end] for start, end in pairwise([0, *sorted(places), len(text)])]
+    arguments = Arguments()
+
+    assert text == "".join(map(arguments.add, pieces)) == arguments.text
+
+
+SO_FAR = ['{"a"', '{"a": {', '{"a": {}, "b', '{"a": {}, "b": 1}']
+GROWING = {
+    "in every place": SO_FAR,
+    "from its brace on": ["{", *SO_FAR],
+    "the empty object": ["{", "{}"],
+    "over several lines": ["{", '{\n  "a"', '{\n  "a": 1\n}'],
+}
+
+
+@pytest.mark.parametrize("pieces", GROWING.values(), ids=GROWING)
+def test_pieces_that_are_all_of_it_so_far_are_said_once(pieces):
+    """A piece that begins with all that came, where no JSON can go on so, is that and more."""
+    arguments = Arguments()
+
+    assert pieces[-1] == "".join(map(arguments.add, pieces)) == arguments.text
+    assert arguments.whole
 
 
 @settings(max_examples=300, deadline=None)

@@ -58,9 +58,10 @@ class Arguments:
     @property
     def expect_a_value(self) -> bool:
         """Whether the next character may begin an object inside of this one."""
-        if self.whole or self._inside or not self._pieces:
+        if self.whole or self._inside:
             return False
-        return self._pieces[-1].rstrip().endswith((":", ",", "["))
+        last = next(filter(None, map(str.rstrip, reversed(self._pieces))), "")
+        return last.endswith((":", ",", "["))
 
     def add(self, piece: str) -> str:
         """One more piece. What of it is new of the text: nothing of what comes after the end."""
@@ -89,9 +90,10 @@ class Arguments:
     def _without_what_came(self, piece: str) -> str:
         """What is new of a piece that is all of the text so far, and more.
 
-        The first such piece is known by an object that begins where no JSON goes on so.
+        The first such piece is known by an object that begins where no JSON goes on so; in a text, or in
+        what may be one, by how it begins.
         """
-        begins = self._grows or (_OBJECT.match(piece) and not self.expect_a_value)
+        begins = self._grows or (_OBJECT.match(piece) if self._inside else not self.expect_a_value)
         # No piece is empty: one that is shorter than their number is not all of them, which costs no look.
         if not begins or len(piece) < len(self._pieces) or len(piece) < sum(map(len, self._pieces)):
             return piece

@@ -64,6 +64,10 @@ class _Call:
         arguments = self.arguments
         return bool(arguments) and not arguments.whole and name in ("", self.name) and not _begins(piece)
 
+    def is_padded_by(self, name: str, piece: str) -> bool:
+        """Whether ``piece`` is white space after arguments that have ended: no call begins so."""
+        return self.arguments.whole and name in ("", self.name) and piece.isspace()
+
     def is_replaced_by(self, name: str, piece: str) -> bool:
         """Whether the arguments are an empty object that stood in the place of those that begin now."""
         begins = bool(piece) and _begins(piece)
@@ -194,6 +198,9 @@ class Calls:
         call = known or here or self._last.get(choice)
         if call is not None and call.goes_on_with(name, piece):
             return call
+        said = known or (None if id_ and here and here.server_id else here)
+        if said is not None and said.is_padded_by(name, piece):
+            return said
         if known is not None:
             if here is known or place is None:
                 begins = known.arguments.whole and not known.is_replaced_by(name, piece)
