@@ -1,6 +1,7 @@
 """Damaged bytes of every kind that onplan reads: a right answer or an OnplanError, within limits.
 
-``make fuzz`` tries 200,000; one case again: ``ONPLAN_FUZZ_CASE=4711 pytest tests/fuzz -k "record"``.
+``make fuzz`` tries 200,000, and others with ``ONPLAN_FUZZ_SEED=2``. One case again:
+``ONPLAN_FUZZ_CASE=4711 pytest tests/fuzz -k record``, with the seed that it had.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .limits import limited_memory, limited_time
 from .targets import TARGETS
 
 _CASES = int(os.environ.get("ONPLAN_FUZZ_CASES", "4000"))
+_SEED = os.environ.get("ONPLAN_FUZZ_SEED", "1")
 _ONE = os.environ.get("ONPLAN_FUZZ_CASE")
 _PARTS = 4  # of each target's cases, so that several processes share them
 
@@ -30,7 +32,7 @@ def test_damage_is_an_answer_or_an_error(name: str, part: int) -> None:
     cases = [int(_ONE)] if _ONE else range(part, _CASES // len(TARGETS), _PARTS)
     with limited_memory():
         for case in cases:
-            damage = Damage(f"{name} {case}", good)
+            damage = Damage(f"{_SEED} {name} {case}", good)
             data = damage.of(damage.random.choice(good))
             try:
                 with limited_time(), suppress(onplan.OnplanError):
