@@ -122,11 +122,11 @@ class Completion:
 
     def _over_http(self, credentials: Credential) -> Dialogue[None]:
         head = yield from opened(self._named(self._call.request(credentials)), self._now)
-        stream = self._call.stream(self._told_id(head))
+        stream = self._call.stream(self._note_request_id(head))
         try:
             yield from self._read(stream)
         except OnplanError as error:
-            raise self._told(stream, error, head) from None
+            raise self._with_head(stream, error, head) from None
 
     def _over_websocket(self, credentials: Credential, fallback: Fallback) -> Dialogue[bool]:
         """Whether the answer came; if not, it is to be asked for over HTTP.
@@ -142,7 +142,7 @@ class Completion:
             joined = yield from self._join(Join(request, session_id, create, fresh, large), fallback)
             if joined is None or joined.seen is None:
                 return _too_large(fallback, create.size) if large else False
-            stream, seen = self._call.stream(self._told_id(joined.head)), joined.seen
+            stream, seen = self._call.stream(self._note_request_id(joined.head)), joined.seen
             if create.goes_on:
                 self._turn_state = self._turn_state or seen.turn_state
             message = seen.begin(create, self._turn_state, generate=self._generate)
@@ -168,7 +168,7 @@ class Completion:
                 broke = isinstance(error, TransportError | StreamTruncatedError)
                 if broke and not isinstance(error, TotalTimeoutError):
                     fallback.broke(session_id)
-                raise self._told(stream, error, joined.head) from None
+                raise self._with_head(stream, error, joined.head) from None
             return True
 
     def _join(self, join: Join, fallback: Fallback) -> Dialogue[Joined | None]:
@@ -188,9 +188,10 @@ class Completion:
         raise failure_of_response(Response(head.status, head.headers, body), self._now())
 
     def _settle(self, seen: Continuation, create: Create, stream: ResponseStream) -> None:
-        """The answer is there: note what the connection has seen.
+        """Remember the finished exchange for the next turn.
 
-        What was cut off, or resumed, nobody repeats as it was said.
+        An answer that was cut off or resumed is not: the program's history will differ from what the server
+        saw.
         """
         response = stream.response
         answer, response_id = [], None
@@ -202,7 +203,7 @@ class Completion:
         if self._fallback:
             self._fallback.worked(self._call.session_id)
 
-    def _told(self, stream: Stream, error: OnplanError, head: Head) -> OnplanError:
+    def _with_head(self, stream: Stream, error: OnplanError, head: Head) -> OnplanError:
         """A failure that came inside an answer means what it would have meant as a response of its own."""
         if error is not stream.failure or stream.complaint is None:
             return error
@@ -229,7 +230,7 @@ class Completion:
         self._request_id = request.headers.get(CLIENT_REQUEST_ID)
         return request
 
-    def _told_id(self, head: Head) -> str | None:
+    def _note_request_id(self, head: Head) -> str | None:
         self._request_id = request_id_of(head.headers) or self._request_id
         return self._request_id
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onplan.chat.stream import ChatStream
-from onplan.chat.usage import usage_of
 from onplan.errors import (
     ContextLengthError,
     OnplanError,
@@ -20,6 +19,7 @@ from onplan.errors import (
     StreamTruncatedError,
     UsageLimitError,
 )
+from onplan.responses.usage import usage_of
 from onplan.types import (
     FinishReason,
     PartDone,

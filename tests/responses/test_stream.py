@@ -833,6 +833,9 @@ def test_a_wait_that_is_told_in_words_is_understood(listen):
         ({}, Usage()),
         ({"input_tokens": None, "output_tokens": None, "total_tokens": None}, Usage()),
         ({"input_tokens": 3, "output_tokens": 4}, Usage(3, 4, 7)),
+        ({"prompt_tokens": 3, "completion_tokens": "4"}, Usage(3, 4, 7)),
+        ({"input_tokens": 3, "prompt_tokens": 0, "output_tokens": 4}, Usage(3, 4, 7)),
+        ({"input_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}, Usage(3, 0, 3, 2)),
         ({**USAGE, "input_tokens_details": None, "output_tokens_details": {}}, Usage(10, 5, 15)),
         (
             {

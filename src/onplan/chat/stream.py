@@ -19,9 +19,9 @@ from onplan.chat.events import DONE, CallDelta, Choice, Chunk, Delta
 from onplan.chat.failures import complaint_in_chunk, says_something
 from onplan.chat.halves import Halves
 from onplan.chat.thinking import Reasoning, text_of
-from onplan.chat.usage import usage_of
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
 from onplan.responses.failures import Complaint, complaint_of_payload, failure_of_complaint
+from onplan.responses.usage import usage_of
 from onplan.types import (
     CompletionResponse,
     ContentPart,

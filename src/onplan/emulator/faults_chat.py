@@ -179,10 +179,6 @@ def _thinking(delta: Callable[[str], Delta]) -> Callable[[Reply], Reply]:
     return _streaming(alteration=alter)
 
 
-def _reasoning_content(piece: str) -> Delta:
-    return {"reasoning_content": piece}
-
-
 def _detail(piece: str) -> Delta:
     return {
         "reasoning": piece,

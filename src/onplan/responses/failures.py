@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from onplan.errors import (
+    BlockedError,
     InvalidRequestError,
     ModelNotAvailableError,
     OnplanError,
@@ -20,10 +21,9 @@ from onplan.errors import (
     UnexpectedReplyError,
     UsageLimitError,
 )
-from onplan.firewall import is_page
+from onplan.firewall import cloudflare_number, is_page, refused_by_firewall
 from onplan.responses.error_body import ErrorBody, read_error
 from onplan.responses.error_codes import USAGE, Row, row_of, row_of_status
-from onplan.responses.firewalls import failure_on_the_way
 from onplan.responses.limits import NO_LIMIT, limit_reached
 from onplan.responses.sse import Body
 from onplan.retry import rate_limit_reset, retry_after
@@ -36,7 +36,7 @@ def failure_of_response(response: Response, now: float) -> OnplanError:
     """The error that a response with a failing status, or with a body that is no stream, stands for."""
     body = response.json()
     facts = read_error(_text(response) if body is None else body, now)
-    error = failure_on_the_way(response, body, facts)
+    error = _failure_on_the_way(response, body, facts)
     if error is None:
         status = response.status
         error = _failure(
@@ -132,6 +132,46 @@ def _named(facts: ErrorBody) -> str:
     """What is said in words; else a code that is more than a number."""
     words = (code for code in facts.codes if not code.isdigit())
     return facts.message[:_LONGEST_SENTENCE] or next(words, "")
+
+
+# --- what is in front of the backend -------------------------------------------------------------------
+
+
+def _failure_on_the_way(response: Response, body: Any, facts: ErrorBody) -> OnplanError | None:
+    """What something in front of the backend says; None if the answer is the backend's, as far as is known.
+
+    Args:
+        response: the whole answer, of a failing status or with a page as its body.
+        body: the decoded JSON of the answer; None if it is none.
+        facts: what it says as an error's body.
+    """
+    status, page = response.status, body is None and is_page(response)
+    number = cloudflare_number(response, body)
+    if refused_by_firewall(response, body):
+        return _blocked(response, number, "" if page else facts.message)
+    if number and status == 429:
+        sentence = f"A firewall in front of the backend limits how often it lets you through ({number})."
+        return _plain_error(RateLimitError, sentence, response)
+    if not page:
+        return None
+    if status == 429 or status >= 500:
+        row = row_of_status(status, "")
+        return _plain_error(row.error, row.sentence, response)
+    return _plain_error(
+        UnexpectedReplyError, f"A web page came back instead of an answer (HTTP {status}).", response
+    )
+
+
+def _blocked(response: Response, number: str, said: str) -> OnplanError:
+    ray = response.headers.get("cf-ray")
+    named = [number or said.rstrip(".")[:300], f"cf-ray {ray}" if ray else ""]
+    why = ", ".join(filter(None, named))
+    sentence = f"A firewall in front of the backend refused this connection{f' ({why})' if why else ''}."
+    return _plain_error(BlockedError, sentence, response)
+
+
+def _plain_error(kind: type[OnplanError], sentence: str, response: Response) -> OnplanError:
+    return kind(sentence, status=response.status, request_id=request_id_of(response.headers))
 
 
 # --- what is made of it -------------------------------------------------------------------------------
