@@ -43,5 +43,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("strangers")
     width = max(len(stranger) for stranger, _ in rows)
     longest = max(len(what) for _, what in rows)
-    for (stranger, what), word in sorted(rows.items()):
+    for (stranger, what), word in sorted(rows.items(), key=lambda row: (row[0][0].casefold(), row[0])):
         terminalreporter.write_line(f"{stranger:{width}}  {what:{longest}}  {word}")

@@ -17,6 +17,7 @@ TIMEOUT = 300
 
 pytestmark = [
     pytest.mark.interop,
+    pytest.mark.stranger("gnome-keyring"),
     pytest.mark.skipif(
         not all(map(shutil.which, PROGRAMS)),
         reason="gnome-keyring and dbus are not installed; `make interop` does that as root on Debian",

@@ -47,10 +47,10 @@ class Raised(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """What a stranger does, what it makes of it, and what arrives meanwhile."""
+    """What a stranger does, its result or its error, and the requests that arrive meanwhile."""
 
     what: str
-    gave: Any
+    result: Any
     requests: list[str]
 
 
@@ -219,7 +219,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Steps]:
     return found
 
 
-def named(request: dict[str, Any]) -> str:
+def short_name(request: dict[str, Any]) -> str:
     """A row of the journal in two words: what was asked, and the status."""
     what = str(request["path"]).rpartition("/")[2]
     if request.get("transport") == "websocket":
@@ -238,15 +238,15 @@ ROWS = [
 
 @pytest.mark.parametrize(("peer", "row"), ROWS)
 def test_a_stranger_finds_what_it_expects(steps: Callable[[str], Steps], peer: str, row: Row) -> None:
-    """It gives its user what it should, by the requests that it should take, and errs in its own words."""
+    """Its user gets the result or the error, after exactly the requests, that the row expects."""
     step = steps(peer)[row.what]
 
-    gave = step.get("gave")
+    result = step.get("result")
     if "raised" in step:
-        told = isinstance(row.gave, Raised) and row.gave.words in step["said"]
-        gave = Raised(step["raised"], row.gave.words if told else step["said"])
-    assert gave == row.gave, step.get("traceback")
-    assert [named(request) for request in step["requests"]] == row.requests
+        as_expected = isinstance(row.result, Raised) and row.result.words in step["said"]
+        result = Raised(step["raised"], row.result.words if as_expected else step["said"])
+    assert result == row.result, step.get("traceback")
+    assert [short_name(request) for request in step["requests"]] == row.requests
 
 
 @pytest.mark.parametrize("peer", [peer for peer, _ in STRANGERS.values()])

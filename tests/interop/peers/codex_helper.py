@@ -30,12 +30,12 @@ async def main() -> None:
     with trial.step("completes over WebSocket") as found:
         asked = model()
         async with asked.responses_session() as info:
-            found["gave"] = [(await Agent(asked).run("hi")).output, info.effective_connection]
+            found["result"] = [(await Agent(asked).run("hi")).output, info.effective_connection]
     with trial.step("streams over WebSocket") as found:
         asked = model()
         async with asked.responses_session(), Agent(asked).run_stream("hi") as result:
             pieces = [piece async for piece in result.stream_text(delta=True, debounce_by=None)]
-        found["gave"] = ["".join(pieces), len(pieces) > 1]
+        found["result"] = ["".join(pieces), len(pieces) > 1]
     with trial.step("calls a tool over one WebSocket") as found:
         asked = model()
         birds = Agent(asked)
@@ -46,26 +46,26 @@ async def main() -> None:
             return f"seven of {species}"
 
         async with asked.responses_turn():
-            found["gave"] = (await birds.run("How many?")).output
+            found["result"] = (await birds.run("How many?")).output
     with trial.step("typed output over WebSocket") as found:
         asked = model()
         async with asked.responses_session():
-            found["gave"] = (
+            found["result"] = (
                 await Agent(asked, output_type=NativeOutput(Bird)).run("A bird?")
             ).output.model_dump()
     with trial.step("falls back to SSE") as found:
         trial.control("faults", {"name": "websocket_426", "times": 9})
         asked = model(fallback="http")
         async with asked.responses_session() as info:
-            found["gave"] = [(await Agent(asked).run("hi")).output, info.fallback_used]
+            found["result"] = [(await Agent(asked).run("hi")).output, info.fallback_used]
     with trial.step("Responses Lite over SSE") as found:
         asked = model("gpt-6-sol", connection="http", transport="responses_lite")
-        found["gave"] = (await Agent(asked).run("hi")).output
+        found["result"] = (await Agent(asked).run("hi")).output
     with trial.step("refreshes after a 401 to the upgrade") as found:
         trial.control("tokens", {"expire_access_tokens": True})
         asked = model()
         async with asked.responses_session():
-            found["gave"] = (await Agent(asked).run("hi")).output
+            found["result"] = (await Agent(asked).run("hi")).output
     with trial.step("a usage limit") as found:
         trial.control("faults", {"name": "usage_limit_429", "times": 9})
         asked = model()

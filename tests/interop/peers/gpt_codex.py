@@ -7,7 +7,7 @@ import trial
 from gpt_codex_client import CodexClient, FunctionTool
 from pydantic import BaseModel
 
-trial.lead(httpx)
+trial.redirect_hosts(httpx)
 TOKENS = trial.FOLDER / "gpt-codex" / "auth.json"
 PARAMETERS = {
     "type": "object",
@@ -29,7 +29,7 @@ def client() -> CodexClient:
     settings = {
         "base_url": trial.CODEX,
         "token_path": TOKENS,
-        "login_handler": trial.approved,
+        "login_handler": trial.approve,
     }
     return CodexClient(**settings)
 
@@ -39,17 +39,17 @@ def ask(said: str = "hi", **options: object) -> str:
         return codex.responses.create(model="gpt-5.5", input=said, **options).output_text
 
 
-trial.lifetime(20)  # so that the second question has to refresh it
+trial.set_token_lifetime(20)  # so that the second question has to refresh it
 with trial.step("signs in by browser and completes") as found:
-    found["gave"] = ask()
-trial.lifetime(3600)
+    found["result"] = ask()
+trial.set_token_lifetime(3600)
 with trial.step("refreshes an aged token") as found:
-    found["gave"] = ask()
+    found["result"] = ask()
 for transport in ("sse", "websocket"):
     with trial.step(f"streams over {transport}") as found, client() as codex:
         with codex.responses.create(model="gpt-5.5", input="hi", stream=True, transport=transport) as stream:
             pieces = [e.data["delta"] for e in stream if e.type == "response.output_text.delta"]
-        found["gave"] = ["".join(pieces), len(pieces) > 1]
+        found["result"] = ["".join(pieces), len(pieces) > 1]
     with trial.step(f"calls a tool over {transport}") as found, client() as codex:
         asking = {"model": "gpt-5.5", "tools": [COUNT], "session_id": "birds", "transport": transport}
         said = [{"role": "user", "content": "How many?"}]
@@ -59,16 +59,16 @@ for transport in ("sse", "websocket"):
         again = codex.responses.create(
             input=[*said, *first.to_input_items(), result], preserve_context=True, **asking
         )
-        found["gave"] = again.output_text
+        found["result"] = again.output_text
 with trial.step("chat completions") as found, client() as codex:
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]
     whole = codex.chat.completions.create(model="gpt-5.5", messages=messages)
     chunks = codex.chat.completions.create(model="gpt-5.5", messages=messages, stream=True)
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    found["gave"] = [whole.choices[0].message.content, text]
+    found["result"] = [whole.choices[0].message.content, text]
 with trial.step("typed output") as found, client() as codex:
     parsed = codex.responses.parse(model="gpt-5.5", input="A bird?", text_format=Bird)
-    found["gave"] = parsed.parsed.model_dump()
+    found["result"] = parsed.parsed.model_dump()
 with trial.step("a usage limit") as found:
     trial.control("faults", {"name": "usage_limit_429", "times": 9})
     ask()

@@ -49,24 +49,24 @@ async def streamed(chat: ChatCodexPlus) -> list[str]:
 
 with trial.step("completes") as found:
     answer = model(rate_limit_callback=limits.append).invoke([SystemMessage("Be brief."), HumanMessage("hi")])
-    found["gave"] = [answer.text, answer.usage_metadata["output_tokens"] > 0]
+    found["result"] = [answer.text, answer.usage_metadata["output_tokens"] > 0]
 with trial.step("reads the limits") as found:
-    found["gave"] = [limits[0].primary.used_percent, limits[0].secondary.used_percent]
+    found["result"] = [limits[0].primary.used_percent, limits[0].secondary.used_percent]
 with trial.step("streams") as found:
     pieces = [chunk.text for chunk in model().stream("hi")]
-    found["gave"] = ["".join(pieces), len(pieces) > 1]
+    found["result"] = ["".join(pieces), len(pieces) > 1]
 with trial.step("streams in a loop") as found:
     pieces = asyncio.run(streamed(model(reasoning_effort="low")))
-    found["gave"] = ["".join(pieces), len(pieces) > 1]
+    found["result"] = ["".join(pieces), len(pieces) > 1]
 with trial.step("calls a tool") as found:
-    found["gave"] = tools(model())
+    found["result"] = tools(model())
 with trial.step("typed output") as found:
-    found["gave"] = model().with_structured_output(Bird).invoke("A bird?").model_dump()
+    found["result"] = model().with_structured_output(Bird).invoke("A bird?").model_dump()
 with trial.step("stops at a word") as found:
-    found["gave"] = model().invoke("one two", stop=["two"]).text
+    found["result"] = model().invoke("one two", stop=["two"]).text
 with trial.step("refreshes after a 401") as found:
     trial.control("tokens", {"expire_access_tokens": True})
-    found["gave"] = model().invoke("hi").text
+    found["result"] = model().invoke("hi").text
 with trial.step("a usage limit") as found:
     trial.control("faults", {"name": "usage_limit_429", "times": 9})
     model().invoke("hi")

@@ -18,7 +18,7 @@ import httpx
 import litellm
 from pydantic import BaseModel
 
-trial.lead(httpx)
+trial.redirect_hosts(httpx)
 MODEL = "chatgpt/gpt-5.5"
 HI = [{"role": "user", "content": "hi"}]
 COUNT = {
@@ -51,24 +51,24 @@ def text_of(response: object) -> str:
 
 
 with trial.step("signs in by device code and completes") as found:
-    found["gave"] = ask()
+    found["result"] = ask()
 with trial.step("refreshes an aged token") as found:
     kept = trial.FOLDER / "litellm" / "auth.json"
     kept.write_text(json.dumps({**json.loads(kept.read_text()), "expires_at": 1}))
-    found["gave"] = ask()
+    found["result"] = ask()
 with trial.step("streams") as found:
     pieces = [chunk.choices[0].delta.content or "" for chunk in litellm.completion(MODEL, HI, stream=True)]
-    found["gave"] = ["".join(pieces), len([p for p in pieces if p]) > 1]
+    found["result"] = ["".join(pieces), len([p for p in pieces if p]) > 1]
 with trial.step("streams in a loop") as found:
 
     async def streamed() -> str:
         reply = await litellm.acompletion(MODEL, HI, stream=True)
         return "".join([chunk.choices[0].delta.content or "" async for chunk in reply])
 
-    found["gave"] = asyncio.run(streamed())
+    found["result"] = asyncio.run(streamed())
 with trial.step("system message") as found:
     said = [{"role": "system", "content": "Be brief."}, *HI]
-    found["gave"] = litellm.completion(MODEL, said).choices[0].message.content
+    found["result"] = litellm.completion(MODEL, said).choices[0].message.content
 for streaming in (False, True):
     with trial.step("calls a tool" + " in a stream" * streaming) as found:
         said = [{"role": "user", "content": "How many?"}]
@@ -79,17 +79,17 @@ for streaming in (False, True):
         (call,) = message.tool_calls
         result = {"role": "tool", "tool_call_id": call.id, "content": "seven"}
         again = litellm.completion(MODEL, [*said, message, result], tools=[COUNT])
-        found["gave"] = [json.loads(call.function.arguments), again.choices[0].message.content]
+        found["result"] = [json.loads(call.function.arguments), again.choices[0].message.content]
 with trial.step("typed output") as found:
-    found["gave"] = json.loads(ask(response_format=Bird))
+    found["result"] = json.loads(ask(response_format=Bird))
 with trial.step("responses") as found:
-    found["gave"] = text_of(litellm.responses("hi", model=MODEL))
+    found["result"] = text_of(litellm.responses("hi", model=MODEL))
 with trial.step("responses in a stream") as found:
     events = list(litellm.responses("hi", model=MODEL, stream=True))
     text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
-    found["gave"] = [text, events[-1].type.value]
+    found["result"] = [text, events[-1].type.value]
 with trial.step("max_tokens") as found:
-    found["gave"] = ask(max_tokens=9)
+    found["result"] = ask(max_tokens=9)
 with trial.step("a usage limit") as found:
     trial.control("faults", {"name": "usage_limit_429", "times": 9})
     ask()

@@ -17,7 +17,7 @@ from pydantic_ai.providers.openai_chatgpt import (
     OpenAIChatGPTProvider,
 )
 
-trial.lead(httpx2)
+trial.redirect_hosts(httpx2)
 HOST_ID = uuid.uuid4().urn
 
 
@@ -50,20 +50,20 @@ def agent(credentials: OpenAIChatGPTCredentials, **options: object) -> Agent:
 
 
 async def main() -> None:
-    trial.lifetime(20)  # so that the first question has to refresh it
+    trial.set_token_lifetime(20)  # so that the first question has to refresh it
     with trial.step("registers and signs in") as found:
         aged = await sign_in()
-        found["gave"] = [aged.plan_usage_granted, aged.client_id != "dynamic_agent_client"]
-    trial.lifetime(3600)
+        found["result"] = [aged.plan_usage_granted, aged.client_id != "dynamic_agent_client"]
+    trial.set_token_lifetime(3600)
     with trial.step("signs in again, known by its ID token") as found:
         credentials = await sign_in(client_id=aged.client_id, id_token_hint=aged.id_token or "")
-        found["gave"] = credentials.client_id == aged.client_id
+        found["result"] = credentials.client_id == aged.client_id
     with trial.step("refreshes an aged token") as found:
-        found["gave"] = (await agent(aged).run("hi")).output
+        found["result"] = (await agent(aged).run("hi")).output
     with trial.step("streams") as found:
         async with agent(credentials, instructions="Be brief.").run_stream("hi") as result:
             pieces = [piece async for piece in result.stream_text(delta=True, debounce_by=None)]
-        found["gave"] = ["".join(pieces), len(pieces) > 1]
+        found["result"] = ["".join(pieces), len(pieces) > 1]
     with trial.step("calls a tool") as found:
         birds = agent(credentials, system_prompt="Count.")
 
@@ -72,16 +72,16 @@ async def main() -> None:
             """How many there are."""
             return f"seven of {species}"
 
-        found["gave"] = (await birds.run("How many?")).output
+        found["result"] = (await birds.run("How many?")).output
     with trial.step("typed output by a schema") as found:
         result = await agent(credentials, output_type=NativeOutput(Bird)).run("A bird?")
-        found["gave"] = result.output.model_dump()
+        found["result"] = result.output.model_dump()
     with trial.step("refreshes after a 401") as found:
         trial.control("tokens", {"expire_access_tokens": True})
-        found["gave"] = (await agent(credentials).run("hi")).output
+        found["result"] = (await agent(credentials).run("hi")).output
     with trial.step("declined plan usage") as found:
         trial.control("consent", {"plan": False})
-        found["gave"] = (await sign_in()).plan_usage_granted
+        found["result"] = (await sign_in()).plan_usage_granted
         trial.control("consent", method="DELETE")
     with trial.step("a usage limit") as found:
         trial.control(

@@ -17,7 +17,7 @@ from pydantic_ai.providers.openai_codex import (
     OpenAICodexProvider,
 )
 
-trial.lead(httpx2)
+trial.redirect_hosts(httpx2)
 os.environ["CODEX_HOME"] = str(trial.FOLDER / "codex")
 
 
@@ -56,23 +56,23 @@ async def sign_in() -> OpenAICodexCredentials:
 async def main() -> None:
     with trial.step("reads the CLI's auth.json") as found:
         asked = await agent(OpenAICodexProvider()).run("hi")
-        found["gave"] = asked.output
-    trial.lifetime(20)  # so that the first question has to refresh it
+        found["result"] = asked.output
+    trial.set_token_lifetime(20)  # so that the first question has to refresh it
     with trial.step("signs in by browser") as found:
         credentials = await sign_in()
-        found["gave"] = credentials.account_id
-    trial.lifetime(3600)
+        found["result"] = credentials.account_id
+    trial.set_token_lifetime(3600)
     store = Store(credentials)
     provider = OpenAICodexProvider(credential_source=store)
     with trial.step("refreshes an aged token") as found:
-        found["gave"] = [(await agent(provider).run("hi")).output, store.saved]
+        found["result"] = [(await agent(provider).run("hi")).output, store.saved]
     with trial.step("refreshes after a 401") as found:
         trial.control("tokens", {"expire_access_tokens": True})
-        found["gave"] = [(await agent(provider).run("hi")).output, store.saved]
+        found["result"] = [(await agent(provider).run("hi")).output, store.saved]
     with trial.step("streams") as found:
         async with agent(provider, instructions="Be brief.").run_stream("hi") as result:
             pieces = [piece async for piece in result.stream_text(delta=True, debounce_by=None)]
-        found["gave"] = ["".join(pieces), len(pieces) > 1]
+        found["result"] = ["".join(pieces), len(pieces) > 1]
     with trial.step("calls a tool") as found:
         birds = agent(provider)
 
@@ -82,18 +82,18 @@ async def main() -> None:
             return f"seven of {species}"
 
         result = await birds.run("How many?")
-        found["gave"] = result.output
+        found["result"] = result.output
     with trial.step("goes on with the history") as found:
-        found["gave"] = (await birds.run("and again", message_history=result.all_messages())).output
+        found["result"] = (await birds.run("and again", message_history=result.all_messages())).output
     with trial.step("typed output by a tool") as found:
-        found["gave"] = (await agent(provider, output_type=Bird).run("A bird?")).output.model_dump()
+        found["result"] = (await agent(provider, output_type=Bird).run("A bird?")).output.model_dump()
     with trial.step("typed output by a schema") as found:
-        found["gave"] = (
+        found["result"] = (
             await agent(provider, output_type=NativeOutput(Bird)).run("A bird?")
         ).output.model_dump()
     with trial.step("settings of the platform are left out") as found:
         settings = {"temperature": 0.1, "max_tokens": 9}
-        found["gave"] = (await agent(provider, model_settings=settings).run("hi")).output
+        found["result"] = (await agent(provider, model_settings=settings).run("hi")).output
     with trial.step("a usage limit") as found:
         trial.control("faults", {"name": "usage_limit_429", "times": 9})
         await agent(provider).run("hi")

@@ -1,7 +1,7 @@
-"""What the peers share: hosts that lead to the emulator, a browser, and a record of each step.
+"""What the peers share: the services' hosts redirected to the emulator, a browser, and a record of each step.
 
 Another environment's Python runs ``peer.py ISSUER CODEX_BASE_URL PLAN_BASE_URL FOLDER``. A peer prints JSON:
-of each step what it gave, or the error it ended in, and the requests that arrived meanwhile.
+of each step its result, or the error it ended in, and the requests that arrived meanwhile.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 steps: dict[str, Any] = {}
 
 
-def lead(library: Any) -> None:
+def redirect_hosts(library: Any) -> None:
     """Make the three hosts the emulator for all of httpx or httpx2, as a resolver of names would."""
-    _lead(library, library.HTTPTransport, "handle_request")
-    _lead(library, library.AsyncHTTPTransport, "handle_async_request")
+    _redirect(library, library.HTTPTransport, "handle_request")
+    _redirect(library, library.AsyncHTTPTransport, "handle_async_request")
 
 
-def _lead(library: Any, transport: Any, name: str) -> None:
+def _redirect(library: Any, transport: Any, name: str) -> None:
     below = getattr(transport, name)
 
     def handle(self: Any, request: Any) -> Any:
@@ -44,14 +44,14 @@ def _lead(library: Any, transport: Any, name: str) -> None:
             return below(self, request)
         target = library.URL(base)
         path = target.raw_path.rstrip(b"/") + request.url.raw_path.removeprefix(prefix)
-        led = library.Request(  # a copy: what its sender knows of it stays as it is
+        redirected = library.Request(  # a copy, for a client looks at the URL again when it retries
             request.method,
             target.copy_with(raw_path=path),
             headers=request.headers,
             stream=request.stream,
             extensions=request.extensions,
         )
-        return below(self, led)
+        return below(self, redirected)
 
     setattr(transport, name, handle)
 
@@ -65,8 +65,8 @@ def control(path: str, body: Any = None, method: str | None = None) -> Any:
         return json.loads(reply.read() or b"null")
 
 
-def lifetime(seconds: float) -> None:
-    """Of the access tokens to come."""
+def set_token_lifetime(seconds: float) -> None:
+    """The lifetime of the access tokens to come."""
     control("tokens", {"access_token_lifetime": seconds})
 
 
@@ -91,8 +91,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def approved(url: str) -> str:
-    """Where the sign-in page sends the browser of a person who approves."""
+def approve(url: str) -> str:
+    """Approve at the sign-in page; returns the address that it sends the browser to."""
     stay = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
     try:
         stay.open(url.replace("https://auth.openai.com", ISSUER), timeout=20).close()
@@ -106,7 +106,7 @@ def browse(url: str) -> threading.Thread:
     """Be the browser: approve, and go back to the stranger as soon as it listens."""
 
     def follow() -> None:
-        callback = approved(url)
+        callback = approve(url)
         for _ in range(600):
             try:
                 opener.open(callback, timeout=20).close()
