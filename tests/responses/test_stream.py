@@ -846,7 +846,7 @@ def test_a_wait_that_is_told_in_words_is_understood(listen):
             Usage(10, 5, 15, 6, 2, 4),
         ),
     ],
-    ids=["null", "empty", "nulls", "no total", "no details", "all"],
+    ids=["null", "empty", "nulls", "no total", "the other wire's", "both", "mixed", "no details", "all"],
 )
 def test_usage_counts_what_is_there(usage, expected):
     """Token counts that are null or missing count as nothing."""

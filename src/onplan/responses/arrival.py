@@ -145,7 +145,9 @@ class Arrival:
             raise StreamCorruptError(f"More of the {section[0]} came after its item was finished.")
         if not text:
             return
-        streamed = self.text(section)
+        streamed = self._sections.get(section)
+        if streamed is None:
+            streamed = self.text(section)
         if order := self._orders.get(section[0]):
             order.add((self, section), text, chunks)
         elif section == ARGUMENTS and self._call_id:
