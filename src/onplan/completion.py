@@ -145,6 +145,7 @@ class Completion:
             stream, seen = self._call.stream(self._note_request_id(joined.head)), joined.seen
             if create.goes_on:
                 self._turn_state = self._turn_state or seen.turn_state
+            stream.earlier = seen.ids
             message = seen.begin(create, self._turn_state, generate=self._generate)
             if not fallback.takes(len(message)):
                 return _too_large(fallback, len(message))
@@ -158,7 +159,7 @@ class Completion:
                     if isinstance(error, DisconnectError) and error.close_code == _MESSAGE_TOO_BIG:
                         fallback.too_large(len(message))
                         return _too_large(fallback, len(message), error.message)
-                    over = _is_over(stream, error)
+                    over = stream.is_mixed or _is_over(stream, error)
                     went_away = joined.warm and not self._heard and isinstance(error, DisconnectError)
                     if not fresh and (over or went_away):
                         fresh = True
@@ -199,7 +200,7 @@ class Completion:
         if response and whole and not self._call.kept:
             answer = input_items([with_valid_calls(response.message)], self._call.backend.system_role)
             response_id = response.response_id
-        seen.end(create, answer, response_id, stream.turn_state)
+        seen.end(create, answer, response_id, stream.turn_state, stream.ids)
         if self._fallback:
             self._fallback.worked(self._call.session_id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import socket
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 import onplan
 from onplan import CompletionRequest
@@ -120,8 +122,9 @@ async def test_what_comes_between_two_turns_belongs_to_neither(late: str, connec
     async def handler(connection: ServerConnection) -> None:
         nonlocal opened
         opened += 1
-        async for _ in connection:
-            await connection.send(COMPLETED)
+        for number in itertools.count():
+            await connection.recv()
+            await connection.send(event("response.completed", response={"id": f"resp_{number}"}))
             await idle.wait()
             await connection.send(late)
             await (await connection.ping())
@@ -134,6 +137,84 @@ async def test_what_comes_between_two_turns_belongs_to_neither(late: str, connec
         await client.complete(REQUEST)
 
     assert opened == connections
+
+
+def turn(number: int, text: str | None = None) -> list[str]:
+    """The events of a turn that speaks and calls a tool."""
+    text = text or str(number)
+    content = [{"type": "output_text", "text": text}]
+    message = {"type": "message", "id": f"msg_{number}", "content": content}
+    name = {"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}", "name": "f"}
+    call = {**name, "arguments": "{}"}
+    named = {"item_id": f"msg_{number}", "output_index": 0}
+    return [
+        event("response.created", response={"id": f"resp_{number}"}),
+        event("response.output_item.added", item={**message, "content": []}, output_index=0),
+        event("response.output_text.delta", delta=text, **named),
+        event("response.output_item.done", item=message, output_index=0),
+        event("response.output_item.done", item=call, output_index=1),
+        event("response.completed", response={"id": f"resp_{number}", "status": "completed", "output": []}),
+    ]
+
+
+FAILED = event("response.failed", response={"id": "resp_0", "error": {"code": "server_error"}})
+CUT = event(
+    "response.incomplete", response={"id": "resp_0", "incomplete_details": {"reason": "max_output_tokens"}}
+)
+OF_EARLIER = {
+    "all of it": turn(0),
+    "its beginning": turn(0)[:1],
+    "text": turn(0)[2:3],
+    "a message": turn(0)[3:4],
+    "a call": turn(0)[4:5],
+    "its end": turn(0)[5:],
+    "a failure": [FAILED],
+    "a cut": [CUT],
+}
+
+
+@pytest.mark.parametrize("place", range(6))
+@pytest.mark.parametrize("late", OF_EARLIER.values(), ids=OF_EARLIER)
+async def test_what_comes_late_of_a_turn_is_of_no_other(late: list[str], place: int) -> None:
+    """Events of an earlier answer are no part of the next one, wherever they come; or it is an error."""
+
+    async def handler(connection: ServerConnection) -> None:
+        for number in itertools.count():
+            question = await connection.recv()
+            said = turn(1 if "second" in str(question) else 0)
+            with suppress(ConnectionClosed):
+                for message in [*said[:place], *(late if number else ()), *said[place:]]:
+                    await connection.send(message)
+
+    first, second = (
+        CompletionRequest(messages=text, model="gpt-5.5", session_id="one") for text in ("first", "second")
+    )
+    async with server(handler) as url, onplan.AsyncClient(base_url=url, store=STORE) as client:
+        await client.complete(first)
+        try:
+            answer = await client.complete(second)
+        except onplan.StreamError:
+            assert place > 2  # something of it had been seen
+        else:
+            said = answer.text, answer.response_id, [call.id for call in answer.tool_calls]
+            assert said == ("1", "resp_1", ["call_1"])
+
+
+async def test_a_server_that_gives_all_turns_the_same_ids_is_understood() -> None:
+    """What cannot be told from an earlier turn's is asked for over a connection that has seen none."""
+    questions = 0
+
+    async def handler(connection: ServerConnection) -> None:
+        nonlocal questions
+        async for _ in connection:
+            questions += 1
+            for message in turn(0, f"answer {questions}"):
+                await connection.send(message)
+
+    async with server(handler) as url, onplan.AsyncClient(base_url=url, store=STORE) as client:
+        said = [(await client.complete(REQUEST)).text for _ in range(3)]
+
+    assert said == ["answer 1", "answer 3", "answer 5"]
 
 
 async def test_a_message_that_is_still_arriving_between_two_turns_belongs_to_neither() -> None:

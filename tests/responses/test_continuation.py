@@ -150,3 +150,13 @@ def test_whatever_is_said_amounts_to_the_whole(before, answer, after):
     known = [*before, *answer] if "previous_response_id" in said else []
     assert [*known, *said["input"]] == [*before, *answer, *after]
     assert ("previous_response_id" in said) is bool(after)
+
+
+def test_ids_of_earlier_responses_are_kept_in_bounds():
+    """The latest thousand are known."""
+    continuation = Continuation()
+    for number in range(3_000):
+        continuation.begin(create(ONE))
+        continuation.end(create(ONE), [], None, ids=[f"resp_{number}"])
+
+    assert [f"resp_{number}" for number in range(2_000, 3_000)] == list(continuation.ids)

@@ -18,6 +18,7 @@ from onplan.responses.items import CONTENT_KINDS, Item, kind_of, parts_in
 from onplan.types import ContentPart, TextDelta, ThinkingDelta
 
 MAXIMUM_ITEMS = 10_000
+_KINDS = (*CONTENT_KINDS, "")
 
 
 class Arrivals:
@@ -37,6 +38,18 @@ class Arrivals:
 
     def __iter__(self) -> Iterator[Arrival]:
         return iter(sorted(self._all, key=attrgetter("position")))
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    @property
+    def ids(self) -> set[str]:
+        """By which they, and the calls among them, have been named."""
+        return {item_id for item_id, _ in self._by_id} | self._by_call_id.keys()
+
+    def knows(self, item_id: str) -> bool:
+        """Whether one of them has been named so."""
+        return item_id in self._by_call_id or any((item_id, kind) in self._by_id for kind in _KINDS)
 
     def of_delta(self, item_id: str | None, index: int | None, kind: str) -> Arrival:
         """The item of a delta, opened if its beginning was not announced.

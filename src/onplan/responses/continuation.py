@@ -18,6 +18,7 @@ from onplan.responses.items import Item
 TURN_STATE = "x-codex-turn-state"
 # What a model hears in the middle of its turn; anything else begins a new one.
 _ANSWERS = ("function_call_output", "custom_tool_call_output")
+_MOST_IDS = 1_000
 
 
 class _Kind(msgspec.Struct):
@@ -53,11 +54,14 @@ class Continuation:
     Attributes:
         settled: no response is under way, so that the connection can serve the next turn.
         turn_state: what the backend wants to hear again in the messages of the same turn.
+        ids: of the responses that have ended, and of their items: what still comes of them belongs to no
+            later turn.
     """
 
     def __init__(self) -> None:
         self.settled = True
         self.turn_state: str | None = None
+        self.ids: dict[str, None] = {}  # the oldest first
         self._response_id: str | None = None
         self._digests: list[bytes] = []
         self._fields_digest = b""
@@ -97,6 +101,7 @@ class Continuation:
         answer: Iterable[Item],
         response_id: str | None,
         turn_state: str | None = None,
+        ids: Iterable[str] = (),
     ) -> None:
         """The response is complete.
 
@@ -105,8 +110,12 @@ class Continuation:
             answer: the items by which a later request would repeat the answer.
             response_id: None if it cannot be gone on from.
             turn_state: as the backend told it, if it did.
+            ids: the response's own, and those of its items.
         """
         self.settled, self._response_id = True, response_id
+        self.ids.update(dict.fromkeys(ids))
+        for oldest in list(self.ids)[:-_MOST_IDS]:
+            del self.ids[oldest]
         self._digests = [*create.digests, *(_digest(msgspec.json.encode(item)) for item in answer)]
         self._fields_digest = create.fields_digest
         self.turn_state = turn_state or self.turn_state

@@ -296,3 +296,10 @@ def _object(value: Any) -> dict[str, Any] | None:
 def name_of(event: Event | Document | None) -> str:
     """The event's type, for messages."""
     return str(event.__struct_config__.tag or "nameless") if event is not None else "nameless"
+
+
+def ids_of(event: Event | Document) -> list[str]:
+    """The ids by which an event names its output item."""
+    item = getattr(event, "item", None) or {}
+    ids = (getattr(event, "item_id", None), item.get("id"), item.get("call_id"))
+    return [name for name in ids if isinstance(name, str) and name]

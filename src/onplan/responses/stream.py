@@ -10,7 +10,7 @@ does, and how a stream ends::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -61,6 +61,8 @@ class ResponseStream:
         turn_state: what the backend wants to hear again in the same turn.
         response: the whole answer, once it is.
         parts: the content parts that are finished so far, in the order of their items; ``kept`` comes first.
+        earlier: the ids of responses that came over the same connection, and of their items.
+        is_mixed: whether something came that belongs to one of these.
     """
 
     grace: float | None = None
@@ -79,6 +81,8 @@ class ResponseStream:
         self.complaint: Complaint | None = None
         self.turn_state: str | None = None
         self.response: CompletionResponse | None = None
+        self.earlier: Collection[str] = ()
+        self.is_mixed = False
         self._model = model
         self._ignored = list(ignored_parameters)
         self._repairs = list(history_repairs)
@@ -116,6 +120,8 @@ class ResponseStream:
                     chunks.append(TextDelta(delta))
                 elif event is not None:
                     self._run = _NO_RUN
+                    if self.earlier and self._is_late(event):
+                        continue
                     _HANDLERS[type(event)](self, event, chunks)
                     text, write = self._run
                 elif payload[:1] != b"{":
@@ -128,6 +134,37 @@ class ResponseStream:
             malformed = f"A {events.name_of(event)} event of the stream is malformed."
             self.failure, self.finished = StreamCorruptError(malformed, request_id=self._request_id), True
         return chunks
+
+    @property
+    def ids(self) -> set[str]:
+        """The ids of the response and of its items."""
+        return self._arrivals.ids | ({self._response_id} if self._response_id else set())
+
+    def _is_late(self, event: events.Event | events.Document) -> bool:
+        """Whether an event is the end of an earlier response of this connection.
+
+        Raises:
+            StreamCorruptError: it may be, or may begin one or be of an item of one; some servers give all
+                that they send the same ids.
+        """
+        item_id = getattr(event, "item_id", None)
+        if item_id and item_id not in self.earlier:  # nearly every event
+            return False
+        has_begun = self._response_id is not None or bool(self._arrivals)
+        response = getattr(event, "response", None)
+        response_id = response.get("id") if isinstance(response, dict) else None
+        is_late = isinstance(response_id, str) and response_id in self.earlier
+        if is_late and has_begun and type(event) is not events.Created:
+            return self._response_id not in (None, response_id)
+        if type(event) is not events.ItemAdded or not has_begun:
+            names = events.ids_of(event)
+            is_late = is_late or any(
+                name in self.earlier and not self._arrivals.knows(name) for name in names
+            )
+        if is_late:
+            self.is_mixed = True
+            raise StreamCorruptError("Events of an earlier answer came in the place of this one's.")
+        return False
 
     def close(self) -> list[StreamChunk]:
         """The events have ended. Raises StreamTruncatedError unless the stream is finished."""
