@@ -11,20 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from onplan.errors import ConfigurationError, MissingExtraError
 from onplan.transports.base import (
-    MAXIMUM_BODY_SIZE,
-    PIECE_SIZE,
-    RELEASE_SECONDS,
     AsyncAnswer,
     AsyncExchange,
     AsyncTransport,
     AsyncWebSockets,
     Timeouts,
-    check_body,
-    log_exchange,
-    logger,
-    lower_case,
-    pieces,
-    salvaged,
 )
 
 if TYPE_CHECKING:
@@ -32,24 +23,15 @@ if TYPE_CHECKING:
     from onplan.transports.route import Route
 
 __all__ = [
-    "MAXIMUM_BODY_SIZE",
-    "PIECE_SIZE",
-    "RELEASE_SECONDS",
     "TRANSPORTS",
     "AsyncAnswer",
     "AsyncExchange",
     "AsyncTransport",
     "AsyncWebSockets",
     "Timeouts",
-    "check_body",
     "choose",
     "choose_websocket",
-    "log_exchange",
-    "logger",
-    "lower_case",
-    "pieces",
     "require_http",
-    "salvaged",
 ]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from types import TracebackType
@@ -16,13 +15,7 @@ from typing import Self
 
 import aiohttp
 
-from onplan.errors import (
-    ConnectError,
-    DisconnectError,
-    IdleTimeoutError,
-    TransportError,
-)
-from onplan.responses.sse import EventDecoder
+from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError, TransportError
 from onplan.steps import Head
 from onplan.transports.aiohttp_connector import Connecting, Sessions, connecting
 from onplan.transports.base import (
@@ -31,10 +24,10 @@ from onplan.transports.base import (
     Timeouts,
     check_body,
     forget_frames,
+    length_of,
     log_exchange,
     lower_case,
     pieces,
-    salvaged,
 )
 from onplan.transports.compression import Compression, open_smaller_async
 from onplan.transports.decompression import (
@@ -44,10 +37,10 @@ from onplan.transports.decompression import (
     accepted,
     decompressor_for,
 )
+from onplan.transports.event_reader import EventReader
 from onplan.transports.owner import Owner, running_loop
 from onplan.transports.proxy_errors import certificate_failure, no_answer
 from onplan.transports.route import Proxy, Route
-from onplan.transports.silence import Silence
 from onplan.wire import Request, Response
 
 _ERRORS = (aiohttp.ClientError, DamagedBodyError, TimeoutError, OSError)
@@ -175,7 +168,7 @@ class AiohttpTransport:
                     request.method,
                     request.url,
                     data=waiting.content(),
-                    headers={"accept-encoding": accepted(), **request.headers, **_length(request)},
+                    headers={"accept-encoding": accepted(), **request.headers, **length_of(request)},
                     auto_decompress=False,
                     timeout=aiohttp.ClientTimeout(
                         total=None, connect=connect, sock_connect=connect, sock_read=idle
@@ -213,11 +206,6 @@ class AiohttpTransport:
         sessions = self._owner.take()
         if sessions is not None:
             await sessions.close()
-
-
-def _length(request: Request) -> dict[str, str]:
-    """Bodies that go in pieces say how long they are."""
-    return {"content-length": str(len(request.body))} if request.body else {}
 
 
 class _Loss:
@@ -264,7 +252,7 @@ class _Loss:
             self._content.set_exception(aiohttp.ClientPayloadError("what came is no HTTP"))
 
     def forget(self) -> None:
-        """Nobody reads any more; the connection may be used for something else."""
+        """The answer is not read any more; its connection may be used for another one."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -304,14 +292,14 @@ class _Answer:
         self.head = Head(response.status, lower_case(response.headers))
         self._response, self._origin = response, origin
         self._content = _content(response)
-        self._decoder: EventDecoder | None = EventDecoder()
-        self._idle, self._silence = idle, Silence(idle, origin)
+        self._events = EventReader(idle, origin)
+        self._idle = idle
         self._body: bytes | None = None
         self._loss = _Loss(response, idle)
 
     async def read_events(self) -> list[bytes] | None:
         """Read once: the payloads that are now complete, or None at the end."""
-        if self._decoder is None:
+        if self._events.is_over:
             return None
         self._loss.steps += 1
         try:
@@ -319,16 +307,8 @@ class _Answer:
             self._loss.steps += 1
         except _ERRORS as error:
             forget_frames(error)
-            return salvaged(self._decoder, _failure(error, self._origin))
-        if data:
-            payloads = self._decoder.feed(data)
-            if payloads:
-                self._silence.end()
-            else:
-                self._silence.check(data, time.monotonic())
-            return payloads
-        decoder, self._decoder = self._decoder, None
-        return decoder.close()
+            return self._events.salvage(_failure(error, self._origin))
+        return self._events.feed(data) if data else self._events.close()
 
     async def peek_body(self, timeout: float) -> bytes:  # noqa: ASYNC109 - of the whole
         """The whole body, which can be read once more."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from types import TracebackType
@@ -12,11 +11,7 @@ from typing import Any, Self
 
 import httpx2
 
-from onplan.errors import (
-    IdleTimeoutError,
-    TransportError,
-)
-from onplan.responses.sse import EventDecoder
+from onplan.errors import IdleTimeoutError, TransportError
 from onplan.steps import Head
 from onplan.transports.base import (
     PIECE_SIZE,
@@ -24,18 +19,18 @@ from onplan.transports.base import (
     Timeouts,
     check_body,
     forget_frames,
+    length_of,
     log_exchange,
     lower_case,
     pieces,
-    salvaged,
 )
 from onplan.transports.compression import Compression, open_smaller_async
 from onplan.transports.deadline import Deadline
-from onplan.transports.exchange import ERRORS, Progress, decompressor_of, failure_of, length_of, timeout_of
+from onplan.transports.event_reader import EventReader
+from onplan.transports.exchange import ERRORS, Progress, decompressor_of, failure_of, timeout_of
 from onplan.transports.owner import Owner, running_loop
 from onplan.transports.pool import DEADLINE, async_client_for
 from onplan.transports.route import Route
-from onplan.transports.silence import Silence
 from onplan.wire import Request, Response
 
 
@@ -143,28 +138,20 @@ class _AsyncAnswer:
         self.head = Head(response.status_code, lower_case(response.headers))
         self._response, self._origin, self._deadline = response, origin, deadline
         self._reads: AsyncIterator[bytes] = _decoded_async(response)
-        self._decoder: EventDecoder | None = EventDecoder()
-        self._idle, self._silence = idle, Silence(idle, origin)
+        self._events = EventReader(idle, origin)
+        self._idle = idle
         self._body: bytes | None = None
 
     async def read_events(self) -> list[bytes] | None:
         """Read once: the payloads that are now complete, or None at the end."""
-        if self._decoder is None:
+        if self._events.is_over:
             return None
         self._deadline.begin_step(self._idle)
         try:
             data = await self._read()
         except TransportError as error:
-            return salvaged(self._decoder, error)
-        if data is not None:
-            payloads = self._decoder.feed(data)
-            if payloads:
-                self._silence.end()
-            else:
-                self._silence.check(data, time.monotonic())
-            return payloads
-        decoder, self._decoder = self._decoder, None
-        return decoder.close()
+            return self._events.salvage(error)
+        return self._events.close() if data is None else self._events.feed(data)
 
     async def _read(self) -> bytes | None:
         try:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from onplan.errors import ConfigurationError, IdleTimeoutError, TransportError, UnexpectedReplyError
+from onplan.errors import ConfigurationError, IdleTimeoutError, UnexpectedReplyError
 
 if TYPE_CHECKING:
-    from onplan.responses.sse import EventDecoder
     from onplan.steps import Head, Join, Joined
     from onplan.wire import Request, Response
 
@@ -175,12 +174,9 @@ def check_body(body: bytearray, deadline: float | None, origin: str) -> None:
         raise IdleTimeoutError(f"{origin} took too long to answer.")
 
 
-def salvaged(decoder: EventDecoder, failure: TransportError) -> list[bytes]:
-    """What had come whole before the connection broke. Raises ``failure`` if there is nothing."""
-    payloads = decoder.salvage()
-    if not payloads:
-        raise failure from None
-    return payloads
+def length_of(request: Request) -> dict[str, str]:
+    """Bodies that go in pieces say how long they are."""
+    return {"content-length": str(len(request.body))} if request.body else {}
 
 
 def forget_frames(error: BaseException) -> None:

@@ -8,19 +8,11 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from onplan.errors import (
-    ConnectError,
-    DisconnectError,
-    IdleTimeoutError,
-    TransportError,
-)
-from onplan.transports.base import (
-    Timeouts,
-)
+from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError, TransportError
+from onplan.transports.base import Timeouts
 from onplan.transports.deadline import Deadline
 from onplan.transports.decompression import DamagedBodyError, Decompressor, Unknown, decompressor_for
 from onplan.transports.proxy_errors import certificate_failure
-from onplan.wire import Request
 
 
 def failure_of(error: Exception, origin: str) -> TransportError:
@@ -67,11 +59,6 @@ def timeout_of(timeouts: Timeouts, each: float | None, left: float | None = None
     usual = (timeouts.idle, timeouts.connect, timeouts.write) if each is None else (each, each, each)
     idle, connect, write = (step if left is None else min(step, left) for step in usual)
     return httpx2.Timeout(idle, connect=connect, write=write)
-
-
-def length_of(request: Request) -> dict[str, str]:
-    """Bodies that go in pieces say how long they are."""
-    return {"content-length": str(len(request.body))} if request.body else {}
 
 
 def decompressor_of(response: httpx2.Response) -> Decompressor | None:

@@ -17,10 +17,7 @@ from typing import Self
 
 import httpx2
 
-from onplan.errors import (
-    TransportError,
-)
-from onplan.responses.sse import EventDecoder
+from onplan.errors import TransportError
 from onplan.steps import Head
 from onplan.transports.base import (
     PIECE_SIZE,
@@ -28,18 +25,18 @@ from onplan.transports.base import (
     Timeouts,
     check_body,
     forget_frames,
+    length_of,
     log_exchange,
     lower_case,
     pieces,
-    salvaged,
 )
 from onplan.transports.compression import Compression, open_smaller
 from onplan.transports.deadline import Deadline
-from onplan.transports.exchange import ERRORS, Progress, decompressor_of, failure_of, length_of, timeout_of
+from onplan.transports.event_reader import EventReader
+from onplan.transports.exchange import ERRORS, Progress, decompressor_of, failure_of, timeout_of
 from onplan.transports.owner import Owner
 from onplan.transports.pool import DEADLINE, client_for
 from onplan.transports.route import Route
-from onplan.transports.silence import Silence
 from onplan.transports.watch import Watch
 from onplan.wire import Request, Response
 
@@ -165,8 +162,8 @@ class Answer:
         self._response, self._origin, self._deadline = response, origin, deadline
         self._watch = None if left is None else self._watched(left)
         self._reads: Iterator[bytes] = _decoded(response)
-        self._decoder: EventDecoder | None = EventDecoder()
-        self._idle, self._silence = idle, Silence(idle, origin)
+        self._events = EventReader(idle, origin)
+        self._idle = idle
         self._body: bytes | None = None
 
     def read_events(self, within: float | None = None) -> list[bytes] | None:
@@ -174,22 +171,14 @@ class Answer:
 
         ``within``: seconds after which the connection is given up if nothing has come.
         """
-        if self._decoder is None:
+        if self._events.is_over:
             return None
         self._deadline.begin_step(self._idle)
         try:
             data = self._read() if within is None else self._read_within(within)
         except TransportError as error:
-            return salvaged(self._decoder, error)
-        if data is not None:
-            payloads = self._decoder.feed(data)
-            if payloads:
-                self._silence.end()
-            else:
-                self._silence.check(data, time.monotonic())
-            return payloads
-        decoder, self._decoder = self._decoder, None
-        return decoder.close()
+            return self._events.salvage(error)
+        return self._events.close() if data is None else self._events.feed(data)
 
     def _read(self) -> bytes | None:
         try:
