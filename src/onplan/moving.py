@@ -56,19 +56,7 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
             return moved
         if os.path.lexists(target):
             raise _exists(target)
-        if loaded and loaded[0].api_key:
-            raise ConfigurationError(
-                f"The profile {settings.profile} keeps an API key, which is not moved.",
-                hint=f"Keep it there as well: `onplan login --backend {settings.backend.name} --api-key`.",
-            )
-        if loaded is None or loaded[0].credentials is None:
-            raise not_signed_in(settings.profile, settings.backend.name, why_empty(store))
-        record = loaded[0]
-        if record.borrowed_from:
-            raise ConfigurationError(
-                f"This sign-in is borrowed from {record.borrowed_from}, which alone renews it.",
-                hint="Sign in on the other machine: `onplan login --paste`.",
-            )
+        record = _movable(loaded and loaded[0], settings, store)
         moved = msgspec.structs.replace(record, pending_refresh=None)
         _write_part(part, moved)
         try:
@@ -85,6 +73,23 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
     return moved
 
 
+def _movable(record: Record | None, settings: Settings, store: CredentialStore) -> Record:
+    """``record``, if it is a sign-in that may be moved. Raises as ``take_out``."""
+    if record and record.api_key:
+        raise ConfigurationError(
+            f"The profile {settings.profile} keeps an API key, which is not moved.",
+            hint=f"Keep it there as well: `onplan login --backend {settings.backend.name} --api-key`.",
+        )
+    if record is None or record.credentials is None:
+        raise not_signed_in(settings.profile, settings.backend.name, why_empty(store))
+    if record.borrowed_from:
+        raise ConfigurationError(
+            f"This sign-in is borrowed from {record.borrowed_from}, which alone renews it.",
+            hint="Sign in on the other machine: `onplan login --paste`.",
+        )
+    return record
+
+
 def _take_from(store: CredentialStore, record: Record) -> None:
     if record.registration:
         left = Record(registration=record.registration)
@@ -94,7 +99,7 @@ def _take_from(store: CredentialStore, record: Record) -> None:
 
 
 def _part_of(target: Path) -> Path:
-    """Where an export is until the store is empty: nobody imports from there while it could be a copy."""
+    """Where an export is until the store is empty: no import takes it while it could be a copy."""
     return target.with_name(f".{target.name}.exporting")
 
 

@@ -11,7 +11,12 @@ import onplan
 def the_synchronous_client() -> None:
     with onplan.Client(profile="work", unsupported="refuse", retry=onplan.RetryPolicy(attempts=2)) as client:
         assert_type(client.complete("hi"), onplan.CompletionResponse)
-        assert_type(client.complete("hi").text, str)
+        response = client.complete("hi")
+        assert_type(response.text, str)
+        assert_type(response.ignored_parameters, list[str])
+        assert_type(response.history_repairs, list[str])
+        assert_type(response.native_finish_reason, str | None)
+        assert_type(response.tool_calls[0].signature, str | None)
         assert_type(client.list_models(), list[onplan.ModelInfo])
         assert_type(client.credentials(), onplan.OAuthCredentials)
         for chunk in client.complete_stream("hi"):
