@@ -42,7 +42,7 @@ _SETTLED = 5.0  # seconds after which a program that goes on running is a browse
 def open_browser(url: str) -> None:
     """Open ``url`` in the person's browser, and return at once; ``BROWSER`` is honoured.
 
-    Nothing is raised where there is none: whoever signs in has the address as well.
+    Nothing is raised where there is none: the address is shown to the person as well.
     """
     threading.Thread(target=open_now, args=(url,), daemon=True).start()
 

@@ -32,7 +32,7 @@ def forwarding_command(port: int) -> str:
 
 
 def forwarded_address(port: int) -> str | None:
-    """Where the person's browser reaches ``port`` here, if this is a workspace in somebody's cloud."""
+    """Where the person's browser reaches ``port`` here, if this is a workspace in a cloud."""
     for variable, address in _FORWARDED.items():
         value = environment_variable(variable)
         if value:

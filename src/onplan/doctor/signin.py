@@ -75,7 +75,7 @@ def _examine_file(path: Path) -> None:
         if mode & 0o077:
             raise StoreError(
                 f"{path} can be read by other users of this machine (mode {mode:o}).",
-                hint=f"Run `chmod 600 {path}`, and sign in anew if somebody may have read it.",
+                hint=f"Run `chmod 600 {path}`, and sign in anew if another user may have read it.",
             )
     mode = folder.stat().st_mode
     if PERMISSIONS and mode & 0o022 and not mode & _STICKY:

@@ -109,7 +109,7 @@ _OTHERWISE: tuple[tuple[str, str, str], ...] = (
 
 
 def instead_of_a_plan(document: Document) -> str | None:
-    """What somebody is signed in with who is not signed in with a plan, as a sentence without its end.
+    """What the Codex CLI is signed in with instead of a plan, as a sentence without its full stop.
 
     None if nothing of it is known.
     """

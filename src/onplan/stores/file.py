@@ -24,7 +24,7 @@ class FileStore:
     def __init__(self, location: str) -> None:
         if not location:
             raise ConfigurationError("The file store needs a path.", hint="Write `file:PATH`.")
-        # Resolved once: whoever comes through a link locks, reads and removes the same file.
+        # Resolved once, so that a program that comes through a link locks, reads and removes the same file.
         self._path = Path(os.path.realpath(expanded(location)))
         self._file = PrivateFile(self._path, unreadable=True)
         self._lock = ProcessLock(Path(f"{self._path}.lock"), str(self._path))
@@ -85,7 +85,7 @@ class FileStore:
 
     def _open_to_others(self, mode: int) -> StoreError:
         if keeps_modes(self._path.parent):
-            hint = f"Run `chmod 600 {self._path}`, and sign in anew if somebody may have read it."
+            hint = f"Run `chmod 600 {self._path}`, and sign in anew if another user may have read it."
         else:
             hint = (
                 "Its file system keeps no modes, so `chmod` changes nothing. Move the file to another one "
