@@ -189,6 +189,11 @@ class Renewal:
             raise self._refused[1]
         if not old.refresh_token:
             raise cannot_be_renewed(record, self._now(), refused=reason == UNAUTHORIZED)
+        if unsaved := self._unsaved.successor_of(old):  # spent by another client of this process
+            saved = self._unsaved.save(unsaved, old, version, lease)
+            if good(saved):
+                return saved
+            raise StoreConflictError("What another client renewed is to be renewed again.")
         interrupted = record.pending_refresh
         pending = PendingRefresh(fingerprint=_fingerprint(old), started_at=self._now())
         version = self._store.save(msgspec.structs.replace(record, pending_refresh=pending), version)

@@ -2,7 +2,8 @@
 
 The set that the store still holds is spent by then: losing the new one would sign the user out. So a failed
 save is tried again at the next request, when the client closes, and last when the program ends; if even that
-fails, the program says so on stderr and does not end with exit code 0.
+fails, the program says so on stderr and does not end with exit code 0. Meanwhile every other client of this
+process that finds the spent token in its store goes on with the new set, instead of spending it once more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import atexit
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +26,7 @@ logger = logging.getLogger("onplan.keeper")
 
 _SAVE_ATTEMPTS = 5
 _DELAYS_AT_EXIT = (0.0, 0.2, 0.5)
+_LAST = -100  # among the finalizers of multiprocessing: below 0 is after its own children have ended
 
 
 class SignedOutError(StoreError):
@@ -47,9 +50,10 @@ class Rotation:
     ) -> Record:
         """Save ``renewed`` over whatever still holds the ``spent`` token, but never over a newer one.
 
-        Gives what is in use from now on: ``renewed``, also if it could not be saved, or what is newer.
+        Gives what is in use from now on: ``renewed``, also if it could not be saved, or what is newer. A
+        store of another package's may raise anything, and loses nothing by that.
         """
-        problem: StoreError | None = None
+        problem: Exception | None = None
         for attempt in range(_SAVE_ATTEMPTS):
             try:
                 if problem:
@@ -60,16 +64,14 @@ class Rotation:
                 self._store.save(renewed, version)
             except SignedOutError:
                 raise
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the set is not saved
                 problem = error
             else:
                 self._keep(None)
                 return renewed
         self._keep((spent, renewed))
         logger.error(
-            "The renewed sign-in could not be saved and is kept in this process only. %s %s",
-            problem,
-            problem.hint if problem else "",
+            "The renewed sign-in could not be saved and is kept in this process only. %s", _reason(problem)
         )
         return renewed
 
@@ -86,13 +88,21 @@ class Rotation:
                 self._store.save(renewed, version)
             self._keep(None)
 
+    def successor_of(self, spent: OAuthCredentials) -> Record | None:
+        """What came of ``spent`` in this process and is not saved yet, through this client or another."""
+        for rotation in (*_at_exit.rotations, *_at_exit.inherited):
+            kept = rotation._kept
+            if kept and kept[0].refresh_token == spent.refresh_token:
+                return kept[1]
+        return None
+
     def describe(self) -> str:
         """Where the set belongs, for people."""
         return self._store.describe()
 
     def _keep(self, kept: tuple[OAuthCredentials, Record] | None) -> None:
         self._kept = kept
-        (_at_exit.rotations.add if kept else _at_exit.rotations.discard)(self)
+        (_at_exit.add if kept else _at_exit.discard)(self)
 
     def _successor_of(self, spent: OAuthCredentials, *, locked: bool) -> tuple[str | None, Record | None]:
         """The version that may be replaced by what came of ``spent``, or what is newer than that.
@@ -121,16 +131,47 @@ class _AtExit:
 
     Attributes:
         rotations: those with something to save. They are held here, for a client may be gone before.
+        inherited: those of the process that this one was forked from, which saves them itself.
     """
 
     def __init__(self) -> None:
-        self.rotations: set[Rotation] = set()
-        atexit.register(self.save_all)
+        self.rotations: frozenset[Rotation] = frozenset()
+        self.inherited: frozenset[Rotation] = frozenset()
+        self._is_registered = False
+        self._changing = threading.Lock()
         reset_in_child(self)
 
     def reset_in_child(self) -> None:
         """In a forked process: the parent saves what is its own."""
-        self.rotations = set()
+        self.inherited |= self.rotations
+        self.rotations = frozenset()
+        self._is_registered = False
+        self._changing = threading.Lock()
+
+    def add(self, rotation: Rotation) -> None:
+        """Have ``rotation`` saved when the program ends."""
+        with self._changing:
+            self.rotations |= {rotation}
+            if not self._is_registered:
+                self._is_registered = True
+                self._register()
+
+    def discard(self, rotation: Rotation) -> None:
+        """There is nothing more to save."""
+        with self._changing:
+            self.rotations -= {rotation}
+
+    def _register(self) -> None:
+        """Not before there is something to save: multiprocessing's children drop what they inherited.
+
+        Those that it forks run no exit handlers in some versions of Python (3.11), only its own finalizers.
+        """
+        atexit.register(self.save_all)
+        multiprocessing = sys.modules.get("multiprocessing")
+        if multiprocessing and multiprocessing.parent_process() is not None:
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self.save_all, exitpriority=_LAST)
 
     def save_all(self) -> None:
         """Save everything; otherwise end the process with the exit code of a StoreError."""
@@ -157,13 +198,20 @@ def _save_at_exit(rotation: Rotation) -> str | None:
         except SignedOutError:
             return None
         except Exception as error:  # noqa: BLE001 - whatever it is, the set is not saved
-            reason = str(error) if isinstance(error, StoreError) else type(error).__name__
+            reason = _reason(error, hint=False)
         else:
             return None
     return (
         f"The renewed sign-in could not be saved in {rotation.describe()} and is lost. {reason} "
         "Make it writable, then run `onplan login`."
     )
+
+
+def _reason(error: Exception | None, *, hint: bool = True) -> str:
+    """What a store raised, as sentences; of other errors the class alone: their text may hold a secret."""
+    if not isinstance(error, StoreError):
+        return f"The store raised {type(error).__name__}."
+    return f"{error} {error.hint}" if hint else str(error)
 
 
 _at_exit = _AtExit()

@@ -142,6 +142,77 @@ def test_closing_and_a_request_take_locks_in_one_order(
     assert failing.inner.load()[0].credentials == replaced  # type: ignore[index]
 
 
+@pytest.mark.parametrize("kind", [onplan.Client, onplan.AsyncClient])
+async def test_another_client_goes_on_with_it(
+    spec: str, failing: FailingStore, keeper: Keeper, refreshes: Callable[[], list[int]], kind: Any
+) -> None:
+    """Clients that find the spent token in their store use and save what came of it; none spends again."""
+    renewed = await keeper.credentials_async()
+    for store in (failing, None):  # None: its own, which takes everything
+        client = kind(store=store)
+        if kind is onplan.Client:
+            with client:
+                assert client.credentials() == renewed
+        else:
+            async with client:
+                assert await client.credentials() == renewed
+
+    assert stored(spec) == renewed
+    assert refreshes() == [200]
+
+
+def test_another_client_renews_it_when_it_is_refused(
+    spec: str, failing: FailingStore, keeper: Keeper, refreshes: Callable[[], list[int]]
+) -> None:
+    """If the set of the other client is of no use any more, it is saved first, and then renewed itself."""
+    renewed = keeper.credentials()
+    transport = HTTPTransport()
+    other = Keeper(open_store(spec), load_settings().issuer, transport.fetch)
+    replaced = other.replace(renewed.access_token)
+    transport.close()
+
+    assert stored(spec) == replaced != renewed
+    assert refreshes() == [200, 200]
+    failing.repaired = True
+    keeper.settle()
+    assert stored(spec) == replaced
+
+
+@pytest.mark.parametrize("error", [OSError("I/O error"), RuntimeError(), KeyError("eyJ.a.secret")])
+def test_a_store_that_raises_anything_loses_nothing(
+    spec: str,
+    sign_in: Callable[..., Any],
+    refreshes: Callable[[], list[int]],
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    """Another package's store may raise what it likes when it saves: the set is kept, and saved later."""
+    sign_in()
+    inner, repaired = open_store(spec), False
+
+    class Store:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(inner, name)
+
+        def save(self, record: Record, version: str | None) -> str:
+            if record.pending_refresh is None and not repaired:
+                raise error
+            return inner.save(record, version)
+
+    transport = HTTPTransport()
+    keeper = Keeper(Store(), load_settings().issuer, transport.fetch, sleep=lambda seconds: None)  # type: ignore[arg-type]
+    renewed = keeper.credentials()
+    assert stored(spec) != renewed
+    assert type(error).__name__ in caplog.text
+    assert "secret" not in caplog.text
+    repaired = True
+    keeper.settle()
+    transport.close()
+
+    assert stored(spec) == renewed
+    assert refreshes() == [200]
+
+
 _PROGRAM = """
 import sys, onplan
 from onplan.keeper import Keeper
@@ -220,6 +291,69 @@ def test_a_child_leaves_it_to_its_parent(spec: str, sign_in: Callable[..., Any])
 
     assert (result.returncode, result.stdout.split()[-1]) == (0, "0"), result.stderr
     assert stored(spec).access_token[-8:] == result.stdout.split()[0]
+
+
+_CHILD = """
+import multiprocessing, sys
+
+def work():
+    namespace = {}
+    exec(sys.argv[2], namespace)
+    namespace["store"].repaired = sys.argv[3] == "repaired"
+
+if __name__ == "__main__":
+    import onplan.keeper  # as where a program has used it before it starts others
+    child = multiprocessing.get_context(sys.argv[1]).Process(target=work)
+    child.start()
+    child.join()
+    print("child", child.exitcode)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("end", ["repaired", "failing"])
+def test_a_process_of_multiprocessing_is_no_exception(
+    spec: str, sign_in: Callable[..., Any], tmp_path: Path, method: str, end: str
+) -> None:
+    """A child that ends saves what it could not save before, or ends with the exit code of a StoreError."""
+    before = sign_in()
+    program = tmp_path / "program.py"
+    program.write_text(_CHILD)
+    result = subprocess.run(
+        [sys.executable, str(program), method, _PROGRAM, end],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    expected = 0 if end == "repaired" else onplan.StoreError.exit_code
+    assert (result.returncode, result.stdout.split()[-1]) == (0, str(expected)), result.stderr
+    assert (stored(spec).refresh_token == before.refresh_token) is (end == "failing")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_does_not_spend_it_either(
+    spec: str, sign_in: Callable[..., Any], refreshes: Callable[[], list[int]]
+) -> None:
+    """A new client in a forked child goes on with what its parent could not save, and saves it."""
+    sign_in()
+    end = """
+import os
+child = os.fork()
+if child == 0:
+    with onplan.Client() as client:
+        print(client.credentials().access_token[-8:], flush=True)
+else:
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    result = run(f"{_PROGRAM.replace('[-8:])', '[-8:], flush=True)')}{end}")
+
+    first, second, code = result.stdout.split()
+    assert (result.returncode, code) == (0, "0"), result.stderr
+    assert first == second == stored(spec).access_token[-8:]
+    assert refreshes() == [200]
 
 
 _HELPER = """#!/bin/sh
