@@ -53,15 +53,21 @@ class Amendment:
     reported_as: str | None = None
     remembered: Literal["model", "server", "never"] = "model"
 
-    def applied(self, call: Call) -> Call | None:
-        """``call``, changed; None if there is nothing to change."""
-        body = msgspec.json.decode(call.body)
-        asked = self.asked_by in call.given
-        if (asked and self.reported_as is None) or not self.change(body):
-            return None
-        reports = self.reported_as and (asked or self.asked_by is None)
-        ignored = dict.fromkeys((*call.ignored_parameters, *([self.reported_as] if reports else ())))
-        return replace(call, body=msgspec.json.encode(body), ignored_parameters=tuple(filter(None, ignored)))
+
+def _changed(call: Call, amendments: Iterable[Amendment]) -> Call | None:
+    """``call``, changed by those of the amendments that find something to change; None if none does."""
+    body, reports, is_changed = msgspec.json.decode(call.body), list[str](), False
+    for amendment in amendments:
+        asked, report = amendment.asked_by in call.given, amendment.reported_as
+        if (asked and report is None) or not amendment.change(body):
+            continue
+        is_changed = True
+        if report and (asked or amendment.asked_by is None):
+            reports.append(report)
+    if not is_changed:
+        return None
+    ignored = tuple(dict.fromkeys((*call.ignored_parameters, *reports)))
+    return replace(call, body=msgspec.json.encode(body), ignored_parameters=ignored)
 
 
 @dataclass
@@ -79,12 +85,8 @@ class Remembered:
 
     def apply(self, call: Call) -> Call:
         """``call`` with the amendments that are known to be needed."""
-        for amendment in (
-            *_OF_SERVER.get(call.base_url, {}).values(),
-            *self._of_model.get(call.model, {}).values(),
-        ):
-            call = amendment.applied(call) or call
-        return call
+        needed = {**_OF_SERVER.get(call.base_url, {}), **self._of_model.get(call.model, {})}
+        return (needed and _changed(call, needed.values())) or call
 
 
 _OF_SERVER: dict[str, dict[str, Amendment]] = {}
@@ -375,7 +377,7 @@ def amended(error: OnplanError, call: Call, others: Iterable[Amendment]) -> tupl
     body = msgspec.json.decode(call.body)
     for amendment in AMENDMENTS:
         if id(amendment) not in used and amendment.is_meant(error, body):
-            changed = amendment.applied(call)
+            changed = _changed(call, [amendment])
             if changed is not None:
                 return amendment, changed
     return None
