@@ -41,7 +41,8 @@ MAXIMUM_SECTIONS = 10_000
 class InOrder:
     """Hands out the deltas of one kind, text or thinking, in the order of the finished parts.
 
-    One section speaks at a time. What comes of another one meanwhile waits until that one is whole.
+    One item speaks at a time, and one of its sections. What comes of another one meanwhile waits until that
+    item is finished, or the section is whole.
 
     Args:
         delta: makes a chunk of a text.
@@ -52,7 +53,7 @@ class InOrder:
         self._delta, self._positions = delta, positions
         self._speaking: _Voice | None = None
         self._last: _Voice | None = None
-        self._waiting: dict[_Voice, None] = {}
+        self._waiting: dict[Arrival, dict[Section, None]] = {}
         self._spoken: set[_Voice] = set()
         self._whole: set[_Voice] = set()
 
@@ -62,8 +63,9 @@ class InOrder:
             if voice in self._spoken and voice != self._last:
                 raise StreamCorruptError(_MIXED_UP)
             self._whole.discard(voice)
-            if self._speaking is not None:
-                self._waiting[voice] = None
+            arrival, section = voice
+            if self._speaking is not None or self._next() not in (None, arrival):
+                self._waiting.setdefault(arrival, {})[section] = None
                 return
             self._begin(voice, chunks)
         chunks.append(self._delta(text))
@@ -73,15 +75,31 @@ class InOrder:
         return voice == self._speaking
 
     def end(self, voice: _Voice, chunks: Chunks) -> None:
-        """A section is whole: the next one speaks, with all that has come of it."""
+        """A section is whole."""
         self._whole.add(voice)
-        while self._speaking in self._whole:
+        self.go_on(chunks)
+
+    def go_on(self, chunks: Chunks) -> None:
+        """If what spoke is whole or finished, the next one speaks, with all that has come of it."""
+        while self._speaking is None or self._speaking in self._whole:
             self._speaking = None
-            if waiting := next(iter(self._waiting), None):
-                del self._waiting[waiting]
-                self._begin(waiting, chunks)
-                arrival, section = waiting
-                chunks.append(self._delta(arrival.text(section).getvalue()))
+            arrival = self._next()
+            sections = self._waiting.get(arrival) if arrival else None
+            if arrival is None or not sections:
+                return
+            section = next(iter(sections))
+            del sections[section]
+            if not sections:
+                del self._waiting[arrival]
+            self._begin((arrival, section), chunks)
+            chunks.append(self._delta(arrival.text(section).getvalue()))
+
+    def _next(self) -> Arrival | None:
+        """Which item speaks next; None if it may be any."""
+        last = self._last[0] if self._last else None
+        if last is None or (last.finished and last not in self._waiting):
+            return next(iter(self._waiting), None)
+        return last
 
     def _begin(self, voice: _Voice, chunks: Chunks) -> None:
         if voice != self._last:
@@ -257,6 +275,8 @@ class Arrival:
                 chunks.append(ToolCallEnd(part.id))
             chunks.append(PartDone(part))
         self.finished, self.parts = True, parts
+        for order in self._orders.values():
+            order.go_on(chunks)
 
     def _end(self, section: Section, chunks: Chunks) -> None:
         if order := self._orders.get(section[0]):
