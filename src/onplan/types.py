@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from onplan.errors import InvalidRequestError
+from onplan.field_types import PathLike, require_fields
 
 __all__ = [
     "APIKey",
@@ -73,7 +74,23 @@ class FinishReason(enum.StrEnum):
 
 
 class _Part(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
-    """A tagged piece of a message."""
+    """A tagged piece of a message.
+
+    Raises:
+        TypeError: a field holds what it cannot.
+    """
+
+    def __post_init__(self) -> None:
+        """Accept the short spellings."""
+        require_fields(self, _ADVICE)
+
+
+# What makes the right thing of a wrong one, by the field's name.
+_ADVICE = {
+    "arguments": " `json.dumps` makes the JSON text.",
+    "url": " A file on this machine is named with `path=`.",
+    "data": " `base64.b64decode` makes them of base64.",
+}
 
 
 class Text(_Part, frozen=True, tag="text"):
@@ -96,6 +113,16 @@ class Image(_Part, frozen=True, tag="image"):
     data: bytes | None = None
     mime_type: str | None = None
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            url: str | None = None,
+            path: str | PathLike | None = None,
+            data: bytes | bytearray | memoryview | None = None,
+            mime_type: str | None = None,
+        ) -> None: ...
+
 
 class File(_Part, frozen=True, tag="file"):
     """A document: by ``url``, by local ``path`` (read when sent), or as ``data`` bytes."""
@@ -106,6 +133,17 @@ class File(_Part, frozen=True, tag="file"):
     data: bytes | None = None
     mime_type: str | None = None
     filename: str | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            url: str | None = None,
+            path: str | PathLike | None = None,
+            data: bytes | bytearray | memoryview | None = None,
+            mime_type: str | None = None,
+            filename: str | None = None,
+        ) -> None: ...
 
 
 class ToolCall(_Part, frozen=True, tag="tool_call"):
@@ -134,6 +172,22 @@ class ToolResult(_Part, frozen=True, tag="tool_result"):
     type: ClassVar[Literal["tool_result"]] = "tool_result"
     tool_call_id: str
     content: str | list[Text | Image]
+
+    def __post_init__(self) -> None:
+        """Accept the short spellings. Raises TypeError for what is neither text nor a list of parts."""
+        super().__post_init__()
+        given: Any = self.content
+        if isinstance(given, str):
+            return
+        pieces = given if isinstance(given, list | tuple) else [given]
+        parts = [Text(piece) if isinstance(piece, str) else piece for piece in pieces]
+        for part in parts:
+            if not isinstance(part, _Part):
+                raise TypeError(
+                    f"A tool's result is a string, or Text and Image parts, and not {type(part).__name__}. "
+                    "`json.dumps` or `str` makes a string of it."
+                )
+        force_setattr(self, "content", parts)
 
 
 class Thinking(_Part, frozen=True, tag="thinking"):
@@ -278,20 +332,20 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             *,
             messages: str | Message | Iterable[Message],
             model: str | None = None,
-            tools: list[ToolDefinition] = ...,
+            tools: list[ToolDefinition] | None = ...,
             tool_choice: str | None = None,
             parallel_tool_calls: bool | None = None,
             temperature: float | None = None,
             top_p: float | None = None,
             max_tokens: int | None = None,
-            stop: str | list[str] = ...,
+            stop: str | list[str] | None = ...,
             reasoning_effort: str | None = None,
             reasoning_summary: str | None = None,
             verbosity: str | None = None,
             service_tier: str | None = None,
             response_format: dict[str, Any] | None = None,
             session_id: str | None = None,
-            metadata: dict[str, str] = ...,
+            metadata: dict[str, str] | None = ...,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -307,6 +361,9 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             _require(
                 message, Message, "messages", 'Message objects, such as Message.user("Name three birds")'
             )
+        for name in ("tools", "stop", "metadata"):
+            if getattr(self, name) is None:  # as other libraries say that there are none
+                force_setattr(self, name, {} if name == "metadata" else [])
         stop: Any = self.stop
         if isinstance(stop, str):
             force_setattr(self, "stop", [stop])
@@ -317,6 +374,17 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             )
         for name in _TEXTS:
             _require(getattr(self, name), str | None, name, "a string")
+        self._require_schema()
+
+    def _require_schema(self) -> None:
+        schema: Any = self.response_format
+        expected = "a JSON schema as a dict; of a pydantic model that is `Model.model_json_schema()`"
+        _require(schema, dict | None, "response_format", expected)
+        if schema and schema.get("type") in _WRAPPERS:
+            raise InvalidRequestError(
+                f"response_format is the API's wrapper ({schema['type']}), and not the JSON schema itself.",
+                hint='Give it the schema, such as {"type": "object", "properties": {…}}.',
+            )
 
 
 _TEXTS = (
@@ -328,14 +396,20 @@ _TEXTS = (
     "service_tier",
     "session_id",
 )
+# Types of `response_format` and of `text.format` in the API. No JSON schema has one of them.
+_WRAPPERS = ("json_schema", "json_object", "text")
 
 
 def _require(given: object, kind: Any, field: str, expected: str) -> None:
     if not isinstance(given, kind):
         raise InvalidRequestError(
-            f"{field} holds a {type(given).__name__}, and not what it should.",
+            f"{field} cannot hold what it was given: {_named(given)}.",
             hint=f"Give it {expected}.",
         )
+
+
+def _named(given: object) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
 
 
 def as_request(request: object) -> CompletionRequest:

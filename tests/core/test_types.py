@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from rich.pretty import pretty_repr
 
 from onplan.errors import InvalidRequestError
 from onplan.oauth.credentials import TokenResponse
+from onplan.parameters import given_by
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
@@ -152,6 +155,51 @@ class TestMessage:
         assert calls == message.tool_calls
 
 
+class TestParts:
+    @pytest.mark.parametrize(
+        ("make", "says"),
+        [
+            (
+                lambda: ToolCall("c", "weather", {"city": "Rome"}),
+                "ToolCall.arguments is a string, and not dict",
+            ),
+            (lambda: ToolCall("c", "weather", None), "ToolCall.arguments is a string, and not NoneType"),
+            (lambda: ToolCall(None, "weather", "{}"), "ToolCall.id is a string"),
+            (lambda: Text(None), "Text.text is a string, and not NoneType"),
+            (lambda: Text(["a"]), "Text.text is a string, and not list"),
+            (lambda: Image(data="iVBORw0KGgo="), "Image.data is bytes, and not str"),
+            (lambda: Image(Path("a.png")), "Image.url is a string, and not .*Path.*`path=`"),
+            (lambda: File(path=b"a.pdf"), "File.path is a string, and not bytes"),
+            (lambda: ToolResult("c", {"sky": "blue"}), "A tool's result is a string.* not dict.*json.dumps"),
+            (lambda: Message.tool("c", None), "A tool's result is a string.* not NoneType"),
+            (lambda: Message.tool("c", 3), "A tool's result is a string.* not int"),
+            (
+                lambda: Message.tool("c", [Text("a"), {"type": "text"}]),
+                "A tool's result is a string.* not dict",
+            ),
+            (lambda: Message.tool(None, "sunny"), "ToolResult.tool_call_id is a string"),
+        ],
+    )
+    def test_a_field_that_holds_what_it_cannot_is_refused_where_it_is_written(self, make, says):
+        """The sentence names the field and what makes the right thing of the wrong one, and no value."""
+        with pytest.raises(TypeError, match=says) as caught:
+            make()
+        assert "Rome" not in str(caught.value)
+
+    def test_the_short_spellings(self):
+        """A path may be a Path, bytes any buffer, and the strings in a tool's result are texts."""
+        assert Image(path="a.png") == Image(path=Path("a.png"))
+        assert File(path="a.pdf") == File(path=Path("a.pdf"))
+        assert Image(data=b"x") == Image(data=bytearray(b"x")) == Image(data=memoryview(b"x"))
+        assert [Text("a")] == ToolResult("c", ["a"]).content == ToolResult("c", Text("a")).content
+
+    def test_what_may_be_absent_may_be_none(self):
+        """An optional field takes None, as the default says."""
+        assert Text("a") == Text("a", None)
+        assert ToolCall("c", "weather", "") == ToolCall("c", "weather", "", None, None)
+        assert Image(url="u") == Image("u", None, None, None)
+
+
 class TestRequest:
     @pytest.mark.parametrize(
         "messages",
@@ -165,6 +213,45 @@ class TestRequest:
     def test_one_stop_text_is_a_list_of_one(self):
         """``stop`` may be a string."""
         assert ["END"] == CompletionRequest(messages="Hi", stop="END").stop
+
+    def test_none_is_the_same_as_nothing(self):
+        """``tools=found or None``, as other libraries want it, asks for no tools."""
+        request = CompletionRequest(messages="Hi", tools=None, stop=None, metadata=None)
+
+        assert CompletionRequest(messages="Hi") == request
+        assert [] == given_by(request)
+
+    @pytest.mark.parametrize(
+        ("given", "says", "advice"),
+        [
+            ({"type": "json_object"}, "json_object", "Give it the schema"),
+            ({"type": "text"}, "text", "Give it the schema"),
+            (
+                {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}},
+                "wrapper",
+                "Give it the schema",
+            ),
+            (
+                {"type": "json_schema", "name": "n", "schema": {"type": "object"}},
+                "wrapper",
+                "Give it the schema",
+            ),
+            ("json", "response_format cannot hold what it was given: str", "model_json_schema"),
+            (ToolDefinition, "the class ToolDefinition", "model_json_schema"),
+        ],
+    )
+    def test_a_response_format_that_is_no_schema_is_refused(self, given, says, advice):
+        """The API's own wrapper around a schema, a class and a string are refused, with what to give."""
+        with pytest.raises(InvalidRequestError, match=says) as caught:
+            CompletionRequest(messages="Hi", response_format=given)
+        assert advice in caught.value.hint
+
+    @pytest.mark.parametrize(
+        "schema", [None, {}, {"type": "object"}, {"type": ["object", "null"]}, {"anyOf": []}]
+    )
+    def test_any_schema_stays(self, schema):
+        """Whether a schema is a good one is the server's to say."""
+        assert schema == CompletionRequest(messages="Hi", response_format=schema).response_format
 
     def test_a_string_is_a_request(self):
         """Where a request is wanted a string will do; a request stays itself."""
