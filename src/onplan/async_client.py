@@ -25,7 +25,7 @@ from onplan.errors import (
 )
 from onplan.fallback import Fallback
 from onplan.parameters import refuses
-from onplan.retry import RetryPolicy
+from onplan.retry import RetryPolicy, policy_of
 from onplan.secret import SecretText
 from onplan.settings import Settings, address, load_settings
 from onplan.stores import CredentialStore, open_store
@@ -146,7 +146,7 @@ class AsyncClient:
         self._sockets = choose_websocket(transport, timeouts, route, self.backend, http_client)
         self._fallback = Fallback(allowed=transport == "auto") if self._sockets else None
         self._refuse_unsupported = refuses(unsupported)
-        self._retry = retry or RetryPolicy()
+        self._retry = policy_of(retry)
         self._on_retry = on_retry
         self._resume = resume
         self._remembered = Remembered()

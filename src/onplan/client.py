@@ -19,7 +19,7 @@ from onplan.attachments import read_attachments
 from onplan.backends import Backend
 from onplan.errors import NotSignedInError, OnplanError, SignInAgainError, TransportError
 from onplan.parameters import refuses
-from onplan.retry import RetryPolicy
+from onplan.retry import RetryPolicy, policy_of
 from onplan.secret import SecretText
 from onplan.settings import Settings, address, load_settings
 from onplan.stores import CredentialStore, open_store
@@ -127,7 +127,7 @@ class Client:
         require_http(transport)
         self._transport = HTTPTransport(timeouts, http_client, route)
         self._refuse_unsupported = refuses(unsupported)
-        self._retry = retry or RetryPolicy()
+        self._retry = policy_of(retry)
         self._on_retry = on_retry
         self._resume = resume
         self._remembered = Remembered()

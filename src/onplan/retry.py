@@ -5,6 +5,7 @@ Knows nothing of clocks: elapsed time and randomness come in as arguments.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from onplan.errors import OnplanError, RateLimitError
+from onplan.errors import ConfigurationError, OnplanError, RateLimitError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,18 @@ class RetryPolicy:
     base: float = 0.2
     longest: float = 30.0
     budget: float = 120.0
+
+
+def policy_of(retry: RetryPolicy | None) -> RetryPolicy:
+    """``retry``, or the default. Raises ConfigurationError for what is no policy, such as a number."""
+    if retry is None:
+        return RetryPolicy()
+    if isinstance(retry, RetryPolicy):
+        return retry
+    raise ConfigurationError(
+        f"retry is {retry!r}, and not a RetryPolicy.",
+        hint="Write `retry=onplan.RetryPolicy(attempts=3)`; `attempts=1` never retries.",
+    )
 
 
 # A limit of requests or tokens is counted by the minute: a moment later it is still reached.
@@ -155,6 +168,13 @@ def _duration(text: str) -> float:
         for amount, unit in _AMOUNT.findall(text)
     )
     return min(sum(amounts), _FOR_EVER)
+
+
+def duration(seconds: float) -> str:
+    """``seconds`` in words, rounded up: in the largest unit of which there are two."""
+    units = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
+    length, unit = next((row for row in units if seconds >= 2 * row[0]), (1, "seconds"))
+    return f"{math.ceil(seconds / length)} {unit}"
 
 
 def try_again_in(message: str) -> float | None:

@@ -327,6 +327,17 @@ def test_a_model_that_is_not_served_has_a_neighbour(signed_in: Emulator, driver:
     assert "version 0.171.0" in caught.value.hint
 
 
+@pytest.mark.codex
+def test_a_model_that_is_listed_and_refused_is_not_advised(signed_in: Emulator, driver: Any) -> None:
+    """The neighbours of a refused model are others: itself would be refused again."""
+    signed_in.arm("model_gated", times=1)
+
+    with pytest.raises(onplan.ModelNotAvailableError) as caught:
+        driver().complete(CompletionRequest(messages="hi", model="gpt-6-sol"))
+    assert caught.value.hint.startswith("Nearest to it: gpt-6.")
+    assert " gpt-6-sol " not in caught.value.hint
+
+
 def test_without_a_catalogue_the_neighbour_is_a_known_one(signed_in: Emulator, driver: Any) -> None:
     """Where the catalogue fails too, the built-in list helps, and the error stays the model's."""
     signed_in.arm("model_not_supported", times=1)
@@ -395,9 +406,19 @@ def test_a_401_renews_the_token_once(signed_in: Emulator, driver: Any) -> None:
 
 
 def test_an_unreachable_backend_is_a_connect_error(signed_in: Emulator, driver: Any, unused_url: str) -> None:
-    """Where nobody listens, the error names the place and says what to do."""
-    with pytest.raises(onplan.ConnectError, match="could not be reached"):
+    """Where nobody listens, the error names the place and says what to do: here, to start the server."""
+    with pytest.raises(onplan.ConnectError, match="could not be reached") as caught:
         driver(base_url=unused_url, retry=ONCE).complete(CompletionRequest(messages="hi", model="gpt-5.5"))
+    assert "Start the server on this machine" in caught.value.hint
+
+
+@pytest.mark.parametrize("retry", [3, 0, False, {"attempts": 3}], ids=str)
+def test_a_number_is_no_retry_policy(signed_in: Emulator, driver: Any, retry: Any) -> None:
+    """What is no policy is refused before anything is sent, and the hint says how one is written."""
+    with pytest.raises(onplan.ConfigurationError, match="not a RetryPolicy") as caught:
+        driver(retry=retry).complete("hi")
+    assert signed_in.journal() == []
+    assert "RetryPolicy(attempts=3)" in caught.value.hint
 
 
 def test_without_a_sign_in_nothing_is_sent(emulator: Emulator, driver: Any) -> None:

@@ -14,7 +14,7 @@ from onplan.errors import (
     ServerError,
     UsageLimitError,
 )
-from onplan.retry import RetryPolicy, next_delay, rate_limit_reset, retry_after, try_again_in
+from onplan.retry import RetryPolicy, duration, next_delay, rate_limit_reset, retry_after, try_again_in
 
 POLICY = RetryPolicy(attempts=5, base=0.2, longest=30.0, budget=120.0)
 SERVER, NOW = ServerError("x"), 1_800_000_000.0
@@ -60,6 +60,24 @@ def test_the_wait_before_the_next_try(case):
     delay = next_delay(POLICY, case.attempt, case.error, case.elapsed, jitter=lambda: case.jitter)
 
     assert delay == (None if case.delay is None else pytest.approx(case.delay))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (11, "11 seconds"),
+        (11.2, "12 seconds"),
+        (119.0, "119 seconds"),
+        (120.0, "2 minutes"),
+        (121.0, "3 minutes"),
+        (3600.0, "60 minutes"),
+        (7200.0, "2 hours"),
+        (200_000.0, "3 days"),
+    ],
+)
+def test_a_wait_in_words(seconds, words):
+    """Whoever waits for as long as the words say has waited long enough."""
+    assert words == duration(seconds)
 
 
 def test_the_longest_wait_is_never_exceeded():

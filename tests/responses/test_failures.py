@@ -258,6 +258,22 @@ def test_only_what_may_pass_is_worth_another_try(found, retryable):
     assert retryable is found.retryable
 
 
+@pytest.mark.parametrize(
+    ("seconds", "hint"),
+    [
+        ("2", "Wait a moment and try again."),
+        ("30", "Wait 30 seconds and try again."),
+        ("3600", "Wait 60 minutes and try again."),
+        ("86400", "Wait 24 hours and try again."),
+    ],
+)
+def test_a_long_wait_is_named_in_the_hint(seconds, hint):
+    """Who is to wait for an hour is not sent back after a moment."""
+    error = failure_of_response(Response(429, {"retry-after": seconds}, b""), NOW)
+
+    assert hint == error.hint
+
+
 @pytest.mark.parametrize(("headers", "wait"), [({}, None), (WAIT, 2.0)], ids=["no wait", "a wait"])
 def test_too_many_requests_are_asked_again_whether_or_not_the_server_says_when(headers, wait):
     """A bare 429 is a rate limit, which passes: retryable, as every error of its class."""

@@ -59,8 +59,11 @@ def models_of(body: Any, backend: Backend) -> list[ModelInfo]:
 
 
 def advice_on_models(model: str, models: Sequence[ModelInfo], backend: Backend) -> str:
-    """What to use instead of ``model``: the nearest of ``models`` by name, or else the best."""
-    names = [listed.id for listed in models]
+    """What to use instead of ``model``: the nearest of ``models`` by name, or else the best.
+
+    Servers refuse models that they list, too: a newer client is wanted, or the file is not there (Ollama).
+    """
+    names = [listed.id for listed in models if listed.id != model]
     near = get_close_matches(model, names, n=2, cutoff=0.5) or names[:2]
     version = (
         f" It lists what it has for version {backend.client_version} of the official client."

@@ -26,7 +26,7 @@ from onplan.responses.error_body import ErrorBody, read_error
 from onplan.responses.error_codes import USAGE, Row, row_of, row_of_status
 from onplan.responses.limits import NO_LIMIT, limit_reached
 from onplan.responses.sse import Body
-from onplan.retry import rate_limit_reset, retry_after
+from onplan.retry import duration, rate_limit_reset, retry_after
 from onplan.wire import NOTHING, Response, decode_json, request_id_of
 
 _LONGEST_SENTENCE = 500
@@ -216,6 +216,9 @@ def _failure(case: _Case, fallback: Row) -> OnplanError:
     )
 
 
+_MOMENT = 10.0  # seconds that need not be counted for the person who waits
+
+
 def _note_wait(error: OnplanError, facts: ErrorBody, headers: Mapping[str, str], now: float) -> None:
     """Note how long the server asks to wait, if its words have not said it.
 
@@ -226,6 +229,8 @@ def _note_wait(error: OnplanError, facts: ErrorBody, headers: Mapping[str, str],
         error.retry_after = retry_after(said, now)
     if error.retry_after is None and isinstance(error, RateLimitError):
         error.retry_after = rate_limit_reset(said, now)
+    if isinstance(error, RateLimitError) and (error.retry_after or 0) > _MOMENT:
+        error.hint = f"Wait {duration(error.retry_after or 0)} and try again."
 
 
 def _usage_limit(case: _Case) -> UsageLimitError:
