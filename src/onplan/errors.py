@@ -225,6 +225,7 @@ class OutcomeUnknownError(RefreshError):
     """The refresh token was sent and no usable answer came: it may or may not be spent."""
 
     code, exit_code = "refresh_unknown", 60
+    hint = "Try again in a moment; the next error says whether `onplan login` is needed."
 
 
 class StoreError(CredentialError):

@@ -40,7 +40,7 @@ def left_out(request: CompletionRequest, backend: Backend, *, refuse: bool) -> t
     if ignored and refuse:
         raise InvalidRequestError(
             f"{backend.name} does not take {', '.join(ignored)}.",
-            hint='Remove them, or let them be left out: `Client(unsupported="drop")`.',
+            hint='Leave that out, or have it left out and listed: `Client(unsupported="drop")`.',
         )
     return ignored
 

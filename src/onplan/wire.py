@@ -53,7 +53,10 @@ def require_safe_url(url: str, source: str) -> str:
     except ValueError:
         raise ConfigurationError(f"{source} is not a URL.") from None
     if parts.username or parts.password or parts.query or parts.fragment or not host:
-        raise ConfigurationError(f"{source} must be a URL of scheme, host and path, and nothing else.")
+        raise ConfigurationError(
+            f"{source} must be a URL of scheme, host and path, and nothing else.",
+            hint="Write it as https://HOST/PATH, or http://127.0.0.1:PORT/PATH on this machine.",
+        )
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return url.rstrip("/")
     raise ConfigurationError(

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from onplan.wire import Request, Response, adrive, drive
+from onplan.errors import ConfigurationError
+from onplan.wire import Request, Response, adrive, drive, require_safe_url
 
 
 class Sender:
@@ -154,3 +155,13 @@ class TestRequests:
     def test_ok_is_2xx(self, status, ok):
         """Only 2xx is success."""
         assert ok is Response(status).ok
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:11434", "127.0.0.1:11434/v1", "foo", "http://", "https://h/v1?key=k"]
+)
+def test_an_address_that_is_no_whole_url_is_answered_with_how_one_is_written(url):
+    """A server's address without its scheme, as people type it, is refused with an example."""
+    with pytest.raises(ConfigurationError, match="The base URL must be a URL") as caught:
+        require_safe_url(url, "The base URL")
+    assert "http://127.0.0.1:PORT/PATH" in caught.value.hint

@@ -39,7 +39,7 @@ from onplan.transports.decompression import (
 )
 from onplan.transports.event_reader import EventReader
 from onplan.transports.owner import Owner, running_loop
-from onplan.transports.proxy_errors import certificate_failure, no_answer
+from onplan.transports.proxy_errors import certificate_failure, no_answer, unreachable
 from onplan.transports.route import Proxy, Route
 from onplan.wire import Request, Response
 
@@ -109,7 +109,7 @@ def _failure(error: Exception, origin: str) -> TransportError:
     reason = _said(error)
     match error:
         case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError() | aiohttp.InvalidURL():
-            return ConnectError(f"{origin} could not be reached: {reason}.")
+            return unreachable(origin, error)
         case TimeoutError():
             return IdleTimeoutError(f"{origin} stopped answering.")
         case _:
@@ -121,11 +121,7 @@ def _failure_on_the_way(error: Exception, origin: str, proxy: Proxy | None) -> T
     if isinstance(error, TimeoutError) and proxy:
         return no_answer(proxy, TimeoutError())
     failure = _failure(error, origin)
-    return (
-        failure
-        if isinstance(failure, ConnectError)
-        else ConnectError(f"{origin} could not be reached: {_said(error)}.")
-    )
+    return failure if isinstance(failure, ConnectError) else unreachable(origin, error)
 
 
 class AiohttpTransport:

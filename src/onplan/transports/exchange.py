@@ -8,11 +8,11 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError, TransportError
+from onplan.errors import DisconnectError, IdleTimeoutError, TransportError
 from onplan.transports.base import Timeouts
 from onplan.transports.deadline import Deadline
 from onplan.transports.decompression import DamagedBodyError, Decompressor, Unknown, decompressor_for
-from onplan.transports.proxy_errors import certificate_failure
+from onplan.transports.proxy_errors import unreachable
 
 
 def failure_of(error: Exception, origin: str) -> TransportError:
@@ -27,9 +27,7 @@ def failure_of(error: Exception, origin: str) -> TransportError:
             | httpcore2.ConnectError()
             | httpcore2.ConnectTimeout()
         ):
-            return certificate_failure(error, origin) or ConnectError(
-                f"{origin} could not be reached: {reason}."
-            )
+            return unreachable(origin, error)
         case (
             httpx2.LocalProtocolError() | httpcore2.LocalProtocolError()
         ):  # its text may hold the header that it complains about

@@ -1,12 +1,14 @@
-"""What a proxy, or a certificate, that is in the way is reported as."""
+"""What is reported when there is no way: a proxy, a certificate or a server that is not there."""
 
 from __future__ import annotations
 
 import re
 from html import unescape
+from urllib.parse import urlsplit
 
-from onplan.errors import CertificateError, ProxyError
+from onplan.errors import CertificateError, ConnectError, ProxyError
 from onplan.transports.route import Proxy, netloc
+from onplan.wire import is_loopback
 
 _LONGEST_WORDS = 200
 
@@ -18,6 +20,16 @@ def no_answer(proxy: Proxy, error: BaseException) -> ProxyError | CertificateErr
         return untrusted
     reason = " ".join(str(error).split()).rstrip(".") or "it took too long"
     return ProxyError(f"The proxy {proxy.address} does not answer: {reason}.")
+
+
+def unreachable(origin: str, error: BaseException) -> ConnectError:
+    """The error when no connection to ``origin``, a URL, can be made, and ``error`` says why."""
+    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    here = is_loopback(urlsplit(origin).hostname or "")
+    return certificate_failure(error, origin) or ConnectError(
+        f"{origin} could not be reached: {reason}.",
+        hint="Start the server on this machine, or correct its address." if here else None,
+    )
 
 
 def certificate_failure(error: BaseException | None, origin: str) -> CertificateError | None:

@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
-from onplan.errors import ConnectError
 from onplan.transports.addresses import connect, connect_async
 from onplan.transports.base import forget_frames
 from onplan.transports.handshake import shake_hands, shake_hands_async
-from onplan.transports.proxy_errors import no_answer
+from onplan.transports.proxy_errors import no_answer, unreachable
 from onplan.transports.route import Proxy, Route
 from onplan.transports.streams import BROKEN, Countdown, Stream
 
@@ -61,8 +60,7 @@ async def open_socket(route: Route, url: str) -> socket.socket:
         certificates = route.certificates() if proxy.scheme == "https" else None
         return await open_tunnel(proxy, certificates, host, port)
     except OSError as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise ConnectError(f"{parts.scheme}://{parts.netloc} could not be reached: {reason}.") from None
+        raise unreachable(f"{parts.scheme}://{parts.netloc}", error) from None
 
 
 async def open_tunnel(

@@ -12,13 +12,13 @@ from hashlib import sha256
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
-from onplan.errors import ConnectError, IdleTimeoutError, StreamCorruptError, TransportError
+from onplan.errors import IdleTimeoutError, StreamCorruptError
 from onplan.responses.continuation import Continuation
 from onplan.responses.events import Document, ErrorEvent, decode_event
 from onplan.steps import Head, Join, Joined
 from onplan.transports.base import Timeouts, log_exchange, logger
 from onplan.transports.owner import Owner, running_loop
-from onplan.transports.proxy_errors import certificate_failure
+from onplan.transports.proxy_errors import unreachable
 from onplan.transports.route import Route
 from onplan.transports.tunnel import open_socket
 from onplan.transports.websocket_connection import CLOSE_SECONDS, Connection
@@ -117,9 +117,9 @@ class _Pool:
         except OSError as error:  # a TimeoutError is one
             connection.abort()
             if not limit.expired():
-                raise _unreachable(error, request.origin) from None
+                raise unreachable(request.origin, error) from None
             if not connection.connected:
-                raise _unreachable(OSError("it took too long"), request.origin) from None
+                raise unreachable(request.origin, OSError("it took too long")) from None
             if connection.upgrade.head is None:
                 raise IdleTimeoutError(f"{request.origin} did not open a WebSocket in time.") from None
         except BaseException:
@@ -250,8 +250,3 @@ def _is_complaint(payload: bytes) -> bool:
 
 def _credential(request: Request) -> bytes:
     return sha256(request.headers.get("authorization", "").encode()).digest()
-
-
-def _unreachable(error: OSError, origin: str) -> TransportError:
-    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return certificate_failure(error, origin) or ConnectError(f"{origin} could not be reached: {reason}.")
