@@ -112,6 +112,40 @@ CASES = [
     Case("403, page", 403, PAGE, BlockedError, {**HTML, "cf-ray": "8abc-OSL"}, says="8abc-OSL"),
     Case("403, page without a type", 403, PAGE, BlockedError),
     Case("403, empty page", 403, b"", BlockedError, HTML),
+    Case(
+        "400, a key that Gemini refuses",
+        400,
+        [
+            {
+                "error": {
+                    "code": 400,
+                    "message": "API key not valid. Please pass a valid API key.",
+                    "status": "INVALID_ARGUMENT",
+                }
+            }
+        ],
+        SignInAgainError,
+        says="API key not valid",
+    ),
+    Case(
+        "400, a key that has expired",
+        400,
+        error(None, "API key expired. Please renew the API key."),
+        SignInAgainError,
+    ),
+    Case(
+        "400, a key that xAI refuses",
+        400,
+        {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: xa***."},
+        SignInAgainError,
+    ),
+    Case("403, a key", 403, error(None, "Invalid API Key"), SignInAgainError),
+    Case(
+        "400, a field that only sounds like it",
+        400,
+        error(None, "Invalid value for 'api_key_hint'."),
+        InvalidRequestError,
+    ),
     Case("401, page", 401, PAGE, UnexpectedReplyError, HTML),
     Case("407, page", 407, PAGE, UnexpectedReplyError, HTML),
     Case("413", 413, b"", InvalidRequestError),

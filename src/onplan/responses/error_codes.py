@@ -216,6 +216,13 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], Row, frozenset[int | None]], ...] = (
     (_words(r"item with id .{0,200} not found"), _INVALID, _REQUEST | {429}),
     (_words(r"encrypted content .{0,400}could not be"), _ENCRYPTED, _REQUEST | {429}),
     (_words(r"account.?id\b.{0,200} does not match|account mismatch"), _SIGN_IN, _REQUEST | {429}),
+    # 400 of Gemini ("API key not valid. Please pass a valid API key.") and of xAI ("Incorrect API key
+    # provided"), by their documentation in November 2026; others say it with 401.
+    (
+        _words(r"api.?key (is )?(not valid|invalid|expired)|(incorrect|invalid) api.?key\b"),
+        _SIGN_IN,
+        frozenset({None, 400, 403}),
+    ),
     (
         _words(
             r"usage limit (has been |is |was )?(reached|exceeded)",
