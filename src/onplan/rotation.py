@@ -30,7 +30,7 @@ _LAST = -100  # among the finalizers of multiprocessing: below 0 is after its ow
 
 
 class SignedOutError(StoreError):
-    """What was being refreshed is not wanted any more."""
+    """The user signed out while the credential was being refreshed."""
 
 
 class Rotation:

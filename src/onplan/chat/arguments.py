@@ -64,7 +64,7 @@ class Arguments:
         return last.endswith((":", ",", "["))
 
     def add(self, piece: str) -> str:
-        """One more piece. What of it is new of the text: nothing of what comes after the end."""
+        """Take one more piece. Returns what it adds to the text, which is nothing once the JSON has ended."""
         if self._inside and '"' not in piece and "\\" not in piece and not self._escaped:
             self._pieces.append(piece)
             return piece
@@ -105,7 +105,7 @@ class Arguments:
         return piece[len(text) :]
 
     def _is_replaced_by(self, piece: str) -> bool:
-        """Whether an empty object was no more than the place of the one that ``piece`` begins."""
+        """Whether ``piece`` begins the arguments for which an empty object was a placeholder."""
         return self.is_placeholder and not self._after and piece.lstrip().startswith("{")
 
     def _end_in(self, piece: str) -> int | None:
@@ -135,7 +135,7 @@ class Arguments:
         return None
 
     def finish(self) -> str:
-        """No more comes: what came after the end, unless it says the same again. It is of the text then.
+        """No more pieces come: add what came after the end, unless it repeats the text. Returns what was added.
 
         What a model wrote and is no JSON is for the program to answer.
         """
@@ -166,6 +166,6 @@ def text_of(arguments: Any) -> str:
 
 
 def meaning_of(arguments: str) -> str | bytes:
-    """What two texts have in common that say the same, and are written otherwise."""
+    """A normal form: the same for two JSON texts that differ only in spaces and in the order of keys."""
     value = decode_json(arguments.encode())
     return arguments.strip() if value is None else _SORTED.encode(value)

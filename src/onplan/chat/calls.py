@@ -151,7 +151,7 @@ class Calls:
             self.pieces += 1
 
     def complete(self, calls: Sequence[CallDelta], chunks: Chunks, choice: int = 0) -> None:
-        """The calls once more, each of them whole and in its order: what of them has not come in pieces."""
+        """The whole calls, sent once more at the end, in their order: adds what the pieces did not bring."""
         for position, whole in enumerate(calls):
             function = whole.function or whole
             name = function.name or ""
@@ -266,7 +266,7 @@ class Calls:
         return all(call.is_whole for call in self._calls)
 
     def last_is_whole(self, choice: int) -> bool:
-        """The same of the one that was spoken of last in ``choice``, if there is one."""
+        """Whether the call that the last piece of ``choice`` was for is whole; true if there is none."""
         return choice not in self._last or self._last[choice].is_whole
 
     def finish(self, response_id: str, chunks: Chunks, *, cut: bool) -> list[ToolCall]:
@@ -295,7 +295,7 @@ class Calls:
         return parts
 
     def _without_repetitions(self, chunks: Chunks) -> list[_Call]:
-        """The calls, of which those that say what the call they follow said are one with it."""
+        """The calls without those that repeat the call they follow: the same name, the same arguments."""
         kept: list[_Call] = []
         said: _Said = {}
         numbered = any(index > 0 for _, index in self._by_place)  # else every call may have the index 0
@@ -319,7 +319,7 @@ class Calls:
 
 
 def _said_before(call: _Call, followed: _Call | None, words: _Words, said: _Said) -> _Call | None:
-    """The call that ``call`` says once more."""
+    """The earlier call that ``call`` repeats, if there is one."""
     if followed:
         if found := said.get((call.server_id, *words)):
             return found

@@ -66,7 +66,7 @@ class _Arriving:
         return {**self._fields, **{name: "".join(pieces) for name, pieces in self._pieces.items()}}
 
     def add(self, entry: Entry) -> None:
-        """A piece; the first one's fields keep their order."""
+        """Add one piece. Fields keep the order in which they first came."""
         for name, value in entry.items():
             if name in _GROWING and isinstance(value, str):
                 self._fields.setdefault(name, "")
@@ -96,7 +96,7 @@ class _Arriving:
 
 
 def _differ(one: Entry, other: Entry, name: str) -> bool:
-    """Whether both say something, and not the same."""
+    """Whether both have a value for ``name``, and the values differ."""
     return bool(one.get(name) and other.get(name)) and one[name] != other[name]
 
 

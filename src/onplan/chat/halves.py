@@ -19,7 +19,7 @@ _REPLACEMENT = rb"\ufffd"
 
 
 class Halves:
-    """What is left over of one payload of JSON, for the next one."""
+    """Joins halves of characters: keeps the first half of one payload for the next payload."""
 
     def __init__(self) -> None:
         self._first = b""

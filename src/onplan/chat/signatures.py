@@ -28,7 +28,7 @@ def signature_of(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def signature_in(piece: CallDelta) -> dict[str, Any]:
-    """The same of a piece that is arriving."""
+    """The fields of ``signature_of`` in a piece of a call that is arriving."""
     fields = _of(piece)
     inner = _of(piece.function) if piece.function else {}
     return {**fields, "function": inner} if inner else fields
@@ -49,11 +49,11 @@ def merge(fields: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def sealed(fields: Mapping[str, Any]) -> str | None:
-    """As the text that a ``ToolCall`` carries; None for no fields."""
+    """The fields as the JSON text of ``ToolCall.signature``; None if there are none."""
     return msgspec.json.encode(fields).decode() if fields else None
 
 
 def unsealed(signature: str | None) -> dict[str, Any]:
-    """The fields again; none from another wire's text, or for None."""
+    """The fields in the text of ``ToolCall.signature``; none if it is another wire's, or None."""
     fields = decode_json((signature or "").encode())
     return signature_of(fields) if isinstance(fields, dict) else {}

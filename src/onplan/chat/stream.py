@@ -171,7 +171,7 @@ class ChatStream:
         return self._counted_at == size and any(size) and self._calls.are_whole
 
     def _checked(self, stated: FinishReason, usage: Usage) -> FinishReason:
-        """The reason by what there is of the answer. Raises StreamCorruptError where something is missing."""
+        """The finish reason that fits the parts. Raises StreamCorruptError if a part must be missing."""
         kinds = {type(part) for part in self.parts}
         if Refusal in kinds:
             return FinishReason.CONTENT_FILTER
@@ -266,7 +266,7 @@ class ChatStream:
             raise self._failed(Complaint(delta.error))
 
     def _is_heard(self, delta: Delta, key: int) -> bool:
-        """Whether a choice that has not spoken before is of the answer.
+        """Whether what a choice says belongs to the answer, which is that of the first choice with text.
 
         One answer was asked for, so calls beside a choice with text belong to it (seen November 2026: GitHub
         Copilot); a second choice with text is another answer.
@@ -279,7 +279,7 @@ class ChatStream:
         return key not in self._others
 
     def _take_part(self, part: Any, chunks: Chunks) -> None:
-        """A piece of content that says what it is."""
+        """One entry of ``content`` where that is a list of typed parts."""
         match part:
             case str() | {"type": "text" | "output_text" | None, "text": str()}:
                 self._add_text(text_of(part), chunks)
@@ -291,7 +291,7 @@ class ChatStream:
                 self._shows = True
 
     def _take_message(self, message: Delta, key: int, chunks: Chunks, *, ends: bool) -> None:
-        """A message in place of a delta: a piece like one, or at the end all of it once more."""
+        """A ``message`` where a ``delta`` is expected: one more piece, or at the end the whole text again."""
         begun = bool(self._text.tell() or self.parts or self._calls or self._refusals or self._thinks)
         if not begun or (self._as_messages and not (ends and self._is_all(_text_in(message)))):
             self._as_messages = True
@@ -300,7 +300,7 @@ class ChatStream:
             self._complete(message, key, chunks)
 
     def _complete(self, message: Delta, key: int, chunks: Chunks) -> None:
-        """The whole message after its pieces: what they lack. Raises StreamCorruptError if they differ."""
+        """The whole message after its pieces: adds what they lack. Raises StreamCorruptError if they differ."""
         self._wholes += 1
         if self._wholes > _MOST_WHOLES:
             raise StreamCorruptError("The whole message came too often.")

@@ -44,11 +44,11 @@ class Arrivals:
 
     @property
     def ids(self) -> set[str]:
-        """By which they, and the calls among them, have been named."""
+        """The ids of all items, and the call ids of the calls among them."""
         return {item_id for item_id, _ in self._by_id} | self._by_call_id.keys()
 
     def knows(self, item_id: str) -> bool:
-        """Whether one of them has been named so."""
+        """Whether an item, or a call, has this id."""
         return item_id in self._by_call_id or any((item_id, kind) in self._by_id for kind in _KINDS)
 
     def of_delta(self, item_id: str | None, index: int | None, kind: str) -> Arrival:

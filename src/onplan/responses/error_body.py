@@ -101,7 +101,7 @@ _MOST_OBJECTS, _MOST_DEPTH = 100, 8
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """The objects of a body that may say something of the failure: outer ones first, names made plain."""
+    """All objects in a body that may describe the failure, outer ones first, with normalised field names."""
     level, count = [value], 0
     for _ in range(_MOST_DEPTH):
         following: list[Any] = []
@@ -130,7 +130,7 @@ def _decoded(value: Any) -> Any:
 
 
 def _first(objects: list[dict[str, Any]], names: tuple[str, ...], read: Any) -> Any:
-    """The first value of a field with one of ``names`` of which ``read`` makes something."""
+    """The first result of ``read`` that is not None, for the fields called ``names`` of all objects."""
     return next(
         (
             found
@@ -161,7 +161,7 @@ _STATUSES = ("code", "status", "statuscode", "httpcode", "httpstatus", "errorcod
 
 
 def _codes(objects: list[dict[str, Any]]) -> Iterator[str]:
-    """The words that are for programs. What has a space in it is for people, and an address is neither."""
+    """Codes and types, as they came: single words. A text with spaces is a message, and a URL is neither."""
     for fields in objects:
         for name in _CODES:
             code = fields.get(name)
@@ -233,7 +233,7 @@ def _words(value: Any, depth: int = 0) -> str:
 
 
 def _providers_words(fields: dict[str, Any], depth: int) -> str:
-    """Those of a provider behind a gateway (OpenRouter), whose own are "Provider returned error"."""
+    """The message of the provider behind OpenRouter, whose own is only "Provider returned error"."""
     metadata = fields.get("metadata")
     if not isinstance(metadata, dict):
         return ""
@@ -242,7 +242,7 @@ def _providers_words(fields: dict[str, Any], depth: int) -> str:
 
 
 def _entry(entry: Any, depth: int) -> str:
-    """An entry of a list; those that say where in the request they mean are pydantic's."""
+    """An entry of a list of errors: pydantic's, with the path of the field (``loc``), or any other."""
     if not isinstance(entry, dict) or not entry.keys().isdisjoint(("error", "message", "detail")):
         return _words(entry, depth + 1)
     where = entry.get("loc")

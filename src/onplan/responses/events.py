@@ -193,7 +193,7 @@ class ResponseError(ErrorEvent, frozen=True, tag="response.error"):
 
 
 class RateLimits(_Event, frozen=True, tag="codex.rate_limits"):
-    """What over HTTP stands in headers: how much of the plan is used."""
+    """How much of the plan is used; over HTTP this is in headers."""
 
     plan_type: Any = None
     rate_limits: Any = None
@@ -299,7 +299,7 @@ def name_of(event: Event | Document | None) -> str:
 
 
 def ids_of(event: Event | Document) -> list[str]:
-    """The ids by which an event names its output item."""
+    """The ids in an event: of its output item, and of the call that this is."""
     item = getattr(event, "item", None) or {}
     ids = (getattr(event, "item_id", None), item.get("id"), item.get("call_id"))
     return [name for name in ids if isinstance(name, str) and name]

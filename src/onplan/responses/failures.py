@@ -87,7 +87,7 @@ def failure_of_complaint(
 
 
 def complaint_of_body(body: bytes) -> Complaint:
-    """What the body of a 200 complains of which is no stream and no answer."""
+    """The complaint in the body of a 200 that is neither a stream nor an answer."""
     response, decoded = Response(200, body=body), decode_json(body)
     said = _text(response) if decoded is None else decoded
     if isinstance(decoded, dict) and decoded.get("error"):
@@ -100,7 +100,7 @@ def complaint_of_body(body: bytes) -> Complaint:
 
 
 def complaint_of_payload(payload: bytes) -> Complaint | None:
-    """What a payload complains of which is no chunk of an answer; None if it does not.
+    """The complaint in a payload that is no chunk of an answer; None if it is not one.
 
     That is the body of an answer that is no stream, or an error in a list, as Gemini has them.
     """
@@ -129,7 +129,7 @@ def _text(response: Response) -> str:
 
 
 def _named(facts: ErrorBody) -> str:
-    """What is said in words; else a code that is more than a number."""
+    """The message, else the first code that is not only a number."""
     words = (code for code in facts.codes if not code.isdigit())
     return facts.message[:_LONGEST_SENTENCE] or next(words, "")
 

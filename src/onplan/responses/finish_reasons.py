@@ -56,7 +56,7 @@ _INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What a word for the end says.
+    """What a server's word for the end of an answer means.
 
     Attributes:
         reason: ``ERROR`` for a failure.
@@ -68,7 +68,7 @@ class Finish:
 
 
 def finish_of(word: str) -> Finish | None:
-    """What ``word`` says; None if the answer goes on."""
+    """The meaning of ``word``; None if the answer goes on."""
     plain = _NO_LETTER.sub("_", _INNER_CAPITAL.sub("_", word.strip())).lower()
     plain = _PREFIX.sub("", plain)
     if plain in _WORDS:

@@ -33,7 +33,7 @@ def _details(usage: Any, *names: str) -> Any:
 
 
 def _count(counts: Any, *names: str) -> int:
-    """The first count that is one."""
+    """The first of the fields called ``names`` that is a number other than 0; otherwise 0."""
     values = (counts.get(name) for name in names) if isinstance(counts, dict) else ()
     return next(filter(None, map(_integer, values)), 0)
 

@@ -122,7 +122,7 @@ def instead_of_a_plan(document: Document) -> str | None:
 
 
 def _has_no_tokens(document: Document) -> bool:
-    """Whether its tokens are an object in which none is given."""
+    """Whether ``tokens`` is an object without any token in it."""
     tokens = _fields(document.get("tokens"))
     blank = (b"null", b'""')
     return tokens is not None and all(

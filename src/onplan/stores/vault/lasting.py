@@ -31,7 +31,7 @@ class Lasting:
         return (self.seconds is None or self.seconds >= SECONDS) and (self.uses is None or self.uses >= USES)
 
     def error(self, server: str, hint: str) -> StoreError:
-        """What is said if it does not."""
+        """The error if the token does not last."""
         parts = (
             f"{self.seconds:.0f} seconds" if self.seconds is not None else "",
             f"{self.uses} requests" if self.uses is not None else "",
