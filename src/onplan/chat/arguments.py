@@ -135,7 +135,7 @@ class Arguments:
         return None
 
     def finish(self) -> str:
-        """No more pieces come: add what came after the end, unless it repeats the text. Returns what was added.
+        """No more pieces come: add what came after the end, unless it repeats the text. Gives what it added.
 
         What a model wrote and is no JSON is for the program to answer.
         """

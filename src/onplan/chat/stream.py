@@ -300,7 +300,7 @@ class ChatStream:
             self._complete(message, key, chunks)
 
     def _complete(self, message: Delta, key: int, chunks: Chunks) -> None:
-        """The whole message after its pieces: adds what they lack. Raises StreamCorruptError if they differ."""
+        """Add what the pieces lack of the whole message. Raises StreamCorruptError if they differ."""
         self._wholes += 1
         if self._wholes > _MOST_WHOLES:
             raise StreamCorruptError("The whole message came too often.")

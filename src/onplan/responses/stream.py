@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from onplan.errors import (
@@ -185,48 +186,6 @@ class ResponseStream:
             text = event.item_id, event.output_index, event.content_index
             self._run = text, arrival.text(section).write
 
-    def _text_done(self, event: events.OutputTextDone, chunks: Chunks) -> None:
-        section = ("output_text", event.content_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "message").complete(
-            section, event.text, chunks
-        )
-
-    def _refusal_delta(self, event: events.RefusalDelta, chunks: Chunks) -> None:
-        section = ("refusal", event.content_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "message").add(
-            section, event.delta, chunks
-        )
-
-    def _refusal_done(self, event: events.RefusalDone, chunks: Chunks) -> None:
-        section = ("refusal", event.content_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "message").complete(
-            section, event.refusal, chunks
-        )
-
-    def _summary_delta(self, event: events.SummaryTextDelta, chunks: Chunks) -> None:
-        section = ("summary", event.summary_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").add(
-            section, event.delta, chunks
-        )
-
-    def _summary_done(self, event: events.SummaryTextDone, chunks: Chunks) -> None:
-        section = ("summary", event.summary_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").complete(
-            section, event.text, chunks
-        )
-
-    def _reasoning_delta(self, event: events.ReasoningTextDelta, chunks: Chunks) -> None:
-        section = ("reasoning", event.content_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").add(
-            section, event.delta, chunks
-        )
-
-    def _reasoning_done(self, event: events.ReasoningTextDone, chunks: Chunks) -> None:
-        section = ("reasoning", event.content_index or 0)
-        self._arrivals.of_delta(event.item_id, event.output_index, "reasoning").complete(
-            section, event.text, chunks
-        )
-
     def _arguments_delta(self, event: events.ArgumentsDelta, chunks: Chunks) -> None:
         delta = event.delta if type(event.delta) is str else text_of(event.delta)
         arrival = self._arrivals.of_delta(event.item_id, event.output_index, "function_call")
@@ -384,6 +343,31 @@ def _cut(response: Mapping[str, Any]) -> FinishReason | None:
     return reason if reason in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER) else None
 
 
+_Handler: TypeAlias = Callable[[ResponseStream, Any, Chunks], None]
+
+
+def _delta(section: str, kind: str, index: str) -> _Handler:
+    """What a delta of such a section of such an item does; ``index``: the field that numbers the section."""
+    index_of = attrgetter(index)
+
+    def handle(stream: ResponseStream, event: Any, chunks: Chunks) -> None:
+        arrival = stream._arrivals.of_delta(event.item_id, event.output_index, kind)
+        arrival.add((section, index_of(event) or 0), event.delta, chunks)
+
+    return handle
+
+
+def _done(section: str, kind: str, index: str, text: str = "text") -> _Handler:
+    """The same for the end of a section, of which the field ``text`` has all."""
+    index_of, text_in = attrgetter(index), attrgetter(text)
+
+    def handle(stream: ResponseStream, event: Any, chunks: Chunks) -> None:
+        arrival = stream._arrivals.of_delta(event.item_id, event.output_index, kind)
+        arrival.complete((section, index_of(event) or 0), text_in(event), chunks)
+
+    return handle
+
+
 _Ending: TypeAlias = (
     events.Completed | events.ResponseDone | events.Incomplete | events.Cancelled | events.Failed
 )
@@ -396,15 +380,15 @@ _ENDINGS: Mapping[type, str] = {
 }
 _SEVERITY = {"completed": 0, "incomplete": 1, "cancelled": 2, "failed": 3}
 
-_HANDLERS: Mapping[type, Callable[[ResponseStream, Any, Chunks], None]] = {
+_HANDLERS: Mapping[type, _Handler] = {
     events.OutputTextDelta: ResponseStream._text_delta,
-    events.OutputTextDone: ResponseStream._text_done,
-    events.RefusalDelta: ResponseStream._refusal_delta,
-    events.RefusalDone: ResponseStream._refusal_done,
-    events.SummaryTextDelta: ResponseStream._summary_delta,
-    events.SummaryTextDone: ResponseStream._summary_done,
-    events.ReasoningTextDelta: ResponseStream._reasoning_delta,
-    events.ReasoningTextDone: ResponseStream._reasoning_done,
+    events.OutputTextDone: _done("output_text", "message", "content_index"),
+    events.RefusalDelta: _delta("refusal", "message", "content_index"),
+    events.RefusalDone: _done("refusal", "message", "content_index", "refusal"),
+    events.SummaryTextDelta: _delta("summary", "reasoning", "summary_index"),
+    events.SummaryTextDone: _done("summary", "reasoning", "summary_index"),
+    events.ReasoningTextDelta: _delta("reasoning", "reasoning", "content_index"),
+    events.ReasoningTextDone: _done("reasoning", "reasoning", "content_index"),
     events.ArgumentsDelta: ResponseStream._arguments_delta,
     events.ArgumentsDone: ResponseStream._arguments_done,
     events.ItemAdded: ResponseStream._item_added,
