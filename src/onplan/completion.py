@@ -219,7 +219,7 @@ class Completion:
         try:
             yield ReadEvents(incoming)
         except OnplanError as error:
-            if stream.finished or stream.grace is None:
+            if stream.finished or not stream.is_whole:
                 raise _broken(error, stream, seen=self.seen) from None
             yield Emit(incoming.take(None))  # the answer was whole before its connection broke
         if stream.failure:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from onplan.chat.stream import ChatStream
 from onplan.errors import (
     OnplanError,
     OverloadedError,
@@ -578,3 +579,35 @@ def test_failures_are_errors_of_the_library_whatever_their_shape(listen):
     for error in [1, 1.5, True, "x", ["x"], [["x"]], {"a": {}}, {"message": {"a": 1}}, {"code": [1]}]:
         heard = listen({"error": error}, DONE)
         assert isinstance(heard.failure, OnplanError), json.dumps(error)
+
+
+USED = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+# What came, and whether the end is near then: within seconds, rather than a minute.
+NEAR = {
+    "text, the reason": ([chunk(content="hi"), chunk("stop", role="assistant")], True),
+    "text, the reason beside the last of it": ([chunk(content="hi"), chunk("stop", content=" you")], True),
+    "the reason beside all of it": ([chunk("stop", content="hi")], False),
+    "the reason beside all of it, usage": ([chunk("stop", content="hi"), USED], True),
+    "the reason before anything": ([chunk("stop", role="assistant")], False),
+    "reasons in every chunk": ([chunk("stop", content="hi"), chunk("stop", content=" you")], False),
+    "more after the reason": (
+        [
+            chunk(content="hi"),
+            chunk("stop", role="assistant"),
+            chunk(content=" you"),
+            chunk("stop", role="assistant"),
+        ],
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("events", "near"), NEAR.values(), ids=NEAR)
+def test_how_long_the_end_is_waited_for(events, near):
+    """A finish reason is believed where something had come without one, and nothing came after one."""
+    stream = ChatStream("m")
+    stream.feed([json.dumps(event).encode() for event in events])
+
+    assert not stream.finished
+    assert near is (stream.grace < 5)
+    assert near or stream.grace >= 60

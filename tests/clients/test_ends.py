@@ -138,6 +138,23 @@ def test_a_reason_in_every_chunk_is_not_the_end(ask: Callable[..., Any]) -> None
     assert done(ask(Answer([*pieces, events("[DONE]")], pause=1.2))).text == "one two three"
 
 
+IN_EVERY_CHUNK = tuple(chunk({"content": text}, "stop") for text in ("one ", "two ", "three"))
+
+
+@over_http
+def test_where_reasons_mean_nothing_a_break_is_one(ask: Callable[..., Any]) -> None:
+    """A stream that breaks is no answer where text has followed a finish reason before."""
+    with pytest.raises(onplan.StreamTruncatedError):
+        ask(said(*IN_EVERY_CHUNK[:2], end="broken"))
+
+
+@over_http
+def test_where_reasons_mean_nothing_an_error_is_one(ask: Callable[..., Any]) -> None:
+    """What a server says wrong counts where text has followed a finish reason before."""
+    with pytest.raises(onplan.ServerError):
+        ask(said(*IN_EVERY_CHUNK[:2], AFTERWARDS["an error"]))
+
+
 AFTERWARDS = {
     "an error": {"error": {"message": "overloaded", "code": 503}},
     "an error as text": {"error": "overloaded"},

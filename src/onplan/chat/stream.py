@@ -42,9 +42,11 @@ from onplan.types import (
 
 # How long the end of a whole answer is waited for, in seconds: its usage may still come.
 _GRACE = 1.0
-# The same where the reason came beside content: some servers put one into every chunk (seen November 2026:
-# compatible endpoints in front of Gemini), and pause between two of them for longer.
+# The same where the reason came beside content.
 _GRACE_BESIDE_CONTENT = 2.5
+# The same where all that came had a reason, or more has come after one: some servers put one into every chunk
+# (seen November 2026: compatible endpoints in front of Gemini), and pause for as long as the model thinks.
+_GRACE_OF_DOUBT = 60.0
 _MOST_WHOLES = 100  # each is compared with all that was said
 _LONG = 64  # bytes: longer than the mark of the end may be, whatever space is around it
 
@@ -53,7 +55,7 @@ class ChatStream:
     """Feed it payloads; it gives back chunks. ``finished`` after the end.
 
     Attributes:
-        grace: once the answer is whole, the seconds for which more of it is waited for; None before.
+        grace: once there is a finish reason, the seconds for which more is waited for; None before.
         failure: what went wrong inside the stream; the chunks before it have been given back.
         complaint: what the server said of it, if it did.
         response: the whole answer, once it is.
@@ -94,6 +96,8 @@ class ChatStream:
         self._as_messages = False  # whether the pieces come as ``message``
         self._wholes = 0  # how often the whole message came
         self._length = 0  # of the text in ``parts``
+        self._is_doubtful = False  # whether the reason may be in every chunk
+        self._is_belied = False  # whether more came after one
 
     def feed(self, payloads: Iterable[bytes]) -> list[StreamChunk]:
         """The chunks that ``payloads`` amount to. After ``failure`` or the end, the rest is left unread."""
@@ -124,12 +128,17 @@ class ChatStream:
 
     def _fail(self, error: OnplanError, chunks: Chunks) -> None:
         """The stream failed: that is the answer's failure, unless the answer was whole already."""
-        if self.grace is not None and not self.finished:
+        if self.is_whole and not self.finished:
             with suppress(OnplanError):
                 chunks += self.close()
                 return
         error.request_id = error.request_id or self._request_id
         self.failure, self.finished = error, True
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the answer, whatever becomes of the connection."""
+        return self.grace is not None and not self._is_belied
 
     def close(self) -> list[StreamChunk]:
         """The events have ended: the last chunk. Raises StreamTruncatedError without a finish reason."""
@@ -199,6 +208,9 @@ class ChatStream:
             self._take_aside(chunk, payload)
         for choice in chunk.choices or ():
             key, before = choice.index or 0, len(chunks)
+            ends = choice.finish_reason or choice.native_finish_reason or choice.error or choice.usage
+            if ends and self._ending.reason is None:
+                self._is_doubtful = not (any(self._size()) or self._thinks or self._refusals)
             if choice.delta is not None:
                 self._take_delta(choice.delta, key, chunks)
             elif choice.text:
@@ -206,8 +218,8 @@ class ChatStream:
             if choice.message is not None and (choice.finish_reason or len(chunks) == before):
                 self._take_message(choice.message, key, chunks, ends=bool(choice.finish_reason))
             if self.grace is not None and len(chunks) > before:  # the reason was not the last word
-                self.grace = None
-            if choice.finish_reason or choice.native_finish_reason or choice.error or choice.usage:
+                self.grace, self._is_belied = None, True
+            if ends:
                 self._take_end(choice, key, beside_content=len(chunks) > before)
 
     def _take_aside(self, chunk: Chunk, payload: bytes) -> None:
@@ -217,6 +229,8 @@ class ChatStream:
         if chunk.x_groq and chunk.x_groq.usage:
             self._usage = chunk.x_groq.usage
         if chunk.usage and not chunk.choices:
+            if self.is_whole and self._counted_at is None:  # it comes last
+                self.grace, self._is_doubtful = _GRACE, False
             self._counted_at = self._size()
 
     def _take_end(self, choice: Choice, key: int, *, beside_content: bool) -> None:
@@ -227,7 +241,10 @@ class ChatStream:
         if key in self._others or not self._ending.take(choice):
             return
         if self._ending.reason in CUTS or self._calls.last_is_whole(key):  # else the rest of them may come
-            self.grace = _GRACE_BESIDE_CONTENT if beside_content else _GRACE
+            if self._is_doubtful or self._is_belied:
+                self.grace = _GRACE_OF_DOUBT
+            else:
+                self.grace = _GRACE_BESIDE_CONTENT if beside_content else _GRACE
 
     def _take_delta(self, delta: Delta, key: int, chunks: Chunks) -> None:
         if key != self._speaker and not self._is_heard(delta, key):

@@ -56,6 +56,7 @@ class ResponseStream:
 
     Attributes:
         grace: None: nothing that belongs to an answer follows its terminal event.
+        is_whole: False: before that event no answer is whole.
         failure: what went wrong inside the stream; the chunks before it have been given back.
         failure_codes: the backend's own words for it.
         complaint: what the backend said of it, if it did.
@@ -67,6 +68,7 @@ class ResponseStream:
     """
 
     grace: float | None = None
+    is_whole = False
 
     def __init__(
         self,
