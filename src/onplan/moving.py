@@ -67,7 +67,8 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
         try:
             _publish(part, target)
         except BaseException:
-            update(store, lambda _: record)
+            if not _holds(target, moved):  # Ctrl-C may come when it is there already
+                update(store, lambda _: record)
             part.unlink(missing_ok=True)
             raise
     return moved
@@ -88,6 +89,14 @@ def _movable(record: Record | None, settings: Settings, store: CredentialStore) 
             hint="Sign in on the other machine: `onplan login --paste`.",
         )
     return record
+
+
+def _holds(path: Path, record: Record) -> bool:
+    """Whether the sign-in in ``record`` is in ``path``."""
+    try:
+        return _refresh_token(read(path)) == _refresh_token(record)
+    except (NotSignedInError, StoreError):
+        return False
 
 
 def _take_from(store: CredentialStore, record: Record) -> None:
@@ -128,9 +137,12 @@ def _publish(part: Path, target: Path) -> None:
         _write_new(target, SecretBytes())
         try:
             part.replace(target)
-        except OSError as error:
-            target.unlink(missing_ok=True)
-            raise _unwritable(target, error) from None
+        except BaseException as error:
+            if part.exists():
+                target.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise _unwritable(target, error) from None
+            raise
     part.unlink(missing_ok=True)
     sync_folder(target.parent)
 
@@ -257,11 +269,12 @@ def claimed(source: Path, profile: str) -> Path:
 
 
 @contextmanager
-def claim(source: Path, profile: str) -> Iterator[Path]:
-    """The file to move in, which no other import on this machine gets. After an error it is where it was.
+def claim(source: Path, profile: str, store: CredentialStore) -> Iterator[Path]:
+    """The file to move into ``store``, which no other import on this machine gets.
 
-    ``source`` gets another name beside it, in one step. An import that was interrupted is gone on with, for
-    the same profile. Where the folder permits no renaming, it is ``source`` itself.
+    ``source`` gets another name beside it, in one step. After an error it is where it was, unless ``store``
+    has it by then. An import that was interrupted is gone on with, for the same profile. Where the folder
+    permits no renaming, it is ``source`` itself.
 
     Raises:
         NotSignedInError: there is no such file any more.
@@ -272,6 +285,8 @@ def claim(source: Path, profile: str) -> Iterator[Path]:
     mine = claimed(source, profile)
     with _moving(source):
         _refuse_claimed(source, mine)
+        if mine.exists() and source.exists():
+            _settle_left(source, mine, store)
         try:
             if not mine.exists():
                 source.rename(mine)
@@ -282,9 +297,34 @@ def claim(source: Path, profile: str) -> Iterator[Path]:
         try:
             yield mine
         except BaseException:
-            if mine.exists() and not source.exists():
+            if _has_arrived(mine, store):
+                discard(mine)
+            elif mine.exists() and not source.exists():
                 mine.rename(source)
             raise
+
+
+def _settle_left(source: Path, mine: Path, store: CredentialStore) -> None:
+    """Remove what an interrupted import left, if ``store`` has it. Raises ConfigurationError otherwise.
+
+    It may be an old copy, or the only one; and ``source`` is another sign-in by now.
+    """
+    if not _has_arrived(mine, store):
+        raise ConfigurationError(
+            f"An import of another {source} was interrupted, and left {mine}.",
+            hint=f"If that sign-in has been in use since, run `rm {quote(str(mine))}`. Otherwise move "
+            f"{source} away and run this command; move it back and run it again.",
+        )
+    discard(mine)
+
+
+def _has_arrived(file: Path, store: CredentialStore) -> bool:
+    """Whether ``store`` keeps the sign-in in ``file``, which would then be a second copy."""
+    try:
+        loaded = store.load()
+    except StoreError:
+        return False
+    return loaded is not None and _holds(file, loaded[0])
 
 
 def _moving(path: Path) -> AbstractContextManager[object]:

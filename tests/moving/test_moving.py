@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -81,7 +84,7 @@ def test_an_import_that_is_refused_leaves_the_file_where_it_was(moved: Path) -> 
     """Where the profile is signed in already, the file keeps its name, its content and its mode."""
     settings, store = settings_of("other")
     before, content = moved.stat().st_mode, moved.read_bytes()
-    with moving.claim(moved, "other") as claimed:
+    with moving.claim(moved, "other", store) as claimed:
         moving.put_in(settings, store, moving.read(claimed))
         kept = moving.read(claimed)
         moving.discard(claimed)
@@ -90,7 +93,7 @@ def test_an_import_that_is_refused_leaves_the_file_where_it_was(moved: Path) -> 
     moved.chmod(0o600)
     with (
         pytest.raises(onplan.ConfigurationError, match="is signed in already"),
-        moving.claim(moved, "other") as claimed,
+        moving.claim(moved, "other", store) as claimed,
     ):
         moving.put_in(settings, store, moving.read(claimed))
 
@@ -142,7 +145,7 @@ def export():
     moving.take_out(settings, store, where)
 
 def import_():
-    with moving.claim(where, settings.profile) as claimed:
+    with moving.claim(where, settings.profile, store) as claimed:
         moving.put_in(settings, store, moving.read(claimed))
         moving.discard(claimed)
 
@@ -203,3 +206,89 @@ def test_killed_between_any_two_steps(signed_in: Emulator, tmp_path: Path) -> No
         if between == before and dead:
             assert again == "done", number
     assert len([row for row in seen if row[4]]) > 30, seen
+
+
+class _Halt(BaseException):
+    """Comes at any step, as Ctrl-C does."""
+
+
+def halted(step: int, work: Callable[[], object]) -> bool:
+    """Do ``work`` until its line number ``step`` in onplan; whether it came so far."""
+    left, source, met = step, str(Path(onplan.__file__).parent), False
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal left, met
+        if not frame.f_code.co_filename.startswith(source):
+            return None
+        if event == "line":
+            left -= 1
+            if left == -1:
+                met = True
+                raise _Halt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except _Halt:
+        pass
+    finally:
+        sys.settrace(before)
+    return met
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_interrupted_at_any_line(signed_in: Emulator, tmp_path: Path) -> None:
+    """Whatever cuts an export or import short, never both places have the sign-in; repeated, it moves it."""
+    settings, where = load_settings(), tmp_path / "to go" / "moved.json"
+    where.parent.mkdir()
+
+    def export() -> None:
+        moving.take_out(settings, open_store(settings.store), where)
+
+    def import_() -> None:
+        store = open_store(settings.store)
+        with moving.claim(where, settings.profile, store) as claimed:
+            moving.put_in(settings, store, moving.read(claimed))
+            moving.discard(claimed)
+
+    def places() -> tuple[bool, bool]:
+        return bool(token_in(open_store(settings.store))), where.exists() and bool(token_in(where))
+
+    for work, back, before in ((export, import_, (True, False)), (import_, export, (False, True))):
+        for step in count():
+            if places() != before:
+                back()
+            assert places() == before
+            met = halted(step, work)
+            assert places() != (True, True), (work.__name__, step)
+            if places() in (before, (False, False)):
+                work()
+            assert places() == (before[1], before[0]), (work.__name__, step)
+            left = [entry.name for entry in where.parent.iterdir() if not entry.name.endswith(".lock")]
+            assert left == [where.name] * before[0], (work.__name__, step)
+            if not met:
+                assert step > 100
+                break
+
+
+def test_what_a_killed_import_left_is_not_taken_for_another_file(moved: Path, run_cli: Run) -> None:
+    """Under the same name another sign-in comes: the old copy is removed if it is in use, else named."""
+    settings, store = settings_of("other")
+    left = moving.claimed(moved, "other")
+    old = moving.read(moved)
+    left.write_bytes(moved.read_bytes())
+    left.chmod(0o600)
+    moved.write_bytes(moved.read_bytes().replace(old.credentials.refresh_token.encode(), b"newer"))  # type: ignore[union-attr]
+    refused = run_cli("credentials", "import", str(moved), "--profile", "other")
+
+    assert refused.returncode == 2
+    assert f"rm {shlex.quote(str(left))}" in refused.stderr
+    assert (token_in(moved), token_in(store)) == ("newer", None)
+
+    moving.put_in(settings, store, old)
+    taken = run_cli("credentials", "import", str(moved), "--profile", "other", "--force")
+    assert taken.returncode == 0, taken.stderr
+    assert token_in(store) == "newer"
+    assert list(moved.parent.iterdir()) == []

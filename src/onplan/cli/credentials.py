@@ -77,7 +77,7 @@ def import_(session: Session, path: Path, force: bool) -> None:
     settings = load_settings(profile=session.profile, backend=backend, store=session.store_spec)
     store = open_store(settings.store, settings.backend)
     moving.require_moved_out(path, settings, store)
-    with moving.claim(path, settings.profile) as claimed:
+    with moving.claim(path, settings.profile, store) as claimed:
         record = moving.read(claimed)  # again: it may have been another file's turn meanwhile
         moving.put_in(settings, store, record, force=force)
         removed = moving.discard(claimed)
