@@ -47,7 +47,7 @@ def open_file(path: str | Path) -> BinaryIO:
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _require_regular(os.fstat(descriptor))
+        _require_regular(os.fstat(descriptor), or_null=True)
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -77,10 +77,12 @@ _KINDS = (
 )
 
 
-def _require_regular(found: os.stat_result) -> None:
+def _require_regular(found: os.stat_result, *, or_null: bool) -> None:
+    """Raise OSError if it is no regular file; ``or_null``: nor the null device."""
     if stat.S_ISREG(found.st_mode):
         return
-    if stat.S_ISCHR(found.st_mode) and found.st_rdev == os.stat(os.devnull).st_rdev:  # noqa: PTH116 - no Path here
+    null = os.stat(os.devnull).st_rdev  # noqa: PTH116 - no Path here
+    if or_null and stat.S_ISCHR(found.st_mode) and found.st_rdev == null:
         return
     kind = next((name for matches, name in _KINDS if matches(found.st_mode)), "it is a device and not a file")
     if stat.S_ISDIR(found.st_mode):
@@ -133,11 +135,13 @@ def write_private_file(
     """Write ``data`` beside ``path`` (0600 from the start), make it durable, and rename it over ``path``.
 
     A symbolic link is written through. A file that is mounted by itself, as into a container, cannot be
-    replaced, and is overwritten. ``prepared`` is a file of ``reserve_private_file`` to write into.
-    ``unreadable``: refuse a file system on which other users could read it, whatever its mode.
+    replaced, and is overwritten. A device, FIFO or socket stays what it is. ``prepared`` is a file of
+    ``reserve_private_file`` to write into. ``unreadable``: refuse a file system on which other users could
+    read it, whatever its mode.
     Raises OSError; what was there before is then unchanged.
     """
     target = Path(os.path.realpath(path))
+    _require_replaceable(target)
     make_private_folder(target.parent)
     temporary = prepared or _make_temporary(target)
     try:
@@ -160,6 +164,15 @@ def write_private_file(
             temporary.unlink()
         raise
     sync_folder(target.parent)
+
+
+def _require_replaceable(target: Path) -> None:
+    """Raise UnusableFileError for a device, FIFO or socket: other programs need what a rename would replace.
+
+    Whoever may do anything would remove even ``/dev/null``.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        _require_regular(target.stat(), or_null=False)
 
 
 def _overwrite(target: Path, data: bytes) -> None:
@@ -283,6 +296,7 @@ class PrivateFile:
         """
         self._reserved = None
         target = self.target()
+        _require_replaceable(target)
         remove_leftovers(target)
         try:
             target.unlink(missing_ok=True)

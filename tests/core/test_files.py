@@ -269,3 +269,48 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
         kept.write(b"data", room=100)
 
     assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+def _device(number: int, path: Path) -> None:
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, number))  # Linux: 3 is the null device
+    except (PermissionError, AttributeError):
+        pytest.skip("needs permission to make devices")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are none on Windows")
+@pytest.mark.parametrize("make", [_fifo, _socket, partial(_device, 3), partial(_device, 5)])
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_no_file_stays_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], linked: bool
+) -> None:
+    """A device, FIFO or socket is neither removed nor replaced, also where a link leads to it."""
+    monkeypatch.chdir(tmp_path)  # a socket's path must be short
+    make(Path("it"))
+    target = path = tmp_path / "it"
+    if linked:
+        path = tmp_path / "link"
+        path.symlink_to(target)
+    before = target.lstat()
+    file = PrivateFile(path)
+
+    with pytest.raises(OSError, match="not a file"):
+        file.write(b"data", room=10)
+    with pytest.raises(OSError, match="not a file"):
+        file.remove(instead=b"")
+    with pytest.raises(onplan.StoreError, match=r"cannot be removed.*not a file"):
+        open_store(f"file:{path}").delete()
+
+    after = target.lstat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    names = {"it", "it.lock", *(["link"] if linked else [])}
+    assert {entry.name for entry in tmp_path.iterdir()} == names
