@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import shutil
+import ssl
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +16,9 @@ import pytest
 import trustme
 
 import onplan
-from onplan.transports.route import Route
+from onplan.stores.vault.login import server_from
+from onplan.transports.authorities import trust
+from onplan.transports.route import Route, usual_certificates
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Far
@@ -154,3 +161,104 @@ def test_a_variable_that_names_none(
         driver(store=far.store(), base_url=far.near_url()).complete(REQUEST)
 
     assert caught.value.hint == f"Correct it, or run `unset {variable}`."
+
+
+def _utf_16(pem: bytes) -> bytes:
+    return codecs.BOM_UTF16_LE + pem.decode().encode("utf-16-le")
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (lambda first, second: first + second, 2),
+        (lambda first, second: codecs.BOM_UTF8 + first, 1),
+        (lambda first, second: codecs.BOM_UTF8 + first + second, 2),
+        (lambda first, second: codecs.BOM_UTF8 + first + codecs.BOM_UTF8 + second, 2),
+        (lambda first, second: first + codecs.BOM_UTF8 + second, 2),
+        (lambda first, second: _utf_16(first + second), 2),
+        (lambda first, second: (first + second).decode().encode("utf-16-be"), 2),
+        (lambda first, second: codecs.BOM_UTF8 + "# Größe\r\n".encode() + first + second, 2),
+        (lambda first, second: b"# Gr\xf6\xdfe\n" + first + second, 2),
+    ],
+)
+def test_every_encoding_of_a_file_of_authorities(
+    clean_environment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    write: Callable[[bytes, bytes], bytes],
+    expected: int,
+) -> None:
+    """Byte order marks, UTF-16 and comments hide no certificate: by variable, by argument and for Vault."""
+    first, second = (trustme.CA().cert_pem.bytes() for _ in range(2))
+    path = tmp_path / "authorities.pem"
+    path.write_bytes(write(first, second))
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    assert usual_certificates().cert_store_stats()["x509"] == expected
+
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust(context, path)
+    assert context.cert_store_stats()["x509"] == expected
+
+    monkeypatch.setenv("VAULT_CACERT", str(path))
+    server = server_from({"address": "https://vault.invalid", "namespace": ""})
+    assert server.certificates
+    assert server.certificates.cert_store_stats()["x509"] == expected
+
+
+@pytest.mark.parametrize(
+    "content", [b"", codecs.BOM_UTF8, codecs.BOM_UTF8 + b"words", codecs.BOM_UTF16_LE + b"x"]
+)
+def test_a_file_without_authorities_is_told(
+    clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    """Whatever its encoding, a file without a certificate is refused by name."""
+    path = tmp_path / "authorities.pem"
+    path.write_bytes(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with pytest.raises(onplan.ConfigurationError, match="cannot be loaded: it holds no certificate"):
+        usual_certificates()
+    with pytest.raises(onplan.ConfigurationError, match="cannot be loaded: it holds no certificate"):
+        onplan.Client(ca_file=path)
+
+
+_READ = """
+import sys
+from onplan.transports.route import Route, usual_certificates
+from onplan.stores.vault.login import server_from
+from onplan.errors import ConfigurationError
+for read in (
+    usual_certificates,
+    lambda: Route(None, sys.argv[1]),
+    lambda: server_from({"address": "https://vault.invalid", "namespace": ""}),
+):
+    try:
+        read()
+    except ConfigurationError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("variable", ["VAULT_CACERT", "VAULT_CAPATH"])
+def test_a_named_pipe_holds_nobody_up(
+    clean_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    """Nobody writes to it, and reading it would never end."""
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    path = folder / "pipe.pem"
+    os.mkfifo(path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    monkeypatch.setenv(variable, str(path if variable == "VAULT_CACERT" else folder))
+
+    result = subprocess.run(
+        [sys.executable, "-c", _READ, str(path)], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    lines = result.stdout.splitlines()
+    assert [("named pipe" in line, "no certificate" in line) for line in lines] == [
+        (True, False),
+        (True, False),
+        (False, True),
+    ], result.stderr

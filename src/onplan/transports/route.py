@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 from onplan.errors import ConfigurationError
 from onplan.secret import SecretText
 from onplan.settings import environment_variable, system_proxies
+from onplan.transports.authorities import recoded_certificates, trust
 from onplan.wire import is_loopback
 
 # The kinds of proxy, and where each listens if its URL does not say. ``socks`` is what desktops write.
@@ -203,7 +204,8 @@ def usual_certificates() -> ssl.SSLContext:
     try:
         if variable == "SSL_CERT_DIR" and place:
             next(Path(place).iterdir(), None)  # OpenSSL would trust nobody, and not say why
-        return httpx2.create_ssl_context()
+        text = recoded_certificates(place) if variable == "SSL_CERT_FILE" and place else None
+        return ssl.create_default_context(cadata=text) if text else httpx2.create_ssl_context()
     except OSError as error:  # an ssl.SSLError is one
         named = f"{variable} ({place}) names" if variable else "the system names"
         raise ConfigurationError(
@@ -214,7 +216,7 @@ def usual_certificates() -> ssl.SSLContext:
 
 def _add(context: ssl.SSLContext, ca_file: str | os.PathLike[str]) -> None:
     try:
-        context.load_verify_locations(cafile=ca_file)
+        trust(context, ca_file)
     except OSError as error:
         raise ConfigurationError(
             f"The certificate authorities in {os.fspath(ca_file)} cannot be loaded: {_reason(error)}.",

@@ -114,11 +114,13 @@ def _certificates() -> ssl.SSLContext | None:
     file, folder = _variable("CACERT"), _variable("CAPATH")
     if not file and not folder:
         return None
+    from onplan.transports.authorities import trust
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with contextlib.suppress(OSError):  # a missing file, or one that is no PEM; ssl.SSLError is an OSError
         for candidate in [Path(file)] if file else sorted(Path(folder or "").iterdir()):
             with contextlib.suppress(OSError):
-                context.load_verify_locations(candidate)
+                trust(context, candidate)
     if not context.cert_store_stats()["x509"]:
         name = "VAULT_CACERT" if file else "VAULT_CAPATH"
         raise ConfigurationError(f"{name} is {file or folder}, and no certificate can be read there.")
