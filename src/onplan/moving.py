@@ -94,7 +94,7 @@ def _movable(record: Record | None, settings: Settings, store: CredentialStore) 
 def _holds(path: Path, record: Record) -> bool:
     """Whether the sign-in in ``record`` is in ``path``."""
     try:
-        return _refresh_token(read(path)) == _refresh_token(record)
+        return _token_of(read(path)) == _token_of(record)
     except (NotSignedInError, StoreError):
         return False
 
@@ -118,7 +118,7 @@ def _write_part(part: Path, moved: Record) -> None:
         left = read(part) if part.exists() else None
     except (NotSignedInError, StoreError):  # cut off in the middle of writing: the store has it all
         left = moved
-    if left and _refresh_token(left) != _refresh_token(moved):
+    if left and _token_of(left) != _token_of(moved):
         raise ConfigurationError(
             f"{part} holds another sign-in, whose export was interrupted or is under way.",
             hint="Name another file; or finish that one: the same command with its `--profile`.",
@@ -147,8 +147,11 @@ def _publish(part: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def _refresh_token(record: Record | None) -> str | None:
-    return record.credentials.refresh_token if record and record.credentials else None
+def _token_of(record: Record | None) -> str | None:
+    """What a sign-in is recognised by: its refresh token, or its access token where it has none."""
+    if record is None or record.credentials is None:
+        return None
+    return record.credentials.refresh_token or record.credentials.access_token
 
 
 def _exists(target: Path) -> ConfigurationError:
@@ -222,15 +225,18 @@ def _no_file(source: Path) -> NotSignedInError:
 
 def peek(source: Path) -> Record:
     """What is in ``source``, or in what an import of it that was interrupted left. Raises as ``read``."""
-    source = source.resolve()
+    source = Path(os.path.realpath(source))
     left = [] if source.exists() else _claims(source)
     return read(left[0] if left else source)
 
 
 def require_moved_out(source: Path, settings: Settings, store: CredentialStore) -> None:
     """Raise ConfigurationError if ``source`` is where a profile keeps its sign-in, and not a file to move."""
-    found = source.resolve()
-    if found.parent == credentials_folder(settings.home).resolve() or str(found) == store.describe():
+    found = Path(os.path.realpath(source))
+    if (
+        found.parent == Path(os.path.realpath(credentials_folder(settings.home)))
+        or str(found) == store.describe()
+    ):
         raise ConfigurationError(
             f"{source} is where a profile keeps its sign-in.",
             hint="Move it out first: `onplan credentials export PATH --profile NAME`.",
@@ -249,7 +255,7 @@ def put_in(settings: Settings, store: CredentialStore, record: Record, *, force:
     require_permitted(store, settings.backend)
 
     def replace(stored: Record) -> Record:
-        if stored.credentials and _refresh_token(stored) == _refresh_token(record):
+        if stored.credentials and _token_of(stored) == _token_of(record):
             return stored
         other = stored.registration not in (None, record.registration)
         if (stored.credentials or stored.api_key or other) and not force:
@@ -281,7 +287,7 @@ def claim(source: Path, profile: str, store: CredentialStore) -> Iterator[Path]:
         ConfigurationError: another import of it is under way, or was interrupted.
         StoreError: the lock could not be had.
     """
-    source = source.resolve()  # a link to it is not what holds the sign-in
+    source = Path(os.path.realpath(source))  # a link to it is not what holds the sign-in
     mine = claimed(source, profile)
     with _moving(source):
         _refuse_claimed(source, mine)
@@ -324,12 +330,12 @@ def _has_arrived(file: Path, store: CredentialStore) -> bool:
         loaded = store.load()
     except StoreError:
         return False
-    return loaded is not None and _holds(file, loaded[0])
+    return loaded is not None and loaded[0].credentials is not None and _holds(file, loaded[0])
 
 
 def _moving(path: Path) -> AbstractContextManager[object]:
     """One export to, or import of, ``path`` at a time, on this machine."""
-    name = sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    name = sha256(os.path.realpath(path).encode()).hexdigest()[:16]
     return user_lock(f"move-{name}", str(path)).held()
 
 

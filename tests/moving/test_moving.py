@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import msgspec
 import pytest
 
 import onplan
@@ -292,3 +293,31 @@ def test_what_a_killed_import_left_is_not_taken_for_another_file(moved: Path, ru
     assert taken.returncode == 0, taken.stderr
     assert token_in(store) == "newer"
     assert list(moved.parent.iterdir()) == []
+
+
+def test_a_link_that_leads_in_a_circle_is_told(signed_in: Emulator, tmp_path: Path, run_cli: Run) -> None:
+    """As a file to import from, and as one to export into."""
+    link = tmp_path / "link.json"
+    link.symlink_to(link)
+    refused = run_cli("credentials", "import", str(link), "--profile", "other")
+    assert (refused.returncode, "in a circle" in refused.stderr) == (7, True), refused.stderr
+    exported = run_cli("credentials", "export", str(link))
+    assert (exported.returncode, "exists already" in exported.stderr) == (2, True), exported.stderr
+    assert token_in(open_store(load_settings().store))
+
+
+def test_sign_ins_without_a_refresh_token_are_told_apart(moved: Path) -> None:
+    """One that is kept already is not taken for the one that comes."""
+    settings, store = settings_of("other")
+    record = moving.read(moved)
+    first, second = (
+        msgspec.structs.replace(
+            record,
+            credentials=msgspec.structs.replace(record.credentials, refresh_token=None, access_token=token),
+        )
+        for token in ("first", "second")
+    )
+    moving.put_in(settings, store, first)
+    moving.put_in(settings, store, first)
+    with pytest.raises(onplan.ConfigurationError, match="is signed in already"):
+        moving.put_in(settings, store, second)

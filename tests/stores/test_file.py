@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import onplan
+from onplan.emulator import Emulator
 from onplan.errors import StoreConflictError
+from onplan.settings import load_settings
 from onplan.stores import PendingRefresh, Record, open_store
+
+RunCli = Callable[..., subprocess.CompletedProcess[str]]
 
 RECORD = Record(
     credentials=onplan.OAuthCredentials(access_token="at", refresh_token='rt "\\ \u2028 ☃', email="a@b"),
@@ -200,3 +206,22 @@ def test_a_record_shows_no_secret() -> None:
     """The printed form of what is stored has no token in it."""
     assert "rt" not in repr(RECORD).replace("expires_at", "").replace("started_at", "")
     assert "'at'" not in repr(RECORD)
+
+
+@pytest.mark.parametrize("moment", [1e300, 1e18, 10**25, -1, -1e300])
+def test_a_time_that_no_calendar_shows_is_unknown(
+    signed_in: Emulator, monkeypatch: pytest.MonkeyPatch, run_cli: RunCli, moment: float
+) -> None:
+    """Another program's mistake in a record, or in a token's claims, costs no command its answer."""
+    path = Path(load_settings().store.removeprefix("file:"))
+    fields = json.loads(path.read_text())
+    fields["renewed_at"] = fields["credentials"]["expires_at"] = moment
+    path.write_text(json.dumps(fields))
+    monkeypatch.setenv("BARE", json.dumps({"access_token": "opaque", "expires_at": moment}))
+
+    for store in (f"file:{path}", "env:BARE"):
+        assert "of unknown validity" in run_cli("status", "--store", store).stdout
+        assert "until it is refused" in run_cli("import", store, "--profile", "other", "--force").stderr
+    loaded = open_store(f"file:{path}").load()
+    assert loaded
+    assert loaded[0].renewed_at is None

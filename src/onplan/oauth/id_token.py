@@ -10,6 +10,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from typing import Any
 
+from onplan.oauth.token_response import moment
 from onplan.wire import decode_json
 
 _AUTH = "https://api.openai.com/auth"
@@ -30,12 +31,9 @@ def claims(token: str | None) -> Mapping[str, Any]:
 
 
 def expires_at(token: str | None) -> float | None:
-    """The ``exp`` claim, Unix seconds (RFC 7519 §4.1.4)."""
+    """The ``exp`` claim, Unix seconds (RFC 7519 §4.1.4); None if it is no time that there is."""
     exp = claims(token).get("exp")
-    try:
-        return float(exp) if isinstance(exp, int | float) else None
-    except OverflowError:
-        return None
+    return moment(exp) if isinstance(exp, int | float) else None
 
 
 def issuer(token: str | None) -> str | None:

@@ -19,6 +19,7 @@ import msgspec
 from onplan.backends import Backend
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
 from onplan.files import as_utf8
+from onplan.oauth.token_response import moment
 from onplan.secret import SecretBytes
 from onplan.types import OAuthCredentials, Registration
 
@@ -256,7 +257,18 @@ def record_from(fields: Any, place: str, version: str) -> Record:
             f"The sign-in kept in {place} was written by a newer onplan.",
             hint="Run `pip install --upgrade onplan`.",
         )
-    return record
+    return _in_the_calendar(record)
+
+
+def _in_the_calendar(record: Record) -> Record:
+    """``record`` with its times unknown that no calendar can show, such as another program's mistakes."""
+    changed = msgspec.structs.replace(record, renewed_at=moment(record.renewed_at))
+    if record.credentials:
+        expires_at = moment(record.credentials.expires_at)
+        changed = msgspec.structs.replace(
+            changed, credentials=msgspec.structs.replace(record.credentials, expires_at=expires_at)
+        )
+    return changed
 
 
 def _convert(fields: Any) -> Record | None:

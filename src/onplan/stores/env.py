@@ -18,6 +18,7 @@ import msgspec
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
 from onplan.forking import reset_in_child
 from onplan.oauth import id_token
+from onplan.oauth.token_response import moment
 from onplan.secret import SecretBytes
 from onplan.settings import environment_variable
 from onplan.stores import Record, decode_record, version_of
@@ -129,7 +130,7 @@ def _derived(found: OAuthCredentials) -> OAuthCredentials:
 
     return msgspec.structs.replace(
         found,
-        expires_at=id_token.expires_at(found.access_token) or found.expires_at,
+        expires_at=id_token.expires_at(found.access_token) or moment(found.expires_at),
         account_id=found.account_id or said(id_token.account_id),
         plan=found.plan or said(id_token.plan),
         email=found.email or said(id_token.email),
