@@ -330,7 +330,8 @@ def address(error: OnplanError, settings: Settings) -> None:
     profile = _of_profile(settings.profile)
     if settings.profile_named:
         profile = ["--profile", settings.profile]
-    known = {"login": [*_of_backend(settings.backend.name), *profile], "logout": profile, "import": profile}
+    both = [*_of_backend(settings.backend.name), *profile]
+    known = {"login": both, "models": both, "logout": profile, "import": profile}
 
     def completed(typed: re.Match[str]) -> str:
         name, options = typed[1], typed[2]
@@ -341,7 +342,9 @@ def address(error: OnplanError, settings: Settings) -> None:
     scheme, _, location = settings.store.partition(":")
     if scheme == "env" and isinstance(error, NotSignedInError):  # where nobody can sign in
         error.hint = f"Set {location} to an access token, or choose another store."
-    error.hint = re.sub("`onplan (login|logout|import)((?: [^`]*)?)`", completed, error.hint)
+    if scheme == "memory" and isinstance(error, NotSignedInError):  # where no command can sign in
+        error.hint = "The program itself puts a sign-in into this store; or choose another one."
+    error.hint = re.sub("`onplan (login|models|logout|import)((?: [^`]*)?)`", completed, error.hint)
     if error.hint not in getattr(error, "__notes__", ()):
         error.add_note(error.hint)
 

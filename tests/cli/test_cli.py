@@ -184,7 +184,7 @@ def test_failures_without_a_backend(signed_in: Emulator, run_cli: Run, unused_ur
     wrong = run_cli("ask", "--nonsense")
 
     assert (down.returncode, unsafe.returncode, wrong.returncode) == (40, 2, 2)
-    assert "Check the network" in down.stderr
+    assert "Start the server on this machine" in down.stderr
     assert "https" in unsafe.stderr
     assert "onplan ask --help" in wrong.stderr
     assert run_cli("ask", "hi").returncode == 0
@@ -246,6 +246,25 @@ def test_nobody_is_named_by_the_profile(emulator: Emulator, run_cli: Run) -> Non
         assert result.returncode == 3
         assert "Nobody is signed in with the profile work." in result.stderr
         assert "Run `onplan login --profile work`." in result.stderr
+
+
+def test_models_are_listed_where_one_was_refused(emulator: Emulator, run_cli: Run) -> None:
+    """The command in the hint names the backend that was asked, and lists what that one has."""
+    at = environment(OPENAI_API_KEY="sk-emulated", ONPLAN_OPENAI_BASE_URL=emulator.urls["openai_base_url"])
+    result = run_cli("ask", "hi", "--backend", "openai", "--model", "nonsense", env=at)
+
+    assert result.returncode == 11
+    assert "`onplan models --backend openai` lists all." in result.stderr
+    assert "gpt-4.1" in run_cli("models", "--backend", "openai", env=at).stdout
+
+
+def test_no_command_signs_in_into_memory(emulator: Emulator, run_cli: Run) -> None:
+    """Where a login is refused, the hint advises none."""
+    result = run_cli("ask", "hi", "--store", "memory:")
+
+    assert result.returncode == 3
+    assert "onplan login" not in result.stderr
+    assert "choose another one" in result.stderr
 
 
 def test_the_name_alone_shows_the_help(run_cli: Run) -> None:

@@ -76,7 +76,7 @@ def test_a_dead_port(
     assert [name for name, result in found.items() if result.state == "problem"] == ["backend"]
     assert found["backend"].exit_code == 40
     assert unused_url in found["backend"].message
-    assert "Check the network" in (found["backend"].fix or "")
+    assert "Start the server on this machine" in (found["backend"].fix or "")
     assert states(found, "issuer", "token", "catalogue", "request") == ["ok", "ok", "skipped", "skipped"]
     assert found["request"].message == "Not examined, because of the problem with backend."
 
