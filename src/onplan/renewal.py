@@ -201,7 +201,7 @@ class Renewal:
         try:
             renewed = self._exchange(old, reason, lease)
         except OnplanError as error:
-            if isinstance(error, OutcomeUnknownError) and lease and lease.remaining() <= 0:
+            if isinstance(error, RefreshError) and lease and lease.remaining() <= 0:
                 raise _TooLateError from None  # this machine was frozen: another one may have refreshed it
             return self._after_failure(error, record, version, interrupted)
         if (renewed.access_token, renewed.expires_at) == (old.access_token, old.expires_at):

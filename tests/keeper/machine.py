@@ -1,9 +1,10 @@
 """One of the machines of test_machines.py: renews the token when told to, and can be frozen while it does.
 
-``use`` renews; ``freeze N`` begins to and stops with SIGSTOP before its call number N to the system; ``wake``
-goes on from there; ``count`` renews and says how many calls there are up to the last look at the lease, which
-is the last thing before the token request leaves. Answers ``ok`` and a fingerprint of the access token, or
-the name of the error and its sentence, or ``frozen``, or a number.
+``use`` renews; ``freeze N`` begins to and stops with SIGSTOP before its call number N to the system, unless
+the token request leaves before, for the calls are not always as many; ``wake`` goes on from there; ``count``
+renews and says how many calls there are up to the last look at the lease, right before the token request
+leaves. Answers ``ok`` and a fingerprint of the access token, or the name of the error and its sentence, or
+``frozen``, or a number.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import sys
 import threading
 from collections.abc import Callable
 from hashlib import sha256
+from types import CodeType
 from typing import Any
 
 import onplan
+from onplan.renewal import Renewal
 from onplan.stores.contract import is_step
 
 
@@ -28,20 +31,30 @@ def renew() -> str:
         return f"{type(error).__name__}: {error} {error.hint}"
 
 
+# What is called when the client is connected, right before its token request leaves.
+_LAST_LOOK = next(
+    constant
+    for constant in Renewal._exchange.__code__.co_consts
+    if isinstance(constant, CodeType) and constant.co_name == "check"
+)
+
+
 class Steps:
-    """Counts calls to the system, and notes how many there were at the last look at the lease."""
+    """Counts calls to the system up to the last look at the lease, and the token request right behind it."""
 
     def __init__(self, freeze_before: int = -1) -> None:
-        self.freeze_before, self.taken, self.at_last_look = freeze_before, 0, 0
+        self.freeze_before, self.taken, self.looked = freeze_before, 0, False
 
     def watch(self, frame: Any, event: str, called: Any) -> None:
+        if self.looked:
+            return
         if event == "c_call" and is_step(called):
             if self.taken == self.freeze_before:
                 self.taken += 1
                 os.kill(os.getpid(), signal.SIGSTOP)
             self.taken += 1
-        elif event == "call" and frame.f_code.co_name == "remaining":
-            self.at_last_look = self.taken
+        elif event == "return" and frame.f_code is _LAST_LOOK:
+            self.looked = True
 
     def during(self, work: Callable[[], str]) -> str:
         threading.setprofile(self.watch)
@@ -56,7 +69,7 @@ class Steps:
 def counted() -> str:
     steps = Steps()
     outcome = steps.during(renew)
-    return str(steps.at_last_look) if outcome.startswith("ok") else outcome
+    return str(steps.taken) if outcome.startswith("ok") else outcome
 
 
 class Child:

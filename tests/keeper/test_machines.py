@@ -101,7 +101,10 @@ def freeze_everywhere(
     assert last > 50
     for step in [*range(0, last - MARGIN, STRIDE), last - MARGIN]:
         before = sign_in()
-        assert frozen.tell(f"freeze {step}") == "frozen", step
+        begun = frozen.tell(f"freeze {step}")
+        if begun != "frozen":  # this time its token request left after fewer calls
+            assert begun.startswith("ok "), (step, begun)
+            continue
 
         renewed = other.tell("use")
         assert renewed.startswith("ok "), (step, renewed)
