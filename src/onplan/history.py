@@ -8,12 +8,13 @@ function call …").
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from onplan.types import Image, Message, Role, Text, ToolCall, ToolResult
+from onplan.types import ContentPart, Image, Message, Role, Text, ToolCall, ToolResult
 from onplan.wire import decode_json
 
 NO_RESULT = "No result: the call was interrupted."
@@ -38,25 +39,84 @@ def repaired(messages: Sequence[Message], *, late_results: bool) -> History:
     """``messages`` with what a server would refuse made valid.
 
     Arguments that are no JSON object are sent inside one, as text. A call without a result gets one that says
-    so. A result without a call becomes words of the user's: without it models call again and again.
+    so. A result without a call becomes words of the user's: without it models call again and again. Calls of
+    one message that share an id get ids of their own, and so do their results, in their order.
 
     Args:
         messages: the conversation.
         late_results: whether a result may come after the model's next message; otherwise it answers none of
             the calls any more.
     """
+    repairs: list[str] = []
+    messages = _with_distinct_ids(messages, repairs)
     pairing = _Pairing(late_results=late_results)
     for position, message in enumerate(messages):
         pairing.add(position, message)
     pairing.end()
     result: list[Message] = []
-    repairs: list[str] = []
     for position, message in enumerate(messages):
         result += _separated(with_valid_calls(message, repairs), pairing.strays.get(position, ()), repairs)
         for call in pairing.unanswered.get(position, ()):
             result.append(Message.tool(call.id, NO_RESULT))
             repairs.append(f"The call {call.id} to {call.name} had no result; one was sent that says so.")
     return History(result, tuple(repairs))
+
+
+def _with_distinct_ids(messages: Sequence[Message], repairs: list[str]) -> Sequence[Message]:
+    """``messages`` in which no two calls of one message share an id. Adds to ``repairs``.
+
+    The first call of an id keeps it, and has the first result.
+    """
+    if not any(_shared_ids(message) for message in messages):
+        return messages
+    result: list[Message] = []
+    ids_of_results: dict[str, Iterator[str]] = {}
+    for message in messages:
+        if message.role is Role.ASSISTANT:
+            taken = {call.id for call in message.tool_calls}
+            new = {
+                old: [old, *_free_ids(old, count - 1, taken)] for old, count in _shared_ids(message).items()
+            }
+            repairs += [f"Several calls had the id {old}; each was sent with one of its own." for old in new]
+            ids_of_calls = {old: iter(ids) for old, ids in new.items()}
+            ids_of_results = {old: iter(ids) for old, ids in new.items()}
+            parts = (
+                [_with_next_id(part, ids_of_calls) for part in message.content] if new else message.content
+            )
+        else:
+            parts = [_with_next_id(part, ids_of_results) for part in message.content]
+        result.append(Message(message.role, parts))
+    return result
+
+
+def _shared_ids(message: Message) -> dict[str, int]:
+    """The ids that several calls of ``message`` have, and how many."""
+    if message.role is not Role.ASSISTANT:
+        return {}
+    return {id_: count for id_, count in Counter(call.id for call in message.tool_calls).items() if count > 1}
+
+
+def _free_ids(shared: str, count: int, taken: set[str]) -> list[str]:
+    """``count`` ids made of ``shared`` that are not in ``taken``, where they are added."""
+    found: list[str] = []
+    number = 2
+    while len(found) < count:
+        if (one := f"{shared}_{number}") not in taken:
+            found.append(one)
+        number += 1
+    taken.update(found)
+    return found
+
+
+def _with_next_id(part: ContentPart, ids: Mapping[str, Iterator[str]]) -> ContentPart:
+    """``part`` with the next id of those that stand for its own. More results than calls keep theirs."""
+    match part:
+        case ToolCall(id=id_) if id_ in ids:
+            return msgspec.structs.replace(part, id=next(ids[id_], id_))
+        case ToolResult(tool_call_id=id_) if id_ in ids:
+            return msgspec.structs.replace(part, tool_call_id=next(ids[id_], id_))
+        case _:
+            return part
 
 
 def with_valid_calls(message: Message, repairs: list[str] | None = None) -> Message:

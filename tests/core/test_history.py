@@ -56,6 +56,40 @@ REPAIRED = [
         repairs=2,
     ),
     Case(
+        "two calls of one id, and their results in order",
+        [A(call(), call(arguments='{"a": 1}')), T("c", "1"), T("c", "2"), U("b")],
+        [A(call(), call("c_2", '{"a": 1}')), T("c", "1"), T("c_2", "2"), U("b")],
+    ),
+    Case(
+        "two calls of one id, and both results in one message",
+        [A(call(), call()), Message("tool", [ONE, ToolResult("c", "2")])],
+        [A(call(), call("c_2")), Message("tool", [ONE, ToolResult("c_2", "2")])],
+    ),
+    Case(
+        "two calls of one id beside a call of the next one",
+        [A(call(), call("c_2"), call()), T("c", "1"), T("c_2", "2"), T("c", "3")],
+        [A(call(), call("c_2"), call("c_3")), T("c", "1"), T("c_2", "2"), T("c_3", "3")],
+    ),
+    Case(
+        "two calls of one id in each of two turns",
+        [A(call(), call()), T("c", "1"), T("c", "2"), A(call(), call()), T("c", "3"), T("c", "4")],
+        [
+            A(call(), call("c_2")),
+            T("c", "1"),
+            T("c_2", "2"),
+            A(call(), call("c_2")),
+            T("c", "3"),
+            T("c_2", "4"),
+        ],
+        repairs=2,
+    ),
+    Case(
+        "two calls of one id, and one result",
+        [A(call(), call()), T("c", "1")],
+        [A(call(), call("c_2")), T("c_2", NO_RESULT), T("c", "1")],
+        repairs=2,
+    ),
+    Case(
         "a call whose id was answered in an earlier turn",
         [A(call()), T("c", "1"), A(call()), U("b")],
         [A(call()), T("c", "1"), A(call()), MISSING, U("b")],
