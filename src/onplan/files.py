@@ -135,9 +135,9 @@ def write_private_file(
     """Write ``data`` beside ``path`` (0600 from the start), make it durable, and rename it over ``path``.
 
     A symbolic link is written through. A file that is mounted by itself, as into a container, cannot be
-    replaced, and is overwritten. A device, FIFO or socket stays what it is. ``prepared`` is a file of
-    ``reserve_private_file`` to write into. ``unreadable``: refuse a file system on which other users could
-    read it, whatever its mode.
+    replaced, and is overwritten; so is one with other names (hard links). A device, FIFO or socket stays what
+    it is. ``prepared`` is a file of ``reserve_private_file`` to write into. ``unreadable``: refuse a file
+    system on which other users could read it, whatever its mode.
     Raises OSError; what was there before is then unchanged.
     """
     target = Path(os.path.realpath(path))
@@ -152,18 +152,34 @@ def write_private_file(
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
-        try:
-            temporary.replace(target)
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
+        if has_other_names(target):
             _overwrite(target, data)
             temporary.unlink()
+        else:
+            _replace(temporary, target, data)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
     sync_folder(target.parent)
+
+
+def _replace(temporary: Path, target: Path, data: bytes) -> None:
+    try:
+        temporary.replace(target)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        _overwrite(target, data)
+        temporary.unlink()
+
+
+def has_other_names(target: Path) -> bool:
+    """Whether it has several hard links: a program that uses another must find there what is written here."""
+    with contextlib.suppress(OSError):
+        found = target.stat()
+        return stat.S_ISREG(found.st_mode) and found.st_nlink > 1
+    return False
 
 
 def _require_replaceable(target: Path) -> None:
@@ -292,12 +308,15 @@ class PrivateFile:
     def remove(self, instead: bytes) -> None:
         """Remove it, and what killed writers left beside it. Raises OSError.
 
-        One that is mounted by itself cannot be removed: ``instead`` is written into it.
+        Into one that is mounted by itself, and so cannot be removed, and into one that has other names,
+        ``instead`` is written.
         """
         self._reserved = None
         target = self.target()
         _require_replaceable(target)
         remove_leftovers(target)
+        if has_other_names(target):
+            _overwrite(target, instead)
         try:
             target.unlink(missing_ok=True)
         except OSError as error:

@@ -148,6 +148,36 @@ def test_a_link_and_its_target_are_one_credential(tmp_path: Path) -> None:
     assert direct.load() is None
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="of POSIX file systems")
+def test_hard_links_are_one_credential(signed_in: Emulator, store: CredentialStore, tmp_path: Path) -> None:
+    """Programs that use one file by several names, at once and one after the other, share each refresh."""
+    path = Path(store.describe())
+    names = [path, tmp_path / "backup.json", tmp_path / "third.json"]
+    for name in names[1:]:
+        os.link(path, name)
+    expire(store)
+
+    def use(name: Path) -> str:
+        with onplan.Client(store=f"file:{name}") as client:
+            return client.credentials().access_token
+
+    with ThreadPoolExecutor(6) as pool:
+        at_once = list(pool.map(use, names * 2))
+    assert len(set(at_once)) == 1
+    expire(store)
+    later = [use(name) for name in names]
+    assert len({*later, *at_once}) == 2
+    assert refreshes(signed_in) == 2
+    assert path.stat().st_nlink == len(names)
+
+    open_store(f"file:{names[1]}").delete()
+    assert not names[1].exists()
+    for name in (names[0], names[2]):
+        loaded = open_store(f"file:{name}").load()
+        assert loaded
+        assert loaded[0].credentials is None
+
+
 def test_a_fork_does_not_spend_the_parents_token() -> None:
     """A credential kept in memory is not renewed in a forked child, which says what to do instead."""
     code = (

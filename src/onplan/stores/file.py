@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
-from onplan.files import PERMISSIONS, PrivateFile, explained, keeps_modes, open_file, read_open_file
+from onplan.files import (
+    PERMISSIONS,
+    PrivateFile,
+    explained,
+    has_other_names,
+    keeps_modes,
+    open_file,
+    read_open_file,
+)
 from onplan.secret import SecretBytes
 from onplan.settings import expanded
 from onplan.stores import Record, decode_record, encode_record, version_of
-from onplan.stores.lock import ProcessLock, waiting_at_most
+from onplan.stores.lock import ProcessLock, user_lock, waiting_at_most
 
 # A rotated set may be somewhat longer than the one before.
 _ROOM = 4096
@@ -28,6 +37,7 @@ class FileStore:
         self._path = Path(os.path.realpath(expanded(location)))
         self._file = PrivateFile(self._path, unreadable=True)
         self._lock = ProcessLock(Path(f"{self._path}.lock"), str(self._path))
+        self._shared: dict[str, ProcessLock] = {}  # with those who use another name of the file
 
     def load(self) -> tuple[Record, str] | None:
         """The record and its version. Refuses a file that other users of the machine can read."""
@@ -65,7 +75,19 @@ class FileStore:
 
     def lock(self) -> AbstractContextManager[object]:
         """Among threads and processes, on the file beside it named ``….lock``."""
-        return self._lock.held()
+        return self._locked()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._lock.held():
+            if not has_other_names(self._path):
+                yield
+                return
+            found = self._path.stat()  # and not one of its names
+            name = f"file-{found.st_dev:x}-{found.st_ino:x}"
+            lock = self._shared.setdefault(name, user_lock(name, str(self._path)))
+            with lock.held():
+                yield
 
     def describe(self) -> str:
         """Where the record is, for people."""
