@@ -448,8 +448,8 @@ class CompletionResponse(msgspec.Struct, frozen=True):
         ignored_parameters: request parameters that the backend does not take and that were left out.
         history_repairs: what was changed in the conversation so that the backend does not refuse it, one
             sentence each: arguments that were no JSON, calls without a result, results without a call.
-        native_finish_reason: the server's own word, where it is none of ``FinishReason``. A word that is not
-            known is taken for ``stop``.
+        native_finish_reason: a Chat Completions server's own word, where it is none of ``FinishReason``. A
+            word that is not known is taken for ``stop``. None over the Responses API.
     """
 
     message: Message
