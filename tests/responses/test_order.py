@@ -140,3 +140,41 @@ def test_a_section_that_goes_on_after_a_later_one_is_an_error(listen):
     heard = listen(delta("a"), section_done("a"), delta("1", 0, 1), delta("b"), completed())
 
     assert isinstance(heard.failure, StreamCorruptError)
+
+
+def _message(name, text):
+    return {"type": "message", "id": name, "content": [{"type": "output_text", "text": text}]}
+
+
+def _thought(name, text):
+    return {"type": "reasoning", "id": name, "summary": [{"type": "summary_text", "text": text}]}
+
+
+STREAMED = [
+    _thought("rs_1", "Hm."),
+    _message("msg_1", "One"),
+    _message("msg_2", "Two"),
+    _message("msg_3", "One"),
+]
+# The output of the response, and what the answer is then.
+OUTPUTS = {
+    "all of it": (STREAMED, "OneTwoOne"),
+    "other ids": ([{**item, "id": f"n_{item['id']}"} for item in STREAMED], "OneTwoOne"),
+    "other ids, some of it": ([{**STREAMED[1], "id": "n_1"}, {**STREAMED[3], "id": "n_2"}], "OneTwoOne"),
+    "its ids in another order": ([STREAMED[3], STREAMED[1]], "OneTwoOne"),
+    "one more of the same words": ([*STREAMED, _message("msg_4", "One")], "OneTwoOneOne"),
+    "one more of the same words, first": ([_message("msg_4", "Two"), *STREAMED], "OneTwoOneTwo"),
+}
+
+
+@pytest.mark.parametrize("index", [{}, {"output_index": 0}], ids=["without an index", "all at one index"])
+@pytest.mark.parametrize(("output", "text"), OUTPUTS.values(), ids=OUTPUTS)
+def test_items_are_known_again_in_the_output(listen, output, text, index):
+    """An item that was streamed comes once, although the response's output calls it something else."""
+    done = [{"type": "response.output_item.done", "item": item, **index} for item in STREAMED]
+    end = {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": output}}
+
+    heard = listen(*done, end)
+
+    assert (text, "Hm.") == (heard.text, heard.thinking)
+    assert text == heard.done.response.text

@@ -85,12 +85,13 @@ class Arrivals:
 
     def of_outputs(self, response: Mapping[str, Any]) -> Iterator[tuple[Arrival, Item]]:
         """The items of a response's ``output``, which may leave out items that were streamed."""
+        output = response.get("output") or ()
+        found = {id(named) for item in output if (named := self._named_by(item))}
         said: defaultdict[tuple[str, tuple[ContentPart, ...]], list[Arrival]] = defaultdict(list)
         for arrival in reversed(self._all):
             if arrival.finished:
                 said[arrival.kind, tuple(arrival.parts)].append(arrival)
-        found: set[int] = set()
-        for index, item in enumerate(response.get("output") or ()):
+        for index, item in enumerate(output):
             same = said.get((kind_of(item), tuple(parts_in(item))), [])
             while same and id(same[-1]) in found:
                 same.pop()
@@ -99,15 +100,17 @@ class Arrivals:
             yield arrival, item
 
     def _of_output(self, item: Item, index: int, same: Arrival | None) -> Arrival:
-        """The item at ``index``; ``same``: one that was finished with the same words, not taken yet."""
-        named = self._named_by(item)
-        if named:
+        """The item at ``index``; ``same``: one that was finished with the same words, not taken yet.
+
+        Some servers renumber, so that another id alone makes no other item.
+        """
+        if named := self._named_by(item):
             return named
+        if same:
+            return same
         arrival = self._by_index.get(index)
         if arrival is None or not _may_be(arrival, kind_of(item)):
-            # Without an id, and at another place, it is known by its words.
-            return (None if item.get("id") else same) or self._open(item, None)
-        # Another id at the same place: the same item where it says the same, for some servers renumber.
+            return self._open(item, None)
         if arrival.finished and item.get("id") and parts_in(item) != arrival.parts:
             return self._open(item, None)
         return arrival
