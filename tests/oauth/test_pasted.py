@@ -263,3 +263,38 @@ def test_no_code_is_in_a_printed_form():
     """What comes back shows no code."""
     assert CODE not in repr(read_pasted(ADDRESS, STATE))
     assert CODE not in repr(Callback(True, CODE))
+
+
+def _broken(text, width):
+    return "\n".join(text[start : start + width] for start in range(0, len(text), width))
+
+
+@pytest.mark.parametrize("width", [36, 42, 47, 53, 60, 71, 80])
+@pytest.mark.parametrize(
+    "escape",
+    [
+        str,
+        html.escape,
+        lambda text: text.replace("&", "&#38;"),
+        lambda text: text.replace("&", "^&"),
+        lambda text: json.dumps({"url": text}),
+        lambda text: json.dumps(text.replace("\n", "\r\n")),
+        lambda text: "\n".join(f"> {line}" for line in html.escape(text).splitlines()),
+    ],
+)
+def test_a_code_that_was_broken_and_escaped_is_whole(width, escape):
+    """An address that was broken anywhere, also in its code, and then escaped: never half of the code."""
+    pasted = escape(_broken(ADDRESS, width))
+    lines = PastedLines(STATE)
+    answers = [callback for line in pasted.splitlines() if is_answer(callback := lines.take(line))]
+
+    assert answers[0].code == read_pasted(pasted, STATE).code == CODE
+
+
+@pytest.mark.parametrize("mark", ["\u200b", "\u00ad", "\ufeff"])
+@pytest.mark.parametrize(
+    "escape", [json.dumps, lambda text: f"https://www.google.com/url?q={quote(text, safe='')}"]
+)
+def test_invisible_characters_may_have_been_escaped(mark, escape):
+    """They are left out wherever they appear, also behind another program's escapes."""
+    assert read_pasted(escape(ADDRESS.replace("&", f"{mark}&")), STATE).code == CODE

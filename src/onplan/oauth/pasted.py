@@ -31,6 +31,7 @@ _NO_CODE = re.compile(r"://|\s")  # two addresses run together, or words
 _INVISIBLE = re.compile("\x1b\\[\\d+~|[\x00-\x08\x0e-\x1f\x7f\u00ad\u200b-\u200f\u2028-\u202e\u2060\ufeff]")
 _QUOTED = re.compile(r"(?m)^[ \t]*>+[ \t]?")  # an answer to a mail
 _ENTITY = re.compile(r"&(?:#\d{1,6}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,10});")  # without its end: a field
+_LINE_END = re.compile(r"(?:\\[nrt])+")  # in JSON
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _PROOFPOINT = re.compile(r"/v3/__(?P<url>.+?)__;(?P<runs>[A-Za-z0-9_-]*)!")
 _EMBEDDED = re.compile(r"https?(?::|%3a|%253a)", re.IGNORECASE)
@@ -82,12 +83,16 @@ def readings(text: str) -> Iterator[SecretText]:
     waiting, met = [(0, text)], {text}
     for depth, found in waiting:  # grows meanwhile
         yield SecretText(found)
-        for more in _changed(found) if depth < _DEPTH else ():
+        for changed in _changed(found) if depth < _DEPTH else ():
             if len(waiting) >= _READINGS:
                 break
+            more = _INVISIBLE.sub("", changed)  # they may have been escaped
             if more not in met:
                 met.add(more)
                 waiting.append((depth + 1, more))
+    # Last, for where a line was broken in the middle of a code, half a code stands in such a list.
+    for _, found in waiting:
+        yield from map(SecretText, _listed(found))
 
 
 def _changed(text: str) -> Iterator[str]:
@@ -112,7 +117,8 @@ def _unescaped(text: str) -> Iterator[str]:
     if _ENTITY.search(text):
         yield _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     if "\\" in text:
-        yield _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).replace("\\", "")
+        lines = _LINE_END.sub("\n", text)
+        yield _ESCAPED.sub(lambda found: chr(int(found[1], 16)), lines).replace("\\", "")
     if "=3D" in text:  # quoted-printable
         unfolded = re.sub(r"=[ \t]*\r?\n", "", text)
         yield re.sub(r"=([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), unfolded)
@@ -181,4 +187,4 @@ def _listed(text: str) -> Iterator[str]:
         yield "&".join(f"{name}={value}" for name, value in fields)
 
 
-_CHANGES: tuple[Callable[[str], Iterator[str]], ...] = (_pieces, _unescaped, _decoded, _unwrapped, _listed)
+_CHANGES: tuple[Callable[[str], Iterator[str]], ...] = (_pieces, _unescaped, _decoded, _unwrapped)
