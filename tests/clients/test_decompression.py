@@ -7,11 +7,13 @@ import zlib
 from contextlib import suppress
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from onplan.transports.decompression import DamagedBodyError, decompressor_for
 
+MEBIBYTE = 1024 * 1024
 TEXT = bytes(range(256)) * 40
 
 
@@ -29,10 +31,11 @@ def decoded(data: bytes, encoding: str, size: int) -> tuple[bytes, bool]:
     return bytes(result), False
 
 
-@given(st.binary(max_size=2_000), st.integers(1, 500), st.sampled_from(["gzip", "deflate"]))
+@given(st.binary(max_size=2_000), st.integers(1, 500), st.sampled_from(["gzip", "deflate", "zstd"]))
 def test_any_pieces_decode_to_the_same(data: bytes, size: int, encoding: str) -> None:
     """However a body is cut, what it decodes to is the same; gzip may come in several members."""
-    body = gzip.compress(data) * 3 if encoding == "gzip" else zlib.compress(data)
+    compress = {"gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstandard.compress}[encoding]
+    body = compress(data) * (3 if encoding == "gzip" else 1)
 
     assert decoded(body, encoding, size) == (data * (3 if encoding == "gzip" else 1), False)
 
@@ -51,14 +54,31 @@ def test_what_comes_before_the_damage_is_kept(place: int, value: int, size: int)
     assert decoded(bytes(body), "gzip", size)[0].startswith(expected)
 
 
-def test_a_small_body_that_stands_for_very_much_comes_in_pieces() -> None:
-    """Nothing decodes more at once than a megabyte."""
-    decompressor = decompressor_for("gzip")
-    assert decompressor
-    sizes = [len(piece) for piece in decompressor.feed(gzip.compress(bytes(5_000_000)))]
+def zstd(size: int) -> bytes:
+    """Many zeros, without ever holding them."""
+    compressor, step = zstandard.ZstdCompressor().compressobj(), 4 * MEBIBYTE
+    return b"".join(compressor.compress(bytes(step)) for _ in range(size // step)) + compressor.flush()
 
-    assert sum(sizes) == 5_000_000
-    assert max(sizes) <= 1024 * 1024
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "most"),
+    [
+        ("gzip", gzip.compress(bytes(8 * MEBIBYTE)), 1 * MEBIBYTE),
+        ("deflate", zlib.compress(bytes(8 * MEBIBYTE)), 1 * MEBIBYTE),
+        ("zstd", zstd(64 * MEBIBYTE), 17 * MEBIBYTE),
+    ],
+    ids=["gzip", "deflate", "zstd"],
+)
+def test_a_small_body_that_stands_for_very_much_comes_in_pieces(
+    encoding: str, body: bytes, most: int
+) -> None:
+    """What is decoded at once has a limit, so that the reader can refuse the rest before it is in memory."""
+    decompressor = decompressor_for(encoding)
+    assert decompressor
+    sizes = [len(piece) for piece in decompressor.feed(body)]
+
+    assert sum(sizes) in (8 * MEBIBYTE, 64 * MEBIBYTE)
+    assert max(sizes) <= most
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", "br", "sparkle"])

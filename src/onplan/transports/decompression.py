@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from itertools import chain
 from typing import Any, Protocol
 
 _PIECE = 1024 * 1024  # bytes decoded at once: a small body may stand for very many
 _GZIP, _ZLIB, _RAW = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _CHECKSUM = 8  # bytes after which no more content comes: decoded one by one
+# Bytes of zstd that are decoded at once, for which the libraries have no limit of their own: a block of four
+# bytes may stand for 128 KiB (RFC 8878 §3.1.1.2), so these may for 16 MiB.
+_SLICE = 512
 
 
 class DamagedBodyError(Exception):
@@ -73,9 +77,10 @@ class Zstandard:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """What ``data`` decodes to."""
-        pieces = [data[:-_CHECKSUM], *(bytes([byte]) for byte in data[-_CHECKSUM:])]
+        content, last = data[:-_CHECKSUM], data[-_CHECKSUM:]
+        slices = (content[start : start + _SLICE] for start in range(0, len(content), _SLICE))
         try:
-            yield from filter(None, map(self._decompress, filter(None, pieces)))
+            yield from filter(None, map(self._decompress, chain(slices, (bytes([byte]) for byte in last))))
         except (self._error, EOFError) as error:  # EOFError: there is more after the end
             raise DamagedBodyError(str(error)) from None
 
