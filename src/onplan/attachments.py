@@ -12,6 +12,9 @@ from onplan.files import read_file, reason_of
 from onplan.image_types import image_type, with_true_type
 from onplan.types import CompletionRequest, ContentPart, File, Image, Message, ToolResult
 
+# No request of OpenAI's API may be larger, in bytes: "up to 512 MB total payload size" (its guide to images).
+_LARGEST = 512 * 1024 * 1024
+
 
 def read_attachments(request: CompletionRequest) -> CompletionRequest:
     """``request`` with the bytes and types of its images and files in place of their paths.
@@ -65,7 +68,7 @@ def _bytes(path: str | None) -> bytes:
     if path is None:
         raise InvalidRequestError("An image or file needs a url, a path or data.")
     try:
-        return read_file(_expanded(path), largest=None)
+        return read_file(_expanded(path), _LARGEST)
     except (OSError, ValueError) as error:  # ValueError: it holds a NUL, so it is no path at all
         reason = reason_of(error) if isinstance(error, OSError) else str(error).lower()
         raise InvalidRequestError(f"{path} cannot be read: {reason}.", hint="Check the path.") from None

@@ -54,16 +54,17 @@ def open_file(path: str | Path) -> BinaryIO:
         raise
 
 
-def read_file(path: str | Path, largest: int | None = LARGEST) -> bytes:
+def read_file(path: str | Path, largest: int = LARGEST) -> bytes:
     """The content of a regular file of at most ``largest`` bytes. Raises OSError, as ``open_file``."""
     with open_file(path) as file:
         return read_open_file(file, largest)
 
 
-def read_open_file(file: BinaryIO, largest: int | None = LARGEST) -> bytes:
+def read_open_file(file: BinaryIO, largest: int = LARGEST) -> bytes:
     """What is in ``file``, at most ``largest`` bytes. Raises OSError."""
-    data = file.read() if largest is None else file.read(largest + 1)
-    if largest is not None and len(data) > largest:
+    is_larger = os.fstat(file.fileno()).st_size > largest
+    data = b"" if is_larger else file.read(largest + 1)  # it may be growing
+    if is_larger or len(data) > largest:
         raise UnusableFileError(
             errno.EINVAL, f"it is larger than {largest >> 20} MiB", "Check that {} is the right file."
         )
@@ -382,6 +383,8 @@ def explained(subject: str, done: str) -> Iterator[None]:
 
 def reason_of(error: OSError) -> str:
     """Why a file cannot be used, as the end of a sentence."""
+    if isinstance(error, UnusableFileError):
+        return str(error.strerror)
     return _REASONS.get(error.errno or 0) or (error.strerror or type(error).__name__).lower()
 
 

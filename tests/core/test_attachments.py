@@ -244,3 +244,13 @@ def test_what_is_no_image_is_refused(folder, data):
 
     with pytest.raises(InvalidImageError, match=r"a\.png"):
         read(Image(path="a.png"))
+
+
+def test_a_file_that_no_request_can_hold_is_not_read(tmp_path):
+    """Its size alone is looked at: reading 16 GiB would take the machine's memory."""
+    path = tmp_path / "disk.img"
+    with path.open("wb") as file:
+        file.truncate(16 << 30)  # takes no room
+    for part in (Image(path=str(path)), File(path=str(path))):
+        with pytest.raises(InvalidRequestError, match="larger than 512 MiB"):
+            read_attachments(CompletionRequest(messages=[Message.user("hi", part)]))
