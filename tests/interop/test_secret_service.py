@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,11 +41,12 @@ def run_tests(tmp_path: Path) -> RunTests:
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBUS_", "XDG_"))}
 
-    def run_once(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        folders = {"HOME": home, "XDG_DATA_HOME": home / "data", "XDG_RUNTIME_DIR": home / "run"}
-        for folder in folders.values():
+    def run_once(
+        home: Path, runtime: str, *arguments: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        for folder in (home, home / "data"):
             folder.mkdir(mode=0o700)
-        own = {name: str(folder) for name, folder in folders.items()}
+        own = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "XDG_RUNTIME_DIR": runtime}
         pytest_ = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *arguments]
         return subprocess.run(
             ["dbus-run-session", "--", "sh", "-c", _UNLOCK, "password", *pytest_],
@@ -59,7 +61,9 @@ def run_tests(tmp_path: Path) -> RunTests:
 
     def run(*arguments: str, attempts: int = 3, **variables: str) -> None:
         for attempt in range(attempts):
-            done = run_once(tmp_path / f"home-{attempt}", *arguments, **variables)
+            # The service's sockets are below it, whose paths may have 107 bytes at most (unix(7)).
+            with tempfile.TemporaryDirectory(prefix="onplan-", dir="/tmp") as runtime:
+                done = run_once(tmp_path / f"home-{attempt}", runtime, *arguments, **variables)
             if done.returncode == 0 or _CRASHED not in done.stderr:
                 break
         summary = done.stdout[-4000:]
