@@ -47,6 +47,8 @@ def repaired(messages: Sequence[Message], *, late_results: bool) -> History:
         late_results: whether a result may come after the model's next message; otherwise it answers none of
             the calls any more.
     """
+    if not any(isinstance(part, _PAIRED) for message in messages for part in message.content):
+        return History(list(messages))
     repairs: list[str] = []
     messages = _with_distinct_ids(messages, repairs)
     pairing = _Pairing(late_results=late_results)
@@ -60,6 +62,9 @@ def repaired(messages: Sequence[Message], *, late_results: bool) -> History:
             result.append(Message.tool(call.id, NO_RESULT))
             repairs.append(f"The call {call.id} to {call.name} had no result; one was sent that says so.")
     return History(result, tuple(repairs))
+
+
+_PAIRED = ToolCall, ToolResult
 
 
 def _with_distinct_ids(messages: Sequence[Message], repairs: list[str]) -> Sequence[Message]:

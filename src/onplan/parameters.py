@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
@@ -14,7 +15,11 @@ from onplan.types import CompletionRequest
 
 TOOL_CHOICES = frozenset({"auto", "none", "required"})
 
-_NOTHING_GIVEN = CompletionRequest(messages=[])
+_NOTHING_GIVEN = {
+    name: getattr(CompletionRequest(messages=[]), name)
+    for name in CompletionRequest.__struct_fields__
+    if name != "messages"
+}
 
 
 def refuses(unsupported: str) -> bool:
@@ -30,13 +35,15 @@ def refuses(unsupported: str) -> bool:
     return unsupported == "refuse"
 
 
-def left_out(request: CompletionRequest, backend: Backend, *, refuse: bool) -> tuple[str, ...]:
-    """The names of the parameters that the program gave and that the backend's row does not take.
+def left_out(
+    given: Iterable[str], request: CompletionRequest, backend: Backend, *, refuse: bool
+) -> tuple[str, ...]:
+    """Those of the parameters that the program set, ``given``, that the backend's row does not take.
 
     Raises:
         InvalidRequestError: ``refuse``, and there are some.
     """
-    ignored = tuple(name for name in given_by(request) if not _takes(backend, name, request))
+    ignored = tuple(name for name in given if not _takes(backend, name, request))
     if ignored and refuse:
         raise InvalidRequestError(
             f"{backend.name} does not take {', '.join(ignored)}.",
@@ -47,11 +54,7 @@ def left_out(request: CompletionRequest, backend: Backend, *, refuse: bool) -> t
 
 def given_by(request: CompletionRequest) -> list[str]:
     """The names of the parameters that the program set."""
-    return [
-        name
-        for name in request.__struct_fields__
-        if name != "messages" and getattr(request, name) != getattr(_NOTHING_GIVEN, name)
-    ]
+    return [name for name, default in _NOTHING_GIVEN.items() if getattr(request, name) != default]
 
 
 def _takes(backend: Backend, name: str, request: CompletionRequest) -> bool:

@@ -24,7 +24,7 @@ from onplan.parameters import (
     tool_choice_of,
 )
 from onplan.strict_schema import is_strict
-from onplan.types import CompletionRequest, ContentPart, Credential, ToolDefinition
+from onplan.types import CompletionRequest, ContentPart, Credential, Message, ToolDefinition
 from onplan.wire import CLIENT_REQUEST_ID, Request
 
 Body: TypeAlias = dict[str, Any]
@@ -91,20 +91,22 @@ def prepare(
         InvalidRequestError: the request cannot be said to this backend; with ``refuse_unsupported``, also
             when it has a parameter that would be left out.
     """
-    ignored = left_out(request, backend, refuse=refuse_unsupported)
-    session_id, given = session_id_of(request), frozenset(given_by(request))
+    given = given_by(request)
+    ignored = left_out(given, request, backend, refuse=refuse_unsupported)
+    session_id = session_id_of(request)
     history = repaired(request.messages, late_results=False)
-    request = msgspec.structs.replace(request, messages=history.messages)
-    body = msgspec.json.encode(_body(request, backend, model, session_id))
-    return ChatCall(backend, base_url, model, session_id, body, ignored, given, history.repairs)
+    body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
+    return ChatCall(backend, base_url, model, session_id, body, ignored, frozenset(given), history.repairs)
 
 
-def _body(request: CompletionRequest, backend: Backend, model: str, session_id: str) -> Body:
+def _body(
+    request: CompletionRequest, messages: Sequence[Message], backend: Backend, model: str, session_id: str
+) -> Body:
     """The body's fields; those without a value are absent."""
-    messages = wire_messages(request.messages, backend)
-    if not messages:
+    said = wire_messages(messages, backend)
+    if not said:
         raise InvalidRequestError("The request says nothing: it has no messages, or they are empty.")
-    body: Body = {"model": model, **backend.required, "messages": messages}
+    body: Body = {"model": model, **backend.required, "messages": said}
     if not backend.drops("session_id"):
         body["prompt_cache_key"] = session_id
     if request.max_tokens is not None:

@@ -235,6 +235,8 @@ class Arrival:
 
         Which of the two was meant, or whether both were, is unknown, and a result would name them both.
         """
+        if self.kind != "function_call":
+            return
         repeated = parts_of({**item, "type": self.kind}, sections_of({**item, "type": self.kind}))
         for call, again in zip(self.parts, repeated, strict=False):
             if isinstance(call, ToolCall) and isinstance(again, ToolCall):

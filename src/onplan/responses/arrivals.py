@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import count
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from onplan.errors import StreamCorruptError
 from onplan.responses.arrival import Arrival, InOrder
@@ -86,7 +86,11 @@ class Arrivals:
     def of_outputs(self, response: Mapping[str, Any]) -> Iterator[tuple[Arrival, Item]]:
         """The items of a response's ``output``, which may leave out items that were streamed."""
         output = response.get("output") or ()
-        found = {id(named) for item in output if (named := self._named_by(item))}
+        named = [self._named_by(item) for item in output]
+        if all(named):  # nearly always
+            yield from zip(cast("list[Arrival]", named), output, strict=True)
+            return
+        found = set(map(id, filter(None, named)))
         said: defaultdict[tuple[str, tuple[ContentPart, ...]], list[Arrival]] = defaultdict(list)
         for arrival in reversed(self._all):
             if arrival.finished:

@@ -113,19 +113,21 @@ def prepare(
         InvalidRequestError: the request cannot be said to this backend; with ``refuse_unsupported``, also
             when it has a parameter that would be left out.
     """
-    ignored = left_out(request, backend, refuse=refuse_unsupported)
-    session_id, given = session_id_of(request), frozenset(given_by(request))
+    given = given_by(request)
+    ignored = left_out(given, request, backend, refuse=refuse_unsupported)
+    session_id = session_id_of(request)
     history = repaired(request.messages, late_results=True)
-    request = msgspec.structs.replace(request, messages=history.messages)
-    body = _body(request, backend, model, session_id)
+    body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
     return ResponsesCall(
-        backend, base_url, model, session_id, msgspec.json.encode(body), ignored, given, history.repairs
+        backend, base_url, model, session_id, body, ignored, frozenset(given), history.repairs
     )
 
 
-def _body(request: CompletionRequest, backend: Backend, model: str, session_id: str) -> Body:
+def _body(
+    request: CompletionRequest, messages: Sequence[Message], backend: Backend, model: str, session_id: str
+) -> Body:
     """The body's fields; those without a value are absent."""
-    items = input_items(request.messages, backend.system_role)
+    items = input_items(messages, backend.system_role)
     if not items:
         raise InvalidRequestError("The request says nothing: it has no messages, or they are empty.")
     if request.tools and backend.tool_shape == "additional_tools":

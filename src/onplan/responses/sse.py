@@ -81,14 +81,13 @@ class EventDecoder:
             self._pending += data
             return []
         data = self._normalise(data)
-        split = self._pending[-1:] == b"\n" and data[:1] == b"\n"
-        self._pending += data
-        if not split and b"\n\n" not in data:  # a piece of a long event: kept as it is
+        end = data.rfind(b"\n\n") + 2
+        if end == 1 and not (self._pending[-1:] == b"\n" and data[:1] == b"\n"):
+            self._pending += data  # a piece of a long event: kept as it is
             return []
-        data = bytes(self._pending)
-        end = data.rindex(b"\n\n") + 2
-        self._pending = bytearray(data[end:])
-        data = data[:end]
+        rest = bytearray(data[end:])
+        data = b"".join((self._pending, data[:end])) if self._pending else data[:end]
+        self._pending = rest
         if self._at_start:
             data, self._at_start = data.removeprefix(_BYTE_ORDER_MARK), False
         return self._payloads(data)
@@ -149,7 +148,7 @@ class EventDecoder:
 
     def _payloads(self, data: bytes) -> list[bytes]:
         """The payloads of whole events."""
-        if len(data) >= MAXIMUM_EVENT_LINES:
+        if len(data) >= MAXIMUM_EVENT_LINES and data.count(b"\n") >= MAXIMUM_EVENT_LINES:
             data = self._without_excess(data)
         payloads = _payloads(data)
         if payloads:
