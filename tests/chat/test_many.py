@@ -5,6 +5,7 @@ What is counted are the lines of the library that run, which does not depend on 
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -128,3 +129,18 @@ def test_what_would_cost_more_is_an_error(listen, events, says):
 
     assert isinstance(failure, StreamCorruptError)
     assert says in str(failure)
+
+
+def test_an_answer_that_has_ended_is_freed_at_once():
+    """Nothing of it waits for the garbage collector."""
+    events = [chunk(reasoning_content="so"), chunk(content="text"), *MANY["calls"](3), chunk("tool_calls")]
+    gc.collect()
+    gc.disable()
+    try:
+        stream = ChatStream("m")
+        stream.feed([*(json.dumps(event).encode() for event in events), b"[DONE]"])
+        assert stream.finished
+        del stream
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

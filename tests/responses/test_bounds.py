@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -180,3 +181,22 @@ def test_an_event_that_comes_byte_by_byte_takes_the_room_of_its_bytes():
 
     assert kept < 400_000
     assert decoder.feed(b"\n\n") == [b"x" * 100_000]
+
+
+def test_an_answer_that_has_ended_is_freed_at_once():
+    """Nothing of it waits for the garbage collector."""
+    events = [
+        delta("reasoning_summary_text", item_id="thought", delta="first"),
+        delta("output_text", item_id="said", delta="then"),
+        completed([]),
+    ]
+    gc.collect()
+    gc.disable()
+    try:
+        stream = ResponseStream("m")
+        stream.feed([json.dumps(event).encode() for event in events])
+        assert stream.finished
+        del stream
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

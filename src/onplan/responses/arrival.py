@@ -94,6 +94,11 @@ class InOrder:
             self._begin((arrival, section), chunks)
             chunks.append(self._delta(arrival.text(section).getvalue()))
 
+    def end_all(self) -> None:
+        """The stream has ended. Items and orders hold each other: without this only gc would free them."""
+        self._speaking = self._last = None
+        self._waiting, self._spoken, self._whole = {}, set(), set()
+
     def _next(self) -> Arrival | None:
         """Which item speaks next; None if it may be any."""
         last = self._last[0] if self._last else None

@@ -42,6 +42,11 @@ class Arrivals:
     def __bool__(self) -> bool:
         return bool(self._all)
 
+    def end_all(self) -> None:
+        """The stream has ended: nothing more is handed out."""
+        for order in self._orders.values():
+            order.end_all()
+
     @property
     def ids(self) -> set[str]:
         """The ids of all items, and the call ids of the calls among them."""

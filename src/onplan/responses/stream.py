@@ -136,6 +136,8 @@ class ResponseStream:
             # altogether ends up here.
             malformed = f"A {events.name_of(event)} event of the stream is malformed."
             self.failure, self.finished = StreamCorruptError(malformed, request_id=self._request_id), True
+        if self.finished:
+            self._arrivals.end_all()
         return chunks
 
     @property
