@@ -17,7 +17,7 @@ import msgspec
 
 import onplan
 from bench.tables import Table, ratio
-from onplan.settings import load_settings
+from onplan.config.settings import load_settings
 from onplan.stores import Record, open_store
 
 LOOKUPS, ROUNDS, PROCESSES, TASKS = 200_000, 5, 16, 8

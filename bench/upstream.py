@@ -139,8 +139,8 @@ def process_environment(environment: Mapping[str, str]) -> Iterator[None]:
 
 def sign_in() -> tuple[str, str]:
     """As a person would, with a thread in the browser's place. Gives the access token and account id."""
-    from onplan.login import sign_in_with_browser
-    from onplan.settings import load_settings
+    from onplan.config.settings import load_settings
+    from onplan.sign_in.login import sign_in_with_browser
     from onplan.stores import open_store
 
     def browse(url: str) -> None:

@@ -25,11 +25,11 @@ import pytest
 from filelock import FileLock
 
 import onplan
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator, Options
 from onplan.oauth.credentials import credentials_from
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.token_response import decode_token_response
-from onplan.settings import load_settings
 from onplan.stores import Record, open_store
 from onplan.types import Registration
 
@@ -41,7 +41,7 @@ _WITH_BROWSER = (
     "cli/test_profiles.py",
     "cli/test_sign_in_places.py",
     "cli/test_stores.py",
-    "login/",
+    "sign_in/test_",
     "stores/test_env.py",
     "stores/test_stranger.py",
     "test_secrets.py",

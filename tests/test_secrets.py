@@ -188,8 +188,8 @@ def test_a_failing_sign_in_shows_no_secret(
     emulator: Emulator, fault: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever ends a sign-in: neither the code, nor the verifier, nor the state is seen."""
-    from onplan import login
-    from onplan.settings import load_settings
+    from onplan.config.settings import load_settings
+    from onplan.sign_in import login
 
     kept: list[Any] = []
     code = "ac_marked-code-of-the-sign-in"
@@ -210,12 +210,12 @@ def test_a_failing_sign_in_shows_no_secret(
 
 def test_nothing_that_is_printed_holds_a_token(emulator: Emulator) -> None:
     """The printed forms of credentials, records, requests, responses and sign-ins in progress are masked."""
+    from onplan.flow import Request, Response
     from onplan.oauth import authorization_code
     from onplan.oauth.credentials import TokenResponse
     from onplan.oauth.device_code import DeviceAuthorization
     from onplan.oauth.issuer import CODEX
-    from onplan.steps import Refresh
-    from onplan.wire import Request, Response
+    from onplan.turn.steps import Refresh
 
     credentials, secrets = marks(emulator)
     started = authorization_code.start(CODEX, "http://localhost:1455/auth/callback")
@@ -255,8 +255,8 @@ def test_process_arguments_hold_no_secret(
     script.write_text(f'#!/bin/sh\nprintf "%s" "$*" > {shlex.quote(str(record))}\n')
     script.chmod(0o700)
     monkeypatch.setenv("BROWSER", f"{shlex.quote(str(script))} %s")
-    from onplan import login
-    from onplan.settings import load_settings
+    from onplan.config.settings import load_settings
+    from onplan.sign_in import login
 
     settings, kept = load_settings(), []
     with pytest.raises(onplan.SignInError):

@@ -28,7 +28,7 @@ _MODULES = {
         "StreamTruncatedError TotalTimeoutError TransportError UnexpectedReplyError UsageLimitError"
     ),
     "providers": "OpenAICodexProvider",
-    "retry": "RetryPolicy",
+    "turn.retry": "RetryPolicy",
     "stores": "CredentialStore Lease PendingRefresh Record open_store",
     "types": (
         "CompletionRequest CompletionResponse ContentPart Done File FinishReason Image Message ModelInfo "

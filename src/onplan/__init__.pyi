@@ -43,12 +43,12 @@ from onplan.errors import TransportError as TransportError
 from onplan.errors import UnexpectedReplyError as UnexpectedReplyError
 from onplan.errors import UsageLimitError as UsageLimitError
 from onplan.providers import OpenAICodexProvider as OpenAICodexProvider
-from onplan.retry import RetryPolicy as RetryPolicy
 from onplan.stores import CredentialStore as CredentialStore
 from onplan.stores import Lease as Lease
 from onplan.stores import PendingRefresh as PendingRefresh
 from onplan.stores import Record as Record
 from onplan.stores import open_store as open_store
+from onplan.turn.retry import RetryPolicy as RetryPolicy
 from onplan.types import CompletionRequest as CompletionRequest
 from onplan.types import CompletionResponse as CompletionResponse
 from onplan.types import ContentPart as ContentPart

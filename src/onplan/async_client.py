@@ -11,11 +11,10 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast
 
-from onplan import steps, turn
-from onplan.amendments import Call, Remembered
-from onplan.api_key import keeper_for, require_sign_in
 from onplan.attachments import has_attachments, read_attachments
 from onplan.backends import Backend
+from onplan.config.hints import address
+from onplan.config.settings import Settings, load_settings
 from onplan.errors import (
     InvalidRequestError,
     NotSignedInError,
@@ -23,12 +22,10 @@ from onplan.errors import (
     SignInAgainError,
     TransportError,
 )
-from onplan.fallback import Fallback
 from onplan.parameters import refuses
-from onplan.retry import RetryPolicy, policy_of
 from onplan.secret import SecretText
-from onplan.settings import Settings, address, load_settings
 from onplan.stores import CredentialStore, open_store
+from onplan.tokens.api_key import keeper_for, require_sign_in
 from onplan.transports import (
     AsyncAnswer,
     AsyncExchange,
@@ -39,7 +36,12 @@ from onplan.transports import (
 )
 from onplan.transports.http import HTTPTransport
 from onplan.transports.route import Route
-from onplan.transports.total import Total
+from onplan.transports.total_timeout import Total
+from onplan.turn import flows as turn
+from onplan.turn import steps
+from onplan.turn.amendments import Call, Remembered
+from onplan.turn.fallback import Fallback
+from onplan.turn.retry import RetryPolicy, policy_of
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from onplan.config.files import read_file, reason_of
 from onplan.errors import InvalidRequestError
-from onplan.files import read_file, reason_of
-from onplan.image_types import image_type, with_true_type
+from onplan.request.image_types import image_type, with_true_type
 from onplan.types import CompletionRequest, ContentPart, File, Image, Message, ToolResult
 
 # No request of OpenAI's API may be larger, in bytes: "up to 512 MB total payload size" (its guide to images).

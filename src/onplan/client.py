@@ -12,21 +12,23 @@ from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import httpx2
 
-from onplan import steps, turn
-from onplan.amendments import Call, Remembered
-from onplan.api_key import keeper_for, require_sign_in
 from onplan.attachments import read_attachments
 from onplan.backends import Backend
+from onplan.config.hints import address
+from onplan.config.settings import Settings, load_settings
 from onplan.errors import NotSignedInError, OnplanError, SignInAgainError, TransportError
 from onplan.parameters import refuses
-from onplan.retry import RetryPolicy, policy_of
 from onplan.secret import SecretText
-from onplan.settings import Settings, address, load_settings
 from onplan.stores import CredentialStore, open_store
+from onplan.tokens.api_key import keeper_for, require_sign_in
 from onplan.transports import Timeouts, require_http
 from onplan.transports.http import Answer, HTTPTransport
 from onplan.transports.route import Route
-from onplan.transports.total import Total
+from onplan.transports.total_timeout import Total
+from onplan.turn import flows as turn
+from onplan.turn import steps
+from onplan.turn.amendments import Call, Remembered
+from onplan.turn.retry import RetryPolicy, policy_of
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple, Self
 
 from onplan.async_client import AsyncClient
 from onplan.backends import OPENAI_CODEX
+from onplan.config.settings import load_settings
+from onplan.flow import adrive
 from onplan.oauth import authorization_code
 from onplan.secret import SecretText
-from onplan.settings import load_settings
 from onplan.stores import CredentialStore, Record, open_store
 from onplan.stores.memory import MemoryStore
 from onplan.transports.async_http import AsyncHTTPTransport
 from onplan.types import OAuthCredentials
-from onplan.wire import adrive
 
 
 class AuthorizationURL(NamedTuple):

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from onplan.answers.sse import EventDecoder
 from onplan.chat.stream import ChatStream
-from onplan.responses.sse import EventDecoder
 
 
 class Heard:

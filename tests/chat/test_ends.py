@@ -569,7 +569,7 @@ def test_a_character_may_be_cut_in_any_field(listen):
 
 def test_counts_that_are_text_count():
     """A number in quotes is one."""
-    from onplan.responses.usage import usage_of
+    from onplan.answers.usage import usage_of
 
     assert 5 == usage_of({"completion_tokens": "5"}).completion_tokens
 

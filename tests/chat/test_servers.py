@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from onplan.backends import COMPATIBLE
 from onplan.chat.request import prepare
+from onplan.flow import decode_json
 from onplan.types import CompletionRequest, FinishReason, Message, Text, Thinking, ToolCall
-from onplan.wire import decode_json
 
 SAID = "Two and two."
 FOUR = [Text("Four")]

@@ -15,8 +15,8 @@ from onplan.chat.details import Details
 from onplan.chat.encode import ChunkEncoder, response_body
 from onplan.chat.parse import parse_request
 from onplan.chat.request import prepare
+from onplan.flow import decode_json
 from onplan.types import CompletionRequest, Message
-from onplan.wire import decode_json
 
 GOOGLE = {"extra_content": {"google": {"thought_signature": "U0lHMQ=="}}}
 DONE = b"[DONE]"

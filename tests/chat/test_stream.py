@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onplan.answers.usage import usage_of
 from onplan.chat.stream import ChatStream
 from onplan.errors import (
     ContextLengthError,
@@ -19,7 +20,6 @@ from onplan.errors import (
     StreamTruncatedError,
     UsageLimitError,
 )
-from onplan.responses.usage import usage_of
 from onplan.types import (
     FinishReason,
     PartDone,

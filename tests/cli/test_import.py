@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 import onplan
+from onplan.config.profiles import remember_profile
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator, Options
-from onplan.settings import load_settings, remember_profile
 from onplan.stores import Record, encode_record, open_store
 
 Run = Callable[..., Any]

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from onplan.cli.remote import forwarding_command
+from onplan.config.profiles import remember_profile
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator, Options
-from onplan.login import sign_in_with_browser
-from onplan.settings import load_settings, remember_profile
+from onplan.sign_in.login import sign_in_with_browser
 from onplan.stores import Record, open_store
 
 from ..conftest import redirected

@@ -15,8 +15,9 @@ import msgspec
 import pytest
 
 import onplan
+from onplan.config.profiles import remember_profile
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator, Options
-from onplan.settings import load_settings, remember_profile
 from onplan.stores import open_store
 
 from ..conftest import issued

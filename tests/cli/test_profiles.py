@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 import onplan
-from onplan import login
+from onplan.config.profiles import remember_profile
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
-from onplan.settings import load_settings, remember_profile
+from onplan.sign_in import login
 from onplan.stores import open_store
 
 

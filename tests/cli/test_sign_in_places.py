@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from onplan.cli.remote import forwarded_address
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
-from onplan.settings import load_settings
 from onplan.stores import open_store
 
 from ..conftest import eventually, redirected

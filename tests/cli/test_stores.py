@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
-from onplan.settings import load_settings
 from onplan.stores import open_store
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

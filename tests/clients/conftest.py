@@ -21,10 +21,10 @@ import msgspec
 import pytest
 import trustme
 
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 from onplan.oauth.credentials import credentials_from
 from onplan.oauth.token_response import decode_token_response
-from onplan.settings import load_settings
 from onplan.stores import CredentialStore, Record
 from onplan.stores.memory import MemoryStore
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import onplan
+from onplan.flow import Request
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
 from onplan.transports.addresses import connect, connect_async, interleave
 from onplan.transports.http import HTTPTransport
 from onplan.transports.route import Route
 from onplan.transports.tunnel import open_socket
-from onplan.wire import Request
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Far, Network, Reader, Writer

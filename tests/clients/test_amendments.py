@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 import onplan
-from onplan import CompletionRequest, Message, RetryPolicy, amendments
-from onplan.amendments import NEUTRAL_INSTRUCTIONS
+from onplan import CompletionRequest, Message, RetryPolicy
 from onplan.emulator import Emulator
+from onplan.turn import amendments
+from onplan.turn.amendments import NEUTRAL_INSTRUCTIONS
 
 from .conftest import Network
 from .exact import Answer, Body, Exact, refused, spoken

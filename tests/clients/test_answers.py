@@ -10,8 +10,8 @@ import pytest
 
 import onplan
 from onplan import CompletionRequest, FinishReason, Message, ToolDefinition
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
-from onplan.settings import load_settings
 
 WEATHER = ToolDefinition(
     name="weather",

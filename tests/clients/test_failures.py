@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 import onplan
 from onplan import CompletionRequest, RetryPolicy, ToolDefinition
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
-from onplan.settings import load_settings
 from onplan.stores import open_store
 
 TOOLS = [

@@ -21,7 +21,7 @@ from onplan.emulator import Emulator
 from onplan.errors import IdleTimeoutError
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
-from onplan.transports.owner import Owner, running_loop
+from onplan.transports.per_loop_client import Owner, running_loop
 from onplan.transports.silence import Silence
 
 from .exact import events

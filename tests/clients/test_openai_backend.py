@@ -15,7 +15,7 @@ import pytest
 import onplan
 from onplan import CompletionRequest, FinishReason, Message, RetryPolicy, ToolDefinition
 from onplan.emulator import Emulator
-from onplan.emulator.faults import FAULTS
+from onplan.emulator.faults.register import FAULTS
 from onplan.emulator.journal import fingerprint
 from onplan.stores import Record, open_store
 
@@ -307,7 +307,7 @@ def test_the_newest_model_for_text_is_the_default(at_home: AtHome) -> None:
 
 def keep(record: Record) -> None:
     """Put a record where the default profile has its own."""
-    from onplan.settings import load_settings
+    from onplan.config.settings import load_settings
 
     store = open_store(load_settings().store)
     loaded = store.load()

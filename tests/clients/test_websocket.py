@@ -18,10 +18,11 @@ import httpx2
 import pytest
 
 import onplan
-from onplan import CompletionRequest, Message, RetryPolicy, ToolDefinition, ToolResult, fallback
+from onplan import CompletionRequest, Message, RetryPolicy, ToolDefinition, ToolResult
 from onplan.emulator import Emulator, Options, Scenario
 from onplan.emulator.options import Answer
 from onplan.transports import websocket
+from onplan.turn import fallback
 
 FAST = RetryPolicy(base=0.01)
 TOOL = ToolDefinition(

@@ -13,8 +13,8 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from onplan import DisconnectError, OnplanError, StreamCorruptError
-from onplan.emulator import frames
-from onplan.emulator.frames import BINARY, CONTINUATION, PING, PONG, TEXT
+from onplan.emulator.wire import frames
+from onplan.emulator.wire.frames import BINARY, CONTINUATION, PING, PONG, TEXT
 from onplan.transports.websocket_messages import MessageReader
 
 ORIGIN = "https://server.test"

@@ -9,9 +9,9 @@ from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
 from onplan import DisconnectError, TransportError
-from onplan.emulator import frames
+from onplan.emulator.wire import frames
+from onplan.flow import Request
 from onplan.transports.websocket_upgrade import LONGEST_BODY, LONGEST_HEAD, Upgrade
-from onplan.wire import Request
 
 from ..conftest import source_locals
 

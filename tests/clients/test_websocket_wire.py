@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 import onplan
 from onplan import CompletionRequest
-from onplan.emulator import frames
+from onplan.emulator.wire import frames
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
 

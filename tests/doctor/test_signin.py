@@ -19,9 +19,9 @@ import msgspec
 import pytest
 
 from onplan import doctor
+from onplan.config.files import PERMISSIONS
 from onplan.doctor import signin
 from onplan.emulator import Emulator
-from onplan.files import PERMISSIONS
 from onplan.stores import PendingRefresh, open_store
 
 Find = Callable[..., dict[str, doctor.check.Result]]

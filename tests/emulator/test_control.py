@@ -9,9 +9,9 @@ import pytest
 import zstandard
 
 from onplan.emulator import Emulator, Options
-from onplan.emulator.faults import FAULTS
+from onplan.emulator.faults.register import FAULTS
 from onplan.emulator.journal import MOST_ROWS, Journal, fingerprint
-from onplan.emulator.replies import Call
+from onplan.emulator.wire.replies import Call
 
 from ..conftest import eventually
 

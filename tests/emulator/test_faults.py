@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from onplan.emulator.faults import FAULTS
+from onplan.emulator.faults.register import FAULTS
 
 TOOLS = [
     {

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from onplan.emulator import Emulator, Options, Scenario
+from onplan.emulator.api.schema import instance
 from onplan.emulator.options import Answer
-from onplan.emulator.schema import instance
 
 SEALED = ["reasoning.encrypted_content"]
 WEATHER = {

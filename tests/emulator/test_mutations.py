@@ -8,8 +8,8 @@ import random
 import pytest
 
 from onplan.emulator import Options
-from onplan.emulator.app import App
-from onplan.emulator.replies import Call
+from onplan.emulator.wire.app import App
+from onplan.emulator.wire.replies import Call
 from onplan.emulator.world import World
 
 from .test_clients import recorded

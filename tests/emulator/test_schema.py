@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from onplan.emulator.check_schema import Subject, check_format_schema, check_function_schema
-from onplan.emulator.replies import Refusal
-from onplan.strict_schema import is_strict
+from onplan.emulator.checks.schema import Subject, check_format_schema, check_function_schema
+from onplan.emulator.wire.replies import Refusal
+from onplan.request.strict_schema import is_strict
 
 STRING = {"type": "string"}
 FORMAT = Subject("response_format 'answer'", "text.format.schema", "invalid_json_schema")

@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from onplan.emulator import Emulator, Options
-from onplan.emulator.faults import FAULTS
+from onplan.emulator.faults.register import FAULTS
 
 CALLBACK = "http://127.0.0.1:4711/auth/callback"
 RESOURCE = "https://api.openai.com/v1"

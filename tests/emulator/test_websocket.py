@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from onplan.emulator import frames
+from onplan.emulator.wire import frames
 
 from ..conftest import eventually
 

@@ -16,19 +16,20 @@ from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
 import onplan
+from onplan.answers.catalogue import models_of
+from onplan.answers.failures import failure_of_response
+from onplan.answers.sse import EventDecoder
 from onplan.backends import BACKENDS
 from onplan.chat.stream import ChatStream
+from onplan.config.settings import load_settings
+from onplan.flow import Response, decode_json, drive
 from onplan.oauth.authorization_code import read_callback
 from onplan.oauth.issuer import CODEX
 from onplan.oauth.refresh import refresh
-from onplan.responses.catalogue import models_of
-from onplan.responses.failures import failure_of_response
-from onplan.responses.sse import EventDecoder
 from onplan.responses.stream import ResponseStream
-from onplan.settings import load_settings
-from onplan.stores import PendingRefresh, Record, codex_auth, decode_record, encode_record
+from onplan.stores import PendingRefresh, Record, decode_record, encode_record
+from onplan.stores.codex import auth_file
 from onplan.transports.websocket_messages import MessageReader
-from onplan.wire import Response, decode_json, drive
 
 from .damage import Damage
 
@@ -437,12 +438,12 @@ def _codex_files() -> list[bytes]:
 
 
 def _check_codex_file(data: bytes, _: Damage) -> None:
-    document = codex_auth.decode(data)
-    if document is None or codex_auth.is_damaged(document):
+    document = auth_file.decode(data)
+    if document is None or auth_file.is_damaged(document):
         return
-    codex_auth.instead_of_a_plan(document)
-    codex_auth.record_in(document)
-    assert _decoded(codex_auth.encode(document)) == _decoded(data), "a field of the Codex CLI's was lost"
+    auth_file.instead_of_a_plan(document)
+    auth_file.record_in(document)
+    assert _decoded(auth_file.encode(document)) == _decoded(data), "a field of the Codex CLI's was lost"
 
 
 TARGETS: Mapping[str, Target] = {

@@ -1,10 +1,10 @@
-"""The credential that the proofs of tests/keeper are about; and the table of what strangers showed."""
+"""The credential that the proofs of tests/tokens are about; and the table of what strangers showed."""
 
 from __future__ import annotations
 
 import pytest
 
-from ..keeper.conftest import expire, refreshes, sign_in, spec
+from ..tokens.conftest import expire, refreshes, sign_in, spec
 
 __all__ = ["expire", "refreshes", "sign_in", "spec"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import onplan
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
-from onplan.login import sign_in_by_pasting
-from onplan.settings import load_settings
+from onplan.sign_in.login import sign_in_by_pasting
 from onplan.stores import Record, open_store
 
 pytestmark = [

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from onplan import login
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator, Options
 from onplan.emulator.journal import fingerprint
-from onplan.settings import load_settings
+from onplan.sign_in import login
 from onplan.stores import open_store
 
 from .codex_cli import TIMEOUT, VERSIONS, Codex, installed, with_clients

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import onplan
+from onplan.config.profiles import remember_profile
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator, Options
-from onplan.login import sign_in_with_browser
-from onplan.settings import load_settings, remember_profile
+from onplan.sign_in.login import sign_in_with_browser
 from onplan.stores import open_store
 
 CHROMIUM = shutil.which("chromium")

@@ -16,7 +16,7 @@ import pytest
 
 from onplan.emulator import Emulator
 
-from ..keeper.test_machines import Machine, freeze_everywhere, surroundings
+from ..tokens.test_machines import Machine, freeze_everywhere, surroundings
 
 NAMES = ("onplan-one", "onplan-two")
 BRIDGE, BRIDGE_ADDRESS = "onplan-bridge", "10.213.77.1"

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onplan.errors import ConnectError, SignInError
+from onplan.flow import Response
 from onplan.oauth import pkce
 from onplan.oauth.authorization_code import exchange, read_callback, redirect_uri, require_code, start
 from onplan.oauth.issuer import CODEX
-from onplan.wire import Response
 
 NOW = 1_800_000_000.0
 

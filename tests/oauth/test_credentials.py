@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onplan.oauth import id_token
+from onplan.oauth import claims
 from onplan.oauth.credentials import (
     came_from,
     credentials_from,
@@ -26,14 +26,14 @@ class TestClaims:
             email="a@example.org", exp=5, **{AUTH: {"chatgpt_account_id": "a", "chatgpt_plan_type": "k12"}}
         )
 
-        assert "a@example.org" == id_token.email(token)
-        assert "a" == id_token.account_id(token)
-        assert "k12" == id_token.plan(token)
-        assert 5.0 == id_token.expires_at(token)
+        assert "a@example.org" == claims.email(token)
+        assert "a" == claims.account_id(token)
+        assert "k12" == claims.plan(token)
+        assert 5.0 == claims.expires_at(token)
 
     def test_the_other_place_of_the_email(self, jwt):
         """Without an e-mail of its own, the token's profile has it."""
-        assert "b@example.org" == id_token.email(
+        assert "b@example.org" == claims.email(
             jwt(email="", **{"https://api.openai.com/profile": {"email": "b@example.org"}})
         )
 
@@ -56,12 +56,12 @@ class TestClaims:
     )
     def test_what_is_no_jwt_says_nothing(self, token):
         """A token that cannot be read has no claims, and is no failure."""
-        assert {} == id_token.claims(token)
+        assert {} == claims.claims(token)
         assert (None, None, None, None) == (
-            id_token.email(token),
-            id_token.account_id(token),
-            id_token.plan(token),
-            id_token.expires_at(token),
+            claims.email(token),
+            claims.account_id(token),
+            claims.plan(token),
+            claims.expires_at(token),
         )
 
     @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ class TestClaims:
         """A claim that is not what it should be is not there."""
         token = jwt(email=odd, exp="soon", **{AUTH: odd, "https://api.openai.com/profile": odd})
 
-        assert None is id_token.account_id(token) is id_token.plan(token) is id_token.expires_at(token)
+        assert None is claims.account_id(token) is claims.plan(token) is claims.expires_at(token)
 
     @given(st.text() | st.builds("a.{}.c".format, st.text()))
     def test_no_text_is_a_failure(self, text):
         """Whatever stands where a token should, reading it does not fail."""
-        assert isinstance(id_token.claims(text), dict)
+        assert isinstance(claims.claims(text), dict)
 
 
 class TestCredentialsFrom:

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl
 import pytest
 
 from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError, SignInError
+from onplan.flow import Response, drive
 from onplan.oauth.device_code import DeviceAuthorization, poll, request_code
 from onplan.oauth.issuer import CODEX
-from onplan.wire import Response, drive
 
 from ..conftest import source_locals
 

@@ -13,10 +13,10 @@ from onplan.errors import (
     RefreshError,
     SignInAgainError,
 )
+from onplan.flow import Response
 from onplan.oauth.issuer import CODEX
 from onplan.oauth.refresh import OutcomeUnknownError, refresh
 from onplan.types import OAuthCredentials
-from onplan.wire import Response
 
 NOW = 1_800_000_000.0
 HELD = OAuthCredentials(

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from onplan.answers.firewall import is_page, refused_by_firewall
 from onplan.errors import OutcomeUnknownError, RefreshError, SignInAgainError, SignInError
-from onplan.firewall import is_page, refused_by_firewall
+from onplan.flow import Response, drive
 from onplan.oauth.authorization_code import Callback, exchange, require_granted
 from onplan.oauth.credentials import error_code
 from onplan.oauth.device_code import DeviceAuthorization, poll, request_code
@@ -15,7 +16,6 @@ from onplan.oauth.issuer import CODEX
 from onplan.oauth.refresh import refresh
 from onplan.oauth.refusals import refusal_in
 from onplan.types import OAuthCredentials
-from onplan.wire import Response, drive
 
 NOW = 1_800_000_000.0
 WAITING = DeviceAuthorization(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pytest
 
 from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError
+from onplan.flow import Response, drive
 from onplan.oauth.issuer import CODEX
 from onplan.oauth.revoke import revoke
 from onplan.types import OAuthCredentials
-from onplan.wire import Response, drive
 
 HELD = OAuthCredentials(access_token="secret-access", refresh_token="secret-refresh")
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
+from onplan.answers.sse import MAXIMUM_EVENT_LINES, EventDecoder
 from onplan.errors import StreamCorruptError
 from onplan.responses.arrival import MAXIMUM_SECTIONS
 from onplan.responses.arrivals import MAXIMUM_ITEMS
-from onplan.responses.sse import MAXIMUM_EVENT_LINES, EventDecoder
 from onplan.responses.stream import ResponseStream
 from onplan.types import Text
 

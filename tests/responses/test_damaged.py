@@ -8,8 +8,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onplan.answers.sse import EventDecoder
 from onplan.errors import OnplanError
-from onplan.responses.sse import EventDecoder
 from onplan.responses.stream import ResponseStream
 
 

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from onplan.answers.failures import failure_of_complaint
+from onplan.answers.sse import Body, EventDecoder
 from onplan.errors import (
     ContextLengthError,
     OverloadedError,
@@ -17,8 +19,6 @@ from onplan.errors import (
     UnexpectedReplyError,
     UsageLimitError,
 )
-from onplan.responses.failures import failure_of_complaint
-from onplan.responses.sse import Body, EventDecoder
 from onplan.responses.stream import ResponseStream
 from onplan.types import FinishReason, Text, Thinking, ToolCall, ToolCallDelta
 

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onplan.answers.sse import EventDecoder
+from onplan.answers.usage import usage_of
 from onplan.errors import (
     ContentPolicyError,
     ContextLengthError,
@@ -23,9 +25,7 @@ from onplan.errors import (
     UnexpectedReplyError,
     UsageLimitError,
 )
-from onplan.responses.sse import EventDecoder
 from onplan.responses.stream import ResponseStream
-from onplan.responses.usage import usage_of
 from onplan.types import (
     Done,
     FinishReason,

@@ -17,14 +17,14 @@ import msgspec
 import pytest
 
 import onplan
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 from onplan.errors import StoreConflictError, StoreDamagedError
-from onplan.importing import borrow
-from onplan.keeper import Keeper
 from onplan.oauth.issuer import CODEX
-from onplan.settings import load_settings
+from onplan.sign_in.importing import borrow
 from onplan.stores import PendingRefresh, Record, open_store
 from onplan.stores.contract import FIRST, PENDING, SECOND, StoreContract
+from onplan.tokens.manager import Keeper
 from onplan.transports.http import HTTPTransport
 
 needs_modes = pytest.mark.skipif(sys.platform == "win32", reason="file modes")

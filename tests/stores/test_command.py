@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import onplan
-from onplan.settings import rooted_spec
+from onplan.config.store_spec import rooted_spec
 from onplan.stores import open_store
 from onplan.stores.contract import FIRST, SECOND
 from onplan.stores.lock import waiting_at_most
@@ -140,7 +140,7 @@ def test_what_it_says_reaches_the_person(helper: Helper, capfd: pytest.CaptureFi
 
 _ON_A_TERMINAL = """
 import os, sys
-from onplan.settings import rooted_spec
+from onplan.config.store_spec import rooted_spec
 from onplan.stores import open_store
 open_store(sys.argv[1]).load()
 print(os.getsid(0))

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import onplan
-from onplan import login
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
-from onplan.settings import load_settings
+from onplan.sign_in import login
 from onplan.stores import Record, encode_record, open_store
 
 RunCli = Callable[..., subprocess.CompletedProcess[str]]

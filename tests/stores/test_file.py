@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 import onplan
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 from onplan.errors import StoreConflictError
-from onplan.settings import load_settings
 from onplan.stores import PendingRefresh, Record, open_store
 
 RunCli = Callable[..., subprocess.CompletedProcess[str]]

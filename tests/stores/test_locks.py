@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
-from onplan.settings import load_settings
 from onplan.stores import Record, open_store
 from onplan.stores.lock import waiting_at_most
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import onplan
-from onplan import login
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
-from onplan.settings import load_settings
+from onplan.sign_in import login
 from onplan.stores import open_store
 
 PAGE = (Path(__file__).parents[2] / "docs" / "stores.md").read_text(encoding="utf-8")

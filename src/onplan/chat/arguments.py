@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from onplan.wire import decode_json
+from onplan.flow import decode_json
 
 _OUTSIDE = re.compile(r'["{}\[\]]')
 _INSIDE = re.compile(r'"|\\.?', re.DOTALL)

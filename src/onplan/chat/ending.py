@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from onplan.answers.finish_reasons import finish_of
 from onplan.chat.events import Choice
 from onplan.errors import StreamFailedError
-from onplan.responses.finish_reasons import finish_of
 from onplan.types import FinishReason
 
 # Of several reasons the later in this list counts: that an answer was cut is never taken back.

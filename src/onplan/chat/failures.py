@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from onplan.answers.error_body import http_status
+from onplan.answers.failures import Complaint, complaint_of_payload
 from onplan.chat.events import Chunk
-from onplan.responses.error_body import http_status
-from onplan.responses.failures import Complaint, complaint_of_payload
-from onplan.wire import decode_json
+from onplan.flow import decode_json
 
 _CODES = ("code", "error_code", "status_code", "statusCode", "status")
 _SENTENCES = ("message", "msg", "error_msg", "status_msg", "detail")

@@ -14,7 +14,7 @@ from onplan.backends import Backend
 from onplan.chat.messages import wire_messages
 from onplan.chat.stream import ChatStream
 from onplan.errors import InvalidRequestError
-from onplan.history import repaired
+from onplan.flow import CLIENT_REQUEST_ID, Request
 from onplan.parameters import (
     TOOL_CHOICES,
     given_by,
@@ -23,9 +23,9 @@ from onplan.parameters import (
     session_id_of,
     tool_choice_of,
 )
-from onplan.strict_schema import is_strict
+from onplan.request.history import repaired
+from onplan.request.strict_schema import is_strict
 from onplan.types import CompletionRequest, ContentPart, Credential, Message, ToolDefinition
-from onplan.wire import CLIENT_REQUEST_ID, Request
 
 Body: TypeAlias = dict[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from onplan.chat.events import CallDelta, Function
-from onplan.wire import decode_json
+from onplan.flow import decode_json
 
 FIELDS = ("extra_content", "provider_specific_fields", "thought_signature")
 

@@ -12,6 +12,8 @@ from contextlib import suppress
 from io import StringIO
 from typing import Any
 
+from onplan.answers.failures import Complaint, complaint_of_payload, failure_of_complaint
+from onplan.answers.usage import usage_of
 from onplan.chat.calls import Calls, Chunks
 from onplan.chat.decode import decode_chunk
 from onplan.chat.ending import CUTS, Ending
@@ -20,8 +22,6 @@ from onplan.chat.failures import complaint_in_chunk, says_something
 from onplan.chat.halves import Halves
 from onplan.chat.thinking import Reasoning, text_of
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
-from onplan.responses.failures import Complaint, complaint_of_payload, failure_of_complaint
-from onplan.responses.usage import usage_of
 from onplan.types import (
     CompletionResponse,
     ContentPart,

@@ -15,8 +15,8 @@ import msgspec
 from onplan.chat.details import Details
 from onplan.chat.events import Delta
 from onplan.chat.signatures import merge
+from onplan.flow import decode_json
 from onplan.types import Thinking
-from onplan.wire import decode_json
 
 # Where the text is, the first that has some; seen November 2026: reasoning_text at GitHub Copilot.
 TEXTS = ("reasoning_content", "reasoning", "reasoning_text")

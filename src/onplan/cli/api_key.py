@@ -43,8 +43,8 @@ def or_api_key(sign_in: Callable[..., None]) -> Callable[..., None]:
 
 
 def _keep(session: Session) -> None:
-    from onplan.api_key import keep_key
     from onplan.cli.session import remember
+    from onplan.tokens.api_key import keep_key
 
     session.require_lasting_store()
     settings, store = session.settings(), session.store()

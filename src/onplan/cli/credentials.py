@@ -12,7 +12,7 @@ import click
 from onplan.cli.session import Session, json_option, pass_session, remember, target_options
 
 if TYPE_CHECKING:
-    from onplan.settings import Settings
+    from onplan.config.settings import Settings
     from onplan.stores import Record
 
 _PATH = click.Path(dir_okay=False, path_type=Path)
@@ -36,7 +36,7 @@ def export(session: Session, path: Path) -> None:
 
     It is not copied: two machines that renew one sign-in would end it for each other. Nothing is revoked.
     """
-    from onplan import moving
+    from onplan.sign_in import transfer as moving
 
     if str(path) == "-":
         raise click.UsageError("A sign-in is moved into a file, and not to stdout, where it could be lost.")
@@ -61,9 +61,9 @@ def import_(session: Session, path: Path, force: bool) -> None:
 
     The file is removed. This machine keeps its own host id.
     """
-    from onplan import moving
+    from onplan.config.settings import load_settings
     from onplan.errors import ConfigurationError
-    from onplan.settings import load_settings
+    from onplan.sign_in import transfer as moving
     from onplan.stores import open_store
 
     record = moving.peek(path)

@@ -51,7 +51,7 @@ def _title(what: str, how: str) -> None:
 def _sign_in(emulator: Emulator, folder: Path) -> Client:
     """Sign in through the real redirect, with a thread in the browser's place."""
     from onplan.client import Client
-    from onplan.login import sign_in_with_browser
+    from onplan.sign_in.login import sign_in_with_browser
 
     # How any application is pointed at an emulator from outside: see `onplan emulator --env`.
     for name in [name for name in os.environ if name.startswith("ONPLAN_")]:

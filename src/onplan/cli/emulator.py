@@ -121,7 +121,7 @@ def emulator(
 
 
 def _list_faults(*, as_json: bool) -> None:
-    from onplan.emulator.faults import FAULTS
+    from onplan.emulator.faults.register import FAULTS
 
     if as_json:
         rows = [{"name": fault.name, "line": fault.line, "where": fault.where} for fault in FAULTS.values()]

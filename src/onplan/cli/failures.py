@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onplan.config.hints import address
 from onplan.errors import OnplanError
-from onplan.settings import address
 
 if TYPE_CHECKING:
     from onplan.cli.session import Session

@@ -12,7 +12,7 @@ import click
 from onplan.cli.session import Session, json_option, pass_session, remember, target_options
 
 if TYPE_CHECKING:
-    from onplan.settings import Settings
+    from onplan.config.settings import Settings
     from onplan.stores import Record
 
 
@@ -32,8 +32,8 @@ def import_(session: Session, source: str, share: bool, force: bool) -> None:
     SOURCE is the path of the Codex CLI's folder or of its auth.json (default: where the CLI keeps it), or a
     store spec, such as file:PATH or vault:MOUNT/PATH. It is never changed by an import.
     """
-    from onplan import importing
-    from onplan.settings import load_settings
+    from onplan.config.settings import load_settings
+    from onplan.sign_in import importing
 
     settings = session.settings()
     if share and session.store_spec:

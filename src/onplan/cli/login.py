@@ -14,9 +14,9 @@ from onplan.cli.api_key import or_api_key
 from onplan.cli.session import Session, json_option, pass_session, remember, target_options
 
 if TYPE_CHECKING:
+    from onplan.config.settings import Settings
     from onplan.oauth.authorization_code import AuthorizationRequest
     from onplan.oauth.device_code import DeviceAuthorization
-    from onplan.settings import Settings
     from onplan.stores import CredentialStore
     from onplan.types import OAuthCredentials
 
@@ -44,8 +44,8 @@ def login(session: Session, device: bool, paste: bool, consent: bool, no_browser
     Opens the browser and waits for it to come back to this machine; with a browser elsewhere, use --device
     or --paste. The sign-in that was there before stays until the new one has succeeded.
     """
-    from onplan import login as shells
-    from onplan.settings import load_settings
+    from onplan.config.settings import load_settings
+    from onplan.sign_in import login as shells
 
     if device and paste:
         raise click.UsageError("--device and --paste exclude each other.")
@@ -100,7 +100,7 @@ def _tell_of_the_plan(
     settings: Settings, credentials: OAuthCredentials, *, is_first: bool, in_use: str
 ) -> None:
     """Whether it is used, and where the person sees and limits that."""
-    from onplan.settings import login_command
+    from onplan.config.hints import login_command
 
     backend = settings.backend
     if not backend.is_permitted(credentials):
@@ -137,11 +137,11 @@ def _facts(settings: Settings, credentials: OAuthCredentials) -> dict[str, str |
 def _with_browser(
     settings: Settings, store: CredentialStore, *, no_browser: bool, consent: bool
 ) -> OAuthCredentials:
-    from onplan import login as shells
-    from onplan.browser import open_browser
     from onplan.cli.pasting import can_paste
     from onplan.cli.remote import has_browser
-    from onplan.loopback import PortsTakenError
+    from onplan.sign_in import login as shells
+    from onplan.sign_in.browser import open_browser
+    from onplan.sign_in.loopback import PortsTakenError
 
     attended = can_paste()
     try:
@@ -181,7 +181,7 @@ def _show_address_and_way_back(started: AuthorizationRequest) -> None:
 
 def _paste(is_right: Callable[[str], bool]) -> AbstractContextManager[None]:
     from onplan.cli.pasting import pasted_lines
-    from onplan.login import NOT_THIS_SIGN_IN
+    from onplan.sign_in.login import NOT_THIS_SIGN_IN
 
     def take(line: str) -> None:
         if line.strip() and not is_right(line):
@@ -191,8 +191,8 @@ def _paste(is_right: Callable[[str], bool]) -> AbstractContextManager[None]:
 
 
 def _by_pasting(settings: Settings, store: CredentialStore, *, consent: bool) -> OAuthCredentials:
-    from onplan import login as shells
     from onplan.cli.pasting import read_pasted
+    from onplan.sign_in import login as shells
 
     def announce(started: AuthorizationRequest) -> None:
         _show_address(started)

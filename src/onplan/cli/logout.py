@@ -10,9 +10,9 @@ import click
 from onplan.cli.session import Session, json_option, pass_session, target_options
 
 if TYPE_CHECKING:
+    from onplan.config.settings import Settings
     from onplan.errors import OnplanError
-    from onplan.login import SignOut, StoreSignOut
-    from onplan.settings import Settings
+    from onplan.sign_in.sign_out import SignOut, StoreSignOut
 
 
 @click.command()
@@ -30,7 +30,7 @@ def logout(session: Session, all_: bool, force: bool) -> None:
     token is only forgotten: it belongs to another program.
     """
     from onplan.errors import OnplanError
-    from onplan.login import StoreSignOut, sign_out, sign_out_everywhere
+    from onplan.sign_in.sign_out import StoreSignOut, sign_out, sign_out_everywhere
 
     settings = session.settings()
     if all_:
@@ -55,7 +55,7 @@ def logout(session: Session, all_: bool, force: bool) -> None:
 
 
 def _tell_what_is_left(settings: Settings, outcome: SignOut) -> None:
-    from onplan.settings import environment_variable
+    from onplan.config.environment import environment_variable
 
     variable = settings.backend.api_key_variable
     if outcome.api_key and variable and environment_variable(variable):

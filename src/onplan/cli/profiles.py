@@ -13,7 +13,7 @@ from onplan.cli.session import Session, json_option, pass_session
 from onplan.errors import ConfigurationError, OnplanError
 
 if TYPE_CHECKING:
-    from onplan.settings import Settings
+    from onplan.config.settings import Settings
 
 _OWN = ("file", "keyring", "command")  # what nobody else uses; the others are shared with programs or people
 _LOCAL = ("file", "codex")  # read for the list: at once, and without a passphrase
@@ -45,7 +45,8 @@ def list_(session: Session) -> None:
 @pass_session
 def use(session: Session, name: str) -> None:
     """Use NAME from now on. Nobody is signed out."""
-    from onplan.settings import environment_variable, use_profile
+    from onplan.config.environment import environment_variable
+    from onplan.config.profiles import use_profile
 
     use_profile(session.settings().home, name)
     override = environment_variable("ONPLAN_PROFILE")
@@ -59,7 +60,8 @@ def use(session: Session, name: str) -> None:
 @pass_session
 def remove(session: Session, name: str) -> None:
     """Forget NAME. Where it is still signed in, sign out first; a store it shares is left alone."""
-    from onplan.settings import default_store, forget_profile, known_profiles
+    from onplan.config.profiles import forget_profile, known_profiles
+    from onplan.config.store_spec import default_store
     from onplan.stores import open_store
 
     home = session.settings().home
@@ -77,7 +79,8 @@ def remove(session: Session, name: str) -> None:
 
 
 def _show(session: Session) -> None:
-    from onplan.settings import environment_variable, known_profiles
+    from onplan.config.environment import environment_variable
+    from onplan.config.profiles import known_profiles
 
     current = session.settings()
     names = sorted({*known_profiles(current.home), current.profile})
@@ -97,7 +100,7 @@ def _show(session: Session) -> None:
 
 def _own_settings(home: Path, name: str) -> Settings:
     """What a profile is by itself, whatever the environment says here."""
-    from onplan.settings import load_settings
+    from onplan.config.settings import load_settings
 
     return load_settings(profile=name, environment={"ONPLAN_HOME": str(home)})
 

@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import sys
 
-from onplan.settings import environment_variable
+from onplan.config.environment import environment_variable
 
 
 def is_remote() -> bool:

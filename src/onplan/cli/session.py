@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from onplan.client import Client
-    from onplan.settings import Settings
+    from onplan.config.settings import Settings
     from onplan.stores import CredentialStore
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -27,7 +27,7 @@ class Session:
 
     def settings(self) -> Settings:
         """The settings that the options, the environment and the configuration file amount to."""
-        from onplan.settings import load_settings
+        from onplan.config.settings import load_settings
 
         return load_settings(profile=self.profile, backend=self.backend, store=self.store_spec)
 
@@ -60,8 +60,9 @@ def remember(settings: Settings) -> None:
 
     What was signed in is kept by then, so that is no failure: configuration may be on a read-only disk.
     """
+    from onplan.config.profiles import remember_profile
+    from onplan.config.settings import load_settings
     from onplan.errors import ConfigurationError
-    from onplan.settings import load_settings, remember_profile
 
     try:
         remember_profile(settings)

@@ -13,7 +13,7 @@ from onplan.cli.session import Session, json_option, pass_session, target_option
 from onplan.types import APIKey, OAuthCredentials
 
 if TYPE_CHECKING:
-    from onplan.settings import Settings
+    from onplan.config.settings import Settings
     from onplan.stores import CredentialStore
 
 
@@ -26,7 +26,7 @@ def status(session: Session) -> None:
 
     Exits with 3 if nobody is.
     """
-    from onplan.settings import not_signed_in
+    from onplan.config.hints import not_signed_in
     from onplan.stores import why_empty
 
     settings, store = session.settings(), session.store()
@@ -68,7 +68,7 @@ def status(session: Session) -> None:
 
 def _show_key(session: Session, settings: Settings, store: CredentialStore) -> None:
     """The same for a backend where nobody signs in. Raises NotSignedInError if there is no key."""
-    from onplan.api_key import KeyHolder
+    from onplan.tokens.api_key import KeyHolder
 
     holder = KeyHolder(settings, store)
     facts = {
@@ -113,7 +113,7 @@ def _lines(facts: dict[str, Any], place: str, issuer: str) -> list[tuple[str, st
 
 def _use(settings: Settings, credentials: OAuthCredentials) -> list[tuple[str, str]]:
     """For backends where the person permits and limits what this program uses."""
-    from onplan.settings import login_command
+    from onplan.config.hints import login_command
 
     backend = settings.backend
     if backend.usage_page is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from onplan.settings import environment_variable
+from onplan.config.environment import environment_variable
 
 if TYPE_CHECKING:
     from rich.status import Status

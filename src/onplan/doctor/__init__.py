@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from functools import partial
 
+from onplan.config.hints import address
 from onplan.doctor import network, plan, signin, tls
 from onplan.doctor.check import Check, Examination, NotExaminedError, Result
 from onplan.errors import IdleTimeoutError, OnplanError
-from onplan.settings import address
 
 logger = logging.getLogger("onplan.doctor")
 

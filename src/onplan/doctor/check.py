@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from onplan.settings import Settings
+from onplan.config.settings import Settings
 from onplan.stores import CredentialStore, Record
 
 

@@ -13,15 +13,16 @@ from contextlib import closing
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from onplan.answers.failures import failure_of_response
+from onplan.config.environment import environment_variable
+from onplan.config.settings import Settings
 from onplan.doctor.check import Examination, NotExaminedError
 from onplan.errors import BackendError, ConnectError, OnplanError
-from onplan.responses.failures import failure_of_response
-from onplan.settings import Settings, environment_variable
+from onplan.flow import Request, Response
 from onplan.transports import Timeouts
 from onplan.transports.http import HTTPTransport
 from onplan.transports.route import Route, proxy_source
 from onplan.types import OAuthCredentials
-from onplan.wire import Request, Response
 
 PARTIES = ("issuer", "backend")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from onplan.client import Client
 from onplan.doctor.check import Examination, NotExaminedError
 from onplan.oauth.credentials import is_fresh
-from onplan.retry import RetryPolicy
+from onplan.turn.retry import RetryPolicy
 from onplan.types import OAuthCredentials
 
 if TYPE_CHECKING:

@@ -8,19 +8,21 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from onplan.api_key import KeyHolder
+from onplan.config.environment import environment_variable
+from onplan.config.files import PERMISSIONS, explained, leftovers
+from onplan.config.hints import not_signed_in
+from onplan.config.settings import load_settings
 from onplan.doctor.check import Examination
 from onplan.errors import (
     OutcomeUnknownError,
     SignInAgainError,
     StoreError,
 )
-from onplan.files import PERMISSIONS, explained, leftovers
 from onplan.oauth.credentials import is_fresh
-from onplan.renewal import cannot_be_renewed, require_origin
-from onplan.settings import environment_variable, load_settings, not_signed_in
 from onplan.stores import CredentialStore, Lease, Record, open_store, why_empty
 from onplan.stores.lock import waiting_at_most
+from onplan.tokens.api_key import KeyHolder
+from onplan.tokens.refresher import cannot_be_renewed, require_origin
 from onplan.types import APIKey, OAuthCredentials
 
 _LOCK_SECONDS = 3.0  # a renewal holds the lock longer than that only when the issuer is slow

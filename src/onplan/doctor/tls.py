@@ -8,14 +8,14 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from onplan.config.environment import environment_variable
 from onplan.doctor.certificate import Certificate, read_certificate
 from onplan.doctor.check import Examination, NotExaminedError
 from onplan.doctor.network import SET_CLOCK, TIMEOUTS, SeenError, address_of, first_set, require_party, url_of
 from onplan.errors import ConnectError, OnplanError
-from onplan.settings import environment_variable
+from onplan.flow import Request
 from onplan.transports.http import HTTPTransport
 from onplan.transports.route import Route, usual_certificates
-from onplan.wire import Request
 
 T = TypeVar("T", bound=BaseException)
 

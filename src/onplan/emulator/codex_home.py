@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from onplan.emulator.ledger import CODEX_CLIENT_ID
 from onplan.emulator.options import Scenario
+from onplan.emulator.sign_in.ledger import CODEX_CLIENT_ID
 
 MARK = "# Written by the onplan emulator, which replaces this file when it starts.\n"
 # The two URLs name the same server differently on purpose: the client keeps a plain-http model URL

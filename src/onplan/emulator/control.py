@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from onplan.emulator.faults import FAULTS, UnknownFaultError
-from onplan.emulator.registry import Consent
-from onplan.emulator.replies import Call, Reply, json_reply
+from onplan.emulator.faults.register import FAULTS, UnknownFaultError
+from onplan.emulator.sign_in.registry import Consent
+from onplan.emulator.wire.replies import Call, Reply, json_reply
 
 if TYPE_CHECKING:
     from onplan.emulator.world import World

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import Any
 
-from onplan.emulator.replies import Call
+from onplan.emulator.wire.replies import Call
 
 MOST_ROWS = 10_000
 MOST_BYTES = 64 * 1024 * 1024

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from onplan.emulator.faults import Faults
+from onplan.emulator.faults.register import Faults
 
 REUSE_POLICIES = ("refuse", "revoke-family")
 # RFC 7519 says nothing of lifetimes; ten days is what the recordings show.

@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from onplan.emulator.catalogue import CATALOGUE, etag
-from onplan.emulator.device import DeviceSignIn
-from onplan.emulator.faults import Faults
+from onplan.emulator.api.catalogue import CATALOGUE, etag
+from onplan.emulator.api.sealing import Seals
+from onplan.emulator.faults.register import Faults
 from onplan.emulator.journal import Journal
-from onplan.emulator.keys import Keys
-from onplan.emulator.ledger import Bounded, Ledger
 from onplan.emulator.options import Options
-from onplan.emulator.registry import Registry
-from onplan.emulator.sealing import Seals
+from onplan.emulator.sign_in.device import DeviceSignIn
+from onplan.emulator.sign_in.keys import Keys
+from onplan.emulator.sign_in.ledger import Bounded, Ledger
+from onplan.emulator.sign_in.registry import Registry
 
 
 class PromptCache:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from onplan.errors import OnplanError, SignInError
+from onplan.flow import Flow, Request, Response, request_id_of
 from onplan.oauth import pkce
 from onplan.oauth.credentials import (
     credentials_from,
@@ -21,7 +22,6 @@ from onplan.oauth.refusals import refusal_in, refusal_named, sign_in_error
 from onplan.oauth.token_response import decode_token_response
 from onplan.secret import SecretText
 from onplan.types import OAuthCredentials
-from onplan.wire import Flow, Request, Response, request_id_of
 
 CALLBACK_PATH = "/auth/callback"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from onplan.errors import RefreshError
-from onplan.oauth import id_token
+from onplan.oauth import claims
 from onplan.oauth.issuer import ISSUERS, Issuer
 from onplan.oauth.token_response import TokenResponse, moment
 from onplan.types import OAuthCredentials
@@ -30,9 +30,9 @@ def credentials_from(
         refresh_token=response.refresh_token or old.refresh_token,
         id_token=identity,
         expires_at=_expiry(response, old, now),
-        account_id=old.account_id or id_token.account_id(identity) or id_token.account_id(access_token),
-        plan=id_token.plan(identity) or id_token.plan(access_token) or old.plan,
-        email=id_token.email(identity) or id_token.email(access_token) or old.email,
+        account_id=old.account_id or claims.account_id(identity) or claims.account_id(access_token),
+        plan=claims.plan(identity) or claims.plan(access_token) or old.plan,
+        email=claims.email(identity) or claims.email(access_token) or old.email,
         client_id=old.client_id or issuer.client_id,
         issuer=old.issuer or issuer.url,
         scopes=old.scopes if response.scope is None else response.scope.split(),
@@ -43,7 +43,7 @@ def credentials_from(
 def _expiry(response: TokenResponse, old: OAuthCredentials, now: float) -> float | None:
     if not response.access_token:
         return old.expires_at
-    expiry = id_token.expires_at(response.access_token)
+    expiry = claims.expires_at(response.access_token)
     if expiry is None and response.expires_in is not None:
         expiry = now + response.expires_in
     return moment(expiry)
@@ -51,7 +51,7 @@ def _expiry(response: TokenResponse, old: OAuthCredentials, now: float) -> float
 
 def told_issuer(credentials: OAuthCredentials) -> str | None:
     """The URL of the issuer that ``credentials`` are from, if they or their tokens say so."""
-    told = (credentials.issuer, *map(id_token.issuer, (credentials.access_token, credentials.id_token)))
+    told = (credentials.issuer, *map(claims.issuer, (credentials.access_token, credentials.id_token)))
     return next((url.rstrip("/") for url in told if url), None)
 
 

@@ -14,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from onplan.answers.waiting import retry_after
 from onplan.errors import OnplanError, SignInError, TransportError
+from onplan.flow import Flow, Request, Response, request_id_of
 from onplan.oauth import authorization_code
 from onplan.oauth.credentials import error_code, without_secrets
 from onplan.oauth.issuer import Issuer
@@ -26,10 +28,8 @@ from onplan.oauth.refusals import (
     refusal_named,
     sign_in_error,
 )
-from onplan.retry import retry_after
 from onplan.secret import SecretText
 from onplan.types import OAuthCredentials
-from onplan.wire import Flow, Request, Response, request_id_of
 
 # All in seconds.
 LIFETIME = 900.0

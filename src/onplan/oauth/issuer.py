@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onplan.errors import ConfigurationError
-from onplan.wire import require_safe_url
+from onplan.flow import require_safe_url
 
 
 @dataclass(frozen=True)

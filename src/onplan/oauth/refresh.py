@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from onplan.answers.waiting import retry_after
 from onplan.errors import (
     ConnectError,
     OnplanError,
@@ -16,6 +17,7 @@ from onplan.errors import (
     SignInAgainError,
     TransportError,
 )
+from onplan.flow import Flow, Request, Response, request_id_of
 from onplan.oauth.credentials import (
     credentials_from,
     error_code,
@@ -25,9 +27,7 @@ from onplan.oauth.credentials import (
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refusals import refusal_in
 from onplan.oauth.token_response import decode_token_response
-from onplan.retry import retry_after
 from onplan.types import OAuthCredentials
-from onplan.wire import Flow, Request, Response, request_id_of
 
 # Codes that are final whatever the status; their sentences.
 _REJECTIONS = {

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from onplan.answers.firewall import cloudflare_number, is_page, refused_by_firewall
 from onplan.errors import SignInError, UnexpectedReplyError
-from onplan.firewall import cloudflare_number, is_page, refused_by_firewall
+from onplan.flow import Response, request_id_of
 from onplan.oauth.credentials import error_code
-from onplan.wire import Response, request_id_of
 
 
 @dataclass(frozen=True, slots=True)

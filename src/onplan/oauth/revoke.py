@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from onplan.errors import ConfigurationError, TransportError
+from onplan.flow import Flow, Request, Response
 from onplan.oauth.credentials import came_from
 from onplan.oauth.issuer import Issuer
 from onplan.types import OAuthCredentials
-from onplan.wire import Flow, Request, Response
 
 # Of each attempt: the pause before it, and how long it may take, in seconds. The official client waits 10.
 _ATTEMPTS = ((0.0, 10.0), (0.5, 5.0), (1.5, 5.0))

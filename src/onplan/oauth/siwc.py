@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from onplan.errors import SignInError
+from onplan.flow import Flow, Request
 from onplan.oauth import pkce
 from onplan.oauth.authorization_code import (
     AuthorizationRequest,
@@ -31,7 +32,6 @@ from onplan.oauth.token_response import decode_token_response
 from onplan.oauth.verification import NO_KEYS, Expectation, Keys, verify
 from onplan.secret import SecretText
 from onplan.types import OAuthCredentials, Registration
-from onplan.wire import Flow, Request
 
 AGENT_NAME = "onplan"  # by which the person finds this program in ChatGPT's settings
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from onplan.wire import decode_json
+from onplan.flow import decode_json
 
 _TOKENS = ("access_token", "refresh_token", "id_token")
 _STRING_MEMBER = re.compile(rf'"({"|".join(_TOKENS)})"\s*:\s*("(?:[^"\\]|\\.)*")')

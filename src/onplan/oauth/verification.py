@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from onplan.errors import SignInError
+from onplan.flow import Flow, Request, decode_json
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refusals import page_in
-from onplan.wire import Flow, Request, decode_json
 
 ALGORITHM = "RS256"
 _SECONDS = 10.0  # for the keys

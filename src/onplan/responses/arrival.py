@@ -11,6 +11,7 @@ from io import StringIO
 from typing import TypeAlias
 
 from onplan.errors import StreamCorruptError
+from onplan.flow import decode_json
 from onplan.responses.items import (
     CONTENT_KINDS,
     SUMMARY_SEPARATOR,
@@ -30,7 +31,6 @@ from onplan.types import (
     ToolCallEnd,
     ToolCallStart,
 )
-from onplan.wire import decode_json
 
 Chunks: TypeAlias = list[StreamChunk]
 

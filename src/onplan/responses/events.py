@@ -10,9 +10,9 @@ from typing import Any, TypeAlias, get_args
 
 import msgspec
 
+from onplan.answers.sse import Body
 from onplan.errors import StreamCorruptError
-from onplan.responses.sse import Body
-from onplan.wire import decode_json
+from onplan.flow import decode_json
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type", gc=False):

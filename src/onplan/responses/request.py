@@ -12,7 +12,7 @@ import msgspec
 
 from onplan.backends import Backend
 from onplan.errors import InvalidRequestError
-from onplan.history import repaired
+from onplan.flow import CLIENT_REQUEST_ID, Request
 from onplan.parameters import (
     TOOL_CHOICES,
     given_by,
@@ -21,12 +21,12 @@ from onplan.parameters import (
     session_id_of,
     tool_choice_of,
 )
+from onplan.request.history import repaired
+from onplan.request.strict_schema import is_strict
 from onplan.responses.continuation import Create
 from onplan.responses.items import input_items
 from onplan.responses.stream import ResponseStream
-from onplan.strict_schema import is_strict
 from onplan.types import CompletionRequest, ContentPart, Credential, Message, Role, ToolDefinition
-from onplan.wire import CLIENT_REQUEST_ID, Request
 
 Body: TypeAlias = dict[str, Any]
 

@@ -15,6 +15,12 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Any, TypeAlias
 
+from onplan.answers.error_body import http_status, read_error
+from onplan.answers.failures import Complaint, complaint_of_body, failure_of_complaint, words_in
+from onplan.answers.finish_reasons import finish_of
+from onplan.answers.limits import headers_of_event
+from onplan.answers.sse import Body
+from onplan.answers.usage import usage_of
 from onplan.errors import (
     OnplanError,
     StreamCorruptError,
@@ -25,14 +31,8 @@ from onplan.responses import events
 from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.arrivals import Arrivals
 from onplan.responses.continuation import TURN_STATE
-from onplan.responses.error_body import http_status, read_error
 from onplan.responses.events import OutputTextDelta, decode_event
-from onplan.responses.failures import Complaint, complaint_of_body, failure_of_complaint, words_in
-from onplan.responses.finish_reasons import finish_of
 from onplan.responses.items import CONTENT_KINDS, Item, text_of
-from onplan.responses.limits import headers_of_event
-from onplan.responses.sse import Body
-from onplan.responses.usage import usage_of
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -301,7 +301,9 @@ class ResponseStream:
         return failure_of_complaint(self.complaint, request_id=self._request_id)
 
     def _rate_limits(self, event: events.RateLimits, chunks: Chunks) -> None:
-        self._limits |= headers_of_event(event)
+        self._limits |= headers_of_event(
+            event.metered_limit_name or event.limit_name, event.plan_type, event.rate_limits
+        )
 
     def _metadata(self, event: events.Metadata, chunks: Chunks) -> None:
         state = event.headers.get(TURN_STATE) if isinstance(event.headers, dict) else None

@@ -17,8 +17,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from onplan.backends import Backend
+from onplan.config.files import as_utf8
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
-from onplan.files import as_utf8
 from onplan.oauth.token_response import moment
 from onplan.secret import SecretBytes
 from onplan.types import OAuthCredentials, Registration

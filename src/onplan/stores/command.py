@@ -17,9 +17,9 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 
 import msgspec
 
+from onplan.config.store_spec import command_words
 from onplan.errors import StoreConflictError, StoreDamagedError
 from onplan.secret import SecretBytes
-from onplan.settings import command_words
 from onplan.stores import Record, decode_record, encode_record, version_of
 from onplan.stores.command_run import Helper
 from onplan.stores.lock import user_lock, user_lock_path

@@ -15,12 +15,12 @@ from typing import NoReturn
 
 import msgspec
 
+from onplan.config.environment import environment_variable
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
 from onplan.forking import reset_in_child
-from onplan.oauth import id_token
+from onplan.oauth import claims
 from onplan.oauth.token_response import moment
 from onplan.secret import SecretBytes
-from onplan.settings import environment_variable
 from onplan.stores import Record, decode_record, version_of
 from onplan.types import OAuthCredentials
 
@@ -130,8 +130,8 @@ def _derived(found: OAuthCredentials) -> OAuthCredentials:
 
     return msgspec.structs.replace(
         found,
-        expires_at=id_token.expires_at(found.access_token) or moment(found.expires_at),
-        account_id=found.account_id or said(id_token.account_id),
-        plan=found.plan or said(id_token.plan),
-        email=found.email or said(id_token.email),
+        expires_at=claims.expires_at(found.access_token) or moment(found.expires_at),
+        account_id=found.account_id or said(claims.account_id),
+        plan=found.plan or said(claims.plan),
+        email=found.email or said(claims.email),
     )

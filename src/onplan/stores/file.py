@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
-from onplan.files import (
+from onplan.config.files import (
     PERMISSIONS,
     PrivateFile,
     explained,
@@ -17,8 +16,9 @@ from onplan.files import (
     open_file,
     read_open_file,
 )
+from onplan.config.store_spec import expanded
+from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.secret import SecretBytes
-from onplan.settings import expanded
 from onplan.stores import Record, decode_record, encode_record, version_of
 from onplan.stores.lock import ProcessLock, user_lock, waiting_at_most
 

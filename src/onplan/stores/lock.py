@@ -17,10 +17,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from onplan.config.environment import state_folder
+from onplan.config.files import explained, make_private_folder
 from onplan.errors import StoreError
-from onplan.files import explained, make_private_folder
 from onplan.forking import reset_in_child
-from onplan.settings import state_folder
 
 # Longer than a refresh may take.
 LOCK_TIMEOUT = 90.0

@@ -16,7 +16,7 @@ from typing import Self
 import aiohttp
 
 from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError, TransportError
-from onplan.steps import Head
+from onplan.flow import Request, Response
 from onplan.transports.aiohttp_connector import Connecting, Sessions, connecting
 from onplan.transports.base import (
     PIECE_SIZE,
@@ -38,10 +38,10 @@ from onplan.transports.decompression import (
     decompressor_for,
 )
 from onplan.transports.event_reader import EventReader
-from onplan.transports.owner import Owner, running_loop
+from onplan.transports.per_loop_client import Owner, running_loop
 from onplan.transports.proxy_errors import certificate_failure, no_answer, unreachable
 from onplan.transports.route import Proxy, Route
-from onplan.wire import Request, Response
+from onplan.turn.steps import Head
 
 _ERRORS = (aiohttp.ClientError, DamagedBodyError, TimeoutError, OSError)
 _LOOK_EVERY = 1.0  # seconds

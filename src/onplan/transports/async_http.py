@@ -12,7 +12,7 @@ from typing import Any, Self
 import httpx2
 
 from onplan.errors import IdleTimeoutError, TransportError
-from onplan.steps import Head
+from onplan.flow import Request, Response
 from onplan.transports.base import (
     PIECE_SIZE,
     RELEASE_SECONDS,
@@ -28,10 +28,10 @@ from onplan.transports.compression import Compression, open_smaller_async
 from onplan.transports.deadline import Deadline
 from onplan.transports.event_reader import EventReader
 from onplan.transports.exchange import ERRORS, Progress, decompressor_of, failure_of, timeout_of
-from onplan.transports.owner import Owner, running_loop
-from onplan.transports.pool import DEADLINE, async_client_for
+from onplan.transports.per_loop_client import Owner, running_loop
 from onplan.transports.route import Route
-from onplan.wire import Request, Response
+from onplan.transports.routed_client import DEADLINE, async_client_for
+from onplan.turn.steps import Head
 
 
 def _async_content(body: bytes | None) -> bytes | AsyncIterator[bytes] | None:

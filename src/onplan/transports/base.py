@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from onplan.errors import ConfigurationError, IdleTimeoutError, UnexpectedReplyError
 
 if TYPE_CHECKING:
-    from onplan.steps import Head, Join, Joined
-    from onplan.wire import Request, Response
+    from onplan.flow import Request, Response
+    from onplan.turn.steps import Head, Join, Joined
 
 logger = logging.getLogger("onplan.http")
 

@@ -14,8 +14,8 @@ from functools import cache, partial
 from importlib import import_module
 from typing import TypeVar
 
+from onplan.flow import Request
 from onplan.transports.base import AsyncPeekable, Peekable
-from onplan.wire import Request
 
 A = TypeVar("A", bound=Peekable)
 B = TypeVar("B", bound=AsyncPeekable)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from onplan.answers.sse import EventDecoder
 from onplan.errors import TransportError
-from onplan.responses.sse import EventDecoder
 from onplan.transports.silence import Silence
 
 

@@ -18,7 +18,7 @@ from typing import Self
 import httpx2
 
 from onplan.errors import TransportError
-from onplan.steps import Head
+from onplan.flow import Request, Response
 from onplan.transports.base import (
     PIECE_SIZE,
     RELEASE_SECONDS,
@@ -34,11 +34,11 @@ from onplan.transports.compression import Compression, open_smaller
 from onplan.transports.deadline import Deadline
 from onplan.transports.event_reader import EventReader
 from onplan.transports.exchange import ERRORS, Progress, decompressor_of, failure_of, timeout_of
-from onplan.transports.owner import Owner
-from onplan.transports.pool import DEADLINE, client_for
+from onplan.transports.per_loop_client import Owner
+from onplan.transports.read_deadline import Watch
 from onplan.transports.route import Route
-from onplan.transports.watch import Watch
-from onplan.wire import Request, Response
+from onplan.transports.routed_client import DEADLINE, client_for
+from onplan.turn.steps import Head
 
 
 def _content(body: bytes | None) -> bytes | Iterator[bytes] | None:

@@ -7,8 +7,8 @@ from html import unescape
 from urllib.parse import urlsplit
 
 from onplan.errors import CertificateError, ConnectError, ProxyError
+from onplan.flow import is_loopback
 from onplan.transports.route import Proxy, netloc
-from onplan.wire import is_loopback
 
 _LONGEST_WORDS = 200
 

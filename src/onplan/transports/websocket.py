@@ -13,16 +13,16 @@ from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 from onplan.errors import IdleTimeoutError, StreamCorruptError
+from onplan.flow import Request
 from onplan.responses.continuation import Continuation
 from onplan.responses.events import Document, ErrorEvent, decode_event
-from onplan.steps import Head, Join, Joined
 from onplan.transports.base import Timeouts, log_exchange, logger
-from onplan.transports.owner import Owner, running_loop
+from onplan.transports.per_loop_client import Owner, running_loop
 from onplan.transports.proxy_errors import unreachable
 from onplan.transports.route import Route
 from onplan.transports.tunnel import open_socket
 from onplan.transports.websocket_connection import CLOSE_SECONDS, Connection
-from onplan.wire import Request
+from onplan.turn.steps import Head, Join, Joined
 
 # The backend ends connections after 60 minutes.
 LONGEST_AGE = 55 * 60.0

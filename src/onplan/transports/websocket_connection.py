@@ -15,10 +15,10 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from onplan.errors import DisconnectError, IdleTimeoutError, OnplanError
+from onplan.flow import Request
 from onplan.transports.base import PIECE_SIZE, Timeouts
 from onplan.transports.websocket_messages import MessageReader
 from onplan.transports.websocket_upgrade import Upgrade
-from onplan.wire import Request
 
 # Seconds of silence after which a ping asks whether the other side is still there; the answer has as long.
 PING_SECONDS = 20.0

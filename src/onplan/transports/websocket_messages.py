@@ -9,8 +9,8 @@ from __future__ import annotations
 from websockets.client import ClientProtocol
 from websockets.frames import CloseCode, Frame
 
+from onplan.answers.sse import MAXIMUM_EVENT_SIZE
 from onplan.errors import DisconnectError, OnplanError, StreamCorruptError
-from onplan.responses.sse import MAXIMUM_EVENT_SIZE
 
 # The first bytes of frames: the final bit and the opcode (§5.2).
 _TEXT, _BEGINNING, _MIDDLE, _END = 0x81, 0x01, 0x00, 0x80

@@ -14,9 +14,9 @@ from websockets.http11 import Response
 from websockets.protocol import State
 
 from onplan.errors import DisconnectError, TransportError
+from onplan.flow import Request
 from onplan.secret import SecretBytes, SecretText
-from onplan.steps import Head
-from onplan.wire import Request
+from onplan.turn.steps import Head
 
 # Bytes of an answer's head, with the informational responses (1xx) that come before it.
 LONGEST_HEAD = 64 * 1024

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from onplan.errors import ConfigurationError, MissingExtraError, StoreConflictError
-from onplan.oauth import id_token
+from onplan.oauth import claims
 from onplan.secret import SecretBytes, SecretText
 from onplan.stores import Record, record_from, split_options
 from onplan.stores.vault.client import VaultClient
@@ -178,10 +178,10 @@ def _derived(fields: Fields) -> Fields:
     """What another program left out, from the tokens' claims."""
     tokens = [SecretText(fields.get(name) or "") for name in ("id_token", "access_token")]
     told = Fields(
-        account_id=fields.get(_ACCOUNT) or _first(id_token.account_id, tokens),
-        plan=_first(id_token.plan, tokens),
-        email=_first(id_token.email, tokens),
-        expires_at=id_token.expires_at(tokens[1]),
+        account_id=fields.get(_ACCOUNT) or _first(claims.account_id, tokens),
+        plan=_first(claims.plan, tokens),
+        email=_first(claims.email, tokens),
+        expires_at=claims.expires_at(tokens[1]),
     )
     return Fields({name: value for name, value in told.items() if value is not None})
 

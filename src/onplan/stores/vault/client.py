@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from onplan.errors import ConfigurationError, StoreError, TransportError
+from onplan.flow import Request, Response, require_safe_url
 from onplan.secret import SecretBytes, SecretText
 from onplan.stores.vault.errors import Failure, expired, failure_of, failure_to_reach, refusal
 from onplan.stores.vault.lasting import Lasting, look_up, renew
 from onplan.stores.vault.login import Login, Server, Work
-from onplan.wire import Request, Response, require_safe_url
 
 if TYPE_CHECKING:
     from onplan.transports.http import HTTPTransport

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onplan.errors import CertificateError, ConnectError, StoreError, TransportError
-from onplan.wire import Response
+from onplan.flow import Response
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from onplan.errors import StoreError
+from onplan.flow import Response
 from onplan.stores.vault.login import Work
-from onplan.wire import Response
 
 # A refresh takes 30 s at most; saving what it brought, retries included, some seconds.
 SECONDS = 45.0

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from onplan.config.environment import environment_variable
+from onplan.config.files import as_utf8, read_file, reason_of
 from onplan.errors import ConfigurationError, StoreError
-from onplan.files import as_utf8, read_file, reason_of
+from onplan.flow import Response, require_safe_url
 from onplan.secret import SecretText
-from onplan.settings import environment_variable
 from onplan.stores.vault.errors import with_status
-from onplan.wire import Response, require_safe_url
 
 Work = Callable[[Any], Response]
 """A call of hvac's: given an adapter of hvac's, it sends one request."""

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from onplan.errors import StoreConflictError, StoreError
+from onplan.flow import Response
 from onplan.stores.vault.client import VaultClient
 from onplan.stores.vault.errors import reasons, with_status
 from onplan.stores.vault.login import Work
-from onplan.wire import Response
 
 DATA, DELETE, METADATA = ("create", "read", "update"), ("update",), ("create", "update")
 

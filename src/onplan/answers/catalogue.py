@@ -1,0 +1,139 @@
+"""The backend's model catalogue: which models there are, the one to use first. In two shapes.
+
+The Codex backend lists ``models`` with what is to be known of them; the platform, and whoever speaks as it
+does, ``data`` with ids, and little else that they agree on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+
+from onplan.backends import Backend
+from onplan.errors import UnexpectedReplyError
+from onplan.flow import Request
+from onplan.types import Credential, ModelInfo
+
+
+class _ReasoningLevel(msgspec.Struct):
+    effort: str = ""
+
+
+class _Entry(msgspec.Struct):
+    """One model, of which only the slug is certain."""
+
+    slug: str
+    display_name: str | None = None
+    visibility: str | None = None
+    priority: float | None = None
+    context_window: int | None = None
+    input_modalities: list[str] | None = None
+    supported_reasoning_levels: list[_ReasoningLevel] | None = None
+    default_reasoning_level: str | None = None
+
+
+def catalogue_request(backend: Backend, base_url: str, credentials: Credential) -> Request:
+    """The request for the catalogue. The list depends on the client version in its query."""
+    query = f"?{backend.catalogue_query}" if backend.catalogue_query else ""
+    headers = {**backend.api_headers(credentials), "accept": "application/json"}
+    return Request("GET", f"{base_url}/models{query}", headers)
+
+
+def models_of(body: Any, backend: Backend) -> list[ModelInfo]:
+    """The listed models, best first. One entry that cannot be read does not void the others.
+
+    Raises:
+        UnexpectedReplyError: ``body`` is no catalogue, or lists nothing.
+    """
+    told = body if isinstance(body, dict) else {}
+    lists = {name: told[name] for name in ("models", "data") if isinstance(told.get(name), list)}
+    if not lists:
+        raise UnexpectedReplyError("The model catalogue could not be read.")
+    found = _described(lists.get("models", ()), backend) or _listed(lists.get("data", ()), backend)
+    if not found:
+        raise UnexpectedReplyError("The model catalogue is empty.")
+    return found
+
+
+def advice_on_models(model: str, models: Sequence[ModelInfo], backend: Backend) -> str:
+    """What to use instead of ``model``: the nearest of ``models`` by name, or else the best.
+
+    Servers refuse models that they list, too: a newer client is wanted, or the file is not there (Ollama).
+    """
+    names = [listed.id for listed in models if listed.id != model]
+    near = get_close_matches(model, names, n=2, cutoff=0.5) or names[:2]
+    version = (
+        f" It lists what it has for version {backend.client_version} of the official client."
+        if backend.client_version
+        else ""
+    )
+    if not near:
+        return f"Run `onplan models` to see which there are.{version}"
+    return f"Nearest to it: {' or '.join(near)}; `onplan models` lists all.{version}"
+
+
+def _described(entries: Iterable[Any], backend: Backend) -> list[ModelInfo]:
+    """The models of the backends that describe them, by their priorities or in their order."""
+    shown = [entry for entry in map(_entry, entries) if entry and entry.visibility in {None, "list"}]
+    if not backend.catalogue_is_ordered and all(entry.priority is not None for entry in shown):
+        shown.sort(key=lambda entry: entry.priority or 0)
+    return [_model(entry, backend) for entry in shown]
+
+
+def _entry(value: Any) -> _Entry | None:
+    try:
+        return msgspec.convert(value, _Entry)
+    except msgspec.ValidationError:
+        return None
+
+
+def _model(entry: _Entry, backend: Backend) -> ModelInfo:
+    efforts = [level.effort for level in entry.supported_reasoning_levels or () if level.effort]
+    return ModelInfo(
+        id=entry.slug,
+        name=entry.display_name or entry.slug,
+        provider=backend.name,
+        context_window=entry.context_window,
+        supports_vision="image" in (entry.input_modalities or ()),
+        reasoning_efforts=efforts,
+        default_reasoning_effort=entry.default_reasoning_level,
+        input_cost_per_million=0.0,
+        output_cost_per_million=0.0,
+    )
+
+
+def _listed(entries: Iterable[Any], backend: Backend) -> list[ModelInfo]:
+    """The models of the platform, or of one of its imitators."""
+    named = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+    if not backend.elsewhere:  # others list first what they have loaded
+        named.sort(key=lambda entry: -_number(entry.get("created")))
+    if backend.listed_last:
+        last = backend.listed_last
+        named.sort(key=lambda entry: bool(last.match(entry["id"])))
+    return [
+        ModelInfo(
+            id=entry["id"],
+            name=str(entry.get("name") or entry["id"]),
+            provider=backend.name,
+            context_window=next((int(size) for name in _WINDOWS if (size := _number(entry.get(name)))), None),
+            supports_vision="image" in _modalities(entry),
+        )
+        for entry in named
+    ]
+
+
+# What servers call the size of the context window, if they tell it.
+_WINDOWS = ("context_window", "context_length", "max_model_len", "max_context_length")
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, int | float) else 0
+
+
+def _modalities(entry: dict[str, Any]) -> Any:
+    architecture = entry.get("architecture")
+    told = architecture.get("input_modalities") if isinstance(architecture, dict) else None
+    return told if isinstance(told, list) else ()

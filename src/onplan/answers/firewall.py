@@ -1,0 +1,66 @@
+"""Whether an answer came from the service at all, or from a firewall, proxy or portal on the way to it.
+
+Cloudflare stands in front of OpenAI's hosts and of many others. Its refusals come as a page, as
+``error code: 1020`` in plain text, as problem+json, or empty (seen 2026 by the Codex CLI and others).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from onplan.flow import Response
+
+# By which header a firewall or proxy is known as the one who answers, where no service's JSON came.
+_BY_HEADER: Mapping[str, re.Pattern[str]] = {
+    name: re.compile(pattern, re.IGNORECASE)
+    for name, pattern in {
+        "cf-mitigated": ".",
+        "server": r"cloudflare|akamai|sucuri|imperva|incapsula|ddos-guard|awselb|"
+        r"zscaler|squid|big-?ip|fortiweb|barracuda|mcafee|bluecoat|netskope|forcepoint",
+        "x-sucuri-id": ".",
+        "x-iinfo": ".",  # Imperva
+        "x-datadome": ".",
+        "x-amzn-waf-action": ".",
+        "x-squid-error": ".",
+        "x-zscaler": ".",
+    }.items()
+}
+_CLOUDFLARE = re.compile(r"error code: (1\d{3})\b", re.IGNORECASE)
+_REFUSALS = frozenset({403, 406, 451})
+_MARK = b"\xef\xbb\xbf"
+
+
+def is_page(response: Response) -> bool:
+    """Whether a web page came, which no API sends."""
+    start = response.body.removeprefix(_MARK).lstrip()[:1]
+    return start == b"<" or "text/html" in response.headers.get("content-type", "")
+
+
+def refused_by_firewall(response: Response, body: Any) -> bool:
+    """Whether something in front of the service refused the connection, so that the service never saw it.
+
+    ``body`` is the answer's JSON, or None if it is none.
+    """
+    if body is None and not response.ok and "cf-mitigated" in response.headers:
+        return True
+    if response.status not in _REFUSALS:
+        return False
+    if cloudflare_number(response, body):
+        return True
+    return body is None and (is_page(response) or _known_by_header(response.headers))
+
+
+def cloudflare_number(response: Response, body: Any) -> str:
+    """``error code 1020`` and the like; empty if it is no refusal of Cloudflare's."""
+    if body is None:
+        found = _CLOUDFLARE.match(response.body[:100].decode("latin-1").strip())
+        return f"error code {found[1]}" if found else ""
+    if isinstance(body, dict) and (body.get("cloudflare_error") or "cloudflare" in str(body.get("type"))):
+        return f"error code {body.get('error_code') or body.get('status')}"
+    return ""
+
+
+def _known_by_header(headers: Mapping[str, str]) -> bool:
+    return any(name in headers and pattern.search(headers[name]) for name, pattern in _BY_HEADER.items())

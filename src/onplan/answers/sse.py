@@ -1,0 +1,293 @@
+"""Server-sent events: bytes in, ``data`` payloads out (WHATWG HTML §9.2.6).
+
+Any split of the bytes gives the same payloads. Lines end with LF, CR or CRLF and with nothing else: the
+other line breaks of Unicode are legal inside JSON strings, so ``splitlines`` would break events.
+
+An answer that is no stream is handed over as one ``Body``, whatever its Content-Type: one JSON object or
+list, or a text of which no line is a field of a stream.
+
+What servers say of a failure outside the ``data`` of an event is handed over as the payload of an error
+event, ``{"type": "error", "error": …}``, which both wires understand.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+import msgspec
+
+from onplan.errors import StreamCorruptError, StreamError, StreamTruncatedError
+from onplan.flow import decode_json
+
+# An event may carry a whole base64 image; nothing larger is expected, and memory must be bounded.
+MAXIMUM_EVENT_SIZE = 32 * 1024 * 1024
+# JSON that is printed over many lines has this many at most; a line costs ten times what it holds.
+MAXIMUM_EVENT_LINES = 100_000
+_TOO_MANY_LINES = f"An event of the stream has more than {MAXIMUM_EVENT_LINES:,} lines."
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_CARRIAGE_RETURN = ord("\r")  # a number is looked for in a quarter of the time
+
+
+class Body(bytes):
+    """The payload of an answer that is no stream: its whole body."""
+
+    __slots__ = ()
+
+
+class EventDecoder:
+    """Feed it bytes as they come; it gives back the payloads of the events that are complete.
+
+    Event names, ids and retry times are not used by the protocols spoken here and are skipped.
+    """
+
+    def __init__(self, maximum_event_size: int = MAXIMUM_EVENT_SIZE) -> None:
+        self._maximum = maximum_event_size
+        self._pending = bytearray()  # of the event that is not complete yet
+        self._after_carriage_return = False
+        self._at_start = True
+        self._is_document: bool | None = None  # unknown before the first byte that counts
+        self._undecided = b""  # what of the start decides nothing yet: a byte order mark, an opening bracket
+        self._began = False  # whether there was a payload
+        self._head = b""  # how the body begins, as long as there was none
+        self._between_events = False  # of a stream, beyond its start: nothing is kept of what came before
+        self._silent = 0  # bytes that were read and said nothing
+        self._excess: str | None = None  # what is wrong with the event after those that were handed over
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The payloads completed by ``data``, in order.
+
+        Raises:
+            StreamCorruptError: an event, or what came between two of them, has grown beyond the maximum size.
+        """
+        # Nearly every read is whole events, and begins where one ended.
+        if self._between_events and data[-2:] == b"\n\n" and _CARRIAGE_RETURN not in data:
+            try:
+                payloads = _payloads(data)
+            except StreamCorruptError:  # what came before that event is handed over below
+                payloads = []
+            if payloads:
+                return payloads
+        payloads = self._feed(data)
+        self._between_events = self._began and not (
+            self._pending or self._after_carriage_return or self._excess
+        )
+        return payloads
+
+    def _feed(self, data: bytes) -> list[bytes]:
+        self._check_size()
+        if self._is_document is not False and self._begins_document(data):
+            self._pending += data
+            return []
+        data = self._normalise(data)
+        end = data.rfind(b"\n\n") + 2
+        if end == 1 and not (self._pending[-1:] == b"\n" and data[:1] == b"\n"):
+            self._pending += data  # a piece of a long event: kept as it is
+            return []
+        rest = bytearray(data[end:])
+        data = b"".join((self._pending, data[:end])) if self._pending else data[:end]
+        self._pending = rest
+        if self._at_start:
+            data, self._at_start = data.removeprefix(_BYTE_ORDER_MARK), False
+        return self._payloads(data)
+
+    def close(self) -> list[bytes]:
+        """The bytes have ended. What is whole still counts, although its last line does not end.
+
+        Raises:
+            StreamTruncatedError: the end came in the middle of a line.
+            StreamCorruptError: as for ``feed``.
+        """
+        self._check_size()
+        rest = bytes(self._pending)
+        self._pending.clear()
+        if self._at_start:
+            rest = rest.removeprefix(_BYTE_ORDER_MARK)
+        if self._is_document:
+            return _document(rest)
+        if not self._began and not _is_stream(head := (self._head + rest)[:_HEAD_SIZE]):
+            return [Body(head)]
+        payloads = self._payloads(rest)
+        self._check_size()
+        last_line = rest.rpartition(b"\n")[2]
+        # A comment that was cut is no loss.
+        if last_line and not last_line.startswith(b":") and not all(map(_is_whole, payloads or [b""])):
+            raise StreamTruncatedError("The answer was cut off in the middle of an event.")
+        return payloads
+
+    def salvage(self) -> list[bytes]:
+        """The connection broke: what had come whole nevertheless, without the line end after it."""
+        with suppress(StreamError):
+            return [payload for payload in self.close() if self._is_document or type(payload) is not Body]
+        return []
+
+    def _begins_document(self, data: bytes) -> bool:
+        """Whether this is no stream but JSON. White space, and a bracket alone, decide nothing yet."""
+        if self._is_document is None:
+            head = (self._undecided + data).lstrip()
+            start = head.removeprefix(_BYTE_ORDER_MARK).lstrip()
+            mark = _BYTE_ORDER_MARK if start != head else b""
+            if not start or _BYTE_ORDER_MARK.startswith(head):
+                self._undecided = mark or head
+            elif start[:1] == b"[" and not start[1:].lstrip():
+                self._undecided = mark + b"["
+            else:
+                self._is_document = _DOCUMENT.match(start) is not None
+        return bool(self._is_document)
+
+    def _normalise(self, data: bytes) -> bytes:
+        """Only LF ends lines from here on; a CRLF that is split between two reads is one line end."""
+        if self._after_carriage_return and data:
+            data = data.removeprefix(b"\n")
+            self._after_carriage_return = False
+        if _CARRIAGE_RETURN in data:
+            self._after_carriage_return = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data
+
+    def _payloads(self, data: bytes) -> list[bytes]:
+        """The payloads of whole events."""
+        if len(data) >= MAXIMUM_EVENT_LINES and data.count(b"\n") >= MAXIMUM_EVENT_LINES:
+            data = self._without_excess(data)
+        payloads = _payloads(data)
+        if payloads:
+            self._began = True
+        else:
+            self._note_silence(data)
+        return payloads
+
+    def _note_silence(self, data: bytes) -> None:
+        if not self._began and len(self._head) < _HEAD_SIZE:
+            self._head += data[:_HEAD_SIZE]
+        self._silent += len(data)
+        if self._silent > self._maximum:
+            self._excess = f"More than {self._maximum:,} bytes of the stream said nothing."
+
+    def _without_excess(self, data: bytes) -> bytes:
+        """``data`` as far as its events have no more lines than they may."""
+        start = 0
+        while start < len(data):
+            end = data.find(b"\n\n", start)
+            end = len(data) if end < 0 else end
+            if data.count(b"\n", start, end) >= MAXIMUM_EVENT_LINES:
+                self._excess = _TOO_MANY_LINES
+                return data[:start]
+            start = end + 2
+        return data
+
+    def _check_size(self) -> None:
+        # Checked before more is taken in, so that events completed earlier have been handed over.
+        if len(self._pending) > self._maximum:
+            self._excess = f"An event of the stream is larger than {self._maximum:,} bytes."
+        if self._excess:
+            raise StreamCorruptError(self._excess)
+
+
+_DOCUMENT = re.compile(rb"\{|\[\s*[\[{]")
+
+
+def _document(body: bytes) -> list[bytes]:
+    """The payloads of a body that begins as JSON, which may be a line of JSON before a stream's events.
+
+    Raises:
+        StreamTruncatedError: it is not whole.
+    """
+    if decode_json(body) is not None:
+        return [Body(body)]
+    line, _, rest = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").partition(b"\n")
+    if not _is_whole(line):
+        raise StreamTruncatedError("The answer was cut off in the middle of an event.")
+    return [line, *_payloads(rest)]
+
+
+_HEAD_SIZE = 2_000
+_FIELDS = (b"data", b"event", b"id", b"retry", b"error", b"")  # the last of a comment
+
+
+def _is_stream(head: bytes) -> bool:
+    """Whether what begins so may be a stream: nothing was said yet, or a line is a field, or begins one."""
+    lines = [line for line in head.split(b"\n") if line.strip()]
+    return not lines or any(
+        name in _FIELDS if colon else any(field.startswith(name) for field in _FIELDS)
+        for name, colon, _ in (line.partition(b":") for line in lines)
+    )
+
+
+# Anchored: a line that says "event: " a million times would otherwise be read as often.
+_USUAL_EVENT = re.compile(rb"^event: (?!error\n)[^\n]*+\ndata: ([^\n]*+)\n\n", re.MULTILINE)
+
+
+def _payloads(data: bytes) -> list[bytes]:
+    """The data of whole events. Where each is the usual two lines, one pass in C finds them all.
+
+    Raises:
+        StreamCorruptError: one of them has more lines than it may.
+    """
+    if data[:7] == b"event: ":
+        parts = _USUAL_EVENT.split(data)  # what is between the events, and at every second place their data
+        if not any(parts[::2]):
+            return parts[1::2]
+    payloads: list[bytes] = []
+    for block in data.split(b"\n\n"):
+        # Nearly every event that is not of two lines is one.
+        if block[:6] == b"data: " and b"\n" not in block:
+            payloads.append(block[6:])
+        elif block.count(b"\n") >= MAXIMUM_EVENT_LINES:
+            raise StreamCorruptError(_TOO_MANY_LINES)
+        elif block:
+            payloads += _read_event(block)
+    return payloads
+
+
+def _read_event(block: bytes) -> list[bytes]:
+    """What one event's lines say: one payload as a rule."""
+    event, data, errors = b"", [], []
+    for line in block.split(b"\n"):
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            data.append(value)
+        elif name == b"event":
+            event = value
+        elif name == b"error":  # llama.cpp until autumn 2025
+            errors.append(_error_event(value))
+    if not data and not errors:
+        # JSON among the events, as gateways write that fail in the middle of an answer; or a line each.
+        is_json = block.lstrip().startswith(b"{")
+        return [line for line in _events_of(block.split(b"\n")) if _is_whole(line)] if is_json else []
+    if event.strip() == b"error":
+        return [*errors, *_error_data(data)]
+    return [*errors, *_events_of(data)]
+
+
+def _events_of(data: list[bytes]) -> list[bytes]:
+    """The lines of one event; of several where the blank lines between them are missing."""
+    joined = b"\n".join(data)
+    if len(data) > 1 and decode_json(joined) is None and all(_is_whole(line) for line in data):
+        return data
+    return [joined] if data else []
+
+
+def _error_data(data: list[bytes]) -> list[bytes]:
+    """The data of an event that is called ``error``: what it says, whatever its shape."""
+    done = [line for line in data if line == _DONE]
+    payload = b"\n".join(line for line in data if line != _DONE)
+    body = decode_json(payload)
+    if isinstance(body, dict) and ("error" in body or "type" in body):
+        return [payload, *done]
+    return [_error_event(payload), *done]
+
+
+def _error_event(said: bytes) -> bytes:
+    error = decode_json(said)
+    error = said.decode("utf-8", "replace") if error is None else error
+    return msgspec.json.encode({"type": "error", "error": error})
+
+
+_DONE = b"[DONE]"
+
+
+def _is_whole(payload: bytes) -> bool:
+    """Whether a payload needs no line end to tell that nothing of it is missing."""
+    return payload == _DONE or isinstance(decode_json(payload), dict)

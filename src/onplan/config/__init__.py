@@ -1,0 +1,1 @@
+"""Arguments, environment and files: what a person has set, and where it is kept."""

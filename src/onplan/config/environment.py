@@ -1,0 +1,87 @@
+"""The environment: variables, the system's proxies, and the folders of a user. Only this reads them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from onplan.errors import ConfigurationError
+from onplan.secret import SecretText
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Environment variables."""
+
+    values: Mapping[str, str]
+
+    def get(self, name: str) -> str | None:
+        """The variable, or None if it is unset or empty."""
+        return self.values.get(name, "").strip() or None
+
+
+def environment_variable(name: str) -> str | None:
+    """The variable, or None if it is unset or empty: for variables that are not onplan's own."""
+    return Environment(os.environ).get(name)
+
+
+def system_proxies() -> Mapping[str, str]:
+    """The proxies of the environment, else of the system's own settings; their URLs may hold passwords.
+
+    Keys: ``http``, ``https`` and ``all``; and ``no``, the exceptions, separated by commas.
+    """
+    from urllib.request import getproxies
+
+    return {kind: SecretText(value.strip()) for kind, value in getproxies().items()}
+
+
+def home_folder(environment: Mapping[str, str]) -> Path:
+    """``ONPLAN_HOME``, or the system's folder for a user's configuration."""
+    home = find_home(environment)
+    if home is None:
+        raise no_home()
+    return home
+
+
+def find_home(environment: Mapping[str, str]) -> Path | None:
+    """The same, or None for an account that has no home folder, as some containers' have none."""
+    given = Environment(environment).get("ONPLAN_HOME")
+    if given:
+        try:
+            return Path(given).expanduser().absolute()
+        except RuntimeError:
+            raise ConfigurationError(f"ONPLAN_HOME is {given}, and there is no such user.") from None
+    import platformdirs
+
+    return _absolute(lambda: platformdirs.user_config_path("onplan", appauthor=False))
+
+
+def state_folder() -> Path:
+    """The user's folder for locks, wherever ONPLAN_HOME is; without a home folder, ONPLAN_HOME itself.
+
+    Raises ConfigurationError if there is neither.
+    """
+    import platformdirs
+
+    found = _absolute(lambda: platformdirs.user_state_path("onplan", appauthor=False))
+    return found or home_folder(os.environ)
+
+
+def _absolute(folder: Callable[[], Path]) -> Path | None:
+    """Without a home folder the library fails, or leaves a tilde in the path."""
+    try:
+        found = folder()
+    except (RuntimeError, KeyError):
+        return None
+    return found if found.is_absolute() else None
+
+
+def no_home() -> ConfigurationError:
+    """The error for an account that has no home folder."""
+    user = f"the user id {os.getuid()}" if hasattr(os, "getuid") else "this user"
+    return ConfigurationError(
+        f"There is no folder for onplan's files: HOME is not set, and {user} has no home folder.",
+        hint="Set ONPLAN_HOME to a folder that you can write: `export ONPLAN_HOME=/path/to/folder`.",
+    )

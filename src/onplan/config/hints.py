@@ -1,0 +1,69 @@
+"""Hints that name the command to type next, for the profile and backend in use."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from onplan.backends import DEFAULT_BACKEND
+from onplan.config.config_file import DEFAULT_PROFILE
+from onplan.errors import NotSignedInError, OnplanError
+
+if TYPE_CHECKING:
+    from onplan.config.settings import Settings
+
+
+def not_signed_in(
+    profile: str | None, backend: str | None = None, instead: str | None = None
+) -> NotSignedInError:
+    """What is to be said when there is no credential: whose, and how to get one.
+
+    ``instead`` is a sentence about what the store holds instead (``stores.why_empty``).
+    """
+    if profile is None:
+        return NotSignedInError(instead or "Nobody is signed in here.")
+    return NotSignedInError(
+        instead or f"Nobody is signed in with the profile {profile}.",
+        hint=f"Run `{login_command(profile, backend)}`.",
+    )
+
+
+def login_command(profile: str, backend: str | None, *options: str) -> str:
+    """What to type to sign in with ``profile`` at ``backend``."""
+    return shlex.join(["onplan", "login", *_of_backend(backend), *_of_profile(profile), *options])
+
+
+def address(error: OnplanError, settings: Settings) -> None:
+    """Name profile and backend in the commands of its hint, so that they touch nobody else's sign-in.
+
+    It is noted below the traceback as well, for programs that do not catch it.
+    """
+    profile = _of_profile(settings.profile)
+    if settings.profile_named:
+        profile = ["--profile", settings.profile]
+    both = [*_of_backend(settings.backend.name), *profile]
+    known = {"login": both, "models": both, "logout": profile, "import": profile}
+
+    def completed(typed: re.Match[str]) -> str:
+        name, options = typed[1], typed[2]
+        if re.search(" --(profile|backend|all)\\b", options):  # it means a particular one
+            return typed[0]
+        return f"`{shlex.join(['onplan', name, *known[name]])}{options}`"
+
+    scheme, _, location = settings.store.partition(":")
+    if scheme == "env" and isinstance(error, NotSignedInError):  # where nobody can sign in
+        error.hint = f"Set {location} to an access token, or choose another store."
+    if scheme == "memory" and isinstance(error, NotSignedInError):  # where no command can sign in
+        error.hint = "The program itself puts a sign-in into this store; or choose another one."
+    error.hint = re.sub("`onplan (login|models|logout|import)((?: [^`]*)?)`", completed, error.hint)
+    if error.hint not in getattr(error, "__notes__", ()):
+        error.add_note(error.hint)
+
+
+def _of_backend(backend: str | None) -> list[str]:
+    return ["--backend", backend] if backend not in (None, DEFAULT_BACKEND) else []
+
+
+def _of_profile(profile: str) -> list[str]:
+    return ["--profile", profile] if profile != DEFAULT_PROFILE else []

@@ -1,0 +1,116 @@
+"""Arguments, environment and configuration files: one frozen value, decided before the first byte.
+
+Order: what the program or the command line says, then ``ONPLAN_*``, then ``config.toml`` in the user's
+configuration folder, then what the last sign-in left in ``profiles.json`` beside it, then the default. An
+empty variable counts as unset.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onplan.backends import DEFAULT_BACKEND, Backend, backend_at, backend_named, with_tool_shape
+from onplan.config.config_file import DEFAULT_PROFILE, read_config, table_of
+from onplan.config.environment import Environment, find_home, no_home
+from onplan.config.profiles import Profiles, read_profiles
+from onplan.config.store_spec import default_store
+from onplan.errors import ConfigurationError
+from onplan.flow import require_safe_url
+from onplan.oauth.issuer import ISSUERS, Issuer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that was decided before the first byte.
+
+    Attributes:
+        folder: configuration folder, or None for an account without a home folder.
+        profile: the name of the credential in use.
+        store: the store spec.
+        backend: the row that fits the base URL and the wire.
+        base_url: where the backend's API is, without a trailing slash.
+        issuer: the authorization server.
+        model: the model when a request names none, or None for the first one listed.
+        profile_named: whether it was named by argument; a command without one may use another.
+    """
+
+    folder: Path | None
+    profile: str
+    backend: Backend
+    store: str
+    base_url: str
+    issuer: Issuer
+    model: str | None = None
+    profile_named: bool = False
+
+    @property
+    def home(self) -> Path:
+        """Configuration folder, and home of the default store. Raises ConfigurationError if there is none."""
+        if self.folder is None:
+            raise no_home()
+        return self.folder
+
+
+def load_settings(
+    *,
+    profile: str | None = None,
+    backend: str | None = None,
+    store: str | None = None,
+    base_url: str | None = None,
+    wire: str | None = None,
+    tool_shape: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Decide the settings.
+
+    Raises:
+        ConfigurationError: a value cannot be used; its sentence names the value and where it came from.
+    """
+    env = Environment(os.environ if environment is None else environment)
+    home = find_home(env.values)
+    config = read_config(home / "config.toml") if home else {}
+    remembered = read_profiles(home) if home else Profiles()
+    name = _profile_name(
+        profile or env.get("ONPLAN_PROFILE") or config.get("profile") or remembered.profile or DEFAULT_PROFILE
+    )
+    own = {**remembered.profiles.get(name, {}), **table_of(table_of(config, "profiles"), name)}
+    row = backend_named(backend or env.get("ONPLAN_BACKEND") or own.get("backend") or DEFAULT_BACKEND)
+    # A profile's address is its own backend's: another one's credential does not go there.
+    api = own if row.name == own.get("backend", DEFAULT_BACKEND) else {}
+    url = require_safe_url(
+        base_url or env.get(row.base_url_variable) or api.get("base_url") or row.base_url,
+        "The base URL" if base_url else row.base_url_variable,
+    )
+    chosen = backend_at(row, url, wire or env.get("ONPLAN_WIRE") or api.get("wire"))
+    issuer = ISSUERS[row.issuer]
+    issuer_url = env.get("ONPLAN_ISSUER")
+    return Settings(
+        folder=home,
+        profile=name,
+        backend=with_tool_shape(chosen, tool_shape),
+        store=store or env.get("ONPLAN_STORE") or own.get("store") or _default_store(home, name),
+        base_url=url,
+        issuer=issuer.at(issuer_url, "ONPLAN_ISSUER"),
+        model=env.get("ONPLAN_MODEL") or own.get("model"),
+        profile_named=bool(profile),
+    )
+
+
+def _default_store(home: Path | None, profile: str) -> str:
+    if home is None:
+        raise no_home()
+    return default_store(home, profile)
+
+
+def _profile_name(name: Any) -> str:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise ConfigurationError(
+            f"{name!r} cannot be a profile's name.",
+            hint="Use letters, digits, dots, hyphens and underscores.",
+        )
+    return name

@@ -1,0 +1,1 @@
+"""What the backends answer: models, turns, accounts, plans."""

@@ -1,0 +1,99 @@
+"""How does `/v1/chat/completions` answer? The same model's turn, asked and told in another API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from onplan.emulator.api.platform import authenticate, headers, json_body, turn_of
+from onplan.emulator.checks.body import COMMON_RULES
+from onplan.emulator.checks.chat import check_chat
+from onplan.emulator.wire.chat_stream import DATA_ONLY, ChatStream
+from onplan.emulator.wire.replies import EVENT_STREAM, Call, Reply, json_reply
+from onplan.emulator.world import World
+
+Body = dict[str, Any]
+
+# chat part -> part of the Responses API, of the user's and of the assistant's
+PARTS: dict[str, Callable[[Body, bool], Body]] = {
+    "text": lambda part, mine: {"type": "output_text" if mine else "input_text", "text": part["text"]},
+    "refusal": lambda part, mine: {"type": "refusal", "refusal": part["refusal"]},
+    "image_url": lambda part, mine: {"type": "input_image", "image_url": part["image_url"]["url"]},
+    "file": lambda part, mine: {"type": "input_file", **part["file"]},
+}
+
+
+def complete(world: World, call: Call) -> Reply:
+    """A completion, in chunks or whole."""
+    authenticate(world, call)
+    body = json_body(call)
+    check_chat(world, body)
+    named = {**call.headers, "session-id": str(body.get("prompt_cache_key") or "")}
+    asked = Call(call.method, call.path, "", named, msgspec.json.encode(_as_responses(body)))
+    for rule in COMMON_RULES:
+        rule(world, asked, asked.body)
+    turn = turn_of(world, asked)
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    completion = ChatStream(
+        turn=turn,
+        interval=world.scenario.answer.interval,
+        framing=DATA_ONLY,
+        limit=limit,
+        include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
+    )
+    if not body.get("stream"):
+        return json_reply(completion.whole(), headers=headers())
+    return Reply(headers=(("content-type", EVENT_STREAM), *headers()), stream=completion)
+
+
+# --- what was asked, as the Responses API would hear it ---------------------------------------------
+
+
+def _as_responses(body: Body) -> Body:
+    text: Body = {"format": _format(body.get("response_format") or {"type": "text"})}
+    if body.get("verbosity"):
+        text["verbosity"] = body["verbosity"]
+    fields = {
+        "model": body["model"],
+        "input": [item for message in body["messages"] for item in _items(message)],
+        "text": text,
+        "reasoning": {"effort": body.get("reasoning_effort"), "summary": None},
+        "tools": [{"type": "function", **tool["function"]} for tool in body.get("tools") or ()] or None,
+        "tool_choice": _choice(body.get("tool_choice")),
+        "parallel_tool_calls": body.get("parallel_tool_calls"),
+        "service_tier": body.get("service_tier"),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _items(message: Body) -> Iterator[Body]:
+    role, content = message["role"], message.get("content") or []
+    mine = role == "assistant"
+    if role == "tool":
+        text = content if isinstance(content, str) else "".join(part["text"] for part in content)
+        yield {"type": "function_call_output", "call_id": message["tool_call_id"], "output": text}
+        return
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    if message.get("refusal"):
+        parts = [*parts, {"type": "refusal", "refusal": message["refusal"]}]
+    if parts:
+        told = [PARTS[part["type"]](part, mine) for part in parts]
+        yield {"type": "message", "role": "developer" if role == "system" else role, "content": told}
+    for call in message.get("tool_calls") or ():
+        function = {name: call["function"][name] for name in ("name", "arguments")}
+        yield {"type": "function_call", "call_id": call["id"], **function}
+
+
+def _format(wanted: Body) -> Body:
+    return {"type": wanted["type"], **wanted.get("json_schema", {})}
+
+
+def _choice(choice: Any) -> Any:
+    if not isinstance(choice, dict):
+        return choice
+    if choice.get("type") == "allowed_tools":
+        allowed = choice["allowed_tools"]
+        return {"type": "allowed_tools", **allowed, "tools": [_choice(tool) for tool in allowed["tools"]]}
+    return {"type": "function", "name": choice["function"]["name"]}

@@ -1,0 +1,99 @@
+"""How does a conversation over one WebSocket go on? `response.create` in, a reply out (notes, section 10).
+
+Knows nothing of frames: a reply here is what it is over HTTP, and the socket says it in its own way.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from onplan.emulator.api.account import authenticate, limits_event
+from onplan.emulator.api.model import answer, without_answer
+from onplan.emulator.checks.body import check, of_type
+from onplan.emulator.wire.events import Event
+from onplan.emulator.wire.replies import Call, Refusal, Reply, api_error
+from onplan.emulator.wire.stream import Stream
+from onplan.emulator.world import World
+
+TURN_STATE = "x-codex-turn-state"
+PREVIOUS = "previous_response_id"
+_OWN_FIELDS = frozenset({"generate", PREVIOUS, "type"})
+
+
+class Conversation:
+    """One connection: the request that opened it, and the one response that it remembers, the latest."""
+
+    def __init__(self, upgrade: Call) -> None:
+        self._upgrade = upgrade
+        self._remembered: tuple[str, list[Any]] | None = None
+        self._said: list[Any] = []
+
+    def call(self, text: bytes) -> Call:
+        """A message as the request that it is: the connection's headers, the message's body."""
+        headers = {**self._upgrade.headers, "content-type": "application/json"}
+        return Call("POST", self._upgrade.path, "", headers, text)
+
+    def create(self, world: World, call: Call) -> Reply:
+        """The turn that a `response.create` asks for. Raises the Refusal it deserves."""
+        authenticate(world, call)
+        message = call.fields
+        if message.get("type") != "response.create":
+            complaint = f"Invalid value: '{message.get('type')}'. Supported values are: 'response.create'."
+            raise Refusal(api_error(complaint, param="type", code="invalid_value"))
+        of_type(message.get("generate"), bool, "generate", "a boolean")
+        whole = self._whole(message)
+        check(world, whole)
+        generates = message.get("generate") is not False
+        turn = answer(world, whole) if generates else without_answer(world, whole)
+        turn = replace(turn, echo={**turn.echo, PREVIOUS: message.get(PREVIOUS)})
+        self._said = whole.body["input"]
+        if not generates:
+            return Reply(stream=Stream(turn=turn))
+        interval = world.scenario.answer.interval
+        return Reply(
+            stream=Stream(turn=turn, interval=interval, announcements=_announcements(world, message))
+        )
+
+    def _whole(self, message: Mapping[str, Any]) -> Call:
+        """What the message says together with what was said before it."""
+        # Over a WebSocket everything is streamed: that need not be said (notes, section 17).
+        body = {"stream": True, **message}
+        body = {name: value for name, value in body.items() if name not in _OWN_FIELDS}
+        previous = message.get(PREVIOUS)
+        if previous is not None and isinstance(body.get("input"), list):
+            if self._remembered is None or self._remembered[0] != previous:
+                complaint = f"Previous response with id '{previous}' not found."
+                raise Refusal(api_error(complaint, param=PREVIOUS, code="previous_response_not_found"))
+            body["input"] = [*self._remembered[1], *body["input"]]
+        return self.call(msgspec.json.encode(body))
+
+    def remember(self, reply: Reply) -> None:
+        """What may be continued now: the reply's turn, or nothing after a failure."""
+        self._remembered = None
+        if reply.stream is not None:
+            turn = reply.stream.turn
+            # Reasoning that was not sealed is not there any more when the turn is over.
+            kept = [item.finished() for item in turn.items]
+            kept = [item for item in kept if item["type"] != "reasoning" or item["encrypted_content"]]
+            self._remembered = (turn.id, [*self._said, *kept])
+
+
+def _announcements(world: World, message: Mapping[str, Any]) -> tuple[Event, ...]:
+    """What HTTP says in headers, as events."""
+    state = (message.get("client_metadata") or {}).get(TURN_STATE) or f"ts_{secrets.token_hex(8)}"
+    metadata = {"type": "response.metadata", "headers": {TURN_STATE: state}}
+    return (metadata, limits_event(world.scenario.plan))
+
+
+def error_message(reply: Reply) -> dict[str, Any]:
+    """A refusal as it is told over a WebSocket."""
+    body = reply.json if reply.body else {}
+    told = body.get("error", body or None)
+    headers = {name: value for name, value in reply.headers if name != "content-type"}
+    error = {} if told is None else {"error": told}
+    return {"type": "error", "status": reply.status, **error, "headers": headers}

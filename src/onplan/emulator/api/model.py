@@ -1,0 +1,233 @@
+"""What does the model answer? It echoes, thinks, fits schemas and calls tools, always in the same way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from onplan.emulator.api.items import Compaction, CustomToolCall, FunctionCall, Item, Message, Reasoning, Turn
+from onplan.emulator.api.schema import instance
+from onplan.emulator.options import Answer
+from onplan.emulator.wire.events import words_of
+from onplan.emulator.wire.replies import Call, Refusal, api_error
+from onplan.emulator.world import World
+
+Tool = dict[str, Any]
+
+# Tools whose effects are real, and a harmless use of each. Where one is offered it is the only one called:
+# its neighbours (write_stdin, spawn_agent, …) make no sense on their own.
+KNOWN_TOOLS: dict[tuple[str, str], str] = {
+    ("function", "exec_command"): '{"cmd":"echo hello-tool"}',
+    ("custom", "exec"): 'text(await tools.exec_command({"cmd":"echo hello-tool"}));',
+}
+OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
+CALLS = frozenset({"function_call", "custom_tool_call"})
+# Thinking costs more the harder one thinks.
+REASONING_TOKENS = {"low": 16, "medium": 32, "high": 64, "xhigh": 128, "max": 256, "ultra": 512}
+ECHOED = [
+    "model",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "reasoning",
+    "service_tier",
+    "text",
+    "tool_choice",
+    "tools",
+]
+DEFAULT_ECHO: dict[str, Any] = {
+    "background": False,
+    "completed_at": None,
+    "error": None,
+    "incomplete_details": None,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "output": [],
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None,
+    "service_tier": "default",
+    "store": False,
+    "temperature": 1.0,
+    "text": {"format": {"type": "text"}, "verbosity": "medium"},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+    "usage": None,
+    "user": None,
+}
+
+
+def answer(world: World, call: Call) -> Turn:
+    """The turn that follows from a request that was found valid."""
+    body: dict[str, Any] = call.body
+    items = _items(world, body)
+    return Turn(echo=_echo(body), items=items, usage=_usage(world, call, items), created_at=int(time.time()))
+
+
+def without_answer(world: World, call: Call) -> Turn:
+    """The turn of a request that is only to be remembered (`generate: false`)."""
+    counts = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
+    usage = {**counts, "input_tokens_details": None, "output_tokens_details": None}
+    return Turn(echo=_echo(call.body), items=(), usage=usage, created_at=int(time.time()))
+
+
+def _echo(body: dict[str, Any]) -> dict[str, Any]:
+    return {**DEFAULT_ECHO, **{name: body[name] for name in ECHOED if body.get(name) is not None}}
+
+
+def _items(world: World, body: dict[str, Any]) -> tuple[Item, ...]:
+    last = body["input"][-1] if body["input"] else {}
+    if last.get("type") == "compaction_trigger":
+        return (Compaction(_seal(world, body)),)
+    calls = tuple(_calls(body)) if last.get("role") == "user" else ()
+    return (_thought(world, body), *(calls or (_message(world.scenario.answer, body),)))
+
+
+def _message(answer: Answer, body: dict[str, Any]) -> Message:
+    text_format = (body.get("text") or {}).get("format") or {"type": "text"}
+    return Message(FORMATS[text_format["type"]](answer, body, text_format))
+
+
+def _fitting(schema: Any) -> str:
+    """A value that fits the schema, as JSON; a schema nobody could use is refused."""
+    try:
+        return msgspec.json.encode(instance(schema)).decode()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Refusal(api_error("Invalid schema.", code="invalid_json_schema")) from error
+
+
+def _plain_text(answer: Answer, body: dict[str, Any], text_format: dict[str, Any]) -> tuple[str, ...]:
+    if answer.deltas is not None and answer.text is None:
+        return (" word".ljust(answer.padding, "s")[: answer.padding],) * answer.deltas
+    text = _tool_results(body) or f"You said: {_last_user_text(body)}" if answer.text is None else answer.text
+    return words_of(text) if answer.deltas is None else _in_pieces(text, answer.deltas)
+
+
+def _json_object(answer: Answer, body: dict[str, Any], text_format: dict[str, Any]) -> tuple[str, ...]:
+    return words_of(msgspec.json.encode({"answer": f"You said: {_last_user_text(body)}"}).decode())
+
+
+def _json_schema(answer: Answer, body: dict[str, Any], text_format: dict[str, Any]) -> tuple[str, ...]:
+    return _in_pieces(_fitting(text_format["schema"]), 4)
+
+
+FORMATS = {"text": _plain_text, "json_object": _json_object, "json_schema": _json_schema}
+
+
+def _in_pieces(text: str, count: int) -> tuple[str, ...]:
+    """A text in exactly so many pieces, the last ones empty when it is too short."""
+    size = max(1, -(-len(text) // count))
+    return tuple(text[n * size : (n + 1) * size] for n in range(count))
+
+
+def text_of(content: Any) -> str:
+    """The text of an item's content or of a tool's output."""
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text", "") for part in content or [] if isinstance(part, dict))
+
+
+def _last_user_text(body: dict[str, Any]) -> str:
+    texts = (text_of(item.get("content")) for item in reversed(body["input"]) if item.get("role") == "user")
+    return next(texts, "")
+
+
+def _tool_results(body: dict[str, Any]) -> str:
+    """What the tools returned since the user last spoke, by name; empty when none did."""
+    names = {item.get("call_id"): item.get("name") for item in body["input"] if item.get("type") in CALLS}
+    results: list[str] = []
+    for item in reversed(body["input"]):
+        if item.get("role") == "user":
+            break
+        if item.get("type") in OUTPUTS:
+            results.append(f"{names[item['call_id']]} returned: {text_of(item.get('output')).strip()}")
+    return "\n".join(reversed(results))
+
+
+def _offered(body: dict[str, Any]) -> Iterator[tuple[Tool, str | None]]:
+    """Every function and custom tool with its namespace; some models have them inside `input`."""
+    inside = (item["tools"] for item in body["input"] if item.get("type") == "additional_tools")
+    for tools in (body.get("tools") or [], *inside):
+        for tool in tools:
+            if tool["type"] == "namespace":
+                yield from ((inner, tool["name"]) for inner in tool["tools"])
+            else:
+                yield tool, None
+
+
+def _calls(body: dict[str, Any]) -> Iterator[Item]:
+    choice = body.get("tool_choice") or "auto"
+    offered = [(tool, space) for tool, space in _offered(body) if tool["type"] in ("function", "custom")]
+    if choice == "none":
+        return
+    if isinstance(choice, dict):
+        offered = [(tool, space) for tool, space in offered if tool["name"] in chosen_names(choice)]
+    else:
+        # Custom tools take free text: without a known use, or being asked for, they are left alone.
+        known = [(tool, space) for tool, space in offered if (tool["type"], tool["name"]) in KNOWN_TOOLS]
+        offered = known[:1] or [(tool, space) for tool, space in offered if tool["type"] == "function"]
+    if body.get("parallel_tool_calls") is False:
+        offered = offered[:1]
+    for tool, space in offered:
+        yield _call(tool, space)
+
+
+def chosen_names(choice: dict[str, Any]) -> set[str]:
+    """The tools that a `tool_choice` object names."""
+    return {str(row.get("name")) for row in choice.get("tools", [choice])}
+
+
+def _call(tool: Tool, namespace: str | None) -> Item:
+    known = KNOWN_TOOLS.get((tool["type"], tool["name"]))
+    if tool["type"] == "custom":
+        return CustomToolCall(tool["name"], known or "text", namespace)
+    arguments = known or _fitting(tool.get("parameters") or {"type": "object"})
+    return FunctionCall(tool["name"], arguments, namespace)
+
+
+def _thought(world: World, body: dict[str, Any]) -> Reasoning:
+    wanted = (body.get("reasoning") or {}).get("summary") not in (None, "none")
+    summary = "**Reading the request**\n\nThe answer is to repeat what was said." if wanted else None
+    sealed = "reasoning.encrypted_content" in (body.get("include") or [])
+    return Reasoning(summary, _seal(world, body) if sealed else None)
+
+
+def _seal(world: World, body: dict[str, Any]) -> str:
+    return world.seals.seal(account_id=world.scenario.account_id, model=body["model"])
+
+
+def _usage(world: World, call: Call, items: tuple[Item, ...]) -> dict[str, Any]:
+    prompt = [msgspec.json.encode(item) for item in call.body["input"]]
+    counted = sum(map(len, prompt)) // 4 + 1
+    input_tokens = counted if world.scenario.input_tokens is None else world.scenario.input_tokens
+    # Not prompt_cache_key: without the header that one caches nothing (notes, section 16).
+    session = call.headers.get("session-id")
+    conversation = f"{session} {call.body['model']}"
+    cached = world.prompt_cache.cached_tokens(conversation, prompt, input_tokens) if session else 0
+    effort = str((call.body.get("reasoning") or {}).get("effort"))
+    thinks = any(isinstance(item, Reasoning) for item in items)
+    reasoning_tokens = REASONING_TOKENS.get(effort, 32) if thinks else 0
+    output_tokens = reasoning_tokens + sum(_tokens(item) for item in items)
+    return {
+        "input_tokens": input_tokens,
+        "input_tokens_details": {"cached_tokens": cached},
+        "output_tokens": output_tokens,
+        "output_tokens_details": {"reasoning_tokens": reasoning_tokens},
+        "total_tokens": input_tokens + output_tokens,
+    }
+
+
+def _tokens(item: Item) -> int:
+    """One for each piece of text, a quarter of the characters of anything else."""
+    if isinstance(item, Message):
+        return len(item.pieces)
+    return len(getattr(item, "arguments", getattr(item, "input", ""))) // 4

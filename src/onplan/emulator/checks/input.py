@@ -1,0 +1,203 @@
+"""Are the items of `input` acceptable, each alone and together? Raises the refusal otherwise."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from onplan.emulator.checks.tools import check_tools
+from onplan.emulator.wire.replies import Refusal, api_error, detail
+from onplan.emulator.world import World
+
+Item = dict[str, Any]
+Check = Callable[[World, Item, str, str], None]  # world, item, where it stands, the model
+
+CONTENT_TYPES = {
+    "user": ("input_text", "input_image", "input_file"),
+    "developer": ("input_text", "input_image", "input_file"),
+    "assistant": ("output_text", "refusal"),
+}
+NO_IMAGE = (
+    "The image data you provided does not represent a valid image. Please check your input and try again."
+)
+IMAGE_DATA = re.compile(r"data:image/[a-z0-9.+-]+;base64,(.+)", re.DOTALL | re.IGNORECASE)
+
+
+def refuse(message: str, param: str, code: str | None = None) -> Refusal:
+    """A refusal in the platform's shape."""
+    return Refusal(api_error(message, param=param, code=code))
+
+
+def missing(param: str) -> Refusal:
+    """The refusal for a parameter that is not there."""
+    return refuse(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
+
+
+def _supported(value: Any, allowed: tuple[str, ...], param: str) -> None:
+    if value not in allowed:
+        names = ", ".join(f"'{name}'" for name in allowed)
+        raise refuse(f"Invalid value: '{value}'. Supported values are: {names}.", param, "invalid_value")
+
+
+def _required(item: Item, name: str, where: str, kinds: type | tuple[type, ...] = str) -> None:
+    if item.get(name) is None:
+        raise missing(f"{where}.{name}")
+    if not isinstance(item[name], kinds):
+        given = type(item[name]).__name__
+        message = f"Invalid type for '{where}.{name}': got {given} instead."
+        raise refuse(message, f"{where}.{name}", "invalid_type")
+
+
+def _message(world: World, item: Item, where: str, model: str) -> None:
+    role = item.get("role")
+    if role == "system":
+        raise Refusal(detail("System messages are not allowed"))
+    _supported(role, tuple(CONTENT_TYPES), f"{where}.role")
+    _required(item, "content", where, (str, list))
+    if isinstance(item["content"], list):
+        _parts(item["content"], CONTENT_TYPES[str(role)], f"{where}.content")
+
+
+def _parts(parts: list[Any], allowed: tuple[str, ...], where: str) -> None:
+    for index, part in enumerate(parts):
+        kind = part.get("type") if isinstance(part, dict) else None
+        _supported(kind, allowed, f"{where}[{index}].type")
+        PARTS[str(kind)](part, f"{where}[{index}]")
+
+
+def _image(part: Item, where: str) -> None:
+    if part.get("file_id") is not None and part.get("image_url") is None:
+        return
+    _required(part, "image_url", where)
+    url = part["image_url"]
+    data = IMAGE_DATA.fullmatch(url)
+    if data is None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            complaint = "Expected a valid URL, but got a value with an invalid format."
+            raise refuse(f"Invalid '{where}.image_url'. {complaint}", f"{where}.image_url", "invalid_value")
+        return
+    try:
+        base64.b64decode(data[1], validate=True)
+    except binascii.Error as error:
+        raise refuse(NO_IMAGE, f"{where}.image_url", "invalid_value") from error
+
+
+def _file(part: Item, where: str) -> None:
+    if not any(isinstance(part.get(name), str) for name in ("file_data", "file_url", "file_id")):
+        raise missing(f"{where}.file_data")
+
+
+PARTS: dict[str, Callable[[Item, str], None]] = {
+    "input_text": lambda part, where: _required(part, "text", where),
+    "output_text": lambda part, where: _required(part, "text", where),
+    "refusal": lambda part, where: _required(part, "refusal", where),
+    "input_image": _image,
+    "input_file": _file,
+}
+
+
+def _call(*names: str) -> Check:
+    def check(world: World, item: Item, where: str, model: str) -> None:
+        for name in names:
+            _required(item, name, where)
+
+    return check
+
+
+def _output(world: World, item: Item, where: str, model: str) -> None:
+    _required(item, "call_id", where)
+    _required(item, "output", where, (str, list))
+    if isinstance(item["output"], list):
+        _parts(item["output"], CONTENT_TYPES["user"], f"{where}.output")
+
+
+def _reference(world: World, item: Item, where: str, model: str) -> None:
+    raise _not_found(item)
+
+
+def _not_found(item: Item) -> Refusal:
+    message = (
+        f"Item with id '{item.get('id')}' not found. Items are not persisted when `store` is set to false. "
+        "Try again with `store` set to true, or remove this item from your input."
+    )
+    return Refusal(api_error(message, param="input", status=404))
+
+
+def _reasoning(world: World, item: Item, where: str, model: str) -> None:
+    _required(item, "summary", where, list)
+    sealed = item.get("encrypted_content")
+    if not sealed:  # without it the item would have to be looked up
+        raise _not_found(item)
+    if not world.seals.verifies(str(sealed), account_id=world.scenario.account_id, model=model):
+        message = (
+            f"The encrypted content {str(sealed)[:12]}... could not be verified. "
+            "Reason: Encrypted content could not be decrypted or parsed."
+        )
+        raise refuse(message, where, "invalid_encrypted_content")
+
+
+def _tools(world: World, item: Item, where: str, model: str) -> None:
+    _required(item, "tools", where, list)
+    check_tools(item["tools"], f"{where}.tools")
+
+
+def _anything(world: World, item: Item, where: str, model: str) -> None:
+    """Items that the service made or that steer it; their insides are its own."""
+
+
+ITEMS: dict[str, Check] = {
+    "message": _message,
+    "function_call": _call("call_id", "name", "arguments"),
+    "function_call_output": _output,
+    "custom_tool_call": _call("call_id", "name", "input"),
+    "custom_tool_call_output": _output,
+    "reasoning": _reasoning,
+    "item_reference": _reference,
+    "additional_tools": _tools,
+    "compaction": _call("encrypted_content"),
+    "compaction_trigger": _anything,
+    "image_generation_call": _anything,
+    "local_shell_call": _anything,
+    "local_shell_call_output": _anything,
+    "tool_search_call": _anything,
+    "tool_search_output": _anything,
+    "web_search_call": _anything,
+}
+# Which item answers which; each needs the other.
+ANSWERS = {"function_call_output": "function_call", "custom_tool_call_output": "custom_tool_call"}
+ANSWERED = {call: (answer, call.replace("_", " ")) for answer, call in ANSWERS.items()}
+
+
+def check_input(world: World, body: dict[str, Any]) -> None:
+    """Raise the Refusal for the first item that is not acceptable."""
+    calls: dict[tuple[str, str], bool] = {}
+    for index, item in enumerate(body["input"]):
+        where = f"input[{index}]"
+        if not isinstance(item, dict):
+            message = (
+                f"Invalid type for '{where}': expected an object, but got {type(item).__name__} instead."
+            )
+            raise refuse(message, where, "invalid_type")
+        kind = item.get("type", "message" if "role" in item else "")
+        if kind == "compaction_trigger" and index < len(body["input"]) - 1:
+            raise refuse("A compaction_trigger must be the final input item.", where, "invalid_value")
+        _supported(kind, tuple(ITEMS), f"{where}.type")
+        ITEMS[kind](world, item, where, body["model"])
+        if kind in ANSWERED:
+            calls[kind, item["call_id"]] = False
+        if kind in ANSWERS:
+            _answer(calls, ANSWERS[kind], item["call_id"])
+    for (kind, call_id), answered in calls.items():
+        if not answered:
+            raise refuse(f"No tool output found for {ANSWERED[kind][1]} {call_id}.", "input")
+
+
+def _answer(calls: dict[tuple[str, str], bool], kind: str, call_id: str) -> None:
+    if (kind, call_id) not in calls:
+        raise refuse(f"No tool call found for {ANSWERED[kind][1]} output with call_id {call_id}.", "input")
+    calls[kind, call_id] = True

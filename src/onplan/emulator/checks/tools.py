@@ -1,0 +1,102 @@
+"""Are these tools, and this choice among them, acceptable? Raises the refusal otherwise. Calls nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from onplan.emulator.checks.schema import Subject, check_function_schema
+from onplan.emulator.wire.replies import Refusal, api_error
+
+Tool = dict[str, Any]
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+CHOICES = ("auto", "none", "required")
+
+
+def _missing(param: str) -> Refusal:
+    message = f"Missing required parameter: '{param}'."
+    return Refusal(api_error(message, param=param, code="missing_required_parameter"))
+
+
+def _named(tool: Tool, where: str) -> None:
+    name = tool.get("name")
+    if name is None:
+        raise _missing(f"{where}.name")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        rule = "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'."
+        message = f"Invalid '{where}.name': string does not match pattern. {rule}"
+        raise Refusal(api_error(message, param=f"{where}.name", code="invalid_value"))
+
+
+def _function(tool: Tool, where: str) -> None:
+    _named(tool, where)
+    # Absent parameters are accepted: a function may take none. Shortened recordings rely on it too.
+    if tool.get("parameters") is not None:
+        subject = Subject(f"function '{tool['name']}'", f"{where}.parameters", "invalid_function_parameters")
+        check_function_schema(tool["parameters"], subject, strict=tool.get("strict") is True)
+
+
+def _namespace(tool: Tool, where: str) -> None:
+    _named(tool, where)
+    if not isinstance(tool.get("tools"), list):
+        raise _missing(f"{where}.tools")
+    check_tools(tool["tools"], f"{where}.tools")
+
+
+def _anything(tool: Tool, where: str) -> None:
+    """Tools that the service runs itself; their options are its own."""
+
+
+KINDS: dict[str, Callable[[Tool, str], None]] = {
+    "function": _function,
+    "custom": _named,
+    "namespace": _namespace,
+    "tool_search": _anything,
+    "web_search": _anything,
+    "web_search_preview": _anything,
+    "image_generation": _anything,
+    "local_shell": _anything,
+    "mcp": _anything,
+}
+
+
+def check_tools(tools: list[Any], where: str) -> None:
+    """Raise the Refusal for the first tool that is not one."""
+    for index, tool in enumerate(tools):
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if kind is None:
+            raise _missing(f"{where}[{index}].type")
+        check_kind = KINDS.get(kind) if isinstance(kind, str) else None
+        if check_kind is None:
+            names = ", ".join(f"'{name}'" for name in KINDS)
+            message = f"Invalid value: '{kind}'. Supported values are: {names}."
+            raise Refusal(api_error(message, param=f"{where}[{index}].type", code="invalid_value"))
+        check_kind(tool, f"{where}[{index}]")
+
+
+def _names(body: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
+    inside = (item.get("tools") for item in body["input"] if isinstance(item, dict))
+    for tools in (body.get("tools"), *inside):
+        for tool in tools or []:
+            yield tool["type"], tool.get("name")
+            for inner in tool.get("tools", []):
+                yield inner["type"], inner.get("name")
+
+
+def check_tool_choice(body: dict[str, Any]) -> None:
+    """Raise unless the choice is a mode, or names tools that are there."""
+    choice = body.get("tool_choice")
+    if choice is None or choice in CHOICES:
+        return
+    kind = choice.get("type") if isinstance(choice, dict) else None
+    if kind not in (*KINDS, "allowed_tools"):
+        names = ", ".join(f"'{name}'" for name in CHOICES)
+        message = f"Invalid value: '{choice if kind is None else kind}'. Supported values are: {names}."
+        raise Refusal(api_error(message, param="tool_choice", code="invalid_value"))
+    offered = list(_names(body))
+    wanted = choice.get("tools", []) if kind == "allowed_tools" else [choice]
+    for tool in (row if isinstance(row, dict) else {"type": row} for row in wanted):
+        if (tool.get("type"), tool.get("name")) not in offered:
+            message = f"Tool choice '{tool.get('name') or tool.get('type')}' not found in 'tools' parameter."
+            raise Refusal(api_error(message, param="tool_choice", code="invalid_value"))

@@ -1,0 +1,1 @@
+"""What can go wrong on command: one table for each part of the services."""

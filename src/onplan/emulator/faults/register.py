@@ -1,0 +1,94 @@
+"""What can go wrong on command? The register of faults and which are armed; the tables say what each does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from onplan.emulator.faults import (
+    account,
+    chat,
+    ends,
+    firewall,
+    http,
+    issuer,
+    limits,
+    siwc,
+    stream,
+    websocket,
+)
+from onplan.emulator.faults.fault import Fault
+from onplan.emulator.wire.replies import Call
+
+FAULTS: dict[str, Fault] = {
+    fault.name: fault
+    for table in (
+        http,
+        limits,
+        firewall,
+        account,
+        stream,
+        ends,
+        websocket,
+        issuer,
+        siwc,
+        chat,
+    )
+    for fault in table.FAULTS
+}
+
+
+@dataclass
+class Armed:
+    """A fault that is waiting for requests."""
+
+    fault: Fault
+    times: int
+
+
+class UnknownFaultError(ValueError):
+    """Nothing is called that; `near` are the names that look like it."""
+
+    def __init__(self, name: str) -> None:
+        self.near = get_close_matches(name, FAULTS, n=5, cutoff=0.4)
+        super().__init__(f"There is no fault {name!r}. Near names: {', '.join(self.near) or 'none'}.")
+
+
+class Faults:
+    """The armed faults; of several for the same endpoint the first armed goes first."""
+
+    def __init__(self) -> None:
+        self._armed: list[Armed] = []
+
+    def arm(self, name: str, times: int = 1, seconds: float | None = None) -> Fault:
+        """Make the next `times` matching requests go wrong; `seconds` replaces the fault's own delay."""
+        fault = FAULTS.get(name)
+        if fault is None:
+            raise UnknownFaultError(name)
+        if times < 1:
+            raise ValueError("A fault is armed for at least one time.")
+        if seconds is not None:
+            fault = replace(fault, delay=seconds)
+        self._armed.append(Armed(fault, times))
+        return fault
+
+    def disarm(self) -> None:
+        """Arm nothing any more."""
+        self._armed.clear()
+
+    def armed(self) -> dict[str, int]:
+        """How often each armed fault is still to happen."""
+        counts: dict[str, int] = {}
+        for armed in self._armed:
+            counts[armed.fault.name] = counts.get(armed.fault.name, 0) + armed.times
+        return counts
+
+    def take(self, endpoint: str, call: Call) -> Fault | None:
+        """The fault for this request to this endpoint, counted down."""
+        for armed in self._armed:
+            if endpoint in armed.fault.where and armed.fault.fits(call):
+                armed.times -= 1
+                if armed.times == 0:
+                    self._armed.remove(armed)
+                return armed.fault
+        return None

@@ -1,0 +1,317 @@
+"""What can go wrong inside a 200? Failures, gaps and framings of a stream (notes, sections 8, 9 and 16)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import chain, zip_longest
+from typing import Any
+
+from onplan.emulator.api.items import Item, Message
+from onplan.emulator.faults.fault import Fault
+from onplan.emulator.wire.replies import Reply
+from onplan.emulator.wire.stream import Alteration, Frame, Framing, Stream, changed_response
+
+RESPONSES = ("responses", "responses_message", "plan_responses")
+SSE = ("responses", "plan_responses")
+TEXT_DELTA = "response.output_text.delta"
+ARGUMENTS = "response.function_call_arguments"
+HUGE = 1024 * 1024
+OVERLOADED = "Our servers are currently overloaded. Please try again later."
+
+
+def kind_of(frame: Frame) -> str:
+    """The event's type, or nothing."""
+    return "" if isinstance(frame, bytes) else str(frame["type"])
+
+
+def streaming(**changes: Any) -> Callable[[Reply], Reply]:
+    """A fault that changes how a turn is sent."""
+    return lambda reply: (
+        reply if reply.stream is None else replace(reply, stream=replace(reply.stream, **changes))
+    )
+
+
+def altered(alteration: Alteration) -> Callable[[Reply], Reply]:
+    """A fault that changes a turn's events."""
+    return streaming(alteration=alteration)
+
+
+def _framed(**changes: Any) -> Callable[[Reply], Reply]:
+    return streaming(framing=Framing(**changes))
+
+
+def _said(change: Callable[[Message], Message]) -> Callable[[Reply], Reply]:
+    """A fault that changes what the model says; without words it says some."""
+
+    def items(stream: Stream) -> tuple[Item, ...]:
+        kept = [item for item in stream.turn.items if not isinstance(item, Message)]
+        said = [item for item in stream.turn.items if isinstance(item, Message)] or [Message(("Nothing",))]
+        return (*kept[:1], change(said[0]))
+
+    def after(reply: Reply) -> Reply:
+        if reply.stream is None:
+            return reply
+        return replace(
+            reply, stream=replace(reply.stream, turn=replace(reply.stream.turn, items=items(reply.stream)))
+        )
+
+    return after
+
+
+def _without(*kinds: str) -> Alteration:
+    return lambda frames: (frame for frame in frames if kind_of(frame) not in kinds)
+
+
+def _terminal(change: Callable[[Frame], Frame]) -> Alteration:
+    """The same events with another last one."""
+    return lambda frames: (
+        change(frame) if kind_of(frame) == "response.completed" else frame for frame in frames
+    )
+
+
+def _inserted(*inserted: Frame) -> Alteration:
+    """Something more after every event that begins an item."""
+
+    def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            yield frame
+            if kind_of(frame) == "response.output_item.added":
+                yield from inserted
+
+    return alter
+
+
+def fails(code: str, message: str, *, after: str = "response.in_progress", bare: str = "no") -> Alteration:
+    """response.failed after the first event of a kind; a bare `error` event comes before it, or instead."""
+
+    def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
+        response: dict[str, Any] = {}
+        for frame in frames:
+            yield frame
+            response = frame.get("response", response) if isinstance(frame, dict) else response
+            if kind_of(frame) == after:
+                break
+        if bare != "no":
+            yield {"type": "error", "code": code, "message": message, "param": None}
+        if bare != "instead":
+            failed = {**response, "status": "failed", "error": {"code": code, "message": message}}
+            yield {"type": "response.failed", "response": failed}
+
+    return alter
+
+
+def _failed(code: str, message: str, **options: str) -> Callable[[Reply], Reply]:
+    return altered(fails(code, message, **options))
+
+
+def _incomplete(reason: str) -> Callable[[Reply], Reply]:
+    def change(frame: Frame) -> Frame:
+        details = {"status": "incomplete", "incomplete_details": {"reason": reason}}
+        changed = changed_response(frame, **details)
+        return changed if isinstance(changed, bytes) else {**changed, "type": "response.incomplete"}
+
+    return altered(_terminal(change))
+
+
+def _every_other(frames: Iterable[Frame]) -> Iterator[Frame]:
+    count = 0
+    for frame in frames:
+        if kind_of(frame) in (TEXT_DELTA, f"{ARGUMENTS}.delta"):
+            count += 1
+            if count % 2 == 0:
+                continue
+        yield frame
+
+
+def _interleaved(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The events of parallel calls, one of each in turn; everything else keeps its place."""
+    calls: dict[int, list[Frame]] = {}
+    rest: list[Frame] = []
+    for frame in frames:
+        index = frame.get("output_index") if isinstance(frame, dict) else None
+        starts = kind_of(frame) == "response.output_item.added" and _item_kind(frame) == "function_call"
+        if starts or index in calls:
+            calls.setdefault(index, []).append(frame)  # type: ignore[arg-type]
+        else:
+            rest.append(frame)
+    yield from rest[:-1]
+    yield from (frame for frame in chain.from_iterable(zip_longest(*calls.values())) if frame is not None)
+    yield from rest[-1:]
+
+
+def _item_kind(frame: Frame) -> str:
+    return str(frame.get("item", {}).get("type")) if isinstance(frame, dict) else ""
+
+
+RATE_LIMITS = {
+    "type": "codex.rate_limits",
+    "plan_type": "plus",
+    "rate_limits": {
+        "primary": {"used_percent": 99.5, "window_minutes": 300, "reset_at": 0},
+        "secondary": None,
+    },
+    "credits": {"has_credits": False, "unlimited": False, "balance": None},
+}
+METADATA = {"type": "response.metadata", "headers": {"x-codex-turn-state": "ts_from_an_event"}}
+UNKNOWN = {"type": "response.sparkle.delta", "sparkle": {"colour": "gold"}, "delta": "not text"}
+DONE_EVENTS = (
+    "response.output_text.done",
+    "response.content_part.done",
+    f"{ARGUMENTS}.done",
+    "response.reasoning_summary_text.done",
+    "response.reasoning_summary_part.done",
+)
+
+
+def _row(name: str, line: str, after: Callable[[Reply], Reply], where: tuple[str, ...] = RESPONSES) -> Fault:
+    return Fault(name, line, where, after=after)
+
+
+FAULTS = (
+    _row(
+        "overloaded_in_stream",
+        "server_is_overloaded as second event of a 200.",
+        _failed("server_is_overloaded", OVERLOADED, after="response.created"),
+    ),
+    _row(
+        "error_event_bare",
+        "A bare error event and nothing after it.",
+        _failed("server_is_overloaded", OVERLOADED, bare="instead"),
+    ),
+    _row(
+        "error_then_failed",
+        "A bare error event, then response.failed.",
+        _failed("server_is_overloaded", OVERLOADED, bare="before"),
+    ),
+    _row(
+        "response_failed_rate_limit_exceeded",
+        'response.failed: "try again in 1.5s".',
+        _failed("rate_limit_exceeded", "Rate limit reached for gpt-5.5. Please try again in 1.5s."),
+    ),
+    _row(
+        "response_failed_rate_limit_milliseconds",
+        'response.failed: "try again in 250ms".',
+        _failed("rate_limit_exceeded", "Rate limit reached for gpt-5.5. Please try again in 250ms."),
+    ),
+    _row("response_failed_slow_down", "response.failed: slow_down.", _failed("slow_down", "Slow down.")),
+    _row(
+        "response_failed_usage_limit_reached",
+        "response.failed: usage_limit_reached.",
+        _failed("usage_limit_reached", "The usage limit has been reached"),
+    ),
+    _row(
+        "response_failed_insufficient_quota",
+        "response.failed: insufficient_quota.",
+        _failed("insufficient_quota", "You exceeded your current quota."),
+    ),
+    _row(
+        "response_failed_context_length_exceeded",
+        "response.failed: context_length_exceeded.",
+        _failed("context_length_exceeded", "Your input exceeds the context window of this model."),
+    ),
+    _row(
+        "response_failed_server_error",
+        "response.failed: server_error.",
+        _failed("server_error", "The server had an error while processing your request."),
+    ),
+    _row(
+        "response_failed_after_text",
+        "response.failed: server_error after the first text.",
+        _failed("server_error", "The server had an error while processing your request.", after=TEXT_DELTA),
+    ),
+    _row(
+        "response_failed_invalid_prompt",
+        "response.failed: invalid_prompt.",
+        _failed("invalid_prompt", "Your prompt was flagged as potentially violating our usage policy."),
+    ),
+    _row(
+        "response_failed_cyber_policy",
+        "response.failed: cyber_policy.",
+        _failed("cyber_policy", "This request has been flagged for potentially high-risk cyber activity."),
+    ),
+    _row(
+        "incomplete_max_output_tokens",
+        "response.incomplete: max_output_tokens.",
+        _incomplete("max_output_tokens"),
+    ),
+    _row("incomplete_content_filter", "response.incomplete: content_filter.", _incomplete("content_filter")),
+    _row("incomplete_interrupted", "response.incomplete: interrupted.", _incomplete("interrupted")),
+    _row(
+        "eof_without_terminal",
+        "A clean end of the stream without a terminal event.",
+        altered(_without("response.completed")),
+    ),
+    _row("cut_mid_event", "The connection closes in the middle of an event.", streaming(breaks="cut")),
+    _row(
+        "stall", "Nothing more after the first content, the connection stays open.", streaming(breaks="stall")
+    ),
+    _row("garbage_event", "A frame whose data is not JSON.", altered(_inserted(b"{not json"))),
+    _row("unknown_event", "An event of an unknown type.", altered(_inserted(UNKNOWN))),
+    _row("rate_limits_event", "A codex.rate_limits event.", altered(_inserted(RATE_LIMITS))),
+    _row("metadata_event", "A response.metadata event with a turn state.", altered(_inserted(METADATA))),
+    _row(
+        "terminal_output_empty",
+        "response.completed.output is [].",
+        altered(_terminal(lambda frame: changed_response(frame, output=[]))),
+    ),
+    _row(
+        "usage_null",
+        "response.completed.usage is null.",
+        altered(_terminal(lambda frame: changed_response(frame, usage=None))),
+    ),
+    _row(
+        "usage_without_details",
+        "response.completed.usage has only the three totals.",
+        altered(
+            _terminal(
+                lambda frame: changed_response(
+                    frame, usage={"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+                )
+            )
+        ),
+    ),
+    _row(
+        "arguments_only_in_done", "Tool arguments come in no delta.", altered(_without(f"{ARGUMENTS}.delta"))
+    ),
+    _row(
+        "arguments_only_in_item",
+        "Tool arguments come in output_item.done alone.",
+        altered(_without(f"{ARGUMENTS}.delta", f"{ARGUMENTS}.done")),
+    ),
+    _row(
+        "text_only_in_item",
+        "Text comes in output_item.done alone.",
+        altered(_without(TEXT_DELTA, *DONE_EVENTS, "response.content_part.added")),
+    ),
+    _row(
+        "deltas_without_done",
+        "Parts never say that they are done; items do.",
+        altered(_without(*DONE_EVENTS)),
+    ),
+    _row("delta_gaps", "Every other delta is missing.", altered(_every_other)),
+    _row(
+        "interleaved_tool_calls",
+        "The deltas of parallel calls are mixed, keyed by item_id.",
+        altered(_interleaved),
+    ),
+    _row(
+        "refusal",
+        "The model refuses.",
+        _said(lambda said: Message(("I'm sorry,", " but I can't", " help with that."), refusal=True)),
+    ),
+    _row("huge_event", "A single delta of one megabyte.", _said(lambda said: Message(("x" * HUGE,)))),
+    _row(
+        "text_separators",
+        "Text with U+2028, U+0085 and other characters that are no line ends here.",
+        _said(lambda said: Message(("a\u2028b", "\u0085c\x0bd", "\x1ce \U0001f426"))),
+    ),
+    _row("split_writes", "Every byte in a write of its own, UTF-8 sequences too.", _framed(write_size=1)),
+    _row("crlf_lines", "Lines end in CRLF.", _framed(newline=b"\r\n"), SSE),
+    _row("cr_lines", "Lines end in CR.", _framed(newline=b"\r"), SSE),
+    _row("bom", "The stream starts with a byte order mark.", _framed(bom=True), SSE),
+    _row("comments_between", "A comment before each event.", _framed(comments=True), SSE),
+    _row("multiline_data", "Each event's JSON over several data lines.", _framed(multiline=True), SSE),
+    _row("no_space_after_colon", "No space after data:.", _framed(data_prefix=b"data:"), SSE),
+    _row("no_event_lines", "Only data lines, no event lines.", _framed(event_lines=False), SSE),
+)

@@ -1,0 +1,1 @@
+"""The sign-in services: authorize, token, device and registration endpoints, and the tokens they issue."""

@@ -1,0 +1,221 @@
+"""How does auth.openai.com answer? Authorize, token, revoke, discovery (notes, sections 2, 5 and 6)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from onplan.emulator.sign_in.keys import ALGORITHM
+from onplan.emulator.sign_in.ledger import TokenError, proves
+from onplan.emulator.sign_in.pages import form, page
+from onplan.emulator.wire.replies import Call, Reply, api_error, json_reply, oauth_error
+
+if TYPE_CHECKING:
+    from onplan.emulator.world import World
+
+NO_STORE = (("cache-control", "no-store"), ("pragma", "no-cache"))
+CHALLENGE = re.compile(
+    r"[A-Za-z0-9_-]{43}"
+)  # an S256 challenge is 32 bytes, base64url (RFC 7636, section 4.2)
+VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, section 4.1
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
+# Those that the public client has registered; others end before the sign-in (notes, section 17).
+CALLBACK_PORTS = (1455, 1457)
+
+
+def _is_callback(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    loopback = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS and port in CALLBACK_PORTS
+    return loopback and plain and parts.path == "/auth/callback"
+
+
+AUTHORIZE_RULES: tuple[tuple[str, Callable[[str], bool], str], ...] = (
+    ("response_type", lambda v: v == "code", 'must be "code"'),
+    ("client_id", lambda v: v.startswith("app_"), "is not known"),
+    (
+        "redirect_uri",
+        _is_callback,
+        "must be http://localhost:1455/auth/callback, on port 1457, or the same on 127.0.0.1",
+    ),
+    ("code_challenge", lambda v: bool(CHALLENGE.fullmatch(v)), "must be 43 characters of base64url"),
+    ("code_challenge_method", lambda v: v == "S256", 'must be "S256"'),
+    ("state", bool, "must not be empty"),
+    ("scope", lambda v: "openid" in v.split(), 'must contain "openid"'),
+)
+
+
+def _complaint(call: Call) -> str | None:
+    """The first thing wrong with an authorization request, as a sentence."""
+    names = [name for name, _ in call.query]
+    for name in names:
+        if names.count(name) > 1:  # RFC 6749, section 3.1
+            return f"The parameter {name} was sent more than once."
+    given = dict(call.query)
+    for name, accepts, rule in AUTHORIZE_RULES:
+        if name not in given:
+            return f"The parameter {name} is missing."
+        if not accepts(given[name]):
+            return f"The parameter {name} {rule}."
+    return None
+
+
+def authorize(world: World, call: Call) -> Reply:
+    """Approve at once, or show the page with the buttons."""
+    complaint = _complaint(call)
+    if complaint:
+        return page("This sign-in request is not valid", complaint, status=400)
+    given = dict(call.query)
+    if not world.options.interactive:
+        return _redirect(given, _approval(world, given))
+    # The page carries a handle, not the request: nothing posted to it is trusted.
+    handle = secrets.token_urlsafe(16)
+    world.pages[handle] = call.query_string
+    buttons = form("/oauth/authorize", {"request": handle}, {"approve": "Approve", "decline": "Decline"})
+    return page("Sign in", f"{given['client_id']} asks for: {given['scope']}.", more=buttons)
+
+
+def decide(world: World, call: Call) -> Reply:
+    """What the person chose on the page."""
+    query = world.pages.pop(str(call.fields.get("request")), None)
+    if query is None:
+        return page("This sign-in request is not valid", "It is unknown or was already answered.", status=400)
+    given = dict(Call("GET", call.path, query, {}, b"").query)
+    if call.fields.get("decision") == "approve":
+        return _redirect(given, _approval(world, given))
+    return _redirect(given, {"error": "access_denied", "error_description": "The user declined."})
+
+
+def _approval(world: World, given: dict[str, str]) -> dict[str, str]:
+    code = world.ledger.new_code(
+        client_id=given["client_id"],
+        redirect_uri=given["redirect_uri"],
+        challenge=given["code_challenge"],
+        scope=given["scope"],
+    )
+    return {"code": code, "scope": given["scope"]}
+
+
+def _redirect(given: dict[str, str], answer: dict[str, str]) -> Reply:
+    query = urlencode({**answer, "state": given["state"]})
+    location = ("location", f"{given['redirect_uri']}?{query}")
+    return Reply(status=302, headers=(location, *NO_STORE, ("referrer-policy", "no-referrer")))
+
+
+def grant_of(call: Call) -> str:
+    """Which grant a token request is for, as faults name it."""
+    return str(call.fields.get("grant_type", "")).rpartition(":")[2]
+
+
+def token(world: World, call: Call) -> Reply:
+    """The token endpoint: one row of GRANTS."""
+    grant = GRANTS.get(str(call.fields.get("grant_type")))
+    if grant is None:
+        return oauth_error("unsupported_grant_type", "The grant_type is missing or not supported.")
+    media_types, required, handler = grant
+    if call.media_type not in media_types:
+        return oauth_error("invalid_request", f"The body must be {' or '.join(media_types)}.")
+    for name in required:
+        if not isinstance(call.fields.get(name), str) or not call.fields[name]:
+            return oauth_error("invalid_request", f"The parameter {name} is missing.")
+    return handler(world, call.fields)
+
+
+def _exchange_code(world: World, fields: dict[str, Any]) -> Reply:
+    # Single use: the code is gone whether or not the rest is right.
+    code = world.ledger.codes.pop(fields["code"], None)
+    if code is None or time.time() > code.expires_at:
+        return oauth_error("invalid_grant", "The authorization code is unknown, used or expired.")
+    if fields["client_id"] != code.client_id:
+        return oauth_error("invalid_grant", "The authorization code was issued to another client.")
+    if fields["redirect_uri"] != code.redirect_uri:
+        return oauth_error("invalid_grant", "The redirect_uri is not the one the code was issued for.")
+    verifier = fields["code_verifier"]
+    if not VERIFIER.fullmatch(verifier) or not proves(verifier, code.challenge):
+        return oauth_error("invalid_grant", "The code_verifier does not match the code_challenge.")
+    return json_reply(world.ledger.issue(client_id=code.client_id, scope=code.scope), headers=NO_STORE)
+
+
+REFRESH_MESSAGES = {
+    "refresh_token_expired": "Your refresh token has expired. Please sign in again.",
+    "refresh_token_reused": (
+        "Your refresh token was already used to generate a new access token. Please try signing in again."
+    ),
+    "refresh_token_invalidated": "Your refresh token has been revoked. Please sign in again.",
+}
+
+
+def refresh_refused(code: str) -> Reply:
+    """The three permanent failures of a refresh, all 401 (notes, section 5)."""
+    return api_error(REFRESH_MESSAGES[code], code=code, status=401, headers=NO_STORE)
+
+
+def _refresh(world: World, fields: dict[str, Any]) -> Reply:
+    try:
+        tokens = world.ledger.rotate(fields["refresh_token"], fields["client_id"])
+    except TokenError as error:
+        if error.code in REFRESH_MESSAGES:
+            return refresh_refused(error.code)
+        return oauth_error(error.code, "The refresh token is unknown or belongs to another client.")
+    return json_reply(tokens, headers=NO_STORE)
+
+
+def _exchange_for_api_key(world: World, fields: dict[str, Any]) -> Reply:
+    # Accounts without an organisation have no API key to give (notes, section 16).
+    return api_error("Invalid ID token: missing organization_id", code="invalid_subject_token", status=401)
+
+
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+GRANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[World, dict[str, Any]], Reply]]] = {
+    "authorization_code": ((FORM,), ("client_id", "code", "redirect_uri", "code_verifier"), _exchange_code),
+    "refresh_token": ((JSON, FORM), ("client_id", "refresh_token"), _refresh),
+    "urn:ietf:params:oauth:grant-type:token-exchange": (
+        (FORM,),
+        ("client_id", "requested_token", "subject_token", "subject_token_type"),
+        _exchange_for_api_key,
+    ),
+}
+
+
+def revoke(world: World, call: Call) -> Reply:
+    """RFC 7009: 200 also for a token nobody knows."""
+    value = call.fields.get("token")
+    if not isinstance(value, str) or not value:
+        return oauth_error("invalid_request", "The parameter token is missing.")
+    world.ledger.revoke(value)
+    return json_reply({})
+
+
+def discovery(world: World, call: Call) -> Reply:
+    """OpenID Connect Discovery 1.0, section 3."""
+    issuer = world.base_url
+    return json_reply(
+        {
+            "issuer": issuer,
+            "authorization_endpoint": f"{issuer}/api/accounts/authorize",
+            "token_endpoint": f"{issuer}/api/accounts/oauth/token",
+            "userinfo_endpoint": f"{issuer}/api/accounts/oauth/userinfo",
+            "revocation_endpoint": f"{issuer}/api/accounts/oauth/revoke",
+            "jwks_uri": f"{issuer}/.well-known/jwks.json",
+            "response_types_supported": ["code"],
+            "grant_types_supported": list(GRANTS),
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": [ALGORITHM],
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": ["none"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        }
+    )
+
+
+def jwks(world: World, call: Call) -> Reply:
+    """The keys that sign the tokens (RFC 7517, section 5)."""
+    return json_reply({"keys": world.keys.jwks()})

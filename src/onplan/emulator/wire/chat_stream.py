@@ -1,0 +1,141 @@
+"""In which chunks does a completion arrive? Their real order and fields; or the whole of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from onplan.emulator.api.items import FunctionCall, Message, Turn
+from onplan.emulator.wire.events import pieces_of
+from onplan.emulator.wire.stream import Frame, Framing, Stream, cut_up, framed, joined
+
+Body = dict[str, Any]
+DONE = b"[DONE]"
+DATA_ONLY = Framing(event_lines=False)
+# Where a stream breaks: after something of the answer was to be seen.
+BREAKING_PIECE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatStream(Stream):
+    """A turn on its way to the wire, as chunks. `limit` cuts it, one token for each piece of text."""
+
+    limit: int | None = None
+    include_usage: bool = False
+    usage_in_every_chunk: bool = False
+
+    def frames(self) -> Iterator[Frame]:
+        """The chunks and the end mark."""
+        frames: Iterable[Frame] = self._chunks()
+        yield from self.alteration(frames) if self.alteration else frames
+
+    def writes(self) -> Iterator[bytes]:
+        """The bytes of each write, up to where the stream breaks."""
+        chunks = self._encoded()
+        if self.framing.write_size is not None:
+            return cut_up(chunks, self.framing.write_size)
+        return chunks if self.interval else joined(chunks)
+
+    def whole(self) -> Body:
+        """The answer to those who do not stream."""
+        message: Body = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
+        for item in self.turn.items:
+            if isinstance(item, Message):
+                message["refusal" if item.refusal else "content"] = "".join(self._pieces(item))
+            if isinstance(item, FunctionCall):
+                message.setdefault("tool_calls", []).append(_call(item, item.arguments))
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._reason()}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": self._usage()}
+
+    def _chunks(self) -> Iterator[Frame]:
+        head = self._head("chat.completion.chunk")
+        if self.include_usage:
+            head["usage"] = self._usage() if self.usage_in_every_chunk else None
+        for delta in self._deltas():
+            yield {**head, "choices": [_choice_of(delta, None)]}
+        yield {**head, "choices": [_choice_of({}, self._reason())]}
+        if self.include_usage and not self.usage_in_every_chunk:
+            yield {**head, "choices": [], "usage": self._usage()}
+        yield DONE
+
+    def _deltas(self) -> Iterator[Body]:
+        yield {"role": "assistant", "content": "", "refusal": None}
+        calls = 0
+        for item in self.turn.items:
+            if isinstance(item, Message):
+                yield from ({"refusal" if item.refusal else "content": piece} for piece in self._pieces(item))
+            if isinstance(item, FunctionCall):
+                yield {"tool_calls": [{"index": calls, **_call(item, "")}]}
+                for piece in pieces_of(item.arguments):
+                    yield {"tool_calls": [{"index": calls, "function": {"arguments": piece}}]}
+                calls += 1
+
+    def _pieces(self, item: Message) -> tuple[str, ...]:
+        return item.pieces[: self.limit]
+
+    def _reason(self) -> str:
+        if any(len(self._pieces(item)) < len(item.pieces) for item in _messages(self.turn)):
+            return "length"
+        called = any(isinstance(item, FunctionCall) for item in self.turn.items)
+        return "tool_calls" if called else "stop"
+
+    def _head(self, kind: str) -> Body:
+        return {
+            "id": self.turn.id.replace("resp_", "chatcmpl-"),
+            "object": kind,
+            "created": self.turn.created_at,
+            "model": self.turn.echo["model"],
+            "service_tier": "default",
+            "system_fingerprint": None,
+        }
+
+    def _usage(self) -> Body:
+        usage = self.turn.usage
+        left = sum(len(item.pieces) - len(self._pieces(item)) for item in _messages(self.turn))
+        completion = usage["output_tokens"] - left
+        return {
+            "prompt_tokens": usage["input_tokens"],
+            "completion_tokens": completion,
+            "total_tokens": usage["input_tokens"] + completion,
+            "prompt_tokens_details": {**usage["input_tokens_details"], "audio_tokens": 0},
+            "completion_tokens_details": {**usage["output_tokens_details"], "audio_tokens": 0},
+        }
+
+    def _encoded(self) -> Iterator[bytes]:
+        encode = msgspec.json.Encoder().encode
+        one_line, pieces = replace(self.framing, multiline=False), 0
+        for frame in self.frames():
+            if isinstance(frame, bytes):
+                chunk = framed("", frame, one_line)
+            else:
+                chunk = framed("", encode(frame), self.framing)
+            pieces += _has_content(frame)
+            if self.breaks_early and pieces == BREAKING_PIECE:
+                yield chunk[: len(chunk) // 2]
+                return
+            yield chunk
+
+
+def _messages(turn: Turn) -> list[Message]:
+    return [item for item in turn.items if isinstance(item, Message)]
+
+
+def _call(item: FunctionCall, arguments: str) -> Body:
+    return {"id": item.call_id, "type": "function", "function": {"name": item.name, "arguments": arguments}}
+
+
+def _choice_of(delta: Body, reason: str | None) -> Body:
+    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+
+
+def _has_content(frame: Frame) -> bool:
+    """Whether a piece of the answer is in it."""
+    choices = [] if isinstance(frame, bytes) else frame.get("choices") or []
+    deltas = [choice["delta"] for choice in choices]
+    calls = [call for delta in deltas for call in delta.get("tool_calls") or ()]
+    return any(delta.get("content") for delta in deltas) or any(
+        call["function"].get("arguments") for call in calls
+    )

@@ -1,0 +1,53 @@
+"""What this installation is called where programs are registered: a random name, made once and kept.
+
+It belongs to the machine and not to anybody: all accounts here share it, and it outlives every sign-in.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from onplan.config.files import as_utf8, make_private_folder, read_file, reason_of, write_private_file
+from onplan.errors import ConfigurationError
+from onplan.oauth.siwc import new_host_id
+
+# What the service takes (docs/protocol.md).
+_HOST_ID = re.compile(
+    r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    r"|urn:ietf:params:oauth:jwk-thumbprint:[a-z0-9-]+:[A-Za-z0-9_-]{8,200}"
+    r"|did:key:[A-Za-z0-9]{8,200}"
+)
+
+
+def host_id(home: Path) -> str:
+    """This installation's ``ext_agent_host_id``, kept in ``home``; made when it is first wanted.
+
+    Raises:
+        ConfigurationError: it cannot be read or written. Another one is not made then: for whoever registered
+            here, it would be another host.
+    """
+    from filelock import FileLock, Timeout
+
+    path = home / "host-id"
+    try:
+        make_private_folder(home)
+        with FileLock(f"{path}.lock", timeout=10, mode=0o600):
+            if not path.exists():
+                write_private_file(path, f"{new_host_id()}\n".encode())
+            name = as_utf8(read_file(path)).decode("ascii", "replace").strip()
+    except Timeout:
+        raise ConfigurationError(f"{path} has been locked by another program for 10 seconds.") from None
+    except UnicodeError:
+        name = ""
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be kept: {reason_of(error)}.",
+            hint=f"Make {home} writable, or set ONPLAN_HOME to a folder that is.",
+        ) from None
+    if not _HOST_ID.fullmatch(name):
+        raise ConfigurationError(
+            f"{path} does not hold a host id.",
+            hint=f"Put the original back; or remove {path}, and this counts as another host from then on.",
+        )
+    return name

@@ -1,0 +1,144 @@
+"""Signing in and out: the shells around the OAuth dialogues. Synchronous; talk goes to a callback.
+
+A new sign-in replaces the stored one only when it has succeeded, and revokes nothing: at OpenAI a revocation
+ends more than one sign-in of the account (openai/codex issues 22577 and 23781), on other machines, too. The
+official client once revoked the old tokens after a new sign-in (its pull request 21747) and took that back
+(27674). What is replaced is forgotten; to have it revoked, sign out first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from onplan.config.hints import address
+from onplan.config.settings import Settings
+from onplan.errors import OnplanError, SignInError
+from onplan.flow import Request, Response, drive
+from onplan.oauth import device_code
+from onplan.oauth.authorization_code import AuthorizationRequest, Callback, require_code
+from onplan.oauth.device_code import DeviceAuthorization
+from onplan.oauth.pasted import PastedLines, is_answer
+from onplan.oauth.pkce import generate_state
+from onplan.secret import SecretText
+from onplan.sign_in.browser import open_browser
+from onplan.sign_in.flow import attempt, keep_signed_in
+from onplan.sign_in.loopback import RedirectListener
+from onplan.stores import CredentialStore, Record
+from onplan.transports.http import HTTPTransport
+from onplan.types import OAuthCredentials
+
+WAIT_SECONDS = 600.0
+
+Announce = Callable[[AuthorizationRequest], object]
+Pasting = Callable[[Callable[[str], bool]], AbstractContextManager[object]]
+"""Within ``with``, hands what a person pastes to the function, which says whether it was the right thing."""
+
+
+# --- in ---------------------------------------------------------------------------------------------
+
+
+def sign_in_with_browser(
+    settings: Settings,
+    store: CredentialStore,
+    announce: Announce,
+    *,
+    browse: Callable[[str], object] = open_browser,
+    pasting: Pasting | None = None,
+    timeout: float = WAIT_SECONDS,
+    consent: bool = False,
+) -> OAuthCredentials:
+    """Sign in through a browser that comes back to this machine, and keep the credential in ``store``.
+
+    ``announce`` is given the request, to show its URL; ``browse`` opens a URL and returns at once. With
+    ``pasting``, a person may hand over the address that the browser ended at; whichever comes first counts.
+    ``timeout`` is how many seconds there are. ``consent``: ask again for what was declined before.
+
+    Raises:
+        SignInError: declined, timed out, or the code was refused.
+        PortsTakenError: the browser cannot come back; nothing was announced yet.
+        StoreError: the credential cannot be kept; the previous one is untouched.
+        TransportError: the authorization server could not be reached.
+    """
+    issuer, state = settings.issuer, generate_state()
+    signing_in = attempt(settings, store, _send, consent=consent)
+    with RedirectListener(issuer.ports, state, issuer.redirect_host) as listener:
+        started = signing_in.start(listener.port, state)
+        announce(started)
+        browse(started.hinted_url or started.url)
+        try:
+            with pasting(listener.paste) if pasting else contextlib.nullcontext():
+                callback = listener.wait(timeout)
+            credentials = signing_in.finish(callback)
+        except OnplanError as error:
+            address(error, settings)
+            listener.show("Not signed in", f"{error} {error.hint}", 400)
+            raise
+        listener.show("Signed in", "You can close this tab and return to the terminal.")
+        return credentials
+
+
+def sign_in_by_pasting(
+    settings: Settings,
+    store: CredentialStore,
+    announce: Announce,
+    read_line: Callable[[], str],
+    *,
+    explain: Callable[[str], object] | None = None,
+    consent: bool = False,
+) -> OAuthCredentials:
+    """Sign in with a browser on any machine; the person pastes back the address it ends at.
+
+    ``read_line`` returns that address as it was pasted (``oauth.pasted``), or a line of it; an empty string
+    is the end. With ``explain``, a line that does not make it whole is told there, and the next one read.
+    Raises as ``sign_in_with_browser``.
+    """
+    signing_in = attempt(settings, store, _send, consent=consent)
+    started = signing_in.start(None)
+    announce(started)
+    wrong: Callback | None = None
+    pasted = PastedLines(started.state)
+    while answer := SecretText(read_line()):
+        if not answer.strip():
+            continue
+        callback = pasted.take(answer)
+        if is_answer(callback):
+            return signing_in.finish(callback)
+        wrong = callback
+        if explain is None:
+            break
+        explain(NOT_THIS_SIGN_IN)
+    if wrong:
+        require_code(wrong)  # says what is wrong with it
+    raise SignInError("Nothing was pasted.")
+
+
+NOT_THIS_SIGN_IN = (
+    "That is not the whole address that this sign-in ended at. Paste the whole one from the browser's "
+    "address bar, after you have signed in there."
+)
+
+
+def sign_in_with_device_code(
+    settings: Settings, store: CredentialStore, announce: Callable[[DeviceAuthorization], object]
+) -> OAuthCredentials:
+    """Sign in with a browser on any machine, where the person enters a code within 15 minutes.
+
+    ``announce`` is given what to show. Raises as ``sign_in_with_browser``.
+    """
+    attempt(settings, store, _send)
+    authorization = drive(device_code.request_code(settings.issuer, time.time), _send, time.sleep)
+    announce(authorization)
+    credentials = drive(device_code.poll(settings.issuer, authorization, time.time), _send, time.sleep)
+    keep_signed_in(store, Record(credentials=credentials, renewed_at=time.time()))
+    return credentials
+
+
+def _send(request: Request) -> Response:
+    transport = HTTPTransport()
+    try:
+        return transport.fetch(request)
+    finally:
+        transport.close()

@@ -1,0 +1,372 @@
+"""Moving a sign-in to another machine of the same person: out of a store into a file, and into a store there.
+
+It is moved, not copied: two machines that renewed with one refresh token would sign each other out. A
+program's registration stays behind as well, for it may serve several machines; the host id is each machine's
+own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from shlex import quote
+
+import msgspec
+
+from onplan.config.files import sync_folder
+from onplan.config.hints import not_signed_in
+from onplan.config.settings import Settings
+from onplan.config.store_spec import credentials_folder
+from onplan.errors import ConfigurationError, NotSignedInError, StoreDamagedError, StoreError
+from onplan.oauth.issuer import ISSUERS
+from onplan.secret import SecretBytes
+from onplan.sign_in.flow import update
+from onplan.stores import CredentialStore, Record, encode_record, require_permitted, why_empty
+from onplan.stores.lock import user_lock
+
+# What keeps a sign-in for one machine alone; the others are shared as they are.
+MOVABLE = ("file", "keyring", "command", "memory")
+
+
+def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record:
+    """Move what ``store`` keeps into the new file ``target``, readable by its owner alone.
+
+    Nothing is revoked. If the file cannot be written, nothing has changed. The file appears when the store is
+    empty; the same command finishes an export that was interrupted.
+
+    Raises:
+        ConfigurationError: the store is one that is shared as it is, or ``target`` exists.
+        NotSignedInError: nobody is signed in.
+        CredentialError: the sign-in is borrowed, and not ours to move.
+        StoreError: the store or the file could not be read or written.
+    """
+    scheme = settings.store.partition(":")[0]
+    if scheme not in MOVABLE:
+        raise ConfigurationError(
+            f"What is kept in {store.describe()} is not moved: other machines or programs use it as it is.",
+            hint=f"Use the same store there: `onplan status --store {settings.store}`.",
+        )
+    part = _part_of(target)
+    with store.lock(), _moving(target):
+        loaded = store.load()
+        if (loaded is None or loaded[0].credentials is None) and part.exists():
+            moved = read(part)
+            _publish(part, target)
+            return moved
+        if os.path.lexists(target):
+            raise _exists(target)
+        record = _movable(loaded and loaded[0], settings, store)
+        moved = msgspec.structs.replace(record, pending_refresh=None)
+        _write_part(part, moved)
+        try:
+            _take_from(store, record)
+        except StoreError:
+            part.unlink(missing_ok=True)
+            raise
+        try:
+            _publish(part, target)
+        except BaseException:
+            if not _holds(target, moved):  # Ctrl-C may come when it is there already
+                update(store, lambda _: record)
+            part.unlink(missing_ok=True)
+            raise
+    return moved
+
+
+def _movable(record: Record | None, settings: Settings, store: CredentialStore) -> Record:
+    """``record``, if it is a sign-in that may be moved. Raises as ``take_out``."""
+    if record and record.api_key:
+        raise ConfigurationError(
+            f"The profile {settings.profile} keeps an API key, which is not moved.",
+            hint=f"Keep it there as well: `onplan login --backend {settings.backend.name} --api-key`.",
+        )
+    if record is None or record.credentials is None:
+        raise not_signed_in(settings.profile, settings.backend.name, why_empty(store))
+    if record.borrowed_from:
+        raise ConfigurationError(
+            f"This sign-in is borrowed from {record.borrowed_from}, which alone renews it.",
+            hint="Sign in on the other machine: `onplan login --paste`.",
+        )
+    return record
+
+
+def _holds(path: Path, record: Record) -> bool:
+    """Whether the sign-in in ``record`` is in ``path``."""
+    try:
+        return _token_of(read(path)) == _token_of(record)
+    except (NotSignedInError, StoreError):
+        return False
+
+
+def _take_from(store: CredentialStore, record: Record) -> None:
+    if record.registration:
+        left = Record(registration=record.registration)
+        update(store, lambda _: left)
+    else:
+        store.delete()
+
+
+def _part_of(target: Path) -> Path:
+    """Where an export is until the store is empty: no import takes it while it could be a copy."""
+    return target.with_name(f".{target.name}.exporting")
+
+
+def _write_part(part: Path, moved: Record) -> None:
+    """Write it, also over what an export of the same sign-in left there that was interrupted."""
+    try:
+        left = read(part) if part.exists() else None
+    except (NotSignedInError, StoreError):  # cut off in the middle of writing: the store has it all
+        left = moved
+    if left and _token_of(left) != _token_of(moved):
+        raise ConfigurationError(
+            f"{part} holds another sign-in, whose export was interrupted or is under way.",
+            hint="Name another file; or finish that one: the same command with its `--profile`.",
+        )
+    part.unlink(missing_ok=True)
+    _write_new(part, encode_record(moved))
+
+
+def _publish(part: Path, target: Path) -> None:
+    """Give ``part`` its name, unless another file has it. Raises ConfigurationError, StoreError."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise _exists(target) from None
+    except OSError:  # no hard links on this file system
+        _write_new(target, SecretBytes())
+        try:
+            part.replace(target)
+        except BaseException as error:
+            if part.exists():
+                target.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise _unwritable(target, error) from None
+            raise
+    part.unlink(missing_ok=True)
+    sync_folder(target.parent)
+
+
+def _token_of(record: Record | None) -> str | None:
+    """What a sign-in is recognised by: its refresh token, or its access token where it has none."""
+    if record is None or record.credentials is None:
+        return None
+    return record.credentials.refresh_token or record.credentials.access_token
+
+
+def _exists(target: Path) -> ConfigurationError:
+    return ConfigurationError(f"{target} exists already.", hint="Name a new file.")
+
+
+def _write_new(target: Path, data: SecretBytes) -> None:
+    """All or nothing: what was written in part would be a second copy of the only token."""
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise _exists(target) from None
+    except OSError as error:
+        raise _unwritable(target, error) from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(target.parent)
+    except BaseException as error:
+        target.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(target, error) from None
+        raise
+
+
+def _unwritable(target: Path, error: OSError) -> StoreError:
+    reason = (error.strerror or type(error).__name__).lower()
+    return StoreError(
+        f"{target} cannot be written: {reason}. Nothing was moved.",
+        hint="Name a new file in a folder that exists and is yours.",
+    )
+
+
+def backend_of(record: Record) -> str:
+    """The name of the backend that a sign-in is for."""
+    from onplan.backends import ROWS
+
+    registers = record.registration is not None
+    return next(row.name for row in ROWS if ISSUERS[row.issuer].registers is registers)
+
+
+def read(source: Path) -> Record:
+    """What was moved into ``source``.
+
+    Raises:
+        NotSignedInError: there is no sign-in in it.
+        StoreError: it cannot be read, others can read it, or it is nothing of onplan's.
+    """
+    from onplan.stores.file import FileStore
+
+    try:
+        loaded = FileStore(str(source)).load()
+    except StoreDamagedError as error:
+        error.hint = _EXPORT
+        raise
+    if loaded is None:
+        raise _no_file(source)
+    if loaded[0].credentials is None:
+        raise NotSignedInError(f"There is no sign-in in {source}.", hint=_EXPORT)
+    return loaded[0]
+
+
+_EXPORT = "Move one into a file on the machine that is signed in: `onplan credentials export PATH`."
+
+
+def _no_file(source: Path) -> NotSignedInError:
+    return NotSignedInError(f"There is no file {source}.", hint=_EXPORT)
+
+
+def peek(source: Path) -> Record:
+    """What is in ``source``, or in what an import of it that was interrupted left. Raises as ``read``."""
+    source = Path(os.path.realpath(source))
+    left = [] if source.exists() else _claims(source)
+    return read(left[0] if left else source)
+
+
+def require_moved_out(source: Path, settings: Settings, store: CredentialStore) -> None:
+    """Raise ConfigurationError if ``source`` is where a profile keeps its sign-in, and not a file to move."""
+    found = Path(os.path.realpath(source))
+    if (
+        found.parent == Path(os.path.realpath(credentials_folder(settings.home)))
+        or str(found) == store.describe()
+    ):
+        raise ConfigurationError(
+            f"{source} is where a profile keeps its sign-in.",
+            hint="Move it out first: `onplan credentials export PATH --profile NAME`.",
+        )
+
+
+def put_in(settings: Settings, store: CredentialStore, record: Record, *, force: bool = False) -> None:
+    """Keep what was moved here. ``force``: also over another sign-in, which is forgotten and not revoked.
+
+    Nothing happens if it is kept already: an import was interrupted.
+
+    Raises:
+        ConfigurationError: the profile is signed in, or it may not be kept there.
+        StoreError: it could not be kept.
+    """
+    require_permitted(store, settings.backend)
+
+    def replace(stored: Record) -> Record:
+        if stored.credentials and _token_of(stored) == _token_of(record):
+            return stored
+        other = stored.registration not in (None, record.registration)
+        if (stored.credentials or stored.api_key or other) and not force:
+            what = "is signed in" if stored.credentials or stored.api_key else "belongs to another client"
+            raise ConfigurationError(
+                f"The profile {settings.profile} {what} already.",
+                hint="Give this one a profile of its own: `--profile NAME`. Or replace it: `--force`.",
+            )
+        return record
+
+    update(store, replace)
+
+
+def claimed(source: Path, profile: str) -> Path:
+    """Where ``source`` is while it is moved into ``profile``."""
+    return source.with_name(f".{source.name}.importing.{profile}")
+
+
+@contextmanager
+def claim(source: Path, profile: str, store: CredentialStore) -> Iterator[Path]:
+    """The file to move into ``store``, which no other import on this machine gets.
+
+    ``source`` gets another name beside it, in one step. After an error it is where it was, unless ``store``
+    has it by then. An import that was interrupted is gone on with, for the same profile. Where the folder
+    permits no renaming, it is ``source`` itself.
+
+    Raises:
+        NotSignedInError: there is no such file any more.
+        ConfigurationError: another import of it is under way, or was interrupted.
+        StoreError: the lock could not be had.
+    """
+    source = Path(os.path.realpath(source))  # a link to it is not what holds the sign-in
+    mine = claimed(source, profile)
+    with _moving(source):
+        _refuse_claimed(source, mine)
+        if mine.exists() and source.exists():
+            _settle_left(source, mine, store)
+        try:
+            if not mine.exists():
+                source.rename(mine)
+        except FileNotFoundError:
+            raise _no_file(source) from None
+        except OSError:
+            mine = source
+        try:
+            yield mine
+        except BaseException:
+            if _has_arrived(mine, store):
+                discard(mine)
+            elif mine.exists() and not source.exists():
+                mine.rename(source)
+            raise
+
+
+def _settle_left(source: Path, mine: Path, store: CredentialStore) -> None:
+    """Remove what an interrupted import left, if ``store`` has it. Raises ConfigurationError otherwise.
+
+    It may be an old copy, or the only one; and ``source`` is another sign-in by now.
+    """
+    if not _has_arrived(mine, store):
+        raise ConfigurationError(
+            f"An import of another {source} was interrupted, and left {mine}.",
+            hint=f"If that sign-in has been in use since, run `rm {quote(str(mine))}`. Otherwise move "
+            f"{source} away and run this command; move it back and run it again.",
+        )
+    discard(mine)
+
+
+def _has_arrived(file: Path, store: CredentialStore) -> bool:
+    """Whether ``store`` keeps the sign-in in ``file``, which would then be a second copy."""
+    try:
+        loaded = store.load()
+    except StoreError:
+        return False
+    return loaded is not None and loaded[0].credentials is not None and _holds(file, loaded[0])
+
+
+def _moving(path: Path) -> AbstractContextManager[object]:
+    """One export to, or import of, ``path`` at a time, on this machine."""
+    name = sha256(os.path.realpath(path).encode()).hexdigest()[:16]
+    return user_lock(f"move-{name}", str(path)).held()
+
+
+def _claims(source: Path) -> list[Path]:
+    """What imports of ``source`` left that were interrupted, or that are under way."""
+    start = claimed(source, "").name
+    try:
+        return [entry for entry in source.parent.iterdir() if entry.name.startswith(start)]
+    except OSError:
+        return []
+
+
+def _refuse_claimed(source: Path, mine: Path) -> None:
+    """Raise ConfigurationError if an import into another profile began and did not end."""
+    for entry in _claims(source):
+        if entry != mine:
+            profile = entry.name.removeprefix(claimed(source, "").name)
+            again = f"onplan credentials import {quote(str(source))} --profile {quote(profile)}"
+            raise ConfigurationError(
+                f"An import of {source} into the profile {profile} was interrupted.",
+                hint=f"Finish it: `{again}`.",
+            )
+
+
+def discard(source: Path) -> bool:
+    """Remove the file that was moved in: a second import of it would be a copy. Whether it is gone."""
+    try:
+        source.unlink(missing_ok=True)
+        sync_folder(source.parent)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,335 @@
+"""The sign-in of the official Codex CLI, shared with it: both go on with what the other has renewed.
+
+Its ``auth.json`` is written as the CLI writes it: under its two locks, which it takes for writing and not
+while it waits for the server, and so that everything else in the file stays. What a record says beyond that
+file is in ``auth.onplan.json`` beside it, without any token.
+
+A new record takes effect with one rename. Where both files change, ours comes first and has the old record's
+part and the new one's; so whoever reads ours between two equal readings of theirs has what belongs together.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from onplan.config.environment import environment_variable
+from onplan.config.files import PrivateFile, as_utf8, explained, make_private_folder, read_file
+from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
+from onplan.forking import reset_in_child
+from onplan.secret import SecretBytes
+from onplan.stores import Record, version_of
+from onplan.stores.codex import auth_file
+from onplan.stores.codex.auth_file import UNCHANGED, Document, Overlay
+from onplan.stores.lock import ProcessLock
+
+# The CLI holds its locks for as long as it takes to write a file.
+_THEIR_LOCK_TIMEOUT = 20.0
+_THEIR_LOCK_POLL = 0.02
+_READINGS = 100
+# A rotated set may be somewhat longer than the one before.
+_ROOM = 4096
+_THEIR_FILE = "auth.json"
+_OUTSIDE_THE_FILE = ("keyring", "auto")
+_NOTHING = b"{}\n"
+# How long a damaged file is read again: CLIs up to 0.168 overwrite it, under no lock.
+_SECOND_LOOK = 0.5
+
+
+def codex_home(location: str) -> Path:
+    """The folder that ``codex:location`` means here and now, without links."""
+    home = location or environment_variable("CODEX_HOME") or "~/.codex"
+    try:
+        path = Path(home).expanduser()
+        # Who names the file itself means the folder that it is in, which a link to the file leads out of.
+        folder = path.parent if path.name == _THEIR_FILE and not path.is_dir() else path
+        return Path(os.path.realpath(folder))
+    except RuntimeError:
+        raise ConfigurationError(
+            f"The store codex:{home} is in a home folder that does not exist.",
+            hint="Set CODEX_HOME to the Codex CLI's folder, or write `codex:/path/to/folder`.",
+        ) from None
+
+
+class CodexStore:
+    """The sign-in in the folder ``location`` of the Codex CLI: else in ``CODEX_HOME``, else in ~/.codex.
+
+    Whatever the mode of their file, it is read, as the CLI does; written, it is for its owner alone.
+    """
+
+    def __init__(self, location: str) -> None:
+        self._home = codex_home(location)
+        self._theirs = PrivateFile(self._home / _THEIR_FILE)
+        self._ours = PrivateFile(self._home / "auth.onplan.json")
+        self._lock = ProcessLock(self._home / "auth.onplan.lock", self.describe())
+
+    def load(self) -> tuple[Record, str] | None:
+        """The record and its version, or None if the CLI is not signed in with a plan.
+
+        Raises StoreError also where the CLI keeps its sign-in in the system's keyring.
+        """
+        found = self._read()
+        if found.is_damaged:
+            found = self._look_again()
+        if found.version is None:
+            if found.document is None:
+                self._refuse_keyring()
+            return None
+        if found.base is None:
+            raise StoreDamagedError(
+                f"The sign-in of the Codex CLI in {self.describe()} is damaged.",
+                version=found.version,
+                hint="Move it away and run `codex login`.",
+            )
+        record = auth_file.with_overlay(found.base, found.overlay, str(self._ours.path), found.version)
+        return record, found.version
+
+    def save(self, record: Record, expected_version: str | None) -> str:
+        """Write it as the CLI would, if what is stored is still the expected version.
+
+        Their file is replaced even where nothing in it changes: so before a refresh token is spent it is
+        certain that what comes of it can be kept. For the same reason a record without credentials may be
+        written where nobody is signed in, and changes nothing.
+        """
+        with self._writing("written"):
+            found = self._read()
+            if found.version != expected_version:
+                raise StoreConflictError(f"{self.describe()} was changed by another program meanwhile.")
+            self._refuse_write_protected()
+            new = found.followed_by(record)
+            same_base = new.data == found.data
+            ours = auth_file.encode_overlays(_overlays(new) | ({} if same_base else _overlays(found)))
+            files = [(self._theirs, new.data), (self._ours, ours)]
+            for kept, data in files if same_base else reversed(files):
+                if data:
+                    kept.write(data, room=len(data) + _ROOM if record.pending_refresh else 0)
+        return new.version or version_of(new.data)
+
+    def delete(self) -> None:
+        """Remove the file; or only the plan's sign-in, if something else is in it, such as an API key."""
+        if not self._home.is_dir():
+            return
+        with self._writing("removed"):
+            found = self._read()
+            rest = auth_file.without_tokens(found.document) if found.document else None
+            if found.version is not None and rest is None:
+                self._theirs.remove(instead=_NOTHING)
+            elif found.version is not None and rest is not None:
+                self._theirs.write(auth_file.encode(rest))
+            self._ours.remove(instead=_NOTHING)
+
+    def lock(self) -> AbstractContextManager[object]:
+        """Among the threads and processes of onplan, on a file of its own.
+
+        Never the CLI's locks: it must be able to save what it got while we wait for the server.
+        """
+        return self._lock.held()
+
+    def describe(self) -> str:
+        """Where the record is, for people."""
+        return str(self._theirs.path)
+
+    def why_empty(self) -> str | None:
+        """What the CLI is signed in with instead of a plan, as a sentence; None if with nothing."""
+        found = self._read()
+        instead = auth_file.instead_of_a_plan(found.document) if found.document else None
+        return None if instead is None else f"{instead} ({self.describe()})."
+
+    def _read(self) -> _State:
+        """Both files as they belong together."""
+        data = self._content(self._theirs)
+        for _ in range(_READINGS):
+            overlays = auth_file.decode_overlays(self._content(self._ours))
+            before, data = data, self._content(self._theirs)
+            if before == data:
+                return _State.of(data, overlays)
+        raise StoreError(f"{self.describe()} is changed by other programs all the time.")
+
+    def _content(self, file: PrivateFile) -> SecretBytes | None:
+        with explained(str(file.path), "read"):
+            data = file.read()
+        return None if data is None else SecretBytes(data)
+
+    def _look_again(self) -> _State:
+        """Read it again: the CLI may have been writing it, under its locks or, an old one, without."""
+        with suppress(OSError, StoreError), self._their_locks():  # in a read-only folder there are none
+            found = self._read()
+            if not found.is_damaged:
+                return found
+        deadline = time.monotonic() + _SECOND_LOOK
+        while (found := self._read()).is_damaged and time.monotonic() < deadline:
+            time.sleep(_THEIR_LOCK_POLL)
+        return found
+
+    @contextmanager
+    def _writing(self, done: str) -> Iterator[None]:
+        """What the CLI locks when it writes, in its order; our own lock first."""
+        with self.lock(), explained(self.describe(), done):
+            make_private_folder(self._home)
+            with self._their_locks():
+                yield
+
+    @contextmanager
+    def _their_locks(self) -> Iterator[None]:
+        with (
+            _their_lock(self._home / "auth.lock"),
+            _their_lock(Path(f"{self._theirs.target()}.lock")),
+        ):
+            yield
+
+    def _refuse_write_protected(self) -> None:
+        """Raise StoreError if its owner may not write to it: the CLI does not replace such a file, either."""
+        path = self._theirs.path
+        with suppress(FileNotFoundError):
+            mode = path.stat().st_mode
+            if not mode & 0o200:
+                raise StoreError(
+                    f"{path} is write-protected (mode {mode & 0o777:o}).",
+                    hint=f"Run `chmod u+w {path}`, then the command again.",
+                )
+
+    def _refuse_keyring(self) -> None:
+        """Raise StoreError if the CLI is told not to keep its sign-in in the file."""
+        config = self._home / "config.toml"
+        with suppress(OSError, UnicodeError, tomllib.TOMLDecodeError):
+            told = tomllib.loads(as_utf8(read_file(config)).decode()).get("cli_auth_credentials_store")
+            if told in _OUTSIDE_THE_FILE:
+                raise StoreError(
+                    f"The Codex CLI keeps its sign-in in the system's keyring ({config} says so), "
+                    f"not in {self.describe()}.",
+                    hint='Set cli_auth_credentials_store = "file" there and run `codex login`.',
+                )
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is stored.
+
+    Attributes:
+        document: None if there is no file, or none that can be read.
+        base: the record that the document alone amounts to.
+        version: None if nobody is signed in with a plan; there is one for damaged files.
+    """
+
+    data: SecretBytes
+    document: Document | None
+    base: Record | None
+    overlay: Overlay
+    version: str | None
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether there is something, and it cannot be understood."""
+        return self.version is not None and self.base is None
+
+    @classmethod
+    def of(cls, data: SecretBytes | None, overlays: dict[str, Overlay]) -> _State:
+        if data is None:
+            return cls(SecretBytes(), None, None, UNCHANGED, None)
+        document = None
+        with suppress(UnicodeError):
+            document = auth_file.decode(as_utf8(data))
+        if document is None or auth_file.is_damaged(document):
+            return cls(data, document, None, UNCHANGED, version_of(data))
+        base = auth_file.record_in(document)
+        if base is None:
+            return cls(data, document, None, UNCHANGED, None)
+        overlay = overlays.get(auth_file.key_of(base), UNCHANGED)
+        return cls(data, document, base, overlay, _version(data, overlay))
+
+    def followed_by(self, record: Record) -> _State:
+        """The state with another record in it."""
+        if record.credentials is None:
+            if self.version is None:
+                return self
+            raise StoreError("The Codex CLI's file keeps the sign-in of a plan, and nothing else.")
+        renewal = "pending_refresh" in self.overlay.record
+        document = auth_file.with_credentials(
+            self.document or {}, record.credentials, record.renewed_at, time.time(), renewal=renewal
+        )
+        data = self.data if document == self.document else auth_file.encode(document)
+        base = auth_file.record_in(document) or record
+        overlay = auth_file.overlay(record, base)
+        return _State(data, document, base, overlay, _version(data, overlay))
+
+
+def _version(data: bytes, overlay: Overlay) -> str:
+    return version_of(data + b"\n" + msgspec.json.encode(overlay, order="sorted"))
+
+
+def _overlays(state: _State) -> dict[str, Overlay]:
+    if state.base is None or state.overlay == UNCHANGED:
+        return {}
+    return {auth_file.key_of(state.base): state.overlay}
+
+
+@contextmanager
+def _their_lock(path: Path) -> Iterator[None]:
+    """Hold the lock that the CLI takes on ``path``: flock(2), where there is one. The file stays.
+
+    Made here, it is for its owner alone: others who could open it could hold the lock.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    _descriptors.open.add(descriptor)
+    try:
+        deadline = time.monotonic() + _THEIR_LOCK_TIMEOUT
+        while not _try_lock(descriptor):
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"{path} has been locked by another program for {_THEIR_LOCK_TIMEOUT:.0f} seconds.",
+                    hint="End the Codex CLI if it hangs, then run the command again.",
+                )
+            time.sleep(_THEIR_LOCK_POLL)
+        yield
+    finally:
+        if descriptor in _descriptors.open:  # which it is not in a child that was forked meanwhile
+            _descriptors.open.remove(descriptor)
+            _unlock(descriptor)
+            os.close(descriptor)
+
+
+class _Descriptors:
+    """The locked files of this process. A child that kept them open would keep them locked, too."""
+
+    def __init__(self) -> None:
+        self.open: set[int] = set()
+        reset_in_child(self)
+
+    def reset_in_child(self) -> None:
+        """Close what is the parent's, without unlocking it."""
+        while self.open:
+            with suppress(OSError):
+                os.close(self.open.pop())
+
+
+_descriptors = _Descriptors()
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _unlock(descriptor: int) -> None:
+    if sys.platform != "win32":  # there closing it is enough; here a forked child may have it, too
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

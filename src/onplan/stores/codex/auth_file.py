@@ -1,0 +1,291 @@
+"""The official Codex CLI's ``auth.json`` as a value, and beside it what only onplan needs to know.
+
+Touches no file. A document is its fields in their order, each as the text it was written with, so that what
+is not understood here comes back out as it went in::
+
+    auth_mode, OPENAI_API_KEY,
+    tokens: id_token, access_token, refresh_token, oauth_provenance: issuer, client_id;
+            login_owner_id, account_id
+    last_refresh
+
+What a record says beyond that is an *overlay*: the fields that are to be changed in the record that the
+document amounts to, kept under that record's key. A document that somebody else has changed amounts to
+another record, which has no overlay.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any, TypeAlias
+
+import msgspec
+
+from onplan.oauth import claims
+from onplan.secret import SecretBytes
+from onplan.stores import Record, encode_record, record_from, version_of
+from onplan.types import OAuthCredentials
+
+Document: TypeAlias = Mapping[str, msgspec.Raw]
+"""Fields by name. ``msgspec.Raw`` has no printed form, so neither has a document."""
+
+
+class Overlay(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Fields of a record, and of its credentials, with other values; None stands for a field it lacks."""
+
+    record: dict[str, Any] = {}
+    credentials: dict[str, Any] = {}
+
+
+UNCHANGED = Overlay()
+
+_TOKENS = ("id_token", "access_token", "refresh_token")
+_HIDDEN = ("credentials", *_TOKENS)  # these are in the document itself
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+# --- reading ----------------------------------------------------------------------------------------
+
+
+def decode(data: bytes) -> Document | None:
+    """The document in ``data``, or None if it is no JSON object."""
+    return _fields(data)
+
+
+def is_damaged(document: Document | None) -> bool:
+    """Whether it claims tokens and has no access token, or is no document at all.
+
+    An object without any token is what is left where nobody is signed in.
+    """
+    if document is None:
+        return True
+    return not (_is_null(document.get("tokens")) or _has_no_tokens(document)) and not _text(
+        _tokens(document).get("access_token")
+    )
+
+
+def record_in(document: Document) -> Record | None:
+    """The record that a document amounts to, or None if nobody is signed in with a plan."""
+    tokens = _tokens(document)
+    if not tokens or _has_no_tokens(document):
+        return None
+    provenance = _fields(tokens.get("oauth_provenance")) or {}
+    kept = OAuthCredentials(
+        access_token=_text(tokens.get("access_token")) or "",
+        refresh_token=_text(tokens.get("refresh_token")),
+        id_token=_text(tokens.get("id_token")),
+        account_id=_text(tokens.get("account_id")),
+        client_id=_text(provenance.get("client_id")),
+        issuer=_text(provenance.get("issuer")),
+    )
+    said = [kept.id_token, kept.access_token]
+    credentials = msgspec.structs.replace(
+        kept,
+        expires_at=claims.expires_at(kept.access_token),
+        account_id=kept.account_id or next(filter(None, map(claims.account_id, said)), None),
+        plan=next(filter(None, map(claims.plan, said)), None),
+        email=next(filter(None, map(claims.email, said)), None),
+    )
+    return Record(credentials=credentials, renewed_at=decode_moment(_text(document.get("last_refresh"))))
+
+
+# What the CLI can be signed in with besides a plan: the value of auth_mode, the field, and a sentence's
+# beginning (names: docs/protocol.md). Where auth_mode is absent, the fields decide.
+_OTHERWISE: tuple[tuple[str, str, str], ...] = (
+    ("apikey", "OPENAI_API_KEY", "The Codex CLI is signed in with an API key, not with a plan"),
+    ("agentIdentity", "agent_identity", "The Codex CLI is signed in with an agent identity, not with a plan"),
+    (
+        "personalAccessToken",
+        "personal_access_token",
+        "The Codex CLI is signed in with a personal access token, which onplan does not read",
+    ),
+    ("bedrockApiKey", "bedrock_api_key", "The Codex CLI is signed in with Amazon Bedrock, not with a plan"),
+    ("bedrock", "bedrock_access_keys", "The Codex CLI is signed in with Amazon Bedrock, not with a plan"),
+    ("chatgptAuthTokens", "", "The Codex CLI is given its tokens by another program, and keeps none"),
+)
+
+
+def instead_of_a_plan(document: Document) -> str | None:
+    """What the Codex CLI is signed in with instead of a plan, as a sentence without its full stop.
+
+    None if nothing of it is known.
+    """
+    mode = _text(document.get("auth_mode"))
+    by_mode = (sentence for known, _, sentence in _OTHERWISE if known == mode)
+    by_field = (sentence for _, field, sentence in _OTHERWISE if not _is_null(document.get(field)))
+    signed_out = "The Codex CLI is signed out: its file has an empty set of tokens"
+    empty = signed_out if isinstance(_fields(document.get("tokens")), dict) else None
+    return next(by_mode, None) or next(by_field, None) or empty
+
+
+def _has_no_tokens(document: Document) -> bool:
+    """Whether ``tokens`` is an object without any token in it."""
+    tokens = _fields(document.get("tokens"))
+    blank = (b"null", b'""')
+    return tokens is not None and all(
+        bytes(tokens.get(name, msgspec.Raw(b"null"))) in blank for name in _TOKENS
+    )
+
+
+def _tokens(document: Document) -> Document:
+    return _fields(document.get("tokens")) or {}
+
+
+def _fields(data: bytes | msgspec.Raw | None) -> dict[str, msgspec.Raw] | None:
+    try:
+        return None if data is None else msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def _text(value: msgspec.Raw | None) -> str | None:
+    try:
+        return (None if value is None else msgspec.json.decode(value, type=str)) or None
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+
+
+def _is_null(value: msgspec.Raw | None) -> bool:
+    return value is None or bytes(value) == b"null"
+
+
+# --- writing ----------------------------------------------------------------------------------------
+
+
+def encode(document: Document) -> SecretBytes:
+    """Its text, indented as the official CLI does."""
+    return SecretBytes(msgspec.json.format(msgspec.json.encode(document), indent=2))
+
+
+def with_credentials(
+    document: Document, wanted: OAuthCredentials, renewed_at: float | None, now: float, *, renewal: bool
+) -> Document:
+    """The document with other credentials; every field that is not about them stays.
+
+    ``renewal``: unless the account is another, these are the successors of those in the document; otherwise
+    somebody has signed in. The same document comes back if it says all of it already.
+    """
+    current = record_in(document)
+    old = current.credentials if current else None
+    same_account = old is not None and old.account_id in (None, wanted.account_id)
+    if same_account and (renewal or (old and old.refresh_token == wanted.refresh_token)):
+        return _renewed(document, wanted, renewed_at)
+    return _signed_in(document, wanted, now if renewed_at is None else renewed_at)
+
+
+def _renewed(document: Document, wanted: OAuthCredentials, renewed_at: float | None) -> Document:
+    """Tokens and time changed, and nothing added that an older CLI did not write."""
+    tokens = _tokens(document)
+    changed = {
+        name: _raw(getattr(wanted, name) or "")
+        for name in _TOKENS
+        if _text(tokens.get(name)) != (getattr(wanted, name) or None)
+    }
+    after = {**document, "tokens": _raw({**tokens, **changed})} if changed else dict(document)
+    if renewed_at is not None and decode_moment(_text(document.get("last_refresh"))) != renewed_at:
+        after["last_refresh"] = _raw(encode_moment(renewed_at))
+    return after
+
+
+def _signed_in(document: Document, wanted: OAuthCredentials, renewed_at: float) -> Document:
+    """What the CLI writes at a sign-in. It reads no file without ``last_refresh``."""
+    provenance = {"issuer": wanted.issuer, "client_id": wanted.client_id}
+    tokens = {
+        **{name: _raw(getattr(wanted, name) or "") for name in _TOKENS},
+        "oauth_provenance": _raw(provenance),
+        "login_owner_id": _raw(secrets.token_urlsafe(32)),
+        "account_id": _raw(wanted.account_id),
+    }
+    kept = {**_tokens(document), **tokens}
+    if None in provenance.values():
+        del kept["oauth_provenance"]
+    first = {"auth_mode": _raw("chatgpt"), "OPENAI_API_KEY": document.get("OPENAI_API_KEY", _raw(None))}
+    return {
+        **{name: value for name, value in first.items() if name not in document},
+        **document,
+        "auth_mode": first["auth_mode"],
+        "tokens": _raw(kept),
+        "last_refresh": _raw(encode_moment(renewed_at)),
+    }
+
+
+def without_tokens(document: Document) -> Document | None:
+    """What is left when the plan's sign-in is taken out: None if nothing of value."""
+    rest = {name: value for name, value in document.items() if name not in ("tokens", "last_refresh")}
+    valuable = [name for name, value in rest.items() if name != "auth_mode" and not _is_null(value)]
+    return rest if valuable else None
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+# --- time -------------------------------------------------------------------------------------------
+
+
+def decode_moment(text: str | None) -> float | None:
+    """Unix seconds of an RFC 3339 date and time with any number of decimals, or None if it is none."""
+    match = _MOMENT.fullmatch(text or "")
+    if match is None:
+        return None
+    second, fraction, offset = match.groups()
+    try:
+        moment = datetime.fromisoformat(second.upper() + ("+00:00" if offset in "Zz" else offset))
+    except ValueError:
+        return None
+    return float(Decimal(int(moment.timestamp())) + Decimal(fraction or 0))
+
+
+def encode_moment(moment: float) -> str:
+    """RFC 3339 in UTC with nanoseconds, as the CLI writes it; ``decode_moment`` gives ``moment`` again."""
+    exact = Decimal(moment).quantize(Decimal("1e-9"), ROUND_HALF_EVEN)
+    whole = int(exact // 1)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{int((exact - whole) * 10**9):09d}Z"
+
+
+# --- what only onplan needs to know -----------------------------------------------------------------
+
+
+def key_of(record: Record) -> str:
+    """What a document's record is recognised by; nothing can be learned from it."""
+    return version_of(encode_record(record))
+
+
+def overlay(wanted: Record, base: Record) -> Overlay:
+    """What must be changed in ``base`` to get ``wanted``, whose tokens are the same."""
+    return Overlay(_changes(wanted, base), _changes(wanted.credentials, base.credentials))
+
+
+def _changes(wanted: Any, base: Any) -> dict[str, Any]:
+    return {
+        name: msgspec.to_builtins(getattr(wanted, name))
+        for name in wanted.__struct_fields__
+        if name not in _HIDDEN and getattr(wanted, name) != getattr(base, name)
+    }
+
+
+def with_overlay(base: Record, changes: Overlay, place: str, version: str) -> Record:
+    """``base`` with its overlay. Raises as ``record_from``."""
+    if changes == UNCHANGED:
+        return base
+    return record_from(_merged(msgspec.to_builtins(base), changes), place, version)
+
+
+def _merged(base: dict[str, Any], changes: Overlay) -> dict[str, Any]:
+    return {**base, **changes.record, "credentials": {**base["credentials"], **changes.credentials}}
+
+
+def decode_overlays(data: bytes | None) -> dict[str, Overlay]:
+    """Overlays by key. Damaged, they count as missing: a sign-in works without."""
+    try:
+        return msgspec.json.decode(data or b"{}", type=dict[str, Overlay])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return {}
+
+
+def encode_overlays(overlays: Mapping[str, Overlay]) -> bytes:
+    """Their text."""
+    return msgspec.json.format(msgspec.json.encode(overlays), indent=2) + b"\n"

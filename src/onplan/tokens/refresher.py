@@ -1,0 +1,323 @@
+"""One renewal of what a store keeps: once among all processes and machines that share it.
+
+::
+
+    store.lock(), load                           somebody else renewed it? adopt theirs
+      -> write down which token is being spent   fails on a full disk before anything is spent
+      -> is the lock still ours?                 a machine that was frozen begins again
+      -> POST
+      -> save the rotated set before anything else
+
+Nothing is ever deleted. What this cannot save it keeps, says so, and saves as soon as it can. Knows nothing
+of caches, threads and event loops: those are the keeper's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shlex
+import threading
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+
+import msgspec
+
+from onplan.config.hints import not_signed_in
+from onplan.errors import (
+    CredentialError,
+    NotSignedInError,
+    OnplanError,
+    OutcomeUnknownError,
+    RefreshError,
+    SignInAgainError,
+    SignInError,
+    StoreConflictError,
+    StoreError,
+    TransportError,
+)
+from onplan.flow import Response, drive
+from onplan.forking import no_fork, reset_in_child
+from onplan.oauth.credentials import came_from, told_issuer
+from onplan.oauth.issuer import Issuer
+from onplan.oauth.refresh import refresh
+from onplan.oauth.siwc import verify_renewed
+from onplan.oauth.verification import NO_KEYS, Keys, KeysUnavailableError
+from onplan.stores import CredentialStore, Lease, PendingRefresh, Record, why_empty
+from onplan.stores.lock import waiting_at_most
+from onplan.tokens.rotation import Rotation
+from onplan.types import OAuthCredentials
+
+logger = logging.getLogger("onplan.tokens")
+
+Send = Callable[..., Response]
+"""Carries one request; with ``before_sending`` it calls that when it is connected, just before the bytes."""
+
+PROACTIVE, UNAUTHORIZED = "proactive_expiry", "unauthorized_recovery"  # why a token is renewed
+# How long a refresh may take; where the lock passes on by itself, half of what is left, if that is less.
+EXCHANGE_SECONDS = 30.0
+_DRAIN_SECONDS = 10.0  # how long a client that is closed waits for the store's lock
+_ROUNDS = 10  # how often somebody else may be faster before we give up
+# After a refusal: a program that does not know our lock may just be saving what it got for the same token.
+_WINNER_SAVES_WITHIN = (0.1, 0.2, 0.4, 0.8)
+
+
+class _TooLateError(Exception):
+    """The lock may have passed on: nothing may be sent any more."""
+
+
+class Renewal:
+    """Renews the credential in ``store``. One thread at a time, which the keeper sees to.
+
+    Attributes:
+        minted: the access token that came from the server last, through this object.
+    """
+
+    def __init__(
+        self,
+        store: CredentialStore,
+        issuer: Issuer,
+        send: Send,
+        now: Callable[[], float],
+        sleep: Callable[[float], object],
+        *,
+        profile: str | None = None,
+        backend: str | None = None,
+        prepare: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._store, self._issuer, self._send, self._now, self._sleep = store, issuer, send, now, sleep
+        self._profile, self._backend = profile, backend
+        self.minted: str | None = None
+        self._refused: tuple[str, SignInAgainError] | None = None  # a spent token's fingerprint
+        self._keys: Keys = NO_KEYS
+        self._busy = threading.Lock()
+        self._unsaved = Rotation(store, sleep)
+        self._prepare = prepare
+        reset_in_child(self)
+
+    def reset_in_child(self) -> None:
+        """In a forked process: nothing is under way here."""
+        self._busy = threading.Lock()
+
+    def nobody(self) -> NotSignedInError:
+        """What is to be said when there is nothing to renew."""
+        return not_signed_in(self._profile, self._backend, why_empty(self._store))
+
+    def load(self) -> tuple[Record, str]:
+        """What is stored, verified if it has to be.
+
+        Raises NotSignedInError, StoreError, CredentialError if it is another issuer's, SignInAgainError if it
+        is not genuine.
+        """
+        loaded = self._store.load()
+        if loaded is None or loaded[0].credentials is None:
+            raise self.nobody()
+        require_origin(loaded[0], self._issuer)
+        return self._verified(*loaded) if loaded[0].unverified else loaded
+
+    def _verified(self, record: Record, version: str) -> tuple[Record, str]:
+        """The same once its ID token has proven whose it is.
+
+        Who cannot be asked for the keys now is asked the next time: the token came from the issuer itself.
+        """
+        if record.registration is None or record.credentials is None:
+            return record, version
+        # The token was valid when it came, or never; how late it is looked at does not count.
+        moment = min(self._now(), record.renewed_at or self._now())
+        flow = verify_renewed(self._issuer, record.credentials, record.registration, moment, self._keys)
+        try:
+            self._keys = drive(flow, self._send, self._sleep)
+        except (KeysUnavailableError, TransportError) as error:
+            logger.warning("The renewed ID token could not be verified for now. %s", error)
+            return record, version
+        except SignInError as error:
+            told = f"The sign-in was renewed, but its owner is not proven. {error}"
+            raise SignInAgainError(told, hint=error.hint) from None
+        record = msgspec.structs.replace(record, unverified=False)
+        with contextlib.suppress(StoreError):
+            version = self._store.save(record, version)
+        return record, version
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether what came of a refresh could not be saved yet, and is in this process only."""
+        return self._unsaved.unsaved
+
+    def is_idle(self) -> bool:
+        """Whether no refresh is past the store's lock, and everything is saved."""
+        return not self._busy.locked() and not self.unsaved
+
+    def drain(self) -> None:
+        """Wait for a refresh that is past the store's lock, then save what could not be saved before.
+
+        A refresh that still waits for that lock has spent nothing, and is not waited for.
+        """
+        with self._busy:
+            pass
+        if self.unsaved:
+            with contextlib.suppress(StoreError), waiting_at_most(_DRAIN_SECONDS):
+                self.save_again()
+
+    def save_again(self) -> None:
+        """Save what could not be saved before. Raises StoreError if that fails once more."""
+        with self._store.lock(), self._busy:  # in this order everywhere
+            self._unsaved.save_again()
+
+    def renew(self, reason: str, good: Callable[[Record], bool]) -> Record:
+        """A record with credentials for which ``good`` holds: another program's, or refreshed now.
+
+        Raises as ``Keeper.credentials``.
+        """
+        with no_fork():  # and before the lock is taken: whatever hangs here holds up no other process
+            self._prepare()
+        for _ in range(_ROUNDS):
+            with contextlib.ExitStack() as stack:
+                held = stack.enter_context(self._store.lock())
+                stack.enter_context(self._busy)
+                with contextlib.suppress(_TooLateError, StoreConflictError):
+                    return self._renew_locked(reason, good, held if isinstance(held, Lease) else None)
+        raise StoreConflictError(f"{self._store.describe()} is changed by other programs all the time.")
+
+    def _renew_locked(self, reason: str, good: Callable[[Record], bool], lease: Lease | None) -> Record:
+        self._unsaved.save_again()
+        record, version = self.load()
+        if good(record):
+            return record
+        old = self._credentials(record)
+        if self._refused and self._refused[0] == _fingerprint(old):
+            raise self._refused[1]
+        if not old.refresh_token:
+            raise cannot_be_renewed(record, self._now(), refused=reason == UNAUTHORIZED)
+        if unsaved := self._unsaved.successor_of(old):  # spent by another client of this process
+            saved = self._unsaved.save(unsaved, old, version, lease)
+            if good(saved):
+                return saved
+            raise StoreConflictError("What another client renewed is to be renewed again.")
+        interrupted = record.pending_refresh
+        pending = PendingRefresh(fingerprint=_fingerprint(old), started_at=self._now())
+        version = self._store.save(msgspec.structs.replace(record, pending_refresh=pending), version)
+        logger.info("renewing the access token (%s)", reason)
+        try:
+            renewed = self._exchange(old, reason, lease)
+        except OnplanError as error:
+            if isinstance(error, RefreshError) and lease and lease.remaining() <= 0:
+                raise _TooLateError from None  # this machine was frozen: another one may have refreshed it
+            return self._after_failure(error, record, version, interrupted)
+        if (renewed.access_token, renewed.expires_at) == (old.access_token, old.expires_at):
+            self._unsaved.save(_successor(record, renewed, None), old, version, lease)
+            raise RefreshError("The sign-in service renewed the sign-in, but handed out no access token.")
+        self.minted = renewed.access_token
+        saved = self._unsaved.save(_successor(record, renewed, self._now()), old, version, lease)
+        return self.load()[0] if saved.unverified else saved
+
+    def _exchange(self, old: OAuthCredentials, reason: str, lease: Lease | None) -> OAuthCredentials:
+        timeout = min(EXCHANGE_SECONDS, lease.remaining() / 2) if lease else EXCHANGE_SECONDS
+
+        def check() -> None:
+            if lease and lease.remaining() < timeout:
+                raise _TooLateError
+
+        if timeout <= 0:
+            raise _TooLateError
+        send = partial(self._send, before_sending=check) if lease else self._send
+        return drive(refresh(self._issuer, old, reason, self._now, timeout=timeout), send, self._sleep)
+
+    def _after_failure(
+        self, error: OnplanError, record: Record, version: str, interrupted: PendingRefresh | None
+    ) -> Record:
+        """Adopt what somebody else stored meanwhile; otherwise raise."""
+        spent = self._credentials(record)
+        if not isinstance(error, SignInAgainError):
+            if not isinstance(error, OutcomeUnknownError):
+                with contextlib.suppress(StoreError):  # the outcome is known: nothing is pending any more
+                    self._store.save(record, version)
+            raise error
+        newer = self._newer_than(spent)
+        if newer:
+            return newer
+        with contextlib.suppress(StoreError):
+            self._store.save(record, version)
+        if interrupted and interrupted.fingerprint == _fingerprint(spent):
+            error = SignInAgainError(
+                f"{error} An earlier renewal was interrupted after it was sent and before its result "
+                "could be saved.",
+                status=error.status,
+                request_id=error.request_id,
+            )
+        self._refused = _fingerprint(spent), error
+        raise error
+
+    def _newer_than(self, spent: OAuthCredentials) -> Record | None:
+        """What another program got for the token that we were refused, once it is saved."""
+        for delay in (0.0, *_WINNER_SAVES_WITHIN):
+            self._sleep(delay)
+            newest, _ = self.load()
+            if self._credentials(newest).refresh_token != spent.refresh_token:
+                return newest
+        return None
+
+    def _credentials(self, record: Record) -> OAuthCredentials:
+        if record.credentials is None:
+            raise self.nobody()
+        return record.credentials
+
+
+def _successor(record: Record, renewed: OAuthCredentials, renewed_at: float | None) -> Record:
+    """What is kept after a renewal. A new ID token is verified after it was saved: the old set is spent."""
+    is_new = record.credentials is None or renewed.id_token != record.credentials.id_token
+    return Record(
+        credentials=renewed,
+        renewed_at=renewed_at,
+        registration=record.registration,
+        unverified=record.registration is not None and (is_new or record.unverified),
+    )
+
+
+def require_origin(record: Record, issuer: Issuer) -> None:
+    """Raise CredentialError if the sign-in in ``record`` is from another issuer than ``issuer``.
+
+    A token goes to the services that it came from, and to nobody who is set instead of them; nor to those of
+    another kind, where another allowance pays. A bare token goes where whoever gave it says.
+    """
+    credentials = record.credentials
+    if credentials is None:
+        return
+    if (record.registration is not None) is not issuer.registers:
+        raise CredentialError(
+            f"The sign-in that is kept here is not one of {issuer.name}.",
+            hint="Name the profile or the backend that belong together: `onplan profiles list`.",
+        )
+    is_bare = not credentials.refresh_token and told_issuer(credentials) is None
+    origin = came_from(credentials, issuer)
+    if origin != issuer.url and not is_bare:
+        raise CredentialError(
+            f"The sign-in came from {origin}, and the issuer in use is {issuer.url}.",
+            hint=f"Set ONPLAN_ISSUER to {origin}, or run `onplan login --profile NAME` for the other.",
+        )
+
+
+def cannot_be_renewed(record: Record, now: float, *, refused: bool = False) -> SignInAgainError:
+    """What is to be said when the access token in ``record`` is of no use and there is no refresh token.
+
+    ``refused``: the backend said so, whatever the clock says.
+    """
+    expires_at = record.credentials.expires_at if record.credentials else None
+    expired = expires_at is not None and expires_at <= now
+    why = "is not accepted by the backend" if refused and not expired else "has expired"
+    scheme, _, name = (record.borrowed_from or "").partition(":")
+    if scheme == "env":
+        return SignInAgainError(
+            f"The access token in the environment variable {name} {why}.",
+            hint=f'Put a fresh one there: `export {name}="$(onplan token)"`, where you are signed in.',
+        )
+    if record.borrowed_from:
+        return SignInAgainError(
+            f"The access token borrowed from {record.borrowed_from} {why}.",
+            hint=f"Run `onplan import {shlex.quote(record.borrowed_from)}` again, or `onplan login`.",
+        )
+    return SignInAgainError("The sign-in has ended and cannot be renewed: it has no refresh token.")
+
+
+def _fingerprint(credentials: OAuthCredentials) -> str:
+    return sha256((credentials.refresh_token or "").encode()).hexdigest()[:16]

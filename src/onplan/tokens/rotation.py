@@ -1,0 +1,217 @@
+"""Saves the token set that a refresh brought, and keeps it in memory until that has succeeded.
+
+The set that the store still holds is spent by then: losing the new one would sign the user out. So a failed
+save is tried again at the next request, when the client closes, and last when the program ends; if even that
+fails, the program says so on stderr and does not end with exit code 0. Meanwhile every other client of this
+process that finds the spent token in its store goes on with the new set, instead of spending it once more.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from onplan.errors import StoreDamagedError, StoreError
+from onplan.forking import reset_in_child
+from onplan.stores import CredentialStore, Lease, Record
+from onplan.types import OAuthCredentials
+
+logger = logging.getLogger("onplan.tokens")
+
+_SAVE_ATTEMPTS = 5
+_DELAYS_AT_EXIT = (0.0, 0.2, 0.5)
+_LAST = -100  # among the finalizers of multiprocessing: below 0 is after its own children have ended
+
+
+class SignedOutError(StoreError):
+    """The user signed out while the credential was being refreshed."""
+
+
+class Rotation:
+    """What came of a refresh of the credential in ``store``. For the holder of the refresh's locks."""
+
+    def __init__(self, store: CredentialStore, sleep: Callable[[float], object]) -> None:
+        self._store, self._sleep = store, sleep
+        self._kept: tuple[OAuthCredentials, Record] | None = None  # what was spent, and what came of it
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether a refreshed set is in this process only."""
+        return self._kept is not None
+
+    def save(
+        self, renewed: Record, spent: OAuthCredentials, version: str | None, lease: Lease | None
+    ) -> Record:
+        """Save ``renewed`` over whatever still holds the ``spent`` token, but never over a newer one.
+
+        Gives what is in use from now on: ``renewed``, also if it could not be saved, or what is newer. A
+        store of another package's may raise anything, and loses nothing by that.
+        """
+        problem: Exception | None = None
+        for attempt in range(_SAVE_ATTEMPTS):
+            try:
+                if problem:
+                    self._sleep(0.1 * attempt)
+                    version, newer = self._successor_of(spent, locked=lease is None or lease.remaining() > 0)
+                    if newer:
+                        return newer
+                self._store.save(renewed, version)
+            except SignedOutError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the set is not saved
+                problem = error
+            else:
+                self._keep(None)
+                return renewed
+        self._keep((spent, renewed))
+        logger.error(
+            "The renewed sign-in could not be saved and is kept in this process only. %s", _reason(problem)
+        )
+        return renewed
+
+    def save_again(self) -> None:
+        """Save what could not be saved before, if anything. Raises StoreError if that fails once more."""
+        if self._kept:
+            spent, renewed = self._kept
+            try:
+                version, newer = self._successor_of(spent, locked=False)
+            except SignedOutError:
+                self._keep(None)
+                raise
+            if newer is None:
+                self._store.save(renewed, version)
+            self._keep(None)
+
+    def successor_of(self, spent: OAuthCredentials) -> Record | None:
+        """What came of ``spent`` in this process and is not saved yet, through this client or another."""
+        for rotation in (*_at_exit.rotations, *_at_exit.inherited):
+            kept = rotation._kept
+            if kept and kept[0].refresh_token == spent.refresh_token:
+                return kept[1]
+        return None
+
+    def describe(self) -> str:
+        """Where the set belongs, for people."""
+        return self._store.describe()
+
+    def _keep(self, kept: tuple[OAuthCredentials, Record] | None) -> None:
+        self._kept = kept
+        (_at_exit.add if kept else _at_exit.discard)(self)
+
+    def _successor_of(self, spent: OAuthCredentials, *, locked: bool) -> tuple[str | None, Record | None]:
+        """The version that may be replaced by what came of ``spent``, or what is newer than that.
+
+        A store that was emptied while we hold its lock was not emptied by a sign-out.
+        """
+        signed_out = SignedOutError("The profile was signed out meanwhile.", hint="Run `onplan login`.")
+        try:
+            loaded = self._store.load()
+        except StoreDamagedError as damaged:
+            return damaged.version, None
+        if loaded is None:
+            if not locked:
+                raise signed_out
+            return None, None
+        newest, version = loaded
+        if newest.api_key or (newest.credentials is None and not locked):
+            raise signed_out
+        if newest.credentials and newest.credentials.refresh_token != spent.refresh_token:
+            return version, newest
+        return version, None
+
+
+class _AtExit:
+    """The last attempt, when the program ends: after its threads and most other exit handlers.
+
+    Attributes:
+        rotations: those with something to save. They are held here, for a client may be gone before.
+        inherited: those of the process that this one was forked from, which saves them itself.
+    """
+
+    def __init__(self) -> None:
+        self.rotations: frozenset[Rotation] = frozenset()
+        self.inherited: frozenset[Rotation] = frozenset()
+        self._is_registered = False
+        self._changing = threading.Lock()
+        reset_in_child(self)
+
+    def reset_in_child(self) -> None:
+        """In a forked process: the parent saves what is its own."""
+        self.inherited |= self.rotations
+        self.rotations = frozenset()
+        self._is_registered = False
+        self._changing = threading.Lock()
+
+    def add(self, rotation: Rotation) -> None:
+        """Have ``rotation`` saved when the program ends."""
+        with self._changing:
+            self.rotations |= {rotation}
+            if not self._is_registered:
+                self._is_registered = True
+                self._register()
+
+    def discard(self, rotation: Rotation) -> None:
+        """There is nothing more to save."""
+        with self._changing:
+            self.rotations -= {rotation}
+
+    def _register(self) -> None:
+        """Not before there is something to save: multiprocessing's children drop what they inherited.
+
+        Those that it forks run no exit handlers in some versions of Python (3.11), only its own finalizers.
+        """
+        atexit.register(self.save_all)
+        multiprocessing = sys.modules.get("multiprocessing")
+        if multiprocessing and multiprocessing.parent_process() is not None:
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self.save_all, exitpriority=_LAST)
+
+    def save_all(self) -> None:
+        """Save everything; otherwise end the process with the exit code of a StoreError."""
+        failures = [failure for failure in map(_save_at_exit, list(self.rotations)) if failure]
+        if not failures:
+            return
+        for failure in failures:
+            with suppress(Exception):
+                sys.stderr.write(f"onplan: {failure}\n")
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        os._exit(StoreError.exit_code)  # an exit handler has no other way to change it
+
+
+def _save_at_exit(rotation: Rotation) -> str | None:
+    """Why ``rotation`` could not be saved, or None."""
+    reason = ""
+    for delay in _DELAYS_AT_EXIT:
+        time.sleep(delay)
+        try:
+            rotation.save_again()
+        except SignedOutError:
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever it is, the set is not saved
+            reason = _reason(error, hint=False)
+        else:
+            return None
+    return (
+        f"The renewed sign-in could not be saved in {rotation.describe()} and is lost. {reason} "
+        "Make it writable, then run `onplan login`."
+    )
+
+
+def _reason(error: Exception | None, *, hint: bool = True) -> str:
+    """What a store raised, as sentences; of other errors the class alone: their text may hold a secret."""
+    if not isinstance(error, StoreError):
+        return f"The store raised {type(error).__name__}."
+    return f"{error} {error.hint}" if hint else str(error)
+
+
+_at_exit = _AtExit()

@@ -1,0 +1,312 @@
+"""One completion while it is carried out: over which transport, and what becomes of what came.
+
+What went wrong is raised. Whether it is tried again, turn.py decides, and asks here whether it may be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from onplan.answers.failures import failure_of_complaint, failure_of_response
+from onplan.chat.stream import ChatStream
+from onplan.errors import (
+    DisconnectError,
+    IdleTimeoutError,
+    InvalidRequestError,
+    OnplanError,
+    StreamTruncatedError,
+    TotalTimeoutError,
+    TransportError,
+)
+from onplan.flow import CLIENT_REQUEST_ID, Request, Response, request_id_of
+from onplan.request.history import with_valid_calls
+from onplan.responses.continuation import Continuation, Create
+from onplan.responses.items import input_items
+from onplan.responses.request import ResponsesCall
+from onplan.responses.stream import ResponseStream
+from onplan.turn.amendments import Amendment, Call, Remembered, amended
+from onplan.turn.fallback import Fallback
+from onplan.turn.steps import (
+    Dialogue,
+    Emit,
+    Head,
+    Join,
+    Joined,
+    Now,
+    ReadBody,
+    ReadEvents,
+    Send,
+    SendMessage,
+)
+from onplan.types import Credential, FinishReason, Resumed, StreamChunk, ToolCall
+
+Stream: TypeAlias = ResponseStream | ChatStream
+
+
+class Completion:
+    """What is asked, again and again if need be, until it is answered.
+
+    Args:
+        call: the request.
+        now: Unix seconds.
+        fallback: which sessions go over SSE; None where WebSocket is not spoken.
+        generate: False does everything but have it answered.
+        resume: whether to ask again although something of the answer was seen.
+        remembered: the amendments that earlier requests needed.
+
+    Attributes:
+        seen: whether the program has seen something of the answer that is arriving.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        now: Now,
+        fallback: Fallback | None,
+        *,
+        generate: bool = True,
+        resume: bool = False,
+        remembered: Remembered | None = None,
+    ) -> None:
+        self.seen = False
+        self._remembered = remembered or Remembered()
+        self._amendments: list[Amendment] = []
+        self._call, self._now, self._fallback = self._remembered.apply(call), now, fallback
+        self._generate, self._resume = generate, resume
+        self._stream: Stream | None = None
+        self._heard = False  # whether anything at all has come of it
+        self._request_id: str | None = None
+        self._turn_state: str | None = None
+
+    def may_retry(self) -> bool:
+        """Whether asking again would contradict nothing that was seen.
+
+        With ``resume``, what was seen is kept or called void. A finished tool call is neither: the program
+        may be carrying it out, and without its result the model cannot go on.
+        """
+        called = self._stream and any(isinstance(part, ToolCall) for part in self._stream.parts)
+        return not self.seen or (self._resume and not called)
+
+    def amends(self, error: OnplanError) -> bool:
+        """Whether the request has been changed so that ``error`` will not come again."""
+        found = None if self.seen else amended(error, self._call, self._amendments)
+        if found:
+            amendment, self._call = found
+            self._amendments.append(amendment)
+        return found is not None
+
+    def attempt(self, credentials: Credential) -> Dialogue[None]:
+        """Ask once, over the transport that is to be used now."""
+        if self.seen and self._stream:
+            self.seen, self._call = False, self._call.after(self._stream.parts)
+            yield Emit([Resumed(list(self._call.kept))])
+        try:
+            yield from self._ask(credentials)
+        except OnplanError as error:
+            error.request_id = error.request_id or self._request_id
+            raise
+        for amendment in self._amendments:
+            self._remembered.keep(amendment, self._call)
+
+    def _ask(self, credentials: Credential) -> Dialogue[None]:
+        fallback = self._fallback
+        if fallback and not fallback.applies(self._call.session_id):
+            answered = yield from self._over_websocket(credentials, fallback)
+            if answered:
+                return
+        if self._generate:
+            yield from self._over_http(credentials)
+
+    def _over_http(self, credentials: Credential) -> Dialogue[None]:
+        head = yield from opened(self._named(self._call.request(credentials)), self._now)
+        stream = self._call.stream(self._note_request_id(head))
+        try:
+            yield from self._read(stream)
+        except OnplanError as error:
+            raise self._with_head(stream, error, head) from None
+
+    def _over_websocket(self, credentials: Credential, fallback: Fallback) -> Dialogue[bool]:
+        """Whether the answer came; if not, it is to be asked for over HTTP.
+
+        A connection that had been open, and is none any more, or that the backend has done with, is replaced
+        at once: that is no failure.
+        """
+        if not isinstance(self._call, ResponsesCall):
+            return False
+        session_id, create, fresh = self._call.session_id, self._call.create(), False
+        while True:
+            request, large = self._named(self._call.upgrade(credentials)), not fallback.takes(create.size)
+            joined = yield from self._join(Join(request, session_id, create, fresh, large), fallback)
+            if joined is None or joined.seen is None:
+                return _too_large(fallback, create.size) if large else False
+            stream, seen = self._call.stream(self._note_request_id(joined.head)), joined.seen
+            if create.goes_on:
+                self._turn_state = self._turn_state or seen.turn_state
+            stream.earlier = seen.ids
+            message = seen.begin(create, self._turn_state, generate=self._generate)
+            if not fallback.takes(len(message)):
+                return _too_large(fallback, len(message))
+            self._heard = False
+            try:
+                yield SendMessage(message)
+                yield from self._read(stream, partial(self._settle, seen, create, stream))
+            except OnplanError as error:
+                self._turn_state = stream.turn_state or self._turn_state
+                if not self.seen:
+                    if isinstance(error, DisconnectError) and error.close_code == _MESSAGE_TOO_BIG:
+                        fallback.too_large(len(message))
+                        return _too_large(fallback, len(message), error.message)
+                    over = stream.is_mixed or _is_over(stream, error)
+                    went_away = joined.warm and not self._heard and isinstance(error, DisconnectError)
+                    if not fresh and (over or went_away):
+                        fresh = True
+                        continue
+                    if over and fallback.refused(session_id):
+                        return False
+                broke = isinstance(error, TransportError | StreamTruncatedError)
+                if broke and not isinstance(error, TotalTimeoutError):
+                    fallback.broke(session_id)
+                raise self._with_head(stream, error, joined.head) from None
+            return True
+
+    def _join(self, join: Join, fallback: Fallback) -> Dialogue[Joined | None]:
+        """A WebSocket, or None where HTTP is to be used; raises what HTTP would only repeat."""
+        try:
+            joined: Joined | None = yield join
+        except (DisconnectError, IdleTimeoutError):  # it did not answer, or not in this protocol
+            if fallback.refused(join.session_id):
+                return None
+            raise
+        if joined is None or joined.seen is not None:
+            return joined
+        body = yield ReadBody()
+        head = joined.head
+        if head.status not in (401, 429) and fallback.refused(join.session_id, head.status):
+            return None
+        raise failure_of_response(Response(head.status, head.headers, body), self._now())
+
+    def _settle(self, seen: Continuation, create: Create, stream: ResponseStream) -> None:
+        """Remember the finished exchange for the next turn.
+
+        An answer that was cut off or resumed is not: the program's history will differ from what the server
+        saw.
+        """
+        response = stream.response
+        answer, response_id = [], None
+        whole = response and response.finish_reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
+        if response and whole and not self._call.kept:
+            answer = input_items([with_valid_calls(response.message)], self._call.backend.system_role)
+            response_id = response.response_id
+        seen.end(create, answer, response_id, stream.turn_state, stream.ids)
+        if self._fallback:
+            self._fallback.worked(self._call.session_id)
+
+    def _with_head(self, stream: Stream, error: OnplanError, head: Head) -> OnplanError:
+        """A failure that came inside an answer means what it would have meant as a response of its own."""
+        if error is not stream.failure or stream.complaint is None:
+            return error
+        failure = failure_of_complaint(stream.complaint, head.headers, self._now(), error.request_id)
+        failure.parts = stream.parts
+        return failure
+
+    def _read(self, stream: Stream, end: Callable[[], None] = lambda: None) -> Dialogue[None]:
+        """Emit the answer. ``end`` is called when it is whole, before the program sees the last of it."""
+        self._stream, self._heard = stream, False
+        incoming = _Incoming(self, stream, end)
+        try:
+            yield ReadEvents(incoming)
+        except OnplanError as error:
+            if stream.finished or not stream.is_whole:
+                raise _broken(error, stream, seen=self.seen) from None
+            yield Emit(incoming.take(None))  # the answer was whole before its connection broke
+        if stream.failure:
+            stream.failure.parts = stream.parts
+            raise stream.failure
+
+    def _named(self, request: Request) -> Request:
+        """``request``, by whose name a failure is reported if the backend gives it none."""
+        self._request_id = request.headers.get(CLIENT_REQUEST_ID)
+        return request
+
+    def _note_request_id(self, head: Head) -> str | None:
+        self._request_id = request_id_of(head.headers) or self._request_id
+        return self._request_id
+
+
+class _Incoming:
+    """Makes chunks of what is read, and notes for the completion what was heard and seen."""
+
+    __slots__ = ("_completion", "_end", "_stream", "finished", "grace")
+
+    def __init__(self, completion: Completion, stream: Stream, end: Callable[[], None]) -> None:
+        self._completion, self._stream, self._end = completion, stream, end
+        self.finished = False
+        self.grace: float | None = None
+
+    def take(self, payloads: Sequence[bytes] | None) -> Sequence[StreamChunk]:
+        """What the program is to see after one read."""
+        stream, completion = self._stream, self._completion
+        if payloads is None:
+            chunks = stream.close()
+        else:
+            chunks = stream.feed(payloads)
+            completion._heard = completion._heard or bool(payloads)
+        self.grace = stream.grace
+        if stream.finished:
+            self.finished = True
+            if stream.response:
+                self._end()
+        if not chunks or not completion._generate:
+            return ()
+        completion.seen = True
+        return chunks
+
+
+# With what a server closes a WebSocket whose message is too large for it (RFC 6455 §7.4.1).
+_MESSAGE_TOO_BIG = 1009
+# What the backend says of a connection after 60 minutes, and of one that it remembers nothing of.
+_CONNECTION_IS_OVER = frozenset({"websocket_connection_limit_reached", "previous_response_not_found"})
+_NOTHING_REMEMBERED = re.compile(r"previous.response\b.{0,100}\bnot found", re.IGNORECASE)
+
+
+def _is_over(stream: ResponseStream, error: OnplanError) -> bool:
+    """Whether the backend has done with the connection, and not with the request."""
+    in_words = error is stream.failure and _NOTHING_REMEMBERED.search(error.message)
+    return bool(in_words) or not _CONNECTION_IS_OVER.isdisjoint(stream.failure_codes)
+
+
+def _too_large(fallback: Fallback, size: int, why: str = "The backend takes less than 16 MiB.") -> bool:
+    """False: it is to be asked for over HTTP. Raises InvalidRequestError where only WebSocket is wanted."""
+    if fallback.allowed:
+        return False
+    raise InvalidRequestError(
+        f"The request, of {size:,} bytes, is too large for a WebSocket. {why}",
+        hint='Use `transport="auto"`, which sends it over HTTP.',
+    )
+
+
+def opened(request: Request, now: Now, timeout: float | None = None) -> Dialogue[Head]:
+    """Send ``request``; raise what a failing status means, or a page where a stream or JSON should be.
+
+    ``timeout``: seconds for the head of the answer; without it, the client's own limits.
+    """
+    head: Head = yield Send(request, timeout)
+    # Some answers lack a Content-Type; only one that names a page is no answer of the backend's.
+    if head.status == 200 and "text/html" not in head.headers.get("content-type", "").lower():
+        return head
+    body = yield ReadBody()
+    raise failure_of_response(Response(head.status, head.headers, body), now())
+
+
+def _broken(error: OnplanError, stream: Stream, *, seen: bool) -> OnplanError:
+    """What went wrong while an answer was arriving, with the parts that had arrived."""
+    broke = isinstance(error, TransportError) and not isinstance(error, IdleTimeoutError | TotalTimeoutError)
+    if not (seen and broke):
+        error.parts = stream.parts
+        return error
+    truncated = StreamTruncatedError("The connection broke before the answer was complete.")
+    truncated.parts = stream.parts
+    return truncated

@@ -1,0 +1,160 @@
+"""What a turn asks of the shells: a table of steps, and what each is answered with.
+
+=============== ===================================== =====================================
+step            the shell does                        outcome
+=============== ===================================== =====================================
+``Authorize``   asks the keeper for a fresh token     ``Credential``
+``Refresh``     has one refused token replaced        ``OAuthCredentials``
+``Send``        opens the request                     ``Head``
+``Join``        finds or opens a WebSocket            ``Joined``, maybe None
+``SendMessage`` sends one over the WebSocket          None
+``ReadBody``    reads the whole body                  ``bytes``
+``ReadEvents``  reads and hands out until it is whole None
+``Sleep``       waits                                 None
+``Emit``        hands chunks to the program           None
+=============== ===================================== =====================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from onplan.errors import OnplanError
+from onplan.flow import Request
+from onplan.responses.continuation import Continuation, Create
+from onplan.types import StreamChunk
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Authorize:
+    """Give me a credential whose access token is fresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """The backend refused this access token; give me another one.
+
+    ``again``: it was itself a replacement.
+    """
+
+    access_token: str = field(repr=False)
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Open this request, within ``timeout`` seconds if given. What was open before is closed first."""
+
+    request: Request
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The answer's status and headers (names in lower case)."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Have a WebSocket of this session to ourselves: one that ``create`` fits, any open one, or a new one.
+
+    What was open before is closed first.
+
+    Attributes:
+        fresh: a new one, opened with ``request``, whatever there is.
+        fitting: one that ``create`` fits; without it the outcome is None, and none is opened.
+    """
+
+    request: Request
+    session_id: str
+    create: Create
+    fresh: bool = False
+    fitting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A WebSocket that is open, or the refusal to open one, whose body is still to be read.
+
+    Attributes:
+        head: of the answer to the upgrade.
+        seen: what the connection has seen; None if it was refused.
+        warm: it had been open before.
+    """
+
+    head: Head
+    seen: Continuation | None = None
+    warm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Send this text over the WebSocket."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBody:
+    """Read the open answer's whole body, within ``timeout`` seconds if given."""
+
+    timeout: float | None = None
+
+
+class Incoming(Protocol):
+    """What becomes of what is read.
+
+    Attributes:
+        finished: nothing more is to be read.
+        grace: the answer is whole, and more is waited for this many seconds at most, from the last chunk on;
+            then its end is taken as come. None while it is not whole.
+    """
+
+    finished: bool
+    grace: float | None
+
+    def take(self, payloads: Sequence[bytes] | None) -> Sequence[StreamChunk]:
+        """The chunks for the program after one read: the event payloads it completed, or None at the end.
+
+        Raises OnplanError, which counts as the failure of the step.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEvents:
+    """Read the open answer until ``incoming`` is finished, and hand what it makes of it to the program.
+
+    One step for a whole answer: nearly all of a turn's time is spent here. Within the ``grace`` of
+    ``incoming`` reading is limited in time.
+    """
+
+    incoming: Incoming
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait before trying again, because of ``error``."""
+
+    seconds: float
+    error: OnplanError
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Hand these chunks to the program."""
+
+    chunks: Sequence[StreamChunk]
+
+
+Step: TypeAlias = Authorize | Refresh | Send | Join | SendMessage | ReadBody | ReadEvents | Sleep | Emit
+Dialogue: TypeAlias = Generator[Step, Any, T]
+
+Now: TypeAlias = Callable[[], float]

@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import pytest
+
+from onplan.answers.failures import Complaint, failure_of_complaint, failure_of_response
+from onplan.errors import (
+    BlockedError,
+    ContentPolicyError,
+    ContextLengthError,
+    InvalidImageError,
+    InvalidRequestError,
+    ModelNotAvailableError,
+    NotIncludedError,
+    OnplanError,
+    OverloadedError,
+    RateLimitError,
+    ServerError,
+    SignInAgainError,
+    StreamFailedError,
+    UnexpectedReplyError,
+    UsageLimitError,
+)
+from onplan.flow import Response
+
+NOW = 1_800_000_000.0
+
+
+def error(code=None, message=None, **fields):
+    return {"error": {"code": code, "message": message, **fields}}
+
+
+@dataclass
+class Case:
+    id: str
+    status: int
+    body: object
+    error: type[OnplanError]
+    headers: dict[str, str] = field(default_factory=dict)
+    says: str = ""
+    known: dict[str, object] = field(default_factory=dict)
+
+
+PAGE = b"<!DOCTYPE html><html><body>Sorry, you have been blocked</body></html>"
+HTML = {"content-type": "text/html; charset=UTF-8"}
+WAIT = {"retry-after": "2"}
+
+CASES = [
+    Case("400", 400, error(None, "Bad input."), InvalidRequestError, says="Bad input"),
+    Case("400, empty", 400, b"", InvalidRequestError, says="HTTP 400"),
+    Case(
+        "400, detail",
+        400,
+        {"detail": "Unsupported parameter: max_output_tokens"},
+        InvalidRequestError,
+        says="Unsupported parameter: max_output_tokens",
+    ),
+    Case(
+        "422, list of details",
+        422,
+        {"detail": [{"loc": ["body", "model"], "msg": "Field required"}, {"type": "missing"}, "x"]},
+        InvalidRequestError,
+        says="body.model: Field required; : missing",
+    ),
+    Case("400, error is a string", 400, {"error": "Nope."}, InvalidRequestError, says="Nope"),
+    Case("400, a top-level message", 400, {"message": "Nope."}, InvalidRequestError, says="Nope"),
+    Case("400, no object but a list", 400, ["Nope."], InvalidRequestError, says="Nope."),
+    Case("400, a number", 400, 7, InvalidRequestError, says="HTTP 400"),
+    Case("400, context", 400, error("context_length_exceeded"), ContextLengthError),
+    Case(
+        "400, context in words",
+        400,
+        {"detail": "Your input exceeds the context window of this model."},
+        ContextLengthError,
+    ),
+    Case("400, policy", 400, error("cyber_policy", "Flagged."), ContentPolicyError, says="Flagged"),
+    Case("400, code in capitals", 400, error("Invalid_Prompt"), ContentPolicyError),
+    Case(
+        "400, image in words",
+        400,
+        error("invalid_value", "The image data you provided is not valid."),
+        InvalidImageError,
+    ),
+    Case(
+        "400, model in words",
+        400,
+        {"detail": "The 'x' model is not supported when using Codex with a ChatGPT account."},
+        ModelNotAvailableError,
+    ),
+    Case(
+        "400, version in words",
+        400,
+        {"detail": "The 'x' model requires a newer version of Codex."},
+        ModelNotAvailableError,
+    ),
+    Case("404, model", 404, error("model_not_found", "No such model."), ModelNotAvailableError),
+    Case("404", 404, {"detail": "Not Found"}, UnexpectedReplyError),
+    Case(
+        "404 that is a usage limit",
+        404,
+        error(None, None, type="usage_limit_reached", plan_type="plus", resets_at=1.5e9),
+        UsageLimitError,
+        says="2017-07-1",
+        known={"resets_at": 1.5e9},
+    ),
+    Case("401", 401, error("token_expired", "Expired."), SignInAgainError, says="Expired"),
+    Case("401, empty", 401, b"", SignInAgainError),
+    Case("402", 402, {"detail": {"code": "deactivated_workspace"}}, NotIncludedError),
+    Case("403", 403, {"detail": "Not in your country."}, NotIncludedError, says="Not in your country"),
+    Case("403, page", 403, PAGE, BlockedError, {**HTML, "cf-ray": "8abc-OSL"}, says="8abc-OSL"),
+    Case("403, page without a type", 403, PAGE, BlockedError),
+    Case("403, empty page", 403, b"", BlockedError, HTML),
+    Case(
+        "400, a key that Gemini refuses",
+        400,
+        [
+            {
+                "error": {
+                    "code": 400,
+                    "message": "API key not valid. Please pass a valid API key.",
+                    "status": "INVALID_ARGUMENT",
+                }
+            }
+        ],
+        SignInAgainError,
+        says="API key not valid",
+    ),
+    Case(
+        "400, a key that has expired",
+        400,
+        error(None, "API key expired. Please renew the API key."),
+        SignInAgainError,
+    ),
+    Case(
+        "400, a key that xAI refuses",
+        400,
+        {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: xa***."},
+        SignInAgainError,
+    ),
+    Case("403, a key", 403, error(None, "Invalid API Key"), SignInAgainError),
+    Case(
+        "400, a field that only sounds like it",
+        400,
+        error(None, "Invalid value for 'api_key_hint'."),
+        InvalidRequestError,
+    ),
+    Case("401, page", 401, PAGE, UnexpectedReplyError, HTML),
+    Case("407, page", 407, PAGE, UnexpectedReplyError, HTML),
+    Case("413", 413, b"", InvalidRequestError),
+    Case(
+        "429, usage limit",
+        429,
+        error(None, None, type="usage_limit_reached"),
+        UsageLimitError,
+        says="usage limit",
+    ),
+    Case(
+        "429, usage limit, with a wait",
+        429,
+        error(None, None, type="usage_limit_reached", resets_at=1.5e9),
+        UsageLimitError,
+        WAIT,
+        known={"retry_after": 2.0},
+    ),
+    Case("429, quota", 429, error("insufficient_quota"), UsageLimitError),
+    Case("429, not included", 429, error(None, None, type="usage_not_included"), NotIncludedError),
+    Case(
+        "429, code unknown, type known",
+        429,
+        error("moonrise", None, type="usage_limit_reached"),
+        UsageLimitError,
+    ),
+    Case("429", 429, error("moonrise", "Slow."), RateLimitError, says="Slow"),
+    Case("429, seconds", 429, b"", RateLimitError, WAIT, known={"retry_after": 2.0}),
+    Case("520, seconds in the body", 520, b'{"retry_after": 60}', ServerError, known={"retry_after": 60.0}),
+    Case(
+        "429, a date",
+        429,
+        b"",
+        RateLimitError,
+        {"retry-after": "Fri, 15 Jan 2027 08:00:30 GMT"},
+        known={"retry_after": 30.0},
+    ),
+    Case(
+        "429, in words",
+        429,
+        error("rate_limit_exceeded", "Try again in 250ms."),
+        RateLimitError,
+        known={"retry_after": 0.25},
+    ),
+    Case(
+        "429, in words and in a header",
+        429,
+        error("rate_limit_exceeded", "Try again in 1.5s."),
+        RateLimitError,
+        WAIT,
+        known={"retry_after": 1.5},
+    ),
+    Case("429, page", 429, PAGE, RateLimitError, {**HTML, **WAIT}, known={"retry_after": 2.0}),
+    Case("500", 500, error("moonrise", "Oops."), ServerError, says="Oops"),
+    Case("500, page", 500, PAGE, ServerError, HTML),
+    Case("502, empty", 502, b"", ServerError, says="HTTP 502"),
+    Case("500 that speaks of images", 500, error(None, "invalid image service"), ServerError),
+    Case(
+        "503, overloaded",
+        503,
+        error("server_is_overloaded"),
+        OverloadedError,
+        WAIT,
+        known={"retry_after": 2.0},
+    ),
+    Case("503, slow down", 503, error("slow_down"), RateLimitError),
+    Case("503, page with a wait", 503, PAGE, ServerError, {**HTML, **WAIT}, known={"retry_after": 2.0}),
+    Case("200, page", 200, PAGE, UnexpectedReplyError, HTML, says="web page"),
+    Case("200, neither JSON nor page", 200, b"OK", UnexpectedReplyError),
+    Case("302", 302, b"", UnexpectedReplyError, {"location": "https://example.org/"}),
+    Case(
+        "request id",
+        500,
+        b"{}",
+        ServerError,
+        {"x-request-id": "req-1", "x-oai-request-id": "req-2"},
+        known={"request_id": "req-1"},
+    ),
+    Case(
+        "other request id",
+        500,
+        b"{}",
+        ServerError,
+        {"x-request-id": "", "x-oai-request-id": "req-2"},
+        known={"request_id": "req-2"},
+    ),
+    Case(
+        "page, request id", 502, PAGE, ServerError, {"x-request-id": "req-1"}, known={"request_id": "req-1"}
+    ),
+    Case(
+        "reset in the far future",
+        429,
+        error(None, None, type="usage_limit_reached", resets_at=1.8e12),
+        UsageLimitError,
+    ),
+    Case(
+        "reset that is no time",
+        429,
+        error(None, None, type="usage_limit_reached", resets_at="soon"),
+        UsageLimitError,
+        known={"resets_at": None},
+    ),
+    Case(
+        "a detail that says nothing of where",
+        422,
+        {"detail": [{"loc": None, "msg": "Bad."}]},
+        InvalidRequestError,
+        says="Bad",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_what_a_reply_means(case):
+    """A status, a body and headers together mean one error, with what is known about it."""
+    body = case.body if isinstance(case.body, bytes) else json.dumps(case.body).encode()
+
+    found = failure_of_response(Response(case.status, case.headers, body), NOW)
+
+    assert case.error is type(found)
+    assert case.says in str(found)
+    assert case.status == found.status
+    for name, value in case.known.items():
+        assert value == getattr(found, name), name
+
+
+@pytest.mark.parametrize(
+    ("found", "retryable"),
+    [
+        (RateLimitError, True),
+        (ServerError, True),
+        (OverloadedError, True),
+        (UsageLimitError, False),
+        (NotIncludedError, False),
+        (InvalidRequestError, False),
+        (SignInAgainError, False),
+        (BlockedError, False),
+        (UnexpectedReplyError, False),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_only_what_may_pass_is_worth_another_try(found, retryable):
+    """Asking again is for failures that time heals; a used-up plan is not among them."""
+    assert retryable is found.retryable
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hint"),
+    [
+        ("2", "Wait a moment and try again."),
+        ("30", "Wait 30 seconds and try again."),
+        ("3600", "Wait 60 minutes and try again."),
+        ("86400", "Wait 24 hours and try again."),
+    ],
+)
+def test_a_long_wait_is_named_in_the_hint(seconds, hint):
+    """Who is to wait for an hour is not sent back after a moment."""
+    error = failure_of_response(Response(429, {"retry-after": seconds}, b""), NOW)
+
+    assert hint == error.hint
+
+
+@pytest.mark.parametrize(("headers", "wait"), [({}, None), (WAIT, 2.0)], ids=["no wait", "a wait"])
+def test_too_many_requests_are_asked_again_whether_or_not_the_server_says_when(headers, wait):
+    """A bare 429 is a rate limit, which passes: retryable, as every error of its class."""
+    error = failure_of_response(Response(429, headers, b""), NOW)
+
+    assert (error.retryable, error.retry_after) == (True, wait)
+
+
+def test_a_message_is_one_line_of_bearable_length():
+    """Whatever the backend writes, the sentence is one line that fits a terminal."""
+    body = json.dumps(error(None, "a\n\tb " + "x" * 10_000)).encode()
+
+    sentence = str(failure_of_response(Response(400, {}, body), NOW))
+
+    assert sentence.startswith("a b x")
+    assert len(sentence) <= 500
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "expected"),
+    [
+        (None, None, StreamFailedError),
+        ({}, None, StreamFailedError),
+        ("It broke.", None, StreamFailedError),
+        ({"code": None, "message": None}, None, StreamFailedError),
+        ({"code": "server_error"}, None, ServerError),
+        ({"message": "Your input exceeds the context window."}, None, ContextLengthError),
+        ({"message": "x"}, 401, SignInAgainError),
+        ({"message": "x"}, 429, RateLimitError),
+        ({"message": "x"}, 400, InvalidRequestError),
+        ({"message": "x"}, 503, ServerError),
+        ({"type": "usage_limit_reached"}, 429, UsageLimitError),
+    ],
+    ids=str,
+)
+def test_what_a_failure_inside_a_stream_means(given, status, expected):
+    """A failure that is told inside a stream means what it would mean as a reply of its own."""
+    found = failure_of_complaint(Complaint(given, status), request_id="req-1")
+
+    assert expected is type(found)
+    assert status == found.status
+    assert "req-1" == found.request_id
+    assert str(found)

@@ -1,0 +1,180 @@
+"""Which allowance is used up, as the backend's headers tell it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from onplan.answers.failures import failure_of_response
+from onplan.answers.limits import Limit, headers_of_event, limit_reached, window_name
+from onplan.errors import UsageLimitError
+from onplan.flow import Response
+from onplan.responses.events import RateLimits
+
+FIVE_HOURS = {
+    "x-codex-primary-used-percent": "100",
+    "x-codex-primary-window-minutes": "300",
+    "x-codex-primary-reset-at": "1800000000",
+}
+WEEK = {
+    "x-codex-secondary-used-percent": "100.0",
+    "x-codex-secondary-window-minutes": "10080",
+    "x-codex-secondary-reset-at": "1800500000",
+}
+SPARK = {
+    "x-codex-bengalfox-limit-name": "Spark",
+    "x-codex-bengalfox-primary-used-percent": "100",
+    "x-codex-bengalfox-primary-window-minutes": "60",
+}
+
+
+@pytest.mark.parametrize(
+    ("minutes", "name"),
+    [
+        (60, "hourly"),
+        (300, "5-hour"),
+        (1_440, "daily"),
+        (10_080, "weekly"),
+        (43_200, "30-day"),
+        (90, "90-minute"),
+    ],
+)
+def test_a_window_is_named_by_its_length(minutes: int, name: str) -> None:
+    """Not by its place: either may be the week."""
+    assert window_name(minutes) == name
+
+
+@pytest.mark.parametrize(
+    ("headers", "limit"),
+    [
+        ({}, None),
+        ({"x-codex-primary-used-percent": "12.5", "x-codex-primary-window-minutes": "300"}, None),
+        (FIVE_HOURS, Limit(300, 1_800_000_000.0)),
+        ({**FIVE_HOURS, **WEEK}, Limit(10_080, 1_800_500_000.0)),
+        ({**FIVE_HOURS, "x-codex-primary-reset-at": ""}, Limit(300)),
+        ({**FIVE_HOURS, "x-codex-primary-window-minutes": "nan"}, Limit(None, 1_800_000_000.0)),
+        ({**FIVE_HOURS, "x-codex-primary-used-percent": "False"}, None),
+        ({"x-codex-active-limit": "codex_other"}, None),
+        (
+            {"x-codex-active-limit": "codex_other", "x-codex-other-limit-name": "Other"},
+            Limit(meter="Other"),
+        ),
+        # "premium" is told on every plan, and there is nothing of that name (real answers, 2026).
+        ({**FIVE_HOURS, "x-codex-active-limit": "premium"}, Limit(300, 1_800_000_000.0)),
+        ({**FIVE_HOURS, "x-codex-active-limit": "Standard"}, Limit(300, 1_800_000_000.0)),
+        ({**FIVE_HOURS, "x-codex-active-limit": "codex"}, Limit(300, 1_800_000_000.0)),
+        ({**FIVE_HOURS, "x-codex-active-limit": ""}, Limit(300, 1_800_000_000.0)),
+        ({**FIVE_HOURS, **WEEK, "x-codex-active-limit": "premium"}, Limit(10_080, 1_800_500_000.0)),
+        ({**FIVE_HOURS, "x-codex-limit-name": "codex"}, Limit(300, 1_800_000_000.0)),
+        ({**FIVE_HOURS, "x-codex-primary-reset-at": "0"}, Limit(300)),
+        ({**FIVE_HOURS, **SPARK, "x-codex-active-limit": "codex_bengalfox"}, Limit(60, None, "Spark")),
+        ({**FIVE_HOURS, **SPARK, "x-codex-bengalfox-limit-name": ""}, Limit(300, 1_800_000_000.0)),
+        (
+            {**SPARK, "x-codex-active-limit": "codex_bengalfox", "x-codex-bengalfox-limit-name": ""},
+            Limit(60),
+        ),
+        (SPARK, Limit(60, None, "Spark")),
+        (
+            {**FIVE_HOURS, "x-codex-active-limit": "p", "x-p-primary-used-percent": ""},
+            Limit(300, 1_800_000_000.0),
+        ),
+        (
+            {"x-codex-rate-limit-reached-type": "workspace_member_credits_depleted"},
+            Limit(credits_of="member"),
+        ),
+        (
+            {"x-codex-rate-limit-reached-type": "rate_limit_reached", **FIVE_HOURS},
+            Limit(300, 1_800_000_000.0),
+        ),
+    ],
+)
+def test_the_one_that_is_used_up_is_found(headers: dict[str, str], limit: Limit | None) -> None:
+    """Of two windows that are, the one which resets last; values that are no numbers say nothing."""
+    assert limit_reached(headers) == limit
+
+
+def test_it_is_told_in_words() -> None:
+    """The sentence says which limit and whose; the advice depends on the plan."""
+    assert Limit(300).sentence("plus") == "The 5-hour usage limit of the plus plan is reached"
+    assert Limit().sentence(None) == "The usage limit of the ChatGPT plan is reached"
+    assert Limit(10_080, meter="Other").sentence("plus") == "The weekly usage limit for Other is reached"
+    assert "admin" in Limit(300).advice("team")
+    assert "upgrade to Plus" in Limit(300).advice("free")
+    assert "settings/usage" in Limit(300).advice("moonshot")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"plan_type": 5},
+        {"resets_at": 10**400},
+        {"resets_at": "soon"},
+        {"resets_in_seconds": 1e300},
+    ],
+)
+def test_nonsense_in_a_limit_is_left_out(error: dict[str, object]) -> None:
+    """Whatever stands beside it, a used-up allowance is told as one."""
+    body = msgspec.json.encode({"error": {"type": "usage_limit_reached", **error}})
+
+    failure = failure_of_response(Response(429, {}, body), 0.0)
+    assert isinstance(failure, UsageLimitError)
+    assert failure.message
+
+
+def test_an_error_in_a_list_is_read() -> None:
+    """One server wraps its error in a list."""
+    body = b'[{"error": {"code": 400, "message": "API key not valid"}}]'
+
+    assert failure_of_response(Response(400, {}, body), 0.0).message == "API key not valid"
+
+
+UNUSED = {**FIVE_HOURS, **WEEK, "x-codex-primary-used-percent": "98", "x-codex-secondary-used-percent": "70"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "resets_at", "minutes"),
+    [
+        (UNUSED, 1_800_000_000, 300),
+        (UNUSED, 1_800_000_030.5, 300),
+        (UNUSED, 1_800_500_000, 10_080),
+        (UNUSED, 1_800_000_900, None),
+        (UNUSED, None, None),
+        ({**FIVE_HOURS, **WEEK}, 1_800_000_000, 300),
+        ({**UNUSED, "x-codex-secondary-used-percent": "100"}, 1_800_000_000, 10_080),
+    ],
+)
+def test_a_window_may_be_known_by_when_it_resets(
+    headers: dict[str, str], resets_at: float | None, minutes: int | None
+) -> None:
+    """Headers from before the failure may not know yet which window is used up; the failure says when."""
+    limit = limit_reached(headers, resets_at)
+
+    assert (limit and limit.minutes) == minutes
+
+
+def test_the_plan_is_told_by_a_header_as_well() -> None:
+    """The sentence and the advice are for the plan that the backend names."""
+    body = msgspec.json.encode({"error": {"type": "usage_limit_reached"}})
+
+    failure = failure_of_response(Response(429, {**FIVE_HOURS, "x-codex-plan-type": "free"}, body), 0.0)
+
+    assert failure.message.startswith("The 5-hour usage limit of the free plan is reached")
+    assert "upgrade to Plus" in failure.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "meter"),
+    [
+        (None, None),
+        ("codex", None),
+        ("Codex", None),
+        ("GPT-5.3-Codex-Spark", "GPT-5.3-Codex-Spark"),
+        (7, None),
+    ],
+)
+def test_an_event_says_what_headers_say(name: object, meter: str | None) -> None:
+    """``codex.rate_limits`` is how a WebSocket tells of them; floats, integers and nulls alike."""
+    window = {"used_percent": 99.5, "window_minutes": 300, "reset_at": 1_800_000_000}
+    event = RateLimits("plus", {"primary": window, "secondary": None}, name)
+
+    assert limit_reached(headers_of_event(event)) == Limit(300, 1_800_000_000.0, meter)

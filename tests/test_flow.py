@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import pytest
+
+from onplan.errors import ConfigurationError
+from onplan.flow import Request, Response, adrive, drive, require_safe_url
+
+
+class Sender:
+    """Answers each request with the next of its answers, or raises it; writes down what happened."""
+
+    def __init__(self, *answers):
+        self._answers, self.log = list(answers), []
+
+    def send(self, request):
+        self.log.append(request.url)
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def sleep(self, seconds):
+        self.log.append(seconds)
+
+    async def asend(self, request):
+        return self.send(request)
+
+    async def asleep(self, seconds):
+        self.sleep(seconds)
+
+
+@pytest.fixture(params=["drive", "adrive"])
+def carry_out(request):
+    """Both drivers behave alike."""
+
+    async def carry_out(flow, sender):
+        if request.param == "drive":
+            return drive(flow, sender.send, sender.sleep)
+        return await adrive(flow, sender.asend, sender.asleep)
+
+    return carry_out
+
+
+async def test_a_flow_gets_its_responses_and_gives_its_result(carry_out):
+    """Each response arrives at the yield that asked for it; waits come before their request."""
+
+    def flow():
+        first = yield Request("GET", "a")
+        second = yield Request("GET", "b", after=2.5)
+        return first.status, second.status
+
+    sender = Sender(Response(1), Response(2))
+
+    assert (1, 2) == await carry_out(flow(), sender)
+    assert ["a", 2.5, "b"] == sender.log
+
+
+async def test_a_flow_that_asks_nothing_just_returns(carry_out):
+    """A flow may know its result without any request."""
+
+    def flow():
+        return 7
+        yield
+
+    assert 7 == await carry_out(flow(), Sender())
+
+
+async def test_a_failure_is_thrown_where_it_was_asked_for(carry_out):
+    """A flow may catch what sending raised, and ask again."""
+
+    def flow():
+        try:
+            yield Request("GET", "a")
+        except OSError as error:
+            return (yield Request("GET", "b")).status, str(error)
+
+    sender = Sender(OSError("no"), Response(2))
+
+    assert (2, "no") == await carry_out(flow(), sender)
+    assert ["a", "b"] == sender.log
+
+
+async def test_a_flow_may_end_in_answer_to_a_failure(carry_out):
+    """What a flow returns after a failure is its result."""
+
+    def flow():
+        try:
+            yield Request("GET", "a")
+        except OSError:
+            return "gave up"
+
+    assert "gave up" == await carry_out(flow(), Sender(OSError()))
+
+
+async def test_a_failure_that_nobody_catches_comes_out(carry_out):
+    """A flow that does not expect a failure is ended by it, and cleans up."""
+    cleaned = []
+
+    def flow():
+        try:
+            yield Request("GET", "a")
+        finally:
+            cleaned.append("up")
+
+    with pytest.raises(OSError, match="no"):
+        await carry_out(flow(), Sender(OSError("no")))
+    assert ["up"] == cleaned
+
+
+class TestRequests:
+    def test_a_form_keeps_its_order(self):
+        """Form fields are sent in their order, encoded."""
+        request = Request.form("https://example.org/", {"b": "1 2", "a": "é&"}, timeout=5.0)
+
+        assert ("POST", b"b=1+2&a=%C3%A9%26", 5.0) == (request.method, request.body, request.timeout)
+        assert "application/x-www-form-urlencoded" == request.headers["content-type"]
+
+    def test_json_keeps_its_order(self):
+        """JSON is compact and in its order; headers may be added."""
+        request = Request.json("https://example.org/", {"b": 1, "a": "é"}, headers={"x": "y"})
+
+        assert '{"b":1,"a":"é"}'.encode() == request.body
+        assert {"content-type": "application/json", "accept": "*/*", "x": "y"} == request.headers
+
+    @pytest.mark.parametrize(
+        ("url", "origin"),
+        [
+            ("https://example.org/secret?secret#secret", "https://example.org"),
+            ("http://127.0.0.1:8080/secret", "http://127.0.0.1:8080"),
+            ("https://secret:secret@example.org/", "https://example.org"),
+        ],
+    )
+    def test_an_origin_holds_no_secret(self, url, origin):
+        """For sentences, a URL is its scheme and host."""
+        assert origin == Request("GET", url).origin
+
+    def test_headers_and_bodies_are_not_printed(self):
+        """The printed forms of requests and responses show no header and no body."""
+        headers = {"authorization": "secret"}
+
+        assert "secret" not in repr(Request("GET", "https://example.org", headers, b"secret"))
+        assert "secret" not in repr(Response(200, headers, b"secret"))
+
+    @pytest.mark.parametrize(
+        ("body", "value"),
+        [(b'{"a":1}', {"a": 1}), (b"", None), (b"<html>", None), (b"\xff", None), (b'"\xff"', None)],
+    )
+    def test_a_body_that_is_no_json_is_none(self, body, value):
+        """A body reads as JSON, or as None."""
+        assert value == Response(200, {}, body).json()
+
+    @pytest.mark.parametrize(
+        ("status", "ok"), [(199, False), (200, True), (204, True), (299, True), (302, False), (404, False)]
+    )
+    def test_ok_is_2xx(self, status, ok):
+        """Only 2xx is success."""
+        assert ok is Response(status).ok
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:11434", "127.0.0.1:11434/v1", "foo", "http://", "https://h/v1?key=k"]
+)
+def test_an_address_that_is_no_whole_url_is_answered_with_how_one_is_written(url):
+    """A server's address without its scheme, as people type it, is refused with an example."""
+    with pytest.raises(ConfigurationError, match="The base URL must be a URL") as caught:
+        require_safe_url(url, "The base URL")
+    assert "http://127.0.0.1:PORT/PATH" in caught.value.hint

@@ -1,0 +1,640 @@
+"""The turn, driven by hand: send an outcome, see the next step."""
+
+from __future__ import annotations
+
+import json
+from email.utils import formatdate
+
+import pytest
+
+from onplan.backends import OPENAI_CODEX
+from onplan.errors import (
+    BlockedError,
+    ConnectError,
+    DisconnectError,
+    IdleTimeoutError,
+    InvalidRequestError,
+    OnplanError,
+    OverloadedError,
+    RateLimitError,
+    RefreshError,
+    ServerError,
+    SignInAgainError,
+    StreamCorruptError,
+    StreamFailedError,
+    StreamTruncatedError,
+    UnexpectedReplyError,
+    UsageLimitError,
+)
+from onplan.responses.continuation import Continuation
+from onplan.responses.request import prepare
+from onplan.turn.fallback import Fallback
+from onplan.turn.flows import catalogue, completion, preparation
+from onplan.turn.retry import RetryPolicy
+from onplan.turn.steps import (
+    Authorize,
+    Emit,
+    Head,
+    Join,
+    Joined,
+    ReadBody,
+    ReadEvents,
+    Refresh,
+    Send,
+    Sleep,
+)
+from onplan.types import CompletionRequest, Message, OAuthCredentials, Resumed, Text
+
+FIRST = OAuthCredentials(access_token="secret-1", account_id="acct-1")
+SECOND = OAuthCredentials(access_token="secret-2", account_id="acct-1")
+STREAM = Head(200, {"content-type": "text/event-stream", "x-request-id": "req-1"})
+END = None
+
+
+def payloads(*events):
+    return [json.dumps(event).encode() for event in events]
+
+
+def delta(text):
+    return {"type": "response.output_text.delta", "delta": text, "item_id": "msg_1", "output_index": 0}
+
+
+def item(text):
+    content = [{"type": "output_text", "text": text}]
+    return {
+        "type": "response.output_item.done",
+        "output_index": 0,
+        "item": {"type": "message", "id": "msg_1", "content": content},
+    }
+
+
+COMPLETED = {"type": "response.completed", "response": {"id": "resp_1", "output": [], "usage": None}}
+
+
+def failed(code):
+    return {"type": "response.failed", "response": {"error": {"code": code, "message": "It failed."}}}
+
+
+class Clock:
+    """Time that passes only when a turn sleeps, or when told."""
+
+    now = 1_800_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Turn:
+    """A dialogue and what it wants next."""
+
+    def __init__(self, dialogue, clock):
+        self._dialogue, self._clock = dialogue, clock
+        self.step, self.result, self.ended, self.emitted = next(dialogue), None, False, []
+
+    def tell(self, *outcomes):
+        """Carry out the steps with these outcomes; an ``Emit`` needs none. A ``ReadEvents`` takes several."""
+        for outcome in outcomes:
+            if isinstance(self.step, ReadEvents) and not isinstance(outcome, Exception):
+                self._read(outcome)
+            else:
+                self._advance(outcome)
+            while isinstance(self.step, Emit):
+                self.emitted += self.step.chunks
+                self._advance(None)
+        return self.step
+
+    def _read(self, payloads):
+        incoming = self.step.incoming
+        try:
+            self.emitted += incoming.take(payloads)
+        except OnplanError as error:
+            self._advance(error)
+        else:
+            if incoming.finished:
+                self._advance(None)
+
+    def _advance(self, outcome):
+        assert not self.ended, "the turn had ended"
+        if isinstance(self.step, Sleep):
+            self._clock.now += self.step.seconds
+        try:
+            if isinstance(outcome, Exception):
+                self.step = self._dialogue.throw(outcome)
+            else:
+                self.step = self._dialogue.send(outcome)
+        except StopIteration as stop:
+            self.step, self.result, self.ended = None, stop.value, True
+
+    @property
+    def text(self):
+        return "".join(chunk.text for chunk in self.emitted if chunk.type == "text")
+
+
+@pytest.fixture
+def turn():
+    """A completion that is about to begin."""
+    call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
+    clock = Clock()
+    return Turn(completion(call, RetryPolicy(attempts=3), clock), clock)
+
+
+def refused(status, body=b"", **headers):
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Head(status, names), json.dumps(body).encode() if not isinstance(body, bytes) else body
+
+
+def token(step):
+    assert isinstance(step, Send)
+    return step.request.headers["authorization"]
+
+
+class TestAnAnswer:
+    def test_from_first_byte_to_done(self, turn):
+        """A turn authorizes, sends, reads until the end, and emits every chunk once."""
+        assert Authorize() == turn.step
+        assert "Bearer secret-1" == token(turn.tell(FIRST))
+        assert isinstance(turn.tell(STREAM), ReadEvents)
+        assert isinstance(turn.tell(payloads(delta("Hel"))), ReadEvents)
+        turn.tell(payloads(delta("lo"), COMPLETED))
+
+        assert turn.ended
+        assert ["text", "text", "part_done", "done"] == [chunk.type for chunk in turn.emitted]
+        assert "Hello" == turn.text
+
+    def test_nothing_is_read_after_the_end(self, turn):
+        """The terminal event ends the turn, also where the connection stays open."""
+        turn.tell(FIRST, STREAM, payloads(delta("Hi"), COMPLETED))
+
+        assert turn.ended
+
+    def test_reads_without_events_are_no_end(self, turn):
+        """A read that completes no event, or unknown ones, is followed by another read."""
+        turn.tell(FIRST, STREAM, [], payloads({"type": "response.sparkle"}))
+
+        assert isinstance(turn.step, ReadEvents)
+        assert [] == turn.emitted
+
+    def test_a_missing_content_type_is_no_failure(self, turn):
+        """Some answers do not say what they are."""
+        assert isinstance(turn.tell(FIRST, Head(200, {})), ReadEvents)
+
+    def test_secrets_are_not_printed(self, turn):
+        """The printed form of a step shows no token."""
+        assert "secret" not in repr(turn.tell(FIRST))
+        assert "secret" not in repr(Refresh("secret-1"))
+
+
+class TestARefusedToken:
+    def test_it_is_replaced_once_and_the_request_repeated(self, turn):
+        """After a 401 that very token is replaced, and the request goes out again at once."""
+        assert ReadBody() == turn.tell(FIRST, Head(401, {}))
+        assert Refresh("secret-1") == turn.tell(b"")
+        assert "Bearer secret-2" == token(turn.tell(SECOND))
+
+        turn.tell(STREAM, payloads(item("Hi"), COMPLETED))
+        assert turn.ended
+        assert "Hi" == turn.text
+
+    def test_a_replacement_may_be_no_better(self, turn):
+        """What somebody else had stored may be refused too; then the backend's own words count."""
+        asked = turn.tell(FIRST, Head(401, {}), b"", SECOND, Head(401, {}), b"")
+        assert Refresh("secret-2", again=True) == asked
+
+        with pytest.raises(SignInAgainError, match="does not accept the credential"):
+            turn.tell(SignInAgainError("not even renewed", status=401))
+
+    def test_a_third_refusal_is_final(self, turn):
+        """However many replacements there might be, a turn asks for two."""
+        turn.tell(FIRST, Head(401, {}), b"", SECOND, Head(401, {}), b"", FIRST, Head(401, {}))
+
+        with pytest.raises(SignInAgainError) as caught:
+            turn.tell(b"")
+        assert 401 == caught.value.status
+
+    def test_it_does_not_count_as_a_retry(self, turn):
+        """After a replaced token there are as many tries as without."""
+        turn.tell(FIRST, Head(401, {}), b"", SECOND)
+        for _ in range(2):
+            assert isinstance(turn.tell(Head(500, {}), b""), Sleep)
+            turn.tell(None, SECOND)
+
+        turn.tell(Head(500, {}))
+        with pytest.raises(ServerError):
+            turn.tell(b"")
+
+    def test_a_refresh_that_fails_ends_the_turn(self, turn):
+        """What the keeper says about a refresh is what the program hears."""
+        turn.tell(FIRST, Head(401, {}), b"")
+
+        with pytest.raises(RefreshError, match="later"):
+            turn.tell(RefreshError("later"))
+
+    def test_a_page_is_no_refusal_of_a_token(self, turn):
+        """A firewall's 403 page is reported as such; no token is replaced for it."""
+        turn.tell(FIRST, Head(403, {"content-type": "text/html"}))
+
+        with pytest.raises(BlockedError):
+            turn.tell(b"<html>")
+
+    def test_it_may_be_told_inside_the_stream(self, turn):
+        """An error event of status 401 before the first chunk replaces the token as well."""
+        event = {"type": "error", "status": 401, "error": {"message": "Expired."}}
+
+        assert Refresh("secret-1") == turn.tell(FIRST, STREAM, payloads(event))
+
+
+RETRIED = {
+    "500": (*refused(500),),
+    "503, overloaded": (*refused(503, {"error": {"code": "server_is_overloaded"}}),),
+    "no connection": (ConnectError("x"),),
+    "disconnected before the head": (DisconnectError("x"),),
+    "disconnected before the first chunk": (STREAM, DisconnectError("x")),
+    "silent before the first chunk": (STREAM, IdleTimeoutError("x")),
+    "ended before the first chunk": (STREAM, END),
+    "failed before the first chunk": (STREAM, payloads(failed("server_is_overloaded"))),
+    "ended in the middle of a line": (STREAM, StreamTruncatedError("x")),
+    "disconnected in the body of a refusal": (Head(500, {}), DisconnectError("x")),
+}
+
+
+@pytest.mark.parametrize("outcomes", RETRIED.values(), ids=RETRIED)
+class TestRetry:
+    def test_before_the_first_chunk(self, turn, outcomes):
+        """What may pass is tried again, as long as the program has heard nothing."""
+        assert isinstance(turn.tell(FIRST, *outcomes), Sleep)
+        assert Authorize() == turn.tell(None)
+
+        turn.tell(SECOND, STREAM, payloads(item("Hi"), COMPLETED))
+        assert turn.ended
+        assert "Hi" == turn.text
+
+    def test_not_for_ever(self, turn, outcomes):
+        """After the policy's number of tries the last failure is the program's."""
+        turn.tell(FIRST)
+        for _ in range(2):
+            assert isinstance(turn.tell(*outcomes), Sleep)
+            turn.tell(None, FIRST)
+
+        with pytest.raises(OnplanError):
+            turn.tell(*outcomes)
+
+
+class TestTheWait:
+    def test_it_is_what_the_server_asks_for(self, turn):
+        """A wait told in a header, or in words inside the stream, is kept exactly."""
+        head, body = refused(429, retry_after="7")
+        step = turn.tell(FIRST, head, body)
+        assert 7.0 == step.seconds
+        assert isinstance(step.error, RateLimitError)
+
+        event = {"type": "error", "code": "rate_limit_exceeded", "message": "Please try again in 250ms."}
+        assert 0.25 == turn.tell(None, FIRST, STREAM, payloads(event)).seconds
+
+    def test_otherwise_it_grows_within_its_bounds(self, turn):
+        """Without a request of the server's the waits lie within the policy's growing bounds."""
+        assert 0 <= turn.tell(FIRST, ConnectError("x")).seconds <= 0.2
+        assert 0 <= turn.tell(None, FIRST, ConnectError("x")).seconds <= 0.4
+
+    def test_time_that_has_passed_counts(self, turn):
+        """No new try begins when the budget is used up."""
+        turn.tell(FIRST)
+        turn._clock.now += 1000
+
+        with pytest.raises(ConnectError):
+            turn.tell(ConnectError("x"))
+
+
+FINAL = {
+    "usage limit": (
+        (*refused(429, {"error": {"type": "usage_limit_reached"}}, retry_after="1"),),
+        UsageLimitError,
+    ),
+    "usage limit as 404": ((*refused(404, {"error": {"type": "usage_limit_reached"}}),), UsageLimitError),
+    "usage limit in the stream": ((STREAM, payloads(failed("usage_limit_reached"))), UsageLimitError),
+    "400": ((*refused(400, {"detail": "Bad."}),), InvalidRequestError),
+    "a page of status 200": ((Head(200, {"content-type": "text/html"}), b"<html>"), UnexpectedReplyError),
+    "a page of status 200, in capitals": (
+        (Head(200, {"content-type": "Text/HTML"}), b"<html>"),
+        UnexpectedReplyError,
+    ),
+    "a redirect": ((*refused(302),), UnexpectedReplyError),
+    "broken JSON": ((STREAM, [b"{broken"]), StreamCorruptError),
+    "a wait that is not worth it": ((*refused(429, retry_after="3600"),), RateLimitError),
+}
+
+
+@pytest.mark.parametrize(("outcomes", "error"), FINAL.values(), ids=FINAL)
+def test_what_will_not_pass_is_not_tried_again(turn, outcomes, error):
+    """A failure that another try would only repeat is raised at once."""
+    with pytest.raises(error):
+        turn.tell(FIRST, *outcomes)
+
+
+BROKEN = {
+    "ended": (END, StreamTruncatedError),
+    "disconnected": (DisconnectError("x"), StreamTruncatedError),
+    "cut in the middle of a line": (StreamTruncatedError("x"), StreamTruncatedError),
+    "silent": (IdleTimeoutError("x"), IdleTimeoutError),
+    "failed": (payloads(failed("server_error")), ServerError),
+    "overloaded": (payloads(failed("server_is_overloaded")), OverloadedError),
+    "failed for an unknown reason": (payloads(failed("moonrise")), StreamFailedError),
+    "token refused": (payloads({"type": "error", "status": 401}), SignInAgainError),
+    "too large": (StreamCorruptError("x"), StreamCorruptError),
+}
+
+
+@pytest.mark.parametrize(("outcome", "error"), BROKEN.values(), ids=BROKEN)
+class TestAnAnswerThatBreaks:
+    def test_it_is_never_asked_for_again(self, turn, outcome, error):
+        """Once the program has heard something, nothing is repeated, and what was whole is kept."""
+        turn.tell(FIRST, STREAM, payloads(item("Hi")))
+
+        with pytest.raises(error) as caught:
+            turn.tell(outcome)
+        assert error is type(caught.value)
+        assert [Text("Hi")] == list(caught.value.parts)
+        assert "Hi" == turn.text
+
+    def test_what_was_not_whole_is_not_kept(self, turn, outcome, error):
+        """Text that was still arriving is no finished part."""
+        turn.tell(FIRST, STREAM, payloads(delta("H")))
+
+        with pytest.raises(error) as caught:
+            turn.tell(outcome)
+        assert [] == list(caught.value.parts)
+
+
+def test_chunks_in_the_same_read_as_the_failure_are_emitted(turn):
+    """What arrived with a failure, before it, reaches the program before the error does."""
+    turn.tell(FIRST, STREAM)
+
+    with pytest.raises(ServerError) as caught:
+        turn.tell(payloads(item("Hi"), failed("server_error")))
+    assert "Hi" == turn.text
+    assert [Text("Hi")] == list(caught.value.parts)
+    assert "req-1" == caught.value.request_id
+
+
+def test_not_signed_in_is_told_at_once(turn):
+    """What the keeper raises before the first request ends the turn."""
+    with pytest.raises(SignInAgainError):
+        turn.tell(SignInAgainError("x", status=401))
+
+
+class TestResuming:
+    """What the program has seen is kept, or said to be void, and the turn is asked again."""
+
+    @pytest.fixture
+    def turn(self):
+        call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        clock = Clock()
+        return Turn(completion(call, RetryPolicy(attempts=3), clock, resume=True), clock)
+
+    def test_finished_parts_are_told_the_model(self, turn):
+        """The next request ends in what was finished, and the answer begins with it."""
+        turn.tell(FIRST, STREAM, payloads(item("Hi")))
+        assert isinstance(turn.tell(END), Sleep)
+        step = turn.tell(None, FIRST)
+        said = json.loads(step.request.body)["input"][-1]
+        assert ("assistant", "Hi") == (said["role"], said["content"][0]["text"])
+
+        turn.tell(STREAM, payloads(item("Lo"), COMPLETED))
+        assert [Resumed([Text("Hi")])] == [chunk for chunk in turn.emitted if chunk.type == "resumed"]
+        assert [Text("Hi"), Text("Lo")] == turn.emitted[-1].response.message.content
+
+    def test_what_was_not_finished_is_void(self, turn):
+        """A text that broke off is not told, and comes anew."""
+        turn.tell(FIRST, STREAM, payloads(delta("H")), DisconnectError("x"))
+        step = turn.tell(None, FIRST)
+        assert ["user"] == [item["role"] for item in json.loads(step.request.body)["input"]]
+
+        turn.tell(STREAM, payloads(item("Hi"), COMPLETED))
+        assert [Text("Hi")] == turn.emitted[-1].response.message.content
+
+    def test_a_long_answer_uses_up_no_budget(self, turn):
+        """The budget is for waiting; an answer that took an hour may be resumed nevertheless."""
+        turn.tell(FIRST, STREAM, payloads(delta("H")))
+        turn._clock.now += 3600
+
+        assert isinstance(turn.tell(DisconnectError("x")), Sleep)
+
+    def test_it_is_said_once_for_each_time(self, turn):
+        """A try that brought nothing new has nothing to take back."""
+        turn.tell(FIRST, STREAM, payloads(item("Hi")), END, None, FIRST, ConnectError("x"))
+        turn.tell(None, FIRST, STREAM, payloads(item("Lo"), COMPLETED))
+
+        assert 1 == len([chunk for chunk in turn.emitted if chunk.type == "resumed"])
+        assert [Text("Hi"), Text("Lo")] == turn.emitted[-1].response.message.content
+
+
+class TestTheCatalogue:
+    BODY = json.dumps({"models": [{"slug": "gpt-5.5", "visibility": "list"}]}).encode()
+
+    @pytest.fixture
+    def asking(self):
+        """A catalogue dialogue that is about to begin."""
+        clock = Clock()
+        return Turn(catalogue(OPENAI_CODEX, "https://example.org", RetryPolicy(attempts=2), clock), clock)
+
+    def test_it_lists_the_models(self, asking):
+        """The catalogue is asked for under the credential, and read."""
+        step = asking.tell(FIRST)
+        assert "Bearer secret-1" == token(step)
+        assert step.request.url.startswith("https://example.org/models?client_version=")
+
+        assert ReadBody() == asking.tell(Head(200, {}))
+        asking.tell(self.BODY)
+        assert ["gpt-5.5"] == [model.id for model in asking.result]
+
+    def test_a_refused_token_is_replaced(self, asking):
+        """After a 401 the token is replaced and the catalogue asked for again."""
+        assert Refresh("secret-1") == asking.tell(FIRST, Head(401, {}), b"")
+        asking.tell(SECOND, Head(200, {}), self.BODY)
+
+        assert asking.ended
+
+    def test_it_is_tried_again(self, asking):
+        """A failure that may pass is tried again, also one in the middle of the body."""
+        assert isinstance(asking.tell(FIRST, Head(200, {}), DisconnectError("x")), Sleep)
+        asking.tell(None, FIRST, Head(200, {}), self.BODY)
+
+        assert asking.ended
+
+    @pytest.mark.parametrize(
+        "body", [b"", b"<html>", b"{}", b"\xff", b'{"models": [], "x": "\xff"}'], ids=repr
+    )
+    def test_what_is_no_catalogue_is_an_error(self, asking, body):
+        """A reply that lists no models is not an empty catalogue."""
+        asking.tell(FIRST, Head(200, {}))
+
+        with pytest.raises(UnexpectedReplyError):
+            asking.tell(body)
+
+
+UPGRADED = Head(101, {"x-request-id": "req-1"})
+
+
+def joined(*, warm=False):
+    return Joined(UPGRADED, Continuation(), warm)
+
+
+class TestOverWebSocket:
+    @pytest.fixture
+    def fallback(self):
+        return Fallback()
+
+    @pytest.fixture
+    def turn(self, fallback):
+        """A completion that may go over a WebSocket, and is authorized."""
+        call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        clock = Clock()
+        turn = Turn(completion(call, RetryPolicy(attempts=3), clock, fallback), clock)
+        turn.tell(FIRST)
+        return turn
+
+    def test_from_the_upgrade_to_done(self, turn):
+        """It joins under the credential, says all, reads, and leaves a settled connection."""
+        step, socket = turn.step, joined()
+        assert isinstance(step, Join)
+        assert ("GET", "Bearer secret-1") == (step.request.method, step.request.headers["authorization"])
+        assert "secret" not in repr(step)
+        said = turn.tell(socket)
+        assert "Hi" == json.loads(said.data)["input"][0]["content"][0]["text"]
+        assert isinstance(turn.tell(None), ReadEvents)
+        assert not socket.seen.settled
+        turn.tell(payloads(delta("Hel"), item("Hello"), COMPLETED))
+
+        assert turn.ended
+        assert "Hello" == turn.text
+        assert socket.seen.settled
+
+    @pytest.mark.parametrize(
+        "outcomes",
+        [
+            (Joined(Head(426, {})), b""),
+            (Joined(Head(403, {"content-type": "text/html"})), b"<html>"),
+            (Joined(Head(500, {})), b""),
+            (IdleTimeoutError("x"),),
+            (DisconnectError("x"),),
+        ],
+    )
+    def test_a_refused_upgrade_is_no_failure(self, turn, outcomes):
+        """The request goes over HTTP at once."""
+        assert "Bearer secret-1" == token(turn.tell(*outcomes))
+        turn.tell(STREAM, payloads(item("Hi"), COMPLETED))
+
+        assert "Hi" == turn.text
+
+    def test_what_http_would_repeat_is_told_at_once(self, turn):
+        """A limit that the upgrade reports is a limit."""
+        head, body = refused(429, {"error": {"type": "usage_limit_reached"}})
+        with pytest.raises(UsageLimitError):
+            turn.tell(Joined(head), body)
+
+    def test_no_connection_at_all_is_tried_again(self, turn):
+        """Where HTTP would not get through either, WebSocket is not to blame."""
+        assert isinstance(turn.tell(ConnectError("x")), Sleep)
+        assert isinstance(turn.tell(None, FIRST), Join)
+
+    def test_a_connection_that_went_away_is_replaced(self, turn):
+        """One that had been open is no failure, once; a new one that breaks is."""
+        step = turn.tell(joined(warm=True), DisconnectError("x"))
+        assert (True, Join) == (step.fresh, type(step))
+        assert isinstance(turn.tell(joined(), None, DisconnectError("x")), Sleep)
+
+    def test_two_that_break_are_enough(self, turn):
+        """Then the session is asked over HTTP, within the policy's tries."""
+        for _ in range(2):
+            assert isinstance(turn.tell(joined(), None, DisconnectError("x")), Sleep)
+            turn.tell(None, FIRST)
+        assert isinstance(turn.step, Send)
+
+    @pytest.mark.parametrize("code", ["websocket_connection_limit_reached", "previous_response_not_found"])
+    def test_a_connection_that_is_over_is_replaced(self, turn, code):
+        """Once at once; a new one of which the same is said is given up for HTTP."""
+        over = payloads({"type": "error", "status": 400, "error": {"code": code}})
+        assert turn.tell(joined(), None, over).fresh
+        assert isinstance(turn.tell(joined(), None, over), Send)
+
+    def test_an_error_message_is_the_response_that_it_stands_for(self, turn):
+        """Its status, headers and body mean what they mean over HTTP."""
+        date = formatdate(turn._clock.now + 7, usegmt=True)
+        error = {"type": "error", "status": 429, "error": {"code": "rate_limit_exceeded"}}
+        step = turn.tell(joined(), None, payloads({**error, "headers": {"Retry-After": date}}))
+        assert (7.0, "req-1") == (step.seconds, step.error.request_id)
+
+        expired = {"type": "error", "status": 401, "error": {"detail": "Unauthorized"}}
+        assert Refresh("secret-1") == turn.tell(None, FIRST, joined(), None, payloads(expired))
+        step = turn.tell(SECOND)
+        assert "Bearer secret-2" == step.request.headers["authorization"]
+
+    def test_what_is_refused_unasked_is_left_out_of_the_next_message(self, turn):
+        """A refusal in a frame is met as one over HTTP is, and the turn stays on the WebSocket."""
+        error = {"message": "Unsupported parameter: prompt_cache_key", "param": "prompt_cache_key"}
+        assert b"prompt_cache_key" in turn.tell(joined()).data
+        step = turn.tell(None, payloads({"type": "error", "status": 400, "error": error}))
+
+        assert (Sleep, 0.0) == (type(step), step.seconds)
+        assert isinstance(turn.tell(None), Join)
+        assert b"prompt_cache_key" not in turn.tell(joined()).data
+
+    def test_a_call_whose_arguments_are_no_json_is_gone_on_from(self, turn):
+        """What is sent of such a call is what the connection is taken to have seen."""
+        socket = joined()
+        said = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"p":"abc'}
+        done = {"type": "response.output_item.done", "output_index": 0, "item": {**said, "id": "fc"}}
+        turn.tell(socket, None, payloads(done, COMPLETED))
+        response = turn.emitted[-1].response
+        history = [Message.user("Hi"), response.message, Message.tool("c", "no JSON")]
+        following = prepare(
+            CompletionRequest(messages=history), OPENAI_CODEX, "https://example.org", "gpt-5.5"
+        )
+
+        assert socket.seen.fits(following.create())
+
+    def test_the_state_of_a_turn_survives_its_connection(self, turn):
+        """What the backend wants to hear again it hears on the next connection too."""
+        state = {"type": "response.metadata", "headers": {"x-codex-turn-state": "ts_1"}}
+        turn.tell(joined(), None, payloads(state), DisconnectError("x"))
+        said = turn.tell(None, FIRST, joined())
+        assert {"x-codex-turn-state": "ts_1"} == json.loads(said.data)["client_metadata"]
+
+    @pytest.mark.parametrize(("outcome", "error"), BROKEN.values(), ids=BROKEN)
+    def test_what_was_seen_is_never_asked_for_again(self, turn, outcome, error):
+        """Over WebSocket as over SSE, and what was whole is kept."""
+        turn.tell(joined(warm=True), None, payloads(item("Hi")))
+
+        with pytest.raises(error) as caught:
+            turn.tell(outcome)
+        assert error is type(caught.value)
+        assert [Text("Hi")] == list(caught.value.parts)
+
+    def test_where_falling_back_is_not_wanted(self):
+        """The refusal is the program's to hear."""
+        call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        clock = Clock()
+        turn = Turn(completion(call, RetryPolicy(attempts=1), clock, Fallback(allowed=False)), clock)
+        turn.tell(FIRST, Joined(Head(500, {})))
+        with pytest.raises(ServerError):
+            turn.tell(b"")
+
+    def test_a_preparation_hands_out_nothing(self, fallback):
+        """It says what is coming, hears that it was heard, and nothing of it reaches a program."""
+        request = CompletionRequest(messages="Hi", session_id="s")
+        call = prepare(request, OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        clock = Clock()
+        turn = Turn(preparation(call, RetryPolicy(attempts=1), clock, fallback), clock)
+        said = turn.tell(FIRST, joined())
+        assert json.loads(said.data)["generate"] is False
+        turn.tell(None, payloads(COMPLETED))
+
+        assert (turn.ended, turn.emitted) == (True, [])
+
+    def test_without_websocket_there_is_nothing_to_prepare(self, fallback):
+        """Nothing is asked over HTTP for it."""
+        call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        fallback.refused(call.session_id, 426)
+        turn = Turn(preparation(call, RetryPolicy(), Clock(), fallback), Clock())
+        turn.tell(FIRST)
+
+        assert turn.ended
