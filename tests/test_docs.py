@@ -25,6 +25,7 @@ PAGES = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/emulator.md",
+    "docs/glossary.md",
     "docs/network.md",
     "docs/backends.md",
     "docs/chatgpt-plan.md",
