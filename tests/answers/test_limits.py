@@ -9,7 +9,6 @@ from onplan.answers.failures import failure_of_response
 from onplan.answers.limits import Limit, headers_of_event, limit_reached, window_name
 from onplan.errors import UsageLimitError
 from onplan.flow import Response
-from onplan.responses.events import RateLimits
 
 FIVE_HOURS = {
     "x-codex-primary-used-percent": "100",
@@ -175,6 +174,5 @@ def test_the_plan_is_told_by_a_header_as_well() -> None:
 def test_an_event_says_what_headers_say(name: object, meter: str | None) -> None:
     """``codex.rate_limits`` is how a WebSocket tells of them; floats, integers and nulls alike."""
     window = {"used_percent": 99.5, "window_minutes": 300, "reset_at": 1_800_000_000}
-    event = RateLimits("plus", {"primary": window, "secondary": None}, name)
 
-    assert limit_reached(headers_of_event(event)) == Limit(300, 1_800_000_000.0, meter)
+    assert limit_reached(headers_of_event(name, "plus", {"primary": window, "secondary": None})) == Limit(300, 1_800_000_000.0, meter)
