@@ -175,4 +175,6 @@ def test_an_event_says_what_headers_say(name: object, meter: str | None) -> None
     """``codex.rate_limits`` is how a WebSocket tells of them; floats, integers and nulls alike."""
     window = {"used_percent": 99.5, "window_minutes": 300, "reset_at": 1_800_000_000}
 
-    assert limit_reached(headers_of_event(name, "plus", {"primary": window, "secondary": None})) == Limit(300, 1_800_000_000.0, meter)
+    assert limit_reached(headers_of_event(name, "plus", {"primary": window, "secondary": None})) == Limit(
+        300, 1_800_000_000.0, meter
+    )
