@@ -88,7 +88,7 @@ def test_a_hint_may_be_more_precise():
 
 def test_a_missing_extra_says_what_to_install():
     """The hint is the command that installs the missing part."""
-    error = MissingExtraError("server", "`onplan serve`")
+    error = MissingExtraError("emulator", "`onplan emulator`")
 
-    assert "`onplan serve` needs" in str(error)
-    assert "pip install 'onplan[server]'" in error.hint
+    assert "`onplan emulator` needs" in str(error)
+    assert "pip install 'onplan[emulator]'" in error.hint

@@ -32,7 +32,7 @@ def demo() -> None:
     try:
         from onplan.emulator import Emulator, Options
     except ModuleNotFoundError:
-        raise MissingExtraError("server", "The demo") from None
+        raise MissingExtraError("emulator", "The demo") from None
 
     with Emulator(Options()) as emulator, tempfile.TemporaryDirectory() as folder:
         _title("The services", f"played by the emulator at {emulator.issuer}")

@@ -77,7 +77,7 @@ def emulator(
     try:
         from onplan.emulator import Options, Scenario, serve
     except ModuleNotFoundError:
-        raise MissingExtraError("server", "The emulator") from None
+        raise MissingExtraError("emulator", "The emulator") from None
     if faults:
         _list_faults(as_json=session.as_json)
         return
