@@ -126,14 +126,21 @@ class ConfigurationError(OnplanError):
 
 
 class MissingExtraError(ConfigurationError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed.
+
+    Args:
+        extra: name of the optional part, as in ``onplan[extra]``.
+        purpose: what needs it.
+        command: what to type to install it (``config.installation``).
+    """
 
     code = "missing_extra"
 
-    def __init__(self, extra: str, purpose: str) -> None:
+    def __init__(self, extra: str, purpose: str, command: str | None = None) -> None:
+        command = command or f"pip install 'onplan[{extra}]'"
         super().__init__(
             f"{purpose} needs the optional part `{extra}`, which is not installed.",
-            hint=f"Run `pip install 'onplan[{extra}]'`.",
+            hint=f"Run `{command}`.",
         )
 
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onplan.errors import MissingExtraError
-
 if TYPE_CHECKING:
     from onplan.client import Client
     from onplan.emulator import Emulator
@@ -32,7 +30,9 @@ def demo() -> None:
     try:
         from onplan.emulator import Emulator, Options
     except ModuleNotFoundError:
-        raise MissingExtraError("emulator", "The demo") from None
+        from onplan.config.installation import missing_extra
+
+        raise missing_extra("emulator", "The demo") from None
 
     with Emulator(Options()) as emulator, tempfile.TemporaryDirectory() as folder:
         _title("The services", f"played by the emulator at {emulator.issuer}")

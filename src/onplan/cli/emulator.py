@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from onplan.cli.session import Session, json_option, pass_session
-from onplan.errors import ConfigurationError, MissingExtraError
+from onplan.errors import ConfigurationError
 
 
 @click.command()
@@ -77,7 +77,9 @@ def emulator(
     try:
         from onplan.emulator import Options, Scenario, serve
     except ModuleNotFoundError:
-        raise MissingExtraError("emulator", "The emulator") from None
+        from onplan.config.installation import missing_extra
+
+        raise missing_extra("emulator", "The emulator") from None
     if faults:
         _list_faults(as_json=session.as_json)
         return

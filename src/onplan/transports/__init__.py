@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from onplan.errors import ConfigurationError, MissingExtraError
+from onplan.config.installation import missing_extra
+from onplan.errors import ConfigurationError
 from onplan.transports.base import (
     AsyncAnswer,
     AsyncExchange,
@@ -76,7 +77,7 @@ def choose_websocket(
         from onplan.transports.websocket import WebSockets
     except ModuleNotFoundError:
         if wanted == "websocket":
-            raise MissingExtraError("ws", 'transport="websocket"') from None
+            raise missing_extra("ws", 'transport="websocket"') from None
         return None
     return WebSockets(timeouts, route)
 

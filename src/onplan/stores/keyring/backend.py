@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from onplan.errors import MissingExtraError, StoreError
+from onplan.config.installation import missing_extra
+from onplan.errors import StoreError
 from onplan.secret import SecretText
 from onplan.stores.keyring import secret_service
 
@@ -68,7 +69,7 @@ class Keyring:
 
     def __init__(self, name: str) -> None:
         if find_spec("keyring") is None:
-            raise MissingExtraError("keyring", "The keyring: store")
+            raise missing_extra("keyring", "The keyring: store")
         self._name = name
 
     def limit(self) -> int | None:

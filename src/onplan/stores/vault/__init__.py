@@ -23,7 +23,8 @@ from typing import Any
 
 import msgspec
 
-from onplan.errors import ConfigurationError, MissingExtraError, StoreConflictError
+from onplan.config.installation import missing_extra
+from onplan.errors import ConfigurationError, StoreConflictError
 from onplan.oauth import claims
 from onplan.secret import SecretBytes, SecretText
 from onplan.stores import Record, record_from, split_options
@@ -51,7 +52,7 @@ class VaultStore:
 
     def __init__(self, location: str) -> None:
         if find_spec("hvac") is None:
-            raise MissingExtraError("vault", "The vault: store")
+            raise missing_extra("vault", "The vault: store")
         place, options = split_options("vault", location, OPTIONS)
         self._path, self._server = _path(place), server_from(options)
         self._client = VaultClient(self._server, login_from(options))
