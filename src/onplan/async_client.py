@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast
 
 from onplan.attachments import has_attachments, read_attachments
 from onplan.backends import Backend
-from onplan.config.hints import address
+from onplan.config.hints import complete_commands
 from onplan.config.settings import Settings, load_settings
 from onplan.errors import (
     InvalidRequestError,
@@ -34,9 +34,9 @@ from onplan.transports import (
     choose,
     choose_websocket,
 )
-from onplan.transports.http import HTTPTransport
+from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.transports.route import Route
-from onplan.transports.total_timeout import Total
+from onplan.transports.total_timeout import TotalTimeout
 from onplan.turn import flows as turn
 from onplan.turn import steps
 from onplan.turn.amendments import Call, Remembered
@@ -172,7 +172,7 @@ class AsyncClient:
         try:
             return require_sign_in(await self._keeper.credentials_async(), self.backend)
         except OnplanError as error:
-            address(error, self.settings)
+            complete_commands(error, self.settings)
             raise
 
     async def list_models(self) -> list[ModelInfo]:
@@ -281,7 +281,7 @@ class _Exchange(Generic[T]):
 
     def __init__(self, client: AsyncClient, dialogue: steps.Dialogue[T]) -> None:
         self._client, self._dialogue = client, dialogue
-        self._total = Total(client._timeouts.total)
+        self._total = TotalTimeout(client._timeouts.total)
         self._timed = client._timeouts.total is not None
         self._answer: AsyncAnswer | None = None
         self._reading: steps.ReadEvents | None = None
@@ -327,7 +327,7 @@ class _Exchange(Generic[T]):
             self.result = stop.value
             return None
         except OnplanError as final:
-            address(final, self._client.settings)
+            complete_commands(final, self._client.settings)
             raise
 
     def _until(self, grace: float) -> float:

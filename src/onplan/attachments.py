@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from onplan.config.files import read_file, reason_of
+from onplan.config.file_errors import reason_of
+from onplan.config.file_reading import read_file
 from onplan.errors import InvalidRequestError
 from onplan.request.image_types import image_type, with_true_type
 from onplan.types import CompletionRequest, ContentPart, File, Image, Message, ToolResult

@@ -14,7 +14,7 @@ import httpx2
 
 from onplan.attachments import read_attachments
 from onplan.backends import Backend
-from onplan.config.hints import address
+from onplan.config.hints import complete_commands
 from onplan.config.settings import Settings, load_settings
 from onplan.errors import NotSignedInError, OnplanError, SignInAgainError, TransportError
 from onplan.parameters import refuses
@@ -22,9 +22,9 @@ from onplan.secret import SecretText
 from onplan.stores import CredentialStore, open_store
 from onplan.tokens.api_key import keeper_for, require_sign_in
 from onplan.transports import Timeouts, require_http
-from onplan.transports.http import Answer, HTTPTransport
+from onplan.transports.httpx2_sync import Answer, HTTPTransport
 from onplan.transports.route import Route
-from onplan.transports.total_timeout import Total
+from onplan.transports.total_timeout import TotalTimeout
 from onplan.turn import flows as turn
 from onplan.turn import steps
 from onplan.turn.amendments import Call, Remembered
@@ -153,7 +153,7 @@ class Client:
         try:
             return require_sign_in(self._keeper.credentials(), self.backend)
         except OnplanError as error:
-            address(error, self.settings)
+            complete_commands(error, self.settings)
             raise
 
     def list_models(self) -> list[ModelInfo]:
@@ -235,7 +235,7 @@ class _Exchange(Generic[T]):
 
     def __init__(self, client: Client, dialogue: steps.Dialogue[T]) -> None:
         self._client, self._dialogue = client, dialogue
-        self._total = Total(client._timeouts.total)
+        self._total = TotalTimeout(client._timeouts.total)
         self._timed = client._timeouts.total is not None
         self._answer: Answer | None = None
         self._reading: steps.ReadEvents | None = None
@@ -281,7 +281,7 @@ class _Exchange(Generic[T]):
             self.result = stop.value
             return None
         except OnplanError as final:
-            address(final, self._client.settings)
+            complete_commands(final, self._client.settings)
             raise
 
     def _until(self, grace: float) -> float:

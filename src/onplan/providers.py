@@ -14,7 +14,7 @@ from onplan.oauth import authorization_code
 from onplan.secret import SecretText
 from onplan.stores import CredentialStore, Record, open_store
 from onplan.stores.memory import MemoryStore
-from onplan.transports.async_http import AsyncHTTPTransport
+from onplan.transports.httpx2_async import AsyncHTTPTransport
 from onplan.types import OAuthCredentials
 
 

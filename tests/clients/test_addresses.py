@@ -15,8 +15,8 @@ import onplan
 from onplan.flow import Request
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
-from onplan.transports.addresses import connect, connect_async, interleave
-from onplan.transports.http import HTTPTransport
+from onplan.transports.happy_eyeballs import connect, connect_async, interleave
+from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.transports.route import Route
 from onplan.transports.tunnel import open_socket
 

@@ -17,7 +17,7 @@ import trustme
 
 import onplan
 from onplan.stores.vault.login import server_from
-from onplan.transports.authorities import trust
+from onplan.transports.ca_files import trust
 from onplan.transports.route import Route, usual_certificates
 
 if TYPE_CHECKING:

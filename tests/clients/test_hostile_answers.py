@@ -21,7 +21,7 @@ from onplan.emulator import Emulator
 from onplan.errors import IdleTimeoutError
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
-from onplan.transports.per_loop_client import Owner, running_loop
+from onplan.transports.per_loop_client import PerLoopClient, running_loop
 from onplan.transports.silence import Silence
 
 from .exact import events
@@ -320,7 +320,7 @@ def test_a_fork_while_a_client_is_made() -> None:
             over.wait(30)
         return object()
 
-    owner: Owner[object] = Owner(make, None, os.getpid)
+    owner: PerLoopClient[object] = PerLoopClient(make, None, os.getpid)
     thread = threading.Thread(target=owner.get)
     thread.start()
     assert making.wait(30)
@@ -341,7 +341,7 @@ def test_a_fork_while_a_client_is_made() -> None:
 def test_threads_share_a_client() -> None:
     """However many are first, all use the same one in the end."""
     start = threading.Barrier(8)
-    owner: Owner[object] = Owner(object, None, os.getpid)
+    owner: PerLoopClient[object] = PerLoopClient(object, None, os.getpid)
     found: list[object] = []
 
     def use() -> None:
@@ -360,7 +360,9 @@ def test_threads_share_a_client() -> None:
 def test_clients_of_dead_loops_are_dropped(signed_in: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that outlives many event loops keeps nothing of those that are closed."""
     made: list[object] = []
-    owner: Owner[object] = Owner(lambda: made.append(object()) or made[-1], None, running_loop)
+    owner: PerLoopClient[object] = PerLoopClient(
+        lambda: made.append(object()) or made[-1], None, running_loop
+    )
 
     async def use() -> None:
         assert owner.get() is owner.get()

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import onplan
-from onplan.config.files import LARGEST, PrivateFile, as_utf8, open_file, read_file
+from onplan.config.file_reading import LARGEST, as_utf8, open_file, read_file
+from onplan.config.private_files import PrivateFile
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 from onplan.errors import ConfigurationError, InvalidRequestError

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from onplan import doctor
-from onplan.config.files import PERMISSIONS
+from onplan.config.private_files import PERMISSIONS
 from onplan.doctor import signin
 from onplan.emulator import Emulator
 from onplan.stores import PendingRefresh, open_store

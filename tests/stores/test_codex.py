@@ -25,7 +25,7 @@ from onplan.sign_in.importing import borrow
 from onplan.stores import PendingRefresh, Record, open_store
 from onplan.stores.contract import FIRST, PENDING, SECOND, StoreContract
 from onplan.tokens.manager import Keeper
-from onplan.transports.http import HTTPTransport
+from onplan.transports.httpx2_sync import HTTPTransport
 
 needs_modes = pytest.mark.skipif(sys.platform == "win32", reason="file modes")
 needs_flock = pytest.mark.skipif(sys.platform == "win32", reason="flock(2)")

@@ -19,7 +19,7 @@ from onplan.config.settings import Settings, load_settings
 from onplan.emulator import Emulator
 from onplan.stores import CredentialStore, Record, open_store
 from onplan.tokens.manager import Keeper
-from onplan.transports.http import HTTPTransport
+from onplan.transports.httpx2_sync import HTTPTransport
 
 
 class Clock:

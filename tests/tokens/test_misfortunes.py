@@ -24,7 +24,7 @@ from onplan.emulator import Emulator
 from onplan.stores import lock as locks
 from onplan.stores import open_store
 from onplan.tokens.manager import Keeper
-from onplan.transports.http import HTTPTransport
+from onplan.transports.httpx2_sync import HTTPTransport
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ import msgspec, onplan
 from onplan.tokens.manager import Keeper
 from onplan.config.settings import load_settings
 from onplan.stores import Record, open_store
-from onplan.transports.http import HTTPTransport
+from onplan.transports.httpx2_sync import HTTPTransport
 
 folder = Path(sys.argv[1])
 tokens = msgspec.json.decode(os.environ["TOKENS"])

@@ -18,7 +18,7 @@ from onplan.config.settings import load_settings
 from onplan.stores import Record, open_store
 from onplan.stores import lock as locks
 from onplan.tokens.manager import Keeper
-from onplan.transports.http import HTTPTransport
+from onplan.transports.httpx2_sync import HTTPTransport
 
 
 def stored(spec: str) -> onplan.OAuthCredentials:
@@ -218,7 +218,7 @@ import sys, onplan
 from onplan.tokens.manager import Keeper
 from onplan.config.settings import load_settings
 from onplan.stores import open_store
-from onplan.transports.http import HTTPTransport
+from onplan.transports.httpx2_sync import HTTPTransport
 inner = open_store(load_settings().store)
 class Store:
     repaired = False

@@ -78,7 +78,7 @@ def _read_prompt(prompt: str | None) -> str:
 
 def _text(data: bytes) -> str:
     """What came through a pipe; PowerShell begins that with a byte order mark, or writes UTF-16."""
-    from onplan.config.files import as_utf8
+    from onplan.config.file_reading import as_utf8
 
     with suppress(UnicodeError):
         data = as_utf8(data)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onplan.config.hints import address
+from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def report(error: Exception, session: Session) -> int:
         return 0
     if isinstance(error, OnplanError):
         with suppress(OnplanError):  # the settings may be what is wrong
-            address(error, session.settings())
+            complete_commands(error, session.settings())
     told, exit_code = _told(error)
     if session.as_json:
         click.echo(json.dumps({"error": told}, ensure_ascii=False), err=True)

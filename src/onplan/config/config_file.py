@@ -22,7 +22,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onplan.config.files import as_utf8, read_file, reason_of
+from onplan.config.file_errors import reason_of
+from onplan.config.file_reading import as_utf8, read_file
 from onplan.errors import ConfigurationError
 
 DEFAULT_PROFILE = "default"

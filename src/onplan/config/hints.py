@@ -34,7 +34,7 @@ def login_command(profile: str, backend: str | None, *options: str) -> str:
     return shlex.join(["onplan", "login", *_of_backend(backend), *_of_profile(profile), *options])
 
 
-def address(error: OnplanError, settings: Settings) -> None:
+def complete_commands(error: OnplanError, settings: Settings) -> None:
     """Name profile and backend in the commands of its hint, so that they touch nobody else's sign-in.
 
     It is noted below the traceback as well, for programs that do not catch it.

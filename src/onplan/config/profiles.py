@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from onplan.config.config_file import read_config, table_of
-from onplan.config.files import as_utf8, make_private_folder, read_file, reason_of, write_private_file
+from onplan.config.file_errors import reason_of
+from onplan.config.file_reading import as_utf8, read_file
+from onplan.config.private_files import make_private_folder, write_private_file
 from onplan.config.store_spec import default_store, rooted_spec
 from onplan.errors import ConfigurationError
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from functools import partial
 
-from onplan.config.hints import address
+from onplan.config.hints import complete_commands
 from onplan.doctor import network, plan, signin, tls
 from onplan.doctor.check import Check, Examination, NotExaminedError, Result
 from onplan.errors import IdleTimeoutError, OnplanError
@@ -83,7 +83,7 @@ def _result(check: Check, examination: Examination) -> Result:
     except OnplanError as error:
         examination.failed[check.name] = check.name
         if hasattr(examination, "settings"):
-            address(error, examination.settings)
+            complete_commands(error, examination.settings)
         return ended("problem", str(error), error.hint, error.exit_code)
     except Exception as error:  # a mistake in one check does not keep the others from being made
         logger.debug("internal error", exc_info=error)

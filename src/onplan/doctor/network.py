@@ -20,7 +20,7 @@ from onplan.doctor.check import Examination, NotExaminedError
 from onplan.errors import BackendError, ConnectError, OnplanError
 from onplan.flow import Request, Response
 from onplan.transports import Timeouts
-from onplan.transports.http import HTTPTransport
+from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.transports.route import Route, proxy_source
 from onplan.types import OAuthCredentials
 

@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from onplan.config.environment import environment_variable
-from onplan.config.files import PERMISSIONS, explained, leftovers
+from onplan.config.file_errors import explained
 from onplan.config.hints import not_signed_in
+from onplan.config.private_files import PERMISSIONS, leftovers
 from onplan.config.settings import load_settings
 from onplan.doctor.check import Examination
 from onplan.errors import (

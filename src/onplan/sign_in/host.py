@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from onplan.config.files import as_utf8, make_private_folder, read_file, reason_of, write_private_file
+from onplan.config.file_errors import reason_of
+from onplan.config.file_reading import as_utf8, read_file
+from onplan.config.private_files import make_private_folder, write_private_file
 from onplan.errors import ConfigurationError
 from onplan.oauth.siwc import new_host_id
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from onplan.config.hints import address
+from onplan.config.hints import complete_commands
 from onplan.config.settings import Settings
 from onplan.errors import OnplanError, SignInError
 from onplan.flow import Request, Response, drive
@@ -27,7 +27,7 @@ from onplan.sign_in.browser import open_browser
 from onplan.sign_in.flow import attempt, keep_signed_in
 from onplan.sign_in.loopback import RedirectListener
 from onplan.stores import CredentialStore, Record
-from onplan.transports.http import HTTPTransport
+from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.types import OAuthCredentials
 
 WAIT_SECONDS = 600.0
@@ -73,7 +73,7 @@ def sign_in_with_browser(
                 callback = listener.wait(timeout)
             credentials = signing_in.finish(callback)
         except OnplanError as error:
-            address(error, settings)
+            complete_commands(error, settings)
             listener.show("Not signed in", f"{error} {error.hint}", 400)
             raise
         listener.show("Signed in", "You can close this tab and return to the terminal.")

@@ -15,7 +15,7 @@ from onplan.oauth.issuer import issuer_that
 from onplan.oauth.revoke import revoke
 from onplan.sign_in.flow import update
 from onplan.stores import CredentialStore, Record, open_store
-from onplan.transports.http import HTTPTransport
+from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.types import Registration
 
 

@@ -16,8 +16,8 @@ from shlex import quote
 
 import msgspec
 
-from onplan.config.files import sync_folder
 from onplan.config.hints import not_signed_in
+from onplan.config.private_files import sync_folder
 from onplan.config.settings import Settings
 from onplan.config.store_spec import credentials_folder
 from onplan.errors import ConfigurationError, NotSignedInError, StoreDamagedError, StoreError

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from onplan.backends import Backend
-from onplan.config.files import as_utf8
+from onplan.config.file_reading import as_utf8
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
 from onplan.oauth.token_response import moment
 from onplan.secret import SecretBytes

@@ -17,7 +17,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
 
-from onplan.config.files import explained, make_private_folder
+from onplan.config.file_errors import explained
+from onplan.config.private_files import make_private_folder
 from onplan.errors import StoreError
 from onplan.secret import SecretBytes
 from onplan.stores.lock import patience

@@ -7,15 +7,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from onplan.config.files import (
-    PERMISSIONS,
-    PrivateFile,
-    explained,
-    has_other_names,
-    keeps_modes,
-    open_file,
-    read_open_file,
-)
+from onplan.config.file_errors import explained
+from onplan.config.file_reading import open_file, read_open_file
+from onplan.config.private_files import PERMISSIONS, PrivateFile, has_other_names, keeps_modes
 from onplan.config.store_spec import expanded
 from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.secret import SecretBytes

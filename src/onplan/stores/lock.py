@@ -18,7 +18,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from onplan.config.environment import state_folder
-from onplan.config.files import explained, make_private_folder
+from onplan.config.file_errors import explained
+from onplan.config.private_files import make_private_folder
 from onplan.errors import StoreError
 from onplan.forking import reset_in_child
 

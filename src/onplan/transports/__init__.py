@@ -1,8 +1,14 @@
-"""Bytes over the network. The seam is one event at a time, above framing: the turn does not know the wire.
+"""Sends requests and reads their answers over the network, over HTTP or a WebSocket.
 
-``http.py`` speaks through httpx2, ``aiohttp.py`` through aiohttp where the extra ``fast`` has installed it:
-the same behaviour for a fraction of the CPU. ``choose`` decides. ``websocket.py`` speaks WebSocket, where the
-backend does and the extra ``ws`` is installed; ``choose_websocket`` decides. ``base.py`` has what they share.
+Every transport hands over an answer event by event, so the turn does not know which one it has. ``base.py``
+has their interfaces.
+
+================ ============================================================================================
+httpx2_sync.py   for the synchronous client
+aiohttp.py       for the asynchronous client where aiohttp is installed (extra ``fast``): the least CPU time
+httpx2_async.py  for the asynchronous client otherwise, or with an httpx2 client of the user's own
+websocket.py     for the asynchronous client where the backend speaks WebSocket (extra ``ws``)
+================ ============================================================================================
 """
 
 from __future__ import annotations
@@ -45,7 +51,7 @@ def choose(timeouts: Timeouts, route: Route, client: Any = None) -> AsyncTranspo
             return AiohttpTransport(timeouts, client, route)
         except ModuleNotFoundError:
             pass
-    from onplan.transports.async_http import AsyncHTTPTransport
+    from onplan.transports.httpx2_async import AsyncHTTPTransport
 
     return AsyncHTTPTransport(timeouts, client, route)
 

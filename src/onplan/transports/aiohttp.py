@@ -1,7 +1,7 @@
-"""HTTP through aiohttp, asynchronous: what http.py does, for a fraction of the CPU.
+"""HTTP through aiohttp: what ``httpx2_async.py`` does, for a fraction of the CPU time.
 
-Failures come out as ours, with the origin in their sentence and nothing else of the request. Redirects are
-never followed. Proxies and certificates are those of http.py.
+Every failure is raised as a TransportError, which names the origin and nothing else of the request. Redirects
+are never followed. Proxies and certificates are the same as with httpx2 (``route.py``).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from onplan.transports.base import (
     pieces,
 )
 from onplan.transports.compression import Compression, open_smaller_async
+from onplan.transports.connection_errors import certificate_failure, no_answer, unreachable
 from onplan.transports.decompression import (
     DamagedBodyError,
     Decompressor,
@@ -38,8 +39,7 @@ from onplan.transports.decompression import (
     decompressor_for,
 )
 from onplan.transports.event_reader import EventReader
-from onplan.transports.per_loop_client import Owner, running_loop
-from onplan.transports.proxy_errors import certificate_failure, no_answer, unreachable
+from onplan.transports.per_loop_client import PerLoopClient, running_loop
 from onplan.transports.route import Proxy, Route
 from onplan.turn.steps import Head
 
@@ -137,7 +137,9 @@ class AiohttpTransport:
         self._route = route or Route()
         self._given = client
         self._compression = Compression()
-        self._owner: Owner[Sessions] = Owner(partial(Sessions, self._route), None, running_loop)
+        self._clients: PerLoopClient[Sessions] = PerLoopClient(
+            partial(Sessions, self._route), None, running_loop
+        )
 
     async def fetch(self, request: Request) -> Response:
         """A whole response, within ``request.timeout`` seconds in all. Raises TransportError."""
@@ -160,7 +162,7 @@ class AiohttpTransport:
         token = connecting.set(way)
         try:
             async with waiting:
-                response = await (self._given or self._owner.get().get(proxy)).request(
+                response = await (self._given or self._clients.get().get(proxy)).request(
                     request.method,
                     request.url,
                     data=waiting.content(),
@@ -199,7 +201,7 @@ class AiohttpTransport:
 
     async def close(self) -> None:
         """Close the connections, unless the session is the user's own."""
-        sessions = self._owner.take()
+        sessions = self._clients.take()
         if sessions is not None:
             await sessions.close()
 

@@ -13,7 +13,7 @@ from onplan.forking import no_fork
 _Client = TypeVar("_Client")
 
 
-class Owner(Generic[_Client]):
+class PerLoopClient(Generic[_Client]):
     """The user's own client, or one of ours for each process and event loop that uses it.
 
     There is no lock that a fork could leave locked: of two threads that are equally fast, one throws away a

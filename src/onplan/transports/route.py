@@ -19,7 +19,7 @@ from onplan.config.environment import environment_variable, system_proxies
 from onplan.errors import ConfigurationError
 from onplan.flow import is_loopback
 from onplan.secret import SecretText
-from onplan.transports.authorities import recoded_certificates, trust
+from onplan.transports.ca_files import recoded_certificates, trust
 
 # The kinds of proxy, and where each listens if its URL does not say. ``socks`` is what desktops write.
 _PORTS: Mapping[str, int] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "socks": 1080}

@@ -7,7 +7,7 @@ import time
 from onplan.errors import TotalTimeoutError
 
 
-class Total:
+class TotalTimeout:
     """Begins when it is made. ``seconds``: None for no limit."""
 
     def __init__(self, seconds: float | None) -> None:

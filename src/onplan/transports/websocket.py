@@ -17,8 +17,8 @@ from onplan.flow import Request
 from onplan.responses.continuation import Continuation
 from onplan.responses.events import Document, ErrorEvent, decode_event
 from onplan.transports.base import Timeouts, log_exchange, logger
-from onplan.transports.per_loop_client import Owner, running_loop
-from onplan.transports.proxy_errors import unreachable
+from onplan.transports.connection_errors import unreachable
+from onplan.transports.per_loop_client import PerLoopClient, running_loop
 from onplan.transports.route import Route
 from onplan.transports.tunnel import open_socket
 from onplan.transports.websocket_connection import CLOSE_SECONDS, Connection
@@ -35,18 +35,18 @@ class WebSockets:
 
     def __init__(self, timeouts: Timeouts | None = None, route: Route | None = None) -> None:
         make = partial(_Pool, timeouts or Timeouts(), route or Route())
-        self._owner: Owner[_Pool] = Owner(make, None, running_loop)
+        self._clients: PerLoopClient[_Pool] = PerLoopClient(make, None, running_loop)
 
     async def join(self, join: Join) -> Exchange | None:
         """A connection for one turn, or the backend's refusal to open one. Raises TransportError.
 
         None if only a fitting one is wanted, and there is none.
         """
-        return await self._owner.get().join(join)
+        return await self._clients.get().join(join)
 
     async def close(self) -> None:
         """Close the connections."""
-        pool = self._owner.take()
+        pool = self._clients.take()
         if pool is not None:
             await pool.close()
 

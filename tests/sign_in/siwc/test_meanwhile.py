@@ -27,7 +27,7 @@ from onplan.sign_in.flow import Attempt, attempt
 from onplan.sign_in.sign_out import sign_out
 from onplan.stores import CredentialStore, Record, open_store
 from onplan.tokens.manager import Keeper
-from onplan.transports.http import HTTPTransport
+from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.types import OAuthCredentials
 
 from ...conftest import redirected

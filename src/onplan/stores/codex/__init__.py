@@ -22,7 +22,9 @@ from pathlib import Path
 import msgspec
 
 from onplan.config.environment import environment_variable
-from onplan.config.files import PrivateFile, as_utf8, explained, make_private_folder, read_file
+from onplan.config.file_errors import explained
+from onplan.config.file_reading import as_utf8, read_file
+from onplan.config.private_files import PrivateFile, make_private_folder
 from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.forking import reset_in_child
 from onplan.secret import SecretBytes

@@ -24,7 +24,7 @@ from onplan.stores.vault.lasting import Lasting, look_up, renew
 from onplan.stores.vault.login import Login, Server, Work
 
 if TYPE_CHECKING:
-    from onplan.transports.http import HTTPTransport
+    from onplan.transports.httpx2_sync import HTTPTransport
 
 # For one request, and for everything until it has succeeded or is given up.
 ATTEMPT_SECONDS = 5.0
@@ -177,7 +177,7 @@ class VaultClient:
 
 
 def _make_transport(certificates: ssl.SSLContext | None) -> HTTPTransport:
-    from onplan.transports.http import HTTPTransport
+    from onplan.transports.httpx2_sync import HTTPTransport
     from onplan.transports.route import Route
 
     return HTTPTransport(route=Route(certificates=certificates))

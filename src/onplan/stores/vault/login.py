@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from onplan.config.environment import environment_variable
-from onplan.config.files import as_utf8, read_file, reason_of
+from onplan.config.file_errors import reason_of
+from onplan.config.file_reading import as_utf8, read_file
 from onplan.errors import ConfigurationError, StoreError
 from onplan.flow import Response, require_safe_url
 from onplan.secret import SecretText
@@ -114,7 +115,7 @@ def _certificates() -> ssl.SSLContext | None:
     file, folder = _variable("CACERT"), _variable("CAPATH")
     if not file and not folder:
         return None
-    from onplan.transports.authorities import trust
+    from onplan.transports.ca_files import trust
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with contextlib.suppress(OSError):  # a missing file, or one that is no PEM; ssl.SSLError is an OSError

@@ -10,9 +10,9 @@ import httpx2
 
 from onplan.errors import DisconnectError, IdleTimeoutError, TransportError
 from onplan.transports.base import Timeouts
+from onplan.transports.connection_errors import unreachable
 from onplan.transports.deadline import Deadline
 from onplan.transports.decompression import DamagedBodyError, Decompressor, Unknown, decompressor_for
-from onplan.transports.proxy_errors import unreachable
 
 
 def failure_of(error: Exception, origin: str) -> TransportError:
@@ -40,7 +40,7 @@ def failure_of(error: Exception, origin: str) -> TransportError:
             return DisconnectError(f"The connection to {origin} broke: {reason}.")
 
 
-# Those of httpx2 come from clients of the user's own, those of httpcore2 from the pools of pool.py.
+# Those of httpx2 come from clients of the user's own, those of httpcore2 from the pools of httpx2_pools.py.
 ERRORS = (
     httpx2.TransportError,
     httpx2.StreamError,

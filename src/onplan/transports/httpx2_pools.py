@@ -12,11 +12,11 @@ import httpcore2
 import httpx2
 
 from onplan.backends import USER_AGENT
-from onplan.transports.addresses import connect_async
+from onplan.transports.connection_errors import no_answer
 from onplan.transports.deadline import Deadline, Limit
-from onplan.transports.proxy_errors import no_answer
+from onplan.transports.happy_eyeballs import connect_async
+from onplan.transports.httpcore2_streams import AsyncStream, Countdown, Stream, translated
 from onplan.transports.route import Proxy, Route
-from onplan.transports.streams import AsyncStream, Countdown, Stream, translated
 from onplan.transports.tunnel import open_stream, open_tunnel
 
 DEADLINE = "onplan.deadline"  # the extension of a request by which its ``Deadline`` comes here

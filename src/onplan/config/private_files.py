@@ -2,125 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import errno
 import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
-from onplan.errors import StoreError
+from onplan.config.file_errors import MOUNT_HINT, UnusableFileError
+from onplan.config.file_reading import read_file, require_regular
 
 PERMISSIONS = sys.platform != "win32"  # there the folder's access list protects instead of file modes
-
-# What flock(2) says where there are no locks: some FUSE file systems, NFS without its lock service.
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-
-# Far more than any file that onplan keeps or that a person writes for it, in bytes.
-LARGEST = 16 * 1024 * 1024
-
-
-class UnusableFileError(OSError):
-    """A file that cannot serve, with what to do about it.
-
-    Attributes:
-        hint: what to do; ``{}`` in it stands for the file.
-    """
-
-    def __init__(self, number: int, reason: str, hint: str) -> None:
-        super().__init__(number, reason)
-        self.hint = hint
-
-
-# --- reading ----------------------------------------------------------------------------------------
-
-
-def open_file(path: str | Path) -> BinaryIO:
-    """Open a regular file to read it.
-
-    Raises OSError, and UnusableFileError for a FIFO, socket or device: reading one could wait for another
-    program, or never end. The null device counts as an empty file.
-    """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        _require_regular(os.fstat(descriptor), or_null=True)
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def read_file(path: str | Path, largest: int = LARGEST) -> bytes:
-    """The content of a regular file of at most ``largest`` bytes. Raises OSError, as ``open_file``."""
-    with open_file(path) as file:
-        return read_open_file(file, largest)
-
-
-def read_open_file(file: BinaryIO, largest: int = LARGEST) -> bytes:
-    """What is in ``file``, at most ``largest`` bytes. Raises OSError."""
-    is_larger = os.fstat(file.fileno()).st_size > largest
-    data = b"" if is_larger else file.read(largest + 1)  # it may be growing
-    if is_larger or len(data) > largest:
-        raise UnusableFileError(
-            errno.EINVAL, f"it is larger than {largest >> 20} MiB", "Check that {} is the right file."
-        )
-    return data
-
-
-_KINDS = (
-    (stat.S_ISDIR, "it is a folder"),
-    (stat.S_ISFIFO, "it is a named pipe and not a file"),
-    (stat.S_ISSOCK, "it is a socket and not a file"),
-)
-
-
-def _require_regular(found: os.stat_result, *, or_null: bool) -> None:
-    """Raise OSError if it is no regular file; ``or_null``: nor the null device."""
-    if stat.S_ISREG(found.st_mode):
-        return
-    null = os.stat(os.devnull).st_rdev  # noqa: PTH116 - no Path here
-    if or_null and stat.S_ISCHR(found.st_mode) and found.st_rdev == null:
-        return
-    kind = next((name for matches, name in _KINDS if matches(found.st_mode)), "it is a device and not a file")
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, kind)
-    raise UnusableFileError(errno.EINVAL, kind, "Put a regular file in the place of {}.")
-
-
-# UTF-32's first mark begins with UTF-16's.
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-
-
-def as_utf8(data: bytes) -> bytes:
-    """Text of any Unicode encoding that shows which one it is, as UTF-8 without a byte order mark.
-
-    Windows' editors and PowerShell write such marks, and UTF-16. Without a mark, UTF-16 is recognised by a
-    zero in the first character, which is an ASCII one in every file that is read here (RFC 4627 §3).
-    Raises UnicodeError; what is not UTF-8 and shows no other encoding comes back as it is.
-    """
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            text = data[len(mark) :]
-            return text if encoding == "utf-8" else text.decode(encoding).encode()
-    zeros = [byte == 0 for byte in data[:2]]
-    if zeros == [False, True] and data[2:4] != b"\0\0":
-        return data.decode("utf-16-le").encode()
-    if zeros == [True, False]:
-        return data.decode("utf-16-be").encode()
-    return data
-
-
-# --- writing ----------------------------------------------------------------------------------------
 
 
 def make_private_folder(folder: Path) -> None:
@@ -189,7 +82,7 @@ def _require_replaceable(target: Path) -> None:
     Whoever may do anything would remove even ``/dev/null``.
     """
     with contextlib.suppress(FileNotFoundError):
-        _require_regular(target.stat(), or_null=False)
+        require_regular(target.stat(), or_null=False)
 
 
 def _overwrite(target: Path, data: bytes) -> None:
@@ -202,7 +95,7 @@ def _overwrite(target: Path, data: bytes) -> None:
         found = os.fstat(descriptor)
         if found.st_nlink == 0:  # by a rename, so what is written here would be seen by no other program
             reason = "it is mounted by itself, and was replaced where it is mounted from"
-            raise UnusableFileError(errno.ESTALE, reason, _MOUNT_HINT)
+            raise UnusableFileError(errno.ESTALE, reason, MOUNT_HINT)
         before = found.st_size
         try:
             os.lseek(descriptor, 0, os.SEEK_END)
@@ -217,9 +110,6 @@ def _overwrite(target: Path, data: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-_MOUNT_HINT = "Mount the folder that {} is in, instead of the file by itself."
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -363,57 +253,3 @@ def sync_folder(folder: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-
-
-# --- failing ----------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def explained(subject: str, done: str) -> Iterator[None]:
-    """Turn an OSError into a StoreError that says what could not be ``done`` to ``subject``."""
-    try:
-        yield
-    except OSError as error:
-        hint = getattr(error, "hint", None) or _HINTS.get(error.errno or 0, _OTHERWISE)
-        raise StoreError(
-            f"{subject} cannot be {done}: {reason_of(error)}. What was stored before is unchanged.",
-            hint=hint.format(subject),
-        ) from None
-
-
-def reason_of(error: OSError) -> str:
-    """Why a file cannot be used, as the end of a sentence."""
-    if isinstance(error, UnusableFileError):
-        return str(error.strerror)
-    return _REASONS.get(error.errno or 0) or (error.strerror or type(error).__name__).lower()
-
-
-_REASONS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file system does not allow it to grow",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
-    errno.EISDIR: "it is a folder",
-    errno.ENOTDIR: "one of the folders in its path is a file",
-    errno.EEXIST: "one of the folders in its path is a file",
-    errno.ELOOP: "its symbolic links lead in a circle",
-    errno.ENXIO: "it is a socket and not a file",
-    errno.EBUSY: "it is mounted by itself, so it cannot be replaced",
-    errno.ETXTBSY: "another program has it open",
-    **dict.fromkeys(NO_LOCKS, "its file system has no locks, so two programs could spend the same token"),
-}
-_OTHERWISE = "Make room or make it writable, then run the command again."
-_NOT_WRITABLE = "Make {} and its folder writable, or keep it in another folder: `--store file:PATH`."
-_OTHER_FOLDER = "Name a file in another folder: `--store file:PATH`."
-_HINTS = {
-    errno.EISDIR: "Name a file in it, such as `--store file:{}/credentials.json`.",
-    errno.ENOTDIR: _OTHER_FOLDER,
-    errno.EEXIST: _OTHER_FOLDER,
-    errno.ELOOP: _OTHER_FOLDER,
-    errno.ENXIO: _OTHER_FOLDER,
-    errno.EROFS: _NOT_WRITABLE,
-    errno.EACCES: _NOT_WRITABLE,
-    errno.EBUSY: _MOUNT_HINT,
-    **dict.fromkeys(NO_LOCKS, "Keep it on a local disk, `--store file:PATH`, or in the `--store keyring:`."),
-}

@@ -8,7 +8,7 @@ from socket import SHUT_RDWR
 from typing import Any
 
 
-class Watch:
+class ReadTimer:
     """Shuts a socket down after some seconds, unless it is ended before: it may then be in use again."""
 
     def __init__(self, socket: Any, seconds: float) -> None:

@@ -7,7 +7,7 @@ import os
 import ssl
 from pathlib import Path
 
-from onplan.config.files import as_utf8, read_file
+from onplan.config.file_reading import as_utf8, read_file
 
 
 def recoded_certificates(file: str | os.PathLike[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""HTTP through httpx2 under an event loop: what ``http.py`` does, where aiohttp is not installed."""
+"""HTTP through httpx2 under an event loop, where aiohttp is not installed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from onplan.transports.base import (
 from onplan.transports.compression import Compression, open_smaller_async
 from onplan.transports.deadline import Deadline
 from onplan.transports.event_reader import EventReader
-from onplan.transports.exchange import ERRORS, Progress, decompressor_of, failure_of, timeout_of
-from onplan.transports.per_loop_client import Owner, running_loop
+from onplan.transports.httpx2_pools import DEADLINE, async_client_for
+from onplan.transports.httpx2_shared import ERRORS, Progress, decompressor_of, failure_of, timeout_of
+from onplan.transports.per_loop_client import PerLoopClient, running_loop
 from onplan.transports.route import Route
-from onplan.transports.routed_client import DEADLINE, async_client_for
 from onplan.turn.steps import Head
 
 
@@ -60,7 +60,7 @@ class AsyncHTTPTransport:
     ) -> None:
         self._timeouts = timeouts or Timeouts()
         self._compression = Compression()
-        self._owner = Owner(partial(async_client_for, route or Route()), client, running_loop)
+        self._clients = PerLoopClient(partial(async_client_for, route or Route()), client, running_loop)
 
     async def fetch(self, request: Request) -> Response:
         """A whole response, within ``request.timeout`` seconds in all. Raises TransportError."""
@@ -80,7 +80,7 @@ class AsyncHTTPTransport:
         waiting = asyncio.timeout(None)
         progress = _AsyncProgress(Deadline(), idle, waiting)
         try:
-            client = self._owner.get()
+            client = self._clients.get()
             async with waiting:
                 response = await client.send(
                     client.build_request(
@@ -105,7 +105,7 @@ class AsyncHTTPTransport:
 
     async def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
-        client = self._owner.take()
+        client = self._clients.take()
         if client is not None:
             await client.aclose()
 

@@ -1,7 +1,8 @@
-"""HTTP through httpx2 on the calling thread: whole responses for dialogues, events for turns.
+"""HTTP through httpx2 on the calling thread: whole responses for sign-in, event streams for turns.
 
-Failures come out as ours, with the origin in their sentence and nothing else of the request. Redirects are
-never followed: a token does not go where it was not sent. ``async_http.py`` is the same under an event loop.
+Every failure is raised as a TransportError, which names the origin and nothing else of the request. Redirects
+are never followed: a redirect could send the token to another host. ``httpx2_async.py`` does the same under
+an event loop.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from onplan.transports.base import (
 from onplan.transports.compression import Compression, open_smaller
 from onplan.transports.deadline import Deadline
 from onplan.transports.event_reader import EventReader
-from onplan.transports.exchange import ERRORS, Progress, decompressor_of, failure_of, timeout_of
-from onplan.transports.per_loop_client import Owner
-from onplan.transports.read_deadline import Watch
+from onplan.transports.httpx2_pools import DEADLINE, client_for
+from onplan.transports.httpx2_shared import ERRORS, Progress, decompressor_of, failure_of, timeout_of
+from onplan.transports.per_loop_client import PerLoopClient
+from onplan.transports.read_timer import ReadTimer
 from onplan.transports.route import Route
-from onplan.transports.routed_client import DEADLINE, client_for
 from onplan.turn.steps import Head
 
 
@@ -65,13 +66,13 @@ class HTTPTransport:
         self._timeouts = timeouts or Timeouts()
         self._compression = Compression()
         self._given = client is not None
-        self._owner = Owner(partial(client_for, route or Route()), client, os.getpid)
+        self._clients = PerLoopClient(partial(client_for, route or Route()), client, os.getpid)
         # A program that forgets to close it, or a script that just ends, leaves no open connection.
-        weakref.finalize(self, _close, self._owner)
+        weakref.finalize(self, _close, self._clients)
 
     def prepare(self) -> None:
         """Make the client, with its TLS context, now rather than with the first request."""
-        self._owner.get()
+        self._clients.get()
 
     def fetch(self, request: Request, *, before_sending: Callable[[], object] | None = None) -> Response:
         """A whole response, within ``request.timeout`` seconds in all, on a connection of its own.
@@ -111,7 +112,7 @@ class HTTPTransport:
         idle = each or self._timeouts.idle
         progress = Progress(deadline, idle, before_sending, trace)
         try:
-            client = self._owner.get()
+            client = self._clients.get()
             response = client.send(
                 client.build_request(
                     request.method,
@@ -139,11 +140,11 @@ class HTTPTransport:
 
     def close(self) -> None:
         """Close the connections, unless the client is the user's own."""
-        _close(self._owner)
+        _close(self._clients)
 
 
-def _close(owner: Owner[httpx2.Client]) -> None:
-    client = owner.take()
+def _close(clients: PerLoopClient[httpx2.Client]) -> None:
+    client = clients.take()
     if client is not None:
         client.close()
 
@@ -231,10 +232,10 @@ class Answer:
     def _is_foreign(self) -> bool:
         return DEADLINE not in self._response.extensions
 
-    def _watched(self, seconds: float) -> Watch | None:
+    def _watched(self, seconds: float) -> ReadTimer | None:
         stream = self._response.extensions.get("network_stream")
         socket = stream.get_extra_info("socket") if stream else None
-        return socket and Watch(socket, seconds)
+        return socket and ReadTimer(socket, seconds)
 
     def close(self) -> None:
         """Close the response; its connection too, if something of it is unread."""
