@@ -5,14 +5,30 @@ CODEX_VERSIONS ?= 0.171.0 0.169.0
 AIMOCK_VERSION ?= 1.43.0
 BIN    := $(VENV)/bin
 
+ALONE  := bench-peers docs release siwc-peer strangers # environments that share no version with ours
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check interop fuzz pythons bench speed picture screenshot constraints clean
+.PHONY: help demo test check interop fuzz newest pythons docs release bench speed picture screenshot constraints clean
+
+# $(call install,FOLDER,ARGUMENTS): pip with a dot for each package, so that a long run is seen to be at work. What it
+# has to say about a failure goes to stderr as ever; its exit status is kept in a file, for a pipe would lose it.
+define install
+@{ $(1)/bin/python -m pip install --disable-pip-version-check --progress-bar off $(2); echo $$? >$(1)/.status; } \
+  | awk '/^(Collecting|Obtaining|Processing) / { printf "."; fflush() } \
+         /^Installing collected/ { printf " installing"; fflush() } END { print "" }'; \
+  read -r status <$(1)/.status; exit $$status
+endef
+define environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "onplan needs Python 3.11 or newer: make PYTHON=python3.12")'
+@printf 'Installing what `make %s` needs into %s, once ' '$(2)' '$(1)'
+@$(PYTHON) -m venv --clear $(1)
+endef
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed        ## sign in, ask, stream, call a tool, refresh: against the built-in emulator
-	@$(BIN)/onplan demo
+demo: $(VENV)/demo/.installed   ## sign in, ask, stream, call a tool, refresh: against the built-in emulator
+	@PYTHONPATH=src $(VENV)/demo/bin/python -m onplan demo
 
 test: $(VENV)/.installed        ## the test suite, in four processes: most of them wait for servers of their own
 	$(BIN)/pytest -m 'not interop' -n 4
@@ -39,8 +55,31 @@ interop: $(INTEROP)  ## other people's programs: Codex clients, SDKs, a mock ser
 fuzz: $(VENV)/.installed        ## 200,000 damaged streams, frames, bodies, token responses and files, always the same (2 minutes)
 	ONPLAN_FUZZ_CASES=200000 $(BIN)/pytest -n 2 tests/fuzz
 
+newest:         ## the tests with the newest release of every dependency that pyproject.toml allows, unpinned
+	$(call environment,$(VENV)/newest,newest)
+	$(call install,$(VENV)/newest,-e '.[all]' -r requirements/development.in)
+	@sed -n 's/^\([A-Za-z0-9._-]*==[^ ]*\).*/\1/p' constraints.txt >$(VENV)/newest/pinned
+	@echo 'Other versions than in constraints.txt:'
+	@$(VENV)/newest/bin/pip freeze --exclude-editable | grep -vixF -f $(VENV)/newest/pinned || echo none
+	$(VENV)/newest/bin/pytest -m 'not interop' -n 4
+
 pythons:        ## the tests on fresh machines with Python 3.13 and the newest, by a user who is not root (needs root, Debian)
 	.ci/pythons
+
+docs: $(VENV)/docs/.installed   ## the documentation as a site in build/site, with the reference made from the docstrings
+	PYTHONPATH=src $(VENV)/docs/bin/mkdocs build --strict --quiet
+
+release: $(VENV)/release/.installed  ## sdist and wheel in dist/, checked; the demo runs from the wheel in a fresh environment
+	rm -rf dist
+	$(VENV)/release/bin/python -m build --no-isolation
+	$(VENV)/release/bin/twine check --strict dist/*
+	$(VENV)/release/bin/check-wheel-contents dist/*.whl
+	$(PYTHON) tools/check_release.py dist
+	$(call environment,$(VENV)/wheel,release)
+	$(call install,$(VENV)/wheel,--require-hashes -r requirements/demo.txt)
+	$(VENV)/wheel/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index dist/*.whl
+	cd $(VENV)/wheel && bin/onplan demo
+	ls -l dist
 
 bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## speed, as ratios against others in the same run (8 minutes)
 	$(BIN)/python -m bench
@@ -55,43 +94,36 @@ picture: $(VENV)/.installed     ## draw docs/demo.svg anew
 screenshot: $(VENV)/.installed $(VENV)/.interop $(VENV)/.system  ## and docs/signed-in-with-chatgpt.png
 	ONPLAN_SCREENSHOT="$(CURDIR)/docs/signed-in-with-chatgpt.png" $(BIN)/pytest -m interop tests/interop/test_siwc.py -k browser
 
+PIN := uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 constraints:    ## pin every dependency again, with hashes (needs uv)
-	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
-	  requirements/runtime.in requirements/development.in -o constraints.txt
-	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
-	  -c constraints.txt requirements/bench.in -o requirements/bench.txt
-	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
-	  requirements/bench-peers.in -o requirements/bench-peers.txt
-	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
-	  -c constraints.txt requirements/interop.in -o requirements/interop.txt
-	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
-	  requirements/siwc-peer.in -o requirements/siwc-peer.txt
-	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
-	  requirements/strangers.in -o requirements/strangers.txt
+	$(PIN) --extra all pyproject.toml requirements/development.in -o constraints.txt
+	$(PIN) --extra emulator pyproject.toml -c constraints.txt -o requirements/demo.txt
+	$(PIN) requirements/bench.in -c constraints.txt -o requirements/bench.txt
+	$(PIN) requirements/interop.in -c constraints.txt -o requirements/interop.txt
+	for name in $(ALONE); do $(PIN) requirements/$$name.in -o requirements/$$name.txt || exit; done
 
 clean:          ## forget the virtual environment
 	rm -rf $(VENV)
 
 $(VENV)/.installed: constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "onplan needs Python 3.11 or newer: make PYTHON=python3.12")'
-	@echo 'Installing onplan into $(VENV), once; this takes a minute.'
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(call environment,$(VENV),test)
+	$(call install,$(VENV),--require-hashes -r constraints.txt)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
+# One pip at a time in one environment: each of these waits for the one before it.
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	$(call install,$(VENV),--require-hashes -r requirements/bench.txt)
 	@touch $@
 
-$(VENV)/.interop: requirements/interop.txt $(VENV)/.bench  # one pip at a time
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/interop.txt
+$(VENV)/.interop: requirements/interop.txt $(VENV)/.bench
+	$(call install,$(VENV),--require-hashes -r requirements/interop.txt)
 	@touch $@
 
-# Other people's clients that need other versions of our libraries, each in an environment of its own.
+# An environment of its own: what needs fewer packages than the tests, or other versions of them.
 $(VENV)/%/.installed: requirements/%.txt
-	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(call environment,$(@D),$*)
+	$(call install,$(@D),--require-hashes -r $<)
 	@touch $@
 
 # What is no Python package. Without the right to install it the tests that need it say so and are skipped.
