@@ -1,4 +1,4 @@
-"""What it costs to have a fresh token: looked up, renewed alone, and renewed while many want it.
+"""What it costs to have a fresh token: looked up, refreshed alone, and refreshed while many want it.
 
 `python -m bench.credentials` is one of the processes that want it: a round for each line on stdin.
 """
@@ -68,8 +68,8 @@ async def look_up() -> tuple[float, float, float]:
     return once, awaited, microseconds(store.load, LOOKUPS // 100)
 
 
-def renew_alone() -> float:
-    """Milliseconds of a renewal that nobody else wants."""
+def refresh_alone() -> float:
+    """Milliseconds of a refresh that nobody else wants."""
     taken = []
     for _ in range(ROUNDS):
         expire()
@@ -80,8 +80,8 @@ def renew_alone() -> float:
     return statistics.median(taken)
 
 
-def renew_contended() -> float:
-    """Milliseconds until every task of every process has the renewed token."""
+def refresh_contended() -> float:
+    """Milliseconds until every task of every process has the refreshed token."""
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "bench.credentials"],
@@ -110,19 +110,19 @@ def renew_contended() -> float:
 
 
 def table() -> Table:
-    """Lookups and renewals, each against the cheapest of its kind."""
+    """Lookups and refreshes, each against the cheapest of its kind."""
     once, awaited, read = asyncio.run(look_up())
-    alone = renew_alone()
-    contended = renew_contended()
+    alone = refresh_alone()
+    contended = refresh_contended()
     many = f"the same, wanted by {PROCESSES} processes of {TASKS} tasks at once"
     rows = [
         ("Client.credentials(), cached", f"{once:.2f} µs", "1.0"),
         ("await AsyncClient.credentials(), cached", f"{awaited:.2f} µs", ratio(awaited, once)),
         ("reading the store each time instead", f"{read:.1f} µs", ratio(read, once)),
-        ("a renewal, alone", f"{alone:.0f} ms", "1.0"),
+        ("a refresh, alone", f"{alone:.0f} ms", "1.0"),
         (many, f"{contended:.0f} ms", ratio(contended, alone)),
     ]
-    note = f"Lookups: best of 5 rounds; renewals: median of {ROUNDS}."
+    note = f"Lookups: best of 5 rounds; refreshes: median of {ROUNDS}."
     return Table("Having a fresh token", ("what", "time", "ratio"), rows, [note])
 
 

@@ -59,22 +59,21 @@ def test_codes_and_exit_codes_are_unique():
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_every_class_says_what_to_do_next(cls):
-    """A failure has a hint, an HTTP status of an error, and a class docstring."""
+    """A failure has a hint and a class docstring."""
     assert cls.hint.strip()
     assert cls.hint.strip()[-1] in ".`" or "://" in cls.hint
-    assert 400 <= cls.http_status < 600
     assert cls.__doc__
 
 
 def test_the_json_shape():
     """The JSON of an error has its code, message and hint, and of the facts those that are known."""
-    error = errors.UsageLimitError("Used up.", status=429, resets_at=5.0)
+    error = errors.UsageLimitError("Used up.", status_code=429, resets_at=5.0)
 
     assert {
         "code": "usage_limit",
         "message": "Used up.",
         "hint": errors.UsageLimitError.hint,
-        "status": 429,
+        "status_code": 429,
         "resets_at": 5.0,
     } == json.loads(json.dumps(error.to_dict()))
     assert "Used up." == str(error)

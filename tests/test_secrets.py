@@ -314,7 +314,7 @@ elif sys.argv[3] == "store":
 def test_no_process_is_given_a_token(
     emulator: Emulator, tmp_path: Path, run_cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a token is read, renewed, kept and used by the command line, no process has one in its arguments.
+    """While the command line reads, refreshes, keeps and uses a token, no process has one in its arguments.
 
     A helper of `command:` looks at every process each time it is asked.
     """
@@ -326,11 +326,11 @@ def test_no_process_is_given_a_token(
     open_store(spec).save(Record(credentials=expired), None)
 
     assert run_cli("ask", "hi", "--store", spec).returncode == 0
-    renewed = open_store(spec).load()[0].credentials  # type: ignore[index]
+    refreshed = open_store(spec).load()[0].credentials  # type: ignore[index]
     assert run_cli("logout", "--store", spec).returncode == 0
 
-    assert renewed.access_token != credentials.access_token
+    assert refreshed.access_token != credentials.access_token
     told = seen.read_bytes().decode("utf-8", "replace")
-    hidden = [*secrets, renewed.access_token, renewed.refresh_token, renewed.id_token]
+    hidden = [*secrets, refreshed.access_token, refreshed.refresh_token, refreshed.id_token]
     assert str(helper) in told
     assert [secret for secret in hidden if secret in told] == []

@@ -21,7 +21,7 @@ _MODULES = {
         "BackendError BlockedError CertificateError ConfigurationError ConnectError ContentPolicyError "
         "ContextLengthError CredentialError DisconnectError EncryptedReasoningError IdleTimeoutError "
         "InvalidImageError InvalidRequestError LimitError MissingExtraError ModelNotAvailableError "
-        "NotIncludedError NotSignedInError OnplanError OutcomeUnknownError OverloadedError "
+        "NotIncludedError NotSignedInError OnplanError RefreshOutcomeUnknownError OverloadedError "
         "PlanNotPermittedError ProxyError RateLimitError RefreshError ServerError SignInAgainError "
         "SignInError StoreConflictError "
         "StoreDamagedError StoreError StreamCorruptError StreamError StreamFailedError "

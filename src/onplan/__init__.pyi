@@ -22,12 +22,12 @@ from onplan.errors import ModelNotAvailableError as ModelNotAvailableError
 from onplan.errors import NotIncludedError as NotIncludedError
 from onplan.errors import NotSignedInError as NotSignedInError
 from onplan.errors import OnplanError as OnplanError
-from onplan.errors import OutcomeUnknownError as OutcomeUnknownError
 from onplan.errors import OverloadedError as OverloadedError
 from onplan.errors import PlanNotPermittedError as PlanNotPermittedError
 from onplan.errors import ProxyError as ProxyError
 from onplan.errors import RateLimitError as RateLimitError
 from onplan.errors import RefreshError as RefreshError
+from onplan.errors import RefreshOutcomeUnknownError as RefreshOutcomeUnknownError
 from onplan.errors import ServerError as ServerError
 from onplan.errors import SignInAgainError as SignInAgainError
 from onplan.errors import SignInError as SignInError

@@ -25,7 +25,7 @@ from onplan.errors import (
 from onplan.parameters import refuses
 from onplan.secret import SecretText
 from onplan.stores import CredentialStore, open_store
-from onplan.tokens.api_key import keeper_for, require_sign_in
+from onplan.tokens.api_key import require_sign_in, token_manager_for
 from onplan.transports import (
     AsyncAnswer,
     AsyncExchange,
@@ -77,7 +77,7 @@ class AsyncClient:
             is no ``http_client``, and falls back to SSE where it is not let through; ``websocket`` does not
             fall back; ``sse`` is HTTP alone. The chunks are the same.
         http_client: your own ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, for requests to the
-            backend; it is not closed. ``proxy`` and ``ca_file`` are then for the renewal of tokens alone.
+            backend; it is not closed. ``proxy`` and ``ca_file`` are then for the refresh of tokens alone.
         unsupported: what becomes of parameters that the backend does not take: ``drop`` leaves them out
             and lists them in ``ignored_parameters``, ``refuse`` raises InvalidRequestError.
         tool_shape: how tools are offered where a backend takes several: ``flat``, ``namespace`` or
@@ -141,7 +141,7 @@ class AsyncClient:
             else store
         )
         self._token_transport = HTTPTransport(timeouts, route=route)
-        self._keeper = keeper_for(
+        self._tokens = token_manager_for(
             self.settings, self.store, self._token_transport.fetch, api_key, self._token_transport.prepare
         )
         self._transport = choose(timeouts, route, http_client)
@@ -170,7 +170,7 @@ class AsyncClient:
         Raises CredentialError; ConfigurationError where an API key is used.
         """
         try:
-            return require_sign_in(await self._keeper.credentials_async(), self.backend)
+            return require_sign_in(await self._tokens.credentials_async(), self.backend)
         except OnplanError as error:
             complete_commands(error, self.settings)
             raise
@@ -262,7 +262,7 @@ class AsyncClient:
         await self._transport.close()
         if self._sockets:
             await self._sockets.close()
-        await self._keeper.settle_async()
+        await self._tokens.drain_async()
         self._token_transport.close()
 
     async def __aenter__(self) -> Self:
@@ -361,9 +361,9 @@ class _Exchange(Generic[T]):
             case steps.Send() | steps.Join() | steps.SendMessage():
                 return await self._send(step)
             case steps.Authorize():
-                return await self._client._keeper.credentials_async()
+                return await self._client._tokens.credentials_async()
             case steps.Refresh(access_token, again):
-                return await self._client._keeper.replace_async(access_token, again=again)
+                return await self._client._tokens.replace_async(access_token, again=again)
             case steps.ReadBody(timeout):
                 return await self._open_answer.read_body(timeout)
             case steps.Sleep(seconds, error):

@@ -20,7 +20,7 @@ from onplan.errors import NotSignedInError, OnplanError, SignInAgainError, Trans
 from onplan.parameters import refuses
 from onplan.secret import SecretText
 from onplan.stores import CredentialStore, open_store
-from onplan.tokens.api_key import keeper_for, require_sign_in
+from onplan.tokens.api_key import require_sign_in, token_manager_for
 from onplan.transports import Timeouts, require_http
 from onplan.transports.httpx2_sync import Answer, HTTPTransport
 from onplan.transports.route import Route
@@ -58,7 +58,7 @@ class Client:
         api_key: the key, for backends that take one.
         transport: ``auto`` and ``sse`` are the same here: HTTP. WebSocket is for ``AsyncClient``.
         http_client: your own ``httpx2.Client``, for requests to the backend; it is not closed. ``proxy`` and
-            ``ca_file`` are then for the renewal of tokens alone.
+            ``ca_file`` are then for the refresh of tokens alone.
         unsupported: what becomes of parameters that the backend does not take: ``drop`` leaves them out
             and lists them in ``ignored_parameters``, ``refuse`` raises InvalidRequestError.
         tool_shape: how tools are offered where a backend takes several: ``flat``, ``namespace`` or
@@ -123,7 +123,7 @@ class Client:
             else store
         )
         self._token_transport = HTTPTransport(timeouts, route=route)
-        self._keeper = keeper_for(
+        self._tokens = token_manager_for(
             self.settings, self.store, self._token_transport.fetch, api_key, self._token_transport.prepare
         )
         require_http(transport)
@@ -151,7 +151,7 @@ class Client:
         Raises CredentialError; ConfigurationError where an API key is used.
         """
         try:
-            return require_sign_in(self._keeper.credentials(), self.backend)
+            return require_sign_in(self._tokens.credentials(), self.backend)
         except OnplanError as error:
             complete_commands(error, self.settings)
             raise
@@ -216,7 +216,7 @@ class Client:
     def close(self) -> None:
         """Close the connections. The client starts anew when it is used again."""
         self._transport.close()
-        self._keeper.settle()
+        self._tokens.drain()
         self._token_transport.close()
 
     def __enter__(self) -> Self:
@@ -315,9 +315,9 @@ class _Exchange(Generic[T]):
                 self._answer = self._client._transport.open(request, timeout, left=left)
                 return self._answer.head
             case steps.Authorize():
-                return self._client._keeper.credentials()
+                return self._client._tokens.credentials()
             case steps.Refresh(access_token, again):
-                return self._client._keeper.replace(access_token, again=again)
+                return self._client._tokens.replace(access_token, again=again)
             case steps.ReadBody(timeout):
                 return self._open_answer.read_body(timeout)
             case steps.Sleep(seconds, error):

@@ -3,45 +3,45 @@
 Knows nothing of HTTP or files: the places that meet a failure build one of these; nobody else does.
 The tree, with each class's ``code`` (stable, for programs) and ``exit_code`` (of the CLI)::
 
-    OnplanError                     error                  1
-    ├── ConfigurationError          configuration          2
-    │   └── MissingExtraError       missing_extra          2
-    ├── InvalidRequestError         invalid_request       10   the request must change
-    │   ├── ModelNotAvailableError  model_not_available   11
-    │   ├── ContextLengthError      context_length        12
-    │   ├── ContentPolicyError      content_policy        13
-    │   ├── InvalidImageError       invalid_image         14
-    │   └── EncryptedReasoningError encrypted_reasoning   15   left out and asked again, once
-    ├── CredentialError             credential             9
-    │   ├── NotSignedInError        not_signed_in          3
-    │   ├── SignInAgainError        sign_in_again          4
-    │   ├── SignInError             sign_in_failed         5
-    │   ├── PlanNotPermittedError   plan_not_permitted    62   signed in, but the person declined this use
-    │   ├── RefreshError            refresh_failed         6   temporary: nothing is lost
-    │   │   └── OutcomeUnknownError refresh_unknown       60   sent, and no usable answer came
-    │   └── StoreError              store                  7
-    │       ├── StoreConflictError  store_conflict         8   another writer was faster
-    │       └── StoreDamagedError   store_damaged         61   what is kept there cannot be understood
-    ├── LimitError                  limit                 29
-    │   ├── UsageLimitError         usage_limit           20   the plan's allowance: never retried
-    │   ├── RateLimitError          rate_limit            21   too fast: retried
-    │   └── NotIncludedError        not_included          22   the plan does not cover it
-    ├── BackendError                backend               39   the other side's turn
-    │   ├── ServerError             server_error          30   retried
-    │   │   └── OverloadedError     overloaded            31
-    │   ├── BlockedError            blocked               32   a firewall's page, not a sign-in problem
-    │   └── UnexpectedReplyError    unexpected_reply      33   HTML, a proxy's notice, a captive portal
-    ├── TransportError              transport             49
-    │   ├── ConnectError            connect               40   retried
-    │   │   ├── CertificateError    certificate           43   the other side is not who it should be
-    │   │   └── ProxyError          proxy                 44   the proxy on the way does not let us through
-    │   ├── DisconnectError         disconnect            41   retried before the first chunk
-    │   ├── IdleTimeoutError        idle_timeout          42
-    │   └── TotalTimeoutError       total_timeout         45   the limit that the program set for a turn
-    └── StreamError                 stream                59
-        ├── StreamTruncatedError    stream_truncated      50   ended without a terminal event
-        ├── StreamFailedError       stream_failed         51   the model's turn failed inside a 200
-        └── StreamCorruptError      stream_corrupt        52   the parts contradict each other
+    OnplanError                            error                  1
+    ├── ConfigurationError                 configuration          2
+    │   └── MissingExtraError              missing_extra          2
+    ├── InvalidRequestError                invalid_request       10   the request must change
+    │   ├── ModelNotAvailableError         model_not_available   11
+    │   ├── ContextLengthError             context_length        12
+    │   ├── ContentPolicyError             content_policy        13
+    │   ├── InvalidImageError              invalid_image         14
+    │   └── EncryptedReasoningError        encrypted_reasoning   15   left out and asked again, once
+    ├── CredentialError                    credential             9
+    │   ├── NotSignedInError               not_signed_in          3
+    │   ├── SignInAgainError               sign_in_again          4
+    │   ├── SignInError                    sign_in_failed         5
+    │   ├── PlanNotPermittedError          plan_not_permitted    62   signed in, but this use was declined
+    │   ├── RefreshError                   refresh_failed         6   temporary: nothing is lost
+    │   │   └── RefreshOutcomeUnknownError refresh_unknown       60   sent, and no usable answer came
+    │   └── StoreError                     store                  7
+    │       ├── StoreConflictError         store_conflict         8   another writer was faster
+    │       └── StoreDamagedError          store_damaged         61   what is kept there cannot be understood
+    ├── LimitError                         limit                 29
+    │   ├── UsageLimitError                usage_limit           20   the plan's allowance: never retried
+    │   ├── RateLimitError                 rate_limit            21   too fast: retried
+    │   └── NotIncludedError               not_included          22   the plan does not cover it
+    ├── BackendError                       backend               39   the other side's turn
+    │   ├── ServerError                    server_error          30   retried
+    │   │   └── OverloadedError            overloaded            31
+    │   ├── BlockedError                   blocked               32   a firewall's page, not a sign-in problem
+    │   └── UnexpectedReplyError           unexpected_reply      33   HTML, a proxy's notice, a captive portal
+    ├── TransportError                     transport             49
+    │   ├── ConnectError                   connect               40   retried
+    │   │   ├── CertificateError           certificate           43   the other side is not who it should be
+    │   │   └── ProxyError                 proxy                 44   the proxy does not let us through
+    │   ├── DisconnectError                disconnect            41   retried before the first chunk
+    │   ├── IdleTimeoutError               idle_timeout          42
+    │   └── TotalTimeoutError              total_timeout         45   the program's limit for a turn
+    └── StreamError                        stream                59
+        ├── StreamTruncatedError           stream_truncated      50   ended without a terminal event
+        ├── StreamFailedError              stream_failed         51   the model's turn failed inside a 200
+        └── StreamCorruptError             stream_corrupt        52   the parts contradict each other
 
 Interrupted by Ctrl-C, the CLI exits with 130.
 """
@@ -60,12 +60,11 @@ class OnplanError(Exception):
     Attributes:
         code: stable name of the failure, for programs and JSON.
         exit_code: what the CLI exits with.
-        http_status: what a server of ours would answer with.
         hint: the next thing to do, a command where there is one.
         retryable: whether asking again, unchanged, may succeed.
         request_id: the backend's name for the request, to quote in a report; the one that we gave it, where
             it told none.
-        status: the HTTP status that was received, if one was.
+        status_code: the HTTP status of the response that failed, if there was one.
         retry_after: seconds the other side asked us to wait, if it did.
         resets_at: when a limit resets, Unix seconds, if known.
         parts: content parts that had arrived whole before a stream broke.
@@ -73,7 +72,6 @@ class OnplanError(Exception):
 
     code = "error"
     exit_code = 1
-    http_status = 500
     hint = "Run `onplan --help`."
     retryable = False
 
@@ -82,7 +80,7 @@ class OnplanError(Exception):
         message: str,
         *,
         hint: str | None = None,
-        status: int | None = None,
+        status_code: int | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
         resets_at: float | None = None,
@@ -91,7 +89,7 @@ class OnplanError(Exception):
         self.message = message
         if hint is not None:
             self.hint = hint
-        self.status = status
+        self.status_code = status_code
         self.request_id = request_id
         self.retry_after = retry_after
         self.resets_at = resets_at
@@ -112,7 +110,7 @@ class OnplanError(Exception):
         """The JSON shape of every error: ``code``, ``message``, ``hint``, and what else is known."""
         known = {
             name: value
-            for name in ("status", "request_id", "retry_after", "resets_at", "window_minutes")
+            for name in ("status_code", "request_id", "retry_after", "resets_at", "window_minutes")
             if (value := getattr(self, name, None)) is not None
         }
         return {"code": self.code, "message": self.message, "hint": self.hint, **known}
@@ -121,7 +119,7 @@ class OnplanError(Exception):
 class ConfigurationError(OnplanError):
     """A flag, environment variable, configuration file or argument cannot be used."""
 
-    code, exit_code, http_status = "configuration", 2, 500
+    code, exit_code = "configuration", 2
     hint = "Correct the setting and run the command again."
 
 
@@ -147,88 +145,88 @@ class MissingExtraError(ConfigurationError):
 class InvalidRequestError(OnplanError):
     """The request cannot be sent, or was refused, as it is: the program must change it."""
 
-    code, exit_code, http_status = "invalid_request", 10, 400
+    code, exit_code = "invalid_request", 10
     hint = "Change the request; sending it again unchanged will fail again."
 
 
 class ModelNotAvailableError(InvalidRequestError):
     """The backend does not serve this model to this plan or to this client version."""
 
-    code, exit_code, http_status = "model_not_available", 11, 404
+    code, exit_code = "model_not_available", 11
     hint = "Run `onplan models` to see which models the plan has."
 
 
 class ContextLengthError(InvalidRequestError):
     """The conversation is longer than the model's context window."""
 
-    code, exit_code, http_status = "context_length", 12, 400
+    code, exit_code = "context_length", 12
     hint = "Shorten the conversation, or choose a model with a larger window: `onplan models`."
 
 
 class ContentPolicyError(InvalidRequestError):
     """The prompt was refused by the service's content policy."""
 
-    code, exit_code, http_status = "content_policy", 13, 400
+    code, exit_code = "content_policy", 13
     hint = "Rephrase the prompt."
 
 
 class InvalidImageError(InvalidRequestError):
     """An image could not be read by the backend."""
 
-    code, exit_code, http_status = "invalid_image", 14, 400
+    code, exit_code = "invalid_image", 14
     hint = "Send a PNG, JPEG, WebP or GIF image, or a URL that the service can reach."
 
 
 class EncryptedReasoningError(InvalidRequestError):
     """The encrypted reasoning of an earlier turn is another account's, model's or backend's."""
 
-    code, exit_code, http_status = "encrypted_reasoning", 15, 400
+    code, exit_code = "encrypted_reasoning", 15
     hint = "Leave the `Thinking` parts out of the messages."
 
 
 class CredentialError(OnplanError):
     """Something about the sign-in."""
 
-    code, exit_code, http_status = "credential", 9, 401
+    code, exit_code = "credential", 9
     hint = "Run `onplan status`."
 
 
 class NotSignedInError(CredentialError):
     """There is no credential in the store."""
 
-    code, exit_code, http_status = "not_signed_in", 3, 401
+    code, exit_code = "not_signed_in", 3
     hint = "Run `onplan login`."
 
 
 class SignInAgainError(CredentialError):
     """The stored credential is no longer honoured by the server. It is kept nonetheless."""
 
-    code, exit_code, http_status = "sign_in_again", 4, 401
+    code, exit_code = "sign_in_again", 4
     hint = "Run `onplan login`."
 
 
 class SignInError(CredentialError):
     """A sign-in did not succeed. The previous credential, if any, is untouched."""
 
-    code, exit_code, http_status = "sign_in_failed", 5, 401
+    code, exit_code = "sign_in_failed", 5
     hint = "Run `onplan login` to try again."
 
 
 class PlanNotPermittedError(CredentialError):
     """Somebody is signed in who did not permit that the plan is used."""
 
-    code, exit_code, http_status = "plan_not_permitted", 62, 403
+    code, exit_code = "plan_not_permitted", 62
     hint = "Run `onplan login --consent` to be asked again."
 
 
 class RefreshError(CredentialError):
-    """The access token could not be renewed for now. The credential is kept."""
+    """The access token could not be refreshed for now. The credential is kept."""
 
-    code, exit_code, http_status, retryable = "refresh_failed", 6, 503, True
+    code, exit_code, retryable = "refresh_failed", 6, True
     hint = "Nothing is lost; try again in a moment."
 
 
-class OutcomeUnknownError(RefreshError):
+class RefreshOutcomeUnknownError(RefreshError):
     """The refresh token was sent and no usable answer came: it may or may not be spent."""
 
     code, exit_code = "refresh_unknown", 60
@@ -238,14 +236,14 @@ class OutcomeUnknownError(RefreshError):
 class StoreError(CredentialError):
     """The credential store could not be read or written."""
 
-    code, exit_code, http_status = "store", 7, 500
+    code, exit_code = "store", 7
     hint = "Make the store readable and writable, then run the command again."
 
 
 class StoreConflictError(StoreError):
     """Another writer was faster; load again."""
 
-    code, exit_code, http_status = "store_conflict", 8, 409
+    code, exit_code = "store_conflict", 8
     hint = "Run the command again."
 
 
@@ -266,7 +264,7 @@ class StoreDamagedError(StoreError):
 class LimitError(OnplanError):
     """The plan sets a limit here."""
 
-    code, exit_code, http_status = "limit", 29, 429
+    code, exit_code = "limit", 29
 
 
 class UsageLimitError(LimitError):
@@ -276,7 +274,7 @@ class UsageLimitError(LimitError):
         window_minutes: length of the window that is used up, if known: 300 for five hours, 10,080 for a week.
     """
 
-    code, exit_code, http_status = "usage_limit", 20, 429
+    code, exit_code = "usage_limit", 20
     hint = "Wait until the limit resets, or see https://chatgpt.com/settings/usage."
     window_minutes: int | None = None
 
@@ -284,56 +282,56 @@ class UsageLimitError(LimitError):
 class RateLimitError(LimitError):
     """Too many requests in a short time."""
 
-    code, exit_code, http_status, retryable = "rate_limit", 21, 429, True
+    code, exit_code, retryable = "rate_limit", 21, True
     hint = "Wait a moment and try again."
 
 
 class NotIncludedError(LimitError):
     """The plan, account or region does not include this use."""
 
-    code, exit_code, http_status = "not_included", 22, 403
+    code, exit_code = "not_included", 22
     hint = "See what the plan includes: https://chatgpt.com/settings/usage."
 
 
 class BackendError(OnplanError):
     """The backend answered with a failure that is not the request's fault."""
 
-    code, exit_code, http_status = "backend", 39, 502
+    code, exit_code = "backend", 39
     hint = "Try again later."
 
 
 class ServerError(BackendError):
     """The backend failed."""
 
-    code, exit_code, http_status, retryable = "server_error", 30, 502, True
+    code, exit_code, retryable = "server_error", 30, True
     hint = "The service is having trouble; try again in a moment."
 
 
 class OverloadedError(ServerError):
     """The backend or the chosen model is at capacity."""
 
-    code, exit_code, http_status = "overloaded", 31, 503
+    code, exit_code = "overloaded", 31
     hint = "Try again in a moment, or choose another model: `onplan models`."
 
 
 class BlockedError(BackendError):
     """A firewall in front of the backend refused the connection; the sign-in is fine."""
 
-    code, exit_code, http_status = "blocked", 32, 502
+    code, exit_code = "blocked", 32
     hint = "The sign-in is fine. Try from another network, without a VPN or data-centre address."
 
 
 class UnexpectedReplyError(BackendError):
     """The reply is not the protocol's: a web page, a proxy's notice, malformed JSON."""
 
-    code, exit_code, http_status = "unexpected_reply", 33, 502
+    code, exit_code = "unexpected_reply", 33
     hint = "Check for a proxy or captive portal, and the base URL if you set one."
 
 
 class TransportError(OnplanError):
     """Bytes did not get through."""
 
-    code, exit_code, http_status = "transport", 49, 502
+    code, exit_code = "transport", 49
     hint = "Check the network connection and try again."
 
 
@@ -374,14 +372,14 @@ class DisconnectError(TransportError):
 class IdleTimeoutError(TransportError):
     """Nothing arrived for longer than allowed."""
 
-    code, exit_code, http_status, retryable = "idle_timeout", 42, 504, True
+    code, exit_code, retryable = "idle_timeout", 42, True
     hint = "Try again; for very long thinking raise the idle timeout: `Client(idle_timeout=…)`."
 
 
 class TotalTimeoutError(TransportError):
     """A turn took longer, as a whole, than the program allows."""
 
-    code, exit_code, http_status = "total_timeout", 45, 504
+    code, exit_code = "total_timeout", 45
     hint = "Allow more time: `Client(total_timeout=…)`."
 
 
@@ -391,7 +389,7 @@ class StreamError(OnplanError):
     ``parts`` holds the content parts that had arrived whole.
     """
 
-    code, exit_code, http_status = "stream", 59, 502
+    code, exit_code = "stream", 59
     hint = "The answer is not complete. Ask again."
 
 

@@ -41,7 +41,7 @@ class OpenAICodexProvider(AsyncClient):
         """As ``AsyncClient``.
 
         ``credentials`` are kept in this object's memory; or in ``store`` if one is given, unless it holds
-        some already, which then count: they may have been renewed since.
+        some already, which then count: they may have been refreshed since.
         """
         if credentials is not None:
             options["store"] = _holding(credentials, options.get("store"))

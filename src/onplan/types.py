@@ -617,7 +617,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class APIKey(msgspec.Struct, frozen=True):
-    """A bearer token that nobody renews: a platform's key, or an empty one for a server that wants none."""
+    """A bearer token that is never refreshed: a platform's key; empty for a server that wants none."""
 
     access_token: str = ""
 

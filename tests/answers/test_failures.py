@@ -130,7 +130,7 @@ CASES = [
     Case(
         "400, a key that has expired",
         400,
-        error(None, "API key expired. Please renew the API key."),
+        error(None, "API key expired. Please refresh the API key."),
         SignInAgainError,
     ),
     Case(

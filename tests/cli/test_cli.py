@@ -191,7 +191,7 @@ def test_failures_without_a_backend(signed_in: Emulator, run_cli: Run, unused_ur
 
 
 def test_a_full_disk_loses_nothing(signed_in: Emulator) -> None:
-    """With no room for the store, an expired token is not renewed; the error says why, and exits with 7."""
+    """With no room for the store, an expired token is not refreshed; the error says why, and exits with 7."""
     stored = _stored()
     path = Path(os.environ["ONPLAN_HOME"]) / "credentials" / "default.json"
     stored["credentials"]["expires_at"] = 1.0
@@ -322,14 +322,14 @@ def test_a_reader_that_leaves_is_no_error(signed_in: Emulator) -> None:
 
 
 def test_verbose_says_what_happens_without_secrets(signed_in: Emulator, run_cli: Run) -> None:
-    """-v logs requests and renewals to stderr; no token is among it."""
+    """-v logs requests and refreshes to stderr; no token is among it."""
     stored = _stored()
     signed_in.expire_access_tokens()
 
     result = run_cli("-v", "ask", "hi")
 
     assert "/backend-api/codex/responses: 200" in result.stderr
-    assert "renewing the access token" in result.stderr
+    assert "refreshing the access token" in result.stderr
     assert not [token for token in (*_tokens(stored), *_tokens(_stored())) if token in result.stderr]
 
 
@@ -345,7 +345,7 @@ def test_profiles_are_kept_apart(signed_in: Emulator, run_cli: Run, browser: str
 
 
 def test_the_demo_shows_it_all(run_cli: Run) -> None:
-    """``demo`` signs in, lists, streams, calls a tool, renews and counts, over real sockets, and exits 0."""
+    """``demo`` signs in, lists, streams, calls a tool, refreshes and counts over real sockets, exits 0."""
     result = run_cli("demo")
 
     assert (result.returncode, result.stderr) == (0, "")

@@ -68,7 +68,7 @@ def test_an_access_token_is_borrowed(emulator: Emulator, run_cli: Run, codex_hom
     assert "Borrowed the access token of person@example.com" in done.stderr
     assert f"onplan import --share 'codex:{codex_home}'" in done.stderr
     status = shown(run_cli)
-    assert (status["borrowed_from"], status["renewable"]) == (f"codex:{codex_home}", False)
+    assert (status["borrowed_from"], status["refreshable"]) == (f"codex:{codex_home}", False)
     assert f"borrowed  from codex:{codex_home}" in run_cli("status").stdout
     record, _ = open_store(load_settings().store).load()  # type: ignore[misc]
     assert record.credentials
@@ -79,7 +79,7 @@ def test_an_access_token_is_borrowed(emulator: Emulator, run_cli: Run, codex_hom
 
 @pytest.mark.usefixtures("untouched")
 def test_what_is_borrowed_ends(emulator: Emulator, run_cli: Run, codex_home: Path) -> None:
-    """When it has expired the error names the source and the command; a renewed one is borrowed again."""
+    """When it has expired the error names the source and the command; a refreshed one is borrowed again."""
     run_cli("import")
     store = open_store(load_settings().store)
     record, version = store.load()  # type: ignore[misc]
@@ -110,7 +110,7 @@ def test_an_expired_token_is_not_borrowed(run_cli: Run, emulator: Emulator, code
 
 
 def test_a_sign_in_is_shared(emulator: Emulator, run_cli: Run, codex_home: Path) -> None:
-    """With --share nothing is copied: the profile uses the other program's store, and renews it there."""
+    """With --share nothing is copied: the profile uses the other program's store, and refreshes it there."""
     before = json.loads((codex_home / "auth.json").read_text())
     done = json.loads(run_cli("import", "--share", "--json").stdout)
 
@@ -347,8 +347,8 @@ def test_an_import_writes_no_foreign_store(emulator: Emulator, run_cli: Run, cod
 
 
 @pytest.mark.parametrize("source", ["env:NAME", "command:x", "memory:"])
-def test_only_what_keeps_a_renewal_is_shared(run_cli: Run, source: str) -> None:
-    """A source that cannot take the renewed sign-in is not shared; the way to borrow is named."""
+def test_only_what_keeps_a_refresh_is_shared(run_cli: Run, source: str) -> None:
+    """A source that cannot take the refreshed sign-in is not shared; the way to borrow is named."""
     refused = run_cli("import", "--share", source)
 
     assert (refused.returncode, "without --share" in refused.stderr) == (2, True)

@@ -174,7 +174,7 @@ def test_a_sign_in_says_that_it_changed_the_profile_in_use(
 def test_what_was_moved_in_is_gone_from_where_it_was(
     signed_in: Emulator, run_cli: Run, tmp_path: Path
 ) -> None:
-    """A second import would be a copy, and two copies end each other at the next renewal."""
+    """A second import would be a copy, and two copies end each other at the next refresh."""
     moved = str(tmp_path / "moved.json")
     assert run_cli("credentials", "export", moved).returncode == 0
     first = run_cli("credentials", "import", moved, "--profile", "a")

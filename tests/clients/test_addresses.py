@@ -103,7 +103,7 @@ def closed() -> int:
 def test_an_address_that_leads_nowhere(
     far: Far, driver: Any, names: Names, nowhere: Callable[[], int], closed: int, scheme: str
 ) -> None:
-    """It holds up neither a request nor a renewal of the token, nor does it in a proxy's name."""
+    """It holds up neither a request nor a refresh of the token, nor does it in a proxy's name."""
     if scheme:
         proxy = far.proxy(scheme)
         names("backend.invalid", [nowhere(), closed, proxy.port])  # a name that its certificate has
@@ -201,7 +201,7 @@ async def test_leaving_while_connecting(names: Names, nowhere: Callable[[], int]
             await connect_async("a.example", 443)
 
 
-# --- the renewal's deadline -----------------------------------------------------------------------------
+# --- the refresh's deadline -----------------------------------------------------------------------------
 
 
 def test_nothing_is_sent_after_the_deadline(network: Network) -> None:

@@ -55,7 +55,7 @@ def test_a_folder_of_the_environment(
 
 
 def test_a_file_by_argument(far: Far, driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``ca_file=`` is trusted for the backend, and for the renewal of tokens through a proxy."""
+    """``ca_file=`` is trusted for the backend, and for the refresh of tokens through a proxy."""
     monkeypatch.delenv("SSL_CERT_FILE")
     proxy = far.proxy()
 
@@ -119,7 +119,7 @@ def test_a_proxy_that_is_not_trusted(far: Far, driver: Any, monkeypatch: pytest.
         driver(store=far.store(), proxy=far.proxy("https").url).complete(REQUEST)
 
 
-def test_a_renewal_that_meets_a_stranger(far: Far, driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refresh_that_meets_a_stranger(far: Far, driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the token endpoint shows a certificate that is not trusted, the hint helps as well."""
     monkeypatch.delenv("SSL_CERT_FILE")
 

@@ -137,7 +137,7 @@ CASES = [
     Case("no_event_lines", None),
 ]
 
-# Told apart by tests of their own: below, in test_answers.py, and in the tests of sign-in and keeper.
+# Told apart by tests of their own: below, in test_answers.py, and in the tests of sign-in and manager.
 ELSEWHERE = frozenset(
     {
         "huge_event",
@@ -273,7 +273,7 @@ def test_a_usage_limit_says_when_it_resets(signed_in: Emulator, driver: Any) -> 
         driver().complete(CompletionRequest(messages="hi", model="gpt-5.5"))
 
     assert caught.value.resets_at > 1_700_000_000
-    assert caught.value.status == 429
+    assert caught.value.status_code == 429
     assert len(_posts(signed_in)) == 1
 
 
@@ -394,7 +394,7 @@ def test_a_wait_in_milliseconds_is_kept(signed_in: Emulator, driver: Any) -> Non
 
 
 def test_a_401_renews_the_token_once(signed_in: Emulator, driver: Any) -> None:
-    """A token that the backend refuses is renewed once; refused again, the person must sign in."""
+    """A token that the backend refuses is refreshed once; refused again, the person must sign in."""
     signed_in.arm("unauthorized_once", times=9)
 
     with pytest.raises(onplan.SignInAgainError):

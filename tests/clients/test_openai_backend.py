@@ -696,7 +696,7 @@ def test_what_does_not_pass_is_asked_once(platform: Emulator, driver: Any, fault
 
 
 @over_http
-def test_a_refused_key_is_told_and_never_renewed(platform: Emulator, driver: Any) -> None:
+def test_a_refused_key_is_told_and_never_refreshed(platform: Emulator, driver: Any) -> None:
     """401: one request, no refresh, whatever else a store holds; the hint names the variable."""
     keep(Record(credentials=plan_credentials(platform)))
     with pytest.raises(onplan.SignInAgainError) as caught:
@@ -705,7 +705,7 @@ def test_a_refused_key_is_told_and_never_renewed(platform: Emulator, driver: Any
     error = caught.value
     assert [row["path"] for row in platform.journal()] == ["/v1/chat/completions"]
     assert "OPENAI_API_KEY" in error.hint
-    assert (error.status, bool(error.request_id)) == (401, True)
+    assert (error.status_code, bool(error.request_id)) == (401, True)
     assert "not-one-of-theirs" not in f"{error} {error.hint} {error.to_dict()}"
 
 

@@ -71,7 +71,7 @@ def test_a_proxy_of_the_environment(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_renewal_goes_through_the_proxy(far: Far, driver: Any, scheme: str) -> None:
+def test_refresh_goes_through_the_proxy(far: Far, driver: Any, scheme: str) -> None:
     """The token endpoint is reached through the same proxy as the backend."""
     proxy = far.proxy(scheme)
 
@@ -362,7 +362,7 @@ def test_a_proxy_that_speaks_no_basic(
 
     assert named in str(error)
     assert "px" in error.hint
-    assert (len(asked), error.retryable, error.status) == (1, False, 407)
+    assert (len(asked), error.retryable, error.status_code) == (1, False, 407)
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def test_a_page_instead_of_a_tunnel(
     assert words in str(error)
     if status[:3].isdigit() and status[3] == " ":
         assert f"does not connect to backend.invalid: {status}" in str(error)
-        assert error.status == int(status[:3])
+        assert error.status_code == int(status[:3])
 
 
 def test_any_success_opens_a_tunnel(far: Far, network: Network, driver: Any, pass_on: Any) -> None:

@@ -297,8 +297,8 @@ class TestHowLongItLives:
         assert wires(signed_in)[-1] == "websocket"
         assert "previous_response_id" not in turns(signed_in)[-1]["body"]
 
-    async def test_a_renewed_token_has_a_connection_of_its_own(self, signed_in: Emulator) -> None:
-        """A token that dies on an open connection is renewed once, and the turn goes over a new one."""
+    async def test_a_refreshed_token_has_a_connection_of_its_own(self, signed_in: Emulator) -> None:
+        """A token that dies on an open connection is refreshed once, and the turn goes over a new one."""
         async with onplan.AsyncClient() as client:
             talk = Conversation(client)
             await talk.say("one")
@@ -592,7 +592,7 @@ class TestFallingBack:
         assert len(turns(signed_in)) == 1
 
     async def test_a_refused_token_is_no_refused_upgrade(self, signed_in: Emulator) -> None:
-        """401 renews the token, and the turn goes over WebSocket."""
+        """401 refreshes the token, and the turn goes over WebSocket."""
         signed_in.arm("websocket_401")
         async with onplan.AsyncClient() as client:
             assert (await client.complete(CompletionRequest(messages="one", model="gpt-5.5"))).text
@@ -678,7 +678,7 @@ class TestChoosing:
             with pytest.raises(onplan.OnplanError) as caught:
                 await client.complete(CompletionRequest(messages="one", model="gpt-5.5"))
 
-        assert caught.value.status == status
+        assert caught.value.status_code == status
         assert turns(signed_in) == []
 
     async def test_sse_alone_opens_none(self, signed_in: Emulator) -> None:

@@ -362,7 +362,7 @@ async def test_a_refusal_is_read_to_its_end() -> None:
         with pytest.raises(onplan.UsageLimitError, match="plus plan") as caught:
             await client.complete(REQUEST)
 
-    assert (caught.value.status, caught.value.request_id) == (429, "req-1")
+    assert (caught.value.status_code, caught.value.request_id) == (429, "req-1")
 
 
 async def test_a_turn_that_had_begun_is_not_repeated_on_the_quiet() -> None:
@@ -623,7 +623,7 @@ async def test_what_does_not_open_it(case: str) -> None:
         with pytest.raises(onplan.OnplanError) as caught:
             await asyncio.wait_for(client.complete(REQUEST), 60)
 
-    assert (type(caught.value), caught.value.status) == (kind, status)
+    assert (type(caught.value), caught.value.status_code) == (kind, status)
 
 
 async def test_the_time_for_connecting_is_for_tls_as_well() -> None:

@@ -100,7 +100,7 @@ def test_profiles_json_is_read(clean_environment: Path, encoded: Callable[[str],
 def test_a_stored_sign_in_is_read(
     signed_in: Emulator, clean_environment: Path, encoded: Callable[[str], bytes]
 ) -> None:
-    """So may the file of a sign-in, which is renewed in UTF-8."""
+    """So may the file of a sign-in, which is refreshed in UTF-8."""
     path = clean_environment / "credentials" / "default.json"
     before = open_store(f"file:{path}").load()
     path.write_bytes(encoded(path.read_text()))

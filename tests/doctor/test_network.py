@@ -35,7 +35,7 @@ def test_all_is_well(signed_in: Emulator, find: Find) -> None:
 
 
 def test_what_is_sent(signed_in: Emulator, find: Find) -> None:
-    """Whether the two answer is asked without a credential; the model is asked once; nothing is renewed."""
+    """Whether the two answer is asked without a credential; the model is asked once; nothing is refreshed."""
     find()
 
     rows = [(row["method"], row["path"], "authorization" in row["headers"]) for row in signed_in.journal()]
@@ -55,7 +55,7 @@ def test_offline_talks_to_nobody(signed_in: Emulator, find: Find) -> None:
 
     assert signed_in.journal() == []
     assert states(found, "proxy", "issuer", "clock", "catalogue", "request") == ["skipped"] * 5
-    assert states(found, "configuration", "store", "lock", "renewal", "token") == ["ok"] * 5
+    assert states(found, "configuration", "store", "lock", "refresh", "token") == ["ok"] * 5
 
 
 def test_without_the_request(signed_in: Emulator, find: Find) -> None:

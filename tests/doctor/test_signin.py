@@ -1,4 +1,4 @@
-"""The doctor and what this machine keeps: configuration, store, lock, an interrupted renewal, the sign-in."""
+"""The doctor and what this machine keeps: configuration, store, lock, an interrupted refresh, the sign-in."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_store_that_cannot_be_opened(
 
     assert problems(found) == {"store": exit_code}
     assert told in found["store"].message
-    assert {found[name].state for name in ("lock", "renewal", "token", "catalogue")} == {"skipped"}
+    assert {found[name].state for name in ("lock", "refresh", "token", "catalogue")} == {"skipped"}
 
 
 @needs_modes
@@ -167,7 +167,7 @@ def test_nothing_is_written(path: Path, find: Find) -> None:
     } == before
 
 
-# --- the lock and renewals ----------------------------------------------------------------------------
+# --- the lock and refreshes ----------------------------------------------------------------------------
 
 _HOLD = """
 import sys
@@ -206,10 +206,10 @@ def test_a_frozen_holder_of_the_lock(frozen: subprocess.Popen[str], find: Find) 
         assert f"process {frozen.pid} " in found["lock"].message
         assert f"kill {frozen.pid}" in (found["lock"].fix or "")
     assert {found[name].state for name in ("token", "catalogue", "request")} == {"ok"}
-    assert found["renewal"].state == "skipped"
+    assert found["refresh"].state == "skipped"
 
 
-def test_a_renewal_that_cannot_be_made_is_not_begun(
+def test_a_refresh_that_cannot_be_made_is_not_begun(
     change: Callable[..., None], find: Find, signed_in: Emulator, request: pytest.FixtureRequest
 ) -> None:
     """With the token expired, whatever would wait for the lock is skipped."""
@@ -222,27 +222,27 @@ def test_a_renewal_that_cannot_be_made_is_not_begun(
     assert not [row for row in signed_in.journal() if row["path"] == "/oauth/token"]
 
 
-def test_an_interrupted_renewal(change: Callable[..., None], find: Find) -> None:
-    """A renewal that never ended is told, with its time and what will come of it."""
+def test_an_interrupted_refresh(change: Callable[..., None], find: Find) -> None:
+    """A refresh that never ended is told, with its time and what will come of it."""
     pending = PendingRefresh(fingerprint="0" * 16, started_at=1_700_000_000.0)
     change({"pending_refresh": pending})
     found = find(offline=True)
 
-    assert problems(found) == {"renewal": 60}
-    assert "began at 2023-11-1" in found["renewal"].message
-    assert "tries it once more" in found["renewal"].message
+    assert problems(found) == {"refresh": 60}
+    assert "began at 2023-11-1" in found["refresh"].message
+    assert "tries it once more" in found["refresh"].message
 
 
-def test_an_expired_token_is_renewed(
+def test_an_expired_token_is_refreshed(
     change: Callable[..., None], find: Find, signed_in: Emulator, path: Path
 ) -> None:
-    """A token that is due is renewed for the catalogue, once, and the line says so."""
+    """A token that is due is refreshed for the catalogue, once, and the line says so."""
     change({"renewed_at": None}, expires_at=time.time() - 60)
     found = find()
 
     assert problems(found) == {}
     assert "the access token ended" in found["token"].message
-    assert found["catalogue"].message.endswith("The access token was renewed for it.")
+    assert found["catalogue"].message.endswith("The access token was refreshed for it.")
     assert len([row for row in signed_in.journal() if row["path"] == "/oauth/token"]) == 1
     assert json.loads(path.read_text())["credentials"]["expires_at"] > time.time()
 
@@ -255,7 +255,7 @@ def test_who_is_signed_in(path: Path, find: Find) -> None:
     told = find(offline=True)["token"].message
 
     assert told.startswith("person@example.com (ChatGPT Plus); the access token lasts until ")
-    assert "renewed by itself; scopes openid profile email offline_access" in told
+    assert "refreshed by itself; scopes openid profile email offline_access" in told
 
 
 @pytest.mark.parametrize(
@@ -295,13 +295,13 @@ def test_a_borrowed_token(change: Callable[..., None], find: Find) -> None:
     change({"borrowed_from": "codex:"}, refresh_token=None)
     found = find(offline=True)
 
-    assert "cannot be renewed; borrowed from codex:, which alone renews it" in found["token"].message
+    assert "cannot be refreshed; borrowed from codex:, which alone refreshes it" in found["token"].message
 
 
 def test_a_sign_in_that_the_server_has_ended(
     change: Callable[..., None], find: Find, signed_in: Emulator
 ) -> None:
-    """What the server says to a renewal is the catalogue's problem, with the way out."""
+    """What the server says to a refresh is the catalogue's problem, with the way out."""
     change({"renewed_at": None}, expires_at=time.time() - 60)
     signed_in.arm("refresh_token_expired")
     found = find()

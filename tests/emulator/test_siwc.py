@@ -243,9 +243,9 @@ class TestTokens:
 
         assert agent.refresh(tokens, other).json()["error"] == "invalid_grant"
         assert agent.refresh(tokens, client_id, scope=SCOPE).json()["error"] == "invalid_scope"
-        renewed = agent.refresh(tokens, client_id).json()
-        assert renewed["refresh_token"] != tokens["refresh_token"]
-        assert "nonce" not in verified(agent, renewed["id_token"], client_id)
+        refreshed = agent.refresh(tokens, client_id).json()
+        assert refreshed["refresh_token"] != tokens["refresh_token"]
+        assert "nonce" not in verified(agent, refreshed["id_token"], client_id)
         assert agent.refresh(tokens, client_id).json()["error"] == "refresh_token_reused"
 
     def test_a_body_is_a_form(self, agent):

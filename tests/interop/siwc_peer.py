@@ -60,17 +60,17 @@ def lifetime(seconds: int) -> None:
 
 client.make_http_client = emulated
 webbrowser.open = browse
-lifetime(30)  # so that the first question has to renew it
+lifetime(30)  # so that the first question has to refresh it
 run("chatgpt-plan", "login")
 models = run("chatgpt-plan", "models")
 lifetime(3600)
 answer = run("-m", "chatgpt-plan/gpt-5.5", "hi").strip()
-renewed = run("-m", "chatgpt-plan/gpt-5.5", "again").strip()
+refreshed = run("-m", "chatgpt-plan/gpt-5.5", "again").strip()
 ended = run("chatgpt-plan", "logout")
 found = {
     "models": [line.split("\t")[0].removeprefix("chatgpt-plan/") for line in models.splitlines()],
     "answer": answer.splitlines()[-1],
-    "renewed": renewed.splitlines()[-1],
+    "refreshed": refreshed.splitlines()[-1],
     "signed_out": "unconfirmed" not in ended.lower() and "could not" not in ended.lower(),
     "said": ended,
 }

@@ -86,15 +86,15 @@ def test_a_keyring_that_is_locked_or_hangs(run_tests: RunTests) -> None:
 
 def test_one_refresh_however_many_want_it(run_tests: RunTests) -> None:
     """Many processes race for a token that is kept there: one refresh each time, nobody is signed out."""
-    run_tests(str(TESTS / "keeper" / "test_races.py"), ONPLAN_TEST_STORE="keyring:race")
+    run_tests(str(TESTS / "tokens" / "test_races.py"), ONPLAN_TEST_STORE="keyring:race")
 
 
 def test_killed_between_any_two_steps_of_a_refresh(run_tests: RunTests) -> None:
     """As for the other stores: signed in wherever the server leaves a way."""
-    run_tests(str(TESTS / "keeper" / "test_kills.py"), ONPLAN_TEST_STORE="keyring:kills")
+    run_tests(str(TESTS / "tokens" / "test_kills.py"), ONPLAN_TEST_STORE="keyring:kills")
 
 
 def test_the_other_sign_in_is_kept_there_as_well(run_tests: RunTests) -> None:
     """Races and kills on Sign in with ChatGPT, whose registration and verification are kept with it."""
-    proofs = [str(TESTS / "keeper" / name) for name in ("test_races.py", "test_kills.py")]
+    proofs = [str(TESTS / "tokens" / name) for name in ("test_races.py", "test_kills.py")]
     run_tests(*proofs, ONPLAN_TEST_STORE="keyring:plan", ONPLAN_TEST_BACKEND="chatgpt-plan")

@@ -1,4 +1,4 @@
-"""One auth.json, two programs: onplan and the official Codex CLI renew it in turn, and at once."""
+"""One auth.json, two programs: onplan and the official Codex CLI refresh it in turn, and at once."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Shared(Codex):
         )
 
     def make_stale(self, kind):
-        """By the clock: the token says that it ran out, long after its renewal. Or only the server knows."""
+        """By the clock: the token says that it ran out, long after its refresh. Or only the server knows."""
         if kind == "refused":
             self.emulator.expire_access_tokens()
             return
@@ -106,8 +106,8 @@ def sign_in_with_onplan(browse):
 
 @pytest.mark.parametrize("shared", ["revoke-family"], indirect=True)
 @pytest.mark.parametrize("first", ["codex", "onplan"])
-def test_they_renew_one_sign_in_in_turn(shared, browse, first):
-    """Whoever signed in, each renews what the other left, once, for both reasons, and asks with it.
+def test_they_refresh_one_sign_in_in_turn(shared, browse, first):
+    """Whoever signed in, each refreshes what the other left, once, for both reasons, and asks with it.
 
     The emulator ends the sign-in if any refresh token is spent twice.
     """
@@ -129,7 +129,7 @@ def test_they_renew_one_sign_in_in_turn(shared, browse, first):
 
 @pytest.mark.parametrize("seconds", [0.0, 0.2])
 @pytest.mark.parametrize("kind", ["clock", "refused"])
-def test_they_renew_at_once(shared, kind, seconds):
+def test_they_refresh_at_once(shared, kind, seconds):
     """Both find the token stale at the same time, round after round: nobody is signed out.
 
     The CLI spends the refresh token without any lock, so both may send it; therefore the emulator refuses

@@ -83,7 +83,7 @@ def test_a_real_browser_signs_in(
     not PEER, reason="SIWC_PEER_PYTHON names no Python with llm-chatgpt-plan; run `make interop`"
 )
 def test_somebody_elses_client_signs_in_and_is_answered(tmp_path: Path) -> None:
-    """llm-chatgpt-plan registers, verifies our ID token, lists models, asks, renews, and signs out."""
+    """llm-chatgpt-plan registers, verifies our ID token, lists models, asks, refreshes, and signs out."""
     options = Options(public_url="https://auth.openai.com")
     with Emulator(options) as emulator:
         program = [PEER, Path(__file__).with_name("siwc_peer.py"), emulator.issuer, emulator.plan_base_url]
@@ -102,7 +102,7 @@ def test_somebody_elses_client_signs_in_and_is_answered(tmp_path: Path) -> None:
 
     assert "gpt-5.5" in found["models"]
     assert found["answer"] == "You said: hi"
-    assert found["renewed"] == "You said: again"
+    assert found["refreshed"] == "You said: again"
     assert found["signed_out"] is True
     assert paths.count("/api/accounts/oauth/token") == 2
     assert paths[-1] == "/api/accounts/oauth/revoke"

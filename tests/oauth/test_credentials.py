@@ -94,7 +94,7 @@ class TestCredentialsFrom:
     )
 
     def test_what_the_answer_leaves_out_is_kept(self):
-        """An answer of an access token alone renews that and keeps everything else."""
+        """An answer of an access token alone refreshes that and keeps everything else."""
         found = credentials_from(TokenResponse(access_token="new", expires_in=60.0), CODEX, NOW, self.OLD)
 
         assert found == OAuthCredentials(

@@ -15,7 +15,7 @@ from onplan.errors import (
 )
 from onplan.flow import Response
 from onplan.oauth.issuer import CODEX
-from onplan.oauth.refresh import OutcomeUnknownError, refresh
+from onplan.oauth.refresh import RefreshOutcomeUnknownError, refresh
 from onplan.types import OAuthCredentials
 
 NOW = 1_800_000_000.0
@@ -48,7 +48,7 @@ class TestRequest:
         assert "secret" not in repr(begin(refreshing()).request)
 
     def test_it_goes_where_the_credential_came_from(self, begin):
-        """A credential of another issuer and client is renewed there."""
+        """A credential of another issuer and client is refreshed there."""
         held = OAuthCredentials(
             access_token="a", refresh_token="r", issuer="http://127.0.0.1:9", client_id="mine"
         )
@@ -58,7 +58,7 @@ class TestRequest:
         assert "mine" == json.loads(request.body)["client_id"]
 
     def test_without_a_refresh_token_there_is_none(self):
-        """A credential that cannot be renewed asks for a new sign-in, without a request."""
+        """A credential that cannot be refreshed asks for a new sign-in, without a request."""
         with pytest.raises(SignInAgainError):
             next(refreshing(OAuthCredentials(access_token="a")))
 
@@ -78,7 +78,7 @@ class TestRequest:
     ],
     ids=["access token alone", "nulls", "everything"],
 )
-def test_a_renewal_replaces_what_it_names(begin, answer, expected):
+def test_a_refresh_replaces_what_it_names(begin, answer, expected):
     """The new tokens are taken, and what the answer leaves out keeps its value."""
     found = begin(refreshing()).answer(Response(200, {}, json.dumps(answer).encode()))
 
@@ -105,7 +105,7 @@ CASES = [
             f"{code}, {status}",
             refused(status, {"error": {"code": code}}),
             SignInAgainError,
-            {"status": status},
+            {"status_code": status},
         )
         for code in ("refresh_token_expired", "refresh_token_reused", "refresh_token_invalidated")
         for status in (400, 401, 403)
@@ -120,18 +120,18 @@ CASES = [
         "429",
         refused(429, retry_after="7", x_request_id="req-1"),
         RefreshError,
-        {"status": 429, "request_id": "req-1", "retry_after": 7.0},
+        {"status_code": 429, "request_id": "req-1", "retry_after": 7.0},
     ),
-    Case("500", refused(500), OutcomeUnknownError, {"status": 500}),
-    Case("502, a page", Response(502, {}, b"<html>"), OutcomeUnknownError),
-    Case("503", refused(503), OutcomeUnknownError),
-    Case("200 without a token", refused(200, {"id_token": "secret-2"}), OutcomeUnknownError),
-    Case("200 with an empty token", refused(200, {"access_token": ""}), OutcomeUnknownError),
+    Case("500", refused(500), RefreshOutcomeUnknownError, {"status_code": 500}),
+    Case("502, a page", Response(502, {}, b"<html>"), RefreshOutcomeUnknownError),
+    Case("503", refused(503), RefreshOutcomeUnknownError),
+    Case("200 without a token", refused(200, {"id_token": "secret-2"}), RefreshOutcomeUnknownError),
+    Case("200 with an empty token", refused(200, {"access_token": ""}), RefreshOutcomeUnknownError),
     Case("401, a page", Response(401, {}, b"<html>"), RefreshError),
-    Case("200, a page", Response(200, {}, b"<html>"), OutcomeUnknownError),
+    Case("200, a page", Response(200, {}, b"<html>"), RefreshOutcomeUnknownError),
     Case("no connection", ConnectError("refused"), RefreshError),
-    Case("disconnected", DisconnectError("gone"), OutcomeUnknownError),
-    Case("timed out", IdleTimeoutError("silence"), OutcomeUnknownError),
+    Case("disconnected", DisconnectError("gone"), RefreshOutcomeUnknownError),
+    Case("timed out", IdleTimeoutError("silence"), RefreshOutcomeUnknownError),
 ]
 
 
@@ -143,7 +143,7 @@ def test_the_three_ways_to_fail_are_kept_apart(begin, case):
 
     assert case.error is type(caught.value)
     assert "secret" not in f"{caught.value} {caught.value.to_dict()}"
-    if case.error is OutcomeUnknownError:  # the sign-in may be lost
+    if case.error is RefreshOutcomeUnknownError:  # the sign-in may be lost
         assert "Nothing is lost" not in caught.value.hint
     for name, value in case.known.items():
         assert value == getattr(caught.value, name), name

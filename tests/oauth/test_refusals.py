@@ -7,7 +7,7 @@ import json
 import pytest
 
 from onplan.answers.firewall import is_page, refused_by_firewall
-from onplan.errors import OutcomeUnknownError, RefreshError, SignInAgainError, SignInError
+from onplan.errors import RefreshError, RefreshOutcomeUnknownError, SignInAgainError, SignInError
 from onplan.flow import Response, drive
 from onplan.oauth.authorization_code import Callback, exchange, require_granted
 from onplan.oauth.credentials import error_code
@@ -166,7 +166,7 @@ def test_it_is_told_when_a_code_is_asked_for(response, words):
     error, _ = run(request_code(CODEX, lambda: NOW), response)
 
     assert words in str(error)
-    assert (response.status, "onplan login` to try again" in error.hint) == (error.status, False)
+    assert (response.status, "onplan login` to try again" in error.hint) == (error.status_code, False)
 
 
 @every_refusal
@@ -175,7 +175,7 @@ def test_it_is_told_when_a_code_is_exchanged(response, words):
     error, _ = run(exchange(CODEX, "secret-code", "secret-verifier", "http://x", lambda: NOW), response)
 
     assert words in str(error)
-    assert response.status == error.status
+    assert response.status == error.status_code
 
 
 @pytest.mark.parametrize(("response", "words", "ends"), WORDS.values(), ids=WORDS)
@@ -243,8 +243,8 @@ def test_a_firewall_at_a_refresh_costs_nothing(response):
     error = _refreshed(response)
 
     assert isinstance(error, RefreshError)
-    assert ("firewall" in str(error)) is not isinstance(error, OutcomeUnknownError)
-    assert isinstance(error, OutcomeUnknownError) is (response.status >= 500)
+    assert ("firewall" in str(error)) is not isinstance(error, RefreshOutcomeUnknownError)
+    assert isinstance(error, RefreshOutcomeUnknownError) is (response.status >= 500)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 407, 511])

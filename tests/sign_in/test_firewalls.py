@@ -81,7 +81,7 @@ def test_a_sign_in_says_what_refused_it(
         with pytest.raises(onplan.SignInError, match=words) as caught:
             sign_in_with_device_code(settings, store, lambda authorization: None)
 
-    assert caught.value.status == answer[0]
+    assert caught.value.status_code == answer[0]
     assert asked[-1] == where
     assert store.load() is None
 

@@ -30,16 +30,16 @@ async def test_an_agent_holds_its_own_credentials(emulator: Emulator) -> None:
         assert await provider.credentials() == credentials
 
 
-async def test_an_agent_gets_the_renewed_credentials(emulator: Emulator) -> None:
+async def test_an_agent_gets_the_refreshed_credentials(emulator: Emulator) -> None:
     """After a refresh the provider gives the rotated set, for the agent to keep."""
     credentials = await _sign_in()
     async with onplan.OpenAICodexProvider.from_credentials(credentials) as provider:
         emulator.expire_access_tokens()
         await provider.complete("hi")
-        renewed = await provider.credentials()
+        refreshed = await provider.credentials()
 
-    assert renewed.refresh_token != credentials.refresh_token
-    assert renewed.access_token != credentials.access_token
+    assert refreshed.refresh_token != credentials.refresh_token
+    assert refreshed.access_token != credentials.access_token
 
 
 def test_the_authorization_url_is_fresh_each_time(emulator: Emulator) -> None:

@@ -1,4 +1,4 @@
-"""The store that is shared with the official Codex CLI: its file, its locks, and what it renewed."""
+"""The store that is shared with the official Codex CLI: its file, its locks, and what it refreshed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from onplan.oauth.issuer import CODEX
 from onplan.sign_in.importing import borrow
 from onplan.stores import PendingRefresh, Record, open_store
 from onplan.stores.contract import FIRST, PENDING, SECOND, StoreContract
-from onplan.tokens.manager import Keeper
+from onplan.tokens.manager import TokenManager
 from onplan.transports.httpx2_sync import HTTPTransport
 
 needs_modes = pytest.mark.skipif(sys.platform == "win32", reason="file modes")
@@ -104,8 +104,8 @@ def pending(record: Record) -> Record:
     return msgspec.structs.replace(record, pending_refresh=PendingRefresh(fingerprint="f", started_at=1.5))
 
 
-def renew(store: Any, **changes: Any) -> Record:
-    """What a renewal saves, in its two steps."""
+def refresh(store: Any, **changes: Any) -> Record:
+    """What a refresh saves, in its two steps."""
     record, version = store.load()
     after = changed(record, **changes)
     store.save(after, store.save(pending(record), version))
@@ -168,10 +168,10 @@ def test_a_file_of_ours_is_like_theirs(home: Path, store: Any) -> None:
 
 
 def test_what_is_not_ours_stays(home: Path, store: Any) -> None:
-    """A renewal changes tokens and time; everything else stays where it was, to the letter."""
+    """A refresh changes tokens and time; everything else stays where it was, to the letter."""
     put(home)
 
-    renew(store, access_token=jwt(exp=2_000_000_001), refresh_token="rt-2")
+    refresh(store, access_token=jwt(exp=2_000_000_001), refresh_token="rt-2")
 
     expected = json.loads(THEIRS)
     text = (home / "auth.json").read_text()
@@ -184,16 +184,16 @@ def test_what_is_not_ours_stays(home: Path, store: Any) -> None:
     assert after["tokens"]["refresh_token"] == "rt-2"
     assert after["tokens"]["login_owner_id"] == "owner"
     assert after["last_refresh"] == "2027-01-15T08:00:00.250000000Z"
-    renewed = ("access_token", "refresh_token", "id_token")
+    refreshed = ("access_token", "refresh_token", "id_token")
     for document in (after, expected):
         del document["last_refresh"]
-        for name in renewed:
+        for name in refreshed:
             del document["tokens"][name]
     assert after == expected
 
 
 def test_an_older_file_gets_no_newer_fields(home: Path, store: Any) -> None:
-    """Fields that an older CLI did not write are not added by a renewal, and nothing we know is lost."""
+    """Fields that an older CLI did not write are not added by a refresh, and nothing we know is lost."""
     put(
         home,
         '{"tokens": {"id_token": "ID", "access_token": "ACCESS", "refresh_token": "REFRESH"}, '
@@ -202,19 +202,19 @@ def test_an_older_file_gets_no_newer_fields(home: Path, store: Any) -> None:
     record, _ = store.load()
     assert record.credentials.account_id == "acct-claimed"
 
-    after = renew(store, refresh_token="rt-2", issuer="https://issuer.example.com", scopes=["a", "b"])
+    after = refresh(store, refresh_token="rt-2", issuer="https://issuer.example.com", scopes=["a", "b"])
 
     assert list(auth(home)) == ["tokens", "last_refresh"]
     assert list(auth(home)["tokens"]) == ["id_token", "access_token", "refresh_token"]
     assert store.load()[0] == after
 
 
-def test_a_renewal_may_tell_the_account(home: Path, store: Any) -> None:
+def test_a_refresh_may_tell_the_account(home: Path, store: Any) -> None:
     """Tokens that say nothing of an account, and successors that do, are of one sign-in."""
     put(home, THEIRS.replace('"acct-chosen"', "null"), ID="opaque")
     assert store.load()[0].credentials.account_id is None
 
-    after = renew(store, refresh_token="rt-2", id_token=ID_TOKEN, account_id="acct-claimed")
+    after = refresh(store, refresh_token="rt-2", id_token=ID_TOKEN, account_id="acct-claimed")
 
     assert auth(home)["tokens"]["login_owner_id"] == "owner"
     assert store.load()[0].credentials.account_id == "acct-claimed"
@@ -222,13 +222,13 @@ def test_a_renewal_may_tell_the_account(home: Path, store: Any) -> None:
 
 
 def test_the_login_owner_changes_with_the_sign_in(home: Path, store: Any) -> None:
-    """A renewal keeps it; a new sign-in and another account get one of their own."""
+    """A refresh keeps it; a new sign-in and another account get one of their own."""
     put(home)
     owners = [auth(home)["tokens"]["login_owner_id"]]
     for change in (
-        lambda: renew(store, refresh_token="rt-2"),
+        lambda: refresh(store, refresh_token="rt-2"),
         lambda: store.save(changed(store.load()[0], refresh_token="rt-3"), store.load()[1]),
-        lambda: renew(store, refresh_token="rt-4", account_id="acct-other"),
+        lambda: refresh(store, refresh_token="rt-4", account_id="acct-other"),
     ):
         change()
         owners.append(auth(home)["tokens"]["login_owner_id"])
@@ -240,7 +240,7 @@ def test_the_login_owner_changes_with_the_sign_in(home: Path, store: Any) -> Non
 
 @pytest.mark.parametrize("moment", [0.1, 1_795_342_800.1234567, 1_795_342_800.0, 2_000_000_000.0])
 def test_a_moment_survives(home: Path, store: Any, moment: float) -> None:
-    """The time of a renewal comes back exactly out of ``last_refresh``."""
+    """The time of a refresh comes back exactly out of ``last_refresh``."""
     store.save(Record(credentials=FIRST.credentials, renewed_at=moment), None)
     (home / "auth.onplan.json").unlink()
 
@@ -270,7 +270,7 @@ def test_a_link_is_written_through(home: Path, store: Any, tmp_path: Path) -> No
     (home / "auth.json").rename(target)
     (home / "auth.json").symlink_to(target)
 
-    after = renew(store, refresh_token="rt-2")
+    after = refresh(store, refresh_token="rt-2")
 
     assert (home / "auth.json").is_symlink()
     assert json.loads(target.read_text())["tokens"]["refresh_token"] == "rt-2"
@@ -679,7 +679,7 @@ def test_their_locks_are_held_while_we_write(home: Path) -> None:
 
 @needs_flock
 def test_our_lock_does_not_hold_them_up(home: Path, store: Any, cli: OtherCLI) -> None:
-    """While we hold the lock for a renewal the CLI writes; we are then refused, and theirs stays."""
+    """While we hold the lock for a refresh the CLI writes; we are then refused, and theirs stays."""
     store.save(FIRST, None)
     with store.lock():
         record, version = store.load()
@@ -721,7 +721,7 @@ def token_posts(emulator: Emulator) -> list[int]:
 
 
 @needs_flock
-def test_their_renewal_is_adopted_when_ours_is_refused(
+def test_their_refresh_is_adopted_when_ours_is_refused(
     shared: Any, emulator: Emulator, cli: OtherCLI, transport: HTTPTransport, home: Path
 ) -> None:
     """The CLI spends the token first and saves after we were refused: we go on with theirs, unchanged.
@@ -740,7 +740,7 @@ def test_their_renewal_is_adopted_when_ours_is_refused(
             saved.append(cli.do("save"))
             saved.append((home / "auth.json").read_text())
 
-    credentials = Keeper(shared, CODEX.at(emulator.issuer), send, sleep=sleep).credentials()
+    credentials = TokenManager(shared, CODEX.at(emulator.issuer), send, sleep=sleep).credentials()
 
     assert token_posts(emulator) == [200, 401]
     assert saved[0] == "saved"
@@ -750,7 +750,7 @@ def test_their_renewal_is_adopted_when_ours_is_refused(
 
 
 @needs_flock
-def test_their_renewal_is_adopted_when_both_succeed(
+def test_their_refresh_is_adopted_when_both_succeed(
     shared: Any, emulator: Emulator, cli: OtherCLI, transport: HTTPTransport, home: Path
 ) -> None:
     """The CLI saves while our answer is on its way: what it saved is not overwritten, and is used."""
@@ -762,18 +762,18 @@ def test_their_renewal_is_adopted_when_both_succeed(
         assert cli.do("save") == "saved"
         return answer
 
-    credentials = Keeper(shared, CODEX.at(emulator.issuer), send).credentials()
+    credentials = TokenManager(shared, CODEX.at(emulator.issuer), send).credentials()
 
     assert credentials.refresh_token == theirs["refresh_token"]
     assert auth(home)["tokens"]["refresh_token"] == theirs["refresh_token"]
 
 
-def test_what_we_renewed_is_not_overwritten_by_them(
+def test_what_we_refreshed_is_not_overwritten_by_them(
     shared: Any, emulator: Emulator, cli: OtherCLI, transport: HTTPTransport, home: Path
 ) -> None:
     """The CLI, slower than we are, finds that the token it spent is no longer there, and adopts ours."""
     cli.do(f"put {json.dumps(emulator.issue_tokens())}")
-    ours = Keeper(shared, CODEX.at(emulator.issuer), transport.fetch).credentials()
+    ours = TokenManager(shared, CODEX.at(emulator.issuer), transport.fetch).credentials()
 
     assert cli.do("save") == "lost"
     assert auth(home)["tokens"]["refresh_token"] == ours.refresh_token
@@ -837,15 +837,15 @@ def test_a_write_protected_file_spends_nothing(
 ) -> None:
     """A file without write permission is not replaced, which is noticed before the token is sent."""
     (home / "auth.json").chmod(0o400)
-    keeper = Keeper(shared, CODEX.at(emulator.issuer), transport.fetch)
+    manager = TokenManager(shared, CODEX.at(emulator.issuer), transport.fetch)
 
     with pytest.raises(onplan.StoreError, match="write-protected") as caught:
-        keeper.credentials()
+        manager.credentials()
     assert f"chmod u+w {home / 'auth.json'}" in caught.value.hint
     assert token_posts(emulator) == []
 
     (home / "auth.json").chmod(0o600)
-    assert keeper.credentials().access_token
+    assert manager.credentials().access_token
     assert token_posts(emulator) == [200]
 
 

@@ -128,7 +128,7 @@ def test_a_refused_token_spends_nothing(
 def test_a_token_that_is_still_valid_is_used(
     emulator: Emulator, kept_in_variable: Callable[[str], None]
 ) -> None:
-    """With less time left than the margin, where other stores renew, it goes on being used to its end."""
+    """With less time left than the margin, where other stores refresh, it goes on being used to its end."""
     tokens = emulator.issue_tokens()
     token = with_expiry(tokens["access_token"], time.time() + 99)
     kept_in_variable(json.dumps({**tokens, "access_token": token}))
@@ -233,13 +233,13 @@ def test_a_sign_out_says_whose_turn_it_is(
 def test_status_tells_what_it_is(
     emulator: Emulator, kept_in_variable: Callable[[str], None], run_cli: RunCli
 ) -> None:
-    """The person sees who is signed in, where from, and that nobody renews it."""
+    """The person sees who is signed in, where from, and that nobody refreshes it."""
     kept_in_variable(json.dumps(emulator.issue_tokens()))
     result = run_cli("status")
 
     assert result.returncode == 0
     assert "the environment variable CI_SIGN_IN" in result.stdout
-    assert "cannot be renewed" in result.stdout
+    assert "cannot be refreshed" in result.stdout
 
 
 @pytest.mark.parametrize("location", ["", "A B", "1A", "$HOME", "A?x=1"])

@@ -29,7 +29,7 @@ import onplan
 client = onplan.Client(store=sys.argv[2])
 try:
     print(client.credentials().access_token[-8:])
-    client._keeper.replace(client.credentials().access_token)
+    client._tokens.replace(client.credentials().access_token)
 except onplan.StoreError as error:
     print(f"{error} {error.hint}")
 """

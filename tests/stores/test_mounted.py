@@ -23,7 +23,7 @@ import sys, onplan
 try:
     with onplan.Client(store=sys.argv[1]) as client:
         client.complete("hi")
-        print("renewed")
+        print("refreshed")
 except onplan.OnplanError as error:
     print(type(error).__name__, error, error.hint)
 """
@@ -98,11 +98,11 @@ def spent(emulator: Emulator) -> list[int]:
     return [row["status"] for row in emulator.journal() if row["path"] == "/oauth/token"]
 
 
-def test_it_is_renewed_in_place(emulator: Emulator, tmp_path: Path, outside: str) -> None:
-    """A sign-in in a file that is mounted by itself is renewed, and the other side of the mount sees that."""
+def test_it_is_refreshed_in_place(emulator: Emulator, tmp_path: Path, outside: str) -> None:
+    """A sign-in in a file mounted by itself is refreshed, and the other side of the mount sees that."""
     before = open_store(outside).load()
 
-    assert within(tmp_path, outside, _RENEW) == "renewed"
+    assert within(tmp_path, outside, _RENEW) == "refreshed"
 
     after = open_store(outside).load()
     assert before

@@ -70,7 +70,7 @@ def test_it_is_used_like_any_other(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Sign in, ask with a token that must be renewed, sign out: by a store spec, from any process."""
+    """Sign in, ask with a token that must be refreshed, sign out: by a store spec, from any process."""
     database = tmp_path / "sign-in.db"
     monkeypatch.setenv("ONPLAN_STORE", f"sqlite:{database}")
     assert run_cli("status").returncode == onplan.NotSignedInError.exit_code

@@ -287,7 +287,7 @@ def test_a_missing_permission_is_named(
     with pytest.raises(onplan.StoreError, match=f"does not permit this token to use {path}\\.") as caught:
         works[work]()
     assert f'path "{path}" {{ capabilities = [' in caught.value.hint
-    assert (caught.value.status, caught.value.code) == (403, "store")
+    assert (caught.value.status_code, caught.value.code) == (403, "store")
 
 
 def test_nothing_is_left_of_what_is_not_permitted(vault: Any, permit: Callable[[str], None]) -> None:

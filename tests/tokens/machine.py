@@ -1,8 +1,8 @@
-"""One of the machines of test_machines.py: renews the token when told to, and can be frozen while it does.
+"""One of the machines of test_machines.py: refreshes the token when told to, and can be frozen while it does.
 
-``use`` renews; ``freeze N`` begins to and stops with SIGSTOP before its call number N to the system, unless
-the token request leaves before, for the calls are not always as many; ``wake`` goes on from there; ``count``
-renews and says how many calls there are up to the last look at the lease, right before the token request
+``use`` refreshes; ``freeze N`` begins and stops with SIGSTOP before its call number N to the system, unless
+the token request leaves first, for the calls are not always as many; ``wake`` goes on from there; ``count``
+refreshes and says how many calls there are up to the last look at the lease, right before the token request
 leaves. Answers ``ok`` and a fingerprint of the access token, or the name of the error and its sentence, or
 ``frozen``, or a number.
 """
@@ -20,10 +20,10 @@ from typing import Any
 
 import onplan
 from onplan.stores.contract import is_step
-from onplan.tokens.refresher import Renewal
+from onplan.tokens.refresher import Refresher
 
 
-def renew() -> str:
+def refresh() -> str:
     try:
         with onplan.Client() as client:
             return f"ok {sha256(client.credentials().access_token.encode()).hexdigest()[:16]}"
@@ -34,7 +34,7 @@ def renew() -> str:
 # What is called when the client is connected, right before its token request leaves.
 _LAST_LOOK = next(
     constant
-    for constant in Renewal._exchange.__code__.co_consts
+    for constant in Refresher._exchange.__code__.co_consts
     if isinstance(constant, CodeType) and constant.co_name == "check"
 )
 
@@ -70,7 +70,7 @@ class Steps:
 
 def counted() -> str:
     steps = Steps()
-    outcome = steps.during(renew)
+    outcome = steps.during(refresh)
     return str(steps.taken) if outcome.startswith("ok") else outcome
 
 
@@ -106,12 +106,12 @@ def main() -> None:
     while line := sys.stdin.readline().split():
         match line:
             case ["use"]:
-                print(Child(renew).outcome(), flush=True)
+                print(Child(refresh).outcome(), flush=True)
             case ["count"]:
                 print(Child(counted).outcome(), flush=True)
             case ["freeze", step]:
                 steps = Steps(int(step))
-                child = Child(lambda steps=steps: steps.during(renew))
+                child = Child(lambda steps=steps: steps.during(refresh))
                 print(child.outcome(), flush=True)
             case ["wake"]:
                 os.kill(child.pid, signal.SIGCONT)
@@ -120,5 +120,5 @@ def main() -> None:
         child.end()
 
 
-renew()  # so that every module is loaded
+refresh()  # so that every module is loaded
 main()

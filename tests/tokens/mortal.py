@@ -1,4 +1,4 @@
-"""What test_kills.py kills. Waits for a line, forks, and lets the child renew the token.
+"""What test_kills.py kills. Waits for a line, forks, and lets the child refresh the token.
 
 ``kill N`` ends the child with SIGKILL before its call number N to the system; ``use`` lets it finish. Answers
 ``killed``, or ``ok``, or the name of the error and its sentence.
@@ -14,14 +14,14 @@ import onplan
 from onplan.stores.contract import kill_at
 
 
-def renew() -> None:
+def refresh() -> None:
     with onplan.Client() as client:
         client.credentials()
 
 
 def work(pipe: int, kill_before: int | None) -> None:
     try:
-        renew() if kill_before is None else kill_at(kill_before, renew)
+        refresh() if kill_before is None else kill_at(kill_before, refresh)
         outcome = "ok"
     except onplan.OnplanError as error:
         outcome = f"{type(error).__name__}: {error} {error.hint}"
@@ -41,7 +41,7 @@ def in_child(task: partial[None]) -> str:
     return outcome or "killed"
 
 
-renew()  # so that every module is loaded
+refresh()  # so that every module is loaded
 print("ready", flush=True)
 while line := sys.stdin.readline().split():
     print(in_child(partial(work, kill_before=int(line[1]) if line[0] == "kill" else None)), flush=True)

@@ -47,10 +47,10 @@ def refreshes(emulator: Emulator) -> int:
     return len([row for row in emulator.journal() if row["path"] == "/oauth/token"])
 
 
-async def test_leaving_during_a_renewal_keeps_what_it_brings(
+async def test_leaving_during_a_refresh_keeps_what_it_brings(
     signed_in: Emulator, store: CredentialStore
 ) -> None:
-    """A program that gives up while a token is renewed, and closes its client, has the new set stored."""
+    """A program that gives up while a token is refreshed, and closes its client, has the new set stored."""
     before = expire(store)
     signed_in.arm("token_slow", times=1)
     async with onplan.AsyncClient() as client:
@@ -65,7 +65,7 @@ async def test_leaving_during_a_renewal_keeps_what_it_brings(
     assert refreshes(signed_in) == 1
 
 
-def test_ctrl_c_during_a_renewal_keeps_what_it_brings(signed_in: Emulator, store: CredentialStore) -> None:
+def test_ctrl_c_during_a_refresh_keeps_what_it_brings(signed_in: Emulator, store: CredentialStore) -> None:
     """Interrupted between the request for a token and its answer, the new set is stored all the same."""
     before = expire(store)
     signed_in.arm("token_slow", times=1)
@@ -86,7 +86,7 @@ def test_ctrl_c_during_a_renewal_keeps_what_it_brings(signed_in: Emulator, store
 
 
 def test_a_replacement_that_is_refused_too_is_replaced(signed_in: Emulator, store: CredentialStore) -> None:
-    """When the set that another process stored is refused as well, this one renews it."""
+    """When the set that another process stored is refused as well, this one refreshes it."""
     with onplan.Client() as mine, onplan.Client() as other:
         mine.credentials()
         signed_in.expire_access_tokens()
@@ -124,7 +124,7 @@ def test_a_final_refusal_is_asked_for_once(signed_in: Emulator, store: Credentia
 
 
 def test_those_who_wait_share_the_failure(signed_in: Emulator, store: CredentialStore) -> None:
-    """Threads that waited for a renewal that failed do not each try it again."""
+    """Threads that waited for a refresh that failed do not each try it again."""
     expire(store)
     signed_in.arm("refresh_token_expired", times=99)
     with onplan.Client() as client, ThreadPoolExecutor(6) as pool:
@@ -179,7 +179,7 @@ def test_hard_links_are_one_credential(signed_in: Emulator, store: CredentialSto
 
 
 def test_a_fork_does_not_spend_the_parents_token() -> None:
-    """A credential kept in memory is not renewed in a forked child, which says what to do instead."""
+    """A credential kept in memory is not refreshed in a forked child, which says what to do instead."""
     code = (
         "import os, onplan\n"
         "from onplan.stores import Record\n"
@@ -205,7 +205,7 @@ warnings.simplefilter("ignore", DeprecationWarning)  # that is what is tried her
 client = onplan.Client()
 thread = threading.Thread(target=client.credentials)
 thread.start()
-print("renewing", flush=True)
+print("refreshing", flush=True)
 sys.stdin.readline()
 child = os.fork()
 if child == 0:
@@ -218,8 +218,8 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-def test_a_fork_in_the_middle_of_a_renewal(signed_in: Emulator, store: CredentialStore) -> None:
-    """A child forked while another thread renews waits for nobody who is not there, and adopts the result."""
+def test_a_fork_in_the_middle_of_a_refresh(signed_in: Emulator, store: CredentialStore) -> None:
+    """A child forked while another thread refreshes waits for no lost thread, and adopts the result."""
     expire(store)
     signed_in.arm("token_slow", times=1)
     process = subprocess.Popen(

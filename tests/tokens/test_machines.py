@@ -1,6 +1,6 @@
 """Two machines on one credential: processes that share nothing but the Vault server.
 
-One of them is frozen with SIGSTOP in the middle of a renewal. The other goes on when the lease has passed on,
+One of them is frozen with SIGSTOP in the middle of a refresh. The other goes on when the lease has passed on,
 and the frozen one, once awake, takes what the other got, writes nothing, and sends nothing.
 """
 
@@ -23,7 +23,7 @@ from onplan.stores import open_store
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 SPEC = "vault:secret/onplan/person?lease=2"
-# A renewal takes about a hundred calls to the system, and each freeze lasts as long as the lease: every
+# A refresh takes about a hundred calls to the system, and each freeze lasts as long as the lease: every
 # seventh is tried, up to the last ones before the token request leaves. How many calls there are differs by
 # one or two from run to run; and between the last look at the lease and the request nobody can be saved.
 STRIDE, MARGIN = 7, 6
@@ -87,7 +87,7 @@ def surroundings(vault: Any, emulator: Emulator) -> dict[str, str]:
 def freeze_everywhere(
     machines: list[Machine], vault: Any, sign_in: Callable[..., Any], refreshes: Callable[[], list[int]]
 ) -> None:
-    """Freeze the one at one step after the other, and let the other renew meanwhile."""
+    """Freeze the one at one step after the other, and let the other refresh meanwhile."""
 
     def version() -> int:
         return int(vault.api("GET", "secret/data/onplan/person")["data"]["metadata"]["version"])
@@ -106,12 +106,12 @@ def freeze_everywhere(
             assert begun.startswith("ok "), (step, begun)
             continue
 
-        renewed = other.tell("use")
-        assert renewed.startswith("ok "), (step, renewed)
+        refreshed = other.tell("use")
+        assert refreshed.startswith("ok "), (step, refreshed)
         left = version()
         woken = frozen.tell("wake")
 
-        assert woken == renewed, step
+        assert woken == refreshed, step
         assert refreshes() == [200], step
         assert version() == left, step
         kept, _ = open_store(SPEC).load()  # type: ignore[misc]

@@ -23,7 +23,7 @@ from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 from onplan.stores import lock as locks
 from onplan.stores import open_store
-from onplan.tokens.manager import Keeper
+from onplan.tokens.manager import TokenManager
 from onplan.transports.httpx2_sync import HTTPTransport
 
 
@@ -82,10 +82,12 @@ def test_a_store_that_was_lost_meanwhile_gets_the_rotated_set(
         happen(path_of(spec))
         return answer
 
-    renewed = Keeper(open_store(spec), load_settings().issuer, send, sleep=lambda seconds: None).credentials()
+    refreshed = TokenManager(
+        open_store(spec), load_settings().issuer, send, sleep=lambda seconds: None
+    ).credentials()
 
-    assert stored(spec) == renewed
-    assert renewed.refresh_token != before.refresh_token
+    assert stored(spec) == refreshed
+    assert refreshed.refresh_token != before.refresh_token
     with onplan.Client() as client:
         assert client.complete("hi").text == "You said: hi"
     assert refreshes() == [200]
@@ -112,15 +114,15 @@ def test_what_could_not_be_saved_is_saved_when_the_client_closes(
                 raise onplan.StoreError("The disk is full.")
             return inner.save(record, version)
 
-    keeper = Keeper(Store(), load_settings().issuer, transport.fetch, sleep=lambda seconds: None)
-    renewed = keeper.credentials()
-    assert stored(spec) != renewed
+    manager = TokenManager(Store(), load_settings().issuer, transport.fetch, sleep=lambda seconds: None)
+    refreshed = manager.credentials()
+    assert stored(spec) != refreshed
     assert "kept in this process only" in caplog.text
     broken = False
 
-    keeper.settle()
+    manager.drain()
 
-    assert stored(spec) == renewed
+    assert stored(spec) == refreshed
 
 
 _NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
@@ -158,7 +160,7 @@ _BEGIN = """
 import contextlib, os, subprocess, sys, time
 from pathlib import Path
 import msgspec, onplan
-from onplan.tokens.manager import Keeper
+from onplan.tokens.manager import TokenManager
 from onplan.config.settings import load_settings
 from onplan.stores import Record, open_store
 from onplan.transports.httpx2_sync import HTTPTransport
@@ -180,28 +182,28 @@ _FULL_DURING = """
 def send(request):
     fill()
     return HTTPTransport().fetch(request)
-renewed = Keeper(store, load_settings().issuer, send).credentials()
-print(store.load()[0].credentials == renewed, sorted(entry.name for entry in folder.iterdir()))
+refreshed = TokenManager(store, load_settings().issuer, send).credentials()
+print(store.load()[0].credentials == refreshed, sorted(entry.name for entry in folder.iterdir()))
 """
 
 _FULL_BEFORE = """
 fill()
 try:
-    Keeper(store, load_settings().issuer, HTTPTransport().fetch).credentials()
+    TokenManager(store, load_settings().issuer, HTTPTransport().fetch).credentials()
 except onplan.StoreError as error:
     print(error, error.hint)
     (folder / "filler").unlink()
-    print(Keeper(store, load_settings().issuer, HTTPTransport().fetch).credentials().access_token[:3])
+    print(TokenManager(store, load_settings().issuer, HTTPTransport().fetch).credentials().access_token[:3])
 """
 
 _READ_ONLY = """
 subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
 try:
-    Keeper(store, load_settings().issuer, HTTPTransport().fetch).credentials()
+    TokenManager(store, load_settings().issuer, HTTPTransport().fetch).credentials()
 except onplan.StoreError as error:
     print(error, error.hint)
 subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
-print(Keeper(store, load_settings().issuer, HTTPTransport().fetch).credentials().access_token[:3])
+print(TokenManager(store, load_settings().issuer, HTTPTransport().fetch).credentials().access_token[:3])
 """
 
 
@@ -229,7 +231,7 @@ def test_there_is_room_for_the_rotated_set(
 def test_a_disk_that_takes_nothing_spends_nothing(
     tokens: None, tmp_path: Path, refreshes: Callable[[], list[int]], program: str, reason: str
 ) -> None:
-    """A full or read-only disk is noticed before the token is spent; once repaired, it is renewed."""
+    """A full or read-only disk is noticed before the token is spent; once repaired, it is refreshed."""
     result = on_a_small_disk(tmp_path / "disk", _BEGIN + program)
 
     told, after = result.stdout.splitlines()
@@ -345,30 +347,30 @@ def test_a_clock_that_is_an_hour_off(
     sign_in()
     emulator.set_access_token_lifetime(1800)
     now = [time.time() + ahead]
-    keeper = Keeper(open_store(spec), load_settings().issuer, transport.fetch, now=lambda: now[0])
+    manager = TokenManager(open_store(spec), load_settings().issuer, transport.fetch, now=lambda: now[0])
 
     for _ in range(30):  # half a minute, a call each second
-        keeper.credentials()
+        manager.credentials()
         now[0] += 1.0
 
     assert set(refreshes()) <= {200}
     assert len(refreshes()) <= 2
-    replaced = keeper.replace(keeper.credentials().access_token)  # the backend knows better
+    replaced = manager.replace(manager.credentials().access_token)  # the backend knows better
     assert stored(spec) == replaced
 
 
 def test_a_clock_that_steps_back_renews_once(
     spec: str, sign_in: Callable[..., Any], transport: HTTPTransport, refreshes: Callable[[], list[int]]
 ) -> None:
-    """Renewed by a clock that was ahead and is then set right: the token is used as long as it lasts."""
+    """Refreshed by a clock that was ahead and is then set right: the token is used as long as it lasts."""
     sign_in(expired=False)
     now = [time.time() + 20 * 86_400]
-    keeper = Keeper(open_store(spec), load_settings().issuer, transport.fetch, now=lambda: now[0])
-    first = keeper.credentials()
+    manager = TokenManager(open_store(spec), load_settings().issuer, transport.fetch, now=lambda: now[0])
+    first = manager.credentials()
     now[0] = time.time()
 
-    assert keeper.credentials() == first
-    other = Keeper(open_store(spec), load_settings().issuer, transport.fetch, now=lambda: now[0])
+    assert manager.credentials() == first
+    other = TokenManager(open_store(spec), load_settings().issuer, transport.fetch, now=lambda: now[0])
     assert other.credentials() == first
     assert refreshes() == [200]
 
@@ -421,7 +423,10 @@ def test_an_issuer_that_trickles_is_given_up(
     elsewhere = msgspec.structs.replace(record.credentials, issuer=trickling)
     store.save(msgspec.structs.replace(record, credentials=elsewhere), version)
     monkeypatch.setenv("ONPLAN_ISSUER", trickling)
-    with onplan.Client() as client, pytest.raises(onplan.OutcomeUnknownError, match="stopped answering"):
+    with (
+        onplan.Client() as client,
+        pytest.raises(onplan.RefreshOutcomeUnknownError, match="stopped answering"),
+    ):
         client.credentials()
 
     assert stored(spec) == elsewhere

@@ -1,4 +1,4 @@
-"""What others do in the middle of a renewal: no token is spent twice, and no account mixed up."""
+"""What others do in the middle of a refresh: no token is spent twice, and no account mixed up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from onplan.oauth.issuer import CODEX
 from onplan.stores import Record
 from onplan.stores.lock import ProcessLock
 from onplan.stores.memory import MemoryStore
-from onplan.tokens.manager import Keeper
+from onplan.tokens.manager import TokenManager
 
 
 def credentials(number: int, account: str = "A", lasts: float = -60.0) -> onplan.OAuthCredentials:
@@ -66,7 +66,7 @@ def test_two_threads_never_hold_a_lock_at_once(tmp_path: Path, eager_threads: No
 
 
 class FullStore(MemoryStore):
-    """Cannot keep what is renewed until there is room."""
+    """Cannot keep what is refreshed until there is room."""
 
     full = True
 
@@ -78,16 +78,16 @@ class FullStore(MemoryStore):
 
 @pytest.mark.parametrize("then", [Record(api_key="sk-new"), Record(), None])
 def test_what_was_not_saved_does_not_undo_a_sign_out(then: Record | None) -> None:
-    """A renewed set that could not be kept is dropped once somebody has signed out, or keeps a key there."""
+    """A refreshed set that was not kept is dropped after a sign-out, or when an API key is kept there."""
     store = FullStore(record=Record(credentials=credentials(1)))
-    keeper = Keeper(store, CODEX, lambda request, **options: granted(2), sleep=lambda seconds: None)
-    keeper.credentials()
+    manager = TokenManager(store, CODEX, lambda request, **options: granted(2), sleep=lambda seconds: None)
+    manager.credentials()
     store.full = False
     store.delete()
     if then is not None:
         store.save(then, None)
 
-    keeper.settle()
+    manager.drain()
 
     loaded = store.load()
     assert (loaded and loaded[0]) == then
@@ -95,7 +95,7 @@ def test_what_was_not_saved_does_not_undo_a_sign_out(then: Record | None) -> Non
 
 @pytest.mark.parametrize("refused", [True, False])
 def test_a_request_never_goes_on_with_another_account(refused: bool) -> None:
-    """Somebody else signs in while our token is renewed: theirs is kept, and not used for what was asked."""
+    """Another account signs in while our token is refreshed: it is kept, and not used for what was asked."""
     store = MemoryStore(record=Record(credentials=credentials(1, "A", 9_999)))
 
     def send(request: Any, **options: Any) -> Response:
@@ -105,18 +105,18 @@ def test_a_request_never_goes_on_with_another_account(refused: bool) -> None:
         body = b'{"error": {"code": "refresh_token_reused"}}'
         return Response(401, {}, body) if refused else granted(2)
 
-    keeper = Keeper(store, CODEX, send, sleep=lambda seconds: None)
-    assert keeper.credentials().account_id == "A"
+    manager = TokenManager(store, CODEX, send, sleep=lambda seconds: None)
+    assert manager.credentials().account_id == "A"
 
     with pytest.raises(onplan.SignInAgainError, match="Another account"):
-        keeper.replace("access-1")
-    assert keeper.credentials().account_id == "B"
+        manager.replace("access-1")
+    assert manager.credentials().account_id == "B"
 
 
 async def test_a_thread_that_cannot_be_started_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system may refuse a thread; the next one who asks is served."""
     store = MemoryStore(record=Record(credentials=credentials(1)))
-    keeper = Keeper(store, CODEX, lambda request, **options: granted(2))
+    manager = TokenManager(store, CODEX, lambda request, **options: granted(2))
 
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -124,24 +124,26 @@ async def test_a_thread_that_cannot_be_started_holds_up_nobody(monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError):
-            await keeper.credentials_async()
+            await manager.credentials_async()
 
-    assert (await keeper.credentials_async()).access_token == "access-2"
+    assert (await manager.credentials_async()).access_token == "access-2"
 
 
 def test_a_page_with_status_401_is_nobodys_verdict() -> None:
     """A captive portal's 401 is no refusal of the issuer's: the next call asks again."""
     answers = [Response(401, {"content-type": "text/html"}, b"<html>Log in to the Wi-Fi</html>"), granted(2)]
     store = MemoryStore(record=Record(credentials=credentials(1)))
-    keeper = Keeper(store, CODEX, lambda request, **options: answers.pop(0), sleep=lambda seconds: None)
+    manager = TokenManager(
+        store, CODEX, lambda request, **options: answers.pop(0), sleep=lambda seconds: None
+    )
 
     with pytest.raises(onplan.RefreshError):
-        keeper.credentials()
-    assert keeper.credentials().access_token == "access-2"
+        manager.credentials()
+    assert manager.credentials().access_token == "access-2"
 
 
 def test_a_refresh_token_is_kept_although_no_access_token_came() -> None:
-    """An answer that has only a rotated refresh token is saved, and the renewal goes on from it."""
+    """An answer that has only a rotated refresh token is saved, and the refresh goes on from it."""
     sent: list[Any] = []
     answers = [Response(200, {}, b'{"refresh_token": "refresh-2", "access_token": null}'), granted(3)]
 
@@ -150,11 +152,11 @@ def test_a_refresh_token_is_kept_although_no_access_token_came() -> None:
         return answers.pop(0)
 
     store = MemoryStore(record=Record(credentials=credentials(1)))
-    keeper = Keeper(store, CODEX, send, sleep=lambda seconds: None)
+    manager = TokenManager(store, CODEX, send, sleep=lambda seconds: None)
     with pytest.raises(onplan.RefreshError):
-        keeper.credentials()
+        manager.credentials()
 
-    assert keeper.credentials().access_token == "access-3"
+    assert manager.credentials().access_token == "access-3"
     assert sent == ["refresh-1", "refresh-2"]
 
 
@@ -162,8 +164,8 @@ def test_a_token_of_unknown_origin_goes_to_nobody_who_happens_to_be_set() -> Non
     """Without a word on who issued it, a refresh token is the real issuer's, not a test server's."""
     store, sent = MemoryStore(record=Record(credentials=credentials(1))), []
     issuer = CODEX.at("http://127.0.0.1:9")
-    keeper = Keeper(store, issuer, lambda request, **more: sent.append(request))  # type: ignore[arg-type,func-returns-value]
+    manager = TokenManager(store, issuer, lambda request, **more: sent.append(request))  # type: ignore[arg-type,func-returns-value]
 
     with pytest.raises(onplan.CredentialError, match=r"came from https://auth\.openai\.com"):
-        keeper.credentials()
+        manager.credentials()
     assert sent == []

@@ -85,7 +85,7 @@ def test_the_rotated_set_is_stored(answering: Callable[[bytes], str], body: byte
 def test_an_answer_without_the_set_changes_nothing(answering: Callable[[bytes], str], body: bytes) -> None:
     """What holds no whole refresh token is an unknown outcome: the stored set stays, and says so."""
     spec = answering(body)
-    with onplan.Client() as client, pytest.raises(onplan.OutcomeUnknownError):
+    with onplan.Client() as client, pytest.raises(onplan.RefreshOutcomeUnknownError):
         client.credentials()
 
     record, _ = open_store(spec).load()  # type: ignore[misc]

@@ -17,7 +17,7 @@ import onplan
 from onplan.config.settings import load_settings
 from onplan.stores import Record, open_store
 from onplan.stores import lock as locks
-from onplan.tokens.manager import Keeper
+from onplan.tokens.manager import TokenManager
 from onplan.transports.httpx2_sync import HTTPTransport
 
 
@@ -58,59 +58,59 @@ def failing(spec: str, sign_in: Callable[..., Any]) -> Iterator[FailingStore]:
 
 
 @pytest.fixture
-def keeper(failing: FailingStore) -> Iterator[Keeper]:
+def manager(failing: FailingStore) -> Iterator[TokenManager]:
     """Over the failing store."""
     transport = HTTPTransport()
-    keeper = Keeper(failing, load_settings().issuer, transport.fetch, sleep=lambda seconds: None)
-    yield keeper
+    manager = TokenManager(failing, load_settings().issuer, transport.fetch, sleep=lambda seconds: None)
+    yield manager
     failing.repaired = True
-    keeper.settle()
+    manager.drain()
     transport.close()
 
 
 def test_a_later_request_saves_what_could_not_be_saved(
-    spec: str, failing: FailingStore, keeper: Keeper, refreshes: Callable[[], list[int]]
+    spec: str, failing: FailingStore, manager: TokenManager, refreshes: Callable[[], list[int]]
 ) -> None:
     """As soon as the store takes it again, a request saves the refreshed set: no close is needed."""
-    renewed = keeper.credentials()
-    assert stored(spec) != renewed
+    refreshed = manager.credentials()
+    assert stored(spec) != refreshed
     failing.repaired = True
 
-    assert keeper.credentials() == renewed
-    assert stored(spec) == renewed
+    assert manager.credentials() == refreshed
+    assert stored(spec) == refreshed
     assert refreshes() == [200]
 
 
 async def test_a_later_task_saves_what_could_not_be_saved(
-    spec: str, failing: FailingStore, keeper: Keeper
+    spec: str, failing: FailingStore, manager: TokenManager
 ) -> None:
     """The same under an event loop."""
-    renewed = await keeper.credentials_async()
+    refreshed = await manager.credentials_async()
     failing.repaired = True
 
-    assert await keeper.credentials_async() == renewed
-    assert stored(spec) == renewed
+    assert await manager.credentials_async() == refreshed
+    assert stored(spec) == refreshed
 
 
 def test_an_unsaved_set_is_used_while_the_store_fails(
-    failing: FailingStore, keeper: Keeper, refreshes: Callable[[], list[int]]
+    failing: FailingStore, manager: TokenManager, refreshes: Callable[[], list[int]]
 ) -> None:
     """Requests go on with it, also those whose older token is refused, and nothing more is spent."""
     old = stored_before = failing.inner.load()[0].credentials  # type: ignore[index]
-    renewed = keeper.credentials()
+    refreshed = manager.credentials()
 
-    assert old == stored_before != renewed
-    assert [keeper.credentials() for _ in range(3)] == [renewed] * 3
-    assert keeper.replace(old.access_token) == renewed  # type: ignore[union-attr]
+    assert old == stored_before != refreshed
+    assert [manager.credentials() for _ in range(3)] == [refreshed] * 3
+    assert manager.replace(old.access_token) == refreshed  # type: ignore[union-attr]
     assert refreshes() == [200]
 
 
 def test_closing_and_a_request_take_locks_in_one_order(
-    failing: FailingStore, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    failing: FailingStore, manager: TokenManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a thread has the store's lock for a refresh, another that closes waits for it without a lock."""
     monkeypatch.setattr(locks, "LOCK_TIMEOUT", 3.0)
-    renewed = keeper.credentials()
+    refreshed = manager.credentials()
     failing.repaired = True
     holding, closing = threading.Event(), threading.Event()
     take = failing.inner.lock
@@ -131,11 +131,11 @@ def test_closing_and_a_request_take_locks_in_one_order(
         return failing.inner.load()
 
     failing.lock, failing.load = lock, load  # type: ignore[attr-defined]
-    closer = threading.Thread(target=lambda: holding.wait(20) and keeper.settle(), name="closer")
+    closer = threading.Thread(target=lambda: holding.wait(20) and manager.drain(), name="closer")
     closer.start()
-    keeper._save_again_at = float("inf")  # so that the refresh itself comes to save it
+    manager._save_again_at = float("inf")  # so that the refresh itself comes to save it
 
-    replaced = keeper.replace(renewed.access_token)
+    replaced = manager.replace(refreshed.access_token)
     closer.join()
 
     assert failing.problems == []
@@ -144,37 +144,37 @@ def test_closing_and_a_request_take_locks_in_one_order(
 
 @pytest.mark.parametrize("kind", [onplan.Client, onplan.AsyncClient])
 async def test_another_client_goes_on_with_it(
-    spec: str, failing: FailingStore, keeper: Keeper, refreshes: Callable[[], list[int]], kind: Any
+    spec: str, failing: FailingStore, manager: TokenManager, refreshes: Callable[[], list[int]], kind: Any
 ) -> None:
     """Clients that find the spent token in their store use and save what came of it; none spends again."""
-    renewed = await keeper.credentials_async()
+    refreshed = await manager.credentials_async()
     for store in (failing, None):  # None: its own, which takes everything
         client = kind(store=store)
         if kind is onplan.Client:
             with client:
-                assert client.credentials() == renewed
+                assert client.credentials() == refreshed
         else:
             async with client:
-                assert await client.credentials() == renewed
+                assert await client.credentials() == refreshed
 
-    assert stored(spec) == renewed
+    assert stored(spec) == refreshed
     assert refreshes() == [200]
 
 
 def test_another_client_renews_it_when_it_is_refused(
-    spec: str, failing: FailingStore, keeper: Keeper, refreshes: Callable[[], list[int]]
+    spec: str, failing: FailingStore, manager: TokenManager, refreshes: Callable[[], list[int]]
 ) -> None:
-    """If the set of the other client is of no use any more, it is saved first, and then renewed itself."""
-    renewed = keeper.credentials()
+    """If the set of the other client is of no use any more, it is saved first, and then refreshed itself."""
+    refreshed = manager.credentials()
     transport = HTTPTransport()
-    other = Keeper(open_store(spec), load_settings().issuer, transport.fetch)
-    replaced = other.replace(renewed.access_token)
+    other = TokenManager(open_store(spec), load_settings().issuer, transport.fetch)
+    replaced = other.replace(refreshed.access_token)
     transport.close()
 
-    assert stored(spec) == replaced != renewed
+    assert stored(spec) == replaced != refreshed
     assert refreshes() == [200, 200]
     failing.repaired = True
-    keeper.settle()
+    manager.drain()
     assert stored(spec) == replaced
 
 
@@ -200,22 +200,22 @@ def test_a_store_that_raises_anything_loses_nothing(
             return inner.save(record, version)
 
     transport = HTTPTransport()
-    keeper = Keeper(Store(), load_settings().issuer, transport.fetch, sleep=lambda seconds: None)  # type: ignore[arg-type]
-    renewed = keeper.credentials()
-    assert stored(spec) != renewed
+    manager = TokenManager(Store(), load_settings().issuer, transport.fetch, sleep=lambda seconds: None)  # type: ignore[arg-type]
+    refreshed = manager.credentials()
+    assert stored(spec) != refreshed
     assert type(error).__name__ in caplog.text
     assert "secret" not in caplog.text
     repaired = True
-    keeper.settle()
+    manager.drain()
     transport.close()
 
-    assert stored(spec) == renewed
+    assert stored(spec) == refreshed
     assert refreshes() == [200]
 
 
 _PROGRAM = """
 import sys, onplan
-from onplan.tokens.manager import Keeper
+from onplan.tokens.manager import TokenManager
 from onplan.config.settings import load_settings
 from onplan.stores import open_store
 from onplan.transports.httpx2_sync import HTTPTransport
@@ -229,8 +229,8 @@ class Store:
             raise onplan.StoreError("The disk is full.")
         return inner.save(record, version)
 store = Store()
-keeper = Keeper(store, load_settings().issuer, HTTPTransport().fetch)
-print(keeper.credentials().access_token[-8:])
+manager = TokenManager(store, load_settings().issuer, HTTPTransport().fetch)
+print(manager.credentials().access_token[-8:])
 """
 
 
@@ -240,7 +240,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("end", ["", "del keeper", "import threading; threading.Timer(0.01, print).start()"])
+@pytest.mark.parametrize("end", ["", "del manager", "import threading; threading.Timer(0.01, print).start()"])
 def test_a_program_that_ends_saves_it(
     spec: str, sign_in: Callable[..., Any], refreshes: Callable[[], list[int]], end: str
 ) -> None:
@@ -253,7 +253,7 @@ def test_a_program_that_ends_saves_it(
 
 
 @pytest.mark.parametrize(
-    "end", ["", "sys.exit(0)", "raise RuntimeError", "import onplan as o; del keeper, store"]
+    "end", ["", "sys.exit(0)", "raise RuntimeError", "import onplan as o; del manager, store"]
 )
 def test_a_program_that_ends_without_having_saved_it_fails(
     spec: str, sign_in: Callable[..., Any], end: str

@@ -52,7 +52,7 @@ def responses_call(*, backend=OPENAI_RESPONSES, **options):
 
 def changed(call, message, kind=InvalidRequestError, status=400):
     """What is left out of the body, or new in it, as dotted paths; None where nothing is changed."""
-    found = amended(kind(message, status=status), call, [])
+    found = amended(kind(message, status_code=status), call, [])
     if found is None:
         return None
     before, after = (set(_paths(json.loads(body))) for body in (call.body, found[1].body))
@@ -239,7 +239,7 @@ TEXT_WANTED = (
 @pytest.mark.parametrize("message", TEXT_WANTED)
 def test_texts_become_one_where_one_is_wanted(message):
     """Several texts of the user go as one string to a server that takes no list."""
-    amendment, call = amended(InvalidRequestError(message, status=400), chat_call("c", "d"), [])
+    amendment, call = amended(InvalidRequestError(message, status_code=400), chat_call("c", "d"), [])
 
     assert "text as one string" == amendment.name
     assert "c\nd" == json.loads(call.body)["messages"][2]["content"]
@@ -250,7 +250,7 @@ SCHEMA_REFUSED = "Invalid schema for response_format 'response': In context=(), 
 
 def test_a_schema_that_strict_mode_refuses_is_not_strict():
     """Where the subset of strict mode has changed, the schema goes without strict."""
-    error = InvalidRequestError(SCHEMA_REFUSED, status=400)
+    error = InvalidRequestError(SCHEMA_REFUSED, status_code=400)
     for call, path in (
         (chat_call(), ("response_format", "json_schema")),
         (responses_call(), ("text", "format")),
@@ -266,8 +266,8 @@ def test_a_schema_that_strict_mode_refuses_is_not_strict():
 def test_thinking_is_reported():
     """Whichever way earlier thinking is refused, the answer lists it as ignored."""
     for call, error in (
-        (chat_call(), InvalidRequestError("property 'reasoning_content' is unsupported", status=400)),
-        (responses_call(), EncryptedReasoningError("It could not be decrypted.", status=400)),
+        (chat_call(), InvalidRequestError("property 'reasoning_content' is unsupported", status_code=400)),
+        (responses_call(), EncryptedReasoningError("It could not be decrypted.", status_code=400)),
         (responses_call(), EncryptedReasoningError("It could not be decrypted.")),
     ):
         _, without = amended(error, call, [])
@@ -289,7 +289,7 @@ def test_signatures_of_calls_go_with_the_thinking():
 
 def test_a_session_id_that_was_given_is_reported():
     """The cache key is ours, the name of the conversation the program's: it is listed if it was given."""
-    error = InvalidRequestError("Unknown parameter: 'prompt_cache_key'.", status=400)
+    error = InvalidRequestError("Unknown parameter: 'prompt_cache_key'.", status_code=400)
 
     assert () == amended(error, responses_call(), [])[1].ignored_parameters
     assert ("session_id",) == amended(error, responses_call(session_id="s"), [])[1].ignored_parameters
@@ -297,7 +297,7 @@ def test_a_session_id_that_was_given_is_reported():
 
 def test_each_row_is_applied_once():
     """The same refusal again is an error."""
-    error = InvalidRequestError("Unknown parameter: 'stream_options'.", status=400)
+    error = InvalidRequestError("Unknown parameter: 'stream_options'.", status_code=400)
     row, call = amended(error, chat_call(), [])
 
     assert amended(error, call, [row]) is None
@@ -306,7 +306,7 @@ def test_each_row_is_applied_once():
 
 
 class TestInstructions:
-    WANTED = InvalidRequestError("Instructions are required", status=400)
+    WANTED = InvalidRequestError("Instructions are required", status_code=400)
 
     @pytest.mark.parametrize(
         ("messages", "instructions", "roles"),
@@ -336,9 +336,9 @@ class TestInstructions:
     @pytest.mark.parametrize(
         "error",
         [
-            InvalidRequestError("Instructions are not valid", status=400),
-            InvalidRequestError("Instructions are required", status=422),
-            InvalidRequestError("Instructions are required for this model", status=400),
+            InvalidRequestError("Instructions are not valid", status_code=400),
+            InvalidRequestError("Instructions are required", status_code=422),
+            InvalidRequestError("Instructions are required for this model", status_code=400),
         ],
     )
     def test_only_that_answer_counts(self, error):
@@ -358,7 +358,7 @@ class TestInstructions:
 
 def test_a_client_remembers_what_a_model_refuses():
     """What was refused with one model is not sent with it again, and is sent with another."""
-    error = InvalidRequestError("Unknown parameter: 'stream_options'.", status=400)
+    error = InvalidRequestError("Unknown parameter: 'stream_options'.", status_code=400)
     call, other = chat_call(), chat.prepare(CompletionRequest(messages="a"), COMPATIBLE, URL, "n")
     remembered = Remembered()
     remembered.keep(amended(error, call, [])[0], call)

@@ -201,7 +201,7 @@ class TestARefusedToken:
         assert Refresh("secret-2", again=True) == asked
 
         with pytest.raises(SignInAgainError, match="does not accept the credential"):
-            turn.tell(SignInAgainError("not even renewed", status=401))
+            turn.tell(SignInAgainError("not even refreshed", status_code=401))
 
     def test_a_third_refusal_is_final(self, turn):
         """However many replacements there might be, a turn asks for two."""
@@ -209,7 +209,7 @@ class TestARefusedToken:
 
         with pytest.raises(SignInAgainError) as caught:
             turn.tell(b"")
-        assert 401 == caught.value.status
+        assert 401 == caught.value.status_code
 
     def test_it_does_not_count_as_a_retry(self, turn):
         """After a replaced token there are as many tries as without."""
@@ -223,7 +223,7 @@ class TestARefusedToken:
             turn.tell(b"")
 
     def test_a_refresh_that_fails_ends_the_turn(self, turn):
-        """What the keeper says about a refresh is what the program hears."""
+        """What the token manager says about a refresh is what the program hears."""
         turn.tell(FIRST, Head(401, {}), b"")
 
         with pytest.raises(RefreshError, match="later"):
@@ -376,9 +376,9 @@ def test_chunks_in_the_same_read_as_the_failure_are_emitted(turn):
 
 
 def test_not_signed_in_is_told_at_once(turn):
-    """What the keeper raises before the first request ends the turn."""
+    """What the token manager raises before the first request ends the turn."""
     with pytest.raises(SignInAgainError):
-        turn.tell(SignInAgainError("x", status=401))
+        turn.tell(SignInAgainError("x", status_code=401))
 
 
 class TestResuming:

@@ -171,7 +171,7 @@ def _blocked(response: Response, number: str, said: str) -> OnplanError:
 
 
 def _plain_error(kind: type[OnplanError], sentence: str, response: Response) -> OnplanError:
-    return kind(sentence, status=response.status, request_id=request_id_of(response.headers))
+    return kind(sentence, status_code=response.status, request_id=request_id_of(response.headers))
 
 
 # --- what is made of it -------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def _failure(case: _Case, fallback: Row) -> OnplanError:
     return row.error(
         sentence,
         hint=row.hint,
-        status=case.status,
+        status_code=case.status,
         request_id=case.request_id,
         retry_after=facts.retry_after,
         resets_at=case.resets_at,
@@ -241,7 +241,7 @@ def _usage_limit(case: _Case) -> UsageLimitError:
     error = UsageLimitError(
         f"{limit.sentence(plan)}{_until(resets_at)}.",
         hint=limit.advice(plan),
-        status=case.status,
+        status_code=case.status,
         request_id=case.request_id,
         resets_at=resets_at,
     )

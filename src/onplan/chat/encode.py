@@ -8,7 +8,15 @@ from typing import Any, NoReturn, TypeAlias
 import msgspec
 
 from onplan.chat.signatures import unsealed
-from onplan.errors import OnplanError, StreamTruncatedError
+from onplan.errors import (
+    InvalidRequestError,
+    LimitError,
+    NotSignedInError,
+    OnplanError,
+    PlanNotPermittedError,
+    SignInAgainError,
+    StreamTruncatedError,
+)
 from onplan.types import (
     CompletionResponse,
     Done,
@@ -224,9 +232,12 @@ _ERRORS: Mapping[str, tuple[str, str]] = {
     "overloaded": ("server_error", "server_is_overloaded"),
 }
 
+# What the caller, not the server, has to change.
+_CALLERS = (InvalidRequestError, LimitError, NotSignedInError, SignInAgainError, PlanNotPermittedError)
+
 
 def error_body(error: OnplanError) -> Item:
-    """An error, to be sent with the status ``error.http_status``."""
-    usual = "invalid_request_error" if error.http_status < 500 else "server_error"
+    """The JSON body of an error response, in the shape that clients of this API read."""
+    usual = "invalid_request_error" if isinstance(error, _CALLERS) else "server_error"
     kind, code = _ERRORS.get(error.code, (usual, error.code))
     return {"error": {"message": f"{error.message} {error.hint}", "type": kind, "param": None, "code": code}}

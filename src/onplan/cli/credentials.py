@@ -34,7 +34,7 @@ def credentials() -> None:
 def export(session: Session, path: Path) -> None:
     """Move the sign-in out of its store into the new file PATH.
 
-    It is not copied: two machines that renew one sign-in would end it for each other. Nothing is revoked.
+    It is not copied: two machines that refresh one sign-in would end it for each other. Nothing is revoked.
     """
     from onplan.sign_in import transfer as moving
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def demo() -> None:
     """See it all at work, against the emulator.
 
-    Signs in, lists models, streams an answer, makes a tool round trip, renews the token and counts tokens.
+    Signs in, lists models, streams an answer, makes a tool round trip, refreshes the token and counts tokens.
     Touches no network but this machine's own, and none of your sign-ins.
     """
     try:
@@ -132,7 +132,7 @@ def _tools(client: Client, emulator: Emulator) -> Usage | None:
 
 
 def _refresh(client: Client, emulator: Emulator) -> Usage | None:
-    _title("Renew", "the services stop accepting the access token; the program does not notice")
+    _title("Refresh", "the services stop accepting the access token; the program does not notice")
     emulator.expire_access_tokens()
     emulator.clear_journal()
     answer = client.complete("Still there?")

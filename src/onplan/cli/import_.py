@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("import")
 @click.argument("source", default="codex:")
-@click.option("--share", is_flag=True, help="Copy nothing: both programs use, and renew, what is there.")
+@click.option("--share", is_flag=True, help="Copy nothing: both programs use, and refresh, what is there.")
 @click.option("--force", is_flag=True, help="Give up the sign-in that the profile has now.")
 @target_options
 @json_option
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def import_(session: Session, source: str, share: bool, force: bool) -> None:
     """Use the sign-in of the Codex CLI, or one kept in another store.
 
-    Borrows the access token: it serves until it expires, and the other program goes on renewing its own. With
-    --share both use the same store, and each goes on with what the other has renewed.
+    Borrows the access token: it serves until it expires, and the other program goes on refreshing its own.
+    With --share both use the same store, and each goes on with what the other has refreshed.
 
     SOURCE is the path of the Codex CLI's folder or of its auth.json (default: where the CLI keeps it), or a
     store spec, such as file:PATH or vault:MOUNT/PATH. It is never changed by an import.
@@ -96,5 +96,5 @@ def _told(facts: dict[str, Any], *, can_be_shared: bool) -> str:
     if facts["expires_at"] is not None:
         until = f"{datetime.fromtimestamp(facts['expires_at']).astimezone():%Y-%m-%d %H:%M %Z}"
     if can_be_shared:
-        more = f"\nTo have it renewed, run `onplan import --share {quote(facts['source'])}`."
+        more = f"\nTo have it refreshed, run `onplan import --share {quote(facts['source'])}`."
     return f"Borrowed the access token of {who} from {facts['source']}. It serves until {until}.{more}"

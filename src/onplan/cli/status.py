@@ -51,7 +51,7 @@ def status(session: Session) -> None:
             "client_id": credentials.client_id,
             "plan_permitted": settings.backend.is_permitted(credentials),
             "expires_at": credentials.expires_at,
-            "renewable": bool(credentials.refresh_token),
+            "refreshable": bool(credentials.refresh_token),
             "borrowed_from": loaded[0].borrowed_from if loaded else None,
         }
     if session.as_json:
@@ -104,7 +104,7 @@ def _lines(facts: dict[str, Any], place: str, issuer: str) -> list[tuple[str, st
         ("account", f"{facts['email'] or facts['account_id'] or 'unknown'}{plan}"),
         ("profile", facts["profile"]),
         ("backend", f"{facts['backend']}, paid by {facts['payer']}"),
-        ("token", _validity(facts["expires_at"], renewable=facts["renewable"])),
+        ("token", _validity(facts["expires_at"], refreshable=facts["refreshable"])),
         ("kept in", place),
         *borrowed,
         *foreign,
@@ -125,8 +125,8 @@ def _use(settings: Settings, credentials: OAuthCredentials) -> list[tuple[str, s
     return [("client", credentials.client_id or "unknown"), ("plan", use)]
 
 
-def _validity(expires_at: float | None, *, renewable: bool) -> str:
-    then = "renewed by itself" if renewable else "cannot be renewed"
+def _validity(expires_at: float | None, *, refreshable: bool) -> str:
+    then = "refreshed by itself" if refreshable else "cannot be refreshed"
     if expires_at is None:
         return f"of unknown validity, {then}"
     left = expires_at - time.time()

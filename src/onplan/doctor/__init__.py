@@ -1,7 +1,7 @@
 """Examines all that a request depends on, one check after the other, and says what is wrong and what to do.
 
 Goes the ways that the clients go: their settings, store, transport and client. Changes nothing, except that
-a token that has to be renewed for the catalogue is renewed. What fails is told once: whatever depends on it
+an expired token is refreshed to list the models. What fails is told once: whatever depends on it
 is skipped. Every check has a deadline, so that the whole ends within minutes, whatever hangs.
 """
 
@@ -39,7 +39,7 @@ CHECKS: tuple[Check, ...] = (
     Check("clock", network.clock, online=True),
     Check("store", signin.store, after=("configuration",), seconds=30),
     Check("lock", signin.lock, after=("store",), seconds=30),
-    Check("renewal", signin.renewal, after=("lock",)),
+    Check("refresh", signin.refresh, after=("lock",)),
     Check("token", signin.token, after=("store",)),
     Check("catalogue", plan.catalogue, after=("backend", "token"), online=True, seconds=60),
     Check("request", plan.request, after=("catalogue",), online=True, seconds=120),

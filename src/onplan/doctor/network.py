@@ -179,6 +179,6 @@ def clock(examination: Examination) -> str:
         return f"It agrees with {host}'s."
     raise OnplanError(
         f"The clock is {abs(ahead):,.0f} seconds {'ahead of' if ahead > 0 else 'behind'} {host}'s: tokens "
-        "are renewed too early or too late, and certificates may be refused.",
+        "are refreshed too early or too late, and certificates may be refused.",
         hint=f"Set it: {SET_CLOCK}.",
     )

@@ -20,7 +20,7 @@ _PROMPT = "Answer with: ok"
 
 
 def catalogue(examination: Examination) -> str:
-    """Whether the backend lists its models for this sign-in; renews the access token if it is due."""
+    """Whether the backend lists its models for this sign-in; refreshes the access token if it is due."""
     signs_in = examination.settings.backend.credential is OAuthCredentials
     credentials = examination.record.credentials if examination.record and signs_in else None
     if credentials and not is_fresh(credentials, time.time()):
@@ -29,8 +29,8 @@ def catalogue(examination: Examination) -> str:
         models, problem = client.catalogue()
         if problem:
             raise problem
-        renewed = credentials and client.credentials() != credentials
-        told = " The access token was renewed for it." if renewed else ""
+        refreshed = credentials and client.credentials() != credentials
+        told = " The access token was refreshed for it." if refreshed else ""
     return f"{len(models)} models, the first of them {models[0].id}.{told}"
 
 

@@ -15,7 +15,7 @@ from onplan.config.private_files import PERMISSIONS, leftovers
 from onplan.config.settings import load_settings
 from onplan.doctor.check import Examination
 from onplan.errors import (
-    OutcomeUnknownError,
+    RefreshOutcomeUnknownError,
     SignInAgainError,
     StoreError,
 )
@@ -23,10 +23,10 @@ from onplan.oauth.credentials import is_fresh
 from onplan.stores import CredentialStore, Lease, Record, open_store, why_empty
 from onplan.stores.lock import waiting_at_most
 from onplan.tokens.api_key import KeyHolder
-from onplan.tokens.refresher import cannot_be_renewed, require_origin
+from onplan.tokens.refresher import cannot_be_refreshed, require_origin
 from onplan.types import APIKey, OAuthCredentials
 
-_LOCK_SECONDS = 3.0  # a renewal holds the lock longer than that only when the issuer is slow
+_LOCK_SECONDS = 3.0  # a refresh holds the lock longer than that only when the issuer is slow
 _ROOM = 64 * 1024  # bytes; a record is a few thousand
 _STICKY = 0o1000  # whoever may write to such a folder may not replace what is others'
 _VARIABLES = (
@@ -87,15 +87,15 @@ def _examine_file(path: Path) -> None:
             hint=f"Run `chmod 700 {folder}`.",
         )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreError(f"{folder} cannot be written: a renewed sign-in could not be kept.")
+        raise StoreError(f"{folder} cannot be written: a refreshed sign-in could not be kept.")
     if shutil.disk_usage(folder).free < _ROOM:
         raise StoreError(
-            f"The disk of {folder} is full: a renewed sign-in could not be kept.", hint="Make room on it."
+            f"The disk of {folder} is full: a refreshed sign-in could not be kept.", hint="Make room on it."
         )
 
 
 def lock(examination: Examination) -> str:
-    """Whether the store can be locked now. What is stored is read again, while nobody renews it."""
+    """Whether the store can be locked now. What is stored is read again, while nobody refreshes it."""
     opened, left = examination.store, 0
     with waiting_at_most(_LOCK_SECONDS), opened.lock() as held:
         loaded = opened.load()
@@ -108,15 +108,15 @@ def lock(examination: Examination) -> str:
     return told + (f" Writers that were killed left {left} behind; the next one removes it." if left else "")
 
 
-def renewal(examination: Examination) -> str:
-    """Whether a renewal was interrupted; the lock was free, so none is under way."""
+def refresh(examination: Examination) -> str:
+    """Whether a refresh was interrupted; the lock was free, so none is under way."""
     pending = examination.record.pending_refresh if examination.record else None
     if pending is None:
         return "None was interrupted."
-    raise OutcomeUnknownError(
-        f"A renewal that began at {_moment(pending.started_at)} was interrupted, so the refresh token may be "
-        "spent. The next renewal tries it once more.",
-        hint="Run `onplan login` to be certain, or wait for the next renewal.",
+    raise RefreshOutcomeUnknownError(
+        f"A refresh that began at {_moment(pending.started_at)} was interrupted, so the refresh token may be "
+        "spent. The next refresh tries it once more.",
+        hint="Run `onplan login` to be certain, or wait for the next refresh.",
     )
 
 
@@ -134,7 +134,7 @@ def token(examination: Examination) -> str:
         raise SignInAgainError("The sign-in does not say for which account it is.")
     lasting = is_fresh(credentials, time.time(), 0.0)
     if not lasting and not credentials.refresh_token:
-        raise cannot_be_renewed(record, time.time())
+        raise cannot_be_refreshed(record, time.time())
     return f"{_who(credentials)}; {_validity(credentials, lasting=lasting)}; {_origin(record)}."
 
 
@@ -151,18 +151,18 @@ def _who(credentials: OAuthCredentials) -> str:
 
 
 def _validity(credentials: OAuthCredentials, *, lasting: bool) -> str:
-    renewed = "renewed by itself" if credentials.refresh_token else "cannot be renewed"
+    refreshed = "refreshed by itself" if credentials.refresh_token else "cannot be refreshed"
     if credentials.expires_at is None:
-        return f"the access token does not say how long it lasts, {renewed}"
+        return f"the access token does not say how long it lasts, {refreshed}"
     until = f"{'lasts until' if lasting else 'ended'} {_moment(credentials.expires_at)}"
-    return f"the access token {until}, {renewed}"
+    return f"the access token {until}, {refreshed}"
 
 
 def _origin(record: Record) -> str:
     if (record.borrowed_from or "").startswith("env:"):
-        return "whoever set the variable renews it"
+        return "whoever set the variable refreshes it"
     if record.borrowed_from:
-        return f"borrowed from {record.borrowed_from}, which alone renews it"
+        return f"borrowed from {record.borrowed_from}, which alone refreshes it"
     scopes = record.credentials.scopes if record.credentials else ()
     return f"scopes {' '.join(scopes)}" if scopes else "its scopes are unknown"
 

@@ -196,6 +196,6 @@ def exchange_error(response: Response, *secrets: str, registered: bool = False) 
     detail = without_secrets(description or code or "its answer is not a token response", *secrets)
     return SignInError(
         f"The sign-in service did not hand out a token (HTTP {response.status}): {detail}.",
-        status=response.status,
+        status_code=response.status,
         request_id=request_id_of(response.headers),
     )

@@ -65,7 +65,7 @@ def is_fresh(credentials: OAuthCredentials, now: float, margin: float = MARGIN) 
     """Whether the access token lasts more than ``margin`` seconds beyond ``now``.
 
     An access token of unknown expiry is taken as fresh; the backend's 401 tells when it is not. So is one
-    that lasts and may not be renewed yet.
+    that lasts and may not be refreshed yet.
     """
     if credentials.expires_at is None:
         return True
@@ -107,5 +107,5 @@ def unknown_client(status: int, *, registered: bool) -> RefreshError:
         f"The sign-in service does not know the client that the sign-in belongs to (HTTP {status}). "
         "Nothing is lost.",
         hint=f"See that ONPLAN_ISSUER is right: `onplan doctor`{anew if registered else ''}.",
-        status=status,
+        status_code=status,
     )

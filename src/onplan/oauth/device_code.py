@@ -163,7 +163,7 @@ def _note(
     elif error == "authorization_pending" or status in (403, 404):
         pace.answered()
     elif status >= 500:
-        pace.failed(SignInError(f"The sign-in service failed (HTTP {status}).", status=status))
+        pace.failed(SignInError(f"The sign-in service failed (HTTP {status}).", status_code=status))
     else:
         reason = without_secrets(
             description or error or "its answer has no code",
@@ -172,7 +172,7 @@ def _note(
         )
         raise SignInError(
             f"The sign-in service refused to go on (HTTP {status}): {reason}.",
-            status=status,
+            status_code=status,
             request_id=request_id_of(response.headers),
         )
 
@@ -190,7 +190,7 @@ def _no_code(response: Response, issuer: Issuer) -> SignInError:
         return SignInError(
             f"Device sign-in is not enabled at {issuer.url}, or is switched off for this account.",
             hint=SWITCH,
-            status=404,
+            status_code=404,
         )
     if refusal:
         return sign_in_error(refusal, response)
@@ -198,7 +198,7 @@ def _no_code(response: Response, issuer: Issuer) -> SignInError:
     return SignInError(
         f"The sign-in service gave out no code (HTTP {response.status}): "
         f"{description or error or 'its answer has none'}.",
-        status=response.status,
+        status_code=response.status,
         request_id=request_id_of(response.headers),
     )
 

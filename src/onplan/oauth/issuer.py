@@ -24,7 +24,7 @@ class Issuer:
             workspace; then ``client_id`` is what asks for that, and the issued one is used from then on.
         redirect_host: the host of the redirect URI, to the letter.
         resource: the API that tokens are for (RFC 8707), where it must be named.
-        forms: whether renewals and revocations are forms, as in the RFCs, and not JSON.
+        forms: whether refreshes and revocations are forms, as in the RFCs, and not JSON.
         revoke_path: None if it is to be discovered.
         device_authorization_path: None if no device can sign in.
     """

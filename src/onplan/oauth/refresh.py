@@ -1,6 +1,6 @@
-"""Renewing an access token (RFC 6749 §6), where the refresh token rotates and is good for one use.
+"""Refreshing an access token (RFC 6749 §6), where the refresh token rotates and is good for one use.
 
-Three outcomes are kept apart, for the keeper acts on them differently: rejected (the token is spent or
+Three outcomes are kept apart, for the token manager acts on them differently: rejected (the token is spent or
 revoked), temporary (nothing was spent), and unknown (sent, and no usable answer came).
 """
 
@@ -12,8 +12,8 @@ from onplan.answers.waiting import retry_after
 from onplan.errors import (
     ConnectError,
     OnplanError,
-    OutcomeUnknownError,
     RefreshError,
+    RefreshOutcomeUnknownError,
     SignInAgainError,
     TransportError,
 )
@@ -32,7 +32,7 @@ from onplan.types import OAuthCredentials
 # Codes that are final whatever the status; their sentences.
 _REJECTIONS = {
     "refresh_token_expired": "The sign-in has expired.",
-    "refresh_token_reused": "The sign-in was renewed elsewhere and the copy kept here is spent.",
+    "refresh_token_reused": "The sign-in was refreshed elsewhere and the copy kept here is spent.",
     "refresh_token_invalidated": "The sign-in was revoked.",
     "invalid_grant": "The sign-in is no longer accepted.",
     "invalid_refresh_token": "The sign-in is no longer accepted.",
@@ -55,26 +55,26 @@ def refresh(
 
     Raises:
         SignInAgainError: rejected for good; also when there is no refresh token.
-        OutcomeUnknownError: sent, but no usable answer came.
+        RefreshOutcomeUnknownError: sent, but no usable answer came.
         RefreshError: temporary; nothing was spent.
     """
     if not credentials.refresh_token:
-        raise SignInAgainError("The sign-in has ended and cannot be renewed: it has no refresh token.")
+        raise SignInAgainError("The sign-in has ended and cannot be refreshed: it has no refresh token.")
     request = _request(issuer, credentials, reason, timeout)
     try:
         response = yield request
     except ConnectError as error:
         hint = error.hint if type(error) is not ConnectError else None
-        raise RefreshError(f"The sign-in could not be renewed for now. {error}", hint=hint) from None
+        raise RefreshError(f"The sign-in could not be refreshed for now. {error}", hint=hint) from None
     except TransportError as error:
-        raise OutcomeUnknownError(f"The sign-in could not be renewed for now. {error}") from None
+        raise RefreshOutcomeUnknownError(f"The sign-in could not be refreshed for now. {error}") from None
     if not response.ok:
         raise refusal(response, now(), credentials.refresh_token, registered=issuer.registers)
     tokens = decode_token_response(response.body)
     if tokens is None or not (tokens.access_token or tokens.refresh_token):
-        raise OutcomeUnknownError(
-            "The sign-in service answered the renewal with something that is not a token.",
-            status=response.status,
+        raise RefreshOutcomeUnknownError(
+            "The sign-in service answered the refresh with something that is not a token.",
+            status_code=response.status,
         )
     return credentials_from(tokens, issuer, now(), credentials)
 
@@ -101,25 +101,27 @@ def refusal(response: Response, now: float, refresh_token: str, *, registered: b
         return unknown_client(status, registered=registered)
     refused = None if code in _REJECTIONS else refusal_in(response)
     if refused and refused.ends_sign_in:
-        return SignInAgainError(refused.sentence, hint=refused.hint, status=status, request_id=request_id)
+        return SignInAgainError(
+            refused.sentence, hint=refused.hint, status_code=status, request_id=request_id
+        )
     if code in _REJECTIONS or (status == 401 and not refused and not registered):
         sentence = _REJECTIONS.get(code, "The sign-in is no longer accepted.")
-        return SignInAgainError(sentence, status=status, request_id=request_id)
+        return SignInAgainError(sentence, status_code=status, request_id=request_id)
     if status >= 500:
         # Some servers fail after they have rotated.
-        return OutcomeUnknownError(f"The sign-in service failed (HTTP {status}).", status=status)
+        return RefreshOutcomeUnknownError(f"The sign-in service failed (HTTP {status}).", status_code=status)
     if refused:
         return RefreshError(
-            f"The sign-in could not be renewed for now. {refused.sentence}",
+            f"The sign-in could not be refreshed for now. {refused.sentence}",
             hint=f"Nothing is lost. {refused.hint}",
-            status=status,
+            status_code=status,
             request_id=request_id,
             retry_after=retry_after(response.headers, now),
         )
     reason = without_secrets(description or code or "no reason given", refresh_token)
     return RefreshError(
-        f"The sign-in could not be renewed for now (HTTP {status}: {reason}).",
-        status=status,
+        f"The sign-in could not be refreshed for now (HTTP {status}: {reason}).",
+        status_code=status,
         request_id=request_id,
         retry_after=retry_after(response.headers, now),
     )

@@ -124,6 +124,6 @@ def sign_in_error(refusal: Refusal, response: Response) -> SignInError:
     return SignInError(
         refusal.sentence,
         hint=refusal.hint,
-        status=response.status,
+        status_code=response.status,
         request_id=request_id_of(response.headers),
     )

@@ -162,14 +162,14 @@ def exchange(
     return credentials, known
 
 
-def verify_renewed(
+def verify_refreshed(
     issuer: Issuer,
     credentials: OAuthCredentials,
     registration: Registration,
     now: float,
     keys: Keys = NO_KEYS,
 ) -> Flow[Keys]:
-    """Verify the ID token that came with a renewal at ``now``, which has no nonce. The keys known by then.
+    """Verify the ID token that came with a refresh at ``now``, which has no nonce. The keys known by then.
 
     Raises as ``verify``.
     """

@@ -33,7 +33,7 @@ class Expectation:
     Attributes:
         issuer: ``iss``, to the letter.
         client_id: the audience.
-        nonce: of this sign-in; None for a token that came with a renewal.
+        nonce: of this sign-in; None for a token that came with a refresh.
         subject: whose it must be; None if nobody is known yet.
     """
 
@@ -84,7 +84,7 @@ def _fetch_keys(issuer: Issuer) -> Flow[Keys]:
             f"The sign-in service's keys could not be read (HTTP {response.status}), so its answer could "
             f"not be verified. {page.sentence if page else ''}".strip(),
             hint=page.hint if page else "Try again in a moment.",
-            status=response.status,
+            status_code=response.status,
         )
     found = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("kid"), str)]
     return {entry["kid"]: entry for entry in found}

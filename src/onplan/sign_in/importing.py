@@ -1,8 +1,8 @@
 """Using the sign-in of another program. What that program keeps is read here and never written.
 
-A sign-in is good for one renewer, because its refresh token is good for one use. So either the access token
-alone is *borrowed*, and the other program goes on renewing; or the store itself is *shared*, and each goes on
-with what the other has renewed.
+A sign-in is good for one refresher, because its refresh token is good for one use. So either the access token
+alone is *borrowed*, and the other program goes on refreshing; or the store itself is *shared*, and each goes
+on with what the other has refreshed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from onplan.oauth.credentials import is_fresh
 from onplan.stores import CredentialStore, Record, open_store, why_empty
 from onplan.types import OAuthCredentials
 
-# Whoever else uses one of these finds there what was renewed here.
+# Whoever else uses one of these finds there what was refreshed here.
 SHAREABLE = ("codex", "file", "keyring", "vault")
 
 
@@ -58,7 +58,7 @@ def borrow(settings: Settings, source: str, *, force: bool = False) -> Record:
         raise _not_lent(theirs, record)
     if not is_fresh(credentials, time.time(), 0.0):
         raise SignInAgainError(
-            f"The access token in {theirs.describe()} has expired.", hint=_how_to_renew(source)
+            f"The access token in {theirs.describe()} has expired.", hint=_how_to_refresh(source)
         )
     lent = msgspec.structs.replace(credentials, refresh_token=None, id_token=None)
     borrowed = Record(credentials=lent, renewed_at=record.renewed_at, borrowed_from=source)
@@ -70,13 +70,13 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
     """From now on the profile uses the store ``source`` itself. Gives its settings, and what is there.
 
     A borrowed token that the profile had is forgotten. Raises as ``borrow``; ConfigurationError also for a
-    store that is not for sharing, or has nothing to renew.
+    store that is not for sharing, or has nothing to refresh.
     """
     source = source_spec(source)
     scheme = source.partition(":")[0]
     if scheme not in SHAREABLE:
         raise ConfigurationError(
-            f"A sign-in in a {scheme}: store cannot be shared: what is renewed here would not be seen there.",
+            f"A sign-in in a {scheme}: store cannot be shared: a refresh here would not be seen there.",
             hint=f"Run `onplan import {quote(source)}` without --share.",
         )
     theirs, own = open_store(source, settings.backend), open_store(settings.store, settings.backend)
@@ -85,7 +85,7 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
         raise _not_lent(theirs, record)
     if not credentials.refresh_token:
         raise ConfigurationError(
-            f"The sign-in in {theirs.describe()} has no refresh token, so nobody can renew it.",
+            f"The sign-in in {theirs.describe()} has no refresh token, so nobody can refresh it.",
             hint=f"Run `onplan import {quote(source)}` without --share.",
         )
     previous = None
@@ -164,11 +164,11 @@ def _signed_in(store: CredentialStore, spec: str) -> tuple[Record, OAuthCredenti
 _WHAT_CAN_BE_NAMED = "Name a store of onplan's, or the Codex CLI's folder or its auth.json."
 
 
-def _how_to_renew(source: str) -> str:
+def _how_to_refresh(source: str) -> str:
     shared = (
         f", or run `onplan import --share {quote(source)}`" if source.partition(":")[0] in SHAREABLE else ""
     )
-    return f"Let the program that keeps it renew it{shared}."
+    return f"Let the program that keeps it refresh it{shared}."
 
 
 def _keep(settings: Settings, own: CredentialStore, borrowed: Record, *, force: bool) -> None:

@@ -1,6 +1,6 @@
 """Moving a sign-in to another machine of the same person: out of a store into a file, and into a store there.
 
-It is moved, not copied: two machines that renewed with one refresh token would sign each other out. A
+It is moved, not copied: two machines that refreshed with one refresh token would sign each other out. A
 program's registration stays behind as well, for it may serve several machines; the host id is each machine's
 own.
 """
@@ -87,7 +87,7 @@ def _movable(record: Record | None, settings: Settings, store: CredentialStore) 
         raise not_signed_in(settings.profile, settings.backend.name, why_empty(store))
     if record.borrowed_from:
         raise ConfigurationError(
-            f"This sign-in is borrowed from {record.borrowed_from}, which alone renews it.",
+            f"This sign-in is borrowed from {record.borrowed_from}, which alone refreshes it.",
             hint="Sign in on the other machine: `onplan login --paste`.",
         )
     return record

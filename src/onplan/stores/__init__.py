@@ -43,10 +43,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         renewed_at: when the credentials came from the server, Unix seconds by this machine's clock.
-        borrowed_from: the store spec of another program, which alone renews what was copied from it.
+        borrowed_from: the store spec of another program, which alone refreshes what was copied from it.
         registration: the client that the credentials belong to, where each sign-in has its own. It stays when
             somebody signs out.
-        unverified: whether the ID token came with a renewal and was not verified yet.
+        unverified: whether the ID token came with a refresh and was not verified yet.
         api_key: a key, for backends where nobody signs in.
         api_key_for: the base URL that it was given for, and whose server alone is sent it; None: any.
     """

@@ -188,7 +188,7 @@ class StoreContract(LocalStoreContract):
         assert _stored(open_store(spec)) == FIRST
 
     def test_killed_between_any_two_steps(self, spec: str) -> None:
-        """Killed anywhere in a renewal's writes: the old or the new record is there, whole; work goes on."""
+        """Killed anywhere in a refresh's writes: the old or the new record is there, whole; work goes on."""
         if not hasattr(os, "fork"):
             return
         open_store(spec).save(FIRST, None)
@@ -252,10 +252,10 @@ def hold(spec: str) -> None:
 
 
 def kill(spec: str) -> None:
-    """Renew the record again and again, killed one step later each time, until nothing is left to kill."""
+    """Refresh the record again and again, killed one step later each time, until nothing is left to kill."""
     open_store(spec).load()  # so that its modules are loaded once, and only its own steps are counted
     step = 0
-    while (code := _in_child(partial(kill_at, step, partial(_renew, spec)))) == 0:
+    while (code := _in_child(partial(kill_at, step, partial(_refresh, spec)))) == 0:
         state = _in_child(partial(_state, spec))
         sys.stdout.write(f"{_STATES.get(state, 'damaged')}\n")
         if _in_child(partial(_begin_again, spec)):
@@ -266,8 +266,8 @@ def kill(spec: str) -> None:
     sys.stdout.write("finished\n")
 
 
-def _renew(spec: str) -> int:
-    """The writes of a renewal. Exit code 1: it came to its end."""
+def _refresh(spec: str) -> int:
+    """The writes of a refresh. Exit code 1: it came to its end."""
     store = open_store(spec)
     with store.lock():
         loaded = store.load()

@@ -30,7 +30,7 @@ class MemoryStore:
         """
         if self._process != os.getpid():
             raise StoreError(
-                "A sign-in kept in memory cannot be renewed in a forked process.",
+                "A sign-in kept in memory cannot be refreshed in a forked process.",
                 hint="Keep it in a store that processes share, such as file:PATH.",
             )
         with self._lock:

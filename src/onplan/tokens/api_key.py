@@ -1,7 +1,7 @@
-"""The API key of a backend where nobody signs in: the program's own, the environment's, or a stored one.
+"""The API key of a backend that has no sign-in: the program's own, the environment's, or a stored one.
 
-A ``KeyHolder`` stands where the keeper stands for a sign-in. Nothing is ever renewed, and what a store holds
-of a sign-in is left alone.
+``KeyHolder`` has the methods of ``TokenManager``, for an API key: nothing is refreshed, and a sign-in in the
+store is left alone.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from onplan.errors import ConfigurationError, NotSignedInError, SignInAgainError
 from onplan.flow import is_loopback
 from onplan.secret import SecretText
 from onplan.stores import CredentialStore, Record, require_permitted
-from onplan.tokens.manager import Keeper
+from onplan.tokens.manager import TokenManager
 from onplan.tokens.refresher import Send
 from onplan.types import APIKey, Credential, OAuthCredentials
 
 
-def keeper_for(
+def token_manager_for(
     settings: Settings,
     store: CredentialStore,
     send: Send,
     api_key: str | None,
     prepare: Callable[[], object] = lambda: None,
-) -> Keeper | KeyHolder:
+) -> TokenManager | KeyHolder:
     """What hands out the kind of credential that the backend's row takes, and no other.
 
     Raises:
@@ -41,7 +41,7 @@ def keeper_for(
         return KeyHolder(settings, store, api_key)
     if api_key is not None:
         raise _no_key_wanted(settings.backend)
-    return Keeper(
+    return TokenManager(
         store,
         settings.issuer,
         send,
@@ -125,7 +125,7 @@ class KeyHolder:
         """Raises SignInAgainError: a key that was refused has no successor."""
         raise SignInAgainError("The API key is not accepted.")
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Nothing is ever under way."""
 
     async def credentials_async(self) -> APIKey:
@@ -140,8 +140,8 @@ class KeyHolder:
         """As ``replace``."""
         return self.replace(access_token, again=again)
 
-    async def settle_async(self) -> None:
-        """As ``settle``."""
+    async def drain_async(self) -> None:
+        """As ``drain``."""
 
     def source(self) -> str | None:
         """Where the key comes from, for people; None if there is none. Raises StoreError."""

@@ -1,13 +1,13 @@
-"""Who renews, once: the keeper of one credential, for the threads and tasks of this process.
+"""Who refreshes, once: the token manager of one credential, for the threads and tasks of this process.
 
 ::
 
     fresh token wanted
       -> cached and lasting? use it               no lock, no disk
       -> one thread of this process goes on       the others wait
-      -> renewal.py                               among processes and machines
+      -> refresh.py                               among processes and machines
 
-While renewing fails, an access token that is still valid goes on being used. Knows nothing of requests to
+While refreshing fails, an access token that is still valid goes on being used. Knows nothing of requests to
 backends.
 """
 
@@ -28,7 +28,7 @@ from onplan.oauth.issuer import Issuer
 from onplan.secret import SecretText
 from onplan.stores import CredentialStore, Record
 from onplan.stores.lock import waiting_at_most
-from onplan.tokens.refresher import PROACTIVE, UNAUTHORIZED, Renewal, Send
+from onplan.tokens.refresher import PROACTIVE, UNAUTHORIZED, Refresher, Send
 from onplan.types import OAuthCredentials
 
 if TYPE_CHECKING:
@@ -38,24 +38,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onplan.tokens")
 
-# After a failed renewal, a still-valid access token is used this long before the next attempt.
+# After a failed refresh, a still-valid access token is used this long before the next attempt.
 _PAUSE = 30.0
 # To save what could not be saved before, a request waits this long for the store's lock.
 _SAVE_AGAIN_SECONDS = 5.0
 # A set that has just come from the server is used this long, whatever its expiry says: with a clock that is
-# wrong, or a lifetime of 0, every call would renew it.
+# wrong, or a lifetime of 0, every call would refresh it.
 _TRUST = 60.0
 
 
-class Keeper:
-    """Hands out credentials whose access token is fresh, and renews them when they are not.
+class TokenManager:
+    """Hands out credentials whose access token is fresh, and refreshes them when they are not.
 
     May be used from several threads, tasks and processes at once.
 
     Args:
         store: where the credential is kept.
-        issuer: where it is renewed, unless the credential names its own issuer.
-        send: carries one request to the token endpoint; called on whichever thread renews.
+        issuer: where it is refreshed, unless the credential names its own issuer.
+        send: carries one request to the token endpoint; called on whichever thread refreshes.
         now: Unix seconds.
         prepare: makes ready what ``send`` needs, such as a TLS context; called before each lock of the store.
         profile: whose credential it is, for people.
@@ -74,7 +74,7 @@ class Keeper:
         backend: str | None = None,
         prepare: Callable[[], object] = lambda: None,
     ) -> None:
-        self._renewal = Renewal(
+        self._refresher = Refresher(
             store, issuer, send, now, sleep, profile=profile, backend=backend, prepare=prepare
         )
         self._now = now
@@ -98,10 +98,10 @@ class Keeper:
         Raises:
             NotSignedInError: the store is empty.
             SignInAgainError: the server no longer honours the credential.
-            RefreshError: it could not be renewed for now, and the access token has expired.
+            RefreshError: it could not be refreshed for now, and the access token has expired.
             StoreError: the store failed, and the access token has expired.
         """
-        return self._lasting() or self._begin(self._renew_stale).result()
+        return self._lasting() or self._begin(self._refresh_stale).result()
 
     def replace(self, access_token: str, *, again: bool = False) -> OAuthCredentials:
         """Other credentials than those whose ``access_token`` a backend has just refused.
@@ -112,30 +112,30 @@ class Keeper:
         """
         return self._begin(self._replacing(SecretText(access_token), again=again)).result()
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Wait until no refresh is under way, and save what could not be saved before."""
-        self._renewal.drain()
+        self._refresher.drain()
 
     # --- for tasks ----------------------------------------------------------------------------------
 
     async def credentials_async(self) -> OAuthCredentials:
         """As ``credentials``; whatever may block happens in a thread."""
-        return self._lasting() or await self._single_flight("", self._renew_stale)
+        return self._lasting() or await self._single_flight("", self._refresh_stale)
 
     async def replace_async(self, access_token: str, *, again: bool = False) -> OAuthCredentials:
         """As ``replace``; whatever may block happens in a thread."""
         token = SecretText(access_token)
         return await self._single_flight(token, self._replacing(token, again=again))
 
-    async def settle_async(self) -> None:
-        """As ``settle``; without a thread if there is nothing to wait for."""
+    async def drain_async(self) -> None:
+        """As ``drain``; without a thread if there is nothing to wait for."""
         import asyncio
 
-        if not self._renewal.is_idle():
+        if not self._refresher.is_idle():
             loop = asyncio.get_running_loop()
-            await asyncio.shield(BackgroundCall(self.settle, "onplan-keeper").future(loop))
+            await asyncio.shield(BackgroundCall(self.drain, "onplan-tokens").future(loop))
 
-    async def _single_flight(self, key: str, renew: Callable[[], OAuthCredentials]) -> OAuthCredentials:
+    async def _single_flight(self, key: str, refresh: Callable[[], OAuthCredentials]) -> OAuthCredentials:
         """The tasks of a loop that want the same share one thread; cancelling one leaves it to the others."""
         import asyncio
 
@@ -144,7 +144,7 @@ class Keeper:
         flight = flights.get(key)
         if flight is None:
             # Beginning may fail for want of threads: then no task is to wait for it.
-            flight = flights[key] = self._begin(renew).future(loop)
+            flight = flights[key] = self._begin(refresh).future(loop)
             flight.add_done_callback(lambda done: (flights.pop(key), done.exception()))  # noted, if all left
         return await asyncio.shield(flight)
 
@@ -160,14 +160,14 @@ class Keeper:
         return record.credentials if paused or self._is_good(record) else None
 
     def _is_good(self, record: Record) -> bool:
-        """Whether its credentials need no renewal."""
+        """Whether its credentials need no refresh."""
         now, renewed_at = self._now(), record.renewed_at
         if record.credentials is None:
             return False
         trusted = renewed_at is not None and 0 <= now - renewed_at < _TRUST
         return trusted or is_fresh(record.credentials, now)
 
-    def _begin(self, renew: Callable[[], OAuthCredentials]) -> BackgroundCall[OAuthCredentials]:
+    def _begin(self, refresh: Callable[[], OAuthCredentials]) -> BackgroundCall[OAuthCredentials]:
         """Refresh on a thread of its own: Ctrl-C ends the waiting, but not a refresh that has been sent."""
         failures = self._failures
 
@@ -176,23 +176,23 @@ class Keeper:
                 if self._failures != failures:  # it failed while we waited: asking again is no better
                     raise self._failure
                 try:
-                    return renew()
+                    return refresh()
                 except CredentialError as error:
                     self._failures, self._failure = self._failures + 1, error
                     raise
 
-        return BackgroundCall(work, "onplan-keeper")
+        return BackgroundCall(work, "onplan-tokens")
 
-    def _renew_stale(self) -> OAuthCredentials:
+    def _refresh_stale(self) -> OAuthCredentials:
         self._save_again_if_due()
         cached = self._lasting()
         if cached:  # another thread was faster
             return cached
-        stored, _ = self._renewal.load()
+        stored, _ = self._refresher.load()
         if self._is_good(stored):
             return self._adopt(stored)
         try:
-            return self._adopt(self._renewal.renew(PROACTIVE, self._is_good))
+            return self._adopt(self._refresher.refresh(PROACTIVE, self._is_good))
         except NotSignedInError:
             raise
         except CredentialError as error:
@@ -204,13 +204,13 @@ class Keeper:
 
     def _is_save_due(self) -> bool:
         """Whether a refreshed set that could not be saved is to be saved now."""
-        return self._renewal.unsaved and time.monotonic() >= self._save_again_at
+        return self._refresher.unsaved and time.monotonic() >= self._save_again_at
 
     def _save_again_if_due(self) -> None:
         if self._is_save_due():
             self._save_again_at = time.monotonic() + _PAUSE
             with suppress(StoreError), waiting_at_most(_SAVE_AGAIN_SECONDS):
-                self._renewal.save_again()
+                self._refresher.save_again()
 
     def _replacing(self, access_token: str, *, again: bool) -> Callable[[], OAuthCredentials]:
         account = _account(self._cached)
@@ -227,22 +227,22 @@ class Keeper:
             found = require_same_account(record).credentials
             return found is not None and found.access_token != access_token and self._is_good(record)
 
-        def renew() -> OAuthCredentials:
-            if again and access_token == self._renewal.minted:
+        def refresh() -> OAuthCredentials:
+            if again and access_token == self._refresher.last_issued:
                 raise SignInAgainError(
-                    "The backend does not accept the sign-in, not even renewed.", status=401
+                    "The backend does not accept the sign-in, not even refreshed.", status_code=401
                 )
             self._save_again_if_due()
             cached = self._lasting()
             if cached and cached.access_token != access_token:
                 return cached
-            return self._adopt(require_same_account(self._renewal.renew(UNAUTHORIZED, good)))
+            return self._adopt(require_same_account(self._refresher.refresh(UNAUTHORIZED, good)))
 
-        return renew
+        return refresh
 
     def _adopt(self, record: Record) -> OAuthCredentials:
         if record.credentials is None:
-            raise self._renewal.nobody()
+            raise self._refresher.not_signed_in()
         self._cached = record
         return record.credentials
 

@@ -1,15 +1,15 @@
-"""One renewal of what a store keeps: once among all processes and machines that share it.
+"""One refresh of what a store keeps: once among all processes and machines that share it.
 
 ::
 
-    store.lock(), load                           somebody else renewed it? adopt theirs
+    store.lock(), load                           somebody else refreshed it? adopt theirs
       -> write down which token is being spent   fails on a full disk before anything is spent
       -> is the lock still ours?                 a machine that was frozen begins again
       -> POST
       -> save the rotated set before anything else
 
 Nothing is ever deleted. What this cannot save it keeps, says so, and saves as soon as it can. Knows nothing
-of caches, threads and event loops: those are the keeper's.
+of caches, threads and event loops: those are the token manager's.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from onplan.errors import (
     CredentialError,
     NotSignedInError,
     OnplanError,
-    OutcomeUnknownError,
     RefreshError,
+    RefreshOutcomeUnknownError,
     SignInAgainError,
     SignInError,
     StoreConflictError,
@@ -42,7 +42,7 @@ from onplan.forking import no_fork, reset_in_child
 from onplan.oauth.credentials import came_from, told_issuer
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refresh import refresh
-from onplan.oauth.siwc import verify_renewed
+from onplan.oauth.siwc import verify_refreshed
 from onplan.oauth.verification import NO_KEYS, Keys, KeysUnavailableError
 from onplan.stores import CredentialStore, Lease, PendingRefresh, Record, why_empty
 from onplan.stores.lock import waiting_at_most
@@ -54,7 +54,7 @@ logger = logging.getLogger("onplan.tokens")
 Send = Callable[..., Response]
 """Carries one request; with ``before_sending`` it calls that when it is connected, just before the bytes."""
 
-PROACTIVE, UNAUTHORIZED = "proactive_expiry", "unauthorized_recovery"  # why a token is renewed
+PROACTIVE, UNAUTHORIZED = "proactive_expiry", "unauthorized_recovery"  # why a token is refreshed
 # How long a refresh may take; where the lock passes on by itself, half of what is left, if that is less.
 EXCHANGE_SECONDS = 30.0
 _DRAIN_SECONDS = 10.0  # how long a client that is closed waits for the store's lock
@@ -67,11 +67,11 @@ class _TooLateError(Exception):
     """The lock may have passed on: nothing may be sent any more."""
 
 
-class Renewal:
-    """Renews the credential in ``store``. One thread at a time, which the keeper sees to.
+class Refresher:
+    """Refreshes the credential in ``store``. One thread at a time, which the token manager sees to.
 
     Attributes:
-        minted: the access token that came from the server last, through this object.
+        last_issued: the access token that came from the server last, through this object.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Renewal:
     ) -> None:
         self._store, self._issuer, self._send, self._now, self._sleep = store, issuer, send, now, sleep
         self._profile, self._backend = profile, backend
-        self.minted: str | None = None
+        self.last_issued: str | None = None
         self._refused: tuple[str, SignInAgainError] | None = None  # a spent token's fingerprint
         self._keys: Keys = NO_KEYS
         self._busy = threading.Lock()
@@ -100,8 +100,8 @@ class Renewal:
         """In a forked process: nothing is under way here."""
         self._busy = threading.Lock()
 
-    def nobody(self) -> NotSignedInError:
-        """What is to be said when there is nothing to renew."""
+    def not_signed_in(self) -> NotSignedInError:
+        """What is to be said when there is nothing to refresh."""
         return not_signed_in(self._profile, self._backend, why_empty(self._store))
 
     def load(self) -> tuple[Record, str]:
@@ -112,7 +112,7 @@ class Renewal:
         """
         loaded = self._store.load()
         if loaded is None or loaded[0].credentials is None:
-            raise self.nobody()
+            raise self.not_signed_in()
         require_origin(loaded[0], self._issuer)
         return self._verified(*loaded) if loaded[0].unverified else loaded
 
@@ -125,14 +125,14 @@ class Renewal:
             return record, version
         # The token was valid when it came, or never; how late it is looked at does not count.
         moment = min(self._now(), record.renewed_at or self._now())
-        flow = verify_renewed(self._issuer, record.credentials, record.registration, moment, self._keys)
+        flow = verify_refreshed(self._issuer, record.credentials, record.registration, moment, self._keys)
         try:
             self._keys = drive(flow, self._send, self._sleep)
         except (KeysUnavailableError, TransportError) as error:
-            logger.warning("The renewed ID token could not be verified for now. %s", error)
+            logger.warning("The refreshed ID token could not be verified for now. %s", error)
             return record, version
         except SignInError as error:
-            told = f"The sign-in was renewed, but its owner is not proven. {error}"
+            told = f"The sign-in was refreshed, but its owner is not proven. {error}"
             raise SignInAgainError(told, hint=error.hint) from None
         record = msgspec.structs.replace(record, unverified=False)
         with contextlib.suppress(StoreError):
@@ -164,10 +164,10 @@ class Renewal:
         with self._store.lock(), self._busy:  # in this order everywhere
             self._unsaved.save_again()
 
-    def renew(self, reason: str, good: Callable[[Record], bool]) -> Record:
+    def refresh(self, reason: str, good: Callable[[Record], bool]) -> Record:
         """A record with credentials for which ``good`` holds: another program's, or refreshed now.
 
-        Raises as ``Keeper.credentials``.
+        Raises as ``TokenManager.credentials``.
         """
         with no_fork():  # and before the lock is taken: whatever hangs here holds up no other process
             self._prepare()
@@ -176,10 +176,10 @@ class Renewal:
                 held = stack.enter_context(self._store.lock())
                 stack.enter_context(self._busy)
                 with contextlib.suppress(_TooLateError, StoreConflictError):
-                    return self._renew_locked(reason, good, held if isinstance(held, Lease) else None)
+                    return self._refresh_locked(reason, good, held if isinstance(held, Lease) else None)
         raise StoreConflictError(f"{self._store.describe()} is changed by other programs all the time.")
 
-    def _renew_locked(self, reason: str, good: Callable[[Record], bool], lease: Lease | None) -> Record:
+    def _refresh_locked(self, reason: str, good: Callable[[Record], bool], lease: Lease | None) -> Record:
         self._unsaved.save_again()
         record, version = self.load()
         if good(record):
@@ -188,27 +188,27 @@ class Renewal:
         if self._refused and self._refused[0] == _fingerprint(old):
             raise self._refused[1]
         if not old.refresh_token:
-            raise cannot_be_renewed(record, self._now(), refused=reason == UNAUTHORIZED)
+            raise cannot_be_refreshed(record, self._now(), refused=reason == UNAUTHORIZED)
         if unsaved := self._unsaved.successor_of(old):  # spent by another client of this process
             saved = self._unsaved.save(unsaved, old, version, lease)
             if good(saved):
                 return saved
-            raise StoreConflictError("What another client renewed is to be renewed again.")
+            raise StoreConflictError("What another client refreshed is to be refreshed again.")
         interrupted = record.pending_refresh
         pending = PendingRefresh(fingerprint=_fingerprint(old), started_at=self._now())
         version = self._store.save(msgspec.structs.replace(record, pending_refresh=pending), version)
-        logger.info("renewing the access token (%s)", reason)
+        logger.info("refreshing the access token (%s)", reason)
         try:
-            renewed = self._exchange(old, reason, lease)
+            refreshed = self._exchange(old, reason, lease)
         except OnplanError as error:
             if isinstance(error, RefreshError) and lease and lease.remaining() <= 0:
                 raise _TooLateError from None  # this machine was frozen: another one may have refreshed it
             return self._after_failure(error, record, version, interrupted)
-        if (renewed.access_token, renewed.expires_at) == (old.access_token, old.expires_at):
-            self._unsaved.save(_successor(record, renewed, None), old, version, lease)
-            raise RefreshError("The sign-in service renewed the sign-in, but handed out no access token.")
-        self.minted = renewed.access_token
-        saved = self._unsaved.save(_successor(record, renewed, self._now()), old, version, lease)
+        if (refreshed.access_token, refreshed.expires_at) == (old.access_token, old.expires_at):
+            self._unsaved.save(_successor(record, refreshed, None), old, version, lease)
+            raise RefreshError("The sign-in service refreshed the sign-in, but handed out no access token.")
+        self.last_issued = refreshed.access_token
+        saved = self._unsaved.save(_successor(record, refreshed, self._now()), old, version, lease)
         return self.load()[0] if saved.unverified else saved
 
     def _exchange(self, old: OAuthCredentials, reason: str, lease: Lease | None) -> OAuthCredentials:
@@ -229,7 +229,7 @@ class Renewal:
         """Adopt what somebody else stored meanwhile; otherwise raise."""
         spent = self._credentials(record)
         if not isinstance(error, SignInAgainError):
-            if not isinstance(error, OutcomeUnknownError):
+            if not isinstance(error, RefreshOutcomeUnknownError):
                 with contextlib.suppress(StoreError):  # the outcome is known: nothing is pending any more
                     self._store.save(record, version)
             raise error
@@ -240,9 +240,9 @@ class Renewal:
             self._store.save(record, version)
         if interrupted and interrupted.fingerprint == _fingerprint(spent):
             error = SignInAgainError(
-                f"{error} An earlier renewal was interrupted after it was sent and before its result "
+                f"{error} An earlier refresh was interrupted after it was sent and before its result "
                 "could be saved.",
-                status=error.status,
+                status_code=error.status_code,
                 request_id=error.request_id,
             )
         self._refused = _fingerprint(spent), error
@@ -259,15 +259,15 @@ class Renewal:
 
     def _credentials(self, record: Record) -> OAuthCredentials:
         if record.credentials is None:
-            raise self.nobody()
+            raise self.not_signed_in()
         return record.credentials
 
 
-def _successor(record: Record, renewed: OAuthCredentials, renewed_at: float | None) -> Record:
-    """What is kept after a renewal. A new ID token is verified after it was saved: the old set is spent."""
-    is_new = record.credentials is None or renewed.id_token != record.credentials.id_token
+def _successor(record: Record, refreshed: OAuthCredentials, renewed_at: float | None) -> Record:
+    """What is kept after a refresh. A new ID token is verified after it was saved: the old set is spent."""
+    is_new = record.credentials is None or refreshed.id_token != record.credentials.id_token
     return Record(
-        credentials=renewed,
+        credentials=refreshed,
         renewed_at=renewed_at,
         registration=record.registration,
         unverified=record.registration is not None and (is_new or record.unverified),
@@ -297,7 +297,7 @@ def require_origin(record: Record, issuer: Issuer) -> None:
         )
 
 
-def cannot_be_renewed(record: Record, now: float, *, refused: bool = False) -> SignInAgainError:
+def cannot_be_refreshed(record: Record, now: float, *, refused: bool = False) -> SignInAgainError:
     """What is to be said when the access token in ``record`` is of no use and there is no refresh token.
 
     ``refused``: the backend said so, whatever the clock says.
@@ -316,7 +316,7 @@ def cannot_be_renewed(record: Record, now: float, *, refused: bool = False) -> S
             f"The access token borrowed from {record.borrowed_from} {why}.",
             hint=f"Run `onplan import {shlex.quote(record.borrowed_from)}` again, or `onplan login`.",
         )
-    return SignInAgainError("The sign-in has ended and cannot be renewed: it has no refresh token.")
+    return SignInAgainError("The sign-in has ended and cannot be refreshed: it has no refresh token.")
 
 
 def _fingerprint(credentials: OAuthCredentials) -> str:

@@ -46,11 +46,11 @@ class Rotation:
         return self._kept is not None
 
     def save(
-        self, renewed: Record, spent: OAuthCredentials, version: str | None, lease: Lease | None
+        self, refreshed: Record, spent: OAuthCredentials, version: str | None, lease: Lease | None
     ) -> Record:
-        """Save ``renewed`` over whatever still holds the ``spent`` token, but never over a newer one.
+        """Save ``refreshed`` over whatever still holds the ``spent`` token, but never over a newer one.
 
-        Gives what is in use from now on: ``renewed``, also if it could not be saved, or what is newer. A
+        Gives what is in use from now on: ``refreshed``, also if it could not be saved, or what is newer. A
         store of another package's may raise anything, and loses nothing by that.
         """
         problem: Exception | None = None
@@ -61,31 +61,31 @@ class Rotation:
                     version, newer = self._successor_of(spent, locked=lease is None or lease.remaining() > 0)
                     if newer:
                         return newer
-                self._store.save(renewed, version)
+                self._store.save(refreshed, version)
             except SignedOutError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the set is not saved
                 problem = error
             else:
                 self._keep(None)
-                return renewed
-        self._keep((spent, renewed))
+                return refreshed
+        self._keep((spent, refreshed))
         logger.error(
-            "The renewed sign-in could not be saved and is kept in this process only. %s", _reason(problem)
+            "The refreshed sign-in could not be saved and is kept in this process only. %s", _reason(problem)
         )
-        return renewed
+        return refreshed
 
     def save_again(self) -> None:
         """Save what could not be saved before, if anything. Raises StoreError if that fails once more."""
         if self._kept:
-            spent, renewed = self._kept
+            spent, refreshed = self._kept
             try:
                 version, newer = self._successor_of(spent, locked=False)
             except SignedOutError:
                 self._keep(None)
                 raise
             if newer is None:
-                self._store.save(renewed, version)
+                self._store.save(refreshed, version)
             self._keep(None)
 
     def successor_of(self, spent: OAuthCredentials) -> Record | None:
@@ -202,7 +202,7 @@ def _save_at_exit(rotation: Rotation) -> str | None:
         else:
             return None
     return (
-        f"The renewed sign-in could not be saved in {rotation.describe()} and is lost. {reason} "
+        f"The refreshed sign-in could not be saved in {rotation.describe()} and is lost. {reason} "
         "Make it writable, then run `onplan login`."
     )
 

@@ -51,7 +51,7 @@ def refusal(
 
     ``schemes``: what its ``Proxy-Authenticate`` says.
     """
-    error = ProxyError(f"The proxy {proxy.address} does not connect to {host}: {reason}.", status=status)
+    error = ProxyError(f"The proxy {proxy.address} does not connect to {host}: {reason}.", status_code=status)
     if status == 407:
         error.retryable = False
         error.hint = _what_to_give(proxy)

@@ -233,7 +233,7 @@ _INSTRUCTIONS = "instructions are required"
 
 def _wants_instructions(error: OnplanError, body: Body) -> bool:
     """Exactly ``400 {"detail": "Instructions are required"}``, over HTTP or in a frame."""
-    return error.status == 400 and error.message.strip().rstrip(".").lower() == _INSTRUCTIONS
+    return error.status_code == 400 and error.message.strip().rstrip(".").lower() == _INSTRUCTIONS
 
 
 def _with_instructions(body: Body) -> bool:

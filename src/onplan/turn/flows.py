@@ -131,8 +131,13 @@ def _persist(
             return (yield from attempt(credentials))
         except SignInAgainError as error:
             _tell(error, backend, credentials)
-            renewable = isinstance(credentials, OAuthCredentials)
-            if not renewable or error.status != 401 or refreshes == _REFRESHES or (asking and asking.seen):
+            refreshable = isinstance(credentials, OAuthCredentials)
+            if (
+                not refreshable
+                or error.status_code != 401
+                or refreshes == _REFRESHES
+                or (asking and asking.seen)
+            ):
                 raise
             try:
                 credentials = yield Refresh(SecretText(credentials.access_token), again=refreshes > 0)

@@ -3,7 +3,7 @@
 =============== ===================================== =====================================
 step            the shell does                        outcome
 =============== ===================================== =====================================
-``Authorize``   asks the keeper for a fresh token     ``Credential``
+``Authorize``   asks the token manager for a fresh token     ``Credential``
 ``Refresh``     has one refused token replaced        ``OAuthCredentials``
 ``Send``        opens the request                     ``Head``
 ``Join``        finds or opens a WebSocket            ``Joined``, maybe None

@@ -149,7 +149,7 @@ def elsewhere(tmp_path: Path) -> dict[str, str]:
 def test_a_sign_in_moves_to_another_machine(
     emulator: Emulator, run_cli: Run, tmp_path: Path, elsewhere: dict[str, str]
 ) -> None:
-    """There it is used and renewed, under that machine's own host id; here nobody is signed in any more."""
+    """There it is used and refreshed, under that machine's own host id; here nobody is signed in any more."""
     assert paste(emulator)[0] == 0
     moved = tmp_path / "moved.json"
     assert run_cli("credentials", "export", str(moved)).returncode == 0

@@ -12,7 +12,7 @@ from onplan.emulator.faults.register import FAULTS
 from .conftest import SignIn, record
 
 AT_SIGN_IN = [name for name in FAULTS if name.startswith("siwc_id_token_")]
-AT_RENEWAL = [name for name in FAULTS if name.startswith("siwc_renewed_id_token_")]
+AT_RENEWAL = [name for name in FAULTS if name.startswith("siwc_refreshed_id_token_")]
 INCOMPLETE = ["siwc_token_without_scope", "siwc_token_without_id_token"]
 
 
@@ -44,7 +44,7 @@ def test_a_forged_one_replaces_nothing(emulator: Emulator, sign_in: SignIn, forg
 
 
 @pytest.mark.parametrize("forgery", AT_RENEWAL)
-def test_a_renewal_with_a_forged_one_is_not_used(emulator: Emulator, sign_in: SignIn, forgery: str) -> None:
+def test_a_refresh_with_a_forged_one_is_not_used(emulator: Emulator, sign_in: SignIn, forgery: str) -> None:
     """The rotated set is kept, for the old one is spent; but nothing is asked with it, by nobody."""
     before = sign_in()
     emulator.expire_access_tokens()

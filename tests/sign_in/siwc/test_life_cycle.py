@@ -1,4 +1,4 @@
-"""From the first sign-in to the last, over sockets: registrations, consent, renewals, keys, sign-outs."""
+"""From the first sign-in to the last, over sockets: registrations, consent, refreshes, keys, sign-outs."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_a_failed_exchange_costs_no_registration(emulator: Emulator, sign_in: Si
     assert authorized(emulator)[-1]["client_id"] == kept.registration.client_id
 
 
-def test_a_renewal_asks_for_the_same_and_is_verified(emulator: Emulator, sign_in: SignIn) -> None:
+def test_a_refresh_asks_for_the_same_and_is_verified(emulator: Emulator, sign_in: SignIn) -> None:
     """It names client and resource and no scope; the new ID token is verified with the issuer's keys."""
     first = sign_in()
     emulator.expire_access_tokens()
@@ -247,7 +247,7 @@ def test_a_renewal_asks_for_the_same_and_is_verified(emulator: Emulator, sign_in
 
 @pytest.mark.parametrize("forget", [False, True])
 def test_keys_may_change(emulator: Emulator, sign_in: SignIn, forget: bool) -> None:
-    """A key that is not known is looked up anew: at a renewal, and at the next sign-in."""
+    """A key that is not known is looked up anew: at a refresh, and at the next sign-in."""
     sign_in()
     with onplan.Client() as client:
         client.complete("hi")
@@ -259,7 +259,7 @@ def test_keys_may_change(emulator: Emulator, sign_in: SignIn, forget: bool) -> N
     assert sign_in().access_token
 
 
-def test_a_renewal_whose_keys_cannot_be_had_is_verified_later(
+def test_a_refresh_whose_keys_cannot_be_had_is_verified_later(
     emulator: Emulator, sign_in: SignIn, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The rotated set is kept and used; who it belongs to is asked again at the next start."""
@@ -301,7 +301,7 @@ def test_the_end_of_a_session_asks_for_a_sign_in(emulator: Emulator, sign_in: Si
 
 
 def test_who_was_disconnected_in_the_settings_signs_in_again(emulator: Emulator, sign_in: SignIn) -> None:
-    """OpenAI tells nobody: it shows at the next renewal."""
+    """OpenAI tells nobody: it shows at the next refresh."""
     sign_in()
     emulator.revoke_refresh_tokens()
     emulator.expire_access_tokens()
@@ -327,20 +327,20 @@ def test_what_passes_keeps_the_credential(emulator: Emulator, sign_in: SignIn, f
 
 
 @pytest.mark.parametrize(
-    ("told", "renewals"),
+    ("told", "refreshes"),
     [(None, 1), (-1.0, 1), (250.0, 0), ("2099-01-01T00:00:00Z", 0), ("tomorrow", 1)],
 )
-def test_the_earliest_time_of_a_renewal_is_kept(
-    emulator: Emulator, sign_in: SignIn, told: Any, renewals: int
+def test_the_earliest_time_of_a_refresh_is_kept(
+    emulator: Emulator, sign_in: SignIn, told: Any, refreshes: int
 ) -> None:
-    """As a number, a moment in ISO 8601 or null: while the token lasts, it is not renewed before that."""
+    """As a number, a moment in ISO 8601 or null: while the token lasts, it is not refreshed before that."""
     import time
 
     moment = time.time() + told if isinstance(told, float) else told
     emulator.world.registry.scenario = msgspec.structs.replace(
         emulator.world.scenario, earliest_refresh_at=moment
     )
-    emulator.set_access_token_lifetime(200)  # within the margin of a renewal
+    emulator.set_access_token_lifetime(200)  # within the margin of a refresh
     sign_in()
     settings = load_settings()
     store = open_store(settings.store)
@@ -350,7 +350,7 @@ def test_the_earliest_time_of_a_renewal_is_kept(
     with onplan.Client() as client:
         client.credentials()
 
-    assert [row["path"] for row in emulator.journal()].count(TOKEN) == renewals
+    assert [row["path"] for row in emulator.journal()].count(TOKEN) == refreshes
 
 
 # --- where it is kept ---------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from onplan.sign_in import transfer as moving
 from onplan.sign_in.flow import Attempt, attempt
 from onplan.sign_in.sign_out import sign_out
 from onplan.stores import CredentialStore, Record, open_store
-from onplan.tokens.manager import Keeper
+from onplan.tokens.manager import TokenManager
 from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.types import OAuthCredentials
 
@@ -143,7 +143,7 @@ def test_a_set_that_is_verified_late_counts_from_when_it_came(
         client.complete("hi")
     assert record().unverified
 
-    later = Keeper(store, settings.issuer, send, now=lambda: time.time() + 7200)
+    later = TokenManager(store, settings.issuer, send, now=lambda: time.time() + 7200)
     assert later.credentials().access_token != ""
     assert not record().unverified
 

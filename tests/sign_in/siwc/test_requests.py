@@ -157,7 +157,7 @@ def test_each_refusal_says_what_to_do(plan: Emulator, fault: str) -> None:
 def test_no_fault_of_this_route_is_without_a_test() -> None:
     """Every fault's name stands in a test of this folder."""
     tested = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
-    forged = ("siwc_id_token_", "siwc_renewed_id_token_", "siwc_refresh_")  # taken from the table itself
+    forged = ("siwc_id_token_", "siwc_refreshed_id_token_", "siwc_refresh_")  # taken from the table itself
     names = [name for name in FAULTS if name.startswith("siwc_") and not name.startswith(forged)]
     assert [name for name in names if name not in tested] == []
 

@@ -28,7 +28,7 @@ def seen(secrets: list[str], told: str) -> list[str]:
 
 
 @pytest.mark.parametrize("fault", AT_RENEWAL)
-def test_a_renewal_that_fails_shows_nothing(
+def test_a_refresh_that_fails_shows_nothing(
     emulator: Emulator, sign_in: SignIn, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
     """Neither the set that was spent nor the one that came is in errors, logs, or our frames."""

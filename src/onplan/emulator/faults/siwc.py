@@ -208,7 +208,7 @@ FAULTS = (
         for name, line, after in _FORGERIES
     ),
     *(
-        Fault(f"siwc_renewed_id_token_{name}", f"The ID token of a renewal {line}.", REFRESH, after=after)
+        Fault(f"siwc_refreshed_id_token_{name}", f"The ID token of a refresh {line}.", REFRESH, after=after)
         for name, line, after in _FORGERIES
         if "nonce" not in name
     ),

@@ -1,4 +1,4 @@
-"""The sign-in of the official Codex CLI, shared with it: both go on with what the other has renewed.
+"""The sign-in of the official Codex CLI, shared with it: both go on with what the other has refreshed.
 
 Its ``auth.json`` is written as the CLI writes it: under its two locks, which it takes for writing and not
 while it waits for the server, and so that everything else in the file stays. What a record says beyond that
@@ -253,9 +253,9 @@ class _State:
             if self.version is None:
                 return self
             raise StoreError("The Codex CLI's file keeps the sign-in of a plan, and nothing else.")
-        renewal = "pending_refresh" in self.overlay.record
+        refresh = "pending_refresh" in self.overlay.record
         document = auth_file.with_credentials(
-            self.document or {}, record.credentials, record.renewed_at, time.time(), renewal=renewal
+            self.document or {}, record.credentials, record.renewed_at, time.time(), refresh=refresh
         )
         data = self.data if document == self.document else auth_file.encode(document)
         base = auth_file.record_in(document) or record

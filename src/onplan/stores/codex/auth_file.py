@@ -161,22 +161,22 @@ def encode(document: Document) -> SecretBytes:
 
 
 def with_credentials(
-    document: Document, wanted: OAuthCredentials, renewed_at: float | None, now: float, *, renewal: bool
+    document: Document, wanted: OAuthCredentials, renewed_at: float | None, now: float, *, refresh: bool
 ) -> Document:
     """The document with other credentials; every field that is not about them stays.
 
-    ``renewal``: unless the account is another, these are the successors of those in the document; otherwise
+    ``refresh``: unless the account is another, these are the successors of those in the document; otherwise
     somebody has signed in. The same document comes back if it says all of it already.
     """
     current = record_in(document)
     old = current.credentials if current else None
     same_account = old is not None and old.account_id in (None, wanted.account_id)
-    if same_account and (renewal or (old and old.refresh_token == wanted.refresh_token)):
-        return _renewed(document, wanted, renewed_at)
+    if same_account and (refresh or (old and old.refresh_token == wanted.refresh_token)):
+        return _refreshed(document, wanted, renewed_at)
     return _signed_in(document, wanted, now if renewed_at is None else renewed_at)
 
 
-def _renewed(document: Document, wanted: OAuthCredentials, renewed_at: float | None) -> Document:
+def _refreshed(document: Document, wanted: OAuthCredentials, renewed_at: float | None) -> Document:
     """Tokens and time changed, and nothing added that an older CLI did not write."""
     tokens = _tokens(document)
     changed = {

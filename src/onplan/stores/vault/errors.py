@@ -58,7 +58,7 @@ def failure_of(answer: Response, server: str) -> Failure | None:
         told = f"failed ({with_status(answer)})"
         hint = _AGAIN if passing else "See that VAULT_ADDR is the address of a Vault server."
     return Failure(
-        StoreError(f"The Vault server at {server} {told}.", hint=hint, status=answer.status),
+        StoreError(f"The Vault server at {server} {told}.", hint=hint, status_code=answer.status),
         passing=passing,
         doubtful=answer.status >= 500,
         retry_after=_seconds(answer.headers.get("retry-after")),
@@ -88,7 +88,7 @@ def expired(server: str, namespace: str | None, hint: str) -> StoreError:
     return StoreError(
         f"The Vault server at {server} does not accept our token any more: it has expired or was revoked.",
         hint=hint + also,
-        status=403,
+        status_code=403,
     )
 
 
@@ -98,12 +98,12 @@ def refusal(answer: Response, server: str, path: str, capabilities: tuple[str, .
         return StoreError(
             f"The Vault server at {server} does not permit this token to use {path}.",
             hint=f"Have its policy extended: {policy(path, capabilities)}",
-            status=403,
+            status_code=403,
         )
     return StoreError(
         f"The Vault server at {server} refused a request for {path} ({with_status(answer)}).",
         hint="See that VAULT_ADDR and VAULT_NAMESPACE are right.",
-        status=answer.status,
+        status_code=answer.status,
     )
 
 

@@ -237,7 +237,7 @@ def _token_in(answer: Response, shown: str, hint: str, *sent: SecretText | None)
         refused = StoreError(
             f"The Vault server does not accept the {shown} ({with_status(answer)}).",
             hint=hint,
-            status=answer.status,
+            status_code=answer.status,
         )
         refused.hide(*sent)
         raise refused

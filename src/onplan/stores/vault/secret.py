@@ -200,7 +200,7 @@ def _strange(engine: Engine, answer: Response) -> StoreError:
         f"The server at {engine.client.address} does not answer for {engine.path} as Vault's KV version 2 "
         f"engine does ({with_status(answer)}).",
         hint="See that VAULT_ADDR is the address of a Vault server.",
-        status=answer.status,
+        status_code=answer.status,
     )
 
 
@@ -210,13 +210,13 @@ def _no_engine(engine: Engine, answer: Response) -> StoreError:
         return StoreError(
             f"The Vault server at {engine.client.address} has no such namespace.",
             hint="Set VAULT_NAMESPACE, or the option namespace, to one that it has.",
-            status=answer.status,
+            status_code=answer.status,
         )
     mount = engine.path.partition("/")[0]
     return StoreError(
         f"The Vault server at {engine.client.address} has no secrets engine at {mount}/.",
         hint=f"Run `bao secrets enable -path={mount} -version=2 kv`, or correct the store spec.",
-        status=answer.status,
+        status_code=answer.status,
     )
 
 

@@ -18,7 +18,7 @@ import onplan
 from onplan.config.settings import Settings, load_settings
 from onplan.emulator import Emulator
 from onplan.stores import CredentialStore, Record, open_store
-from onplan.tokens.manager import Keeper
+from onplan.tokens.manager import TokenManager
 from onplan.transports.httpx2_sync import HTTPTransport
 
 
@@ -46,7 +46,7 @@ def store(settings: Settings) -> CredentialStore:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The keeper's clock."""
+    """The token manager's clock."""
     return Clock()
 
 
@@ -59,11 +59,11 @@ def transport() -> Iterator[HTTPTransport]:
 
 
 @pytest.fixture
-def make_keeper(settings: Settings, clock: Clock, transport: HTTPTransport) -> Callable[[], Keeper]:
-    """Keepers that share nothing but the store, as processes do."""
+def make_manager(settings: Settings, clock: Clock, transport: HTTPTransport) -> Callable[[], TokenManager]:
+    """Token managers that share nothing but the store, as processes do."""
 
-    def make() -> Keeper:
-        return Keeper(
+    def make() -> TokenManager:
+        return TokenManager(
             open_store(settings.store),
             settings.issuer,
             transport.fetch,
@@ -89,40 +89,40 @@ LIFETIME = 864_000.0
 
 
 def test_a_fresh_token_is_used_as_it_is(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], store: CredentialStore
+    signed_in: Emulator, make_manager: Callable[[], TokenManager], store: CredentialStore
 ) -> None:
     """A token that lasts is handed out without a request; once cached, without a look at the store."""
-    keeper = make_keeper()
-    first = keeper.credentials()
+    manager = make_manager()
+    first = manager.credentials()
     store.delete()
 
-    assert keeper.credentials() is first
+    assert manager.credentials() is first
     assert refreshes(signed_in) == 0
 
 
 @pytest.mark.parametrize(("left", "expected"), [(360, 0), (240, 1), (-60, 1)])
 def test_the_margin_is_five_minutes(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], clock: Clock, left: float, expected: int
+    signed_in: Emulator, make_manager: Callable[[], TokenManager], clock: Clock, left: float, expected: int
 ) -> None:
-    """With six minutes left nothing happens; with four, or expired, the token is renewed."""
+    """With six minutes left nothing happens; with four, or expired, the token is refreshed."""
     clock.ahead = LIFETIME - left
 
-    make_keeper().credentials()
+    make_manager().credentials()
 
     assert expected == refreshes(signed_in)
 
 
 def test_the_rotated_set_is_kept(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], store: CredentialStore, clock: Clock
+    signed_in: Emulator, make_manager: Callable[[], TokenManager], store: CredentialStore, clock: Clock
 ) -> None:
     """What a refresh gave is in the store, whole, and who signed in is still known."""
     before = stored(store)
     clock.ahead = LIFETIME
 
-    renewed = make_keeper().credentials()
+    refreshed = make_manager().credentials()
 
     after = stored(store)
-    assert after == renewed
+    assert after == refreshed
     assert after.access_token != before.access_token
     assert after.refresh_token != before.refresh_token
     assert (after.email, after.plan, after.account_id) == (before.email, before.plan, before.account_id)
@@ -133,46 +133,50 @@ def test_the_rotated_set_is_kept(
     "fault", ["token_no_refresh_token", "token_no_id_token", "token_only_access_token", "token_no_expires_in"]
 )
 def test_what_the_answer_leaves_out_is_kept(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], store: CredentialStore, clock: Clock, fault: str
+    signed_in: Emulator,
+    make_manager: Callable[[], TokenManager],
+    store: CredentialStore,
+    clock: Clock,
+    fault: str,
 ) -> None:
     """A refresh may answer with less than everything; the rest stays as it was."""
     before = stored(store)
     clock.ahead = LIFETIME
     signed_in.arm(fault, times=1)
 
-    renewed = make_keeper().credentials()
+    refreshed = make_manager().credentials()
 
-    assert renewed.access_token != before.access_token
-    assert renewed.refresh_token
-    assert renewed.id_token
-    assert renewed.email == before.email
-    assert renewed.expires_at is not None
+    assert refreshed.access_token != before.access_token
+    assert refreshed.refresh_token
+    assert refreshed.id_token
+    assert refreshed.email == before.email
+    assert refreshed.expires_at is not None
 
 
-def test_a_wrong_clock_does_not_renew_again_and_again(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], clock: Clock
+def test_a_wrong_clock_does_not_refresh_again_and_again(
+    signed_in: Emulator, make_manager: Callable[[], TokenManager], clock: Clock
 ) -> None:
     """A set that came from the server just now is used, even if this machine's clock calls it expired."""
     clock.ahead = 2 * LIFETIME
-    keepers = [make_keeper() for _ in range(3)]
+    managers = [make_manager() for _ in range(3)]
 
-    tokens = {keeper.credentials().access_token for keeper in keepers * 2}
+    tokens = {manager.credentials().access_token for manager in managers * 2}
 
     assert len(tokens) == 1
     assert refreshes(signed_in) == 1
 
 
 def test_threads_share_one_refresh(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], clock: Clock
+    signed_in: Emulator, make_manager: Callable[[], TokenManager], clock: Clock
 ) -> None:
     """However many threads want a token at once, one asks for it."""
     clock.ahead = LIFETIME
-    keeper = make_keeper()
+    manager = make_manager()
     start = threading.Barrier(8)
 
     def want() -> str:
         start.wait()
-        return keeper.credentials().access_token
+        return manager.credentials().access_token
 
     with ThreadPoolExecutor(8) as pool:
         tokens = set(pool.map(lambda _: want(), range(8)))
@@ -182,13 +186,13 @@ def test_threads_share_one_refresh(
 
 
 async def test_tasks_share_one_refresh_and_the_loop_goes_on(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], clock: Clock
+    signed_in: Emulator, make_manager: Callable[[], TokenManager], clock: Clock
 ) -> None:
     """However many tasks want a token at once, one thread asks for it while the loop serves others."""
     clock.ahead = LIFETIME
     signed_in.arm("token_slow", times=1)
-    keeper = make_keeper()
-    waiting = [asyncio.create_task(keeper.credentials_async()) for _ in range(8)]
+    manager = make_manager()
+    waiting = [asyncio.create_task(manager.credentials_async()) for _ in range(8)]
     turns = 0
     while not all(task.done() for task in waiting):
         turns += 1
@@ -200,21 +204,21 @@ async def test_tasks_share_one_refresh_and_the_loop_goes_on(
 
 
 async def test_a_cancelled_task_leaves_the_refresh_to_the_others(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], clock: Clock, store: CredentialStore
+    signed_in: Emulator, make_manager: Callable[[], TokenManager], clock: Clock, store: CredentialStore
 ) -> None:
     """Cancelling one of the tasks that wait for a refresh neither stops nor repeats it."""
     clock.ahead = LIFETIME
     signed_in.arm("token_slow", times=1)
-    keeper = make_keeper()
-    first, second = (asyncio.create_task(keeper.credentials_async()) for _ in range(2))
+    manager = make_manager()
+    first, second = (asyncio.create_task(manager.credentials_async()) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
 
-    renewed = await second
+    refreshed = await second
 
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert stored(store) == renewed
+    assert stored(store) == refreshed
     assert refreshes(signed_in) == 1
 
 
@@ -250,11 +254,11 @@ def test_processes_share_one_refresh(signed_in: Emulator, store: CredentialStore
     assert refreshes(signed_in) == 1
 
 
-def test_a_token_renewed_elsewhere_is_adopted(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], clock: Clock
+def test_a_token_refreshed_elsewhere_is_adopted(
+    signed_in: Emulator, make_manager: Callable[[], TokenManager], clock: Clock
 ) -> None:
-    """When another process has renewed the credential, its set is used and nothing is spent."""
-    mine, other = make_keeper(), make_keeper()
+    """When another process has refreshed the credential, its set is used and nothing is spent."""
+    mine, other = make_manager(), make_manager()
     old = mine.credentials()
     clock.ahead = LIFETIME
     theirs = other.credentials()
@@ -263,17 +267,19 @@ def test_a_token_renewed_elsewhere_is_adopted(
     assert refreshes(signed_in) == 1
 
 
-def test_a_refused_token_is_replaced_once(signed_in: Emulator, make_keeper: Callable[[], Keeper]) -> None:
-    """A 401 renews the token that was refused; who comes late with the same token gets the new one."""
-    mine, other = make_keeper(), make_keeper()
+def test_a_refused_token_is_replaced_once(
+    signed_in: Emulator, make_manager: Callable[[], TokenManager]
+) -> None:
+    """A 401 refreshes the token that was refused; who comes late with the same token gets the new one."""
+    mine, other = make_manager(), make_manager()
     old = mine.credentials()
     assert other.credentials() == old
 
-    renewed = mine.replace(old.access_token)
+    refreshed = mine.replace(old.access_token)
 
-    assert renewed.access_token != old.access_token
-    assert other.replace(old.access_token) == renewed
-    assert mine.replace(old.access_token) == renewed
+    assert refreshed.access_token != old.access_token
+    assert other.replace(old.access_token) == refreshed
+    assert mine.replace(old.access_token) == refreshed
     assert refreshes(signed_in) == 1
 
 
@@ -291,39 +297,51 @@ FINAL = ["token_invalid_grant", "refresh_token_expired", "refresh_token_reused",
 
 @pytest.mark.parametrize("fault", [*PASSING, *LOST, *FINAL])
 def test_a_valid_token_outlives_a_failing_refresh(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], clock: Clock, store: CredentialStore, fault: str
+    signed_in: Emulator,
+    make_manager: Callable[[], TokenManager],
+    clock: Clock,
+    store: CredentialStore,
+    fault: str,
 ) -> None:
-    """While the access token is valid, a failing renewal is not repeated at once and loses nothing."""
+    """While the access token is valid, a failing refresh is not repeated at once and loses nothing."""
     before = stored(store)
     clock.ahead = LIFETIME - 200
     signed_in.arm(fault, times=9)
-    keeper = make_keeper()
+    manager = make_manager()
 
-    assert [keeper.credentials() for _ in range(3)] == [before] * 3
+    assert [manager.credentials() for _ in range(3)] == [before] * 3
     assert refreshes(signed_in) == 1
     assert stored(store) == before
 
 
 @pytest.mark.parametrize("fault", PASSING)
 def test_a_passing_failure_keeps_the_credential(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], clock: Clock, store: CredentialStore, fault: str
+    signed_in: Emulator,
+    make_manager: Callable[[], TokenManager],
+    clock: Clock,
+    store: CredentialStore,
+    fault: str,
 ) -> None:
     """With the access token expired, a passing failure is an error that loses nothing; later it goes well."""
     before = stored(store)
     clock.ahead = LIFETIME
     signed_in.arm(fault, times=1)
-    keeper = make_keeper()
+    manager = make_manager()
 
     with pytest.raises(onplan.RefreshError):
-        keeper.credentials()
+        manager.credentials()
 
     assert stored(store) == before
-    assert keeper.credentials().access_token != before.access_token
+    assert manager.credentials().access_token != before.access_token
 
 
 @pytest.mark.parametrize("fault", FINAL)
 def test_a_final_refusal_asks_for_a_sign_in(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], clock: Clock, store: CredentialStore, fault: str
+    signed_in: Emulator,
+    make_manager: Callable[[], TokenManager],
+    clock: Clock,
+    store: CredentialStore,
+    fault: str,
 ) -> None:
     """A refresh token that is no longer honoured means signing in again; the credential is kept even so."""
     before = stored(store)
@@ -331,7 +349,7 @@ def test_a_final_refusal_asks_for_a_sign_in(
     signed_in.arm(fault, times=1)
 
     with pytest.raises(onplan.SignInAgainError) as caught:
-        make_keeper().credentials()
+        make_manager().credentials()
 
     assert caught.value.hint == "Run `onplan login`."
     assert stored(store) == before
@@ -339,17 +357,21 @@ def test_a_final_refusal_asks_for_a_sign_in(
 
 @pytest.mark.parametrize("fault", LOST)
 def test_a_lost_answer_is_explained(
-    signed_in: Emulator, make_keeper: Callable[[], Keeper], clock: Clock, store: CredentialStore, fault: str
+    signed_in: Emulator,
+    make_manager: Callable[[], TokenManager],
+    clock: Clock,
+    store: CredentialStore,
+    fault: str,
 ) -> None:
     """When the server rotated and its answer was lost, the journal in the store explains what comes of it."""
     clock.ahead = LIFETIME
     signed_in.arm(fault, times=1)
     with pytest.raises(onplan.RefreshError):
-        make_keeper().credentials()
+        make_manager().credentials()
     assert store.load()[0].pending_refresh is not None  # type: ignore[index]
 
     with pytest.raises(onplan.SignInAgainError, match="interrupted after it was sent"):
-        make_keeper().credentials()
+        make_manager().credentials()
 
 
 def test_an_unreachable_issuer_spends_nothing(
@@ -361,10 +383,10 @@ def test_an_unreachable_issuer_spends_nothing(
     credentials = msgspec.structs.replace(before[0].credentials, issuer=unused_url)
     store.save(Record(credentials=credentials), before[1])
     clock.ahead = LIFETIME
-    keeper = Keeper(store, settings.issuer.at(unused_url), transport.fetch, now=clock)
+    manager = TokenManager(store, settings.issuer.at(unused_url), transport.fetch, now=clock)
 
     with pytest.raises(onplan.RefreshError, match="could not be reached"):
-        keeper.credentials()
+        manager.credentials()
 
     assert store.load()[0] == Record(credentials=credentials)  # type: ignore[index]
 
@@ -372,7 +394,7 @@ def test_an_unreachable_issuer_spends_nothing(
 def test_a_token_goes_nowhere_but_to_the_services_it_came_from(
     signed_in: Emulator, driver: Any, monkeypatch: pytest.MonkeyPatch, store: CredentialStore
 ) -> None:
-    """With another issuer and backend set, as for a test, a sign-in is neither sent there nor renewed."""
+    """With another issuer and backend set, as for a test, a sign-in is neither sent there nor refreshed."""
     before = store.load()
     with Emulator() as other:
         monkeypatch.setenv("ONPLAN_ISSUER", other.issuer)
@@ -402,9 +424,9 @@ def test_a_sign_in_that_comes_between_counts(
         store.save(Record(credentials=newer), store.load()[1])  # type: ignore[index]
         return answer
 
-    keeper = Keeper(store, settings.issuer, fetch, now=clock)
+    manager = TokenManager(store, settings.issuer, fetch, now=clock)
 
-    assert keeper.credentials() == newer
+    assert manager.credentials() == newer
     assert stored(store) == newer
 
 
@@ -459,13 +481,13 @@ def test_an_unsaved_rotation_lives_on(
 
     clock.ahead = LIFETIME
     store = Breaking()
-    keeper = Keeper(store, settings.issuer, transport.fetch, now=clock, sleep=lambda seconds: None)
+    manager = TokenManager(store, settings.issuer, transport.fetch, now=clock, sleep=lambda seconds: None)
 
-    renewed = keeper.credentials()
+    refreshed = manager.credentials()
 
     clock.ahead = 0
-    assert keeper.credentials() is renewed
+    assert manager.credentials() is refreshed
     assert "could not be saved" in caplog.text
-    assert renewed.access_token not in caplog.text
+    assert refreshed.access_token not in caplog.text
     store.repaired = True
-    keeper.settle()  # or this process could not end with exit code 0
+    manager.drain()  # or this process could not end with exit code 0
