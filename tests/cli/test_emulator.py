@@ -90,7 +90,7 @@ def test_the_scenario_of_the_page_is_played(
 
 def test_the_page_names_every_field_and_control() -> None:
     """No field of a scenario, and no address that controls the emulator, is missing from the page."""
-    from onplan.emulator.wire.app import CONTROLS
+    from onplan.emulator.server.app import CONTROLS
 
     fields = {name for name in Scenario.__struct_fields__ if f"`{name}`" not in PAGE}
     controls = {f"{method} {path}" for method, path in CONTROLS if f"`{method} {path}`" not in PAGE}

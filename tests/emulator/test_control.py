@@ -11,7 +11,7 @@ import zstandard
 from onplan.emulator import Emulator, Options
 from onplan.emulator.faults.register import FAULTS
 from onplan.emulator.journal import MOST_ROWS, Journal, fingerprint
-from onplan.emulator.wire.replies import Call
+from onplan.emulator.wire.replies import Request
 
 from ..conftest import eventually
 
@@ -87,7 +87,7 @@ def test_the_journal_is_bounded():
     """The oldest rows leave."""
     journal = Journal()
     for _ in range(MOST_ROWS + 5):
-        journal.record(Call("GET", "/", "", {}, b""))
+        journal.record(Request("GET", "/", "", {}, b""))
     rows = journal.rows()
     assert (len(rows), rows[0]["n"]) == (MOST_ROWS, 6)
 

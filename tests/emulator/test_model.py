@@ -7,7 +7,7 @@ import json
 import pytest
 
 from onplan.emulator import Emulator, Options, Scenario
-from onplan.emulator.api.schema import instance
+from onplan.emulator.api.schema_instance import instance
 from onplan.emulator.options import Answer
 
 SEALED = ["reasoning.encrypted_content"]

@@ -8,8 +8,8 @@ import random
 import pytest
 
 from onplan.emulator import Options
-from onplan.emulator.wire.app import App
-from onplan.emulator.wire.replies import Call
+from onplan.emulator.server.app import App
+from onplan.emulator.wire.replies import Request
 from onplan.emulator.world import World
 
 from .test_clients import recorded
@@ -115,7 +115,7 @@ def test_every_body_has_an_answer(seed):
         for route, token in routes.items():
             sent = body if token == "sk-x" else {**body, "stream": True, "store": False}
             headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-            _, reply = app.answer(Call("POST", route, "", headers, json.dumps(sent).encode()))
+            _, reply = app.answer(Request("POST", route, "", headers, json.dumps(sent).encode()))
             if reply.stream is not None:
                 assert b"".join(reply.stream.writes())
             statuses.add(reply.status)

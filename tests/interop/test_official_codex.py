@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from onplan.emulator import Emulator, Options, Scenario
-from onplan.emulator.api.catalogue import CATALOGUE, serves
+from onplan.emulator.catalogue import CATALOGUE, serves
 from onplan.emulator.codex_home import write_codex_home
 from onplan.emulator.journal import fingerprint
 

@@ -4,6 +4,6 @@ Shares nothing with the clients it serves: a server that has its client's mistak
 """
 
 from onplan.emulator.options import Options, Scenario
-from onplan.emulator.wire.server import Emulator, serve
+from onplan.emulator.server.running import Emulator, serve
 
 __all__ = ["Emulator", "Options", "Scenario", "serve"]

@@ -1,4 +1,4 @@
-"""What does the official client need on disk to talk to an emulator? See the notes, sections 4 and 13."""
+"""Writes the files that the official client needs to talk to an emulator (notes, sections 4 and 13)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from onplan.emulator.options import Scenario
-from onplan.emulator.sign_in.ledger import CODEX_CLIENT_ID
+from onplan.emulator.tokens.ledger import CODEX_CLIENT_ID
 
 MARK = "# Written by the onplan emulator, which replaces this file when it starts.\n"
 # The two URLs name the same server differently on purpose: the client keeps a plain-http model URL
@@ -36,7 +36,7 @@ enabled = false
 def write_codex_home(
     home: Path, urls: dict[str, Any], scenario: Scenario, tokens: dict[str, Any] | None
 ) -> None:
-    """Write config.toml, and with tokens auth.json; FileExistsError rather than touch somebody's own."""
+    """Write config.toml, and with tokens auth.json; FileExistsError if the folder holds others."""
     home = Path(home)
     config, auth = home / "config.toml", home / "auth.json"
     ours = config.exists() and config.read_text().startswith(MARK)

@@ -6,17 +6,15 @@ Web pages may not use them: a browser carries the requests of any page to this m
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from onplan.emulator.faults.register import FAULTS, UnknownFaultError
-from onplan.emulator.sign_in.registry import Consent
-from onplan.emulator.wire.replies import Call, Reply, json_reply
-
-if TYPE_CHECKING:
-    from onplan.emulator.world import World
+from onplan.emulator.tokens.registry import Consent
+from onplan.emulator.wire.replies import Reply, Request, json_reply
+from onplan.emulator.world import World
 
 PREFIX = "/_emulator/"
 
@@ -43,23 +41,23 @@ def _complaint(sentence: str, status: int = 400, **more: Any) -> Reply:
     return json_reply({"error": {"message": sentence, **more}}, status)
 
 
-def complaint_of(world: World, call: Call) -> Reply | None:
+def complaint_of(world: World, request: Request) -> Reply | None:
     """What is said to a request that a stranger's web page may have sent, or nothing.
 
     A page can send forms and text to any address without asking, but no JSON; a name that leads here without
     being this machine's may be a page's own (DNS rebinding); and browsers say in Origin whose page asks.
     """
-    host = call.headers.get("host", "")
+    host = request.headers.get("host", "")
     if not _is_own(world, host):
         return _complaint(
             f"The Host header names {host!r}, which is not this emulator. If it is, start the emulator with "
             "that as its public URL (`--public-url`).",
             421,
         )
-    origin = call.headers.get("origin")
+    origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != host:
         return _complaint("A web page of another origin may not control the emulator.", 403)
-    if call.method == "POST" and call.media_type != "application/json":
+    if request.method == "POST" and request.media_type != "application/json":
         return _complaint("The Content-Type must be application/json.", 415)
     return None
 
@@ -79,27 +77,27 @@ def _is_own(world: World, host: str) -> bool:
     return True
 
 
-def show_journal(world: World, call: Call) -> Reply:
+def show_journal(world: World, request: Request) -> Reply:
     """Every request received."""
     return json_reply({"requests": world.journal.rows()})
 
 
-def clear_journal(world: World, call: Call) -> Reply:
+def clear_journal(world: World, request: Request) -> Reply:
     """Forget them."""
     world.journal.clear()
     return json_reply({"requests": []})
 
 
-def show_faults(world: World, call: Call) -> Reply:
+def show_faults(world: World, request: Request) -> Reply:
     """The known faults, and how often the armed ones are still to happen."""
     rows = [{"name": fault.name, "line": fault.line, "where": fault.where} for fault in FAULTS.values()]
     return json_reply({"faults": rows, "armed": world.faults.armed()})
 
 
-def arm_fault(world: World, call: Call) -> Reply:
+def arm_fault(world: World, request: Request) -> Reply:
     """Arm one."""
     try:
-        wanted = msgspec.json.decode(call.raw, type=ArmRequest)
+        wanted = msgspec.json.decode(request.raw, type=ArmRequest)
         world.faults.arm(wanted.name, wanted.times, wanted.seconds)
     except UnknownFaultError as error:
         return _complaint(str(error), 404, near=error.near)
@@ -108,17 +106,17 @@ def arm_fault(world: World, call: Call) -> Reply:
     return json_reply({"armed": world.faults.armed()})
 
 
-def disarm_faults(world: World, call: Call) -> Reply:
+def disarm_faults(world: World, request: Request) -> Reply:
     """Disarm all; streams that stall are let go."""
     world.faults.disarm()
     world.release_stalled()
     return json_reply({"armed": {}})
 
 
-def change_tokens(world: World, call: Call) -> Reply:
+def change_tokens(world: World, request: Request) -> Reply:
     """Expire, revoke, or change the lifetime of those to come."""
     try:
-        wanted = msgspec.json.decode(call.raw, type=TokensRequest)
+        wanted = msgspec.json.decode(request.raw, type=TokensRequest)
     except msgspec.DecodeError as error:
         return _complaint(str(error))
     for ledger in world.ledgers:
@@ -135,16 +133,16 @@ def change_tokens(world: World, call: Call) -> Reply:
     return json_reply({"access_token_lifetime": world.ledger.lifetime})
 
 
-def change_consent(world: World, call: Call) -> Reply:
+def change_consent(world: World, request: Request) -> Reply:
     """What the next persons answer on the consent page of "Sign in with ChatGPT"."""
     try:
-        world.registry.consent = msgspec.json.decode(call.raw, type=Consent)
+        world.registry.consent = msgspec.json.decode(request.raw, type=Consent)
     except msgspec.DecodeError as error:
         return _complaint(str(error))
     return json_reply(msgspec.to_builtins(world.registry.consent))
 
 
-def reset_consent(world: World, call: Call) -> Reply:
+def reset_consent(world: World, request: Request) -> Reply:
     """They approve of everything again."""
     world.registry.consent = Consent()
     return json_reply(msgspec.to_builtins(world.registry.consent))

@@ -1,4 +1,4 @@
-"""What was asked of the emulator? Keeps rows without secrets, and only so many. Knows nothing of meaning."""
+"""The journal: one row for each request received, without secrets; the oldest rows go when it is full."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import Any
 
-from onplan.emulator.wire.replies import Call
+from onplan.emulator.wire.replies import Request
 
 MOST_ROWS = 10_000
 MOST_BYTES = 64 * 1024 * 1024
@@ -29,7 +29,7 @@ SECRET_HEADERS = frozenset(["authorization", "cookie", "proxy-authorization", "x
 
 
 def fingerprint(secret: str) -> str:
-    """A short name for a secret: the same secret has the same name, and nobody can go back."""
+    """A short name for a secret: the same secret has the same name, and the name does not give it away."""
     return "sha256:" + hashlib.sha256(secret.encode()).hexdigest()[:8]
 
 
@@ -41,22 +41,22 @@ class Journal:
         self._bytes = 0
         self._count = 0
 
-    def record(self, call: Call) -> dict[str, Any]:
+    def record(self, request: Request) -> dict[str, Any]:
         """Add a row; its status is filled in when the reply starts, `ended` when it ends."""
         self._count += 1
         row = {
             "n": self._count,
             "time": time.time(),
-            "method": call.method,
-            "path": call.path,
-            "query": _without_secrets(dict(call.query)),
-            "headers": {name: _masked_header(name, value) for name, value in call.headers.items()},
-            "body": _without_secrets(call.body) if isinstance(call.body, dict) else call.body,
+            "method": request.method,
+            "path": request.path,
+            "query": _without_secrets(dict(request.query)),
+            "headers": {name: _masked_header(name, value) for name, value in request.headers.items()},
+            "body": _without_secrets(request.body) if isinstance(request.body, dict) else request.body,
             "status": None,
             "ended": None,
         }
-        self._rows.append((row, len(call.raw)))
-        self._bytes += len(call.raw)
+        self._rows.append((row, len(request.raw)))
+        self._bytes += len(request.raw)
         while len(self._rows) > MOST_ROWS or (self._bytes > MOST_BYTES and len(self._rows) > 1):
             self._bytes -= self._rows.popleft()[1]
         return row

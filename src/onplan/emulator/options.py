@@ -1,4 +1,4 @@
-"""What can be chosen about an emulator? Knows nothing of how the choices are carried out."""
+"""How an emulator is run and what it plays: options of the command, and the scenario file."""
 
 from __future__ import annotations
 

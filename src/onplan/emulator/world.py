@@ -1,4 +1,4 @@
-"""What does the emulator know while it runs? The state that its handlers share, behind one lock."""
+"""The emulator's state while it runs, which all handlers share behind one lock."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from onplan.emulator.api.catalogue import CATALOGUE, etag
-from onplan.emulator.api.sealing import Seals
+from onplan.emulator.catalogue import CATALOGUE, etag
 from onplan.emulator.faults.register import Faults
 from onplan.emulator.journal import Journal
+from onplan.emulator.keys import Keys
 from onplan.emulator.options import Options
-from onplan.emulator.sign_in.device import DeviceSignIn
-from onplan.emulator.sign_in.keys import Keys
-from onplan.emulator.sign_in.ledger import Bounded, Ledger
-from onplan.emulator.sign_in.registry import Registry
+from onplan.emulator.sealing import Seals
+from onplan.emulator.tokens.ledger import Bounded, DeviceSignIn, Ledger
+from onplan.emulator.tokens.registry import Registry
 
 
 class PromptCache:

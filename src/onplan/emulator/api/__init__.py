@@ -1,1 +1,1 @@
-"""What the backends answer: models, turns, accounts, plans."""
+"""The endpoints of the backends: responses, chat completions, models, usage, accounts."""

@@ -1,4 +1,4 @@
-"""How does `/v1/chat/completions` answer? The same model's turn, asked and told in another API."""
+"""`/v1/chat/completions`: the same model's turn, asked for and answered in the other API."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
-from onplan.emulator.api.platform import authenticate, headers, json_body, turn_of
-from onplan.emulator.checks.body import COMMON_RULES
+from onplan.emulator.api.platform import authenticate, headers, turn_of
 from onplan.emulator.checks.chat import check_chat
+from onplan.emulator.checks.platform import json_body
+from onplan.emulator.checks.responses import COMMON_RULES
 from onplan.emulator.wire.chat_stream import DATA_ONLY, ChatStream
-from onplan.emulator.wire.replies import EVENT_STREAM, Call, Reply, json_reply
+from onplan.emulator.wire.replies import EVENT_STREAM, Reply, Request, json_reply
 from onplan.emulator.world import World
 
 Body = dict[str, Any]
@@ -25,13 +26,13 @@ PARTS: dict[str, Callable[[Body, bool], Body]] = {
 }
 
 
-def complete(world: World, call: Call) -> Reply:
+def complete(world: World, request: Request) -> Reply:
     """A completion, in chunks or whole."""
-    authenticate(world, call)
-    body = json_body(call)
+    authenticate(world, request)
+    body = json_body(request)
     check_chat(world, body)
-    named = {**call.headers, "session-id": str(body.get("prompt_cache_key") or "")}
-    asked = Call(call.method, call.path, "", named, msgspec.json.encode(_as_responses(body)))
+    named = {**request.headers, "session-id": str(body.get("prompt_cache_key") or "")}
+    asked = Request(request.method, request.path, "", named, msgspec.json.encode(_as_responses(body)))
     for rule in COMMON_RULES:
         rule(world, asked, asked.body)
     turn = turn_of(world, asked)
@@ -48,7 +49,7 @@ def complete(world: World, call: Call) -> Reply:
     return Reply(headers=(("content-type", EVENT_STREAM), *headers()), stream=completion)
 
 
-# --- what was asked, as the Responses API would hear it ---------------------------------------------
+# --- the request, as one of the Responses API ---------------------------------------------
 
 
 def _as_responses(body: Body) -> Body:
@@ -79,8 +80,8 @@ def _items(message: Body) -> Iterator[Body]:
     if message.get("refusal"):
         parts = [*parts, {"type": "refusal", "refusal": message["refusal"]}]
     if parts:
-        told = [PARTS[part["type"]](part, mine) for part in parts]
-        yield {"type": "message", "role": "developer" if role == "system" else role, "content": told}
+        content = [PARTS[part["type"]](part, mine) for part in parts]
+        yield {"type": "message", "role": "developer" if role == "system" else role, "content": content}
     for call in message.get("tool_calls") or ():
         function = {name: call["function"][name] for name in ("name", "arguments")}
         yield {"type": "function_call", "call_id": call["id"], **function}

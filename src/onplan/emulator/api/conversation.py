@@ -1,4 +1,4 @@
-"""How does a conversation over one WebSocket go on? `response.create` in, a reply out (notes, section 10).
+"""One WebSocket's conversation: `response.create` in, a reply out (notes, section 10).
 
 Knows nothing of frames: a reply here is what it is over HTTP, and the socket says it in its own way.
 """
@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 
-from onplan.emulator.api.account import authenticate, limits_event
+from onplan.emulator.api.account import authenticate
 from onplan.emulator.api.model import answer, without_answer
-from onplan.emulator.checks.body import check, of_type
+from onplan.emulator.checks.refusals import of_type
+from onplan.emulator.checks.responses import check
 from onplan.emulator.wire.events import Event
-from onplan.emulator.wire.replies import Call, Refusal, Reply, api_error
+from onplan.emulator.wire.limits import limits_event
+from onplan.emulator.wire.replies import Refusal, Reply, Request, api_error
 from onplan.emulator.wire.stream import Stream
 from onplan.emulator.world import World
 
@@ -28,20 +30,20 @@ _OWN_FIELDS = frozenset({"generate", PREVIOUS, "type"})
 class Conversation:
     """One connection: the request that opened it, and the one response that it remembers, the latest."""
 
-    def __init__(self, upgrade: Call) -> None:
+    def __init__(self, upgrade: Request) -> None:
         self._upgrade = upgrade
         self._remembered: tuple[str, list[Any]] | None = None
         self._said: list[Any] = []
 
-    def call(self, text: bytes) -> Call:
+    def request(self, text: bytes) -> Request:
         """A message as the request that it is: the connection's headers, the message's body."""
         headers = {**self._upgrade.headers, "content-type": "application/json"}
-        return Call("POST", self._upgrade.path, "", headers, text)
+        return Request("POST", self._upgrade.path, "", headers, text)
 
-    def create(self, world: World, call: Call) -> Reply:
+    def create(self, world: World, request: Request) -> Reply:
         """The turn that a `response.create` asks for. Raises the Refusal it deserves."""
-        authenticate(world, call)
-        message = call.fields
+        authenticate(world, request)
+        message = request.fields
         if message.get("type") != "response.create":
             complaint = f"Invalid value: '{message.get('type')}'. Supported values are: 'response.create'."
             raise Refusal(api_error(complaint, param="type", code="invalid_value"))
@@ -59,7 +61,7 @@ class Conversation:
             stream=Stream(turn=turn, interval=interval, announcements=_announcements(world, message))
         )
 
-    def _whole(self, message: Mapping[str, Any]) -> Call:
+    def _whole(self, message: Mapping[str, Any]) -> Request:
         """What the message says together with what was said before it."""
         # Over a WebSocket everything is streamed: that need not be said (notes, section 17).
         body = {"stream": True, **message}
@@ -70,7 +72,7 @@ class Conversation:
                 complaint = f"Previous response with id '{previous}' not found."
                 raise Refusal(api_error(complaint, param=PREVIOUS, code="previous_response_not_found"))
             body["input"] = [*self._remembered[1], *body["input"]]
-        return self.call(msgspec.json.encode(body))
+        return self.request(msgspec.json.encode(body))
 
     def remember(self, reply: Reply) -> None:
         """What may be continued now: the reply's turn, or nothing after a failure."""
@@ -91,9 +93,9 @@ def _announcements(world: World, message: Mapping[str, Any]) -> tuple[Event, ...
 
 
 def error_message(reply: Reply) -> dict[str, Any]:
-    """A refusal as it is told over a WebSocket."""
+    """A refusal as the error message that a WebSocket carries."""
     body = reply.json if reply.body else {}
-    told = body.get("error", body or None)
+    reason = body.get("error", body or None)
     headers = {name: value for name, value in reply.headers if name != "content-type"}
-    error = {} if told is None else {"error": told}
+    error = {} if reason is None else {"error": reason}
     return {"type": "error", "status": reply.status, **error, "headers": headers}

@@ -1,4 +1,4 @@
-"""What does the model answer? It echoes, thinks, fits schemas and calls tools, always in the same way."""
+"""The model: it echoes, thinks, fits schemas and calls tools, always in the same way."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from typing import Any
 
 import msgspec
 
-from onplan.emulator.api.items import Compaction, CustomToolCall, FunctionCall, Item, Message, Reasoning, Turn
-from onplan.emulator.api.schema import instance
+from onplan.emulator.api.schema_instance import instance
 from onplan.emulator.options import Answer
 from onplan.emulator.wire.events import words_of
-from onplan.emulator.wire.replies import Call, Refusal, api_error
+from onplan.emulator.wire.items import (
+    Compaction,
+    CustomToolCall,
+    FunctionCall,
+    Item,
+    Message,
+    Reasoning,
+    Turn,
+)
+from onplan.emulator.wire.replies import Refusal, Request, api_error
 from onplan.emulator.world import World
 
 Tool = dict[str, Any]
@@ -66,18 +74,20 @@ DEFAULT_ECHO: dict[str, Any] = {
 }
 
 
-def answer(world: World, call: Call) -> Turn:
+def answer(world: World, request: Request) -> Turn:
     """The turn that follows from a request that was found valid."""
-    body: dict[str, Any] = call.body
+    body: dict[str, Any] = request.body
     items = _items(world, body)
-    return Turn(echo=_echo(body), items=items, usage=_usage(world, call, items), created_at=int(time.time()))
+    return Turn(
+        echo=_echo(body), items=items, usage=_usage(world, request, items), created_at=int(time.time())
+    )
 
 
-def without_answer(world: World, call: Call) -> Turn:
+def without_answer(world: World, request: Request) -> Turn:
     """The turn of a request that is only to be remembered (`generate: false`)."""
     counts = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
     usage = {**counts, "input_tokens_details": None, "output_tokens_details": None}
-    return Turn(echo=_echo(call.body), items=(), usage=usage, created_at=int(time.time()))
+    return Turn(echo=_echo(request.body), items=(), usage=usage, created_at=int(time.time()))
 
 
 def _echo(body: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +108,7 @@ def _message(answer: Answer, body: dict[str, Any]) -> Message:
 
 
 def _fitting(schema: Any) -> str:
-    """A value that fits the schema, as JSON; a schema nobody could use is refused."""
+    """A value that fits the schema, as JSON; a schema that cannot be used is refused."""
     try:
         return msgspec.json.encode(instance(schema)).decode()
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -205,15 +215,15 @@ def _seal(world: World, body: dict[str, Any]) -> str:
     return world.seals.seal(account_id=world.scenario.account_id, model=body["model"])
 
 
-def _usage(world: World, call: Call, items: tuple[Item, ...]) -> dict[str, Any]:
-    prompt = [msgspec.json.encode(item) for item in call.body["input"]]
+def _usage(world: World, request: Request, items: tuple[Item, ...]) -> dict[str, Any]:
+    prompt = [msgspec.json.encode(item) for item in request.body["input"]]
     counted = sum(map(len, prompt)) // 4 + 1
     input_tokens = counted if world.scenario.input_tokens is None else world.scenario.input_tokens
     # Not prompt_cache_key: without the header that one caches nothing (notes, section 16).
-    session = call.headers.get("session-id")
-    conversation = f"{session} {call.body['model']}"
+    session = request.headers.get("session-id")
+    conversation = f"{session} {request.body['model']}"
     cached = world.prompt_cache.cached_tokens(conversation, prompt, input_tokens) if session else 0
-    effort = str((call.body.get("reasoning") or {}).get("effort"))
+    effort = str((request.body.get("reasoning") or {}).get("effort"))
     thinks = any(isinstance(item, Reasoning) for item in items)
     reasoning_tokens = REASONING_TOKENS.get(effort, 32) if thinks else 0
     output_tokens = reasoning_tokens + sum(_tokens(item) for item in items)

@@ -1,4 +1,4 @@
-"""How does the platform answer, at `/v1`? API keys, its models, and the Responses API for those who pay."""
+"""The platform at `/v1`: API keys, the list of models, and the Responses API that keys pay for."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ from typing import Any
 
 import msgspec
 
-from onplan.emulator.api.catalogue import efforts_of
-from onplan.emulator.api.items import Reasoning, Turn
 from onplan.emulator.api.model import answer
-from onplan.emulator.checks.body import COMMON_RULES, of_type
-from onplan.emulator.wire.replies import EVENT_STREAM, Call, Headers, Refusal, Reply, api_error, json_reply
+from onplan.emulator.checks.platform import PLAIN_MODEL, check_platform_response, json_body, thinks
+from onplan.emulator.checks.responses import COMMON_RULES
+from onplan.emulator.wire.items import Reasoning, Turn
+from onplan.emulator.wire.replies import EVENT_STREAM, Headers, Refusal, Reply, Request, api_error, json_reply
 from onplan.emulator.wire.stream import Stream
 from onplan.emulator.world import World
 
-# One that does not reason; the others are those of the plan's catalogue.
-PLAIN_MODEL = "gpt-4.1"
-# Those that need not reason; no catalogue says so, and neighbours refuse it (notes, section 17).
-TAKES_NO_EFFORT = frozenset({"gpt-6-sol", "gpt-6-luna", "gpt-6.1-terra"})
 # Listed as well.
 NOT_FOR_TEXT = ("text-embedding-3-large", "whisper-1", "gpt-image-1")
 LAST_CREATED = 1_790_000_000
@@ -33,9 +29,9 @@ NO_KEY = (
 )
 
 
-def authenticate(world: World, call: Call) -> None:
+def authenticate(world: World, request: Request) -> None:
     """Raise a Refusal unless the bearer is an API key; a plan's access token is none."""
-    scheme, _, key = call.headers.get("authorization", "").partition(" ")
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise Refusal(api_error(NO_KEY, status=401))
     accepted = world.scenario.api_keys
@@ -45,12 +41,12 @@ def authenticate(world: World, call: Call) -> None:
         raise Refusal(api_error(message, code="invalid_api_key", status=401))
 
 
-def served(handler: Callable[[World, Call], Reply]) -> Callable[[World, Call], Reply]:
+def served(handler: Callable[[World, Request], Reply]) -> Callable[[World, Request], Reply]:
     """The handler, whose refusals carry what every answer of the platform carries."""
 
-    def serve(world: World, call: Call) -> Reply:
+    def serve(world: World, request: Request) -> Reply:
         try:
-            return handler(world, call)
+            return handler(world, request)
         except Refusal as refusal:
             return replace(refusal.reply, headers=(*refusal.reply.headers, *headers()))
 
@@ -66,9 +62,9 @@ def headers() -> Headers:
     )
 
 
-def models(world: World, call: Call) -> Reply:
+def models(world: World, request: Request) -> Reply:
     """All there are, and among them some that do not talk."""
-    authenticate(world, call)
+    authenticate(world, request)
     shown = [model["slug"] for model in world.catalogue if model.get("visibility", "list") == "list"]
     slugs = [*NOT_FOR_TEXT, *shown, PLAIN_MODEL]
     data = [
@@ -78,17 +74,7 @@ def models(world: World, call: Call) -> Reply:
     return json_reply({"object": "list", "data": data}, headers=headers())
 
 
-def thinks(world: World, slug: Any) -> bool:
-    """Whether a model reasons. Raises the Refusal for one that does not exist."""
-    if slug == PLAIN_MODEL:
-        return False
-    if world.model(slug) is None:
-        message = f"The model `{slug}` does not exist or you do not have access to it."
-        raise Refusal(api_error(message, code="model_not_found", status=404))
-    return True
-
-
-def turn_of(world: World, asked: Call) -> Turn:
+def turn_of(world: World, asked: Request) -> Turn:
     """The model's turn; one that does not reason, or is not to, leaves that out, and its cost."""
     turn = answer(world, asked)
     effort = (asked.body.get("reasoning") or {}).get("effort")
@@ -105,79 +91,17 @@ def turn_of(world: World, asked: Call) -> Turn:
     return replace(turn, items=items, usage=usage)
 
 
-def refuse_parameter(name: str, why: str = "is not supported with this model") -> Refusal:
-    """The refusal of a parameter that a model does not take."""
-    message = f"Unsupported parameter: '{name}' {why}."
-    return Refusal(api_error(message, param=name, code="unsupported_parameter"))
-
-
-def check_effort(world: World, slug: Any, effort: Any, param: str) -> None:
-    """Raise unless the model knows this effort."""
-    efforts = (("none",) if slug in TAKES_NO_EFFORT else ()) + efforts_of(world.model(slug) or {})
-    if effort is not None and effort not in efforts:
-        names = ", ".join(f"'{name}'" for name in efforts)
-        message = f"Unsupported value: '{effort}' is not supported. Supported values are: {names}."
-        raise Refusal(api_error(message, param=param, code="unsupported_value"))
-
-
-def json_body(call: Call) -> dict[str, Any]:
-    """The body. Raises the Refusal for one that is no JSON object."""
-    if isinstance(call.body, dict) and call.media_type == "application/json":
-        return call.body
-    message = "We could not parse the JSON body of your request."
-    raise Refusal(api_error(message))
-
-
 # --- the Responses API ------------------------------------------------------------------------------
 
-KNOWN = frozenset(
-    [
-        "background",
-        "client_metadata",
-        "context_management",
-        "conversation",
-        "include",
-        "input",
-        "instructions",
-        "max_output_tokens",
-        "max_tool_calls",
-        "metadata",
-        "model",
-        "parallel_tool_calls",
-        "previous_response_id",
-        "prompt",
-        "prompt_cache_key",
-        "prompt_cache_options",
-        "prompt_cache_retention",
-        "reasoning",
-        "safety_identifier",
-        "service_tier",
-        "store",
-        "stream",
-        "stream_options",
-        "temperature",
-        "text",
-        "tool_choice",
-        "tools",
-        "top_logprobs",
-        "top_p",
-        "truncation",
-        "user",
-    ]
-)
-SAMPLING = ("temperature", "top_p")
 
-
-def respond(world: World, call: Call) -> Reply:
+def respond(world: World, request: Request) -> Reply:
     """A turn, in a stream or whole."""
-    authenticate(world, call)
-    body = json_body(call)
-    for name in body:
-        if name not in KNOWN:
-            raise Refusal(api_error(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter"))
-    of_type(body.get("input"), (str, list), "input", "a string or an array of objects")
-    _check_model(world, body)
-    asked = Call(call.method, call.path, "", _headers_of(call, body), msgspec.json.encode(_as_codex(body)))
+    authenticate(world, request)
+    body = json_body(request)
+    check_platform_response(world, body)
+    asked = Request(
+        request.method, request.path, "", _headers_of(request, body), msgspec.json.encode(_as_codex(body))
+    )
     for rule in COMMON_RULES:
         rule(world, asked, asked.body)
     turn = turn_of(world, asked)
@@ -188,24 +112,9 @@ def respond(world: World, call: Call) -> Reply:
     return Reply(headers=head, stream=Stream(turn=turn, interval=world.scenario.answer.interval))
 
 
-def _check_model(world: World, body: dict[str, Any]) -> None:
-    of_type(body.get("reasoning"), dict, "reasoning", "an object")
-    reasoning = body.get("reasoning") or {}
-    if thinks(world, body.get("model")):
-        for name in SAMPLING:
-            if body.get(name) is not None:
-                raise refuse_parameter(name)
-        check_effort(world, body.get("model"), reasoning.get("effort"), "reasoning.effort")
-        return
-    if reasoning.get("effort") or reasoning.get("summary"):
-        raise refuse_parameter("reasoning.effort")
-    if "reasoning.encrypted_content" in (body.get("include") or ()):
-        raise Refusal(api_error("Encrypted content is not supported with this model.", param="include"))
-
-
-def _headers_of(call: Call, body: dict[str, Any]) -> dict[str, str]:
+def _headers_of(request: Request, body: dict[str, Any]) -> dict[str, str]:
     """Here the body's key finds the prompt in the cache; on a plan it is a header."""
-    return {**call.headers, "session-id": str(body.get("prompt_cache_key") or "")}
+    return {**request.headers, "session-id": str(body.get("prompt_cache_key") or "")}
 
 
 def _as_codex(body: dict[str, Any]) -> dict[str, Any]:

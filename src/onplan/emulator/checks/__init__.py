@@ -1,1 +1,1 @@
-"""Whether a request would be accepted; each check raises the refusal that the service would send."""
+"""Whether the services would accept a request; each check raises the refusal that they would send."""

@@ -1,4 +1,4 @@
-"""Would `/v1/chat/completions` accept this body? Raises the refusal that the platform would send."""
+"""Checks a Chat Completions request as the platform does."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from onplan.emulator.api.platform import SAMPLING, check_effort, refuse_parameter, thinks
-from onplan.emulator.checks.body import FORMAT_TYPES, check_format_name, must_be, of_type, one_of
-from onplan.emulator.checks.input import missing, refuse
+from onplan.emulator.checks.platform import SAMPLING, check_effort, refuse_parameter, thinks
+from onplan.emulator.checks.refusals import missing, must_be, of_type, one_of, refuse, supported
+from onplan.emulator.checks.responses import FORMAT_TYPES, check_format_name
 from onplan.emulator.checks.schema import Subject, check_format_schema, check_function_schema
 from onplan.emulator.wire.replies import Refusal, api_error
 from onplan.emulator.world import World
@@ -214,10 +214,7 @@ def _message(item: Item, where: str) -> None:
 
 def _part(part: Any, role: str, where: str) -> None:
     kind = part.get("type") if isinstance(part, dict) else None
-    if kind not in CONTENT[role]:
-        names = ", ".join(f"'{name}'" for name in CONTENT[role])
-        message = f"Invalid value: '{kind}'. Supported values are: {names}."
-        raise refuse(message, f"{where}.type", "invalid_value")
+    supported(kind, CONTENT[role], f"{where}.type")
     for within, name in NEEDED.get(str(kind), ()):
         held = part.get(within) if within else part
         if not isinstance(held, dict) or not isinstance(held.get(name), str):

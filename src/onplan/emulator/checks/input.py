@@ -1,4 +1,4 @@
-"""Are the items of `input` acceptable, each alone and together? Raises the refusal otherwise."""
+"""Checks the items of `input`, each alone and together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from onplan.emulator.checks.refusals import missing, refuse, supported
 from onplan.emulator.checks.tools import check_tools
 from onplan.emulator.wire.replies import Refusal, api_error, detail
 from onplan.emulator.world import World
@@ -27,22 +28,6 @@ NO_IMAGE = (
 IMAGE_DATA = re.compile(r"data:image/[a-z0-9.+-]+;base64,(.+)", re.DOTALL | re.IGNORECASE)
 
 
-def refuse(message: str, param: str, code: str | None = None) -> Refusal:
-    """A refusal in the platform's shape."""
-    return Refusal(api_error(message, param=param, code=code))
-
-
-def missing(param: str) -> Refusal:
-    """The refusal for a parameter that is not there."""
-    return refuse(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
-
-
-def _supported(value: Any, allowed: tuple[str, ...], param: str) -> None:
-    if value not in allowed:
-        names = ", ".join(f"'{name}'" for name in allowed)
-        raise refuse(f"Invalid value: '{value}'. Supported values are: {names}.", param, "invalid_value")
-
-
 def _required(item: Item, name: str, where: str, kinds: type | tuple[type, ...] = str) -> None:
     if item.get(name) is None:
         raise missing(f"{where}.{name}")
@@ -56,7 +41,7 @@ def _message(world: World, item: Item, where: str, model: str) -> None:
     role = item.get("role")
     if role == "system":
         raise Refusal(detail("System messages are not allowed"))
-    _supported(role, tuple(CONTENT_TYPES), f"{where}.role")
+    supported(role, tuple(CONTENT_TYPES), f"{where}.role")
     _required(item, "content", where, (str, list))
     if isinstance(item["content"], list):
         _parts(item["content"], CONTENT_TYPES[str(role)], f"{where}.content")
@@ -65,7 +50,7 @@ def _message(world: World, item: Item, where: str, model: str) -> None:
 def _parts(parts: list[Any], allowed: tuple[str, ...], where: str) -> None:
     for index, part in enumerate(parts):
         kind = part.get("type") if isinstance(part, dict) else None
-        _supported(kind, allowed, f"{where}[{index}].type")
+        supported(kind, allowed, f"{where}[{index}].type")
         PARTS[str(kind)](part, f"{where}[{index}]")
 
 
@@ -186,7 +171,7 @@ def check_input(world: World, body: dict[str, Any]) -> None:
         kind = item.get("type", "message" if "role" in item else "")
         if kind == "compaction_trigger" and index < len(body["input"]) - 1:
             raise refuse("A compaction_trigger must be the final input item.", where, "invalid_value")
-        _supported(kind, tuple(ITEMS), f"{where}.type")
+        supported(kind, tuple(ITEMS), f"{where}.type")
         ITEMS[kind](world, item, where, body["model"])
         if kind in ANSWERED:
             calls[kind, item["call_id"]] = False

@@ -1,4 +1,4 @@
-"""Checks JSON schemas: raises the refusal that says where one is not acceptable.
+"""Checks JSON schemas, and says where one is not acceptable.
 
 Two sets of rules: what the schema of every function and response format must be, and the subset of JSON
 Schema that strict mode takes, which OpenAI documents ("Structured Outputs", "Supported schemas"). The

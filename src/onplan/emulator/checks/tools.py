@@ -1,4 +1,4 @@
-"""Are these tools, and this choice among them, acceptable? Raises the refusal otherwise. Calls nothing."""
+"""Checks the tools of a request, and the choice among them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,22 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from onplan.emulator.checks.refusals import missing, refuse, supported
 from onplan.emulator.checks.schema import Subject, check_function_schema
-from onplan.emulator.wire.replies import Refusal, api_error
 
 Tool = dict[str, Any]
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 CHOICES = ("auto", "none", "required")
 
 
-def _missing(param: str) -> Refusal:
-    message = f"Missing required parameter: '{param}'."
-    return Refusal(api_error(message, param=param, code="missing_required_parameter"))
-
-
 def _named(tool: Tool, where: str) -> None:
     name = tool.get("name")
     if name is None:
-        raise _missing(f"{where}.name")
+        raise missing(f"{where}.name")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         rule = "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'."
         message = f"Invalid '{where}.name': string does not match pattern. {rule}"
-        raise Refusal(api_error(message, param=f"{where}.name", code="invalid_value"))
+        raise refuse(message, f"{where}.name", "invalid_value")
 
 
 def _function(tool: Tool, where: str) -> None:
@@ -40,7 +35,7 @@ def _function(tool: Tool, where: str) -> None:
 def _namespace(tool: Tool, where: str) -> None:
     _named(tool, where)
     if not isinstance(tool.get("tools"), list):
-        raise _missing(f"{where}.tools")
+        raise missing(f"{where}.tools")
     check_tools(tool["tools"], f"{where}.tools")
 
 
@@ -66,13 +61,9 @@ def check_tools(tools: list[Any], where: str) -> None:
     for index, tool in enumerate(tools):
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind is None:
-            raise _missing(f"{where}[{index}].type")
-        check_kind = KINDS.get(kind) if isinstance(kind, str) else None
-        if check_kind is None:
-            names = ", ".join(f"'{name}'" for name in KINDS)
-            message = f"Invalid value: '{kind}'. Supported values are: {names}."
-            raise Refusal(api_error(message, param=f"{where}[{index}].type", code="invalid_value"))
-        check_kind(tool, f"{where}[{index}]")
+            raise missing(f"{where}[{index}].type")
+        supported(kind, tuple(KINDS), f"{where}[{index}].type")
+        KINDS[kind](tool, f"{where}[{index}]")
 
 
 def _names(body: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
@@ -93,10 +84,10 @@ def check_tool_choice(body: dict[str, Any]) -> None:
     if kind not in (*KINDS, "allowed_tools"):
         names = ", ".join(f"'{name}'" for name in CHOICES)
         message = f"Invalid value: '{choice if kind is None else kind}'. Supported values are: {names}."
-        raise Refusal(api_error(message, param="tool_choice", code="invalid_value"))
+        raise refuse(message, "tool_choice", "invalid_value")
     offered = list(_names(body))
     wanted = choice.get("tools", []) if kind == "allowed_tools" else [choice]
     for tool in (row if isinstance(row, dict) else {"type": row} for row in wanted):
         if (tool.get("type"), tool.get("name")) not in offered:
             message = f"Tool choice '{tool.get('name') or tool.get('type')}' not found in 'tools' parameter."
-            raise Refusal(api_error(message, param="tool_choice", code="invalid_value"))
+            raise refuse(message, "tool_choice", "invalid_value")

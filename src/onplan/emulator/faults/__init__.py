@@ -1,1 +1,1 @@
-"""What can go wrong on command: one table for each part of the services."""
+"""The faults: everything that can be made to go wrong, as tables, one for each part of the services."""

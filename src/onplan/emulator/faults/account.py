@@ -1,31 +1,15 @@
-"""What can go wrong with models, limits and workspaces? See the notes, sections 11 and 12."""
+"""Faults of models, usage and workspaces (notes, sections 11 and 12)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-import msgspec
-
+from onplan.emulator.faults.actions import changed, server_error
 from onplan.emulator.faults.fault import Fault
-from onplan.emulator.wire.replies import Reply, api_error
+from onplan.emulator.wire.replies import Reply
 
 MODELS = ("models",)
 USAGE = ("usage",)
-
-
-def _server_error() -> Reply:
-    return api_error("Internal server error", kind="server_error", status=500)
-
-
-def _changed(change: Callable[[Any], Any]) -> Callable[[Reply], Reply]:
-    """Another body, when the request succeeded."""
-
-    def after(reply: Reply) -> Reply:
-        return reply if reply.status != 200 else replace(reply, body=msgspec.json.encode(change(reply.json)))
-
-    return after
 
 
 def _only_the_week(usage: Any) -> Any:
@@ -66,18 +50,18 @@ _SPENT = {
 }
 
 FAULTS = (
-    Fault("models_empty", "An empty catalogue.", MODELS, after=_changed(lambda body: {"models": []})),
+    Fault("models_empty", "An empty catalogue.", MODELS, after=changed(lambda body: {"models": []})),
     Fault(
         "models_500",
         "500 instead of the catalogue.",
         MODELS,
-        instead=_server_error,
+        instead=server_error,
     ),
     Fault(
         "models_malformed",
         "A catalogue whose first entry lacks its slug.",
         MODELS,
-        after=_changed(lambda body: {"models": [{"display_name": "Nameless"}, *body["models"]]}),
+        after=changed(lambda body: {"models": [{"display_name": "Nameless"}, *body["models"]]}),
     ),
     Fault(
         "models_not_json",
@@ -89,43 +73,43 @@ FAULTS = (
         "accounts_check_500",
         "500 instead of workspace routing.",
         ("accounts_check",),
-        instead=_server_error,
+        instead=server_error,
     ),
     Fault(
         "usage_500",
         "500 instead of the usage.",
         USAGE,
-        instead=_server_error,
+        instead=server_error,
     ),
     Fault(
         "usage_only_week",
         "The weekly window comes as primary, for the 5-hour window is switched off.",
         USAGE,
-        after=_changed(_only_the_week),
+        after=changed(_only_the_week),
     ),
-    Fault("usage_exhausted", "The usage says that the limit is reached.", USAGE, after=_changed(_exhausted)),
+    Fault("usage_exhausted", "The usage says that the limit is reached.", USAGE, after=changed(_exhausted)),
     Fault(
         "usage_fractions",
         "Percentages are fractions; of such a reply the official client takes nothing.",
         USAGE,
-        after=_changed(_fractions),
+        after=changed(_fractions),
     ),
     Fault(
         "usage_individual_limit",
         "A member's own limit in a workspace, and it is reached.",
         USAGE,
-        after=_changed(lambda body: {**body, "plan_type": "team", "spend_control": _SPENT}),
+        after=changed(lambda body: {**body, "plan_type": "team", "spend_control": _SPENT}),
     ),
     Fault(
         "usage_unknown_plan",
         "A plan with a new name.",
         USAGE,
-        after=_changed(lambda body: {**body, "plan_type": "sparkle"}),
+        after=changed(lambda body: {**body, "plan_type": "sparkle"}),
     ),
     Fault(
         "usage_nulls",
         "rate_limit and credits are null.",
         USAGE,
-        after=_changed(lambda body: {**body, "rate_limit": None, "credits": None}),
+        after=changed(lambda body: {**body, "rate_limit": None, "credits": None}),
     ),
 )

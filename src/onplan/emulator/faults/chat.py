@@ -1,4 +1,4 @@
-"""What can go wrong with `/v1/chat/completions`? The platform's refusals, and how others imitate it."""
+"""Faults of `/v1/chat/completions`: the platform's refusals, and what compatible servers do differently."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from onplan.emulator.api import imitations
-from onplan.emulator.api.imitations import delta_of, ended, with_delta
-from onplan.emulator.api.items import Message
 from onplan.emulator.faults import firewall as faults_firewall
 from onplan.emulator.faults import http as faults_http
+from onplan.emulator.faults import imitations
 from onplan.emulator.faults import limits as faults_limits
+from onplan.emulator.faults.actions import error
 from onplan.emulator.faults.fault import Fault
+from onplan.emulator.faults.imitations import delta_of, ended, with_delta
 from onplan.emulator.wire.chat_stream import DATA_ONLY, DONE, ChatStream
-from onplan.emulator.wire.replies import Reply, api_error, json_reply
+from onplan.emulator.wire.items import Message
+from onplan.emulator.wire.replies import Reply, json_reply
 from onplan.emulator.wire.stream import Frame
 
 CHAT = ("chat_completions",)
@@ -47,10 +48,6 @@ SHARED = (
     "server_error_500",
     "slow_first_byte",
 )
-
-
-def _refused(status: int, message: str, **fields: Any) -> Callable[[], Reply]:
-    return lambda: api_error(message, status=status, **fields)
 
 
 def _changed(change: Callable[[ChatStream], ChatStream]) -> Callable[[Reply], Reply]:
@@ -217,13 +214,13 @@ FAULTS = (
         "chat_invalid_api_key",
         "401 invalid_api_key.",
         CHAT,
-        instead=_refused(401, "Incorrect API key provided: sk-****.", code="invalid_api_key"),
+        instead=error(401, "Incorrect API key provided: sk-****.", code="invalid_api_key"),
     ),
     Fault(
         "chat_forbidden_403",
         "403: not in this country.",
         CHAT,
-        instead=_refused(
+        instead=error(
             403, "Country, region, or territory not supported", code="unsupported_country_region_territory"
         ),
     ),
@@ -231,13 +228,13 @@ FAULTS = (
         "chat_balance_402",
         "402: no balance left.",
         CHAT,
-        instead=_refused(402, "Insufficient Balance", kind="unknown_error", code="invalid_request_error"),
+        instead=error(402, "Insufficient Balance", kind="unknown_error", code="invalid_request_error"),
     ),
     Fault(
         "chat_rate_limited_in_words",
         '429: "Please try again in 20ms".',
         CHAT,
-        instead=_refused(
+        instead=error(
             429,
             "Rate limit reached for gpt-4.1 on requests per min (RPM). Please try again in 20ms.",
             kind="requests",
@@ -248,7 +245,7 @@ FAULTS = (
         "chat_context_size",
         "400 of a small server: the context is too small.",
         CHAT,
-        instead=_refused(
+        instead=error(
             400,
             "the request exceeds the available context size, try increasing it",
             kind="exceed_context_size_error",

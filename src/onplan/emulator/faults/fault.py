@@ -1,14 +1,14 @@
-"""What is a fault? One row: where it applies and what it does there. The tables are in `faults_*`."""
+"""A fault: one row that says where it applies and what it does there. The tables are beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from onplan.emulator.wire.replies import Call, Reply
+from onplan.emulator.wire.replies import Reply, Request
 
 
-def _any(call: Call) -> bool:
+def _any(request: Request) -> bool:
     return True
 
 
@@ -26,4 +26,4 @@ class Fault:
     instead: Callable[[], Reply] | None = None
     after: Callable[[Reply], Reply] | None = None
     delay: float = 0.0
-    fits: Callable[[Call], bool] = _any
+    fits: Callable[[Request], bool] = _any

@@ -1,11 +1,11 @@
-"""Faults: what firewalls and proxies answer in the place of a service (notes, section 17)."""
+"""Faults: answers of firewalls and proxies instead of the service's (notes, section 17)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from onplan.emulator.faults.actions import HEADS, RAY
 from onplan.emulator.faults.fault import Fault
-from onplan.emulator.faults.http import HEADS, RAY
 from onplan.emulator.wire.replies import Headers, Reply, json_reply
 
 

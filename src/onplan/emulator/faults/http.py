@@ -1,26 +1,17 @@
-"""What can the backend answer other than a stream? The refusals of the notes, sections 9, 11, 12 and 16."""
+"""Faults of the backend before a stream begins: refusals and odd headers (notes, sections 9, 11, 12, 16)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
+from onplan.emulator.faults.actions import HEADS, RAY, RESPONSES, error
 from onplan.emulator.faults.fault import Fault
-from onplan.emulator.sign_in.pages import BAD_GATEWAY, CLOUDFLARE_BLOCK
-from onplan.emulator.wire.replies import Headers, Reply, api_error, detail, html_reply, json_reply
+from onplan.emulator.wire.pages import BAD_GATEWAY, CLOUDFLARE_BLOCK
+from onplan.emulator.wire.replies import Reply, detail, html_reply, json_reply
 
-RESPONSES = ("responses", "responses_message", "plan_responses")
-# What asks for an account.
+# The endpoints that ask for an account.
 ACCOUNT = ("responses", "responses_upgrade", "models", "accounts_check", "usage")
-# Pages and headers that over a WebSocket come with the upgrade, or not at all.
-HEADS = ("responses", "responses_upgrade", "plan_responses")
-RAY = (("server", "cloudflare"), ("cf-ray", "9a1b2c3d4e5f6a7b-AMS"))
-
-
-def error(status: int, message: str, *, headers: Headers = (), **fields: Any) -> Callable[[], Reply]:
-    """A reply in the platform's error shape."""
-    return lambda: api_error(message, status=status, headers=headers, **fields)
 
 
 def _header(name: str, value: str | None, *, prefix: bool = False) -> Callable[[Reply], Reply]:
@@ -169,7 +160,7 @@ FAULTS = (
     ),
     Fault(
         "encrypted_content_refused",
-        "400: encrypted reasoning of somebody else.",
+        "400: encrypted reasoning that another account or model made.",
         RESPONSES,
         instead=error(
             400,
@@ -201,14 +192,14 @@ FAULTS = (
         "400 to a request without chatgpt-account-id.",
         ACCOUNT,
         instead=lambda: detail("The chatgpt-account-id header is required"),
-        fits=lambda call: "chatgpt-account-id" not in call.headers,
+        fits=lambda request: "chatgpt-account-id" not in request.headers,
     ),
     Fault(
         "instructions_required",
         "400 to a request without instructions, as from January to May 2026.",
         ("responses", "responses_message"),
         instead=lambda: detail("Instructions are required"),
-        fits=lambda call: not call.fields.get("instructions"),
+        fits=lambda request: not request.fields.get("instructions"),
     ),
     Fault(
         "workspace_deactivated",
@@ -225,7 +216,7 @@ FAULTS = (
     Fault("empty_500", "500 without a body.", RESPONSES, instead=lambda: Reply(status=500)),
     Fault(
         "redirect_302",
-        "302 to another host; nobody should take a token there.",
+        "302 to another host, where no token should be sent.",
         HEADS,
         instead=lambda: Reply(status=302, headers=(("location", "https://example.com/"),)),
     ),

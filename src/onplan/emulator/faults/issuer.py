@@ -1,19 +1,24 @@
-"""What can go wrong while signing in, refreshing and signing out? See the notes, sections 2 to 6."""
+"""Faults while signing in, refreshing and signing out (notes, sections 2 to 6)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import msgspec
-
+from onplan.emulator.faults.actions import changed, ended, redirected, server_error, without
 from onplan.emulator.faults.fault import Fault
-from onplan.emulator.sign_in.device import PENDING
-from onplan.emulator.sign_in.issuer import refresh_refused
-from onplan.emulator.sign_in.pages import BAD_GATEWAY
-from onplan.emulator.wire.replies import Reply, api_error, html_reply, json_reply, oauth_error
+from onplan.emulator.wire.pages import BAD_GATEWAY
+from onplan.emulator.wire.replies import (
+    DEVICE_PENDING,
+    Reply,
+    api_error,
+    html_reply,
+    json_reply,
+    oauth_error,
+    refresh_refused,
+)
 
 TOKEN = ("token:authorization_code", "token:refresh_token")
 REFRESH = ("token:refresh_token",)
@@ -21,48 +26,19 @@ AUTHORIZE = ("authorize",)
 POLL = ("device_token",)
 
 
-def changed(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Reply], Reply]:
-    """Another body, when the request succeeded."""
-
-    def after(reply: Reply) -> Reply:
-        if reply.status != 200:
-            return reply
-        return replace(reply, body=msgspec.json.encode(change(reply.json)))
-
-    return after
-
-
 def _only(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda tokens: {name: value for name, value in tokens.items() if name in names}
-
-
-def without(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """All fields but one."""
-    return lambda tokens: {key: value for key, value in tokens.items() if key != name}
-
-
-def redirected(change: Callable[[dict[str, str]], dict[str, str]]) -> Callable[[Reply], Reply]:
-    """Another query in the redirect, when there is one."""
-
-    def after(reply: Reply) -> Reply:
-        location = reply.header("location")
-        if location is None:
-            return reply
-        parts = urlsplit(location)
-        query = urlencode(change(dict(parse_qsl(parts.query))))
-        others = tuple(pair for pair in reply.headers if pair[0] != "location")
-        return replace(reply, headers=(("location", urlunsplit(parts._replace(query=query))), *others))
-
-    return after
 
 
 def _denied(description: str) -> Callable[[dict[str, str]], dict[str, str]]:
     return lambda query: {"error": "access_denied", "error_description": description, "state": query["state"]}
 
 
-def _server_error() -> Reply:
-    return api_error("Internal server error", kind="server_error", status=500)
-
+_REFRESH_REFUSALS = (
+    ("refresh_token_expired", ""),
+    ("refresh_token_reused", ", as if another process had been first"),
+    ("refresh_token_invalidated", ""),
+)
 
 FAULTS = (
     Fault(
@@ -84,7 +60,7 @@ FAULTS = (
         after=redirected(_denied("missing_codex_entitlement")),
     ),
     Fault("authorize_no_code", "Redirects without a code.", AUTHORIZE, after=redirected(without("code"))),
-    Fault("token_500", "500 before anything is processed.", TOKEN, instead=_server_error),
+    Fault("token_500", "500 before anything is processed.", TOKEN, instead=server_error),
     Fault(
         "token_429",
         "429 with retry-after: 1, before anything is processed.",
@@ -98,7 +74,7 @@ FAULTS = (
         "token_truncated",
         "200, processed, but the connection closes half-way through the body.",
         TOKEN,
-        after=lambda reply: replace(reply, ending="cut"),
+        after=ended("cut"),
     ),
     Fault(
         "token_connection_reset",
@@ -110,13 +86,13 @@ FAULTS = (
         "token_response_lost",
         "Processed (a refresh token is spent), then the connection ends without a reply.",
         TOKEN,
-        after=lambda reply: replace(reply, ending="reset"),
+        after=ended("reset"),
     ),
     Fault(
         "token_500_after_rotation",
         "Processed (a refresh token is spent), then 500.",
         TOKEN,
-        after=lambda reply: _server_error(),
+        after=lambda reply: server_error(),
     ),
     Fault(
         "token_no_refresh_token",
@@ -158,23 +134,9 @@ FAULTS = (
         instead=lambda: Reply(headers=(("content-type", "text/plain"),), body=b"OK"),
     ),
     Fault("token_empty_object", "200 with {}.", TOKEN, instead=lambda: json_reply({})),
-    Fault(
-        "refresh_token_expired",
-        "401 refresh_token_expired.",
-        REFRESH,
-        instead=lambda: refresh_refused("refresh_token_expired"),
-    ),
-    Fault(
-        "refresh_token_reused",
-        "401 refresh_token_reused, as if another process had been first.",
-        REFRESH,
-        instead=lambda: refresh_refused("refresh_token_reused"),
-    ),
-    Fault(
-        "refresh_token_invalidated",
-        "401 refresh_token_invalidated.",
-        REFRESH,
-        instead=lambda: refresh_refused("refresh_token_invalidated"),
+    *(
+        Fault(code, f"401 {code}{more}.", REFRESH, instead=partial(refresh_refused, code))
+        for code, more in _REFRESH_REFUSALS
     ),
     Fault(
         "device_not_enabled_404",
@@ -198,13 +160,16 @@ FAULTS = (
         "device_interval_missing", "No interval.", ("device_usercode",), after=changed(without("interval"))
     ),
     Fault(
-        "device_pending", "One more poll is answered 403: not approved yet.", POLL, instead=lambda: PENDING
+        "device_pending",
+        "One more poll is answered 403: not approved yet.",
+        POLL,
+        instead=lambda: DEVICE_PENDING,
     ),
     Fault(
         "device_pending_404",
         "One more poll is answered 404: not approved yet.",
         POLL,
-        instead=lambda: replace(PENDING, status=404),
+        instead=lambda: replace(DEVICE_PENDING, status=404),
     ),
     Fault(
         "device_slow_down",
@@ -212,7 +177,7 @@ FAULTS = (
         POLL,
         instead=lambda: oauth_error("slow_down", "Poll less often."),
     ),
-    Fault("device_poll_500", "500 to a poll.", POLL, instead=_server_error),
+    Fault("device_poll_500", "500 to a poll.", POLL, instead=server_error),
     Fault(
         "device_access_denied",
         "400 access_denied to a poll: the person declined.",
@@ -221,11 +186,11 @@ FAULTS = (
     ),
     Fault(
         "device_expired_token",
-        "400 expired_token to a poll: nobody approved in time.",
+        "400 expired_token to a poll: the code was not approved in time.",
         POLL,
         instead=lambda: oauth_error("expired_token", "The device code has expired."),
     ),
-    Fault("revoke_500", "500, nothing revoked.", ("revoke",), instead=_server_error),
+    Fault("revoke_500", "500, nothing revoked.", ("revoke",), instead=server_error),
     Fault(
         "revoke_slow",
         "Answers after a while (1 s, or the seconds it was armed with).",

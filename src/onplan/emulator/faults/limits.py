@@ -1,4 +1,4 @@
-"""Faults: limits that are reached, of a plan, a workspace, a rate (notes, sections 9 and 17)."""
+"""Faults: limits that are reached, of a plan, a workspace or a rate (notes, sections 9 and 17)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
-from onplan.emulator.api.account import FIVE_HOURS, limit_headers
+from onplan.emulator.faults.actions import RESPONSES, error
 from onplan.emulator.faults.fault import Fault
-from onplan.emulator.faults.http import RESPONSES, error
+from onplan.emulator.wire.limits import FIVE_HOURS, limit_headers
 from onplan.emulator.wire.replies import Headers, Reply, api_error, json_reply
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong on command? The register of faults and which are armed; the tables say what each does."""
+"""All faults by name, and those that are armed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from difflib import get_close_matches
 from onplan.emulator.faults import (
     account,
     chat,
-    ends,
     firewall,
     http,
     issuer,
     limits,
     siwc,
     stream,
+    stream_endings,
     websocket,
 )
 from onplan.emulator.faults.fault import Fault
-from onplan.emulator.wire.replies import Call
+from onplan.emulator.wire.replies import Request
 
 FAULTS: dict[str, Fault] = {
     fault.name: fault
@@ -28,7 +28,7 @@ FAULTS: dict[str, Fault] = {
         firewall,
         account,
         stream,
-        ends,
+        stream_endings,
         websocket,
         issuer,
         siwc,
@@ -83,10 +83,10 @@ class Faults:
             counts[armed.fault.name] = counts.get(armed.fault.name, 0) + armed.times
         return counts
 
-    def take(self, endpoint: str, call: Call) -> Fault | None:
+    def take(self, endpoint: str, request: Request) -> Fault | None:
         """The fault for this request to this endpoint, counted down."""
         for armed in self._armed:
-            if endpoint in armed.fault.where and armed.fault.fits(call):
+            if endpoint in armed.fault.where and armed.fault.fits(request):
                 armed.times -= 1
                 if armed.times == 0:
                     self._armed.remove(armed)

@@ -1,4 +1,4 @@
-"""What can go wrong at "Sign in with ChatGPT" and on its API? Notes on SIWC, sections 2.7, 3 and 5."""
+"""Faults of "Sign in with ChatGPT" and its API (notes on SIWC, sections 2.7, 3 and 5)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,11 +13,19 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from onplan.emulator.faults.actions import (
+    TEXT_DELTA,
+    altered,
+    changed,
+    ended,
+    fails,
+    redirected,
+    server_error,
+    without,
+)
 from onplan.emulator.faults.fault import Fault
-from onplan.emulator.faults.issuer import changed, redirected, without
-from onplan.emulator.faults.stream import altered, fails
-from onplan.emulator.sign_in.keys import first_key, new_key, public_jwk, sign_with
-from onplan.emulator.sign_in.pages import page
+from onplan.emulator.keys import first_key, new_key, public_jwk, sign_with
+from onplan.emulator.wire.pages import page
 from onplan.emulator.wire.replies import Reply, api_error, detail, json_reply, oauth_error
 
 AUTHORIZE, EXCHANGE = ("siwc_authorize",), ("siwc_token:authorization_code",)
@@ -43,11 +50,11 @@ def _forged(forge: Callable[[Claims], str]) -> Callable[[Reply], Reply]:
 
 def _saying(**claims: Any) -> Callable[[Reply], Reply]:
     """One that is signed as it should be, and says something else."""
-    return _forged(lambda told: sign_with(first_key(), {**told, **claims}))
+    return _forged(lambda right: sign_with(first_key(), {**right, **claims}))
 
 
 def _lacking(*names: str) -> Callable[[Reply], Reply]:
-    return _forged(lambda told: sign_with(first_key(), {k: v for k, v in told.items() if k not in names}))
+    return _forged(lambda claims: sign_with(first_key(), {k: v for k, v in claims.items() if k not in names}))
 
 
 def _encoded(value: Any) -> str:
@@ -72,13 +79,13 @@ def _signed_by_a_stranger(claims: Claims) -> str:
     return sign_with(new_key(), claims, public_jwk(first_key())["kid"])
 
 
-def _signed_by_nobody_known(claims: Claims) -> str:
+def _signed_by_an_unpublished_key(claims: Claims) -> str:
     return sign_with(new_key(), claims)
 
 
 _FORGERIES: tuple[tuple[str, str, Callable[[Reply], Reply]], ...] = (
     ("wrong_key", "is signed with another key than its kid names", _forged(_signed_by_a_stranger)),
-    ("unknown_key", "is signed with a key that is not published", _forged(_signed_by_nobody_known)),
+    ("unknown_key", "is signed with a key that is not published", _forged(_signed_by_an_unpublished_key)),
     ("alg_none", "is not signed (alg: none)", _forged(_unsigned)),
     ("hs256", "is signed by HMAC with the public key", _forged(_signed_with_the_public_key)),
     ("wrong_issuer", "names another issuer", _saying(iss="https://auth.example.com")),
@@ -86,16 +93,16 @@ _FORGERIES: tuple[tuple[str, str, Callable[[Reply], Reply]], ...] = (
     (
         "two_audiences",
         "has two audiences and no azp",
-        _forged(lambda told: sign_with(first_key(), {**told, "aud": [*told["aud"], "oaiapp_another"]})),
+        _forged(lambda claims: sign_with(first_key(), {**claims, "aud": [*claims["aud"], "oaiapp_another"]})),
     ),
     ("wrong_azp", "was issued to another client", _saying(azp="oaiapp_another")),
     ("wrong_nonce", "has the nonce of another sign-in", _saying(nonce="another-nonce")),
     ("no_nonce", "has no nonce", _lacking("nonce")),
     ("expired", "has expired", _saying(exp=1_600_000_000)),
     ("no_expiry", "does not say until when it is valid", _lacking("exp")),
-    ("other_subject", "is somebody else's", _saying(sub="user-somebody-else")),
+    ("other_subject", "is another person's", _saying(sub="user-somebody-else")),
     ("no_subject", "does not say whose it is", _lacking("sub")),
-    ("garbage", "is no JSON Web Token", _forged(lambda told: "not.a.token")),
+    ("garbage", "is no JSON Web Token", _forged(lambda claims: "not.a.token")),
 )
 
 
@@ -220,7 +227,7 @@ FAULTS = (
         instead=lambda: page(
             "This sign-in request is not valid", "The parameter ext_agent_host_id is missing.", status=400
         ),
-        fits=lambda call: all(name != "ext_agent_host_id" for name, _ in call.query),
+        fits=lambda request: all(name != "ext_agent_host_id" for name, _ in request.query),
     ),
     *(
         Fault(
@@ -262,13 +269,13 @@ FAULTS = (
         "siwc_token_lost",
         "Processed, then the connection ends without a reply.",
         TOKEN,
-        after=lambda reply: replace(reply, ending="reset"),
+        after=ended("reset"),
     ),
     Fault(
         "siwc_token_500",
         "Processed, then 500.",
         TOKEN,
-        after=lambda reply: api_error("Internal server error", kind="server_error", status=500),
+        after=lambda reply: server_error(),
     ),
     Fault(
         "siwc_token_without_scope",
@@ -322,9 +329,7 @@ FAULTS = (
         "siwc_limit_mid_stream",
         "response.failed with usage_limit_exceeded, after some text.",
         RESPONSES,
-        after=_failing(
-            "usage_limit_exceeded", "The usage limit has been reached.", "response.output_text.delta"
-        ),
+        after=_failing("usage_limit_exceeded", "The usage limit has been reached.", TEXT_DELTA),
     ),
     Fault(
         "siwc_limit_in_stream",
@@ -336,7 +341,7 @@ FAULTS = (
         "siwc_unavailable_mid_stream",
         "response.failed with usage_unavailable, after some text.",
         RESPONSES,
-        after=_failing("usage_unavailable", "Usage could not be checked.", "response.output_text.delta"),
+        after=_failing("usage_unavailable", "Usage could not be checked.", TEXT_DELTA),
     ),
     Fault(
         "siwc_unavailable_in_stream",

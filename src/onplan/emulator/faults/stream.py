@@ -1,4 +1,4 @@
-"""What can go wrong inside a 200? Failures, gaps and framings of a stream (notes, sections 8, 9 and 16)."""
+"""Faults inside a 200: failures, gaps and framings of a stream (notes, sections 8, 9 and 16)."""
 
 from __future__ import annotations
 
@@ -7,34 +7,23 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 from typing import Any
 
-from onplan.emulator.api.items import Item, Message
+from onplan.emulator.faults.actions import (
+    OVERLOADED,
+    RESPONSES,
+    SSE,
+    TEXT_DELTA,
+    altered,
+    fails,
+    kind_of,
+    streaming,
+)
 from onplan.emulator.faults.fault import Fault
+from onplan.emulator.wire.items import Item, Message
 from onplan.emulator.wire.replies import Reply
 from onplan.emulator.wire.stream import Alteration, Frame, Framing, Stream, changed_response
 
-RESPONSES = ("responses", "responses_message", "plan_responses")
-SSE = ("responses", "plan_responses")
-TEXT_DELTA = "response.output_text.delta"
 ARGUMENTS = "response.function_call_arguments"
 HUGE = 1024 * 1024
-OVERLOADED = "Our servers are currently overloaded. Please try again later."
-
-
-def kind_of(frame: Frame) -> str:
-    """The event's type, or nothing."""
-    return "" if isinstance(frame, bytes) else str(frame["type"])
-
-
-def streaming(**changes: Any) -> Callable[[Reply], Reply]:
-    """A fault that changes how a turn is sent."""
-    return lambda reply: (
-        reply if reply.stream is None else replace(reply, stream=replace(reply.stream, **changes))
-    )
-
-
-def altered(alteration: Alteration) -> Callable[[Reply], Reply]:
-    """A fault that changes a turn's events."""
-    return streaming(alteration=alteration)
 
 
 def _framed(**changes: Any) -> Callable[[Reply], Reply]:
@@ -78,25 +67,6 @@ def _inserted(*inserted: Frame) -> Alteration:
             yield frame
             if kind_of(frame) == "response.output_item.added":
                 yield from inserted
-
-    return alter
-
-
-def fails(code: str, message: str, *, after: str = "response.in_progress", bare: str = "no") -> Alteration:
-    """response.failed after the first event of a kind; a bare `error` event comes before it, or instead."""
-
-    def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
-        response: dict[str, Any] = {}
-        for frame in frames:
-            yield frame
-            response = frame.get("response", response) if isinstance(frame, dict) else response
-            if kind_of(frame) == after:
-                break
-        if bare != "no":
-            yield {"type": "error", "code": code, "message": message, "param": None}
-        if bare != "instead":
-            failed = {**response, "status": "failed", "error": {"code": code, "message": message}}
-            yield {"type": "response.failed", "response": failed}
 
     return alter
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a WebSocket alone? Refused upgrades, close frames, silence (notes, section 10)."""
+"""Faults of a WebSocket: refused upgrades, close frames, silence (notes, section 10)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import Any
 
 import msgspec
 
+from onplan.emulator.faults.actions import TEXT_DELTA, altered, error, kind_of, streaming
 from onplan.emulator.faults.fault import Fault
 from onplan.emulator.faults.limits import used_up
-from onplan.emulator.faults.stream import altered, kind_of, streaming
-from onplan.emulator.sign_in.pages import CLOUDFLARE_BLOCK
 from onplan.emulator.wire import frames
-from onplan.emulator.wire.replies import Headers, Reply, api_error, detail, html_reply
+from onplan.emulator.wire.pages import CLOUDFLARE_BLOCK
+from onplan.emulator.wire.replies import Reply, detail, html_reply
 from onplan.emulator.wire.stream import Alteration, Frame, Raw
 
 UPGRADE = ("responses_upgrade",)
 MESSAGE = ("responses_message",)
-FIRST_TEXT = "response.output_text.delta"
 UNUSED_OPCODE = 0x3
 
 
@@ -38,7 +37,7 @@ def _then(written: Frame) -> Alteration:
     def alter(events: Iterable[Frame]) -> Iterator[Frame]:
         for event in events:
             yield event
-            if kind_of(event) in (FIRST_TEXT, "response.function_call_arguments.delta"):
+            if kind_of(event) in (TEXT_DELTA, "response.function_call_arguments.delta"):
                 break
         yield written
 
@@ -82,10 +81,6 @@ def _refused(status: int, instead: Callable[[], Reply]) -> Fault:
     return Fault(f"websocket_{status}", f"{status} to the WebSocket upgrade.", UPGRADE, instead=instead)
 
 
-def _error(status: int, code: str, message: str, headers: Headers = ()) -> Callable[[], Reply]:
-    return lambda: api_error(message, code=code, status=status, headers=headers)
-
-
 def _message(name: str, line: str, alteration: Alteration) -> Fault:
     return Fault(f"websocket_{name}", line, MESSAGE, after=altered(alteration))
 
@@ -111,8 +106,8 @@ FAULTS = (
     _refused(404, lambda: detail("Not Found", 404)),
     _refused(426, lambda: Reply(status=426, headers=(("upgrade", "websocket"),))),
     _refused(429, used_up),
-    _refused(500, _error(500, "server_error", "Internal server error")),
-    _refused(503, _error(503, "service_unavailable", "Service unavailable.")),
+    _refused(500, error(500, "Internal server error", code="server_error")),
+    _refused(503, error(503, "Service unavailable.", code="service_unavailable")),
     Fault(
         "websocket_reset",
         "The connection ends without a reply to the upgrade.",
@@ -166,15 +161,19 @@ FAULTS = (
         "websocket_connection_limit",
         "websocket_connection_limit_reached, as after 60 minutes.",
         MESSAGE,
-        instead=_error(
-            429, "websocket_connection_limit_reached", "This connection has reached its limit of 60 minutes."
+        instead=error(
+            429,
+            "This connection has reached its limit of 60 minutes.",
+            code="websocket_connection_limit_reached",
         ),
     ),
     Fault(
         "websocket_previous_response_not_found",
         "previous_response_not_found, whatever was asked for.",
         MESSAGE,
-        instead=_error(400, "previous_response_not_found", "Previous response with id 'resp_0' not found."),
+        instead=error(
+            400, "Previous response with id 'resp_0' not found.", code="previous_response_not_found"
+        ),
     ),
     Fault(
         "websocket_silence",

@@ -1,1 +1,1 @@
-"""The sign-in services: authorize, token, device and registration endpoints, and the tokens they issue."""
+"""The endpoints of the sign-in services: authorize, token, revoke, device codes, registration."""

@@ -1,4 +1,4 @@
-"""How does a machine without a browser sign in? The device endpoints (notes, section 3). Issues no tokens."""
+"""Sign-in by device code, for machines without a browser (notes, section 3)."""
 
 from __future__ import annotations
 
@@ -6,39 +6,21 @@ import base64
 import hashlib
 import secrets
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from onplan.emulator.sign_in.ledger import DEFAULT_SCOPE
-from onplan.emulator.sign_in.pages import form, page
-from onplan.emulator.wire.replies import Call, Reply, api_error, json_reply
-
-if TYPE_CHECKING:
-    from onplan.emulator.world import World
+from onplan.emulator.tokens.ledger import DEFAULT_SCOPE, DeviceSignIn
+from onplan.emulator.wire.pages import form, page
+from onplan.emulator.wire.replies import DEVICE_PENDING, Reply, Request, api_error, json_reply
+from onplan.emulator.world import World
 
 LIFETIME = 900.0
 INTERVAL = "1"
 ALPHABET = "BCDFGHJKLMNPQRSTVWXZ23456789"
-PENDING = api_error(
-    "Device authorization is unknown. Please try again.", code="deviceauth_authorization_unknown", status=403
-)
 
 
-@dataclass
-class DeviceSignIn:
-    """One sign-in in progress. Without a person in the loop the first poll approves it for the next one."""
-
-    user_code: str
-    client_id: str
-    redirect_uri: str
-    expires_at: float
-    approved: bool = False
-
-
-def user_code(world: World, call: Call) -> Reply:
+def user_code(world: World, request: Request) -> Reply:
     """Start a device sign-in. `interval` is a string: the official client refuses a number."""
-    client_id = call.fields.get("client_id")
+    client_id = request.fields.get("client_id")
     if not isinstance(client_id, str) or not client_id.startswith("app_"):
         return api_error("Invalid client_id.", param="client_id", code="invalid_client")
     code = "-".join("".join(secrets.choice(ALPHABET) for _ in range(n)) for n in (4, 5))
@@ -47,7 +29,7 @@ def user_code(world: World, call: Call) -> Reply:
     world.devices[device_auth_id] = DeviceSignIn(
         user_code=code,
         client_id=client_id,
-        redirect_uri=f"{_own_url(world, call)}/deviceauth/callback",
+        redirect_uri=f"{_own_url(world, request)}/deviceauth/callback",
         expires_at=expires_at,
     )
     return json_reply(
@@ -60,21 +42,21 @@ def user_code(world: World, call: Call) -> Reply:
     )
 
 
-def _own_url(world: World, call: Call) -> str:
+def _own_url(world: World, request: Request) -> str:
     """What the client calls this issuer: as it is known, or else as it was asked."""
-    return world.options.public_url or f"http://{call.headers.get('host', '')}"
+    return world.options.public_url or f"http://{request.headers.get('host', '')}"
 
 
-def poll(world: World, call: Call) -> Reply:
+def poll(world: World, request: Request) -> Reply:
     """Hand over an authorization code and its PKCE pair once the sign-in is approved; 403 until then."""
-    device_auth_id = call.fields.get("device_auth_id")
+    device_auth_id = request.fields.get("device_auth_id")
     sign_in = world.devices.get(device_auth_id) if isinstance(device_auth_id, str) else None
-    typed = call.fields.get("user_code")
+    typed = request.fields.get("user_code")
     if sign_in is None or sign_in.user_code != typed or time.time() > sign_in.expires_at:
-        return PENDING
+        return DEVICE_PENDING
     if not sign_in.approved:
         sign_in.approved = not world.options.interactive
-        return PENDING
+        return DEVICE_PENDING
     del world.devices[str(device_auth_id)]
     verifier = secrets.token_urlsafe(64)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
@@ -88,16 +70,16 @@ def poll(world: World, call: Call) -> Reply:
     return json_reply({"authorization_code": code, **pair, "status": "ok"})
 
 
-def show_page(world: World, call: Call) -> Reply:
+def show_page(world: World, request: Request) -> Reply:
     """The page where a person types the user code."""
     box = '<p><label>Code <input name="user_code" autocomplete="off" required></label></p>'
     approve = form("/codex/device", {}, {"approve": "Continue"}).replace(">", f">{box}", 1)
     return page("Sign in on another device", "Enter the code that the other device shows.", more=approve)
 
 
-def approve(world: World, call: Call) -> Reply:
+def approve(world: World, request: Request) -> Reply:
     """Approve the sign-in whose code was typed."""
-    typed = str(call.fields.get("user_code", "")).strip().upper()
+    typed = str(request.fields.get("user_code", "")).strip().upper()
     for sign_in in world.devices.values():
         if sign_in.user_code == typed and time.time() <= sign_in.expires_at:
             sign_in.approved = True

@@ -1,4 +1,4 @@
-"""How does auth.openai.com answer? Authorize, token, revoke, discovery (notes, sections 2, 5 and 6)."""
+"""auth.openai.com: authorize, token, revoke, discovery (notes, sections 2, 5 and 6)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from onplan.emulator.sign_in.keys import ALGORITHM
-from onplan.emulator.sign_in.ledger import TokenError, proves
-from onplan.emulator.sign_in.pages import form, page
-from onplan.emulator.wire.replies import Call, Reply, api_error, json_reply, oauth_error
+from onplan.emulator.keys import ALGORITHM
+from onplan.emulator.tokens.ledger import TokenError, proves
+from onplan.emulator.wire.pages import form, page
+from onplan.emulator.wire.replies import (
+    NO_STORE,
+    REFRESH_MESSAGES,
+    Reply,
+    Request,
+    api_error,
+    json_reply,
+    oauth_error,
+    refresh_refused,
+)
+from onplan.emulator.world import World
 
-if TYPE_CHECKING:
-    from onplan.emulator.world import World
-
-NO_STORE = (("cache-control", "no-store"), ("pragma", "no-cache"))
-CHALLENGE = re.compile(
-    r"[A-Za-z0-9_-]{43}"
-)  # an S256 challenge is 32 bytes, base64url (RFC 7636, section 4.2)
+CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # S256: 32 bytes in base64url (RFC 7636, section 4.2)
 VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, section 4.1
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
 # Those that the public client has registered; others end before the sign-in (notes, section 17).
@@ -53,13 +57,13 @@ AUTHORIZE_RULES: tuple[tuple[str, Callable[[str], bool], str], ...] = (
 )
 
 
-def _complaint(call: Call) -> str | None:
+def _complaint(request: Request) -> str | None:
     """The first thing wrong with an authorization request, as a sentence."""
-    names = [name for name, _ in call.query]
+    names = [name for name, _ in request.query]
     for name in names:
         if names.count(name) > 1:  # RFC 6749, section 3.1
             return f"The parameter {name} was sent more than once."
-    given = dict(call.query)
+    given = dict(request.query)
     for name, accepts, rule in AUTHORIZE_RULES:
         if name not in given:
             return f"The parameter {name} is missing."
@@ -68,28 +72,28 @@ def _complaint(call: Call) -> str | None:
     return None
 
 
-def authorize(world: World, call: Call) -> Reply:
+def authorize(world: World, request: Request) -> Reply:
     """Approve at once, or show the page with the buttons."""
-    complaint = _complaint(call)
+    complaint = _complaint(request)
     if complaint:
         return page("This sign-in request is not valid", complaint, status=400)
-    given = dict(call.query)
+    given = dict(request.query)
     if not world.options.interactive:
         return _redirect(given, _approval(world, given))
     # The page carries a handle, not the request: nothing posted to it is trusted.
     handle = secrets.token_urlsafe(16)
-    world.pages[handle] = call.query_string
+    world.pages[handle] = request.query_string
     buttons = form("/oauth/authorize", {"request": handle}, {"approve": "Approve", "decline": "Decline"})
     return page("Sign in", f"{given['client_id']} asks for: {given['scope']}.", more=buttons)
 
 
-def decide(world: World, call: Call) -> Reply:
+def decide(world: World, request: Request) -> Reply:
     """What the person chose on the page."""
-    query = world.pages.pop(str(call.fields.get("request")), None)
+    query = world.pages.pop(str(request.fields.get("request")), None)
     if query is None:
         return page("This sign-in request is not valid", "It is unknown or was already answered.", status=400)
-    given = dict(Call("GET", call.path, query, {}, b"").query)
-    if call.fields.get("decision") == "approve":
+    given = dict(Request("GET", request.path, query, {}, b"").query)
+    if request.fields.get("decision") == "approve":
         return _redirect(given, _approval(world, given))
     return _redirect(given, {"error": "access_denied", "error_description": "The user declined."})
 
@@ -110,23 +114,23 @@ def _redirect(given: dict[str, str], answer: dict[str, str]) -> Reply:
     return Reply(status=302, headers=(location, *NO_STORE, ("referrer-policy", "no-referrer")))
 
 
-def grant_of(call: Call) -> str:
+def grant_of(request: Request) -> str:
     """Which grant a token request is for, as faults name it."""
-    return str(call.fields.get("grant_type", "")).rpartition(":")[2]
+    return str(request.fields.get("grant_type", "")).rpartition(":")[2]
 
 
-def token(world: World, call: Call) -> Reply:
+def token(world: World, request: Request) -> Reply:
     """The token endpoint: one row of GRANTS."""
-    grant = GRANTS.get(str(call.fields.get("grant_type")))
+    grant = GRANTS.get(str(request.fields.get("grant_type")))
     if grant is None:
         return oauth_error("unsupported_grant_type", "The grant_type is missing or not supported.")
     media_types, required, handler = grant
-    if call.media_type not in media_types:
+    if request.media_type not in media_types:
         return oauth_error("invalid_request", f"The body must be {' or '.join(media_types)}.")
     for name in required:
-        if not isinstance(call.fields.get(name), str) or not call.fields[name]:
+        if not isinstance(request.fields.get(name), str) or not request.fields[name]:
             return oauth_error("invalid_request", f"The parameter {name} is missing.")
-    return handler(world, call.fields)
+    return handler(world, request.fields)
 
 
 def _exchange_code(world: World, fields: dict[str, Any]) -> Reply:
@@ -142,20 +146,6 @@ def _exchange_code(world: World, fields: dict[str, Any]) -> Reply:
     if not VERIFIER.fullmatch(verifier) or not proves(verifier, code.challenge):
         return oauth_error("invalid_grant", "The code_verifier does not match the code_challenge.")
     return json_reply(world.ledger.issue(client_id=code.client_id, scope=code.scope), headers=NO_STORE)
-
-
-REFRESH_MESSAGES = {
-    "refresh_token_expired": "Your refresh token has expired. Please sign in again.",
-    "refresh_token_reused": (
-        "Your refresh token was already used to generate a new access token. Please try signing in again."
-    ),
-    "refresh_token_invalidated": "Your refresh token has been revoked. Please sign in again.",
-}
-
-
-def refresh_refused(code: str) -> Reply:
-    """The three permanent failures of a refresh, all 401 (notes, section 5)."""
-    return api_error(REFRESH_MESSAGES[code], code=code, status=401, headers=NO_STORE)
 
 
 def _refresh(world: World, fields: dict[str, Any]) -> Reply:
@@ -185,16 +175,16 @@ GRANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[World, dict[
 }
 
 
-def revoke(world: World, call: Call) -> Reply:
-    """RFC 7009: 200 also for a token nobody knows."""
-    value = call.fields.get("token")
+def revoke(world: World, request: Request) -> Reply:
+    """RFC 7009: 200 also for a token that was never issued."""
+    value = request.fields.get("token")
     if not isinstance(value, str) or not value:
         return oauth_error("invalid_request", "The parameter token is missing.")
     world.ledger.revoke(value)
     return json_reply({})
 
 
-def discovery(world: World, call: Call) -> Reply:
+def discovery(world: World, request: Request) -> Reply:
     """OpenID Connect Discovery 1.0, section 3."""
     issuer = world.base_url
     return json_reply(
@@ -216,6 +206,6 @@ def discovery(world: World, call: Call) -> Reply:
     )
 
 
-def jwks(world: World, call: Call) -> Reply:
+def jwks(world: World, request: Request) -> Reply:
     """The keys that sign the tokens (RFC 7517, section 5)."""
     return json_reply({"keys": world.keys.jwks()})

@@ -1,4 +1,4 @@
-"""How does "Sign in with ChatGPT" answer? Registration on the way, consent, tokens (notes on SIWC)."""
+""" "Sign in with ChatGPT": registers clients at sign-in, asks for consent, issues tokens (notes on SIWC)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from onplan.emulator.sign_in.issuer import CHALLENGE, NO_STORE, VERIFIER
-from onplan.emulator.sign_in.ledger import TokenError, proves
-from onplan.emulator.sign_in.pages import choice, form, page
-from onplan.emulator.sign_in.registry import ALL_SCOPES, DYNAMIC_CLIENT, RESOURCE, Consent, Registration
-from onplan.emulator.wire.replies import Call, Reply, json_reply, oauth_error
-
-if TYPE_CHECKING:
-    from onplan.emulator.world import World
+from onplan.emulator.sign_in.issuer import CHALLENGE, VERIFIER
+from onplan.emulator.tokens.ledger import TokenError, proves
+from onplan.emulator.tokens.registry import ALL_SCOPES, DYNAMIC_CLIENT, RESOURCE, Consent, Registration
+from onplan.emulator.wire.pages import choice, form, page
+from onplan.emulator.wire.replies import NO_STORE, Reply, Request, json_reply, oauth_error
+from onplan.emulator.world import World
 
 FORM = "application/x-www-form-urlencoded"
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -60,9 +58,9 @@ RULES: tuple[tuple[str, Callable[[str], bool], str], ...] = (
 )
 
 
-def _complaint(world: World, call: Call) -> str | None:
+def _complaint(world: World, request: Request) -> str | None:
     """The first thing wrong with an authorization request, as a sentence."""
-    given, names = dict(call.query), [name for name, _ in call.query]
+    given, names = dict(request.query), [name for name, _ in request.query]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         return f"The parameter {twice} was sent more than once."
@@ -106,21 +104,21 @@ def _resources(world: World) -> tuple[str, str]:
     return RESOURCE, f"{world.base_url}/plan/v1"
 
 
-def authorize(world: World, call: Call) -> Reply:
+def authorize(world: World, request: Request) -> Reply:
     """Answer as `/_emulator/consent` says, or show the page."""
-    complaint = _complaint(world, call)
+    complaint = _complaint(world, request)
     if complaint:
         return page("This sign-in request is not valid", complaint, status=400)
-    given = dict(call.query)
+    given = dict(request.query)
     if set(given["scope"].split()) != ALL_SCOPES:
         # An identity-only request needs a client that was provisioned.
         return _redirect(given, {"error": "invalid_client", "error_description": "The scopes are not these."})
     if not world.options.interactive:
         return _answered(world, given, world.registry.consent)
-    if "id_token_hint" in given and "prompt" not in given:  # nobody has anything to choose
+    if "id_token_hint" in given and "prompt" not in given:  # there is nothing to choose
         return _answered(world, given, Consent())
     handle = secrets.token_urlsafe(16)
-    world.pages[handle] = call.query_string
+    world.pages[handle] = request.query_string
     return _consent_page(world, given, handle)
 
 
@@ -140,16 +138,16 @@ def _consent_page(world: World, given: dict[str, str], handle: str) -> Reply:
     return page(f"Sign in to {name} with ChatGPT", f"As {world.scenario.email}.", more=more)
 
 
-def decide(world: World, call: Call) -> Reply:
+def decide(world: World, request: Request) -> Reply:
     """What the person chose on the page."""
-    query = world.pages.pop(str(call.fields.get("request")), None)
+    query = world.pages.pop(str(request.fields.get("request")), None)
     if query is None:
         return page("This sign-in request is not valid", "It is unknown or was already answered.", status=400)
-    given = dict(Call("GET", call.path, query, {}, b"").query)
+    given = dict(Request("GET", request.path, query, {}, b"").query)
     answer = Consent(
-        plan=call.fields.get("plan") == "yes",
-        decline=call.fields.get("decision") != "approve",
-        workspace=call.fields.get("workspace"),
+        plan=request.fields.get("plan") == "yes",
+        decline=request.fields.get("decision") != "approve",
+        workspace=request.fields.get("workspace"),
     )
     return _answered(world, given, answer)
 
@@ -182,23 +180,23 @@ def _redirect(given: dict[str, str], answer: dict[str, str]) -> Reply:
 # --- tokens -----------------------------------------------------------------------------------------
 
 
-def token(world: World, call: Call) -> Reply:
+def token(world: World, request: Request) -> Reply:
     """The token endpoint: one row of GRANTS."""
-    grant = GRANTS.get(str(call.fields.get("grant_type")))
+    grant = GRANTS.get(str(request.fields.get("grant_type")))
     if grant is None:
         return oauth_error("unsupported_grant_type", "The grant_type is missing or not supported.")
-    if call.media_type != FORM:
+    if request.media_type != FORM:
         return oauth_error("invalid_request", f"The body must be {FORM}.")
     required, handler = grant
     for name in (*required, "client_id", "resource"):
-        if not call.fields.get(name):
+        if not request.fields.get(name):
             return oauth_error("invalid_request", f"The parameter {name} is missing.")
-    if call.fields["resource"] not in _resources(world):
+    if request.fields["resource"] not in _resources(world):
         return oauth_error("invalid_target", f"The resource must be {RESOURCE}.")
-    client = world.registry.clients.get(call.fields["client_id"])
+    client = world.registry.clients.get(request.fields["client_id"])
     if client is None:
         return oauth_error("invalid_client", "The client is not known.", 401)
-    return handler(world, client, call.fields)
+    return handler(world, client, request.fields)
 
 
 def _exchange_code(world: World, client: Registration, fields: dict[str, Any]) -> Reply:
@@ -234,12 +232,12 @@ GRANTS: dict[str, tuple[tuple[str, ...], Callable[[World, Registration, dict[str
 }
 
 
-def revoke(world: World, call: Call) -> Reply:
+def revoke(world: World, request: Request) -> Reply:
     """Ends the session, also for a token that is dead already; the client stays registered."""
-    if call.media_type != FORM:
+    if request.media_type != FORM:
         return oauth_error("invalid_request", f"The body must be {FORM}.")
-    if not call.fields.get("token") or not call.fields.get("client_id"):
+    if not request.fields.get("token") or not request.fields.get("client_id"):
         return oauth_error("invalid_request", "The parameters token and client_id are required.")
-    if not world.registry.revoke_of(call.fields["client_id"], call.fields["token"]):
+    if not world.registry.revoke_of(request.fields["client_id"], request.fields["token"]):
         return oauth_error("invalid_request", "The token was issued to another client.")
     return Reply()

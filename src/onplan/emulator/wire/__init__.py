@@ -1,1 +1,1 @@
-"""How requests come in and answers go out: sockets, frames, streams, replies."""
+"""What requests and answers are made of, down to their bytes: replies, pages, events, frames, streams."""

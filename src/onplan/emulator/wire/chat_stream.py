@@ -1,4 +1,4 @@
-"""In which chunks does a completion arrive? Their real order and fields; or the whole of it at once."""
+"""A turn as Chat Completions: in chunks, in their real order and with all their fields; or whole."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from onplan.emulator.api.items import FunctionCall, Message, Turn
 from onplan.emulator.wire.events import pieces_of
+from onplan.emulator.wire.items import FunctionCall, Message, Turn
 from onplan.emulator.wire.stream import Frame, Framing, Stream, cut_up, framed, joined
 
 Body = dict[str, Any]

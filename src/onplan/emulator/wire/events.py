@@ -1,11 +1,19 @@
-"""In which events does a turn arrive? Every event of the Responses stream, every field, the real order."""
+"""The events of a Responses stream: every event, every field, in the real order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from onplan.emulator.api.items import Compaction, CustomToolCall, FunctionCall, Item, Message, Reasoning, Turn
+from onplan.emulator.wire.items import (
+    Compaction,
+    CustomToolCall,
+    FunctionCall,
+    Item,
+    Message,
+    Reasoning,
+    Turn,
+)
 
 Event = dict[str, Any]
 Where = dict[str, Any]  # item_id and output_index, as events carry them

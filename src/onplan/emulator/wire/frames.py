@@ -1,4 +1,4 @@
-"""How do messages become WebSocket frames, and frames messages? The server's side of RFC 6455; no socket.
+"""WebSocket frames: messages to bytes and back, the server's side of RFC 6455. Touches no socket.
 
 Of RFC 7692 (permessage-deflate) one half: what a client compressed is read, and nothing sent is compressed.
 """

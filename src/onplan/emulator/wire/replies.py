@@ -1,4 +1,4 @@
-"""What is a request, and what can be said back? Knows nothing of sockets, tokens or models."""
+"""A request as it was received, and the replies to it. Knows nothing of sockets, tokens or models."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
 import zstandard
 
-if TYPE_CHECKING:
-    from onplan.emulator.wire.stream import Stream
+from onplan.emulator.wire.stream import Stream
 
 LARGEST_BODY = 64 * 1024 * 1024
 EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -60,7 +59,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a mistake
 
 
 @dataclass(frozen=True)
-class Call:
+class Request:
     """One request, received in full."""
 
     method: str
@@ -155,3 +154,23 @@ def oauth_error(code: str, description: str, status: int = 400) -> Reply:
     """RFC 6749, section 5.2."""
     value = {"error": code, "error_description": description}
     return json_reply(value, status, (("cache-control", "no-store"),))
+
+
+# --- refusals of the sign-in service that faults repeat ------------------------------------------------
+
+NO_STORE = (("cache-control", "no-store"), ("pragma", "no-cache"))
+DEVICE_PENDING = api_error(
+    "Device authorization is unknown. Please try again.", code="deviceauth_authorization_unknown", status=403
+)
+REFRESH_MESSAGES = {
+    "refresh_token_expired": "Your refresh token has expired. Please sign in again.",
+    "refresh_token_reused": (
+        "Your refresh token was already used to generate a new access token. Please try signing in again."
+    ),
+    "refresh_token_invalidated": "Your refresh token has been revoked. Please sign in again.",
+}
+
+
+def refresh_refused(code: str) -> Reply:
+    """The three permanent failures of a refresh, all 401 (notes, section 5)."""
+    return api_error(REFRESH_MESSAGES[code], code=code, status=401, headers=NO_STORE)

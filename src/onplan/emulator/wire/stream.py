@@ -1,4 +1,4 @@
-"""Which bytes go out, and when? Frames, writes, pauses and endings of a stream. Knows nothing of models."""
+"""A turn as a stream: its frames, writes, pauses and endings. Knows nothing of models."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from onplan.emulator.api.items import Turn
 from onplan.emulator.wire import frames
 from onplan.emulator.wire.events import Event, events_of
+from onplan.emulator.wire.items import Turn
 
 WRITE_SIZE = 16 * 1024
 # Where a stream breaks: the first piece of content, or else its end.

@@ -1,4 +1,4 @@
-"""What is the smallest value that fits a JSON schema? Enough of it for tools and structured output."""
+"""The smallest value that fits a JSON schema: enough of it for tools and structured output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 Schema = dict[str, Any]
-# Recursion without end needs a schema whose every branch is required; nobody can fit that one.
+# Recursion without end needs a schema whose every branch is required: no value fits that one.
 DEEPEST = 32
 
 FORMATS = {

@@ -1,4 +1,4 @@
-"""Which models does the Codex backend list, and to whom? The table of the notes, section 11."""
+"""The models that the Codex backend lists, and to which client versions (notes, section 11)."""
 
 from __future__ import annotations
 

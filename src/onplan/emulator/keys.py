@@ -1,4 +1,4 @@
-"""Who signs the tokens? RSA keys, of which the newest signs. Knows nothing of claims."""
+"""The RSA keys that sign tokens; the newest signs, all are published (RFC 7517). Knows nothing of claims."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Keys:
         return sign_with(self._keys[-1], claims)
 
     def verified(self, token: str) -> dict[str, Any] | None:
-        """The claims of a token of ours, expired or not; None for any other."""
+        """The claims of a token that one of these keys signed, expired or not; else None."""
         options = {"verify_exp": False, "verify_aud": False}
         for key in self._keys:
             try:

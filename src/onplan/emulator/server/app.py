@@ -1,4 +1,4 @@
-"""Who answers a request, and how does the answer go out? Bare ASGI. Knows nothing of what is answered."""
+"""The routes, and the ASGI application that carries requests to handlers and replies back."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from onplan.emulator.api import account, chat, plan, platform, responses
 from onplan.emulator.api.conversation import Conversation
 from onplan.emulator.sign_in import device, issuer, siwc
 from onplan.emulator.wire.compression import compress
-from onplan.emulator.wire.replies import LARGEST_BODY, Call, Encode, Refusal, Reply, detail
+from onplan.emulator.wire.replies import LARGEST_BODY, Encode, Refusal, Reply, Request, detail
 from onplan.emulator.wire.stream import Stream
 from onplan.emulator.world import World
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Handler = Callable[[World, Call], Reply]
+Handler = Callable[[World, Request], Reply]
 
 
 class HangUp(Protocol):
@@ -32,7 +32,7 @@ class HangUp(Protocol):
 CODEX, WHAM = "/backend-api/codex", "/backend-api/wham"
 PLAN = "/plan/v1"
 
-# method, path -> the endpoint's name, as faults know it, and who answers
+# (method, path) -> the endpoint's name in the tables of faults, and its handler
 ROUTES: dict[tuple[str, str], tuple[str, Handler]] = {
     ("GET", "/.well-known/openid-configuration"): ("discovery", issuer.discovery),
     ("GET", "/.well-known/jwks.json"): ("jwks", issuer.jwks),
@@ -69,8 +69,8 @@ CONTROLS: dict[tuple[str, str], Handler] = {
     ("POST", "/_emulator/consent"): control.change_consent,
     ("DELETE", "/_emulator/consent"): control.reset_consent,
 }
-# Who says "not found" below a prefix; the first that fits.
-ELSEWHERE: tuple[tuple[str, Handler], ...] = (
+# Which API says "not found" below a prefix; the first that fits.
+UNKNOWN_PATHS: tuple[tuple[str, Handler], ...] = (
     (PLAN, plan.not_supported),
     ("/v1", account.no_platform),
     ("", account.not_found),
@@ -86,12 +86,12 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        call = await _received(scope, receive)
-        if call is None:
+        request = await _received(scope, receive)
+        if request is None:
             return
-        row, reply = self.answer(call)
+        row, reply = self.answer(request)
         if reply.compressed or self.world.scenario.compress:
-            reply = compress(reply, call.headers.get("accept-encoding", ""))
+            reply = compress(reply, request.headers.get("accept-encoding", ""))
         sending = asyncio.ensure_future(self._send(reply, send, row))
         leaving = asyncio.ensure_future(_departure(receive))
         try:
@@ -105,38 +105,39 @@ class App:
             sending.cancel()
             leaving.cancel()
 
-    def answer(self, call: Call) -> tuple[dict[str, Any], Reply]:
+    def answer(self, request: Request) -> tuple[dict[str, Any], Reply]:
         """What to answer, and the journal's row of it, which is kept up to date while the reply is sent."""
         row: dict[str, Any] = {}
         with self.world.lock:
-            if not call.path.startswith(control.PREFIX):
-                row = self.world.journal.record(call)
-            return row, self._answer(call)
+            if not request.path.startswith(control.PREFIX):
+                row = self.world.journal.record(request)
+            return row, self._answer(request)
 
     def answer_message(self, conversation: Conversation, text: bytes) -> tuple[dict[str, Any], Reply]:
         """The same for a message over a WebSocket."""
-        call = conversation.call(text)
+        request = conversation.request(text)
         with self.world.lock:
-            row = self.world.journal.record(call)
+            row = self.world.journal.record(request)
             row["transport"] = "websocket"
-            reply = self._afflicted("responses_message", conversation.create, call)
+            reply = self._answer_or_fault("responses_message", conversation.create, request)
             conversation.remember(reply)
             return row, reply
 
-    def _answer(self, call: Call) -> Reply:
-        handler = CONTROLS.get((call.method, call.path))
+    def _answer(self, request: Request) -> Reply:
+        handler = CONTROLS.get((request.method, request.path))
         if handler is not None:
-            return control.complaint_of(self.world, call) or handler(self.world, call)
-        name, handler = ROUTES.get((call.method, call.path)) or ("", _elsewhere(call.path))
-        is_token = name in ("token", "siwc_token")
-        return self._afflicted(f"{name}:{issuer.grant_of(call)}" if is_token else name, handler, call)
+            return control.complaint_of(self.world, request) or handler(self.world, request)
+        route = ROUTES.get((request.method, request.path))
+        name, handler = route or ("", _unknown_path(request.path))
+        endpoint = f"{name}:{issuer.grant_of(request)}" if name in ("token", "siwc_token") else name
+        return self._answer_or_fault(endpoint, handler, request)
 
-    def _afflicted(self, endpoint: str, handler: Handler, call: Call) -> Reply:
+    def _answer_or_fault(self, endpoint: str, handler: Handler, request: Request) -> Reply:
         """The handler's answer, or what an armed fault makes of it."""
-        fault = self.world.faults.take(endpoint, call)
+        fault = self.world.faults.take(endpoint, request)
         if fault is None:
-            return _handled(handler, self.world, call)
-        reply = fault.instead() if fault.instead else _handled(handler, self.world, call)
+            return _handled(handler, self.world, request)
+        reply = fault.instead() if fault.instead else _handled(handler, self.world, request)
         return replace(fault.after(reply) if fault.after else reply, delay=fault.delay)
 
     async def _send(self, reply: Reply, send: Send, row: dict[str, Any]) -> str:
@@ -186,7 +187,7 @@ class App:
             self.world.stalls.discard(release)
 
 
-async def _received(scope: Scope, receive: Receive) -> Call | None:
+async def _received(scope: Scope, receive: Receive) -> Request | None:
     """The whole request; None when the client left before it was complete."""
     chunks: list[bytes] = []
     size, more = 0, True
@@ -201,7 +202,7 @@ async def _received(scope: Scope, receive: Receive) -> Call | None:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     query = scope["query_string"].decode("latin-1")
     raw = b"".join(chunks) if size <= LARGEST_BODY else b""
-    return Call(scope["method"], scope["path"], query, headers, raw)
+    return Request(scope["method"], scope["path"], query, headers, raw)
 
 
 async def _departure(receive: Receive) -> None:
@@ -209,15 +210,15 @@ async def _departure(receive: Receive) -> None:
         pass
 
 
-def _handled(handler: Handler, world: World, call: Call) -> Reply:
+def _handled(handler: Handler, world: World, request: Request) -> Reply:
     try:
-        return handler(world, call)
+        return handler(world, request)
     except Refusal as refusal:
         return refusal.reply
 
 
-def _elsewhere(path: str) -> Handler:
+def _unknown_path(path: str) -> Handler:
     known = {route for _, route in ROUTES}
     if path in known and not path.startswith(PLAN):
-        return lambda world, call: detail("Method Not Allowed", 405)
-    return next(handler for prefix, handler in ELSEWHERE if path.startswith(prefix))
+        return lambda world, request: detail("Method Not Allowed", 405)
+    return next(handler for prefix, handler in UNKNOWN_PATHS if path.startswith(prefix))

@@ -1,4 +1,4 @@
-"""Would the Codex backend accept this body? Raises the refusal it would send (notes, sections 7, 11, 16)."""
+"""Checks a Responses request as the Codex backend does (notes, sections 7, 11, 16)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from onplan.emulator.api.catalogue import efforts_of, serves
-from onplan.emulator.checks.input import check_input, missing
+from onplan.emulator.catalogue import efforts_of, serves
+from onplan.emulator.checks.input import check_input
+from onplan.emulator.checks.refusals import missing, of_type, one_of
 from onplan.emulator.checks.schema import Subject, check_format_schema
 from onplan.emulator.checks.tools import check_tool_choice, check_tools
-from onplan.emulator.wire.replies import Call, Refusal, Reply, api_error, detail
+from onplan.emulator.wire.replies import Refusal, Reply, Request, api_error, detail
 from onplan.emulator.world import World
 
 Body = dict[str, Any]
@@ -87,41 +88,19 @@ VERBOSITIES = ("low", "medium", "high")
 FORMAT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-def check(world: World, call: Call) -> None:
+def check(world: World, request: Request) -> None:
     """Raise the Refusal for the first thing wrong with a request for a response."""
-    if call.plain is None:
+    if request.plain is None:
         raise Refusal(detail("Request body could not be decoded"))
-    if call.media_type != "application/json":
+    if request.media_type != "application/json":
         raise Refusal(detail("Unsupported content type", 415))
-    if not isinstance(call.body, dict):
+    if not isinstance(request.body, dict):
         raise Refusal(detail("Request body must be a JSON object"))
     for rule in RULES:
-        rule(world, call, call.body)
+        rule(world, request, request.body)
 
 
-def one_of(value: Any, allowed: tuple[str, ...], param: str) -> None:
-    """Raise unless the value is absent or allowed."""
-    if value is None or value in allowed:
-        return
-    names = ", ".join(f"'{name}'" for name in allowed)
-    message = f"Invalid value: '{value}'. Supported values are: {names}."
-    raise Refusal(api_error(message, param=param, code="invalid_value"))
-
-
-def of_type(value: Any, kind: type | tuple[type, ...], param: str, name: str) -> None:
-    """Raise unless the value is absent or of a type."""
-    if value is not None:
-        must_be(value, kind, param, name)
-
-
-def must_be(value: Any, kind: type | tuple[type, ...], param: str, name: str) -> None:
-    """Raise unless the value is of a type."""
-    if not isinstance(value, kind):
-        message = f"Invalid type for '{param}': expected {name}, but got {type(value).__name__} instead."
-        raise Refusal(api_error(message, param=param, code="invalid_type"))
-
-
-def _parameters(world: World, call: Call, body: Body) -> None:
+def _parameters(world: World, request: Request, body: Body) -> None:
     for name in body:
         if name in UNSUPPORTED:
             raise Refusal(detail(f"Unsupported parameter: {name}"))
@@ -129,7 +108,7 @@ def _parameters(world: World, call: Call, body: Body) -> None:
             raise Refusal(detail(f"Unknown parameter: {name}"))
 
 
-def _fixed_values(world: World, call: Call, body: Body) -> None:
+def _fixed_values(world: World, request: Request, body: Body) -> None:
     if body.get("store") is not False:
         raise Refusal(detail("Store must be set to false"))
     if body.get("stream") is not True:
@@ -138,12 +117,12 @@ def _fixed_values(world: World, call: Call, body: Body) -> None:
         raise Refusal(detail("Input must be a list"))
 
 
-def _model(world: World, call: Call, body: Body) -> None:
+def _model(world: World, request: Request, body: Body) -> None:
     slug = body.get("model")
     model = world.model(slug)
     if model is None:
         raise Refusal(detail(f"The '{slug}' model is not supported when using Codex with a ChatGPT account."))
-    if not serves(model, call.headers.get("version")):
+    if not serves(model, request.headers.get("version")):
         raise Refusal(gated(str(slug)))
     reasoning = body.get("reasoning")
     of_type(reasoning, dict, "reasoning", "an object")
@@ -163,7 +142,7 @@ def gated(slug: str) -> Reply:
     return detail(f"The '{slug}' model requires a newer version of Codex. {advice}")
 
 
-def _simple_values(world: World, call: Call, body: Body) -> None:
+def _simple_values(world: World, request: Request, body: Body) -> None:
     of_type(body.get("parallel_tool_calls"), bool, "parallel_tool_calls", "a boolean")
     of_type(body.get("prompt_cache_key"), str, "prompt_cache_key", "a string")
     of_type(body.get("instructions"), str, "instructions", "a string")
@@ -181,7 +160,7 @@ def _simple_values(world: World, call: Call, body: Body) -> None:
 FORMAT_TYPES = ("text", "json_object", "json_schema")
 
 
-def _text(world: World, call: Call, body: Body) -> None:
+def _text(world: World, request: Request, body: Body) -> None:
     text = body.get("text")
     of_type(text, dict, "text", "an object")
     one_of((text or {}).get("verbosity"), VERBOSITIES, "text.verbosity")
@@ -227,7 +206,7 @@ def _mentions_json(body: Body) -> None:
         raise Refusal(api_error(message, param="text.format"))
 
 
-def _cache_breakpoints(world: World, call: Call, body: Body) -> None:
+def _cache_breakpoints(world: World, request: Request, body: Body) -> None:
     """The platform knows them in content parts, this backend does not (notes, section 17)."""
     for index, item in enumerate(body["input"]):
         content = item.get("content") if isinstance(item, dict) else None
@@ -239,16 +218,16 @@ def _cache_breakpoints(world: World, call: Call, body: Body) -> None:
                 )
 
 
-def _input(world: World, call: Call, body: Body) -> None:
+def _input(world: World, request: Request, body: Body) -> None:
     check_input(world, body)
 
 
-def _tools(world: World, call: Call, body: Body) -> None:
+def _tools(world: World, request: Request, body: Body) -> None:
     of_type(body.get("tools"), list, "tools", "an array")
     check_tools(body.get("tools") or [], "tools")
     check_tool_choice(body)
 
 
 # What the platform checks in the same way.
-COMMON_RULES: tuple[Callable[[World, Call, Body], None], ...] = (_simple_values, _text, _input, _tools)
+COMMON_RULES: tuple[Callable[[World, Request, Body], None], ...] = (_simple_values, _text, _input, _tools)
 RULES = (_parameters, _fixed_values, _model, _cache_breakpoints, *COMMON_RULES)

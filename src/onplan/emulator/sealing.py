@@ -1,4 +1,4 @@
-"""Was this encrypted reasoning made here, for this account and model? Knows nothing of items."""
+"""Seals encrypted reasoning, and recognises what it sealed for the same account and model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How does a WebSocket live on a connection? Upgrade, frames, pings, endings; not what is said."""
+"""A WebSocket on a connection: upgrade, frames, pings, endings; not what is said in it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from onplan.emulator.api.conversation import Conversation, error_message
+from onplan.emulator.server.app import App
 from onplan.emulator.wire import frames
-from onplan.emulator.wire.app import App
-from onplan.emulator.wire.replies import Call, Reply
+from onplan.emulator.wire.replies import Reply, Request
 from onplan.emulator.wire.stream import TERMINAL, WRITE_SIZE, Stream
 
 # How long a client may take to answer a close frame.
@@ -40,7 +40,7 @@ class WebSocketProtocol(asyncio.Protocol):
     # --- what asyncio and uvicorn call --------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is ours now."""
+        """Called once, when uvicorn hands the connection over."""
         self._connections.add(self)  # type: ignore[arg-type]  # uvicorn's are its own classes
         self.transport = cast("asyncio.Transport", transport)
         self.client = transport.get_extra_info("peername")
@@ -49,7 +49,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """The request's head, then frames."""
         if self._serving is None:  # uvicorn's repetition of the request's head
-            self._serving = asyncio.ensure_future(self._serve(_call(data)))
+            self._serving = asyncio.ensure_future(self._serve(_request(data)))
             self._tasks.add(self._serving)
             self._serving.add_done_callback(self._tasks.discard)
             return
@@ -57,11 +57,11 @@ class WebSocketProtocol(asyncio.Protocol):
             for received in self._decoder.feed(data):
                 self._receive(received)
         except frames.FrameError as error:
-            self._say_goodbye(frames.close(error.code, str(error)))
+            self._send_close(frames.close(error.code, str(error)))
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Whoever was served is gone."""
+        """The client is gone."""
         self._connections.discard(self)
         self._ended.set()
         self._writable.set()
@@ -86,22 +86,22 @@ class WebSocketProtocol(asyncio.Protocol):
         if received.opcode == frames.PING and not self._silent:
             self.transport.write(frames.encode(frames.PONG, received.payload))
         elif received.opcode == frames.CLOSE:
-            self._say_goodbye(frames.encode(frames.CLOSE, received.payload[:2]))
+            self._send_close(frames.encode(frames.CLOSE, received.payload[:2]))
             self._ended.set()
             self.transport.close()
         elif received.opcode in frames.MESSAGES:
             self._messages.put_nowait(received)
 
-    def _say_goodbye(self, frame: bytes) -> None:
+    def _send_close(self, frame: bytes) -> None:
         if not self._closing:
             self._closing = True
             self.transport.write(frame)
 
     # --- what goes out ------------------------------------------------------------------------------
 
-    async def _serve(self, call: Call) -> None:
+    async def _serve(self, request: Request) -> None:
         """Answer the upgrade, then one message after the other, until the connection ends."""
-        row, reply = self._app.answer(call)
+        row, reply = self._app.answer(request)
         await asyncio.sleep(reply.delay)
         if reply.ending != "reset":
             row["status"] = reply.status
@@ -112,7 +112,7 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         deflate = frames.DEFLATE in (reply.header("sec-websocket-extensions") or "")
         self._decoder = frames.Decoder(deflate=deflate)
-        conversation = Conversation(call)
+        conversation = Conversation(request)
         while not self._closing:
             message = await self._messages.get()
             row, reply = self._app.answer_message(conversation, message.payload)
@@ -151,7 +151,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if "close" in kinds:
             self._closing = True
         elif not kinds.intersection(TERMINAL):  # an end that over HTTP is the body's
-            self._say_goodbye(frames.close(1000))
+            self._send_close(frames.close(1000))
         return "complete"
 
     async def _write(self, data: bytes) -> None:
@@ -159,13 +159,13 @@ class WebSocketProtocol(asyncio.Protocol):
         await self._writable.wait()
 
 
-def _call(head: bytes) -> Call:
+def _request(head: bytes) -> Request:
     """The upgrade request, from its head."""
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ")
     path, _, query = target.partition("?")
     pairs = (line.split(": ", 1) for line in lines if line)
-    return Call(method, path, query, {name.lower(): value for name, value in pairs}, b"")
+    return Request(method, path, query, {name.lower(): value for name, value in pairs}, b"")
 
 
 def _head(reply: Reply) -> bytes:

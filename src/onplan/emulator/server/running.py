@@ -1,4 +1,4 @@
-"""How does an emulator start and stop? A socket, a thread, a ready file, signals; no answers."""
+"""Starts and stops an emulator: its socket, thread, ready file and signals."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ import uvicorn
 
 from onplan.emulator.codex_home import write_codex_home
 from onplan.emulator.options import Options
-from onplan.emulator.sign_in.registry import Consent
-from onplan.emulator.wire.app import App, Scope
-from onplan.emulator.wire.websocket import WebSocketProtocol
+from onplan.emulator.server.app import App, Scope
+from onplan.emulator.server.websocket import WebSocketProtocol
+from onplan.emulator.tokens.registry import Consent
 from onplan.emulator.world import World
 
 VARIABLES = {
@@ -32,7 +32,7 @@ VARIABLES = {
     "plan_base_url": "ONPLAN_PLAN_BASE_URL",
     "openai_base_url": "ONPLAN_OPENAI_BASE_URL",
 }
-# What the platform takes unless the scenario says otherwise; nobody else does.
+# Accepted by this platform (unless the scenario says otherwise) and by no real one.
 EMULATED_KEY = "sk-emulated"
 # How long the work of aborted connections may take to notice.
 _LEAVE_SECONDS = 2.0
@@ -40,12 +40,12 @@ EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - recognised, not bound
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, saying when it is ready, able to end a connection, and gone at once when it is told to."""
+    """uvicorn that says when it is ready, can end one connection, and stops at once."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
-        self._told_to_stop = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -59,17 +59,17 @@ class _Server(uvicorn.Server):
         while not await self.on_tick(ticks):
             ticks = (ticks + 1) % 864_000
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._told_to_stop.wait(), 0.1)
+                await asyncio.wait_for(self._stopping.wait(), 0.1)
 
     def stop(self) -> None:
         """Exit now; from any thread."""
         self.should_exit = True
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: it has ended by itself
-                self._loop.call_soon_threadsafe(self._told_to_stop.set)
+                self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Not uvicorn's, which waits: streams may stall for ever, and nobody waits for them here.
+        # uvicorn's own waits for connections to end, and a stream that stalls never does.
         for server in self.servers:
             server.close()
         for connection in tuple(self.server_state.connections):

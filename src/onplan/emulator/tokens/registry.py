@@ -1,19 +1,17 @@
-"""Who is registered at "Sign in with ChatGPT", for whom, and with which tokens? Knows nothing of HTTP."""
+"""The clients registered at "Sign in with ChatGPT", and their tokens. Knows nothing of HTTP."""
 
 from __future__ import annotations
 
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from onplan.emulator.sign_in.keys import Keys
-from onplan.emulator.sign_in.ledger import AccessToken, Bounded, Code, Family, Ledger, RefreshToken
-
-if TYPE_CHECKING:
-    from onplan.emulator.options import Scenario
+from onplan.emulator.keys import Keys
+from onplan.emulator.options import Scenario
+from onplan.emulator.tokens.ledger import AccessToken, Bounded, Code, Family, Ledger, RefreshToken
 
 HOUR = 3600.0
 DYNAMIC_CLIENT = "dynamic_agent_client"
@@ -87,7 +85,7 @@ class Registry(Ledger):
         return Person(consent.user, f"{consent.user}@example.com")
 
     def register(self, agent_name: str, consent: Consent) -> Registration:
-        """A new client, for whoever consents."""
+        """A new client, of the person who consents."""
         workspace = consent.workspace or self.scenario.workspaces[0]
         client_id = f"oaiapp_{secrets.token_urlsafe(12)}"
         made = Registration(client_id, agent_name, self.person(consent), workspace, consent.plan)

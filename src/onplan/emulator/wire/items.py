@@ -1,4 +1,4 @@
-"""What can a model produce? Output items, as values. Knows nothing of events or bytes."""
+"""The output items that a model can produce, as values. Knows nothing of events or bytes."""
 
 from __future__ import annotations
 

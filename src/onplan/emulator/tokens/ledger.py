@@ -1,4 +1,4 @@
-"""Which tokens exist, and what became of them? Issues, rotates, revokes. Knows nothing of HTTP."""
+"""The ledger of tokens and codes: issues, rotates and revokes them. Knows nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import secrets
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from onplan.emulator.sign_in.keys import Keys
-
-if TYPE_CHECKING:
-    from onplan.emulator.options import Scenario
+from onplan.emulator.keys import Keys
+from onplan.emulator.options import Scenario
 
 CODEX_CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
 DEFAULT_SCOPE = "openid profile email offline_access"
@@ -71,6 +69,17 @@ class AccessToken:
     expires_at: float
 
 
+@dataclass
+class DeviceSignIn:
+    """One sign-in in progress. Without a person in the loop the first poll approves it for the next one."""
+
+    user_code: str
+    client_id: str
+    redirect_uri: str
+    expires_at: float
+    approved: bool = False
+
+
 class TokenError(Exception):
     """A refresh token was not accepted; `code` is the service's own word for why."""
 
@@ -123,13 +132,13 @@ class Ledger:
         return self._response(held.family)
 
     def revoke(self, token: str) -> None:
-        """End the family a refresh or access token belongs to; nothing happens for a stranger's."""
+        """End the family that a token belongs to; one that was not issued here ends nothing."""
         held = self._refresh.get(token) or self._access.get(token)
         if held is not None:
             held.family.revoked = True
 
     def accepts(self, access_token: str) -> bool:
-        """Whether a bearer is one of ours, alive and not revoked."""
+        """Whether an access token was issued here, is alive and not revoked."""
         held = self._access.get(access_token)
         return held is not None and not held.family.revoked and time.time() < held.expires_at
 

@@ -1,4 +1,4 @@
-"""What does a person see in the browser? Escaped HTML, without scripts. Knows nothing of the flows."""
+"""The HTML pages that a browser is shown: escaped, without scripts."""
 
 from __future__ import annotations
 

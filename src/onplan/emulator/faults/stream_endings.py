@@ -1,4 +1,4 @@
-"""Faults: other last events of a stream, a limit inside it, what comes after it, compression."""
+"""Faults at the end of a stream: other last events, a limit inside it, silence after it; compression."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from onplan.emulator.faults.actions import OVERLOADED, RESPONSES, SSE, altered, kind_of, streaming
 from onplan.emulator.faults.fault import Fault
-from onplan.emulator.faults.stream import OVERLOADED, RESPONSES, SSE, altered, kind_of, streaming
 from onplan.emulator.wire.replies import Reply
 from onplan.emulator.wire.stream import Alteration, Frame
 

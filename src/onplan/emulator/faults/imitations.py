@@ -1,4 +1,4 @@
-"""How do others send the platform's tool calls? The table of what imitators are known to do."""
+"""The ways in which compatible servers send tool calls differently from the platform, as a table."""
 
 from __future__ import annotations
 

@@ -1,0 +1,110 @@
+"""What faults do to an answer: the functions that the tables share, and the endpoints that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import msgspec
+
+from onplan.emulator.wire.replies import Ending, Headers, Reply, api_error
+from onplan.emulator.wire.stream import Alteration, Frame
+
+RESPONSES = ("responses", "responses_message", "plan_responses")
+SSE = ("responses", "plan_responses")
+# Pages and headers that over a WebSocket come with the upgrade, or not at all.
+HEADS = ("responses", "responses_upgrade", "plan_responses")
+TEXT_DELTA = "response.output_text.delta"
+OVERLOADED = "Our servers are currently overloaded. Please try again later."
+# What Cloudflare's own answers carry.
+RAY = (("server", "cloudflare"), ("cf-ray", "9a1b2c3d4e5f6a7b-AMS"))
+
+
+# --- other replies ------------------------------------------------------------------------------------
+
+
+def error(status: int, message: str, *, headers: Headers = (), **fields: Any) -> Callable[[], Reply]:
+    """A reply in the platform's error shape."""
+    return lambda: api_error(message, status=status, headers=headers, **fields)
+
+
+def server_error() -> Reply:
+    """500 in the platform's error shape."""
+    return api_error("Internal server error", kind="server_error", status=500)
+
+
+def ended(ending: Ending) -> Callable[[Reply], Reply]:
+    """The same reply, but the connection ends otherwise."""
+    return lambda reply: replace(reply, ending=ending)
+
+
+def changed(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Reply], Reply]:
+    """Another body, when the request succeeded."""
+
+    def after(reply: Reply) -> Reply:
+        if reply.status != 200:
+            return reply
+        return replace(reply, body=msgspec.json.encode(change(reply.json)))
+
+    return after
+
+
+def without(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """All fields but one."""
+    return lambda tokens: {key: value for key, value in tokens.items() if key != name}
+
+
+def redirected(change: Callable[[dict[str, str]], dict[str, str]]) -> Callable[[Reply], Reply]:
+    """Another query in the redirect, when there is one."""
+
+    def after(reply: Reply) -> Reply:
+        location = reply.header("location")
+        if location is None:
+            return reply
+        parts = urlsplit(location)
+        query = urlencode(change(dict(parse_qsl(parts.query))))
+        others = tuple(pair for pair in reply.headers if pair[0] != "location")
+        return replace(reply, headers=(("location", urlunsplit(parts._replace(query=query))), *others))
+
+    return after
+
+
+# --- other streams ------------------------------------------------------------------------------------
+
+
+def kind_of(frame: Frame) -> str:
+    """The event's type, or nothing."""
+    return "" if isinstance(frame, bytes) else str(frame["type"])
+
+
+def streaming(**changes: Any) -> Callable[[Reply], Reply]:
+    """A fault that changes how a turn is sent."""
+    return lambda reply: (
+        reply if reply.stream is None else replace(reply, stream=replace(reply.stream, **changes))
+    )
+
+
+def altered(alteration: Alteration) -> Callable[[Reply], Reply]:
+    """A fault that changes a turn's events."""
+    return streaming(alteration=alteration)
+
+
+def fails(code: str, message: str, *, after: str = "response.in_progress", bare: str = "no") -> Alteration:
+    """response.failed after the first event of a kind; a bare `error` event comes before it, or instead."""
+
+    def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
+        response: dict[str, Any] = {}
+        for frame in frames:
+            yield frame
+            response = frame.get("response", response) if isinstance(frame, dict) else response
+            if kind_of(frame) == after:
+                break
+        if bare != "no":
+            yield {"type": "error", "code": code, "message": message, "param": None}
+        if bare != "instead":
+            failed = {**response, "status": "failed", "error": {"code": code, "message": message}}
+            yield {"type": "response.failed", "response": failed}
+
+    return alter

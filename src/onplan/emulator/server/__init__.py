@@ -1,0 +1,1 @@
+"""The running emulator: starting and stopping, routes, HTTP and WebSocket connections."""
