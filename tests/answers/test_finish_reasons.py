@@ -27,7 +27,7 @@ WORDS = {
         content_filtered guardrail_intervened sensitive LANGUAGE IMAGE_PROHIBITED_CONTENT
         moderation content_policy_violation refused blocked
         """,
-    FinishReason.ERROR: """
+    None: """
         error network_error abort aborted cancelled USER_CANCEL insufficient_system_resource
         malformed_function_call MALFORMED_RESPONSE UNEXPECTED_TOOL_CALL
         MISSING_THOUGHT_SIGNATURE timeout time_out ERROR_TOXIC ERROR_LIMIT too_many_tool_calls

@@ -1,8 +1,8 @@
-"""Why an answer ended, in the words of many servers. A table and its reader, for both wires.
+"""Maps the ``finish_reason`` words of many servers to a ``FinishReason``, for both APIs.
 
 The words are those of OpenAI, Google, Anthropic, Bedrock, Cohere, watsonx, Mistral, DeepSeek, Qwen, Zhipu,
-TGI and vLLM, as documented or seen in November 2026. For a word that is in no row, its parts decide: servers
-add words, but make them of the same parts.
+TGI and vLLM, as documented or seen in November 2026. A word that is in no row is read by its parts: servers
+invent new words, but build them from the same parts.
 """
 
 from __future__ import annotations
@@ -10,30 +10,41 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from onplan.types import FinishReason
 
-# Where the parts of a word would say something else, or nothing.
-_WORDS: Mapping[str, FinishReason | None] = {
-    # The answer goes on; Qwen has the text "null" in every chunk, watsonx says not_finished.
-    **dict.fromkeys(("", "null", "none", "nil", "unspecified", "not_finished", "unfinished")),
-    **dict.fromkeys(("in_progress", "pending", "queued", "running")),
+
+class _NoReason(Enum):
+    """What a word means that gives no reason for the end of an answer."""
+
+    CONTINUES = auto()
+    FAILED = auto()
+
+
+# Words that their parts would misread, or say nothing about.
+_WORDS: Mapping[str, FinishReason | _NoReason] = {
+    # Qwen sends the string "null" in every chunk, watsonx "not_finished".
+    **dict.fromkeys(
+        ("", "null", "none", "nil", "unspecified", "not_finished", "unfinished"), _NoReason.CONTINUES
+    ),
+    **dict.fromkeys(("in_progress", "pending", "queued", "running"), _NoReason.CONTINUES),
     "eos": FinishReason.STOP,
     "eot": FinishReason.STOP,
     "ok": FinishReason.STOP,
-    "language": FinishReason.CONTENT_FILTER,  # Gemini: one that it does not serve
-    "other": FinishReason.ERROR,  # Gemini: it stopped, and does not say why
-    "image_other": FinishReason.ERROR,
-    "no_image": FinishReason.ERROR,
-    "too_many_tool_calls": FinishReason.ERROR,  # Gemini
+    "language": FinishReason.CONTENT_FILTER,  # Gemini: a language that it does not support
+    "other": _NoReason.FAILED,  # Gemini: it stopped, and does not say why
+    "image_other": _NoReason.FAILED,
+    "no_image": _NoReason.FAILED,
+    "too_many_tool_calls": _NoReason.FAILED,  # Gemini
 }
 
-# In this order: a word for a failure is one, whatever failed.
-_PARTS: tuple[tuple[re.Pattern[str], FinishReason], ...] = tuple(
+# The first row that matches counts: "content_filter_error" is a failure.
+_PARTS: tuple[tuple[re.Pattern[str], FinishReason | _NoReason], ...] = tuple(
     (re.compile("|".join(parts.split())), reason)
     for reason, parts in (
         (
-            FinishReason.ERROR,
+            _NoReason.FAILED,
             """error fail abort cancel interrupt time_?out malformed invalid unexpected missing insufficient
             unavailable overload rate_limit quota disconnect exception crash killed preempt expired
             shutdown""",
@@ -59,20 +70,21 @@ class Finish:
     """What a server's word for the end of an answer means.
 
     Attributes:
-        reason: ``ERROR`` for a failure.
-        is_known: whether the word, or a part of it, is in the table. An unknown one is no proof of a failure.
+        reason: None if the answer failed.
+        is_known: whether the word, or a part of it, is in the table. An unknown word counts as ``STOP``.
     """
 
-    reason: FinishReason
+    reason: FinishReason | None
     is_known: bool = True
 
 
 def finish_of(word: str) -> Finish | None:
-    """The meaning of ``word``; None if the answer goes on."""
+    """The meaning of ``word``; None if the answer continues."""
     plain = _NO_LETTER.sub("_", _INNER_CAPITAL.sub("_", word.strip())).lower()
     plain = _PREFIX.sub("", plain)
-    if plain in _WORDS:
-        reason = _WORDS[plain]
-        return Finish(reason) if reason else None
-    found = next((reason for part, reason in _PARTS if part.search(plain)), None)
-    return Finish(found or FinishReason.STOP, is_known=found is not None)
+    found = _WORDS.get(plain) or next((meaning for part, meaning in _PARTS if part.search(plain)), None)
+    if found is None:
+        return Finish(FinishReason.STOP, is_known=False)
+    if isinstance(found, _NoReason):
+        return None if found is _NoReason.CONTINUES else Finish(None)
+    return Finish(found)

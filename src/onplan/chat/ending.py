@@ -1,4 +1,4 @@
-"""Why an answer ended, by all that its choices say of it."""
+"""The finish reason of a Chat Completions answer, from all the chunks that gave one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from onplan.chat.events import Choice
 from onplan.errors import StreamFailedError
 from onplan.types import FinishReason
 
-# Of several reasons the later in this list counts: that an answer was cut is never taken back.
+# Of several reasons the one that is later in this list counts: an answer that was cut stays cut.
 _GRAVITY = (
     FinishReason.STOP,
     FinishReason.TOOL_CALLS,
     FinishReason.LENGTH,
     FinishReason.CONTENT_FILTER,
-    FinishReason.ERROR,
 )
 CUTS = (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
 
@@ -22,9 +21,9 @@ class Ending:
     """The finish reason so far.
 
     Attributes:
-        reason: None as long as none came.
-        word: the server's own for it, where it is none of ``FinishReason``.
-        is_known: whether that word is.
+        reason: None until one came.
+        word: the server's word for it, if it is not the name of a ``FinishReason``.
+        is_known: whether that word is in the table of ``finish_reasons``.
     """
 
     def __init__(self) -> None:
@@ -33,23 +32,29 @@ class Ending:
         self.is_known = True
 
     def take(self, choice: Choice) -> bool:
-        """Whether ``choice`` has a reason. Raises StreamFailedError if that is a failure.
+        """Note the reason in ``choice``; returns whether it has one.
 
-        The native word, of the server behind a gateway, may say what the gateway's hides: that the answer
-        failed, or was cut or filtered.
+        ``native_finish_reason``, from the server behind a gateway, may reveal what the gateway's word hides:
+        that the answer failed, was cut or was filtered (OpenRouter, seen November 2026).
+
+        Raises:
+            StreamFailedError: the word is one for a failure.
         """
         words = [
             word for word in (choice.finish_reason, choice.native_finish_reason) if isinstance(word, str)
         ]
-        finishes = [(finish, word) for word in words if (finish := finish_of(word))]
-        for finish, word in finishes:
-            if finish.reason is FinishReason.ERROR:
+        found: list[tuple[FinishReason, bool, str]] = []
+        for word in words:
+            if (finish := finish_of(word)) is None:
+                continue
+            if finish.reason is None:
                 raise StreamFailedError(f"The answer was interrupted ({word}).")
-        if not finishes or finishes[0][1] != choice.finish_reason:
+            found.append((finish.reason, finish.is_known, word))
+        if not found or found[0][2] != choice.finish_reason:
             return False
-        finish, word = max(finishes, key=lambda found: found[0].reason in CUTS and _gravity(found[0].reason))
-        if self.reason is None or _gravity(finish.reason) >= _gravity(self.reason):
-            self.reason, self.is_known = finish.reason, finish.is_known
+        reason, is_known, word = max(found, key=lambda entry: entry[0] in CUTS and _gravity(entry[0]))
+        if self.reason is None or _gravity(reason) >= _gravity(self.reason):
+            self.reason, self.is_known = reason, is_known
             self.word = None if word.lower() in _GRAVITY else word
         return True
 
