@@ -37,14 +37,14 @@ def test_an_unknown_name_is_told_what_there_is(name):
     assert all(known in caught.value.hint for known in BACKENDS)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name}, {row.wire}, {row.payer}")
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name}, {row.api}, {row.billed_to}")
 class TestRows:
     def test_it_fits_the_rest_of_the_program(self, row):
-        """A row's issuer exists, its address is safe, its treatments name real parameters."""
+        """A row's issuer exists, its address is safe, its parameters exist."""
         assert row.issuer in ISSUERS
         assert row.base_url.startswith("https://")
         assert not row.base_url.endswith("/")
-        assert set(row.treatments) <= set(CompletionRequest.__struct_fields__)
+        assert set(row.parameter_support) <= set(CompletionRequest.__struct_fields__)
 
     def test_its_models_are_its_own(self, row):
         """Bundled models say which provider serves them, and each is listed once."""
@@ -66,7 +66,7 @@ SIGN_IN = OAuthCredentials(
 
 
 @pytest.mark.parametrize(
-    ("base_url", "wire", "row"),
+    ("base_url", "api", "row"),
     [
         (PLATFORM, None, OPENAI),
         (PLATFORM, "chat", OPENAI),
@@ -79,9 +79,9 @@ SIGN_IN = OAuthCredentials(
         ("http://127.0.0.1:11434/v1", "responses", COMPATIBLE_RESPONSES),
     ],
 )
-def test_the_platform_and_its_imitators_are_rows_of_their_own(base_url, wire, row):
-    """Whose server it is decides what is said to it, and the wire is what was asked for, or the first."""
-    assert row is backend_at(OPENAI, base_url, wire)
+def test_the_platform_and_its_imitators_are_rows_of_their_own(base_url, api, row):
+    """Whose server it is decides what is said to it, and the api is what was asked for, or the first."""
+    assert row is backend_at(OPENAI, base_url, api)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_wire_that_is_not_spoken_is_an_error():
 
 
 class TestCredentials:
-    @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name}, {row.wire}")
+    @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name}, {row.api}")
     def test_a_row_takes_one_kind(self, row):
         """A row makes headers of the kind of credential that it takes, and refuses the other by its class."""
         key = APIKey("sk-key")
@@ -142,7 +142,7 @@ class TestCredentials:
         assert "sk-key" not in f"{APIKey('sk-key')!r}{APIKey('sk-key')}{APIKey('sk-key').__rich_repr__()}"
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.advice], ids=lambda row: row.payer)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.advice], ids=lambda row: row.billed_to)
 def test_advice_is_for_errors_that_there_are(row):
     """Every code for which a row has advice of its own is the code of an error class."""
 

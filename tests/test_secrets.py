@@ -90,7 +90,7 @@ def test_errors_logs_and_tracebacks_hold_no_token(
     root.setLevel(logging.DEBUG)
     try:
         with pytest.raises(onplan.OnplanError) as caught:
-            driver(store=store, retry=onplan.RetryPolicy(attempts=2, base=0.001)).complete(
+            driver(store=store, retry=onplan.RetryPolicy(attempts=2, wait_initial=0.001)).complete(
                 onplan.CompletionRequest(messages="one two three", model="gpt-5.5")
             )
     finally:
@@ -148,7 +148,7 @@ def _unreachable(store: Any, credentials: onplan.OAuthCredentials, path: Path) -
 
 
 def _tool_misuse(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
-    onplan.Client(store=store, unsupported="refuse").complete(
+    onplan.Client(store=store, unsupported="raise").complete(
         onplan.CompletionRequest(messages="hi", model="gpt-5.5", temperature=0.5)
     )
 

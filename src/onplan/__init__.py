@@ -29,11 +29,12 @@ _MODULES = {
     ),
     "providers": "OpenAICodexProvider",
     "turn.retry": "RetryPolicy",
+    "transports.base": "Timeouts",
     "stores": "CredentialStore Lease PendingRefresh Record open_store",
     "types": (
         "CompletionRequest CompletionResponse ContentPart Done File FinishReason Image Message ModelInfo "
         "OAuthCredentials PartDone Provider Refusal Registration Resumed Role StreamChunk Text TextDelta "
-        "Thinking ThinkingDelta ToolCall ToolCallDelta ToolCallEnd ToolCallStart ToolDefinition "
+        "Thinking ThinkingDelta ToolCall ToolCallDelta ToolCallEnd ToolCallStart ToolChoice ToolDefinition "
         "ToolResult Usage"
     ),
 }

@@ -48,6 +48,7 @@ from onplan.stores import Lease as Lease
 from onplan.stores import PendingRefresh as PendingRefresh
 from onplan.stores import Record as Record
 from onplan.stores import open_store as open_store
+from onplan.transports.base import Timeouts as Timeouts
 from onplan.turn.retry import RetryPolicy as RetryPolicy
 from onplan.types import CompletionRequest as CompletionRequest
 from onplan.types import CompletionResponse as CompletionResponse
@@ -74,6 +75,7 @@ from onplan.types import ToolCall as ToolCall
 from onplan.types import ToolCallDelta as ToolCallDelta
 from onplan.types import ToolCallEnd as ToolCallEnd
 from onplan.types import ToolCallStart as ToolCallStart
+from onplan.types import ToolChoice as ToolChoice
 from onplan.types import ToolDefinition as ToolDefinition
 from onplan.types import ToolResult as ToolResult
 from onplan.types import Usage as Usage

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast
 
 from onplan.attachments import has_attachments, read_attachments
-from onplan.backends import Backend
 from onplan.config.hints import complete_commands
 from onplan.config.settings import Settings, load_settings
 from onplan.errors import (
@@ -22,7 +21,7 @@ from onplan.errors import (
     SignInAgainError,
     TransportError,
 )
-from onplan.parameters import refuses
+from onplan.parameters import raises
 from onplan.secret import SecretText
 from onplan.stores import CredentialStore, open_store
 from onplan.tokens.api_key import require_sign_in, token_manager_for
@@ -33,6 +32,7 @@ from onplan.transports import (
     Timeouts,
     choose,
     choose_websocket,
+    timeouts_of,
 )
 from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.transports.route import Route
@@ -71,7 +71,7 @@ class AsyncClient:
         backend: the backend's name.
         store: a store spec or a ``CredentialStore``.
         base_url: where the backend's API is: https, or http on this machine.
-        wire: which API is spoken where a backend has several: ``chat`` or ``responses``.
+        api: which API is spoken where a backend has several: ``chat`` or ``responses``.
         api_key: the key, for backends that take one.
         transport: ``auto`` speaks WebSocket where the backend does, the extra ``ws`` is installed and there
             is no ``http_client``, and falls back to SSE where it is not let through; ``websocket`` does not
@@ -79,20 +79,15 @@ class AsyncClient:
         http_client: your own ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, for requests to the
             backend; it is not closed. ``proxy`` and ``ca_file`` are then for the refresh of tokens alone.
         unsupported: what becomes of parameters that the backend does not take: ``drop`` leaves them out
-            and lists them in ``ignored_parameters``, ``refuse`` raises InvalidRequestError.
-        tool_shape: how tools are offered where a backend takes several: ``flat``, ``namespace`` or
-            ``additional_tools``.
-        retry: how patient to be; see ``onplan.RetryPolicy``.
+            and lists them in ``ignored_parameters``, ``raise`` raises InvalidRequestError.
+        retry: how many times to ask in all, as a number or an ``onplan.RetryPolicy``; 1 never asks again.
         on_retry: called before each wait with the error and the seconds.
         resume: when an answer breaks off, go on from its finished parts. The chunk ``resumed`` says which
             they are; nothing else of what had been streamed counts any more. Without it the error is raised.
         proxy: ``http://USER:PASSWORD@HOST:PORT``, ``https://…`` or ``socks5://…``, instead of what
             ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say.
         ca_file: certificates (PEM) of authorities to trust as well, such as a company's own.
-        connect_timeout: seconds for a connection to be made.
-        write_timeout: seconds without the other side taking a byte after which a request is given up.
-        idle_timeout: seconds without a byte after which an answer is given up.
-        total_timeout: seconds after which a turn is given up with TotalTimeoutError, however well it goes.
+        timeout: seconds for each of connecting, sending and waiting, or ``onplan.Timeouts`` for each its own.
 
     Raises:
         ConfigurationError: a setting cannot be used.
@@ -105,49 +100,44 @@ class AsyncClient:
         backend: str | None = None,
         store: str | CredentialStore | None = None,
         base_url: str | None = None,
-        wire: Literal["chat", "responses"] | None = None,
+        api: Literal["chat", "responses"] | None = None,
         api_key: str | None = None,
         transport: Literal["auto", "websocket", "sse"] = "auto",
         http_client: httpx2.AsyncClient | aiohttp.ClientSession | None = None,
-        unsupported: Literal["drop", "refuse"] = "drop",
-        tool_shape: Literal["flat", "namespace", "additional_tools"] | None = None,
-        retry: RetryPolicy | None = None,
+        unsupported: Literal["drop", "raise"] = "drop",
+        retry: RetryPolicy | int | None = None,
         on_retry: Callable[[OnplanError, float], object] | None = None,
         resume: bool = False,
         proxy: str | None = None,
         ca_file: str | os.PathLike[str] | None = None,
-        connect_timeout: float = Timeouts.connect,
-        write_timeout: float = Timeouts.write,
-        idle_timeout: float = Timeouts.idle,
-        total_timeout: float | None = None,
+        timeout: float | Timeouts | None = None,
     ) -> None:
         # Without a printed form in this frame.
         api_key = None if api_key is None else SecretText(api_key)
         proxy = None if proxy is None else SecretText(proxy)
         spec = store if isinstance(store, str) else None
-        self._timeouts = timeouts = Timeouts(connect_timeout, idle_timeout, write_timeout, total_timeout)
+        self._timeouts = timeouts = timeouts_of(timeout)
         route = Route(proxy, ca_file)
-        self.settings: Settings = load_settings(
+        self._settings: Settings = load_settings(
             profile=profile,
             backend=backend,
             store=spec,
             base_url=base_url,
-            wire=wire,
-            tool_shape=tool_shape,
+            api=api,
         )
-        self.store: CredentialStore = (
-            open_store(self.settings.store, self.settings.backend)
+        self._store: CredentialStore = (
+            open_store(self._settings.store, self._settings.backend)
             if store is None or isinstance(store, str)
             else store
         )
         self._token_transport = HTTPTransport(timeouts, route=route)
         self._tokens = token_manager_for(
-            self.settings, self.store, self._token_transport.fetch, api_key, self._token_transport.prepare
+            self._settings, self._store, self._token_transport.fetch, api_key, self._token_transport.prepare
         )
         self._transport = choose(timeouts, route, http_client)
-        self._sockets = choose_websocket(transport, timeouts, route, self.backend, http_client)
+        self._sockets = choose_websocket(transport, timeouts, route, self._settings.backend, http_client)
         self._fallback = Fallback(allowed=transport == "auto") if self._sockets else None
-        self._refuse_unsupported = refuses(unsupported)
+        self._raise_unsupported = raises(unsupported)
         self._retry = policy_of(retry)
         self._on_retry = on_retry
         self._resume = resume
@@ -157,12 +147,7 @@ class AsyncClient:
     @property
     def name(self) -> str:
         """The backend's name."""
-        return self.backend.name
-
-    @property
-    def backend(self) -> Backend:
-        """The backend's row."""
-        return self.settings.backend
+        return self._settings.backend.name
 
     async def credentials(self) -> OAuthCredentials:
         """The sign-in in use, with a fresh access token.
@@ -170,9 +155,9 @@ class AsyncClient:
         Raises CredentialError; ConfigurationError where an API key is used.
         """
         try:
-            return require_sign_in(await self._tokens.credentials_async(), self.backend)
+            return require_sign_in(await self._tokens.credentials_async(), self._settings.backend)
         except OnplanError as error:
-            complete_commands(error, self.settings)
+            complete_commands(error, self._settings)
             raise
 
     async def list_models(self) -> list[ModelInfo]:
@@ -181,22 +166,22 @@ class AsyncClient:
         Where the catalogue cannot be read, the built-in list, if the backend has one; never instead of a
         sign-in problem.
         """
-        return (await self.catalogue())[0]
+        return (await self._catalogue())[0]
 
-    async def catalogue(self) -> tuple[list[ModelInfo], OnplanError | None]:
+    async def _catalogue(self) -> tuple[list[ModelInfo], OnplanError | None]:
         """The models, and why they are the built-in ones, if they are. Raises an OnplanError."""
-        dialogue = turn.catalogue(self.backend, self.settings.base_url, self._retry, time.time)
+        flow = turn.catalogue(self._settings.backend, self._settings.base_url, self._retry, time.time)
         try:
-            async with _Exchange(self, dialogue) as exchange:
+            async with _Exchange(self, flow) as exchange:
                 await exchange.advance()
                 self._models = exchange.result
                 return self._models, None
         except (NotSignedInError, SignInAgainError):
             raise
         except OnplanError as error:
-            if not self.backend.fallback_models:
+            if not self._settings.backend.fallback_models:
                 raise
-            return list(self.backend.fallback_models), error
+            return list(self._settings.backend.fallback_models), error
 
     async def complete(self, request: CompletionRequest | str) -> CompletionResponse:
         """A whole answer. Raises an OnplanError; a broken answer is never returned.
@@ -212,10 +197,10 @@ class AsyncClient:
     async def complete_stream(self, request: CompletionRequest | str) -> AsyncGenerator[StreamChunk]:
         """The answer as it arrives: one ``Done``, last; otherwise an OnplanError is raised."""
         call = await self._prepare(as_request(request))
-        dialogue = turn.completion(
+        flow = turn.completion(
             call, self._retry, time.time, self._fallback, resume=self._resume, remembered=self._remembered
         )
-        async with _Exchange(self, dialogue) as exchange:
+        async with _Exchange(self, flow) as exchange:
             while (chunks := await exchange.advance()) is not None:
                 for chunk in chunks:
                     yield chunk
@@ -238,20 +223,20 @@ class AsyncClient:
         if self._fallback is None:
             return
         call = await self._prepare(request)
-        dialogue = turn.preparation(call, self._retry, time.time, self._fallback, self._remembered)
-        async with _Exchange(self, dialogue) as exchange:
+        flow = turn.preparation(call, self._retry, time.time, self._fallback, self._remembered)
+        async with _Exchange(self, flow) as exchange:
             await exchange.advance()
 
     async def _prepare(self, request: CompletionRequest) -> Call:
-        model = request.model or self.settings.model or await self._first_model()
+        model = request.model or self._settings.model or await self._first_model()
         if has_attachments(request):  # reading and encoding megabytes would hold up the loop
             return await asyncio.to_thread(self._build, request, model)
         return self._build(request, model)
 
     def _build(self, request: CompletionRequest, model: str) -> Call:
-        read = read_attachments(request)
-        refuse = self._refuse_unsupported
-        return turn.prepare(read, self.backend, self.settings.base_url, model, refuse_unsupported=refuse)
+        read, settings = read_attachments(request), self._settings
+        raising = self._raise_unsupported
+        return turn.prepare(read, settings.backend, settings.base_url, model, raise_unsupported=raising)
 
     async def _first_model(self) -> str:
         models = self._models or await self.list_models()
@@ -265,6 +250,8 @@ class AsyncClient:
         await self._tokens.drain_async()
         self._token_transport.close()
 
+    aclose = close
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -275,12 +262,12 @@ class AsyncClient:
 
 
 class _Exchange(Generic[T]):
-    """Carries out the steps of one dialogue and owns the answer that it has open."""
+    """Carries out the steps of one flow and owns the answer that it has open."""
 
     result: T
 
-    def __init__(self, client: AsyncClient, dialogue: steps.Dialogue[T]) -> None:
-        self._client, self._dialogue = client, dialogue
+    def __init__(self, client: AsyncClient, flow: steps.Flow[T]) -> None:
+        self._client, self._flow = client, flow
         self._total = TotalTimeout(client._timeouts.total)
         self._timed = client._timeouts.total is not None
         self._answer: AsyncAnswer | None = None
@@ -288,7 +275,7 @@ class _Exchange(Generic[T]):
         self._over = False  # whether the answer's end was not waited for any longer
 
     async def advance(self) -> Sequence[StreamChunk] | None:
-        """Go on until there are chunks to hand out; None when the dialogue has ended, with ``result``."""
+        """Go on until there are chunks to hand out; None when the flow has ended, with ``result``."""
         step: steps.Step | None = self._reading or self._resume()
         while step is not None:
             if type(step) is steps.Emit:
@@ -322,12 +309,12 @@ class _Exchange(Generic[T]):
     def _resume(self, outcome: object = None, error: OnplanError | None = None) -> steps.Step | None:
         self._reading = None
         try:
-            return self._dialogue.throw(error) if error else self._dialogue.send(outcome)
+            return self._flow.throw(error) if error else self._flow.send(outcome)
         except StopIteration as stop:
             self.result = stop.value
             return None
         except OnplanError as final:
-            complete_commands(final, self._client.settings)
+            complete_commands(final, self._client._settings)
             raise
 
     def _until(self, grace: float) -> float:
@@ -400,5 +387,5 @@ class _Exchange(Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._dialogue.close()
+        self._flow.close()
         await self._close_answer()

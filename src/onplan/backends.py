@@ -28,7 +28,7 @@ USER_AGENT = (
 )
 
 
-class Treatment(enum.Enum):
+class ParameterSupport(enum.Enum):
     """What becomes of a request parameter. Nothing is quietly ignored."""
 
     FORWARD = "sent"
@@ -42,12 +42,13 @@ class Backend:
 
     Attributes:
         name: how users name it.
-        payer: who pays, in words.
+        billed_to: what pays for requests, in words.
         issuer: the key of its authorization server in ``oauth.issuer.ISSUERS``.
         base_url: where the API is.
         base_url_variable: the environment variable that overrides it.
-        elsewhere: whether the row is for servers of others that speak the same, at another ``base_url``.
-        wire: which API it speaks.
+        is_compatible: whether the row is for compatible servers, which speak OpenAI's API at another
+            ``base_url``.
+        api: which API it speaks.
         credential: the one kind of credential that is ever sent there.
         api_key_variable: the environment variable that holds an API key.
         session_header: the header by which the prompt cache is found, if it is not by the body.
@@ -59,11 +60,11 @@ class Backend:
         request_encoding: in which it takes the bodies of requests as well, over HTTP.
         websocket: more headers, to open a WebSocket; None if the backend speaks none.
         required: body fields with fixed values.
-        thinkers: pattern of the names of models that reason.
-        required_of_thinkers: more body fields for those.
-        treatments: what becomes of parameters that are not just forwarded.
-        max_tokens_field: what ``max_tokens`` is called in the body; for thinkers,
-            ``max_tokens_field_of_thinkers``.
+        reasoning_models: pattern of the names of reasoning models.
+        reasoning_required: more body fields for those.
+        parameter_support: what becomes of parameters that are not just forwarded.
+        max_tokens_field: what ``max_tokens`` is called in the body; for reasoning models,
+            ``reasoning_max_tokens_field``.
         system_role: what a system message is sent as.
         developer_role: what a developer message is sent as.
         replays_thinking: whether it wants to hear its own thinking again, in the fields that it came in.
@@ -71,20 +72,21 @@ class Backend:
         client_version: the version of the official client that we are taken for, on which models depend.
         catalogue_query: query of the catalogue request.
         catalogue_is_ordered: whether the catalogue lists the best first, whatever else it says.
-        tool_shapes: how tools may be offered, the first by default: ``flat``, in a ``namespace``, or as an
-            ``additional_tools`` item of the conversation.
-        listed_last: pattern of the names of models that nobody means who names none.
+        tool_shape: how tools are offered: ``flat``, in a ``namespace``, or as an ``additional_tools`` item of
+            the conversation.
+        deprioritised: pattern of the names of models that are never chosen by default: embeddings, audio
+            and dated snapshots; the catalogue lists them last.
         fallback_models: what is listed when the catalogue cannot be read.
         advice: what to do about an error, by its code, where it is not what helps on a plan.
     """
 
     name: str
-    payer: str
+    billed_to: str
     issuer: str
     base_url: str
     base_url_variable: str
-    elsewhere: bool = False
-    wire: Literal["responses", "chat"] = "responses"
+    is_compatible: bool = False
+    api: Literal["responses", "chat"] = "responses"
     credential: type[OAuthCredentials] | type[APIKey] = OAuthCredentials
     api_key_variable: str | None = None
     session_header: str | None = None
@@ -96,11 +98,11 @@ class Backend:
     request_encoding: str | None = None
     websocket: Mapping[str, str] | None = None
     required: Mapping[str, object] = field(default_factory=dict)
-    thinkers: re.Pattern[str] = re.compile("")
-    required_of_thinkers: Mapping[str, object] = field(default_factory=dict)
-    treatments: Mapping[str, Treatment] = field(default_factory=dict)
+    reasoning_models: re.Pattern[str] = re.compile("")
+    reasoning_required: Mapping[str, object] = field(default_factory=dict)
+    parameter_support: Mapping[str, ParameterSupport] = field(default_factory=dict)
     max_tokens_field: str = "max_output_tokens"
-    max_tokens_field_of_thinkers: str = "max_output_tokens"
+    reasoning_max_tokens_field: str = "max_output_tokens"
     system_role: str = "developer"
     developer_role: str = "developer"
     replays_thinking: bool = False
@@ -108,27 +110,22 @@ class Backend:
     client_version: str | None = None
     catalogue_query: str = ""
     catalogue_is_ordered: bool = False
-    tool_shapes: tuple[str, ...] = ("flat",)
-    listed_last: re.Pattern[str] | None = None
+    tool_shape: Literal["flat", "namespace", "additional_tools"] = "flat"
+    deprioritised: re.Pattern[str] | None = None
     fallback_models: tuple[ModelInfo, ...] = ()
     advice: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def tool_shape(self) -> str:
-        """How tools are offered."""
-        return self.tool_shapes[0]
-
     def drops(self, parameter: str) -> bool:
         """Whether ``parameter`` is left out of requests."""
-        return self.treatments.get(parameter) is Treatment.DROP
+        return self.parameter_support.get(parameter) is ParameterSupport.DROP
 
-    def thinks(self, model: str) -> bool:
+    def is_reasoning_model(self, model: str) -> bool:
         """Whether ``model`` reasons before it answers."""
-        return bool(self.thinkers.match(model))
+        return bool(self.reasoning_models.match(model))
 
     def max_tokens_name(self, model: str) -> str:
         """What ``max_tokens`` is called in a body for ``model``."""
-        return self.max_tokens_field_of_thinkers if self.thinks(model) else self.max_tokens_field
+        return self.reasoning_max_tokens_field if self.is_reasoning_model(model) else self.max_tokens_field
 
     def is_permitted(self, credentials: OAuthCredentials) -> bool:
         """Whether the person granted what requests need."""
@@ -204,9 +201,14 @@ _CODEX_MODELS = (
     _codex_model("gpt-5.5", "GPT-5.5", 272_000, "medium", _TO_XHIGH),
 )
 
+# Both plan routes refuse these: 400 {"detail": "Unsupported parameter: …"}; "unsupported capability".
+_PLAN_SUPPORT = dict.fromkeys(
+    ("temperature", "top_p", "max_tokens", "stop", "metadata"), ParameterSupport.DROP
+)
+
 OPENAI_CODEX = Backend(
     name="openai-codex",
-    payer="your ChatGPT plan (its Codex allowance)",
+    billed_to="your ChatGPT plan (its Codex allowance)",
     issuer="codex",
     base_url="https://chatgpt.com/backend-api/codex",
     base_url_variable="ONPLAN_CODEX_BASE_URL",
@@ -218,8 +220,7 @@ OPENAI_CODEX = Backend(
     websocket={"openai-beta": "responses_websockets=2026-02-06"},
     # The backend refuses anything else: "Store must be set to false", "Stream must be set to true".
     required={"stream": True, "store": False, "include": ["reasoning.encrypted_content"]},
-    # 400 {"detail": "Unsupported parameter: …"}
-    treatments=dict.fromkeys(("temperature", "top_p", "max_tokens", "stop", "metadata"), Treatment.DROP),
+    parameter_support=_PLAN_SUPPORT,
     # Without a summary nothing is heard until the model has finished thinking: first visible token
     # 47.8 s against 3.9 s with one, as others measured.
     default_reasoning_summary="auto",
@@ -231,7 +232,7 @@ OPENAI_CODEX = Backend(
 # What "Sign in with ChatGPT" permits programs like this one. Refused there: "unsupported capability".
 CHATGPT_PLAN = Backend(
     name="chatgpt-plan",
-    payer="your ChatGPT plan (within the limit that you set for onplan)",
+    billed_to="your ChatGPT plan (within the limit that you set for onplan)",
     issuer="siwc",
     base_url="https://api.openai.com/v1",
     base_url_variable="ONPLAN_PLAN_BASE_URL",
@@ -240,10 +241,9 @@ CHATGPT_PLAN = Backend(
     usage_page="https://chatgpt.com/settings/usage",
     headers={"user-agent": USER_AGENT},
     required={"stream": True, "store": False, "include": ["reasoning.encrypted_content"]},
-    treatments=dict.fromkeys(("temperature", "top_p", "max_tokens", "stop", "metadata"), Treatment.DROP),
+    parameter_support=_PLAN_SUPPORT,
     default_reasoning_summary="auto",
     catalogue_is_ordered=True,
-    tool_shapes=("flat", "namespace", "additional_tools"),
     advice={
         # Which of the two limits it is, and when it resets, the backend does not tell.
         "usage_limit": (
@@ -258,12 +258,12 @@ CHATGPT_PLAN = Backend(
 )
 
 # Chat Completions has no reasoning summaries, and takes metadata only for what it may store.
-_CHAT_TREATMENTS: Mapping[str, Treatment] = {
-    "reasoning_summary": Treatment.DROP,
-    "metadata": Treatment.DROP,
+_CHAT_SUPPORT: Mapping[str, ParameterSupport] = {
+    "reasoning_summary": ParameterSupport.DROP,
+    "metadata": ParameterSupport.DROP,
     # 400: "'parallel_tool_calls' is only allowed when 'tools' are specified."
-    "tool_choice": Treatment.WITH_TOOLS,
-    "parallel_tool_calls": Treatment.WITH_TOOLS,
+    "tool_choice": ParameterSupport.WITH_TOOLS,
+    "parallel_tool_calls": ParameterSupport.WITH_TOOLS,
 }
 
 _NOT_FOR_TEXT = re.compile(
@@ -272,24 +272,24 @@ _NOT_FOR_TEXT = re.compile(
 
 OPENAI = Backend(
     name="openai",
-    payer="API credits",
+    billed_to="API credits",
     # Nobody signs in here. If a store holds a sign-in nevertheless, it came from there and is revoked there.
     issuer="codex",
     base_url="https://api.openai.com/v1",
     base_url_variable="ONPLAN_OPENAI_BASE_URL",
-    wire="chat",
+    api="chat",
     credential=APIKey,
     api_key_variable="OPENAI_API_KEY",
     headers={"user-agent": USER_AGENT},
     required={"stream": True, "stream_options": {"include_usage": True}},
-    thinkers=re.compile(r"(?:.*/)?(?:o\d|gpt-(?:[5-9]|\d\d))(?!.*-chat)"),
-    treatments=_CHAT_TREATMENTS,
+    reasoning_models=re.compile(r"(?:.*/)?(?:o\d|gpt-(?:[5-9]|\d\d))(?!.*-chat)"),
+    parameter_support=_CHAT_SUPPORT,
     # max_tokens is refused by models that reason and outdated for all others.
     max_tokens_field="max_completion_tokens",
-    max_tokens_field_of_thinkers="max_completion_tokens",
+    reasoning_max_tokens_field="max_completion_tokens",
     system_role="system",
     # Nor what costs many times as much, or is a dated copy of another one.
-    listed_last=re.compile(
+    deprioritised=re.compile(
         rf"{_NOT_FOR_TEXT.pattern}|.*(?:search|deep-research|computer-use|codex|-pro\b|-chat|-\d{{4}}-\d\d-\d\d|-\d{{4}}$)"
         r"|(?!gpt-|o\d)"
     ),
@@ -310,13 +310,13 @@ OPENAI = Backend(
 
 OPENAI_RESPONSES = replace(
     OPENAI,
-    wire="responses",
+    api="responses",
     # Nothing is kept there; what a model thought comes back sealed, from models that think: others refuse.
     required={"stream": True, "store": False},
-    required_of_thinkers={"include": ["reasoning.encrypted_content"]},
-    treatments={"stop": Treatment.DROP},
+    reasoning_required={"include": ["reasoning.encrypted_content"]},
+    parameter_support={"stop": ParameterSupport.DROP},
     max_tokens_field="max_output_tokens",
-    max_tokens_field_of_thinkers="max_output_tokens",
+    reasoning_max_tokens_field="max_output_tokens",
 )
 
 _COMPATIBLE_ADVICE = {
@@ -333,25 +333,25 @@ _COMPATIBLE_ADVICE = {
 # Servers differ in what they refuse; what is sent to them unasked is what all of them know.
 COMPATIBLE = replace(
     OPENAI,
-    elsewhere=True,
-    payer="whoever runs the server",
-    treatments={**_CHAT_TREATMENTS, "session_id": Treatment.DROP},
+    is_compatible=True,
+    billed_to="whoever runs the server",
+    parameter_support={**_CHAT_SUPPORT, "session_id": ParameterSupport.DROP},
     # Some ignore max_completion_tokens in silence; where the platform's own models are served, it is needed.
     max_tokens_field="max_tokens",
     developer_role="system",
     # Some refuse a turn with tools whose earlier thinking does not come back.
     replays_thinking=True,
-    listed_last=_NOT_FOR_TEXT,
+    deprioritised=_NOT_FOR_TEXT,
     advice=_COMPATIBLE_ADVICE,
 )
 
 COMPATIBLE_RESPONSES = replace(
     OPENAI_RESPONSES,
-    elsewhere=True,
-    payer="whoever runs the server",
-    required_of_thinkers={},
-    treatments={"stop": Treatment.DROP, "session_id": Treatment.DROP},
-    listed_last=_NOT_FOR_TEXT,
+    is_compatible=True,
+    billed_to="whoever runs the server",
+    reasoning_required={},
+    parameter_support={"stop": ParameterSupport.DROP, "session_id": ParameterSupport.DROP},
+    deprioritised=_NOT_FOR_TEXT,
     advice=_COMPATIBLE_ADVICE,
 )
 
@@ -372,33 +372,21 @@ def backend_named(name: str) -> Backend:
         ) from None
 
 
-def backend_at(backend: Backend, base_url: str, wire: str | None = None) -> Backend:
-    """The row that is meant by ``backend`` where its API is at ``base_url``, over ``wire`` if it is given.
+def backend_at(backend: Backend, base_url: str, api: str | None = None) -> Backend:
+    """The row that is meant by ``backend`` where its API is at ``base_url``, over ``api`` if it is given.
 
     Raises:
         ConfigurationError: it does not speak that.
     """
     rows = [row for row in ROWS if row.name == backend.name]
-    here = [row for row in rows if row.elsewhere is not _is_at_home(backend, base_url)] or rows
+    here = [row for row in rows if row.is_compatible is not _is_at_home(backend, base_url)] or rows
     for row in here:
-        if wire in (None, row.wire):
+        if api in (None, row.api):
             return row
-    known = ", ".join(row.wire for row in here)
+    known = ", ".join(row.api for row in here)
     raise ConfigurationError(
-        f"{backend.name} does not speak {wire!r}.", hint=f"Use one of: {known} (`wire=`, `ONPLAN_WIRE`)."
+        f"{backend.name} does not speak {api!r}.", hint=f"Use one of: {known} (`api=`, `ONPLAN_API`)."
     )
-
-
-def with_tool_shape(backend: Backend, shape: str | None) -> Backend:
-    """``backend``, to which tools are offered in ``shape``. Raises ConfigurationError if it knows no such."""
-    if shape is None:
-        return backend
-    if shape not in backend.tool_shapes:
-        known = ", ".join(backend.tool_shapes)
-        raise ConfigurationError(
-            f"{backend.name} takes no tools as {shape!r}.", hint=f"Use one of: {known} (`tool_shape=`)."
-        )
-    return replace(backend, tool_shapes=(shape,))
 
 
 def is_same_server(backend: Backend, one: str, other: str) -> bool:

@@ -373,14 +373,14 @@ class IdleTimeoutError(TransportError):
     """Nothing arrived for longer than allowed."""
 
     code, exit_code, retryable = "idle_timeout", 42, True
-    hint = "Try again; for very long thinking raise the idle timeout: `Client(idle_timeout=…)`."
+    hint = "Try again; if the model thinks for longer, allow it: `Client(timeout=onplan.Timeouts(idle=…))`."
 
 
 class TotalTimeoutError(TransportError):
     """A turn took longer, as a whole, than the program allows."""
 
     code, exit_code = "total_timeout", 45
-    hint = "Allow more time: `Client(total_timeout=…)`."
+    hint = "Allow more time: `Client(timeout=onplan.Timeouts(total=…))`."
 
 
 class StreamError(OnplanError):

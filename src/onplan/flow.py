@@ -1,4 +1,4 @@
-"""Requests and responses as values, and dialogues between them as generators.
+"""Requests and responses as values, and flows of them as generators.
 
 A ``Flow`` yields requests, is sent responses, and returns its result; it never touches a socket.
 ``drive`` and ``adrive`` carry it out with whatever sends requests and sleeps. (The idea of httpx's

@@ -1,4 +1,4 @@
-"""What becomes of a request's parameters, whatever the wire: sent, or left out and listed. Nothing else."""
+"""Which of a request's parameters a backend supports: the others are listed as ignored, or refused."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Any
 
 import msgspec
 
-from onplan.backends import Backend, Treatment
+from onplan.backends import Backend, ParameterSupport
 from onplan.errors import ConfigurationError, InvalidRequestError
-from onplan.types import CompletionRequest
-
-TOOL_CHOICES = frozenset({"auto", "none", "required"})
+from onplan.types import CompletionRequest, ToolChoice
 
 _NOTHING_GIVEN = {
     name: getattr(CompletionRequest(messages=[]), name)
@@ -22,29 +20,31 @@ _NOTHING_GIVEN = {
 }
 
 
-def refuses(unsupported: str) -> bool:
-    """Whether ``unsupported`` says that parameters which the backend lacks are refused, or dropped.
+def raises(unsupported: str) -> bool:
+    """Whether a parameter that the backend does not support raises an error; else it is dropped and listed.
 
     Raises:
-        ConfigurationError: it says neither; a misspelt ``refuse`` must not drop anything.
+        ConfigurationError: ``unsupported`` is not one of the two words. A misspelt ``raise`` must not drop
+            anything.
     """
-    if unsupported not in ("drop", "refuse"):
+    if unsupported not in ("drop", "raise"):
         raise ConfigurationError(
-            f"unsupported={unsupported!r} is neither 'drop' nor 'refuse'.", hint="Write one of the two."
+            f"unsupported={unsupported!r} is neither 'drop' nor 'raise'.",
+            hint='Write `unsupported="drop"` or `unsupported="raise"`.',
         )
-    return unsupported == "refuse"
+    return unsupported == "raise"
 
 
 def left_out(
-    given: Iterable[str], request: CompletionRequest, backend: Backend, *, refuse: bool
+    given: Iterable[str], request: CompletionRequest, backend: Backend, *, raising: bool
 ) -> tuple[str, ...]:
     """Those of the parameters that the program set, ``given``, that the backend's row does not take.
 
     Raises:
-        InvalidRequestError: ``refuse``, and there are some.
+        InvalidRequestError: ``raising``, and there are some.
     """
     ignored = tuple(name for name in given if not _takes(backend, name, request))
-    if ignored and refuse:
+    if ignored and raising:
         raise InvalidRequestError(
             f"{backend.name} does not take {', '.join(ignored)}.",
             hint='Leave that out, or have it left out and listed: `Client(unsupported="drop")`.',
@@ -58,8 +58,10 @@ def given_by(request: CompletionRequest) -> list[str]:
 
 
 def _takes(backend: Backend, name: str, request: CompletionRequest) -> bool:
-    treatment = backend.treatments.get(name, Treatment.FORWARD)
-    return treatment is Treatment.FORWARD or (treatment is Treatment.WITH_TOOLS and bool(request.tools))
+    support = backend.parameter_support.get(name, ParameterSupport.FORWARD)
+    if support is ParameterSupport.WITH_TOOLS:
+        return bool(request.tools)
+    return support is ParameterSupport.FORWARD
 
 
 # --- conversations ----------------------------------------------------------------------------------
@@ -90,15 +92,15 @@ def _derived_session_id(request: CompletionRequest) -> str:
 # --- tools and schemas ------------------------------------------------------------------------------
 
 
-def tool_choice_of(request: CompletionRequest) -> str | None:
-    """One of ``TOOL_CHOICES``, the name of a tool, or None. Raises InvalidRequestError for anything else."""
+def tool_choice_of(request: CompletionRequest) -> str | ToolChoice | None:
+    """The request's ``tool_choice``. Raises InvalidRequestError if it names a tool that is not offered."""
     choice = request.tool_choice
-    if choice is None or choice in TOOL_CHOICES or choice in {tool.name for tool in request.tools}:
-        return choice
-    raise InvalidRequestError(
-        f"tool_choice names {choice!r}, which is not one of the tools.",
-        hint="Use auto, none, required, or the name of a tool in the request.",
-    )
+    if isinstance(choice, ToolChoice) and choice.name not in {tool.name for tool in request.tools}:
+        raise InvalidRequestError(
+            f"tool_choice names {choice.name!r}, which is not one of the tools.",
+            hint="Give it the name of a tool in the request, or auto, none or required.",
+        )
+    return choice
 
 
 def schema_name(schema: dict[str, Any]) -> str:

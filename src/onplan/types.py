@@ -43,6 +43,7 @@ __all__ = [
     "ToolCallDelta",
     "ToolCallEnd",
     "ToolCallStart",
+    "ToolChoice",
     "ToolDefinition",
     "ToolResult",
     "Usage",
@@ -67,7 +68,6 @@ class FinishReason(enum.StrEnum):
     LENGTH = "length"
     TOOL_CALLS = "tool_calls"
     CONTENT_FILTER = "content_filter"
-    ERROR = "error"
 
 
 # --- content parts ----------------------------------------------------------------------------------
@@ -283,6 +283,12 @@ class ToolDefinition(msgspec.Struct, frozen=True):
     parameters: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "object", "properties": {}})
 
 
+class ToolChoice(msgspec.Struct, frozen=True):
+    """``tool_choice`` for one particular tool: the model must call the tool of this name."""
+
+    name: str
+
+
 class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One question to a model. Whatever the backend cannot take is reported, never quietly ignored.
 
@@ -292,7 +298,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         messages: the conversation, oldest first; a plain string stands for one user message.
         model: a model id; without one, ``ONPLAN_MODEL``, then the profile's, then the first listed.
         tools: functions the model may call.
-        tool_choice: ``auto``, ``none``, ``required``, or the name of one of ``tools``.
+        tool_choice: ``auto``, ``none``, ``required``, or ``ToolChoice(name)`` for one of ``tools``.
         parallel_tool_calls: whether several calls may come in one answer.
         temperature: sampling temperature.
         top_p: nucleus sampling.
@@ -311,7 +317,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     messages: list[Message]
     model: str | None = None
     tools: list[ToolDefinition] = []
-    tool_choice: str | None = None
+    tool_choice: str | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -333,7 +339,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             messages: str | Message | Iterable[Message],
             model: str | None = None,
             tools: list[ToolDefinition] | None = ...,
-            tool_choice: str | None = None,
+            tool_choice: Literal["auto", "none", "required"] | ToolChoice | None = None,
             parallel_tool_calls: bool | None = None,
             temperature: float | None = None,
             top_p: float | None = None,
@@ -374,6 +380,11 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             )
         for name in _TEXTS:
             _require(getattr(self, name), str | None, name, "a string")
+        if not isinstance(self.tool_choice, ToolChoice | None) and self.tool_choice not in _TOOL_CHOICES:
+            raise InvalidRequestError(
+                f"tool_choice is {self.tool_choice!r}, which is neither auto, none nor required.",
+                hint="For one particular tool give it `ToolChoice(NAME)`.",
+            )
         self._require_schema()
 
     def _require_schema(self) -> None:
@@ -387,9 +398,9 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             )
 
 
+_TOOL_CHOICES = ("auto", "none", "required")
 _TEXTS = (
     "model",
-    "tool_choice",
     "reasoning_effort",
     "reasoning_summary",
     "verbosity",
@@ -556,8 +567,6 @@ class ModelInfo(msgspec.Struct, frozen=True):
     context_window: int | None = None
     max_output_tokens: int | None = None
     supports_vision: bool = False
-    supports_tools: bool = True
-    supports_streaming: bool = True
     reasoning_efforts: list[str] = []
     default_reasoning_effort: str | None = None
     input_cost_per_million: float | None = None

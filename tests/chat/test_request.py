@@ -18,6 +18,7 @@ from onplan.types import (
     Text,
     Thinking,
     ToolCall,
+    ToolChoice,
     ToolDefinition,
     ToolResult,
 )
@@ -27,9 +28,9 @@ TOOL = ToolDefinition("weather", "Tells it.", {"type": "object", "properties": {
 ROWS = pytest.mark.parametrize("backend", [OPENAI, COMPATIBLE], ids=["the platform", "another server"])
 
 
-def call(messages="Hi", *, backend=OPENAI, model="gpt-9", refuse_unsupported=False, **fields):
+def call(messages="Hi", *, backend=OPENAI, model="gpt-9", raise_unsupported=False, **fields):
     request = CompletionRequest(messages=messages, **fields)
-    return prepare(request, backend, BASE, model, refuse_unsupported=refuse_unsupported)
+    return prepare(request, backend, BASE, model, raise_unsupported=raise_unsupported)
 
 
 def body(*args, **fields):
@@ -67,7 +68,7 @@ def test_what_is_taken_is_sent():
     """Every parameter of this API is in the body, under its name there."""
     sent = body(
         tools=[TOOL],
-        tool_choice="weather",
+        tool_choice=ToolChoice("weather"),
         parallel_tool_calls=False,
         temperature=0.0,
         top_p=0.5,
@@ -122,16 +123,16 @@ def test_every_parameter_reaches_the_body_or_is_listed(backend, name, tools):
 
 @ROWS
 def test_what_is_left_out_can_be_refused(backend):
-    """With ``refuse_unsupported`` the same parameters are an error that names them."""
+    """With ``raise_unsupported`` the same parameters are an error that names them."""
     with pytest.raises(InvalidRequestError, match="reasoning_summary, metadata"):
-        call(backend=backend, refuse_unsupported=True, metadata={"a": "b"}, reasoning_summary="auto")
+        call(backend=backend, raise_unsupported=True, metadata={"a": "b"}, reasoning_summary="auto")
 
 
 @pytest.mark.parametrize("tools", [[], [TOOL]], ids=["no tools", "another tool"])
 def test_a_choice_of_a_tool_that_is_not_there_is_refused(tools):
     """A tool choice that names no tool of the request never reaches the backend."""
     with pytest.raises(InvalidRequestError, match="teleport"):
-        call(tools=tools, tool_choice="teleport")
+        call(tools=tools, tool_choice=ToolChoice("teleport"))
 
 
 @pytest.mark.parametrize("choice", ["auto", "none", "required", None])

@@ -276,12 +276,12 @@ def test_half_a_character_is_refused(signed_in: Emulator) -> None:
         client.complete(onplan.CompletionRequest(messages="\udcff", model="gpt-5.5"))
 
 
-@pytest.mark.parametrize("limit", ["connect_timeout", "idle_timeout", "write_timeout", "total_timeout"])
+@pytest.mark.parametrize("limit", ["connect", "idle", "write", "total"])
 @pytest.mark.parametrize("seconds", [-1, 0, "x", float("nan")])
 def test_a_limit_is_a_number_of_seconds(limit: str, seconds: Any) -> None:
-    """Anything else is told when the client is made."""
+    """Anything else is an error where it is made."""
     with pytest.raises(onplan.ConfigurationError, match=limit):
-        onplan.Client(**{limit: seconds})
+        onplan.Timeouts(**{limit: seconds})
 
 
 # --- the machine ------------------------------------------------------------------------------------

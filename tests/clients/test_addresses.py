@@ -114,7 +114,7 @@ def test_an_address_that_leads_nowhere(
             names(name, [nowhere(), closed, far.port])
 
     answer = driver(
-        store=far.store(expires_at=1.0), connect_timeout=60, total_timeout=30, **options
+        store=far.store(expires_at=1.0), timeout=onplan.Timeouts(connect=60, total=30), **options
     ).complete(REQUEST)
 
     assert answer.text == "You said: one two three"
@@ -130,8 +130,7 @@ def test_all_addresses_share_one_limit(
         driver(
             store=MemoryStore(record=Record(credentials=onplan.OAuthCredentials(access_token="token"))),
             base_url="https://backend.invalid",
-            connect_timeout=0.5,
-            total_timeout=5,
+            timeout=onplan.Timeouts(connect=0.5, total=5),
             retry=ONCE,
         ).complete(REQUEST)
 
@@ -158,8 +157,7 @@ def test_a_name_that_is_looked_up_for_ever(
             driver(
                 store=MemoryStore(record=Record(credentials=onplan.OAuthCredentials(access_token="token"))),
                 base_url="https://backend.invalid",
-                connect_timeout=0.3,
-                total_timeout=2.5,
+                timeout=onplan.Timeouts(connect=0.3, total=2.5),
                 retry=ONCE,
             ).complete(REQUEST)
     finally:

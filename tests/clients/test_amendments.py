@@ -131,7 +131,7 @@ def test_it_is_so_over_the_other_wire(driver: Any, serve: Callable[..., Exact], 
     refusal = {"error": {"message": f"Unsupported parameter: '{field}'", "param": field}}
     server = serve(strict(_has(field), refusal))
     request = CompletionRequest(messages="hi", model="m", tools=[onplan.ToolDefinition("f")])
-    options = {"backend": "openai", "base_url": server.url, "api_key": "k", "wire": "responses"}
+    options = {"backend": "openai", "base_url": server.url, "api_key": "k", "api": "responses"}
     answer = driver(**options, retry=ONCE).complete(request)
 
     assert answer.text == "ok"
@@ -180,16 +180,16 @@ def test_a_refusal_that_stays_is_an_error(driver: Any, serve: Callable[..., Exac
 
 
 @over_http
-@pytest.mark.parametrize("wire", ["chat", "responses"])
+@pytest.mark.parametrize("api", ["chat", "responses"])
 def test_what_was_mended_in_the_history_is_reported(
-    driver: Any, serve: Callable[..., Exact], wire: str
+    driver: Any, serve: Callable[..., Exact], api: str
 ) -> None:
     """An answer says what was changed in the conversation so that no server refuses it."""
     server = serve(spoken)
     cut, left = onplan.ToolCall("c", "f", '{"p":"abc'), onplan.ToolCall("d", "f", "{}")
     messages = [Message.user("a"), Message.assistant(cut, left), Message.tool("c", "no"), Message.user("b")]
     request = CompletionRequest(messages=messages, model="m")
-    options = {"backend": "openai", "base_url": server.url, "api_key": "k", "wire": wire}
+    options = {"backend": "openai", "base_url": server.url, "api_key": "k", "api": api}
     answer = driver(**options, retry=ONCE).complete(request)
 
     assert answer.history_repairs == [

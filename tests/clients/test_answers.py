@@ -125,7 +125,7 @@ def test_refused_parameters_are_left_out_and_listed(signed_in: Emulator, driver:
 def test_parameters_can_be_refused_instead(signed_in: Emulator, driver: Any) -> None:
     """A program that must not lose a parameter is told before anything is sent."""
     with pytest.raises(onplan.InvalidRequestError, match="temperature"):
-        driver(unsupported="refuse").complete(CompletionRequest(messages="hi", temperature=0.5))
+        driver(unsupported="raise").complete(CompletionRequest(messages="hi", temperature=0.5))
 
     assert bodies(signed_in) == []
 
@@ -151,7 +151,7 @@ def test_choices_are_forwarded(signed_in: Emulator, driver: Any) -> None:
             messages="hi",
             model="gpt-5.5",
             tools=[WEATHER, CLOCK],
-            tool_choice="clock",
+            tool_choice=onplan.ToolChoice("clock"),
             parallel_tool_calls=False,
             reasoning_effort="high",
             reasoning_summary="none",

@@ -13,7 +13,7 @@ from onplan import CompletionRequest, FinishReason, Message, RetryPolicy, ToolDe
 from .conftest import Network
 from .exact import USAGE, Answer, Exact, chunk, refused, said
 
-THRICE = RetryPolicy(attempts=3, base=0.001, longest=0.01)
+THRICE = RetryPolicy(attempts=3, wait_initial=0.001, wait_max=0.01)
 TOOLS = [ToolDefinition("f"), ToolDefinition("g")]
 over_http = pytest.mark.parametrize("driver", ["sync", "async", "async-httpx2"], indirect=True)
 

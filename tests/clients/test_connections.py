@@ -106,7 +106,7 @@ def test_our_limits_hold_with_a_client_of_the_users_own(signed_in: Emulator) -> 
     """With ``http_client=`` the idle limit is the one that was asked for, and the client is not closed."""
     signed_in.arm("slow_first_byte", times=1)
     with httpx2.Client(timeout=0.1) as own:
-        with onplan.Client(http_client=own, idle_timeout=20) as client:
+        with onplan.Client(http_client=own, timeout=onplan.Timeouts(idle=20)) as client:
             assert client.complete(REQUEST).text == "You said: one two three"
         assert not own.is_closed
 

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 import onplan
-from onplan import CompletionRequest, RetryPolicy
+from onplan import CompletionRequest, RetryPolicy, Timeouts
 
 from .conftest import Network
 from .exact import USAGE, Answer, Exact, chunk, completed, events, refused, said
@@ -35,10 +35,10 @@ over_http = pytest.mark.parametrize("driver", ["sync", "async", "async-httpx2"],
 def ask(driver: Any, network: Network) -> Callable[..., Any]:
     """What each way of asking is answered by a server that says these bytes, asked once."""
 
-    def ask(answer: Answer, wire: str = "chat", **options: Any) -> list[onplan.StreamChunk]:
+    def ask(answer: Answer, api: str = "chat", **options: Any) -> list[onplan.StreamChunk]:
         server = Exact(lambda body: answer)
         server.port = network.serve(server.handle)
-        client = driver(backend="openai", base_url=server.url, api_key="k", wire=wire, retry=ONCE, **options)
+        client = driver(backend="openai", base_url=server.url, api_key="k", api=api, retry=ONCE, **options)
         chunks: list[onplan.StreamChunk] = client.chunks(REQUEST)
         assert len(server.bodies) == 1
         return chunks
@@ -113,13 +113,13 @@ OPEN = {
 @pytest.mark.parametrize("answer", OPEN.values(), ids=OPEN)
 def test_a_connection_that_stays_open_holds_nothing_up(ask: Callable[..., Any], answer: Answer) -> None:
     """Neither silence nor heartbeats after the finish reason keep the answer for long."""
-    assert done(ask(answer, idle_timeout=40.0)).text == "hello"
+    assert done(ask(answer, timeout=Timeouts(idle=40.0))).text == "hello"
 
 
 @over_http
 def test_a_limit_for_the_turn_does_not_take_a_whole_answer_away(ask: Callable[..., Any]) -> None:
     """An answer that was whole in time is handed out, although its connection stays open beyond the limit."""
-    assert done(ask(said(*SPOKEN, end="open"), total_timeout=0.7)).text == "hello"
+    assert done(ask(said(*SPOKEN, end="open"), timeout=Timeouts(total=0.7))).text == "hello"
 
 
 @over_http
@@ -243,4 +243,4 @@ def test_what_is_not_whole_stays_an_error(
 ) -> None:
     """Without a finish reason a connection's end is an error, as before."""
     with pytest.raises(error):
-        ask(answer, idle_timeout=0.5)
+        ask(answer, timeout=Timeouts(idle=0.5))

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 import onplan
-from onplan import CompletionRequest, RetryPolicy, ToolDefinition
+from onplan import CompletionRequest, RetryPolicy, Timeouts, ToolDefinition
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 from onplan.stores import open_store
@@ -244,7 +244,7 @@ def test_silence_is_given_up(signed_in: Emulator, driver: Any) -> None:
     signed_in.arm("stall", times=1)
 
     with pytest.raises(onplan.IdleTimeoutError):
-        driver(idle_timeout=0.3, retry=ONCE).complete("hi")
+        driver(timeout=Timeouts(idle=0.3), retry=ONCE).complete("hi")
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,8 @@ def test_passing_troubles_are_waited_out(signed_in: Emulator, driver: Any, fault
     heard: list[tuple[str, float]] = []
 
     answer = driver(
-        retry=RetryPolicy(base=0.01), on_retry=lambda error, seconds: heard.append((error.code, seconds))
+        retry=RetryPolicy(wait_initial=0.01),
+        on_retry=lambda error, seconds: heard.append((error.code, seconds)),
     ).complete(CompletionRequest(messages="hi", model="gpt-5.5"))
 
     assert answer.text == "You said: hi"

@@ -118,7 +118,7 @@ def test_what_leads_nowhere_is_silence(
     port = network.serve(answering(first, Endless(piece), 0.05))
 
     with pytest.raises(onplan.IdleTimeoutError):
-        driver(**options_for(port, idle_timeout=0.6, total_timeout=25)).complete(REQUEST)
+        driver(**options_for(port, timeout=onplan.Timeouts(idle=0.6, total=25))).complete(REQUEST)
 
 
 @OVER_HTTP
@@ -138,7 +138,7 @@ def test_a_head_has_an_end(
     port = network.serve(answering(first, Endless(piece)))
 
     with pytest.raises((onplan.TransportError, onplan.StreamError)) as caught:
-        driver(**options_for(port, idle_timeout=1, total_timeout=25)).complete(REQUEST)
+        driver(**options_for(port, timeout=onplan.Timeouts(idle=1, total=25))).complete(REQUEST)
 
     assert not isinstance(caught.value, onplan.TotalTimeoutError)
 
@@ -158,7 +158,7 @@ def test_what_goes_on_is_no_silence(
     """An event that comes slowly, for longer than the limit, is waited for; and so is one after comments."""
     port = network.serve(answering(OK + b"connection: close\r\n\r\n", pieces, 0.25))
 
-    answer = driver(**options_for(port, idle_timeout=1)).complete(REQUEST)
+    answer = driver(**options_for(port, timeout=onplan.Timeouts(idle=1))).complete(REQUEST)
 
     assert answer.text == "yes"
 
@@ -381,7 +381,7 @@ async def test_a_head_that_does_not_come_to_a_client_of_the_users_own(network: N
     async with (
         httpx2.AsyncClient() as own,
         onplan.AsyncClient(
-            **options_for(port, http_client=own, idle_timeout=0.5, total_timeout=25)
+            **options_for(port, http_client=own, timeout=onplan.Timeouts(idle=0.5, total=25))
         ) as client,
     ):
         with pytest.raises(onplan.IdleTimeoutError):

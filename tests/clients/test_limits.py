@@ -49,9 +49,9 @@ def test_a_server_that_stops_reading(
     port = network.serve(ignore)
 
     with pytest.raises(onplan.IdleTimeoutError, match="stopped listening"):
-        driver(store=store, base_url=f"http://127.0.0.1:{port}", write_timeout=0.3, retry=ONCE).complete(
-            large
-        )
+        driver(
+            store=store, base_url=f"http://127.0.0.1:{port}", timeout=onplan.Timeouts(write=0.3), retry=ONCE
+        ).complete(large)
 
 
 def test_a_server_that_reads_slowly(
@@ -87,7 +87,9 @@ def test_a_server_that_reads_slowly(
 
     url = far.near_url().replace(str(far.port), str(network.serve(slowly, far.context())))
 
-    answer = driver(store=far.store(), base_url=url, write_timeout=0.6, retry=ONCE).complete(large)
+    answer = driver(store=far.store(), base_url=url, timeout=onplan.Timeouts(write=0.6), retry=ONCE).complete(
+        large
+    )
 
     assert answer.text.startswith("You said: ")
 
@@ -97,9 +99,12 @@ def test_a_server_that_does_not_shake_hands(network: Network, store: CredentialS
     port = network.serve(silent)
 
     with pytest.raises(onplan.TransportError):
-        driver(store=store, base_url=f"https://127.0.0.1:{port}", connect_timeout=0.2, retry=ONCE).complete(
-            REQUEST
-        )
+        driver(
+            store=store,
+            base_url=f"https://127.0.0.1:{port}",
+            timeout=onplan.Timeouts(connect=0.2),
+            retry=ONCE,
+        ).complete(REQUEST)
 
 
 async def silent(reader: Reader, writer: Writer) -> None:
@@ -118,9 +123,9 @@ def test_a_turn_that_stalls(
     chunks: list[onplan.StreamChunk] = []
 
     with pytest.raises(onplan.TotalTimeoutError, match=r"after 0\.4 seconds") as caught:
-        driver(store=far.store(), base_url=emulator.codex_base_url, total_timeout=0.4).chunks(
-            REQUEST, keep=chunks
-        )
+        driver(
+            store=far.store(), base_url=emulator.codex_base_url, timeout=onplan.Timeouts(total=0.4)
+        ).chunks(REQUEST, keep=chunks)
 
     assert chunks
     assert (caught.value.exit_code, caught.value.code) == (45, "total_timeout")
@@ -148,7 +153,9 @@ def test_a_turn_that_trickles(
     port = network.serve(trickle)
 
     with pytest.raises(onplan.TotalTimeoutError):
-        driver(store=store, base_url=f"http://127.0.0.1:{port}", total_timeout=0.5).complete(REQUEST)
+        driver(store=store, base_url=f"http://127.0.0.1:{port}", timeout=onplan.Timeouts(total=0.5)).complete(
+            REQUEST
+        )
 
 
 def test_a_turn_that_does_not_begin(
@@ -158,7 +165,9 @@ def test_a_turn_that_does_not_begin(
     emulator.arm("slow_first_byte", times=3, seconds=30)
 
     with pytest.raises(onplan.TotalTimeoutError):
-        driver(store=far.store(), base_url=emulator.codex_base_url, total_timeout=0.4).complete(REQUEST)
+        driver(
+            store=far.store(), base_url=emulator.codex_base_url, timeout=onplan.Timeouts(total=0.4)
+        ).complete(REQUEST)
 
     ended(emulator)
 
@@ -168,7 +177,9 @@ def test_a_turn_that_cannot_connect(network: Network, store: CredentialStore, dr
     port = network.serve(silent)
 
     with pytest.raises(onplan.TotalTimeoutError):
-        driver(store=store, base_url=f"https://127.0.0.1:{port}", total_timeout=0.3).complete(REQUEST)
+        driver(
+            store=store, base_url=f"https://127.0.0.1:{port}", timeout=onplan.Timeouts(total=0.3)
+        ).complete(REQUEST)
 
 
 def test_a_turn_that_waits_to_be_tried_again(emulator: Emulator, far: Far, driver: Any) -> None:
@@ -176,7 +187,9 @@ def test_a_turn_that_waits_to_be_tried_again(emulator: Emulator, far: Far, drive
     emulator.arm("rate_limited_429", times=5)
 
     with pytest.raises(onplan.TotalTimeoutError):
-        driver(store=far.store(), base_url=emulator.codex_base_url, total_timeout=0.3).complete(REQUEST)
+        driver(
+            store=far.store(), base_url=emulator.codex_base_url, timeout=onplan.Timeouts(total=0.3)
+        ).complete(REQUEST)
 
 
 def test_a_turn_that_is_not_read_to(
@@ -186,7 +199,9 @@ def test_a_turn_that_is_not_read_to(
     port = network.serve(unread)
 
     with pytest.raises(onplan.TotalTimeoutError):
-        driver(store=store, base_url=f"http://127.0.0.1:{port}", total_timeout=0.5).complete(large)
+        driver(store=store, base_url=f"http://127.0.0.1:{port}", timeout=onplan.Timeouts(total=0.5)).complete(
+            large
+        )
 
 
 async def unread(reader: Reader, writer: Writer) -> None:
@@ -195,6 +210,8 @@ async def unread(reader: Reader, writer: Writer) -> None:
 
 def test_a_turn_within_its_limit(emulator: Emulator, far: Far, driver: Any) -> None:
     """A limit that is long enough changes nothing, and the connection is used again."""
-    answer = driver(store=far.store(), base_url=emulator.codex_base_url, total_timeout=60).complete(REQUEST)
+    answer = driver(
+        store=far.store(), base_url=emulator.codex_base_url, timeout=onplan.Timeouts(total=60)
+    ).complete(REQUEST)
 
     assert answer.text == "You said: one two three"

@@ -13,7 +13,8 @@ import httpx2
 import pytest
 
 import onplan
-from onplan import CompletionRequest, FinishReason, Message, RetryPolicy, ToolDefinition
+from onplan import CompletionRequest, FinishReason, Message, RetryPolicy, Timeouts, ToolDefinition
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 from onplan.emulator.faults.register import FAULTS
 from onplan.emulator.journal import fingerprint
@@ -28,6 +29,7 @@ TOOLS = [
     for name in ("first", "second")
 ]
 WHOLE = [("first", {"a": "text"}), ("second", {"a": "text"})]
+FAST = RetryPolicy(wait_initial=0.01)
 
 
 # These backends speak no WebSocket: every other way.
@@ -44,9 +46,9 @@ def platform(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
 
 
 @pytest.fixture(params=["chat", "responses"])
-def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def api(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which API the environment chooses."""
-    monkeypatch.setenv("ONPLAN_WIRE", request.param)
+    monkeypatch.setenv("ONPLAN_API", request.param)
     return str(request.param)
 
 
@@ -107,8 +109,8 @@ def everything_about(error: BaseException) -> list[str]:
 
 
 @over_http
-def test_a_string_is_a_request(platform: Emulator, driver: Any, wire: str) -> None:
-    """A plain string is answered, with its text, usage, model and reason, over either wire."""
+def test_a_string_is_a_request(platform: Emulator, driver: Any, api: str) -> None:
+    """A plain string is answered, with its text, usage, model and reason, over either api."""
     answer = driver().complete("hello there")
 
     assert answer.text == "You said: hello there"
@@ -116,13 +118,13 @@ def test_a_string_is_a_request(platform: Emulator, driver: Any, wire: str) -> No
     assert answer.model == "gpt-6.2-sol"
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
     assert answer.response_id
-    expected = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}[wire]
+    expected = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}[api]
     assert [row["path"] for row in asked(platform)] == [expected]
     assert credentials_seen(platform) == {fingerprint(KEY)}
 
 
 @over_http
-def test_a_stream_ends_with_one_done(platform: Emulator, driver: Any, wire: str) -> None:
+def test_a_stream_ends_with_one_done(platform: Emulator, driver: Any, api: str) -> None:
     """Exactly one Done comes, last, and the joined deltas are the finished parts."""
     chunks = driver().chunks("hello there")
 
@@ -135,7 +137,7 @@ def test_a_stream_ends_with_one_done(platform: Emulator, driver: Any, wire: str)
 
 
 @over_http
-def test_parallel_calls_arrive_whole(platform: Emulator, driver: Any, wire: str) -> None:
+def test_parallel_calls_arrive_whole(platform: Emulator, driver: Any, api: str) -> None:
     """Two calls in one answer keep their own ids, names and complete arguments."""
     chunks = driver().chunks(CompletionRequest(messages="both?", tools=TOOLS))
 
@@ -150,7 +152,7 @@ def test_parallel_calls_arrive_whole(platform: Emulator, driver: Any, wire: str)
 
 
 @over_http
-def test_a_tool_round_trip(platform: Emulator, driver: Any, wire: str) -> None:
+def test_a_tool_round_trip(platform: Emulator, driver: Any, api: str) -> None:
     """Results of all calls go back, and the model goes on in text."""
     asker = driver()
     messages = [Message.system("Be brief."), Message.user("both?")]
@@ -165,7 +167,7 @@ def test_a_tool_round_trip(platform: Emulator, driver: Any, wire: str) -> None:
 
 
 @over_http
-def test_an_answer_follows_a_schema(platform: Emulator, driver: Any, wire: str) -> None:
+def test_an_answer_follows_a_schema(platform: Emulator, driver: Any, api: str) -> None:
     """With a response format the text is JSON of that schema."""
     schema = {
         "type": "object",
@@ -179,7 +181,7 @@ def test_an_answer_follows_a_schema(platform: Emulator, driver: Any, wire: str) 
 
 
 @over_http
-def test_images_are_read_and_accepted(platform: Emulator, driver: Any, wire: str, tmp_path: Path) -> None:
+def test_images_are_read_and_accepted(platform: Emulator, driver: Any, api: str, tmp_path: Path) -> None:
     """Images by URL, as bytes and from a file reach a server that is strict about them."""
     pixel = Path(__file__).parent.parent / "pixel.png"
     images = [
@@ -194,7 +196,7 @@ def test_images_are_read_and_accepted(platform: Emulator, driver: Any, wire: str
 
 
 @over_http
-def test_what_this_server_takes_is_sent(platform: Emulator, driver: Any, wire: str) -> None:
+def test_what_this_server_takes_is_sent(platform: Emulator, driver: Any, api: str) -> None:
     """Sampling parameters are sent; what is not sent is listed, and nothing is both or neither."""
     given: dict[str, Any] = {
         "temperature": 0.0,
@@ -206,12 +208,12 @@ def test_what_this_server_takes_is_sent(platform: Emulator, driver: Any, wire: s
     }
     answer = driver().complete(CompletionRequest(messages="hi", model="gpt-4.1", **given))
 
-    names = {"max_tokens": "max_tokens" if wire == "chat" else "max_output_tokens"}
+    names = {"max_tokens": "max_tokens" if api == "chat" else "max_output_tokens"}
     body = asked(platform)[-1]["body"]
     sent = {name for name in given if names.get(name, name) in body}
     assert sent | set(answer.ignored_parameters) == set(given)
     assert not sent & set(answer.ignored_parameters)
-    assert {"chat": {"metadata", "session_id"}, "responses": {"stop", "session_id"}}[wire] == set(
+    assert {"chat": {"metadata", "session_id"}, "responses": {"stop", "session_id"}}[api] == set(
         answer.ignored_parameters
     )
 
@@ -251,10 +253,10 @@ def test_the_wire_can_be_an_argument_or_in_the_profile(
     """The program says which API is spoken, or else the profile does."""
     clean_environment.mkdir(exist_ok=True)
     (clean_environment / "config.toml").write_text(
-        '[profiles.default]\nbackend = "openai"\nwire = "responses"\n'
+        '[profiles.default]\nbackend = "openai"\napi = "responses"\n'
     )
     driver().complete("hi")
-    driver(wire="chat").complete("hi")
+    driver(api="chat").complete("hi")
 
     assert [row["path"] for row in asked(platform)] == ["/v1/responses", "/v1/chat/completions"]
 
@@ -262,10 +264,10 @@ def test_the_wire_can_be_an_argument_or_in_the_profile(
 # --- the platform at its own address -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wire", ["chat", "responses"])
-def test_without_a_base_url_it_is_the_platform(at_home: AtHome, wire: Any) -> None:
+@pytest.mark.parametrize("api", ["chat", "responses"])
+def test_without_a_base_url_it_is_the_platform(at_home: AtHome, api: Any) -> None:
     """Everything goes to api.openai.com over TLS, in the platform's own dialect, which accepts it."""
-    with at_home.client(api_key="sk-mine", wire=wire) as client:
+    with at_home.client(api_key="sk-mine", api=api) as client:
         first = client.complete(
             CompletionRequest(messages=[Message.system("a " * 900), Message.user("hi")], max_tokens=50)
         )
@@ -284,7 +286,7 @@ def test_without_a_base_url_it_is_the_platform(at_home: AtHome, wire: Any) -> No
 
 def test_reasoning_is_carried_over_where_it_can_be(at_home: AtHome) -> None:
     """Over the Responses API what the model thought comes back sealed and goes with the next turn."""
-    with at_home.client(api_key="sk-mine", wire="responses") as client:
+    with at_home.client(api_key="sk-mine", api="responses") as client:
         first = client.complete(CompletionRequest(messages="hi", reasoning_summary="auto", model="gpt-5.5"))
         messages = [Message.user("hi"), first.message, Message.user("more")]
         client.complete(CompletionRequest(messages=messages, model="gpt-5.5"))
@@ -307,8 +309,6 @@ def test_the_newest_model_for_text_is_the_default(at_home: AtHome) -> None:
 
 def keep(record: Record) -> None:
     """Put a record where the default profile has its own."""
-    from onplan.config.settings import load_settings
-
     store = open_store(load_settings().store)
     loaded = store.load()
     store.save(record, loaded[1] if loaded else None)
@@ -450,8 +450,8 @@ def test_an_address_moves_its_own_backend_only(
     for name in ("ONPLAN_OPENAI_BASE_URL", "ONPLAN_CODEX_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, "https://stranger.example.com/v1")
-    with onplan.Client(backend=backend) as client:
-        assert client.settings.base_url == client.backend.base_url
+    settings = load_settings(backend=backend)
+    assert settings.base_url == settings.backend.base_url
 
 
 def test_a_profiles_address_is_for_its_own_backend(
@@ -460,12 +460,12 @@ def test_a_profiles_address_is_for_its_own_backend(
     """A profile of a local server, asked for with the plan's backend: the plan's token does not go there."""
     clean_environment.mkdir(exist_ok=True)
     (clean_environment / "config.toml").write_text(
-        '[profiles.local]\nbackend = "openai"\nbase_url = "http://127.0.0.1:9/v1"\nwire = "responses"\n'
+        '[profiles.local]\nbackend = "openai"\nbase_url = "http://127.0.0.1:9/v1"\napi = "responses"\n'
     )
-    with onplan.Client(profile="local") as client:
-        assert (client.settings.base_url, client.backend.wire) == ("http://127.0.0.1:9/v1", "responses")
-    with onplan.Client(profile="local", backend="openai-codex") as client:
-        assert client.settings.base_url == "https://chatgpt.com/backend-api/codex"
+    local = load_settings(profile="local")
+    assert (local.base_url, local.backend.api) == ("http://127.0.0.1:9/v1", "responses")
+    codex = load_settings(profile="local", backend="openai-codex")
+    assert codex.base_url == "https://chatgpt.com/backend-api/codex"
     with pytest.raises(onplan.ConfigurationError, match="could be read on its way"):
         onplan.Client(backend="openai", base_url="http://stranger.example.com/v1")
 
@@ -645,7 +645,7 @@ def test_silence_is_given_up(platform: Emulator, driver: Any) -> None:
     """A stream that stalls ends in an error after the idle timeout."""
     platform.arm("chat_stall")
     with pytest.raises(onplan.IdleTimeoutError):
-        driver(idle_timeout=0.3, retry=ONCE).complete("hi")
+        driver(timeout=Timeouts(idle=0.3), retry=ONCE).complete("hi")
 
 
 @over_http
@@ -677,7 +677,7 @@ def test_after_the_first_chunk_nothing_is_asked_again(platform: Emulator, driver
 def test_passing_troubles_are_waited_out(platform: Emulator, driver: Any, fault: str) -> None:
     """Before the first chunk, what may pass is asked again."""
     platform.arm(f"chat_{fault}", times=2)
-    answer = driver(retry=RetryPolicy(base=0.01)).complete(CompletionRequest(messages="hi", model="gpt-5.5"))
+    answer = driver(retry=FAST).complete(CompletionRequest(messages="hi", model="gpt-5.5"))
 
     assert answer.text == "You said: hi"
     assert len(asked(platform)) == 3
@@ -689,7 +689,7 @@ def test_what_does_not_pass_is_asked_once(platform: Emulator, driver: Any, fault
     """Used-up credits, and what is not permitted, are not hammered."""
     platform.arm(f"chat_{fault}", times=9)
     with pytest.raises(onplan.LimitError) as caught:
-        driver(retry=RetryPolicy(base=0.01)).complete(CompletionRequest(messages="hi", model="gpt-5.5"))
+        driver(retry=FAST).complete(CompletionRequest(messages="hi", model="gpt-5.5"))
 
     assert len(asked(platform)) == 1
     assert "chatgpt.com" not in caught.value.hint
@@ -710,8 +710,8 @@ def test_a_refused_key_is_told_and_never_refreshed(platform: Emulator, driver: A
 
 
 @over_http
-def test_a_model_that_is_not_there_is_told(platform: Emulator, driver: Any, wire: str) -> None:
-    """404 model_not_found is about the model, over either wire."""
+def test_a_model_that_is_not_there_is_told(platform: Emulator, driver: Any, api: str) -> None:
+    """404 model_not_found is about the model, over either api."""
     with pytest.raises(onplan.ModelNotAvailableError, match="sparkle"):
         driver().complete(CompletionRequest(messages="hi", model="sparkle"))
 

@@ -201,7 +201,7 @@ def test_a_proxy_that_does_not_find_the_backend(far: Far, driver: Any, scheme: s
         driver,
         far,
         proxy.url,
-        retry=onplan.RetryPolicy(attempts=2, base=0.0),
+        retry=onplan.RetryPolicy(attempts=2, wait_initial=0.0),
         on_retry=lambda error, seconds: waits.append(seconds),
     )
 
@@ -253,7 +253,10 @@ def test_a_proxy_that_is_silent(far: Far, network: Network, driver: Any, scheme:
 
     with pytest.raises(onplan.TransportError):
         driver(
-            store=far.store(), proxy=f"{scheme}://127.0.0.1:{port}", connect_timeout=0.2, retry=ONCE
+            store=far.store(),
+            proxy=f"{scheme}://127.0.0.1:{port}",
+            timeout=onplan.Timeouts(connect=0.2),
+            retry=ONCE,
         ).complete(REQUEST)
 
 

@@ -15,10 +15,10 @@ from .conftest import Network
 from .exact import Answer, Exact, refused, said, spoken
 
 REQUEST = CompletionRequest(messages="hi", model="m")
-QUICK = RetryPolicy(attempts=3, base=0.001, longest=0.5, budget=30.0)
+QUICK = RetryPolicy(attempts=3, wait_initial=0.001, wait_max=0.5, timeout=30.0)
 
 over_http = pytest.mark.parametrize("driver", ["sync", "async", "async-httpx2"], indirect=True)
-both_wires = pytest.mark.parametrize("wire", ["chat", "responses"])
+both_apis = pytest.mark.parametrize("api", ["chat", "responses"])
 
 Ask = Callable[..., tuple[Any, int]]
 
@@ -27,13 +27,13 @@ Ask = Callable[..., tuple[Any, int]]
 def ask(driver: Any, network: Network) -> Ask:
     """The answer or the error, and how often a server was asked that answers so once, or ``always``."""
 
-    def ask(answer: Answer, wire: str, *, always: bool) -> tuple[Any, int]:
+    def ask(answer: Answer, api: str, *, always: bool) -> tuple[Any, int]:
         def next_answer(body: dict[str, Any]) -> Answer:
             return answer if always or len(server.bodies) == 1 else spoken(body)
 
         server = Exact(next_answer)
         server.port = network.serve(server.handle)
-        client = driver(backend="openai", base_url=server.url, api_key="k", wire=wire, retry=QUICK)
+        client = driver(backend="openai", base_url=server.url, api_key="k", api=api, retry=QUICK)
         try:
             found: Any = client.complete(REQUEST)
         except onplan.OnplanError as error:
@@ -77,13 +77,13 @@ FINAL = {
 
 
 @over_http
-@both_wires
+@both_apis
 @pytest.mark.parametrize(("answer", "error"), FINAL.values(), ids=FINAL)
 def test_what_will_not_change_is_asked_once(
-    ask: Ask, wire: str, answer: Answer, error: type[onplan.OnplanError]
+    ask: Ask, api: str, answer: Answer, error: type[onplan.OnplanError]
 ) -> None:
     """A failure that the same request will meet again is raised at once."""
-    found, asked = ask(answer, wire, always=True)
+    found, asked = ask(answer, api, always=True)
 
     assert type(found) is error
     assert (asked, found.retryable) == (1, False)
@@ -107,20 +107,20 @@ PASSING = {
 
 
 @over_http
-@both_wires
+@both_apis
 @pytest.mark.parametrize("answer", PASSING.values(), ids=PASSING)
-def test_what_passes_is_asked_again(ask: Ask, wire: str, answer: Answer) -> None:
+def test_what_passes_is_asked_again(ask: Ask, api: str, answer: Answer) -> None:
     """A rate limit passes, whether or not the server says when; so does overload."""
-    found, asked = ask(answer, wire, always=False)
+    found, asked = ask(answer, api, always=False)
 
     assert (getattr(found, "text", found), asked) == ("ok", 2)
 
 
 @over_http
-@both_wires
-def test_a_rate_limit_that_does_not_pass_ends(ask: Ask, wire: str) -> None:
+@both_apis
+def test_a_rate_limit_that_does_not_pass_ends(ask: Ask, api: str) -> None:
     """It is asked again as often as the policy allows, and then raised."""
-    found, asked = ask(failing("Too many."), wire, always=True)
+    found, asked = ask(failing("Too many."), api, always=True)
 
     assert type(found) is onplan.RateLimitError
     assert (asked, found.retryable) == (QUICK.attempts, True)

@@ -10,7 +10,7 @@ import onplan
 from onplan import CompletionRequest, Resumed, RetryPolicy, Text, Thinking, ToolDefinition
 from onplan.emulator import Emulator
 
-QUICK = RetryPolicy(attempts=3, base=0.01)
+QUICK = RetryPolicy(attempts=3, wait_initial=0.01)
 TOOL = ToolDefinition(
     name="weather", parameters={"type": "object", "properties": {"city": {"type": "string"}}}
 )

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 import onplan
-from onplan import CompletionRequest, RetryPolicy
+from onplan import CompletionRequest, RetryPolicy, Timeouts
 from onplan.emulator import Emulator, Options
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
@@ -231,7 +231,6 @@ def server(events: list[bytes]) -> Iterator[Server]:
 OPTIONS: dict[str, Any] = {
     "store": STORE,
     "retry": RetryPolicy(attempts=1),
-    "connect_timeout": HANGS,
 }
 
 
@@ -245,11 +244,11 @@ def ask(
     transport = "websocket" if request.param == "async-websocket" else "sse"
 
     def ask_sync(idle: float) -> list[onplan.StreamChunk]:
-        with onplan.Client(base_url=server.url, idle_timeout=idle, **OPTIONS) as client:
+        with onplan.Client(base_url=server.url, timeout=Timeouts(HANGS, idle), **OPTIONS) as client:
             return list(client.complete_stream(REQUEST))
 
     async def ask_async(idle: float) -> list[onplan.StreamChunk]:
-        options = {**OPTIONS, "transport": transport, "idle_timeout": idle}
+        options = {**OPTIONS, "transport": transport, "timeout": Timeouts(HANGS, idle)}
         async with onplan.AsyncClient(base_url=server.url, **options) as client:
             return [chunk async for chunk in client.complete_stream(REQUEST)]
 

@@ -134,7 +134,7 @@ def test_an_error(driver: Any, silent: Any) -> None:
     url, _ = silent
 
     with pytest.raises(onplan.TransportError) as caught:
-        driver(**options_for(url, idle_timeout=0.3, connect_timeout=0.3)).complete("hi")
+        driver(**options_for(url, timeout=onplan.Timeouts(idle=0.3, connect=0.3))).complete("hi")
 
     assert shown(caught.value) == []
 

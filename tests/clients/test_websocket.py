@@ -18,13 +18,13 @@ import httpx2
 import pytest
 
 import onplan
-from onplan import CompletionRequest, Message, RetryPolicy, ToolDefinition, ToolResult
+from onplan import CompletionRequest, Message, RetryPolicy, Timeouts, ToolDefinition, ToolResult
 from onplan.emulator import Emulator, Options, Scenario
 from onplan.emulator.options import Answer
 from onplan.transports import websocket
 from onplan.turn import fallback
 
-FAST = RetryPolicy(base=0.01)
+FAST = RetryPolicy(wait_initial=0.01)
 TOOL = ToolDefinition(
     name="look", parameters={"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 )
@@ -402,7 +402,7 @@ _FORK = """
 import asyncio, os, warnings
 import onplan
 warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: that is what is tried here
-client = onplan.AsyncClient(store="env:ONPLAN_TEST_TOKEN", idle_timeout=20)
+client = onplan.AsyncClient(store="env:ONPLAN_TEST_TOKEN", timeout=Timeouts(idle=20))
 
 def request(text, session_id):
     return onplan.CompletionRequest(messages=text, model="gpt-5.5", session_id=session_id)
@@ -477,7 +477,7 @@ class TestFallingBack:
     async def test_where_the_upgrade_is_not_answered(self, signed_in: Emulator) -> None:
         """Silence is given up after the time for connecting."""
         signed_in.arm("websocket_upgrade_slow", seconds=60)
-        async with onplan.AsyncClient(connect_timeout=0.3) as client:
+        async with onplan.AsyncClient(timeout=Timeouts(connect=0.3)) as client:
             assert (await client.complete("one")).text == "You said: one"
 
         assert wires(signed_in) == ["http"]
@@ -584,7 +584,7 @@ class TestFallingBack:
             async for chunk in client.complete_stream("one two three"):
                 seen.append(chunk)  # noqa: PERF401 - what came before the error counts
 
-        async with onplan.AsyncClient(idle_timeout=3) as client:
+        async with onplan.AsyncClient(timeout=Timeouts(idle=3)) as client:
             with pytest.raises(onplan.StreamTruncatedError) as caught:
                 await ask(client)
 
@@ -648,7 +648,7 @@ async def test_a_fault_is_an_error_or_no_matter(
     """A fault of WebSocket's own ends in its own error, or the answer is whole."""
     signed_in.arm(fault)
     once = RetryPolicy(attempts=1)
-    async with onplan.AsyncClient(transport="websocket", retry=once, idle_timeout=3) as client:
+    async with onplan.AsyncClient(transport="websocket", retry=once, timeout=Timeouts(idle=3)) as client:
         request = CompletionRequest(messages="one two", model="gpt-5.5")
         if error is None:
             assert (await client.complete(request)).text == "You said: one two"

@@ -19,7 +19,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 import onplan
-from onplan import CompletionRequest
+from onplan import CompletionRequest, Timeouts
 from onplan.emulator.wire import frames
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
@@ -415,7 +415,7 @@ async def test_a_message_in_fragments_may_be_large(size: int) -> None:
         writer.write(fragmented(delta(text), size) + frames.encode(frames.TEXT, COMPLETED.encode()))
         await reader.read()
 
-    async with playing(play, idle_timeout=60) as client:
+    async with playing(play, timeout=Timeouts(idle=60)) as client:
         assert (await client.complete(REQUEST)).text == text
 
 
@@ -488,7 +488,7 @@ async def test_what_leads_nowhere_is_silence(case: str) -> None:
         writer.write(frames.encode(frames.TEXT, event("response.created", response={"id": "r"}).encode()))
         await trickle(writer, *DRIBBLES[case])
 
-    async with playing(play, idle_timeout=0.6) as client:
+    async with playing(play, timeout=Timeouts(idle=0.6)) as client:
         with pytest.raises(onplan.IdleTimeoutError, match="stopped answering"):
             await asyncio.wait_for(client.complete(REQUEST), 60)
 
@@ -502,7 +502,7 @@ async def test_a_server_that_answers_no_ping_is_given_up(beginning: bytes) -> No
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await trickle(writer, beginning, b"")
 
-    async with playing(play, idle_timeout=0.6) as client:
+    async with playing(play, timeout=Timeouts(idle=0.6)) as client:
         with pytest.raises(onplan.DisconnectError, match="does not answer any more"):
             await asyncio.wait_for(client.complete(REQUEST), 60)
 
@@ -515,7 +515,10 @@ async def test_a_server_that_pauses_while_it_is_held_up_is_given_up() -> None:
             writer.write(frames.encode(frames.TEXT, delta("x" * 100_000).encode()))
         await trickle(writer, b"", frames.encode(frames.PING, b"x"))
 
-    async with playing(play, idle_timeout=0.6) as client, aclosing(client.complete_stream(REQUEST)) as stream:
+    async with (
+        playing(play, timeout=Timeouts(idle=0.6)) as client,
+        aclosing(client.complete_stream(REQUEST)) as stream,
+    ):
         await anext(stream)
         await asyncio.sleep(1.2)  # longer than a server may be silent
         with pytest.raises(onplan.IdleTimeoutError):
@@ -537,7 +540,7 @@ async def test_a_large_message_may_take_its_time() -> None:
             await asyncio.sleep(0.1)
         await reader.read()
 
-    async with playing(play, idle_timeout=1) as client:
+    async with playing(play, timeout=Timeouts(idle=1)) as client:
         assert (await client.complete(REQUEST)).text == text
 
 
@@ -547,7 +550,7 @@ async def test_a_server_that_takes_nothing_is_given_up() -> None:
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(60)
 
-    async with playing(play, write_timeout=0.5) as client:
+    async with playing(play, timeout=Timeouts(write=0.5)) as client:
         with pytest.raises(onplan.IdleTimeoutError, match="stopped listening"):
             await client.complete(CompletionRequest(messages="x" * 15_000_000, model="gpt-5.5"))
 
@@ -618,7 +621,7 @@ async def test_what_does_not_open_it(case: str) -> None:
     play, kind, status = UPGRADES[case]
     async with (
         raw(play) as url,
-        onplan.AsyncClient(**ONCE, base_url=url, connect_timeout=0.5, idle_timeout=60) as client,
+        onplan.AsyncClient(**ONCE, base_url=url, timeout=Timeouts(connect=0.5, idle=60)) as client,
     ):
         with pytest.raises(onplan.OnplanError) as caught:
             await asyncio.wait_for(client.complete(REQUEST), 60)
@@ -630,7 +633,9 @@ async def test_the_time_for_connecting_is_for_tls_as_well() -> None:
     """A server that takes the connection, but does not speak TLS, is one that cannot be reached."""
     async with (
         raw(ignore) as url,
-        onplan.AsyncClient(**ONCE, base_url=url.replace("http", "https"), connect_timeout=0.3) as client,
+        onplan.AsyncClient(
+            **ONCE, base_url=url.replace("http", "https"), timeout=Timeouts(connect=0.3)
+        ) as client,
     ):
         with pytest.raises(onplan.ConnectError, match="could not be reached"):
             await asyncio.wait_for(client.complete(REQUEST), 60)
@@ -676,7 +681,7 @@ async def test_an_address_that_leads_nowhere(nowhere: int, resolve: Callable[...
         port = int(url.rpartition(":")[2])
         resolve(nowhere, port if good else nowhere)
         base_url = f"http://localhost:{port}"
-        async with onplan.AsyncClient(**ONCE, base_url=base_url, connect_timeout=limit) as client:
+        async with onplan.AsyncClient(**ONCE, base_url=base_url, timeout=Timeouts(connect=limit)) as client:
             if good:
                 answer = asyncio.ensure_future(client.complete(REQUEST))
                 await asyncio.wait([answer], timeout=20)  # long before the time for connecting is over
@@ -724,14 +729,17 @@ STAGES: dict[str, tuple[Play, str]] = {
 }
 
 
-@pytest.mark.parametrize("how", ["timeout", "cancel", "wait_for", "total_timeout"])
+@pytest.mark.parametrize("how", ["timeout", "cancel", "wait_for", "total"])
 @pytest.mark.parametrize("stage", STAGES)
 async def test_whatever_cuts_a_call_shows_no_token(stage: str, how: str) -> None:
     """No frame of a traceback, of whichever library, holds the token in a variable that can be printed."""
     play, text = STAGES[stage]
     request = CompletionRequest(messages=text, model="gpt-5.5")
-    total = 0.5 if how == "total_timeout" else None
-    async with raw(play) as url, onplan.AsyncClient(**ONCE, base_url=url, total_timeout=total) as client:
+    total = 0.5 if how == "total" else None
+    async with (
+        raw(play) as url,
+        onplan.AsyncClient(**ONCE, base_url=url, timeout=Timeouts(total=total)) as client,
+    ):
         task = asyncio.ensure_future(client.complete(request))
         try:
             if how == "cancel":

@@ -80,7 +80,7 @@ def client(upstream: str, request: pytest.FixtureRequest) -> Iterator[onplan.Cli
         backend="openai",
         base_url=f"{upstream}/v1",
         api_key="sk-mock",
-        wire=request.param,
+        api=request.param,
         retry=RetryPolicy(attempts=1),
     ) as made:
         yield made
@@ -118,7 +118,7 @@ def test_calls_a_tool(client: onplan.Client) -> None:
 
 
 def test_answers_by_a_schema(client: onplan.Client) -> None:
-    """A response format is sent in the words of the wire, and what comes is read."""
+    """A response format is sent in the words of the api, and what comes is read."""
     schema = {
         "type": "object",
         "properties": {"name": {"type": "string"}},

@@ -27,7 +27,7 @@ def jwt():
     return lambda **claims: f"{encode({'alg': 'none'})}.{encode(claims)}.sig"
 
 
-class Dialogue:
+class Conversation:
     """A flow whose one request was taken, and which waits for its answer."""
 
     def __init__(self, flow):
@@ -49,4 +49,4 @@ class Dialogue:
 @pytest.fixture(scope="session")
 def begin():
     """Run a flow up to its request."""
-    return Dialogue
+    return Conversation

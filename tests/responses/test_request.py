@@ -9,7 +9,7 @@ from onplan.backends import OPENAI_CODEX
 from onplan.errors import InvalidRequestError
 from onplan.request.strict_schema import is_strict
 from onplan.responses.request import prepare
-from onplan.types import CompletionRequest, Image, Message, OAuthCredentials, ToolDefinition
+from onplan.types import CompletionRequest, Image, Message, OAuthCredentials, ToolChoice, ToolDefinition
 
 BASE = "https://example.org/codex"
 CREDENTIALS = OAuthCredentials(
@@ -18,9 +18,9 @@ CREDENTIALS = OAuthCredentials(
 TOOL = ToolDefinition("weather", "Tells it.", {"type": "object", "properties": {"a": {"type": "integer"}}})
 
 
-def call(messages="Hi", *, backend=OPENAI_CODEX, refuse_unsupported=False, **fields):
+def call(messages="Hi", *, backend=OPENAI_CODEX, raise_unsupported=False, **fields):
     request = CompletionRequest(messages=messages, **fields)
-    return prepare(request, backend, BASE, "gpt-5.5", refuse_unsupported=refuse_unsupported)
+    return prepare(request, backend, BASE, "gpt-5.5", raise_unsupported=raise_unsupported)
 
 
 def body(*args, **fields):
@@ -96,9 +96,9 @@ class TestDroppedParameters:
         )
 
     def test_refused(self, name):
-        """With ``refuse_unsupported`` the same parameter is an error that names it."""
+        """With ``raise_unsupported`` the same parameter is an error that names it."""
         with pytest.raises(InvalidRequestError, match=name):
-            call(refuse_unsupported=True, **{name: DROPPED[name]})
+            call(raise_unsupported=True, **{name: DROPPED[name]})
 
 
 def test_every_parameter_reaches_the_body_or_is_listed():
@@ -130,12 +130,12 @@ def test_every_parameter_reaches_the_body_or_is_listed():
         ([TOOL], "auto", "auto"),
         ([TOOL], "none", "none"),
         ([TOOL], "required", "required"),
-        ([TOOL], "weather", {"type": "function", "name": "weather"}),
+        ([TOOL], ToolChoice("weather"), {"type": "function", "name": "weather"}),
         ([], None, None),
     ],
 )
 def test_tool_choice(tools, choice, sent):
-    """A choice is one of three words or the name of a tool."""
+    """A choice is one of three words, or one tool."""
     assert sent == body(tools=tools, tool_choice=choice).get("tool_choice")
 
 
@@ -143,7 +143,7 @@ def test_tool_choice(tools, choice, sent):
 def test_a_choice_of_a_tool_that_is_not_there_is_refused(tools):
     """A tool choice that names no tool of the request never reaches the backend."""
     with pytest.raises(InvalidRequestError, match="teleport"):
-        call(tools=tools, tool_choice="teleport")
+        call(tools=tools, tool_choice=ToolChoice("teleport"))
 
 
 @pytest.mark.parametrize(

@@ -129,8 +129,9 @@ def test_a_newer_token_in_the_file_is_used(
     sink.write_text(old)
     monkeypatch.delenv("VAULT_TOKEN")
     monkeypatch.setenv("VAULT_TOKEN_FILE", str(sink))
-    with onplan.Client() as client:
-        client.store.load()
+    store = open_store(spec)
+    with onplan.Client(store=store) as client:
+        store.load()
         sink.write_text(new)
         client.credentials()
 

@@ -85,11 +85,11 @@ class Clock:
 
 
 class Turn:
-    """A dialogue and what it wants next."""
+    """A flow and what it wants next."""
 
-    def __init__(self, dialogue, clock):
-        self._dialogue, self._clock = dialogue, clock
-        self.step, self.result, self.ended, self.emitted = next(dialogue), None, False, []
+    def __init__(self, flow, clock):
+        self._flow, self._clock = flow, clock
+        self.step, self.result, self.ended, self.emitted = next(flow), None, False, []
 
     def tell(self, *outcomes):
         """Carry out the steps with these outcomes; an ``Emit`` needs none. A ``ReadEvents`` takes several."""
@@ -119,9 +119,9 @@ class Turn:
             self._clock.now += self.step.seconds
         try:
             if isinstance(outcome, Exception):
-                self.step = self._dialogue.throw(outcome)
+                self.step = self._flow.throw(outcome)
             else:
-                self.step = self._dialogue.send(outcome)
+                self.step = self._flow.send(outcome)
         except StopIteration as stop:
             self.step, self.result, self.ended = None, stop.value, True
 
@@ -432,7 +432,7 @@ class TestTheCatalogue:
 
     @pytest.fixture
     def asking(self):
-        """A catalogue dialogue that is about to begin."""
+        """A catalogue flow that is about to begin."""
         clock = Clock()
         return Turn(catalogue(OPENAI_CODEX, "https://example.org", RetryPolicy(attempts=2), clock), clock)
 

@@ -17,7 +17,7 @@ from onplan.errors import (
 )
 from onplan.turn.retry import RetryPolicy, next_delay
 
-POLICY = RetryPolicy(attempts=5, base=0.2, longest=30.0, budget=120.0)
+POLICY = RetryPolicy(attempts=5, wait_initial=0.2, wait_max=30.0, timeout=120.0)
 SERVER, NOW = ServerError("x"), 1_800_000_000.0
 
 
@@ -83,7 +83,7 @@ def test_a_wait_in_words(seconds, words):
 
 def test_the_longest_wait_is_never_exceeded():
     """However many tries there were, one wait is no longer than the policy's longest."""
-    patient = RetryPolicy(attempts=100, budget=1e9)
+    patient = RetryPolicy(attempts=100, timeout=1e9)
 
     assert 30.0 == next_delay(patient, 50, SERVER, 0.0, jitter=lambda: 1.0)
 
@@ -219,7 +219,7 @@ def test_when_a_rate_limit_resets(headers, seconds):
 
 def test_any_number_of_tries_has_a_longest_wait():
     """A power of two has no end, a wait has."""
-    patient = RetryPolicy(attempts=10_000, budget=1e9)
+    patient = RetryPolicy(attempts=10_000, timeout=1e9)
 
     assert 30.0 == next_delay(patient, 9_000, SERVER, 0.0, jitter=lambda: 1.0)
 

@@ -9,7 +9,7 @@ import onplan
 
 
 def the_synchronous_client() -> None:
-    with onplan.Client(profile="work", unsupported="refuse", retry=onplan.RetryPolicy(attempts=2)) as client:
+    with onplan.Client(profile="work", unsupported="raise", retry=3) as client:
         assert_type(client.complete("hi"), onplan.CompletionResponse)
         response = client.complete("hi")
         assert_type(response.text, str)
@@ -30,7 +30,9 @@ def the_synchronous_client() -> None:
 
 
 async def the_asynchronous_client() -> None:
-    async with onplan.AsyncClient(resume=True, transport="auto") as client:
+    policy = onplan.RetryPolicy(attempts=2, wait_max=5)
+    limits = onplan.Timeouts(total=60)
+    async with onplan.AsyncClient(resume=True, transport="auto", retry=policy, timeout=limits) as client:
         provider: onplan.Provider = client
         assert_type(await provider.complete("hi"), onplan.CompletionResponse)
         assert_type(await client.list_models(), list[onplan.ModelInfo])
@@ -65,7 +67,7 @@ def requests() -> onplan.CompletionRequest:
             onplan.Message(onplan.Role.USER, "and now?"),
         ],
         tools=[onplan.ToolDefinition(name="weather", parameters={"type": "object"})],
-        tool_choice="weather",
+        tool_choice=onplan.ToolChoice("weather"),
         stop="x",
         response_format={"type": "object"},
     )

@@ -108,10 +108,10 @@ def _model(entry: _Entry, backend: Backend) -> ModelInfo:
 def _listed(entries: Iterable[Any], backend: Backend) -> list[ModelInfo]:
     """The models of the platform, or of one of its imitators."""
     named = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
-    if not backend.elsewhere:  # others list first what they have loaded
+    if not backend.is_compatible:  # others list first what they have loaded
         named.sort(key=lambda entry: -_number(entry.get("created")))
-    if backend.listed_last:
-        last = backend.listed_last
+    if backend.deprioritised:
+        last = backend.deprioritised
         named.sort(key=lambda entry: bool(last.match(entry["id"])))
     return [
         ModelInfo(

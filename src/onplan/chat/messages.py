@@ -161,7 +161,7 @@ def _content(part: ContentPart) -> Item:
         case File():
             raise InvalidRequestError(
                 "Chat Completions takes no file by its URL.",
-                hint='Give its path or data, or use `wire="responses"` where the server speaks that.',
+                hint='Give its path or data, or use `api="responses"` where the server speaks that.',
             )
         case _:
             raise InvalidRequestError(f"A {part.type} part cannot stand inside a message's content.")

@@ -26,6 +26,7 @@ from onplan.types import (
     Text,
     Thinking,
     ToolCall,
+    ToolChoice,
     ToolDefinition,
     ToolResult,
 )
@@ -133,11 +134,12 @@ def _tool(value: Any, where: str) -> ToolDefinition:
     return ToolDefinition(name, **{key: value for key, value in given.items() if value is not None})
 
 
-def _tool_choice(value: Any, where: str) -> str:
+def _tool_choice(value: Any, where: str) -> str | ToolChoice:
     if isinstance(value, str):
         return value
     function = _typed(value, dict, where).get("function")
-    return _typed(_typed(function, dict, f"{where}.function").get("name"), str, f"{where}.function.name")
+    name = _typed(function, dict, f"{where}.function").get("name")
+    return ToolChoice(_typed(name, str, f"{where}.function.name"))
 
 
 def _response_format(value: Any, where: str) -> Item | None:

@@ -16,7 +16,6 @@ from onplan.chat.stream import ChatStream
 from onplan.errors import InvalidRequestError
 from onplan.flow import CLIENT_REQUEST_ID, Request
 from onplan.parameters import (
-    TOOL_CHOICES,
     given_by,
     left_out,
     schema_name,
@@ -25,7 +24,7 @@ from onplan.parameters import (
 )
 from onplan.request.history import repaired
 from onplan.request.strict_schema import is_strict
-from onplan.types import CompletionRequest, ContentPart, Credential, Message, ToolDefinition
+from onplan.types import CompletionRequest, ContentPart, Credential, Message, ToolChoice, ToolDefinition
 
 Body: TypeAlias = dict[str, Any]
 
@@ -83,16 +82,16 @@ def prepare(
     base_url: str,
     model: str,
     *,
-    refuse_unsupported: bool = False,
+    raise_unsupported: bool = False,
 ) -> ChatCall:
     """Build the call. Images and files must have been read already.
 
     Raises:
-        InvalidRequestError: the request cannot be said to this backend; with ``refuse_unsupported``, also
+        InvalidRequestError: the request cannot be said to this backend; with ``raise_unsupported``, also
             when it has a parameter that would be left out.
     """
     given = given_by(request)
-    ignored = left_out(given, request, backend, refuse=refuse_unsupported)
+    ignored = left_out(given, request, backend, raising=raise_unsupported)
     session_id = session_id_of(request)
     history = repaired(request.messages, late_results=False)
     body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
@@ -131,7 +130,9 @@ def _tool_choice(request: CompletionRequest) -> Any:
     choice = tool_choice_of(request)
     if choice is None or not request.tools:
         return None
-    return choice if choice in TOOL_CHOICES else {"type": "function", "function": {"name": choice}}
+    if isinstance(choice, ToolChoice):
+        return {"type": "function", "function": {"name": choice.name}}
+    return choice
 
 
 def _response_format(request: CompletionRequest) -> Body | None:

@@ -61,7 +61,7 @@ def _keep(session: Session) -> None:
         return
     click.echo(
         f"The key is kept in {store.describe()}. From now on the profile {settings.profile} asks "
-        f"{settings.base_url}, paid by {settings.backend.payer}.",
+        f"{settings.base_url}, paid by {settings.backend.billed_to}.",
         err=True,
     )
 

@@ -114,12 +114,12 @@ def _answer(
                     spinner.stop()
                 write(chunk)
         except InvalidRequestError as error:
-            error.hint = _other_efforts(client, request) or error.hint
+            error.hint = _other_efforts(session, client, request) or error.hint
             raise
     return cast("Done", chunk).response  # nothing else can be last
 
 
-def _other_efforts(client: Client, request: CompletionRequest) -> str | None:
+def _other_efforts(session: Session, client: Client, request: CompletionRequest) -> str | None:
     """What to type instead of an effort that the model does not know, if the catalogue says so."""
     from onplan.errors import OnplanError
 
@@ -129,7 +129,7 @@ def _other_efforts(client: Client, request: CompletionRequest) -> str | None:
         listed = client.list_models()
     except OnplanError:
         return None
-    wanted = request.model or client.settings.model or listed[0].id
+    wanted = request.model or session.settings().model or listed[0].id
     known = next((model.reasoning_efforts for model in listed if model.id == wanted), [])
     if not known or request.reasoning_effort in known:
         return None

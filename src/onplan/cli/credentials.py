@@ -89,7 +89,7 @@ def import_(session: Session, path: Path, force: bool) -> None:
         session,
         facts,
         f"The profile {settings.profile} is signed in to {backend} as {who}, and is the one in use; it is "
-        f"paid by {settings.backend.payer}. Kept in {store.describe()}. {left} Try `onplan status`.",
+        f"paid by {settings.backend.billed_to}. Kept in {store.describe()}. {left} Try `onplan status`.",
     )
 
 

@@ -51,7 +51,9 @@ def _title(what: str, how: str) -> None:
 def _sign_in(emulator: Emulator, folder: Path) -> Client:
     """Sign in through the real redirect, with a thread in the browser's place."""
     from onplan.client import Client
+    from onplan.config.settings import load_settings
     from onplan.sign_in.login import sign_in_with_browser
+    from onplan.stores import open_store
 
     # How any application is pointed at an emulator from outside: see `onplan emulator --env`.
     for name in [name for name in os.environ if name.startswith("ONPLAN_")]:
@@ -61,11 +63,11 @@ def _sign_in(emulator: Emulator, folder: Path) -> Client:
         "ONPLAN_ISSUER": emulator.issuer,
         "ONPLAN_CODEX_BASE_URL": emulator.codex_base_url,
     }
-    client = Client()
+    settings = load_settings()
     _title("Sign in", "authorization code with PKCE, through a redirect to this machine")
-    credentials = sign_in_with_browser(client.settings, client.store, _announce, browse=_visit)
+    credentials = sign_in_with_browser(settings, open_store(settings.store), _announce, browse=_visit)
     click.echo(f"  signed in as {credentials.email}, ChatGPT {(credentials.plan or 'plan').capitalize()}")
-    return client
+    return Client()
 
 
 def _announce(started: AuthorizationRequest) -> None:

@@ -39,7 +39,7 @@ def status(session: Session) -> None:
         "signed_in": credentials is not None,
         "profile": settings.profile,
         "backend": settings.backend.name,
-        "payer": settings.backend.payer,
+        "payer": settings.backend.billed_to,
         "store": settings.store,
     }
     if credentials:
@@ -75,7 +75,7 @@ def _show_key(session: Session, settings: Settings, store: CredentialStore) -> N
         "signed_in": holder.source() is not None,
         "profile": settings.profile,
         "backend": settings.backend.name,
-        "payer": settings.backend.payer,
+        "payer": settings.backend.billed_to,
         "base_url": settings.base_url,
         "api_key": holder.source(),
     }
@@ -86,7 +86,10 @@ def _show_key(session: Session, settings: Settings, store: CredentialStore) -> N
         for label, value in (
             ("API key", f"from {facts['api_key']}" if facts["api_key"] else "none, and none is needed"),
             ("profile", settings.profile),
-            ("backend", f"{settings.backend.name} at {settings.base_url}, paid by {settings.backend.payer}"),
+            (
+                "backend",
+                f"{settings.backend.name} at {settings.base_url}, paid by {settings.backend.billed_to}",
+            ),
         ):
             click.echo(f"{label:<9} {value}")
 

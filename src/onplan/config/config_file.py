@@ -12,7 +12,7 @@
     [profiles.local]
     backend = "openai"
     base_url = "http://127.0.0.1:11434/v1"
-    wire = "chat"
+    api = "chat"
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEFAULT_PROFILE = "default"
 
 # The keys of config.toml: at the top, and in the table of a profile.
 _KEYS = ("profile", "profiles")
-_KEYS_OF_A_PROFILE = ("backend", "base_url", "model", "store", "wire")
+_KEYS_OF_A_PROFILE = ("api", "backend", "base_url", "model", "store")
 
 
 def read_config(path: Path) -> dict[str, Any]:

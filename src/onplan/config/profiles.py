@@ -53,8 +53,8 @@ def remember_profile(settings: Settings) -> None:
     if settings.store.partition(":")[0] == "memory":  # forgotten when this process ends
         return
     own = {"backend": settings.backend.name}
-    if settings.backend.elsewhere:  # a key belongs to the server that it was given for
-        own |= {"base_url": settings.base_url, "wire": settings.backend.wire}
+    if settings.backend.is_compatible:  # a key belongs to the server that it was given for
+        own |= {"base_url": settings.base_url, "api": settings.backend.api}
     if settings.store != default_store(settings.home, settings.profile):
         own["store"] = rooted_spec(settings.store)
     _change_profiles(
@@ -65,7 +65,7 @@ def remember_profile(settings: Settings) -> None:
 def known_profiles(home: Path) -> dict[str, Mapping[str, str]]:
     """Every profile that has signed in or is configured, by name, with what is known of each.
 
-    Keys of each value: ``backend``, ``store``, ``model``, ``base_url``, ``wire``, where they differ from the
+    Keys of each value: ``backend``, ``store``, ``model``, ``base_url``, ``api``, where they differ from the
     defaults.
 
     Raises:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onplan.backends import DEFAULT_BACKEND, Backend, backend_at, backend_named, with_tool_shape
+from onplan.backends import DEFAULT_BACKEND, Backend, backend_at, backend_named
 from onplan.config.config_file import DEFAULT_PROFILE, read_config, table_of
 from onplan.config.environment import Environment, find_home, no_home
 from onplan.config.profiles import Profiles, read_profiles
@@ -32,7 +32,7 @@ class Settings:
         folder: configuration folder, or None for an account without a home folder.
         profile: the name of the credential in use.
         store: the store spec.
-        backend: the row that fits the base URL and the wire.
+        backend: the row that fits the base URL and the API.
         base_url: where the backend's API is, without a trailing slash.
         issuer: the authorization server.
         model: the model when a request names none, or None for the first one listed.
@@ -62,8 +62,7 @@ def load_settings(
     backend: str | None = None,
     store: str | None = None,
     base_url: str | None = None,
-    wire: str | None = None,
-    tool_shape: str | None = None,
+    api: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """Decide the settings.
@@ -81,18 +80,18 @@ def load_settings(
     own = {**remembered.profiles.get(name, {}), **table_of(table_of(config, "profiles"), name)}
     row = backend_named(backend or env.get("ONPLAN_BACKEND") or own.get("backend") or DEFAULT_BACKEND)
     # A profile's address is its own backend's: another one's credential does not go there.
-    api = own if row.name == own.get("backend", DEFAULT_BACKEND) else {}
+    address = own if row.name == own.get("backend", DEFAULT_BACKEND) else {}
     url = require_safe_url(
-        base_url or env.get(row.base_url_variable) or api.get("base_url") or row.base_url,
+        base_url or env.get(row.base_url_variable) or address.get("base_url") or row.base_url,
         "The base URL" if base_url else row.base_url_variable,
     )
-    chosen = backend_at(row, url, wire or env.get("ONPLAN_WIRE") or api.get("wire"))
+    chosen = backend_at(row, url, api or env.get("ONPLAN_API") or address.get("api"))
     issuer = ISSUERS[row.issuer]
     issuer_url = env.get("ONPLAN_ISSUER")
     return Settings(
         folder=home,
         profile=name,
-        backend=with_tool_shape(chosen, tool_shape),
+        backend=chosen,
         store=store or env.get("ONPLAN_STORE") or own.get("store") or _default_store(home, name),
         base_url=url,
         issuer=issuer.at(issuer_url, "ONPLAN_ISSUER"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from onplan.client import Client
 from onplan.doctor.check import Examination, NotExaminedError
 from onplan.oauth.credentials import is_fresh
+from onplan.transports.base import Timeouts
 from onplan.turn.retry import RetryPolicy
 from onplan.types import OAuthCredentials
 
@@ -26,7 +27,7 @@ def catalogue(examination: Examination) -> str:
     if credentials and not is_fresh(credentials, time.time()):
         examination.require("issuer", "lock")
     with _client(examination) as client:
-        models, problem = client.catalogue()
+        models, problem = client._catalogue()
         if problem:
             raise problem
         refreshed = credentials and client.credentials() != credentials
@@ -55,7 +56,7 @@ def _cost(examination: Examination) -> str:
     backend = examination.settings.backend
     if backend.credential is OAuthCredentials:
         return "This spent a little of the plan."
-    return f"This was paid by {backend.payer}."
+    return f"This was paid by {backend.billed_to}."
 
 
 def _client(examination: Examination) -> Client:
@@ -65,6 +66,5 @@ def _client(examination: Examination) -> Client:
         backend=examination.backend,
         store=examination.store,
         retry=RetryPolicy(attempts=1),
-        connect_timeout=_CONNECT,
-        idle_timeout=_IDLE,
+        timeout=Timeouts(connect=_CONNECT, idle=_IDLE),
     )

@@ -1,1 +1,1 @@
-"""OAuth as pure dialogues: what to send, what an answer means. No socket, clock or disk."""
+"""OAuth as pure flows: what to send, what an answer means. No socket, clock or disk."""

@@ -1,7 +1,7 @@
 """Signing in where there is no browser: the person enters a code in one elsewhere.
 
 The way of RFC 8628 with OpenAI's own endpoints: what a poll gets in the end is an authorization code and its
-code verifier. Two dialogues, for in between the person is told what to do::
+code verifier. Two flows, for in between the person is told what to do::
 
     request_code -> DeviceAuthorization         show its URL and user code
     poll         -> OAuthCredentials            once the person has approved

@@ -14,7 +14,6 @@ from onplan.backends import Backend
 from onplan.errors import InvalidRequestError
 from onplan.flow import CLIENT_REQUEST_ID, Request
 from onplan.parameters import (
-    TOOL_CHOICES,
     given_by,
     left_out,
     schema_name,
@@ -26,7 +25,7 @@ from onplan.request.strict_schema import is_strict
 from onplan.responses.continuation import Create
 from onplan.responses.items import input_items
 from onplan.responses.stream import ResponseStream
-from onplan.types import CompletionRequest, ContentPart, Credential, Message, Role, ToolDefinition
+from onplan.types import CompletionRequest, ContentPart, Credential, Message, Role, ToolChoice, ToolDefinition
 
 Body: TypeAlias = dict[str, Any]
 
@@ -105,16 +104,16 @@ def prepare(
     base_url: str,
     model: str,
     *,
-    refuse_unsupported: bool = False,
+    raise_unsupported: bool = False,
 ) -> ResponsesCall:
     """Build the call. Images and files must have been read already.
 
     Raises:
-        InvalidRequestError: the request cannot be said to this backend; with ``refuse_unsupported``, also
+        InvalidRequestError: the request cannot be said to this backend; with ``raise_unsupported``, also
             when it has a parameter that would be left out.
     """
     given = given_by(request)
-    ignored = left_out(given, request, backend, refuse=refuse_unsupported)
+    ignored = left_out(given, request, backend, raising=raise_unsupported)
     session_id = session_id_of(request)
     history = repaired(request.messages, late_results=True)
     body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
@@ -134,8 +133,8 @@ def _body(
         offered = [_tool(tool) for tool in request.tools]
         items = [{"type": "additional_tools", "role": "developer", "tools": offered}, *items]
     body: Body = {"model": model, **backend.required, "input": items}
-    if backend.thinks(model):
-        body |= backend.required_of_thinkers
+    if backend.is_reasoning_model(model):
+        body |= backend.reasoning_required
     if not backend.drops("session_id"):
         body["prompt_cache_key"] = session_id
     for name, build in _FIELDS.items():
@@ -169,7 +168,7 @@ def _tool_choice(request: CompletionRequest, backend: Backend) -> Any:
     choice = tool_choice_of(request)
     if choice is None:
         return "auto" if request.tools else None
-    return choice if choice in TOOL_CHOICES else {"type": "function", "name": choice}
+    return {"type": "function", "name": choice.name} if isinstance(choice, ToolChoice) else choice
 
 
 def _parallel_tool_calls(request: CompletionRequest, backend: Backend) -> bool | None:

@@ -1,4 +1,4 @@
-"""Signing in and out: the shells around the OAuth dialogues. Synchronous; talk goes to a callback.
+"""Signing in and out: the shells around the OAuth flows. Synchronous; talk goes to a callback.
 
 A new sign-in replaces the stored one only when it has succeeded, and revokes nothing: at OpenAI a revocation
 ends more than one sign-in of the account (openai/codex issues 22577 and 23781), on other machines, too. The

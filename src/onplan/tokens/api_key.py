@@ -167,8 +167,8 @@ class KeyHolder:
         if self._given is not None:
             return self._given, "the program"
         # The variable is the platform's; a key kept in the profile of another server was given for that one.
-        elsewhere = self._settings.backend.elsewhere
-        places = (self._stored, self._variable) if elsewhere else (self._variable, self._stored)
+        compatible = self._settings.backend.is_compatible
+        places = (self._stored, self._variable) if compatible else (self._variable, self._stored)
         return next((found for place in places if (found := place())), None)
 
     def _variable(self) -> tuple[SecretText, str] | None:

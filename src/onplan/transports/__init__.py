@@ -23,6 +23,7 @@ from onplan.transports.base import (
     AsyncTransport,
     AsyncWebSockets,
     Timeouts,
+    timeouts_of,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
     "choose",
     "choose_websocket",
     "require_http",
+    "timeouts_of",
 ]
 
 

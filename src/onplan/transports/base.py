@@ -49,9 +49,22 @@ class Timeouts:
                 continue
             if not (isinstance(seconds, int | float) and seconds > 0):
                 raise ConfigurationError(
-                    f"{name}_timeout is {seconds!r}, and not a number of seconds.",
-                    hint="Give it a number above 0.",
+                    f"The {name} timeout is {seconds!r}, which is not a number of seconds above 0.",
+                    hint="Write `timeout=30` for each step, or `timeout=onplan.Timeouts(idle=600)` for one.",
                 )
+
+
+def timeouts_of(timeout: float | Timeouts | None) -> Timeouts:
+    """The limits that a client's ``timeout`` means.
+
+    A number counts for each of connect, idle and write, and None for the defaults.
+
+    Raises:
+        ConfigurationError: it is neither, or not a number above 0.
+    """
+    if timeout is None:
+        return Timeouts()
+    return timeout if isinstance(timeout, Timeouts) else Timeouts(timeout, timeout, timeout)
 
 
 class Peekable(Protocol):

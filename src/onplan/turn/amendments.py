@@ -188,7 +188,7 @@ def _without_reasoning_items(body: Body) -> bool:
 
 
 def _without_thinking(body: Body) -> bool:
-    """Leave out earlier thinking, whichever way this wire carries it."""
+    """Leave out earlier thinking, whichever API carries it."""
     items, fields = _without_reasoning_items(body), _without(*_CHAT_THINKING)(body)
     return items or fields
 

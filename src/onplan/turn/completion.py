@@ -30,8 +30,8 @@ from onplan.responses.stream import ResponseStream
 from onplan.turn.amendments import Amendment, Call, Remembered, amended
 from onplan.turn.fallback import Fallback
 from onplan.turn.steps import (
-    Dialogue,
     Emit,
+    Flow,
     Head,
     Join,
     Joined,
@@ -98,7 +98,7 @@ class Completion:
             self._amendments.append(amendment)
         return found is not None
 
-    def attempt(self, credentials: Credential) -> Dialogue[None]:
+    def attempt(self, credentials: Credential) -> Flow[None]:
         """Ask once, over the transport that is to be used now."""
         if self.seen and self._stream:
             self.seen, self._call = False, self._call.after(self._stream.parts)
@@ -111,7 +111,7 @@ class Completion:
         for amendment in self._amendments:
             self._remembered.keep(amendment, self._call)
 
-    def _ask(self, credentials: Credential) -> Dialogue[None]:
+    def _ask(self, credentials: Credential) -> Flow[None]:
         fallback = self._fallback
         if fallback and not fallback.applies(self._call.session_id):
             answered = yield from self._over_websocket(credentials, fallback)
@@ -120,7 +120,7 @@ class Completion:
         if self._generate:
             yield from self._over_http(credentials)
 
-    def _over_http(self, credentials: Credential) -> Dialogue[None]:
+    def _over_http(self, credentials: Credential) -> Flow[None]:
         head = yield from opened(self._named(self._call.request(credentials)), self._now)
         stream = self._call.stream(self._note_request_id(head))
         try:
@@ -128,7 +128,7 @@ class Completion:
         except OnplanError as error:
             raise self._with_head(stream, error, head) from None
 
-    def _over_websocket(self, credentials: Credential, fallback: Fallback) -> Dialogue[bool]:
+    def _over_websocket(self, credentials: Credential, fallback: Fallback) -> Flow[bool]:
         """Whether the answer came; if not, it is to be asked for over HTTP.
 
         A connection that had been open, and is none any more, or that the backend has done with, is replaced
@@ -172,7 +172,7 @@ class Completion:
                 raise self._with_head(stream, error, joined.head) from None
             return True
 
-    def _join(self, join: Join, fallback: Fallback) -> Dialogue[Joined | None]:
+    def _join(self, join: Join, fallback: Fallback) -> Flow[Joined | None]:
         """A WebSocket, or None where HTTP is to be used; raises what HTTP would only repeat."""
         try:
             joined: Joined | None = yield join
@@ -212,7 +212,7 @@ class Completion:
         failure.parts = stream.parts
         return failure
 
-    def _read(self, stream: Stream, end: Callable[[], None] = lambda: None) -> Dialogue[None]:
+    def _read(self, stream: Stream, end: Callable[[], None] = lambda: None) -> Flow[None]:
         """Emit the answer. ``end`` is called when it is whole, before the program sees the last of it."""
         self._stream, self._heard = stream, False
         incoming = _Incoming(self, stream, end)
@@ -288,7 +288,7 @@ def _too_large(fallback: Fallback, size: int, why: str = "The backend takes less
     )
 
 
-def opened(request: Request, now: Now, timeout: float | None = None) -> Dialogue[Head]:
+def opened(request: Request, now: Now, timeout: float | None = None) -> Flow[Head]:
     """Send ``request``; raise what a failing status means, or a page where a stream or JSON should be.
 
     ``timeout``: seconds for the head of the answer; without it, the client's own limits.

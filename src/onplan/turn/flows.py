@@ -1,6 +1,6 @@
 """One request from first byte to done, as decisions: 401, retry, resume, give up.
 
-A turn is a dialogue. It yields steps (steps.py) and is sent their outcomes; the two clients carry the steps
+A turn is a flow: it yields steps (steps.py) and is sent their outcomes; the two clients carry the steps
 out and decide nothing. Failures are thrown in at the step that failed. Knows nothing of sockets, files or
 event loops; what time it is comes in as ``now``.
 """
@@ -23,7 +23,7 @@ from onplan.turn.amendments import Call, Remembered
 from onplan.turn.completion import Completion, opened
 from onplan.turn.fallback import Fallback
 from onplan.turn.retry import RetryPolicy, next_delay
-from onplan.turn.steps import Authorize, Dialogue, Now, ReadBody, Refresh, Sleep
+from onplan.turn.steps import Authorize, Flow, Now, ReadBody, Refresh, Sleep
 from onplan.types import CompletionRequest, Credential, ModelInfo, OAuthCredentials
 
 T = TypeVar("T")
@@ -34,12 +34,12 @@ _ADVICE_SECONDS = 10.0  # what an error may wait for its hint
 
 
 def prepare(
-    request: CompletionRequest, backend: Backend, base_url: str, model: str, *, refuse_unsupported: bool
+    request: CompletionRequest, backend: Backend, base_url: str, model: str, *, raise_unsupported: bool
 ) -> Call:
-    """Make a request ready to send, over the row's wire. Raises InvalidRequestError."""
-    build = _PREPARATIONS[backend.wire]
+    """Make a request ready to send, for the row's API. Raises InvalidRequestError."""
+    build = _PREPARATIONS[backend.api]
     try:
-        return build(request, backend, base_url, model, refuse_unsupported=refuse_unsupported)
+        return build(request, backend, base_url, model, raise_unsupported=raise_unsupported)
     except UnicodeEncodeError:
         raise InvalidRequestError(
             "The request holds half of a character (a lone surrogate), which cannot be sent.",
@@ -61,7 +61,7 @@ def completion(
     *,
     resume: bool = False,
     remembered: Remembered | None = None,
-) -> Dialogue[None]:
+) -> Flow[None]:
     """One completion. Emits chunks, the last of which is the one ``Done``, or raises an OnplanError.
 
     Once a chunk was emitted, and the program has seen it, nothing is asked again, unless it is to
@@ -81,7 +81,7 @@ def completion(
 
 def preparation(
     call: Call, policy: RetryPolicy, now: Now, fallback: Fallback, remembered: Remembered | None = None
-) -> Dialogue[None]:
+) -> Flow[None]:
     """Have a WebSocket at hand that has heard ``call``, so that what follows it has less to say.
 
     Nothing is answered to it. Where SSE is to be used, nothing is done.
@@ -92,13 +92,13 @@ def preparation(
 
 def catalogue(
     backend: Backend, base_url: str, policy: RetryPolicy, now: Now, timeout: float | None = None
-) -> Dialogue[list[ModelInfo]]:
+) -> Flow[list[ModelInfo]]:
     """The models that the backend lists for this credential, best first.
 
     ``timeout``: seconds for each of head and body; without it, the client's own limits.
     """
 
-    def attempt(credentials: Credential) -> Dialogue[list[ModelInfo]]:
+    def attempt(credentials: Credential) -> Flow[list[ModelInfo]]:
         head = yield from opened(catalogue_request(backend, base_url, credentials), now, timeout)
         response = Response(head.status, head.headers, (yield ReadBody(timeout)))
         body = response.json()
@@ -110,12 +110,12 @@ def catalogue(
 
 
 def _persist(
-    attempt: Callable[[Credential], Dialogue[T]],
+    attempt: Callable[[Credential], Flow[T]],
     backend: Backend,
     policy: RetryPolicy,
     now: Now,
     asking: Completion | None = None,
-) -> Dialogue[T]:
+) -> Flow[T]:
     """Carry out ``attempt`` until it succeeds or there is no sense in it.
 
     A refused access token is replaced, and that does not count as a retry. Twice at most: the first

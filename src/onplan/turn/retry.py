@@ -18,26 +18,34 @@ class RetryPolicy:
 
     Attributes:
         attempts: tries in all; 1 never retries.
-        base: seconds before the second try, doubled for each one after; ten times that after a rate limit.
-        longest: the longest single wait that is worth it, in seconds; a server that asks for more ends it.
-        budget: seconds after which no new try begins.
+        wait_initial: seconds before the second try, doubled for each further one; ten times that after a rate
+            limit.
+        wait_max: longest single wait in seconds; if the server asks for more, the error is raised.
+        timeout: seconds after which no further try begins.
     """
 
     attempts: int = 5
-    base: float = 0.2
-    longest: float = 30.0
-    budget: float = 120.0
+    wait_initial: float = 0.2
+    wait_max: float = 30.0
+    timeout: float = 120.0
 
 
-def policy_of(retry: RetryPolicy | None) -> RetryPolicy:
-    """``retry``, or the default. Raises ConfigurationError for what is no policy, such as a number."""
+def policy_of(retry: RetryPolicy | int | None) -> RetryPolicy:
+    """The policy that a client's ``retry`` means: a number is the tries in all; None the default.
+
+    Raises:
+        ConfigurationError: it is neither, or a number below 1.
+    """
     if retry is None:
         return RetryPolicy()
     if isinstance(retry, RetryPolicy):
         return retry
+    given: object = retry
+    if isinstance(given, int) and given is not True and given >= 1:
+        return RetryPolicy(attempts=given)
     raise ConfigurationError(
-        f"retry is {retry!r}, and not a RetryPolicy.",
-        hint="Write `retry=onplan.RetryPolicy(attempts=3)`; `attempts=1` never retries.",
+        f"retry is {retry!r}, and neither a number of tries nor a RetryPolicy.",
+        hint="Write `retry=3` for three tries in all, `retry=1` for one, or `retry=onplan.RetryPolicy(…)`.",
     )
 
 
@@ -64,8 +72,8 @@ def next_delay(
     delay = error.retry_after
     if delay is None:
         factor, least = (_RATE_LIMIT_FACTOR, 0.5) if isinstance(error, RateLimitError) else (1, 0.0)
-        longest = min(policy.longest, factor * policy.base * 2.0 ** min(attempt - 1, 100))
+        longest = min(policy.wait_max, factor * policy.wait_initial * 2.0 ** min(attempt - 1, 100))
         delay = longest * (least + (1 - least) * jitter())
-    if delay > policy.longest or elapsed + delay > policy.budget:
+    if delay > policy.wait_max or elapsed + delay > policy.timeout:
         return None
     return delay

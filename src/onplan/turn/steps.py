@@ -155,6 +155,6 @@ class Emit:
 
 
 Step: TypeAlias = Authorize | Refresh | Send | Join | SendMessage | ReadBody | ReadEvents | Sleep | Emit
-Dialogue: TypeAlias = Generator[Step, Any, T]
+Flow: TypeAlias = Generator[Step, Any, T]
 
 Now: TypeAlias = Callable[[], float]
