@@ -29,9 +29,9 @@ def expire() -> None:
     with store.lock():
         loaded = store.load()
         assert loaded
-        assert loaded[0].credentials
-        credentials = msgspec.structs.replace(loaded[0].credentials, expires_at=time.time() - 60)
-        store.save(Record(credentials=credentials), loaded[1])
+        assert loaded.record.credentials
+        credentials = msgspec.structs.replace(loaded.record.credentials, expires_at=time.time() - 60)
+        store.save(Record(credentials=credentials), loaded.version)
 
 
 def microseconds(call: Callable[[], object], times: int) -> float:

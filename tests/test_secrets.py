@@ -125,25 +125,25 @@ def _conflict(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> N
 
 def _unprintable(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
     odd = msgspec.structs.replace(credentials, access_token=credentials.access_token + "\u00e9")
-    store.save(Record(credentials=odd), store.load()[1])
+    store.save(Record(credentials=odd), store.load().version)
     onplan.Client(store=store).complete("hi")
 
 
 def _foreign_issuer(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
     odd = msgspec.structs.replace(credentials, issuer="http://example.com", expires_at=1.0)
-    store.save(Record(credentials=odd), store.load()[1])
+    store.save(Record(credentials=odd), store.load().version)
     onplan.Client(store=store).credentials()
 
 
 def _not_renewable(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
     odd = msgspec.structs.replace(credentials, refresh_token=None, expires_at=1.0)
-    store.save(Record(credentials=odd, borrowed_from="codex:"), store.load()[1])
+    store.save(Record(credentials=odd, borrowed_from="codex:"), store.load().version)
     onplan.Client(store=store).credentials()
 
 
 def _unreachable(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
     odd = msgspec.structs.replace(credentials, issuer="http://127.0.0.1:9", expires_at=1.0)
-    store.save(Record(credentials=odd), store.load()[1])
+    store.save(Record(credentials=odd), store.load().version)
     onplan.Client(store=store).credentials()
 
 
@@ -326,7 +326,7 @@ def test_no_process_is_given_a_token(
     open_store(spec).save(Record(credentials=expired), None)
 
     assert run_cli("ask", "hi", "--store", spec).returncode == 0
-    refreshed = open_store(spec).load()[0].credentials  # type: ignore[index]
+    refreshed = open_store(spec).load().record.credentials  # type: ignore[union-attr]
     assert run_cli("logout", "--store", spec).returncode == 0
 
     assert refreshed.access_token != credentials.access_token

@@ -482,7 +482,7 @@ def test_a_borrowed_token_is_named_as_such(signed_in: Emulator, run_cli: Run) ->
     store = open_store(load_settings().store)
     loaded = store.load()
     assert loaded
-    store.save(msgspec.structs.replace(loaded[0], borrowed_from="codex:/elsewhere"), loaded[1])
+    store.save(msgspec.structs.replace(loaded.record, borrowed_from="codex:/elsewhere"), loaded.version)
     result = run_cli("logout")
 
     assert result.returncode == 0

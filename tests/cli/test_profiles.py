@@ -94,7 +94,7 @@ def test_a_shared_store_outlives_its_profile(
 ) -> None:
     """Forgetting a profile leaves a store of the person's own choice as it is."""
     store = f"file:{tmp_path / 'shared.json'}"
-    open_store(store).save(open_store(load_settings(profile="home").store).load()[0], None)  # type: ignore[index]
+    open_store(store).save(open_store(load_settings(profile="home").store).load().record, None)  # type: ignore[union-attr]
     remember_profile(load_settings(profile="team", store=store))
 
     removed = run_cli("profiles", "remove", "team")

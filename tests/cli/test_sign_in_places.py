@@ -204,7 +204,7 @@ def test_so_is_a_key(unwritable: Path, run_cli: Run, tmp_path: Path) -> None:
     assert "Add `--profile key --backend openai --store" in result.stderr
     loaded = open_store(named[-1]).load()
     assert loaded
-    assert loaded[0].api_key == "sk-example"
+    assert loaded.record.api_key == "sk-example"
 
 
 def test_so_is_a_borrowed_token(signed_in: Emulator, unwritable: Path, run_cli: Run, tmp_path: Path) -> None:

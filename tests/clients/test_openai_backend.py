@@ -311,7 +311,7 @@ def keep(record: Record) -> None:
     """Put a record where the default profile has its own."""
     store = open_store(load_settings().store)
     loaded = store.load()
-    store.save(record, loaded[1] if loaded else None)
+    store.save(record, loaded.version if loaded else None)
 
 
 def plan_credentials(emulator: Emulator) -> onplan.OAuthCredentials:

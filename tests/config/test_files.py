@@ -118,8 +118,8 @@ def test_the_codex_clis_files_are_read(tmp_path: Path, encoded: Callable[[str], 
     (tmp_path / "auth.json").write_bytes(encoded('{"tokens": {"access_token": "at"}}'))
     loaded = open_store(f"codex:{tmp_path}").load()
     assert loaded
-    assert loaded[0].credentials
-    assert loaded[0].credentials.access_token == "at"
+    assert loaded.record.credentials
+    assert loaded.record.credentials.access_token == "at"
 
     (tmp_path / "auth.json").unlink()
     (tmp_path / "config.toml").write_bytes(encoded('cli_auth_credentials_store = "keyring"'))
@@ -133,8 +133,8 @@ def test_a_token_in_the_environment_may_begin_with_a_mark(monkeypatch: pytest.Mo
     loaded = open_store("env:TOKEN").load()
 
     assert loaded
-    assert loaded[0].credentials
-    assert loaded[0].credentials.access_token == "abc"
+    assert loaded.record.credentials
+    assert loaded.record.credentials.access_token == "abc"
 
 
 @encodings

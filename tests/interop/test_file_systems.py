@@ -94,5 +94,5 @@ def test_the_codex_clis_file_is_shared_as_the_cli_does(mounted: Callable[[str], 
 
     loaded = store.load()
     assert loaded
-    assert loaded[0].credentials
-    assert loaded[0].credentials.refresh_token == "rt"
+    assert loaded.record.credentials
+    assert loaded.record.credentials.refresh_token == "rt"

@@ -41,7 +41,7 @@ def test_entering_the_code_signs_in(point_at: Callable[[Emulator], None]) -> Non
 
     loaded = store.load()
     assert loaded
-    assert loaded[0].credentials == credentials
+    assert loaded.record.credentials == credentials
     assert (credentials.email, credentials.plan) == ("person@example.com", "plus")
     assert credentials.refresh_token
     assert paths == ["/api/accounts/deviceauth/usercode", "/codex/device", POLL, "/oauth/token"]

@@ -101,5 +101,5 @@ def test_a_refresh_says_what_refused_it(
 
     loaded = store.load()
     assert loaded
-    assert loaded[0].credentials == spent
+    assert loaded.record.credentials == spent
     assert asked == ["/oauth/token"]

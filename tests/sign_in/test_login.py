@@ -23,7 +23,7 @@ from onplan.emulator import Emulator
 from onplan.oauth.authorization_code import AuthorizationRequest
 from onplan.sign_in.login import sign_in_by_pasting, sign_in_with_browser
 from onplan.sign_in.loopback import PortsTakenError, RedirectListener, ports_taken
-from onplan.stores import CredentialStore, Record, open_store
+from onplan.stores import CredentialStore, Record, Stored, open_store
 from onplan.stores.lock import waiting_at_most
 
 
@@ -56,7 +56,7 @@ def test_signing_in_keeps_who_and_what(
 
     loaded = store.load()
     assert loaded
-    assert loaded[0].credentials == credentials
+    assert loaded.record.credentials == credentials
     assert credentials.email == "person@example.com"
     assert credentials.plan == "plus"
     assert credentials.account_id == "acct-emulated-0001"
@@ -494,8 +494,8 @@ class ReadOnlyStore:
     def __init__(self, record: Record | None = None) -> None:
         self._record = record
 
-    def load(self) -> tuple[Record, str] | None:
-        return (self._record, "1") if self._record else None
+    def load(self) -> Stored | None:
+        return Stored(self._record, "1") if self._record else None
 
     def save(self, record: Record, expected_version: str | None) -> str:
         raise onplan.StoreError("This store is read-only.")
@@ -581,7 +581,7 @@ def test_a_new_sign_in_revokes_nothing(
 
     assert before
     assert after
-    assert before[0].credentials != after[0].credentials
+    assert before.record.credentials != after.record.credentials
     assert [row["path"] for row in signed_in.journal()] == ["/oauth/authorize", "/oauth/token"]
     with onplan.Client() as client:
         assert client.complete("hi").text

@@ -18,7 +18,7 @@ from onplan.emulator import Emulator
 from onplan.emulator.journal import fingerprint
 from onplan.sign_in.login import sign_in_with_browser
 from onplan.sign_in.sign_out import SignOut, sign_out, sign_out_everywhere
-from onplan.stores import CredentialStore, Record, open_store
+from onplan.stores import CredentialStore, Record, Stored, open_store
 
 
 def revocations(emulator: Emulator) -> list[dict[str, Any]]:
@@ -44,7 +44,7 @@ def test_signing_out_revokes_and_forgets(
     """Signing out ends the tokens at the server and here; doing it twice is no error."""
     loaded = store.load()
     assert loaded
-    held = loaded[0].credentials
+    held = loaded.record.credentials
     assert held
     assert held.refresh_token
 
@@ -65,7 +65,7 @@ def test_nothing_secret_is_left_behind(
     """Afterwards no file in the configuration folder has a token in it, nor one of a killed writer."""
     loaded = store.load()
     assert loaded
-    held = loaded[0].credentials
+    held = loaded.record.credentials
     assert held
     leftover = clean_environment / "credentials" / ".default.json.~killed"
     leftover.write_text(held.access_token)
@@ -146,8 +146,8 @@ class WornOutStore:
     def __init__(self, record: Record) -> None:
         self._record = record
 
-    def load(self) -> tuple[Record, str]:
-        return self._record, "1"
+    def load(self) -> Stored:
+        return Stored(self._record, "1")
 
     def save(self, record: Record, expected_version: str | None) -> str:
         raise onplan.StoreError("Worn out.")
@@ -171,7 +171,7 @@ def test_a_store_that_does_not_let_go_is_told(
     assert loaded
 
     with pytest.raises(onplan.StoreError, match=r"Worn out\..*no longer work") as caught:
-        sign_out(settings, WornOutStore(loaded[0]))
+        sign_out(settings, WornOutStore(loaded.record))
 
     assert caught.value.hint == "Buy another."
     assert len(revocations(signed_in)) == 1

@@ -32,9 +32,9 @@ def test_a_sign_in_that_is_finished_meanwhile_stays(
     source = load_settings().store
     loaded = open_store(source).load()
     assert loaded
-    borrowed = msgspec.structs.replace(loaded[0], borrowed_from="codex:/elsewhere")
+    borrowed = msgspec.structs.replace(loaded.record, borrowed_from="codex:/elsewhere")
     (tmp_path / "borrowed").write_bytes(encode_record(borrowed))
-    (tmp_path / "own").write_bytes(encode_record(loaded[0]))
+    (tmp_path / "own").write_bytes(encode_record(loaded.record))
     (tmp_path / "helper").write_text(_HELPER)
     (tmp_path / "helper").chmod(0o755)
     monkeypatch.setenv("ONPLAN_STORE", f"command:'{tmp_path / 'helper'}' '{tmp_path}'")

@@ -30,7 +30,7 @@ def token_in(place: CredentialStore | Path) -> str | None:
     if isinstance(place, Path):
         place = open_store(f"file:{place}")
     loaded = place.load()
-    return loaded[0].credentials.refresh_token if loaded and loaded[0].credentials else None
+    return loaded.record.credentials.refresh_token if loaded and loaded.record.credentials else None
 
 
 def settings_of(profile: str) -> tuple[Settings, CredentialStore]:
@@ -159,7 +159,7 @@ def killed(step, work):
 
 def has(place):
     loaded = place.load()
-    return bool(loaded and loaded[0].credentials)
+    return bool(loaded and loaded.record.credentials)
 
 def in_use():
     kept = has(store)

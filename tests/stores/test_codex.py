@@ -206,19 +206,19 @@ def test_an_older_file_gets_no_newer_fields(home: Path, store: Any) -> None:
 
     assert list(auth(home)) == ["tokens", "last_refresh"]
     assert list(auth(home)["tokens"]) == ["id_token", "access_token", "refresh_token"]
-    assert store.load()[0] == after
+    assert store.load().record == after
 
 
 def test_a_refresh_may_tell_the_account(home: Path, store: Any) -> None:
     """Tokens that say nothing of an account, and successors that do, are of one sign-in."""
     put(home, THEIRS.replace('"acct-chosen"', "null"), ID="opaque")
-    assert store.load()[0].credentials.account_id is None
+    assert store.load().record.credentials.account_id is None
 
     after = refresh(store, refresh_token="rt-2", id_token=ID_TOKEN, account_id="acct-claimed")
 
     assert auth(home)["tokens"]["login_owner_id"] == "owner"
-    assert store.load()[0].credentials.account_id == "acct-claimed"
-    assert after.credentials.refresh_token == store.load()[0].credentials.refresh_token  # type: ignore[union-attr]
+    assert store.load().record.credentials.account_id == "acct-claimed"
+    assert after.credentials.refresh_token == store.load().record.credentials.refresh_token  # type: ignore[union-attr]
 
 
 def test_the_login_owner_changes_with_the_sign_in(home: Path, store: Any) -> None:
@@ -227,7 +227,7 @@ def test_the_login_owner_changes_with_the_sign_in(home: Path, store: Any) -> Non
     owners = [auth(home)["tokens"]["login_owner_id"]]
     for change in (
         lambda: refresh(store, refresh_token="rt-2"),
-        lambda: store.save(changed(store.load()[0], refresh_token="rt-3"), store.load()[1]),
+        lambda: store.save(changed(store.load().record, refresh_token="rt-3"), store.load().version),
         lambda: refresh(store, refresh_token="rt-4", account_id="acct-other"),
     ):
         change()
@@ -244,7 +244,7 @@ def test_a_moment_survives(home: Path, store: Any, moment: float) -> None:
     store.save(Record(credentials=FIRST.credentials, renewed_at=moment), None)
     (home / "auth.onplan.json").unlink()
 
-    assert store.load()[0].renewed_at == moment
+    assert store.load().record.renewed_at == moment
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_times_of_others_are_read(home: Path, store: Any, text: str, seconds: fl
     """Any RFC 3339 time is understood, and what is none is no time."""
     put(home, THEIRS.replace("2026-11-22T10:00:00.123456789Z", text))
 
-    assert store.load()[0].renewed_at == seconds
+    assert store.load().record.renewed_at == seconds
 
 
 def test_a_link_is_written_through(home: Path, store: Any, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_link_is_written_through(home: Path, store: Any, tmp_path: Path) -> No
     assert (home / "auth.json").is_symlink()
     assert json.loads(target.read_text())["tokens"]["refresh_token"] == "rt-2"
     assert Path(f"{target}.lock").exists()
-    assert store.load()[0] == after
+    assert store.load().record == after
     assert [path for path in tmp_path.iterdir() if ".~" in path.name] == []
 
 
@@ -292,14 +292,14 @@ def test_a_linked_file_is_removed_where_it_is(home: Path, store: Any, tmp_path: 
 
     store.save(SECOND, None)
     assert target.exists()
-    assert store.load()[0] == SECOND
+    assert store.load().record == SECOND
 
 
 def test_an_opaque_token_keeps_its_expiry(home: Path, store: Any) -> None:
     """What the file cannot say is kept beside it, and counts no more when the CLI has rotated the token."""
     opaque = msgspec.structs.replace(FIRST.credentials, access_token="opaque", expires_at=1_900_000_000.5)
     store.save(Record(credentials=opaque), None)
-    assert store.load()[0].credentials.expires_at == 1_900_000_000.5
+    assert store.load().record.credentials.expires_at == 1_900_000_000.5
     text = (home / "auth.json").read_text()
     (home / "auth.json").write_text(text.replace('"opaque"', '"another"'))
 
@@ -318,7 +318,7 @@ def test_a_damaged_note_costs_no_sign_in(home: Path, store: Any, beside: bytes) 
     record, version = store.load()
 
     assert record.credentials.refresh_token == PENDING.credentials.refresh_token  # type: ignore[union-attr]
-    assert store.save(SECOND, version) == store.load()[1]
+    assert store.save(SECOND, version) == store.load().version
 
 
 # --- what is no sign-in -------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ def test_an_api_key_is_no_plan(home: Path, store: Any) -> None:
     assert (home / "auth.json").read_text() == API_KEY
 
     store.save(FIRST, None)
-    assert store.load()[0] == FIRST
+    assert store.load().record == FIRST
     assert auth(home)["auth_mode"] == "chatgpt"
     store.delete()
 
@@ -357,7 +357,7 @@ def test_an_empty_record_changes_nothing(home: Path, store: Any, text: str | Non
 
     store.save(FIRST, None)
     with pytest.raises(onplan.StoreError, match="nothing else"):
-        store.save(Record(), store.load()[1])
+        store.save(Record(), store.load().version)
     with pytest.raises(StoreConflictError):
         store.save(Record(), None)
 
@@ -389,7 +389,7 @@ def test_damage_is_told_apart(home: Path, store: Any, text: str) -> None:
         store.save(FIRST, None)
 
     store.save(FIRST, caught.value.version)
-    assert store.load()[0] == FIRST
+    assert store.load().record == FIRST
 
 
 _INSTEAD = [
@@ -443,7 +443,7 @@ def test_a_plan_can_be_signed_in_beside_it(home: Path, store: Any, text: str, na
 
     store.save(FIRST, None)
 
-    assert store.load()[0] == FIRST
+    assert store.load().record == FIRST
     after = auth(home)
     assert after["auth_mode"] == "chatgpt"
     for name in ("OPENAI_API_KEY", "agent_identity", "personal_access_token", "bedrock_api_key"):
@@ -593,7 +593,7 @@ def watch(frame, event, called):
         print("refused", flush=True)
 
 store = open_store("codex:" + sys.argv[1])
-version = store.load()[1]
+version = store.load().version
 with store.lock():
     sys.setprofile(watch)
     store.save(SECOND, version)
@@ -614,7 +614,7 @@ def test_our_writing_waits_for_theirs(home: Path, store: Any, cli: OtherCLI) -> 
     assert cli.do("unlock") == before
 
     assert saver.communicate(timeout=60)[0] == "saved\n"
-    assert store.load()[0] == SECOND
+    assert store.load().record == SECOND
 
 
 _LOADER = """
@@ -627,7 +627,7 @@ def watch(frame, event, called):
         print("refused", flush=True)
 
 sys.setprofile(watch)
-print(open_store("codex:" + sys.argv[1]).load()[0].credentials.refresh_token, flush=True)
+print(open_store("codex:" + sys.argv[1]).load().record.credentials.refresh_token, flush=True)
 """
 
 
@@ -690,8 +690,8 @@ def test_our_lock_does_not_hold_them_up(home: Path, store: Any, cli: OtherCLI) -
 
         with pytest.raises(StoreConflictError):
             store.save(SECOND, version)
-    assert store.load()[0].credentials.refresh_token == "r"
-    assert store.load()[0].pending_refresh is None
+    assert store.load().record.credentials.refresh_token == "r"
+    assert store.load().record.pending_refresh is None
 
 
 @pytest.fixture
@@ -785,7 +785,7 @@ from onplan.stores import open_store
 from onplan.stores.contract import FIRST, PENDING, SECOND
 
 store = open_store("codex:" + sys.argv[1])
-version = store.load()[1]
+version = store.load().version
 for _ in range(30):
     for record in (PENDING, SECOND, FIRST):
         version = store.save(record, version)
@@ -798,7 +798,7 @@ def test_a_reader_never_sees_a_mixture(home: Path, store: Any) -> None:
     writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(home)])
     seen = []
     while writer.poll() is None:
-        record = store.load()[0]
+        record = store.load().record
         seen.append([FIRST, PENDING, SECOND].index(record))
 
     assert writer.returncode == 0
@@ -871,7 +871,7 @@ def test_errors_hold_no_token(home: Path, store: Any) -> None:
         ('{"tokens": {"refresh_token": "MARKED"}}', store.load),
         ('{"tokens": "MARKED', store.load),
         (THEIRS.replace('"REFRESH"', '"MARKED"'), lambda: store.save(SECOND, "outdated")),
-        (THEIRS.replace('"REFRESH"', '"MARKED"'), lambda: store.save(Record(), store.load()[1])),
+        (THEIRS.replace('"REFRESH"', '"MARKED"'), lambda: store.save(Record(), store.load().version)),
     ]
     for text, attempt in attempts:
         put(home, text)

@@ -240,7 +240,7 @@ def test_what_a_survivor_stores_is_seen(helper: Helper, kept: Path, tmp_path: Pa
         pass
     go_on.write_text("\n")
     with store.lock():
-        assert store.load()[0] == SECOND  # type: ignore[index]
+        assert store.load().record == SECOND  # type: ignore[union-attr]
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
     assert link.is_symlink()
     loaded = open_store(f"file:{target}").load()
     assert loaded
-    assert loaded[0] == RECORD
+    assert loaded.record == RECORD
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ from onplan.stores import open_store
 store = open_store("file:" + sys.argv[1])
 print("waiting", flush=True)
 with store.lock():
-    print(store.load()[1])
+    print(store.load().version)
 """
 
 
@@ -224,4 +224,4 @@ def test_a_time_that_no_calendar_shows_is_unknown(
         assert "until it is refused" in run_cli("import", store, "--profile", "other", "--force").stderr
     loaded = open_store(f"file:{path}").load()
     assert loaded
-    assert loaded[0].renewed_at is None
+    assert loaded.record.renewed_at is None

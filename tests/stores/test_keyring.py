@@ -79,17 +79,17 @@ def test_names_keep_records_apart(folder: Path) -> None:
     open_store("keyring:work").save(FIRST, None)
     open_store("keyring:").save(SECOND, None)
 
-    assert open_store("keyring:work").load()[0] == FIRST  # type: ignore[index]
-    assert open_store("keyring:onplan").load()[0] == SECOND  # type: ignore[index]
+    assert open_store("keyring:work").load().record == FIRST  # type: ignore[union-attr]
+    assert open_store("keyring:onplan").load().record == SECOND  # type: ignore[union-attr]
     open_store("keyring:work").delete()
-    assert open_store("keyring:").load()[0] == SECOND  # type: ignore[index]
+    assert open_store("keyring:").load().record == SECOND  # type: ignore[union-attr]
 
 
 _KILLED = """
 import sys
 from onplan.stores import contract, open_store
 store = open_store("keyring:")
-version = store.load()[1]
+version = store.load().version
 contract.kill_at(int(sys.argv[1]), lambda: store.save(contract.SECOND, version))
 """
 
@@ -130,7 +130,7 @@ def test_readers_see_one_record_or_the_other(folder: Path) -> None:
     writer.communicate(timeout=60)
 
     assert writer.returncode == 0
-    assert {found and found[0].renewed_at for found in seen} <= {FIRST.renewed_at, SECOND.renewed_at}
+    assert {found and found.record.renewed_at for found in seen} <= {FIRST.renewed_at, SECOND.renewed_at}
 
 
 def test_a_missing_part_is_damage(folder: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_damaged_header_is_damage(folder: Path) -> None:
     with pytest.raises(onplan.StoreDamagedError) as caught:
         store.load()
     store.save(SECOND, caught.value.version)
-    assert store.load()[0] == SECOND  # type: ignore[index]
+    assert store.load().record == SECOND  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

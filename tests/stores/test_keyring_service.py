@@ -55,7 +55,7 @@ import sys
 from onplan.stores import contract, open_store
 store = open_store(sys.argv[1])
 for _ in range(60):
-    assert store.load()[0] in (contract.FIRST, contract.SECOND)
+    assert store.load().record in (contract.FIRST, contract.SECOND)
 """
 
 
@@ -81,7 +81,7 @@ class SomebodysKeyring(KeyringBackend):
 import keyring, sys
 assert type(keyring.get_keyring()).__name__ == "ChainerBackend"
 from onplan.stores import contract, open_store
-assert open_store(sys.argv[1]).load()[0] == contract.FIRST
+assert open_store(sys.argv[1]).load().record == contract.FIRST
 """
 
 

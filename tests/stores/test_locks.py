@@ -54,7 +54,7 @@ def run(signed_in: Emulator, tmp_path: Path) -> Callable[[str, str], list[str]]:
         loaded = open_store(load_settings().store).load()
         assert loaded
         spec = f"{scheme}:{tmp_path / scheme}{'/kept.json' if scheme == 'file' else ''}"
-        open_store(spec).save(Record(credentials=loaded[0].credentials), None)
+        open_store(spec).save(Record(credentials=loaded.record.credentials), None)
         result = subprocess.run(
             [sys.executable, "-c", _PROGRAM, number, spec],
             capture_output=True,
@@ -65,7 +65,7 @@ def run(signed_in: Emulator, tmp_path: Path) -> Callable[[str, str], list[str]]:
         assert result.returncode == 0, result.stderr
         after = open_store(spec).load()
         assert after
-        assert after[0].credentials == loaded[0].credentials
+        assert after.record.credentials == loaded.record.credentials
         return result.stdout.splitlines()
 
     return call

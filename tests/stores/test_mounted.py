@@ -33,7 +33,7 @@ from onplan.stores import open_store
 store = open_store(sys.argv[1])
 store.delete()
 loaded = store.load()
-print("gone" if loaded is None or loaded[0].credentials is None else loaded)
+print("gone" if loaded is None or loaded.record.credentials is None else loaded)
 """
 
 
@@ -107,8 +107,8 @@ def test_it_is_refreshed_in_place(emulator: Emulator, tmp_path: Path, outside: s
     after = open_store(outside).load()
     assert before
     assert after
-    assert before[0].credentials != after[0].credentials
-    assert after[0].pending_refresh is None
+    assert before.record.credentials != after.record.credentials
+    assert after.record.pending_refresh is None
     assert spent(emulator) == [200]
     left = [path.name for path in (tmp_path / "inside").iterdir() if "~" in path.name]
     assert left == []

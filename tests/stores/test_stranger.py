@@ -80,7 +80,7 @@ def test_it_is_used_like_any_other(
     emulator.expire_access_tokens()
 
     assert run_cli("ask", "hi").stdout == "You said: hi\n"
-    secrets = open_store(f"sqlite:{database}").load()[0].credentials  # type: ignore[index]
+    secrets = open_store(f"sqlite:{database}").load().record.credentials  # type: ignore[union-attr]
     assert stat.S_IMODE(database.stat().st_mode) == 0o600
     assert run_cli("logout").returncode == 0
     assert run_cli("status").returncode == onplan.NotSignedInError.exit_code

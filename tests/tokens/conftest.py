@@ -56,7 +56,7 @@ def sign_in(emulator: Emulator, spec: str) -> Callable[..., onplan.OAuthCredenti
         store = open_store(spec)
         with store.lock():
             loaded = store.load()
-            version = loaded[1] if loaded else None
+            version = loaded.version if loaded else None
             store.save(msgspec.structs.replace(record, credentials=credentials), version)
         emulator.clear_journal()
         return credentials

@@ -32,14 +32,14 @@ def store(signed_in: Emulator) -> CredentialStore:
 def stored(store: CredentialStore) -> onplan.OAuthCredentials:
     loaded = store.load()
     assert loaded
-    assert loaded[0].credentials
-    return loaded[0].credentials
+    assert loaded.record.credentials
+    return loaded.record.credentials
 
 
 def expire(store: CredentialStore) -> onplan.OAuthCredentials:
     """Make the stored access token look expired; gives the credentials."""
     expired = msgspec.structs.replace(stored(store), expires_at=time.time() - 60)
-    store.save(Record(credentials=expired), store.load()[1])  # type: ignore[index]
+    store.save(Record(credentials=expired), store.load().version)  # type: ignore[union-attr]
     return expired
 
 
@@ -101,7 +101,7 @@ def test_a_turn_stays_with_its_account(signed_in: Emulator, store: CredentialSto
     with onplan.Client() as client:
         client.credentials()
         other = msgspec.structs.replace(stored(store), account_id="acct-other", access_token="other")
-        store.save(Record(credentials=other), store.load()[1])  # type: ignore[index]
+        store.save(Record(credentials=other), store.load().version)  # type: ignore[union-attr]
         signed_in.expire_access_tokens()
 
         with pytest.raises(onplan.SignInAgainError, match="Another account"):
@@ -175,7 +175,7 @@ def test_hard_links_are_one_credential(signed_in: Emulator, store: CredentialSto
     for name in (names[0], names[2]):
         loaded = open_store(f"file:{name}").load()
         assert loaded
-        assert loaded[0].credentials is None
+        assert loaded.record.credentials is None
 
 
 def test_a_fork_does_not_spend_the_parents_token() -> None:

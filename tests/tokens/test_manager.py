@@ -81,8 +81,8 @@ def refreshes(emulator: Emulator) -> int:
 def stored(store: CredentialStore) -> onplan.OAuthCredentials:
     loaded = store.load()
     assert loaded
-    assert loaded[0].credentials
-    return loaded[0].credentials
+    assert loaded.record.credentials
+    return loaded.record.credentials
 
 
 LIFETIME = 864_000.0
@@ -126,7 +126,7 @@ def test_the_rotated_set_is_kept(
     assert after.access_token != before.access_token
     assert after.refresh_token != before.refresh_token
     assert (after.email, after.plan, after.account_id) == (before.email, before.plan, before.account_id)
-    assert store.load()[0].pending_refresh is None  # type: ignore[index]
+    assert store.load().record.pending_refresh is None  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_a_lost_answer_is_explained(
     signed_in.arm(fault, times=1)
     with pytest.raises(onplan.RefreshError):
         make_manager().credentials()
-    assert store.load()[0].pending_refresh is not None  # type: ignore[index]
+    assert store.load().record.pending_refresh is not None  # type: ignore[union-attr]
 
     with pytest.raises(onplan.SignInAgainError, match="interrupted after it was sent"):
         make_manager().credentials()
@@ -380,15 +380,15 @@ def test_an_unreachable_issuer_spends_nothing(
     """When the issuer cannot be reached, the store is as it was before."""
     before = store.load()
     assert before
-    credentials = msgspec.structs.replace(before[0].credentials, issuer=unused_url)
-    store.save(Record(credentials=credentials), before[1])
+    credentials = msgspec.structs.replace(before.record.credentials, issuer=unused_url)
+    store.save(Record(credentials=credentials), before.version)
     clock.ahead = LIFETIME
     manager = TokenManager(store, settings.issuer.at(unused_url), transport.fetch, now=clock)
 
     with pytest.raises(onplan.RefreshError, match="could not be reached"):
         manager.credentials()
 
-    assert store.load()[0] == Record(credentials=credentials)  # type: ignore[index]
+    assert store.load().record == Record(credentials=credentials)  # type: ignore[union-attr]
 
 
 def test_a_token_goes_nowhere_but_to_the_services_it_came_from(
@@ -421,7 +421,7 @@ def test_a_sign_in_that_comes_between_counts(
 
     def fetch(request: Any) -> Any:
         answer = transport.fetch(request)
-        store.save(Record(credentials=newer), store.load()[1])  # type: ignore[index]
+        store.save(Record(credentials=newer), store.load().version)  # type: ignore[union-attr]
         return answer
 
     manager = TokenManager(store, settings.issuer, fetch, now=clock)

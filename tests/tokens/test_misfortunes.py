@@ -38,8 +38,8 @@ def transport() -> Iterator[HTTPTransport]:
 def stored(spec: str) -> onplan.OAuthCredentials:
     loaded = open_store(spec).load()
     assert loaded
-    assert loaded[0].credentials
-    return loaded[0].credentials
+    assert loaded.record.credentials
+    return loaded.record.credentials
 
 
 def path_of(spec: str) -> Path:
@@ -183,7 +183,7 @@ def send(request):
     fill()
     return HTTPTransport().fetch(request)
 refreshed = TokenManager(store, load_settings().issuer, send).credentials()
-print(store.load()[0].credentials == refreshed, sorted(entry.name for entry in folder.iterdir()))
+print(store.load().record.credentials == refreshed, sorted(entry.name for entry in folder.iterdir()))
 """
 
 _FULL_BEFORE = """

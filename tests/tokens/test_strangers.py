@@ -90,7 +90,7 @@ def test_what_was_not_saved_does_not_undo_a_sign_out(then: Record | None) -> Non
     manager.drain()
 
     loaded = store.load()
-    assert (loaded and loaded[0]) == then
+    assert (loaded and loaded.record) == then
 
 
 @pytest.mark.parametrize("refused", [True, False])
@@ -101,7 +101,7 @@ def test_a_request_never_goes_on_with_another_account(refused: bool) -> None:
     def send(request: Any, **options: Any) -> Response:
         loaded = store.load()
         assert loaded
-        store.save(Record(credentials=credentials(7, "B", 9_999)), loaded[1])
+        store.save(Record(credentials=credentials(7, "B", 9_999)), loaded.version)
         body = b'{"error": {"code": "refresh_token_reused"}}'
         return Response(401, {}, body) if refused else granted(2)
 

@@ -24,8 +24,8 @@ from onplan.transports.httpx2_sync import HTTPTransport
 def stored(spec: str) -> onplan.OAuthCredentials:
     loaded = open_store(spec).load()
     assert loaded
-    assert loaded[0].credentials
-    return loaded[0].credentials
+    assert loaded.record.credentials
+    return loaded.record.credentials
 
 
 class FailingStore:
@@ -96,7 +96,7 @@ def test_an_unsaved_set_is_used_while_the_store_fails(
     failing: FailingStore, manager: TokenManager, refreshes: Callable[[], list[int]]
 ) -> None:
     """Requests go on with it, also those whose older token is refused, and nothing more is spent."""
-    old = stored_before = failing.inner.load()[0].credentials  # type: ignore[index]
+    old = stored_before = failing.inner.load().record.credentials  # type: ignore[union-attr]
     refreshed = manager.credentials()
 
     assert old == stored_before != refreshed
@@ -139,7 +139,7 @@ def test_closing_and_a_request_take_locks_in_one_order(
     closer.join()
 
     assert failing.problems == []
-    assert failing.inner.load()[0].credentials == replaced  # type: ignore[index]
+    assert failing.inner.load().record.credentials == replaced  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("kind", [onplan.Client, onplan.AsyncClient])

@@ -97,4 +97,4 @@ def stores() -> onplan.CredentialStore:
 def what_is_kept(store: onplan.CredentialStore) -> None:
     loaded = store.load()
     if loaded:
-        assert_type(loaded[0].registration, onplan.Registration | None)
+        assert_type(loaded.record.registration, onplan.Registration | None)

@@ -71,7 +71,7 @@ def _is_live(spec: str) -> bool:
         loaded = open_store(spec).load()
     except StoreError:
         return True
-    return loaded is not None and bool(loaded[0].credentials or loaded[0].api_key)
+    return loaded is not None and bool(loaded.record.credentials or loaded.record.api_key)
 
 
 def _facts(settings: Settings, record: Record, source: str, *, shared: bool) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def login(session: Session, device: bool, paste: bool, consent: bool, no_browser
     if consent and not settings.issuer.registers:
         raise click.UsageError(f"--consent is for chatgpt-plan; {settings.backend.name} asks for none.")
     loaded, in_use_before = store.load(), load_settings().profile
-    before = loaded[0].credentials if loaded else None
+    before = loaded.record.credentials if loaded else None
     is_first = before is None or not settings.backend.is_permitted(before)
     if before is None:
         _tell_what_is_permitted()

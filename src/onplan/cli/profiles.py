@@ -68,7 +68,7 @@ def remove(session: Session, name: str) -> None:
     store = _own_settings(home, name).store
     others = [_own_settings(home, other).store for other in known_profiles(home) if other != name]
     loaded = open_store(store).load() if store.partition(":")[0] in _OWN and store not in others else None
-    is_live = loaded is not None and bool(loaded[0].credentials or loaded[0].api_key)
+    is_live = loaded is not None and bool(loaded.record.credentials or loaded.record.api_key)
     if is_live and store == default_store(home, name):
         raise ConfigurationError(
             f"The profile {name} is still signed in.", hint=f"Run `onplan logout --profile {name}` first."
@@ -123,8 +123,8 @@ def _facts(settings: Settings, *, in_use: bool) -> dict[str, Any]:
             loaded = open_store(settings.store).load()
         except OnplanError as error:
             return {**facts, "problem": str(error)}
-        credentials = loaded[0].credentials if loaded else None
-        facts["signed_in"] = credentials is not None or bool(loaded and loaded[0].api_key)
+        credentials = loaded.record.credentials if loaded else None
+        facts["signed_in"] = credentials is not None or bool(loaded and loaded.record.api_key)
         if credentials:
             facts |= {"email": credentials.email, "account_id": credentials.account_id}
     return facts

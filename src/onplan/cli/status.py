@@ -34,7 +34,7 @@ def status(session: Session) -> None:
         _show_key(session, settings, store)
         return
     loaded = store.load()
-    credentials = loaded[0].credentials if loaded else None
+    credentials = loaded.record.credentials if loaded else None
     facts: dict[str, Any] = {
         "signed_in": credentials is not None,
         "profile": settings.profile,
@@ -52,7 +52,7 @@ def status(session: Session) -> None:
             "plan_permitted": settings.backend.is_permitted(credentials),
             "expires_at": credentials.expires_at,
             "refreshable": bool(credentials.refresh_token),
-            "borrowed_from": loaded[0].borrowed_from if loaded else None,
+            "borrowed_from": loaded.record.borrowed_from if loaded else None,
         }
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))

@@ -55,7 +55,7 @@ def store(examination: Examination) -> str:
     """Whether the store can be opened and read, and is safe from others."""
     opened = open_store(examination.settings.store)
     loaded = opened.load()
-    examination.store, examination.record = opened, loaded[0] if loaded else None
+    examination.store, examination.record = opened, loaded.record if loaded else None
     place = opened.describe()
     path = _file_of(opened)
     if path:
@@ -103,7 +103,7 @@ def lock(examination: Examination) -> str:
         if path:
             with explained(opened.describe(), "read"):
                 left = len(leftovers(path))
-    examination.record = loaded[0] if loaded else None
+    examination.record = loaded.record if loaded else None
     told = "Free, on every machine that shares the store." if isinstance(held, Lease) else "Free."
     return told + (f" Writers that were killed left {left} behind; the next one removes it." if left else "")
 

@@ -148,7 +148,7 @@ def update(store: CredentialStore, change: Callable[[Record], Record]) -> None:
         for _ in range(_SAVE_ATTEMPTS):
             loaded = store.load()
             with contextlib.suppress(StoreConflictError):  # a writer that does not know our lock
-                store.save(change(loaded[0] if loaded else Record()), loaded[1] if loaded else None)
+                store.save(change(loaded.record if loaded else Record()), loaded.version if loaded else None)
                 return
     raise StoreConflictError(f"{store.describe()} is changed by other programs all the time.")
 
@@ -179,7 +179,7 @@ def _check_writable(store: CredentialStore) -> Record:
             if loaded is None:
                 with contextlib.suppress(Exception):  # may be left: it says what is true
                     store.delete()
-    return loaded[0] if loaded else Record()
+    return loaded.record if loaded else Record()
 
 
 def _check_fits(record: Record, settings: Settings) -> None:

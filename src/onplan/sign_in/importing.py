@@ -96,7 +96,7 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
     if previous and previous.borrowed_from:
         with own.lock():
             now = own.load()  # a sign-in that was finished there meanwhile stays
-            if now and now[0].borrowed_from:
+            if now and now.record.borrowed_from:
                 own.delete()
     return shared, record
 
@@ -151,8 +151,8 @@ def _signed_in(store: CredentialStore, spec: str) -> tuple[Record, OAuthCredenti
         if scheme == "codex":
             raise
         raise StoreDamagedError(str(damaged), version=damaged.version, hint=_WHAT_CAN_BE_NAMED) from None
-    if loaded and loaded[0].credentials:
-        return loaded[0], loaded[0].credentials
+    if loaded and loaded.record.credentials:
+        return loaded.record, loaded.record.credentials
     raise NotSignedInError(
         why_empty(store) or f"There is no sign-in in {store.describe()}.",
         hint="Run `onplan login`, or sign the Codex CLI in with a plan: `codex login`."
@@ -194,9 +194,9 @@ def _replaceable(
         raise
     if loaded is None:
         return None, None
-    found = loaded[0].credentials
+    found = loaded.record.credentials
     same = found and wanted and found.account_id == wanted.account_id
-    if found and not force and not (loaded[0].borrowed_from and same):
+    if found and not force and not (loaded.record.borrowed_from and same):
         raise CredentialError(
             f"The profile {settings.profile} is already signed in as {found.email or found.account_id}, "
             f"in {own.describe()}.",

@@ -95,7 +95,7 @@ def _revoke(settings: Settings, store: CredentialStore, *, force: bool) -> SignO
         if force:  # if it cannot be removed either, that says why
             return SignOut(was_signed_in=True, confirmed=False)
         raise
-    record = loaded[0] if loaded else Record()
+    record = loaded.record if loaded else Record()
     if record.credentials is None:
         has_key = record.api_key is not None
         return SignOut(has_key, confirmed=False, api_key=has_key, registration=record.registration)

@@ -52,13 +52,13 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
     part = _part_of(target)
     with store.lock(), _moving(target):
         loaded = store.load()
-        if (loaded is None or loaded[0].credentials is None) and part.exists():
+        if (loaded is None or loaded.record.credentials is None) and part.exists():
             moved = read(part)
             _publish(part, target)
             return moved
         if os.path.lexists(target):
             raise _exists(target)
-        record = _movable(loaded and loaded[0], settings, store)
+        record = _movable(loaded and loaded.record, settings, store)
         moved = msgspec.structs.replace(record, pending_refresh=None)
         _write_part(part, moved)
         try:
@@ -213,9 +213,9 @@ def read(source: Path) -> Record:
         raise
     if loaded is None:
         raise _no_file(source)
-    if loaded[0].credentials is None:
+    if loaded.record.credentials is None:
         raise NotSignedInError(f"There is no sign-in in {source}.", hint=_EXPORT)
-    return loaded[0]
+    return loaded.record
 
 
 _EXPORT = "Move one into a file on the machine that is signed in: `onplan credentials export PATH`."
@@ -332,7 +332,7 @@ def _has_arrived(file: Path, store: CredentialStore) -> bool:
         loaded = store.load()
     except StoreError:
         return False
-    return loaded is not None and loaded[0].credentials is not None and _holds(file, loaded[0])
+    return loaded is not None and loaded.record.credentials is not None and _holds(file, loaded.record)
 
 
 def _moving(path: Path) -> AbstractContextManager[object]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from importlib import import_module
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -75,6 +75,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return [("credentials", self.credentials), ("renewed_at", self.renewed_at)]
 
 
+class Stored(NamedTuple):
+    """A stored record and its version, which ``CredentialStore.save`` must be given to replace the record.
+
+    The version is the store's own: a number, or a digest of the content. It reveals no secret.
+    """
+
+    record: Record
+    version: str
+
+
 @runtime_checkable
 class Lease(Protocol):
     """A lock that passes on by itself, because its holder may be a machine that never comes back."""
@@ -88,8 +98,8 @@ class Lease(Protocol):
 class CredentialStore(Protocol):
     """What a store must be able to do. Everything it raises is a ``StoreError``."""
 
-    def load(self) -> tuple[Record, str] | None:
-        """The record and its version, or None if there is none.
+    def load(self) -> Stored | None:
+        """The record with its version, or None if nothing is stored.
 
         Raises StoreDamagedError for what is no record. A store that cannot be reached, or that refuses us,
         raises StoreError: that is not the same as being empty.

@@ -20,7 +20,7 @@ import msgspec
 from onplan.config.store_spec import command_words
 from onplan.errors import StoreConflictError, StoreDamagedError
 from onplan.secret import SecretBytes
-from onplan.stores import Record, decode_record, encode_record, version_of
+from onplan.stores import Record, Stored, decode_record, encode_record, version_of
 from onplan.stores.command_run import Helper
 from onplan.stores.lock import user_lock, user_lock_path
 
@@ -35,7 +35,7 @@ class CommandStore:
         self._lock = user_lock(name, self.describe())
         self._helper = Helper(arguments, user_lock_path(f"{name}-writing"))
 
-    def load(self) -> tuple[Record, str] | None:
+    def load(self) -> Stored | None:
         """The record and its version.
 
         What a helper replaces in place is empty or cut for a moment; so that is looked at once more, while
@@ -76,19 +76,19 @@ class CommandStore:
             self._helper.await_survivor()
             yield
 
-    def _load(self) -> tuple[Record, str] | None:
+    def _load(self) -> Stored | None:
         data = SecretBytes(self._helper.read("get").strip())
         if not data:
             return None
         record = decode_record(data, self.describe())
-        return record, _version_of(record)
+        return Stored(record, _version_of(record))
 
     def _version(self) -> str | None:
         try:
             loaded = self._load()
         except StoreDamagedError as damaged:
             return damaged.version
-        return loaded[1] if loaded else None
+        return loaded.version if loaded else None
 
 
 def _version_of(record: Record) -> str:

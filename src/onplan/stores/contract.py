@@ -30,7 +30,7 @@ from typing import Any
 import msgspec
 
 from onplan.errors import StoreConflictError
-from onplan.stores import CredentialStore, PendingRefresh, Record, open_store
+from onplan.stores import CredentialStore, PendingRefresh, Record, Stored, open_store
 from onplan.types import OAuthCredentials
 
 NASTY = " \"'\\/ %s {} \u00e9\u00df\u4e2d\U0001f511 \x7f\t\n\r= & ; $HOME `id` "
@@ -75,7 +75,7 @@ class LocalStoreContract:
         """Every field comes back as it was, in another object for the same place, under the same version."""
         version = self.open(spec).save(PENDING, None)
 
-        assert self.open(spec).load() == (PENDING, version)
+        assert self.open(spec).load() == Stored(PENDING, version)
 
     def test_nasty_characters_survive(self, spec: str) -> None:
         """Quotes, control characters, and characters beyond the basic plane come back unchanged."""
@@ -92,7 +92,7 @@ class LocalStoreContract:
         second = store.save(SECOND, first)
 
         assert first != second
-        assert self.open(spec).load() == (SECOND, second)
+        assert self.open(spec).load() == Stored(SECOND, second)
 
     def test_a_slower_writer_loses(self, spec: str) -> None:
         """Who writes on an outdated version, or on none, is refused, and what was written before stays."""
@@ -102,7 +102,7 @@ class LocalStoreContract:
 
         for outdated in (first, None):
             _expect_conflict(partial(self.open(spec).save, FIRST, outdated))
-        assert store.load() == (SECOND, second)
+        assert store.load() == Stored(SECOND, second)
 
     def test_a_deleted_record_is_not_brought_back(self, spec: str) -> None:
         """Who writes on the version of a record that was deleted meanwhile is refused."""
@@ -129,7 +129,7 @@ class LocalStoreContract:
         for _ in range(2):
             with store.lock():
                 version = store.save(FIRST, None)
-                assert store.load() == (FIRST, version)
+                assert store.load() == Stored(FIRST, version)
                 store.delete()
 
     def test_threads_exclude_each_other(self, spec: str) -> None:
@@ -205,7 +205,7 @@ class StoreContract(LocalStoreContract):
 
 def _stored(store: CredentialStore) -> Record | None:
     loaded = store.load()
-    return loaded[0] if loaded else None
+    return loaded.record if loaded else None
 
 
 def _expect_conflict(save: Callable[[], object]) -> None:
@@ -239,8 +239,8 @@ def count(spec: str, rounds: str) -> None:
         store = open_store(spec)
         with store.lock():
             loaded = store.load()
-            if loaded and loaded[0].credentials:
-                store.save(_counted(int(loaded[0].credentials.access_token) + 1), loaded[1])
+            if loaded and loaded.record.credentials:
+                store.save(_counted(int(loaded.record.credentials.access_token) + 1), loaded.version)
 
 
 def hold(spec: str) -> None:
@@ -271,7 +271,7 @@ def _refresh(spec: str) -> int:
     store = open_store(spec)
     with store.lock():
         loaded = store.load()
-        version = store.save(PENDING, loaded[1] if loaded else None)
+        version = store.save(PENDING, loaded.version if loaded else None)
         store.save(SECOND, version)
     return 1
 
@@ -288,7 +288,7 @@ def _begin_again(spec: str) -> int:
     store = open_store(spec)
     with store.lock():
         loaded = store.load()
-        store.save(FIRST, loaded[1] if loaded else None)
+        store.save(FIRST, loaded.version if loaded else None)
     return 0
 
 

@@ -21,7 +21,7 @@ from onplan.forking import reset_in_child
 from onplan.oauth import claims
 from onplan.oauth.token_response import moment
 from onplan.secret import SecretBytes
-from onplan.stores import Record, decode_record, version_of
+from onplan.stores import Record, Stored, decode_record, version_of
 from onplan.types import OAuthCredentials
 
 _BARE_TOKEN = re.compile(rb"[A-Za-z0-9._~+/=-]+")  # RFC 6750 §2.1
@@ -43,7 +43,7 @@ class EnvironmentStore:
         """In a forked process: the lock may be held by a thread that is not here."""
         self._lock = threading.RLock()
 
-    def load(self) -> tuple[Record, str] | None:
+    def load(self) -> Stored | None:
         """The record without its refresh token, and its version; None if the variable is unset or empty."""
         # A byte order mark may have come along from the file that the variable was filled from.
         value = (environment_variable(self._name) or "").removeprefix("\ufeff").strip()
@@ -60,7 +60,8 @@ class EnvironmentStore:
             )
         lent = record.credentials and msgspec.structs.replace(record.credentials, refresh_token=None)
         source = f"env:{self._name}"
-        return Record(credentials=lent, renewed_at=record.renewed_at, borrowed_from=source), version
+        borrowed = Record(credentials=lent, renewed_at=record.renewed_at, borrowed_from=source)
+        return Stored(borrowed, version)
 
     def save(self, record: Record, expected_version: str | None) -> NoReturn:
         """Raises StoreError, always."""

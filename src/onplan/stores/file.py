@@ -13,7 +13,7 @@ from onplan.config.private_files import PERMISSIONS, PrivateFile, has_other_name
 from onplan.config.store_spec import expanded
 from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.secret import SecretBytes
-from onplan.stores import Record, decode_record, encode_record, version_of
+from onplan.stores import Record, Stored, decode_record, encode_record, version_of
 from onplan.stores.lock import ProcessLock, user_lock, waiting_at_most
 
 # A rotated set may be somewhat longer than the one before.
@@ -33,7 +33,7 @@ class FileStore:
         self._lock = ProcessLock(Path(f"{self._path}.lock"), str(self._path))
         self._shared: dict[str, ProcessLock] = {}  # with those who use another name of the file
 
-    def load(self) -> tuple[Record, str] | None:
+    def load(self) -> Stored | None:
         """The record and its version. Refuses a file that other users of the machine can read."""
         try:
             return self._decoded()
@@ -43,9 +43,9 @@ class FileStore:
                 return self._decoded()
             raise
 
-    def _decoded(self) -> tuple[Record, str] | None:
+    def _decoded(self) -> Stored | None:
         data = self._read()
-        return None if data is None else (decode_record(data, self.describe()), version_of(data))
+        return None if data is None else Stored(decode_record(data, self.describe()), version_of(data))
 
     def save(self, record: Record, expected_version: str | None) -> str:
         """Replace the file in one step, if its content is still the expected one.

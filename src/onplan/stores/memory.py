@@ -7,7 +7,7 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 
 from onplan.errors import StoreConflictError, StoreError
-from onplan.stores import Record
+from onplan.stores import Record, Stored
 
 
 class MemoryStore:
@@ -18,10 +18,10 @@ class MemoryStore:
         self._record = record
         self._version = 1 if record else 0
 
-    def load(self) -> tuple[Record, str] | None:
+    def load(self) -> Stored | None:
         """The record and its version, or None."""
         with self.lock():
-            return (self._record, str(self._version)) if self._record else None
+            return Stored(self._record, str(self._version)) if self._record else None
 
     def save(self, record: Record, expected_version: str | None) -> str:
         """Replace the record if nobody else did.

@@ -89,7 +89,7 @@ def keep_key(settings: Settings, store: CredentialStore, key: str) -> None:
         changed = msgspec.structs.replace(record, api_key=str(key), api_key_for=settings.base_url)
         store.save(changed, version)
         kept = store.load()
-    if kept is None or kept[0].api_key != key:
+    if kept is None or kept.record.api_key != key:
         raise StoreError(
             f"{store.describe()} holds sign-ins only, and no API key.",
             hint="Choose another store: `--store`.",
@@ -178,9 +178,9 @@ class KeyHolder:
 
     def _stored(self) -> tuple[SecretText, str] | None:
         loaded = self._store.load()
-        if loaded is None or not loaded[0].api_key or not self._is_for_here(loaded[0]):
+        if loaded is None or not loaded.record.api_key or not self._is_for_here(loaded.record):
             return None
-        return SecretText(loaded[0].api_key), self._store.describe()
+        return SecretText(loaded.record.api_key), self._store.describe()
 
     def _is_for_here(self, record: Record) -> bool:
         """Whether the kept key was given for the server that would be sent it."""
@@ -190,6 +190,6 @@ class KeyHolder:
     def _kept_for(self) -> str:
         """What a person should know of a key that is kept and does not go there."""
         loaded = self._store.load()
-        if loaded is None or not loaded[0].api_key or self._is_for_here(loaded[0]):
+        if loaded is None or not loaded.record.api_key or self._is_for_here(loaded.record):
             return ""
-        return f" The one in {self._store.describe()} was given for {loaded[0].api_key_for}."
+        return f" The one in {self._store.describe()} was given for {loaded.record.api_key_for}."

@@ -44,7 +44,7 @@ from onplan.oauth.issuer import Issuer
 from onplan.oauth.refresh import refresh
 from onplan.oauth.siwc import verify_refreshed
 from onplan.oauth.verification import NO_KEYS, Keys, KeysUnavailableError
-from onplan.stores import CredentialStore, Lease, PendingRefresh, Record, why_empty
+from onplan.stores import CredentialStore, Lease, PendingRefresh, Record, Stored, why_empty
 from onplan.stores.lock import waiting_at_most
 from onplan.tokens.rotation import Rotation
 from onplan.types import OAuthCredentials
@@ -104,25 +104,25 @@ class Refresher:
         """What is to be said when there is nothing to refresh."""
         return not_signed_in(self._profile, self._backend, why_empty(self._store))
 
-    def load(self) -> tuple[Record, str]:
+    def load(self) -> Stored:
         """What is stored, verified if it has to be.
 
         Raises NotSignedInError, StoreError, CredentialError if it is another issuer's, SignInAgainError if it
         is not genuine.
         """
         loaded = self._store.load()
-        if loaded is None or loaded[0].credentials is None:
+        if loaded is None or loaded.record.credentials is None:
             raise self.not_signed_in()
-        require_origin(loaded[0], self._issuer)
-        return self._verified(*loaded) if loaded[0].unverified else loaded
+        require_origin(loaded.record, self._issuer)
+        return self._verified(*loaded) if loaded.record.unverified else loaded
 
-    def _verified(self, record: Record, version: str) -> tuple[Record, str]:
+    def _verified(self, record: Record, version: str) -> Stored:
         """The same once its ID token has proven whose it is.
 
         Who cannot be asked for the keys now is asked the next time: the token came from the issuer itself.
         """
         if record.registration is None or record.credentials is None:
-            return record, version
+            return Stored(record, version)
         # The token was valid when it came, or never; how late it is looked at does not count.
         moment = min(self._now(), record.renewed_at or self._now())
         flow = verify_refreshed(self._issuer, record.credentials, record.registration, moment, self._keys)
@@ -130,14 +130,14 @@ class Refresher:
             self._keys = drive(flow, self._send, self._sleep)
         except (KeysUnavailableError, TransportError) as error:
             logger.warning("The refreshed ID token could not be verified for now. %s", error)
-            return record, version
+            return Stored(record, version)
         except SignInError as error:
             told = f"The sign-in was refreshed, but its owner is not proven. {error}"
             raise SignInAgainError(told, hint=error.hint) from None
         record = msgspec.structs.replace(record, unverified=False)
         with contextlib.suppress(StoreError):
             version = self._store.save(record, version)
-        return record, version
+        return Stored(record, version)
 
     @property
     def unsaved(self) -> bool:
@@ -209,7 +209,7 @@ class Refresher:
             raise RefreshError("The sign-in service refreshed the sign-in, but handed out no access token.")
         self.last_issued = refreshed.access_token
         saved = self._unsaved.save(_successor(record, refreshed, self._now()), old, version, lease)
-        return self.load()[0] if saved.unverified else saved
+        return self.load().record if saved.unverified else saved
 
     def _exchange(self, old: OAuthCredentials, reason: str, lease: Lease | None) -> OAuthCredentials:
         timeout = min(EXCHANGE_SECONDS, lease.remaining() / 2) if lease else EXCHANGE_SECONDS

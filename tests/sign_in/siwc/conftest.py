@@ -49,4 +49,4 @@ def sign_in(emulator: Emulator, browse: Callable[[str], None]) -> SignIn:
 def record(profile: str = "default") -> Record:
     """What is kept for a profile."""
     loaded = open_store(load_settings(profile=profile).store).load()
-    return loaded[0] if loaded else Record()
+    return loaded.record if loaded else Record()

@@ -28,7 +28,7 @@ from onplan.config.private_files import PrivateFile, make_private_folder
 from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.forking import reset_in_child
 from onplan.secret import SecretBytes
-from onplan.stores import Record, version_of
+from onplan.stores import Record, Stored, version_of
 from onplan.stores.codex import auth_file
 from onplan.stores.codex.auth_file import UNCHANGED, Document, Overlay
 from onplan.stores.lock import ProcessLock
@@ -73,7 +73,7 @@ class CodexStore:
         self._ours = PrivateFile(self._home / "auth.onplan.json")
         self._lock = ProcessLock(self._home / "auth.onplan.lock", self.describe())
 
-    def load(self) -> tuple[Record, str] | None:
+    def load(self) -> Stored | None:
         """The record and its version, or None if the CLI is not signed in with a plan.
 
         Raises StoreError also where the CLI keeps its sign-in in the system's keyring.
@@ -92,7 +92,7 @@ class CodexStore:
                 hint="Move it away and run `codex login`.",
             )
         record = auth_file.with_overlay(found.base, found.overlay, str(self._ours.path), found.version)
-        return record, found.version
+        return Stored(record, found.version)
 
     def save(self, record: Record, expected_version: str | None) -> str:
         """Write it as the CLI would, if what is stored is still the expected version.

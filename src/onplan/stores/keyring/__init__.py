@@ -15,7 +15,7 @@ import msgspec
 
 from onplan.errors import StoreConflictError, StoreDamagedError
 from onplan.secret import SecretBytes, SecretText
-from onplan.stores import Record, decode_record, split_options, version_of
+from onplan.stores import Record, Stored, decode_record, split_options, version_of
 from onplan.stores.keyring.backend import Keyring
 from onplan.stores.lock import user_lock
 
@@ -30,7 +30,7 @@ class KeyringStore:
         self._keyring = Keyring(self._name)
         self._lock = user_lock(f"keyring-{version_of(self._name.encode())[:16]}", self.describe())
 
-    def load(self) -> tuple[Record, str] | None:
+    def load(self) -> Stored | None:
         """The record and its version.
 
         While somebody writes, a reader may see neither record, or a part of each; so that is looked at once
@@ -66,11 +66,11 @@ class KeyringStore:
         """Where the record is, for people."""
         return f"the system's keyring, entry {self._name}"
 
-    def _load(self) -> tuple[Record, str] | None:
+    def _load(self) -> Stored | None:
         text = self._layout().read()
         if text is None:
             return None
-        return decode_record(SecretBytes(text.encode()), self.describe()), _version_of(text)
+        return Stored(decode_record(SecretBytes(text.encode()), self.describe()), _version_of(text))
 
     def _layout(self) -> _Layout:
         limit = self._keyring.limit()

@@ -27,7 +27,7 @@ from onplan.config.installation import missing_extra
 from onplan.errors import ConfigurationError, StoreConflictError
 from onplan.oauth import claims
 from onplan.secret import SecretBytes, SecretText
-from onplan.stores import Record, record_from, split_options
+from onplan.stores import Record, Stored, record_from, split_options
 from onplan.stores.vault.client import VaultClient
 from onplan.stores.vault.lease import VaultLock
 from onplan.stores.vault.login import login_from, server_from
@@ -60,13 +60,13 @@ class VaultStore:
         self._secret = Secret(engine)
         self._lock = VaultLock(Secret(engine, ".lease"), _seconds(options["lease"]))
 
-    def load(self) -> tuple[Record, str] | None:
+    def load(self) -> Stored | None:
         """The record and its version. One without a schema is another program's, and is read as well."""
         found = self._secret.read()
         if found is None or not found.fields:
             return None
         version = str(found.number)
-        return record_from(_nested(found.fields), self.describe(), version), version
+        return Stored(record_from(_nested(found.fields), self.describe(), version), version)
 
     def save(self, record: Record, expected_version: str | None) -> str:
         """Write the next version. Fields that are not ours stay as they are.
