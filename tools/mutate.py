@@ -1,0 +1,520 @@
+"""Change the code in one small place at a time, and see whether a test of that module fails.
+
+    .venv/bin/python tools/mutate.py oauth/credentials.py      # every change to one module
+    .venv/bin/python tools/mutate.py oauth tokens --count 200  # 200 of all changes to two rooms, by --seed
+    .venv/bin/python tools/mutate.py --count 500               # of all modules in MODULES
+    .venv/bin/python tools/mutate.py --all
+
+A mutant is run against the tests of its room (TESTS): first those that ran the changed line, quickest first; if
+none of them fails, all that ran anything of the module. It is killed if one fails, crashes, or takes far longer
+than it did. What survives is printed with its place and both lines. `tools/survivors.toml` explains those that no
+test can tell from the original; the exit status is 1 if fewer than 95 % of the others were killed.
+
+The changes are made in copies of the work tree, below the temporary folder. Each run is a process forked from
+this one, which has imported the libraries that the tests need, but nothing of onplan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mutations import Mutant, mutants_of
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOOR = 95.0  # per cent
+
+# What is run without arguments: what decides, and the way of the credentials.
+MODULES = (
+    "answers/",
+    "request/",
+    "parameters.py",
+    "flow.py",
+    "oauth/",
+    "responses/",
+    "chat/",
+    "turn/",
+    "transports/silence.py",
+    "transports/decompression.py",
+    "transports/websocket_messages.py",
+    "transports/websocket_upgrade.py",
+    "tokens/",
+    "stores/__init__.py",
+    "stores/file.py",
+    "stores/lock.py",
+)
+# Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
+TESTS: dict[str, tuple[str, ...]] = {
+    "parameters.py": ("tests/test_parameters.py", "tests/turn", "tests/responses/test_request.py"),
+    "tokens/": ("tests/tokens",),
+    "stores/__init__.py": ("tests/stores/test_record.py", "tests/stores/test_file.py", "tests/tokens"),
+    "stores/file.py": (
+        "tests/stores/test_file.py",
+        "tests/stores/test_contract.py",
+        "tests/stores/test_mounted.py",
+    ),
+    "stores/lock.py": ("tests/stores/test_locks.py", "tests/stores/test_file.py"),
+    "transports/silence.py": (
+        "tests/transports/test_silence.py",
+        "tests/turn",
+        "tests/clients/test_limits.py",
+    ),
+    "transports/decompression.py": ("tests/transports", "tests/clients/test_decompression.py"),
+    "transports/websocket_messages.py": ("tests/transports", "tests/clients/test_websocket_messages.py"),
+    "transports/websocket_upgrade.py": ("tests/transports", "tests/clients/test_websocket_upgrade.py"),
+}
+# Tests that start many processes and take half a minute each: not run here.
+SLOW = (
+    "tests/tokens/test_kills.py",
+    "tests/tokens/test_machines.py",
+    "tests/tokens/test_races.py",
+    "tests/tokens/test_vault_tokens.py",
+    "tests/tokens/test_forks.py",
+    "tests/tokens/test_unsaved.py",
+    "tests/tokens/test_strangers.py",
+)
+PYTEST = (
+    "-q",
+    "-x",
+    "--tb=no",
+    "--no-header",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+    "-p",
+    "no:anyio",
+    "-m",
+    "not interop",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+)
+LIBRARIES = (
+    "aiohttp",
+    "anyio",
+    "click",
+    "cryptography",
+    "filelock",
+    "httpx2",
+    "hypothesis",
+    "jwt",
+    "msgspec",
+    "pytest",
+)
+
+
+def tests_of(module: str) -> tuple[str, ...]:
+    """The tests of a module, by its path below `src/onplan`."""
+    named = max((each for each in TESTS if module.startswith(each)), key=len, default=None)
+    room = module.partition("/")[0] if "/" in module else f"test_{module}"
+    places = TESTS[named] if named else (f"tests/{room}",)
+    return tuple(place for place in places if (ROOT / place).exists())
+
+
+# --- one run of some tests, in a process of its own -------------------------------------------------------
+
+
+class Run:
+    """Tests that run in a copy of the tree; `function` is called there and gives the exit status."""
+
+    def __init__(
+        self, copy: Path, function: Callable[[], int], seconds: float, *, writes: bool = False
+    ) -> None:
+        self._deadline = time.monotonic() + 10 * seconds + 60  # other programs may keep the machine busy
+        self.pid = os.fork()
+        if self.pid:
+            return
+        status = 70
+        try:
+            os.setsid()
+            resource.setrlimit(resource.RLIMIT_CPU, (int(4 * seconds + 10),) * 2)
+            resource.setrlimit(resource.RLIMIT_AS, (8 << 30,) * 2)
+            with (copy.parent / f"{copy.name}.log").open("wb") as log:
+                for stream in (1, 2):
+                    os.dup2(log.fileno(), stream)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.chdir(copy)
+            os.environ["PYTHONPATH"] = str(copy / "src")
+            if not writes:
+                os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+                sys.dont_write_bytecode = True
+            sys.path[:1] = [str(copy / "src")]
+            status = int(function())
+        except BaseException:  # noqa: BLE001 - this process ends here
+            traceback.print_exc()
+        finally:
+            with suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+
+    def result(self) -> str | None:
+        """How it ended: `killed`, `survived`, `timeout`, `unknown`; None while it runs."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if not pid and time.monotonic() < self._deadline:
+            return None
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        if not pid:
+            os.waitpid(self.pid, 0)
+            return "timeout"
+        if os.WIFSIGNALED(status):
+            return "timeout" if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL) else "killed"
+        return {0: "survived", 4: "unknown", 5: "survived"}.get(os.WEXITSTATUS(status), "killed")
+
+
+def run_pytest(copy: Path, tests: Iterable[str], plugins: Iterable[object] = ()) -> int:
+    """Run tests in this process."""
+    import pytest
+
+    temporary = f"--basetemp={copy.parent / f't{copy.name}'}"
+    return pytest.main([*PYTEST, "--hypothesis-seed=0", temporary, *tests], list(plugins))
+
+
+# --- which tests run which line ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Map:
+    """What the tests of a room ran: by module and line the tests, and the seconds that each took."""
+
+    lines: dict[str, dict[int, list[str]]]
+    seconds: dict[str, float]
+
+    def chosen(self, mutant: Mutant) -> tuple[list[str], list[str]]:
+        """The tests that ran the mutant's lines, and the others that ran its module; quickest first."""
+        module = self.lines.get(mutant.module, {})
+        touched = {test for tests in module.values() for test in tests}
+        first, last = mutant.lines
+        near = {test for line in range(first, last + 1) for test in module.get(line, ())}
+        near = touched if mutant.at_import else near
+        far = (touched or set(self.seconds)) - near
+        return sorted(near, key=self.seconds.__getitem__), sorted(far, key=self.seconds.__getitem__)
+
+
+class _Recorder:
+    """A plugin of pytest that records for each test which lines it ran."""
+
+    def __init__(self, copy: Path) -> None:
+        import coverage
+
+        self.seconds: dict[str, float] = {}
+        source = [str(copy / "src" / "onplan")]
+        self.coverage = coverage.Coverage(data_file=None, config_file=False, source=source, messages=False)
+        self.coverage.start()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.coverage.switch_context(nodeid)
+        self.seconds[nodeid] = 0.0
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.seconds[report.nodeid] += report.duration
+
+    def pytest_runtest_logfinish(self) -> None:
+        self.coverage.switch_context("")
+
+
+def _record(copy: Path, tests: tuple[str, ...], into: Path) -> int:
+    recorder = _Recorder(copy)
+    skipped = [f"--ignore={each}" for each in SLOW]
+    status = run_pytest(copy, [*tests, *skipped], [recorder])
+    recorder.coverage.stop()
+    data = recorder.coverage.get_data()
+    lines = {
+        Path(name).relative_to(copy / "src" / "onplan").as_posix(): {
+            line: [test for test in ran if test] for line, ran in data.contexts_by_lineno(name).items()
+        }
+        for name in data.measured_files()
+    }
+    into.write_text(json.dumps({"lines": lines, "seconds": recorder.seconds}))
+    return status
+
+
+def map_of(copy: Path, tests: tuple[str, ...]) -> Map:
+    """What the tests run, from the last time if neither they nor the code have changed since.
+
+    Raises:
+        SystemExit: one of them fails on the code as it is.
+    """
+    digest = hashlib.sha256(repr(tests).encode())
+    for name in sorted(_files(copy)):
+        digest.update(name.encode() + (copy / name).read_bytes())
+    kept = Path(tempfile.gettempdir(), f"onplan-mutate-{os.getuid()}", f"{digest.hexdigest()[:24]}.json")
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True, mode=0o700)
+        started, new = time.monotonic(), kept.with_suffix(f".{os.getpid()}")
+        run = Run(copy, lambda: _record(copy, tests, new), seconds=1200)
+        while (result := run.result()) is None:
+            time.sleep(0.05)
+        if result != "survived":
+            log = (copy.parent / f"{copy.name}.log").read_text(errors="replace")
+            raise SystemExit(
+                f"{log[-3000:]}\n{result}: the tests {' '.join(tests)} fail on the code as it is."
+            )
+        new.replace(kept)
+        _say(f"{' '.join(tests)}: recorded in {time.monotonic() - started:.0f} s")
+    found = json.loads(kept.read_text())
+    lines = {name: {int(line): ran for line, ran in by.items()} for name, by in found["lines"].items()}
+    return Map(lines, found["seconds"])
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for part in ("src", "tests"):
+        for path in (folder / part).rglob("*.py"):
+            yield path.relative_to(folder).as_posix()
+
+
+# --- the mutants ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Task:
+    """A mutant, the tests that are left for it, and how it ended."""
+
+    mutant: Mutant
+    near: list[str]
+    far: list[str]
+    seconds: dict[str, float]
+    result: str = ""
+    rounds: list[list[str]] = field(default_factory=list)
+
+    def next_tests(self) -> list[str]:
+        """Those of the next round; empty after the last."""
+        while self.near or self.far:
+            tests, self.near, self.far = (self.near, [], self.far) if self.near else (self.far, [], [])
+            if tests:
+                return tests
+        return []
+
+
+class Slot:
+    """One copy of the tree, in which one mutant at a time is run."""
+
+    def __init__(self, copy: Path) -> None:
+        self.copy = copy
+        self.task: Task | None = None
+        self._run: Run | None = None
+        self._times = 0
+
+    def begin(self, task: Task) -> None:
+        """Change the copy, and run the first tests."""
+        self.task = task
+        path = self._path(task)
+        self._original = path.read_bytes()
+        path.write_bytes(task.mutant.apply(self._original))
+        # Another time in whole seconds, or Python takes the compiled file of the code as it was.
+        self._modified = int(path.stat().st_mtime)
+        self._times += 1
+        os.utime(path, (self._modified + self._times,) * 2)
+        self._next()
+
+    def _next(self) -> None:
+        assert self.task
+        tests = self.task.next_tests()
+        if not tests:
+            self.task.result = "survived"
+            return
+        seconds = sum(self.task.seconds.get(each, 1.0) for each in tests)
+        self._run = Run(self.copy, lambda: run_pytest(self.copy, tests), seconds)
+
+    def poll(self) -> Task | None:
+        """The task, if it has ended."""
+        assert self.task
+        if not self.task.result and self._run:
+            result = self._run.result()
+            if result == "survived":
+                self._next()
+            elif result == "unknown":  # the ids of tests are made of what was changed
+                self.task.result = "killed"
+            elif result:
+                self.task.result = result
+        if not self.task.result:
+            return None
+        path = self._path(self.task)
+        path.write_bytes(self._original)
+        os.utime(path, (self._modified,) * 2)
+        ended, self.task, self._run = self.task, None, None
+        return ended
+
+    def _path(self, task: Task) -> Path:
+        return self.copy / "src" / "onplan" / task.mutant.module
+
+
+def run_all(tasks: list[Task], slots: list[Slot], report: Callable[[Task], None]) -> None:
+    """Run every task, as many at once as there are slots."""
+    waiting = tasks[::-1]
+    while waiting or any(slot.task for slot in slots):
+        for slot in slots:
+            if slot.task is None and waiting:
+                slot.begin(waiting.pop())
+            if slot.task and (ended := slot.poll()):
+                report(ended)
+        time.sleep(0.01)
+
+
+# --- what is explained, and the command -------------------------------------------------------------------
+
+
+def explained_survivors() -> dict[tuple[str, str, str, str], str]:
+    """The reasons in `tools/survivors.toml`, by module, function, and the lines before and after."""
+    entries = tomllib.loads((ROOT / "tools" / "survivors.toml").read_text(encoding="utf-8")).get(
+        "survivor", []
+    )
+    keys = ("module", "function", "was", "now")
+    found: dict[tuple[str, str, str, str], str] = {}
+    for entry in entries:
+        for now in entry["now"] if isinstance(entry["now"], list) else [entry["now"]]:
+            module, function, was, _ = (entry.get(key, "") for key in keys)
+            found[module, function, was, now] = entry["reason"]
+    return found
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _copies(count: int, folder: Path) -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    for number in range(count):
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).is_file():
+                target = folder / str(number) / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target)
+    return [folder / str(number) for number in range(count)]
+
+
+def _modules(wanted: list[str]) -> list[str]:
+    every = sorted(
+        path.relative_to(ROOT / "src" / "onplan").as_posix()
+        for path in (ROOT / "src" / "onplan").rglob("*.py")
+    )
+    names = [each.removeprefix("src/onplan/") for each in wanted] or list(MODULES)
+    chosen = [
+        each
+        for each in every
+        if any(each == name or each.startswith(f"{name.rstrip('/')}/") for name in names)
+    ]
+    if not chosen:
+        raise SystemExit(f"There is no module {' or '.join(names)} below src/onplan.")
+    return chosen
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Mutation tests of onplan; see the top of this file.")
+    parser.add_argument("modules", nargs="*", help="modules or folders below src/onplan; default: MODULES")
+    parser.add_argument("--seed", type=int, default=1, help="chooses the sample (default 1)")
+    parser.add_argument(
+        "--count", type=int, help="how many mutants to run; default: all of the modules named, else 500"
+    )
+    parser.add_argument("--all", action="store_true", help="every mutant")
+    parser.add_argument("--function", help="only those in functions whose qualified name holds this")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many run at once")
+    parser.add_argument(
+        "--toml", action="store_true", help="print survivors as entries for tools/survivors.toml"
+    )
+    return parser.parse_args()
+
+
+def _tasks(mutants: list[Mutant], copy: Path) -> Iterator[Task]:
+    maps: dict[tuple[str, ...], Map] = {}
+    for mutant in mutants:
+        tests = tests_of(mutant.module)
+        if not tests:
+            yield Task(mutant, [], [], {})
+            continue
+        if tests not in maps:
+            maps[tests] = map_of(copy, tests)
+        near, far = maps[tests].chosen(mutant)
+        yield Task(mutant, near, far, maps[tests].seconds)
+
+
+def main() -> int:
+    """Run the mutants, print what survives, and give the exit status."""
+    options = _arguments()
+    for library in LIBRARIES:
+        __import__(library)
+    run_pytest(Path(tempfile.gettempdir()), ["--version"])  # imports its plugins
+    mutants = [each for module in _modules(options.modules) for each in mutants_of(ROOT, module)]
+    if options.function:
+        mutants = [each for each in mutants if options.function in each.function]
+    total = len(mutants)
+    count = options.count or (total if options.all or options.modules else 500)
+    if count < total:
+        chosen = random.Random(options.seed).sample(range(total), count)
+        mutants = [mutants[index] for index in sorted(chosen)]
+    reasons = explained_survivors()
+    tally = {"killed": 0, "timeout": 0, "survived": 0, "explained": 0}
+
+    def report(task: Task) -> None:
+        mutant, result = task.mutant, task.result
+        was, now = mutant.diff((ROOT / "src" / "onplan" / mutant.module).read_bytes())
+        if result == "survived" and (mutant.module, mutant.function, was, now) in reasons:
+            result = "explained"
+        tally[result] += 1
+        if result == "survived" and options.toml:
+            quoted = (
+                f"{key} = {json.dumps(value, ensure_ascii=False)}"
+                for key, value in zip(
+                    ("module", "function", "was", "now", "reason"),
+                    (mutant.module, mutant.function, was, now, ""),
+                    strict=True,
+                )
+            )
+            _say("\n[[survivor]]\n" + "\n".join(quoted))
+        elif result in ("survived", "timeout"):
+            _say(f"{result}  src/onplan/{mutant.module}:{mutant.lines[0]}  {mutant.function}")
+            _say(f"  - {was}\n  + {now}")
+        if (done := sum(tally.values())) % 50 == 0:
+            print(f"{done} of {len(mutants)}: {tally}", file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="mu", dir="/tmp") as folder:
+        slots = [Slot(copy) for copy in _copies(options.jobs, Path(folder))]
+        for slot in slots:  # the compiled files: made once, then only read
+            subprocess.run([sys.executable, "-m", "compileall", "-q", "src"], cwd=slot.copy, check=True)
+        _say(f"{len(mutants)} mutants of {total}")
+        places = sorted({place for each in mutants for place in tests_of(each.module)})
+        for slot in slots:
+            collect = Run(
+                slot.copy,
+                lambda slot=slot: run_pytest(slot.copy, ["--collect-only", *places]),
+                60,
+                writes=True,
+            )
+            while collect.result() is None:
+                time.sleep(0.05)
+        run_all(list(_tasks(mutants, slots[0].copy)), slots, report)
+    killed, counted = tally["killed"] + tally["timeout"], len(mutants) - tally["explained"]
+    rate = 100 * killed / counted if counted else 100.0
+    _say(
+        f"{killed} of {counted} killed ({rate:.1f} %), {tally['timeout']} of them by the time they took; "
+        f"{tally['survived']} survived; {tally['explained']} that no test can tell are explained."
+    )
+    return int(rate < FLOOR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
