@@ -5,10 +5,11 @@
     .venv/bin/python tools/mutate.py --count 500               # of all modules in MODULES
     .venv/bin/python tools/mutate.py --all
 
-A mutant is run against the tests of its room (TESTS): first those that ran the changed line, quickest first; if
-none of them fails, all that ran anything of the module. It is killed if one fails, crashes, or takes far longer
-than it did. What survives is printed with its place and both lines. `tools/survivors.toml` explains those that no
-test can tell from the original; the exit status is 1 if fewer than 95 % of the others were killed.
+A mutant is run against the tests of its room (TESTS): first those that ran the changed line, quickest
+first; if none of them fails, all that ran anything of the module. It is killed if one fails, crashes, or
+takes far longer than it did. What survives is printed with its place and both lines. `tools/survivors.toml`
+explains those that no test can tell from the original; the exit status is 1 if fewer than 95 % of the
+others were killed.
 
 The changes are made in copies of the work tree, below the temporary folder. Each run is a process forked from
 this one, which has imported the libraries that the tests need, but nothing of onplan.

@@ -1,8 +1,8 @@
 """The small changes that `tools/mutate.py` makes to a module, found in its syntax tree.
 
 Not changed, because no test could or should tell: docstrings and other text with a space in it (words for
-people), annotations, type aliases, imports, `__all__`, decorators, the keywords of a class, and what is inside an
-f-string.
+people), annotations, type aliases, imports, `__all__`, decorators, the keywords of a class, and what is
+inside an f-string.
 """
 
 from __future__ import annotations
