@@ -5,7 +5,7 @@ CODEX_VERSIONS ?= 0.171.0 0.169.0
 AIMOCK_VERSION ?= 1.43.0
 BIN    := $(VENV)/bin
 
-ALONE  := bench-peers docs release siwc-peer strangers # environments that share no version with ours
+ALONE  := bench-peers release siwc-peer strangers # environments that share no version with ours
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check interop fuzz newest pythons docs release bench speed picture screenshot constraints clean
@@ -66,8 +66,11 @@ newest:         ## the tests with the newest release of every dependency that py
 pythons:        ## the tests on fresh machines with Python 3.13 and the newest, by a user who is not root (needs root, Debian)
 	.ci/pythons
 
-docs: $(VENV)/docs/.installed   ## the documentation as a site in build/site, with the reference made from the docstrings
-	PYTHONPATH=src $(VENV)/docs/bin/mkdocs build --strict --quiet
+docs: $(VENV)/docs/.installed   ## the documentation as a site in build/site, with a reference made from the docstrings
+	@rm -rf build/site
+	$(VENV)/docs/bin/python tools/docs/assemble.py build/docs
+	PYTHONPATH=src $(VENV)/docs/bin/sphinx-build --quiet --fail-on-warning --keep-going -b html build/docs build/site
+	@echo 'See build/site/index.html.'
 
 release: $(VENV)/release/.installed  ## sdist and wheel in dist/, checked; the demo runs from the wheel in a fresh environment
 	rm -rf dist
@@ -98,6 +101,7 @@ PIN := uv pip compile --upgrade --universal --python-version 3.11 --generate-has
 constraints:    ## pin every dependency again, with hashes (needs uv)
 	$(PIN) --extra all pyproject.toml requirements/development.in -o constraints.txt
 	$(PIN) --extra emulator pyproject.toml -c constraints.txt -o requirements/demo.txt
+	$(PIN) --extra all pyproject.toml requirements/docs.in -c constraints.txt -o requirements/docs.txt
 	$(PIN) requirements/bench.in -c constraints.txt -o requirements/bench.txt
 	$(PIN) requirements/interop.in -c constraints.txt -o requirements/interop.txt
 	for name in $(ALONE); do $(PIN) requirements/$$name.in -o requirements/$$name.txt || exit; done

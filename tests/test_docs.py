@@ -21,21 +21,10 @@ from onplan.stores import open_store
 from .conftest import issued
 
 ROOT = Path(__file__).parent.parent
-PAGES = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "docs/emulator.md",
-    "docs/glossary.md",
-    "docs/network.md",
-    "docs/backends.md",
-    "docs/chatgpt-plan.md",
-    "docs/protocol.md",
-    "docs/python.md",
-    "docs/signed-in.md",
-    "docs/stores.md",
-    "src/onplan/what-is-permitted.md",
-    "CHANGELOG.md",
-]
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "src/onplan/what-is-permitted.md"]
+)
 
 
 @pytest.fixture
