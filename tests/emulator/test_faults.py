@@ -473,7 +473,8 @@ EXPECTED = {
 SLOW = {"slow_first_byte", "token_slow", "revoke_slow"}
 
 
-# Those of /v1/chat/completions are tried in test_platform.py, those of the other sign-in in test_siwc.py.
+# Those of /v1/chat/completions are tried in clients/test_openai_backend.py, those of Sign in with ChatGPT in
+# test_siwc.py.
 HERE = {name: fault for name, fault in FAULTS.items() if not name.startswith(("chat_", "siwc_"))}
 
 
