@@ -17,7 +17,7 @@ import pytest
 import onplan
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
-from onplan.transports.base import forget_frames
+from onplan.transports.tracebacks import forget_frames
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Network, Reader, Writer

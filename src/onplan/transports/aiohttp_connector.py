@@ -1,71 +1,70 @@
-"""Connections for aiohttp: requests know when they have one, and proxies are spoken to by tunnel.py."""
+"""aiohttp sessions whose connections go directly or through a proxy, and that report when one is made."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
+from ssl import SSLContext
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 
 from onplan.backends import USER_AGENT
 from onplan.transports.route import Proxy, Route
 from onplan.transports.tunnel import open_tunnel
 
-_KEEP_ALIVE = 5.0  # as httpx2 keeps idle connections
+_KEEP_ALIVE = 5.0  # seconds; httpx2 keeps idle connections as long
 
 
-class Connecting:
-    """One request's way to its connection. Of the library's errors, some leave open whether there was one.
+class ConnectionTracker:
+    """Knows whether one request has a connection: aiohttp raises the same errors before and after connecting.
 
-    ``when_connected`` is called when there is a connection, new or used before.
+    Args:
+        when_connected: called when there is a connection, new or used before.
     """
 
     def __init__(self, when_connected: Callable[[], object]) -> None:
         self._when_connected = when_connected
         self._transport: asyncio.Transport | None = None
 
-    def done(self, transport: asyncio.Transport | None) -> None:
-        """There is a connection."""
+    def connected(self, transport: asyncio.Transport | None) -> None:
+        """The request got a connection, new or used before."""
         self._transport = transport
         self._when_connected()
 
     @property
-    def is_done(self) -> bool:
-        """Whether there is a connection."""
+    def is_connected(self) -> bool:
+        """Whether the request got a connection."""
         return self._transport is not None
 
     def abort(self) -> None:
-        """Close it at once. The library would first send what is not sent yet."""
+        """Close the connection at once. aiohttp would first send what is not sent yet."""
         if self._transport:
             self._transport.abort()
 
 
-connecting: ContextVar[Connecting | None] = ContextVar("connecting", default=None)
+# The tracker of the request that the running task is sending.
+current_tracker: ContextVar[ConnectionTracker | None] = ContextVar("current_tracker", default=None)
 
 
 class Sessions:
-    """A session for each way that requests go: directly, or through a proxy."""
+    """One aiohttp session for direct connections, and one for each proxy."""
 
     def __init__(self, route: Route) -> None:
         self._certificates = route.certificates()
         self._sessions: dict[Proxy | None, aiohttp.ClientSession] = {}
 
     def get(self, proxy: Proxy | None) -> aiohttp.ClientSession:
-        """The session for requests that go through ``proxy``."""
+        """The session for requests that go through ``proxy``, or directly for None."""
         session = self._sessions.get(proxy)
         if session is None:
-            options: dict[str, Any] = {
-                "limit": 0,
-                "keepalive_timeout": _KEEP_ALIVE,
-                "ssl": self._certificates,
-            }
+            options: dict[str, Any] = {"limit": 0, "keepalive_timeout": _KEEP_ALIVE}
             session = self._sessions[proxy] = aiohttp.ClientSession(
-                connector=_Connector(**options) if proxy is None else _ProxyConnector(proxy, **options),
+                connector=_DirectConnector(ssl=self._certificates, **options)
+                if proxy is None
+                else _ProxyConnector(proxy, self._certificates, **options),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"user-agent": USER_AGENT},
             )
@@ -77,56 +76,48 @@ class Sessions:
             await session.close()
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Tells whose connection it is."""
+class _TrackedConnector(aiohttp.BaseConnector):
+    """Reports to the current tracker when its request has a connection."""
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
         """A connection, new or used before."""
         connection = await super().connect(*arguments, **options)
-        whose = connecting.get()
-        if whose:
-            whose.done(connection.transport)
+        tracker = current_tracker.get()
+        if tracker:
+            tracker.connected(connection.transport)
         return connection
 
 
-class _ProxyConnector(_Connector):
-    """Makes connections through a proxy: the library knows no SOCKS, and drops what a proxy says.
+class _DirectConnector(_TrackedConnector, aiohttp.TCPConnector):
+    """Makes connections without a proxy."""
 
-    ``_wrap_create_connection`` is private. There is no public way to give the library a socket that is
-    connected already; so pyproject.toml has an upper bound, and test_proxies.py fails when it changes.
+
+class _ProxyConnector(_TrackedConnector):
+    """Makes connections through a proxy with ``tunnel.py``.
+
+    aiohttp 3.14 itself speaks no SOCKS, and drops what a proxy says when it refuses.
     """
 
-    def __init__(self, proxy: Proxy, *, ssl: ssl.SSLContext, **options: Any) -> None:
-        super().__init__(ssl=ssl, resolver=_NoResolver(), **options)
-        self._proxy, self._certificates = proxy, ssl
+    def __init__(self, proxy: Proxy, certificates: SSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self._proxy, self._certificates = proxy, certificates
 
-    async def _wrap_create_connection(
-        self,
-        *arguments: Any,
-        req: aiohttp.ClientRequest,
-        ssl: Any = None,
-        server_hostname: Any = None,
-        **_: Any,
-    ) -> Any:
-        host, port = req.url.raw_host or "", req.url.port or 0
-        opened = await open_tunnel(self._proxy, self._certificates, host, port)
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, *_arguments: Any, **_options: Any
+    ) -> ResponseHandler:
+        """The method that aiohttp's reference names for subclasses of ``BaseConnector`` to define.
+
+        Raises ProxyError, CertificateError, OSError.
+        """
+        url, loop = req.url, asyncio.get_running_loop()
+        host = url.raw_host or ""
+        opened = await open_tunnel(self._proxy, self._certificates, host, url.port or 0)
+        tls: dict[str, Any] = {}
+        if url.scheme == "https":
+            tls = {"ssl": self._certificates, "server_hostname": host.rstrip(".")}
         try:
-            return await asyncio.get_running_loop().create_connection(
-                *arguments, sock=opened, ssl=ssl, server_hostname=server_hostname
-            )
+            _, protocol = await loop.create_connection(lambda: ResponseHandler(loop), sock=opened, **tls)
         except BaseException:
             opened.close()
             raise
-
-
-class _NoResolver(AbstractResolver):
-    """Looks nothing up: the proxy does."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """The name itself."""
-        return [ResolveResult(hostname=host, host=host, port=port, family=family, proto=0, flags=0)]
-
-    async def close(self) -> None:
-        """There is nothing to close."""
+        return protocol

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from onplan.errors import ConfigurationError, IdleTimeoutError, UnexpectedReplyError
+from onplan.errors import ConfigurationError, UnexpectedReplyError
 
 if TYPE_CHECKING:
     from onplan.flow import Request, Response
@@ -179,52 +176,12 @@ def log_exchange(request: Request, status: int) -> None:
     logger.info("%s %s%s: %d", request.method, request.origin, path, status)
 
 
-def check_body(body: bytearray, deadline: float | None, origin: str) -> None:
-    """A body that is too large, or that trickles beyond its deadline (monotonic seconds), is no answer."""
+def check_size(body: bytearray, origin: str) -> None:
+    """Raise UnexpectedReplyError if ``body``, as far as it has come, is too large."""
     if len(body) > MAXIMUM_BODY_SIZE:
         raise UnexpectedReplyError(f"{origin} answered with more than {MAXIMUM_BODY_SIZE:,} bytes.")
-    if deadline is not None and time.monotonic() > deadline:
-        raise IdleTimeoutError(f"{origin} took too long to answer.")
 
 
 def length_of(request: Request) -> dict[str, str]:
     """Bodies that go in pieces say how long they are."""
     return {"content-length": str(len(request.body))} if request.body else {}
-
-
-def forget_frames(error: BaseException) -> None:
-    """Cut off the traceback of ``error``, and of what it came from, below the function that calls this.
-
-    The frames of HTTP libraries hold the headers of the request, and so the token, in their local variables:
-    a traceback that shows these (``pytest -l``, rich, Sentry) would print it.
-    """
-    frame = inspect.currentframe()
-    caller = frame.f_back if frame else None
-    callers: set[FrameType] = set()
-    while frame is not None:
-        callers.add(frame)
-        frame = frame.f_back
-    waiting, seen = [error], set[int]()
-    while waiting:
-        each = waiting.pop()
-        if id(each) in seen or _cut(each, caller, callers):
-            continue
-        seen.add(id(each))
-        waiting += [found for found in (each.__cause__, each.__context__) if found is not None]
-        if isinstance(each, BaseExceptionGroup):
-            waiting += each.exceptions
-
-
-def _cut(error: BaseException, caller: FrameType | None, callers: set[FrameType]) -> bool:
-    """Cut one traceback. Whether it is the program's own: of what it was handling when it called us."""
-    trace = error.__traceback__
-    is_ours = True
-    while trace is not None:
-        if trace.tb_frame is caller:
-            trace.tb_next = None
-            return False
-        is_ours = is_ours and trace.tb_frame not in callers
-        trace = trace.tb_next
-    if is_ours:
-        error.__traceback__ = None
-    return not is_ours

@@ -1,6 +1,6 @@
-"""Request bodies made smaller, for servers that take them so and with a library that can.
+"""Compresses request bodies with zstd, where the server takes it and a library for it is installed.
 
-A conversation with its history becomes half to a twelfth of its size, for 0.1 to 0.6 ms per 100 kB.
+A conversation with its history becomes half to a twelfth of its size, for 0.1 to 0.6 ms of CPU per 100 kB.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ B = TypeVar("B", bound=AsyncPeekable)
 
 # What is smaller travels with the first packets of a connection anyway.
 SMALLEST = 16 * 1024
-# What is larger would hold up an event loop for more than half a millisecond.
+# Compressing what is larger would hold up an event loop for more than half a millisecond.
 LARGEST_AT_ONCE = 64 * 1024
 _LEVEL = 1  # twice as fast as the default, 3, for bodies a tenth larger
 _PATIENCE = 30.0  # seconds for the body of a refusal
@@ -32,28 +32,28 @@ _COMPLAINT = re.compile(rb"content.?encoding|zstd|compress", re.IGNORECASE)
 
 
 class Compression:
-    """Makes the bodies of one client smaller, until one is refused for it."""
+    """Compresses the bodies of one client's requests, until a server refuses one because it is compressed."""
 
     def __init__(self) -> None:
         self._refused = False
 
-    def shrink(self, request: Request) -> Request:
-        """``request`` with a smaller body; itself if that does not pay, or is not taken."""
-        return _shrunk(request) if self._pays(request) else request
+    def compress(self, request: Request) -> Request:
+        """``request`` with a compressed body, or as it is if that is not worthwhile or was refused."""
+        return _compressed(request) if self._is_worthwhile(request) else request
 
-    async def shrink_async(self, request: Request) -> Request:
-        """The same under an event loop, which it does not hold up."""
-        if request.body and len(request.body) > LARGEST_AT_ONCE and self._pays(request):
-            return await asyncio.to_thread(_shrunk, request)
-        return self.shrink(request)
+    async def compress_async(self, request: Request) -> Request:
+        """The same; a large body on another thread, so that the event loop is not held up."""
+        if request.body and len(request.body) > LARGEST_AT_ONCE and self._is_worthwhile(request):
+            return await asyncio.to_thread(_compressed, request)
+        return self.compress(request)
 
     def is_refused(self, status: int, body: bytes) -> bool:
-        """Whether an answer complains about the encoding; if so, it is the last time."""
+        """Whether an answer refuses the request because it is compressed; if so, no more are compressed."""
         refused = status == 415 or bool(_COMPLAINT.search(body))
         self._refused = self._refused or refused
         return refused
 
-    def _pays(self, request: Request) -> bool:
+    def _is_worthwhile(self, request: Request) -> bool:
         return (
             request.encoding == "zstd"
             and not self._refused
@@ -62,7 +62,7 @@ class Compression:
         )
 
 
-def _shrunk(request: Request) -> Request:
+def _compressed(request: Request) -> Request:
     compress = _compressor()
     if compress is None or request.body is None:
         return request
@@ -72,7 +72,7 @@ def _shrunk(request: Request) -> Request:
 
 @cache
 def _compressor() -> Callable[[bytes], bytes] | None:
-    """Of the standard library from Python 3.14 on, else of the extra ``fast``."""
+    """The standard library's from Python 3.14 on, else that of the extra ``fast``; None without either."""
     with suppress(ModuleNotFoundError):
         return partial(import_module("compression.zstd").compress, level=_LEVEL)
     with suppress(ModuleNotFoundError):
@@ -81,11 +81,11 @@ def _compressor() -> Callable[[bytes], bytes] | None:
     return None
 
 
-def open_smaller(compression: Compression, request: Request, send: Callable[[Request], A]) -> A:
-    """Send ``request``, made smaller; as it is, if that is refused. Raises TransportError."""
-    smaller = compression.shrink(request)
-    answer = send(smaller)
-    if smaller is request or answer.head.status not in _REFUSALS:
+def open_compressed(compression: Compression, request: Request, send: Callable[[Request], A]) -> A:
+    """Send ``request`` compressed; then as it is, if that is refused. Raises TransportError."""
+    compressed = compression.compress(request)
+    answer = send(compressed)
+    if compressed is request or answer.head.status not in _REFUSALS:
         return answer
     try:
         refused = compression.is_refused(answer.head.status, answer.peek_body(_PATIENCE))
@@ -98,13 +98,13 @@ def open_smaller(compression: Compression, request: Request, send: Callable[[Req
     return send(request)
 
 
-async def open_smaller_async(
+async def open_compressed_async(
     compression: Compression, request: Request, send: Callable[[Request], Awaitable[B]]
 ) -> B:
-    """The same under an event loop."""
-    smaller = await compression.shrink_async(request)
-    answer = await send(smaller)
-    if smaller is request or answer.head.status not in _REFUSALS:
+    """``open_compressed`` under an event loop."""
+    compressed = await compression.compress_async(request)
+    answer = await send(compressed)
+    if compressed is request or answer.head.status not in _REFUSALS:
         return answer
     try:
         refused = compression.is_refused(answer.head.status, await answer.peek_body(_PATIENCE))

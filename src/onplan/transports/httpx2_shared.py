@@ -1,4 +1,4 @@
-"""What both halves of HTTP through httpx2 do alike: limits, failures, encodings, steps of an exchange."""
+"""What ``httpx2_sync.py`` and ``httpx2_async.py`` share: limits, failures, compressed bodies."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from onplan.errors import DisconnectError, IdleTimeoutError, TransportError
+from onplan.errors import TransportError
 from onplan.transports.base import Timeouts
-from onplan.transports.connection_errors import unreachable
+from onplan.transports.connection_errors import broken, stopped_answering, stopped_listening, unreachable
 from onplan.transports.deadline import Deadline
 from onplan.transports.decompression import DamagedBodyError, Decompressor, Unknown, decompressor_for
 
 
 def failure_of(error: Exception, origin: str) -> TransportError:
-    """What an exception of httpx2 or httpcore2 means. Its request, which holds the token, stays behind."""
-    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    """What an exception of httpx2 or httpcore2 means, without its request, which holds the token."""
     match error:
         case (
             httpx2.ConnectError()
@@ -33,14 +32,14 @@ def failure_of(error: Exception, origin: str) -> TransportError:
         ):  # its text may hold the header that it complains about
             return TransportError(f"The request to {origin} could not be written.")
         case httpx2.WriteTimeout() | httpcore2.WriteTimeout():
-            return IdleTimeoutError(f"{origin} stopped listening.")
+            return stopped_listening(origin)
         case httpx2.TimeoutException() | httpcore2.TimeoutException() | TimeoutError():
-            return IdleTimeoutError(f"{origin} stopped answering.")
+            return stopped_answering(origin)
         case _:
-            return DisconnectError(f"The connection to {origin} broke: {reason}.")
+            return broken(origin, error)
 
 
-# Those of httpx2 come from clients of the user's own, those of httpcore2 from the pools of httpx2_pools.py.
+# What a request fails with: httpx2's in a client of the user's own, httpcore2's in that of httpx2_pools.py.
 ERRORS = (
     httpx2.TransportError,
     httpx2.StreamError,
@@ -53,14 +52,20 @@ ERRORS = (
 
 
 def timeout_of(timeouts: Timeouts, each: float | None, left: float | None = None) -> httpx2.Timeout:
-    """The limits of the steps: ``each``, or the usual ones; and none is longer than what is ``left``."""
+    """Limits for httpx2, in seconds.
+
+    Args:
+        timeouts: those of the transport.
+        each: for every step of this request, instead.
+        left: of the turn as a whole; no step gets more.
+    """
     usual = (timeouts.idle, timeouts.connect, timeouts.write) if each is None else (each, each, each)
     idle, connect, write = (step if left is None else min(step, left) for step in usual)
     return httpx2.Timeout(idle, connect=connect, write=write)
 
 
 def decompressor_of(response: httpx2.Response) -> Decompressor | None:
-    """What decodes this body; None if it is not compressed, was read already, or the library has to do it."""
+    """What decodes this body; None if it is not compressed, was read already, or is left to httpx2."""
     if response.is_stream_consumed:
         return None
     encoding = response.headers.get("content-encoding", "")
@@ -74,7 +79,14 @@ def decompressor_of(response: httpx2.Response) -> Decompressor | None:
 
 
 class Progress:
-    """Follows an exchange by httpcore2's reports: the head of an answer has a deadline of its own."""
+    """Sets the deadlines of an exchange as httpcore2 reports its steps; the head of the answer has its own.
+
+    Args:
+        deadline: of the exchange.
+        idle: seconds for the head of the answer, once the request is sent.
+        before_sending: called when there is a connection; what it raises keeps the request from being sent.
+        trace: gets every report as well.
+    """
 
     def __init__(
         self,

@@ -24,14 +24,14 @@ from onplan.transports.base import (
     PIECE_SIZE,
     RELEASE_SECONDS,
     Timeouts,
-    check_body,
-    forget_frames,
+    check_size,
     length_of,
     log_exchange,
     lower_case,
     pieces,
 )
-from onplan.transports.compression import Compression, open_smaller
+from onplan.transports.compression import Compression, open_compressed
+from onplan.transports.connection_errors import took_too_long
 from onplan.transports.deadline import Deadline
 from onplan.transports.event_reader import EventReader
 from onplan.transports.httpx2_pools import DEADLINE, client_for
@@ -39,11 +39,12 @@ from onplan.transports.httpx2_shared import ERRORS, Progress, decompressor_of, f
 from onplan.transports.per_loop_client import PerLoopClient
 from onplan.transports.read_timer import ReadTimer
 from onplan.transports.route import Route
+from onplan.transports.tracebacks import forget_frames
 from onplan.turn.steps import Head
 
 
 def _content(body: bytes | None) -> bytes | Iterator[bytes] | None:
-    """The write limit is for each piece: a slow network is none that has stopped."""
+    """A large body goes in pieces, so that each has the write limit to itself."""
     return body if body is None or len(body) <= PIECE_SIZE else pieces(body)
 
 
@@ -55,7 +56,13 @@ def _decoded(response: httpx2.Response) -> Iterator[bytes]:
 
 
 class HTTPTransport:
-    """Sends requests on the calling thread. May be used from several."""
+    """Sends requests through httpx2 on the calling thread. Several threads may use it.
+
+    Args:
+        timeouts: limits.
+        client: the user's own client, instead of one that follows ``route``.
+        route: proxies and certificates.
+    """
 
     def __init__(
         self,
@@ -67,18 +74,22 @@ class HTTPTransport:
         self._compression = Compression()
         self._given = client is not None
         self._clients = PerLoopClient(partial(client_for, route or Route()), client, os.getpid)
-        # A program that forgets to close it, or a script that just ends, leaves no open connection.
+        # So that a program that forgets to close it, or a script that just ends, leaves no connection open.
         weakref.finalize(self, _close, self._clients)
 
     def prepare(self) -> None:
-        """Make the client, with its TLS context, now rather than with the first request."""
+        """Make the httpx2 client, with its TLS context, now instead of with the first request."""
         self._clients.get()
 
     def fetch(self, request: Request, *, before_sending: Callable[[], object] | None = None) -> Response:
         """A whole response, within ``request.timeout`` seconds in all, on a connection of its own.
 
-        ``before_sending`` is called when it is connected; what it raises keeps the request from being sent.
-        Raises TransportError; a ConnectError if the time was over before anything was sent.
+        Args:
+            request: what to send.
+            before_sending: called when there is a connection; if it raises, nothing is sent.
+
+        Raises:
+            TransportError: there is no whole response; a ConnectError if nothing was sent.
         """
         deadline = Deadline(request.timeout)
         with self._open(deadline, request.timeout, before_sending, None, request, alone=True) as answer:
@@ -91,12 +102,19 @@ class HTTPTransport:
         trace: Callable[..., None] | None = None,
         left: float | None = None,
     ) -> Answer:
-        """Send ``request`` and read the head of its answer, within ``left`` seconds for all of the answer.
+        """Send ``request`` and read the head of its answer.
 
-        Raises TransportError.
+        Args:
+            request: its body is compressed if the server takes it so.
+            timeout: seconds for each read and each write, instead of the transport's own.
+            trace: gets httpcore2's reports of the steps of the exchange.
+            left: seconds for the whole answer, its body included.
+
+        Raises:
+            TransportError: there is no head of an answer.
         """
         send = partial(self._open, Deadline(left), timeout, None, trace, left=left, alone=trace is not None)
-        return open_smaller(self._compression, request, send)
+        return open_compressed(self._compression, request, send)
 
     def _open(
         self,
@@ -152,8 +170,16 @@ def _close(clients: PerLoopClient[httpx2.Client]) -> None:
 class Answer:
     """An open response.
 
-    ``left``: seconds until the connection is to be cut, where the client is the user's own: its streams know
-    no deadline.
+    Args:
+        response: of httpx2, whose body is unread.
+        origin: of the server, for error messages.
+        deadline: of the exchange; streams of onplan's own client keep to it.
+        idle: seconds for each read.
+        left: seconds after which the connection is cut; for a client of the user's own, whose streams know no
+            deadline.
+
+    Attributes:
+        head: status and headers.
     """
 
     def __init__(
@@ -161,7 +187,7 @@ class Answer:
     ) -> None:
         self.head = Head(response.status_code, lower_case(response.headers))
         self._response, self._origin, self._deadline = response, origin, deadline
-        self._watch = None if left is None else self._watched(left)
+        self._timer = None if left is None else self._start_timer(left)
         self._reads: Iterator[bytes] = _decoded(response)
         self._events = EventReader(idle, origin)
         self._idle = idle
@@ -193,13 +219,13 @@ class Answer:
 
     def _read_within(self, seconds: float) -> bytes | None:
         self._deadline.begin_step(seconds)
-        watch = self._watched(seconds) if self._is_foreign else None
+        timer = self._start_timer(seconds) if self._is_users_client else None
         try:
             return self._read()
         finally:
             self._deadline.begin_step(None)
-            if watch:
-                watch.end()
+            if timer:
+                timer.cancel()
 
     def peek_body(self, timeout: float) -> bytes:
         """The whole body, which can be read once more."""
@@ -215,32 +241,34 @@ class Answer:
         self._deadline.begin_step(seconds)
         while data := self._read():
             body += data
-            check_body(body, end, self._origin)
+            check_size(body, self._origin)
+            if time.monotonic() > end:
+                raise took_too_long(self._origin)
         return bytes(body)
 
     def release(self) -> None:
-        """The answer is complete: let its last bytes come, briefly, so its connection can be reused."""
+        """The answer is complete: read its last bytes, briefly, so that its connection can be used again."""
         self._deadline.begin_step(RELEASE_SECONDS)
-        watch = self._watched(RELEASE_SECONDS) if self._is_foreign else None
+        timer = self._start_timer(RELEASE_SECONDS) if self._is_users_client else None
         with contextlib.suppress(*ERRORS):
             for _ in self._reads:
                 pass
-        if watch:
-            watch.end()
+        if timer:
+            timer.cancel()
 
     @property
-    def _is_foreign(self) -> bool:
+    def _is_users_client(self) -> bool:
         return DEADLINE not in self._response.extensions
 
-    def _watched(self, seconds: float) -> ReadTimer | None:
+    def _start_timer(self, seconds: float) -> ReadTimer | None:
         stream = self._response.extensions.get("network_stream")
         socket = stream.get_extra_info("socket") if stream else None
         return socket and ReadTimer(socket, seconds)
 
     def close(self) -> None:
-        """Close the response; its connection too, if something of it is unread."""
-        if self._watch:
-            self._watch.end()
+        """Close the response; its connection too, if some of the response is unread."""
+        if self._timer:
+            self._timer.cancel()
         with contextlib.suppress(*ERRORS):
             self._response.close()
 

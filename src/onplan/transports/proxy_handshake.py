@@ -19,11 +19,11 @@ from python_socks.async_.asyncio.v2 import Proxy as AsyncSocks
 from python_socks.sync.v2 import Proxy as Socks
 
 from onplan.backends import USER_AGENT
-from onplan.transports.base import forget_frames
 from onplan.transports.connection_errors import no_answer, refusal, refused_connect
 from onplan.transports.deadline import Deadline, Limit
 from onplan.transports.httpcore2_streams import BROKEN, Countdown, Stream
 from onplan.transports.route import Proxy, netloc
+from onplan.transports.tracebacks import forget_frames
 
 _LONGEST_PAGE = 64 * 1024
 _PATIENCE = 2.0  # seconds for the page of a refusal, of which the status alone is enough

@@ -1,4 +1,4 @@
-"""Ends an answer on another thread: the reads of the user's own client cannot be given a deadline."""
+"""Cuts a connection after some time, for reads of the user's own client, which know no deadline."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 
 class ReadTimer:
-    """Shuts a socket down after some seconds, unless it is ended before: it may then be in use again."""
+    """Shuts ``socket`` down after ``seconds``, which ends a read that waits for it on another thread."""
 
     def __init__(self, socket: Any, seconds: float) -> None:
         self._socket, self._lock = socket, threading.Lock()
-        self._timer = threading.Timer(seconds, self._bark)
+        self._timer = threading.Timer(seconds, self._shut_down)
         self._timer.daemon = True
         self._timer.start()
 
-    def _bark(self) -> None:
+    def _shut_down(self) -> None:
         with self._lock, contextlib.suppress(OSError):
             if self._socket is not None:
                 self._socket.shutdown(SHUT_RDWR)
 
-    def end(self) -> None:
-        """The socket is not to be touched from now on."""
+    def cancel(self) -> None:
+        """Leave the socket alone from now on: it may be in use for another request."""
         self._timer.cancel()
         with self._lock:
             self._socket = None

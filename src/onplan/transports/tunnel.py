@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
-from onplan.transports.base import forget_frames
 from onplan.transports.connection_errors import no_answer, unreachable
 from onplan.transports.happy_eyeballs import connect, connect_async
 from onplan.transports.httpcore2_streams import BROKEN, Countdown, Stream
 from onplan.transports.proxy_handshake import shake_hands, shake_hands_async
 from onplan.transports.route import Proxy, Route
+from onplan.transports.tracebacks import forget_frames
 
 _READ_SIZE = 64 * 1024
 
