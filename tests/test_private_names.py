@@ -58,7 +58,7 @@ def private_uses(tree: ast.AST) -> Iterator[tuple[int, str, bool]]:
 
 
 def test_no_private_attribute_of_another_library_is_used() -> None:
-    """A private attribute is defined by the same module, or read on ``self`` and defined by another of ours."""
+    """A private attribute is defined in the same module, or is read on ``self`` and is onplan's."""
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
     defined = {path: set(names_defined(tree)) for path, tree in trees.items()}
     anywhere = set[str]().union(*defined.values())
