@@ -11,14 +11,18 @@ takes far longer than it did. What survives is printed with its place and both l
 explains those that no test can tell from the original; the exit status is 1 if fewer than 95 % of the
 others were killed.
 
-The changes are made in copies of the work tree, below the temporary folder. Each run is a process forked from
-this one, which has imported the libraries that the tests need, but nothing of onplan.
+The changes are made in copies of the work tree, below the temporary folder. Most mutants are run in a process
+forked from one that has imported the code and collected the tests: there the function gets its changed code.
+What runs at import, and what survived that, is run by a pytest of its own that imports the changed module.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
+import inspect
+import io
 import json
 import os
 import random
@@ -32,9 +36,10 @@ import time
 import tomllib
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 from mutations import Mutant, mutants_of
@@ -133,7 +138,14 @@ def tests_of(module: str) -> tuple[str, ...]:
 
 
 class Run:
-    """Tests that run in a copy of the tree; `function` is called there and gives the exit status."""
+    """A function that runs tests in a process of its own, forked here; its value is the exit status.
+
+    Args:
+        copy: the copy of the tree that it works in.
+        function: what to run.
+        seconds: how long the tests took on the code as it is.
+        writes: whether it leaves compiled files.
+    """
 
     def __init__(
         self, copy: Path, function: Callable[[], int], seconds: float, *, writes: bool = False
@@ -145,18 +157,13 @@ class Run:
         status = 70
         try:
             os.setsid()
-            resource.setrlimit(resource.RLIMIT_CPU, (int(4 * seconds + 10),) * 2)
+            resource.setrlimit(resource.RLIMIT_CPU, (int(4 * seconds + 10), resource.RLIM_INFINITY))
             resource.setrlimit(resource.RLIMIT_AS, (8 << 30,) * 2)
             with (copy.parent / f"{copy.name}.log").open("wb") as log:
                 for stream in (1, 2):
                     os.dup2(log.fileno(), stream)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            os.chdir(copy)
-            os.environ["PYTHONPATH"] = str(copy / "src")
-            if not writes:
-                os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-                sys.dont_write_bytecode = True
-            sys.path[:1] = [str(copy / "src")]
+            _enter(copy, writes=writes)
             status = int(function())
         except BaseException:  # noqa: BLE001 - this process ends here
             traceback.print_exc()
@@ -167,7 +174,7 @@ class Run:
             os._exit(status)
 
     def result(self) -> str | None:
-        """How it ended: `killed`, `survived`, `timeout`, `unknown`; None while it runs."""
+        """How it ended: `killed`, `survived` or `timeout`; None while it runs."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if not pid and time.monotonic() < self._deadline:
             return None
@@ -178,15 +185,36 @@ class Run:
             return "timeout"
         if os.WIFSIGNALED(status):
             return "timeout" if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL) else "killed"
-        return {0: "survived", 4: "unknown", 5: "survived"}.get(os.WEXITSTATUS(status), "killed")
+        # 5: no test was left. 4: a test's id is made of what was changed, so that was noticed.
+        return "survived" if os.WEXITSTATUS(status) in (0, 5) else "killed"
+
+    def wait(self) -> str:
+        """How it ended, once it has."""
+        while (result := self.result()) is None:
+            time.sleep(0.02)
+        return result
+
+
+def _enter(copy: Path, *, writes: bool) -> None:
+    """Make this process, and what it starts, import from a copy."""
+    os.chdir(copy)
+    os.environ["PYTHONPATH"] = str(copy / "src")
+    sys.path[:1] = [str(copy / "src")]
+    if not writes:
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        sys.dont_write_bytecode = True
 
 
 def run_pytest(copy: Path, tests: Iterable[str], plugins: Iterable[object] = ()) -> int:
     """Run tests in this process."""
     import pytest
 
-    temporary = f"--basetemp={copy.parent / f't{copy.name}'}"
-    return pytest.main([*PYTEST, "--hypothesis-seed=0", temporary, *tests], list(plugins))
+    options = ("--hypothesis-seed=0", f"--basetemp={_temporary(copy)}")
+    return pytest.main([*PYTEST, *options, *tests], list(plugins))
+
+
+def _temporary(copy: Path) -> Path:
+    return copy.parent / f"t{copy.name}"  # short: some tests listen on sockets below it
 
 
 # --- which tests run which line ---------------------------------------------------------------------------
@@ -261,9 +289,7 @@ def map_of(copy: Path, tests: tuple[str, ...]) -> Map:
     if not kept.exists():
         kept.parent.mkdir(exist_ok=True, mode=0o700)
         started, new = time.monotonic(), kept.with_suffix(f".{os.getpid()}")
-        run = Run(copy, lambda: _record(copy, tests, new), seconds=1200)
-        while (result := run.result()) is None:
-            time.sleep(0.05)
+        result = Run(copy, lambda: _record(copy, tests, new), seconds=1200).wait()
         if result != "survived":
             log = (copy.parent / f"{copy.name}.log").read_text(errors="replace")
             raise SystemExit(
@@ -287,29 +313,19 @@ def _files(folder: Path) -> Iterator[str]:
 
 @dataclass
 class Task:
-    """A mutant, the tests that are left for it, and how it ended."""
+    """A mutant, the rounds of tests that are left for it, and how it ended: `survived` if they are over."""
 
     mutant: Mutant
-    near: list[str]
-    far: list[str]
+    rounds: list[list[str]]
     seconds: dict[str, float]
     result: str = ""
-    rounds: list[list[str]] = field(default_factory=list)
-
-    def next_tests(self) -> list[str]:
-        """Those of the next round; empty after the last."""
-        while self.near or self.far:
-            tests, self.near, self.far = (self.near, [], self.far) if self.near else (self.far, [], [])
-            if tests:
-                return tests
-        return []
 
 
 class Slot:
-    """One copy of the tree, in which one mutant at a time is run."""
+    """One copy of the tree, in which one mutant at a time is run: by `runner`, in a process forked here."""
 
-    def __init__(self, copy: Path) -> None:
-        self.copy = copy
+    def __init__(self, copy: Path, runner: Callable[[Path, Task, list[str]], int]) -> None:
+        self.copy, self._runner = copy, runner
         self.task: Task | None = None
         self._run: Run | None = None
         self._times = 0
@@ -317,45 +333,40 @@ class Slot:
     def begin(self, task: Task) -> None:
         """Change the copy, and run the first tests."""
         self.task = task
-        path = self._path(task)
-        self._original = path.read_bytes()
+        path = self.copy / "src" / "onplan" / task.mutant.module
+        self._original, self._modified = path.read_bytes(), int(path.stat().st_mtime)
         path.write_bytes(task.mutant.apply(self._original))
         # Another time in whole seconds, or Python takes the compiled file of the code as it was.
-        self._modified = int(path.stat().st_mtime)
         self._times += 1
         os.utime(path, (self._modified + self._times,) * 2)
-        self._next()
+        self._next(task)
 
-    def _next(self) -> None:
-        assert self.task
-        tests = self.task.next_tests()
-        if not tests:
-            self.task.result = "survived"
+    def _next(self, task: Task) -> None:
+        if not task.rounds:
+            task.result = "survived"
             return
-        seconds = sum(self.task.seconds.get(each, 1.0) for each in tests)
-        self._run = Run(self.copy, lambda: run_pytest(self.copy, tests), seconds)
+        tests = task.rounds.pop(0)
+        seconds = sum(task.seconds.get(each, 1.0) for each in tests)
+        shutil.rmtree(_temporary(self.copy), ignore_errors=True)
+        self._run = Run(self.copy, lambda: self._runner(self.copy, task, tests), seconds)
 
     def poll(self) -> Task | None:
         """The task, if it has ended."""
-        assert self.task
-        if not self.task.result and self._run:
+        task = self.task
+        assert task
+        if not task.result and self._run:
             result = self._run.result()
             if result == "survived":
-                self._next()
-            elif result == "unknown":  # the ids of tests are made of what was changed
-                self.task.result = "killed"
-            elif result:
-                self.task.result = result
-        if not self.task.result:
+                self._next(task)
+            else:
+                task.result = result or ""
+        if not task.result:
             return None
-        path = self._path(self.task)
+        path = self.copy / "src" / "onplan" / task.mutant.module
         path.write_bytes(self._original)
         os.utime(path, (self._modified,) * 2)
-        ended, self.task, self._run = self.task, None, None
-        return ended
-
-    def _path(self, task: Task) -> Path:
-        return self.copy / "src" / "onplan" / task.mutant.module
+        self.task = self._run = None
+        return task
 
 
 def run_all(tasks: list[Task], slots: list[Slot], report: Callable[[Task], None]) -> None:
@@ -367,7 +378,124 @@ def run_all(tasks: list[Task], slots: list[Slot], report: Callable[[Task], None]
                 slot.begin(waiting.pop())
             if slot.task and (ended := slot.poll()):
                 report(ended)
-        time.sleep(0.01)
+        time.sleep(0.005)
+
+
+def by_pytest(copy: Path, task: Task, tests: list[str]) -> int:
+    """Run tests by a pytest of their own, which imports the changed module."""
+    return run_pytest(copy, tests)
+
+
+# --- many mutants, with the code imported and the tests collected once ------------------------------------
+
+
+class Collected:
+    """A plugin of pytest that runs mutants with the collected tests, each mutant in a process forked here."""
+
+    def __init__(self, copies: list[Path], tasks: list[Task], results: Any) -> None:
+        self._tasks, self._results = tasks, results
+        self._slots = [Slot(copy, self.by_items) for copy in copies]
+        self._failed = False
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        """Run the mutants, instead of the tests themselves."""
+        self._items = {item.nodeid: item for item in session.items}
+        self._session = session
+        for module in {task.mutant.module for task in self._tasks}:
+            dotted = f"onplan/{module}".removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            __import__(dotted)
+        self._functions = {
+            (each.__code__.co_filename, each.__code__.co_qualname, each.__code__.co_firstlineno): each
+            for each in gc.get_objects()
+            if isinstance(each, FunctionType)
+        }
+        gc.freeze()  # forked processes share these pages
+        numbers = {id(task): number for number, task in enumerate(self._tasks)}
+
+        def report(task: Task) -> None:
+            print(numbers[id(task)], task.result, file=self._results, flush=True)
+
+        run_all(self._tasks, self._slots, report)
+        return True
+
+    def by_items(self, copy: Path, task: Task, tests: list[str]) -> int:
+        """Give the changed function its new code, and run the tests until one fails."""
+        if not self._patch(task.mutant):
+            return 0  # not to be had this way
+        factory = self._session.config._tmp_path_factory  # each process needs its own folder
+        factory._basetemp = _temporary(copy)
+        factory._basetemp.mkdir()
+        items = [self._items[test] for test in tests if test in self._items]
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self._failed:
+                return 1
+        return 0
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Note a failure."""
+        self._failed |= report.failed
+
+    def _patch(self, mutant: Mutant) -> bool:
+        path = self._slots[0].copy / "src" / "onplan" / mutant.module
+        source = (ROOT / "src" / "onplan" / mutant.module).read_bytes()
+        before, after = (
+            {
+                (code.co_qualname, code.co_firstlineno): code
+                for code in _outermost(compile(text, path, "exec"))
+            }
+            for text in (source, mutant.apply(source))
+        )
+        found = [
+            name
+            for name, code in before.items()
+            if name[1] <= mutant.lines[0] <= max(line for *_, line in code.co_lines() if line)
+            and (str(path), *name) in self._functions
+            and name in after
+        ]
+        if len(found) != 1:
+            return False
+        function = self._functions[str(path), *found[0]]
+        try:
+            function.__code__ = after[found[0]]
+        except ValueError:  # other variables of the scope around it
+            return False
+        return True
+
+
+def _outermost(code: CodeType) -> Iterator[CodeType]:
+    """The functions of a module and of its classes, but not those within functions."""
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            if each.co_flags & inspect.CO_OPTIMIZED:
+                yield each
+            else:
+                yield from _outermost(each)
+
+
+def run_collected(
+    copies: list[Path], tests: tuple[str, ...], tasks: list[Task]
+) -> Iterator[tuple[Task, str]]:
+    """Run the tasks of one room; each task as it ends, with its result."""
+    reading, writing = os.pipe()
+
+    def work() -> int:
+        resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY,) * 2)
+        with os.fdopen(writing, "w") as results:
+            skipped = [f"--ignore={each}" for each in SLOW]
+            return run_pytest(copies[0], [*tests, *skipped, "-s"], [Collected(copies, tasks, results)])
+
+    run = Run(copies[0], work, seconds=100_000)
+    os.close(writing)
+    with os.fdopen(reading) as lines:
+        for line in lines:
+            number, result = line.split()
+            yield tasks[int(number)], result
+    if run.wait() != "survived":
+        log = copies[0].parent / f"{copies[0].name}.log"
+        raise SystemExit(
+            f"{log.read_text(errors='replace')[-3000:]}\nThe run of {' '.join(tests)} broke off."
+        )
 
 
 # --- what is explained, and the command -------------------------------------------------------------------
@@ -440,17 +568,37 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tasks(mutants: list[Mutant], copy: Path) -> Iterator[Task]:
-    maps: dict[tuple[str, ...], Map] = {}
+def run_mutants(mutants: list[Mutant], copies: list[Path]) -> Iterator[tuple[Mutant, str]]:
+    """Run mutants; each with its result, in the order in which they end."""
+    again: list[Task] = []
+    rooms: dict[tuple[str, ...], list[Mutant]] = {}
     for mutant in mutants:
-        tests = tests_of(mutant.module)
+        rooms.setdefault(tests_of(mutant.module), []).append(mutant)
+    for tests, members in rooms.items():
         if not tests:
-            yield Task(mutant, [], [], {})
+            yield from ((mutant, "survived") for mutant in members)
             continue
-        if tests not in maps:
-            maps[tests] = map_of(copy, tests)
-        near, far = maps[tests].chosen(mutant)
-        yield Task(mutant, near, far, maps[tests].seconds)
+        seen = map_of(copies[0], tests)
+        tasks = []
+        for mutant in members:
+            near, far = seen.chosen(mutant)
+            tasks.append(Task(mutant, [each for each in (near, far) if each], seen.seconds))
+        later = [Task(task.mutant, task.rounds[:1], task.seconds) for task in tasks]
+        again += [task for task in later if task.mutant.at_import]
+        now = [task for task in tasks if not task.mutant.at_import]
+        confirm = {id(task): other for task, other in zip(tasks, later, strict=True)}
+        for task, result in run_collected(copies, tests, now) if now else ():
+            if result == "survived":
+                again.append(confirm[id(task)])
+            else:
+                yield task.mutant, result
+    ended: list[Task] = []
+    slots = [Slot(copy, by_pytest) for copy in copies]
+    while again:
+        some, again = again[:50], again[50:]
+        run_all(some, slots, ended.append)
+        yield from ((task.mutant, task.result) for task in ended)
+        ended.clear()
 
 
 def main() -> int:
@@ -458,7 +606,8 @@ def main() -> int:
     options = _arguments()
     for library in LIBRARIES:
         __import__(library)
-    run_pytest(Path(tempfile.gettempdir()), ["--version"])  # imports its plugins
+    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
+        run_pytest(Path(tempfile.gettempdir()), ["--version"])  # imports its plugins
     mutants = [each for module in _modules(options.modules) for each in mutants_of(ROOT, module)]
     if options.function:
         mutants = [each for each in mutants if options.function in each.function]
@@ -470,8 +619,7 @@ def main() -> int:
     reasons = explained_survivors()
     tally = {"killed": 0, "timeout": 0, "survived": 0, "explained": 0}
 
-    def report(task: Task) -> None:
-        mutant, result = task.mutant, task.result
+    def report(mutant: Mutant, result: str) -> None:
         was, now = mutant.diff((ROOT / "src" / "onplan" / mutant.module).read_bytes())
         if result == "survived" and (mutant.module, mutant.function, was, now) in reasons:
             result = "explained"
@@ -493,21 +641,14 @@ def main() -> int:
             print(f"{done} of {len(mutants)}: {tally}", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="mu", dir="/tmp") as folder:
-        slots = [Slot(copy) for copy in _copies(options.jobs, Path(folder))]
-        for slot in slots:  # the compiled files: made once, then only read
-            subprocess.run([sys.executable, "-m", "compileall", "-q", "src"], cwd=slot.copy, check=True)
+        copies = _copies(options.jobs, Path(folder))
         _say(f"{len(mutants)} mutants of {total}")
         places = sorted({place for each in mutants for place in tests_of(each.module)})
-        for slot in slots:
-            collect = Run(
-                slot.copy,
-                lambda slot=slot: run_pytest(slot.copy, ["--collect-only", *places]),
-                60,
-                writes=True,
-            )
-            while collect.result() is None:
-                time.sleep(0.05)
-        run_all(list(_tasks(mutants, slots[0].copy)), slots, report)
+        for copy in copies:  # the compiled files: made once, then only read
+            subprocess.run([sys.executable, "-m", "compileall", "-q", "src"], cwd=copy, check=True)
+            Run(copy, lambda copy=copy: run_pytest(copy, ["--collect-only", *places]), 60, writes=True).wait()
+        for mutant, result in run_mutants(mutants, copies):
+            report(mutant, result)
     killed, counted = tally["killed"] + tally["timeout"], len(mutants) - tally["explained"]
     rate = 100 * killed / counted if counted else 100.0
     _say(
