@@ -164,10 +164,10 @@ def issued(tokens: dict[str, Any], issuer: Issuer) -> Record:
     blank = onplan.OAuthCredentials(access_token="", client_id=client_id)
     credentials = credentials_from(response, issuer, time.time(), blank)
     if client_id is None:
-        return Record(credentials=credentials)
+        return Record(issuer_kind=issuer.kind, credentials=credentials)
     subject, email = tokens["subject"], credentials.email
     registration = Registration(client_id=client_id, issuer=issuer.url, subject=subject, email=email)
-    return Record(credentials=credentials, registration=registration)
+    return Record(issuer_kind=issuer.kind, credentials=credentials, registration=registration)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from onplan._version import __version__
@@ -21,6 +21,9 @@ from onplan.types import APIKey, Credential, ModelInfo, OAuthCredentials
 # The catalogue lists models by client version and answers old ones with "requires a newer version".
 # The official client's version on 2026-11-29.
 CLIENT_VERSION = "0.171.0"
+
+IssuerKind: TypeAlias = Literal["codex", "siwc"]
+"""The kinds of authorization server, which a stored record names as well (``oauth.issuer.ISSUERS``)."""
 
 ORIGINATOR = "onplan"
 USER_AGENT = (
@@ -43,7 +46,7 @@ class Backend:
     Attributes:
         name: how users name it.
         billed_to: what pays for requests, in words.
-        issuer: the key of its authorization server in ``oauth.issuer.ISSUERS``.
+        issuer: the kind of its authorization server, the key of ``oauth.issuer.ISSUERS``.
         base_url: where the API is.
         base_url_variable: the environment variable that overrides it.
         is_compatible: whether the row is for compatible servers, which speak OpenAI's API at another
@@ -82,7 +85,7 @@ class Backend:
 
     name: str
     billed_to: str
-    issuer: str
+    issuer: IssuerKind
     base_url: str
     base_url_variable: str
     is_compatible: bool = False

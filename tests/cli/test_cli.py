@@ -195,7 +195,7 @@ def test_a_full_disk_loses_nothing(signed_in: Emulator) -> None:
     stored = _stored()
     path = Path(os.environ["ONPLAN_HOME"]) / "credentials" / "default.json"
     stored["credentials"]["expires_at"] = 1.0
-    stored.pop("renewed_at")
+    stored.pop("obtained_at")
     path.write_text(json.dumps(stored))
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"

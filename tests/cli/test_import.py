@@ -84,7 +84,7 @@ def test_what_is_borrowed_ends(emulator: Emulator, run_cli: Run, codex_home: Pat
     store = open_store(load_settings().store)
     record, version = store.load()  # type: ignore[misc]
     old = msgspec.structs.replace(record.credentials, expires_at=time.time() - 1)
-    store.save(msgspec.structs.replace(record, credentials=old, renewed_at=None), version)
+    store.save(msgspec.structs.replace(record, credentials=old, obtained_at=None), version)
 
     expired = run_cli("ask", "hi")
 

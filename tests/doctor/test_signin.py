@@ -213,7 +213,7 @@ def test_a_refresh_that_cannot_be_made_is_not_begun(
     change: Callable[..., None], find: Find, signed_in: Emulator, request: pytest.FixtureRequest
 ) -> None:
     """With the token expired, whatever would wait for the lock is skipped."""
-    change({"renewed_at": None}, expires_at=time.time() - 60)
+    change({"obtained_at": None}, expires_at=time.time() - 60)
     request.getfixturevalue("frozen")
     found = find()
 
@@ -237,7 +237,7 @@ def test_an_expired_token_is_refreshed(
     change: Callable[..., None], find: Find, signed_in: Emulator, path: Path
 ) -> None:
     """A token that is due is refreshed for the catalogue, once, and the line says so."""
-    change({"renewed_at": None}, expires_at=time.time() - 60)
+    change({"obtained_at": None}, expires_at=time.time() - 60)
     found = find()
 
     assert problems(found) == {}
@@ -302,7 +302,7 @@ def test_a_sign_in_that_the_server_has_ended(
     change: Callable[..., None], find: Find, signed_in: Emulator
 ) -> None:
     """What the server says to a refresh is the catalogue's problem, with the way out."""
-    change({"renewed_at": None}, expires_at=time.time() - 60)
+    change({"obtained_at": None}, expires_at=time.time() - 60)
     signed_in.arm("refresh_token_expired")
     found = find()
 

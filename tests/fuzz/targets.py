@@ -388,7 +388,7 @@ def _records() -> list[bytes]:
     )
     pending = PendingRefresh(fingerprint="f" * 16, started_at=_NOW)
     return [
-        bytes(encode_record(Record(credentials=credentials, renewed_at=_NOW))),
+        bytes(encode_record(Record(credentials=credentials, obtained_at=_NOW))),
         bytes(encode_record(Record(credentials=credentials, pending_refresh=pending))),
         bytes(encode_record(Record(api_key="sk-1", api_key_for="https://api.example/v1"))),
     ]

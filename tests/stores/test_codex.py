@@ -97,7 +97,7 @@ def auth(home: Path) -> Any:
 
 def changed(record: Record, **changes: Any) -> Record:
     credentials = msgspec.structs.replace(record.credentials, **changes)  # type: ignore[type-var]
-    return Record(credentials=credentials, renewed_at=1_800_000_000.25)
+    return Record(credentials=credentials, obtained_at=1_800_000_000.25)
 
 
 def pending(record: Record) -> Record:
@@ -121,7 +121,7 @@ def test_their_file_is_understood(home: Path, store: Any) -> None:
 
     record, _ = store.load()
 
-    assert record.renewed_at == pytest.approx(1_795_341_600.123456789, abs=1e-6)
+    assert record.obtained_at == pytest.approx(1_795_341_600.123456789, abs=1e-6)
     assert record.credentials == onplan.OAuthCredentials(
         access_token=jwt(exp=2_000_000_000),
         refresh_token="rt-1",
@@ -241,10 +241,10 @@ def test_the_login_owner_changes_with_the_sign_in(home: Path, store: Any) -> Non
 @pytest.mark.parametrize("moment", [0.1, 1_795_342_800.1234567, 1_795_342_800.0, 2_000_000_000.0])
 def test_a_moment_survives(home: Path, store: Any, moment: float) -> None:
     """The time of a refresh comes back exactly out of ``last_refresh``."""
-    store.save(Record(credentials=FIRST.credentials, renewed_at=moment), None)
+    store.save(Record(credentials=FIRST.credentials, obtained_at=moment), None)
     (home / "auth.onplan.json").unlink()
 
-    assert store.load().record.renewed_at == moment
+    assert store.load().record.obtained_at == moment
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_times_of_others_are_read(home: Path, store: Any, text: str, seconds: fl
     """Any RFC 3339 time is understood, and what is none is no time."""
     put(home, THEIRS.replace("2026-11-22T10:00:00.123456789Z", text))
 
-    assert store.load().record.renewed_at == seconds
+    assert store.load().record.obtained_at == seconds
 
 
 def test_a_link_is_written_through(home: Path, store: Any, tmp_path: Path) -> None:

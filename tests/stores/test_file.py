@@ -215,7 +215,7 @@ def test_a_time_that_no_calendar_shows_is_unknown(
     """Another program's mistake in a record, or in a token's claims, costs no command its answer."""
     path = Path(load_settings().store.removeprefix("file:"))
     fields = json.loads(path.read_text())
-    fields["renewed_at"] = fields["credentials"]["expires_at"] = moment
+    fields["obtained_at"] = fields["credentials"]["expires_at"] = moment
     path.write_text(json.dumps(fields))
     monkeypatch.setenv("BARE", json.dumps({"access_token": "opaque", "expires_at": moment}))
 
@@ -224,4 +224,4 @@ def test_a_time_that_no_calendar_shows_is_unknown(
         assert "until it is refused" in run_cli("import", store, "--profile", "other", "--force").stderr
     loaded = open_store(f"file:{path}").load()
     assert loaded
-    assert loaded.record.renewed_at is None
+    assert loaded.record.obtained_at is None

@@ -130,7 +130,7 @@ def test_readers_see_one_record_or_the_other(folder: Path) -> None:
     writer.communicate(timeout=60)
 
     assert writer.returncode == 0
-    assert {found and found.record.renewed_at for found in seen} <= {FIRST.renewed_at, SECOND.renewed_at}
+    assert {found and found.record.obtained_at for found in seen} <= {FIRST.obtained_at, SECOND.obtained_at}
 
 
 def test_a_missing_part_is_damage(folder: Path) -> None:

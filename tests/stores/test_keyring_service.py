@@ -45,7 +45,7 @@ def test_the_record_is_one_entry(store: CredentialStore, spec: str) -> None:
 
     text = keyring.get_password("onplan", spec.removeprefix("keyring:"))
     assert text
-    assert json.loads(text)["schema"] == 1
+    assert json.loads(text)["schema"] == 2
     store.delete()
     assert keyring.get_password("onplan", spec.removeprefix("keyring:")) is None
 

@@ -84,13 +84,13 @@ def test_the_fields_are_at_the_top_level(vault: Any, store: CredentialStore) -> 
     assert found["access_token"] == FIRST.credentials.access_token
     assert found["refresh_token"] == FIRST.credentials.refresh_token
     assert json.dumps(found["expires_at"]) == "2000000000"
-    assert (found["schema"], json.dumps(found["renewed_at"])) == (1, "1700000000")
+    assert (found["schema"], json.dumps(found["obtained_at"])) == (2, "1700000000")
 
 
 def test_fractions_of_seconds_are_kept(store: CredentialStore) -> None:
     """A time that is no whole second comes back exactly."""
     credentials = msgspec.structs.replace(FIRST.credentials, expires_at=1_795_387_147.371471)
-    record = Record(credentials=credentials, renewed_at=0.1)
+    record = Record(credentials=credentials, obtained_at=0.1)
     version = store.save(record, None)
 
     assert store.load() == (record, version)
@@ -255,7 +255,7 @@ def test_a_mount_may_have_slashes(vault: Any) -> None:
     store = open_store("vault:/people/kv/a/b c/ü%41/")
     store.save(FIRST, None)
 
-    assert secret(vault, "people/kv/data/a/b%20c/%C3%BC%2541")["schema"] == 1
+    assert secret(vault, "people/kv/data/a/b%20c/%C3%BC%2541")["schema"] == 2
     with pytest.raises(onplan.StoreError, match="secrets engine as a whole"):
         open_store("vault:people/kv").load()
     vault.api("DELETE", "sys/mounts/people/kv")

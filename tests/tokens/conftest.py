@@ -73,7 +73,7 @@ def expire(spec: str) -> Callable[[], None]:
         with store.lock():
             record, version = store.load()  # type: ignore[misc]
             old = msgspec.structs.replace(record.credentials, expires_at=time.time() - 60)
-            store.save(msgspec.structs.replace(record, credentials=old, renewed_at=None), version)
+            store.save(msgspec.structs.replace(record, credentials=old, obtained_at=None), version)
 
     return change
 

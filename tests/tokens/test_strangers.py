@@ -71,7 +71,7 @@ class FullStore(MemoryStore):
     full = True
 
     def save(self, record: Record, expected_version: str | None) -> str:
-        if self.full and record.renewed_at:
+        if self.full and record.obtained_at:
             raise onplan.StoreError("The disk is full.")
         return super().save(record, expected_version)
 

@@ -57,8 +57,7 @@ def told_issuer(credentials: OAuthCredentials) -> str | None:
 
 def came_from(credentials: OAuthCredentials, issuer: Issuer) -> str:
     """The same, or else the URL of ``issuer``'s kind: never of another one that happens to be set."""
-    default = next(row.url for row in ISSUERS.values() if row.registers is issuer.registers)
-    return told_issuer(credentials) or default
+    return told_issuer(credentials) or ISSUERS[issuer.kind].url
 
 
 def is_fresh(credentials: OAuthCredentials, now: float, margin: float = MARGIN) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from onplan.backends import IssuerKind
 from onplan.errors import ConfigurationError
 from onplan.flow import require_safe_url
 
@@ -14,6 +15,7 @@ class Issuer:
     """An authorization server (RFC 8414) and what this kind of client says to it.
 
     Attributes:
+        kind: its key in ``ISSUERS``; it stays the same when the address is another.
         name: for people.
         url: scheme and host, without a trailing slash.
         client_id: the public client (RFC 8252 §8.4) that a sign-in uses.
@@ -29,6 +31,7 @@ class Issuer:
         device_authorization_path: None if no device can sign in.
     """
 
+    kind: IssuerKind
     name: str
     url: str
     client_id: str
@@ -111,6 +114,7 @@ class Issuer:
 
 
 CODEX = Issuer(
+    kind="codex",
     name="the Codex sign-in",
     url="https://auth.openai.com",
     client_id="app_EMoamEEZ73f0CkXaXp7hrann",
@@ -133,6 +137,7 @@ CODEX = Issuer(
 
 # "Sign in with ChatGPT", as open-source programs that run locally may offer it.
 SIWC = Issuer(
+    kind="siwc",
     name="Sign in with ChatGPT",
     url="https://auth.openai.com",
     client_id="dynamic_agent_client",
@@ -149,9 +154,4 @@ SIWC = Issuer(
     device_authorization_path=None,
 )
 
-ISSUERS: Mapping[str, Issuer] = {"codex": CODEX, "siwc": SIWC}
-
-
-def issuer_that(*, registers: bool) -> Issuer:
-    """The issuer whose sign-ins have clients of their own, or the one whose sign-ins have not."""
-    return next(issuer for issuer in ISSUERS.values() if issuer.registers is registers)
+ISSUERS: Mapping[IssuerKind, Issuer] = {issuer.kind: issuer for issuer in (CODEX, SIWC)}

@@ -78,7 +78,10 @@ class _FixedClient:
             self._settings.issuer, code, started.verifier, started.redirect_uri, time.time
         )
         credentials = drive(exchange, self._send, time.sleep)
-        keep_signed_in(self._store, Record(credentials=credentials, renewed_at=time.time()))
+        record = Record(
+            issuer_kind=self._settings.issuer.kind, credentials=credentials, obtained_at=time.time()
+        )
+        keep_signed_in(self._store, record)
         return credentials
 
 
@@ -116,16 +119,23 @@ class _RegisteredClient:
         self._keep_registration(registration)
         exchange = siwc.exchange(issuer, self._started, callback.code, registration, time.time)
         credentials, registration = drive(exchange, self._send, time.sleep)
-        record = Record(credentials=credentials, renewed_at=time.time(), registration=registration)
+        record = Record(
+            issuer_kind=issuer.kind,
+            credentials=credentials,
+            obtained_at=time.time(),
+            registration=registration,
+        )
         keep_signed_in(self._store, record)
         return credentials
 
     def _keep_registration(self, registration: Registration) -> None:
         """Before the code is exchanged: an exchange that fails must not cost another registration."""
+        kind = self._settings.issuer.kind
 
         def add(stored: Record) -> Record:
-            _require_replaceable(stored, Record(registration=registration))
-            return msgspec.structs.replace(stored, registration=stored.registration or registration)
+            _require_replaceable(stored, Record(issuer_kind=kind, registration=registration))
+            kept = stored.registration or registration
+            return msgspec.structs.replace(stored, issuer_kind=kind, registration=kept)
 
         if registration != self._record.registration:
             update(self._store, add)
@@ -156,7 +166,7 @@ def update(store: CredentialStore, change: Callable[[Record], Record]) -> None:
 def _require_replaceable(stored: Record, new: Record) -> None:
     """A sign-in takes minutes; meanwhile one of another kind, client or person may have been finished."""
     theirs, ours = stored.registration, new.registration
-    same_kind = stored.credentials is None or (theirs is None) is (ours is None)
+    same_kind = stored.credentials is None or stored.issuer_kind == new.issuer_kind
     same_client = theirs is None or (ours is not None and theirs.client_id == ours.client_id)
     if stored.api_key or not same_kind or not same_client:
         raise SignInError(
@@ -193,7 +203,7 @@ def _check_fits(record: Record, settings: Settings) -> None:
         kept = "keeps an API key"
     elif registration and registration.issuer != settings.issuer.url and settings.issuer.registers:
         kept = f"is signed in at {registration.issuer}, and the issuer in use is {settings.issuer.url}"
-    elif (registration or record.credentials) and (registration is not None) is not settings.issuer.registers:
+    elif (registration or record.credentials) and record.issuer_kind != settings.issuer.kind:
         kept = f"is signed in to another backend than {name}"
     elif origin != settings.issuer.url:
         kept = f"is signed in at {origin}, and the issuer in use is {settings.issuer.url}"

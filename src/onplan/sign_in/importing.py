@@ -26,6 +26,7 @@ from onplan.errors import (
     StoreDamagedError,
 )
 from onplan.oauth.credentials import is_fresh
+from onplan.oauth.issuer import ISSUERS
 from onplan.stores import CredentialStore, Record, open_store, why_empty
 from onplan.types import OAuthCredentials
 
@@ -54,14 +55,19 @@ def borrow(settings: Settings, source: str, *, force: bool = False) -> Record:
             hint="Use another profile: `onplan import --profile NAME`.",
         )
     record, credentials = _signed_in(theirs, source)
-    if record.registration or settings.issuer.registers:
+    if ISSUERS[record.issuer_kind].registers or settings.issuer.registers:
         raise _not_lent(theirs, record)
     if not is_fresh(credentials, time.time(), 0.0):
         raise SignInAgainError(
             f"The access token in {theirs.describe()} has expired.", hint=_how_to_refresh(source)
         )
     lent = msgspec.structs.replace(credentials, refresh_token=None, id_token=None)
-    borrowed = Record(credentials=lent, renewed_at=record.renewed_at, borrowed_from=source)
+    borrowed = Record(
+        issuer_kind=record.issuer_kind,
+        credentials=lent,
+        obtained_at=record.obtained_at,
+        borrowed_from=source,
+    )
     _keep(settings, own, borrowed, force=force)
     return borrowed
 
@@ -81,7 +87,7 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
         )
     theirs, own = open_store(source, settings.backend), open_store(settings.store, settings.backend)
     record, credentials = _signed_in(theirs, source)
-    if (record.registration is not None) is not settings.issuer.registers:
+    if record.issuer_kind != settings.issuer.kind:
         raise _not_lent(theirs, record)
     if not credentials.refresh_token:
         raise ConfigurationError(
@@ -103,7 +109,7 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
 
 def _not_lent(theirs: CredentialStore, record: Record) -> ConfigurationError:
     """Sign in with ChatGPT belongs to the program and the host that registered, and its plan is another's."""
-    if record.registration is None:
+    if not ISSUERS[record.issuer_kind].registers:
         return ConfigurationError(
             f"The sign-in in {theirs.describe()} is a Codex sign-in, and not one of Sign in with ChatGPT.",
             hint="Run `onplan login --backend chatgpt-plan`; or import it without --backend.",

@@ -132,7 +132,8 @@ def sign_in_with_device_code(
     authorization = drive(device_code.request_code(settings.issuer, time.time), _send, time.sleep)
     announce(authorization)
     credentials = drive(device_code.poll(settings.issuer, authorization, time.time), _send, time.sleep)
-    keep_signed_in(store, Record(credentials=credentials, renewed_at=time.time()))
+    record = Record(issuer_kind=settings.issuer.kind, credentials=credentials, obtained_at=time.time())
+    keep_signed_in(store, record)
     return credentials
 
 

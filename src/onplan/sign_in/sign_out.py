@@ -11,10 +11,10 @@ from onplan.config.settings import Settings
 from onplan.config.store_spec import credentials_folder, default_store
 from onplan.errors import OnplanError, StoreDamagedError, StoreError
 from onplan.flow import Request, Response, drive
-from onplan.oauth.issuer import issuer_that
+from onplan.oauth.issuer import ISSUERS
 from onplan.oauth.revoke import revoke
 from onplan.sign_in.flow import update
-from onplan.stores import CredentialStore, Record, open_store
+from onplan.stores import CredentialStore, Record, open_store, signed_out
 from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.types import Registration
 
@@ -70,8 +70,7 @@ def sign_out(settings: Settings, store: CredentialStore, *, force: bool = False)
         outcome = _revoke(settings, store, force=force)
         try:
             if outcome.registration and not force:  # the program stays registered, for the next sign-in
-                left = Record(registration=outcome.registration)
-                update(store, lambda _: left)
+                update(store, signed_out)
             else:
                 store.delete()
         except StoreError as error:
@@ -101,7 +100,7 @@ def _revoke(settings: Settings, store: CredentialStore, *, force: bool) -> SignO
         return SignOut(has_key, confirmed=False, api_key=has_key, registration=record.registration)
     if record.borrowed_from:
         return SignOut(was_signed_in=True, confirmed=False, borrowed_from=record.borrowed_from)
-    issuer = issuer_that(registers=record.registration is not None)
+    issuer = ISSUERS[record.issuer_kind]
     confirmed = drive(revoke(issuer, record.credentials), _send, time.sleep)
     return SignOut(was_signed_in=True, confirmed=confirmed, registration=record.registration)
 

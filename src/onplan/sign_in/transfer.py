@@ -21,10 +21,9 @@ from onplan.config.private_files import sync_folder
 from onplan.config.settings import Settings
 from onplan.config.store_spec import credentials_folder
 from onplan.errors import ConfigurationError, NotSignedInError, StoreDamagedError, StoreError
-from onplan.oauth.issuer import ISSUERS
 from onplan.secret import SecretBytes
 from onplan.sign_in.flow import update
-from onplan.stores import CredentialStore, Record, encode_record, require_permitted, why_empty
+from onplan.stores import CredentialStore, Record, encode_record, require_permitted, signed_out, why_empty
 from onplan.stores.lock import user_lock
 
 # What keeps a sign-in for one machine alone; the others are shared as they are.
@@ -103,7 +102,7 @@ def _holds(path: Path, record: Record) -> bool:
 
 def _take_from(store: CredentialStore, record: Record) -> None:
     if record.registration:
-        left = Record(registration=record.registration)
+        left = signed_out(record)
         update(store, lambda _: left)
     else:
         store.delete()
@@ -193,8 +192,7 @@ def backend_of(record: Record) -> str:
     """The name of the backend that a sign-in is for."""
     from onplan.backends import ROWS
 
-    registers = record.registration is not None
-    return next(row.name for row in ROWS if ISSUERS[row.issuer].registers is registers)
+    return next(row.name for row in ROWS if row.issuer == record.issuer_kind)
 
 
 def read(source: Path) -> Record:

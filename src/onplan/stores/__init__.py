@@ -11,19 +11,21 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeGuard, cast, runtime_checkable
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from onplan.backends import Backend
+from onplan.backends import Backend, IssuerKind
 from onplan.config.file_reading import as_utf8
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
 from onplan.oauth.token_response import moment
 from onplan.secret import SecretBytes
 from onplan.types import OAuthCredentials, Registration
 
-SCHEMA = 1
+SCHEMA = 2
+# Names of fields in schema 1, which had no ``issuer_kind``.
+FORMER_NAMES: Mapping[str, str] = {"renewed_at": "obtained_at"}
 
 
 class PendingRefresh(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,18 +44,22 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What is stored, with the number of its schema. Its printed form has no secret.
 
     Attributes:
-        renewed_at: when the credentials came from the server, Unix seconds by this machine's clock.
-        borrowed_from: the store spec of another program, which alone refreshes what was copied from it.
-        registration: the client that the credentials belong to, where each sign-in has its own. It stays when
-            somebody signs out.
+        issuer_kind: the kind of issuer that the credentials come from and the client is registered with; the
+            key of ``oauth.issuer.ISSUERS``. Without either it means nothing.
+        obtained_at: when the credentials came from the server, Unix seconds by this machine's clock.
+        pending_refresh: a refresh that has begun and whose result is not stored yet.
+        borrowed_from: the store spec of another program, the only one that refreshes what was copied from it.
+        registration: the registered client that the credentials belong to; None with a public client. It is
+            kept after a sign-out, for the next sign-in.
         unverified: whether the ID token came with a refresh and was not verified yet.
-        api_key: a key, for backends where nobody signs in.
-        api_key_for: the base URL that it was given for, and whose server alone is sent it; None: any.
+        api_key: a key, for backends without a sign-in.
+        api_key_for: the base URL that the key was given for, the only one that it is sent to; None: any.
     """
 
     schema: int = SCHEMA
+    issuer_kind: IssuerKind = "codex"
     credentials: OAuthCredentials | None = None
-    renewed_at: float | None = None
+    obtained_at: float | None = None
     pending_refresh: PendingRefresh | None = None
     borrowed_from: str | None = None
     registration: Registration | None = None
@@ -64,7 +70,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Masked."""
         return (
-            f"Record(credentials={self.credentials!r}, renewed_at={self.renewed_at!r}, "
+            f"Record(issuer_kind={self.issuer_kind!r}, credentials={self.credentials!r}, "
+            f"obtained_at={self.obtained_at!r}, "
             f"pending_refresh={self.pending_refresh!r}, borrowed_from={self.borrowed_from!r}, "
             f"registration={self.registration!r}, unverified={self.unverified!r}, "
             f"api_key={'…' if self.api_key else None})"
@@ -72,7 +79,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Masked for rich as well, which would not ask ``__repr__``."""
-        return [("credentials", self.credentials), ("renewed_at", self.renewed_at)]
+        return [("credentials", self.credentials), ("obtained_at", self.obtained_at)]
+
+
+def signed_out(record: Record) -> Record:
+    """What is kept of ``record`` after a sign-out: the registered client, for the next sign-in."""
+    return Record(issuer_kind=record.issuer_kind, registration=record.registration)
 
 
 class Stored(NamedTuple):
@@ -252,7 +264,14 @@ def _decode(data: SecretBytes) -> Any:
 
 def record_from(fields: Any, place: str, version: str) -> Record:
     """The record in decoded JSON. Raises as ``decode_record``."""
-    record, fields = _convert(fields), None
+    schema = fields.get("schema", 1) if isinstance(fields, dict) else None
+    if _is_number(schema) and schema > SCHEMA:
+        fields = None
+        raise StoreError(
+            f"The sign-in kept in {place} was written by a newer onplan.",
+            hint="Run `pip install --upgrade onplan`.",
+        )
+    record, fields = _convert(_migrated(fields, schema)), None
     if record is None:
         raise StoreDamagedError(
             f"The sign-in kept in {place} cannot be read: it is damaged or not one of onplan's.",
@@ -262,17 +281,29 @@ def record_from(fields: Any, place: str, version: str) -> Record:
                 "then `onplan login`."
             ),
         )
-    if record.schema > SCHEMA:
-        raise StoreError(
-            f"The sign-in kept in {place} was written by a newer onplan.",
-            hint="Run `pip install --upgrade onplan`.",
-        )
     return _in_the_calendar(record)
+
+
+def _is_number(schema: Any) -> TypeGuard[int]:
+    return isinstance(schema, int) and not isinstance(schema, bool)
+
+
+def _migrated(fields: Any, schema: Any) -> Any:
+    """The fields as the current schema has them. In schema 1, a registered client told the issuer's kind."""
+    if not _is_number(schema) or schema == SCHEMA:
+        return fields
+    kind = "siwc" if fields.get("registration") else "codex"
+    return {"issuer_kind": kind, **with_current_names(fields), "schema": SCHEMA}
+
+
+def with_current_names(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a record, those of schema 1 under the names that they have now."""
+    return {FORMER_NAMES.get(name, name): value for name, value in fields.items()}
 
 
 def _in_the_calendar(record: Record) -> Record:
     """``record`` with its times unknown that no calendar can show, such as another program's mistakes."""
-    changed = msgspec.structs.replace(record, renewed_at=moment(record.renewed_at))
+    changed = msgspec.structs.replace(record, obtained_at=moment(record.obtained_at))
     if record.credentials:
         expires_at = moment(record.credentials.expires_at)
         changed = msgspec.structs.replace(

@@ -47,7 +47,7 @@ _CREDENTIALS = OAuthCredentials(
     issuer="https://issuer.example.com",
     scopes=["openid", "offline_access"],
 )
-FIRST = Record(credentials=_CREDENTIALS, renewed_at=1_700_000_000.0)
+FIRST = Record(credentials=_CREDENTIALS, obtained_at=1_700_000_000.0)
 PENDING = msgspec.structs.replace(
     FIRST, pending_refresh=PendingRefresh(fingerprint="0123456789abcdef", started_at=1_800_000_000.5)
 )
@@ -55,7 +55,7 @@ SECOND = Record(
     credentials=msgspec.structs.replace(
         _CREDENTIALS, access_token="access-2" + "b" * 5000, refresh_token="refresh-2" + "s" * 2500
     ),
-    renewed_at=1_800_000_001.0,
+    obtained_at=1_800_000_001.0,
 )
 _PROCESSES, _ROUNDS = 3, 4
 

@@ -60,7 +60,12 @@ class EnvironmentStore:
             )
         lent = record.credentials and msgspec.structs.replace(record.credentials, refresh_token=None)
         source = f"env:{self._name}"
-        borrowed = Record(credentials=lent, renewed_at=record.renewed_at, borrowed_from=source)
+        borrowed = Record(
+            issuer_kind=record.issuer_kind,
+            credentials=lent,
+            obtained_at=record.obtained_at,
+            borrowed_from=source,
+        )
         return Stored(borrowed, version)
 
     def save(self, record: Record, expected_version: str | None) -> NoReturn:

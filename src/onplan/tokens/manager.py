@@ -161,10 +161,10 @@ class TokenManager:
 
     def _is_good(self, record: Record) -> bool:
         """Whether its credentials need no refresh."""
-        now, renewed_at = self._now(), record.renewed_at
+        now, obtained_at = self._now(), record.obtained_at
         if record.credentials is None:
             return False
-        trusted = renewed_at is not None and 0 <= now - renewed_at < _TRUST
+        trusted = obtained_at is not None and 0 <= now - obtained_at < _TRUST
         return trusted or is_fresh(record.credentials, now)
 
     def _begin(self, refresh: Callable[[], OAuthCredentials]) -> BackgroundCall[OAuthCredentials]:

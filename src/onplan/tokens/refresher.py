@@ -124,7 +124,7 @@ class Refresher:
         if record.registration is None or record.credentials is None:
             return Stored(record, version)
         # The token was valid when it came, or never; how late it is looked at does not count.
-        moment = min(self._now(), record.renewed_at or self._now())
+        moment = min(self._now(), record.obtained_at or self._now())
         flow = verify_refreshed(self._issuer, record.credentials, record.registration, moment, self._keys)
         try:
             self._keys = drive(flow, self._send, self._sleep)
@@ -263,12 +263,13 @@ class Refresher:
         return record.credentials
 
 
-def _successor(record: Record, refreshed: OAuthCredentials, renewed_at: float | None) -> Record:
+def _successor(record: Record, refreshed: OAuthCredentials, obtained_at: float | None) -> Record:
     """What is kept after a refresh. A new ID token is verified after it was saved: the old set is spent."""
     is_new = record.credentials is None or refreshed.id_token != record.credentials.id_token
     return Record(
+        issuer_kind=record.issuer_kind,
         credentials=refreshed,
-        renewed_at=renewed_at,
+        obtained_at=obtained_at,
         registration=record.registration,
         unverified=record.registration is not None and (is_new or record.unverified),
     )
@@ -283,7 +284,7 @@ def require_origin(record: Record, issuer: Issuer) -> None:
     credentials = record.credentials
     if credentials is None:
         return
-    if (record.registration is not None) is not issuer.registers:
+    if record.issuer_kind != issuer.kind:
         raise CredentialError(
             f"The sign-in that is kept here is not one of {issuer.name}.",
             hint="Name the profile or the backend that belong together: `onplan profiles list`.",

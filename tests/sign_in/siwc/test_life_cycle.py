@@ -345,7 +345,7 @@ def test_the_earliest_time_of_a_refresh_is_kept(
     settings = load_settings()
     store = open_store(settings.store)
     kept, version = store.load()  # type: ignore[misc]
-    store.save(msgspec.structs.replace(kept, renewed_at=time.time() - 100), version)
+    store.save(msgspec.structs.replace(kept, obtained_at=time.time() - 100), version)
     emulator.clear_journal()
     with onplan.Client() as client:
         client.credentials()
@@ -387,7 +387,7 @@ def test_a_codex_sign_in_is_not_taken_for_one(
     """The same the other way round."""
     store = open_store(load_settings().store)
     kept, version = store.load()  # type: ignore[misc]
-    store.save(msgspec.structs.replace(kept, registration=None), version)
+    store.save(msgspec.structs.replace(kept, issuer_kind="codex", registration=None), version)
     signed_in.clear_journal()
 
     with onplan.Client() as client, pytest.raises(onplan.CredentialError, match="Sign in with ChatGPT"):

@@ -219,7 +219,8 @@ def test_another_registration_is_replaced_on_demand_only(
     sign_out(settings, store)
     before = record()
     other = msgspec.structs.replace(before.registration, client_id="oaiapp_other")
-    moved = Record(credentials=OAuthCredentials(access_token="a"), registration=other)
+    credentials = OAuthCredentials(access_token="a")
+    moved = Record(issuer_kind="siwc", credentials=credentials, registration=other)
 
     with pytest.raises(onplan.ConfigurationError, match="another client"):
         moving.put_in(settings, store, moved)

@@ -255,7 +255,7 @@ class _State:
             raise StoreError("The Codex CLI's file keeps the sign-in of a plan, and nothing else.")
         refresh = "pending_refresh" in self.overlay.record
         document = auth_file.with_credentials(
-            self.document or {}, record.credentials, record.renewed_at, time.time(), refresh=refresh
+            self.document or {}, record.credentials, record.obtained_at, time.time(), refresh=refresh
         )
         data = self.data if document == self.document else auth_file.encode(document)
         base = auth_file.record_in(document) or record

@@ -26,7 +26,7 @@ import msgspec
 
 from onplan.oauth import claims
 from onplan.secret import SecretBytes
-from onplan.stores import Record, encode_record, record_from, version_of
+from onplan.stores import Record, record_from, version_of, with_current_names
 from onplan.types import OAuthCredentials
 
 Document: TypeAlias = Mapping[str, msgspec.Raw]
@@ -89,7 +89,7 @@ def record_in(document: Document) -> Record | None:
         plan=next(filter(None, map(claims.plan, said)), None),
         email=next(filter(None, map(claims.email, said)), None),
     )
-    return Record(credentials=credentials, renewed_at=decode_moment(_text(document.get("last_refresh"))))
+    return Record(credentials=credentials, obtained_at=decode_moment(_text(document.get("last_refresh"))))
 
 
 # What the CLI can be signed in with besides a plan: the value of auth_mode, the field, and a sentence's
@@ -161,7 +161,7 @@ def encode(document: Document) -> SecretBytes:
 
 
 def with_credentials(
-    document: Document, wanted: OAuthCredentials, renewed_at: float | None, now: float, *, refresh: bool
+    document: Document, wanted: OAuthCredentials, obtained_at: float | None, now: float, *, refresh: bool
 ) -> Document:
     """The document with other credentials; every field that is not about them stays.
 
@@ -172,11 +172,11 @@ def with_credentials(
     old = current.credentials if current else None
     same_account = old is not None and old.account_id in (None, wanted.account_id)
     if same_account and (refresh or (old and old.refresh_token == wanted.refresh_token)):
-        return _refreshed(document, wanted, renewed_at)
-    return _signed_in(document, wanted, now if renewed_at is None else renewed_at)
+        return _refreshed(document, wanted, obtained_at)
+    return _signed_in(document, wanted, now if obtained_at is None else obtained_at)
 
 
-def _refreshed(document: Document, wanted: OAuthCredentials, renewed_at: float | None) -> Document:
+def _refreshed(document: Document, wanted: OAuthCredentials, obtained_at: float | None) -> Document:
     """Tokens and time changed, and nothing added that an older CLI did not write."""
     tokens = _tokens(document)
     changed = {
@@ -185,12 +185,12 @@ def _refreshed(document: Document, wanted: OAuthCredentials, renewed_at: float |
         if _text(tokens.get(name)) != (getattr(wanted, name) or None)
     }
     after = {**document, "tokens": _raw({**tokens, **changed})} if changed else dict(document)
-    if renewed_at is not None and decode_moment(_text(document.get("last_refresh"))) != renewed_at:
-        after["last_refresh"] = _raw(encode_moment(renewed_at))
+    if obtained_at is not None and decode_moment(_text(document.get("last_refresh"))) != obtained_at:
+        after["last_refresh"] = _raw(encode_moment(obtained_at))
     return after
 
 
-def _signed_in(document: Document, wanted: OAuthCredentials, renewed_at: float) -> Document:
+def _signed_in(document: Document, wanted: OAuthCredentials, obtained_at: float) -> Document:
     """What the CLI writes at a sign-in. It reads no file without ``last_refresh``."""
     provenance = {"issuer": wanted.issuer, "client_id": wanted.client_id}
     tokens = {
@@ -208,7 +208,7 @@ def _signed_in(document: Document, wanted: OAuthCredentials, renewed_at: float) 
         **document,
         "auth_mode": first["auth_mode"],
         "tokens": _raw(kept),
-        "last_refresh": _raw(encode_moment(renewed_at)),
+        "last_refresh": _raw(encode_moment(obtained_at)),
     }
 
 
@@ -250,8 +250,19 @@ def encode_moment(moment: float) -> str:
 
 
 def key_of(record: Record) -> str:
-    """What a document's record is recognised by; nothing can be learned from it."""
-    return version_of(encode_record(record))
+    """Recognises the record of a document; nothing can be learned from it.
+
+    It is the digest of that record in schema 1, so that overlays which earlier versions wrote still count.
+    """
+    schema_1 = {
+        "schema": 1,
+        "credentials": record.credentials,
+        "renewed_at": record.obtained_at,
+        **dict.fromkeys(("pending_refresh", "borrowed_from", "registration")),
+        "unverified": False,
+        **dict.fromkeys(("api_key", "api_key_for")),
+    }
+    return version_of(msgspec.json.format(msgspec.json.encode(schema_1), indent=2) + b"\n")
 
 
 def overlay(wanted: Record, base: Record) -> Overlay:
@@ -275,7 +286,8 @@ def with_overlay(base: Record, changes: Overlay, place: str, version: str) -> Re
 
 
 def _merged(base: dict[str, Any], changes: Overlay) -> dict[str, Any]:
-    return {**base, **changes.record, "credentials": {**base["credentials"], **changes.credentials}}
+    credentials = {**base["credentials"], **changes.credentials}
+    return {**base, **with_current_names(changes.record), "credentials": credentials}
 
 
 def decode_overlays(data: bytes | None) -> dict[str, Overlay]:

@@ -27,7 +27,7 @@ from onplan.config.installation import missing_extra
 from onplan.errors import ConfigurationError, StoreConflictError
 from onplan.oauth import claims
 from onplan.secret import SecretBytes, SecretText
-from onplan.stores import Record, Stored, record_from, split_options
+from onplan.stores import FORMER_NAMES, Record, Stored, record_from, split_options
 from onplan.stores.vault.client import VaultClient
 from onplan.stores.vault.lease import VaultLock
 from onplan.stores.vault.login import login_from, server_from
@@ -142,7 +142,7 @@ def _seconds(value: str) -> int:
 # --- the layout ----------------------------------------------------------------------------------------
 
 _CREDENTIALS = frozenset(OAuthCredentials.__struct_fields__)
-_OURS = _CREDENTIALS | frozenset(Record.__struct_fields__) - {"credentials"}
+_OURS = _CREDENTIALS | frozenset((*Record.__struct_fields__, *FORMER_NAMES)) - {"credentials"}
 _MILLISECONDS = 1e11  # as seconds, this is in the year 5138
 _ACCOUNT = "chatgpt_account_id"  # what another program calls account_id
 
