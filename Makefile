@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 ALONE  := bench-peers release siwc-peer strangers # environments that share no version with ours
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check interop fuzz newest pythons docs release bench speed picture screenshot constraints clean
+.PHONY: help demo test check interop fuzz mutate newest pythons docs release bench speed picture screenshot constraints clean
 
 # $(call install,FOLDER,ARGUMENTS): pip with a dot for each package, so that a long run is seen to be at work. What it
 # has to say about a failure goes to stderr as ever; its exit status is kept in a file, for a pipe would lose it.
@@ -54,6 +54,10 @@ interop: $(INTEROP)  ## other people's programs: Codex clients, SDKs, a mock ser
 
 fuzz: $(VENV)/.installed        ## 200,000 damaged streams, frames, bodies, token responses and files, always the same (2 minutes)
 	ONPLAN_FUZZ_CASES=200000 $(BIN)/pytest -n 2 tests/fuzz
+
+MUTATE ?= --count 500
+mutate: $(VENV)/.installed      ## change the code in small places and see that a test fails; MUTATE='oauth tokens' chooses
+	$(BIN)/python tools/mutate.py $(MUTATE)
 
 newest:         ## the tests with the newest release of every dependency that pyproject.toml allows, unpinned
 	$(call environment,$(VENV)/newest,newest)
