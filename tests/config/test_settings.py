@@ -175,6 +175,7 @@ def test_a_configuration_that_cannot_be_used_is_an_error(settings, config):
         ("[profile.default]\nmodel = 'x'", "profile must be a string", "`[profiles.default]`"),
         ("[profiles.default]\nmodle = 'x'", "in [profiles.default]: `modle`", "`model`"),
         ("[profiles.other]\nbase-url = 'x'", "in [profiles.other]: `base-url`", "`base_url`"),
+        ("[profiles.a.b]\nmodel = 'x'", "in [profiles.a]: `b`", "api, backend, base_url, model, store"),
     ],
 )
 def test_a_key_that_would_be_ignored_is_refused(settings, tmp_path, config, named, hint):
@@ -185,6 +186,26 @@ def test_a_key_that_would_be_ignored_is_refused(settings, tmp_path, config, name
     assert str(tmp_path / "config.toml") in str(caught.value)
     assert named in str(caught.value)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ("profile = 7", "profile must be a string, the name of the profile in use."),
+        ("profiles = 7", "profiles must be a table."),
+        ("profiles = ['default']", "profiles must be a table."),
+        ("[profiles]\ndefault = 7", "profiles.default must be a table."),
+        ("[profiles.work]\nbase_url = 7", "base_url in [profiles.work] must be a string."),
+        ("[profiles.work]\nmodel = ['x']", "model in [profiles.work] must be a string."),
+        ("[profiles.work]\nstore = {}", "store in [profiles.work] must be a string."),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named(settings, tmp_path, config, sentence):
+    """The sentence names the file, the key and its table, and says what the value must be."""
+    with pytest.raises(ConfigurationError) as caught:
+        settings(config)
+
+    assert str(caught.value) == f"{tmp_path / 'config.toml'}: {sentence}"
 
 
 def test_the_example_in_the_readme_is_a_configuration(settings):

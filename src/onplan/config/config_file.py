@@ -1,4 +1,4 @@
-"""``config.toml``: what a person writes about profiles, read and checked.
+"""``config.toml``: the profiles that a person has written down, read and checked.
 
 ::
 
@@ -17,10 +17,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from onplan.config.file_errors import reason_of
 from onplan.config.file_reading import as_utf8, read_file
@@ -28,59 +31,89 @@ from onplan.errors import ConfigurationError
 
 DEFAULT_PROFILE = "default"
 
-# The keys of config.toml: at the top, and in the table of a profile.
-_KEYS = ("profile", "profiles")
-_KEYS_OF_A_PROFILE = ("api", "backend", "base_url", "model", "store")
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """What is in the file, checked; nothing if there is none. Raises ConfigurationError."""
+class ProfileTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table ``[profiles.NAME]``. Keys that it lacks are None."""
+
+    api: str | None = None
+    backend: str | None = None
+    base_url: str | None = None
+    model: str | None = None
+    store: str | None = None
+
+
+class ConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file.
+
+    Attributes:
+        profile: the name of the profile in use, None where the file does not say.
+        profiles: the tables of the profiles by their names.
+    """
+
+    profile: str | None = None
+    profiles: dict[str, ProfileTable] = {}
+
+
+class _Unchecked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file before its profiles are checked one by one, so that an error can name the profile."""
+
+    profile: str | None = None
+    profiles: dict[str, Any] = {}
+
+
+def read_config_file(path: Path) -> ConfigFile:
+    """What is in the file; an empty one if there is none. Raises ConfigurationError."""
     try:
         text = as_utf8(read_file(path)).decode()
     except FileNotFoundError:
-        return {}
+        return ConfigFile()
     except (OSError, UnicodeError) as error:
         reason = reason_of(error) if isinstance(error, OSError) else str(error).lower()
         raise ConfigurationError(f"{path} cannot be read: {reason}.") from None
     try:
-        config = tomllib.loads(text)
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}.") from None
-    _check_keys(path, config, "", _KEYS)
-    if not isinstance(config.get("profile", ""), str):
-        raise ConfigurationError(
-            f"{path}: profile must be a string, the name of the profile in use.",
-            hint=f"A profile's table is called `[profiles.NAME]`, such as `[profiles.{DEFAULT_PROFILE}]`.",
-        )
-    profiles = table_of(config, "profiles")
-    for name in profiles:
-        own = table_of(profiles, name)
-        _check_keys(path, own, f" in [profiles.{name}]", _KEYS_OF_A_PROFILE)
-        for key, value in own.items():
-            if not isinstance(value, str):
-                raise ConfigurationError(f"{path}: {key} in [profiles.{name}] must be a string.")
-    return config
+    whole = _checked(path, tables, _Unchecked)
+    own = {name: _checked(path, table, ProfileTable, name) for name, table in whole.profiles.items()}
+    return ConfigFile(whole.profile, own)
 
 
-def _check_keys(path: Path, table: Mapping[str, Any], where: str, known: tuple[str, ...]) -> None:
-    """Raise ConfigurationError for a key that would be ignored."""
+def _checked(path: Path, table: Any, shape: type[_Shape], profile: str | None = None) -> _Shape:
+    """``table``, at the top of the file or of ``profile``, as ``shape``. Raises ConfigurationError."""
+    try:
+        return msgspec.convert(table, shape)
+    except msgspec.ValidationError as error:
+        where = f" in [profiles.{profile}]" if profile is not None else ""
+        if unknown := re.search("unknown field `(.*)`", str(error), re.DOTALL):
+            raise _unknown_key(path, unknown[1], where, shape.__struct_fields__) from None
+        # Such as: Expected `str | null`, got `int` - at `$.model`
+        expected = "a table" if "Expected `object`" in str(error) else "a string"
+        key = re.search(r"at `\$\.(\w+)", str(error))
+        named = f"{key[1]}{where}" if key else f"profiles.{profile}"
+        hint = None
+        if named == "profile":
+            expected += ", the name of the profile in use"
+            hint = f"A profile's table is called `[profiles.NAME]`, such as `[profiles.{DEFAULT_PROFILE}]`."
+        raise ConfigurationError(f"{path}: {named} must be {expected}.", hint=hint) from None
+
+
+def _unknown_key(path: Path, key: str, where: str, known: tuple[str, ...]) -> ConfigurationError:
+    """The error for a key that would be ignored: often a misspelt one, or one outside a profile's table."""
     from difflib import get_close_matches
 
-    for key in table:
-        if key in known:
-            continue
-        near = get_close_matches(key, known, n=1)
-        hint = f"The keys there are: {', '.join(known)}."
-        if not where and key in _KEYS_OF_A_PROFILE:
-            hint = f"Write it below `[profiles.NAME]`, such as `[profiles.{DEFAULT_PROFILE}]`."
-        elif near:
-            hint = f"Did you mean `{near[0]}`? {hint}"
-        raise ConfigurationError(f"{path} has a key that is not known{where}: `{key}`.", hint=hint)
+    near = get_close_matches(key, known, n=1)
+    hint = f"The keys there are: {', '.join(known)}."
+    if not where and key in ProfileTable.__struct_fields__:
+        hint = f"Write it below `[profiles.NAME]`, such as `[profiles.{DEFAULT_PROFILE}]`."
+    elif near:
+        hint = f"Did you mean `{near[0]}`? {hint}"
+    return ConfigurationError(f"{path} has a key that is not known{where}: `{key}`.", hint=hint)
 
 
-def table_of(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The table ``name`` of ``parent``, empty if there is none. Raises ConfigurationError."""
-    value = parent.get(name, {})
-    if not isinstance(value, dict):
-        raise ConfigurationError(f"{name} in config.toml must be a table.")
-    return value
+def given(table: ProfileTable | None) -> Mapping[str, str]:
+    """The keys that ``table`` has, with their values; nothing without a table."""
+    pairs = msgspec.structs.asdict(table).items() if table else ()
+    return {key: value for key, value in pairs if value is not None}

@@ -12,12 +12,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from onplan.backends import DEFAULT_BACKEND, Backend, backend_at, backend_named
-from onplan.config.config_file import DEFAULT_PROFILE, read_config, table_of
+from onplan.config.config_file import DEFAULT_PROFILE
 from onplan.config.environment import Environment, find_home, no_home
-from onplan.config.profiles import Profiles, read_profiles
+from onplan.config.profiles import ConfigFiles, read_config_files
 from onplan.config.store_spec import default_store
 from onplan.errors import ConfigurationError
 from onplan.flow import require_safe_url
@@ -64,20 +63,28 @@ def load_settings(
     base_url: str | None = None,
     api: str | None = None,
     environment: Mapping[str, str] | None = None,
+    files: ConfigFiles | None = None,
 ) -> Settings:
     """Decide the settings.
+
+    Args:
+        profile: a profile's name.
+        backend: a backend's name.
+        store: a store spec.
+        base_url: where the backend's API is.
+        api: ``responses`` or ``chat``.
+        environment: instead of the process's own.
+        files: the configuration files as they were read before; without it they are read now.
 
     Raises:
         ConfigurationError: a value cannot be used; its sentence names the value and where it came from.
     """
     env = Environment(os.environ if environment is None else environment)
     home = find_home(env.values)
-    config = read_config(home / "config.toml") if home else {}
-    remembered = read_profiles(home) if home else Profiles()
-    name = _profile_name(
-        profile or env.get("ONPLAN_PROFILE") or config.get("profile") or remembered.profile or DEFAULT_PROFILE
-    )
-    own = {**remembered.profiles.get(name, {}), **table_of(table_of(config, "profiles"), name)}
+    if files is None:
+        files = read_config_files(home)
+    name = _profile_name(profile or env.get("ONPLAN_PROFILE") or files.profile or DEFAULT_PROFILE)
+    own = files.settings_of(name)
     row = backend_named(backend or env.get("ONPLAN_BACKEND") or own.get("backend") or DEFAULT_BACKEND)
     # A profile's address is its own backend's: another one's credential does not go there.
     address = own if row.name == own.get("backend", DEFAULT_BACKEND) else {}
@@ -106,8 +113,8 @@ def _default_store(home: Path | None, profile: str) -> str:
     return default_store(home, profile)
 
 
-def _profile_name(name: Any) -> str:
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+def _profile_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise ConfigurationError(
             f"{name!r} cannot be a profile's name.",
             hint="Use letters, digits, dots, hyphens and underscores.",
