@@ -247,6 +247,27 @@ def test_a_moment_survives(home: Path, store: Any, moment: float) -> None:
     assert store.load().record.obtained_at == moment
 
 
+BESIDE_SCHEMA_1 = """{
+  "854e06db38f928b215537576786bf4b7b90eebfcbd79d463209271c1518c2c84": {
+    "record": {"renewed_at": 6.0, "pending_refresh": {"fingerprint": "0123456789abcdef", "started_at": 7.0}},
+    "credentials": {"expires_at": 9.0}
+  }
+}"""
+
+
+def test_what_an_older_onplan_noted_beside_it_counts(home: Path, store: Any) -> None:
+    """The file beside auth.json that a version before schema 2 wrote still belongs to the same sign-in."""
+    tokens = {"id_token": "i", "access_token": "a", "refresh_token": "r", "account_id": "acct-1"}
+    put(home, json.dumps({"tokens": tokens, "last_refresh": "1970-01-01T00:00:05.000000000Z"}))
+    (home / "auth.onplan.json").write_text(BESIDE_SCHEMA_1)
+
+    record, version = store.load()
+    assert record.pending_refresh == PendingRefresh(fingerprint="0123456789abcdef", started_at=7.0)
+    assert (record.schema, record.obtained_at, record.credentials.expires_at) == (2, 6.0, 9.0)
+    store.save(record, version)
+    assert store.load().record == record
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [

@@ -110,6 +110,19 @@ def test_what_others_keep_there_stays(vault: Any, store: CredentialStore) -> Non
     assert "pending_refresh" not in secret(vault)
 
 
+def test_an_older_onplans_secret_is_read(vault: Any, store: CredentialStore) -> None:
+    """A secret of schema 1 loads whole, and the next write leaves nothing of that schema there."""
+    fields = {"schema": 1, "access_token": "at", "refresh_token": "rt", "renewed_at": 1_700_000_000}
+    put(vault, fields | {"note": "theirs"})
+    record, version = store.load()  # type: ignore[misc]
+    assert (record.issuer_kind, record.obtained_at) == ("codex", 1_700_000_000.0)
+
+    store.save(record, version)
+    written = secret(vault)
+    assert (written["schema"], written["obtained_at"], written["note"]) == (2, 1_700_000_000, "theirs")
+    assert "renewed_at" not in written
+
+
 def token(**claims: Any) -> str:
     payload = {"exp": 1_900_000_000, **claims}
     parts = (json.dumps(part).encode() for part in ({}, payload, {}))

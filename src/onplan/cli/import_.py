@@ -34,6 +34,7 @@ def import_(session: Session, source: str, share: bool, force: bool) -> None:
     """
     from onplan.config.settings import load_settings
     from onplan.sign_in import importing
+    from onplan.stores import capabilities_of
 
     settings = session.settings()
     if share and session.store_spec:
@@ -50,7 +51,7 @@ def import_(session: Session, source: str, share: bool, force: bool) -> None:
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     else:
-        click.echo(_told(facts, can_be_shared=source.partition(":")[0] in importing.SHAREABLE), err=True)
+        click.echo(_told(facts, can_be_shared=capabilities_of(source).shareable), err=True)
     if share and importing.absolute_spec(before) != settings.store and _is_live(before):
         click.echo(
             f"What was signed in before is left alone. `onplan logout --store {quote(before)}` ends it.",

@@ -15,9 +15,6 @@ from onplan.errors import ConfigurationError, OnplanError
 if TYPE_CHECKING:
     from onplan.config.settings import Settings
 
-_OWN = ("file", "keyring", "command")  # what nobody else uses; the others are shared with programs or people
-_LOCAL = ("file", "codex")  # read for the list: at once, and without a passphrase
-
 
 @click.group(invoke_without_command=True)
 @json_option
@@ -61,13 +58,14 @@ def use(session: Session, name: str) -> None:
 def remove(session: Session, name: str) -> None:
     """Forget NAME. Where it is still signed in, sign out first; a store it shares is left alone."""
     from onplan.config.profiles import forget_profile, known_profiles
+    from onplan.config.store_schemes import declared
     from onplan.config.store_spec import default_store
     from onplan.stores import open_store
 
     home = session.settings().home
     store = _own_settings(home, name).store
     others = [_own_settings(home, other).store for other in known_profiles(home) if other != name]
-    loaded = open_store(store).load() if store.partition(":")[0] in _OWN and store not in others else None
+    loaded = open_store(store).load() if declared(store).exclusive and store not in others else None
     is_live = loaded is not None and bool(loaded.record.credentials or loaded.record.api_key)
     if is_live and store == default_store(home, name):
         raise ConfigurationError(
@@ -106,6 +104,7 @@ def _own_settings(home: Path, name: str) -> Settings:
 
 
 def _facts(settings: Settings, *, in_use: bool) -> dict[str, Any]:
+    from onplan.config.store_schemes import declared
     from onplan.stores import open_store
 
     facts: dict[str, Any] = {
@@ -118,7 +117,7 @@ def _facts(settings: Settings, *, in_use: bool) -> dict[str, Any]:
         "account_id": None,
         "problem": None,
     }
-    if settings.store.partition(":")[0] in _LOCAL:
+    if declared(settings.store).instant:
         try:
             loaded = open_store(settings.store).load()
         except OnplanError as error:

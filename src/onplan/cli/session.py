@@ -40,7 +40,9 @@ class Session:
 
     def require_lasting_store(self) -> None:
         """Raise ConfigurationError if what is kept in the store would be gone when the command ends."""
-        if self.settings().store.partition(":")[0] == "memory":
+        from onplan.config.store_schemes import declared
+
+        if not declared(self.settings().store).lasting:
             from onplan.errors import ConfigurationError
 
             raise ConfigurationError(

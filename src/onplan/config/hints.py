@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from onplan.backends import DEFAULT_BACKEND
 from onplan.config.config_file import DEFAULT_PROFILE
+from onplan.config.store_schemes import declared
 from onplan.errors import NotSignedInError, OnplanError
 
 if TYPE_CHECKING:
@@ -51,10 +52,11 @@ def complete_commands(error: OnplanError, settings: Settings) -> None:
             return typed[0]
         return f"`{shlex.join(['onplan', name, *known[name]])}{options}`"
 
-    scheme, _, location = settings.store.partition(":")
-    if scheme == "env" and isinstance(error, NotSignedInError):  # where nobody can sign in
-        error.hint = f"Set {location} to an access token, or choose another store."
-    if scheme == "memory" and isinstance(error, NotSignedInError):  # where no command can sign in
+    store = declared(settings.store)
+    if isinstance(error, NotSignedInError) and not store.writable:
+        variable = settings.store.partition(":")[2]
+        error.hint = f"Set {variable} to an access token, or choose another store."
+    if isinstance(error, NotSignedInError) and not store.lasting:  # another process cannot sign in there
         error.hint = "The program itself puts a sign-in into this store; or choose another one."
     error.hint = re.sub("`onplan (login|models|logout|import)((?: [^`]*)?)`", completed, error.hint)
     if error.hint not in getattr(error, "__notes__", ()):

@@ -13,6 +13,7 @@ from onplan.config.config_file import ConfigFile, given, read_config_file
 from onplan.config.file_errors import reason_of
 from onplan.config.file_reading import as_utf8, read_file
 from onplan.config.private_files import make_private_folder, write_private_file
+from onplan.config.store_schemes import declared
 from onplan.config.store_spec import default_store, rooted_spec
 from onplan.errors import ConfigurationError
 
@@ -98,7 +99,7 @@ def remember_profile(settings: Settings) -> None:
     Raises:
         ConfigurationError: the configuration folder cannot be written.
     """
-    if settings.store.partition(":")[0] == "memory":  # forgotten when this process ends
+    if not declared(settings.store).lasting:
         return
     own = {"backend": settings.backend.name}
     if settings.backend.is_compatible:  # a key belongs to the server that it was given for

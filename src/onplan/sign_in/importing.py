@@ -16,6 +16,7 @@ import msgspec
 
 from onplan.config.profiles import remember_profile
 from onplan.config.settings import Settings
+from onplan.config.store_schemes import scheme_of
 from onplan.config.store_spec import expanded, rooted_spec
 from onplan.errors import (
     ConfigurationError,
@@ -27,11 +28,8 @@ from onplan.errors import (
 )
 from onplan.oauth.credentials import is_fresh
 from onplan.oauth.issuer import ISSUERS
-from onplan.stores import CredentialStore, Record, open_store, why_empty
+from onplan.stores import CredentialStore, Record, capabilities_of, open_store, why_empty
 from onplan.types import OAuthCredentials
-
-# Whoever else uses one of these finds there what was refreshed here.
-SHAREABLE = ("codex", "file", "keyring", "vault")
 
 
 def borrow(settings: Settings, source: str, *, force: bool = False) -> Record:
@@ -79,10 +77,9 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
     store that is not for sharing, or has nothing to refresh.
     """
     source = source_spec(source)
-    scheme = source.partition(":")[0]
-    if scheme not in SHAREABLE:
+    if not capabilities_of(source).shareable:
         raise ConfigurationError(
-            f"A sign-in in a {scheme}: store cannot be shared: a refresh here would not be seen there.",
+            f"A sign-in in a {scheme_of(source)}: store cannot be shared: a refresh here is not seen there.",
             hint=f"Run `onplan import {quote(source)}` without --share.",
         )
     theirs, own = open_store(source, settings.backend), open_store(settings.store, settings.backend)
@@ -171,9 +168,7 @@ _WHAT_CAN_BE_NAMED = "Name a store of onplan's, or the Codex CLI's folder or its
 
 
 def _how_to_refresh(source: str) -> str:
-    shared = (
-        f", or run `onplan import --share {quote(source)}`" if source.partition(":")[0] in SHAREABLE else ""
-    )
+    shared = f", or run `onplan import --share {quote(source)}`" if capabilities_of(source).shareable else ""
     return f"Let the program that keeps it refresh it{shared}."
 
 

@@ -23,11 +23,16 @@ from onplan.config.store_spec import credentials_folder
 from onplan.errors import ConfigurationError, NotSignedInError, StoreDamagedError, StoreError
 from onplan.secret import SecretBytes
 from onplan.sign_in.flow import update
-from onplan.stores import CredentialStore, Record, encode_record, require_permitted, signed_out, why_empty
+from onplan.stores import (
+    CredentialStore,
+    Record,
+    capabilities_of,
+    encode_record,
+    require_permitted,
+    signed_out,
+    why_empty,
+)
 from onplan.stores.lock import user_lock
-
-# What keeps a sign-in for one machine alone; the others are shared as they are.
-MOVABLE = ("file", "keyring", "command", "memory")
 
 
 def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record:
@@ -42,8 +47,7 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
         CredentialError: the sign-in is borrowed, and not ours to move.
         StoreError: the store or the file could not be read or written.
     """
-    scheme = settings.store.partition(":")[0]
-    if scheme not in MOVABLE:
+    if not capabilities_of(settings.store).exclusive:
         raise ConfigurationError(
             f"What is kept in {store.describe()} is not moved: other machines or programs use it as it is.",
             hint=f"Use the same store there: `onplan status --store {settings.store}`.",

@@ -3,6 +3,7 @@
 A *store spec* names one: ``scheme:location[?option=value]``. The schemes are a table of import strings, so
 that only the store in use is loaded. Installed packages add their own by an entry point in the group
 ``onplan.stores``, and any object with the methods of ``CredentialStore`` will do: ``contract.py`` tests it.
+What the stores of a scheme can be used for, each class says in ``capabilities``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import msgspec
 
 from onplan.backends import Backend, IssuerKind
 from onplan.config.file_reading import as_utf8
+from onplan.config.store_schemes import CAPABILITIES, Capabilities, scheme_of
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
 from onplan.oauth.token_response import moment
 from onplan.secret import SecretBytes
@@ -168,13 +170,6 @@ STORES: Mapping[str, str] = {
 }
 ENTRY_POINTS = "onplan.stores"
 
-# Where a sign-in of a backend whose terms want it on the person's own machine is not kept, and why.
-_NOT_LOCAL: Mapping[str, str] = {
-    "vault": "the terms of its sign-in want that on your own machine, and not on a server",
-    "codex": "that file is the Codex CLI's, which knows Codex sign-ins only",
-    "env": "a variable holds a token, and not the registration that it belongs to",
-}
-
 
 def open_store(spec: str, backend: Backend | None = None) -> CredentialStore:
     """The store that ``spec`` names, for a credential of ``backend``. Nothing is read or written yet.
@@ -185,21 +180,38 @@ def open_store(spec: str, backend: Backend | None = None) -> CredentialStore:
         MissingExtraError: it needs a library that is not installed.
     """
     scheme, _, location = spec.partition(":")
+    factory = _factory(scheme)
     if backend:
-        _require_local(scheme, backend)
-    return _factory(scheme)(location)
+        _require_local(_declared(factory), backend, scheme)
+    return factory(location)
+
+
+def capabilities_of(spec: str) -> Capabilities:
+    """What the store that ``spec`` names can be used for, as its class declares it.
+
+    Raises ConfigurationError if there is no such scheme.
+    """
+    scheme = scheme_of(spec)
+    return CAPABILITIES.get(scheme) or _declared(_factory(scheme))
 
 
 def require_permitted(store: CredentialStore, backend: Backend) -> None:
     """Raise ConfigurationError if a credential of ``backend`` may not, or cannot, be kept in ``store``."""
-    kinds = {f"{kind.__module__}:{kind.__qualname__}" for kind in type(store).__mro__}
-    _require_local(next((name for name, target in STORES.items() if target in kinds), ""), backend)
+    found = _declared(store)
+    scheme = next((name for name, known in CAPABILITIES.items() if known is found), "this store")
+    _require_local(found, backend, scheme)
 
 
-def _require_local(scheme: str, backend: Backend) -> None:
-    if backend.local_stores_only and scheme in _NOT_LOCAL:
+def _declared(store: object) -> Capabilities:
+    """What a store, or its class, says of itself; if nothing, as of an unknown one."""
+    found = getattr(store, "capabilities", None)
+    return found if isinstance(found, Capabilities) else Capabilities()
+
+
+def _require_local(capabilities: Capabilities, backend: Backend, place: str) -> None:
+    if backend.local_stores_only and capabilities.not_for_local_sign_ins:
         raise ConfigurationError(
-            f"A {backend.name} sign-in is not kept in {scheme}: {_NOT_LOCAL[scheme]}.",
+            f"A {backend.name} sign-in is not kept in {place}: {capabilities.not_for_local_sign_ins}.",
             hint="Choose `--store file:PATH` or `--store keyring:`, or leave it out.",
         )
 

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 
 import msgspec
 
+from onplan.config.store_schemes import CAPABILITIES
 from onplan.config.store_spec import command_words
 from onplan.errors import StoreConflictError, StoreDamagedError
 from onplan.secret import SecretBytes
@@ -27,6 +28,8 @@ from onplan.stores.lock import user_lock, user_lock_path
 
 class CommandStore:
     """A record that the program ``location`` keeps."""
+
+    capabilities = CAPABILITIES["command"]
 
     def __init__(self, location: str) -> None:
         arguments = command_words(location)

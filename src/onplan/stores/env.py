@@ -16,6 +16,7 @@ from typing import NoReturn
 import msgspec
 
 from onplan.config.environment import environment_variable
+from onplan.config.store_schemes import CAPABILITIES
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
 from onplan.forking import reset_in_child
 from onplan.oauth import claims
@@ -29,6 +30,8 @@ _BARE_TOKEN = re.compile(rb"[A-Za-z0-9._~+/=-]+")  # RFC 6750 §2.1
 
 class EnvironmentStore:
     """The sign-in in the environment variable ``location``."""
+
+    capabilities = CAPABILITIES["env"]
 
     def __init__(self, location: str) -> None:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", location):

@@ -10,6 +10,7 @@ from pathlib import Path
 from onplan.config.file_errors import explained
 from onplan.config.file_reading import open_file, read_open_file
 from onplan.config.private_files import PERMISSIONS, PrivateFile, has_other_names, keeps_modes
+from onplan.config.store_schemes import CAPABILITIES
 from onplan.config.store_spec import expanded
 from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.secret import SecretBytes
@@ -23,6 +24,8 @@ _SECOND_LOOK = 5.0  # seconds to wait for another process that may be writing
 
 class FileStore:
     """A record in the file ``location``. A symbolic link is written through, not replaced."""
+
+    capabilities = CAPABILITIES["file"]
 
     def __init__(self, location: str) -> None:
         if not location:

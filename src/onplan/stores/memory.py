@@ -6,12 +6,15 @@ import os
 import threading
 from contextlib import AbstractContextManager, nullcontext
 
+from onplan.config.store_schemes import CAPABILITIES
 from onplan.errors import StoreConflictError, StoreError
 from onplan.stores import Record, Stored
 
 
 class MemoryStore:
     """One record in memory. Two stores share nothing."""
+
+    capabilities = CAPABILITIES["memory"]
 
     def __init__(self, location: str = "", record: Record | None = None) -> None:
         self._lock, self._process = threading.RLock(), os.getpid()

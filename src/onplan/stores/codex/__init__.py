@@ -25,6 +25,7 @@ from onplan.config.environment import environment_variable
 from onplan.config.file_errors import explained
 from onplan.config.file_reading import as_utf8, read_file
 from onplan.config.private_files import PrivateFile, make_private_folder
+from onplan.config.store_schemes import CAPABILITIES
 from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.forking import reset_in_child
 from onplan.secret import SecretBytes
@@ -66,6 +67,8 @@ class CodexStore:
 
     Whatever the mode of their file, it is read, as the CLI does; written, it is for its owner alone.
     """
+
+    capabilities = CAPABILITIES["codex"]
 
     def __init__(self, location: str) -> None:
         self._home = codex_home(location)

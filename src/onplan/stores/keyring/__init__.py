@@ -13,6 +13,7 @@ from typing import Annotated, Protocol
 
 import msgspec
 
+from onplan.config.store_schemes import CAPABILITIES
 from onplan.errors import StoreConflictError, StoreDamagedError
 from onplan.secret import SecretBytes, SecretText
 from onplan.stores import Record, Stored, decode_record, split_options, version_of
@@ -24,6 +25,8 @@ _SERVICE = "onplan"
 
 class KeyringStore:
     """A record under the name ``location``, or ``onplan``."""
+
+    capabilities = CAPABILITIES["keyring"]
 
     def __init__(self, location: str) -> None:
         self._name = split_options("keyring", location, {})[0] or "onplan"

@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from onplan.config.installation import missing_extra
+from onplan.config.store_schemes import CAPABILITIES
 from onplan.errors import ConfigurationError, StoreConflictError
 from onplan.oauth import claims
 from onplan.secret import SecretBytes, SecretText
@@ -49,6 +50,8 @@ _ATTEMPTS = 10  # how often somebody else may be faster before a deletion gives 
 
 class VaultStore:
     """A record in the secret that ``location`` names. Versions are those of the engine."""
+
+    capabilities = CAPABILITIES["vault"]
 
     def __init__(self, location: str) -> None:
         if find_spec("hvac") is None:
