@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,11 @@ PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "src/onplan/what-is-permitted.md"]
 )
+
+
+# Where a path in a page may begin: at the root, or in the package.
+BASES = (ROOT, ROOT / "src" / "onplan", ROOT / "tests")
+FOLDERS = {path.name for base in BASES for path in base.iterdir() if path.is_dir() and path.name[0] != "_"}
 
 
 @pytest.fixture
@@ -75,6 +83,65 @@ def test_every_link_leads_somewhere(page: str) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text())
 
     assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_path_and_name_in_code_marks_exists(page: str) -> None:
+    """A page names files and public objects as they are called now; the changelog tells of the past."""
+    if page == "CHANGELOG.md":
+        pytest.skip("it names what was")
+    prose = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    marks = re.findall(r"`([\w./]+)`", prose)
+    paths = [mark for mark in marks if mark.split("/")[0] in FOLDERS and "/" in mark]
+    names = [mark for mark in marks if mark.startswith("onplan.")]
+
+    assert [mark for mark in paths if not any((base / mark).exists() for base in BASES)] == []
+    assert [name for name in names if not _is_importable(name)] == []
+
+
+def _is_importable(name: str) -> bool:
+    """Whether ``name`` is a module, or can be reached from one by attributes."""
+    module, *attributes = name.split(".")
+    found: object = importlib.import_module(module)
+    while attributes:
+        module = f"{module}.{attributes[0]}"
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(module)
+        found = getattr(found, attributes.pop(0), None)
+    return found is not None
+
+
+def test_contributing_names_targets_that_there_are() -> None:
+    """Every target that CONTRIBUTING.md and the hosted CI name is there, and every target has a line of help."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE))
+    phony = set(" ".join(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)).split())
+    text = (ROOT / "CONTRIBUTING.md").read_text() + (ROOT / ".github/workflows/ci.yml").read_text()
+    named = {
+        word for line in re.findall(r"\bmake ((?:[a-z]+ ?)+)(?=`|\n| {2})", text) for word in line.split()
+    }
+
+    assert phony == targets
+    assert named
+    assert named <= targets
+
+
+def test_the_hosted_ci_runs_every_python_that_is_promised() -> None:
+    """The classifiers, the policy and the matrix name the same versions."""
+    classified = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    matrix = re.findall(r"3\.\d+", re.findall(r"python: \[(.*)\]", workflow)[0])
+
+    assert classified == matrix
+    assert f"Python {matrix[0]} to {matrix[-1]}" in (ROOT / "docs/policy.md").read_text()
+
+
+def test_the_extra_all_is_all() -> None:
+    """`onplan[all]` installs every other extra."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    [everything] = extras.pop("all")
+
+    assert everything == f"onplan[{','.join(sorted(extras))}]"
 
 
 def test_the_tree_in_the_architecture_is_the_tree() -> None:
