@@ -112,7 +112,7 @@ def _is_importable(name: str) -> bool:
 
 
 def test_contributing_names_targets_that_there_are() -> None:
-    """Every target that CONTRIBUTING.md and the hosted CI name is there, and every target has a line of help."""
+    """What CONTRIBUTING.md and the hosted CI call is a target, and every target has a line of help."""
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE))
     phony = set(" ".join(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)).split())
