@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 ALONE  := bench-peers release siwc-peer strangers # environments that share no version with ours
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check interop fuzz mutate newest pythons docs release bench speed picture screenshot constraints clean
+.PHONY: help demo test unit coverage check interop fuzz mutate newest pythons docs release bench speed picture screenshot constraints clean
 
 # $(call install,FOLDER,ARGUMENTS): pip with a dot for each package, so that a long run is seen to be at work. What it
 # has to say about a failure goes to stderr as ever; its exit status is kept in a file, for a pipe would lose it.
@@ -32,6 +32,16 @@ demo: $(VENV)/demo/.installed   ## sign in, ask, stream, call a tool, refresh: a
 
 test: $(VENV)/.installed        ## the test suite, in four processes: most of them wait for servers of their own
 	$(BIN)/pytest -m 'not interop' -n 4
+
+# The tests of what decides: no server, no file. Not those that try thousands of damaged streams or count work.
+UNIT := answers chat oauth request responses turn test_backends.py test_errors.py test_flow.py \
+  test_types.py
+LONG := chat/test_damage.py chat/test_many.py responses/test_bounds.py responses/test_damaged.py
+unit: $(VENV)/.installed        ## the tests of the modules that do no input or output, alone (10 seconds)
+	$(BIN)/pytest -n 2 $(UNIT:%=tests/%) $(LONG:%=--ignore=tests/%)
+
+coverage: $(VENV)/.installed    ## how much of each module its own tests run; fails below 95 % of the lines of one
+	$(BIN)/python tools/cover.py
 
 check: $(VENV)/.installed       ## lint, format, types, import layers
 	$(BIN)/ruff check .

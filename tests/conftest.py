@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import ssl
 import sys
 import tempfile
@@ -47,6 +48,9 @@ _WITH_BROWSER = (
     "test_secrets.py",
 )
 
+# Rooms that decide and do no input or output (`make unit`); neither do their tests.
+_PURE = ("answers", "chat", "oauth", "request", "responses", "turn")
+
 _Seen = TypeVar("_Seen")
 
 # Under nohup, or behind "&" in a script, SIGINT is ignored, and the programs that tests start inherit that.
@@ -57,6 +61,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def browser_lock() -> FileLock:
     """Held by whatever comes back to one of those ports."""
     return FileLock(Path(tempfile.gettempdir(), "onplan-tests.lock"), mode=0o666, poll_interval=0.01)
+
+
+def _no_connection(*arguments: object) -> None:
+    raise AssertionError("A test of a room that does no input or output opens a connection.")
 
 
 @pytest.fixture(autouse=True)
@@ -71,8 +79,13 @@ def one_browser_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No setting of the person who runs the tests reaches them. Gives the configuration folder."""
+    if request.path.parent.name in _PURE:
+        tmp_path = Path(os.devnull)  # making a folder for each takes longer than most of these tests
+        monkeypatch.setattr(socket.socket, "connect", _no_connection)
+    else:
+        tmp_path = request.getfixturevalue("tmp_path")
     theirs = ("ONPLAN_", "OPENAI_", "CODEX_", "VAULT_", "BAO_")
     for name in list(os.environ):
         if name.startswith(theirs) or name.lower().endswith("_proxy"):
@@ -286,8 +299,6 @@ def run_cli(tmp_path: Path) -> Callable[..., Any]:
 @pytest.fixture
 def unused_url() -> str:
     """An address on loopback where nobody listens."""
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -303,7 +314,6 @@ class VaultServer:
     """
 
     def __init__(self, folder: Path, *options: str, certificate: Path | None = None) -> None:
-        import socket
         import subprocess
 
         with socket.socket() as probe:

@@ -43,59 +43,10 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from mutations import Mutant, mutants_of
+from rooms import ROOT, SLOW, modules_named, tests_of
 
-ROOT = Path(__file__).resolve().parents[1]
 FLOOR = 95.0  # per cent
 
-# What is run without arguments: what decides, and the way of the credentials.
-MODULES = (
-    "answers/",
-    "request/",
-    "parameters.py",
-    "flow.py",
-    "oauth/",
-    "responses/",
-    "chat/",
-    "turn/",
-    "transports/silence.py",
-    "transports/decompression.py",
-    "transports/websocket_messages.py",
-    "transports/websocket_upgrade.py",
-    "tokens/",
-    "stores/__init__.py",
-    "stores/file.py",
-    "stores/lock.py",
-)
-# Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
-TESTS: dict[str, tuple[str, ...]] = {
-    "parameters.py": ("tests/test_parameters.py", "tests/turn", "tests/responses/test_request.py"),
-    "tokens/": ("tests/tokens",),
-    "stores/__init__.py": ("tests/stores/test_record.py", "tests/stores/test_file.py", "tests/tokens"),
-    "stores/file.py": (
-        "tests/stores/test_file.py",
-        "tests/stores/test_contract.py",
-        "tests/stores/test_mounted.py",
-    ),
-    "stores/lock.py": ("tests/stores/test_locks.py", "tests/stores/test_file.py"),
-    "transports/silence.py": (
-        "tests/transports/test_silence.py",
-        "tests/turn",
-        "tests/clients/test_limits.py",
-    ),
-    "transports/decompression.py": ("tests/transports", "tests/clients/test_decompression.py"),
-    "transports/websocket_messages.py": ("tests/transports", "tests/clients/test_websocket_messages.py"),
-    "transports/websocket_upgrade.py": ("tests/transports", "tests/clients/test_websocket_upgrade.py"),
-}
-# Tests that start many processes and take half a minute each: not run here.
-SLOW = (
-    "tests/tokens/test_kills.py",
-    "tests/tokens/test_machines.py",
-    "tests/tokens/test_races.py",
-    "tests/tokens/test_vault_tokens.py",
-    "tests/tokens/test_forks.py",
-    "tests/tokens/test_unsaved.py",
-    "tests/tokens/test_strangers.py",
-)
 PYTEST = (
     "-q",
     "-x",
@@ -124,14 +75,6 @@ LIBRARIES = (
     "msgspec",
     "pytest",
 )
-
-
-def tests_of(module: str) -> tuple[str, ...]:
-    """The tests of a module, by its path below `src/onplan`."""
-    named = max((each for each in TESTS if module.startswith(each)), key=len, default=None)
-    room = module.partition("/")[0] if "/" in module else f"test_{module}"
-    places = TESTS[named] if named else (f"tests/{room}",)
-    return tuple(place for place in places if (ROOT / place).exists())
 
 
 # --- one run of some tests, in a process of its own -------------------------------------------------------
@@ -536,22 +479,6 @@ def _copies(count: int, folder: Path) -> list[Path]:
     return [folder / str(number) for number in range(count)]
 
 
-def _modules(wanted: list[str]) -> list[str]:
-    every = sorted(
-        path.relative_to(ROOT / "src" / "onplan").as_posix()
-        for path in (ROOT / "src" / "onplan").rglob("*.py")
-    )
-    names = [each.removeprefix("src/onplan/") for each in wanted] or list(MODULES)
-    chosen = [
-        each
-        for each in every
-        if any(each == name or each.startswith(f"{name.rstrip('/')}/") for name in names)
-    ]
-    if not chosen:
-        raise SystemExit(f"There is no module {' or '.join(names)} below src/onplan.")
-    return chosen
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Mutation tests of onplan; see the top of this file.")
     parser.add_argument("modules", nargs="*", help="modules or folders below src/onplan; default: MODULES")
@@ -608,7 +535,7 @@ def main() -> int:
         __import__(library)
     with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
         run_pytest(Path(tempfile.gettempdir()), ["--version"])  # imports its plugins
-    mutants = [each for module in _modules(options.modules) for each in mutants_of(ROOT, module)]
+    mutants = [each for module in modules_named(options.modules) for each in mutants_of(ROOT, module)]
     if options.function:
         mutants = [each for each in mutants if options.function in each.function]
     total = len(mutants)

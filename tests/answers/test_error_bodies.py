@@ -385,7 +385,7 @@ def test_what_a_refusal_says_is_told(case):
 
     assert type(found) is case.error
     assert case.says in found.message
-    assert (found.status, found.retry_after) == (case.status, pytest.approx(case.retry_after))
+    assert (found.status_code, found.retry_after) == (case.status, pytest.approx(case.retry_after))
 
 
 @pytest.mark.parametrize("wording", CONTEXT.values(), ids=CONTEXT)

@@ -267,7 +267,7 @@ def test_what_a_reply_means(case):
 
     assert case.error is type(found)
     assert case.says in str(found)
-    assert case.status == found.status
+    assert case.status == found.status_code
     for name, value in case.known.items():
         assert value == getattr(found, name), name
 
@@ -348,6 +348,6 @@ def test_what_a_failure_inside_a_stream_means(given, status, expected):
     found = failure_of_complaint(Complaint(given, status), request_id="req-1")
 
     assert expected is type(found)
-    assert status == found.status
+    assert status == found.status_code
     assert "req-1" == found.request_id
     assert str(found)

@@ -1,0 +1,82 @@
+"""Which modules must be tested to the last line by tests of their own, and where those are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What is run without arguments: what decides, and the way of the credentials.
+MODULES = (
+    "answers/",
+    "request/",
+    "parameters.py",
+    "flow.py",
+    "oauth/",
+    "responses/",
+    "chat/",
+    "turn/",
+    "transports/silence.py",
+    "transports/decompression.py",
+    "transports/websocket_messages.py",
+    "transports/websocket_upgrade.py",
+    "tokens/",
+    "stores/__init__.py",
+    "stores/file.py",
+    "stores/lock.py",
+)
+# Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
+TESTS: dict[str, tuple[str, ...]] = {
+    "parameters.py": ("tests/test_parameters.py", "tests/turn", "tests/responses/test_request.py"),
+    "tokens/": ("tests/tokens",),
+    "stores/__init__.py": ("tests/stores/test_record.py", "tests/stores/test_file.py", "tests/tokens"),
+    "stores/file.py": (
+        "tests/stores/test_file.py",
+        "tests/stores/test_contract.py",
+        "tests/stores/test_mounted.py",
+    ),
+    "stores/lock.py": ("tests/stores/test_locks.py", "tests/stores/test_file.py"),
+    "transports/silence.py": (
+        "tests/transports/test_silence.py",
+        "tests/turn",
+        "tests/clients/test_limits.py",
+    ),
+    "transports/decompression.py": ("tests/transports", "tests/clients/test_decompression.py"),
+    "transports/websocket_messages.py": ("tests/transports", "tests/clients/test_websocket_messages.py"),
+    "transports/websocket_upgrade.py": ("tests/transports", "tests/clients/test_websocket_upgrade.py"),
+}
+# Tests that start many processes and take half a minute each: not run here.
+SLOW = (
+    "tests/tokens/test_kills.py",
+    "tests/tokens/test_machines.py",
+    "tests/tokens/test_races.py",
+    "tests/tokens/test_vault_tokens.py",
+    "tests/tokens/test_forks.py",
+    "tests/tokens/test_unsaved.py",
+    "tests/tokens/test_strangers.py",
+)
+
+
+def tests_of(module: str) -> tuple[str, ...]:
+    """The tests of a module, by its path below `src/onplan`."""
+    named = max((each for each in TESTS if module.startswith(each)), key=len, default=None)
+    room = module.partition("/")[0] if "/" in module else f"test_{module}"
+    places = TESTS[named] if named else (f"tests/{room}",)
+    return tuple(place for place in places if (ROOT / place).exists())
+
+
+def modules_named(wanted: list[str]) -> list[str]:
+    """The modules with these paths or below these folders; without any, those of `MODULES`."""
+    every = sorted(
+        path.relative_to(ROOT / "src" / "onplan").as_posix()
+        for path in (ROOT / "src" / "onplan").rglob("*.py")
+    )
+    names = [each.removeprefix("src/onplan/") for each in wanted] or list(MODULES)
+    chosen = [
+        each
+        for each in every
+        if any(each == name or each.startswith(f"{name.rstrip('/')}/") for name in names)
+    ]
+    if not chosen:
+        raise SystemExit(f"There is no module {' or '.join(names)} below src/onplan.")
+    return chosen
