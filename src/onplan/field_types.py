@@ -1,7 +1,7 @@
-"""Whether a part of a message holds what its fields say.
+"""Checks at run time that the fields of a content part have the types of their annotations.
 
-Pure: it knows annotations, and no wire. A history that comes from another library is translated by hand; a
-field of the wrong kind would otherwise fail while the request is built, far from the line that wrote it.
+A program that translates a history from another library by hand may put a wrong type into a field. Without
+this check that would fail while the request is built, far from the line that made the part.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _EXPECTED: Mapping[type, str] = {str: "a string", bytes: "bytes"}
 
 @runtime_checkable
 class PathLike(Protocol):
-    """What `os.PathLike` is, such as a `pathlib.Path`."""
+    """`os.PathLike`, without importing `os`: for example a `pathlib.Path`."""
 
     def __fspath__(self) -> str:
         """The path as a string."""
@@ -26,16 +26,16 @@ class PathLike(Protocol):
 
 
 def require_fields(part: msgspec.Struct, advice: Mapping[str, str]) -> None:
-    """Refuse what is none of the types of ``part``'s fields, but for short spellings, which are accepted.
+    """Check the types of ``part``'s fields; a ``pathlib.Path`` and buffers are converted.
 
-    A ``path`` may be a ``pathlib.Path``, and bytes any buffer. Fields that are lists are not looked at.
+    ``path`` may be a ``pathlib.Path``, and a bytes field any buffer. Fields that hold lists are not checked.
 
     Args:
-        part: a piece of a message.
-        advice: what makes the right thing of a wrong one, by the field's name.
+        part: a content part.
+        advice: by field name, how to convert a wrong value; added to the error message.
 
     Raises:
-        TypeError: a field holds what it cannot; the sentence names the field, and not its value.
+        TypeError: a field has the wrong type; the message names the field, but not its value.
     """
     for name, kinds in _fields(type(part)):
         given = getattr(part, name)
@@ -55,7 +55,7 @@ def require_fields(part: msgspec.Struct, advice: Mapping[str, str]) -> None:
 
 @cache
 def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, tuple[type, ...]], ...]:
-    """The fields of ``kind`` that are no lists, each with the classes that it may hold."""
+    """The fields of ``kind`` that are not lists, each with the classes of its annotation."""
     hints: dict[str, Any] = get_type_hints(kind)
     unions = {name: get_args(hints[name]) or (hints[name],) for name in kind.__struct_fields__}
     return tuple((name, kinds) for name, kinds in unions.items() if not any(map(get_args, kinds)))

@@ -1,8 +1,7 @@
-"""Requests and responses as values, and flows of them as generators.
+"""HTTP requests and responses as values, and flows: generators that yield requests and receive responses.
 
-A ``Flow`` yields requests, is sent responses, and returns its result; it never touches a socket.
-``drive`` and ``adrive`` carry it out with whatever sends requests and sleeps. (The idea of httpx's
-``auth_flow``.)
+A ``Flow`` returns its result and never touches a socket. ``drive`` and ``adrive`` run one with functions that
+send a request and sleep. (The idea of httpx's ``auth_flow``.)
 """
 
 from __future__ import annotations
@@ -21,31 +20,39 @@ from onplan.errors import ConfigurationError
 
 T = TypeVar("T")
 
+# What decoding JSON raises: msgspec's errors, and Python's for bytes that are not UTF-8 and endless nesting.
+JSON_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
 
 def decode_json(data: bytes) -> Any:
-    """The JSON value in ``data``, or None if it is no JSON: also if it is no UTF-8, or nested without end."""
+    """The JSON value in ``data``; None if it is not valid JSON."""
     try:
         return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except JSON_ERRORS:
         return None
 
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
-CLIENT_REQUEST_ID = "x-client-request-id"  # by which a request can be found, whatever came of it
+CLIENT_REQUEST_ID = "x-client-request-id"  # header: our id of a request, known even if no answer comes
 
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
-    """The other side's name for a request. Its services have called it differently."""
+    """The server's id of a request, from the headers of its response; None if it gave none."""
+    # OpenAI's services use all three names (docs/protocol.md).
     names = ("x-request-id", "x-oai-request-id", "openai-request-id")
     return next((headers[name] for name in names if headers.get(name)), None)
 
 
 def require_safe_url(url: str, source: str) -> str:
-    """``url`` without a trailing slash, if a token may travel there: https, or http to this very machine.
+    """``url`` without a trailing slash, if a token may be sent there: https, or http to this machine.
+
+    Args:
+        url: the address of a server.
+        source: where it was configured, such as ``ONPLAN_ISSUER``, for the error message.
 
     Raises:
-        ConfigurationError: it is neither; a token never leaves for a plain-http stranger.
+        ConfigurationError: anybody on the way could read a token sent to ``url``, or it is not a plain URL.
     """
     try:
         parts = urlsplit(url)
@@ -66,7 +73,7 @@ def require_safe_url(url: str, source: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this very machine."""
+    """Whether ``host`` is this machine: ``localhost``, or a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -77,12 +84,13 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request. Headers and body may hold secrets and have no printed form.
+    """An HTTP request. Headers and body may hold secrets, so ``repr`` leaves them out.
 
     Attributes:
         after: seconds to wait before sending.
-        timeout: seconds for each step of the exchange, and for the body as a whole, where it is buffered.
-        encoding: in which the other side takes the body as well, such as ``zstd``.
+        timeout: seconds for connecting, and for each read and write; a body that is read whole must arrive
+            within that time, too.
+        encoding: a ``Content-Encoding`` that the server accepts for the body, such as ``zstd``.
     """
 
     method: str
@@ -95,7 +103,7 @@ class Request:
 
     @classmethod
     def form(cls, url: str, fields: Mapping[str, str], **options: Any) -> Request:
-        """A POST of ``application/x-www-form-urlencoded`` fields, in their order."""
+        """A POST of ``application/x-www-form-urlencoded`` fields, in the given order."""
         return cls._post(url, urlencode(fields).encode(), "application/x-www-form-urlencoded", options)
 
     @classmethod
@@ -110,14 +118,14 @@ class Request:
 
     @property
     def origin(self) -> str:
-        """Scheme and host, for error messages: paths and queries may hold secrets."""
+        """Scheme and host, for error messages; paths and queries may hold secrets."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole HTTP response. Header names are lower case; the body has no printed form."""
+    """A whole HTTP response. Header names are in lower case; ``repr`` leaves out headers and body."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=lambda: NOTHING, repr=False)
@@ -137,7 +145,7 @@ Flow: TypeAlias = Generator[Request, Response, T]
 
 
 def drive(flow: Flow[T], send: Callable[[Request], Response], sleep: Callable[[float], object]) -> T:
-    """Carry out ``flow``; an exception of ``send`` is raised at its ``yield``."""
+    """Run ``flow`` and return its result; what ``send`` raises is raised at the flow's ``yield``."""
     advance: Callable[[], Request] = partial(next, flow)
     while True:
         try:
@@ -157,7 +165,7 @@ async def adrive(
     send: Callable[[Request], Awaitable[Response]],
     sleep: Callable[[float], Awaitable[object]],
 ) -> T:
-    """Carry out ``flow`` under an event loop."""
+    """Run ``flow`` like ``drive``, in an event loop."""
     advance: Callable[[], Request] = partial(next, flow)
     while True:
         try:

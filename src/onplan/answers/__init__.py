@@ -1,1 +1,1 @@
-"""What the answers of every API have in common: event streams, failures, limits, catalogues. Pure."""
+"""What the answers of every API have in common: event streams, failures, limits, model catalogues."""

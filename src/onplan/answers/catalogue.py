@@ -1,7 +1,7 @@
-"""The backend's model catalogue: which models there are, the one to use first. In two shapes.
+"""Reads a backend's model catalogue into ``ModelInfo``, best model first.
 
-The Codex backend lists ``models`` with what is to be known of them; the platform, and whoever speaks as it
-does, ``data`` with ids, and little else that they agree on.
+The Codex backend answers with ``{"models": [...]}``, each described in detail. The platform and compatible
+servers answer with ``{"data": [...]}``: ids, and few other fields that they agree on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _ReasoningLevel(msgspec.Struct):
 
 
 class _Entry(msgspec.Struct):
-    """One model, of which only the slug is certain."""
+    """One model as the Codex backend describes it; only the slug is always there."""
 
     slug: str
     display_name: str | None = None
@@ -36,20 +36,24 @@ class _Entry(msgspec.Struct):
 
 
 def catalogue_request(backend: Backend, base_url: str, credentials: Credential) -> Request:
-    """The request for the catalogue. The list depends on the client version in its query."""
+    """The request for the catalogue. The Codex backend's list depends on the client version in it."""
     query = f"?{backend.catalogue_query}" if backend.catalogue_query else ""
     headers = {**backend.api_headers(credentials), "accept": "application/json"}
     return Request("GET", f"{base_url}/models{query}", headers)
 
 
 def models_of(body: Any, backend: Backend) -> list[ModelInfo]:
-    """The listed models, best first. One entry that cannot be read does not void the others.
+    """The listed models, best first. Entries that cannot be read are skipped.
+
+    Args:
+        body: the decoded JSON of the response.
+        backend: the row of the backend that sent it.
 
     Raises:
-        UnexpectedReplyError: ``body`` is no catalogue, or lists nothing.
+        UnexpectedReplyError: ``body`` is not a catalogue, or lists no model.
     """
-    told = body if isinstance(body, dict) else {}
-    lists = {name: told[name] for name in ("models", "data") if isinstance(told.get(name), list)}
+    fields = body if isinstance(body, dict) else {}
+    lists = {name: fields[name] for name in ("models", "data") if isinstance(fields.get(name), list)}
     if not lists:
         raise UnexpectedReplyError("The model catalogue could not be read.")
     found = _described(lists.get("models", ()), backend) or _listed(lists.get("data", ()), backend)
@@ -59,9 +63,10 @@ def models_of(body: Any, backend: Backend) -> list[ModelInfo]:
 
 
 def advice_on_models(model: str, models: Sequence[ModelInfo], backend: Backend) -> str:
-    """What to use instead of ``model``: the nearest of ``models`` by name, or else the best.
+    """A hint that names models to use instead of ``model``: those with similar ids, or else the best.
 
-    Servers refuse models that they list, too: a newer client is wanted, or the file is not there (Ollama).
+    ``model`` itself is never suggested, although servers refuse models that they list: the Codex backend when
+    it wants a newer client, Ollama when the model's file is missing.
     """
     names = [listed.id for listed in models if listed.id != model]
     near = get_close_matches(model, names, n=2, cutoff=0.5) or names[:2]
@@ -76,7 +81,7 @@ def advice_on_models(model: str, models: Sequence[ModelInfo], backend: Backend) 
 
 
 def _described(entries: Iterable[Any], backend: Backend) -> list[ModelInfo]:
-    """The models of the backends that describe them, by their priorities or in their order."""
+    """The models of ``{"models": [...]}``, by priority, or in the order of the list."""
     shown = [entry for entry in map(_entry, entries) if entry and entry.visibility in {None, "list"}]
     if not backend.catalogue_is_ordered and all(entry.priority is not None for entry in shown):
         shown.sort(key=lambda entry: entry.priority or 0)
@@ -106,9 +111,9 @@ def _model(entry: _Entry, backend: Backend) -> ModelInfo:
 
 
 def _listed(entries: Iterable[Any], backend: Backend) -> list[ModelInfo]:
-    """The models of the platform, or of one of its imitators."""
+    """The models of ``{"data": [...]}``: the platform's newest first, others in the order of the list."""
     named = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
-    if not backend.is_compatible:  # others list first what they have loaded
+    if not backend.is_compatible:  # compatible servers list first what they have loaded
         named.sort(key=lambda entry: -_number(entry.get("created")))
     if backend.deprioritised:
         last = backend.deprioritised
@@ -125,7 +130,7 @@ def _listed(entries: Iterable[Any], backend: Backend) -> list[ModelInfo]:
     ]
 
 
-# What servers call the size of the context window, if they tell it.
+# Names for the size of the context window: xAI and Groq, OpenRouter, vLLM, LM Studio.
 _WINDOWS = ("context_window", "context_length", "max_model_len", "max_context_length")
 
 
@@ -135,5 +140,5 @@ def _number(value: Any) -> float:
 
 def _modalities(entry: dict[str, Any]) -> Any:
     architecture = entry.get("architecture")
-    told = architecture.get("input_modalities") if isinstance(architecture, dict) else None
-    return told if isinstance(told, list) else ()
+    modalities = architecture.get("input_modalities") if isinstance(architecture, dict) else None
+    return modalities if isinstance(modalities, list) else ()

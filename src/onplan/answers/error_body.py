@@ -1,7 +1,8 @@
-"""What the body of an error says, in whichever of the shapes that servers have for it.
+"""Reads the body of an error response, in any of the shapes that servers use, into an ``ErrorBody``.
 
-``{"error": {…}}``, ``{"error": "…"}``, ``{"detail": "…"}``, ``{"detail": [{…}]}``, flat objects, lists, JSON
-in a string, errors of a provider behind a gateway (``error.metadata.raw``): all become one ``ErrorBody``.
+The shapes: ``{"error": {…}}``, ``{"error": "…"}``, ``{"detail": "…"}`` and ``{"detail": [{…}]}`` (FastAPI),
+flat objects, lists (Gemini), JSON inside a string, and the error of a provider behind a gateway
+(``error.metadata.raw`` at OpenRouter). tests/answers/test_error_bodies.py has one of each.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from onplan.flow import NOTHING, decode_json
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What a failure says about itself.
+    """The facts in the body of an error; a field is None, or empty, if the body does not have it.
 
     Attributes:
-        codes: its codes and types, as they came; those of a provider behind a gateway come last.
-        message: in words, on one line; empty if there are none.
-        status: the HTTP status that it names itself.
-        param: which field of the request is to blame.
-        plan: whose limit it is.
-        resets_at: when that limit resets, Unix seconds.
-        resets_in: the same, in seconds from now.
-        retry_after: seconds that it asks to wait.
-        headers: of the provider behind a gateway; names in lower case.
+        codes: the error codes and types, unchanged; those of a provider behind a gateway come last.
+        message: the text for people, on one line.
+        status: the HTTP status that the body names.
+        param: the field of the request that caused the error.
+        plan: the plan whose limit is reached.
+        resets_at: when that limit resets, in Unix seconds.
+        resets_in: in how many seconds it resets.
+        retry_after: seconds to wait before the next try.
+        headers: those of the provider behind a gateway; names in lower case.
     """
 
     codes: tuple[str, ...] = ()
@@ -47,9 +48,11 @@ _LONGEST_MESSAGE = 10_000
 
 
 def read_error(body: Any, now: float | None = None) -> ErrorBody:
-    """Read a decoded body, or the ``error`` of an event. Whatever it is, nothing is raised.
+    """Read the decoded body of an error, or the ``error`` of an event. Never raises.
 
-    ``now``: Unix seconds, without which a moment to come back at says nothing.
+    Args:
+        body: any JSON value, or a plain text.
+        now: Unix seconds; without it, points in time given for a retry are ignored.
     """
     objects = list(_objects(body))
     message = " ".join(_words(body).split())[:_LONGEST_MESSAGE]
@@ -70,7 +73,7 @@ def read_error(body: Any, now: float | None = None) -> ErrorBody:
 
 
 def number(value: Any) -> float | None:
-    """``value`` as a float, if it is a number, or a string that is one."""
+    """``value`` as a float, if it is a number or a string of digits; else None."""
     try:
         if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value):
             return float(value)
@@ -101,7 +104,7 @@ _MOST_OBJECTS, _MOST_DEPTH = 100, 8
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """All objects in a body that may describe the failure, outer ones first, with normalised field names."""
+    """All objects in a body that may describe the error, outer ones first, with normalised field names."""
     level, count = [value], 0
     for _ in range(_MOST_DEPTH):
         following: list[Any] = []
@@ -122,7 +125,7 @@ def _plain(name: Any) -> str:
 
 
 def _decoded(value: Any) -> Any:
-    """``value``, or the JSON that it is the text of."""
+    """``value``; if it is a string of JSON, the object or list in it."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         found = decode_json(value.encode("utf-8", "replace"))
         return value if found is None else found
@@ -130,7 +133,7 @@ def _decoded(value: Any) -> Any:
 
 
 def _first(objects: list[dict[str, Any]], names: tuple[str, ...], read: Any) -> Any:
-    """The first result of ``read`` that is not None, for the fields called ``names`` of all objects."""
+    """The first result of ``read`` that is not None, over all objects and their fields called ``names``."""
     return next(
         (
             found
@@ -161,7 +164,7 @@ _STATUSES = ("code", "status", "statuscode", "httpcode", "httpstatus", "errorcod
 
 
 def _codes(objects: list[dict[str, Any]]) -> Iterator[str]:
-    """Codes and types, as they came: single words. A text with spaces is a message, and a URL is neither."""
+    """Codes and types, unchanged. Only single words: a value with spaces is a message, a URL is neither."""
     for fields in objects:
         for name in _CODES:
             code = fields.get(name)
@@ -172,7 +175,7 @@ def _codes(objects: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def http_status(value: Any) -> int | None:
-    """``value`` as the HTTP status of a failure, if it is one; some servers write it as a string."""
+    """``value`` as an HTTP status from 400 to 599, if it is one; it may be a string."""
     found = number(value)
     return int(found) if found is not None and 400 <= found < 600 else None
 
@@ -195,7 +198,7 @@ def _seconds(value: Any, now: float | None) -> float | None:
 
 # --- words --------------------------------------------------------------------------------------------
 
-# In this order: what is written for people, before what only names the kind of failure.
+# In this order: text for people comes before names of the kind of error.
 _MESSAGES = (
     "message",
     "msg",
@@ -212,7 +215,7 @@ _CONTAINERS = ("errors", "fault", "baseresp", "response", "innererror", "cause")
 
 
 def _words(value: Any, depth: int = 0) -> str:
-    """What ``value`` says in words."""
+    """The text for people in ``value``; empty if there is none."""
     if depth > _MOST_DEPTH:
         return ""
     value = _decoded(value)
@@ -226,14 +229,16 @@ def _words(value: Any, depth: int = 0) -> str:
     fields = {_plain(name): inner for name, inner in value.items()}
     if words := _providers_words(fields, depth):
         return words
-    is_code = isinstance(fields.get("error"), str)  # as OAuth and Spring have it, with the words beside it
+    is_code = isinstance(
+        fields.get("error"), str
+    )  # as in OAuth and Spring, which have the text in another field
     order = (*_MESSAGES, "error") if is_code else ("error", *_MESSAGES)
     said = (_words(fields[name], depth + 1) for name in (*order, *_CONTAINERS) if name in fields)
     return next((words for words in said if words.strip()), "")
 
 
 def _providers_words(fields: dict[str, Any], depth: int) -> str:
-    """The message of the provider behind OpenRouter, whose own is only "Provider returned error"."""
+    """The message of the provider behind OpenRouter, whose own message is only "Provider returned error"."""
     metadata = fields.get("metadata")
     if not isinstance(metadata, dict):
         return ""
@@ -242,7 +247,7 @@ def _providers_words(fields: dict[str, Any], depth: int) -> str:
 
 
 def _entry(entry: Any, depth: int) -> str:
-    """An entry of a list of errors: pydantic's, with the path of the field (``loc``), or any other."""
+    """The text of one entry in a list of errors, with the path of the field (``loc``) as FastAPI gives it."""
     if not isinstance(entry, dict) or not entry.keys().isdisjoint(("error", "message", "detail")):
         return _words(entry, depth + 1)
     where = entry.get("loc")

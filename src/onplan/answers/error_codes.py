@@ -1,4 +1,4 @@
-"""Which error a failure is: tables of codes, wordings and statuses, and the order in which they count."""
+"""Tables from error codes, message texts and HTTP statuses to onplan's error classes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from onplan.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Which error, and what it says when the backend gave no message of its own."""
+    """An error class, and its message and hint for when the server gave no message."""
 
     error: type[OnplanError]
     sentence: str
@@ -47,11 +47,11 @@ _ENCRYPTED = Row(EncryptedReasoningError, "The reasoning of an earlier turn coul
 _TOO_LARGE_FOR_A_MINUTE = Row(
     InvalidRequestError,
     "The request alone is larger than what is allowed in a minute.",
-    "Shorten the request or lower max_tokens; waiting does not help, for it alone is more than the limit.",
+    "Shorten the request or lower max_tokens. Waiting does not help: this request alone exceeds the limit.",
 )
 _OTHER_WORKSPACE = "Run `onplan login` and choose another workspace."
 
-# By `error.code`, else `error.type`: letters and digits in lower case, see `_plain`.
+# By `error.code`, else `error.type`; compared as letters and digits in lower case, see `_plain`.
 _BY_CODE: Mapping[str, Row] = {
     code.replace("_", ""): row
     for code, row in {
@@ -138,7 +138,7 @@ _BY_CODE: Mapping[str, Row] = {
     }.items()
 }
 
-# Families of codes, where every server has its own: `insufficient_balance_error`, `Throttling.RateQuota`, …
+# Families of codes, for servers that have their own: `insufficient_balance_error`, `Throttling.RateQuota`, …
 _BY_FAMILY: tuple[tuple[re.Pattern[str], Row], ...] = tuple(
     (re.compile(pattern), row)
     for pattern, row in (
@@ -159,7 +159,7 @@ _BY_FAMILY: tuple[tuple[re.Pattern[str], Row], ...] = tuple(
     )
 )
 
-# What only names a kind of failure counts where no status does.
+# Codes that only name the kind of error; they count if there is no HTTP status.
 _BY_KIND: tuple[tuple[re.Pattern[str], Row], ...] = tuple(
     (re.compile(pattern), row)
     for pattern, row in (
@@ -177,7 +177,8 @@ def _words(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(patterns), re.IGNORECASE)
 
 
-# What is said in spite of any code: `rate_limit_exceeded` comes with both, and only one of them passes.
+# Messages that overrule the code: OpenAI sends `rate_limit_exceeded` both for too many requests, where
+# waiting helps, and for a request that is larger than the limit of a minute, where it does not.
 _TOO_LARGE = _words(r"request too large for .{0,200}(per min|TPM|RPM)")
 _LIMIT_AND_REQUESTED = re.compile(r"\blimit:? (\d{1,15})\b.{0,80}\brequested:? (\d{1,15})\b", re.IGNORECASE)
 
@@ -193,12 +194,12 @@ _CONTEXT_WORDS = _words(
     r"`?inputs`? (tokens|must have)",
     r"too large for model with \d+ maximum",
 )
-# What only looks so: an allowance for a time is no window.
+# Messages that only look so: they are about a limit per time, not about the context window.
 _NO_CONTEXT_WORDS = _words(
     r"per (second|minute|min|hour|day|month)\b", r"rate limit|too many requests|throttl"
 )
 
-# By what the message says, where no code does; for which statuses (None: there is none).
+# By the text of the message, if no code is known; and the statuses with which it counts (None: no status).
 _REQUEST = frozenset({None, *range(400, 500)}) - {429}
 _ANY = frozenset({None, *range(400, 600)})
 _BUSY = frozenset({None, 429, 498, *range(500, 600)})
@@ -211,7 +212,7 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], Row, frozenset[int | None]], ...] = (
         _MODEL,
         _REQUEST | {429},
     ),
-    # OpenRouter: none of those who serve the model does what was asked for.
+    # OpenRouter: no provider of this model supports what the request asks for.
     (_words(r"no endpoints? found|no allowed providers"), _INVALID, _REQUEST),
     (_words(r"item with id .{0,200} not found"), _INVALID, _REQUEST | {429}),
     (_words(r"encrypted content .{0,400}could not be"), _ENCRYPTED, _REQUEST | {429}),
@@ -262,7 +263,7 @@ _BY_STATUS: Mapping[int, Row] = {
     401: _SIGN_IN,
     402: Row(NotIncludedError, "This use is not paid for."),
     403: Row(NotIncludedError, "The backend does not permit this for your account, workspace or region."),
-    408: Row(ServerError, "The service gave up waiting for the request."),
+    408: Row(ServerError, "The service timed out waiting for the request."),
     404: Row(UnexpectedReplyError, "The backend does not know this address."),
     413: Row(InvalidRequestError, "The request is too large."),
     426: Row(UnexpectedReplyError, "The backend does not speak WebSocket here."),
@@ -273,9 +274,13 @@ _BY_STATUS: Mapping[int, Row] = {
 
 
 def row_of(codes: Iterable[str], message: str, status: int | None, *, waits: bool) -> Row | None:
-    """What codes or words say; None where only the status counts, or nothing does.
+    """The row for an error's codes or message; None if only its status can tell.
 
-    ``waits``: whether the server says when to come back, in which case no quota is used up.
+    Args:
+        codes: error codes and types; the first that is known counts.
+        message: the text for people.
+        status: the HTTP status, if there is one.
+        waits: whether the server says how long to wait; then no quota is used up.
     """
     if _never_fits(message):
         return _TOO_LARGE_FOR_A_MINUTE
@@ -303,7 +308,7 @@ def _first(table: tuple[tuple[re.Pattern[str], Row], ...], codes: list[str]) -> 
 
 
 def _never_fits(message: str) -> bool:
-    """Whether the request alone is more than the limit of a minute, so that no wait helps."""
+    """Whether the request alone exceeds the limit of a minute, so that waiting does not help."""
     found = _LIMIT_AND_REQUESTED.search(message)
     return int(found[2]) > int(found[1]) if found else _TOO_LARGE.search(message) is not None
 
@@ -313,7 +318,7 @@ def _is_context(message: str) -> bool:
 
 
 def row_of_status(status: int, message: str) -> Row:
-    """What a status alone means; ``message`` is the backend's, which may be no more than "Not Found"."""
+    """The row for a status alone. ``message``: the server's, often only "Not Found"."""
     row = _BY_STATUS.get(status)
     if row is not None:
         said = f" ({message.rstrip('.')})." if message else "."

@@ -1,6 +1,6 @@
-"""What a refusal means: from a response, an event or a body that is no stream to one of our errors.
+"""Turns a failed response, an error event or an unexpected body into one of onplan's errors.
 
-What it says is read by error_body.py, what that means stands in the tables of error_codes.py.
+``error_body`` reads what the server says, ``error_codes`` has the tables of what that means.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ _LONGEST_SENTENCE = 500
 
 
 def failure_of_response(response: Response, now: float) -> OnplanError:
-    """The error that a response with a failing status, or with a body that is no stream, stands for."""
+    """The error for a response with an error status, or with a body that is not a stream.
+
+    ``now``: Unix seconds.
+    """
     body = response.json()
     facts = read_error(_text(response) if body is None else body, now)
     error = _failure_on_the_way(response, body, facts)
@@ -49,13 +52,13 @@ def failure_of_response(response: Response, now: float) -> OnplanError:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """A failure that came inside an answer, for which the status of the answer itself says nothing.
+    """An error that the server reported inside a response whose own status was 200.
 
     Attributes:
-        error: the ``error`` object; or whatever else came in its place.
-        status: the HTTP status that it stands for, if it names one beside ``error``.
-        headers: what came with it, and of limits before it; names in lower case.
-        otherwise: what it is where it says nothing that is known; None for a turn that failed.
+        error: the ``error`` object, or whatever came in its place.
+        status: the HTTP status that was given beside ``error``.
+        headers: headers that came with it, and earlier ones about limits; names in lower case.
+        otherwise: the row to use if ``error`` has no known code or message; None: the turn failed.
     """
 
     error: Any
@@ -70,10 +73,13 @@ def failure_of_complaint(
     now: float | None = None,
     request_id: str | None = None,
 ) -> OnplanError:
-    """The error that ``complaint`` stands for: the same as if it had come as a response of its own.
+    """The error for ``complaint``: the same as if it had come as an HTTP response.
 
-    ``headers``: of the answer that it came in, for what they say of limits. ``now``: Unix seconds, without
-    which waits that are told as moments, or in headers, are not known.
+    Args:
+        complaint: what the server reported.
+        headers: those of the response that it came in, for what they say about limits.
+        now: Unix seconds; without it, waits given as points in time or in headers are not known.
+        request_id: the server's id of the request.
     """
     facts = read_error(complaint.error, now)
     status = complaint.status or facts.status
@@ -87,7 +93,7 @@ def failure_of_complaint(
 
 
 def complaint_of_body(body: bytes) -> Complaint:
-    """The complaint in the body of a 200 that is neither a stream nor an answer."""
+    """The complaint in the body of a 200 response that is neither a stream nor an answer."""
     response, decoded = Response(200, body=body), decode_json(body)
     said = _text(response) if decoded is None else decoded
     if isinstance(decoded, dict) and decoded.get("error"):
@@ -100,9 +106,9 @@ def complaint_of_body(body: bytes) -> Complaint:
 
 
 def complaint_of_payload(payload: bytes) -> Complaint | None:
-    """The complaint in a payload that is no chunk of an answer; None if it is not one.
+    """The complaint in a payload that is not a chunk; None if there is none.
 
-    That is the body of an answer that is no stream, or an error in a list, as Gemini has them.
+    It is the body of a response that is not a stream, or an error inside a list (Gemini, seen November 2026).
     """
     if type(payload) is Body:
         return complaint_of_body(payload)
@@ -114,14 +120,14 @@ def complaint_of_payload(payload: bytes) -> Complaint | None:
 
 
 def words_in(payload: bytes) -> str:
-    """The words of a payload that is no JSON, as some gateways end a stream."""
+    """The text of a payload that is not JSON: some gateways end a stream with an error in plain text."""
     if payload.strip() in (b"[DONE]", b"null") or decode_json(payload) is not None:
         return ""
     return " ".join(_text(Response(200, body=payload)).split())[:300]
 
 
 def _text(response: Response) -> str:
-    """A body in plain text, as proxies write; of anything else there is nothing to read."""
+    """The body if it is plain text, as proxies write; empty if it is a web page or binary."""
     if is_page(response):
         return ""
     text = response.body[:10_000].decode("utf-8", "replace").strip()
@@ -129,21 +135,21 @@ def _text(response: Response) -> str:
 
 
 def _named(facts: ErrorBody) -> str:
-    """The message, else the first code that is not only a number."""
+    """The message, or else the first code that is not just a number."""
     words = (code for code in facts.codes if not code.isdigit())
     return facts.message[:_LONGEST_SENTENCE] or next(words, "")
 
 
-# --- what is in front of the backend -------------------------------------------------------------------
+# --- firewalls and proxies in front of the backend --------------------------------------------------
 
 
 def _failure_on_the_way(response: Response, body: Any, facts: ErrorBody) -> OnplanError | None:
-    """What something in front of the backend says; None if the answer is the backend's, as far as is known.
+    """The error for a response of a firewall or proxy; None if it seems to be the backend's own.
 
     Args:
-        response: the whole answer, of a failing status or with a page as its body.
-        body: the decoded JSON of the answer; None if it is none.
-        facts: what it says as an error's body.
+        response: the whole response, with an error status or a web page as its body.
+        body: the decoded JSON of the response; None if it is not JSON.
+        facts: the same, read as the body of an error.
     """
     status, page = response.status, body is None and is_page(response)
     number = cloudflare_number(response, body)
@@ -174,12 +180,12 @@ def _plain_error(kind: type[OnplanError], sentence: str, response: Response) -> 
     return kind(sentence, status_code=response.status, request_id=request_id_of(response.headers))
 
 
-# --- what is made of it -------------------------------------------------------------------------------
+# --- building the error -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What a failure says, and what came with it."""
+    """An error body and the response that it came in."""
 
     facts: ErrorBody
     status: int | None
@@ -216,13 +222,14 @@ def _failure(case: _Case, fallback: Row) -> OnplanError:
     )
 
 
-_MOMENT = 10.0  # seconds that need not be counted for the person who waits
+_MOMENT = 10.0  # seconds; a shorter wait is not worth a hint
 
 
 def _note_wait(error: OnplanError, facts: ErrorBody, headers: Mapping[str, str], now: float) -> None:
-    """Note how long the server asks to wait, if its words have not said it.
+    """Set ``error.retry_after`` from headers, if the message did not say how long to wait.
 
-    ``headers``: of the failure itself, or of what it came from, never those of an answer that it came in.
+    ``headers``: those of the error itself or of the provider that sent it, not those of the 200 response that
+    an error event came in.
     """
     said = {**facts.headers, **headers}
     if error.retry_after is None:
@@ -234,7 +241,7 @@ def _note_wait(error: OnplanError, facts: ErrorBody, headers: Mapping[str, str],
 
 
 def _usage_limit(case: _Case) -> UsageLimitError:
-    """The plan's allowance is used up: which one, until when, and what else is possible."""
+    """The error for a used-up allowance: which one, when it resets, and what else is possible."""
     limit = limit_reached(case.headers, case.resets_at) or NO_LIMIT
     plan = case.facts.plan or case.headers.get("x-codex-plan-type") or None
     resets_at = limit.resets_at if case.resets_at is None else case.resets_at
@@ -250,7 +257,7 @@ def _usage_limit(case: _Case) -> UsageLimitError:
 
 
 def _until(resets_at: float | None) -> str:
-    """When that is on the reader's own clock."""
+    """``; it resets at …`` in the local time zone; empty if the time is unknown."""
     try:
         moment = datetime.fromtimestamp(math.nan if resets_at is None else resets_at).astimezone()
     except (ValueError, OverflowError, OSError):  # unknown, or no time that there is

@@ -1,7 +1,8 @@
-"""Whether an answer came from the service at all, or from a firewall, proxy or portal on the way to it.
+"""Recognises responses of firewalls, proxies and captive portals, which the service itself never sent.
 
-Cloudflare stands in front of OpenAI's hosts and of many others. Its refusals come as a page, as
-``error code: 1020`` in plain text, as problem+json, or empty (seen 2026 by the Codex CLI and others).
+Cloudflare protects OpenAI's hosts and many others. It refuses with a web page, with ``error code: 1020`` in
+plain text, with problem+json, or with an empty body (reported 2026: opencode issue 41320 for the Codex CLI,
+llama_index issue 16796).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from onplan.flow import Response
 
-# By which header a firewall or proxy is known as the one who answers, where no service's JSON came.
+# Headers that identify a firewall or proxy; they count only if the body is not JSON.
 _BY_HEADER: Mapping[str, re.Pattern[str]] = {
     name: re.compile(pattern, re.IGNORECASE)
     for name, pattern in {
@@ -33,15 +34,15 @@ _MARK = b"\xef\xbb\xbf"
 
 
 def is_page(response: Response) -> bool:
-    """Whether a web page came, which no API sends."""
+    """Whether the response is a web page, which no API sends."""
     start = response.body.removeprefix(_MARK).lstrip()[:1]
     return start == b"<" or "text/html" in response.headers.get("content-type", "")
 
 
 def refused_by_firewall(response: Response, body: Any) -> bool:
-    """Whether something in front of the service refused the connection, so that the service never saw it.
+    """Whether a firewall in front of the service refused the request, so that the service never saw it.
 
-    ``body`` is the answer's JSON, or None if it is none.
+    ``body``: the response's JSON, or None if it is not JSON.
     """
     if body is None and not response.ok and "cf-mitigated" in response.headers:
         return True
@@ -53,7 +54,7 @@ def refused_by_firewall(response: Response, body: Any) -> bool:
 
 
 def cloudflare_number(response: Response, body: Any) -> str:
-    """``error code 1020`` and the like; empty if it is no refusal of Cloudflare's."""
+    """Cloudflare's error number as ``error code 1020``; empty if the response is not Cloudflare's refusal."""
     if body is None:
         found = _CLOUDFLARE.match(response.body[:100].decode("latin-1").strip())
         return f"error code {found[1]}" if found else ""

@@ -1,7 +1,7 @@
-"""Which allowance is used up: what the backend tells of its limits in headers, and what can be done.
+"""Finds out from the Codex backend's headers which usage limit is reached, and what a person can do.
 
-A meter has up to two windows, ``primary`` and ``secondary``. Which of them is the week says their length
-alone, so windows are named by their minutes.
+A meter has up to two windows, ``primary`` and ``secondary``. Either may be the week: only their length tells,
+so windows are identified by their minutes.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit that is reached.
+    """A usage limit that is reached.
 
     Attributes:
-        minutes: length of the window that is used up; None if it is not known.
-        resets_at: when it resets, Unix seconds.
-        meter: its name, if it is one of a few models alone.
-        credits_of: whose credits are used up, ``owner`` or ``member``, if it is those of a workspace.
+        minutes: length of the window that is used up; None if unknown.
+        resets_at: when it resets, in Unix seconds.
+        meter: the meter's name, if the limit applies to some models only.
+        credits_of: ``owner`` or ``member``, if the credits of a workspace are used up.
     """
 
     minutes: int | None = None
@@ -30,7 +30,7 @@ class Limit:
     credits_of: str | None = None
 
     def sentence(self, plan: str | None) -> str:
-        """What is reached, without a full stop."""
+        """Which limit is reached, as a sentence without its full stop."""
         if self.credits_of:
             return "The credits of your workspace are used up"
         window = f"{window_name(self.minutes)} " if self.minutes else ""
@@ -38,7 +38,7 @@ class Limit:
         return f"The {window}usage limit {whose} is reached"
 
     def advice(self, plan: str | None) -> str:
-        """What else is possible than to wait."""
+        """What to do: wait, and what else is possible on ``plan``."""
         if self.credits_of:
             return _CREDITS[self.credits_of]
         if self.meter:
@@ -73,7 +73,7 @@ _NAMES = {_HOUR: "hourly", _DAY: "daily", _WEEK: "weekly"}
 
 
 def window_name(minutes: int) -> str:
-    """A window by its length: ``5-hour``, ``weekly``, ``30-day``, ``90-minute``."""
+    """A window's name, from its length: ``5-hour``, ``weekly``, ``30-day``, ``90-minute``."""
     if minutes in _NAMES:
         return _NAMES[minutes]
     for length, unit in ((_DAY, "day"), (_HOUR, "hour")):
@@ -83,15 +83,15 @@ def window_name(minutes: int) -> str:
 
 
 def limit_reached(headers: Mapping[str, str], resets_at: float | None = None) -> Limit | None:
-    """What the headers of an answer say of the limit that ended it; None if they say nothing of it.
+    """The limit that ended a response, from its headers; None if they do not say.
 
-    The meter is the one that ``x-codex-active-limit`` names, if headers describe it: real answers name
-    "premium" on every plan, and describe the plan's own windows alone (``x-codex-*``). A meter is called what
-    ``x-<id>-limit-name`` says, and otherwise nothing.
+    The meter is the one that ``x-codex-active-limit`` names, if other headers describe that meter. Real
+    responses name "premium" on every plan and describe only the plan's own windows, ``x-codex-*`` (pi issue
+    4172, November 2026). The name of a meter is the value of ``x-<id>-limit-name``.
 
-    Of its windows, the limit is the one that is used up; of two, the one that resets at ``resets_at``, which
-    the failure itself may tell, or else the one which resets last. Headers from before the failure may not
-    know yet which is used up: then ``resets_at`` alone says it.
+    Of its windows, the limit is the one that is used up. If both are, it is the one that resets at
+    ``resets_at``, which the error itself may give, or else the one that resets last. Headers that came before
+    the error may not show yet which window is used up: then ``resets_at`` alone decides.
     """
     kind = headers.get("x-codex-rate-limit-reached-type", "")
     for whose in _CREDITS:
@@ -105,11 +105,11 @@ def limit_reached(headers: Mapping[str, str], resets_at: float | None = None) ->
     return next(filter(None, limits), None)
 
 
-_PLAN = "codex"  # the plan's own meter, which is that of every model without one of its own
+_PLAN = "codex"  # the plan's own meter, for all models that have no separate one
 
 
 def _meters(headers: Mapping[str, str]) -> list[str]:
-    """The meters that headers describe: found by those of their windows."""
+    """The ids of the meters whose windows the headers describe."""
     found = (re.fullmatch(r"x-(.+)-(?:primary|secondary)-used-percent", name) for name in headers)
     return [match[1] for match in found if match]
 
@@ -117,7 +117,7 @@ def _meters(headers: Mapping[str, str]) -> list[str]:
 def _limit_of(
     headers: Mapping[str, str], meter: str, resets_at: float | None, *, named: bool = False
 ) -> Limit | None:
-    """What headers say of one meter; ``named``: the backend says that the limit is this one's."""
+    """The limit of one meter; ``named``: the backend says that this meter's limit is reached."""
     name = headers.get(f"x-{meter}-limit-name", "").strip() or None
     name = None if name and name.lower() == _PLAN else name
     windows = [_window(headers, f"x-{meter}-{which}") for which in ("primary", "secondary")]
@@ -130,9 +130,12 @@ def _limit_of(
 
 
 def headers_of_event(name: Any, plan_type: Any, windows: Any) -> dict[str, str]:
-    """What a ``codex.rate_limits`` event says, as the headers that say the same over HTTP.
+    """A ``codex.rate_limits`` event, as the headers that say the same over HTTP.
 
-    ``name``: of its meter. ``windows``: what it says of each, by their names.
+    Args:
+        name: the meter's name.
+        plan_type: the plan's name.
+        windows: the event's ``rate_limits``: the fields of each window, by the window's name.
     """
     meter = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") if isinstance(name, str) else ""
     prefix = f"x-{meter or _PLAN}"
@@ -157,11 +160,11 @@ _USED_UP = 99.5  # per cent
 
 
 def _window(headers: Mapping[str, str], prefix: str) -> tuple[float, int | None, float | None]:
-    """Used per cent, length in minutes, and when it resets. Some values have been seen empty."""
+    """Used per cent, length in minutes, and reset time of a window; real headers may be empty or 0."""
     used = _number(headers.get(f"{prefix}-used-percent"))
     minutes = _number(headers.get(f"{prefix}-window-minutes"))
     resets_at = _number(headers.get(f"{prefix}-reset-at"))
-    return used or 0.0, int(minutes) if minutes else None, resets_at or None  # 0 has been seen, too
+    return used or 0.0, int(minutes) if minutes else None, resets_at or None
 
 
 def _number(text: str | None) -> float | None:

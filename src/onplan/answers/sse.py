@@ -1,13 +1,13 @@
-"""Server-sent events: bytes in, ``data`` payloads out (WHATWG HTML §9.2.6).
+"""Decodes server-sent events: bytes in, ``data`` payloads out (WHATWG HTML §9.2.6).
 
 Any split of the bytes gives the same payloads. Lines end with LF, CR or CRLF and with nothing else: the
 other line breaks of Unicode are legal inside JSON strings, so ``splitlines`` would break events.
 
-An answer that is no stream is handed over as one ``Body``, whatever its Content-Type: one JSON object or
-list, or a text of which no line is a field of a stream.
+A response that is not a stream is returned as one ``Body``, whatever its Content-Type: a JSON object or
+list, or a text in which no line is a field of an event stream.
 
-What servers say of a failure outside the ``data`` of an event is handed over as the payload of an error
-event, ``{"type": "error", "error": …}``, which both wires understand.
+An error that a server reports outside the ``data`` of an event is returned as the payload of an error event,
+``{"type": "error", "error": …}``, which the decoders of both APIs understand.
 """
 
 from __future__ import annotations
@@ -22,24 +22,28 @@ from onplan.flow import decode_json
 
 # An event may carry a whole base64 image; nothing larger is expected, and memory must be bounded.
 MAXIMUM_EVENT_SIZE = 32 * 1024 * 1024
-# JSON that is printed over many lines has this many at most; a line costs ten times what it holds.
+# JSON may be printed over many lines, but not over more than this: each line takes ten times its length in
+# memory.
 MAXIMUM_EVENT_LINES = 100_000
 _TOO_MANY_LINES = f"An event of the stream has more than {MAXIMUM_EVENT_LINES:,} lines."
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_CARRIAGE_RETURN = ord("\r")  # a number is looked for in a quarter of the time
+_CARRIAGE_RETURN = ord("\r")  # `in` finds a number four times as fast as a byte string
 
 
 class Body(bytes):
-    """The payload of an answer that is no stream: its whole body."""
+    """The payload of a response that is not a stream: its whole body."""
 
     __slots__ = ()
 
 
 class EventDecoder:
-    """Feed it bytes as they come; it gives back the payloads of the events that are complete.
+    """Takes bytes as they arrive and returns the payloads of complete events.
 
-    Event names, ids and retry times are not used by the protocols spoken here and are skipped.
+    Names, ids and retry times of events are skipped: neither API uses them.
+
+    Args:
+        maximum_event_size: bytes of the largest event that is accepted.
     """
 
     def __init__(self, maximum_event_size: int = MAXIMUM_EVENT_SIZE) -> None:
@@ -47,25 +51,25 @@ class EventDecoder:
         self._pending = bytearray()  # of the event that is not complete yet
         self._after_carriage_return = False
         self._at_start = True
-        self._is_document: bool | None = None  # unknown before the first byte that counts
-        self._undecided = b""  # what of the start decides nothing yet: a byte order mark, an opening bracket
+        self._is_document: bool | None = None  # unknown before the first byte that is not white space
+        self._undecided = b""  # a start that is neither: a byte order mark, an opening bracket
         self._began = False  # whether there was a payload
-        self._head = b""  # how the body begins, as long as there was none
-        self._between_events = False  # of a stream, beyond its start: nothing is kept of what came before
-        self._silent = 0  # bytes that were read and said nothing
-        self._excess: str | None = None  # what is wrong with the event after those that were handed over
+        self._head = b""  # the beginning of the body, until there was one
+        self._between_events = False  # whether the last read ended with an event, and nothing is pending
+        self._silent = 0  # bytes read that held no payload
+        self._excess: str | None = None  # the error to raise at the next call, after the payloads before it
 
     def feed(self, data: bytes) -> list[bytes]:
         """The payloads completed by ``data``, in order.
 
         Raises:
-            StreamCorruptError: an event, or what came between two of them, has grown beyond the maximum size.
+            StreamCorruptError: an event, or what came between two events, exceeds the maximum size.
         """
-        # Nearly every read is whole events, and begins where one ended.
+        # Nearly every read consists of whole events.
         if self._between_events and data[-2:] == b"\n\n" and _CARRIAGE_RETURN not in data:
             try:
                 payloads = _payloads(data)
-            except StreamCorruptError:  # what came before that event is handed over below
+            except StreamCorruptError:  # the payloads before that event are returned below
                 payloads = []
             if payloads:
                 return payloads
@@ -83,7 +87,7 @@ class EventDecoder:
         data = self._normalise(data)
         end = data.rfind(b"\n\n") + 2
         if end == 1 and not (self._pending[-1:] == b"\n" and data[:1] == b"\n"):
-            self._pending += data  # a piece of a long event: kept as it is
+            self._pending += data  # a piece of a long event
             return []
         rest = bytearray(data[end:])
         data = b"".join((self._pending, data[:end])) if self._pending else data[:end]
@@ -93,10 +97,10 @@ class EventDecoder:
         return self._payloads(data)
 
     def close(self) -> list[bytes]:
-        """The bytes have ended. What is whole still counts, although its last line does not end.
+        """The payloads left at the end of the bytes; a whole one counts without the line end after it.
 
         Raises:
-            StreamTruncatedError: the end came in the middle of a line.
+            StreamTruncatedError: the bytes ended in the middle of a line.
             StreamCorruptError: as for ``feed``.
         """
         self._check_size()
@@ -111,19 +115,19 @@ class EventDecoder:
         payloads = self._payloads(rest)
         self._check_size()
         last_line = rest.rpartition(b"\n")[2]
-        # A comment that was cut is no loss.
+        # A comment that was cut does not matter.
         if last_line and not last_line.startswith(b":") and not all(map(_is_whole, payloads or [b""])):
             raise StreamTruncatedError("The answer was cut off in the middle of an event.")
         return payloads
 
     def salvage(self) -> list[bytes]:
-        """The connection broke: what had come whole nevertheless, without the line end after it."""
+        """The payloads left when the connection breaks: those that lack only the line end after them."""
         with suppress(StreamError):
             return [payload for payload in self.close() if self._is_document or type(payload) is not Body]
         return []
 
     def _begins_document(self, data: bytes) -> bool:
-        """Whether this is no stream but JSON. White space, and a bracket alone, decide nothing yet."""
+        """Whether the body is JSON, not a stream; undecided while only white space or ``[`` has come."""
         if self._is_document is None:
             head = (self._undecided + data).lstrip()
             start = head.removeprefix(_BYTE_ORDER_MARK).lstrip()
@@ -137,7 +141,7 @@ class EventDecoder:
         return bool(self._is_document)
 
     def _normalise(self, data: bytes) -> bytes:
-        """Only LF ends lines from here on; a CRLF that is split between two reads is one line end."""
+        """``data`` with LF for every line end; a CRLF split between two reads is one line end."""
         if self._after_carriage_return and data:
             data = data.removeprefix(b"\n")
             self._after_carriage_return = False
@@ -147,7 +151,7 @@ class EventDecoder:
         return data
 
     def _payloads(self, data: bytes) -> list[bytes]:
-        """The payloads of whole events."""
+        """The payloads of whole events, of which none may have too many lines."""
         if len(data) >= MAXIMUM_EVENT_LINES and data.count(b"\n") >= MAXIMUM_EVENT_LINES:
             data = self._without_excess(data)
         payloads = _payloads(data)
@@ -162,10 +166,10 @@ class EventDecoder:
             self._head += data[:_HEAD_SIZE]
         self._silent += len(data)
         if self._silent > self._maximum:
-            self._excess = f"More than {self._maximum:,} bytes of the stream said nothing."
+            self._excess = f"More than {self._maximum:,} bytes of the stream held no event."
 
     def _without_excess(self, data: bytes) -> bytes:
-        """``data`` as far as its events have no more lines than they may."""
+        """``data`` up to the first event with too many lines."""
         start = 0
         while start < len(data):
             end = data.find(b"\n\n", start)
@@ -177,7 +181,7 @@ class EventDecoder:
         return data
 
     def _check_size(self) -> None:
-        # Checked before more is taken in, so that events completed earlier have been handed over.
+        # Checked before more is read, so that events completed earlier have been returned.
         if len(self._pending) > self._maximum:
             self._excess = f"An event of the stream is larger than {self._maximum:,} bytes."
         if self._excess:
@@ -188,10 +192,10 @@ _DOCUMENT = re.compile(rb"\{|\[\s*[\[{]")
 
 
 def _document(body: bytes) -> list[bytes]:
-    """The payloads of a body that begins as JSON, which may be a line of JSON before a stream's events.
+    """The payloads of a body that begins as JSON: one document, or a line of JSON before the events.
 
     Raises:
-        StreamTruncatedError: it is not whole.
+        StreamTruncatedError: the JSON is not whole.
     """
     if decode_json(body) is not None:
         return [Body(body)]
@@ -206,7 +210,7 @@ _FIELDS = (b"data", b"event", b"id", b"retry", b"error", b"")  # the last of a c
 
 
 def _is_stream(head: bytes) -> bool:
-    """Whether what begins so may be a stream: nothing was said yet, or a line is a field, or begins one."""
+    """Whether a body that begins with ``head`` may be a stream: a line is a field, or the start of one."""
     lines = [line for line in head.split(b"\n") if line.strip()]
     return not lines or any(
         name in _FIELDS if colon else any(field.startswith(name) for field in _FIELDS)
@@ -214,23 +218,23 @@ def _is_stream(head: bytes) -> bool:
     )
 
 
-# Anchored: a line that says "event: " a million times would otherwise be read as often.
+# Anchored: otherwise a line with a million times "event: " in it would be scanned a million times.
 _USUAL_EVENT = re.compile(rb"^event: (?!error\n)[^\n]*+\ndata: ([^\n]*+)\n\n", re.MULTILINE)
 
 
 def _payloads(data: bytes) -> list[bytes]:
-    """The data of whole events. Where each is the usual two lines, one pass in C finds them all.
+    """The data of whole events. If each has the usual two lines, one pass in C finds them all.
 
     Raises:
-        StreamCorruptError: one of them has more lines than it may.
+        StreamCorruptError: an event has too many lines.
     """
     if data[:7] == b"event: ":
-        parts = _USUAL_EVENT.split(data)  # what is between the events, and at every second place their data
+        parts = _USUAL_EVENT.split(data)  # text between the events, and at every second place their data
         if not any(parts[::2]):
             return parts[1::2]
     payloads: list[bytes] = []
     for block in data.split(b"\n\n"):
-        # Nearly every event that is not of two lines is one.
+        # Nearly every other event is one line.
         if block[:6] == b"data: " and b"\n" not in block:
             payloads.append(block[6:])
         elif block.count(b"\n") >= MAXIMUM_EVENT_LINES:
@@ -241,7 +245,7 @@ def _payloads(data: bytes) -> list[bytes]:
 
 
 def _read_event(block: bytes) -> list[bytes]:
-    """What one event's lines say: one payload as a rule."""
+    """The payloads of one event, usually one."""
     event, data, errors = b"", [], []
     for line in block.split(b"\n"):
         name, _, value = line.partition(b":")
@@ -250,10 +254,10 @@ def _read_event(block: bytes) -> list[bytes]:
             data.append(value)
         elif name == b"event":
             event = value
-        elif name == b"error":  # llama.cpp until autumn 2025
+        elif name == b"error":  # llama.cpp until autumn 2025 (its pull request 16109)
             errors.append(_error_event(value))
     if not data and not errors:
-        # JSON among the events, as gateways write that fail in the middle of an answer; or a line each.
+        # Bare JSON among the events: gateways that fail in the middle of an answer (llm_wiki issue 619).
         is_json = block.lstrip().startswith(b"{")
         return [line for line in _events_of(block.split(b"\n")) if _is_whole(line)] if is_json else []
     if event.strip() == b"error":
@@ -262,7 +266,10 @@ def _read_event(block: bytes) -> list[bytes]:
 
 
 def _events_of(data: list[bytes]) -> list[bytes]:
-    """The lines of one event; of several where the blank lines between them are missing."""
+    """The payload of an event; several, if each of its lines is JSON and together they are not.
+
+    GLM-4.7 and Kimi-K2.5 gateways leave out the blank lines (eventsource-parser pull request 31).
+    """
     joined = b"\n".join(data)
     if len(data) > 1 and decode_json(joined) is None and all(_is_whole(line) for line in data):
         return data
@@ -270,7 +277,7 @@ def _events_of(data: list[bytes]) -> list[bytes]:
 
 
 def _error_data(data: list[bytes]) -> list[bytes]:
-    """The data of an event that is called ``error``: what it says, whatever its shape."""
+    """The payloads of an event named ``error``, as an error event of either API."""
     done = [line for line in data if line == _DONE]
     payload = b"\n".join(line for line in data if line != _DONE)
     body = decode_json(payload)
@@ -289,5 +296,5 @@ _DONE = b"[DONE]"
 
 
 def _is_whole(payload: bytes) -> bool:
-    """Whether a payload needs no line end to tell that nothing of it is missing."""
+    """Whether a payload is complete even if no line end follows it."""
     return payload == _DONE or isinstance(decode_json(payload), dict)

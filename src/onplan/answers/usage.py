@@ -1,4 +1,4 @@
-"""Token counts, in the spelling of either wire: an answer is never lost for its bill."""
+"""Reads token counts of either API. Never fails: an answer is not lost because its usage is odd."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from onplan.types import Usage
 
 
 def usage_of(usage: Any) -> Usage:
-    """Token counts of an answer; whatever is missing, or no number, counts as 0.
+    """Token counts of an answer; what is missing or not a number counts as 0.
 
-    Chat Completions has ``prompt_tokens`` where the Responses API has ``input_tokens``, DeepSeek the cached
-    ones beside them as ``prompt_cache_hit_tokens``; gateways mix the spellings.
+    Chat Completions has ``prompt_tokens`` where the Responses API has ``input_tokens``; DeepSeek has
+    ``prompt_cache_hit_tokens`` beside them (tests/chat/servers/deepseek.sse); gateways mix the names.
     """
     prompt = _count(usage, "prompt_tokens", "input_tokens")
     completion = _count(usage, "completion_tokens", "output_tokens")
@@ -33,13 +33,13 @@ def _details(usage: Any, *names: str) -> Any:
 
 
 def _count(counts: Any, *names: str) -> int:
-    """The first of the fields called ``names`` that is a number other than 0; otherwise 0."""
+    """The first of the fields called ``names`` that is a number other than 0; else 0."""
     values = (counts.get(name) for name in names) if isinstance(counts, dict) else ()
     return next(filter(None, map(_integer, values)), 0)
 
 
 def _integer(value: Any) -> int:
-    """An integer that may be written as a float or as a string of digits; 0 for anything else."""
+    """``value`` as an integer, if it is a number or a string of digits; else 0."""
     if isinstance(value, str):
         return int(value) if value.isascii() and value.isdigit() and len(value) < _MOST_DIGITS else 0
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0

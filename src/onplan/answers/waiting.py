@@ -1,4 +1,4 @@
-"""How long a server asks to wait before the next request, in headers and in words."""
+"""Reads how long a server asks to wait before the next request, from headers and from messages."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from email.utils import parsedate_to_datetime
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds a response asks us to wait: ``Retry-After`` as seconds or as a date (RFC 9110 §10.2.3).
+    """Seconds that ``Retry-After`` asks to wait (RFC 9110 §10.2.3); None if it is missing or unreadable.
 
-    ``now`` is Unix seconds; a date in the past gives 0. Durations ("1m30s") and Unix times are read, too.
+    Args:
+        headers: of the response; names in lower case.
+        now: Unix seconds; a date in the past gives 0. Durations ("1m30s") and Unix times are read, too.
     """
-    for name in ("retry-after-ms", "x-ms-retry-after-ms"):  # the platform's own, and more exact
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):  # sent by OpenAI and Azure, and more exact
         if re.fullmatch(r"\d+(\.\d+)?", headers.get(name, "").strip()):
             return min(float(headers[name]) / 1000, _FOR_EVER)
     return seconds_until(headers.get("retry-after") or headers.get("x-retry-after", ""), now)
 
 
 def rate_limit_reset(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until a rate limit that is used up resets, by headers such as ``x-ratelimit-reset-requests``.
+    """Seconds until a used-up rate limit resets, from headers such as ``x-ratelimit-reset-requests``.
 
-    Every answer has them, so they say something only of one that was refused for its rate. Of several limits
-    (requests, tokens) those count of which nothing remains; of these, the one that resets last.
+    Successful responses have these headers, too: ask only for a response that was refused for its rate.
+    Of several limits (requests, tokens), only used-up ones count; of these, the one that resets last.
     """
     waits = [
         wait
@@ -43,12 +45,12 @@ def _remains(headers: Mapping[str, str], name: str) -> bool:
 
 
 def seconds_until(text: str, now: float | None) -> float | None:
-    """Seconds from ``now`` (Unix seconds) to what ``text`` names; never less than 0.
+    """Seconds until the time that ``text`` names, never less than 0; None if it cannot be read.
 
-    Without ``now``, a moment says nothing.
-
-    Read are a number of seconds, a Unix time in seconds or milliseconds, a duration ("6m0s", "200ms"), an
-    HTTP date and an ISO 8601 date.
+    Args:
+        text: a number of seconds, a Unix time in seconds or milliseconds, a duration ("6m0s", "200ms"), an
+            HTTP date or an ISO 8601 date.
+        now: Unix seconds; None: only numbers of seconds and durations are read.
     """
     text = text.strip()
     if re.fullmatch(r"-?\d+(\.\d+)?", text):
@@ -74,8 +76,8 @@ def seconds_until(text: str, now: float | None) -> float | None:
         return None
 
 
-_UNIX_TIME = 1e9  # seconds, September 2001: longer than any server asks to wait
-_FOR_EVER = 1e10  # seconds; infinity is no number in JSON
+_UNIX_TIME = 1e9  # seconds, September 2001: a larger number is a time, not a duration
+_FOR_EVER = 1e10  # seconds; the longest wait, since JSON has no infinity
 
 _DURATION = (
     r"(?:(?:\d+(?:\.\d+)?\s*|\b(?:an?|one)\s+)"
@@ -102,14 +104,14 @@ def _duration(text: str) -> float:
 
 
 def duration(seconds: float) -> str:
-    """``seconds`` in words, rounded up: in the largest unit of which there are two."""
+    """``seconds`` in words, rounded up, in the largest unit of which there are at least two."""
     units = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
     length, unit = next((row for row in units if seconds >= 2 * row[0]), (1, "seconds"))
     return f"{math.ceil(seconds / length)} {unit}"
 
 
 def try_again_in(message: str) -> float | None:
-    """Seconds in an error message: "try again in 1.5s", "retry after 250 ms", "wait 2 minutes", "in 6m0s"."""
+    """Seconds that an error message asks to wait, as in "try again in 1.5s" or "retry after 250 ms"."""
     if found := _WAIT_IN_WORDS.search(message):
         return _duration(found[1])
     found = _RETRY_AFTER_IN_WORDS.search(message)
