@@ -82,7 +82,7 @@ pythons:        ## the tests on fresh machines with Python 3.13 and the newest, 
 
 docs: $(VENV)/docs/.installed   ## the documentation as a site in build/site, with a reference made from the docstrings
 	@rm -rf build/site
-	$(VENV)/docs/bin/python tools/docs/assemble.py build/docs
+	PYTHONPATH=src $(VENV)/docs/bin/python tools/docs/assemble.py build/docs
 	LC_ALL=C PYTHONPATH=src $(VENV)/docs/bin/sphinx-build --quiet --fail-on-warning --keep-going -b html build/docs build/site
 	@echo 'See build/site/index.html.'
 

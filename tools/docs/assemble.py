@@ -1,10 +1,11 @@
 """Assemble the sources of the documentation site in one folder, for Sphinx to read.
 
-    python tools/docs/assemble.py FOLDER
+    PYTHONPATH=src python tools/docs/assemble.py FOLDER
 
 Sphinx reads one folder. Here the pages lie where people look for them (README.md, CONTRIBUTING.md, docs/…)
 and link to each other as files of the repository do. So they are copied side by side with their links
-rewritten, and a reference is added that names everything which `onplan` and `onplan.emulator` export.
+rewritten, and a reference is added that names everything which `onplan` and `onplan.emulator` export. Both
+are imported to see which of their names are classes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib import import_module
+from inspect import isfunction
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -136,10 +139,9 @@ def _write_reference(folder: Path) -> None:
 
 def _entry(name: str, package: str) -> list[str]:
     """One public name, under the package that people import it from."""
-    kind = "autofunction" if name[0].islower() else "autoclass"
-    if name in {"ContentPart", "StreamChunk"}:
-        kind = "autodata"
-    return [name, "-" * len(name), "", f".. {kind}:: {package}.{name}", ""]
+    value = getattr(import_module(package), name)
+    kind = "class" if isinstance(value, type) else "function" if isfunction(value) else "data"
+    return [name, "-" * len(name), "", f".. auto{kind}:: {package}.{name}", ""]
 
 
 def _imported(stub: str, package: str) -> Iterator[tuple[str, str]]:
