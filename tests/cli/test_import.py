@@ -324,7 +324,7 @@ def test_another_file_is_not_offered_for_removal(run_cli: Run, tmp_path: Path) -
     refused = run_cli("import", str(tmp_path / "thesis.txt"))
 
     assert refused.returncode == onplan.StoreDamagedError.exit_code
-    assert "Name a store of onplan's, or the Codex CLI's folder" in refused.stderr
+    assert "Give an onplan store, the Codex CLI's folder" in refused.stderr
     assert "logout" not in refused.stderr
 
 

@@ -10,7 +10,7 @@ from onplan.config.environment import state_folder
 from onplan.config.profiles import remember_profile
 from onplan.config.settings import load_settings, require_safe_url
 from onplan.errors import ConfigurationError
-from onplan.sign_in.importing import source_spec
+from onplan.sign_in.borrowing import source_spec
 from onplan.stores import open_store
 
 CODEX = "https://chatgpt.com/backend-api/codex"

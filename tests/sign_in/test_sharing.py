@@ -10,7 +10,7 @@ import pytest
 
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
-from onplan.sign_in.importing import share
+from onplan.sign_in.borrowing import share
 from onplan.stores import encode_record, open_store
 
 # The record is a borrowed one when it is read first, and a sign-in of its own from then on.

@@ -43,7 +43,7 @@ def moved(signed_in: Emulator, tmp_path: Path) -> Path:
     """A file into which the sign-in was moved."""
     settings, store = load_settings(), open_store(load_settings().store)
     (tmp_path / "to go").mkdir()
-    moving.take_out(settings, store, tmp_path / "to go" / "moved.json")
+    moving.export_credential(settings, store, tmp_path / "to go" / "moved.json")
     return tmp_path / "to go" / "moved.json"
 
 
@@ -86,7 +86,7 @@ def test_an_import_that_is_refused_leaves_the_file_where_it_was(moved: Path) -> 
     settings, store = settings_of("other")
     before, content = moved.stat().st_mode, moved.read_bytes()
     with moving.claim(moved, "other", store) as claimed:
-        moving.put_in(settings, store, moving.read(claimed))
+        moving.import_credential(settings, store, moving.read(claimed))
         kept = moving.read(claimed)
         moving.discard(claimed)
     settings.home.mkdir(exist_ok=True)
@@ -96,7 +96,7 @@ def test_an_import_that_is_refused_leaves_the_file_where_it_was(moved: Path) -> 
         pytest.raises(onplan.ConfigurationError, match="is signed in already"),
         moving.claim(moved, "other", store) as claimed,
     ):
-        moving.put_in(settings, store, moving.read(claimed))
+        moving.import_credential(settings, store, moving.read(claimed))
 
     assert (moved.stat().st_mode, token_in(moved)) == (before, "another")
     assert [entry.name for entry in moved.parent.iterdir()] == ["moved.json"]
@@ -125,7 +125,7 @@ def test_an_export_goes_over_no_file(signed_in: Emulator, tmp_path: Path) -> Non
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("file", "link"):
         with pytest.raises(onplan.ConfigurationError, match="exists already"):
-            moving.take_out(settings, store, tmp_path / name)
+            moving.export_credential(settings, store, tmp_path / name)
     assert token_in(store)
     assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name.startswith((".f", ".l"))) == []
 
@@ -143,11 +143,11 @@ settings = load_settings()
 store = open_store(settings.store)
 
 def export():
-    moving.take_out(settings, store, where)
+    moving.export_credential(settings, store, where)
 
 def import_():
     with moving.claim(where, settings.profile, store) as claimed:
-        moving.put_in(settings, store, moving.read(claimed))
+        moving.import_credential(settings, store, moving.read(claimed))
         moving.discard(claimed)
 
 def killed(step, work):
@@ -246,12 +246,12 @@ def test_interrupted_at_any_line(signed_in: Emulator, tmp_path: Path) -> None:
     where.parent.mkdir()
 
     def export() -> None:
-        moving.take_out(settings, open_store(settings.store), where)
+        moving.export_credential(settings, open_store(settings.store), where)
 
     def import_() -> None:
         store = open_store(settings.store)
         with moving.claim(where, settings.profile, store) as claimed:
-            moving.put_in(settings, store, moving.read(claimed))
+            moving.import_credential(settings, store, moving.read(claimed))
             moving.discard(claimed)
 
     def places() -> tuple[bool, bool]:
@@ -288,7 +288,7 @@ def test_what_a_killed_import_left_is_not_taken_for_another_file(moved: Path, ru
     assert f"rm {shlex.quote(str(left))}" in refused.stderr
     assert (token_in(moved), token_in(store)) == ("newer", None)
 
-    moving.put_in(settings, store, old)
+    moving.import_credential(settings, store, old)
     taken = run_cli("credentials", "import", str(moved), "--profile", "other", "--force")
     assert taken.returncode == 0, taken.stderr
     assert token_in(store) == "newer"
@@ -317,7 +317,7 @@ def test_sign_ins_without_a_refresh_token_are_told_apart(moved: Path) -> None:
         )
         for token in ("first", "second")
     )
-    moving.put_in(settings, store, first)
-    moving.put_in(settings, store, first)
+    moving.import_credential(settings, store, first)
+    moving.import_credential(settings, store, first)
     with pytest.raises(onplan.ConfigurationError, match="is signed in already"):
-        moving.put_in(settings, store, second)
+        moving.import_credential(settings, store, second)

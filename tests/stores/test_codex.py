@@ -21,7 +21,7 @@ from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 from onplan.errors import StoreConflictError, StoreDamagedError
 from onplan.oauth.issuer import CODEX
-from onplan.sign_in.importing import borrow
+from onplan.sign_in.borrowing import borrow
 from onplan.stores import PendingRefresh, Record, open_store
 from onplan.stores.contract import FIRST, PENDING, SECOND, StoreContract
 from onplan.tokens.manager import TokenManager

@@ -41,7 +41,7 @@ def export(session: Session, path: Path) -> None:
     if str(path) == "-":
         raise click.UsageError("A sign-in is moved into a file, and not to stdout, where it could be lost.")
     settings = session.settings()
-    record = moving.take_out(settings, session.store(), path)
+    record = moving.export_credential(settings, session.store(), path)
     _tell(
         session,
         _facts(settings, record, path),
@@ -79,7 +79,7 @@ def import_(session: Session, path: Path, force: bool) -> None:
     moving.require_moved_out(path, settings, store)
     with moving.claim(path, settings.profile, store) as claimed:
         record = moving.read(claimed)  # again: it may have been another file's turn meanwhile
-        moving.put_in(settings, store, record, force=force)
+        moving.import_credential(settings, store, record, force=force)
         removed = moving.discard(claimed)
     remember(settings)
     facts = {**_facts(settings, record, path), "removed": removed}

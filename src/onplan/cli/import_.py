@@ -33,32 +33,32 @@ def import_(session: Session, source: str, share: bool, force: bool) -> None:
     store spec, such as file:PATH or vault:MOUNT/PATH. It is never changed by an import.
     """
     from onplan.config.settings import load_settings
-    from onplan.sign_in import importing
+    from onplan.sign_in import borrowing
     from onplan.stores import capabilities_of
 
     settings = session.settings()
     if share and session.store_spec:
         raise click.UsageError("--share keeps nothing, so there is no --store to keep it in.")
-    source = importing.source_spec(source)
+    source = borrowing.source_spec(source)
     before = settings.store
     if share:
-        settings, record = importing.share(settings, source, force=force)
+        settings, record = borrowing.share(settings, source, force=force)
     else:
         session.require_lasting_store()
-        record = importing.borrow(settings, source, force=force)
+        record = borrowing.borrow(settings, source, force=force)
         remember(settings)
     facts = _facts(settings, record, source, shared=share)
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     else:
         click.echo(_told(facts, can_be_shared=capabilities_of(source).shareable), err=True)
-    if share and importing.absolute_spec(before) != settings.store and _is_live(before):
+    if share and borrowing.absolute_spec(before) != settings.store and _is_live(before):
         click.echo(
             f"What was signed in before is left alone. `onplan logout --store {quote(before)}` ends it.",
             err=True,
         )
     effective = load_settings(profile=settings.profile).store
-    if importing.absolute_spec(effective) != importing.absolute_spec(settings.store):
+    if borrowing.absolute_spec(effective) != borrowing.absolute_spec(settings.store):
         place = settings.home / "config.toml"
         click.echo(f"Take that away: ONPLAN_STORE or {place} says that the store is {effective}.", err=True)
 

@@ -1,1 +1,1 @@
-"""Signing in and out, and taking a sign-in from another program or to another machine."""
+"""Signing in and out, using the sign-in of another program, and moving one to another machine."""

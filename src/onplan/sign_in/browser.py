@@ -1,4 +1,4 @@
-"""Opens the person's browser. It gets the address and nothing else: the terminal stays with the sign-in."""
+"""Opens an address in the person's browser, without giving the browser the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from onplan.config.environment import environment_variable
 
-# What opens an address on a desktop, the person's own choice first.
+# Programs that open an address on a desktop, those first that respect the person's default browser.
 _OPENERS = (
     ("xdg-open",),
     ("gio", "open"),
@@ -32,23 +32,23 @@ _OPENERS = (
     ("konqueror",),
     ("falkon",),
 )
-# These need the terminal, where the address is pasted; and the sign-in page needs JavaScript.
+# Text-mode browsers are not used: they need the terminal, and the sign-in page needs JavaScript.
 _TEXT_MODE = frozenset(
     ("browsh", "carbonyl", "edbrowse", "elinks", "links", "links2", "lynx", "netrik", "retawq", "w3m")
 ) | {"www-browser"}
-_SETTLED = 5.0  # seconds after which a program that goes on running is a browser
+_SETTLED = 5.0  # seconds; a program that still runs after them is a browser, and has not failed to open one
 
 
 def open_browser(url: str) -> None:
     """Open ``url`` in the person's browser, and return at once; ``BROWSER`` is honoured.
 
-    Nothing is raised where there is none: the address is shown to the person as well.
+    Raises nothing if there is none: the caller shows the address as well.
     """
     threading.Thread(target=open_now, args=(url,), daemon=True).start()
 
 
 def open_now(url: str) -> None:
-    """The same, and return once a browser has it, or none is left to try; that may be when it is closed."""
+    """Open ``url``; return once a browser has it, which may be when it is closed, or none is left."""
     for command in _commands(url):
         process = _started(command)
         if process is None:
@@ -64,7 +64,7 @@ def open_now(url: str) -> None:
 
 
 def _commands(url: str) -> Iterator[list[str]]:
-    """What may be typed to open ``url``, in order."""
+    """The commands that may open ``url``, in the order to try them."""
     for given in (environment_variable("BROWSER") or "").split(os.pathsep):
         try:
             words = shlex.split(given.rstrip().removesuffix("&"))
@@ -88,12 +88,12 @@ def _started(command: list[str]) -> subprocess.Popen[bytes] | None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # so that what it starts has no terminal either
+            start_new_session=True,  # so that its child processes have no terminal either
         )
     except OSError:
         return None
 
 
 def _is_text_mode(program: str) -> bool:
-    """Whether it is a text-mode browser, also by another name, such as Debian's www-browser."""
+    """Whether ``program`` is a text-mode browser, also under another name, such as Debian's www-browser."""
     return not _TEXT_MODE.isdisjoint(Path(path).stem for path in (program, os.path.realpath(program)))

@@ -1,9 +1,9 @@
-"""Signing in and out: the shells around the OAuth flows. Synchronous; talk goes to a callback.
+"""Signing in by browser, by pasting an address, or by device code. Blocks; progress goes to callbacks.
 
 A new sign-in replaces the stored one only when it has succeeded, and revokes nothing: at OpenAI a revocation
 ends more than one sign-in of the account (openai/codex issues 22577 and 23781), on other machines, too. The
-official client once revoked the old tokens after a new sign-in (its pull request 21747) and took that back
-(27674). What is replaced is forgotten; to have it revoked, sign out first.
+official client once revoked the old tokens after a new sign-in (its pull request 21747) and undid that
+(27674). The tokens that are replaced are forgotten; to have them revoked, sign out first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from onplan.config.hints import complete_commands
 from onplan.config.settings import Settings
 from onplan.errors import OnplanError, SignInError
-from onplan.flow import Request, Response, drive
+from onplan.flow import drive
 from onplan.oauth import device_code
 from onplan.oauth.authorization_code import AuthorizationRequest, Callback, require_code
 from onplan.oauth.device_code import DeviceAuthorization
@@ -24,20 +24,18 @@ from onplan.oauth.pasted import PastedLines, is_answer
 from onplan.oauth.pkce import generate_state
 from onplan.secret import SecretText
 from onplan.sign_in.browser import open_browser
-from onplan.sign_in.flow import attempt, keep_signed_in
+from onplan.sign_in.flow import sign_in_flow
 from onplan.sign_in.loopback import RedirectListener
+from onplan.sign_in.saving import save_sign_in
+from onplan.sign_in.sending import send
 from onplan.stores import CredentialStore, Record
-from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.types import OAuthCredentials
 
 WAIT_SECONDS = 600.0
 
 Announce = Callable[[AuthorizationRequest], object]
 Pasting = Callable[[Callable[[str], bool]], AbstractContextManager[object]]
-"""Within ``with``, hands what a person pastes to the function, which says whether it was the right thing."""
-
-
-# --- in ---------------------------------------------------------------------------------------------
+"""Gives a context in which each text that a person pastes goes to the function; it says if it was right."""
 
 
 def sign_in_with_browser(
@@ -53,8 +51,8 @@ def sign_in_with_browser(
     """Sign in through a browser that comes back to this machine, and keep the credential in ``store``.
 
     ``announce`` is given the request, to show its URL; ``browse`` opens a URL and returns at once. With
-    ``pasting``, a person may hand over the address that the browser ended at; whichever comes first counts.
-    ``timeout`` is how many seconds there are. ``consent``: ask again for what was declined before.
+    ``pasting``, a person may paste the address that the browser ended at; the first that comes counts.
+    ``timeout``, in seconds, is for the whole sign-in. ``consent``: ask again for what was declined before.
 
     Raises:
         SignInError: declined, timed out, or the code was refused.
@@ -63,7 +61,7 @@ def sign_in_with_browser(
         TransportError: the authorization server could not be reached.
     """
     issuer, state = settings.issuer, generate_state()
-    signing_in = attempt(settings, store, _send, consent=consent)
+    signing_in = sign_in_flow(settings, store, send, consent=consent)
     with RedirectListener(issuer.ports, state, issuer.redirect_host) as listener:
         started = signing_in.start(listener.port, state)
         announce(started)
@@ -92,10 +90,11 @@ def sign_in_by_pasting(
     """Sign in with a browser on any machine; the person pastes back the address it ends at.
 
     ``read_line`` returns that address as it was pasted (``oauth.pasted``), or a line of it; an empty string
-    is the end. With ``explain``, a line that does not make it whole is told there, and the next one read.
+    ends the input. ``explain`` is called with a sentence when the address is not complete yet; then the
+    next line is read.
     Raises as ``sign_in_with_browser``.
     """
-    signing_in = attempt(settings, store, _send, consent=consent)
+    signing_in = sign_in_flow(settings, store, send, consent=consent)
     started = signing_in.start(None)
     announce(started)
     wrong: Callback | None = None
@@ -116,8 +115,8 @@ def sign_in_by_pasting(
 
 
 NOT_THIS_SIGN_IN = (
-    "That is not the whole address that this sign-in ended at. Paste the whole one from the browser's "
-    "address bar, after you have signed in there."
+    "That is not the whole address at which this sign-in ended. Sign in in the browser, then paste the whole "
+    "address from its address bar."
 )
 
 
@@ -128,18 +127,10 @@ def sign_in_with_device_code(
 
     ``announce`` is given what to show. Raises as ``sign_in_with_browser``.
     """
-    attempt(settings, store, _send)
-    authorization = drive(device_code.request_code(settings.issuer, time.time), _send, time.sleep)
+    sign_in_flow(settings, store, send)
+    authorization = drive(device_code.request_code(settings.issuer, time.time), send, time.sleep)
     announce(authorization)
-    credentials = drive(device_code.poll(settings.issuer, authorization, time.time), _send, time.sleep)
+    credentials = drive(device_code.poll(settings.issuer, authorization, time.time), send, time.sleep)
     record = Record(issuer_kind=settings.issuer.kind, credentials=credentials, obtained_at=time.time())
-    keep_signed_in(store, record)
+    save_sign_in(store, record)
     return credentials
-
-
-def _send(request: Request) -> Response:
-    transport = HTTPTransport()
-    try:
-        return transport.fetch(request)
-    finally:
-        transport.close()

@@ -1,8 +1,8 @@
-"""The redirect listener (RFC 8252 §7.3): waits on this machine for the browser to come back.
+"""The redirect listener (RFC 8252 §7.3): waits on a loopback port for the browser to return.
 
-Listens on 127.0.0.1 and ::1 only, because a browser may resolve ``localhost`` to either. Knows nothing of
-tokens: it hands over a genuine callback and shows the page it is given. The callback may also come from a
-person who pastes the address that the browser ended at, whichever is first.
+Listens on 127.0.0.1 and ::1 only, because a browser may resolve ``localhost`` to either. It knows nothing of
+tokens: it returns the first genuine callback, and shows the browser the page that it is given. The callback
+may also come from a person who pastes the address at which the browser ended; the first one counts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from onplan.oauth.pasted import PastedLines, is_answer
 
 _MAXIMUM_FORM = 64 * 1024
 _PAGE_SECONDS = 60.0  # how long the browser's tab waits for the exchange to finish
-_SHOW_SECONDS = 3.0  # how long a sign-in waits for its tab to have got the page
+_SHOW_SECONDS = 3.0  # how long a sign-in waits until its tab has received the page
 _SLICE = 0.5  # on Windows, Ctrl-C is not noticed within a wait
 
 _OUR_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -51,13 +51,13 @@ _POLICY = "default-src 'none'; frame-ancestors 'none'; style-src 'nonce-{nonce}'
 
 
 class PortsTakenError(SignInError):
-    """The browser cannot come back to this machine: no port that it may come to can be listened on."""
+    """The browser cannot return to this machine: none of the redirect ports can be listened on."""
 
-    hint = "End the other sign-in, or run `onplan login --paste`, or `onplan login --device`."
+    hint = "End the other sign-in. Or run `onplan login --paste` or `onplan login --device`."
 
 
 class RedirectListener:
-    """Listens from ``with`` on, on the first of ``ports`` that is free.
+    """Within ``with``, listens on the first of ``ports`` that is free.
 
     Args:
         ports: to try, in order; 0 is any.
@@ -68,7 +68,7 @@ class RedirectListener:
         port: where it listens.
 
     Raises:
-        PortsTakenError: none is.
+        PortsTakenError: none is free.
     """
 
     def __init__(self, ports: Sequence[int], state: str, host: str = "localhost") -> None:
@@ -93,14 +93,14 @@ class RedirectListener:
                 callback, self._page_is_awaited = self._arrived.get(timeout=min(left, _SLICE))
                 return callback
         raise SignInError(
-            f"Nobody finished the sign-in in the browser within {timeout / 60:.0f} minutes.",
-            hint="Run `onplan login` again, or `onplan login --paste` with a browser elsewhere.",
+            f"The sign-in was not finished in the browser within {timeout / 60:.0f} minutes.",
+            hint="Run `onplan login` again, or `onplan login --paste` with a browser on another machine.",
         )
 
     def paste(self, text: str) -> bool:
-        """Take an address that a person pasted, or a line of it; may be called on a thread of its own.
+        """Take an address that a person pasted, or a line of it; may be called from another thread.
 
-        Whether it is whole by now, and the right one.
+        Returns whether it is complete now, and belongs to this sign-in.
         """
         callback = self._pasted.take(text)
         if is_answer(callback):
@@ -109,7 +109,7 @@ class RedirectListener:
         return is_answer(callback)
 
     def show(self, title: str, text: str, status: int = 200) -> None:
-        """What the browser's tabs show. Without it they say that nobody knows yet."""
+        """Set the page that the browser's tabs show at the end of the sign-in."""
         self._page = (status, title, text)
 
     def _receive(self, callback: Callback) -> tuple[int, str, str]:
@@ -156,7 +156,7 @@ class RedirectListener:
 
 
 def ports_taken(refused: Mapping[int, OSError]) -> PortsTakenError:
-    """What is to be said of ``refused``: by port, why none can be listened on."""
+    """The error that says why each port in ``refused`` cannot be listened on."""
     forbidden = [str(port) for port, error in refused.items() if error.errno in _FORBIDDEN]
     busy = [str(port) for port, error in refused.items() if error.errno == errno.EADDRINUSE]
     reasons = [
@@ -196,8 +196,8 @@ def _listen(port: int, listener: RedirectListener) -> list[_IPv4Server]:
 
 
 class _IPv4Server(ThreadingHTTPServer):
-    daemon_threads = True  # a connection that says nothing holds nobody up
-    allow_reuse_address = sys.platform != "win32"  # there it would let two programs share the port
+    daemon_threads = True  # a silent connection delays neither the others nor the end
+    allow_reuse_address = sys.platform != "win32"  # on Windows it would let two programs share the port
 
     def server_bind(self) -> None:
         """Without the library's look-up of this machine's name, which may take seconds."""
@@ -205,7 +205,7 @@ class _IPv4Server(ThreadingHTTPServer):
         self.server_name, self.server_port = "localhost", int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A tab that was closed meanwhile is no news."""
+        """Nothing is printed when a tab was closed meanwhile."""
 
 
 class _IPv6Server(_IPv4Server):
@@ -223,14 +223,14 @@ _NO_IPV6 = _errno("EADDRNOTAVAIL", "EAFNOSUPPORT", "EPROTONOSUPPORT") | _FORBIDD
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request of the browser's."""
+    """Answers one request of the browser."""
 
     redirect_listener: RedirectListener
     server_version, sys_version = "onplan", ""
     timeout = 10.0
 
     def do_GET(self) -> None:
-        """The redirect of the authorization server, or the person cancelling."""
+        """The redirect from the authorization server, or a request to cancel."""
         parts = urlsplit(self.path)
         self._answer(parts.path, parts.query)
 
@@ -261,10 +261,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._page(404, "Not found", "There is nothing here.")
 
     def _is_meant_for_us(self) -> bool:
-        """Against DNS rebinding, and other people's pages that would cancel a sign-in.
+        """Whether the request is for this listener: against DNS rebinding, and pages that cancel sign-ins.
 
-        The redirect itself comes across sites by nature; nothing else may: other ports of this machine are
-        other people's, too. The official client, which cancels an earlier sign-in, is no browser.
+        Only the redirect may come from another site. Other ports of this machine count as other sites, since
+        other users may listen there. The official client, which cancels an earlier sign-in, is no browser and
+        sends no ``sec-fetch-site``.
         """
         host = self._named()
         crossing = self.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
@@ -273,19 +274,19 @@ class _Handler(BaseHTTPRequestHandler):
         return host in ours and (redirected or not crossing)
 
     def _is_forwarded(self) -> bool:
-        """Whether it came by the public name of a forwarded port, as in a Codespace.
+        """Whether the redirect came to the public name of a forwarded port, as in a Codespace.
 
-        Then its state alone shows that it belongs to this sign-in, which the page of a stranger cannot know.
+        Then only the state shows that it belongs to this sign-in; no other page can know the state.
         """
         return urlsplit(self.path).path.endswith(CALLBACK_PATH) and self._named() not in _OUR_NAMES
 
     def _named(self) -> str:
-        """The host that the browser believes to speak to."""
+        """The host that the browser thinks it is talking to, without the port."""
         host: str = self.headers.get("host", "")
         return host.rpartition(":")[0] or host
 
     def _page(self, status: int, title: str, text: str, *, hide: bool = True) -> None:
-        """``hide``: take the code out of the address bar. One that is not for us may be wanted elsewhere."""
+        """Send a page. ``hide``: remove the code from the address bar, unless it is for another program."""
         nonce = secrets.token_urlsafe(16)
         page = _PAGE + (_HIDE_ADDRESS if hide else "")
         body = page.format(nonce=nonce, title=html.escape(title), text=html.escape(text)).encode()

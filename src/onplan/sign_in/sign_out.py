@@ -1,4 +1,4 @@
-"""Signing out: of one profile, or of everything that this machine keeps."""
+"""Signs out: one profile, or every profile on this machine."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from onplan.config.profiles import known_profiles
 from onplan.config.settings import Settings
 from onplan.config.store_spec import credentials_folder, default_store
 from onplan.errors import OnplanError, StoreDamagedError, StoreError
-from onplan.flow import Request, Response, drive
+from onplan.flow import drive
 from onplan.oauth.issuer import ISSUERS
 from onplan.oauth.revoke import revoke
-from onplan.sign_in.flow import update
+from onplan.sign_in.saving import update
+from onplan.sign_in.sending import send
 from onplan.stores import CredentialStore, Record, open_store, signed_out
-from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.types import Registration
 
 
 @dataclass(frozen=True)
 class SignOut:
-    """How a sign-out went.
+    """The outcome of a sign-out.
 
     Attributes:
-        was_signed_in: whether there was anything to sign out from.
+        was_signed_in: whether there were credentials.
         confirmed: whether the server confirmed that the tokens no longer work.
-        borrowed_from: the store of another program, to whom the token belongs. It was forgotten here and not
-            revoked.
-        lender_signed_out: that store was signed out in the same run.
-        api_key: it was an API key, which only its platform can revoke.
-        registration: the client that the sign-in belonged to; it stays, here as well.
+        borrowed_from: the store spec of the program that the token was borrowed from. It was deleted here and
+            not revoked.
+        lender_signed_out: whether that store was signed out in the same run.
+        api_key: whether it was an API key, which can only be revoked on the platform's web page.
+        registration: the registered client of the sign-in; it stays registered and stored.
     """
 
     was_signed_in: bool
@@ -43,12 +43,12 @@ class SignOut:
 
 @dataclass(frozen=True)
 class StoreSignOut:
-    """How a sign-out of one of several stores went.
+    """The outcome of the sign-out of one of several stores.
 
     Attributes:
-        profiles: the names of those who use it.
+        profiles: the names of the profiles that use the store.
         store: its store spec.
-        outcome: an error if it could not be removed.
+        outcome: an error if the sign-in could not be removed.
     """
 
     profiles: tuple[str, ...]
@@ -57,19 +57,19 @@ class StoreSignOut:
 
 
 def sign_out(settings: Settings, store: CredentialStore, *, force: bool = False) -> SignOut:
-    """Revoke the tokens, then forget them: also when the server cannot be reached.
+    """Revoke the tokens, then delete them, even if the server cannot be reached.
 
-    ``force``: also what is damaged or cannot be read, and so cannot be revoked; and the registration of this
-    program, after which the next sign-in registers it anew.
+    ``force``: also delete a record that is damaged or cannot be read, whose tokens cannot be revoked; and the
+    registered client, so that the next sign-in registers a new one.
 
     Raises:
-        StoreDamagedError: it is damaged; nothing was removed.
-        StoreError: the credential could not be removed.
+        StoreDamagedError: the record is damaged; nothing was removed.
+        StoreError: the credentials could not be removed.
     """
     with store.lock():
         outcome = _revoke(settings, store, force=force)
         try:
-            if outcome.registration and not force:  # the program stays registered, for the next sign-in
+            if outcome.registration and not force:  # the next sign-in uses the same client
                 update(store, signed_out)
             else:
                 store.delete()
@@ -86,12 +86,12 @@ def _revoke(settings: Settings, store: CredentialStore, *, force: bool) -> SignO
         if force:
             return SignOut(was_signed_in=True, confirmed=False)
         raise StoreDamagedError(
-            f"{error} So its tokens cannot be revoked, and nothing was removed.",
+            f"{error} Its tokens cannot be revoked, so nothing was removed.",
             version=error.version,
-            hint="Run `onplan logout --force` to remove it nevertheless.",
+            hint="Run `onplan logout --force` to remove it without revoking.",
         ) from None
     except StoreError:
-        if force:  # if it cannot be removed either, that says why
+        if force:  # if deleting fails as well, its error says why
             return SignOut(was_signed_in=True, confirmed=False)
         raise
     record = loaded.record if loaded else Record()
@@ -101,12 +101,12 @@ def _revoke(settings: Settings, store: CredentialStore, *, force: bool) -> SignO
     if record.borrowed_from:
         return SignOut(was_signed_in=True, confirmed=False, borrowed_from=record.borrowed_from)
     issuer = ISSUERS[record.issuer_kind]
-    confirmed = drive(revoke(issuer, record.credentials), _send, time.sleep)
+    confirmed = drive(revoke(issuer, record.credentials), send, time.sleep)
     return SignOut(was_signed_in=True, confirmed=confirmed, registration=record.registration)
 
 
 def sign_out_everywhere(settings: Settings, *, force: bool = False) -> list[StoreSignOut]:
-    """Sign out every profile that is known here, each store once. One that fails does not stop the others.
+    """Sign out every profile on this machine, each store once. One that fails does not stop the others.
 
     Raises:
         ConfigurationError: the profiles cannot be read.
@@ -132,16 +132,16 @@ def _ended(outcome: SignOut | OnplanError) -> bool:
 
 
 def _places(settings: Settings) -> dict[str, tuple[str, list[str]]]:
-    """Every place where a profile keeps its sign-in: its store spec, and the profiles that use it."""
+    """Every store that a profile uses: its store spec, and those profiles, by its description."""
     known = known_profiles(settings.home)
     own = {
         name: known.get(name, {}).get("store") or default_store(settings.home, name)
         for name in sorted({*known, settings.profile, DEFAULT_PROFILE})
     }
-    # What a profile kept before it was given another store, or was forgotten.
+    # Default stores of profiles that have another store now, or are no longer known.
     left = [(path.stem, f"file:{path}") for path in sorted(credentials_folder(settings.home).glob("*.json"))]
     places: dict[str, tuple[str, list[str]]] = {}
-    # The one in use comes first: for this process, the environment may name another store than its own.
+    # The profile in use comes first: the environment may name another store for it in this process.
     for name, spec in [(settings.profile, settings.store), *own.items(), *left]:
         _, profiles = places.setdefault(_place(spec), (spec, []))
         if name not in profiles:
@@ -154,11 +154,3 @@ def _place(spec: str) -> str:
         return open_store(spec).describe()
     except OnplanError:
         return spec
-
-
-def _send(request: Request) -> Response:
-    transport = HTTPTransport()
-    try:
-        return transport.fetch(request)
-    finally:
-        transport.close()

@@ -1,8 +1,7 @@
-"""Moving a sign-in to another machine of the same person: out of a store into a file, and into a store there.
+"""Moves a sign-in to another machine of the same person: from a store into a file, and from it into a store.
 
-It is moved, not copied: two machines that refreshed with one refresh token would sign each other out. A
-program's registration stays behind as well, for it may serve several machines; the host id is each machine's
-own.
+It is moved, not copied: two machines that refreshed with one refresh token would sign each other out. The
+registered client stays behind as well, since it may serve several machines; each machine keeps its host id.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from onplan.config.settings import Settings
 from onplan.config.store_spec import credentials_folder
 from onplan.errors import ConfigurationError, NotSignedInError, StoreDamagedError, StoreError
 from onplan.secret import SecretBytes
-from onplan.sign_in.flow import update
+from onplan.sign_in.saving import update
 from onplan.stores import (
     CredentialStore,
     Record,
@@ -35,21 +34,21 @@ from onplan.stores import (
 from onplan.stores.lock import user_lock
 
 
-def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record:
-    """Move what ``store`` keeps into the new file ``target``, readable by its owner alone.
+def export_credential(settings: Settings, store: CredentialStore, target: Path) -> Record:
+    """Move the sign-in in ``store`` into the new file ``target``, which only its owner can read.
 
-    Nothing is revoked. If the file cannot be written, nothing has changed. The file appears when the store is
+    Nothing is revoked. If the file cannot be written, nothing has changed. The file appears once the store is
     empty; the same command finishes an export that was interrupted.
 
     Raises:
-        ConfigurationError: the store is one that is shared as it is, or ``target`` exists.
-        NotSignedInError: nobody is signed in.
-        CredentialError: the sign-in is borrowed, and not ours to move.
+        ConfigurationError: other machines can use the store already, ``target`` exists, or the store holds an
+            API key or a borrowed token.
+        NotSignedInError: there is no sign-in.
         StoreError: the store or the file could not be read or written.
     """
     if not capabilities_of(settings.store).exclusive:
         raise ConfigurationError(
-            f"What is kept in {store.describe()} is not moved: other machines or programs use it as it is.",
+            f"The sign-in in {store.describe()} is not moved: other machines can use that store directly.",
             hint=f"Use the same store there: `onplan status --store {settings.store}`.",
         )
     part = _part_of(target)
@@ -80,7 +79,7 @@ def take_out(settings: Settings, store: CredentialStore, target: Path) -> Record
 
 
 def _movable(record: Record | None, settings: Settings, store: CredentialStore) -> Record:
-    """``record``, if it is a sign-in that may be moved. Raises as ``take_out``."""
+    """``record``, if it is a sign-in that may be moved. Raises as ``export_credential``."""
     if record and record.api_key:
         raise ConfigurationError(
             f"The profile {settings.profile} keeps an API key, which is not moved.",
@@ -113,27 +112,27 @@ def _take_from(store: CredentialStore, record: Record) -> None:
 
 
 def _part_of(target: Path) -> Path:
-    """Where an export is until the store is empty: no import takes it while it could be a copy."""
+    """The file of an export until the store is empty. No import takes it: it could be a second copy."""
     return target.with_name(f".{target.name}.exporting")
 
 
 def _write_part(part: Path, moved: Record) -> None:
-    """Write it, also over what an export of the same sign-in left there that was interrupted."""
+    """Write it, also over the rest of an interrupted export of the same sign-in."""
     try:
         left = read(part) if part.exists() else None
-    except (NotSignedInError, StoreError):  # cut off in the middle of writing: the store has it all
+    except (NotSignedInError, StoreError):  # cut off while it was written: the store still has all of it
         left = moved
     if left and _token_of(left) != _token_of(moved):
         raise ConfigurationError(
-            f"{part} holds another sign-in, whose export was interrupted or is under way.",
-            hint="Name another file; or finish that one: the same command with its `--profile`.",
+            f"{part} holds another sign-in: its export was interrupted, or is still running.",
+            hint="Choose another file. Or finish that export: the same command with its `--profile`.",
         )
     part.unlink(missing_ok=True)
     _write_new(part, encode_record(moved))
 
 
 def _publish(part: Path, target: Path) -> None:
-    """Give ``part`` its name, unless another file has it. Raises ConfigurationError, StoreError."""
+    """Rename ``part`` to ``target``, which must not exist. Raises ConfigurationError, StoreError."""
     try:
         os.link(part, target)
     except FileExistsError:
@@ -153,18 +152,18 @@ def _publish(part: Path, target: Path) -> None:
 
 
 def _token_of(record: Record | None) -> str | None:
-    """What a sign-in is recognised by: its refresh token, or its access token where it has none."""
+    """The token that identifies a sign-in: the refresh token, or the access token if there is none."""
     if record is None or record.credentials is None:
         return None
     return record.credentials.refresh_token or record.credentials.access_token
 
 
 def _exists(target: Path) -> ConfigurationError:
-    return ConfigurationError(f"{target} exists already.", hint="Name a new file.")
+    return ConfigurationError(f"{target} exists already.", hint="Choose a new file.")
 
 
 def _write_new(target: Path, data: SecretBytes) -> None:
-    """All or nothing: what was written in part would be a second copy of the only token."""
+    """Write a new file, or nothing: half a file could hold a second copy of the token."""
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -188,23 +187,23 @@ def _unwritable(target: Path, error: OSError) -> StoreError:
     reason = (error.strerror or type(error).__name__).lower()
     return StoreError(
         f"{target} cannot be written: {reason}. Nothing was moved.",
-        hint="Name a new file in a folder that exists and is yours.",
+        hint="Choose a new file in a folder that exists and that you can write to.",
     )
 
 
 def backend_of(record: Record) -> str:
-    """The name of the backend that a sign-in is for."""
+    """The name of the backend whose sign-in ``record`` is."""
     from onplan.backends import ROWS
 
     return next(row.name for row in ROWS if row.issuer == record.issuer_kind)
 
 
 def read(source: Path) -> Record:
-    """What was moved into ``source``.
+    """The record in the exported file ``source``.
 
     Raises:
         NotSignedInError: there is no sign-in in it.
-        StoreError: it cannot be read, others can read it, or it is nothing of onplan's.
+        StoreError: it cannot be read, others can read it, or onplan did not write it.
     """
     from onplan.stores.file import FileStore
 
@@ -220,7 +219,7 @@ def read(source: Path) -> Record:
     return loaded.record
 
 
-_EXPORT = "Move one into a file on the machine that is signed in: `onplan credentials export PATH`."
+_EXPORT = "On the machine that is signed in, run `onplan credentials export PATH`."
 
 
 def _no_file(source: Path) -> NotSignedInError:
@@ -228,33 +227,35 @@ def _no_file(source: Path) -> NotSignedInError:
 
 
 def peek(source: Path) -> Record:
-    """What is in ``source``, or in what an import of it that was interrupted left. Raises as ``read``."""
+    """The record in ``source``, or in the file that an interrupted import of it left. Raises as ``read``."""
     source = Path(os.path.realpath(source))
     left = [] if source.exists() else _claims(source)
     return read(left[0] if left else source)
 
 
 def require_moved_out(source: Path, settings: Settings, store: CredentialStore) -> None:
-    """Raise ConfigurationError if ``source`` is where a profile keeps its sign-in, and not a file to move."""
+    """Raise ConfigurationError if ``source`` is a profile's own store, and not an exported file."""
     found = Path(os.path.realpath(source))
     if (
         found.parent == Path(os.path.realpath(credentials_folder(settings.home)))
         or str(found) == store.describe()
     ):
         raise ConfigurationError(
-            f"{source} is where a profile keeps its sign-in.",
-            hint="Move it out first: `onplan credentials export PATH --profile NAME`.",
+            f"{source} is the store of a profile, not an exported file.",
+            hint="Export it first: `onplan credentials export PATH --profile NAME`.",
         )
 
 
-def put_in(settings: Settings, store: CredentialStore, record: Record, *, force: bool = False) -> None:
-    """Keep what was moved here. ``force``: also over another sign-in, which is forgotten and not revoked.
+def import_credential(
+    settings: Settings, store: CredentialStore, record: Record, *, force: bool = False
+) -> None:
+    """Store the exported ``record``. ``force``: also over another sign-in, which is not revoked.
 
-    Nothing happens if it is kept already: an import was interrupted.
+    Nothing happens if it is stored already, by an import that was interrupted.
 
     Raises:
-        ConfigurationError: the profile is signed in, or it may not be kept there.
-        StoreError: it could not be kept.
+        ConfigurationError: the profile has another sign-in, or the backend does not permit this store.
+        StoreError: it could not be written.
     """
     require_permitted(store, settings.backend)
 
@@ -274,24 +275,24 @@ def put_in(settings: Settings, store: CredentialStore, record: Record, *, force:
 
 
 def claimed(source: Path, profile: str) -> Path:
-    """Where ``source`` is while it is moved into ``profile``."""
+    """The name of ``source`` while it is imported into ``profile``."""
     return source.with_name(f".{source.name}.importing.{profile}")
 
 
 @contextmanager
 def claim(source: Path, profile: str, store: CredentialStore) -> Iterator[Path]:
-    """The file to move into ``store``, which no other import on this machine gets.
+    """Reserve the exported file ``source`` for this import into ``store``; gives the file to read.
 
-    ``source`` gets another name beside it, in one step. After an error it is where it was, unless ``store``
-    has it by then. An import that was interrupted is gone on with, for the same profile. Where the folder
-    permits no renaming, it is ``source`` itself.
+    ``source`` is renamed, in one step, so that no other import on this machine takes it. After an error it
+    gets its name back, unless its sign-in is in ``store`` by then. An interrupted import into the same
+    profile is continued. In a folder where files cannot be renamed, the file is ``source`` itself.
 
     Raises:
-        NotSignedInError: there is no such file any more.
-        ConfigurationError: another import of it is under way, or was interrupted.
-        StoreError: the lock could not be had.
+        NotSignedInError: there is no such file.
+        ConfigurationError: another import of it was interrupted.
+        StoreError: the lock was not released in time.
     """
-    source = Path(os.path.realpath(source))  # a link to it is not what holds the sign-in
+    source = Path(os.path.realpath(source))  # rename the file itself, not a link to it
     mine = claimed(source, profile)
     with _moving(source):
         _refuse_claimed(source, mine)
@@ -315,21 +316,21 @@ def claim(source: Path, profile: str, store: CredentialStore) -> Iterator[Path]:
 
 
 def _settle_left(source: Path, mine: Path, store: CredentialStore) -> None:
-    """Remove what an interrupted import left, if ``store`` has it. Raises ConfigurationError otherwise.
+    """Remove the file of an interrupted import, if its sign-in is in ``store``; else ConfigurationError.
 
-    It may be an old copy, or the only one; and ``source`` is another sign-in by now.
+    If it is not there, that file may be the only copy, and ``source`` holds another sign-in by now.
     """
     if not _has_arrived(mine, store):
         raise ConfigurationError(
-            f"An import of another {source} was interrupted, and left {mine}.",
-            hint=f"If that sign-in has been in use since, run `rm {quote(str(mine))}`. Otherwise move "
-            f"{source} away and run this command; move it back and run it again.",
+            f"An earlier import of a file {source} was interrupted; its sign-in is in {mine}.",
+            hint=f"If you have imported that sign-in since, run `rm {quote(str(mine))}`. Otherwise rename "
+            f"{source}, run this command again, then import the renamed file.",
         )
     discard(mine)
 
 
 def _has_arrived(file: Path, store: CredentialStore) -> bool:
-    """Whether ``store`` keeps the sign-in in ``file``, which would then be a second copy."""
+    """Whether the sign-in in ``file`` is in ``store``, so that the file is a second copy."""
     try:
         loaded = store.load()
     except StoreError:
@@ -338,13 +339,13 @@ def _has_arrived(file: Path, store: CredentialStore) -> bool:
 
 
 def _moving(path: Path) -> AbstractContextManager[object]:
-    """One export to, or import of, ``path`` at a time, on this machine."""
+    """A lock: one export to ``path``, or import of it, at a time on this machine."""
     name = sha256(os.path.realpath(path).encode()).hexdigest()[:16]
     return user_lock(f"move-{name}", str(path)).held()
 
 
 def _claims(source: Path) -> list[Path]:
-    """What imports of ``source`` left that were interrupted, or that are under way."""
+    """The files of imports of ``source`` that were interrupted, or are running."""
     start = claimed(source, "").name
     try:
         return [entry for entry in source.parent.iterdir() if entry.name.startswith(start)]
@@ -353,7 +354,7 @@ def _claims(source: Path) -> list[Path]:
 
 
 def _refuse_claimed(source: Path, mine: Path) -> None:
-    """Raise ConfigurationError if an import into another profile began and did not end."""
+    """Raise ConfigurationError if an import of ``source`` into another profile was interrupted."""
     for entry in _claims(source):
         if entry != mine:
             profile = entry.name.removeprefix(claimed(source, "").name)
@@ -365,7 +366,7 @@ def _refuse_claimed(source: Path, mine: Path) -> None:
 
 
 def discard(source: Path) -> bool:
-    """Remove the file that was moved in: a second import of it would be a copy. Whether it is gone."""
+    """Remove an imported file, so that it is not imported twice. Returns whether it is gone."""
     try:
         source.unlink(missing_ok=True)
         sync_folder(source.parent)

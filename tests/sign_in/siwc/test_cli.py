@@ -16,7 +16,7 @@ import pytest
 
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
-from onplan.sign_in.host import host_id
+from onplan.sign_in.host_id import host_id
 from onplan.stores import open_store
 
 from ...conftest import redirected
@@ -100,7 +100,7 @@ def test_consent_is_for_this_backend(emulator: Emulator, run_cli: Run) -> None:
     assert run_cli("login", "--consent", "--backend", "openai-codex").returncode == 2
     first = run_cli("login", "--consent", "--backend", "chatgpt-plan")
     assert first.returncode == 5
-    assert "Nobody has signed in here yet" in first.stderr
+    assert "There is no sign-in in this profile yet" in first.stderr
 
 
 def test_there_is_no_device_code(emulator: Emulator, run_cli: Run) -> None:

@@ -13,7 +13,7 @@ import onplan
 from onplan.config.settings import Settings, load_settings
 from onplan.emulator import Emulator
 from onplan.oauth.authorization_code import AuthorizationRequest
-from onplan.sign_in.host import host_id
+from onplan.sign_in.host_id import host_id
 from onplan.sign_in.login import sign_in_by_pasting
 from onplan.sign_in.sign_out import sign_out
 from onplan.stores import CredentialStore, open_store

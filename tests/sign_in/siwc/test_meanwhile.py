@@ -23,7 +23,7 @@ from onplan.oauth.refresh import refusal
 from onplan.oauth.token_response import decode_token_response
 from onplan.oauth.verification import Expectation, verify
 from onplan.sign_in import transfer as moving
-from onplan.sign_in.flow import Attempt, attempt
+from onplan.sign_in.flow import SignInFlow, sign_in_flow
 from onplan.sign_in.sign_out import sign_out
 from onplan.stores import CredentialStore, Record, open_store
 from onplan.tokens.manager import TokenManager
@@ -44,19 +44,19 @@ def send() -> Iterator[Callable[..., Response]]:
 
 
 @pytest.fixture
-def begin(emulator: Emulator, send: Callable[..., Response]) -> Callable[[], tuple[Attempt, Callback]]:
+def begin(emulator: Emulator, send: Callable[..., Response]) -> Callable[[], tuple[SignInFlow, Callback]]:
     """A sign-in for the default profile whose browser is about to come back."""
 
-    def begun() -> tuple[Attempt, Callback]:
+    def begun() -> tuple[SignInFlow, Callback]:
         settings = load_settings()
-        signing_in = attempt(settings, open_store(settings.store), send)
+        signing_in = sign_in_flow(settings, open_store(settings.store), send)
         started = signing_in.start(None)
         return signing_in, read_callback(redirected(started.url), started.state)
 
     return begun
 
 
-Begin = Callable[[], tuple[Attempt, Callback]]
+Begin = Callable[[], tuple[SignInFlow, Callback]]
 
 
 @pytest.mark.parametrize("exchange_fails", [False, True])
@@ -161,7 +161,7 @@ def test_an_export_that_fails_leaves_no_copy(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(onplan.StoreError, match="Nothing was moved"):
-            moving.take_out(settings, store, target)
+            moving.export_credential(settings, store, target)
     assert not target.exists()
     assert record() == before
 
@@ -193,7 +193,7 @@ def test_it_is_neither_lent_nor_printed(emulator: Emulator, sign_in: SignIn, run
     for share in ((), ("--share",)):
         refused = run_cli("import", source, *share, "--profile", "cx", "--backend", "openai-codex")
         assert refused.returncode == 2, refused.stderr
-        assert "which is not lent" in refused.stderr
+        assert "which cannot be lent" in refused.stderr
     printed = run_cli("token", "--profile", "plan", "--backend", "chatgpt-plan")
     assert printed.returncode == 2
     assert printed.stdout == ""
@@ -223,9 +223,9 @@ def test_another_registration_is_replaced_on_demand_only(
     moved = Record(issuer_kind="siwc", credentials=credentials, registration=other)
 
     with pytest.raises(onplan.ConfigurationError, match="another client"):
-        moving.put_in(settings, store, moved)
+        moving.import_credential(settings, store, moved)
     assert record() == before
-    moving.put_in(settings, store, moved, force=True)
+    moving.import_credential(settings, store, moved, force=True)
     assert record() == moved
 
 

@@ -1,6 +1,6 @@
-"""What this installation is called where programs are registered: a random name, made once and kept.
+"""The installation's random ``ext_agent_host_id``: created once per machine, reused for every registration.
 
-It belongs to the machine and not to anybody: all accounts here share it, and it outlives every sign-in.
+All accounts on the machine share it, and it stays when they sign out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from onplan.config.private_files import make_private_folder, write_private_file
 from onplan.errors import ConfigurationError
 from onplan.oauth.siwc import new_host_id
 
-# What the service takes (docs/protocol.md).
+# The formats that the service accepts (docs/protocol.md).
 _HOST_ID = re.compile(
     r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
     r"|urn:ietf:params:oauth:jwk-thumbprint:[a-z0-9-]+:[A-Za-z0-9_-]{8,200}"
@@ -23,11 +23,11 @@ _HOST_ID = re.compile(
 
 
 def host_id(home: Path) -> str:
-    """This installation's ``ext_agent_host_id``, kept in ``home``; made when it is first wanted.
+    """This installation's ``ext_agent_host_id``, kept in ``home``; created on first use.
 
     Raises:
-        ConfigurationError: it cannot be read or written. Another one is not made then: for whoever registered
-            here, it would be another host.
+        ConfigurationError: it cannot be read or written. It is not replaced then: for clients that are
+            registered already, a new one would be another host.
     """
     from filelock import FileLock, Timeout
 
@@ -39,17 +39,20 @@ def host_id(home: Path) -> str:
                 write_private_file(path, f"{new_host_id()}\n".encode())
             name = as_utf8(read_file(path)).decode("ascii", "replace").strip()
     except Timeout:
-        raise ConfigurationError(f"{path} has been locked by another program for 10 seconds.") from None
+        raise ConfigurationError(
+            f"{path} has been locked by another program for 10 seconds.",
+            hint="Run the command again in a moment.",
+        ) from None
     except UnicodeError:
         name = ""
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be kept: {reason_of(error)}.",
+            f"The host id cannot be kept in {path}: {reason_of(error)}.",
             hint=f"Make {home} writable, or set ONPLAN_HOME to a folder that is.",
         ) from None
     if not _HOST_ID.fullmatch(name):
         raise ConfigurationError(
             f"{path} does not hold a host id.",
-            hint=f"Put the original back; or remove {path}, and this counts as another host from then on.",
+            hint=f"Restore the original file. Or remove it with `rm {path}`: then this is another host.",
         )
     return name

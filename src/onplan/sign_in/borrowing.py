@@ -1,8 +1,8 @@
-"""Using the sign-in of another program. What that program keeps is read here and never written.
+"""Uses the sign-in of another program: borrows its access token, or shares its store.
 
-A sign-in is good for one refresher, because its refresh token is good for one use. So either the access token
-alone is *borrowed*, and the other program goes on refreshing; or the store itself is *shared*, and each goes
-on with what the other has refreshed.
+Two programs cannot refresh two copies of one sign-in, because a refresh token is valid for one use. So either
+the access token alone is *borrowed*, and the other program goes on refreshing; or the store itself is
+*shared*, and both refresh there. An import itself writes nothing to the other program's store.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from onplan.types import OAuthCredentials
 
 
 def borrow(settings: Settings, source: str, *, force: bool = False) -> Record:
-    """Copy the access token in the store ``source`` into the profile's own.
+    """Copy the access token in the store ``source`` into the profile's own store.
 
-    The token serves until it expires. ``source`` is as for ``source_spec``. ``force``: also if another
-    sign-in is replaced.
+    It can be used until it expires. ``source`` is as for ``source_spec``. ``force``: also if this replaces
+    another sign-in.
 
     Raises:
-        NotSignedInError: the source has none.
-        SignInAgainError: it has expired.
-        ConfigurationError: the profile's store is the other program's.
+        NotSignedInError: there is no sign-in in ``source``.
+        SignInAgainError: its access token has expired.
+        ConfigurationError: the profile uses that store itself, or the sign-in cannot be lent.
         CredentialError: the profile has a sign-in of its own.
         StoreError: one of the stores failed; what was stored before is unchanged.
     """
@@ -49,7 +49,7 @@ def borrow(settings: Settings, source: str, *, force: bool = False) -> Record:
     theirs, own = open_store(source), open_store(settings.store, settings.backend)
     if settings.store.startswith("codex:") or own.describe() == theirs.describe():
         raise ConfigurationError(
-            f"The profile {settings.profile} uses {own.describe()} itself; an import writes nothing there.",
+            f"The profile {settings.profile} already uses {own.describe()}: there is nothing to import.",
             hint="Use another profile: `onplan import --profile NAME`.",
         )
     record, credentials = _signed_in(theirs, source)
@@ -71,10 +71,10 @@ def borrow(settings: Settings, source: str, *, force: bool = False) -> Record:
 
 
 def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Settings, Record]:
-    """From now on the profile uses the store ``source`` itself. Gives its settings, and what is there.
+    """Make the profile use the store ``source`` itself. Returns its new settings, and the record there.
 
-    A borrowed token that the profile had is forgotten. Raises as ``borrow``; ConfigurationError also for a
-    store that is not for sharing, or has nothing to refresh.
+    A token that the profile had borrowed is deleted. Raises as ``borrow``; ConfigurationError also if that
+    kind of store cannot be shared, or the sign-in has no refresh token.
     """
     source = source_spec(source)
     if not capabilities_of(source).shareable:
@@ -88,7 +88,7 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
         raise _not_lent(theirs, record)
     if not credentials.refresh_token:
         raise ConfigurationError(
-            f"The sign-in in {theirs.describe()} has no refresh token, so nobody can refresh it.",
+            f"The sign-in in {theirs.describe()} has no refresh token, so it cannot be refreshed.",
             hint=f"Run `onplan import {quote(source)}` without --share.",
         )
     previous = None
@@ -98,29 +98,33 @@ def share(settings: Settings, source: str, *, force: bool = False) -> tuple[Sett
     remember_profile(shared)
     if previous and previous.borrowed_from:
         with own.lock():
-            now = own.load()  # a sign-in that was finished there meanwhile stays
+            now = own.load()  # not a sign-in that was finished there meanwhile
             if now and now.record.borrowed_from:
                 own.delete()
     return shared, record
 
 
 def _not_lent(theirs: CredentialStore, record: Record) -> ConfigurationError:
-    """Sign in with ChatGPT belongs to the program and the host that registered, and its plan is another's."""
+    """The error for a sign-in that cannot be lent: of chatgpt-plan, or of another backend than is wanted.
+
+    A chatgpt-plan sign-in is bound to the registered program and host.
+    """
     if not ISSUERS[record.issuer_kind].registers:
         return ConfigurationError(
-            f"The sign-in in {theirs.describe()} is a Codex sign-in, and not one of Sign in with ChatGPT.",
+            f"The sign-in in {theirs.describe()} is one for openai-codex, and not for chatgpt-plan.",
             hint="Run `onplan login --backend chatgpt-plan`; or import it without --backend.",
         )
     return ConfigurationError(
-        f"The sign-in in {theirs.describe()} is one of Sign in with ChatGPT, which is not lent.",
+        f"The sign-in in {theirs.describe()} is one for chatgpt-plan, which cannot be lent: it is "
+        "bound to the program and host that registered.",
         hint="Use its own profile (`onplan profiles list`), or move it: `onplan credentials export`.",
     )
 
 
 def source_spec(given: str) -> str:
-    """The absolute store spec of what a person names: a spec, or a path.
+    """The absolute store spec for what a person gave: a store spec, or a path.
 
-    The path may be that of the Codex CLI's folder, of its auth.json, or of a file of onplan's.
+    The path may be the Codex CLI's folder, its auth.json, or a file that onplan wrote.
     """
     scheme, colon, _ = given.partition(":")
     is_path = not colon or len(scheme) == 1 or any(mark in scheme for mark in "/\\.~")  # C: is a drive
@@ -131,7 +135,7 @@ def source_spec(given: str) -> str:
 
 
 def absolute_spec(spec: str) -> str:
-    """A store spec that names the same place tomorrow, from another folder and with other variables set."""
+    """``spec`` with an absolute path, so that it means the same from any folder and environment."""
     scheme, _, location = spec.partition(":")
     if scheme == "codex":
         from onplan.stores.codex import codex_home
@@ -141,12 +145,12 @@ def absolute_spec(spec: str) -> str:
 
 
 def _signed_in(store: CredentialStore, spec: str) -> tuple[Record, OAuthCredentials]:
-    """What the other program keeps."""
+    """The record in the other program's store, and its credentials. Raises NotSignedInError, StoreError."""
     scheme, _, location = spec.partition(":")
     if scheme in ("codex", "file") and not Path(location).exists():
         raise NotSignedInError(
             f"There is nothing at {location}.",
-            hint="Name the Codex CLI's folder or its auth.json: `onplan import PATH`. Or run `onplan login`.",
+            hint="Give the Codex CLI's folder or its auth.json: `onplan import PATH`. Or run `onplan login`.",
         )
     try:
         loaded = store.load()
@@ -164,12 +168,12 @@ def _signed_in(store: CredentialStore, spec: str) -> tuple[Record, OAuthCredenti
     )
 
 
-_WHAT_CAN_BE_NAMED = "Name a store of onplan's, or the Codex CLI's folder or its auth.json."
+_WHAT_CAN_BE_NAMED = "Give an onplan store, the Codex CLI's folder or its auth.json."
 
 
 def _how_to_refresh(source: str) -> str:
     shared = f", or run `onplan import --share {quote(source)}`" if capabilities_of(source).shareable else ""
-    return f"Let the program that keeps it refresh it{shared}."
+    return f"Let the program that it belongs to refresh it{shared}."
 
 
 def _keep(settings: Settings, own: CredentialStore, borrowed: Record, *, force: bool) -> None:
@@ -178,7 +182,7 @@ def _keep(settings: Settings, own: CredentialStore, borrowed: Record, *, force: 
             _, version = _replaceable(settings, own, borrowed.credentials, force=force)
             try:
                 own.save(borrowed, version)
-            except StoreConflictError:  # a writer that does not know our lock
+            except StoreConflictError:  # by a program that does not use this lock
                 continue
             return
 
@@ -186,7 +190,7 @@ def _keep(settings: Settings, own: CredentialStore, borrowed: Record, *, force: 
 def _replaceable(
     settings: Settings, own: CredentialStore, wanted: OAuthCredentials | None, *, force: bool
 ) -> tuple[Record | None, str | None]:
-    """What the profile has now, if a sign-in with ``wanted`` may take its place."""
+    """The profile's record and version, if ``wanted`` may replace its credentials; else CredentialError."""
     try:
         loaded = own.load()
     except StoreDamagedError as damaged:
