@@ -230,7 +230,7 @@ def test_what_needs_the_folder_is_refused_before_the_browser(
     result = run_cli("login", *named, env={**os.environ, "BROWSER": browser})
 
     assert result.returncode == 2
-    assert "host-id cannot be kept" in result.stderr
+    assert "The host id cannot be kept" in result.stderr
     assert "ONPLAN_HOME" in result.stderr
     assert emulator.journal() == []
 
