@@ -236,7 +236,7 @@ class TestRequest:
                 "wrapper",
                 "Give it the schema",
             ),
-            ("json", "response_format cannot hold what it was given: str", "model_json_schema"),
+            ("json", "response_format has the wrong type: str", "model_json_schema"),
             (ToolDefinition, "the class ToolDefinition", "model_json_schema"),
         ],
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self, Unpack
 
+from onplan.assembly import ProviderOptions, hide_secrets
 from onplan.async_client import AsyncClient
 from onplan.backends import OPENAI_CODEX
 from onplan.config.settings import load_settings
@@ -37,19 +38,23 @@ class OpenAICodexProvider(AsyncClient):
     keep. Without credentials it is the client of the signed-in profile.
     """
 
-    def __init__(self, credentials: OAuthCredentials | None = None, **options: Any) -> None:
+    def __init__(
+        self, credentials: OAuthCredentials | None = None, **options: Unpack[ProviderOptions]
+    ) -> None:
         """As ``AsyncClient``.
 
         ``credentials`` are kept in this object's memory; or in ``store`` if one is given, unless it holds
         some already, which then count: they may have been refreshed since.
         """
+        hide_secrets(options)
         if credentials is not None:
             options["store"] = _holding(credentials, options.get("store"))
         super().__init__(backend=OPENAI_CODEX.name, **options)
 
     @classmethod
-    def from_credentials(cls, credentials: OAuthCredentials, **options: Any) -> Self:
-        """A provider on ``credentials``; ``options`` as for ``AsyncClient``."""
+    def from_credentials(cls, credentials: OAuthCredentials, **options: Unpack[ProviderOptions]) -> Self:
+        """A provider that uses ``credentials``; ``options`` as for ``AsyncClient``."""
+        hide_secrets(options)
         return cls(credentials, **options)
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
@@ -14,6 +15,7 @@ from onplan.errors import (
     DisconnectError,
     IdleTimeoutError,
     InvalidRequestError,
+    ModelNotAvailableError,
     OnplanError,
     OverloadedError,
     RateLimitError,
@@ -28,8 +30,10 @@ from onplan.errors import (
 )
 from onplan.responses.continuation import Continuation
 from onplan.responses.request import prepare
+from onplan.turn.catalogue_cache import LASTS, Listing
+from onplan.turn.context import Context
 from onplan.turn.fallback import Fallback
-from onplan.turn.flows import catalogue, completion, preparation
+from onplan.turn.flows import asked, catalogue, completion, listing, preparation
 from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import (
     Authorize,
@@ -37,13 +41,15 @@ from onplan.turn.steps import (
     Head,
     Join,
     Joined,
+    ListModels,
+    Prepare,
     ReadBody,
     ReadEvents,
     Refresh,
     Send,
     Sleep,
 )
-from onplan.types import CompletionRequest, Message, OAuthCredentials, Resumed, Text
+from onplan.types import CompletionRequest, Message, ModelInfo, OAuthCredentials, Resumed, Text
 
 FIRST = OAuthCredentials(access_token="secret-1", account_id="acct-1")
 SECOND = OAuthCredentials(access_token="secret-2", account_id="acct-1")
@@ -130,12 +136,18 @@ class Turn:
         return "".join(chunk.text for chunk in self.emitted if chunk.type == "text")
 
 
+def context(clock, *, policy=None, **fields):
+    """What the turns of these tests have in common."""
+    policy = policy or RetryPolicy(attempts=3)
+    return Context(backend=OPENAI_CODEX, base_url="https://example.org", now=clock, policy=policy, **fields)
+
+
 @pytest.fixture
 def turn():
     """A completion that is about to begin."""
     call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
     clock = Clock()
-    return Turn(completion(call, RetryPolicy(attempts=3), clock), clock)
+    return Turn(asked(call, context(clock)), clock)
 
 
 def refused(status, body=b"", **headers):
@@ -388,7 +400,7 @@ class TestResuming:
     def turn(self):
         call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
         clock = Clock()
-        return Turn(completion(call, RetryPolicy(attempts=3), clock, resume=True), clock)
+        return Turn(asked(call, context(clock, resume=True)), clock)
 
     def test_finished_parts_are_told_the_model(self, turn):
         """The next request ends in what was finished, and the answer begins with it."""
@@ -434,7 +446,7 @@ class TestTheCatalogue:
     def asking(self):
         """A catalogue flow that is about to begin."""
         clock = Clock()
-        return Turn(catalogue(OPENAI_CODEX, "https://example.org", RetryPolicy(attempts=2), clock), clock)
+        return Turn(catalogue(context(clock, policy=RetryPolicy(attempts=2))), clock)
 
     def test_it_lists_the_models(self, asking):
         """The catalogue is asked for under the credential, and read."""
@@ -488,7 +500,7 @@ class TestOverWebSocket:
         """A completion that may go over a WebSocket, and is authorized."""
         call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
         clock = Clock()
-        turn = Turn(completion(call, RetryPolicy(attempts=3), clock, fallback), clock)
+        turn = Turn(asked(call, context(clock, fallback=fallback)), clock)
         turn.tell(FIRST)
         return turn
 
@@ -613,28 +625,146 @@ class TestOverWebSocket:
         """The refusal is the program's to hear."""
         call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
         clock = Clock()
-        turn = Turn(completion(call, RetryPolicy(attempts=1), clock, Fallback(allowed=False)), clock)
+        turn = Turn(
+            asked(call, context(clock, policy=RetryPolicy(attempts=1), fallback=Fallback(allowed=False))),
+            clock,
+        )
         turn.tell(FIRST, Joined(Head(500, {})))
         with pytest.raises(ServerError):
             turn.tell(b"")
 
     def test_a_preparation_hands_out_nothing(self, fallback):
         """It says what is coming, hears that it was heard, and nothing of it reaches a program."""
-        request = CompletionRequest(messages="Hi", session_id="s")
-        call = prepare(request, OPENAI_CODEX, "https://example.org", "gpt-5.5")
         clock = Clock()
-        turn = Turn(preparation(call, RetryPolicy(attempts=1), clock, fallback), clock)
+        turn = self.preparing(context(clock, policy=RetryPolicy(attempts=1), fallback=fallback))
         said = turn.tell(FIRST, joined())
         assert json.loads(said.data)["generate"] is False
         turn.tell(None, payloads(COMPLETED))
 
         assert (turn.ended, turn.emitted) == (True, [])
 
-    def test_without_websocket_there_is_nothing_to_prepare(self, fallback):
+    def test_a_session_over_sse_is_not_prepared(self, fallback):
         """Nothing is asked over HTTP for it."""
-        call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
-        fallback.refused(call.session_id, 426)
-        turn = Turn(preparation(call, RetryPolicy(), Clock(), fallback), Clock())
+        fallback.refused("s", 426)
+        turn = self.preparing(context(Clock(), fallback=fallback))
         turn.tell(FIRST)
 
         assert turn.ended
+
+    def preparing(self, context):
+        """A preparation whose request is ready to send."""
+        request = CompletionRequest(messages="Hi", session_id="s", model="gpt-5.5")
+        turn = Turn(preparation(request, context), context.now)
+        assert Prepare(request, "gpt-5.5") == turn.step
+        turn.tell(prepare(request, OPENAI_CODEX, "https://example.org", "gpt-5.5"))
+        return turn
+
+    def test_without_websocket_nothing_is_prepared(self):
+        """The flow ends before its first step; but a request without a session_id is refused there too."""
+        request = CompletionRequest(messages="Hi", session_id="s", model="gpt-5.5")
+        assert [] == list(preparation(request, context(Clock())))
+        with pytest.raises(InvalidRequestError, match="session_id"):
+            next(preparation(CompletionRequest(messages="Hi"), context(Clock())))
+
+
+MODELS = [ModelInfo(id="gpt-9", name="GPT-9", provider="openai-codex")]
+
+
+class TestTheDefaultModel:
+    @pytest.fixture
+    def common(self):
+        """What two turns have in common."""
+        return context(Clock())
+
+    def asked_for(self, common):
+        """The model of a request that names none."""
+        return Turn(completion(CompletionRequest(messages="Hi"), common), common.now)
+
+    def test_a_request_that_names_one_decides(self, common):
+        """Neither the client's model nor the catalogue counts."""
+        request = CompletionRequest(messages="Hi", model="gpt-5.5")
+        step = Turn(completion(request, replace(common, model="other")), common.now).step
+        assert Prepare(request, "gpt-5.5") == step
+
+    def test_then_the_clients_own_counts(self, common):
+        """The profile's model, or that of the environment, needs no catalogue."""
+        assert "mine" == self.asked_for(replace(common, model="mine")).step.model
+
+    def test_then_the_best_one_listed(self, common):
+        """The catalogue is asked for."""
+        turn = self.asked_for(common)
+        assert ListModels(common.catalogue.attempts) == turn.step
+        assert "gpt-9" == turn.tell(Listing(MODELS)).model
+
+    def test_a_catalogue_counts_for_an_hour(self, common):
+        """Within it the next turn asks for none; after it, it does."""
+        common.catalogue.ended(Listing(MODELS), common.now())
+        common.now.now += LASTS - 1
+        assert "gpt-9" == self.asked_for(common).step.model
+        common.now.now += 1
+        assert ListModels(common.catalogue.attempts) == self.asked_for(common).step
+
+    def test_built_in_models_are_not_kept(self, common):
+        """The next turn asks the backend again."""
+        common.catalogue.ended(Listing(MODELS, ServerError("x")), common.now())
+        assert ListModels(common.catalogue.attempts) == self.asked_for(common).step
+
+    def test_one_that_is_gone_is_not_taken_again(self, common):
+        """After its refusal the catalogue is asked for anew."""
+        common.catalogue.ended(Listing(MODELS), common.now())
+        turn = self.asked_for(common)
+        turn.tell(prepare(turn.step.request, OPENAI_CODEX, "https://example.org", "gpt-9"), FIRST)
+        head, body = refused(404, {"error": {"code": "model_not_found", "message": "No such model."}})
+        turn.tell(head, body, FIRST)
+        with pytest.raises(ModelNotAvailableError):
+            turn.tell(ConnectError("x"))
+
+        assert ListModels(common.catalogue.attempts) == self.asked_for(common).step
+
+
+class TestTheListing:
+    @pytest.fixture
+    def common(self):
+        """A context whose attempts are not repeated."""
+        return context(Clock(), policy=RetryPolicy(attempts=1))
+
+    @pytest.fixture
+    def asking(self, common):
+        """A listing that is authorized."""
+        turn = Turn(listing(common), common.now)
+        turn.tell(FIRST)
+        return turn
+
+    def test_what_the_backend_lists_is_kept(self, common, asking):
+        """It is the result, and decides the default model from now on."""
+        asking.tell(Head(200, {}), TestTheCatalogue.BODY)
+
+        assert ["gpt-5.5"] == [model.id for model in asking.result.models]
+        assert asking.result.problem is None
+        assert asking.result.models == common.catalogue.models(common.now())
+
+    def test_without_one_there_is_the_built_in_list(self, common, asking):
+        """The reason comes with it."""
+        asking.tell(ConnectError("x"))
+
+        assert list(OPENAI_CODEX.fallback_models) == list(asking.result.models)
+        assert isinstance(asking.result.problem, ConnectError)
+
+    def test_a_problem_with_the_sign_in_is_not_hidden(self, common):
+        """The built-in list would say that all is well."""
+        turn = Turn(listing(common), common.now)
+        with pytest.raises(SignInAgainError):
+            turn.tell(SignInAgainError("x"))
+
+    def test_several_that_want_it_share_one_outcome(self, common, asking):
+        """What ended since they began to wait is theirs, success and failure; what ended before is not."""
+        before = common.catalogue.attempts
+        assert common.catalogue.outcome_since(before) is None
+        asking.tell(Head(200, {}), TestTheCatalogue.BODY)
+        assert asking.result is common.catalogue.outcome_since(before)
+        assert common.catalogue.outcome_since(common.catalogue.attempts) is None
+
+        with pytest.raises(SignInAgainError):
+            Turn(listing(common), common.now).tell(SignInAgainError("x"))
+        with pytest.raises(SignInAgainError):
+            common.catalogue.outcome_since(before)

@@ -17,7 +17,8 @@ def models(session: Session) -> None:
     The best come first, each with its context window and how hard it can be told to think.
     """
     with session.client() as client:
-        listed, problem = client._catalogue()
+        listing = client._list_models()
+    listed, problem = listing.models, listing.problem
     if problem:
         click.echo(f"The list could not be read; this is the built-in one. {problem}", err=True)
     if session.as_json:

@@ -27,12 +27,12 @@ def catalogue(examination: Examination) -> str:
     if credentials and not is_fresh(credentials, time.time()):
         examination.require("issuer", "lock")
     with _client(examination) as client:
-        models, problem = client._catalogue()
-        if problem:
-            raise problem
+        listing = client._list_models()
+        if listing.problem:
+            raise listing.problem
         refreshed = credentials and client.credentials() != credentials
         told = " The access token was refreshed for it." if refreshed else ""
-    return f"{len(models)} models, the first of them {models[0].id}.{told}"
+    return f"{len(listing.models)} models, the first of them {listing.models[0].id}.{told}"
 
 
 def request(examination: Examination) -> str:

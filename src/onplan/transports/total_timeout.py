@@ -23,6 +23,15 @@ class TotalTimeout:
             raise self.error()
         return left
 
+    def at_most(self, seconds: float) -> float:
+        """``seconds``, or what is left if that is less. Raises TotalTimeoutError when nothing is."""
+        left = self.left()
+        return seconds if left is None else min(seconds, left)
+
+    def until(self, seconds: float) -> float:
+        """When so many seconds, or those that are left, are over, on the clock ``time.monotonic``."""
+        return time.monotonic() + self.at_most(seconds)
+
     def error(self) -> TotalTimeoutError:
         """The error to raise when the time is over."""
         return TotalTimeoutError(f"The turn was not over after {self._seconds:g} seconds.")

@@ -1,6 +1,6 @@
 """One completion while it is carried out: over which transport, and what becomes of what came.
 
-What went wrong is raised. Whether it is tried again, turn.py decides, and asks here whether it may be.
+What went wrong is raised. Whether another attempt follows is decided in attempts.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from onplan.responses.continuation import Continuation, Create
 from onplan.responses.items import input_items
 from onplan.responses.request import ResponsesCall
 from onplan.responses.stream import ResponseStream
-from onplan.turn.amendments import Amendment, Call, Remembered, amended
+from onplan.turn.amendments import Amendment, Call, amended
+from onplan.turn.attempts import Attempt, opened
+from onplan.turn.context import Context
 from onplan.turn.fallback import Fallback
 from onplan.turn.steps import (
     Emit,
@@ -35,10 +37,8 @@ from onplan.turn.steps import (
     Head,
     Join,
     Joined,
-    Now,
     ReadBody,
     ReadEvents,
-    Send,
     SendMessage,
 )
 from onplan.types import Credential, FinishReason, Resumed, StreamChunk, ToolCall
@@ -46,46 +46,32 @@ from onplan.types import Credential, FinishReason, Resumed, StreamChunk, ToolCal
 Stream: TypeAlias = ResponseStream | ChatStream
 
 
-class Completion:
-    """What is asked, again and again if need be, until it is answered.
+class Completion(Attempt[None]):
+    """A request that is asked, again and again if need be, until it is answered.
 
     Args:
         call: the request.
-        now: Unix seconds.
-        fallback: which sessions go over SSE; None where WebSocket is not spoken.
+        context: what all turns of the client have in common.
         generate: False does everything but have it answered.
-        resume: whether to ask again although something of the answer was seen.
-        remembered: the amendments that earlier requests needed.
-
-    Attributes:
-        seen: whether the program has seen something of the answer that is arriving.
     """
 
-    def __init__(
-        self,
-        call: Call,
-        now: Now,
-        fallback: Fallback | None,
-        *,
-        generate: bool = True,
-        resume: bool = False,
-        remembered: Remembered | None = None,
-    ) -> None:
+    def __init__(self, call: Call, context: Context, *, generate: bool = True) -> None:
         self.seen = False
-        self._remembered = remembered or Remembered()
+        self._remembered = context.amendments
         self._amendments: list[Amendment] = []
-        self._call, self._now, self._fallback = self._remembered.apply(call), now, fallback
-        self._generate, self._resume = generate, resume
+        self._call = self._remembered.apply(call)
+        self._now, self._fallback = context.now, context.fallback
+        self._generate, self._resume = generate, context.resume
         self._stream: Stream | None = None
         self._heard = False  # whether anything at all has come of it
         self._request_id: str | None = None
         self._turn_state: str | None = None
 
     def may_retry(self) -> bool:
-        """Whether asking again would contradict nothing that was seen.
+        """Whether asking again would contradict nothing that the program has seen.
 
         With ``resume``, what was seen is kept or called void. A finished tool call is neither: the program
-        may be carrying it out, and without its result the model cannot go on.
+        may be running it, and without its result the model cannot go on.
         """
         called = self._stream and any(isinstance(part, ToolCall) for part in self._stream.parts)
         return not self.seen or (self._resume and not called)
@@ -98,7 +84,7 @@ class Completion:
             self._amendments.append(amendment)
         return found is not None
 
-    def attempt(self, credentials: Credential) -> Flow[None]:
+    def run(self, credentials: Credential) -> Flow[None]:
         """Ask once, over the transport that is to be used now."""
         if self.seen and self._stream:
             self.seen, self._call = False, self._call.after(self._stream.parts)
@@ -286,19 +272,6 @@ def _too_large(fallback: Fallback, size: int, why: str = "The backend takes less
         f"The request, of {size:,} bytes, is too large for a WebSocket. {why}",
         hint='Use `transport="auto"`, which sends it over HTTP.',
     )
-
-
-def opened(request: Request, now: Now, timeout: float | None = None) -> Flow[Head]:
-    """Send ``request``; raise what a failing status means, or a page where a stream or JSON should be.
-
-    ``timeout``: seconds for the head of the answer; without it, the client's own limits.
-    """
-    head: Head = yield Send(request, timeout)
-    # Some answers lack a Content-Type; only one that names a page is no answer of the backend's.
-    if head.status == 200 and "text/html" not in head.headers.get("content-type", "").lower():
-        return head
-    body = yield ReadBody()
-    raise failure_of_response(Response(head.status, head.headers, body), now())
 
 
 def _broken(error: OnplanError, stream: Stream, *, seen: bool) -> OnplanError:

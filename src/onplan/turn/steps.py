@@ -3,7 +3,9 @@
 =============== ===================================== =====================================
 step            the shell does                        outcome
 =============== ===================================== =====================================
-``Authorize``   asks the token manager for a fresh token     ``Credential``
+``Prepare``     reads files, builds the call          ``Call``
+``ListModels``  has the catalogue listed, once        ``Listing``
+``Authorize``   asks for a fresh token                ``Credential``
 ``Refresh``     has one refused token replaced        ``OAuthCredentials``
 ``Send``        opens the request                     ``Head``
 ``Join``        finds or opens a WebSocket            ``Joined``, maybe None
@@ -24,19 +26,37 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from onplan.errors import OnplanError
 from onplan.flow import Request
 from onplan.responses.continuation import Continuation, Create
-from onplan.types import StreamChunk
+from onplan.types import CompletionRequest, StreamChunk
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Read the local files of this request, and make it ready to send to ``model`` (``flows.prepare``)."""
+
+    request: CompletionRequest
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListModels:
+    """Carry out the flow ``flows.listing``, unless another task or thread has ended one in the meantime.
+
+    ``attempts``: how many had ended when it was decided that one is needed.
+    """
+
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Authorize:
-    """Give me a credential whose access token is fresh."""
+    """Get a credential whose access token is fresh."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """The backend refused this access token; give me another one.
+    """The backend refused this access token: replace it.
 
     ``again``: it was itself a replacement.
     """
@@ -63,13 +83,13 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Have a WebSocket of this session to ourselves: one that ``create`` fits, any open one, or a new one.
+    """Check out a WebSocket of this session: one that ``create`` can continue on, else an idle or a new one.
 
     What was open before is closed first.
 
     Attributes:
         fresh: a new one, opened with ``request``, whatever there is.
-        fitting: one that ``create`` fits; without it the outcome is None, and none is opened.
+        fitting: only one that ``create`` can continue on; otherwise the outcome is None, and none is opened.
     """
 
     request: Request
@@ -154,7 +174,10 @@ class Emit:
     chunks: Sequence[StreamChunk]
 
 
-Step: TypeAlias = Authorize | Refresh | Send | Join | SendMessage | ReadBody | ReadEvents | Sleep | Emit
+Action: TypeAlias = (
+    Prepare | ListModels | Authorize | Refresh | Send | Join | SendMessage | ReadBody | ReadEvents | Sleep
+)
+Step: TypeAlias = Action | Emit
 Flow: TypeAlias = Generator[Step, Any, T]
 
 Now: TypeAlias = Callable[[], float]

@@ -1,0 +1,203 @@
+"""The parts of a client, made from its keyword options: settings, store, tokens, limits, what turns share."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from onplan.attachments import read_attachments
+from onplan.config.settings import Settings, load_settings
+from onplan.errors import OnplanError
+from onplan.parameters import raises
+from onplan.secret import SecretText
+from onplan.stores import CredentialStore, open_store
+from onplan.tokens.api_key import KeyHolder, token_manager_for
+from onplan.tokens.manager import TokenManager
+from onplan.transports import AsyncWebSockets, Timeouts, choose_websocket, require_http, timeouts_of
+from onplan.transports.httpx2_sync import HTTPTransport
+from onplan.transports.route import Route
+from onplan.turn.amendments import Call
+from onplan.turn.context import Context
+from onplan.turn.fallback import Fallback
+from onplan.turn.flows import prepare
+from onplan.turn.retry import RetryPolicy, policy_of
+from onplan.types import CompletionRequest
+
+if TYPE_CHECKING:
+    import aiohttp
+    import httpx2
+
+
+class CommonOptions(TypedDict, total=False):
+    """The options of every client, all of them optional.
+
+    Attributes:
+        profile: the sign-in to use; without it the profile in use, which `onplan profiles` marks.
+        store: a store spec or a ``CredentialStore``.
+        base_url: where the backend's API is: https, or http on this machine.
+        api: ``chat`` (Chat Completions) or ``responses``, where a backend has both.
+        api_key: the key, for backends that take one.
+        unsupported: what happens to parameters that the backend does not support: ``drop`` leaves them out
+            and lists them in ``ignored_parameters``, ``raise`` raises InvalidRequestError.
+        retry: how many times to ask in all, as a number or an ``onplan.RetryPolicy``; 1 never asks again.
+        on_retry: called before each wait with the error and the seconds.
+        resume: when an answer breaks off, ask again and go on from its finished parts. The chunk ``resumed``
+            says which they are; discard what else had been streamed. Without it the error is raised.
+        proxy: ``http://USER:PASSWORD@HOST:PORT``, ``https://…`` or ``socks5://…``, instead of what
+            ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say.
+        ca_file: certificates (PEM) of authorities to trust as well, such as a company's own.
+        timeout: seconds for each of connecting, sending and waiting, or an ``onplan.Timeouts`` with a limit
+            for each. The synchronous client checks the limit of a whole turn between steps until the head of an
+            answer has come.
+    """
+
+    profile: str | None
+    store: str | CredentialStore | None
+    base_url: str | None
+    api: Literal["chat", "responses"] | None
+    api_key: str | None
+    unsupported: Literal["drop", "raise"]
+    retry: RetryPolicy | int | None
+    on_retry: Callable[[OnplanError, float], object] | None
+    resume: bool
+    proxy: str | None
+    ca_file: str | os.PathLike[str] | None
+    timeout: float | Timeouts | None
+
+
+class ClientOptions(CommonOptions, total=False):
+    """The options of ``Client``.
+
+    Attributes:
+        backend: the backend's name.
+        transport: ``auto`` and ``sse`` are the same here: HTTP. WebSocket is for ``AsyncClient``.
+        http_client: your own ``httpx2.Client``, for requests to the backend; it is not closed. ``proxy`` and
+            ``ca_file`` are then used for refreshing tokens only.
+    """
+
+    backend: str | None
+    transport: Literal["auto", "sse"]
+    http_client: httpx2.Client | None
+
+
+class ProviderOptions(CommonOptions, total=False):
+    """The options of ``OpenAICodexProvider``.
+
+    Attributes:
+        transport: ``auto`` speaks WebSocket where the backend does, the extra ``ws`` is installed and there
+            is no ``http_client``, and falls back to SSE where WebSocket is blocked; ``websocket`` never falls
+            back; ``sse`` is HTTP alone. The chunks are the same.
+        http_client: your own ``httpx2.AsyncClient`` or ``aiohttp.ClientSession``, for requests to the
+            backend; it is not closed. ``proxy`` and ``ca_file`` are then used for refreshing tokens only.
+    """
+
+    transport: Literal["auto", "websocket", "sse"]
+    http_client: httpx2.AsyncClient | aiohttp.ClientSession | None
+
+
+class AsyncClientOptions(ProviderOptions, total=False):
+    """The options of ``AsyncClient``.
+
+    Attributes:
+        backend: the backend's name.
+    """
+
+    backend: str | None
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What the two clients have in common.
+
+    Attributes:
+        tokens: hands out credentials.
+        token_transport: sends the requests of ``tokens``, on whichever thread refreshes.
+        sockets: opens WebSockets; None where all goes over HTTP.
+        context: what all turns have in common.
+        on_retry: the program's, called before each wait.
+    """
+
+    settings: Settings
+    timeouts: Timeouts
+    route: Route
+    tokens: TokenManager | KeyHolder
+    token_transport: HTTPTransport
+    sockets: AsyncWebSockets | None
+    context: Context
+    on_retry: Callable[[OnplanError, float], object] | None
+
+    def prepare(self, request: CompletionRequest, model: str) -> Call:
+        """Read the files of ``request`` and make it ready to send. Raises InvalidRequestError."""
+        return prepare(read_attachments(request), self.context, model)
+
+
+def assemble(
+    options: ClientOptions | AsyncClientOptions, client: Literal["Client", "AsyncClient"]
+) -> Assembly:
+    """Make the parts of a ``client`` from its ``options``, without reading the store or sending anything.
+
+    Raises:
+        TypeError: there is no such option.
+        ConfigurationError: a setting cannot be used.
+    """
+    hide_secrets(options)
+    _require_known(options, client)
+    store, timeouts = options.get("store"), timeouts_of(options.get("timeout"))
+    route = Route(options.get("proxy"), options.get("ca_file"))
+    settings = load_settings(
+        profile=options.get("profile"),
+        backend=options.get("backend"),
+        store=store if isinstance(store, str) else None,
+        base_url=options.get("base_url"),
+        api=options.get("api"),
+    )
+    if store is None or isinstance(store, str):
+        store = open_store(settings.store, settings.backend)
+    transport = HTTPTransport(timeouts, route=route)
+    wanted, sockets = options.get("transport", "auto"), None
+    if client == "AsyncClient":
+        sockets = choose_websocket(wanted, timeouts, route, settings.backend, options.get("http_client"))
+    else:
+        require_http(wanted)
+    return Assembly(
+        settings=settings,
+        timeouts=timeouts,
+        route=route,
+        tokens=token_manager_for(settings, store, transport.fetch, options.get("api_key"), transport.prepare),
+        token_transport=transport,
+        sockets=sockets,
+        context=Context(
+            backend=settings.backend,
+            base_url=settings.base_url,
+            now=time.time,
+            model=settings.model,
+            policy=policy_of(options.get("retry")),
+            resume=options.get("resume", False),
+            raise_unsupported=raises(options.get("unsupported", "drop")),
+            fallback=Fallback(allowed=wanted == "auto") if sockets else None,
+        ),
+        on_retry=options.get("on_retry"),
+    )
+
+
+def hide_secrets(options: CommonOptions) -> None:
+    """Give the secrets no printed form, in place: a traceback may show the variables of a frame."""
+    if (key := options.get("api_key")) is not None:
+        options["api_key"] = SecretText(key)
+    if (proxy := options.get("proxy")) is not None:
+        options["proxy"] = SecretText(proxy)
+
+
+_KNOWN = {"Client": ClientOptions.__optional_keys__, "AsyncClient": AsyncClientOptions.__optional_keys__}
+
+
+def _require_known(options: CommonOptions, client: str) -> None:
+    for name in options.keys() - _KNOWN[client]:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, _KNOWN[client], n=1)
+        advice = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(_KNOWN[client]))}."
+        raise TypeError(f"{client} has no option {name!r}. {advice}")

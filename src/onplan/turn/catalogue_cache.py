@@ -1,0 +1,67 @@
+"""The models that were listed last, for requests that name no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onplan.errors import OnplanError
+from onplan.types import ModelInfo
+
+# Seconds for which a catalogue decides the default model. New models appear every few weeks.
+LASTS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The models, best first.
+
+    Attributes:
+        problem: why they are the built-in ones, if they are.
+    """
+
+    models: Sequence[ModelInfo]
+    problem: OnplanError | None = None
+
+
+class CatalogueCache:
+    """The last listing that came from the backend, and how the last attempt to get one ended.
+
+    Attributes:
+        attempts: how many attempts have ended.
+    """
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self._outcome: Listing | OnplanError | None = None
+        self._models: Sequence[ModelInfo] = ()
+        self._until = 0.0
+
+    def ended(self, outcome: Listing | OnplanError, now: float) -> None:
+        """An attempt has ended. Built-in models are not kept: the next request asks again."""
+        self._outcome = outcome
+        if isinstance(outcome, Listing) and outcome.problem is None:
+            self._models, self._until = outcome.models, now + LASTS
+        self.attempts += 1
+
+    def outcome_since(self, attempts: int) -> Listing | None:
+        """What came of an attempt that has ended since there were ``attempts`` of them; None if none has.
+
+        Of several that want the catalogue at once, one asks for it and the others take what it got.
+
+        Raises:
+            OnplanError: it failed.
+        """
+        if self.attempts == attempts or self._outcome is None:
+            return None
+        if isinstance(self._outcome, OnplanError):
+            raise self._outcome
+        return self._outcome
+
+    def models(self, now: float) -> Sequence[ModelInfo]:
+        """The models that the backend listed, if that was not long ago; else nothing."""
+        return self._models if now < self._until else ()
+
+    def forget(self) -> None:
+        """The default model is not available after all: ask for the catalogue again."""
+        self._until = 0.0

@@ -1,0 +1,41 @@
+"""What all turns of one client have in common: where they go, how patient they are, what was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from onplan.backends import Backend
+from onplan.turn.amendments import Remembered
+from onplan.turn.catalogue_cache import CatalogueCache
+from onplan.turn.fallback import Fallback
+from onplan.turn.retry import RetryPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Decided when a client is made; only ``fallback``, ``amendments`` and ``catalogue`` change afterwards.
+
+    Attributes:
+        backend: the row.
+        base_url: where its API is.
+        now: Unix seconds.
+        model: for requests that name none; None for the first model of the catalogue.
+        policy: how often a turn is tried, and how long it may wait.
+        resume: whether an answer that broke off is asked for again after the program has seen some of it.
+        raise_unsupported: whether a parameter that the backend does not support is an error.
+        fallback: which sessions go over SSE; None where WebSocket is not spoken.
+        amendments: the changes of a request that earlier requests needed.
+        catalogue: the models that were listed last.
+    """
+
+    backend: Backend
+    base_url: str
+    now: Callable[[], float]
+    model: str | None = None
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    resume: bool = False
+    raise_unsupported: bool = False
+    fallback: Fallback | None = None
+    amendments: Remembered = field(default_factory=Remembered)
+    catalogue: CatalogueCache = field(default_factory=CatalogueCache)

@@ -1,0 +1,72 @@
+"""The vocabulary: what a program says to a provider and what it gets back, whatever the API.
+
+Every value is a ``msgspec.Struct``: ``msgspec.json.encode`` writes its JSON form, ``msgspec.json.decode``
+reads it. Content parts and chunks have a ``type``; enumerations equal their strings.
+"""
+
+from __future__ import annotations
+
+from onplan.types.answer import (
+    CompletionResponse,
+    Done,
+    FinishReason,
+    PartDone,
+    Resumed,
+    StreamChunk,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Usage,
+)
+from onplan.types.credentials import APIKey, Credential, OAuthCredentials, Registration
+from onplan.types.message import (
+    ContentPart,
+    File,
+    Image,
+    Message,
+    Refusal,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from onplan.types.provider import ModelInfo, Provider
+from onplan.types.request import CompletionRequest, ToolChoice, ToolDefinition, as_request
+
+__all__ = [
+    "APIKey",
+    "CompletionRequest",
+    "CompletionResponse",
+    "ContentPart",
+    "Credential",
+    "Done",
+    "File",
+    "FinishReason",
+    "Image",
+    "Message",
+    "ModelInfo",
+    "OAuthCredentials",
+    "PartDone",
+    "Provider",
+    "Refusal",
+    "Registration",
+    "Resumed",
+    "Role",
+    "StreamChunk",
+    "Text",
+    "TextDelta",
+    "Thinking",
+    "ThinkingDelta",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolCallEnd",
+    "ToolCallStart",
+    "ToolChoice",
+    "ToolDefinition",
+    "ToolResult",
+    "Usage",
+    "as_request",
+]

@@ -1,0 +1,136 @@
+"""An answer, whole or as the chunks of a stream, with the tokens that it used."""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar, Literal, TypeAlias
+
+import msgspec
+
+from onplan.types.message import ContentPart, Message, ToolCall
+
+
+class FinishReason(enum.StrEnum):
+    """Why the answer ended. After ``STOP`` and ``TOOL_CALLS`` it is complete."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens, as the backend counted them. Cached and reasoning tokens are included in the totals."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class CompletionResponse(msgspec.Struct, frozen=True):
+    """An answer that is complete.
+
+    Attributes:
+        message: append it to the conversation for the next turn; its thinking parts belong there too.
+        finish_reason: ``length`` and ``content_filter`` mean that the answer was cut off.
+        model: the model that answered, which may differ from the one that was asked.
+        ignored_parameters: request parameters that the backend does not take and that were left out.
+        history_repairs: what was changed in the conversation so that the backend does not refuse it, one
+            sentence each: arguments that were not JSON, calls without a result, results without a call.
+        native_finish_reason: the word of a Chat Completions server, if it is none of ``FinishReason``. An
+            unknown word counts as ``stop``. None over the Responses API.
+    """
+
+    message: Message
+    usage: Usage
+    finish_reason: FinishReason
+    model: str
+    response_id: str | None = None
+    ignored_parameters: list[str] = []
+    history_repairs: list[str] = []
+    native_finish_reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer's text parts, joined."""
+        return self.message.text
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The calls to run, in order."""
+        return self.message.tool_calls
+
+
+class _Chunk(msgspec.Struct, frozen=True, tag_field="type", gc=False):
+    """A piece of an answer, tagged by its ``type``."""
+
+
+class TextDelta(_Chunk, frozen=True, tag="text"):
+    """More of the answer's text."""
+
+    type: ClassVar[Literal["text"]] = "text"
+    text: str
+
+
+class ThinkingDelta(_Chunk, frozen=True, tag="thinking"):
+    """More of the reasoning summary."""
+
+    type: ClassVar[Literal["thinking"]] = "thinking"
+    text: str
+
+
+class ToolCallStart(_Chunk, frozen=True, tag="tool_call_start"):
+    """A tool call begins; its arguments follow under the same ``id``."""
+
+    type: ClassVar[Literal["tool_call_start"]] = "tool_call_start"
+    id: str
+    name: str
+
+
+class ToolCallDelta(_Chunk, frozen=True, tag="tool_call_delta"):
+    """More of the JSON text of one call's arguments."""
+
+    type: ClassVar[Literal["tool_call_delta"]] = "tool_call_delta"
+    id: str
+    arguments_delta: str
+
+
+class ToolCallEnd(_Chunk, frozen=True, tag="tool_call_end"):
+    """The arguments of one call are complete."""
+
+    type: ClassVar[Literal["tool_call_end"]] = "tool_call_end"
+    id: str
+
+
+class PartDone(_Chunk, frozen=True, tag="part_done"):
+    """A content part is complete. It stays valid if the connection breaks later."""
+
+    type: ClassVar[Literal["part_done"]] = "part_done"
+    part: ContentPart
+
+
+class Done(_Chunk, frozen=True, tag="done"):
+    """The answer is complete. Every stream that raises no error ends with exactly one of these."""
+
+    type: ClassVar[Literal["done"]] = "done"
+    usage: Usage
+    finish_reason: FinishReason
+    response: CompletionResponse
+
+
+class Resumed(_Chunk, frozen=True, tag="resumed"):
+    """The connection broke and the request was sent again; only with ``resume=True``.
+
+    ``parts`` are complete and stay valid, in order. Discard whatever else was streamed so far.
+    """
+
+    type: ClassVar[Literal["resumed"]] = "resumed"
+    parts: list[ContentPart]
+
+
+StreamChunk: TypeAlias = (
+    TextDelta | ThinkingDelta | ToolCallStart | ToolCallDelta | ToolCallEnd | PartDone | Resumed | Done
+)

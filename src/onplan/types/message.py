@@ -1,0 +1,223 @@
+"""Messages and what they consist of: text, images, files, tool calls and their results, thinking."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from onplan.field_types import PathLike, require_fields
+
+
+class Role(enum.StrEnum):
+    """Who a message is from."""
+
+    SYSTEM = "system"
+    DEVELOPER = "developer"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class _Part(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
+    """A piece of a message, tagged by its ``type``.
+
+    Raises:
+        TypeError: a field has a value of another type than it says.
+    """
+
+    def __post_init__(self) -> None:
+        """Accept the short spellings."""
+        require_fields(self, _ADVICE)
+
+
+# By the field's name: how to turn a value that is often given by mistake into the right one.
+_ADVICE = {
+    "arguments": " `json.dumps` makes the JSON text.",
+    "url": " A file on this machine is named with `path=`.",
+    "data": " `base64.b64decode` makes them of base64.",
+}
+
+
+class Text(_Part, frozen=True, tag="text"):
+    """Text. ``phase`` is the Responses API's (commentary, final_answer) and goes back to it unchanged."""
+
+    type: ClassVar[Literal["text"]] = "text"
+    text: str
+    phase: str | None = None
+
+
+class Image(_Part, frozen=True, tag="image"):
+    """An image: by ``url`` (https or data), by local ``path`` (read when sent), or as ``data`` bytes.
+
+    Its bytes decide its type. ``mime_type`` is used only for formats that few servers accept.
+    """
+
+    type: ClassVar[Literal["image"]] = "image"
+    url: str | None = None
+    path: str | None = None
+    data: bytes | None = None
+    mime_type: str | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            url: str | None = None,
+            path: str | PathLike | None = None,
+            data: bytes | bytearray | memoryview | None = None,
+            mime_type: str | None = None,
+        ) -> None: ...
+
+
+class File(_Part, frozen=True, tag="file"):
+    """A document: by ``url``, by local ``path`` (read when sent), or as ``data`` bytes."""
+
+    type: ClassVar[Literal["file"]] = "file"
+    url: str | None = None
+    path: str | None = None
+    data: bytes | None = None
+    mime_type: str | None = None
+    filename: str | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            url: str | None = None,
+            path: str | PathLike | None = None,
+            data: bytes | bytearray | memoryview | None = None,
+            mime_type: str | None = None,
+            filename: str | None = None,
+        ) -> None: ...
+
+
+class ToolCall(_Part, frozen=True, tag="tool_call"):
+    """The model's request to run a function of the program.
+
+    Attributes:
+        arguments: the JSON text, whole.
+        namespace: in which the function was offered, if it was in one.
+        signature: a thought signature that the server wants back with the call, as JSON text. Only the server
+            can read it.
+    """
+
+    type: ClassVar[Literal["tool_call"]] = "tool_call"
+    id: str
+    name: str
+    arguments: str
+    namespace: str | None = None
+    signature: str | None = None
+
+    def parse_arguments(self) -> Any:
+        """The arguments as Python values. Raises ``msgspec.DecodeError`` if the model wrote bad JSON."""
+        return msgspec.json.decode(self.arguments or "{}")
+
+
+class ToolResult(_Part, frozen=True, tag="tool_result"):
+    """The output of a function: text, or text and image parts."""
+
+    type: ClassVar[Literal["tool_result"]] = "tool_result"
+    tool_call_id: str
+    content: str | list[Text | Image]
+
+    def __post_init__(self) -> None:
+        """Accept the short spellings. Raises TypeError if ``content`` is neither text nor a list of parts."""
+        super().__post_init__()
+        given: Any = self.content
+        if isinstance(given, str):
+            return
+        pieces = given if isinstance(given, list | tuple) else [given]
+        parts = [Text(piece) if isinstance(piece, str) else piece for piece in pieces]
+        for part in parts:
+            if not isinstance(part, _Part):
+                raise TypeError(
+                    f"A tool's result is a string, or Text and Image parts, and not {type(part).__name__}. "
+                    "`json.dumps` or `str` makes a string of it."
+                )
+        force_setattr(self, "content", parts)
+
+
+class Thinking(_Part, frozen=True, tag="thinking"):
+    """A summary of the model's reasoning. ``encrypted`` is the reasoning; only the server can read it."""
+
+    type: ClassVar[Literal["thinking"]] = "thinking"
+    text: str = ""
+    encrypted: str | None = None
+
+
+class Refusal(_Part, frozen=True, tag="refusal"):
+    """The model's explanation why it does not answer."""
+
+    type: ClassVar[Literal["refusal"]] = "refusal"
+    text: str
+
+
+ContentPart: TypeAlias = Text | Image | File | ToolCall | ToolResult | Thinking | Refusal
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A message. ``content`` may be given as a string, and always reads as a list of parts.
+
+    Raises:
+        ValueError: ``role`` is not one of ``Role``.
+        TypeError: ``content`` is neither a string nor a list of content parts.
+    """
+
+    role: Role
+    content: list[ContentPart]
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, role: Role | str, content: str | ContentPart | Iterable[str | ContentPart]
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        """Accept the short spellings."""
+        force_setattr(self, "role", Role(self.role))
+        given: Any = self.content
+        items = [given] if isinstance(given, str | _Part) else list(given)
+        parts = [Text(item) if isinstance(item, str) else item for item in items]
+        for part in parts:
+            if not isinstance(part, _Part):
+                raise TypeError(f"A message holds strings and content parts, not {type(part).__name__}.")
+        force_setattr(self, "content", parts)
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined."""
+        return "".join(part.text for part in self.content if isinstance(part, Text))
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The tool calls, in order."""
+        return [part for part in self.content if isinstance(part, ToolCall)]
+
+    @classmethod
+    def system(cls, *content: str | ContentPart) -> Message:
+        """Instructions for the model."""
+        return cls(Role.SYSTEM, content)
+
+    @classmethod
+    def developer(cls, *content: str | ContentPart) -> Message:
+        """Instructions for the model, under the name that the Responses API gives this role."""
+        return cls(Role.DEVELOPER, content)
+
+    @classmethod
+    def user(cls, *content: str | ContentPart) -> Message:
+        """A message from the user: text, images, files."""
+        return cls(Role.USER, content)
+
+    @classmethod
+    def assistant(cls, *content: str | ContentPart) -> Message:
+        """An earlier answer of the model."""
+        return cls(Role.ASSISTANT, content)
+
+    @classmethod
+    def tool(cls, tool_call_id: str, content: str | list[Text | Image]) -> Message:
+        """The output of the function for the call ``tool_call_id``."""
+        return cls(Role.TOOL, [ToolResult(tool_call_id, content)])

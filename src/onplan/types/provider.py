@@ -1,0 +1,48 @@
+"""The interface that every provider has, and the models that it lists."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from onplan.types.answer import CompletionResponse, StreamChunk
+from onplan.types.request import CompletionRequest
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """A model that a provider offers. Costs are in US dollars per million tokens; on a plan they are zero."""
+
+    id: str
+    name: str
+    provider: str
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    supports_vision: bool = False
+    reasoning_efforts: list[str] = []
+    default_reasoning_effort: str | None = None
+    input_cost_per_million: float | None = None
+    output_cost_per_million: float | None = None
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """The interface of ``AsyncClient`` and ``OpenAICodexProvider``, which a program may implement itself."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name, such as ``openai-codex``."""
+        ...
+
+    def list_models(self) -> Awaitable[Sequence[ModelInfo]]:
+        """The models that the provider offers now, best first."""
+        ...
+
+    def complete(self, request: CompletionRequest | str) -> Awaitable[CompletionResponse]:
+        """The whole answer. Raises an ``OnplanError``."""
+        ...
+
+    def complete_stream(self, request: CompletionRequest | str) -> AsyncIterator[StreamChunk]:
+        """The answer as it arrives, ending with one ``Done``. Raises an ``OnplanError``."""
+        ...

@@ -1,0 +1,176 @@
+"""A request to a model: the conversation, the tools that it may call, and the parameters of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from onplan.errors import InvalidRequestError
+from onplan.types.message import Message
+
+
+class ToolDefinition(msgspec.Struct, frozen=True):
+    """A function that the model may call; ``parameters`` is a JSON schema of type object."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "object", "properties": {}})
+
+
+class ToolChoice(msgspec.Struct, frozen=True):
+    """``tool_choice`` for one particular tool: the model must call the tool of this name."""
+
+    name: str
+
+
+class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request to a model. Parameters that the backend does not support are reported, never quietly ignored.
+
+    Raises InvalidRequestError if a field has a value of the wrong type.
+
+    Attributes:
+        messages: the conversation, oldest first; a plain string stands for one user message.
+        model: a model id; without one, ``ONPLAN_MODEL``, then the profile's, then the first listed.
+        tools: functions the model may call.
+        tool_choice: ``auto``, ``none``, ``required``, or ``ToolChoice(name)`` for one of ``tools``.
+        parallel_tool_calls: whether several calls may come in one answer.
+        temperature: sampling temperature.
+        top_p: nucleus sampling.
+        max_tokens: longest answer, in tokens.
+        stop: the answer ends before any of these texts.
+        reasoning_effort: how long to think: one of the model's ``reasoning_efforts``.
+        reasoning_summary: ``auto``, ``concise``, ``detailed`` or ``none``: whether to show the thinking.
+        verbosity: ``low``, ``medium`` or ``high``.
+        service_tier: such as ``priority``.
+        response_format: a JSON schema that the answer's text will follow.
+        session_id: names the conversation, so that its prompt is found in the cache; one is derived from
+            the conversation's beginning when it is not given.
+        metadata: labels of the program's own, for backends that keep them.
+    """
+
+    messages: list[Message]
+    model: str | None = None
+    tools: list[ToolDefinition] = []
+    tool_choice: str | ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: list[str] = []
+    reasoning_effort: str | None = None
+    reasoning_summary: str | None = None
+    verbosity: str | None = None
+    service_tier: str | None = None
+    response_format: dict[str, Any] | None = None
+    session_id: str | None = None
+    metadata: dict[str, str] = {}
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            messages: str | Message | Iterable[Message],
+            model: str | None = None,
+            tools: list[ToolDefinition] | None = ...,
+            tool_choice: Literal["auto", "none", "required"] | ToolChoice | None = None,
+            parallel_tool_calls: bool | None = None,
+            temperature: float | None = None,
+            top_p: float | None = None,
+            max_tokens: int | None = None,
+            stop: str | list[str] | None = ...,
+            reasoning_effort: str | None = None,
+            reasoning_summary: str | None = None,
+            verbosity: str | None = None,
+            service_tier: str | None = None,
+            response_format: dict[str, Any] | None = None,
+            session_id: str | None = None,
+            metadata: dict[str, str] | None = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        """Accept the short spellings."""
+        given: Any = self.messages
+        if isinstance(given, str):
+            given = [Message.user(given)]
+        elif isinstance(given, Message):
+            given = [given]
+        _require(given, Iterable, "messages", "a string, a Message or several of them")
+        force_setattr(self, "messages", list(given))
+        for message in self.messages:
+            _require(
+                message, Message, "messages", 'Message objects, such as Message.user("Name three birds")'
+            )
+        for name in ("tools", "stop", "metadata"):
+            if getattr(self, name) is None:  # as other libraries say that there are none
+                force_setattr(self, name, {} if name == "metadata" else [])
+        stop: Any = self.stop
+        if isinstance(stop, str):
+            force_setattr(self, "stop", [stop])
+        _require(self.tools, list | tuple, "tools", "a list of ToolDefinition objects")
+        for tool in self.tools:
+            _require(
+                tool, ToolDefinition, "tools", "ToolDefinition objects: a name, a description, parameters"
+            )
+        for name in _TEXTS:
+            _require(getattr(self, name), str | None, name, "a string")
+        if not isinstance(self.tool_choice, ToolChoice | None) and self.tool_choice not in _TOOL_CHOICES:
+            raise InvalidRequestError(
+                f"tool_choice is {self.tool_choice!r}, which is neither auto, none nor required.",
+                hint="For one particular tool give it `ToolChoice(NAME)`.",
+            )
+        self._require_schema()
+
+    def _require_schema(self) -> None:
+        schema: Any = self.response_format
+        expected = "a JSON schema as a dict; of a pydantic model that is `Model.model_json_schema()`"
+        _require(schema, dict | None, "response_format", expected)
+        if schema and schema.get("type") in _WRAPPERS:
+            raise InvalidRequestError(
+                f"response_format is the API's wrapper ({schema['type']}), and not the JSON schema itself.",
+                hint='Give it the schema, such as {"type": "object", "properties": {…}}.',
+            )
+
+
+_TOOL_CHOICES = ("auto", "none", "required")
+_TEXTS = (
+    "model",
+    "reasoning_effort",
+    "reasoning_summary",
+    "verbosity",
+    "service_tier",
+    "session_id",
+)
+# Types of `response_format` and of `text.format` in the API. No JSON schema has one of them.
+_WRAPPERS = ("json_schema", "json_object", "text")
+
+
+def _require(given: object, kind: Any, field: str, expected: str) -> None:
+    if not isinstance(given, kind):
+        raise InvalidRequestError(
+            f"{field} has the wrong type: {_named(given)}.",
+            hint=f"Give it {expected}.",
+        )
+
+
+def _named(given: object) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
+
+
+def as_request(request: object) -> CompletionRequest:
+    """``request`` if it is one, or a request made of a plain string.
+
+    Raises:
+        InvalidRequestError: it is neither.
+    """
+    if isinstance(request, CompletionRequest):
+        return request
+    if isinstance(request, str):
+        return CompletionRequest(messages=request)
+    raise InvalidRequestError(
+        f"A request is a string or a CompletionRequest, and not {type(request).__name__}.",
+        hint="Write `CompletionRequest(messages=…)`, with the model and whatever else is wanted.",
+    )

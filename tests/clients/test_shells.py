@@ -1,0 +1,99 @@
+"""The two clients differ by what an event loop needs, and by nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import inspect
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+import onplan
+from onplan import async_client, client
+from onplan.assembly import AsyncClientOptions, ClientOptions
+from onplan.emulator import Emulator
+
+
+def without_waiting(module: Any) -> list[str]:
+    """The lines of a module, without the words by which an asynchronous program is told from another."""
+    text = Path(inspect.getfile(module)).read_text()
+    for pattern, replacement in (
+        (r"\b(?:async|await) ", ""),
+        (r"\bAsync(?=[A-Z])", ""),
+        (r"__a(enter|exit)__", r"__\1__"),
+        (r"(\w)_async\b", r"\1"),
+    ):
+        text = re.sub(pattern, replacement, text)
+    return text.splitlines()
+
+
+def test_the_two_clients_are_the_same_but_for_waiting() -> None:
+    """A decision that is made in one of them is made in both, or belongs to the turn."""
+    lines = difflib.unified_diff(without_waiting(client), without_waiting(async_client), n=0, lineterm="")
+    different = [line for line in lines if line[0] in "+-" and not line.startswith(("+++", "---"))]
+
+    assert len(different) <= 70, "\n".join(different)
+
+
+def test_the_two_clients_have_the_same_methods_in_the_same_order() -> None:
+    """``aclose`` is another name of ``close``."""
+    one, other = (
+        [name for name in vars(kind) if name[0] != "_"] for kind in (onplan.Client, onplan.AsyncClient)
+    )
+
+    assert one == [name for name in other if name != "aclose"]
+    assert onplan.AsyncClient.aclose is onplan.AsyncClient.close
+
+
+@pytest.mark.parametrize(
+    ("make", "known"), [(onplan.Client, ClientOptions), (onplan.AsyncClient, AsyncClientOptions)]
+)
+def test_an_option_that_there_is_not_is_an_error(make: Any, known: Any) -> None:
+    """A misspelt option is not ignored: the error names the one that was meant, or all that there are."""
+    with pytest.raises(TypeError, match="has no option 'modle'"):
+        make(modle="gpt-5.5")
+    with pytest.raises(TypeError, match="Did you mean 'profile'"):
+        make(profil="work")
+    with pytest.raises(TypeError) as caught:
+        make(zzz=1)
+    assert all(name in str(caught.value) for name in known.__optional_keys__)
+
+
+def catalogues(emulator: Emulator) -> int:
+    """How often the catalogue was asked for."""
+    return sum(row["path"].endswith("/models") for row in emulator.journal())
+
+
+def test_threads_ask_for_one_catalogue(signed_in: Emulator) -> None:
+    """Eight first requests without a model need one catalogue, and the next eight none."""
+    begin = Barrier(8)
+
+    def ask(client: onplan.Client) -> str:
+        begin.wait(20)
+        return client.complete("hi").text
+
+    with onplan.Client() as shared, ThreadPoolExecutor(8) as threads:
+        for _ in range(2):
+            assert set(threads.map(ask, [shared] * 8)) == {"You said: hi"}
+
+    assert catalogues(signed_in) == 1
+
+
+async def test_tasks_ask_for_one_catalogue(signed_in: Emulator) -> None:
+    """The same for tasks; and a task that is cancelled while it asks leaves the asking to another."""
+    async with onplan.AsyncClient() as shared:
+        first = asyncio.ensure_future(shared.complete("hi"))
+        others = [asyncio.ensure_future(shared.complete("hi")) for _ in range(8)]
+        await asyncio.sleep(0)
+        first.cancel()
+        answers = await asyncio.gather(*others)
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    assert {answer.text for answer in answers} == {"You said: hi"}
+    assert catalogues(signed_in) == 1
