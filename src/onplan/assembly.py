@@ -50,7 +50,7 @@ class CommonOptions(TypedDict, total=False):
             ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say.
         ca_file: certificates (PEM) of authorities to trust as well, such as a company's own.
         timeout: seconds for each of connecting, sending and waiting, or an ``onplan.Timeouts`` with a limit
-            for each. The synchronous client checks the limit of a whole turn between steps until the head of an
+            for each. The synchronous client checks that of a turn only between steps until the head of an
             answer has come.
     """
 

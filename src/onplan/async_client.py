@@ -82,7 +82,9 @@ class AsyncClient:
         attempts = catalogue.attempts if attempts is None else attempts
         async with self._listing:
             found = catalogue.outcome_since(attempts)
-            return found or await self._run(flows.listing(self._context), total)
+            if found:
+                return found
+            return await self._run(flows.listing(self._context), total)
 
     async def complete(self, request: CompletionRequest | str) -> CompletionResponse:
         """The whole answer. Raises an OnplanError; an incomplete answer is never returned.

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from onplan.answers.waiting import duration, rate_limit_reset, retry_after, try_again_in
 from onplan.errors import (
+    ConfigurationError,
     ConnectError,
     InvalidRequestError,
     OnplanError,
@@ -15,7 +16,7 @@ from onplan.errors import (
     ServerError,
     UsageLimitError,
 )
-from onplan.turn.retry import RetryPolicy, next_delay
+from onplan.turn.retry import RetryPolicy, next_delay, policy_of
 
 POLICY = RetryPolicy(attempts=5, wait_initial=0.2, wait_max=30.0, timeout=120.0)
 SERVER, NOW = ServerError("x"), 1_800_000_000.0
@@ -235,3 +236,25 @@ def test_no_message_is_a_failure(message):
 def test_the_header_by_its_other_name():
     """Some gateways write it with an x."""
     assert 7.0 == retry_after({"x-retry-after": "7"}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("retry", "policy"),
+    [
+        (None, RetryPolicy()),
+        (1, RetryPolicy(attempts=1)),
+        (3, RetryPolicy(attempts=3)),
+        (POLICY, POLICY),
+    ],
+)
+def test_a_number_is_a_policy_of_so_many_tries(retry, policy):
+    """``retry=3`` asks three times in all; without one the default counts."""
+    assert policy == policy_of(retry)
+
+
+@pytest.mark.parametrize("retry", [0, -1, True, 2.5, "3"])
+def test_what_is_no_number_of_tries_is_refused(retry):
+    """The hint says how it is written."""
+    with pytest.raises(ConfigurationError) as caught:
+        policy_of(retry)
+    assert "retry=3" in caught.value.hint
