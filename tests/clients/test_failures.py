@@ -416,9 +416,7 @@ def test_an_unreachable_backend_is_a_connect_error(signed_in: Emulator, driver: 
 @pytest.mark.parametrize("retry", [0, -1, True, 2.5, {"attempts": 3}], ids=str)
 def test_what_is_no_retry_policy_is_refused(signed_in: Emulator, driver: Any, retry: Any) -> None:
     """What is no policy is refused before anything is sent, and the hint says how one is written."""
-    with pytest.raises(
-        onplan.ConfigurationError, match="neither a number of tries nor a RetryPolicy"
-    ) as caught:
+    with pytest.raises(onplan.ConfigurationError, match="nor a RetryPolicy") as caught:
         driver(retry=retry).complete("hi")
     assert signed_in.journal() == []
     assert "retry=3" in caught.value.hint
