@@ -51,7 +51,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-_SHORTEST_SECRET = 8
+from onplan.secret import without_secrets
 
 
 class OnplanError(Exception):
@@ -96,14 +96,9 @@ class OnplanError(Exception):
         self.parts: Sequence[Any] = ()  # of content parts; types.py stands above this module
 
     def hide(self, *secrets: str | None) -> None:
-        """Take ``secrets`` out of the sentence, should the other side have repeated one in its message.
-
-        One of a few characters is none, and would be found in every word.
-        """
-        for secret in filter(None, secrets):
-            if len(secret) < _SHORTEST_SECRET:
-                continue
-            self.message = self.message.replace(secret, "…")
+        """Take ``secrets`` out of the message and the hint, in case the other side has repeated one."""
+        self.message = without_secrets(self.message, *secrets)
+        self.hint = without_secrets(self.hint, *secrets)
         self.args = (self.message,)
 
     def to_dict(self) -> dict[str, Any]:

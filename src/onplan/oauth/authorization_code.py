@@ -15,12 +15,11 @@ from onplan.oauth.credentials import (
     credentials_from,
     error_code,
     unknown_client,
-    without_secrets,
 )
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refusals import refusal_in, refusal_named, sign_in_error
 from onplan.oauth.token_response import decode_token_response
-from onplan.secret import SecretText
+from onplan.secret import SecretText, without_secrets
 from onplan.types import OAuthCredentials
 
 CALLBACK_PATH = "/auth/callback"

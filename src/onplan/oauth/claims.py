@@ -7,14 +7,38 @@ An ID token that came directly from the token endpoint over TLS may be used with
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import msgspec
 
 from onplan.flow import decode_json
 from onplan.oauth.token_response import moment
+from onplan.types import OAuthCredentials
 
 _AUTH = "https://api.openai.com/auth"
 _PROFILE = "https://api.openai.com/profile"
+
+
+def with_claims(credentials: OAuthCredentials) -> OAuthCredentials:
+    """``credentials`` completed by what their tokens say; the one place that decides which of the two counts.
+
+    The account that is known already is kept: it is what the person chose at sign-in. Plan and e-mail address
+    may have changed since they were stored, so the tokens count first. So does the expiry: beside a token it
+    may be another program's mistake. The ID token, which is about the person, counts before the access token.
+    """
+
+    def said(claim: Callable[[str | None], str | None]) -> str | None:
+        return next(filter(None, map(claim, (credentials.id_token, credentials.access_token))), None)
+
+    expiry = expires_at(credentials.access_token)
+    return msgspec.structs.replace(
+        credentials,
+        account_id=credentials.account_id or said(account_id),
+        plan=said(plan) or credentials.plan,
+        email=said(email) or credentials.email,
+        expires_at=moment(credentials.expires_at) if expiry is None else expiry,
+    )
 
 
 def read_claims(token: str | None) -> Mapping[str, Any]:

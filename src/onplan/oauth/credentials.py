@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from onplan.errors import RefreshError
 from onplan.oauth import claims
 from onplan.oauth.issuer import ISSUERS, Issuer
@@ -19,25 +21,23 @@ def credentials_from(
 ) -> OAuthCredentials:
     """Credentials out of a token response; what it leaves out is kept from ``previous``.
 
-    Expiry is the access token's own ``exp`` claim, else ``now + expires_in``, else unknown. An account id
-    that is already known is kept: it is what the person chose at sign-in.
+    Expiry is the access token's own ``exp`` claim, else ``now + expires_in``, else unknown; without a new
+    access token it is what it was. Account, plan and e-mail address are as in ``claims.with_claims``.
     """
     old = previous or OAuthCredentials(access_token="")
-    access_token = response.access_token or old.access_token
-    identity = response.id_token or old.id_token
-    return OAuthCredentials(
-        access_token=access_token,
+    received = OAuthCredentials(
+        access_token=response.access_token or old.access_token,
         refresh_token=response.refresh_token or old.refresh_token,
-        id_token=identity,
-        expires_at=_expiry(response, old, now),
-        account_id=old.account_id or claims.account_id(identity) or claims.account_id(access_token),
-        plan=claims.plan(identity) or claims.plan(access_token) or old.plan,
-        email=claims.email(identity) or claims.email(access_token) or old.email,
+        id_token=response.id_token or old.id_token,
+        account_id=old.account_id,
+        plan=old.plan,
+        email=old.email,
         client_id=old.client_id or issuer.client_id,
         issuer=old.issuer or issuer.url,
         scopes=old.scopes if response.scope is None else response.scope.split(),
         earliest_refresh_at=response.earliest_refresh_at,
     )
+    return msgspec.structs.replace(claims.with_claims(received), expires_at=_expiry(response, old, now))
 
 
 def _expiry(response: TokenResponse, old: OAuthCredentials, now: float) -> float | None:
@@ -87,13 +87,6 @@ def error_code(body: Any) -> tuple[str, str]:
     code = error if isinstance(error, str) else body.get("code")
     description = body.get("error_description") or body.get("message")
     return str(code or "").lower(), str(description or (detail if isinstance(detail, str) else ""))
-
-
-def without_secrets(text: str, *secrets: str | None) -> str:
-    """``text`` of a server's, with any of ``secrets`` that it repeats left out."""
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "…")
-    return text
 
 
 def unknown_client(status: int, *, registered: bool) -> RefreshError:

@@ -18,7 +18,7 @@ from onplan.answers.waiting import retry_after
 from onplan.errors import OnplanError, SignInError, TransportError
 from onplan.flow import Flow, Request, Response, request_id_of
 from onplan.oauth import authorization_code
-from onplan.oauth.credentials import error_code, without_secrets
+from onplan.oauth.credentials import error_code
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refusals import (
     NO_DEVICE_CODES,
@@ -28,7 +28,7 @@ from onplan.oauth.refusals import (
     refusal_named,
     sign_in_error,
 )
-from onplan.secret import SecretText
+from onplan.secret import SecretText, without_secrets
 from onplan.types import OAuthCredentials
 
 # All in seconds.

@@ -22,11 +22,11 @@ from onplan.oauth.credentials import (
     credentials_from,
     error_code,
     unknown_client,
-    without_secrets,
 )
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refusals import refusal_in
 from onplan.oauth.token_response import decode_token_response
+from onplan.secret import without_secrets
 from onplan.types import OAuthCredentials
 
 # Codes that are final whatever the status; their sentences.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import NoReturn
 
@@ -19,8 +18,7 @@ from onplan.config.environment import environment_variable
 from onplan.config.store_schemes import CAPABILITIES
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
 from onplan.forking import reset_in_child
-from onplan.oauth import claims
-from onplan.oauth.token_response import moment
+from onplan.oauth.claims import with_claims
 from onplan.secret import SecretBytes
 from onplan.stores import Record, Stored, decode_record, version_of
 from onplan.types import OAuthCredentials
@@ -102,14 +100,14 @@ def _record(data: SecretBytes, place: str) -> Record | None:
     """What ``data`` amounts to, in any of the four forms, or None. Raises StoreError for a newer onplan's."""
     fields = _fields(data)
     if fields is None:
-        return Record(credentials=_derived(_bare(data))) if _BARE_TOKEN.fullmatch(data) else None
+        return Record(credentials=with_claims(_bare(data))) if _BARE_TOKEN.fullmatch(data) else None
     if "schema" in fields:
         with suppress(StoreDamagedError):
             return decode_record(data, place)
         return None
     tokens = _fields(fields.get("tokens"))
     found = _credentials(data if tokens is None else fields["tokens"])
-    return Record(credentials=_derived(found)) if found and found.access_token else None
+    return Record(credentials=with_claims(found)) if found and found.access_token else None
 
 
 def _fields(data: bytes | msgspec.Raw | None) -> dict[str, msgspec.Raw] | None:
@@ -129,18 +127,3 @@ def _credentials(data: bytes | msgspec.Raw) -> OAuthCredentials | None:
 
 def _bare(data: SecretBytes) -> OAuthCredentials:
     return OAuthCredentials(access_token=data.decode())
-
-
-def _derived(found: OAuthCredentials) -> OAuthCredentials:
-    """With what the tokens' own claims say; an expiry beside a token may be another program's mistake."""
-
-    def said(claim: Callable[[str | None], str | None]) -> str | None:
-        return claim(found.id_token) or claim(found.access_token)
-
-    return msgspec.structs.replace(
-        found,
-        expires_at=claims.expires_at(found.access_token) or moment(found.expires_at),
-        account_id=found.account_id or said(claims.account_id),
-        plan=found.plan or said(claims.plan),
-        email=found.email or said(claims.email),
-    )

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from onplan.oauth import claims
+from onplan.oauth.claims import with_claims
 from onplan.secret import SecretBytes
 from onplan.stores import Record, record_from, version_of, with_current_names
 from onplan.types import OAuthCredentials
@@ -81,15 +81,8 @@ def record_in(document: Document) -> Record | None:
         client_id=_text(provenance.get("client_id")),
         issuer=_text(provenance.get("issuer")),
     )
-    said = [kept.id_token, kept.access_token]
-    credentials = msgspec.structs.replace(
-        kept,
-        expires_at=claims.expires_at(kept.access_token),
-        account_id=kept.account_id or next(filter(None, map(claims.account_id, said)), None),
-        plan=next(filter(None, map(claims.plan, said)), None),
-        email=next(filter(None, map(claims.email, said)), None),
-    )
-    return Record(credentials=credentials, obtained_at=decode_moment(_text(document.get("last_refresh"))))
+    obtained_at = decode_moment(_text(document.get("last_refresh")))
+    return Record(credentials=with_claims(kept), obtained_at=obtained_at)
 
 
 # What the CLI can be signed in with besides a plan: the value of auth_mode, the field, and a sentence's

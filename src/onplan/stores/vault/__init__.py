@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import Any
@@ -26,8 +26,8 @@ import msgspec
 from onplan.config.installation import missing_extra
 from onplan.config.store_schemes import CAPABILITIES
 from onplan.errors import ConfigurationError, StoreConflictError
-from onplan.oauth import claims
-from onplan.secret import SecretBytes, SecretText
+from onplan.oauth.claims import with_claims
+from onplan.secret import SecretBytes
 from onplan.stores import FORMER_NAMES, Record, Stored, record_from, split_options
 from onplan.stores.vault.client import VaultClient
 from onplan.stores.vault.lease import VaultLock
@@ -69,7 +69,10 @@ class VaultStore:
         if found is None or not found.fields:
             return None
         version = str(found.number)
-        return Stored(record_from(_nested(found.fields), self.describe(), version), version)
+        record = record_from(_nested(found.fields), self.describe(), version)
+        if record.credentials and "schema" not in found.fields:
+            record = msgspec.structs.replace(record, credentials=with_claims(record.credentials))
+        return Stored(record, version)
 
     def save(self, record: Record, expected_version: str | None) -> str:
         """Write the next version. Fields that are not ours stay as they are.
@@ -170,28 +173,13 @@ def _nested(found: Fields) -> Fields | None:
     if "schema" not in fields:
         if not isinstance(fields.get("access_token"), str):
             return None
-        fields = Fields(_derived(fields) | fields, schema=1)
+        account = {"account_id": fields[_ACCOUNT]} if _ACCOUNT in fields else {}
+        fields = Fields(account | fields, schema=1)
     if "expires_at" in fields:
         fields["expires_at"] = _unix_seconds(fields["expires_at"])
     credentials = Fields({name: fields[name] for name in _CREDENTIALS & fields.keys()})
     rest = {name: fields[name] for name in _OURS - _CREDENTIALS if name in fields}
     return Fields(rest, credentials=credentials or None)
-
-
-def _derived(fields: Fields) -> Fields:
-    """What another program left out, from the tokens' claims."""
-    tokens = [SecretText(fields.get(name) or "") for name in ("id_token", "access_token")]
-    told = Fields(
-        account_id=fields.get(_ACCOUNT) or _first(claims.account_id, tokens),
-        plan=_first(claims.plan, tokens),
-        email=_first(claims.email, tokens),
-        expires_at=claims.expires_at(tokens[1]),
-    )
-    return Fields({name: value for name, value in told.items() if value is not None})
-
-
-def _first(claim: Callable[[str], str | None], tokens: Sequence[SecretText]) -> str | None:
-    return next(filter(None, map(claim, tokens)), None)
 
 
 def _unix_seconds(value: Any) -> Any:
