@@ -115,7 +115,7 @@ def _readable(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> N
 
 
 def _newer(store: Any, credentials: onplan.OAuthCredentials, path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b'"schema": 1', b'"schema": 9'))
+    path.write_bytes(path.read_bytes().replace(b'"schema": 2', b'"schema": 9'))
     onplan.Client(store=store).credentials()
 
 

@@ -194,7 +194,7 @@ def test_nothing_is_written(kept_in_variable: Callable[[str], None]) -> None:
     with store.lock(), pytest.raises(onplan.StoreError, match="can only be read") as caught:
         store.save(*loaded)
     assert 'export CI_SIGN_IN="$(onplan token)"' in caught.value.hint
-    with pytest.raises(onplan.StoreError, match="whoever set it must remove it") as caught:
+    with pytest.raises(onplan.StoreError, match="onplan cannot remove it") as caught:
         store.delete()
     assert "unset CI_SIGN_IN" in caught.value.hint
     assert store.load() == loaded
@@ -225,7 +225,7 @@ def test_a_sign_out_says_whose_turn_it_is(
     result = run_cli("logout")
 
     assert result.returncode == onplan.StoreError.exit_code
-    assert "whoever set it must remove it" in result.stderr
+    assert "onplan cannot remove it" in result.stderr
     assert "unset CI_SIGN_IN" in result.stderr
     assert emulator.journal() == []
 

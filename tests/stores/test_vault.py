@@ -138,28 +138,31 @@ CLAIMS = {
 @pytest.mark.parametrize(
     ("fields", "expires_at", "account"),
     [
+        ({"access_token": token(**CLAIMS)}, 1_900_000_000.0, "acct-9"),
+        ({"access_token": token(**CLAIMS), "expires_at": 1_800_000_000}, 1_900_000_000.0, "acct-9"),
         ({"expires_at": 1_800_000_000}, 1_800_000_000.0, "acct-9"),
         ({"expires_at": 1_800_000_000_500}, 1_800_000_000.5, "acct-9"),
         ({"expires_at": "1800000000"}, 1_800_000_000.0, "acct-9"),
-        ({}, 1_900_000_000.0, "acct-9"),
+        ({}, None, "acct-9"),
         ({"expires_at": 1_800_000_000, "chatgpt_account_id": "acct-1"}, 1_800_000_000.0, "acct-1"),
         ({"expires_at": 1_800_000_000, "id_token": None}, 1_800_000_000.0, "acct-9"),
     ],
 )
 def test_another_programs_layout_is_read(
-    vault: Any, fields: dict[str, Any], expires_at: float, account: str
+    vault: Any, fields: dict[str, Any], expires_at: float | None, account: str
 ) -> None:
-    """Tokens without a schema are a sign-in; seconds, milliseconds and text are all times; claims fill up."""
+    """Tokens without a schema are a sign-in; an expiry may be text or milliseconds; claims count first."""
+    lasting = {"access_token": token(exp=None, **CLAIMS), "refresh_token": "rt"}
     put(
         vault,
-        {"access_token": token(**CLAIMS), "refresh_token": "rt", **fields},
+        lasting | fields,
         "secret/data/codetether/providers/openai-codex",
     )
     store = open_store("vault:secret/codetether/providers/openai-codex")
     record, version = store.load()  # type: ignore[misc]
 
     assert record.credentials == onplan.OAuthCredentials(
-        access_token=token(**CLAIMS),
+        access_token=(lasting | fields)["access_token"],
         refresh_token="rt",
         expires_at=expires_at,
         account_id=account,
@@ -171,11 +174,12 @@ def test_another_programs_layout_is_read(
     assert store.load() == (record, "2")
 
 
-def test_another_programs_record_is_renewed_in_place(vault: Any, signed_in: Emulator) -> None:
-    """A renewed sign-in is still one for a program that knows three fields, and one more it may have kept."""
+def test_another_programs_record_is_refreshed_in_place(vault: Any, signed_in: Emulator) -> None:
+    """A refreshed sign-in is still one for a program that knows three fields, and perhaps one more."""
     path = "secret/data/codetether/providers/openai-codex"
     tokens = signed_in.issue_tokens()
-    old = {name: tokens[name] for name in ("access_token", "refresh_token")}
+    expired = token(exp=int(time.time()) - 60, iss=signed_in.issuer)
+    old = {"access_token": expired, "refresh_token": tokens["refresh_token"]}
     put(vault, {**old, "expires_at": int(time.time()) - 60, "chatgpt_account_id": "stale", "x": 1}, path)
 
     with onplan.Client(store="vault:secret/codetether/providers/openai-codex?lease=10") as client:

@@ -1,9 +1,9 @@
-"""Where credentials are kept. A store is small, synchronous, and knows nothing of OAuth.
+"""Credential stores: the stored record, the methods that every store has, and the table of their schemes.
 
-A *store spec* names one: ``scheme:location[?option=value]``. The schemes are a table of import strings, so
-that only the store in use is loaded. Installed packages add their own by an entry point in the group
-``onplan.stores``, and any object with the methods of ``CredentialStore`` will do: ``contract.py`` tests it.
-What the stores of a scheme can be used for, each class says in ``capabilities``.
+A *store spec* names a store: ``scheme:location[?option=value]``. The table holds import strings, so that only
+the store in use is loaded. Installed packages add schemes by entry points in the group ``onplan.stores``. Any
+object with the methods of ``CredentialStore`` can be used as a store; ``contract.py`` tests it. The class
+attribute ``capabilities`` declares what a store can be used for.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ FORMER_NAMES: Mapping[str, str] = {"renewed_at": "obtained_at"}
 
 
 class PendingRefresh(msgspec.Struct, frozen=True, kw_only=True):
-    """A refresh that has begun: which token is being spent, and since when.
+    """A refresh in progress: which refresh token is being spent, and since when.
 
     Attributes:
-        fingerprint: SHA-256 of the refresh token, shortened; enough to recognise it, useless to anyone.
+        fingerprint: the first 16 digits of the refresh token's SHA-256: enough to recognise it, no secret.
         started_at: Unix seconds.
     """
 
@@ -43,7 +43,7 @@ class PendingRefresh(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What is stored, with the number of its schema. Its printed form has no secret.
+    """What a store holds, with the number of its schema. Its printed form has no secret.
 
     Attributes:
         issuer_kind: the kind of issuer that the credentials come from and the client is registered with; the
@@ -85,7 +85,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def signed_out(record: Record) -> Record:
-    """What is kept of ``record`` after a sign-out: the registered client, for the next sign-in."""
+    """What remains of ``record`` after a sign-out: the registered client, for the next sign-in."""
     return Record(issuer_kind=record.issuer_kind, registration=record.registration)
 
 
@@ -101,61 +101,62 @@ class Stored(NamedTuple):
 
 @runtime_checkable
 class Lease(Protocol):
-    """A lock that passes on by itself, because its holder may be a machine that never comes back."""
+    """A lock that expires by itself, in case the machine that holds it dies."""
 
     def remaining(self) -> float:
-        """Seconds for which certainly nobody else gets the lock; 0 or less if it may have passed on."""
+        """Seconds for which no other process can get the lock; 0 or less if one may have got it."""
         ...
 
 
 @runtime_checkable
 class CredentialStore(Protocol):
-    """What a store must be able to do. Everything it raises is a ``StoreError``."""
+    """The methods of a store. Every exception that they raise is a ``StoreError``."""
 
     def load(self) -> Stored | None:
         """The record with its version, or None if nothing is stored.
 
-        Raises StoreDamagedError for what is no record. A store that cannot be reached, or that refuses us,
-        raises StoreError: that is not the same as being empty.
+        Raises StoreDamagedError for content that is not a record. A store that cannot be reached, or that
+        denies access, raises StoreError: that is not the same as being empty.
         """
         ...
 
     def save(self, record: Record, expected_version: str | None) -> str:
-        """Write the record if the stored version is still the expected one (None: nothing is stored).
+        """Write the record if the stored version is the expected one (None: nothing is stored).
 
-        All or nothing, and durable when it returns. Returns the new version. Raises StoreConflictError if
-        another writer was faster. A record with a pending refresh also makes room for the next one.
+        The write is all or nothing, and durable when the method returns the new version. Raises
+        StoreConflictError if another version is stored. A record with a pending refresh is written so that
+        the next one, which may be longer, is certain to fit.
         """
         ...
 
     def delete(self) -> None:
-        """Remove the record; nothing happens if there is none."""
+        """Remove the record, if there is one."""
         ...
 
     def lock(self) -> AbstractContextManager[object]:
-        """Keep every other process that uses this store from refreshing meanwhile; threads, too.
+        """A context manager that excludes every other thread and process that uses this store.
 
-        Its holder may call the other methods. What ``with`` gives may be a ``Lease``; everything else counts
-        as a lock that stays until it is released or its process ends.
+        Its holder may call the other methods. ``with`` gives a ``Lease`` if the lock can expire; anything
+        else stands for a lock that lasts until it is released or its process ends.
         """
         ...
 
     def describe(self) -> str:
-        """Where the record is, for people."""
+        """Where the record is, for messages; without any secret."""
         ...
 
 
 @runtime_checkable
 class ExplainsAbsence(Protocol):
-    """A store of another program's, which may hold something else than the sign-in of a plan."""
+    """A store that another program writes, too, and that may hold something else than a plan's sign-in."""
 
     def why_empty(self) -> str | None:
-        """What is there instead, as a sentence; None if nothing is known. Raises StoreError."""
+        """A sentence about what it holds instead; None if nothing. Raises StoreError."""
         ...
 
 
 def why_empty(store: CredentialStore) -> str | None:
-    """Why there is no sign-in in ``store``, as a sentence, where the store can say so. Raises StoreError."""
+    """A sentence about why there is no sign-in in ``store``, if the store knows. Raises StoreError."""
     return store.why_empty() if isinstance(store, ExplainsAbsence) else None
 
 
@@ -172,12 +173,12 @@ ENTRY_POINTS = "onplan.stores"
 
 
 def open_store(spec: str, backend: Backend | None = None) -> CredentialStore:
-    """The store that ``spec`` names, for a credential of ``backend``. Nothing is read or written yet.
+    """The store that ``spec`` names, for credentials of ``backend``. Nothing is read or written yet.
 
     Raises:
-        ConfigurationError: there is no such scheme, the location is not one of its, or the backend's
-            credentials may not be kept there.
-        MissingExtraError: it needs a library that is not installed.
+        ConfigurationError: the scheme is unknown, the location cannot be used, or the backend's credentials
+            may not be kept there.
+        MissingExtraError: the store needs a library that is not installed.
     """
     scheme, _, location = spec.partition(":")
     factory = _factory(scheme)
@@ -196,14 +197,14 @@ def capabilities_of(spec: str) -> Capabilities:
 
 
 def require_permitted(store: CredentialStore, backend: Backend) -> None:
-    """Raise ConfigurationError if a credential of ``backend`` may not, or cannot, be kept in ``store``."""
+    """Raise ConfigurationError if credentials of ``backend`` may not, or cannot, be kept in ``store``."""
     found = _declared(store)
     scheme = next((name for name, known in CAPABILITIES.items() if known is found), "this store")
     _require_local(found, backend, scheme)
 
 
 def _declared(store: object) -> Capabilities:
-    """What a store, or its class, says of itself; if nothing, as of an unknown one."""
+    """The capabilities that a store or its class declares, else those of an unknown store."""
     found = getattr(store, "capabilities", None)
     return found if isinstance(found, Capabilities) else Capabilities()
 
@@ -234,10 +235,9 @@ def _factory(scheme: str) -> Callable[[str], CredentialStore]:
 
 
 def split_options(scheme: str, location: str, known: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """A location and its options: ``a/b?x=1`` is ``a/b`` and what is ``known`` with ``x`` changed to ``1``.
+    """Split a location and its options: ``a/b?x=1`` gives ``a/b``, and ``known`` with ``x`` set to ``1``.
 
-    Raises:
-        ConfigurationError: an option is not known.
+    ``known`` has every option with its default. Raises ConfigurationError for an option that is not in it.
     """
     place, _, query = location.partition("?")
     given = dict(parse_qsl(query, keep_blank_values=True))
@@ -251,7 +251,7 @@ def split_options(scheme: str, location: str, known: Mapping[str, str]) -> tuple
 
 
 def encode_record(record: Record) -> SecretBytes:
-    """The stored form: indented JSON."""
+    """The record as indented JSON."""
     return SecretBytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
 
 
@@ -259,8 +259,8 @@ def decode_record(data: bytes, place: str) -> Record:
     """The record in ``data``, of any schema so far.
 
     Raises:
-        StoreDamagedError: it is not a record of ours.
-        StoreError: a newer onplan wrote it.
+        StoreDamagedError: it is not a record.
+        StoreError: a newer version of onplan wrote it.
     """
     sealed = SecretBytes(data)
     del data
@@ -301,7 +301,7 @@ def _is_number(schema: Any) -> TypeGuard[int]:
 
 
 def _migrated(fields: Any, schema: Any) -> Any:
-    """The fields as the current schema has them. In schema 1, a registered client told the issuer's kind."""
+    """The fields in the current schema. In schema 1 a registered client implied the kind of issuer."""
     if not _is_number(schema) or schema == SCHEMA:
         return fields
     kind = "siwc" if fields.get("registration") else "codex"
@@ -309,12 +309,12 @@ def _migrated(fields: Any, schema: Any) -> Any:
 
 
 def with_current_names(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a record, those of schema 1 under the names that they have now."""
+    """Fields of a record with the names of schema 1 replaced by the current ones."""
     return {FORMER_NAMES.get(name, name): value for name, value in fields.items()}
 
 
 def _in_the_calendar(record: Record) -> Record:
-    """``record`` with its times unknown that no calendar can show, such as another program's mistakes."""
+    """``record`` without times beyond the year 9999, which may be another program's mistakes."""
     changed = msgspec.structs.replace(record, obtained_at=moment(record.obtained_at))
     if record.credentials:
         expires_at = moment(record.credentials.expires_at)
@@ -332,5 +332,5 @@ def _convert(fields: Any) -> Record | None:
 
 
 def version_of(data: bytes) -> str:
-    """A version for stores that have no numbers: the content's SHA-256."""
+    """A version for stores that do not number theirs: the SHA-256 of the content."""
     return sha256(data).hexdigest()

@@ -1,4 +1,4 @@
-"""Somebody else's program keeps the sign-in, as git's credential helpers do: ``command:HELPER ARGUMENTS…``.
+"""``command:HELPER ARGUMENTS…``: a program of yours stores the sign-in, as git's credential helpers do.
 
 It is run without a shell, with one more argument:
 
@@ -41,8 +41,8 @@ class CommandStore:
     def load(self) -> Stored | None:
         """The record and its version.
 
-        What a helper replaces in place is empty or cut for a moment; so that is looked at once more, while
-        nobody writes.
+        A helper that overwrites a file shows an empty or partial one for a moment, so such a result is read
+        again under the lock.
         """
         with suppress(StoreDamagedError):
             found = self._load()
@@ -66,7 +66,7 @@ class CommandStore:
             self._helper.write("erase")
 
     def lock(self) -> AbstractContextManager[object]:
-        """Among threads and processes of this machine, and helpers that outlived one."""
+        """Excludes threads and processes of this machine, and helpers that outlived their caller."""
         return self._locked()
 
     def describe(self) -> str:
@@ -95,5 +95,5 @@ class CommandStore:
 
 
 def _version_of(record: Record) -> str:
-    """However the helper lays out the JSON that it keeps."""
+    """A version that does not depend on how the helper formats the JSON."""
     return version_of(encode_record(record))

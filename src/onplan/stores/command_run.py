@@ -1,8 +1,7 @@
-"""Running a helper program: its whole input or none, its output, a deadline. Knows nothing of records.
+"""Runs the helper program of a ``command:`` store, with a deadline, and safely if this process is killed.
 
-Two things can go wrong when this process is killed meanwhile, and on POSIX systems neither does. A helper is
-not started before all of its input lies in a pipe, so it never stores half of it. And it holds a lock of its
-own until it ends, so whoever comes next sees what it still stores.
+On POSIX systems a helper is started only when its whole input is in a pipe, so it never stores half of it.
+And it holds a lock until it ends, so that the next process waits for what it is still storing.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class Helper:
         self._check(status, verb)
 
     def await_survivor(self) -> None:
-        """Wait for a run whose caller was killed, for as long as a run may take. Raises StoreError."""
+        """Wait for a helper whose caller was killed, as long as a run may take. Raises StoreError."""
         seconds = patience(DEADLINE)
         deadline = time.monotonic() + seconds
         while True:
@@ -70,7 +69,7 @@ class Helper:
                 f"{self._name} was started by a program that was killed, and still runs.",
                 hint="Wait for it or end it, then run the command again.",
             )
-        with suppress(OSError):  # held by something that the helper started, and that stays
+        with suppress(OSError):  # held by a background process that the helper started
             self._writing.unlink()
 
     @contextmanager
@@ -87,7 +86,7 @@ class Helper:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield (descriptor,)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # also for whatever the helper has started and left
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # also in what the helper has started
         finally:
             os.close(descriptor)
 
@@ -106,7 +105,7 @@ class Helper:
                 _end(process, group=group)
                 raise StoreError(
                     f"{self._name} did not end within {seconds:.0f} seconds ({verb}).",
-                    hint="See what it waits for: run it yourself, with `get` as its last argument.",
+                    hint="Find out what it waits for: run it yourself, with `get` as its last argument.",
                 ) from None
             except BaseException:
                 _end(process, group=group)
@@ -138,12 +137,12 @@ class Helper:
             how = f"failed with exit code {status}" if status > 0 else f"was ended by signal {-status}"
             raise StoreError(
                 f"{self._name} {how} ({verb}).",
-                hint="See what it says: run it yourself, with `get` as its last argument.",
+                hint="Find out why: run it yourself, with `get` as its last argument.",
             )
 
 
 def _filled_pipe(data: SecretBytes, stack: ExitStack) -> int:
-    """Where to read ``data``, all of it, whatever becomes of us; or PIPE if no pipe takes so much at once."""
+    """A pipe that already holds all of ``data``; or PIPE if no pipe takes so much at once."""
     if not _POSIX:
         return PIPE
     reading, writing = os.pipe()
@@ -163,7 +162,7 @@ def _on_terminal() -> bool:
 
 
 def _end(process: subprocess.Popen[bytes], *, group: bool) -> None:
-    """End it and, if it leads a group, whatever it has started."""
+    """End it and, if it leads a process group, all that it has started."""
     for number in ("SIGTERM", "SIGKILL"):
         with suppress(ProcessLookupError, PermissionError):
             if group:

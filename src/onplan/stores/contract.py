@@ -1,4 +1,4 @@
-"""What every credential store must do, as tests, for authors of stores.
+"""Tests that every credential store must pass, for authors of stores.
 
 ::
 
@@ -11,7 +11,7 @@
             return f"mine:{tmp_path}/place"
 
 ``spec`` names an empty store of your scheme, which your package registers in the entry-point group
-``onplan.stores``: the tests open it in other processes, too. Some kill whoever holds the lock, so let leases
+``onplan.stores``: the tests open it in other processes, too. Some kill the holder of the lock, so let leases
 last a second or two there. On systems without ``fork`` the proof that kills at every step is left out.
 """
 
@@ -61,7 +61,7 @@ _PROCESSES, _ROUNDS = 3, 4
 
 
 class LocalStoreContract:
-    """What also a store must do whose records end with their process."""
+    """The tests for every store, also for one whose records end with their process."""
 
     def open(self, spec: str) -> CredentialStore:
         """A store object for ``spec``; redefine it if two of them share nothing."""
@@ -95,7 +95,7 @@ class LocalStoreContract:
         assert self.open(spec).load() == Stored(SECOND, second)
 
     def test_a_slower_writer_loses(self, spec: str) -> None:
-        """Who writes on an outdated version, or on none, is refused, and what was written before stays."""
+        """A save over an outdated version, or over none, is refused, and the stored record stays."""
         store = self.open(spec)
         first = store.save(FIRST, None)
         second = store.save(SECOND, first)
@@ -105,7 +105,7 @@ class LocalStoreContract:
         assert store.load() == Stored(SECOND, second)
 
     def test_a_deleted_record_is_not_brought_back(self, spec: str) -> None:
-        """Who writes on the version of a record that was deleted meanwhile is refused."""
+        """A save over the version of a record that was deleted meanwhile is refused."""
         version = self.open(spec).save(FIRST, None)
         self.open(spec).delete()
 
@@ -175,7 +175,7 @@ class StoreContract(LocalStoreContract):
         assert _stored(open_store(spec)) == _counted(_PROCESSES * _ROUNDS)
 
     def test_the_lock_of_a_killed_process_passes_on(self, spec: str) -> None:
-        """A process that is killed while it holds the lock holds up nobody for longer than a lease."""
+        """After the holder of the lock is killed, the lock is free, after one lease at most."""
         holder = _spawn("hold", spec)
         assert holder.stdout
         assert holder.stdout.readline() == "held\n"
@@ -188,7 +188,7 @@ class StoreContract(LocalStoreContract):
         assert _stored(open_store(spec)) == FIRST
 
     def test_killed_between_any_two_steps(self, spec: str) -> None:
-        """Killed anywhere in a refresh's writes: the old or the new record is there, whole; work goes on."""
+        """Killed at any point of a refresh's writes, a store has the old or the new record and is usable."""
         if not hasattr(os, "fork"):
             return
         open_store(spec).save(FIRST, None)
@@ -299,7 +299,7 @@ def _in_child(work: Callable[[], int]) -> int:
         code = 99
         try:
             code = work()
-        except Exception:  # noqa: BLE001 - for whoever reads why a proof failed
+        except Exception:  # noqa: BLE001 - printed, for the report of the failed test
             traceback.print_exc()
         finally:
             os._exit(code)

@@ -1,8 +1,8 @@
-"""A sign-in in an environment variable, such as a secret of a CI system: ``env:NAME``. Read, never written.
+"""``env:NAME``: a sign-in in an environment variable, such as a secret of a CI system. It is only read.
 
-The variable holds a record of onplan's, any JSON object with an ``access_token``, the content of a Codex
-``auth.json``, or a bare access token. It is borrowed from whoever put it there: a refresh token in it is left
-alone, because what the server would give for it could not be kept.
+The variable holds an onplan record, a JSON object with an ``access_token``, the content of a Codex
+``auth.json``, or a bare access token. The sign-in is borrowed: a refresh token in it is not used, because the
+new tokens could not be stored.
 """
 
 from __future__ import annotations
@@ -70,22 +70,22 @@ class EnvironmentStore:
         return Stored(borrowed, version)
 
     def save(self, record: Record, expected_version: str | None) -> NoReturn:
-        """Raises StoreError, always."""
+        """Raise StoreError: a variable can only be read."""
         raise StoreError(
             f"The variable {self._name} can only be read: no sign-in can be kept there.",
             hint=f"{self._how_to_fill()} Or use another store.",
         )
 
     def delete(self) -> None:
-        """Nothing, if there is nothing. Raises StoreError otherwise."""
+        """Do nothing if the variable is unset, else raise StoreError."""
         if environment_variable(self._name):
             raise StoreError(
-                f"The variable {self._name} can only be read: whoever set it must remove it.",
-                hint=f"Run `unset {self._name}`, or take it out where it is set.",
+                f"The variable {self._name} can only be read: onplan cannot remove it.",
+                hint=f"Run `unset {self._name}`, or remove it where it is set.",
             )
 
     def lock(self) -> AbstractContextManager[object]:
-        """Among threads: other processes have their own environment."""
+        """Excludes threads; other processes have their own environment."""
         return self._lock
 
     def describe(self) -> str:
@@ -97,7 +97,7 @@ class EnvironmentStore:
 
 
 def _record(data: SecretBytes, place: str) -> Record | None:
-    """What ``data`` amounts to, in any of the four forms, or None. Raises StoreError for a newer onplan's."""
+    """The record in ``data``, in any of the four forms, or None. StoreError: a newer onplan's."""
     fields = _fields(data)
     if fields is None:
         return Record(credentials=with_claims(_bare(data))) if _BARE_TOKEN.fullmatch(data) else None

@@ -1,4 +1,4 @@
-"""One file per credential: 0600 from its creation, replaced in one step, locked across processes."""
+"""``file:PATH``: a record in a file that only its owner can read, replaced atomically and locked."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from onplan.secret import SecretBytes
 from onplan.stores import Record, Stored, decode_record, encode_record, version_of
 from onplan.stores.lock import ProcessLock, user_lock, waiting_at_most
 
-# A rotated set may be somewhat longer than the one before.
+# Bytes that refreshed tokens may be longer than those before.
 _ROOM = 4096
-_SECOND_LOOK = 5.0  # seconds to wait for another process that may be writing
+_SECOND_READ = 5.0  # seconds to wait for another process that may be writing
 
 
 class FileStore:
-    """A record in the file ``location``. A symbolic link is written through, not replaced."""
+    """A record in the file ``location``; through a symbolic link, in the file that it points to."""
 
     capabilities = CAPABILITIES["file"]
 
     def __init__(self, location: str) -> None:
         if not location:
             raise ConfigurationError("The file store needs a path.", hint="Write `file:PATH`.")
-        # Resolved once, so that a program that comes through a link locks, reads and removes the same file.
+        # Resolved once, so that programs with and without the link use the same file and lock.
         self._path = Path(os.path.realpath(expanded(location)))
         self._file = PrivateFile(self._path, unreadable=True)
         self._lock = ProcessLock(Path(f"{self._path}.lock"), str(self._path))
-        self._shared: dict[str, ProcessLock] = {}  # with those who use another name of the file
+        self._shared: dict[str, ProcessLock] = {}  # for programs that use another hard link
 
     def load(self) -> Stored | None:
-        """The record and its version. Refuses a file that other users of the machine can read."""
+        """The record and its version. Raises StoreError for a file that other users can read."""
         try:
             return self._decoded()
         except StoreDamagedError:
-            # Another process may just be overwriting it, as is done where it is mounted by itself.
-            with suppress(StoreError), waiting_at_most(_SECOND_LOOK), self.lock():
+            # Another process may be overwriting it, which is how a file that is a mount point is written.
+            with suppress(StoreError), waiting_at_most(_SECOND_READ), self.lock():
                 return self._decoded()
             raise
 
@@ -51,7 +51,7 @@ class FileStore:
         return None if data is None else Stored(decode_record(data, self.describe()), version_of(data))
 
     def save(self, record: Record, expected_version: str | None) -> str:
-        """Replace the file in one step, if its content is still the expected one.
+        """Replace the file atomically, if its content is still the expected one.
 
         Raises StoreError, before anything is written, where the file system keeps no modes.
         """
@@ -64,14 +64,14 @@ class FileStore:
         return version_of(data)
 
     def delete(self) -> None:
-        """Remove the file, and whatever a killed writer left beside it."""
+        """Remove the file, and what a killed writer left beside it."""
         if not self._path.parent.is_dir():
             return
         with self.lock(), explained(str(self._path), "removed"):
             self._file.remove(instead=encode_record(Record()))
 
     def lock(self) -> AbstractContextManager[object]:
-        """Among threads and processes, on the file beside it named ``….lock``."""
+        """Excludes threads and processes, by the lock file ``PATH.lock``."""
         return self._locked()
 
     @contextmanager

@@ -1,7 +1,7 @@
-"""Locks that processes of one machine share. Threads exclude each other as processes do.
+"""Locks among the threads and processes of one machine, on files.
 
-The system releases one when its process ends, however it ends. A process that is frozen keeps it; then the
-others say who it is.
+The system releases a lock when its process ends, however it ends. A suspended process keeps its lock; the
+error of those who wait names that process.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from onplan.forking import reset_in_child
 # Longer than a refresh may take.
 LOCK_TIMEOUT = 90.0
 _patience: ContextVar[float] = ContextVar("patience", default=math.inf)
-_SLICE = 0.5  # how often somebody who waits looks whether the program is ending
+_SLICE = 0.5  # seconds between checks whether the program is ending, while waiting
 
 
 @contextmanager
 def waiting_at_most(seconds: float) -> Iterator[None]:
-    """Within, this thread gives up sooner than usual when somebody else has a lock."""
+    """Within the ``with`` block, this thread waits for a lock no longer than ``seconds``."""
     before = _patience.set(seconds)
     try:
         yield
@@ -40,7 +40,7 @@ def waiting_at_most(seconds: float) -> Iterator[None]:
 
 
 def patience(usual: float) -> float:
-    """How many seconds to wait for a lock: as usual, unless whoever wants it has less time."""
+    """Seconds to wait for a lock: ``usual``, or less within ``waiting_at_most``."""
     return min(usual, _patience.get())
 
 
@@ -48,9 +48,9 @@ class ProcessLock:
     """A lock on the file ``path``, re-entrant within a thread.
 
     Args:
-        path: made when it is needed, for its owner alone, and left behind.
-        subject: what is locked, for people.
-        poll_interval: seconds between two looks at whether it is free.
+        path: the file; created when needed, private to its owner, and not removed.
+        subject: what is locked, for messages.
+        poll_interval: seconds between two attempts.
     """
 
     def __init__(self, path: Path, subject: str, poll_interval: float = 0.05) -> None:
@@ -59,8 +59,8 @@ class ProcessLock:
         reset_in_child(self)
 
     def reset_in_child(self) -> None:
-        """A lock of this process: what is inherited is held by a thread of the parent, or by none."""
-        # Not the library's way out where there is no flock(2): a file that a killed process leaves locked.
+        """Begin with a free lock in a forked process: an inherited one belongs to a thread of the parent."""
+        # Without the library's fallback where there is no flock(2): a lock file that a killed process leaves.
         self._filelock = FileLock(str(self._path), mode=0o600, thread_local=True, fallback_to_soft=False)
 
     @contextmanager
@@ -82,7 +82,7 @@ class ProcessLock:
             try:
                 filelock.acquire(timeout=_SLICE, poll_interval=self._poll_interval)
             except Timeout:
-                leaving = not threading.main_thread().is_alive()  # the program ends; nothing is under way yet
+                leaving = not threading.main_thread().is_alive()  # the program ends; nothing has begun
                 if leaving or time.monotonic() > deadline:
                     raise self._taken(seconds) from None
             else:
@@ -99,17 +99,17 @@ class ProcessLock:
 
 
 def user_lock(name: str, subject: str, poll_interval: float = 0.05) -> ProcessLock:
-    """A lock for something that is no file."""
+    """A lock for something that is not a file."""
     return ProcessLock(user_lock_path(name), subject, poll_interval)
 
 
 def user_lock_path(name: str) -> Path:
-    """A file for locks in the user's own state folder, wherever ONPLAN_HOME is. Raises ConfigurationError."""
+    """A lock file in the user's state folder, whatever ONPLAN_HOME is. Raises ConfigurationError."""
     return state_folder() / "locks" / f"{name}.lock"
 
 
 def _holder(path: Path) -> int | None:
-    """The process that holds the lock, where the system tells (Linux: proc_locks(5))."""
+    """The id of the process that holds the lock, on Linux (/proc/locks, proc(5)); else None."""
     try:
         found = path.stat()
         inode = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"

@@ -1,4 +1,4 @@
-"""A store that forgets when the process ends: for tests, and for programs with their own vault."""
+"""``memory:``: a record that is gone when the process ends, for tests and programs with their own storage."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class MemoryStore:
             return Stored(self._record, str(self._version)) if self._record else None
 
     def save(self, record: Record, expected_version: str | None) -> str:
-        """Replace the record if nobody else did.
+        """Replace the record if it is still the expected version.
 
-        Refused in a forked child: parent and child would each spend the one refresh token.
+        Raises StoreError in a forked child: parent and child would each spend the same refresh token.
         """
         if self._process != os.getpid():
             raise StoreError(
@@ -49,7 +49,7 @@ class MemoryStore:
             self._record = None
 
     def lock(self) -> AbstractContextManager[object]:
-        """Among the threads of this process; a forked child may have inherited a lock that stays held."""
+        """Excludes the threads of this process; a forked child may have inherited a lock that stays held."""
         return self._lock if self._process == os.getpid() else nullcontext()
 
     def describe(self) -> str:

@@ -1,1 +1,1 @@
-"""Fresh tokens: handed out to every thread and task, refreshed once among processes and machines."""
+"""Fresh access tokens for the threads and tasks of a process; one refresh across processes and machines."""

@@ -30,11 +30,11 @@ def token_manager_for(
     api_key: str | None,
     prepare: Callable[[], object] = lambda: None,
 ) -> TokenManager | KeyHolder:
-    """What hands out the kind of credential that the backend's row takes, and no other.
+    """What returns credentials for the backend: a token manager, or a holder of its API key.
 
     Raises:
-        ConfigurationError: there is an ``api_key``, for a backend that takes none; or its credential may not
-            be kept in ``store``.
+        ConfigurationError: an ``api_key`` is given for a backend that takes none, or the backend's
+            credentials may not be kept in ``store``.
     """
     require_permitted(store, settings.backend)
     if settings.backend.credential is APIKey:
@@ -63,17 +63,18 @@ def require_sign_in(credential: Credential, backend: Backend) -> OAuthCredential
     if isinstance(credential, OAuthCredentials):
         return credential
     raise ConfigurationError(
-        f"Nobody signs in to {backend.name}: it takes an API key.",
+        f"{backend.name} has no sign-in: it takes an API key.",
         hint="Choose another backend: `--backend`.",
     )
 
 
 def keep_key(settings: Settings, store: CredentialStore, key: str) -> None:
-    """Keep ``key`` in ``store``, for the backend of ``settings``.
+    """Store ``key`` in ``store``, for the backend of ``settings``.
 
     Raises:
-        ConfigurationError: the backend takes none, or somebody is signed in there: one place holds one payer.
-        StoreError: it cannot be kept there.
+        ConfigurationError: the backend takes no key, or the profile is signed in with a plan: a profile has
+            one or the other, so that it is certain what requests are billed to.
+        StoreError: it cannot be stored there.
     """
     key = SecretText(key)
     if settings.backend.credential is not APIKey:
@@ -97,12 +98,12 @@ def keep_key(settings: Settings, store: CredentialStore, key: str) -> None:
 
 
 class KeyHolder:
-    """Hands out one key; touches the store on first use, and only if nothing else says which.
+    """Returns the API key; the store is read on first use, and only if the key is not given otherwise.
 
     Args:
-        settings: which backend, and where.
-        store: where a key may be kept.
-        given: the program's own key.
+        settings: the backend and its address.
+        store: where a key may be stored.
+        given: the key that the program passed.
     """
 
     def __init__(self, settings: Settings, store: CredentialStore, given: str | None = None) -> None:
@@ -111,22 +112,22 @@ class KeyHolder:
         self._key: APIKey | None = None
 
     def credentials(self) -> APIKey:
-        """The key; an empty one for a server on this machine if there is none.
+        """Return the key; if there is none, an empty one for a server on this machine.
 
         Raises:
-            NotSignedInError: there is none.
-            StoreError: it could not be read.
+            NotSignedInError: there is none, and the server is not on this machine.
+            StoreError: the store could not be read.
         """
         if self._key is None:
             self._key = self._require()
         return self._key
 
     def replace(self, access_token: str, *, again: bool = False) -> APIKey:
-        """Raises SignInAgainError: a key that was refused has no successor."""
+        """Raise SignInAgainError: an API key cannot be refreshed."""
         raise SignInAgainError("The API key is not accepted.")
 
     def drain(self) -> None:
-        """Nothing is ever under way."""
+        """Do nothing: there is no refresh to wait for."""
 
     async def credentials_async(self) -> APIKey:
         """As ``credentials``; the store is read in a thread."""
@@ -166,7 +167,7 @@ class KeyHolder:
         """The key, and where it comes from."""
         if self._given is not None:
             return self._given, "the program"
-        # The variable is the platform's; a key kept in the profile of another server was given for that one.
+        # The variable is for OpenAI's API; a stored key of a compatible server was given for that server.
         compatible = self._settings.backend.is_compatible
         places = (self._stored, self._variable) if compatible else (self._variable, self._stored)
         return next((found for place in places if (found := place())), None)
@@ -183,12 +184,12 @@ class KeyHolder:
         return SecretText(loaded.record.api_key), self._store.describe()
 
     def _is_for_here(self, record: Record) -> bool:
-        """Whether the kept key was given for the server that would be sent it."""
+        """Whether the stored key was given for the server that it would be sent to."""
         kept_for = record.api_key_for
         return kept_for is None or is_same_server(self._settings.backend, kept_for, self._settings.base_url)
 
     def _kept_for(self) -> str:
-        """What a person should know of a key that is kept and does not go there."""
+        """A sentence about a stored key that was given for another server."""
         loaded = self._store.load()
         if loaded is None or not loaded.record.api_key or self._is_for_here(loaded.record):
             return ""

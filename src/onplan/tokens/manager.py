@@ -1,14 +1,13 @@
-"""Who refreshes, once: the token manager of one credential, for the threads and tasks of this process.
+"""Hands out a fresh access token to every thread and task of this process; at most one of them refreshes it.
 
 ::
 
-    fresh token wanted
-      -> cached and lasting? use it               no lock, no disk
-      -> one thread of this process goes on       the others wait
-      -> refresh.py                               among processes and machines
+    credentials() is called
+      -> the cached token is fresh?             return it: no lock, no disk
+      -> one thread of this process refreshes   the others wait for its result
+      -> refresher.py                           one refresh across processes and machines
 
-While refreshing fails, an access token that is still valid goes on being used. Knows nothing of requests to
-backends.
+While a refresh fails, an access token that is still valid remains in use. API requests are not made here.
 """
 
 from __future__ import annotations
@@ -38,28 +37,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onplan.tokens")
 
-# After a failed refresh, a still-valid access token is used this long before the next attempt.
+# Seconds: after a failed refresh, an access token that is still valid is used this long before the next try.
 _PAUSE = 30.0
-# To save what could not be saved before, a request waits this long for the store's lock.
+# Seconds that a request waits for the store's lock to save refreshed tokens that could not be saved before.
 _SAVE_AGAIN_SECONDS = 5.0
-# A set that has just come from the server is used this long, whatever its expiry says: with a clock that is
-# wrong, or a lifetime of 0, every call would refresh it.
+# Seconds: tokens that the server has just issued are used this long whatever their expiry says. Otherwise
+# every call would refresh where the clock is wrong or the server says a lifetime of 0.
 _TRUST = 60.0
 
 
 class TokenManager:
-    """Hands out credentials whose access token is fresh, and refreshes them when they are not.
+    """Returns credentials with a fresh access token, and refreshes them when it is about to expire.
 
-    May be used from several threads, tasks and processes at once.
+    It can be used by several threads, tasks and processes at once.
 
     Args:
-        store: where the credential is kept.
-        issuer: where it is refreshed, unless the credential names its own issuer.
-        send: carries one request to the token endpoint; called on whichever thread refreshes.
-        now: Unix seconds.
-        prepare: makes ready what ``send`` needs, such as a TLS context; called before each lock of the store.
-        profile: whose credential it is, for people.
-        backend: the backend's name, for people.
+        store: where the credentials are stored.
+        issuer: where they are refreshed, unless they name their own issuer.
+        send: sends one request to the token endpoint; called on the thread that refreshes.
+        now: gives the time, Unix seconds.
+        prepare: sets up what ``send`` needs, such as a TLS context; called before the store is locked.
+        profile: the profile's name, for messages.
+        backend: the backend's name, for messages.
     """
 
     def __init__(
@@ -87,43 +86,43 @@ class TokenManager:
         reset_in_child(self)
 
     def reset_in_child(self) -> None:
-        """In a forked process: the lock may be held by a thread that is not here."""
+        """Replace the lock in a forked process: the thread that holds it may not exist there."""
         self._mutex = threading.Lock()
 
     # --- for threads --------------------------------------------------------------------------------
 
     def credentials(self) -> OAuthCredentials:
-        """Credentials with a fresh access token.
+        """Return credentials with a fresh access token.
 
         Raises:
             NotSignedInError: the store is empty.
-            SignInAgainError: the server no longer honours the credential.
-            RefreshError: it could not be refreshed for now, and the access token has expired.
+            SignInAgainError: the server no longer accepts the refresh token, or there is none.
+            RefreshError: the refresh failed for now, and the access token has expired.
             StoreError: the store failed, and the access token has expired.
         """
         return self._lasting() or self._begin(self._refresh_stale).result()
 
     def replace(self, access_token: str, *, again: bool = False) -> OAuthCredentials:
-        """Other credentials than those whose ``access_token`` a backend has just refused.
+        """Return other credentials than those with ``access_token``, which a backend has just refused.
 
-        If somebody replaced it already, theirs are adopted without a refresh; but never another account's.
-        ``again``: the refused one was itself a replacement. If it came from the server just now, there is no
-        sense in another. Raises as ``credentials``.
+        If another program has refreshed them already, its result is used; never another account's.
+        ``again``: the refused token was itself a replacement; if this process has just received it from the
+        server, another refresh would not help, and SignInAgainError is raised. Raises as ``credentials``.
         """
         return self._begin(self._replacing(SecretText(access_token), again=again)).result()
 
     def drain(self) -> None:
-        """Wait until no refresh is under way, and save what could not be saved before."""
+        """Wait for a refresh in progress, and save refreshed tokens that could not be saved before."""
         self._refresher.drain()
 
     # --- for tasks ----------------------------------------------------------------------------------
 
     async def credentials_async(self) -> OAuthCredentials:
-        """As ``credentials``; whatever may block happens in a thread."""
+        """As ``credentials``; what may block runs in a thread."""
         return self._lasting() or await self._single_flight("", self._refresh_stale)
 
     async def replace_async(self, access_token: str, *, again: bool = False) -> OAuthCredentials:
-        """As ``replace``; whatever may block happens in a thread."""
+        """As ``replace``; what may block runs in a thread."""
         token = SecretText(access_token)
         return await self._single_flight(token, self._replacing(token, again=again))
 
@@ -136,22 +135,23 @@ class TokenManager:
             await asyncio.shield(BackgroundCall(self.drain, "onplan-tokens").future(loop))
 
     async def _single_flight(self, key: str, refresh: Callable[[], OAuthCredentials]) -> OAuthCredentials:
-        """The tasks of a loop that want the same share one thread; cancelling one leaves it to the others."""
+        """Share one refresh, in a thread, among the tasks of a loop; a cancelled task does not end it."""
         import asyncio
 
         loop = asyncio.get_running_loop()
         flights = self._flights.setdefault(loop, {})
         flight = flights.get(key)
         if flight is None:
-            # Beginning may fail for want of threads: then no task is to wait for it.
+            # Starting a thread may fail: then there is no flight that another task could wait for.
             flight = flights[key] = self._begin(refresh).future(loop)
-            flight.add_done_callback(lambda done: (flights.pop(key), done.exception()))  # noted, if all left
+            # The exception is read, so that asyncio does not log it when every task was cancelled.
+            flight.add_done_callback(lambda done: (flights.pop(key), done.exception()))
         return await asyncio.shield(flight)
 
     # --- deciding -----------------------------------------------------------------------------------
 
     def _lasting(self) -> OAuthCredentials | None:
-        """The cached credentials, if they need no thought."""
+        """The cached credentials, if they can be used as they are."""
         record = self._cached
         if record is None or record.credentials is None or self._is_save_due():
             return None
@@ -160,7 +160,7 @@ class TokenManager:
         return record.credentials if paused or self._is_good(record) else None
 
     def _is_good(self, record: Record) -> bool:
-        """Whether its credentials need no refresh."""
+        """Whether the credentials of ``record`` need no refresh."""
         now, obtained_at = self._now(), record.obtained_at
         if record.credentials is None:
             return False
@@ -168,12 +168,12 @@ class TokenManager:
         return trusted or is_fresh(record.credentials, now)
 
     def _begin(self, refresh: Callable[[], OAuthCredentials]) -> BackgroundCall[OAuthCredentials]:
-        """Refresh on a thread of its own: Ctrl-C ends the waiting, but not a refresh that has been sent."""
+        """Refresh on a separate thread: Ctrl-C ends the waiting, but not a refresh that has been sent."""
         failures = self._failures
 
         def work() -> OAuthCredentials:
             with self._mutex:
-                if self._failures != failures:  # it failed while we waited: asking again is no better
+                if self._failures != failures:  # another thread's failed meanwhile: do not repeat it
                     raise self._failure
                 try:
                     return refresh()
@@ -198,12 +198,12 @@ class TokenManager:
         except CredentialError as error:
             if stored.credentials is None or not is_fresh(stored.credentials, self._now(), 0.0):
                 raise
-            logger.warning("%s The access token is still valid and goes on being used.", error)
+            logger.warning("%s The access token is still valid and remains in use.", error)
             self._pause_until = self._now() + _PAUSE
             return self._adopt(stored)
 
     def _is_save_due(self) -> bool:
-        """Whether a refreshed set that could not be saved is to be saved now."""
+        """Whether refreshed tokens could not be saved, and it is time to try again."""
         return self._refresher.unsaved and time.monotonic() >= self._save_again_at
 
     def _save_again_if_due(self) -> None:
@@ -217,9 +217,9 @@ class TokenManager:
 
         def require_same_account(record: Record) -> Record:
             if record.credentials and account and _account(record) != account:
-                self._cached = None  # the next request may use it; this one was another account's
+                self._cached = None  # only the next request may use the new account
                 raise SignInAgainError(
-                    "Another account has signed in meanwhile.", hint="Ask again to use that account."
+                    "Another account has signed in meanwhile.", hint="Run it again to use that account."
                 )
             return record
 
@@ -230,7 +230,7 @@ class TokenManager:
         def refresh() -> OAuthCredentials:
             if again and access_token == self._refresher.last_issued:
                 raise SignInAgainError(
-                    "The backend does not accept the sign-in, not even refreshed.", status_code=401
+                    "The backend does not accept the access token, even after a refresh.", status_code=401
                 )
             self._save_again_if_due()
             cached = self._lasting()
@@ -248,6 +248,6 @@ class TokenManager:
 
 
 def _account(record: Record | None) -> str | None:
-    """For whom and what: the account, or the client that was registered for it."""
+    """The account of the credentials, else the client that was registered for it."""
     credentials = record.credentials if record else None
     return (credentials.account_id or credentials.client_id) if credentials else None

@@ -1,15 +1,15 @@
-"""One refresh of what a store keeps: once among all processes and machines that share it.
+"""Refreshes the stored token exactly once across all processes and machines that share the store.
 
 ::
 
-    store.lock(), load                           somebody else refreshed it? adopt theirs
-      -> write down which token is being spent   fails on a full disk before anything is spent
-      -> is the lock still ours?                 a machine that was frozen begins again
-      -> POST
-      -> save the rotated set before anything else
+    lock the store, load                       another program has refreshed it? use its result
+      -> store which token is being spent      fails on a full disk, before anything is spent
+      -> is the lock still held?               a machine that was suspended starts over
+      -> POST to the token endpoint
+      -> save the new tokens                   before anything else is done with them
 
-Nothing is ever deleted. What this cannot save it keeps, says so, and saves as soon as it can. Knows nothing
-of caches, threads and event loops: those are the token manager's.
+Nothing is ever deleted. Tokens that cannot be saved are kept in memory (``rotation.py``), and saved as soon
+as possible. Caching, threads and event loops are the token manager's (``manager.py``).
 """
 
 from __future__ import annotations
@@ -52,26 +52,27 @@ from onplan.types import OAuthCredentials
 logger = logging.getLogger("onplan.tokens")
 
 Send = Callable[..., Response]
-"""Carries one request; with ``before_sending`` it calls that when it is connected, just before the bytes."""
+"""Sends one request; ``before_sending`` is called when connected, just before the first byte."""
 
-PROACTIVE, UNAUTHORIZED = "proactive_expiry", "unauthorized_recovery"  # why a token is refreshed
-# How long a refresh may take; where the lock passes on by itself, half of what is left, if that is less.
+PROACTIVE, UNAUTHORIZED = "proactive_expiry", "unauthorized_recovery"  # the official client's words
+# Seconds that a refresh may take; with a lease, half of its remaining time if that is less.
 EXCHANGE_SECONDS = 30.0
-_DRAIN_SECONDS = 10.0  # how long a client that is closed waits for the store's lock
-_ROUNDS = 10  # how often somebody else may be faster before we give up
-# After a refusal: a program that does not know our lock may just be saving what it got for the same token.
+_DRAIN_SECONDS = 10.0  # seconds that closing a client waits for the store's lock
+_ROUNDS = 10  # how often another writer may be faster before we give up
+# Seconds between readings of the store after a refusal: a program that does not take our lock, such as the
+# Codex CLI, may have spent the same token and not have saved its new one yet.
 _WINNER_SAVES_WITHIN = (0.1, 0.2, 0.4, 0.8)
 
 
 class _TooLateError(Exception):
-    """The lock may have passed on: nothing may be sent any more."""
+    """The lease may have expired: nothing may be sent any more."""
 
 
 class Refresher:
-    """Refreshes the credential in ``store``. One thread at a time, which the token manager sees to.
+    """Refreshes the credentials in ``store``. The token manager makes sure that one thread at a time does.
 
     Attributes:
-        last_issued: the access token that came from the server last, through this object.
+        last_issued: the access token that this object has received from the server last.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Refresher:
         self._store, self._issuer, self._send, self._now, self._sleep = store, issuer, send, now, sleep
         self._profile, self._backend = profile, backend
         self.last_issued: str | None = None
-        self._refused: tuple[str, SignInAgainError] | None = None  # a spent token's fingerprint
+        self._refused: tuple[str, SignInAgainError] | None = None  # with the fingerprint of the refresh token
         self._keys: Keys = NO_KEYS
         self._busy = threading.Lock()
         self._unsaved = Rotation(store, sleep)
@@ -97,18 +98,21 @@ class Refresher:
         reset_in_child(self)
 
     def reset_in_child(self) -> None:
-        """In a forked process: nothing is under way here."""
+        """Replace the lock in a forked process, where no refresh is in progress."""
         self._busy = threading.Lock()
 
     def not_signed_in(self) -> NotSignedInError:
-        """What is to be said when there is nothing to refresh."""
+        """The error for a store without credentials."""
         return not_signed_in(self._profile, self._backend, why_empty(self._store))
 
     def load(self) -> Stored:
-        """What is stored, verified if it has to be.
+        """Load the record; verify its ID token if that is still to be done.
 
-        Raises NotSignedInError, StoreError, CredentialError if it is another issuer's, SignInAgainError if it
-        is not genuine.
+        Raises:
+            NotSignedInError: there are no credentials.
+            CredentialError: they are from another issuer.
+            SignInAgainError: the ID token is not genuine.
+            StoreError: the store failed.
         """
         loaded = self._store.load()
         if loaded is None or loaded.record.credentials is None:
@@ -117,23 +121,24 @@ class Refresher:
         return self._verified(*loaded) if loaded.record.unverified else loaded
 
     def _verified(self, record: Record, version: str) -> Stored:
-        """The same once its ID token has proven whose it is.
+        """Return ``record`` with its ID token verified.
 
-        Who cannot be asked for the keys now is asked the next time: the token came from the issuer itself.
+        If the signing keys cannot be fetched now, verification is tried again at the next load: the token
+        came straight from the token endpoint.
         """
         if record.registration is None or record.credentials is None:
             return Stored(record, version)
-        # The token was valid when it came, or never; how late it is looked at does not count.
+        # The token must have been valid when it was issued; it may have expired before it is verified.
         moment = min(self._now(), record.obtained_at or self._now())
         flow = verify_refreshed(self._issuer, record.credentials, record.registration, moment, self._keys)
         try:
             self._keys = drive(flow, self._send, self._sleep)
         except (KeysUnavailableError, TransportError) as error:
-            logger.warning("The refreshed ID token could not be verified for now. %s", error)
+            logger.warning("The new ID token could not be verified for now. %s", error)
             return Stored(record, version)
         except SignInError as error:
-            told = f"The sign-in was refreshed, but its owner is not proven. {error}"
-            raise SignInAgainError(told, hint=error.hint) from None
+            sentence = f"The sign-in was refreshed, but the new ID token is not valid. {error}"
+            raise SignInAgainError(sentence, hint=error.hint) from None
         record = msgspec.structs.replace(record, unverified=False)
         with contextlib.suppress(StoreError):
             version = self._store.save(record, version)
@@ -141,17 +146,17 @@ class Refresher:
 
     @property
     def unsaved(self) -> bool:
-        """Whether what came of a refresh could not be saved yet, and is in this process only."""
+        """Whether refreshed tokens could not be saved yet and exist in this process only."""
         return self._unsaved.unsaved
 
     def is_idle(self) -> bool:
-        """Whether no refresh is past the store's lock, and everything is saved."""
+        """Whether no refresh holds the store's lock, and everything is saved."""
         return not self._busy.locked() and not self.unsaved
 
     def drain(self) -> None:
-        """Wait for a refresh that is past the store's lock, then save what could not be saved before.
+        """Wait for a refresh that holds the store's lock, then save tokens that could not be saved before.
 
-        A refresh that still waits for that lock has spent nothing, and is not waited for.
+        A refresh that is still waiting for that lock has spent nothing, and is not waited for.
         """
         with self._busy:
             pass
@@ -160,16 +165,16 @@ class Refresher:
                 self.save_again()
 
     def save_again(self) -> None:
-        """Save what could not be saved before. Raises StoreError if that fails once more."""
-        with self._store.lock(), self._busy:  # in this order everywhere
+        """Save refreshed tokens that could not be saved before. Raises StoreError if that fails again."""
+        with self._store.lock(), self._busy:  # always in this order
             self._unsaved.save_again()
 
     def refresh(self, reason: str, good: Callable[[Record], bool]) -> Record:
-        """A record with credentials for which ``good`` holds: another program's, or refreshed now.
+        """Return a record whose credentials are ``good``: refreshed now, or by another program meanwhile.
 
         Raises as ``TokenManager.credentials``.
         """
-        with no_fork():  # and before the lock is taken: whatever hangs here holds up no other process
+        with no_fork():  # before the lock is taken, so that what hangs here holds up no other process
             self._prepare()
         for _ in range(_ROUNDS):
             with contextlib.ExitStack() as stack:
@@ -189,11 +194,11 @@ class Refresher:
             raise self._refused[1]
         if not old.refresh_token:
             raise cannot_be_refreshed(record, self._now(), refused=reason == UNAUTHORIZED)
-        if unsaved := self._unsaved.successor_of(old):  # spent by another client of this process
+        if unsaved := self._unsaved.successor_of(old):  # another client of this process has spent it
             saved = self._unsaved.save(unsaved, old, version, lease)
             if good(saved):
                 return saved
-            raise StoreConflictError("What another client refreshed is to be refreshed again.")
+            raise StoreConflictError("The tokens that another client refreshed need a refresh again.")
         interrupted = record.pending_refresh
         pending = PendingRefresh(fingerprint=_fingerprint(old), started_at=self._now())
         version = self._store.save(msgspec.structs.replace(record, pending_refresh=pending), version)
@@ -202,11 +207,11 @@ class Refresher:
             refreshed = self._exchange(old, reason, lease)
         except OnplanError as error:
             if isinstance(error, RefreshError) and lease and lease.remaining() <= 0:
-                raise _TooLateError from None  # this machine was frozen: another one may have refreshed it
+                raise _TooLateError from None  # this machine was suspended: another one may have refreshed it
             return self._after_failure(error, record, version, interrupted)
         if (refreshed.access_token, refreshed.expires_at) == (old.access_token, old.expires_at):
             self._unsaved.save(_successor(record, refreshed, None), old, version, lease)
-            raise RefreshError("The sign-in service refreshed the sign-in, but handed out no access token.")
+            raise RefreshError("The sign-in service answered the refresh without a new access token.")
         self.last_issued = refreshed.access_token
         saved = self._unsaved.save(_successor(record, refreshed, self._now()), old, version, lease)
         return self.load().record if saved.unverified else saved
@@ -226,11 +231,11 @@ class Refresher:
     def _after_failure(
         self, error: OnplanError, record: Record, version: str, interrupted: PendingRefresh | None
     ) -> Record:
-        """Adopt what somebody else stored meanwhile; otherwise raise."""
+        """Return what another program has stored meanwhile; otherwise raise."""
         spent = self._credentials(record)
         if not isinstance(error, SignInAgainError):
             if not isinstance(error, RefreshOutcomeUnknownError):
-                with contextlib.suppress(StoreError):  # the outcome is known: nothing is pending any more
+                with contextlib.suppress(StoreError):  # the outcome is known: nothing is pending
                     self._store.save(record, version)
             raise error
         newer = self._newer_than(spent)
@@ -249,7 +254,7 @@ class Refresher:
         raise error
 
     def _newer_than(self, spent: OAuthCredentials) -> Record | None:
-        """What another program got for the token that we were refused, once it is saved."""
+        """The record of another program that spent the same refresh token, once it has saved it."""
         for delay in (0.0, *_WINNER_SAVES_WITHIN):
             self._sleep(delay)
             newest, _ = self.load()
@@ -264,7 +269,7 @@ class Refresher:
 
 
 def _successor(record: Record, refreshed: OAuthCredentials, obtained_at: float | None) -> Record:
-    """What is kept after a refresh. A new ID token is verified after it was saved: the old set is spent."""
+    """The record after a refresh. A new ID token is verified after saving: the old token is spent."""
     is_new = record.credentials is None or refreshed.id_token != record.credentials.id_token
     return Record(
         issuer_kind=record.issuer_kind,
@@ -278,8 +283,9 @@ def _successor(record: Record, refreshed: OAuthCredentials, obtained_at: float |
 def require_origin(record: Record, issuer: Issuer) -> None:
     """Raise CredentialError if the sign-in in ``record`` is from another issuer than ``issuer``.
 
-    A token goes to the services that it came from, and to nobody who is set instead of them; nor to those of
-    another kind, where another allowance pays. A bare token goes where whoever gave it says.
+    A token is sent only to the services of the issuer that it came from: not to another address that is
+    configured instead, nor to another kind of issuer, where requests are billed to something else. A bare
+    access token that names no issuer is sent where the program is configured to send it.
     """
     credentials = record.credentials
     if credentials is None:
@@ -287,7 +293,7 @@ def require_origin(record: Record, issuer: Issuer) -> None:
     if record.issuer_kind != issuer.kind:
         raise CredentialError(
             f"The sign-in that is kept here is not one of {issuer.name}.",
-            hint="Name the profile or the backend that belong together: `onplan profiles list`.",
+            hint="Choose a profile and a backend that belong together: `onplan profiles list`.",
         )
     is_bare = not credentials.refresh_token and told_issuer(credentials) is None
     origin = came_from(credentials, issuer)
@@ -299,9 +305,9 @@ def require_origin(record: Record, issuer: Issuer) -> None:
 
 
 def cannot_be_refreshed(record: Record, now: float, *, refused: bool = False) -> SignInAgainError:
-    """What is to be said when the access token in ``record`` is of no use and there is no refresh token.
+    """The error for an access token in ``record`` that cannot be used and has no refresh token.
 
-    ``refused``: the backend said so, whatever the clock says.
+    ``refused``: the backend refused it, although it may not have expired.
     """
     expires_at = record.credentials.expires_at if record.credentials else None
     expired = expires_at is not None and expires_at <= now

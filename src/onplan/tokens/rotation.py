@@ -1,9 +1,9 @@
-"""Saves the token set that a refresh brought, and keeps it in memory until that has succeeded.
+"""Saves the tokens of a refresh, and keeps them in memory until they are saved.
 
-The set that the store still holds is spent by then: losing the new one would sign the user out. So a failed
-save is tried again at the next request, when the client closes, and last when the program ends; if even that
-fails, the program says so on stderr and does not end with exit code 0. Meanwhile every other client of this
-process that finds the spent token in its store goes on with the new set, instead of spending it once more.
+By then the refresh token in the store is spent: losing the new one would sign the user out. So a failed save
+is repeated at the next request, when the client closes, and when the program ends; if it still fails then,
+the program says so on stderr and does not exit with code 0. Meanwhile every other client of this process that
+finds the spent token in its store uses the new tokens, instead of spending the old one again.
 """
 
 from __future__ import annotations
@@ -34,24 +34,25 @@ class SignedOutError(StoreError):
 
 
 class Rotation:
-    """What came of a refresh of the credential in ``store``. For the holder of the refresh's locks."""
+    """The result of a refresh of the credentials in ``store``. The caller holds the store's lock."""
 
     def __init__(self, store: CredentialStore, sleep: Callable[[float], object]) -> None:
         self._store, self._sleep = store, sleep
-        self._kept: tuple[OAuthCredentials, Record] | None = None  # what was spent, and what came of it
+        # The spent credentials, and the record after the refresh.
+        self._kept: tuple[OAuthCredentials, Record] | None = None
 
     @property
     def unsaved(self) -> bool:
-        """Whether a refreshed set is in this process only."""
+        """Whether refreshed tokens exist in this process only."""
         return self._kept is not None
 
     def save(
         self, refreshed: Record, spent: OAuthCredentials, version: str | None, lease: Lease | None
     ) -> Record:
-        """Save ``refreshed`` over whatever still holds the ``spent`` token, but never over a newer one.
+        """Save ``refreshed`` over a record that still has the ``spent`` token, but never over a newer one.
 
-        Gives what is in use from now on: ``refreshed``, also if it could not be saved, or what is newer. A
-        store of another package's may raise anything, and loses nothing by that.
+        Returns the record to use from now on: ``refreshed``, even if it could not be saved, or a newer one.
+        Nothing is lost whatever exception a store from another package raises.
         """
         problem: Exception | None = None
         for attempt in range(_SAVE_ATTEMPTS):
@@ -64,19 +65,19 @@ class Rotation:
                 self._store.save(refreshed, version)
             except SignedOutError:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, the set is not saved
+            except Exception as error:  # noqa: BLE001 - of whatever class: the tokens are not saved
                 problem = error
             else:
                 self._keep(None)
                 return refreshed
         self._keep((spent, refreshed))
         logger.error(
-            "The refreshed sign-in could not be saved and is kept in this process only. %s", _reason(problem)
+            "The refreshed sign-in could not be saved and exists in this process only. %s", _reason(problem)
         )
         return refreshed
 
     def save_again(self) -> None:
-        """Save what could not be saved before, if anything. Raises StoreError if that fails once more."""
+        """Save tokens that could not be saved before, if any. Raises StoreError if that fails again."""
         if self._kept:
             spent, refreshed = self._kept
             try:
@@ -89,7 +90,7 @@ class Rotation:
             self._keep(None)
 
     def successor_of(self, spent: OAuthCredentials) -> Record | None:
-        """What came of ``spent`` in this process and is not saved yet, through this client or another."""
+        """The unsaved record that a client of this process received for the ``spent`` token, if any."""
         for rotation in (*_at_exit.rotations, *_at_exit.inherited):
             kept = rotation._kept
             if kept and kept[0].refresh_token == spent.refresh_token:
@@ -97,7 +98,7 @@ class Rotation:
         return None
 
     def describe(self) -> str:
-        """Where the set belongs, for people."""
+        """Where the tokens are to be saved, for people."""
         return self._store.describe()
 
     def _keep(self, kept: tuple[OAuthCredentials, Record] | None) -> None:
@@ -105,9 +106,9 @@ class Rotation:
         (_at_exit.add if kept else _at_exit.discard)(self)
 
     def _successor_of(self, spent: OAuthCredentials, *, locked: bool) -> tuple[str | None, Record | None]:
-        """The version that may be replaced by what came of ``spent``, or what is newer than that.
+        """The version that the refreshed record may replace, or a record that is newer than it.
 
-        A store that was emptied while we hold its lock was not emptied by a sign-out.
+        A store that is empty while we hold its lock was not emptied by a sign-out.
         """
         signed_out = SignedOutError("The profile was signed out meanwhile.", hint="Run `onplan login`.")
         try:
@@ -127,10 +128,10 @@ class Rotation:
 
 
 class _AtExit:
-    """The last attempt, when the program ends: after its threads and most other exit handlers.
+    """Tries to save for the last time when the program ends: after its threads and most other exit handlers.
 
     Attributes:
-        rotations: those with something to save. They are held here, for a client may be gone before.
+        rotations: those with unsaved tokens. They are referenced here because their client may be gone.
         inherited: those of the process that this one was forked from, which saves them itself.
     """
 
@@ -142,7 +143,7 @@ class _AtExit:
         reset_in_child(self)
 
     def reset_in_child(self) -> None:
-        """In a forked process: the parent saves what is its own."""
+        """Leave the parent's tokens to the parent."""
         self.inherited |= self.rotations
         self.rotations = frozenset()
         self._is_registered = False
@@ -157,14 +158,14 @@ class _AtExit:
                 self._register()
 
     def discard(self, rotation: Rotation) -> None:
-        """There is nothing more to save."""
+        """Forget ``rotation``, whose tokens are saved."""
         with self._changing:
             self.rotations -= {rotation}
 
     def _register(self) -> None:
-        """Not before there is something to save: multiprocessing's children drop what they inherited.
+        """Register ``save_all`` when there is something to save: multiprocessing clears inherited handlers.
 
-        Those that it forks run no exit handlers in some versions of Python (3.11), only its own finalizers.
+        Its forked children run no exit handlers in Python 3.11, only its own finalizers.
         """
         atexit.register(self.save_all)
         multiprocessing = sys.modules.get("multiprocessing")
@@ -197,7 +198,7 @@ def _save_at_exit(rotation: Rotation) -> str | None:
             rotation.save_again()
         except SignedOutError:
             return None
-        except Exception as error:  # noqa: BLE001 - whatever it is, the set is not saved
+        except Exception as error:  # noqa: BLE001 - of whatever class: the tokens are not saved
             reason = _reason(error, hint=False)
         else:
             return None
@@ -208,7 +209,7 @@ def _save_at_exit(rotation: Rotation) -> str | None:
 
 
 def _reason(error: Exception | None, *, hint: bool = True) -> str:
-    """What a store raised, as sentences; of other errors the class alone: their text may hold a secret."""
+    """The message of a StoreError; of other exceptions only the class: their text may have secrets."""
     if not isinstance(error, StoreError):
         return f"The store raised {type(error).__name__}."
     return f"{error} {error.hint}" if hint else str(error)

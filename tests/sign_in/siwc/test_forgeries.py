@@ -52,7 +52,7 @@ def test_a_refresh_with_a_forged_one_is_not_used(emulator: Emulator, sign_in: Si
     emulator.clear_journal()
 
     for _ in range(2):
-        with onplan.Client() as client, pytest.raises(onplan.SignInAgainError, match="owner is not proven"):
+        with onplan.Client() as client, pytest.raises(onplan.SignInAgainError, match="ID token is not valid"):
             client.complete("hi")
     asked = [row["status"] for row in emulator.journal() if row["path"].startswith("/plan/")]
     assert asked == [401]

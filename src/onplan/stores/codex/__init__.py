@@ -1,11 +1,12 @@
-"""The sign-in of the official Codex CLI, shared with it: both go on with what the other has refreshed.
+"""``codex:HOME``: the sign-in of the Codex CLI, shared with it; each uses what the other has refreshed.
 
-Its ``auth.json`` is written as the CLI writes it: under its two locks, which it takes for writing and not
-while it waits for the server, and so that everything else in the file stays. What a record says beyond that
-file is in ``auth.onplan.json`` beside it, without any token.
+Its ``auth.json`` is written as the CLI writes it: under the CLI's two locks, which it holds for writing but
+not while it waits for the server, and without changing anything else in the file. What a record has beyond
+that file is in ``auth.onplan.json`` beside it, without any token.
 
-A new record takes effect with one rename. Where both files change, ours comes first and has the old record's
-part and the new one's; so whoever reads ours between two equal readings of theirs has what belongs together.
+A new record takes effect with one rename. If both files change, ``auth.onplan.json`` is written first, with
+the parts of the old and the new record; so a reader that reads it between two equal readings of ``auth.json``
+has parts that belong together.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ from onplan.stores.lock import ProcessLock
 _THEIR_LOCK_TIMEOUT = 20.0
 _THEIR_LOCK_POLL = 0.02
 _READINGS = 100
-# A rotated set may be somewhat longer than the one before.
+# Bytes that refreshed tokens may be longer than those before.
 _ROOM = 4096
 _THEIR_FILE = "auth.json"
 _OUTSIDE_THE_FILE = ("keyring", "auto")
 _NOTHING = b"{}\n"
-# How long a damaged file is read again: CLIs up to 0.168 overwrite it, under no lock.
-_SECOND_LOOK = 0.5
+# Seconds during which a damaged file is read again: the Codex CLI up to 0.168 overwrites it without a lock.
+_SECOND_READ = 0.5
 
 
 def codex_home(location: str) -> Path:
@@ -83,7 +84,7 @@ class CodexStore:
         """
         found = self._read()
         if found.is_damaged:
-            found = self._look_again()
+            found = self._read_again()
         if found.version is None:
             if found.document is None:
                 self._refuse_keyring()
@@ -100,9 +101,9 @@ class CodexStore:
     def save(self, record: Record, expected_version: str | None) -> str:
         """Write it as the CLI would, if what is stored is still the expected version.
 
-        Their file is replaced even where nothing in it changes: so before a refresh token is spent it is
-        certain that what comes of it can be kept. For the same reason a record without credentials may be
-        written where nobody is signed in, and changes nothing.
+        ``auth.json`` is replaced even if nothing in it changes: so before a refresh token is spent it is
+        certain that the new tokens can be saved. For the same reason saving a record without credentials
+        where the CLI is signed out is no error, and changes nothing.
         """
         with self._writing("written"):
             found = self._read()
@@ -119,7 +120,7 @@ class CodexStore:
         return new.version or version_of(new.data)
 
     def delete(self) -> None:
-        """Remove the file; or only the plan's sign-in, if something else is in it, such as an API key."""
+        """Remove the file, or only the plan's sign-in if the file has something else, such as an API key."""
         if not self._home.is_dir():
             return
         with self._writing("removed"):
@@ -132,9 +133,9 @@ class CodexStore:
             self._ours.remove(instead=_NOTHING)
 
     def lock(self) -> AbstractContextManager[object]:
-        """Among the threads and processes of onplan, on a file of its own.
+        """Excludes the threads and processes of onplan, by a lock file of onplan's own.
 
-        Never the CLI's locks: it must be able to save what it got while we wait for the server.
+        It is never the CLI's locks: the CLI must be able to save its tokens while we wait for the server.
         """
         return self._lock.held()
 
@@ -143,13 +144,13 @@ class CodexStore:
         return str(self._theirs.path)
 
     def why_empty(self) -> str | None:
-        """What the CLI is signed in with instead of a plan, as a sentence; None if with nothing."""
+        """A sentence about what the CLI is signed in with instead of a plan; None if with nothing."""
         found = self._read()
         instead = auth_file.instead_of_a_plan(found.document) if found.document else None
         return None if instead is None else f"{instead} ({self.describe()})."
 
     def _read(self) -> _State:
-        """Both files as they belong together."""
+        """Read both files until their parts belong together."""
         data = self._content(self._theirs)
         for _ in range(_READINGS):
             overlays = auth_file.decode_overlays(self._content(self._ours))
@@ -163,20 +164,20 @@ class CodexStore:
             data = file.read()
         return None if data is None else SecretBytes(data)
 
-    def _look_again(self) -> _State:
-        """Read it again: the CLI may have been writing it, under its locks or, an old one, without."""
+    def _read_again(self) -> _State:
+        """Read again: the CLI may have been writing, under its locks or, in old versions, without."""
         with suppress(OSError, StoreError), self._their_locks():  # in a read-only folder there are none
             found = self._read()
             if not found.is_damaged:
                 return found
-        deadline = time.monotonic() + _SECOND_LOOK
+        deadline = time.monotonic() + _SECOND_READ
         while (found := self._read()).is_damaged and time.monotonic() < deadline:
             time.sleep(_THEIR_LOCK_POLL)
         return found
 
     @contextmanager
     def _writing(self, done: str) -> Iterator[None]:
-        """What the CLI locks when it writes, in its order; our own lock first."""
+        """Hold our own lock, then the CLI's in its order."""
         with self.lock(), explained(self.describe(), done):
             make_private_folder(self._home)
             with self._their_locks():
@@ -191,7 +192,7 @@ class CodexStore:
             yield
 
     def _refuse_write_protected(self) -> None:
-        """Raise StoreError if its owner may not write to it: the CLI does not replace such a file, either."""
+        """Raise StoreError if its owner may not write to it: the CLI does not replace such a file either."""
         path = self._theirs.path
         with suppress(FileNotFoundError):
             mode = path.stat().st_mode
@@ -202,11 +203,11 @@ class CodexStore:
                 )
 
     def _refuse_keyring(self) -> None:
-        """Raise StoreError if the CLI is told not to keep its sign-in in the file."""
+        """Raise StoreError if the CLI is configured not to keep its sign-in in the file."""
         config = self._home / "config.toml"
         with suppress(OSError, UnicodeError, tomllib.TOMLDecodeError):
-            told = tomllib.loads(as_utf8(read_file(config)).decode()).get("cli_auth_credentials_store")
-            if told in _OUTSIDE_THE_FILE:
+            place = tomllib.loads(as_utf8(read_file(config)).decode()).get("cli_auth_credentials_store")
+            if place in _OUTSIDE_THE_FILE:
                 raise StoreError(
                     f"The Codex CLI keeps its sign-in in the system's keyring ({config} says so), "
                     f"not in {self.describe()}.",
@@ -216,12 +217,12 @@ class CodexStore:
 
 @dataclass(frozen=True)
 class _State:
-    """What is stored.
+    """The content of both files.
 
     Attributes:
-        document: None if there is no file, or none that can be read.
-        base: the record that the document alone amounts to.
-        version: None if nobody is signed in with a plan; there is one for damaged files.
+        document: of ``auth.json``; None if there is no file, or one that cannot be read.
+        base: the record of the document alone.
+        version: None if the CLI is not signed in with a plan; damaged files have one.
     """
 
     data: SecretBytes
@@ -232,7 +233,7 @@ class _State:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether there is something, and it cannot be understood."""
+        """Whether there is a file that cannot be understood."""
         return self.version is not None and self.base is None
 
     @classmethod
@@ -278,9 +279,9 @@ def _overlays(state: _State) -> dict[str, Overlay]:
 
 @contextmanager
 def _their_lock(path: Path) -> Iterator[None]:
-    """Hold the lock that the CLI takes on ``path``: flock(2), where there is one. The file stays.
+    """Hold the lock that the CLI takes on ``path``, by flock(2) where there is one. The file stays.
 
-    Made here, it is for its owner alone: others who could open it could hold the lock.
+    If it is created here, only its owner can open it: other users could hold the lock.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     _descriptors.open.add(descriptor)
@@ -302,14 +303,14 @@ def _their_lock(path: Path) -> Iterator[None]:
 
 
 class _Descriptors:
-    """The locked files of this process. A child that kept them open would keep them locked, too."""
+    """The locked files of this process. A forked child closes them, or it would keep them locked."""
 
     def __init__(self) -> None:
         self.open: set[int] = set()
         reset_in_child(self)
 
     def reset_in_child(self) -> None:
-        """Close what is the parent's, without unlocking it."""
+        """Close the parent's files without unlocking them."""
         while self.open:
             with suppress(OSError):
                 os.close(self.open.pop())

@@ -1,16 +1,15 @@
-"""The official Codex CLI's ``auth.json`` as a value, and beside it what only onplan needs to know.
+"""Reads and changes the Codex CLI's ``auth.json`` as a value, and the overlay that onplan keeps beside it.
 
-Touches no file. A document is its fields in their order, each as the text it was written with, so that what
-is not understood here comes back out as it went in::
+No file is opened here. A document is the fields in their order, each as the text in the file, so that fields
+which are not understood here are written back unchanged::
 
     auth_mode, OPENAI_API_KEY,
     tokens: id_token, access_token, refresh_token, oauth_provenance: issuer, client_id;
             login_owner_id, account_id
     last_refresh
 
-What a record says beyond that is an *overlay*: the fields that are to be changed in the record that the
-document amounts to, kept under that record's key. A document that somebody else has changed amounts to
-another record, which has no overlay.
+What a record has beyond that is an *overlay*: the fields to change in the record of the document, stored
+under that record's key. A document that another program has changed has another record, and so no overlay.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ Document: TypeAlias = Mapping[str, msgspec.Raw]
 
 
 class Overlay(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Fields of a record, and of its credentials, with other values; None stands for a field it lacks."""
+    """Fields of a record, and of its credentials, to change; None for one that is absent."""
 
     record: dict[str, Any] = {}
     credentials: dict[str, Any] = {}
@@ -58,7 +57,7 @@ def decode(data: bytes) -> Document | None:
 def is_damaged(document: Document | None) -> bool:
     """Whether it claims tokens and has no access token, or is no document at all.
 
-    An object without any token is what is left where nobody is signed in.
+    An object without any token is what the CLI leaves after a sign-out.
     """
     if document is None:
         return True
@@ -68,7 +67,7 @@ def is_damaged(document: Document | None) -> bool:
 
 
 def record_in(document: Document) -> Record | None:
-    """The record that a document amounts to, or None if nobody is signed in with a plan."""
+    """The record of a document, or None if the CLI is not signed in with a plan."""
     tokens = _tokens(document)
     if not tokens or _has_no_tokens(document):
         return None
@@ -85,8 +84,8 @@ def record_in(document: Document) -> Record | None:
     return Record(credentials=with_claims(kept), obtained_at=obtained_at)
 
 
-# What the CLI can be signed in with besides a plan: the value of auth_mode, the field, and a sentence's
-# beginning (names: docs/protocol.md). Where auth_mode is absent, the fields decide.
+# What the CLI can be signed in with instead of a plan: the value of auth_mode, the field, and the start of
+# a sentence (names: docs/protocol.md). Where auth_mode is absent, the fields decide.
 _OTHERWISE: tuple[tuple[str, str, str], ...] = (
     ("apikey", "OPENAI_API_KEY", "The Codex CLI is signed in with an API key, not with a plan"),
     ("agentIdentity", "agent_identity", "The Codex CLI is signed in with an agent identity, not with a plan"),
@@ -102,7 +101,7 @@ _OTHERWISE: tuple[tuple[str, str, str], ...] = (
 
 
 def instead_of_a_plan(document: Document) -> str | None:
-    """What the Codex CLI is signed in with instead of a plan, as a sentence without its full stop.
+    """A sentence, without its full stop, about what the CLI is signed in with instead of a plan.
 
     None if nothing of it is known.
     """
@@ -156,10 +155,10 @@ def encode(document: Document) -> SecretBytes:
 def with_credentials(
     document: Document, wanted: OAuthCredentials, obtained_at: float | None, now: float, *, refresh: bool
 ) -> Document:
-    """The document with other credentials; every field that is not about them stays.
+    """The document with the credentials ``wanted``; every other field stays.
 
-    ``refresh``: unless the account is another, these are the successors of those in the document; otherwise
-    somebody has signed in. The same document comes back if it says all of it already.
+    ``refresh``: they are the result of a refresh of those in the document, unless the account differs;
+    otherwise of a new sign-in. A document that has all of it already is returned unchanged.
     """
     current = record_in(document)
     old = current.credentials if current else None
@@ -170,7 +169,7 @@ def with_credentials(
 
 
 def _refreshed(document: Document, wanted: OAuthCredentials, obtained_at: float | None) -> Document:
-    """Tokens and time changed, and nothing added that an older CLI did not write."""
+    """Change the tokens and the time; add no field that an older CLI did not write."""
     tokens = _tokens(document)
     changed = {
         name: _raw(getattr(wanted, name) or "")
@@ -184,7 +183,7 @@ def _refreshed(document: Document, wanted: OAuthCredentials, obtained_at: float 
 
 
 def _signed_in(document: Document, wanted: OAuthCredentials, obtained_at: float) -> Document:
-    """What the CLI writes at a sign-in. It reads no file without ``last_refresh``."""
+    """The fields that the CLI writes at a sign-in. It reads no file without ``last_refresh``."""
     provenance = {"issuer": wanted.issuer, "client_id": wanted.client_id}
     tokens = {
         **{name: _raw(getattr(wanted, name) or "") for name in _TOKENS},
@@ -206,7 +205,7 @@ def _signed_in(document: Document, wanted: OAuthCredentials, obtained_at: float)
 
 
 def without_tokens(document: Document) -> Document | None:
-    """What is left when the plan's sign-in is taken out: None if nothing of value."""
+    """The document without the plan's sign-in; None if nothing of value is left."""
     rest = {name: value for name, value in document.items() if name not in ("tokens", "last_refresh")}
     valuable = [name for name, value in rest.items() if name != "auth_mode" and not _is_null(value)]
     return rest if valuable else None
@@ -259,7 +258,7 @@ def key_of(record: Record) -> str:
 
 
 def overlay(wanted: Record, base: Record) -> Overlay:
-    """What must be changed in ``base`` to get ``wanted``, whose tokens are the same."""
+    """The changes that make ``base`` into ``wanted``, which has the same tokens."""
     return Overlay(_changes(wanted, base), _changes(wanted.credentials, base.credentials))
 
 
@@ -284,7 +283,7 @@ def _merged(base: dict[str, Any], changes: Overlay) -> dict[str, Any]:
 
 
 def decode_overlays(data: bytes | None) -> dict[str, Overlay]:
-    """Overlays by key. Damaged, they count as missing: a sign-in works without."""
+    """Overlays by key. Damaged ones count as missing: a sign-in works without them."""
     try:
         return msgspec.json.decode(data or b"{}", type=dict[str, Overlay])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
