@@ -18,10 +18,12 @@ define install
          /^Installing collected/ { printf " installing"; fflush() } END { print "" }'; \
   read -r status <$(1)/.status; exit $$status
 endef
+# $(call environment,FOLDER,TARGET,OPTIONS): an empty environment in FOLDER for what `make TARGET` needs. Not --clear
+# for $(VENV) itself, which holds the others.
 define environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "onplan needs Python 3.11 or newer: make PYTHON=python3.12")'
 @printf 'Installing what `make %s` needs into %s, once ' '$(2)' '$(1)'
-@$(PYTHON) -m venv --clear $(1)
+@$(PYTHON) -m venv $(3) $(1)
 endef
 
 help:           ## this list
@@ -70,11 +72,12 @@ mutate: $(VENV)/.installed      ## change the code in small places and see that 
 	$(BIN)/python tools/mutate.py $(MUTATE)
 
 newest:         ## the tests with the newest release of every dependency that pyproject.toml allows, unpinned
-	$(call environment,$(VENV)/newest,newest)
+	$(call environment,$(VENV)/newest,newest,--clear)
 	$(call install,$(VENV)/newest,-e '.[all]' -r requirements/development.in)
 	@sed -n 's/^\([A-Za-z0-9._-]*==[^ ]*\).*/\1/p' constraints.txt >$(VENV)/newest/pinned
 	@echo 'Other versions than in constraints.txt:'
-	@$(VENV)/newest/bin/pip freeze --exclude-editable | grep -vixF -f $(VENV)/newest/pinned || echo none
+	@$(VENV)/newest/bin/pip freeze --exclude-editable | awk -F== '{ gsub("[._]", "-", $$1); print tolower($$1) FS $$2 }' \
+	  | grep -vxF -f $(VENV)/newest/pinned || echo none
 	$(VENV)/newest/bin/pytest -m 'not interop' -n 4
 
 pythons:        ## the tests on fresh machines with Python 3.13 and the newest, by a user who is not root (needs root, Debian)
@@ -92,7 +95,7 @@ release: $(VENV)/release/.installed  ## sdist and wheel in dist/, checked; the d
 	$(VENV)/release/bin/twine check --strict dist/*
 	$(VENV)/release/bin/check-wheel-contents dist/*.whl
 	$(PYTHON) tools/check_release.py dist
-	$(call environment,$(VENV)/wheel,release)
+	$(call environment,$(VENV)/wheel,release,--clear)
 	$(call install,$(VENV)/wheel,--require-hashes -r requirements/demo.txt)
 	$(VENV)/wheel/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index dist/*.whl
 	cd $(VENV)/wheel && bin/onplan demo
@@ -140,7 +143,7 @@ $(VENV)/.interop: requirements/interop.txt $(VENV)/.bench
 
 # An environment of its own: what needs fewer packages than the tests, or other versions of them.
 $(VENV)/%/.installed: requirements/%.txt
-	$(call environment,$(@D),$*)
+	$(call environment,$(@D),$*,--clear)
 	$(call install,$(@D),--require-hashes -r $<)
 	@touch $@
 
