@@ -145,7 +145,7 @@ class TestStart:
     )
     def test_what_is_no_code_is_an_error(self, answer):
         """Refusals, pages and broken answers, also a code that would steer the terminal, are told."""
-        with pytest.raises(SignInError, match="gave out no code"):
+        with pytest.raises(SignInError, match="did not issue a code"):
             Stage(answer).start()
 
     def test_a_network_failure_is_passed_on(self):

@@ -57,11 +57,6 @@ class TestRequest:
         assert "http://127.0.0.1:9/oauth/token" == request.url
         assert "mine" == json.loads(request.body)["client_id"]
 
-    def test_without_a_refresh_token_there_is_none(self):
-        """A credential that cannot be refreshed asks for a new sign-in, without a request."""
-        with pytest.raises(SignInAgainError):
-            next(refreshing(OAuthCredentials(access_token="a")))
-
 
 @pytest.mark.parametrize(
     ("answer", "expected"),

@@ -80,7 +80,7 @@ def test_killed_between_any_two_steps_of_a_refresh(
         lost.append(step)
         assert not saved, (step, outcome)
         assert refreshes()[0] == 200, (step, outcome)  # the server had rotated for the one that was killed
-        assert outcome.startswith("SignInAgainError: The sign-in was refreshed elsewhere"), outcome
+        assert outcome.startswith("SignInAgainError: The sign-in was refreshed by another program"), outcome
         assert "interrupted after it was sent" in outcome
         assert "Run `onplan login" in outcome
     assert step > 20

@@ -1,1 +1,1 @@
-"""OAuth as pure flows: what to send, what an answer means. No socket, clock or disk."""
+"""OAuth as pure flows: which requests to send, and what the answers mean. No socket, clock or disk."""

@@ -27,15 +27,15 @@ CALLBACK_PATH = "/auth/callback"
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """A sign-in in progress, as a value: it can be kept, and finished elsewhere. Its secrets are not printed.
+    """A sign-in in progress, as a value: another process can finish it. Its secrets are not printed.
 
     Attributes:
         url: what the person opens in a browser.
-        state: comes back unchanged in the redirect, or the redirect is not ours.
-        verifier: proves, at the exchange, that we are who asked (the PKCE code verifier).
+        state: comes back unchanged in the redirect; a redirect with another state is not for this sign-in.
+        verifier: the PKCE code verifier, which proves at the exchange that the same program asked.
         redirect_uri: where the browser is sent back to.
-        nonce: comes back in the ID token, where there is one that is verified.
-        hinted_url: ``url`` with hints of who signs in, for the browser's eyes only; empty if there is none.
+        nonce: comes back in the ID token, if that is verified.
+        hinted_url: ``url`` with hints about who signs in, to be opened but not printed; empty without hints.
     """
 
     url: str = field(repr=False)
@@ -47,7 +47,7 @@ class AuthorizationRequest:
 
     @property
     def redirect_port(self) -> int:
-        """The port on which the browser comes back."""
+        """The port to which the browser returns."""
         return urlsplit(self.redirect_uri).port or 80
 
 
@@ -65,7 +65,7 @@ def start(
 ) -> AuthorizationRequest:
     """A new sign-in: fresh state, fresh PKCE pair, and the URL to open.
 
-    ``state`` is given where a listener had to know it before the port, and so the redirect, was known.
+    ``state`` is given if a listener needed it before its port, and so the redirect URI, was known.
     """
     verifier, state = pkce.generate_verifier(random), state or pkce.generate_state(random)
     query = {
@@ -84,12 +84,12 @@ def start(
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """What came back through the browser: a code or an error. The code has no printed form.
+    """What the redirect said: a code or an error (RFC 6749 §4.1.2). The code has no printed form.
 
     Attributes:
         genuine: whether the state is the one that was sent.
-        client_id: of the client that was registered on the way, where that is done.
-        issuer: who answered, if that was told (RFC 9207).
+        client_id: the client that was registered during the sign-in, if the issuer does that.
+        issuer: the issuer that answered, if the redirect says so (RFC 9207).
     """
 
     genuine: bool
@@ -105,7 +105,7 @@ def read_callback(text: str, state: str) -> Callback:
 
     The state is compared in constant time. A pasted bare code has no state and is not genuine.
     """
-    # A terminal may hand over half a character.
+    # A terminal may deliver half a character.
     text = SecretText(text.strip().encode("utf-8", "replace").decode())
     if "=" not in text:
         code, _, given = text.partition("#")
@@ -135,7 +135,7 @@ def require_granted(callback: Callback) -> None:
     """Raise SignInError if the state of ``callback`` is wrong, or the person declined."""
     if not callback.genuine:
         raise SignInError(
-            "That answer does not belong to this sign-in (its state is different or missing).",
+            "That address does not belong to this sign-in (its state is different or missing).",
             hint="Paste the whole address from the browser, or run `onplan login` again.",
         )
     if callback.error:
@@ -184,7 +184,7 @@ def exchange(
 
 
 def exchange_error(response: Response, *secrets: str, registered: bool = False) -> OnplanError:
-    """What a token endpoint's answer to a code means that is no token response."""
+    """The error for an answer to a code that is not a token response."""
     if refusal := refusal_in(response):
         return sign_in_error(refusal, response)
     code, description = error_code(response.json())

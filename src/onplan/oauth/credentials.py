@@ -1,4 +1,4 @@
-"""From a token response to credentials, and whether they are still fresh. The clock is an argument."""
+"""Makes credentials from a token response, and says whether they are fresh. The clock is an argument."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ def _expiry(response: TokenResponse, old: OAuthCredentials, now: float) -> float
     return moment(expiry)
 
 
-def told_issuer(credentials: OAuthCredentials) -> str | None:
-    """The URL of the issuer that ``credentials`` are from, if they or their tokens say so."""
-    told = (credentials.issuer, *map(claims.issuer, (credentials.access_token, credentials.id_token)))
-    return next((url.rstrip("/") for url in told if url), None)
+def stated_issuer(credentials: OAuthCredentials) -> str | None:
+    """The URL of the issuer that ``credentials`` or their tokens name, or None."""
+    stated = (credentials.issuer, *map(claims.issuer, (credentials.access_token, credentials.id_token)))
+    return next((url.rstrip("/") for url in stated if url), None)
 
 
 def came_from(credentials: OAuthCredentials, issuer: Issuer) -> str:
-    """The same, or else the URL of ``issuer``'s kind: never of another one that happens to be set."""
-    return told_issuer(credentials) or ISSUERS[issuer.kind].url
+    """The issuer that the tokens name, else the built-in URL of this kind of issuer; never ONPLAN_ISSUER."""
+    return stated_issuer(credentials) or ISSUERS[issuer.kind].url
 
 
 def is_fresh(credentials: OAuthCredentials, now: float, margin: float = MARGIN) -> bool:
     """Whether the access token lasts more than ``margin`` seconds beyond ``now``.
 
-    An access token of unknown expiry is taken as fresh; the backend's 401 tells when it is not. So is one
-    that lasts and may not be refreshed yet.
+    An access token of unknown expiry counts as fresh: the backend answers 401 when it is not. So does one
+    that has not expired and may not be refreshed yet (``earliest_refresh_at``).
     """
     if credentials.expires_at is None:
         return True
@@ -81,23 +81,24 @@ def error_code(body: Any) -> tuple[str, str]:
     if not isinstance(body, dict):
         return "", ""
     error, detail = body.get("error"), body.get("detail")
-    for told in (error, detail):
-        if isinstance(told, dict):
-            return str(told.get("code") or told.get("type") or "").lower(), str(told.get("message") or "")
+    for nested in (error, detail):
+        if isinstance(nested, dict):
+            code = nested.get("code") or nested.get("type") or ""
+            return str(code).lower(), str(nested.get("message") or "")
     code = error if isinstance(error, str) else body.get("code")
     description = body.get("error_description") or body.get("message")
     return str(code or "").lower(), str(description or (detail if isinstance(detail, str) else ""))
 
 
 def unknown_client(status: int, *, registered: bool) -> RefreshError:
-    """The client id is not accepted: wrong settings, and nothing about the sign-in.
+    """The error for a client id that is not accepted: settings are wrong, and the tokens are not spent.
 
-    ``registered``: it is one that was made for this program by a sign-in, and may be given up for another.
+    ``registered``: it is a registered client, which the person may replace by another.
     """
-    anew = ", or to have onplan registered anew, `onplan logout --force`, then `onplan login`"
+    anew = "; or register a new client: `onplan logout --force`, then `onplan login`"
     return RefreshError(
         f"The sign-in service does not know the client that the sign-in belongs to (HTTP {status}). "
         "Nothing is lost.",
-        hint=f"See that ONPLAN_ISSUER is right: `onplan doctor`{anew if registered else ''}.",
+        hint=f"Check ONPLAN_ISSUER with `onplan doctor`{anew if registered else ''}.",
         status_code=status,
     )

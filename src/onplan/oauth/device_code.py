@@ -1,7 +1,7 @@
-"""Signing in where there is no browser: the person enters a code in one elsewhere.
+"""The device-code sign-in: the person enters a code in a browser on any machine (as in RFC 8628).
 
-The way of RFC 8628 with OpenAI's own endpoints: what a poll gets in the end is an authorization code and its
-code verifier. Two flows, for in between the person is told what to do::
+OpenAI has endpoints of its own for it: the last poll is answered with an authorization code and its code
+verifier. There are two flows, because in between the person is shown what to do::
 
     request_code -> DeviceAuthorization         show its URL and user code
     poll         -> OAuthCredentials            once the person has approved
@@ -41,12 +41,12 @@ _FAILURES = 10  # in a row, before a poll gives up
 
 @dataclass(frozen=True, slots=True)
 class DeviceAuthorization:
-    """A sign-in that waits for a person. What could take it over has no printed form.
+    """A sign-in that waits for the person. The codes with which it could be taken over are not printed.
 
     Attributes:
-        verification_uri: what the person opens, in any browser.
-        user_code: what the person enters there.
-        device_auth_id: the service's name for this sign-in.
+        verification_uri: the page to open, in any browser.
+        user_code: the code to enter there.
+        device_auth_id: the service's id of this sign-in.
         interval: seconds between polls.
         expires_at: Unix seconds.
     """
@@ -59,17 +59,17 @@ class DeviceAuthorization:
 
 
 def request_code(issuer: Issuer, now: Callable[[], float]) -> Flow[DeviceAuthorization]:
-    """Begin a sign-in. It can be approved for 15 minutes from now on.
+    """Ask for a user code, which can be entered for 15 minutes.
 
     Raises:
-        SignInError: the service gives out no code.
-        TransportError: it could not be reached.
+        SignInError: the service did not issue a code.
+        TransportError: the service could not be reached.
     """
     expires_at = now() + LIFETIME
     response = yield Request.json(issuer.device_authorization_endpoint, {"client_id": issuer.client_id})
     device_auth_id = _text(response, "device_auth_id")
     user_code = _text(response, "user_code") or _text(response, "usercode")
-    # It is shown on a terminal, which it must not steer.
+    # It is printed on a terminal, so it must not contain control characters.
     if not device_auth_id or not user_code or not user_code.isprintable():
         raise _no_code(response, issuer)
     return DeviceAuthorization(
@@ -80,9 +80,9 @@ def request_code(issuer: Issuer, now: Callable[[], float]) -> Flow[DeviceAuthori
 def poll(
     issuer: Issuer, authorization: DeviceAuthorization, now: Callable[[], float]
 ) -> Flow[OAuthCredentials]:
-    """Ask until the person has approved, and exchange what comes of it.
+    """Poll until the person has approved, then exchange the code for credentials.
 
-    Failures that may pass are lived through: ten in a row at most, with ever longer pauses.
+    Temporary failures are retried with growing pauses; the tenth in a row is raised.
 
     Raises:
         SignInError: declined, expired, or refused.
@@ -122,18 +122,18 @@ class _Pace:
         self.failure: OnplanError | None = None
 
     def answered(self) -> None:
-        """Nobody has approved yet."""
+        """The service answered that the person has not approved yet."""
         self._failures, self.failure = 0, None
         self.wait = self._interval
 
     def slow_down(self, wanted: float) -> None:
-        """As ``answered``, but we ask too often; ``wanted`` is how many seconds we are to wait now."""
+        """As ``answered``, but polls come too often; the service asks to wait ``wanted`` seconds now."""
         self._interval += _SLOWER
         self.answered()
         self.wait = max(self.wait, min(wanted, _LONGEST))
 
     def failed(self, error: OnplanError, *, slower: bool = True) -> None:
-        """No answer: wait twice as long as before if ``slower``. Raises ``error`` if it happens too often."""
+        """A poll failed: wait twice as long as before, if ``slower``. Raises ``error`` the tenth time."""
         self._failures, self.failure = self._failures + 1, error
         if self._failures >= _FAILURES:
             raise error
@@ -144,7 +144,7 @@ class _Pace:
 def _note(
     response: Response, pace: _Pace, authorization: DeviceAuthorization, now: Callable[[], float]
 ) -> None:
-    """What an answer without a code means for the next poll. Raises SignInError if there is to be none."""
+    """Set when to poll next, after an answer without a code. Raises SignInError if polling is to end."""
     error, description = error_code(response.json())
     status = response.status
     if error == "expired_token":
@@ -153,8 +153,8 @@ def _note(
         raise SignInError("The sign-in was declined in the browser.")
     if refusal := refusal_named(error, description):
         raise sign_in_error(refusal, response)
-    # A page is no word of the service's: one of a firewall that asks browsers only may stay, or pass. An
-    # empty answer is not taken for one: all of auth.openai.com's name Cloudflare as their server.
+    # A web page is not the service's answer: a firewall's challenge may go away by itself. An empty answer
+    # does not count as a page, since every answer of auth.openai.com names Cloudflare as its server.
     says = bool(response.body.strip()) or "cf-mitigated" in response.headers
     if says and status < 500 and status not in (404, 429) and (page := page_in(response)):
         pace.failed(sign_in_error(page, response), slower=False)
@@ -179,8 +179,8 @@ def _note(
 
 def _expired() -> SignInError:
     return SignInError(
-        "Nobody approved the sign-in within 15 minutes, so its code has expired.",
-        hint=f"Run `onplan login --device` for a new one. If the page did not accept codes: {SWITCH}",
+        "The code was not entered within 15 minutes and has expired.",
+        hint=f"Run `onplan login --device` for a new code. If the page did not accept the code: {SWITCH}",
     )
 
 
@@ -196,7 +196,7 @@ def _no_code(response: Response, issuer: Issuer) -> SignInError:
         return sign_in_error(refusal, response)
     error, description = error_code(response.json())
     return SignInError(
-        f"The sign-in service gave out no code (HTTP {response.status}): "
+        f"The sign-in service did not issue a code (HTTP {response.status}): "
         f"{description or error or 'its answer has none'}.",
         status_code=response.status,
         request_id=request_id_of(response.headers),
@@ -204,7 +204,7 @@ def _no_code(response: Response, issuer: Issuer) -> SignInError:
 
 
 def _interval(response: Response) -> float:
-    """Seconds between polls: a number, also as text; anything else is as if the service said nothing."""
+    """Seconds between polls; the service sends a number or a string. Anything else counts as absent."""
     value = _field(response, "interval")
     try:
         seconds = 0.0 if isinstance(value, bool) else float(value)

@@ -1,4 +1,4 @@
-"""Authorization servers and their constants, as a table."""
+"""The authorization servers, as a table: their endpoints, client ids and scopes."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from onplan.flow import require_safe_url
 
 @dataclass(frozen=True)
 class Issuer:
-    """An authorization server (RFC 8414) and what this kind of client says to it.
+    """An authorization server (RFC 8414), and what onplan sends to it.
 
     Attributes:
         kind: its key in ``ISSUERS``; it stays the same when the address is another.
-        name: for people.
+        name: shown to people.
         url: scheme and host, without a trailing slash.
         client_id: the public client (RFC 8252 §8.4) that a sign-in uses.
-        scopes: what is asked for.
+        scopes: the scopes that a sign-in asks for.
         authorize_parameters: extra query parameters that its authorize page expects.
-        ports: where the redirect listener tries to listen, in order; 0 is any free one.
-        registers: whether the authorization endpoint registers a client of its own for each person and
-            workspace; then ``client_id`` is what asks for that, and the issued one is used from then on.
-        redirect_host: the host of the redirect URI, to the letter.
-        resource: the API that tokens are for (RFC 8707), where it must be named.
-        forms: whether refreshes and revocations are forms, as in the RFCs, and not JSON.
-        revoke_path: None if it is to be discovered.
-        device_authorization_path: None if no device can sign in.
+        ports: ports that the redirect listener tries, in order; 0 is any free one.
+        registers: whether the authorization endpoint registers a client for each person and workspace. Then
+            ``client_id`` is only the one that asks for it; the registered one is used from then on.
+        redirect_host: the host of the redirect URI, exactly as registered.
+        resource: the API that tokens are for (RFC 8707), if it must be named.
+        forms: whether refreshes and revocations are sent as forms, as the RFCs say, or else as JSON.
+        revoke_path: None if the endpoint must be discovered.
+        device_authorization_path: None if there is no sign-in by device code.
     """
 
     kind: IssuerKind
@@ -54,61 +54,61 @@ class Issuer:
 
     @property
     def authorization_endpoint(self) -> str:
-        """Where the browser goes."""
+        """The page that the browser opens (RFC 6749 §3.1)."""
         return self.url + self.authorize_path
 
     @property
     def token_endpoint(self) -> str:
-        """Where codes and refresh tokens are exchanged."""
+        """The endpoint that takes codes and refresh tokens (RFC 6749 §3.2)."""
         return self.url + self.token_path
 
     @property
     def revocation_endpoint(self) -> str | None:
-        """Where tokens are revoked (RFC 7009); None if it is to be discovered."""
+        """The endpoint that revokes tokens (RFC 7009); None if it must be discovered."""
         return None if self.revoke_path is None else self.url + self.revoke_path
 
     @property
     def configuration_url(self) -> str:
-        """Where it describes itself (OpenID Connect Discovery 1.0 §4)."""
+        """The server's description of itself (OpenID Connect Discovery 1.0 §4)."""
         return self.url + self.discovery_path
 
     @property
     def jwks_uri(self) -> str:
-        """Where the keys are that its ID tokens are signed with (RFC 7517 §5)."""
+        """The public keys that verify its ID tokens (RFC 7517 §5)."""
         return self.url + self.jwks_path
 
     @property
     def device_authorization_endpoint(self) -> str:
-        """Where a device asks for a user code (RFC 8628 §3.1).
+        """The endpoint that issues user codes (RFC 8628 §3.1).
 
-        Raises ConfigurationError if no device can sign in.
+        Raises ConfigurationError if there is no sign-in by device code.
         """
         if self.device_authorization_path is None:
             raise ConfigurationError(
-                "There is no sign-in by device code here.",
+                f"{self.name} has no sign-in by device code.",
                 hint="Run `onplan login --paste`, with a browser on any machine.",
             )
         return self.url + self.device_authorization_path
 
     @property
     def device_token_endpoint(self) -> str:
-        """Where a device asks whether the person has approved."""
+        """The endpoint that is polled until the person has approved."""
         return self.url + self.device_token_path
 
     @property
     def verification_uri(self) -> str:
-        """Where the person enters the user code (RFC 8628 §3.3)."""
+        """The page where the person enters the user code (RFC 8628 §3.3)."""
         return self.url + self.device_page_path
 
     @property
     def device_redirect_uri(self) -> str:
-        """The redirect URI of a code that was issued to a device; nothing is redirected there."""
+        """The redirect URI that belongs to a device's authorization code; nothing is redirected to it."""
         return self.url + self.device_redirect_path
 
     def at(self, url: str | None, source: str = "The issuer") -> Issuer:
-        """The same server at another address: the emulator, or the one that a credential came from.
+        """This issuer at another URL, of the emulator or of the server that issued the tokens; None: itself.
 
-        ``None`` is this one. Raises ConfigurationError, naming ``source``, where a token may not travel.
+        Raises ConfigurationError, naming ``source``, if a token may not be sent to ``url``.
         """
         return replace(self, url=require_safe_url(url, source)) if url else self
 

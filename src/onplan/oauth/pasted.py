@@ -1,7 +1,7 @@
-"""The address that a browser ended at, as people paste it: broken, quoted, escaped, or wrapped by a filter.
+"""Reads a pasted redirect address, also if it was broken into lines, quoted, escaped or wrapped by a filter.
 
-Every reading that makes sense is tried, the plainest first. Trying many is safe: only one that has the state
-of this sign-in counts, and that cannot be guessed.
+Every plausible reading is tried, the plainest first. That is safe: only a reading that contains the state of
+this sign-in counts, and the state cannot be guessed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from onplan.oauth.authorization_code import Callback, read_callback
 from onplan.secret import SecretText
 
-_LONGEST = 32 * 1024  # characters of a paste that are looked at
+_LONGEST = 32 * 1024  # characters; of a longer paste, only the last ones are read
 _READINGS = 200  # at most
-_DEPTH = 6  # how many changes one upon the other
+_DEPTH = 6  # how many changes in a row
 _LINES = 20  # into which an address may be broken
 
-# The characters of an address, but for those that people and programs put around one.
+# The characters of an address, without those that people and programs put around one.
 _RUN = re.compile(r"[A-Za-z0-9._~:/?#@!$&*+,;=%^\\-]+")
 _AFTER = ".,;:!?"  # the end of a sentence
 _CODE = re.compile(r"[A-Za-z0-9._~+/=-]+")  # as services make them; RFC 6749 permits more
@@ -41,15 +41,15 @@ _FIELD = re.compile(
 
 
 def is_answer(callback: Callback) -> bool:
-    """Whether it ends the sign-in: it is this one's, and has a whole code or an error."""
+    """Whether ``callback`` ends the sign-in: its state is right, and it has a complete code or an error."""
     return callback.genuine and bool(callback.error or (callback.code and not _NO_CODE.search(callback.code)))
 
 
 def read_pasted(text: str, state: str) -> Callback:
     """Read what a person pasted: an address, its query, its fields, or ``code#state``; in lines or one.
 
-    The first reading with an error or a code of the usual characters counts, else the text as it is. That
-    need not be an answer (``is_answer``): half an address does not end a sign-in.
+    The first reading with the right state and an error or a well-formed code counts, else the text as it is.
+    That need not be an answer (``is_answer``): half an address does not end a sign-in.
     """
     for reading in readings(text):
         callback = read_callback(reading, state)
@@ -59,7 +59,7 @@ def read_pasted(text: str, state: str) -> Callback:
 
 
 class PastedLines:
-    """What a person pastes line by line; a terminal hands over a broken address as several."""
+    """The lines that a person has pasted; a terminal delivers a broken address as several."""
 
     def __init__(self, state: str) -> None:
         self._state = state
@@ -78,19 +78,19 @@ class PastedLines:
 
 
 def readings(text: str) -> Iterator[SecretText]:
-    """What ``text`` may mean, the least changed first, each once."""
+    """The possible meanings of ``text``, the least changed first, without duplicates."""
     text = _INVISIBLE.sub("", text[-_LONGEST:]).strip().rstrip(_AFTER)
     waiting, met = [(0, text)], {text}
-    for depth, found in waiting:  # grows meanwhile
+    for depth, found in waiting:  # the list grows during the loop
         yield SecretText(found)
         for changed in _changed(found) if depth < _DEPTH else ():
             if len(waiting) >= _READINGS:
                 break
-            more = _INVISIBLE.sub("", changed)  # they may have been escaped
+            more = _INVISIBLE.sub("", changed)  # invisible characters may have been escaped
             if more not in met:
                 met.add(more)
                 waiting.append((depth + 1, more))
-    # Last, for where a line was broken in the middle of a code, half a code stands in such a list.
+    # These come last: where a line break splits a code, such a list has only half of it.
     for _, found in waiting:
         yield from map(SecretText, _listed(found))
 
@@ -100,7 +100,7 @@ def _changed(text: str) -> Iterator[str]:
         yield from change(text)
 
 
-# --- what may have been done to it: each gives what was there before ------------------------------------
+# --- each undoes one thing that may have been done to the address ---------------------------------------
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _unescaped(text: str) -> Iterator[str]:
 
 
 def _decoded(text: str) -> Iterator[str]:
-    """An address that was made a part of another."""
+    """An address that is embedded in another one, or percent-encoded."""
     if re.search(r"%(25)*(3d|26|3f)", text, re.IGNORECASE):
         yield unquote(text)
     starts = [found.start() for found in _EMBEDDED.finditer(text)]
@@ -136,7 +136,7 @@ def _decoded(text: str) -> Iterator[str]:
 
 
 def _unwrapped(text: str) -> Iterator[str]:
-    """The address in another one's query, as mail filters and chats make them: Safe Links, Proofpoint."""
+    """The address in the query of another: mail filters and chats do that (Safe Links, Proofpoint)."""
     proofpoint = _PROOFPOINT.search(text)
     if proofpoint:
         yield _proofpoint_v3(proofpoint["url"], proofpoint["runs"])

@@ -1,7 +1,7 @@
-"""Refreshing an access token (RFC 6749 §6), where the refresh token rotates and is good for one use.
+"""The refresh of an access token (RFC 6749 §6) with a refresh token that rotates and is valid for one use.
 
-Three outcomes are kept apart, for the token manager acts on them differently: rejected (the token is spent or
-revoked), temporary (nothing was spent), and unknown (sent, and no usable answer came).
+A failed refresh has one of three outcomes, on which the refresher acts differently: rejected (the token is
+spent or revoked), temporary (nothing was spent), and unknown (it was sent, and no usable answer came).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from onplan.oauth.token_response import decode_token_response
 from onplan.secret import without_secrets
 from onplan.types import OAuthCredentials
 
-# Codes that are final whatever the status; their sentences.
+# Error codes that end a sign-in whatever the status is, and what to say then.
 _REJECTIONS = {
     "refresh_token_expired": "The sign-in has expired.",
-    "refresh_token_reused": "The sign-in was refreshed elsewhere and the copy kept here is spent.",
+    "refresh_token_reused": "The sign-in was refreshed by another program; the token in this store is spent.",
     "refresh_token_invalidated": "The sign-in was revoked.",
     "invalid_grant": "The sign-in is no longer accepted.",
     "invalid_refresh_token": "The sign-in is no longer accepted.",
@@ -48,18 +48,17 @@ def refresh(
     *,
     timeout: float = 30.0,
 ) -> Flow[OAuthCredentials]:
-    """Spend the refresh token; fields the answer leaves out keep their value, the access token too.
+    """Exchange the refresh token, which ``credentials`` must have, for new credentials.
 
-    ``reason`` is ``proactive_expiry`` or ``unauthorized_recovery``, as the official client says it;
-    ``timeout`` is how many seconds the exchange may take as a whole.
+    Fields that the answer leaves out keep their value, also the access token. ``reason`` is
+    ``proactive_expiry`` or ``unauthorized_recovery``, the words of the official client. ``timeout``, in
+    seconds, is for the whole exchange.
 
     Raises:
-        SignInAgainError: rejected for good; also when there is no refresh token.
-        RefreshOutcomeUnknownError: sent, but no usable answer came.
-        RefreshError: temporary; nothing was spent.
+        SignInAgainError: the refresh token was rejected for good.
+        RefreshOutcomeUnknownError: it was sent, but no usable answer came.
+        RefreshError: a temporary failure; the refresh token is not spent.
     """
-    if not credentials.refresh_token:
-        raise SignInAgainError("The sign-in has ended and cannot be refreshed: it has no refresh token.")
     request = _request(issuer, credentials, reason, timeout)
     try:
         response = yield request
@@ -69,7 +68,7 @@ def refresh(
     except TransportError as error:
         raise RefreshOutcomeUnknownError(f"The sign-in could not be refreshed for now. {error}") from None
     if not response.ok:
-        raise refusal(response, now(), credentials.refresh_token, registered=issuer.registers)
+        raise refusal(response, now(), credentials.refresh_token or "", registered=issuer.registers)
     tokens = decode_token_response(response.body)
     if tokens is None or not (tokens.access_token or tokens.refresh_token):
         raise RefreshOutcomeUnknownError(
@@ -91,9 +90,9 @@ def _request(issuer: Issuer, credentials: OAuthCredentials, reason: str, timeout
 
 
 def refusal(response: Response, now: float, refresh_token: str, *, registered: bool = False) -> OnplanError:
-    """What a token endpoint's refusal of ``refresh_token`` means.
+    """The error for a token endpoint's refusal of ``refresh_token``.
 
-    ``registered``: where clients are registered, a 401 alone is not final (docs/protocol.md).
+    ``registered``: for a registered client, a 401 without a known code is not final (docs/protocol.md).
     """
     code, description = error_code(response.json())
     status, request_id = response.status, request_id_of(response.headers)
@@ -108,7 +107,7 @@ def refusal(response: Response, now: float, refresh_token: str, *, registered: b
         sentence = _REJECTIONS.get(code, "The sign-in is no longer accepted.")
         return SignInAgainError(sentence, status_code=status, request_id=request_id)
     if status >= 500:
-        # Some servers fail after they have rotated.
+        # The token may be spent: a server can fail after it has rotated it.
         return RefreshOutcomeUnknownError(f"The sign-in service failed (HTTP {status}).", status_code=status)
     if refused:
         return RefreshError(

@@ -1,6 +1,6 @@
-"""What a refusal of the sign-in service says beyond OAuth: region, workspace, account; or a firewall's page.
+"""Refusals that are not in the OAuth RFCs: region, workspace, account, or a firewall's page instead.
 
-One table for every step: the redirect, the device code's request and polls, the exchange, a refresh.
+One table serves every step: the redirect, the device code's request and polls, the exchange, a refresh.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from onplan.oauth.credentials import error_code
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What happened and what to do, in words.
+    """What happened and what to do, as sentences for people.
 
     Attributes:
-        ends_sign_in: whether a sign-in that meets it at a refresh has ended.
+        ends_sign_in: whether a stored sign-in has ended if its refresh is refused like this.
     """
 
     sentence: str
@@ -74,7 +74,7 @@ _BY_CODE: Mapping[str, Refusal] = {
     "account_deleted": _ACCOUNT,
 }
 
-# By what the message says, where the code is another or missing.
+# By the message, if the code is another one or missing.
 _BY_MESSAGE: tuple[tuple[re.Pattern[str], Refusal], ...] = (
     (re.compile(r"\b(country|region|territory)\b.*\bnot (supported|available)", re.IGNORECASE), _REGION),
     (re.compile(r"workspace\b.*\bdeactivated|deactivated workspace", re.IGNORECASE), _DEACTIVATED),
@@ -89,18 +89,18 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], Refusal], ...] = (
 
 
 def refusal_named(code: str, message: str = "") -> Refusal | None:
-    """The refusal that an error's code or message stands for, or None if it is none of these."""
+    """The refusal for an error's code or message, or None if it is not in the tables."""
     found = _BY_CODE.get(code)
     return found or next((refusal for pattern, refusal in _BY_MESSAGE if pattern.search(message)), None)
 
 
 def refusal_in(response: Response) -> Refusal | None:
-    """What an answer of the sign-in service, or of something on the way to it, says beyond OAuth."""
+    """The refusal in ``response``, of the sign-in service or of a firewall or proxy before it; or None."""
     return page_in(response) or refusal_named(*error_code(response.json()))
 
 
 def page_in(response: Response) -> Refusal | None:
-    """What a web page, or a firewall's line of text, means that came instead of an answer; or None."""
+    """The refusal for a web page, or a firewall's line of text, that came instead of an answer; or None."""
     body = response.json()
     named = [f"HTTP {response.status}", cloudflare_number(response, body)]
     if ray := response.headers.get("cf-ray"):
@@ -120,7 +120,7 @@ def page_in(response: Response) -> Refusal | None:
 
 
 def sign_in_error(refusal: Refusal, response: Response) -> SignInError:
-    """The error of a sign-in that ``response`` ended."""
+    """The error for a sign-in that ended with ``refusal``, in ``response``."""
     return SignInError(
         refusal.sentence,
         hint=refusal.hint,

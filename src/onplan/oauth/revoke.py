@@ -1,4 +1,4 @@
-"""Giving tokens back (RFC 7009)."""
+"""The revocation of tokens (RFC 7009)."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from onplan.oauth.credentials import came_from
 from onplan.oauth.issuer import Issuer
 from onplan.types import OAuthCredentials
 
-# Of each attempt: the pause before it, and how long it may take, in seconds. The official client waits 10.
-_ATTEMPTS = ((0.0, 10.0), (0.5, 5.0), (1.5, 5.0))
+# For each request: the pause before it and its time limit, in seconds. The official client's limit is 10.
+_REQUESTS = ((0.0, 10.0), (0.5, 5.0), (1.5, 5.0))
 
 
 def revoke(issuer: Issuer, credentials: OAuthCredentials) -> Flow[bool]:
-    """Ask the server to end the sign-in. Returns whether it confirmed.
+    """Ask the server to revoke the sign-in. Returns whether it confirmed that.
 
-    Asks again after a failure that may pass, for 22 seconds in all, where its address is known. Raises
-    nothing: signing out goes on.
+    Asks again after a temporary failure, for 22 seconds in all if the endpoint is known. Raises nothing, so
+    that signing out continues.
     """
     try:
         home = issuer.at(came_from(credentials, issuer), "The credential's issuer")
-    except ConfigurationError:  # it came from where a token may not travel
+    except ConfigurationError:  # its issuer's URL is one to which no token may be sent
         return False
     endpoint = home.revocation_endpoint
-    for pause, limit in _ATTEMPTS:
+    for pause, limit in _REQUESTS:
         try:
             if endpoint is None:
                 asked = Request("GET", home.configuration_url, after=pause, timeout=limit)
                 endpoint = _endpoint(home, (yield asked))
-                pause = 0.0  # noqa: PLW2901 - it has been made
+                pause = 0.0  # noqa: PLW2901 - the pause is over
             if endpoint is None:
                 continue
             request = _request(issuer, credentials, endpoint)
@@ -43,11 +43,10 @@ def revoke(issuer: Issuer, credentials: OAuthCredentials) -> Flow[bool]:
 
 
 def _endpoint(issuer: Issuer, response: Response) -> str | None:
-    """The revocation endpoint that the issuer names; a token goes to the issuer's own host only."""
-    told = response.json() if response.ok else None
-    endpoint = told.get("revocation_endpoint") if isinstance(told, dict) else None
-    mine = isinstance(endpoint, str) and endpoint.startswith(f"{issuer.url}/")
-    return endpoint if mine else None
+    """The revocation endpoint that the issuer names, if it is on the issuer's own host."""
+    document = response.json() if response.ok else None
+    endpoint = document.get("revocation_endpoint") if isinstance(document, dict) else None
+    return endpoint if isinstance(endpoint, str) and endpoint.startswith(f"{issuer.url}/") else None
 
 
 def _request(issuer: Issuer, credentials: OAuthCredentials, endpoint: str) -> Request:

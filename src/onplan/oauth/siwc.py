@@ -1,9 +1,8 @@
-"""Sign in with ChatGPT: the authorization-code grant with a client registered on the way (docs/protocol.md).
+"""Sign in with ChatGPT: the authorization-code grant that also registers a client (docs/protocol.md).
 
-The first sign-in asks the authorization endpoint for a client of its own, bound to the person and workspace
-chosen there; its id comes back beside the code and is used from then on. Who signed in is told by an ID token
-(OpenID Connect Core 1.0), which is verified; whether the plan may be used, by the token response's ``scope``
-alone.
+The first sign-in asks the authorization endpoint to register a client, bound to the person and workspace that
+are chosen there. Its id comes back with the code and is used from then on. An ID token says who signed in
+(OpenID Connect Core 1.0), and is verified. Only ``scope`` in the token response says if the plan may be used.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 def new_host_id(random: Callable[[int], bytes] = secrets.token_bytes) -> str:
-    """A name for this installation: a random UUID, which says nothing of anybody."""
+    """A random UUID as the host id of an installation; it identifies no person."""
     return uuid.UUID(bytes=random(16), version=4).urn
 
 
@@ -57,15 +56,15 @@ def start(
     """A new sign-in: fresh state, nonce and PKCE pair.
 
     Args:
-        issuer: where.
-        redirect: where the browser is to come back to.
+        issuer: the issuer to sign in at.
+        redirect: the redirect URI.
         host_id: this installation's ``ext_agent_host_id``.
-        registration: of an earlier sign-in, whose client is used again; without it, one is registered.
-        id_token: of that sign-in, which spares the person the account selector. It is in ``browser_url``
-            only: what is printed carries no hint.
-        consent: ask again for the permission to use the plan, because the person wants that.
-        state: where a listener had to know it before.
-        random: gives octets.
+        registration: the client of an earlier sign-in, to be used again; without it, one is registered.
+        id_token: of that sign-in; with it the person need not choose the account. It is in ``hinted_url``
+            only, which is not printed.
+        consent: ask again for the permission to use the plan, as the person wishes.
+        state: if a listener needed it before.
+        random: returns random octets.
     """
     verifier, state = pkce.generate_verifier(random), state or pkce.generate_state(random)
     nonce = pkce.generate_state(random)
@@ -104,14 +103,16 @@ def start(
 
 
 def registered(issuer: Issuer, callback: Callback, registration: Registration | None) -> Registration:
-    """The client that ``callback`` brings, or the one that was used; to be kept before the code is exchanged.
+    """The client that ``callback`` names, or ``registration``; to be stored before the code is exchanged.
 
     Raises:
-        SignInError: the state is wrong, the person declined, or there is no client, or another one.
+        SignInError: the state is wrong, the person declined, or the client is missing or another one.
     """
     require_granted(callback)
     if callback.issuer and callback.issuer != issuer.url:
-        raise SignInError("Another issuer answered than the one that was asked.")
+        raise SignInError(
+            f"The browser came back from another issuer than {issuer.url}, so nothing was stored."
+        )
     given = callback.client_id
     if registration is None:
         if not _CLIENT_ID.fullmatch(given) or given == issuer.client_id:
@@ -130,10 +131,10 @@ def exchange(
     registration: Registration,
     now: Callable[[], float],
 ) -> Flow[tuple[OAuthCredentials, Registration]]:
-    """Exchange the code; the credentials, and the registration with whose it is.
+    """Exchange the code: the credentials, and ``registration`` completed with the person's identity.
 
     Raises:
-        SignInError: the code was refused, or who signed in is not proven, or is somebody else.
+        SignInError: the code was refused, the ID token is not genuine, or it is another person's.
         TransportError: the issuer could not be reached.
     """
     client_id = registration.client_id
@@ -152,7 +153,7 @@ def exchange(
     if tokens is None or not tokens.access_token:
         raise exchange_error(response, code, started.verifier, registered=True)
     if not tokens.id_token or tokens.scope is None:
-        missing = "what it permits" if tokens.id_token else "an ID token"
+        missing = "a scope" if tokens.id_token else "an ID token"
         raise SignInError(f"The sign-in service answered without {missing}, so nothing was stored.")
     expected = Expectation(issuer.url, client_id, started.nonce, registration.subject)
     claims, _ = yield from verify(issuer, SecretText(tokens.id_token), expected, now())

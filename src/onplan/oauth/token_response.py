@@ -1,7 +1,7 @@
-"""A successful answer of the token endpoint (RFC 6749 §5.1), read as leniently as its tokens permit.
+"""Reads a successful answer of the token endpoint (RFC 6749 §5.1), as leniently as possible.
 
-The old refresh token is spent when the answer comes. So whatever is odd beside the tokens, or about how they
-are written down, they are kept; only an answer that holds none is no token response.
+The old refresh token is spent when the answer comes. So its tokens are kept even if the rest of the answer is
+malformed; only an answer without any token is not a token response.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from onplan.flow import decode_json
 
 _TOKENS = ("access_token", "refresh_token", "id_token")
 _STRING_MEMBER = re.compile(rf'"({"|".join(_TOKENS)})"\s*:\s*("(?:[^"\\]|\\.)*")')
-_LAST_MOMENT = 253_402_300_799.0  # 9999-12-31: what is later is no time that a calendar can show
+_LAST_MOMENT = 253_402_300_799.0  # 9999-12-31, the last day of Python's calendar
 _MILLISECONDS = 1e11  # as seconds, that would be the year 5138
 
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """Its tokens have no printed form.
+    """A token response. Its tokens are not printed.
 
     Attributes:
-        expires_in: seconds; None if the answer does not say, or says what is no number.
+        expires_in: seconds; None if it is absent or no number.
         earliest_refresh_at: Unix seconds.
     """
 
@@ -41,7 +41,7 @@ class TokenResponse:
 
 
 def decode_token_response(body: bytes) -> TokenResponse | None:
-    """The token response in ``body``, or None if it is something else."""
+    """The token response in ``body``, or None if there is none."""
     fields = _fields(body)
     if fields is None:
         return None
@@ -55,7 +55,7 @@ def decode_token_response(body: bytes) -> TokenResponse | None:
 
 
 def moment(value: Any) -> float | None:
-    """Unix seconds, of Unix seconds or milliseconds or an ISO 8601 string; None for what is no time."""
+    """``value`` (Unix seconds, milliseconds or an ISO 8601 string) as Unix seconds; None if it is no time."""
     number = _number(value)
     if number is None:
         try:
@@ -72,7 +72,7 @@ def moment(value: Any) -> float | None:
 
 
 def _fields(body: bytes) -> Mapping[str, Any] | None:
-    """The members of the JSON object that ``body`` is; or, if it is none, of whatever holds tokens in it."""
+    """The members of the JSON object in ``body``, or of the part of it that has tokens; None if none has."""
     strict = decode_json(body)
     if isinstance(strict, dict) and (_has_tokens(strict) or not any(map(_has_tokens, strict.values()))):
         return strict
@@ -87,12 +87,12 @@ def _has_tokens(value: object) -> bool:
 
 
 def _decoded(body: bytes) -> str:
-    """As text: with a byte order mark or without, in UTF-8, 16 or 32, whatever cannot be read replaced."""
+    """``body`` as text, from UTF-8, 16 or 32, with or without a byte order mark; bad bytes are replaced."""
     return body.decode(json.detect_encoding(body), "replace")
 
 
 def _first_object(text: str) -> dict[str, Any] | None:
-    """The first JSON object, whatever stands before and after it."""
+    """The first JSON object in ``text``, whatever surrounds it."""
     try:
         found, _ = json.JSONDecoder(strict=False).raw_decode(text, text.find("{"))
     except (ValueError, IndexError, RecursionError):  # also for a number of more digits than Python reads
@@ -101,7 +101,7 @@ def _first_object(text: str) -> dict[str, Any] | None:
 
 
 def _complete_members(text: str) -> dict[str, Any]:
-    """The tokens in an object that is cut off or damaged behind them, if the refresh token is among them."""
+    """The tokens in an object that is cut off or damaged after them, if it has a refresh token."""
     found = {name: _unquoted(value) for name, value in _STRING_MEMBER.findall(text)}
     return found if _token(found.get("refresh_token")) else {}
 
@@ -117,18 +117,18 @@ def _unquoted(text: str) -> object:
 
 
 def _token(value: Any) -> str | None:
-    """A token goes into a header or a form; what could not stand there is none."""
+    """``value`` as a token; None if it could not be sent in a header or form."""
     text = value.strip() if isinstance(value, str) else ""
     return text if text and text.isascii() and text.isprintable() else None
 
 
 def _storable(value: Any) -> str | None:
-    """Text that can be written as UTF-8."""
+    """``value`` as text that can be encoded as UTF-8."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, also where it is written as text."""
+    """``value`` as a finite number, also from text."""
     if isinstance(value, bool):
         return None
     try:

@@ -1,7 +1,6 @@
-"""Whether an ID token is genuine, and meant for us (OpenID Connect Core 1.0 §3.1.3.7).
+"""Verifies an ID token: its signature, issuer, audience, time and person (OpenID Connect Core 1.0 §3.1.3.7).
 
-Signatures are the library's business (PyJWT); what the claims must say is decided here, with the clock as an
-argument.
+PyJWT checks the signature. The claims are checked here, because PyJWT takes no clock as an argument.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from onplan.oauth.issuer import Issuer
 from onplan.oauth.refusals import page_in
 
 ALGORITHM = "RS256"
-_SECONDS = 10.0  # for the keys
+_SECONDS = 10.0  # for fetching the keys
 CLOCK_TOLERANCE = 5.0  # seconds, as in OpenAI's own sample
 
 Keys: TypeAlias = Mapping[str, Any]
@@ -28,13 +27,13 @@ NO_KEYS: Keys = {}
 
 @dataclass(frozen=True)
 class Expectation:
-    """What an ID token must say.
+    """What the claims of an ID token must be.
 
     Attributes:
-        issuer: ``iss``, to the letter.
+        issuer: ``iss``, exactly.
         client_id: the audience.
-        nonce: of this sign-in; None for a token that came with a refresh.
-        subject: whose it must be; None if nobody is known yet.
+        nonce: the nonce of this sign-in; None for a token that came with a refresh.
+        subject: ``sub``, the person; None at the first sign-in.
     """
 
     issuer: str
@@ -46,29 +45,29 @@ class Expectation:
 def verify(
     issuer: Issuer, token: str, expected: Expectation, now: float, keys: Keys = NO_KEYS
 ) -> Flow[tuple[Mapping[str, Any], Keys]]:
-    """The claims of ``token``, and the keys known by then.
+    """The claims of ``token`` if it is as ``expected``, and the issuer's keys that are known now.
 
-    Keys are fetched when ``keys`` lacks the one that signed it: issuers change theirs.
+    Keys are fetched if ``keys`` lacks the one that signed the token, because issuers replace their keys.
 
     Raises:
-        SignInError: it is not genuine, or not meant for us.
-        KeysUnavailableError: the keys could not be had for now, so nobody knows.
+        SignInError: the token is not genuine, or not as expected.
+        KeysUnavailableError: the keys could not be fetched now, so the token is not verified.
         TransportError: the issuer could not be reached.
     """
     kid = str(_header(token).get("kid"))
     if kid not in keys:
         keys = yield from _fetch_keys(issuer)
     claims = _signed_claims(token, keys.get(kid))
-    _check(claims, expected, now)
+    check(claims, expected, now)
     return claims, keys
 
 
 class KeysUnavailableError(SignInError):
-    """The issuer's keys could not be had for now."""
+    """The issuer's keys could not be fetched now."""
 
 
 class _Claims(dict[str, Any]):
-    """Claims without a printed form: the nonce is among them, and who it is."""
+    """Claims that are not printed: the nonce and the person's identity are among them."""
 
     def __repr__(self) -> str:
         return "…"
@@ -76,8 +75,8 @@ class _Claims(dict[str, Any]):
 
 def _fetch_keys(issuer: Issuer) -> Flow[Keys]:
     response = yield Request("GET", issuer.jwks_uri, {"accept": "application/json"}, timeout=_SECONDS)
-    told = response.json() if response.ok else None
-    entries = told.get("keys") if isinstance(told, dict) else None
+    document = response.json() if response.ok else None
+    entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         page = page_in(response)
         raise KeysUnavailableError(
@@ -120,8 +119,8 @@ def _signed_claims(token: str, key: Any) -> Mapping[str, Any]:
     return _Claims(claims)
 
 
-def _check(claims: Mapping[str, Any], expected: Expectation, now: float) -> None:
-    """Raise SignInError for the first claim that is not as it must be."""
+def check(claims: Mapping[str, Any], expected: Expectation, now: float) -> None:
+    """Raise SignInError for the first claim that is not as ``expected`` at ``now``, Unix seconds."""
     if claims.get("iss") != expected.issuer:
         raise _not_genuine("another issuer made it")
     audience = claims.get("aud")
@@ -136,7 +135,7 @@ def _check(claims: Mapping[str, Any], expected: Expectation, now: float) -> None
     if claims["exp"] <= now - CLOCK_TOLERANCE:
         raise SignInError(
             "The sign-in service's ID token has expired already.",
-            hint="See that this machine's clock is right (`onplan doctor`), then run `onplan login` again.",
+            hint="Check this machine's clock with `onplan doctor`, then run `onplan login` again.",
         )
     if expected.nonce is not None and not _same(claims.get("nonce"), expected.nonce):
         raise _not_genuine("it belongs to another sign-in")
@@ -144,11 +143,13 @@ def _check(claims: Mapping[str, Any], expected: Expectation, now: float) -> None
     if not isinstance(subject, str) or not subject:
         raise _not_genuine("it does not say whose it is")
     if expected.subject is not None and subject != expected.subject:
-        raise AnotherPersonError("Another person has signed in than the one whose sign-in is kept here.")
+        raise AnotherPersonError(
+            "A different person has signed in than the one whose sign-in is stored in this profile."
+        )
 
 
 class AnotherPersonError(SignInError):
-    """The ID token is genuine, and somebody else's."""
+    """The ID token is genuine, but another person's."""
 
     hint = "Give this one a profile of its own: `onplan login --profile NAME`. Nothing was changed."
 
@@ -164,5 +165,5 @@ def _is_number(value: object) -> bool:
 def _not_genuine(reason: str) -> SignInError:
     return SignInError(
         f"The sign-in service's ID token is not accepted: {reason}.",
-        hint="Nothing was stored. Run `onplan login` again; if it happens again, see `onplan doctor`.",
+        hint="Nothing was stored. Run `onplan login` again. If it fails again, run `onplan doctor`.",
     )

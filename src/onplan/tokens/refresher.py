@@ -39,7 +39,7 @@ from onplan.errors import (
 )
 from onplan.flow import Response, drive
 from onplan.forking import no_fork, reset_in_child
-from onplan.oauth.credentials import came_from, told_issuer
+from onplan.oauth.credentials import came_from, stated_issuer
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refresh import refresh
 from onplan.oauth.siwc import verify_refreshed
@@ -295,7 +295,7 @@ def require_origin(record: Record, issuer: Issuer) -> None:
             f"The sign-in that is kept here is not one of {issuer.name}.",
             hint="Choose a profile and a backend that belong together: `onplan profiles list`.",
         )
-    is_bare = not credentials.refresh_token and told_issuer(credentials) is None
+    is_bare = not credentials.refresh_token and stated_issuer(credentials) is None
     origin = came_from(credentials, issuer)
     if origin != issuer.url and not is_bare:
         raise CredentialError(

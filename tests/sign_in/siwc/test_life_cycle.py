@@ -183,7 +183,7 @@ def test_a_decline_stores_nothing(emulator: Emulator, sign_in: SignIn) -> None:
     [
         ("siwc_callback_without_client", "without a client id"),
         ("siwc_callback_dynamic_client", "without a client id"),
-        ("siwc_callback_other_issuer", "Another issuer"),
+        ("siwc_callback_other_issuer", "another issuer"),
     ],
 )
 def test_a_callback_that_is_not_whole_is_no_registration(
