@@ -1,7 +1,7 @@
-"""What can go wrong, whose turn it is then, and what to type next.
+"""Every error that onplan raises, with its code, its exit code and the next command to run.
 
-Knows nothing of HTTP or files: the places that meet a failure build one of these; nobody else does.
-The tree, with each class's ``code`` (stable, for programs) and ``exit_code`` (of the CLI)::
+An error is built where a failure occurs; this module has no I/O. The tree, with each class's ``code``
+(stable, for programs) and ``exit_code`` (of the CLI)::
 
     OnplanError                            error                  1
     ├── ConfigurationError                 configuration          2
@@ -60,14 +60,14 @@ class OnplanError(Exception):
     Attributes:
         code: stable name of the failure, for programs and JSON.
         exit_code: what the CLI exits with.
-        hint: the next thing to do, a command where there is one.
-        retryable: whether asking again, unchanged, may succeed.
-        request_id: the backend's name for the request, to quote in a report; the one that we gave it, where
-            it told none.
+        hint: what to do next, with the command to run if there is one.
+        retryable: whether the same request may succeed if it is sent again.
+        request_id: the backend's identifier of the request, to quote in a report; else the one that onplan
+            sent.
         status_code: the HTTP status of the response that failed, if there was one.
-        retry_after: seconds the other side asked us to wait, if it did.
+        retry_after: seconds that the server asked to wait, if it did.
         resets_at: when a limit resets, Unix seconds, if known.
-        parts: content parts that had arrived whole before a stream broke.
+        parts: content parts that were complete before a stream broke.
     """
 
     code = "error"
@@ -180,49 +180,49 @@ class EncryptedReasoningError(InvalidRequestError):
 
 
 class CredentialError(OnplanError):
-    """Something about the sign-in."""
+    """A problem with the sign-in or where it is stored."""
 
     code, exit_code = "credential", 9
     hint = "Run `onplan status`."
 
 
 class NotSignedInError(CredentialError):
-    """There is no credential in the store."""
+    """There are no credentials in the store."""
 
     code, exit_code = "not_signed_in", 3
     hint = "Run `onplan login`."
 
 
 class SignInAgainError(CredentialError):
-    """The stored credential is no longer honoured by the server. It is kept nonetheless."""
+    """The server no longer accepts the stored credentials. They are kept nevertheless."""
 
     code, exit_code = "sign_in_again", 4
     hint = "Run `onplan login`."
 
 
 class SignInError(CredentialError):
-    """A sign-in did not succeed. The previous credential, if any, is untouched."""
+    """A sign-in did not succeed. Credentials that were stored before are unchanged."""
 
     code, exit_code = "sign_in_failed", 5
     hint = "Run `onplan login` to try again."
 
 
 class PlanNotPermittedError(CredentialError):
-    """Somebody is signed in who did not permit that the plan is used."""
+    """The person who is signed in did not permit the use of the plan."""
 
     code, exit_code = "plan_not_permitted", 62
     hint = "Run `onplan login --consent` to be asked again."
 
 
 class RefreshError(CredentialError):
-    """The access token could not be refreshed for now. The credential is kept."""
+    """The access token could not be refreshed for now. The credentials are kept."""
 
     code, exit_code, retryable = "refresh_failed", 6, True
     hint = "Nothing is lost; try again in a moment."
 
 
 class RefreshOutcomeUnknownError(RefreshError):
-    """The refresh token was sent and no usable answer came: it may or may not be spent."""
+    """The refresh token was sent and no usable answer came, so it may be spent or not."""
 
     code, exit_code = "refresh_unknown", 60
     hint = "Try again in a moment; the next error says whether `onplan login` is needed."
@@ -236,17 +236,17 @@ class StoreError(CredentialError):
 
 
 class StoreConflictError(StoreError):
-    """Another writer was faster; load again."""
+    """Another program has changed the stored record; load it again."""
 
     code, exit_code = "store_conflict", 8
     hint = "Run the command again."
 
 
 class StoreDamagedError(StoreError):
-    """What is stored is not a record, or not a whole one.
+    """The stored content is not a record, or not a complete one.
 
     Attributes:
-        version: of what is stored, with which whoever has a whole record may replace it.
+        version: the version of that content, which a ``save`` must be given to replace it.
     """
 
     code, exit_code = "store_damaged", 61
@@ -257,7 +257,7 @@ class StoreDamagedError(StoreError):
 
 
 class LimitError(OnplanError):
-    """The plan sets a limit here."""
+    """A limit of the plan, account or API has been reached."""
 
     code, exit_code = "limit", 29
 
@@ -289,14 +289,14 @@ class NotIncludedError(LimitError):
 
 
 class BackendError(OnplanError):
-    """The backend answered with a failure that is not the request's fault."""
+    """The backend failed, and the request is not the reason."""
 
     code, exit_code = "backend", 39
     hint = "Try again later."
 
 
 class ServerError(BackendError):
-    """The backend failed."""
+    """The backend had an internal failure."""
 
     code, exit_code, retryable = "server_error", 30, True
     hint = "The service is having trouble; try again in a moment."
@@ -310,21 +310,21 @@ class OverloadedError(ServerError):
 
 
 class BlockedError(BackendError):
-    """A firewall in front of the backend refused the connection; the sign-in is fine."""
+    """A firewall in front of the backend refused the connection; the sign-in is valid."""
 
     code, exit_code = "blocked", 32
-    hint = "The sign-in is fine. Try from another network, without a VPN or data-centre address."
+    hint = "The sign-in is valid. Try from another network, without a VPN or data-centre address."
 
 
 class UnexpectedReplyError(BackendError):
-    """The reply is not the protocol's: a web page, a proxy's notice, malformed JSON."""
+    """The reply does not follow the protocol: a web page, a proxy's notice, malformed JSON."""
 
     code, exit_code = "unexpected_reply", 33
     hint = "Check for a proxy or captive portal, and the base URL if you set one."
 
 
 class TransportError(OnplanError):
-    """Bytes did not get through."""
+    """A request or its answer was not transmitted."""
 
     code, exit_code = "transport", 49
     hint = "Check the network connection and try again."
@@ -337,17 +337,17 @@ class ConnectError(TransportError):
 
 
 class CertificateError(ConnectError):
-    """The other side's certificate is not one that this machine trusts."""
+    """The server's certificate is not trusted by this machine."""
 
     code, exit_code, retryable = "certificate", 43, False
     hint = (
-        "Run `onplan doctor` to see whose it is. If a proxy of your own shows it, trust its authority: "
+        "Run `onplan doctor` to see who issued it. If your own proxy did, trust its authority: "
         "`export SSL_CERT_FILE=FILE`, or `Client(ca_file=…)`."
     )
 
 
 class ProxyError(ConnectError):
-    """The proxy does not answer, refuses us, or does not reach the other side."""
+    """The proxy does not answer, refuses the connection, or cannot reach the server."""
 
     code, exit_code = "proxy", 44
     hint = "Run `onplan doctor` to see which proxy is in effect."
@@ -357,7 +357,7 @@ class DisconnectError(TransportError):
     """The connection broke.
 
     Attributes:
-        close_code: with which the other side closed a WebSocket (RFC 6455 §7.4), if it did.
+        close_code: the code with which the server closed a WebSocket (RFC 6455 §7.4), if it did.
     """
 
     code, exit_code, retryable = "disconnect", 41, True
@@ -365,23 +365,23 @@ class DisconnectError(TransportError):
 
 
 class IdleTimeoutError(TransportError):
-    """Nothing arrived for longer than allowed."""
+    """Nothing arrived for longer than the idle timeout."""
 
     code, exit_code, retryable = "idle_timeout", 42, True
     hint = "Try again; if the model thinks for longer, allow it: `Client(timeout=onplan.Timeouts(idle=…))`."
 
 
 class TotalTimeoutError(TransportError):
-    """A turn took longer, as a whole, than the program allows."""
+    """A turn took longer in total than the program allows."""
 
     code, exit_code = "total_timeout", 45
     hint = "Allow more time: `Client(timeout=onplan.Timeouts(total=…))`."
 
 
 class StreamError(OnplanError):
-    """An answer began and did not end as it should: what arrived is not the whole answer.
+    """An answer began and did not end properly: what arrived is not the whole answer.
 
-    ``parts`` holds the content parts that had arrived whole.
+    ``parts`` holds the content parts that were complete.
     """
 
     code, exit_code = "stream", 59

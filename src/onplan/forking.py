@@ -1,13 +1,13 @@
-"""Fork safety: a fork of this process waits until the child would inherit no lock that stays locked.
+"""Fork safety: delays a fork of this process until the child inherits no lock that stays locked.
 
-A child has a copy of its parent's memory, and of its threads only the one that forked. A lock that another
-thread held at that moment can never be released in the child. It need not be a lock of this program: Python
-holds one for every module that is being imported; OpenSSL takes a global one while a TLS context is made, and
-when a thread ends that has used it (seen with OpenSSL 3.0: of children forked right after a refresh, some two
-in a hundred hung for ever).
+A forked child has a copy of its parent's memory, but only the thread that forked. A lock that another thread
+held at that moment can never be released in the child. It may be a lock of a library: Python holds one for
+each module that is being imported; OpenSSL takes a global one while a TLS context is made, and when a thread
+ends that has used it (observed with OpenSSL 3.0: about 2 in 100 children forked right after a refresh hung
+for ever).
 
-So what must not be copied half-done is done within ``no_fork()``, and work that needs a thread of its own
-goes through ``BackgroundCall``, whose thread has ended for the system as well when its result is handed out.
+So work that must not be interrupted by a fork runs within ``no_fork()``, and work that needs a thread of its
+own runs in a ``BackgroundCall``, whose thread has ended for the operating system when the result is returned.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-# A fork is not held up for longer, nor a thread for the sake of a fork: nothing hangs here.
+# Seconds: neither a fork nor a thread is delayed for longer.
 _LONGEST_WAIT = 5.0
-# From 3.13 on, joining a Python thread waits for the system's thread as well.
+# From Python 3.13 on, ``join`` waits for the operating system's thread as well.
 _JOIN_WAITS_FOR_THE_SYSTEM = sys.version_info >= (3, 13)
 _FIRST_POLL, _LONGEST_POLL = 0.00002, 0.001
 
 
 class _State:
-    """Which threads a fork has to wait for, and how many forks are about to happen."""
+    """The threads that a fork has to wait for, and the number of forks that are waiting."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition(threading.Lock())
@@ -47,10 +47,10 @@ class _State:
 
 @contextmanager
 def no_fork() -> Iterator[None]:
-    """Within, this process is not forked by other threads; several threads may be within at once.
+    """Within the ``with`` block, other threads do not fork this process; several threads may be within.
 
-    For what takes milliseconds, such as an import or the making of a TLS context. It may be entered again by
-    the same thread. Nothing within may wait for another thread.
+    It is for work of milliseconds, such as an import or making a TLS context, and re-entrant. The work must
+    not wait for another thread.
     """
     thread = threading.get_ident()
     with _state.changed:
@@ -70,15 +70,15 @@ def no_fork() -> Iterator[None]:
 
 
 class _HasLocks(Protocol):
-    """What must begin anew in a forked process."""
+    """An object with locks that must be replaced in a forked process."""
 
     def reset_in_child(self) -> object: ...
 
 
 def reset_in_child(owner: _HasLocks) -> None:
-    """Have ``owner.reset_in_child()`` called in every child, before anything else runs there.
+    """Have ``owner.reset_in_child()`` called in each forked child, before other code runs there.
 
-    For locks that are held for long, and for whatever else is the parent's.
+    It is for locks that are held for long, and for everything else that belongs to the parent.
     """
     _reset_in_child.add(owner)
 
@@ -87,10 +87,10 @@ _reset_in_child: WeakSet[_HasLocks] = WeakSet()
 
 
 class BackgroundCall(Generic[_Result]):
-    """``work``, called on a thread of its own that is no daemon: the program does not end before it.
+    """Calls ``work`` on a new thread. The thread is no daemon: the program does not end before it.
 
     Attributes:
-        outcome: its result, or what it raised.
+        outcome: the result, or the exception.
     """
 
     def __init__(self, work: Callable[[], _Result], name: str) -> None:
@@ -100,15 +100,15 @@ class BackgroundCall(Generic[_Result]):
         self._thread.start()
 
     def result(self) -> _Result:
-        """What ``work`` gave or raised, when its thread has ended."""
+        """Return or raise the outcome of ``work``, when its thread has ended."""
         try:
             return self.outcome.result()
         finally:
-            if self.outcome.done():  # and not Ctrl-C, which ends the waiting alone
+            if self.outcome.done():  # not after Ctrl-C, which ends only the waiting
                 self._wait_for_thread()
 
     def future(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[_Result]:
-        """The same for the tasks of ``loop``, which must be running on this thread."""
+        """As ``result``, for the tasks of ``loop``, which runs on this thread."""
         future: asyncio.Future[_Result] = loop.create_future()
 
         def hand_over() -> None:
@@ -122,14 +122,14 @@ class BackgroundCall(Generic[_Result]):
                     future.set_result(result)
 
         def land(_: object) -> None:
-            with suppress(RuntimeError):  # the loop has ended meanwhile
+            with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(hand_over)
 
         self.outcome.add_done_callback(land)
         return future
 
     def _wait_for_thread(self) -> None:
-        """Wait until the thread has ended: microseconds, once there is an outcome."""
+        """Wait until the thread has ended; once there is an outcome, that takes microseconds."""
         self._thread.wait_until_gone(_LONGEST_WAIT)
 
     def _run(self) -> None:
@@ -145,10 +145,10 @@ class BackgroundCall(Generic[_Result]):
 
 
 class _Thread(threading.Thread):
-    """A thread that a fork waits for while it is ending."""
+    """A thread whose end a fork waits for."""
 
     def begin_to_end(self) -> None:
-        """From now on a fork waits for it; not before the forks that are about to happen."""
+        """Have forks wait for this thread, after those that are already waiting."""
         with _state.changed:
             _state.changed.wait_for(lambda: not _state.forks, _LONGEST_WAIT)
             _state.ending.add(self)

@@ -1,4 +1,4 @@
-"""Text and bytes without a printed form: a traceback that shows local variables shows ``…`` instead.
+"""Text and bytes whose ``repr`` is ``…``, so that a traceback with local variables shows no secret.
 
 They are ordinary strings otherwise: formatting one gives its content.
 """
@@ -12,7 +12,7 @@ class SecretText(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Nothing of the content."""
+        """Show no content."""
         return "…"
 
 
@@ -22,7 +22,7 @@ class SecretBytes(bytes):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Nothing of the content."""
+        """Show no content."""
         return "…"
 
 
@@ -30,9 +30,9 @@ _SHORTEST_SECRET = 8
 
 
 def without_secrets(text: str, *secrets: str | None) -> str:
-    """``text`` of another side's, such as a server's error message, with ``secrets`` replaced by ``…``.
+    """``text``, such as a server's error message, with ``secrets`` replaced by ``…``.
 
-    A secret of fewer than 8 characters is left in: it guards nothing, and would be found in ordinary words.
+    A secret of fewer than 8 characters is not replaced: it protects nothing, and occurs in ordinary words.
     """
     for secret in sorted(filter(None, secrets), key=len, reverse=True):  # one may contain another
         if len(secret) >= _SHORTEST_SECRET:

@@ -132,7 +132,7 @@ def test_the_request_meets_a_firewall(signed_in: Emulator, find: Find) -> None:
     found = find()
 
     assert (found["request"].state, found["request"].exit_code) == ("problem", 32)
-    assert "The sign-in is fine" in (found["request"].fix or "")
+    assert "The sign-in is valid" in (found["request"].fix or "")
 
 
 @pytest.mark.parametrize(("ahead", "told"), [(-7200, "ahead of"), (7200, "behind")])

@@ -141,7 +141,7 @@ def test_a_missing_part_is_damage(folder: Path) -> None:
         path for path in folder.glob("*.json") if json.loads(path.read_text())["service"].endswith("3")
     ).unlink()
 
-    with pytest.raises(onplan.StoreDamagedError, match="not whole") as caught:
+    with pytest.raises(onplan.StoreDamagedError, match="incomplete") as caught:
         store.load()
     version = store.save(SECOND, caught.value.version)
     assert store.load() == (SECOND, version)
@@ -237,9 +237,9 @@ def test_a_failure_shows_no_token(folder: Path, choose: Callable[[str], None], n
 
 
 UNUSABLE = {
-    "folder_keyring.PlaintextKeyring": "PlaintextKeyring) keeps nothing, or plain text",
-    "keyring.backends.null.Keyring": "null.Keyring) keeps nothing, or plain text",
-    "keyring.backends.fail.Keyring": "fail.Keyring) keeps nothing, or plain text",
+    "folder_keyring.PlaintextKeyring": "PlaintextKeyring) stores nothing, or plain text",
+    "keyring.backends.null.Keyring": "null.Keyring) stores nothing, or plain text",
+    "keyring.backends.fail.Keyring": "fail.Keyring) stores nothing, or plain text",
     "no_such_module.Keyring": "cannot be used (ModuleNotFoundError: No module named 'no_such_module')",
     "folder_keyring.NoSuchKeyring": "cannot be used (AttributeError",
     "keyring.backends.macOS.Keyring": "cannot be used (RuntimeError: macOS required)",

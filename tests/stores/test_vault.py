@@ -53,7 +53,7 @@ class TestVaultStore(StoreContract):
         thread.join()
 
     def test_killed_between_any_two_steps(self, spec: str, undertaker: None) -> None:
-        """Killed at each of about a hundred steps; that the lease passes on by itself is another test's."""
+        """Killed at each of about a hundred steps; that the lease expires by itself is another test's."""
         super().test_killed_between_any_two_steps(spec)
 
 
@@ -336,7 +336,7 @@ def test_namespaces_are_apart(vault: Any, monkeypatch: pytest.MonkeyPatch) -> No
             "VAULT_ADDR is http://vault.example.com",
         ),
         ("vault:secret/a", {"VAULT_ADDR": ""}, "does not know where"),
-        ("vault:secret/a", {"VAULT_SKIP_VERIFY": "true"}, "may be anybody"),
+        ("vault:secret/a", {"VAULT_SKIP_VERIFY": "true"}, "not verified"),
         ("vault:secret/a", {"VAULT_CACERT": "/absent.pem"}, "VAULT_CACERT is /absent.pem"),
         ("vault:secret/a", {"VAULT_CAPATH": "/absent"}, "VAULT_CAPATH is /absent"),
     ],

@@ -76,7 +76,7 @@ def test_a_clock_that_was_set_back_gains_nothing() -> None:
 
 
 def test_waiting_ends_with_the_holders_name(vault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock that does not pass on is not waited for without end; host and process say whom to ask."""
+    """A lock that is not released is not waited for without end; host and process say whom to ask."""
     monkeypatch.setattr(vault_lease, "PATIENCE", -0.9)
     vault.api("POST", KEY, {"data": {"host": "elsewhere", "pid": 42}})
 

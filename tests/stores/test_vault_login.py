@@ -71,7 +71,7 @@ def test_a_token_that_was_replaced_is_read_again(
     [
         (None, "no token", "bao login"),
         ("s.unknown", "expired or was revoked", "bao login"),
-        ("not a token", "no Vault token", "bao login"),
+        ("not a token", "does not hold a Vault token", "bao login"),
     ],
 )
 def test_without_a_good_token_nobody_is_called_signed_out(

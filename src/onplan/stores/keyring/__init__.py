@@ -1,8 +1,8 @@
-"""The operating system's keyring: ``keyring:NAME``, through the library of that name.
+"""``keyring:NAME``: a record in the operating system's keyring, through the ``keyring`` library.
 
-Where a keyring takes an entry of any size, the record is one entry. Where it does not, the record is cut into
-parts, and there are two places for them. A writer fills the place that is not in use, parts first, its header
-last; then empties the other. So a writer that is killed leaves the old record or the new one, whole.
+If the keyring limits the size of an entry, the record is divided into parts, and there are two places for
+them. A writer fills the place that is not in use, the parts first and a header last; then it empties the
+other. So a writer that is killed leaves the old record or the new one complete.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class KeyringStore:
     def load(self) -> Stored | None:
         """The record and its version.
 
-        While somebody writes, a reader may see neither record, or a part of each; so that is looked at once
-        more, while nobody writes.
+        During a write a reader may see neither record, or parts of both, so such a result is read again under
+        the lock.
         """
         with suppress(StoreDamagedError):
             found = self._load()
@@ -57,12 +57,12 @@ class KeyringStore:
         return _version_of(text)
 
     def delete(self) -> None:
-        """Remove the record, and whatever a killed writer left."""
+        """Remove the record, and what a killed writer left."""
         with self.lock():
             self._layout().remove()
 
     def lock(self) -> AbstractContextManager[object]:
-        """Among threads and processes of this machine and user."""
+        """Excludes threads and processes of this user on this machine."""
         return self._lock.held()
 
     def describe(self) -> str:
@@ -82,24 +82,24 @@ class KeyringStore:
 
 class _Layout(Protocol):
     def version(self) -> str | None:
-        """Of what is stored, be it damaged or not."""
+        """The version of what is stored, damaged or not; None if nothing is."""
         ...
 
     def read(self) -> SecretText | None:
-        """What is stored. Raises StoreDamagedError if it is not whole."""
+        """The stored text, or None. Raises StoreDamagedError if parts are missing."""
         ...
 
     def write(self, text: SecretText) -> None:
-        """Replace it."""
+        """Replace the stored text."""
         ...
 
     def remove(self) -> None:
-        """Remove it."""
+        """Remove the stored text."""
         ...
 
 
 class _Whole:
-    """One entry, which the keyring replaces in one step."""
+    """One entry, which the keyring replaces atomically."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
@@ -119,7 +119,7 @@ class _Whole:
 
 
 class _Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What completes a place: how many parts it has, and what they amount to."""
+    """Completes a place: the number of its parts, and the SHA-256 of their text."""
 
     generation: int = 0
     parts: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
@@ -127,7 +127,7 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Parts:
-    """Parts and a header in one of two places, ``a`` and ``b``. The newest generation counts."""
+    """Parts and a header in one of two places, ``a`` and ``b``; the newer generation counts."""
 
     def __init__(self, keyring: Keyring, name: str, limit: int) -> None:
         self._keyring, self._prefix, self._limit = keyring, f"{_SERVICE}/{name}", limit
@@ -145,7 +145,7 @@ class _Parts:
         text = SecretText("".join(filter(None, entries)))
         if _version_of(text) != header.sha256:
             raise StoreDamagedError(
-                "The sign-in kept in the system's keyring is not whole.",
+                "The sign-in kept in the system's keyring is incomplete.",
                 version=header.sha256,
                 hint="Run `onplan login`.",
             )
@@ -175,7 +175,7 @@ class _Parts:
         return max(headers, key=lambda entry: entry[1].generation, default=None)
 
     def _empty(self, place: str) -> None:
-        """The header first; then from the last part to the first, so that none is overlooked later."""
+        """Remove the header, then the parts from the last to the first, so that a killed run can go on."""
         text = self._keyring.get(self._header(place))
         number = 0 if text is None else _header(text).parts
         self._keyring.remove(self._header(place))
@@ -193,7 +193,7 @@ class _Parts:
 
 
 def _header(text: SecretText) -> _Header:
-    """The header in an entry; a damaged one stands for parts that are not there."""
+    """The header in an entry; a damaged one counts as that of missing parts."""
     try:
         return msgspec.json.decode(text.encode(), type=_Header)
     except msgspec.MsgspecError:

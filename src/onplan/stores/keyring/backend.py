@@ -1,4 +1,4 @@
-"""Which keyring of the system is used, and what its failures mean. Knows nothing of records.
+"""Chooses a backend of the ``keyring`` library, reads and writes entries, and explains its exceptions.
 
 Every call of the Secret Service backend opens a D-Bus connection of its own, so threads and forked processes
 share none. The KWallet and macOS backends keep theirs: a forked process should not use them before it has
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# How many characters one entry takes: None if it takes any number, and replaces them in one step.
+# Characters that one entry takes; None: any number, and the entry is replaced atomically.
 LIMITS: Mapping[str, int | None] = {
     secret_service.BACKEND: None,
     "keyring.backends.libsecret.Keyring": None,
@@ -32,7 +32,7 @@ LIMITS: Mapping[str, int | None] = {
     "keyring.backends.macOS.Keyring": 1_000_000,  # removes the old value before it adds the new one
     "keyring.backends.Windows.WinVaultKeyring": 1200,  # 2,560 bytes of UTF-16
 }
-_SMALLEST = 1200  # what a keyring that is not known is trusted with
+_SMALLEST = 1200  # for a keyring that is not in the table
 _UNUSABLE = ("keyring.backends.fail.Keyring", "keyring.backends.null.Keyring")
 _NATURAL = {
     "darwin": "keyring.backends.macOS.Keyring",
@@ -40,32 +40,32 @@ _NATURAL = {
     "win32": "keyring.backends.Windows.WinVaultKeyring",
 }
 
-# With several clients at once, gnome-keyring fails for a moment about once in 600 calls.
+# Seconds between attempts: with several clients, gnome-keyring fails for a moment in about 1 of 600 calls.
 _PAUSES = (0.05, 0.1, 0.2, 0.4)
 _UNLOCK = "Unlock it in the system's password manager, then run the command again."
 _FILE = "Keep the sign-in in a file instead: `--store file:PATH`."
 _AGAIN = "Nothing is lost; try again in a moment."
 
-# Class of an exception -> what the keyring does, the hint, and how often to try again: a person who has
-# dismissed a question is not asked it five times.
+# Class of an exception -> a description, the hint, and how often to try again: a person who has dismissed a
+# dialog is not shown it five times.
 _FAILURES: Mapping[str, tuple[str, str, int]] = {
     "KeyringLocked": ("is locked, and was not unlocked", _UNLOCK, 0),
     "LockedException": ("is locked", _UNLOCK, 0),
     "PromptDismissedException": ("asked for a confirmation, which was dismissed", _UNLOCK, 0),
     "InitError": ("could not be opened", _UNLOCK, 2),
     "TimeoutError": ("asked for something, such as its password, and got no answer in time", _UNLOCK, 0),
-    "SecretServiceNotAvailableException": ("does not answer", f"See that it runs. {_FILE}", 4),
+    "SecretServiceNotAvailableException": ("does not answer", f"Check that it runs. {_FILE}", 4),
     "NotImplementedError": ("cannot be written", _FILE, 0),
     "KeyringError": ("failed", _AGAIN, 4),
     "SecretStorageException": ("failed", _AGAIN, 4),
-    "OSError": ("cannot be reached", f"See that it runs. {_FILE}", 4),
+    "OSError": ("cannot be reached", f"Check that it runs. {_FILE}", 4),
     "Exception": ("failed", _AGAIN, 4),
 }
 _WORDY = ("KeyringError", "SecretStorageException", "OSError")  # their messages hold no secret
 
 
 class Keyring:
-    """Entries of one user name: text by service name. Everything it raises is a ``StoreError``."""
+    """The entries of one user name, by service name. Every exception is a ``StoreError``."""
 
     def __init__(self, name: str) -> None:
         if find_spec("keyring") is None:
@@ -73,7 +73,7 @@ class Keyring:
         self._name = name
 
     def limit(self) -> int | None:
-        """How many characters one entry takes, or None for any number."""
+        """Characters that one entry takes, or None for any number."""
         return LIMITS.get(_class_name(type(_usable())), _SMALLEST)
 
     def get(self, service: str) -> SecretText | None:
@@ -82,7 +82,7 @@ class Keyring:
         return None if found is None else SecretText(found)
 
     def set(self, service: str, text: SecretText) -> None:
-        """Write the entry, and read it again: not every keyring tells that it kept nothing, or half of it."""
+        """Write the entry and read it back: some keyrings store nothing, or part of it, without an error."""
         _persistently(lambda ring: ring.set_password(service, self._name, text))
         if self.get(service) != text:
             raise StoreError("The system's keyring did not keep what it was given.", hint=_FILE)
@@ -98,7 +98,7 @@ class Keyring:
 
 
 def _persistently(operation: Callable[[KeyringBackend], T]) -> T:
-    """Do it, and once more while that may help."""
+    """Call ``operation``; repeat it while its failure may pass."""
     attempt = 0
     while True:
         try:
@@ -106,7 +106,7 @@ def _persistently(operation: Callable[[KeyringBackend], T]) -> T:
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - each keyring raises what its system raises
-            problem, attempts = _told(error)
+            problem, attempts = _explained(error)
         if attempt >= attempts:  # they may fail in different ways
             raise problem
         time.sleep(_PAUSES[attempt])
@@ -120,28 +120,28 @@ def _ask(ring: KeyringBackend, operation: Callable[[KeyringBackend], T]) -> T:
         return operation(secret_service.bounded(ring))
 
 
-def _told(error: Exception) -> tuple[StoreError, int]:
-    """What is to be said, and how often to try again before."""
+def _explained(error: Exception) -> tuple[StoreError, int]:
+    """The StoreError for ``error``, and how often to try again before it is raised."""
     names = [kind.__name__ for kind in type(error).__mro__]
-    told, hint, attempts = next(_FAILURES[name] for name in names if name in _FAILURES)
+    what, hint, attempts = next(_FAILURES[name] for name in names if name in _FAILURES)
     detail = f": {error}".rstrip(".") if any(name in _WORDY for name in names) else ""
-    return StoreError(f"The system's keyring {told} ({names[0]}{detail}).", hint=hint), attempts
+    return StoreError(f"The system's keyring {what} ({names[0]}{detail}).", hint=hint), attempts
 
 
 # --- which one ------------------------------------------------------------------------------------------
 
 
 def _usable() -> KeyringBackend:
-    """The keyring that the library is configured for, or finds.
+    """The backend that the library is configured for, or finds.
 
-    Of several in a chain it is the first that is the system's own, else the first that is another's. Raises
-    StoreError where there is none, and rather than write to one that keeps plain text.
+    Of several in a chain it is the first in ``LIMITS``, else the first. Raises StoreError if there is none,
+    or only one that stores plain text.
     """
     import keyring
 
     try:
         chosen = keyring.get_keyring()
-    except Exception as error:  # noqa: BLE001 - it imports whatever it is told to
+    except Exception as error:  # noqa: BLE001 - it imports any class that is configured
         raise StoreError(
             f"The keyring that is configured cannot be used ({type(error).__name__}: {error}).",
             hint="Correct PYTHON_KEYRING_BACKEND, or the library's keyringrc.cfg."
@@ -153,7 +153,7 @@ def _usable() -> KeyringBackend:
         return next((ring for ring in acceptable if _class_name(type(ring)) in LIMITS), acceptable[0])
     if keyring.core.load_env() or keyring.core.load_config():
         raise StoreError(
-            f"The keyring that is configured ({_class_name(type(chosen))}) keeps nothing, or plain text.",
+            f"The keyring that is configured ({_class_name(type(chosen))}) stores nothing, or plain text.",
             hint=f"Correct PYTHON_KEYRING_BACKEND, or the library's keyringrc.cfg. {_FILE}",
         )
     return _natural()
@@ -171,7 +171,7 @@ def _is_unsafe(kind: type) -> bool:
 
 
 def _natural() -> KeyringBackend:
-    """The system's own, which may have been started since the library looked; or why it cannot be used."""
+    """The system's own backend, which may have been started since; or a StoreError that says why not."""
     from keyring.core import load_keyring
 
     try:

@@ -1,12 +1,11 @@
-"""The Secret Service of a Linux desktop, with an end to every wait, and asked by one program at a time.
+"""Calls the Secret Service of a Linux desktop with time limits, one program at a time.
 
-The keyring library waits for a reply, and for a person's answer to the service's question, without an end. A
-service that crashed and was started anew by D-Bus, where it can show nobody its question, would hold up a
-program for ever.
+The keyring library waits without limit for a reply, and for a person's answer to the service's dialog. A
+service that crashed and was restarted by D-Bus, where it cannot show a dialog, would block a program for
+ever.
 
-gnome-keyring crashes by itself: a method of an item that is called while another client replaces the item
-finds an object that is gone (an assertion of GLib in ``call_in_idle_cb``), and it comes back locked. So our
-programs take turns.
+gnome-keyring crashes when one client calls a method of an item while another replaces the item (an assertion
+of GLib in ``call_in_idle_cb``), and comes back locked. So processes that use onplan take turns.
 """
 
 from __future__ import annotations
@@ -25,16 +24,17 @@ if TYPE_CHECKING:
 
 BACKEND = "keyring.backends.SecretService.Keyring"  # the class of the keyring library
 
-# For one reply; a person may have to type a password first. Less than others wait for our lock.
+# Seconds for one reply; a person may have to type a password first. Less than others wait for our lock.
 REPLY_TIMEOUT = LOCK_TIMEOUT * 2 / 3
 
-# For our turn; one takes some hundredths of a second. Whoever has it may be frozen, or wait for a person.
+# Seconds to wait for a turn, which usually takes some hundredths; its holder may be suspended, or wait for a
+# person.
 _TURN_TIMEOUT, _TURN_POLL_INTERVAL = 10.0, 0.01
 
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Within, no other program of ours asks the service, unless it has waited too long."""
+    """Exclude other processes that use onplan from the service, unless they have waited too long."""
     with ExitStack() as held:
         with suppress(StoreError), waiting_at_most(patience(_TURN_TIMEOUT)):
             held.enter_context(user_lock("secret-service", "the keyring", _TURN_POLL_INTERVAL).held())
@@ -42,14 +42,14 @@ def turn() -> Iterator[None]:
 
 
 def bounded(ring: Any) -> KeyringBackend:
-    """The library's backend ``ring``, of which every call ends. It may raise TimeoutError."""
+    """The library's backend ``ring`` with a time limit for every call, which may raise TimeoutError."""
     own: Any = copy.copy(ring)
     own.get_preferred_collection = partial(_collection, getattr(ring, "preferred_collection", None))
     return own  # type: ignore[no-any-return]
 
 
 def _collection(path: str | None) -> Any:
-    """The collection, unlocked, on a connection of its own: as the backend's method, but bounded."""
+    """The unlocked collection on a new connection, as the backend's method, but with time limits."""
     import secretstorage
     from keyring.errors import InitError, KeyringLocked
     from secretstorage.exceptions import SecretStorageException

@@ -1,8 +1,9 @@
-"""HashiCorp Vault or OpenBao: one credential for many machines, in a KV version 2 engine.
+"""``vault:MOUNT/PATH?option=value``: a record in HashiCorp Vault or OpenBao, shared by many machines.
 
-``vault:MOUNT/PATH?option=value``. The secret at PATH has the fields of ``OAuthCredentials`` at its top level,
-so that programs that know only ``access_token``, ``refresh_token`` and ``expires_at`` can read it; what else
-they keep there stays. The lock is another secret, at ``PATH.lease``. A policy that permits it all, for MOUNT
+The engine is KV version 2. The secret at PATH has the fields of ``OAuthCredentials`` at its top level, so
+that programs that know only ``access_token``, ``refresh_token`` and ``expires_at`` can read it; other fields
+that they keep there stay. The lock is another secret, at ``PATH.lease``. A policy that permits it all, for
+MOUNT
 ``secret`` and PATH ``onplan/me``::
 
     path "secret/data/onplan/me"           { capabilities = ["create", "read", "update"] }
@@ -43,9 +44,9 @@ OPTIONS: Mapping[str, str] = {
     "auth": "",  # token, approle or kubernetes; approle if there is a VAULT_ROLE_ID, else token
     "role": "",  # the role ID, or the name of the role in kubernetes
     "mount": "",  # where the auth method is, if not at its usual place
-    "lease": "60",  # seconds after which the lock passes on, whatever became of its holder
+    "lease": "60",  # seconds after which the lock expires, whatever became of its holder
 }
-_ATTEMPTS = 10  # how often somebody else may be faster before a deletion gives up
+_ATTEMPTS = 10  # how often another writer may be faster before a deletion gives up
 
 
 class VaultStore:
@@ -64,7 +65,7 @@ class VaultStore:
         self._lock = VaultLock(Secret(engine, ".lease"), _seconds(options["lease"]))
 
     def load(self) -> Stored | None:
-        """The record and its version. One without a schema is another program's, and is read as well."""
+        """The record and its version. A secret without a schema is another program's, and is read as well."""
         found = self._secret.read()
         if found is None or not found.fields:
             return None
@@ -75,9 +76,10 @@ class VaultStore:
         return Stored(record, version)
 
     def save(self, record: Record, expected_version: str | None) -> str:
-        """Write the next version. Fields that are not ours stay as they are.
+        """Write the next version. Fields of other programs stay as they are.
 
-        A record with a pending refresh is refused if our token might not last until its successor is written.
+        Raises StoreError for a record with a pending refresh if the Vault token may expire before the
+        refreshed record is written.
         """
         if record.pending_refresh:
             self._client.require_lasting_token()
@@ -96,9 +98,9 @@ class VaultStore:
         return str(written.number)
 
     def delete(self) -> None:
-        """Delete every version softly, for the older ones hold tokens, too.
+        """Delete every version softly, because the older ones hold tokens, too.
 
-        An empty version comes first: who still writes on the version before it is refused.
+        An empty version is written first, so that a save over the version before it is refused.
         """
         for _ in range(_ATTEMPTS):
             found = self._secret.read()
@@ -113,7 +115,7 @@ class VaultStore:
         raise StoreConflictError(f"{self._path} in Vault is changed by other programs all the time.")
 
     def lock(self) -> AbstractContextManager[object]:
-        """Among threads, processes and machines; what it gives is a ``Lease``."""
+        """Excludes threads, processes and machines; ``with`` gives a ``Lease``."""
         return self._lock.held()
 
     def describe(self) -> str:
@@ -122,12 +124,12 @@ class VaultStore:
         return f"vault:{self._path} at {self._server.address}{namespace}"
 
     def __repr__(self) -> str:
-        """Where, and nothing else."""
+        """Where the record is, and nothing else."""
         return f"<VaultStore {self.describe()}>"
 
 
 def _path(place: str) -> str:
-    """The mount and the path below it, also where they are spelled as in the API: ``v1/MOUNT/data/PATH``."""
+    """The mount and the path below it, also if spelled as in the API: ``v1/MOUNT/data/PATH``."""
     path = place.strip("/").removeprefix("v1/")
     mount, _, below = path.partition("/")
     path = f"{mount}/{below.removeprefix('data/')}" if below else path
@@ -141,7 +143,7 @@ def _path(place: str) -> str:
 
 def _seconds(value: str) -> int:
     if not value.isdecimal() or not 1 <= int(value) <= 3600:
-        raise ConfigurationError(f"lease={value} is no number of seconds from 1 to 3600.")
+        raise ConfigurationError(f"lease={value} is not a number of seconds from 1 to 3600.")
     return int(value)
 
 
@@ -154,7 +156,7 @@ _ACCOUNT = "chatgpt_account_id"  # what another program calls account_id
 
 
 def _flat(record: Record, existing: Fields) -> Fields:
-    """The fields of the secret: the record's, and of the existing ones those that are not ours."""
+    """The fields of the secret: the record's, and the existing ones of other programs."""
     decoded = Fields(msgspec.json.decode(SecretBytes(msgspec.json.encode(record))))
     decoded.update(decoded.pop("credentials") or {})
     fields = Fields({name: value for name, value in decoded.items() if value is not None})
@@ -168,7 +170,7 @@ def _flat(record: Record, existing: Fields) -> Fields:
 
 
 def _nested(found: Fields) -> Fields | None:
-    """As ``record_from`` takes it, or None if it is no sign-in at all."""
+    """The fields as ``record_from`` takes them, or None if they are not a sign-in."""
     fields = Fields({name: value for name, value in found.items() if value is not None})
     if "schema" not in fields:
         if not isinstance(fields.get("access_token"), str):
@@ -183,7 +185,7 @@ def _nested(found: Fields) -> Fields | None:
 
 
 def _unix_seconds(value: Any) -> Any:
-    """Seconds, also where it was text, as the ``vault`` command writes it, or milliseconds."""
+    """Unix seconds of a number or text, as the ``vault`` command writes it, in seconds or milliseconds."""
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -1,6 +1,6 @@
-"""Requests to one Vault server: signed in, within a deadline, again if that may help. Sends what hvac makes.
+"""Sends requests to a Vault server: signs in, retries within a deadline, and explains failures.
 
-hvac knows the paths and bodies of the API. Its requests travel over our own transport, which follows no
+hvac builds the paths and bodies. Its requests are sent over onplan's own transport, which follows no
 redirects and prints no tokens.
 """
 
@@ -26,7 +26,7 @@ from onplan.stores.vault.login import Login, Server, Work
 if TYPE_CHECKING:
     from onplan.transports.httpx2_sync import HTTPTransport
 
-# For one request, and for everything until it has succeeded or is given up.
+# Seconds for one request, and for all attempts together.
 ATTEMPT_SECONDS = 5.0
 TOTAL_SECONDS = 15.0
 DELAYS = (0.1, 0.3, 0.9)
@@ -34,7 +34,7 @@ _REDIRECTS = (301, 302, 307, 308)
 
 
 class VaultClient:
-    """Speaks to ``server`` as whoever ``login`` says we are. For several threads, and after a fork."""
+    """Sends requests to ``server``, signed in by ``login``. Can be used by threads, and after a fork."""
 
     def __init__(self, server: Server, login: Login) -> None:
         self._server, self._login = server, login
@@ -47,19 +47,19 @@ class VaultClient:
         return self._server.address
 
     def ask(self, work: Work, path: str, *capabilities: str) -> Response:
-        """As ``tell``, for a request that may be repeated without a thought."""
+        """As ``tell``, for a request that can be repeated without harm."""
         return self.tell(work, path, *capabilities)[0]
 
     def tell(self, work: Work, path: str, *capabilities: str) -> tuple[Response, bool]:
-        """The answer (a success, a 400 or a 404), and whether an earlier attempt may have arrived, too.
+        """The answer (a success, a 400 or a 404), and whether an earlier attempt may have been carried out.
 
         Args:
-            work: the call of hvac's.
-            path: what it is about.
-            *capabilities: what it needs there; named if a policy does not permit it.
+            work: the call of hvac.
+            path: the path that it uses, for messages.
+            *capabilities: those that it needs there; named if a policy does not permit it.
 
         Raises:
-            StoreError: everything else.
+            StoreError: there is another answer, or none.
         """
         deadline = time.monotonic() + TOTAL_SECONDS
         token = self._token or self._sign_in(deadline)
@@ -77,10 +77,10 @@ class VaultClient:
         raise refusal(answer, self.address, path, capabilities)
 
     def require_lasting_token(self) -> None:
-        """Have a token that is good for saving a refresh, before the refresh is begun.
+        """Make sure, before a refresh, that the Vault token lasts until the new tokens are saved.
 
-        Another one if there is one, else the same renewed. Where the server does not say, it is good enough.
-        Raises StoreError.
+        If it does not, get a newer one, or have it renewed. If the server does not say how long it lasts, it
+        is used. Raises StoreError if no token lasts.
         """
         deadline = time.monotonic() + TOTAL_SECONDS
         token = self._token or self._sign_in(deadline)
@@ -105,11 +105,11 @@ class VaultClient:
         return self._token
 
     def _is_accepted(self, deadline: float) -> bool:
-        """Whether the token itself is good, so that it was a policy that refused."""
+        """Whether the server accepts the token, so that a policy has refused the request."""
         return self._look_up(self._token, deadline) is not None
 
     def _persist(self, work: Work, token: SecretText | None, deadline: float) -> tuple[Response, bool]:
-        """Attempt it until there is an answer worth having, or raise what the last failure meant."""
+        """Repeat the attempt until there is an answer, or raise the error of the last failure."""
         doubtful, delays = False, iter(DELAYS)
         while True:
             outcome = self._attempt(work, token, deadline)
@@ -131,7 +131,7 @@ class VaultClient:
             answer = self._send(work, token, active, deadline)
         if isinstance(answer, Failure):
             return answer
-        if token and not answer.ok:  # its words are shown, and might repeat ours
+        if token and not answer.ok:  # its message is shown, and may repeat the token
             answer = replace(answer, body=answer.body.replace(token.encode(), b"..."))
         return failure_of(answer, self.address) or answer
 
@@ -152,27 +152,27 @@ class VaultClient:
             return failure_to_reach(error, self.address)
 
     def _active_server(self, answer: Response) -> str | Failure:
-        """Where a standby sends us, if a token may go there."""
+        """The address that a standby redirects to, if a token may be sent there."""
         location = answer.headers.get("location", "").partition("/v1/")[0]
-        told = f"The Vault server at {self.address} is a standby"
+        sentence = f"The Vault server at {self.address} is a standby"
         try:
             active = require_safe_url(location, "The address of its active server")
         except ConfigurationError as error:
-            told = f"{told}. {error}"
+            sentence = f"{sentence}. {error}"
         else:
             if active.startswith("https:") or self.address.startswith("http:"):
                 return active
-            told = f"{told}, and its active server has no https address."
-        return Failure(StoreError(told, hint="Set VAULT_ADDR to the address of the active server."))
+            sentence = f"{sentence}, and its active server has no https address."
+        return Failure(StoreError(sentence, hint="Set VAULT_ADDR to the address of the active server."))
 
     def _transport(self, base: str) -> HTTPTransport:
-        """The connections of this process: a fork must not share those of its parent."""
+        """The connections of this process: a forked child must not use those of its parent."""
         encrypted = base.startswith("https:")
         key = os.getpid(), encrypted
         if key not in self._transports:
-            # Reading the usual authorities takes longer than ten requests on this very machine.
-            nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            self._transports[key] = _make_transport(self._server.certificates if encrypted else nobody)
+            # Loading the system's authorities takes longer than ten requests to a server on this machine.
+            empty = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self._transports[key] = _make_transport(self._server.certificates if encrypted else empty)
         return self._transports[key]
 
 
@@ -184,7 +184,7 @@ def _make_transport(certificates: ssl.SSLContext | None) -> HTTPTransport:
 
 
 class _Session:
-    """What hvac takes for a session of ``requests``."""
+    """Stands for a session of ``requests``, which hvac uses."""
 
     verify = cert = proxies = None
 
@@ -200,7 +200,7 @@ class _Session:
         params: Mapping[str, Any] | None = None,
         **_: Any,
     ) -> Response:
-        """Send it. Raises TransportError."""
+        """Send a request. Raises TransportError."""
         whole = f"{url}?{urlencode(params)}" if params else url
         body = None if json is None else SecretBytes(encode_json(json).encode())
         sent = {"content-type": "application/json", **headers}

@@ -1,7 +1,4 @@
-"""What an answer of a Vault server means when it is not the one that was wanted. Knows nothing of requests.
-
-None of these means that nobody is signed in.
-"""
+"""Explains the failures of a Vault server. None of them means that there is no sign-in."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ class Failure:
 
     Attributes:
         passing: whether the same request may succeed in a moment.
-        doubtful: whether the server may have done what was asked.
-        retry_after: seconds that the server asked us to wait.
+        doubtful: whether the server may have carried it out nevertheless.
+        retry_after: seconds that the server asks to wait.
     """
 
     error: StoreError
@@ -32,10 +29,10 @@ _STANDBY = "is a standby that does not pass requests on"
 _AGAIN = "Nothing is lost; try again in a moment."
 _ACTIVE = "Set VAULT_ADDR to the address of the active server, or of the load balancer in front of it."
 
-# Status -> what the server is or did, the hint, and whether it may pass in a moment.
+# Status -> a description, the hint, and whether the failure may pass in a moment.
 _BY_STATUS: Mapping[int, tuple[str, str, bool]] = {
     412: ("has not caught up with what was written just now", _AGAIN, True),
-    429: ("is asked more often than its quota allows", "Wait a moment, or have its rate limit raised.", True),
+    429: ("gets more requests than its quota allows", "Wait a moment, or have its rate limit raised.", True),
     472: (_STANDBY, _ACTIVE, False),
     473: (_STANDBY, _ACTIVE, False),
     501: ("has not been initialised", "Run `bao operator init`, or have it done.", False),
@@ -45,20 +42,20 @@ _UPGRADING = "Upgrading from non-versioned"  # a KV engine in the moments after 
 
 
 def failure_of(answer: Response, server: str) -> Failure | None:
-    """What went wrong, or None for an answer that whoever asked can judge: success, 400, 403, 404, 405."""
+    """The failure of an answer; None for one that the caller interprets: success, 400, 403, 404, 405."""
     reason = reasons(answer)
     if answer.ok or (answer.status in (400, 403, 404, 405) and _UPGRADING not in reason):
         return None
     if answer.status == 503 and "sealed" in reason:
-        told, hint, passing = _SEALED
+        what, hint, passing = _SEALED
     elif answer.status in _BY_STATUS:
-        told, hint, passing = _BY_STATUS[answer.status]
+        what, hint, passing = _BY_STATUS[answer.status]
     else:
         passing = answer.status >= 500 or _UPGRADING in reason
-        told = f"failed ({with_status(answer)})"
-        hint = _AGAIN if passing else "See that VAULT_ADDR is the address of a Vault server."
+        what = f"failed ({with_status(answer)})"
+        hint = _AGAIN if passing else "Check that VAULT_ADDR is the address of a Vault server."
     return Failure(
-        StoreError(f"The Vault server at {server} {told}.", hint=hint, status_code=answer.status),
+        StoreError(f"The Vault server at {server} {what}.", hint=hint, status_code=answer.status),
         passing=passing,
         doubtful=answer.status >= 500,
         retry_after=_seconds(answer.headers.get("retry-after")),
@@ -66,34 +63,34 @@ def failure_of(answer: Response, server: str) -> Failure | None:
 
 
 def failure_to_reach(error: TransportError, server: str) -> Failure:
-    """What a connection that failed, or broke, means."""
+    """The failure of a connection that could not be made, or broke."""
     if isinstance(error, CertificateError):
         return Failure(
             StoreError(
-                f"The certificate of the Vault server at {server} was signed by nobody known here, or is for "
+                f"The certificate of the Vault server at {server} is from an unknown authority, or for "
                 "another name.",
                 hint="Set VAULT_CACERT to the certificate of the authority that signed it.",
             )
         )
     problem = StoreError(
         f"The Vault server does not answer: {error.message}",
-        hint="See that it runs and that VAULT_ADDR is right. Nothing is lost.",
+        hint="Check that it runs and that VAULT_ADDR is right. Nothing is lost.",
     )
     return Failure(problem, passing=True, doubtful=not isinstance(error, ConnectError))
 
 
 def expired(server: str, namespace: str | None, hint: str) -> StoreError:
-    """A token that the server does not know, or not in this namespace."""
-    also = f" See also that it is one for the namespace {namespace}." if namespace else ""
+    """The error for a token that the server does not know, or not in this namespace."""
+    also = f" Check also that it is for the namespace {namespace}." if namespace else ""
     return StoreError(
-        f"The Vault server at {server} does not accept our token any more: it has expired or was revoked.",
+        f"The Vault server at {server} no longer accepts the Vault token: it has expired or was revoked.",
         hint=hint + also,
         status_code=403,
     )
 
 
 def refusal(answer: Response, server: str, path: str, capabilities: tuple[str, ...]) -> StoreError:
-    """A good token that may not do what was asked of ``path``; or a request that the server does not take."""
+    """The error for a token without permission for ``path``, or a request that the server refuses."""
     if answer.status == 403:
         return StoreError(
             f"The Vault server at {server} does not permit this token to use {path}.",
@@ -102,26 +99,26 @@ def refusal(answer: Response, server: str, path: str, capabilities: tuple[str, .
         )
     return StoreError(
         f"The Vault server at {server} refused a request for {path} ({with_status(answer)}).",
-        hint="See that VAULT_ADDR and VAULT_NAMESPACE are right.",
+        hint="Check that VAULT_ADDR and VAULT_NAMESPACE are right.",
         status_code=answer.status,
     )
 
 
 def policy(path: str, capabilities: tuple[str, ...]) -> str:
-    """A line of a policy that permits it."""
+    """The line of a policy that permits it."""
     wanted = ", ".join(f'"{name}"' for name in capabilities)
     return f'path "{path}" {{ capabilities = [{wanted}] }}'
 
 
 def reasons(answer: Response) -> str:
-    """The server's own words, on one short line."""
+    """The server's error messages, on one short line."""
     body = answer.json()
     errors = body.get("errors") if isinstance(body, dict) else None
     return " ".join(" ".join(map(str, errors)).split())[:200] if isinstance(errors, list) else ""
 
 
 def with_status(answer: Response) -> str:
-    """The status and the server's own words."""
+    """The status and the server's error messages."""
     return ": ".join(filter(None, (f"HTTP {answer.status}", reasons(answer))))
 
 

@@ -1,4 +1,4 @@
-"""Whether a Vault token lasts for what is about to be done with it."""
+"""How long a Vault token lasts, and whether that is enough to save a refresh."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from onplan.errors import StoreError
 from onplan.flow import Response
 from onplan.stores.vault.login import Work
 
-# A refresh takes 30 s at most; saving what it brought, retries included, some seconds.
+# Seconds: a refresh takes 30 at most; saving the new tokens, with retries, takes some more.
 SECONDS = 45.0
-# To save: a read, a write, the deletion of the lock; and as much again if another program was faster.
+# Requests to save: a read, a write, the deletion of the lock; twice, in case another program was faster.
 USES = 6
-_INCREMENT = "1h"  # asked for where a token is renewed; the server gives what the token's settings permit
+_INCREMENT = "1h"  # asked for when a token is renewed; the server gives what the token's settings permit
 
 
 @dataclass(frozen=True)
 class Lasting:
-    """What is left of a token: seconds, and requests. None: no end."""
+    """The seconds and requests for which a token is still valid; None: unlimited."""
 
     seconds: float | None
     uses: int | None
@@ -31,7 +31,7 @@ class Lasting:
         return (self.seconds is None or self.seconds >= SECONDS) and (self.uses is None or self.uses >= USES)
 
     def error(self, server: str, hint: str) -> StoreError:
-        """The error if the token does not last."""
+        """The error for a token that does not last."""
         parts = (
             f"{self.seconds:.0f} seconds" if self.seconds is not None else "",
             f"{self.uses} requests" if self.uses is not None else "",
@@ -45,7 +45,7 @@ class Lasting:
 
 
 def look_up(send: Callable[[Work], Response]) -> Lasting | None:
-    """What is left of the token that ``send`` uses; None if it may not know, or is not accepted."""
+    """How long the token of ``send`` lasts; None if it is not accepted, or may not be looked up."""
 
     def work(adapter: Any) -> Response:
         from hvac.api.auth_methods import Token  # type: ignore[import-untyped]
@@ -66,7 +66,7 @@ def look_up(send: Callable[[Work], Response]) -> Lasting | None:
 
 
 def renew(send: Callable[[Work], Response], before: Lasting) -> Lasting:
-    """Have the token that ``send`` uses last longer; what is left of it then, or as ``before`` if refused."""
+    """Have the server extend the token of ``send``; how long it lasts then, or ``before`` if refused."""
 
     def work(adapter: Any) -> Response:
         from hvac.api.auth_methods import Token

@@ -1,7 +1,7 @@
-"""A lock among machines: a secret beside the other that the server deletes by itself after a while.
+"""A lock among machines: a second secret, whose versions the Vault server deletes after some time.
 
-Whoever writes its next version by check-and-set has the lock until the server deletes that version, by the
-server's own clock, or until the holder does. Its content only says who that is, for people.
+The process that writes the next version by check-and-set has the lock until the server deletes that version,
+by the server's clock, or until the process deletes it. The content names the holder, for messages only.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ from onplan.stores.vault.secret import Fields, Secret, Version
 
 logger = logging.getLogger("onplan.vault")
 
-# How long to wait for the lock beyond what one holder may take.
+# Seconds to wait for the lock beyond the time that one holder has it at most.
 PATIENCE = 30.0
 _FIRST_POLL, _LONGEST_POLL = 0.02, 0.5
-_SLICE = 0.5  # how often a thread that waits for another looks whether the program is ending
+_SLICE = 0.5  # seconds between checks whether the program is ending, while a thread waits for another
 
 
 class VaultLease:
-    """A turn with the lock, for ``lifetime`` seconds from when it was asked for, at ``begun``."""
+    """Holds the lock for ``lifetime`` seconds from ``begun``, when it was asked for."""
 
     def __init__(self, lifetime: float, begun: tuple[float, ...]) -> None:
         self.lifetime, self._begun = lifetime, begun
 
     def remaining(self) -> float:
-        """Seconds for which certainly nobody else gets the lock; 0 or less if it may have passed on."""
+        """Seconds for which no other process can get the lock; 0 or less if one may have got it."""
         elapsed = max(now - then for now, then in zip(clocks(), self._begun, strict=True))
         return self.lifetime - elapsed
 
 
 class _Turn(NamedTuple):
-    """The version that is ours, and how long it is."""
+    """The version that this process has written, and its lease."""
 
     number: int
     lease: VaultLease
 
 
 def clocks() -> tuple[float, ...]:
-    """Every clock there is: some stand still while the machine sleeps, another is set by hand."""
+    """All clocks: some stop while the machine is suspended, another can be set by hand."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     asleep_too = () if boot is None else (time.clock_gettime(boot),)
     return time.monotonic(), time.time(), *asleep_too
@@ -70,7 +70,7 @@ class VaultLock:
         reset_in_child(self)
 
     def reset_in_child(self) -> None:
-        """Begin anew: after a fork, what is held is the parent's."""
+        """Begin with a free lock in a forked process: an inherited one is the parent's."""
         self._mutex = threading.RLock()
         self._depth, self._turn = 0, _Turn(0, VaultLease(0.0, clocks()))
 
@@ -107,17 +107,17 @@ class VaultLock:
                 longest = max(self._seconds, newest.lifetime or 0.0)
                 if _leaving() or time.monotonic() > begun + patience(longest + PATIENCE):
                     raise self._taken(newest.fields)
-            time.sleep(poll * random.uniform(0.5, 1.0))  # noqa: S311 - so that those who wait do not meet
+            time.sleep(poll * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             poll = min(poll * 1.5, _LONGEST_POLL)
 
     def _take(self, before: Version | None) -> _Turn:
-        """Write the next version. Raises StoreConflictError if somebody was faster."""
+        """Write the next version. Raises StoreConflictError if another process was faster."""
         if before is None:
             self._secret.expire_after(self._seconds)
         turn, expires = self._write(before.number if before else 0)
         if abs(turn.lease.lifetime - self._seconds) < 1:
             return turn
-        try:  # the secret has another machine's option, or an administrator's wish
+        try:  # another machine or an administrator has configured another lifetime
             self._secret.expire_after(self._seconds)
             turn, expires = self._write(turn.number)
         except StoreConflictError:
@@ -128,27 +128,27 @@ class VaultLock:
                 raise
         if not expires:
             self._release(turn.number)
-            raise StoreError(f"{self._secret.path} in Vault does not expire, so it is of no use as a lock.")
+            raise StoreError(f"{self._secret.path} in Vault does not expire, so it cannot be used as a lock.")
         return turn
 
     def _write(self, after: int) -> tuple[_Turn, bool]:
-        """A turn, and whether it ends by itself."""
+        """The turn, and whether its version expires."""
         begun = clocks()
         written = self._secret.write(Fields(_myself(), owner=secrets.token_hex(16)), after)
         lifetime = written.lifetime
         return _Turn(written.number, VaultLease(lifetime or 0.0, begun)), lifetime is not None
 
     def _release(self, number: int) -> None:
-        """Delete our own version, which is not that of whoever came after us."""
+        """Delete our own version, not the next holder's."""
         try:
             self._secret.delete([number])
         except StoreError as error:
-            logger.warning("The lock could not be released and passes on by itself. %s", error)
+            logger.warning("The lock could not be released; it expires by itself. %s", error)
 
     def _taken(self, holder: Mapping[str, Any]) -> StoreError:
         return StoreError(
             f"The lock {self._secret.path} in Vault is held by process {holder.get('pid')} on "
-            f"{holder.get('host')} and does not pass on. Nothing is lost.",
+            f"{holder.get('host')} and is not released. Nothing is lost.",
             hint=f"End that process if it hangs; then run `bao kv delete {self._secret.path}`.",
         )
 
@@ -158,5 +158,5 @@ def _myself() -> dict[str, Any]:
 
 
 def _leaving() -> bool:
-    """Whether the program ends: nothing is under way yet that would be worth the wait."""
+    """Whether the program is ending: nothing has begun yet that is worth waiting for."""
     return not threading.main_thread().is_alive()

@@ -1,7 +1,7 @@
-"""Where a Vault server is, whose certificate it may show, and who we are to it.
+"""The address and certificates of a Vault server, and the ways to sign in to it.
 
-Options of the store spec come first, then the variables that the ``vault`` and ``bao`` commands use, then
-their files. No option holds a secret.
+Options of the store spec are used first, then the variables of the ``vault`` and ``bao`` commands, then their
+files. No option holds a secret.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from onplan.secret import SecretText
 from onplan.stores.vault.errors import with_status
 
 Work = Callable[[Any], Response]
-"""A call of hvac's: given an adapter of hvac's, it sends one request."""
+"""A call of hvac: it sends one request through the given adapter."""
 
 TOKEN_FILE = "~/.vault-token"  # noqa: S105 - where `vault login` and `bao login` put it
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
 
-# What people paste with an address: the API's root, or a page of the web interface.
+# What is often pasted behind an address: the API's root, or a page of the web interface.
 _BEHIND_THE_ADDRESS = re.compile(r"(/+(v1|ui)(/.*)?)?/*$")
 
 
@@ -38,8 +38,8 @@ class Server:
     """Where to send requests.
 
     Attributes:
-        address: https, or http on this very machine; without a trailing slash.
-        certificates: who vouches for the server, where that is not the usual authorities.
+        address: https, or http on this machine; without a trailing slash.
+        certificates: the trusted authorities; None: the system's.
     """
 
     address: str
@@ -59,7 +59,7 @@ class Login(Protocol):
     repeatable: bool
 
     def token(self, send: Callable[[Work], Response]) -> SecretText:
-        """A token, newer than the last one if there is a newer one. ``send`` carries a request without one.
+        """Return a token, newer than the last one if there is one. ``send`` sends a request without a token.
 
         Raises StoreError.
         """
@@ -70,13 +70,13 @@ def server_from(options: Mapping[str, str]) -> Server:
     """The server that the options, or else the environment, name. Raises ConfigurationError."""
     if (_variable("SKIP_VERIFY") or "").lower() in ("1", "t", "true"):
         raise ConfigurationError(
-            "VAULT_SKIP_VERIFY is set, and a credential is not sent to a server that may be anybody.",
+            "VAULT_SKIP_VERIFY is set, and credentials are not sent to a server that is not verified.",
             hint="Unset it, and set VAULT_CACERT to the file of the authority that signed its certificate.",
         )
     address = options["address"] or _variable("ADDR")
     if not address:
         raise ConfigurationError(
-            "The vault: store does not know where its server is.",
+            "The vault: store has no server address.",
             hint="Set VAULT_ADDR, or write `vault:MOUNT/PATH?address=https://…`.",
         )
     address = _BEHIND_THE_ADDRESS.sub("", address)
@@ -86,7 +86,7 @@ def server_from(options: Mapping[str, str]) -> Server:
 
 
 def login_from(options: Mapping[str, str]) -> Login:
-    """The way in that the options, or else the environment, name. Raises ConfigurationError."""
+    """The way to sign in that the options, or else the environment, name. Raises ConfigurationError."""
     role_id = options["role"] or _variable("ROLE_ID")
     method = options["auth"] or ("approle" if _variable("ROLE_ID") else "token")
     match method:
@@ -111,7 +111,7 @@ def _variable(name: str) -> str | None:
 
 
 def _certificates() -> ssl.SSLContext | None:
-    """As the ``vault`` command: a file, or else every file of a folder, instead of the usual authorities."""
+    """As the ``vault`` command: a file, or each file of a folder, instead of the system's authorities."""
     file, folder = _variable("CACERT"), _variable("CAPATH")
     if not file and not folder:
         return None
@@ -128,17 +128,17 @@ def _certificates() -> ssl.SSLContext | None:
     return context
 
 
-# --- who we are ---------------------------------------------------------------------------------------
+# --- signing in ---------------------------------------------------------------------------------------
 
 
 class TokenLogin:
-    """A token that somebody else got: in a variable, or in the file where it was put for us."""
+    """A token from a variable or a file."""
 
     hint = "Run `bao login` (or `vault login`), or set VAULT_TOKEN to a new token."
     repeatable = False
 
     def __init__(self) -> None:
-        self._known: SecretText | None = None  # to be no wrapping token
+        self._known: SecretText | None = None  # not a wrapping token
 
     def token(self, send: Callable[[Work], Response]) -> SecretText:
         """From VAULT_TOKEN, the file that VAULT_TOKEN_FILE names, or the file that ``vault login`` writes."""
@@ -187,15 +187,15 @@ class AppRoleLogin:
 
 @dataclass(frozen=True)
 class KubernetesLogin:
-    """The service account of the pod that we run in."""
+    """The service account of the pod that the program runs in."""
 
     role: str
     mount: str
-    hint = "See that the role is bound to the pod's service account and namespace."
+    hint = "Check that the role is bound to the pod's service account and namespace."
     repeatable = True
 
     def token(self, send: Callable[[Work], Response]) -> SecretText:
-        """Sign in. The service account's token is read anew each time, for the cluster replaces it."""
+        """Sign in. The service account's token is read each time, because the cluster replaces it."""
         file = _variable("KUBERNETES_TOKEN_FILE") or _SERVICE_ACCOUNT
         jwt = _read(file, required=True)
 
@@ -211,7 +211,7 @@ class KubernetesLogin:
 
 
 def is_wrapping_token(send: Callable[[Work], Response], token: SecretText) -> bool:
-    """Whether ``token`` wraps another. Asking does not use it up, as any request with it would."""
+    """Whether ``token`` wraps another. This request does not use it up, as one made with it would."""
 
     def work(adapter: Any) -> Response:
         answer: Response = adapter.post("/v1/sys/wrapping/lookup", json={"token": token})
@@ -224,10 +224,10 @@ def is_wrapping_token(send: Callable[[Work], Response], token: SecretText) -> bo
 
 
 def wrapped(source: str, what: str) -> StoreError:
-    """A wrapping token gives what it wraps once: a program that runs again needs that itself."""
+    """The error for a wrapping token, which gives its content once: a program that runs again needs that."""
     return StoreError(
-        f"{source} holds a wrapping token, which can be used once only, and not what it wraps.",
-        hint=f"Unwrap it with `bao unwrap -field={what}` (or `vault unwrap`), and put what that gives there.",
+        f"{source} holds a wrapping token, which can be used only once, instead of the token that it wraps.",
+        hint=f"Unwrap it with `bao unwrap -field={what}` (or `vault unwrap`), and put the result there.",
     )
 
 
@@ -262,11 +262,13 @@ def _read(file: str, *, required: bool) -> SecretText | None:
         reason = reason_of(error)
     except (UnicodeError, RuntimeError):
         reason = "it cannot be read"
-    raise StoreError(f"{file}, which Vault wants to see, cannot be read: {reason}.", hint="Correct its path.")
+    raise StoreError(
+        f"{file}, which is needed to sign in to Vault, cannot be read: {reason}.", hint="Correct its path."
+    )
 
 
 def _clean(token: SecretText, source: str) -> SecretText:
-    """A token goes into a header; what cannot stand there is no token."""
+    """Check that ``token`` can be sent in a header. Raises StoreError."""
     if not (token.isascii() and token.isprintable() and " " not in token):
-        raise StoreError(f"What is in {source} is no Vault token.", hint=TokenLogin.hint)
+        raise StoreError(f"{source} does not hold a Vault token.", hint=TokenLogin.hint)
     return token

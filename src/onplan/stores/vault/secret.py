@@ -1,4 +1,4 @@
-"""One secret of a KV version 2 engine: its versions, each written by check-and-set, each deleted softly."""
+"""Reads, writes (by check-and-set) and deletes the versions of a secret in a KV version 2 engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Fields(dict[str, Any]):
     """The fields of a secret, without a printed form."""
 
     def __repr__(self) -> str:
-        """Nothing of the content."""
+        """Show no content."""
         return "…"
 
 
@@ -30,7 +30,7 @@ class Version:
 
     Attributes:
         fields: None if it was deleted, destroyed, or has expired.
-        lifetime: for how many seconds the server keeps it, by its own clock; None for ever.
+        lifetime: seconds that the server keeps it, by its own clock; None: for ever.
     """
 
     number: int
@@ -39,16 +39,16 @@ class Version:
 
 
 class Engine:
-    """The KV engine that ``path`` is in. Asks the server which it is, once."""
+    """The KV engine that ``path`` is in, which the server is asked for once."""
 
     def __init__(self, client: VaultClient, path: str) -> None:
         self.client, self.path = client, path
         self._parts: tuple[str, str] | None = None
 
     def parts(self) -> tuple[str, str]:
-        """The engine's mount and the path below it. Raises StoreError if it is no KV engine of version 2."""
+        """The engine's mount and the path below it. StoreError: it is not a KV engine of version 2."""
         if self._parts is None:
-            first, _, rest = self.path.partition("/")  # as long as nobody has said where the mount ends
+            first, _, rest = self.path.partition("/")  # a guess, until the server says where the mount ends
             answer = self.client.ask(self._look_up, f"{first}/data/{rest}", *DATA)
             if answer.status == 404:
                 raise _no_engine(self, answer)
@@ -59,7 +59,7 @@ class Engine:
             version = _mapping(described.get("options")).get("version")
             if described.get("type") != "kv" or version != "2":
                 raise _other_engine(self, mount, str(described.get("type")), version)
-            # A mount may have several parts; what follows it may be spelled as the API does.
+            # A mount may have several parts; the path behind it may be spelled as in the API.
             below = f"{self.path}/".removeprefix(f"{mount}/").strip("/").removeprefix("data/")
             if not below:
                 raise StoreError(
@@ -69,7 +69,7 @@ class Engine:
         return self._parts
 
     def _look_up(self, adapter: Any) -> Response:
-        """As the ``vault kv`` command does. A 403 is also its answer where there is no engine."""
+        """Ask as the ``vault kv`` command does. The answer is 403 also if there is no engine."""
         from hvac.utils import format_url  # type: ignore[import-untyped]
 
         answer: Response = adapter.get(format_url("/v1/sys/internal/ui/mounts/{path}", path=self.path))
@@ -81,7 +81,7 @@ class Engine:
 
 
 class Secret:
-    """The secret whose path is that of ``engine`` and ``suffix``. What it raises are ``StoreError``s."""
+    """The secret at the path of ``engine`` and ``suffix``. Every exception is a ``StoreError``."""
 
     def __init__(self, engine: Engine, suffix: str = "") -> None:
         self._engine, self._suffix = engine, suffix
@@ -111,8 +111,8 @@ class Secret:
     def write(self, fields: Fields, after: int) -> Version:
         """Write the version after ``after`` (0: it is the first). Raises StoreConflictError if there is one.
 
-        When an answer is lost and the next says that somebody was faster, it may have been ourselves: then
-        what is there tells.
+        If an answer is lost, and the repeated request is refused because there is a version, that may be our
+        own: then its content is compared.
         """
         mount, below = self._parts()
         answer, doubtful = self._engine.client.tell(
@@ -133,7 +133,7 @@ class Secret:
         return ours
 
     def delete(self, numbers: Iterable[int]) -> None:
-        """Delete these versions softly; nothing happens to those that are gone."""
+        """Delete these versions softly; those that are gone are no error."""
         mount, below = self._parts()
         self._expect(
             lambda adapter: _kv(adapter).delete_secret_versions(below, list(numbers), mount_point=mount),
@@ -142,7 +142,7 @@ class Secret:
         )
 
     def expire_after(self, seconds: int) -> None:
-        """Have every version that is written from now on deleted by the server after ``seconds``."""
+        """Have the server delete each version that is written from now on after ``seconds``."""
         mount, below = self._parts()
         settings = {"max_versions": 1, "cas_required": True, "delete_version_after": f"{seconds}s"}
         self._expect(
@@ -199,7 +199,7 @@ def _strange(engine: Engine, answer: Response) -> StoreError:
     return StoreError(
         f"The server at {engine.client.address} does not answer for {engine.path} as Vault's KV version 2 "
         f"engine does ({with_status(answer)}).",
-        hint="See that VAULT_ADDR is the address of a Vault server.",
+        hint="Check that VAULT_ADDR is the address of a Vault server.",
         status_code=answer.status,
     )
 
