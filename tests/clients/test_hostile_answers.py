@@ -201,7 +201,7 @@ def test_an_event_ends_the_silence() -> None:
     for moment in (3.0, 5.0):
         silence.check(b": a\n\n", moment)
 
-    with pytest.raises(IdleTimeoutError, match=r"nothing but signs of life for 2\.5 seconds"):
+    with pytest.raises(IdleTimeoutError, match=r"sent only keep-alive messages for 2\.5 seconds"):
         silence.check(b": a\n\n", 6.0)
 
 

@@ -275,5 +275,5 @@ def test_a_proxy_that_cannot_be_used(
     found = find()
 
     assert (found["proxy"].state, found["proxy"].exit_code) == ("problem", 2)
-    assert "from HTTPS_PROXY is none that can be used" in found["proxy"].message
+    assert "from HTTPS_PROXY is not a usable proxy URL" in found["proxy"].message
     assert not any("marked" in f"{result}" for result in found.values())

@@ -1,4 +1,4 @@
-"""What the transports have in common: interfaces, limits, and what becomes of bodies and failures."""
+"""The interfaces of the transports, their time limits, and helpers that all of them use."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onplan.http")
 
-# An error body or a token response is small; a catalogue with its prompts is some megabytes.
+# In bytes. An error body or a token response is small; a model catalogue with its prompts is some megabytes.
 MAXIMUM_BODY_SIZE = 32 * 1024 * 1024
-# How long a finished answer's connection may take to end its response, so that it can be used again.
+# Seconds in which the connection of a finished answer may end its response, so that it can be used again.
 RELEASE_SECONDS = 0.5
-# What is larger is sent in pieces, each with the write limit to itself.
+# In bytes. A larger body is sent in pieces, each with the write limit to itself.
 PIECE_SIZE = 64 * 1024
 
 
@@ -30,8 +30,8 @@ class Timeouts:
     Attributes:
         connect: for a connection to be made, through a proxy if there is one.
         idle: between two reads of an answer; models think in silence for minutes.
-        write: without a byte of a request being taken.
-        total: for a turn as a whole, from its first step to its last chunk; None without a limit.
+        write: in which the server must accept some of the request.
+        total: for a turn as a whole, from its first step to its last chunk; None for no limit.
     """
 
     connect: float = 15.0
@@ -40,7 +40,7 @@ class Timeouts:
     total: float | None = None
 
     def __post_init__(self) -> None:
-        """Raise ConfigurationError for what is no time to wait."""
+        """Raise ConfigurationError for a value that is not a number above 0."""
         for name, seconds in vars(self).items():
             if seconds is None and name == "total":
                 continue
@@ -65,12 +65,12 @@ def timeouts_of(timeout: float | Timeouts | None) -> Timeouts:
 
 
 class Peekable(Protocol):
-    """An open response to a request whose body was made smaller."""
+    """An open response to a request whose body was compressed."""
 
     head: Head
 
     def peek_body(self, timeout: float) -> bytes:
-        """The whole body, which can be read once more. Raises TransportError."""
+        """The whole body, within ``timeout`` seconds; it can be read once more. Raises TransportError."""
         ...
 
     def close(self) -> None:
@@ -79,12 +79,12 @@ class Peekable(Protocol):
 
 
 class AsyncPeekable(Protocol):
-    """The same under an event loop."""
+    """``Peekable`` under an event loop."""
 
     head: Head
 
     async def peek_body(self, timeout: float) -> bytes:  # noqa: ASYNC109 - of the whole
-        """The whole body, which can be read once more. Raises TransportError."""
+        """The whole body, within ``timeout`` seconds; it can be read once more. Raises TransportError."""
         ...
 
     async def close(self) -> None:
@@ -93,7 +93,7 @@ class AsyncPeekable(Protocol):
 
 
 class AsyncAnswer(Protocol):
-    """An open response. What its methods raise is a TransportError, or a StreamError of the decoder's."""
+    """An open response. Its methods raise TransportError, and StreamError for events that are not valid."""
 
     head: Head
 
@@ -106,11 +106,11 @@ class AsyncAnswer(Protocol):
         ...
 
     async def release(self) -> None:
-        """The answer is complete: let its last bytes come, briefly, so its connection can be reused."""
+        """The answer is complete: read its last bytes, briefly, so that its connection can be used again."""
         ...
 
     async def close(self) -> None:
-        """Close the response; its connection too, if something of it is unread."""
+        """Close the response; its connection too, if some of the response is unread."""
         ...
 
     async def __aenter__(self) -> Self: ...
@@ -135,7 +135,7 @@ class AsyncTransport(Protocol):
 
 
 class AsyncExchange(AsyncAnswer, Protocol):
-    """A WebSocket while a turn has it; or the refusal to open one, of which there is only a body."""
+    """A WebSocket connection while one turn uses it, or the server's refusal to open one, with its body."""
 
     joined: Joined
 
@@ -148,9 +148,9 @@ class AsyncWebSockets(Protocol):
     """Opens WebSockets under the running event loop, and keeps them open between turns."""
 
     async def join(self, join: Join) -> AsyncExchange | None:
-        """A connection for one turn. Raises TransportError.
+        """A connection for one turn, or the server's refusal to open one. Raises TransportError.
 
-        None if only a fitting one is wanted, and there is none.
+        None if ``join`` asks only for a connection that the turn can continue on, and there is none.
         """
         ...
 
@@ -171,7 +171,7 @@ def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def log_exchange(request: Request, status: int) -> None:
-    """Where and how it went; no query, header or body."""
+    """Log method, URL without its query, and status; no header and no body."""
     path = request.url.removeprefix(request.origin).partition("?")[0]
     logger.info("%s %s%s: %d", request.method, request.origin, path, status)
 
@@ -183,5 +183,5 @@ def check_size(body: bytearray, origin: str) -> None:
 
 
 def length_of(request: Request) -> dict[str, str]:
-    """Bodies that go in pieces say how long they are."""
+    """The ``content-length`` header of a request with a body: the libraries omit it for a body in pieces."""
     return {"content-length": str(len(request.body))} if request.body else {}

@@ -1,4 +1,4 @@
-"""Certificates of authorities, out of files as they are found: in other encodings, and not files at all."""
+"""Loads certificates of authorities, also from files that OpenSSL misreads: byte order marks, UTF-16."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from onplan.config.file_reading import as_utf8, read_file
 
 
 def recoded_certificates(file: str | os.PathLike[str]) -> str | None:
-    """The certificates in ``file`` as ASCII, if OpenSSL could not read its encoding; None if it can.
+    """The certificates in ``file`` as ASCII, if OpenSSL cannot read its encoding; None if it can.
 
-    OpenSSL overlooks each certificate behind a byte order mark, which may be in the middle of files that were
-    joined; it finds none in UTF-16, and waits for ever at a FIFO. Raises OSError; ssl.SSLError, which is
-    one, if there can be no certificate.
+    OpenSSL overlooks a certificate that follows a byte order mark, which may be in the middle of files that
+    were joined. It finds none in UTF-16, and waits for ever for a FIFO.
+
+    Raises:
+        OSError: the file cannot be read; ssl.SSLError, a kind of OSError, if it cannot hold a certificate.
     """
     data = read_file(Path(file))
     try:
@@ -30,7 +32,7 @@ def recoded_certificates(file: str | os.PathLike[str]) -> str | None:
 
 
 def trust(context: ssl.SSLContext, file: str | os.PathLike[str]) -> None:
-    """Have ``context`` trust the authorities in the PEM ``file`` as well. Raises OSError as above."""
+    """Have ``context`` trust the authorities in ``file``, in PEM, as well. Raises OSError, ssl.SSLError."""
     text = recoded_certificates(file)
     if text is None:
         context.load_verify_locations(cafile=file)

@@ -1,6 +1,7 @@
-"""Deadlines of one exchange, for streams of httpcore2, whose own limits are for single reads and writes.
+"""Deadlines for whole exchanges over httpcore2, whose own limits are for single reads and writes.
 
-A ``Limit`` passes through httpcore2 as the number that it is; our streams ask it how much time is left.
+A ``Limit`` is a float, so httpcore2 passes it on to the streams of ``httpcore2_streams.py``, which ask it how
+much time is left.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ MOST_BEFORE_HEAD = 512 * 1024
 
 
 class Deadline:
-    """When an exchange ends: as a whole, and the step that it is at. Without either it never does."""
+    """When an exchange has to end: as a whole, and its current step.
+
+    Args:
+        seconds: for the whole; None for no limit.
+    """
 
     __slots__ = ("_head_bytes", "_step_ends", "_whole_ends")
 
@@ -23,17 +28,17 @@ class Deadline:
         self._head_bytes: int | None = None
 
     def begin_step(self, seconds: float | None) -> None:
-        """From now on there are ``seconds`` for what comes next, however many reads and writes that takes."""
+        """The next step has ``seconds``, however many reads and writes it takes; None for no limit."""
         self._step_ends = None if seconds is None else time.monotonic() + seconds
         self._head_bytes = None
 
     def begin_head(self, seconds: float | None) -> None:
-        """The same for the head of the answer, whose size is limited too."""
+        """The next step is the head of the answer: it has ``seconds``, and its size is limited too."""
         self.begin_step(seconds)
         self._head_bytes = 0
 
     def left(self, seconds: float | None = None) -> float | None:
-        """Seconds until the first of the ends, or ``seconds`` if that is less. Raises TimeoutError then."""
+        """Seconds that are left, at most ``seconds``; None for no limit. Raises TimeoutError if none are."""
         if self._whole_ends is None and self._step_ends is None:
             return seconds
         now = time.monotonic()
@@ -44,7 +49,7 @@ class Deadline:
         return left if seconds is None else min(left, seconds)
 
     def count(self, size: int) -> bool:
-        """``size`` bytes have come. Whether that is still within reason."""
+        """Count ``size`` bytes that have come. False if the head of the answer is too large."""
         if self._head_bytes is None:
             return True
         self._head_bytes += size
@@ -52,24 +57,24 @@ class Deadline:
 
 
 class Limit(float):
-    """Seconds for a read or a write, of an exchange that has a deadline as well."""
+    """Seconds for one read or write of an exchange that has a deadline as well."""
 
     __slots__ = ("deadline",)
     deadline: Deadline
 
     @classmethod
     def of(cls, seconds: float, deadline: Deadline) -> Limit:
-        """``seconds``, and not beyond ``deadline``."""
+        """``seconds``, but never beyond ``deadline``."""
         limit = cls(seconds)
         limit.deadline = deadline
         return limit
 
 
 def seconds_left(limit: float | None) -> float | None:
-    """How long a read or a write may take now. Raises TimeoutError when the deadline is over."""
+    """Seconds that a read or a write may take now. Raises TimeoutError when the deadline has passed."""
     return limit.deadline.left(float(limit)) if isinstance(limit, Limit) else limit
 
 
-def arrived(limit: float | None, data: bytes) -> bool:
-    """Count what was read. Whether it is still within reason."""
+def count_read(limit: float | None, data: bytes) -> bool:
+    """Count what was read with ``limit``. False if the head of the answer is too large."""
     return limit.deadline.count(len(data)) if isinstance(limit, Limit) else True

@@ -1,7 +1,7 @@
-"""Compressed bodies of answers, decoded so that nothing is lost of one whose end is damaged.
+"""Decodes compressed bodies of answers, without losing what precedes a damaged end.
 
-The libraries raise on a wrong checksum, and what they had decoded of the same read is gone: it may be the end
-of a whole answer. Here it comes first, and the error with the next read.
+zlib and the zstd libraries raise on a wrong checksum and drop what they had decoded of the same read, which
+may be the end of a complete answer. Here that is returned first; the error comes with the next read.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from importlib import import_module
 from itertools import chain
 from typing import Any, Protocol
 
-_PIECE = 1024 * 1024  # bytes decoded at once: a small body may stand for very many
+_PIECE = 1024 * 1024  # bytes that are decoded at once, for a small body may decode to gigabytes
 _GZIP, _ZLIB, _RAW = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
-_CHECKSUM = 8  # bytes after which no more content comes: decoded one by one
-# Bytes of zstd that are decoded at once, for which the libraries have no limit of their own: a block of four
-# bytes may stand for 128 KiB (RFC 8878 §3.1.1.2), so these may for 16 MiB.
+_CHECKSUM = 8  # bytes at the end that hold no content; they are decoded one by one
+# Bytes of zstd that are decoded at once, because the libraries cannot limit what comes out: a block of four
+# bytes may decode to 128 KiB (RFC 8878 §3.1.1.2), so 512 may decode to 16 MiB.
 _SLICE = 512
 
 
@@ -27,7 +27,7 @@ class DamagedBodyError(Exception):
 
 
 class Decompressor(Protocol):
-    """Feed it bytes as they come; it gives back what they decode to."""
+    """Decodes one body as its bytes come."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """What ``data`` decodes to, in pieces. Raises DamagedBodyError after the last good one."""
@@ -35,7 +35,7 @@ class Decompressor(Protocol):
 
 
 class Deflate:
-    """``gzip`` and ``deflate``, which some servers send without its header (RFC 9110 §8.4.1.2)."""
+    """``gzip`` and ``deflate``, which may lack the zlib header (RFC 9110 §8.4.1.2 knows such servers)."""
 
     def __init__(self, window: int) -> None:
         self._window = window
@@ -43,7 +43,7 @@ class Deflate:
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What ``data`` decodes to. What follows the end is left unread, unless it is another member."""
+        """What ``data`` decodes to. What follows the end is ignored, unless it is another gzip member."""
         if data and not self._begun:
             self._begun = True
             if self._window == _ZLIB and data[0] & 0x0F != zlib.DEFLATED:
@@ -62,7 +62,7 @@ class Deflate:
             is_more = bool(data) or len(piece) == _PIECE
 
     def _goes_on(self, data: bytes) -> bool:
-        """Whether ``data``, after the end of one member, begins another (RFC 1952 §2.2)."""
+        """Whether ``data``, after the end of a gzip member, begins another one (RFC 1952 §2.2)."""
         another = self._window == _GZIP and data[:2] in (b"\x1f\x8b", b"\x1f")
         if another:
             self._decoder = zlib.decompressobj(_GZIP)
@@ -86,7 +86,7 @@ class Zstandard:
 
 
 class Unknown:
-    """An encoding that nothing here decodes, and that was not accepted."""
+    """An encoding that was not accepted and that cannot be decoded here."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -97,14 +97,14 @@ class Unknown:
 
 
 def _one_by_one(decompress: Callable[[bytes], bytes], data: bytes, error: type[Exception]) -> Iterator[bytes]:
-    """What ``data`` decodes to until it fails."""
+    """What ``data`` decodes to before the damaged byte."""
     with suppress(error):
         yield from filter(None, (decompress(bytes([byte])) for byte in data))
 
 
 @cache
 def _zstandard() -> Callable[[], Zstandard] | None:
-    """Of the standard library from Python 3.14 on, else of the extra ``fast``."""
+    """Makes zstd decoders: of the standard library (Python 3.14) or the extra ``fast``; None without both."""
     with suppress(ModuleNotFoundError):
         library: Any = import_module("compression.zstd")
         return lambda: Zstandard(library.ZstdDecompressor().decompress, library.ZstdError)
@@ -122,12 +122,12 @@ _DECOMPRESSORS: Mapping[str, Callable[[], Decompressor]] = {
 
 
 def decompressor_for(content_encoding: str) -> Decompressor | None:
-    """What decodes a body with this Content-Encoding; None if nothing here does."""
+    """A decoder for a body with this Content-Encoding; None if there is none."""
     name = content_encoding.strip().lower()
     make = _zstandard() if name == "zstd" else _DECOMPRESSORS.get(name)
     return make() if make else None
 
 
 def accepted() -> str:
-    """What is decoded here, for Accept-Encoding."""
+    """The value of Accept-Encoding: what can be decoded here."""
     return "gzip, deflate, zstd" if _zstandard() else "gzip, deflate"

@@ -1,4 +1,4 @@
-"""From the body of an answer to the payloads of its events: decoded, and watched for silence."""
+"""Turns the bytes of an answer's body into the payloads of its events, and detects silence."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from onplan.transports.silence import Silence
 
 
 class EventReader:
-    """What every HTTP transport does with what it has read.
+    """Decodes the body of one answer, for every HTTP transport.
 
     Args:
-        idle: seconds in which bytes may come that say nothing.
+        idle: seconds in which bytes may come that belong to no event.
         origin: of the server, for error messages.
 
     Attributes:
-        is_over: whether the end of the body was read.
+        is_over: whether the end of the body has been read.
     """
 
     __slots__ = ("_decoder", "_silence", "is_over")
@@ -42,7 +42,7 @@ class EventReader:
         return self._decoder.close()
 
     def salvage(self, failure: TransportError) -> list[bytes]:
-        """What had come whole before the connection broke. Raises ``failure`` if there is nothing."""
+        """The payloads that were complete when the connection broke; raises ``failure`` if there are none."""
         payloads = self._decoder.salvage()
         if not payloads:
             raise failure from None

@@ -1,7 +1,6 @@
-"""TCP connections to a host by its name: looked up, then tried address by address (Happy Eyeballs, RFC 8305).
+"""Connects to a host: looks up its addresses and tries them in parallel (Happy Eyeballs, RFC 8305).
 
-An address that leads nowhere holds up nothing for longer than ``ATTEMPT_DELAY``: the next one is tried beside
-it.
+An address that does not answer costs no more than ``ATTEMPT_DELAY``: the next one is tried beside it.
 """
 
 from __future__ import annotations
@@ -22,23 +21,24 @@ from onplan.forking import wait_until_gone
 
 ATTEMPT_DELAY = 0.25  # seconds until the next address is tried beside the one before (RFC 8305 §5)
 
+# Ends of the sentence "ORIGIN could not be reached: …".
 _NO_NAME, _NO_ADDRESS = "its name cannot be looked up", "its name has no address"
 
-# Family, kind, protocol and address, as ``socket.getaddrinfo`` gives them.
+# Family, kind, protocol and address, as ``socket.getaddrinfo`` returns them.
 _Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, tuple[str | int, ...]]
 _SecondsLeft: TypeAlias = Callable[[], float | None]
 """Seconds until the deadline, None without one; raises TimeoutError when there are none."""
 
 
 def interleave(addresses: Sequence[_Address]) -> list[_Address]:
-    """In the resolver's order, but by turns of one family and the others (RFC 8305 §4)."""
+    """The addresses in the resolver's order, alternating between IPv6 and IPv4 (RFC 8305 §4)."""
     first = [address for address in addresses if address[0] == addresses[0][0]]
     others = [address for address in addresses if address[0] != addresses[0][0]]
     return [address for address in chain.from_iterable(zip_longest(first, others)) if address]
 
 
 def connect(host: str, port: int, left: _SecondsLeft) -> socket.socket:
-    """A connected socket, which blocks. Raises OSError; TimeoutError, which is one, when ``left`` does."""
+    """A connected, blocking socket. Raises OSError; TimeoutError (a kind of OSError) when ``left`` does."""
     addresses = deque(interleave(_look_up(host, port, left)))
     race = _Race()
     try:
@@ -61,10 +61,10 @@ def _look_up(host: str, port: int, left: _SecondsLeft) -> list[_Address]:
         except OSError as error:
             outcome.append(error)
 
-    # The system's resolver has no limit that a caller could set: only a thread can be left to itself.
+    # The system's resolver takes no time limit, so it runs on a thread that can be left behind.
     thread = threading.Thread(target=look_up, daemon=True)
     thread.start()
-    wait_until_gone(thread, seconds)  # no thread is about to end when the program goes on, and maybe forks
+    wait_until_gone(thread, seconds)  # not only until the result is there: the program may fork right after
     if not outcome:
         raise TimeoutError("looking up its name took too long")
     if isinstance(outcome[0], OSError):
@@ -87,14 +87,14 @@ def _found(rows: Iterable[tuple[Any, Any, int, str, Any]]) -> list[_Address]:
 
 
 class _Race:
-    """Attempts to connect, side by side; the first that succeeds wins."""
+    """Attempts to connect in parallel; the first that succeeds wins."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._failure: OSError = OSError(_NO_ADDRESS)
 
     def run(self, addresses: deque[_Address], left: _SecondsLeft) -> socket.socket:
-        """The winner. Raises OSError."""
+        """The first socket that is connected. Raises the OSError of the last attempt if none is."""
         next_attempt = 0.0
         while addresses or self._selector.get_map():
             now = time.monotonic()
@@ -137,7 +137,7 @@ class _Race:
             raise
 
     def close(self) -> None:
-        """End the attempts that are still under way."""
+        """Close the sockets of the attempts that have not ended."""
         for key in list((self._selector.get_map() or {}).values()):
             key.data.close()
         self._selector.close()
@@ -151,7 +151,7 @@ def _os_error(number: int) -> OSError:
 
 
 async def connect_async(host: str, port: int) -> socket.socket:
-    """A connected socket, which does not block. Raises OSError. The caller limits the time."""
+    """A connected, non-blocking socket. Raises OSError. The caller limits the time."""
     loop = asyncio.get_running_loop()
     try:
         found = _found(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
@@ -195,7 +195,7 @@ async def _attempt(loop: asyncio.AbstractEventLoop, address: _Address) -> socket
 
 
 async def _abandon(attempts: set[asyncio.Task[socket.socket]]) -> None:
-    """End the attempts that lost, also those that have just succeeded."""
+    """Cancel the attempts that are not needed any more, and close sockets that were just connected."""
     for attempt in attempts:
         attempt.cancel()
     for outcome in await asyncio.gather(*attempts, return_exceptions=True):

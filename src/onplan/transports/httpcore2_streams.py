@@ -1,4 +1,4 @@
-"""Streams for httpcore2, on sockets that we have connected: their deadlines hold for all of an exchange."""
+"""Network streams for httpcore2, on sockets that onplan connects, with deadlines for a whole exchange."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import httpcore2
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from onplan.forking import no_fork
-from onplan.transports.deadline import arrived, seconds_left
+from onplan.transports.deadline import count_read, seconds_left
 
 _TLS_RECORD_SIZE = 16 * 1024
-# What an exchange on a stream can end with.
+# The errors by which an exchange on a stream fails.
 BROKEN = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError)
 _TOO_MUCH = "the head of the answer is too long"
 
 
 @contextmanager
 def translated(timeout: type[Exception], failure: type[Exception]) -> Iterator[None]:
-    """Raise ``timeout`` or ``failure``, of httpcore2, for what a socket raises."""
+    """Raise ``timeout`` or ``failure``, classes of httpcore2, for the errors of a socket."""
     try:
         yield
     except TimeoutError as error:
@@ -37,14 +37,18 @@ def translated(timeout: type[Exception], failure: type[Exception]) -> Iterator[N
 
 
 class Countdown:
-    """Seconds of ``limit`` that are left: for all of connecting, whatever it consists of."""
+    """The time that is left for connecting as a whole: name, addresses, proxy, TLS.
+
+    Args:
+        limit: seconds from now; None for no limit.
+    """
 
     def __init__(self, limit: float | None) -> None:
         self._limit = limit
         self._end = None if limit is None else time.monotonic() + limit
 
     def __call__(self, limit: float | None = None) -> float | None:
-        """Seconds; None for no limit. Raises TimeoutError when there are none."""
+        """Seconds that are left, at most ``limit``; None for no limit. Raises TimeoutError if none are."""
         seconds = seconds_left(self._limit if limit is None else limit)
         if self._end is None or seconds is None:
             return seconds
@@ -55,22 +59,22 @@ class Countdown:
 
 
 class Stream(httpcore2.NetworkStream):
-    """A connected socket, which blocks, with TLS or without."""
+    """A connected, blocking socket, with TLS or without."""
 
     def __init__(self, opened: socket.socket, connecting: Countdown) -> None:
         self._socket, self._connecting = opened, connecting
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What has come, ``b""`` at the end."""
+        """Some bytes, at most ``max_bytes``; ``b""`` at the end."""
         with translated(httpcore2.ReadTimeout, httpcore2.ReadError):
             self._socket.settimeout(seconds_left(timeout))
             data = self._socket.recv(max_bytes)
-        if not arrived(timeout, data):
+        if not count_read(timeout, data):
             raise httpcore2.RemoteProtocolError(_TOO_MUCH)
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all of it; the limit is for each part that is taken."""
+        """Send all of ``buffer``; the limit is for each part that the system accepts."""
         with translated(httpcore2.WriteTimeout, httpcore2.WriteError):
             view = memoryview(buffer)
             while view:
@@ -84,7 +88,7 @@ class Stream(httpcore2.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
-        """The same connection with TLS, within the limit that began with connecting."""
+        """The same connection with TLS, within the time for connecting."""
         try:
             with translated(httpcore2.ConnectTimeout, httpcore2.ConnectError):
                 if isinstance(self._socket, ssl.SSLSocket):
@@ -109,9 +113,9 @@ class Stream(httpcore2.NetworkStream):
 
 
 def _shake_hands(secured: ssl.SSLSocket, left: Callable[[], float | None]) -> None:
-    """The TLS handshake. A fork by another thread waits for each of OpenSSL's steps, but not for the network.
+    """Do the TLS handshake. Raises OSError.
 
-    Raises OSError.
+    A fork by another thread waits for each of OpenSSL's steps, but not for the network.
     """
     secured.settimeout(0)
     while True:
@@ -131,7 +135,7 @@ def _shake_hands(secured: ssl.SSLSocket, left: Callable[[], float | None]) -> No
 
 
 class _InnerTLS(httpcore2.NetworkStream):
-    """TLS inside of TLS, to a server behind a proxy that speaks TLS itself: a socket holds one layer only."""
+    """TLS inside TLS, for a server behind a proxy that speaks TLS too: an SSLSocket holds only one layer."""
 
     def __init__(self, outer: Stream, context: ssl.SSLContext, host: str | None) -> None:
         self._outer = outer
@@ -139,18 +143,18 @@ class _InnerTLS(httpcore2.NetworkStream):
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
     def shake_hands(self, left: Any) -> None:
-        """Raises OSError, or an error of the outer stream's."""
+        """Do the TLS handshake. Raises OSError, or an error of the outer stream."""
         self._carry_out(self._tls.do_handshake, left, left)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What has come, ``b""`` at the end."""
+        """Some bytes, at most ``max_bytes``; ``b""`` at the end."""
         with translated(httpcore2.ReadTimeout, httpcore2.ReadError), suppress(ssl.SSLEOFError):
             limit = partial(lambda: timeout)
             return bytes(self._carry_out(partial(self._tls.read, max_bytes), limit, limit))
         return b""
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all of it."""
+        """Send all of ``buffer``."""
         with translated(httpcore2.WriteTimeout, httpcore2.WriteError):
             view = memoryview(buffer)
             limit = partial(lambda: timeout)
@@ -179,7 +183,7 @@ class _InnerTLS(httpcore2.NetworkStream):
         self._outer.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """As ``Stream``'s."""
+        """As for ``Stream``."""
         return self._tls if info == "ssl_object" else self._outer.get_extra_info(info)
 
 
@@ -197,7 +201,7 @@ def _about(opened: socket.socket, info: str) -> Any:
 
 
 def _is_readable(opened: socket.socket) -> bool:
-    """Whether something has come, or the end: an idle connection is not used any more then."""
+    """Whether bytes or the end have come. An idle connection on which they have is not used again."""
     if opened.fileno() < 0:
         return True
     if not hasattr(select, "poll"):  # Windows
@@ -208,23 +212,23 @@ def _is_readable(opened: socket.socket) -> bool:
 
 
 class AsyncStream(httpcore2.AsyncNetworkStream):
-    """The same under an event loop."""
+    """A connection under an event loop, with TLS or without."""
 
     def __init__(self, stream: anyio.abc.ByteStream, connecting: Countdown) -> None:
         self._stream, self._connecting = stream, connecting
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the interface
-        """What has come, ``b""`` at the end."""
+        """Some bytes, at most ``max_bytes``; ``b""`` at the end."""
         with translated(httpcore2.ReadTimeout, httpcore2.ReadError), suppress(anyio.EndOfStream):
             with anyio.fail_after(seconds_left(timeout)):
                 data = await self._stream.receive(max_bytes)
-            if not arrived(timeout, data):
+            if not count_read(timeout, data):
                 raise httpcore2.RemoteProtocolError(_TOO_MUCH)
             return data
         return b""
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - of the interface
-        """Send all of it."""
+        """Send all of ``buffer``."""
         if not buffer:
             return
         with translated(httpcore2.WriteTimeout, httpcore2.WriteError):
@@ -241,7 +245,7 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - of the interface
     ) -> httpcore2.AsyncNetworkStream:
-        """The same connection with TLS, within the limit that began with connecting."""
+        """The same connection with TLS, within the time for connecting."""
         try:
             with translated(httpcore2.ConnectTimeout, httpcore2.ConnectError):
                 with anyio.fail_after(self._connecting(timeout)):
@@ -251,13 +255,13 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
                         hostname=server_hostname,
                         standard_compatible=False,
                     )
-        except BaseException:  # also when who waits for it leaves: httpcore2 forgets the connection then
+        except BaseException:  # also a cancellation: httpcore2 drops the connection without closing it
             await anyio.aclose_forcefully(self._stream)
             raise
         return AsyncStream(secured, self._connecting)
 
     def get_extra_info(self, info: str) -> Any:
-        """As ``Stream``'s."""
+        """As for ``Stream``."""
         if info == "ssl_object":
             return self._stream.extra(TLSAttribute.ssl_object, None)  # noqa: S610 - not Django's
         return _about(self._stream.extra(anyio.abc.SocketAttribute.raw_socket), info)  # noqa: S610

@@ -1,4 +1,4 @@
-"""Transports for httpx2 over the connection pools of httpcore2: requests go the way that the route says."""
+"""httpx2 clients over httpcore2's connection pools, with onplan's proxies, certificates and deadlines."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from onplan.transports.httpcore2_streams import AsyncStream, Countdown, Stream, 
 from onplan.transports.route import Proxy, Route
 from onplan.transports.tunnel import open_stream, open_tunnel
 
-DEADLINE = "onplan.deadline"  # the extension of a request by which its ``Deadline`` comes here
+DEADLINE = "onplan.deadline"  # the extension of a request that holds its ``Deadline``
 
 
 def client_for(route: Route) -> httpx2.Client:
-    """A client. Raises ConfigurationError when ``route`` cannot be gone."""
+    """A client for threads. Raises ConfigurationError if the certificates of ``route`` cannot be loaded."""
     return httpx2.Client(transport=_RoutedTransport(route), **_options())
 
 
 def async_client_for(route: Route) -> httpx2.AsyncClient:
-    """The same for an event loop."""
+    """A client for an event loop. Raises ConfigurationError as ``client_for`` does."""
     return httpx2.AsyncClient(transport=_AsyncRoutedTransport(route), **_options())
 
 
@@ -50,7 +50,7 @@ def _origin(request: httpx2.Request) -> str:
 
 
 def _for_pool(request: httpx2.Request) -> httpcore2.Request:
-    """The same request, whose limits know its deadline."""
+    """``request`` for httpcore2, with limits that know its deadline."""
     url = request.url
     extensions = dict(request.extensions)
     deadline = extensions.get(DEADLINE)
@@ -69,7 +69,7 @@ def _for_pool(request: httpx2.Request) -> httpcore2.Request:
 
 
 def _from_pool(request: httpx2.Request, response: httpcore2.Response, stream: Any) -> httpx2.Response:
-    """The response; it has the request's deadline as an extension, where that is heeded here."""
+    """``response`` for httpx2, with the deadline of its request as an extension."""
     extensions = dict(response.extensions)
     if DEADLINE in request.extensions:
         extensions[DEADLINE] = request.extensions[DEADLINE]
@@ -80,7 +80,7 @@ def _from_pool(request: httpx2.Request, response: httpcore2.Response, stream: An
 
 
 class _Network(httpcore2.NetworkBackend):
-    """Opens connections, through ``proxy`` if there is one."""
+    """Opens connections on the calling thread, through ``proxy`` if there is one."""
 
     def __init__(self, proxy: Proxy | None, certificates: ssl.SSLContext) -> None:
         self._proxy, self._certificates = proxy, certificates
@@ -99,17 +99,17 @@ class _Network(httpcore2.NetworkBackend):
 
 
 class _RoutedTransport(httpx2.BaseTransport):
-    """A pool of connections for each origin, and so for each way."""
+    """One connection pool for each origin, because the proxy depends on the origin."""
 
     def __init__(self, route: Route) -> None:
         self._route, self._certificates = route, route.certificates()
         self._pools: dict[str, httpcore2.ConnectionPool] = {}
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send it the way that its address wants. Raises the errors of httpcore2."""
+        """Send ``request`` through the pool of its origin. Raises the errors of httpcore2."""
         origin = _origin(request)
         pool = self._pools.get(origin)
-        if pool is None:  # another thread may be as fast
+        if pool is None:  # another thread may make one at the same time
             network = _Network(self._route.proxy_for(origin), self._certificates)
             made = httpcore2.ConnectionPool(network_backend=network, **_pool_options(self._certificates))
             pool = self._pools.setdefault(origin, made)
@@ -137,7 +137,7 @@ class _Body(httpx2.SyncByteStream):
 
 
 class _AsyncNetwork(httpcore2.AsyncNetworkBackend):
-    """The same under an event loop."""
+    """Opens connections under an event loop, through ``proxy`` if there is one."""
 
     def __init__(self, proxy: Proxy | None, certificates: ssl.SSLContext) -> None:
         self._proxy, self._certificates = proxy, certificates
@@ -171,14 +171,14 @@ class _AsyncNetwork(httpcore2.AsyncNetworkBackend):
 
 
 class _AsyncRoutedTransport(httpx2.AsyncBaseTransport):
-    """The same under an event loop."""
+    """One connection pool for each origin, under an event loop."""
 
     def __init__(self, route: Route) -> None:
         self._route, self._certificates = route, route.certificates()
         self._pools: dict[str, httpcore2.AsyncConnectionPool] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send it the way that its address wants. Raises the errors of httpcore2."""
+        """Send ``request`` through the pool of its origin. Raises the errors of httpcore2."""
         origin = _origin(request)
         if origin not in self._pools:
             network = _AsyncNetwork(self._route.proxy_for(origin), self._certificates)

@@ -1,4 +1,4 @@
-"""Holds the HTTP client in use: the user's own, or ours, made anew after a fork and for each event loop."""
+"""Holds the HTTP client in use: the user's own, or onplan's, made anew after a fork and per event loop."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _Client = TypeVar("_Client")
 
 
 class PerLoopClient(Generic[_Client]):
-    """The user's own client, or one of ours for each process and event loop that uses it.
+    """The user's own client, or one that is made for each process and event loop that uses it.
 
-    There is no lock that a fork could leave locked: of two threads that are equally fast, one throws away a
-    client that has no connection yet. Under event loops there is no such race.
+    It has no lock, which a fork could leave locked. If two threads make a client at the same time, one of the
+    two is thrown away before it has a connection. Under event loops there is no such race.
 
     Args:
-        make: makes one of ours.
-        given: the user's own; it is never closed here.
-        home: what the sockets of ours belong to: the process, or the process and its event loop.
+        make: makes a client.
+        given: the user's own client; it is used everywhere, and never closed here.
+        home: what the sockets of a client belong to: the process, or the process and its event loop.
     """
 
     def __init__(
@@ -34,15 +34,15 @@ class PerLoopClient(Generic[_Client]):
         self._made: dict[object, _Client] = {}
 
     def get(self) -> _Client:
-        """The client to use here and now."""
+        """The client for this process and event loop."""
         if self._given is not None:
             return self._given
         home = self._home()
         found = self._made.get(home)
         if found is None:
             self._forget_the_dead()
-            with no_fork():  # a TLS context is made, and what is needed is imported
-                codecs.lookup("idna")  # which the first call of socket.getaddrinfo imports
+            with no_fork():  # OpenSSL and the import system hold locks meanwhile
+                codecs.lookup("idna")  # else the first call of socket.getaddrinfo would import it
                 found = self._made.setdefault(home, self._make())
         return found
 
@@ -53,7 +53,7 @@ class PerLoopClient(Generic[_Client]):
                 self._made.pop(home, None)
 
     def take(self) -> _Client | None:
-        """The client to close, if it is ours and of this process and event loop."""
+        """Remove and return the client of this process and event loop, to be closed; None without one."""
         return self._made.pop(self._home(), None)
 
 

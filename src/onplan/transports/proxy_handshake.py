@@ -1,8 +1,9 @@
-"""What is said to a proxy: CONNECT spoken by httpcore2, SOCKS 5 by python-socks.
+"""Asks a proxy to connect to a server: by CONNECT through httpcore2, by SOCKS 5 through python-socks.
 
 Of python-socks only SOCKS 5 is used. Its CONNECT (3.2.1) reads the proxy's reply as if it came in one piece,
-takes no status but 200 and keeps nothing of a refusal: neither NTLM nor the proxy's own words could be named.
-It also gives each step the whole time and tries one address after the other; tunnel.py makes the connections.
+accepts no status but 200 and keeps nothing of a refusal, so an error could not say that the proxy wants NTLM.
+It also gives each step the whole time and tries one address after the other, so tunnel.py connects to the
+proxy.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from onplan.transports.tracebacks import forget_frames
 
 _LONGEST_PAGE = 64 * 1024
 _PATIENCE = 2.0  # seconds for the page of a refusal, of which the status alone is enough
-_FOREVER = 24 * 3600.0  # a limit of a library's where ours counts
+_FOREVER = 24 * 3600.0  # seconds, for a library's own limit where the deadline counts
 
 
 def shake_hands(stream: Stream, proxy: Proxy, host: str, port: int, left: Countdown) -> None:
@@ -36,7 +37,7 @@ def shake_hands(stream: Stream, proxy: Proxy, host: str, port: int, left: Countd
 
 
 async def shake_hands_async(stream: httpcore2.AsyncNetworkStream, proxy: Proxy, host: str, port: int) -> None:
-    """The same under an event loop. The caller limits the time."""
+    """``shake_hands`` under an event loop. The caller limits the time."""
     if proxy.scheme != "socks5":
         await _connect_async(stream, proxy, host, port)
         return
@@ -47,7 +48,7 @@ async def shake_hands_async(stream: httpcore2.AsyncNetworkStream, proxy: Proxy, 
 
 @contextmanager
 def _explained(proxy: Proxy, host: str) -> Iterator[None]:
-    """Failures of a library that speaks to ``proxy`` as ours, without the frames that hold its password."""
+    """Turn a library's errors into ProxyError, CertificateError, without the frames that hold a password."""
     try:
         yield
     except httpcore2.ProtocolError as error:
@@ -138,7 +139,7 @@ _SOCKS_REASONS: Mapping[int | None, str] = {
     7: "it does not open connections",
     8: "it does not know this kind of address",
 }
-# The library tells these apart by its words alone. Other words would only lose the hint.
+# python-socks 3.2.1 tells these apart by its words only. If they change, only the hint is lost.
 _SOCKS_WORDS: Mapping[str, tuple[str, int | None]] = {
     "No acceptable authentication": ("it wants a user and a password, or more than that", 407),
     "authentication failure": ("it does not accept the user and the password", 407),
@@ -154,11 +155,11 @@ def _socks_reason(error: SocksError) -> tuple[str, int | None]:
 
 
 def _socks_options(proxy: Proxy, host: str) -> dict[str, Any]:
-    """How the library is to speak to ``proxy``, which looks names up itself."""
+    """The options of python-socks for ``proxy``, which looks up the names of hosts itself."""
     if not f"{proxy.username or ''}{proxy.password}".isascii():
-        error = refusal(proxy, host, "SOCKS 5 knows no user or password beyond ASCII")
+        error = refusal(proxy, host, "SOCKS 5 has no user or password beyond ASCII")
         error.retryable = False
-        error.hint = "Use a user and a password of ASCII letters and signs, or an HTTP proxy."
+        error.hint = "Use a user and a password of ASCII characters only, or an HTTP proxy."
         raise error
     return {
         "proxy_type": ProxyType.SOCKS5,
@@ -171,13 +172,13 @@ def _socks_options(proxy: Proxy, host: str) -> dict[str, Any]:
 
 
 class _SyncConnection(Socks):
-    """The connection that there is already, as the library takes it: a proxy on the way to the proxy."""
+    """A connection that exists already, in the form in which python-socks takes one: as another proxy."""
 
     def __init__(self, stream: Stream, limit: Limit) -> None:
         self._stream, self._limit = stream, limit
 
     def connect(self, *arguments: Any, **options: Any) -> Any:
-        """Itself: it has the methods of a stream."""
+        """Itself: it has the methods of a stream of python-socks."""
         return self
 
     def write(self, data: bytes) -> None:
@@ -185,7 +186,7 @@ class _SyncConnection(Socks):
         self._stream.write(data, self._limit)
 
     def read_exactly(self, n: int) -> bytes:
-        """As many bytes. Raises EOFError if they do not come."""
+        """``n`` bytes. Raises EOFError if they do not come."""
         data = b""
         while len(data) < n:
             more = self._stream.read(n - len(data), self._limit)
@@ -195,7 +196,7 @@ class _SyncConnection(Socks):
         return data
 
     def close(self) -> None:
-        """Left to who opened it."""
+        """Does nothing: the function that opened it closes it."""
 
 
 def _socks(stream: Stream, proxy: Proxy, host: str, port: int, left: Countdown) -> None:
@@ -206,13 +207,13 @@ def _socks(stream: Stream, proxy: Proxy, host: str, port: int, left: Countdown) 
 
 
 class _AsyncConnection(AsyncSocks):
-    """The same under an event loop."""
+    """``_SyncConnection`` under an event loop."""
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
-        """Itself: it has the methods of a stream."""
+        """Itself: it has the methods of a stream of python-socks."""
         return self
 
     async def write(self, data: bytes) -> None:
@@ -220,7 +221,7 @@ class _AsyncConnection(AsyncSocks):
         await self._stream.write(data)
 
     async def read_exactly(self, n: int) -> bytes:
-        """As many bytes. Raises EOFError if they do not come."""
+        """``n`` bytes. Raises EOFError if they do not come."""
         data = b""
         while len(data) < n:
             more = await self._stream.read(n - len(data))
@@ -230,4 +231,4 @@ class _AsyncConnection(AsyncSocks):
         return data
 
     async def close(self) -> None:
-        """Left to who opened it."""
+        """Does nothing: the function that opened it closes it."""

@@ -1,7 +1,7 @@
-"""The way to a server: through which proxy, and whom we believe to be the server.
+"""Decides how connections to a server are made: through which proxy, trusting which certificates.
 
-One answer for every transport, so that they all go the same way. The environment is read when a connection is
-about to be made, not when a client is.
+Every transport asks here, so that all of them connect alike. The environment is read when a connection is
+about to be made, not when a client is constructed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from onplan.flow import is_loopback
 from onplan.secret import SecretText
 from onplan.transports.ca_files import recoded_certificates, trust
 
-# The kinds of proxy, and where each listens if its URL does not say. ``socks`` is what desktops write.
+# The schemes of proxies with their default ports. Desktops' settings say ``socks`` for SOCKS 5.
 _PORTS: Mapping[str, int] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "socks": 1080}
-_LONGEST_WORD = 255  # of a user or a password, in bytes, as SOCKS counts them
+_LONGEST_WORD = 255  # bytes of a user, a password or a host (RFC 1928, 1929)
 _SAFE = "!$&'()*+,;=:@ "
-# Those that count for https, the first that is set.
+# The variables that name the proxy for https; the first that is set counts.
 _VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
@@ -34,8 +34,11 @@ class Proxy:
     """A proxy. User and password have no printed form.
 
     Attributes:
-        scheme: ``http``, ``https`` or ``socks5``, which looks names up itself.
-        address: without user and password, for people.
+        scheme: ``http``, ``https`` or ``socks5``; the proxy looks up the names of hosts.
+        host: of the proxy.
+        port: of the proxy.
+        username: None for a proxy that wants none.
+        password: empty for none.
     """
 
     scheme: str
@@ -46,12 +49,12 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """Scheme, host and port."""
+        """The URL without user and password, for messages."""
         return f"{self.scheme}://{netloc(self.host, self.port)}"
 
     @property
     def url(self) -> SecretText:
-        """With user and password, for a library that wants them there."""
+        """The URL with user and password."""
         if self.username is None:
             return SecretText(self.address)
         pair = f"{quote(self.username, safe=_SAFE)}:{quote(self.password, safe=_SAFE)}"
@@ -59,7 +62,7 @@ class Proxy:
 
     @property
     def authorization(self) -> SecretText | None:
-        """What ``Proxy-Authorization`` says."""
+        """The value of ``Proxy-Authorization``, None without a user."""
         if self.username is None:
             return None
         pair = f"{self.username}:{self.password}".encode()
@@ -67,20 +70,20 @@ class Proxy:
 
 
 def netloc(host: str, port: int) -> str:
-    """Host and port as they stand in a URL."""
+    """``host:port`` as in a URL, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Route:
-    """How this program's requests get to servers.
+    """The proxy and the trusted certificates of one client.
 
     Args:
-        proxy: the URL of a proxy for everything that goes over https; without it, the environment's.
-        ca_file: certificates of authorities, in PEM, to trust beside those that are trusted anyway.
-        certificates: what is trusted instead.
+        proxy: the URL of a proxy for all https requests, instead of the environment's.
+        ca_file: certificates of authorities, in PEM, to trust as well as the usual ones.
+        certificates: an SSL context to use instead of the usual certificates.
 
     Raises:
-        ConfigurationError: ``proxy`` is no URL of a proxy, or ``ca_file`` holds no certificate.
+        ConfigurationError: ``proxy`` is not the URL of a proxy, or ``ca_file`` holds no certificate.
     """
 
     def __init__(
@@ -93,17 +96,17 @@ class Route:
         self._proxy = None if proxy is None else require_proxy(proxy, "proxy=")
         self._ca_file = ca_file
         self._certificates = certificates
-        if ca_file is not None:  # a mistake in the program is told before anything else happens
+        if ca_file is not None:  # so that a wrong file is an error at once, not with the first request
             _add(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)
 
     def proxy_for(self, url: str) -> Proxy | None:
-        """The proxy on the way to ``url``, or None.
+        """The proxy for requests to ``url``, or None.
 
-        Plain http is for this machine alone, and goes through no proxy but one on this machine. The
-        environment's proxy is for the world outside.
+        Plain http is used to this machine only, so it goes through no proxy, or through a ``proxy=`` on this
+        machine. The environment's proxy is never used for requests to this machine.
 
         Raises:
-            ConfigurationError: the environment names one that cannot be used.
+            ConfigurationError: the environment names a proxy by something that is not its URL.
         """
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -119,7 +122,7 @@ class Route:
         return require_proxy(SecretText(named if "://" in named else f"http://{named}"), proxy_source())
 
     def certificates(self) -> ssl.SSLContext:
-        """Who is believed. Read once: it takes tens of milliseconds.
+        """The SSL context with the trusted certificates. It is made once, in tens of milliseconds.
 
         Raises:
             ConfigurationError: the environment, or ``ca_file``, names authorities that cannot be loaded.
@@ -136,17 +139,17 @@ class Route:
 
 
 def proxy_source() -> str:
-    """Where the proxy that is in effect comes from, for people."""
+    """Where the environment's proxy is set: the name of a variable, or "the system's settings"."""
     return next(filter(environment_variable, _VARIABLES), "the system's settings")
 
 
 def require_proxy(url: SecretText, source: str) -> Proxy:
-    """The proxy at ``url``. Raises ConfigurationError, without what may be a password."""
+    """The proxy at ``url``. Raises ConfigurationError without the URL, which may hold a password."""
     proxy = _parse(url)
     if proxy is None:
         raise ConfigurationError(
-            f"The proxy from {source} is none that can be used.",
-            hint="Name it as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT.",
+            f"The proxy from {source} is not a usable proxy URL.",
+            hint="Write it as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT.",
         )
     return proxy
 
@@ -168,13 +171,13 @@ def _parse(url: SecretText) -> Proxy | None:
 
 
 def _is_exempt(host: str, port: int, exceptions: str) -> bool:
-    """Whether ``NO_PROXY`` names it: as a host, a domain, an address, a network, or ``*``."""
+    """Whether ``NO_PROXY`` exempts ``host``: as a host, a domain, an address, a network, or by ``*``."""
     from urllib.request import proxy_bypass
 
     for entry in filter(None, (part.strip().lower() for part in exceptions.split(","))):
         if entry == "*" or _names(entry, host, port):
             return True
-    return bool(proxy_bypass(host))  # the system has settings of its own
+    return bool(proxy_bypass(host))  # the system's own settings (macOS, Windows)
 
 
 def _names(entry: str, host: str, port: int) -> bool:
@@ -196,14 +199,17 @@ def _names(entry: str, host: str, port: int) -> bool:
 
 
 def usual_certificates() -> ssl.SSLContext:
-    """Those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, else the system's. Raises ConfigurationError."""
+    """A context that trusts ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, else the system's authorities.
+
+    Raises ConfigurationError.
+    """
     import httpx2
 
     variable = next(filter(environment_variable, ("SSL_CERT_FILE", "SSL_CERT_DIR")), None)
     place = environment_variable(variable) if variable else None
     try:
         if variable == "SSL_CERT_DIR" and place:
-            next(Path(place).iterdir(), None)  # OpenSSL would trust nobody, and not say why
+            next(Path(place).iterdir(), None)  # OpenSSL reports no error for a folder that it cannot read
         text = recoded_certificates(place) if variable == "SSL_CERT_FILE" and place else None
         return ssl.create_default_context(cadata=text) if text else httpx2.create_ssl_context()
     except OSError as error:  # an ssl.SSLError is one

@@ -1,4 +1,4 @@
-"""Whether what comes over a stream of events leads anywhere: comments and empty lines alone do not.
+"""Detects an event stream on which nothing comes but comments and empty lines.
 
 Pure: the time is given.
 """
@@ -9,9 +9,13 @@ from onplan.errors import IdleTimeoutError
 
 
 class Silence:
-    """Counts the seconds in which bytes come but nothing of an event's data.
+    """Measures how long bytes have come that belong to no event's data.
 
     A server, or a proxy on the way, may send comments (``: keep-alive``) and empty events for ever.
+
+    Args:
+        idle: seconds after which that is an error.
+        origin: of the server, for the error.
     """
 
     def __init__(self, idle: float, origin: str) -> None:
@@ -20,20 +24,20 @@ class Silence:
         self._in_data = self._in_other = False  # what the line that has not ended yet is
 
     def end(self) -> None:
-        """An event came."""
+        """An event came: start anew."""
         self._since = None
 
     def check(self, data: bytes, now: float) -> None:
-        """``data`` came at ``now``, and completed no event. Raises IdleTimeoutError after too much."""
+        """``data`` came at ``now`` (monotonic seconds) and completed no event. Raises IdleTimeoutError."""
         if self._has_content(data) or self._since is None:
             self._since = now
         elif now - self._since > self._idle:
             raise IdleTimeoutError(
-                f"{self._origin} sent nothing but signs of life for {self._idle:g} seconds."
+                f"{self._origin} sent only keep-alive messages for {self._idle:g} seconds."
             )
 
     def _has_content(self, data: bytes) -> bool:
-        """Whether it has any of a ``data`` line, or of the JSON that some servers send instead of events."""
+        """Whether ``data`` has some of a ``data:`` line, or of JSON that a server sends instead of events."""
         first, *others = data.replace(b"\r", b"\n").split(b"\n")
         found = bool(first) and self._counts(first)
         if others:
@@ -43,7 +47,7 @@ class Silence:
         return found
 
     def _counts(self, piece: bytes) -> bool:
-        """Whether a piece of the line that has not ended belongs to content."""
+        """Whether ``piece``, of a line that has not ended, belongs to such content."""
         if not (self._in_data or self._in_other) and piece:
             self._in_data = _is_content(piece)
             self._in_other = not self._in_data

@@ -1,4 +1,4 @@
-"""Connections to servers, directly or through a proxy, as streams of httpcore2 and as sockets."""
+"""Connects to a server, directly or through a proxy: as a stream for httpcore2, or as a socket."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _READ_SIZE = 64 * 1024
 def open_stream(
     proxy: Proxy | None, certificates: ssl.SSLContext, host: str, port: int, left: Countdown
 ) -> Stream:
-    """A connection to ``host``, without TLS to it. Raises OSError; ProxyError or CertificateError."""
+    """A connection to ``host``, without TLS to it yet. Raises OSError, ProxyError, CertificateError."""
     if proxy is None:
         return Stream(_without_delay(connect(host, port, left)), left)
     try:
         stream = Stream(_without_delay(connect(proxy.host, proxy.port, left)), left)
         if proxy.scheme == "https":
             secured = stream.start_tls(certificates, proxy.host)
-            stream = cast("Stream", secured)  # as it is the first layer
+            stream = cast("Stream", secured)  # it is the first layer of TLS
     except (OSError, *BROKEN) as error:
         forget_frames(error)
         raise no_answer(proxy, error) from None
@@ -43,12 +43,12 @@ def open_stream(
 
 
 async def open_socket(route: Route, url: str) -> socket.socket:
-    """A socket that is connected to the host of ``url``, through the proxy of ``route`` if any, without TLS.
+    """A non-blocking socket connected to the host of ``url``, directly or through a proxy, without TLS.
 
-    It does not block. The caller limits the time.
+    The caller limits the time.
 
     Raises:
-        ConnectError: there is no connection; a ProxyError or CertificateError when that is a proxy's doing.
+        ConnectError: there is no connection; a ProxyError or CertificateError where the proxy is the cause.
         ConfigurationError: the environment names a proxy or certificates that cannot be used.
     """
     parts = urlsplit(url)
@@ -66,10 +66,9 @@ async def open_socket(route: Route, url: str) -> socket.socket:
 async def open_tunnel(
     proxy: Proxy, certificates: ssl.SSLContext | None, host: str, port: int
 ) -> socket.socket:
-    """A socket that is connected to ``host`` through ``proxy``.
+    """A non-blocking socket connected to ``host`` through ``proxy``. The caller limits the time.
 
-    ``certificates``: who may show that it is that proxy, where it speaks TLS itself. Raises ProxyError,
-    CertificateError.
+    ``certificates`` are for a proxy that speaks TLS itself. Raises ProxyError, CertificateError.
     """
     try:
         opened = await connect_async(proxy.host, proxy.port)
@@ -94,13 +93,13 @@ def _without_delay(opened: socket.socket) -> socket.socket:
 
 
 class _OnSocket(httpcore2.AsyncNetworkStream):
-    """Reads and writes of a socket, as far as a handshake needs them. The caller limits the time."""
+    """A socket as a stream of httpcore2, for the handshake with a proxy. The caller limits the time."""
 
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the interface
-        """What has come, ``b""`` at the end."""
+        """Some bytes, at most ``max_bytes``; ``b""`` at the end."""
         return await asyncio.get_running_loop().sock_recv(self._socket, max_bytes)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - of the interface
@@ -108,17 +107,17 @@ class _OnSocket(httpcore2.AsyncNetworkStream):
         await asyncio.get_running_loop().sock_sendall(self._socket, buffer)
 
     async def aclose(self) -> None:
-        """Left to who opened it."""
+        """Does nothing: the function that opened it closes it."""
 
 
 class _OnStreams(httpcore2.AsyncNetworkStream):
-    """The same over TLS."""
+    """A connection with TLS as a stream of httpcore2, for the handshake with a proxy."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the interface
-        """What has come, ``b""`` at the end."""
+        """Some bytes, at most ``max_bytes``; ``b""`` at the end."""
         return await self._reader.read(max_bytes)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - of the interface
@@ -127,7 +126,7 @@ class _OnStreams(httpcore2.AsyncNetworkStream):
         await self._writer.drain()
 
     async def aclose(self) -> None:
-        """Left to who opened it."""
+        """Does nothing: the function that opened it closes it."""
 
 
 _relays: set[asyncio.Task[None]] = set()  # an event loop holds its tasks weakly
@@ -136,7 +135,7 @@ _relays: set[asyncio.Task[None]] = set()  # an event loop holds its tasks weakly
 async def _tunnel_in_tls(
     proxy: Proxy, certificates: ssl.SSLContext | None, host: str, port: int, opened: socket.socket
 ) -> socket.socket:
-    """A tunnel inside TLS as a socket: TLS to ``host`` can then be had by whatever takes sockets."""
+    """A tunnel through a proxy that speaks TLS, as a socket: a second layer of TLS can run over it."""
     try:
         reader, writer = await asyncio.open_connection(
             sock=opened, ssl=certificates, server_hostname=proxy.host
@@ -154,7 +153,7 @@ async def _tunnel_in_tls(
     relay = asyncio.get_running_loop().create_task(_relay(reader, writer, far))
     _relays.add(relay)
 
-    def end(relay: asyncio.Task[None]) -> None:  # also of one that is cancelled before it begins
+    def end(relay: asyncio.Task[None]) -> None:  # also called for a task that is cancelled before it begins
         _relays.discard(relay)
         far.close()
         writer.transport.abort()
@@ -164,7 +163,7 @@ async def _tunnel_in_tls(
 
 
 async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, far: socket.socket) -> None:
-    """Pass bytes on in both directions until one side leaves."""
+    """Pass bytes on in both directions until one side closes its connection."""
     loop = asyncio.get_running_loop()
 
     async def there() -> None:

@@ -1,7 +1,7 @@
-"""WebSocket through `websockets`, asynchronous: connections of sessions, one turn on each at a time.
+"""WebSockets under an event loop: a pool of connections, each used by one turn at a time.
 
-A connection stays open when its turn is over, so that the next one needs no new one and can go on from what
-this one has seen.
+A connection stays open after its turn, so that the next turn of the session saves connecting and sends only
+what the server has not seen yet.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from onplan.transports.tunnel import open_socket
 from onplan.transports.websocket_connection import CLOSE_SECONDS, Connection
 from onplan.turn.steps import Head, Join, Joined
 
-# The backend ends connections after 60 minutes.
+# In seconds. The backend ends connections after 60 minutes.
 LONGEST_AGE = 55 * 60.0
 LONGEST_IDLE = 5 * 60.0
-MOST_IDLE = 16
+MOST_IDLE = 16  # connections
 
 
 class WebSockets:
@@ -38,9 +38,9 @@ class WebSockets:
         self._clients: PerLoopClient[_Pool] = PerLoopClient(make, None, running_loop)
 
     async def join(self, join: Join) -> Exchange | None:
-        """A connection for one turn, or the backend's refusal to open one. Raises TransportError.
+        """A connection for one turn, or the server's refusal to open one. Raises TransportError.
 
-        None if only a fitting one is wanted, and there is none.
+        None if ``join`` asks only for a connection that the turn can continue on, and there is none.
         """
         return await self._clients.get().join(join)
 
@@ -52,7 +52,7 @@ class WebSockets:
 
 
 class _Member:
-    """An open connection, its session and credential, and what it has seen."""
+    """An open connection with its session, its credential and what the server has seen on it."""
 
     def __init__(self, connection: Connection, join: Join, head: Head) -> None:
         self.connection, self.head = connection, head
@@ -63,10 +63,10 @@ class _Member:
         self.expiry: asyncio.TimerHandle | None = None
 
     def serves(self, request: Request) -> bool:
-        """Whether it can still be used, and with this request's credential.
+        """Whether the connection can still be used, with the credential of ``request``.
 
-        What came since its last turn belongs to none. Where more of it is on its way, the next turn would
-        take it for its own.
+        Messages since its last turn belong to no turn. If more of them may be on their way, the next turn
+        would take them for its own answer, so the connection is not used.
         """
         age = self.connection.loop.time() - self.opened
         return (
@@ -86,7 +86,7 @@ class _Pool:
         self._connections: set[Connection] = set()
 
     async def join(self, join: Join) -> Exchange | None:
-        """One that is idle, or a new one."""
+        """An idle connection or a new one; for ``WebSockets.join``."""
         member = None if join.fresh else self._take(join)
         if member is not None:
             return Exchange(Joined(member.head, member.seen, warm=True), self, member)
@@ -104,10 +104,10 @@ class _Pool:
         return Exchange(Joined(member.head, member.seen), self, member)
 
     async def _open(self, request: Request) -> Connection:
-        """A connection that was answered. Raises TransportError.
+        """A connection on which the server has answered. Raises TransportError.
 
-        One limit is for all of it: name, addresses, proxy, TLS, the upgrade, and the body of a refusal, whose
-        beginning will do.
+        One limit is for all of it: name, addresses, proxy, TLS, the upgrade, and the body of a refusal. Of
+        that body, what has come in time is enough.
         """
         connection, limit = Connection(request, self._timeouts), asyncio.timeout(self._timeouts.connect)
         try:
@@ -128,7 +128,7 @@ class _Pool:
         return connection
 
     async def _connect(self, request: Request, connection: Connection) -> None:
-        """Connect ``connection``, through the proxy if there is one. Raises ConnectError, OSError."""
+        """Connect ``connection``, directly or through a proxy. Raises ConnectError, OSError."""
         url, options = urlsplit(request.url), dict[str, Any]()
         if url.scheme == "https":
             options = {
@@ -145,7 +145,7 @@ class _Pool:
             raise
 
     def _take(self, join: Join) -> _Member | None:
-        """Of the session's idle connections the one that has seen the beginning, else the one used last."""
+        """The session's idle connection on which the turn can continue, else the one used last."""
         mine = [member for member in self._idle if member.session_id == join.session_id]
         serving = []
         for member in mine:
@@ -160,7 +160,7 @@ class _Pool:
         return serving[-1]
 
     def keep(self, member: _Member) -> None:
-        """Its turn is over; it waits for the next one."""
+        """Keep the connection open for the next turn: its turn is over."""
         member.connection.end()
         if member.connection.failure is not None:
             member.connection.abort()
@@ -180,7 +180,7 @@ class _Pool:
         member.connection.leave()
 
     async def close(self) -> None:
-        """Say goodbye on idle connections, and do not wait long for the answers; end the others."""
+        """Close idle connections with a close frame, waiting briefly for its answer; abort the others."""
         closing = [connection.closed for connection in self._connections]
         for connection in self._connections.difference(member.connection for member in self._idle):
             connection.abort()
@@ -195,7 +195,7 @@ class _Pool:
 
 
 class Exchange:
-    """A connection while a turn has it, or the refusal to open one."""
+    """A connection while one turn uses it, or the server's refusal to open one."""
 
     def __init__(
         self, joined: Joined, pool: _Pool | None = None, member: _Member | None = None, body: bytes = b""
@@ -209,19 +209,19 @@ class Exchange:
         await self._connection.begin(data)
 
     async def read_events(self) -> list[bytes]:
-        """The messages that are there, one at least. Raises TransportError."""
+        """The messages that have come, at least one. Raises TransportError."""
         return await self._connection.read()
 
     async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the whole
-        """The refusal's body."""
+        """The body of the refusal."""
         return self._body
 
     async def release(self) -> None:
-        """The turn is complete: the connection is for the next one."""
+        """The turn is complete: keep the connection open for the next one."""
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection at once, unless the answer is complete."""
+        """Close the connection, unless the answer is complete: then it is kept for the next turn."""
         pool, member = self._pool, self._member
         self._pool = self._member = None
         if pool is not None and member is not None:
@@ -230,7 +230,7 @@ class Exchange:
     @property
     def _connection(self) -> Connection:
         if self._member is None:
-            raise RuntimeError("a turn joins before it speaks")
+            raise RuntimeError("the exchange has no connection")
         return self._member.connection
 
     async def __aenter__(self) -> Self:
@@ -241,7 +241,7 @@ class Exchange:
 
 
 def _is_complaint(payload: bytes) -> bool:
-    """Whether a message that belongs to no turn says that the connection is over."""
+    """Whether a message that belongs to no turn is an error, so that the connection is not used again."""
     try:
         return isinstance(decode_event(payload), ErrorEvent | Document)
     except StreamCorruptError:

@@ -1,6 +1,7 @@
-"""One WebSocket connection under asyncio: what is sent and comes, how long it may take, and how it ends.
+"""One WebSocket connection under asyncio: its socket, its time limits and its end.
 
-What the bytes mean is in ``websocket_upgrade.py`` and ``websocket_messages.py``; here are socket and clock.
+The bytes are read and written by ``websocket_upgrade.py`` and ``websocket_messages.py``, which are pure, with
+the sans-I/O ``ClientProtocol`` of websockets.
 """
 
 from __future__ import annotations
@@ -14,36 +15,37 @@ from websockets.client import ClientProtocol
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from onplan.errors import DisconnectError, IdleTimeoutError, OnplanError
+from onplan.errors import DisconnectError, OnplanError
 from onplan.flow import Request
 from onplan.transports.base import PIECE_SIZE, Timeouts
+from onplan.transports.connection_errors import stopped_answering, stopped_listening
 from onplan.transports.websocket_messages import MessageReader
 from onplan.transports.websocket_upgrade import Upgrade
 
-# Seconds of silence after which a ping asks whether the other side is still there; the answer has as long.
+# Seconds without a byte after which a ping is sent; the server has as long to answer it.
 PING_SECONDS = 20.0
-# Bytes of whole messages that wait for the program, beyond which no more are taken from the network.
+# Bytes of messages that wait for the program; beyond these nothing more is read from the network.
 MOST_UNREAD = 1024 * 1024
-# Bytes of one message that count as a sign of life: a server that sends it byte by byte is as good as silent.
+# Bytes of one message that count as progress: a server that sends it byte by byte is as good as silent.
 PROGRESS = 16 * 1024
-# Seconds for a connection that was closed to be gone.
+# Seconds in which a connection that is closed must be gone; then it is aborted.
 CLOSE_SECONDS = 1.0
 
-# The library logs frames, and so what people write, where it is asked for debug messages.
+# At the level DEBUG, websockets logs frames, and so what people write.
 LIBRARY_LOGGER = logging.Logger("onplan.websocket", logging.WARNING)  # noqa: LOG001 - only the library has it
 LIBRARY_LOGGER.parent = logging.getLogger("onplan")
 
 
 class Connection(asyncio.Protocol):
-    """A connection that one turn at a time sends to and reads from.
+    """A connection, used by one turn at a time.
 
     Args:
-        request: what opens it; only its URL is kept.
-        timeouts: ``idle`` is for the messages of a turn. Neither pings nor pongs are signs of life of a turn.
+        request: the one that opens it; only its URL is used here.
+        timeouts: ``idle`` is between the messages of a turn; pings and pongs do not count as messages.
 
     Attributes:
-        failure: why it cannot be used any more.
-        upgrade: what the server has answered to the request.
+        failure: why the connection cannot be used any more; None while it can.
+        upgrade: the request that opens it, and the server's answer.
         closed: done when the socket is closed.
     """
 
@@ -60,22 +62,22 @@ class Connection(asyncio.Protocol):
         self.upgrade = Upgrade(self._protocol, self._origin)
         self._reader = MessageReader(self._protocol, self._origin)
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None  # of who waits for something to come
-        self._writable: asyncio.Future[None] | None = None  # while what is sent is not taken
+        self._waiter: asyncio.Future[None] | None = None  # of the task that waits for messages
+        self._writable: asyncio.Future[None] | None = None  # while the system accepts no more to send
         self._is_open = self._in_turn = self._sending = self._held_up = False
-        self._progress = 0  # how much of a message had come at the last sign of life
-        # When something came, when something came that shows the backend at work, when we sent a ping.
+        self._progress = 0  # bytes of the message that had come at the last progress
+        # Times: of the last byte, of the last progress of a message, of the last ping that was sent.
         self._heard = self._lively = self._pinged = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._closing: asyncio.TimerHandle | None = None
 
-    # --- for who opens it ---------------------------------------------------------------------------
+    # --- opening ------------------------------------------------------------------------------------
 
     async def open(self, request: Request) -> None:
-        """Ask for the upgrade, and wait until the answer has come whole, also if it is a refusal.
+        """Send the upgrade request and wait for the whole answer, also if it is a refusal.
 
         Raises:
-            TransportError: there is no answer, or none of a WebSocket server.
+            TransportError: there is no answer, or not that of a WebSocket server.
         """
         self._socket.write(self.upgrade.request(request))
         while not self.upgrade.finished:
@@ -85,10 +87,10 @@ class Connection(asyncio.Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection on which to ask for the upgrade."""
+        """Whether there is a connection on which the upgrade request can be sent."""
         return self._transport is not None
 
-    # --- for a turn ---------------------------------------------------------------------------------
+    # --- turns --------------------------------------------------------------------------------------
 
     async def begin(self, data: bytes) -> None:
         """Send a turn's message. Raises TransportError."""
@@ -103,10 +105,10 @@ class Connection(asyncio.Protocol):
             await self._drain()
         finally:
             self._sending = False
-            self._sign_of_life()
+            self._restart_silence()
 
     async def _drain(self) -> None:
-        """Wait until what was sent is taken. Each 64 KiB of it have the write limit to themselves."""
+        """Wait until the system has accepted what was sent. The write limit is for each 64 KiB of it."""
         left, deadline = self._socket.get_write_buffer_size(), self.loop.time() + self._write
         while self._writable is not None and not self.failure:
             await asyncio.wait([self._writable], timeout=self._write / 8)
@@ -114,16 +116,16 @@ class Connection(asyncio.Protocol):
             if left - still >= PIECE_SIZE:
                 left, deadline = still, now + self._write
             elif now >= deadline and self._writable is not None:
-                self._give_up(IdleTimeoutError(f"{self._origin} stopped listening."))
+                self._give_up(stopped_listening(self._origin))
         if self.failure:
             raise self.failure
 
     async def read(self) -> list[bytes]:
-        """The messages that are there, one at least.
+        """The messages that have come, at least one.
 
         Raises:
-            TransportError: no more come.
-            StreamCorruptError: one is too large.
+            TransportError: the connection has ended.
+            StreamCorruptError: a message is too large.
         """
         while not self._reader.messages:
             self._check_process()
@@ -133,24 +135,24 @@ class Connection(asyncio.Protocol):
         return self.take()
 
     def take(self) -> list[bytes]:
-        """The messages that are there."""
+        """The messages that have come, perhaps none."""
         if self._held_up:
             self._held_up = False
             self._socket.resume_reading()
-            self._sign_of_life()
+            self._restart_silence()
         return self._reader.take()
 
     @property
     def is_quiet(self) -> bool:
-        """Whether it can be used, and nothing more is on its way, as far as that can be seen."""
+        """Whether it can be used, and no message is known to be on its way."""
         return self.failure is None and not self._held_up and not self._reader.partial
 
     def end(self) -> None:
-        """The turn is over; what may come now belongs to none."""
+        """The turn is over; messages that come now belong to no turn."""
         self._in_turn = False
 
     def leave(self) -> None:
-        """Say goodbye and close, without waiting for an answer."""
+        """Send a close frame and close, without waiting for an answer."""
         if os.getpid() != self._process:
             return
         if self._protocol.state is State.OPEN:
@@ -163,10 +165,10 @@ class Connection(asyncio.Protocol):
         if os.getpid() == self._process and self._transport:
             self._transport.abort()
 
-    # --- what the event loop says -------------------------------------------------------------------
+    # --- called by the event loop -------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open, and nothing has been said."""
+        """The socket is connected."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
@@ -189,11 +191,11 @@ class Connection(asyncio.Protocol):
             self._answer()
 
     def pause_writing(self) -> None:
-        """What is sent is not taken."""
+        """The system accepts no more to send, for now."""
         self._writable = self.loop.create_future()
 
     def resume_writing(self) -> None:
-        """What is sent is taken again."""
+        """The system accepts more to send."""
         writable, self._writable = self._writable, None
         self._wake(writable)
         self._answer()
@@ -215,11 +217,11 @@ class Connection(asyncio.Protocol):
     @property
     def _socket(self) -> asyncio.Transport:
         if self._transport is None:
-            raise RuntimeError("a connection is made before it is used")
+            raise RuntimeError("the WebSocket is not connected")
         return self._transport
 
     def _open_with(self, data: bytes) -> bytes:
-        """More of the answer to the request; gives what belongs to the open connection."""
+        """Feed ``data`` to the upgrade; returns the bytes that follow it on the open connection."""
         try:
             data = self.upgrade.feed(data)
         except DisconnectError as error:
@@ -229,11 +231,11 @@ class Connection(asyncio.Protocol):
             self._wake(self._waiter)
         if self._protocol.state is State.OPEN:
             self._is_open = True
-            self._sign_of_life()
+            self._restart_silence()
         return data
 
     def _answer(self) -> None:
-        """Answer the latest ping, unless nothing is taken from us; end where the server has ended."""
+        """Answer the latest ping when that can be sent; close if the server closed or broke the protocol."""
         reader = self._reader
         if reader.failure:
             self._flush()
@@ -245,11 +247,11 @@ class Connection(asyncio.Protocol):
             self._flush()
 
     def _flush(self) -> None:
-        """Send what the library has to say; where it would half-close, we close."""
+        """Send the frames that ``ClientProtocol`` has ready."""
         self._socket.write(b"".join(self._protocol.data_to_send()))
 
     def _close(self) -> None:
-        """Close when what was said is sent, or soon."""
+        """Close when everything is sent, or after ``CLOSE_SECONDS``."""
         if not self._socket.is_closing():
             self._socket.close()
             self._closing = self.loop.call_later(CLOSE_SECONDS, self._socket.abort)
@@ -276,19 +278,19 @@ class Connection(asyncio.Protocol):
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:
-            raise DisconnectError(f"The connection to {self._origin} is another process's.")
+            raise DisconnectError(f"The connection to {self._origin} belongs to another process.")
 
-    # --- signs of life ------------------------------------------------------------------------------
+    # --- silence ------------------------------------------------------------------------------------
 
-    def _sign_of_life(self) -> None:
-        """Count silence from now on, for no more was to be expected until now."""
+    def _restart_silence(self) -> None:
+        """Measure silence from now on: until now the server had no reason to send anything."""
         self._heard = self._lively = self.loop.time()
         if self._timer:
             self._timer.cancel()
         self._watch()
 
     def _watch(self) -> None:
-        """Called now and then: give up, ask whether the server is there, or come back when it may be time."""
+        """Give up after too much silence, send a ping when it is due, and schedule the next call."""
         if self.failure or self._socket.is_closing():
             return
         now = self.loop.time()
@@ -298,7 +300,7 @@ class Connection(asyncio.Protocol):
         if self._in_turn and not busy:
             times.append(self._lively + self._idle)
             if times[1] <= now:
-                self._give_up(IdleTimeoutError(f"{self._origin} stopped answering."))
+                self._give_up(stopped_answering(self._origin))
                 return
         if times[0] <= now:
             if asked:

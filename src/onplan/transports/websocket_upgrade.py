@@ -1,7 +1,7 @@
-"""The request that opens a WebSocket, and its answer (RFC 6455 §4). Pure: any split of the bytes is the same.
+"""The request that opens a WebSocket, and its answer (RFC 6455 §4). Any split of the bytes gives the same.
 
-The library checks an answer that opens the connection. A refusal, which it would drop where its body does not
-end or is too long, is read here by h11 for its status, its headers and the beginning of its body.
+websockets checks an answer that opens the connection. It would drop a refusal whose body does not end or is
+too long; so refusals are read by h11, for their status, headers and the beginning of the body.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Upgrade:
     """Opens one connection.
 
     Args:
-        protocol: the library's, which has not been connected.
+        protocol: of websockets; no connection has been made with it.
         origin: of the server, for error messages.
 
     Attributes:
         head: of the answer, once it has come.
-        finished: whether nothing more is to be read: the connection is open, or the refusal is whole.
+        finished: whether nothing more is to be read: the connection is open, or the refusal is complete.
     """
 
     def __init__(self, protocol: ClientProtocol, origin: str) -> None:
@@ -46,17 +46,17 @@ class Upgrade:
         self.finished = False
         self._body = bytearray()
         self._protocol, self._origin = protocol, origin
-        self._waiting = bytearray()  # of a head that is not whole yet
+        self._waiting = bytearray()  # of a head that is not complete yet
         self._searched = self._size = 0
         self._refusal: h11.Connection | None = None
 
     @property
     def body(self) -> bytes:
-        """Of a refusal, as far as it has come, and its beginning only if it is long."""
+        """The body of a refusal as far as it has come, at most ``LONGEST_BODY`` bytes."""
         return bytes(self._body[:LONGEST_BODY])
 
     def request(self, request: Request) -> SecretBytes:
-        """The bytes to send for ``request``. Its headers, which hold the token, are not shown to the library.
+        """The bytes to send for ``request``. websockets never sees its headers, which hold the token.
 
         Raises:
             TransportError: one of the headers cannot be sent.
@@ -69,10 +69,10 @@ class Upgrade:
         return SecretBytes(usual + lines.encode("latin-1") + _LINE_END)
 
     def feed(self, data: bytes) -> bytes:
-        """Bytes from the network; gives those that follow the head of an answer that opens the connection.
+        """Bytes from the network; returns those that follow the head of an answer that opens the connection.
 
         Raises:
-            DisconnectError: no WebSocket server answers like this.
+            DisconnectError: it is not the answer of a WebSocket server.
         """
         if self._refusal is not None:
             if data and not self.finished:
@@ -101,10 +101,10 @@ class Upgrade:
         return b""
 
     def close(self) -> None:
-        """The other side sends nothing more. Raises DisconnectError if it has not answered."""
+        """The server has closed the connection. Raises DisconnectError if it has not answered."""
         if self._refusal is None:
             raise self._failure()
-        self.finished = True  # whole or not, what has come will do
+        self.finished = True  # what has come of the body is enough
 
     def _open(self, head: bytes) -> None:
         self._protocol.receive_data(head)
@@ -131,12 +131,12 @@ class Upgrade:
         self._read_body(refusal)
 
     def _read_body(self, refusal: h11.Connection) -> None:
-        """What has come of a refusal's body."""
+        """Read what has come of the body of a refusal."""
         try:
             while isinstance(event := refusal.next_event(), h11.Data):
                 self._body += event.data
             over = event is not h11.NEED_DATA
-        except h11.RemoteProtocolError:  # what has come of it will do
+        except h11.RemoteProtocolError:  # what has come of the body is enough
             over = True
         self.finished = over or len(self._body) >= LONGEST_BODY
 
