@@ -177,7 +177,7 @@ class Map:
         first, last = mutant.lines
         near = {test for line in range(first, last + 1) for test in module.get(line, ())}
         near = touched if mutant.at_import else near
-        far = (touched or set(self.seconds)) - near
+        far = touched - near  # none, if the tests run nothing of it
         return sorted(near, key=self.seconds.__getitem__), sorted(far, key=self.seconds.__getitem__)
 
 
