@@ -1,6 +1,7 @@
-"""The issuer and the backends on loopback, to try anything built on them without spending a plan.
+"""A local server that imitates the issuer and the backends, to test programs without using a plan.
 
-Shares nothing with the clients it serves: a server that has its client's mistakes proves nothing.
+It shares no code with onplan's clients: with their mistakes in it, a test against it would prove nothing.
+docs/protocol.md says what it imitates, and how each fact is known.
 """
 
 from onplan.emulator.options import Options, Scenario

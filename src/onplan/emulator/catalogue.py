@@ -1,4 +1,4 @@
-"""The models that the Codex backend lists, and to which client versions (notes, section 11)."""
+"""The models that the Codex backend lists, and to which client versions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ROWS = (
     ("codex-auto-review", "Codex Auto Review", 43, "hide", 272, 872, "medium", "max", "1.5x", "0.130.0"),
 )
 
-# "lite" models take their tools inside `input` (notes, section 7).
+# "lite" models take their tools inside `input`.
 PLAIN_MODELS = frozenset({"gpt-5.5"})
 LOUD_MODELS = {"gpt-daybreak-red-latest": "high"}
 # Their effort may change within a turn.
@@ -122,12 +122,12 @@ def etag(models: tuple[dict[str, Any], ...]) -> str:
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """A version as something to compare."""
+    """A version as numbers that can be compared."""
     return tuple(int(digits) for digits in re.findall(r"\d+", version)[:3])
 
 
 def serves(model: dict[str, Any], client_version: str | None) -> bool:
-    """Whether a client of this version may use a model; one that states none may (notes, section 16)."""
+    """Whether a client of this version may use a model; a client that states no version may."""
     if client_version is None:
         return True
     return version_key(client_version) >= version_key(model.get("minimal_client_version", "0.0.0"))

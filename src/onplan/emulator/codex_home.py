@@ -1,4 +1,4 @@
-"""Writes the files that the official client needs to talk to an emulator (notes, sections 4 and 13)."""
+"""Writes the files that the official client needs to talk to an emulator."""
 
 from __future__ import annotations
 

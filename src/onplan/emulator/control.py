@@ -42,10 +42,10 @@ def _complaint(sentence: str, status: int = 400, **more: Any) -> Reply:
 
 
 def complaint_of(world: World, request: Request) -> Reply | None:
-    """What is said to a request that a stranger's web page may have sent, or nothing.
+    """The refusal of a request that a web page may have sent; None if no page can have sent it.
 
-    A page can send forms and text to any address without asking, but no JSON; a name that leads here without
-    being this machine's may be a page's own (DNS rebinding); and browsers say in Origin whose page asks.
+    A page can send forms and text to any address, but not JSON; a host name that is not this machine's may
+    belong to a page (DNS rebinding); and browsers say in Origin which page asks.
     """
     host = request.headers.get("host", "")
     if not _is_own(world, host):
@@ -63,7 +63,7 @@ def complaint_of(world: World, request: Request) -> Reply | None:
 
 
 def _is_own(world: World, host: str) -> bool:
-    """Addresses are: no page has control of what they mean. Of names, this machine's and the public one."""
+    """Whether `host` is an IP address, or a name of this machine; a page may own any other name."""
     try:
         name = urlsplit(f"//{host}").hostname
         if name is None:
@@ -78,24 +78,24 @@ def _is_own(world: World, host: str) -> bool:
 
 
 def show_journal(world: World, request: Request) -> Reply:
-    """Every request received."""
+    """List the requests received."""
     return json_reply({"requests": world.journal.rows()})
 
 
 def clear_journal(world: World, request: Request) -> Reply:
-    """Forget them."""
+    """Empty the journal."""
     world.journal.clear()
     return json_reply({"requests": []})
 
 
 def show_faults(world: World, request: Request) -> Reply:
-    """The known faults, and how often the armed ones are still to happen."""
+    """List the faults, and how many more times the armed ones will happen."""
     rows = [{"name": fault.name, "line": fault.line, "where": fault.where} for fault in FAULTS.values()]
     return json_reply({"faults": rows, "armed": world.faults.armed()})
 
 
 def arm_fault(world: World, request: Request) -> Reply:
-    """Arm one."""
+    """Arm a fault."""
     try:
         wanted = msgspec.json.decode(request.raw, type=ArmRequest)
         world.faults.arm(wanted.name, wanted.times, wanted.seconds)
@@ -107,14 +107,14 @@ def arm_fault(world: World, request: Request) -> Reply:
 
 
 def disarm_faults(world: World, request: Request) -> Reply:
-    """Disarm all; streams that stall are let go."""
+    """Disarm all faults, and end the streams that stall."""
     world.faults.disarm()
     world.release_stalled()
     return json_reply({"armed": {}})
 
 
 def change_tokens(world: World, request: Request) -> Reply:
-    """Expire, revoke, or change the lifetime of those to come."""
+    """Expire or revoke tokens, change the lifetime of new ones, change the signing keys."""
     try:
         wanted = msgspec.json.decode(request.raw, type=TokensRequest)
     except msgspec.DecodeError as error:
@@ -134,7 +134,7 @@ def change_tokens(world: World, request: Request) -> Reply:
 
 
 def change_consent(world: World, request: Request) -> Reply:
-    """What the next persons answer on the consent page of "Sign in with ChatGPT"."""
+    """Set the answers on the consent page of "Sign in with ChatGPT"."""
     try:
         world.registry.consent = msgspec.json.decode(request.raw, type=Consent)
     except msgspec.DecodeError as error:
@@ -143,6 +143,6 @@ def change_consent(world: World, request: Request) -> Reply:
 
 
 def reset_consent(world: World, request: Request) -> Reply:
-    """They approve of everything again."""
+    """The consent page approves everything again."""
     world.registry.consent = Consent()
     return json_reply(msgspec.to_builtins(world.registry.consent))

@@ -18,7 +18,7 @@ from onplan.emulator.tokens.registry import Registry
 
 
 class PromptCache:
-    """Which prompts were seen before? A prefix counts if the same session-id sent it (notes, section 16)."""
+    """The prompts sent so far. A prefix is cached if the same session-id sent it (docs/protocol.md)."""
 
     def __init__(self) -> None:
         self._seen: Bounded[tuple[int, str, int]] = Bounded()
@@ -32,7 +32,7 @@ class PromptCache:
 
 
 class World:
-    """Everything that lives as long as the emulator."""
+    """All state of one emulator: options, tokens, journal, armed faults, caches."""
 
     def __init__(self, options: Options, base_url: str) -> None:
         scenario = options.scenario
@@ -69,13 +69,13 @@ class World:
             self.faults.arm(fault.name, fault.times, fault.seconds)
 
     def release_stalled(self) -> None:
-        """Let go of the streams that stall."""
+        """End the streams that stall."""
         for release in tuple(self.stalls):
             release()
 
     @property
     def ledgers(self) -> tuple[Ledger, ...]:
-        """Of both ways to sign in."""
+        """The ledgers of both sign-in services."""
         return self.ledger, self.registry
 
     def model(self, slug: object) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The Codex backend's other endpoints: models, usage, workspaces (notes, sections 9 to 12)."""
+"""The Codex backend's other endpoints: models, usage, workspaces."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from onplan.emulator.world import World
 
 
 def authenticate(world: World, request: Request) -> None:
-    """Raise a Refusal unless the bearer is ours and alive; the account, where it is named, is its own.
+    """Raise a Refusal unless the access token is valid and the named account is the token's own.
 
-    Without the header it is the token's own account (notes, section 17). What the service answers to a
-    foreign one is not established; 400 is the answer that no client takes for an expired token.
+    Without the header it is the token's own account (langchain-codex-plus 0.0.12). What the service answers
+    to another account is not known; 400 is an answer that no client takes for an expired token.
     """
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not world.ledger.accepts(bearer):
@@ -23,7 +23,7 @@ def authenticate(world: World, request: Request) -> None:
 
 
 def models(world: World, request: Request) -> Reply:
-    """The catalogue, as far as the client's version goes."""
+    """The models that a client of this version may use."""
     authenticate(world, request)
     client_version = dict(request.query).get("client_version")
     if not client_version:
@@ -33,7 +33,7 @@ def models(world: World, request: Request) -> Reply:
 
 
 def accounts_check(world: World, request: Request) -> Reply:
-    """Workspace routing, which every turn of the official client needs first (notes, section 12b)."""
+    """Workspace routing, which the official client asks for before every turn."""
     authenticate(world, request)
     scenario = world.scenario
     account = {
@@ -52,7 +52,7 @@ def accounts_check(world: World, request: Request) -> Reply:
 
 
 def usage(world: World, request: Request) -> Reply:
-    """What is left of the plan."""
+    """`/wham/usage`: what is left of the plan."""
     authenticate(world, request)
     scenario = world.scenario
     who = {"user_id": scenario.user_id, "account_id": scenario.account_id, "email": scenario.email}
@@ -73,10 +73,10 @@ def usage(world: World, request: Request) -> Reply:
 
 
 def not_found(world: World, request: Request) -> Reply:
-    """What the Codex backend says to a path it does not have."""
+    """The Codex backend's answer to an unknown path."""
     return detail("Not Found", 404)
 
 
 def no_platform(world: World, request: Request) -> Reply:
-    """What the platform says to a path it does not have."""
+    """The platform's answer to an unknown path."""
     return api_error(f"Invalid URL ({request.method} {request.path})", status=404)

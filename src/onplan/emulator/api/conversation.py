@@ -1,6 +1,6 @@
-"""One WebSocket's conversation: `response.create` in, a reply out (notes, section 10).
+"""One WebSocket's conversation: `response.create` in, a reply out.
 
-Knows nothing of frames: a reply here is what it is over HTTP, and the socket says it in its own way.
+Knows nothing of frames: its replies are the same as over HTTP, and `server/websocket.py` sends them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Conversation:
         self._said: list[Any] = []
 
     def request(self, text: bytes) -> Request:
-        """A message as the request that it is: the connection's headers, the message's body."""
+        """A message as a request: the connection's headers with the message as its body."""
         headers = {**self._upgrade.headers, "content-type": "application/json"}
         return Request("POST", self._upgrade.path, "", headers, text)
 
@@ -62,8 +62,8 @@ class Conversation:
         )
 
     def _whole(self, message: Mapping[str, Any]) -> Request:
-        """What the message says together with what was said before it."""
-        # Over a WebSocket everything is streamed: that need not be said (notes, section 17).
+        """The request with the whole conversation as its input."""
+        # `stream` may be left out over a WebSocket, where every turn is streamed (OpenAI's documentation).
         body = {"stream": True, **message}
         body = {name: value for name, value in body.items() if name not in _OWN_FIELDS}
         previous = message.get(PREVIOUS)
@@ -75,7 +75,7 @@ class Conversation:
         return self.request(msgspec.json.encode(body))
 
     def remember(self, reply: Reply) -> None:
-        """What may be continued now: the reply's turn, or nothing after a failure."""
+        """Remember the reply's turn, which may be continued; or nothing after a failure."""
         self._remembered = None
         if reply.stream is not None:
             turn = reply.stream.turn
@@ -86,7 +86,7 @@ class Conversation:
 
 
 def _announcements(world: World, message: Mapping[str, Any]) -> tuple[Event, ...]:
-    """What HTTP says in headers, as events."""
+    """The events that take the place of HTTP's headers."""
     state = (message.get("client_metadata") or {}).get(TURN_STATE) or f"ts_{secrets.token_hex(8)}"
     metadata = {"type": "response.metadata", "headers": {TURN_STATE: state}}
     return (metadata, limits_event(world.scenario.plan))

@@ -75,7 +75,7 @@ DEFAULT_ECHO: dict[str, Any] = {
 
 
 def answer(world: World, request: Request) -> Turn:
-    """The turn that follows from a request that was found valid."""
+    """The model's turn for a valid request."""
     body: dict[str, Any] = request.body
     items = _items(world, body)
     return Turn(
@@ -219,7 +219,7 @@ def _usage(world: World, request: Request, items: tuple[Item, ...]) -> dict[str,
     prompt = [msgspec.json.encode(item) for item in request.body["input"]]
     counted = sum(map(len, prompt)) // 4 + 1
     input_tokens = counted if world.scenario.input_tokens is None else world.scenario.input_tokens
-    # Not prompt_cache_key: without the header that one caches nothing (notes, section 16).
+    # prompt_cache_key does not count: without the header it was seen to cache nothing (docs/protocol.md).
     session = request.headers.get("session-id")
     conversation = f"{session} {request.body['model']}"
     cached = world.prompt_cache.cached_tokens(conversation, prompt, input_tokens) if session else 0

@@ -1,4 +1,4 @@
-"""The API for tokens of "Sign in with ChatGPT", which is stricter than the platform's (notes on SIWC, 4)."""
+"""The API for tokens of "Sign in with ChatGPT", which is stricter than the platform's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onplan.emulator.world import World
 
 
 def authenticate(world: World, request: Request) -> None:
-    """Raise a Refusal unless the bearer is one of this route's, alive, and may use the plan."""
+    """Raise a Refusal unless the access token was issued for this API, is valid, and may use the plan."""
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     family = world.registry.family(bearer) if scheme.lower() == "bearer" else None
     if family is None:
@@ -33,7 +33,7 @@ def models(world: World, request: Request) -> Reply:
 
 
 def respond(world: World, request: Request) -> Reply:
-    """A turn: always a stream, without a Content-Type, whose last event repeats nothing."""
+    """A turn: always a stream, without a Content-Type, and with an empty `output` in its last event."""
     authenticate(world, request)
     body = request.body
     if not isinstance(body, dict) or request.media_type != "application/json":
@@ -58,7 +58,7 @@ def _as_here(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 
 def not_supported(world: World, request: Request) -> Reply:
-    """What this route says to any other endpoint or method."""
+    """The answer to any other endpoint or method below this base URL."""
     message = f"{request.method} {request.path} is not supported with this authentication method."
     return api_error(
         message, code="subscription_sharing_route_not_supported", status=403, headers=request_id()

@@ -42,7 +42,7 @@ def authenticate(world: World, request: Request) -> None:
 
 
 def served(handler: Callable[[World, Request], Reply]) -> Callable[[World, Request], Reply]:
-    """The handler, whose refusals carry what every answer of the platform carries."""
+    """The handler, whose refusals get the headers of every platform answer."""
 
     def serve(world: World, request: Request) -> Reply:
         try:
@@ -54,7 +54,7 @@ def served(handler: Callable[[World, Request], Reply]) -> Callable[[World, Reque
 
 
 def headers() -> Headers:
-    """What every answer of the platform carries."""
+    """The headers of every platform answer."""
     return (
         ("openai-version", "2020-10-01"),
         ("openai-processing-ms", "5"),
@@ -63,7 +63,7 @@ def headers() -> Headers:
 
 
 def models(world: World, request: Request) -> Reply:
-    """All there are, and among them some that do not talk."""
+    """All models, also those that are not for text."""
     authenticate(world, request)
     shown = [model["slug"] for model in world.catalogue if model.get("visibility", "list") == "list"]
     slugs = [*NOT_FOR_TEXT, *shown, PLAIN_MODEL]
@@ -75,7 +75,7 @@ def models(world: World, request: Request) -> Reply:
 
 
 def turn_of(world: World, asked: Request) -> Turn:
-    """The model's turn; one that does not reason, or is not to, leaves that out, and its cost."""
+    """The model's turn, without reasoning and its cost if the model or the effort has none."""
     turn = answer(world, asked)
     effort = (asked.body.get("reasoning") or {}).get("effort")
     if thinks(world, asked.body["model"]) and effort != "none":
@@ -113,12 +113,12 @@ def respond(world: World, request: Request) -> Reply:
 
 
 def _headers_of(request: Request, body: dict[str, Any]) -> dict[str, str]:
-    """Here the body's key finds the prompt in the cache; on a plan it is a header."""
+    """The headers, with `prompt_cache_key` as the `session-id` by which cached prompts are found."""
     return {**request.headers, "session-id": str(body.get("prompt_cache_key") or "")}
 
 
 def _as_codex(body: dict[str, Any]) -> dict[str, Any]:
-    """The same, with what the Codex backend wants otherwise: a list, and no system messages."""
+    """The body as the Codex backend takes it: `input` as a list, without system messages."""
     given = body.get("input") or []
     items = [{"role": "user", "content": given}] if isinstance(given, str) else given
     changed = [

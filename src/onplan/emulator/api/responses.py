@@ -49,7 +49,7 @@ def _facts(world: World) -> Headers:
 
 
 def upgrade(world: World, request: Request) -> Reply:
-    """The head that opens a WebSocket (RFC 6455, section 4.2.2; the service's part: notes, section 10)."""
+    """The head that opens a WebSocket (RFC 6455, section 4.2.2)."""
     if request.headers.get("upgrade", "").lower() != "websocket":
         return detail("Method Not Allowed", 405)
     authenticate(world, request)

@@ -153,7 +153,7 @@ def _simple_values(world: World, body: Body) -> None:
 
 
 def _messages(world: World, body: Body) -> None:
-    """Each alone, and that every call is answered right after it was made, and nothing else is."""
+    """Each message alone; and every tool call must be followed by its result, and by nothing else."""
     open_calls: set[str] = set()
     for index, item in enumerate(body["messages"]):
         where = f"messages[{index}]"

@@ -132,7 +132,7 @@ def _tools(world: World, item: Item, where: str, model: str) -> None:
 
 
 def _anything(world: World, item: Item, where: str, model: str) -> None:
-    """Items that the service made or that steer it; their insides are its own."""
+    """Items that the service produces, or that control it; their contents are not checked."""
 
 
 ITEMS: dict[str, Check] = {

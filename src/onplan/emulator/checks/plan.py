@@ -1,4 +1,4 @@
-"""Checks a request made with a token of "Sign in with ChatGPT": less is allowed (notes on SIWC, 4)."""
+"""Checks a request made with a token of "Sign in with ChatGPT", which allows less."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def request_id() -> Headers:
 
 
 def unsupported(param: str, what: str) -> Refusal:
-    """The refusal of something that this route lacks."""
+    """The refusal of something that this API does not support."""
     message = f"{what} is not supported with this authentication method."
     code = "subscription_sharing_unsupported_capability"
     return Refusal(api_error(message, param=param, code=code, headers=request_id()))

@@ -11,7 +11,7 @@ from onplan.emulator.world import World
 
 # One that does not reason; the others are those of the plan's catalogue.
 PLAIN_MODEL = "gpt-4.1"
-# Those that need not reason; no catalogue says so, and neighbours refuse it (notes, section 17).
+# Reasoning models that accept the effort "none", by the code of pydantic-ai 2.68.0; no catalogue says so.
 TAKES_NO_EFFORT = frozenset({"gpt-6-sol", "gpt-6-luna", "gpt-6.1-terra"})
 KNOWN = frozenset(
     [

@@ -1,4 +1,4 @@
-"""Checks a Responses request as the Codex backend does (notes, sections 7, 11, 16)."""
+"""Checks a Responses request as the Codex backend does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from onplan.emulator.world import World
 
 Body = dict[str, Any]
 
-# What the official client sends, or has fields for (notes, section 7).
+# Parameters that the official client sends or has fields for (0.171.0).
 KNOWN = frozenset(
     [
         "access_programs",
@@ -137,7 +137,7 @@ def _model(world: World, request: Request, body: Body) -> None:
 
 
 def gated(slug: str) -> Reply:
-    """What a client that is too old for a model gets to hear (notes, section 16)."""
+    """The reply to a client that is too old for a model; reported in 2026."""
     advice = "Please upgrade to the latest app or CLI and try again."
     return detail(f"The '{slug}' model requires a newer version of Codex. {advice}")
 
@@ -207,7 +207,7 @@ def _mentions_json(body: Body) -> None:
 
 
 def _cache_breakpoints(world: World, request: Request, body: Body) -> None:
-    """The platform knows them in content parts, this backend does not (notes, section 17)."""
+    """Refuse `prompt_cache_breakpoint` in content parts: only the platform takes it (pydantic-ai 2.68)."""
     for index, item in enumerate(body["input"]):
         content = item.get("content") if isinstance(item, dict) else None
         for number, part in enumerate(content if isinstance(content, list) else ()):

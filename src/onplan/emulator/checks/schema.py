@@ -2,7 +2,7 @@
 
 Two sets of rules: what the schema of every function and response format must be, and the subset of JSON
 Schema that strict mode takes, which OpenAI documents ("Structured Outputs", "Supported schemas"). The
-sentences are the platform's own, as people reported them.
+sentences are the platform's, as users reported them.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def _namespace(tool: Tool, where: str) -> None:
 
 
 def _anything(tool: Tool, where: str) -> None:
-    """Tools that the service runs itself; their options are its own."""
+    """Tools that the service runs itself; their options are not checked."""
 
 
 KINDS: dict[str, Callable[[Tool, str], None]] = {
@@ -57,7 +57,7 @@ KINDS: dict[str, Callable[[Tool, str], None]] = {
 
 
 def check_tools(tools: list[Any], where: str) -> None:
-    """Raise the Refusal for the first tool that is not one."""
+    """Raise the Refusal for the first tool that is malformed or unknown."""
     for index, tool in enumerate(tools):
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind is None:

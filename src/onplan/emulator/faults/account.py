@@ -1,4 +1,4 @@
-"""Faults of models, usage and workspaces (notes, sections 11 and 12)."""
+"""Faults of models, usage and workspaces."""
 
 from __future__ import annotations
 

@@ -36,12 +36,12 @@ def server_error() -> Reply:
 
 
 def ended(ending: Ending) -> Callable[[Reply], Reply]:
-    """The same reply, but the connection ends otherwise."""
+    """The reply with another ending of the connection."""
     return lambda reply: replace(reply, ending=ending)
 
 
 def changed(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Reply], Reply]:
-    """Another body, when the request succeeded."""
+    """The JSON body changed, if the status is 200."""
 
     def after(reply: Reply) -> Reply:
         if reply.status != 200:
@@ -52,12 +52,12 @@ def changed(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Rep
 
 
 def without(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """All fields but one."""
+    """The fields except one."""
     return lambda tokens: {key: value for key, value in tokens.items() if key != name}
 
 
 def redirected(change: Callable[[dict[str, str]], dict[str, str]]) -> Callable[[Reply], Reply]:
-    """Another query in the redirect, when there is one."""
+    """The query of a redirect changed, if the reply is one."""
 
     def after(reply: Reply) -> Reply:
         location = reply.header("location")
@@ -75,24 +75,27 @@ def redirected(change: Callable[[dict[str, str]], dict[str, str]]) -> Callable[[
 
 
 def kind_of(frame: Frame) -> str:
-    """The event's type, or nothing."""
+    """The type of an event; empty for raw bytes."""
     return "" if isinstance(frame, bytes) else str(frame["type"])
 
 
 def streaming(**changes: Any) -> Callable[[Reply], Reply]:
-    """A fault that changes how a turn is sent."""
+    """The stream with other settings, such as its framing or where it breaks."""
     return lambda reply: (
         reply if reply.stream is None else replace(reply, stream=replace(reply.stream, **changes))
     )
 
 
 def altered(alteration: Alteration) -> Callable[[Reply], Reply]:
-    """A fault that changes a turn's events."""
+    """The stream with changed events."""
     return streaming(alteration=alteration)
 
 
 def fails(code: str, message: str, *, after: str = "response.in_progress", bare: str = "no") -> Alteration:
-    """response.failed after the first event of a kind; a bare `error` event comes before it, or instead."""
+    """End with response.failed after the first event of type `after`.
+
+    `bare`: "before" sends a bare `error` event first, "instead" sends only that.
+    """
 
     def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
         response: dict[str, Any] = {}

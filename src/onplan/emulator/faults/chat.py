@@ -51,7 +51,7 @@ SHARED = (
 
 
 def _changed(change: Callable[[ChatStream], ChatStream]) -> Callable[[Reply], Reply]:
-    """A fault that changes how a completion is sent."""
+    """The reply with its stream changed."""
 
     def after(reply: Reply) -> Reply:
         stream = reply.stream
@@ -76,7 +76,7 @@ def _said(*pieces: str, refusal: bool = False) -> Callable[[Reply], Reply]:
 
 
 def _each(change: Callable[[Chunk], Frame | None]) -> Callable[[Reply], Reply]:
-    """Every chunk changed, or left out; the end mark stays."""
+    """Each chunk changed, or left out where `change` returns None; [DONE] stays."""
 
     def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:
@@ -91,7 +91,7 @@ def _each(change: Callable[[Chunk], Frame | None]) -> Callable[[Reply], Reply]:
 
 
 def _fails(error: Chunk, *, after_content: bool = False) -> Callable[[Reply], Reply]:
-    """An error object in the place of a chunk, and nothing after it."""
+    """End with an error object instead of a chunk."""
 
     def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:
@@ -105,7 +105,7 @@ def _fails(error: Chunk, *, after_content: bool = False) -> Callable[[Reply], Re
 
 
 def _finished(word: str | None) -> Callable[[Reply], Reply]:
-    """Another finish reason, or none."""
+    """Replace the finish reason."""
 
     def change(chunk: Chunk) -> Chunk:
         choices = [
@@ -118,7 +118,7 @@ def _finished(word: str | None) -> Callable[[Reply], Reply]:
 
 
 def _ending(chunk_fields: Chunk | None = None, **choice_fields: Any) -> Callable[[Reply], Reply]:
-    """More fields in the chunk that has the finish reason, or in its choice."""
+    """Add fields to the chunk that has the finish reason, or to its choice."""
 
     def change(chunk: Chunk) -> Chunk:
         if not any(choice["finish_reason"] for choice in chunk["choices"]):
@@ -130,7 +130,7 @@ def _ending(chunk_fields: Chunk | None = None, **choice_fields: Any) -> Callable
 
 
 def _says_nothing(chunk: Chunk) -> Chunk:
-    """The same without any content; what was counted stays."""
+    """The chunk without content; its usage stays."""
     choices = [{**choice, "delta": {}} for choice in chunk["choices"]]
     return {**chunk, "choices": [ended(choice, "stop") for choice in choices]}
 
@@ -161,14 +161,14 @@ def _plain_json(reply: Reply) -> Reply:
 
 
 def _unended(reply: Reply) -> Reply:
-    """The end mark without its line end."""
+    """[DONE] without a line end."""
     if not isinstance(reply.stream, ChatStream):
         return reply
     return replace(reply, body=b"".join(reply.stream.writes()).rstrip(b"\n"), stream=None)
 
 
 def _thinking(delta: Callable[[str], Delta]) -> Callable[[Reply], Reply]:
-    """The model thinks aloud first."""
+    """Thinking before the answer, in the field that `delta` makes."""
 
     def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
         for number, frame in enumerate(frames):

@@ -14,10 +14,11 @@ def _any(request: Request) -> bool:
 
 @dataclass(frozen=True)
 class Fault:
-    """One quirk: a name, a line, the endpoints it applies to, and what happens there.
+    """One fault.
 
-    `instead` answers without the request being processed; `after` changes the answer of a request that was.
-    `fits` says which of the requests are meant; the others do not use an armed fault up.
+    `line` describes it; `where` are the endpoints. `instead` makes the reply without processing the request;
+    `after` changes the reply to a processed one; `delay` is in seconds. `fits`: to which requests it applies;
+    the others do not count.
     """
 
     name: str

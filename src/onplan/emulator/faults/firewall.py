@@ -1,4 +1,4 @@
-"""Faults: answers of firewalls and proxies instead of the service's (notes, section 17)."""
+"""Faults: answers of firewalls and proxies instead of the service's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of the backend before a stream begins: refusals and odd headers (notes, sections 9, 11, 12, 16)."""
+"""Faults of the backend before a stream begins: refusals and odd headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ACCOUNT = ("responses", "responses_upgrade", "models", "accounts_check", "usage"
 
 
 def _header(name: str, value: str | None, *, prefix: bool = False) -> Callable[[Reply], Reply]:
-    """Another value for a header of the reply, or none at all."""
+    """Replace a header of the reply, or remove it."""
 
     def after(reply: Reply) -> Reply:
         others = tuple(p for p in reply.headers if not (p[0].startswith(name) if prefix else p[0] == name))

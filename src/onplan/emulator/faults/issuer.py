@@ -1,4 +1,4 @@
-"""Faults while signing in, refreshing and signing out (notes, sections 2 to 6)."""
+"""Faults while signing in, refreshing and signing out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults: limits that are reached, of a plan, a workspace or a rate (notes, sections 9 and 17)."""
+"""Faults: limits that are reached, of a plan, a workspace or a rate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from onplan.emulator.wire.replies import Headers, Reply, api_error, json_reply
 def _usage_limit(
     status: int = 429, *, headers: Headers = (), **fields: Callable[[], Any]
 ) -> Callable[[], Reply]:
-    """The plan is used up; the fields are computed when it happens, for some are times."""
+    """A usage limit; the fields are functions, because some are times from now."""
 
     def instead() -> Reply:
         given = {name: make() for name, make in fields.items()}
@@ -32,7 +32,7 @@ def _in_an_hour() -> int:
 
 
 def used_up() -> Reply:
-    """The plan's limit as it really looks (notes, section 17): body and headers of a Plus account."""
+    """The plan's usage limit, with the body and headers that a Plus user captured in November 2026."""
     headers = limit_headers("plus", replace(FIVE_HOURS, used_percent=100, resets_in=3600))
     instead = _usage_limit(
         headers=headers,

@@ -40,28 +40,28 @@ FAULTS: dict[str, Fault] = {
 
 @dataclass
 class Armed:
-    """A fault that is waiting for requests."""
+    """An armed fault, and how many more times it happens."""
 
     fault: Fault
     times: int
 
 
 class UnknownFaultError(ValueError):
-    """Nothing is called that; `near` are the names that look like it."""
+    """No fault has this name; `near` are similar names."""
 
     def __init__(self, name: str) -> None:
         self.near = get_close_matches(name, FAULTS, n=5, cutoff=0.4)
-        super().__init__(f"There is no fault {name!r}. Near names: {', '.join(self.near) or 'none'}.")
+        super().__init__(f"There is no fault {name!r}. Similar names: {', '.join(self.near) or 'none'}.")
 
 
 class Faults:
-    """The armed faults; of several for the same endpoint the first armed goes first."""
+    """The armed faults; at the same endpoint, the one armed first happens first."""
 
     def __init__(self) -> None:
         self._armed: list[Armed] = []
 
     def arm(self, name: str, times: int = 1, seconds: float | None = None) -> Fault:
-        """Make the next `times` matching requests go wrong; `seconds` replaces the fault's own delay."""
+        """Apply a fault to the next `times` matching requests; `seconds` replaces its delay."""
         fault = FAULTS.get(name)
         if fault is None:
             raise UnknownFaultError(name)
@@ -73,18 +73,18 @@ class Faults:
         return fault
 
     def disarm(self) -> None:
-        """Arm nothing any more."""
+        """Disarm all faults."""
         self._armed.clear()
 
     def armed(self) -> dict[str, int]:
-        """How often each armed fault is still to happen."""
+        """How many more times each armed fault happens, by name."""
         counts: dict[str, int] = {}
         for armed in self._armed:
             counts[armed.fault.name] = counts.get(armed.fault.name, 0) + armed.times
         return counts
 
     def take(self, endpoint: str, request: Request) -> Fault | None:
-        """The fault for this request to this endpoint, counted down."""
+        """The armed fault for this request, which is counted down; or None."""
         for armed in self._armed:
             if endpoint in armed.fault.where and armed.fault.fits(request):
                 armed.times -= 1

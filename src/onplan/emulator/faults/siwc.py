@@ -1,4 +1,4 @@
-"""Faults of "Sign in with ChatGPT" and its API (notes on SIWC, sections 2.7, 3 and 5)."""
+"""Faults of "Sign in with ChatGPT" and its API."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def _claimed(token: str) -> Claims:
 
 
 def _forged(forge: Callable[[Claims], str]) -> Callable[[Reply], Reply]:
-    """Another ID token, made of the claims of the right one."""
+    """Replace the ID token by one that `forge` makes from its claims."""
     return changed(lambda tokens: {**tokens, "id_token": forge(_claimed(tokens["id_token"]))})
 
 
 def _saying(**claims: Any) -> Callable[[Reply], Reply]:
-    """One that is signed as it should be, and says something else."""
+    """An ID token with other claims and a valid signature."""
     return _forged(lambda right: sign_with(first_key(), {**right, **claims}))
 
 

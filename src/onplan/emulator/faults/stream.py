@@ -1,4 +1,4 @@
-"""Faults inside a 200: failures, gaps and framings of a stream (notes, sections 8, 9 and 16)."""
+"""Faults inside a 200: failures, gaps and framings of a stream."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _framed(**changes: Any) -> Callable[[Reply], Reply]:
 
 
 def _said(change: Callable[[Message], Message]) -> Callable[[Reply], Reply]:
-    """A fault that changes what the model says; without words it says some."""
+    """Change the model's message; a turn without one gets one."""
 
     def items(stream: Stream) -> tuple[Item, ...]:
         kept = [item for item in stream.turn.items if not isinstance(item, Message)]
@@ -53,14 +53,14 @@ def _without(*kinds: str) -> Alteration:
 
 
 def _terminal(change: Callable[[Frame], Frame]) -> Alteration:
-    """The same events with another last one."""
+    """The stream with its last event changed."""
     return lambda frames: (
         change(frame) if kind_of(frame) == "response.completed" else frame for frame in frames
     )
 
 
 def _inserted(*inserted: Frame) -> Alteration:
-    """Something more after every event that begins an item."""
+    """The stream with frames inserted after each `response.output_item.added`."""
 
     def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:
@@ -95,7 +95,7 @@ def _every_other(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 
 def _interleaved(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The events of parallel calls, one of each in turn; everything else keeps its place."""
+    """The events of parallel calls alternate; the others keep their place."""
     calls: dict[int, list[Frame]] = {}
     rest: list[Frame] = []
     for frame in frames:

@@ -27,7 +27,7 @@ SERVER_ERROR = {"type": "server_error", "code": "server_error", "message": "The 
 
 
 def _ended(kind: str, **response: Any) -> Alteration:
-    """The same events with another last one, whose response says this and nothing else."""
+    """The stream with another last event, whose response has only its id and these fields."""
 
     def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:
@@ -41,14 +41,14 @@ def _ended(kind: str, **response: Any) -> Alteration:
 
 
 def _done(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Only the last event's name is another."""
+    """The last event renamed to `response.done`."""
     for frame in frames:
         whole = isinstance(frame, dict) and kind_of(frame) == "response.completed"
         yield {**frame, "type": "response.done"} if whole and isinstance(frame, dict) else frame
 
 
 def _instead(*last: Frame) -> Alteration:
-    """These after the events with which every stream begins, and nothing more."""
+    """The stream's first two events, then these and no more."""
 
     def alter(frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:
@@ -61,7 +61,7 @@ def _instead(*last: Frame) -> Alteration:
 
 
 def _limit_reached(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The limits as an event, then a failure that says the plan and when its limit resets."""
+    """The limits as an event, then `response.failed` with the plan and its reset time."""
     resets_at = int(time.time()) + 3600
     windows = {
         "primary": {"used_percent": 100, "window_minutes": 300, "reset_at": resets_at},

@@ -1,4 +1,4 @@
-"""Faults of a WebSocket: refused upgrades, close frames, silence (notes, section 10)."""
+"""Faults of a WebSocket: refused upgrades, close frames, silence."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _raw(data: bytes, kind: str = "") -> Raw:
 
 
 def _instead(*written: Frame) -> Alteration:
-    """These frames and no event."""
+    """These frames instead of the events."""
     return lambda frames_of_turn: iter(written)
 
 
 def _then(written: Frame) -> Alteration:
-    """A frame where the stream ends after its first text."""
+    """End with a frame after the first text or arguments."""
 
     def alter(events: Iterable[Frame]) -> Iterator[Frame]:
         for event in events:
@@ -45,7 +45,7 @@ def _then(written: Frame) -> Alteration:
 
 
 def _after_all(written: Frame) -> Alteration:
-    """A frame when everything was said."""
+    """The whole stream, then a frame."""
 
     def alter(events: Iterable[Frame]) -> Iterator[Frame]:
         yield from events

@@ -26,7 +26,7 @@ class HangUp(Protocol):
     """Ends a request's connection; what was written still goes out, unless abruptly."""
 
     def __call__(self, scope: Scope, *, abruptly: bool) -> None:
-        """End it."""
+        """End the connection."""
 
 
 CODEX, WHAM = "/backend-api/codex", "/backend-api/wham"
@@ -106,7 +106,7 @@ class App:
             leaving.cancel()
 
     def answer(self, request: Request) -> tuple[dict[str, Any], Reply]:
-        """What to answer, and the journal's row of it, which is kept up to date while the reply is sent."""
+        """The reply, and its row in the journal, which is updated while the reply is sent."""
         row: dict[str, Any] = {}
         with self.world.lock:
             if not request.path.startswith(control.PREFIX):
@@ -114,7 +114,7 @@ class App:
             return row, self._answer(request)
 
     def answer_message(self, conversation: Conversation, text: bytes) -> tuple[dict[str, Any], Reply]:
-        """The same for a message over a WebSocket."""
+        """The reply to a message over a WebSocket, and its row in the journal."""
         request = conversation.request(text)
         with self.world.lock:
             row = self.world.journal.record(request)
@@ -174,7 +174,7 @@ class App:
         return "complete"
 
     async def stall(self) -> None:
-        """Wait until the streams that stall are let go."""
+        """Wait until the streams that stall are ended."""
         loop, released = asyncio.get_running_loop(), asyncio.Event()
 
         def release() -> None:

@@ -182,7 +182,7 @@ class Emulator:
             self.world.faults.arm(name, times, seconds)
 
     def disarm(self) -> None:
-        """Disarm all faults and let go of the streams that stall."""
+        """Disarm all faults and end the streams that stall."""
         with self.world.lock:
             self.world.faults.disarm()
             self.world.release_stalled()
@@ -200,7 +200,7 @@ class Emulator:
                 ledger.revoke_refresh_tokens()
 
     def set_access_token_lifetime(self, seconds: float) -> None:
-        """The lifetime of the access tokens to come."""
+        """Set the lifetime of new access tokens, in seconds."""
         with self.world.lock:
             for ledger in self.world.ledgers:
                 ledger.lifetime = seconds
@@ -213,7 +213,7 @@ class Emulator:
                 self.world.keys.forget_old()
 
     def consent(self, **changes: Any) -> None:
-        """What the next persons answer on the consent page of "Sign in with ChatGPT"; see `Consent`."""
+        """Set the answers on the consent page of "Sign in with ChatGPT", by the fields of `Consent`."""
         with self.world.lock:
             self.world.registry.consent = Consent(**changes)
 
@@ -223,7 +223,7 @@ class Emulator:
             return self.world.ledger.issue()
 
     def issue_plan_tokens(self) -> dict[str, Any]:
-        """The same at "Sign in with ChatGPT", with the `client_id` that was registered and the `subject`."""
+        """A token response of "Sign in with ChatGPT", with the registered `client_id` and the `subject`."""
         with self.world.lock:
             registry = self.world.registry
             client = registry.register("onplan", registry.consent)
@@ -232,11 +232,11 @@ class Emulator:
 
 
 class _Stop(BaseException):
-    """Raised by the signal handler, so that nothing on the way takes it for an error."""
+    """Raised by the signal handler. Not an Exception, so that no `except Exception` catches it."""
 
 
 def serve(options: Options, *, env: bool = False, announce: Callable[[str], None] = print) -> None:
-    """Run until SIGINT or SIGTERM; say where, as JSON or as `export` lines. Main thread only."""
+    """Announce the addresses as JSON or `export` lines, then run until SIGINT or SIGTERM; main thread."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise _Stop
@@ -253,7 +253,7 @@ def serve(options: Options, *, env: bool = False, announce: Callable[[str], None
 
 
 def _exports(emulator: Emulator) -> str:
-    """For a shell. A key is among them, so that the person's own goes to no emulator."""
+    """`export` lines for a shell, with an API key, so that the person's own is not sent to the emulator."""
     accepted = emulator.world.scenario.api_keys
     key = {"OPENAI_API_KEY": next(iter(accepted or ()), EMULATED_KEY)}
     urls = {variable: emulator.urls[name] for name, variable in VARIABLES.items()}
@@ -273,7 +273,7 @@ def _urls(host: str, port: int) -> dict[str, Any]:
 
 
 def _write_whole(path: Path, data: bytes) -> None:
-    """The file appears complete or not at all."""
+    """Write a file that appears complete or not at all."""
     with tempfile.NamedTemporaryFile(dir=Path(path).parent, prefix=".ready-", delete=False) as file:
         file.write(data)
     Path(file.name).replace(path)

@@ -23,7 +23,7 @@ _CLOSE_SECONDS = 1.0
 
 
 class WebSocketProtocol(asyncio.Protocol):
-    """What uvicorn hands connections to whose client wants to speak WebSocket; refusals go out as HTTP."""
+    """The protocol to which uvicorn gives connections that ask for a WebSocket; refusals are sent as HTTP."""
 
     transport: asyncio.Transport
 
@@ -169,7 +169,7 @@ def _request(head: bytes) -> Request:
 
 
 def _head(reply: Reply) -> bytes:
-    """A reply as HTTP, the body included; only one that opens a WebSocket leaves the connection open."""
+    """A whole reply as HTTP; the connection is closed after it unless it opens a WebSocket."""
     headers = reply.headers
     if reply.status != 101:
         kept = [(name, value) for name, value in headers if name != "connection"]

@@ -1,4 +1,4 @@
-"""Sign-in by device code, for machines without a browser (notes, section 3)."""
+"""Sign-in by device code, for machines without a browser."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def user_code(world: World, request: Request) -> Reply:
 
 
 def _own_url(world: World, request: Request) -> str:
-    """What the client calls this issuer: as it is known, or else as it was asked."""
+    """The issuer's URL for this client: the public URL, or else the Host that it used."""
     return world.options.public_url or f"http://{request.headers.get('host', '')}"
 
 

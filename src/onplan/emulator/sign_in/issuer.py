@@ -1,4 +1,4 @@
-"""auth.openai.com: authorize, token, revoke, discovery (notes, sections 2, 5 and 6)."""
+"""auth.openai.com: authorize, token, revoke, discovery."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from onplan.emulator.world import World
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # S256: 32 bytes in base64url (RFC 7636, section 4.2)
 VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, section 4.1
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
-# Those that the public client has registered; others end before the sign-in (notes, section 17).
+# The registered ports of the public client; others are refused (pydantic-ai 2.68.0, the official client).
 CALLBACK_PORTS = (1455, 1457)
 
 
@@ -159,7 +159,7 @@ def _refresh(world: World, fields: dict[str, Any]) -> Reply:
 
 
 def _exchange_for_api_key(world: World, fields: dict[str, Any]) -> Reply:
-    # Accounts without an organisation have no API key to give (notes, section 16).
+    # The answer for accounts without an organisation; reported in 2026.
     return api_error("Invalid ID token: missing organization_id", code="invalid_subject_token", status=401)
 
 

@@ -1,4 +1,4 @@
-"""Sign in with ChatGPT: registers clients at sign-in, asks for consent, issues tokens (notes on SIWC)."""
+"""Sign in with ChatGPT: registers clients at sign-in, asks for consent, issues tokens."""
 
 from __future__ import annotations
 

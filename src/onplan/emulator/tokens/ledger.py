@@ -63,7 +63,7 @@ class RefreshToken:
 
 @dataclass(frozen=True)
 class AccessToken:
-    """An access token and when it dies."""
+    """An access token and when it expires."""
 
     family: Family
     expires_at: float
@@ -71,7 +71,7 @@ class AccessToken:
 
 @dataclass
 class DeviceSignIn:
-    """One sign-in in progress. Without a person in the loop the first poll approves it for the next one."""
+    """A device sign-in in progress. Without `--interactive`, the first poll approves it."""
 
     user_code: str
     client_id: str
@@ -89,7 +89,7 @@ class TokenError(Exception):
 
 
 class Ledger:
-    """Every token this issuer gave out, within bounds."""
+    """The tokens that this issuer has issued; of too many, the newest."""
 
     def __init__(self, scenario: Scenario, keys: Keys, *, issuer: str, lifetime: float, reuse: str) -> None:
         self.scenario = scenario
@@ -143,16 +143,16 @@ class Ledger:
         return held is not None and not held.family.revoked and time.time() < held.expires_at
 
     def family(self, access_token: str) -> Family | None:
-        """To what a bearer that is accepted belongs."""
+        """The family of an access token that is accepted, else None."""
         held = self._access.get(access_token)
         return held.family if held is not None and self.accepts(access_token) else None
 
     def expire_access_tokens(self) -> None:
-        """Issued access tokens are dead from now on, though their `exp` says otherwise."""
+        """Issued access tokens are refused from now on, although their `exp` says otherwise."""
         self._access.clear()
 
     def revoke_refresh_tokens(self) -> None:
-        """Issued refresh tokens are refused from now on; access tokens live on."""
+        """Issued refresh tokens are refused from now on; access tokens stay valid."""
         for held in list(self._refresh.values()):
             held.family = replace(held.family, revoked=True)
 

@@ -22,9 +22,9 @@ ALL_SCOPES = frozenset((*IDENTITY, INVOKE, PLAN_SCOPE))
 
 
 class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a person answers: whether the plan may be used, in which workspace; or nothing at all.
+    """The answers on the consent page: whether the plan may be used, in which workspace; or declined.
 
-    `user` is another person than the scenario's.
+    `user`: sign in as this person instead of the scenario's.
     """
 
     plan: bool = True
@@ -35,7 +35,7 @@ class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Person:
-    """Who signs in."""
+    """The person who signs in."""
 
     subject: str
     email: str
@@ -43,7 +43,7 @@ class Person:
 
 @dataclass
 class Registration:
-    """A client: one program's, of one person in one workspace."""
+    """A registered client: of one program, for one person in one workspace."""
 
     client_id: str
     agent_name: str
@@ -54,7 +54,7 @@ class Registration:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentCode(Code):
-    """A code that also knows for whom it is, and the nonce of the sign-in."""
+    """An authorization code with its client, its person and the nonce of the sign-in."""
 
     registration: Registration
     person: Person
@@ -63,7 +63,7 @@ class AgentCode(Code):
 
 @dataclass
 class AgentFamily(Family):
-    """The tokens of one sign-in, with whose they are."""
+    """The tokens of one sign-in, with their client and person."""
 
     registration: Registration | None = None
     person: Person = Person("", "")
@@ -79,7 +79,7 @@ class Registry(Ledger):
         self.agent_codes: Bounded[AgentCode] = Bounded()
 
     def person(self, consent: Consent) -> Person:
-        """Who signs in, by what is to be answered."""
+        """The person who signs in, as `consent` says."""
         if consent.user is None:
             return Person(self.scenario.user_id, self.scenario.email)
         return Person(consent.user, f"{consent.user}@example.com")

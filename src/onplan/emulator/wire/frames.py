@@ -1,6 +1,6 @@
 """WebSocket frames: messages to bytes and back, the server's side of RFC 6455. Touches no socket.
 
-Of RFC 7692 (permessage-deflate) one half: what a client compressed is read, and nothing sent is compressed.
+Half of RFC 7692 (permessage-deflate): compressed messages are read, and none are sent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MESSAGES = (TEXT, BINARY)
-LARGEST_MESSAGE = 16 * 1024 * 1024  # more is closed with 1009 (notes, section 17)
+LARGEST_MESSAGE = 16 * 1024 * 1024  # above it, the service closes with 1009
 DEFLATE = "permessage-deflate"
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
@@ -21,7 +21,7 @@ _END_OF_BLOCK = b"\x00\x00\xff\xff"  # RFC 7692, section 7.2.1
 
 
 class FrameError(Exception):
-    """What came is not the protocol's; `code` is what to close with (RFC 6455, section 7.4.1)."""
+    """The client broke the protocol; `code` is the status to close with (RFC 6455, section 7.4.1)."""
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -66,7 +66,7 @@ class _Frame:
 
 
 class Decoder:
-    """Feed it what a client sends; it gives back whole messages and control frames."""
+    """Decodes the bytes that a client sends into whole messages and control frames."""
 
     def __init__(self, *, deflate: bool = False) -> None:
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS) if deflate else None
@@ -74,7 +74,7 @@ class Decoder:
         self._fragments: list[_Frame] = []
 
     def feed(self, data: bytes) -> Iterator[Received]:
-        """What `data` completes. Raises FrameError; nothing more is to be read then."""
+        """The messages and frames that `data` completes. After a FrameError, nothing more can be read."""
         self._pending += data
         while (frame := self._frame()) is not None:
             if frame.opcode >= CLOSE:

@@ -18,7 +18,7 @@ def _id(prefix: str) -> Any:
 
 @dataclass(frozen=True)
 class Reasoning:
-    """What the model thought: a summary when asked for, and a sealed text to be sent back."""
+    """The model's thinking: a summary if asked for, and sealed text to be sent back."""
 
     summary: str | None
     encrypted_content: str | None
@@ -33,7 +33,7 @@ class Reasoning:
 
 @dataclass(frozen=True)
 class Message:
-    """What the model said, in the pieces it says it in; or its refusal."""
+    """The model's text in the pieces in which it is streamed, or its refusal."""
 
     pieces: tuple[str, ...]
     refusal: bool = False
@@ -89,7 +89,7 @@ class CustomToolCall:
 
 @dataclass(frozen=True)
 class Compaction:
-    """A conversation made small (notes, section 7)."""
+    """A compacted conversation."""
 
     encrypted_content: str
     id: str = _id("cmp")

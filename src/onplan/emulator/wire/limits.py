@@ -1,4 +1,4 @@
-"""What is left of the plan, in the three forms in which the Codex backend says it: headers, event, JSON."""
+"""What is left of the plan, as the Codex backend sends it: in headers, in an event, in JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WEEK = Window(used_percent=34, minutes=10_080, resets_in=300_000)
 def window_json(window: Window) -> dict[str, Any]:
     """A window as `/wham/usage` shows it."""
     return {
-        # An integer: of a reply with a fraction the official client takes nothing (notes, section 12).
+        # An integer: the official client rejects a reply with a fraction (0.120 to 0.171).
         "used_percent": round(window.used_percent),
         "limit_window_seconds": window.minutes * 60,
         "reset_after_seconds": window.resets_in,
@@ -34,7 +34,7 @@ def window_json(window: Window) -> dict[str, Any]:
 
 
 def limit_headers(plan: str, primary: Window = FIVE_HOURS, secondary: Window = WEEK) -> Headers:
-    """The limits as headers; empty values and a Pythonic False have been seen (notes, section 16)."""
+    """The limits as headers; empty values and a Pythonic False were reported in 2026."""
     now = int(time.time())
     windows = (("primary", primary), ("secondary", secondary))
     rows = [
@@ -48,7 +48,7 @@ def limit_headers(plan: str, primary: Window = FIVE_HOURS, secondary: Window = W
     ]
     return (
         ("x-codex-plan-type", plan),
-        # On every plan, although the windows are those of x-codex-* (notes, section 17).
+        # On every plan, although the windows are in x-codex-* (a Plus user's capture, November 2026).
         ("x-codex-active-limit", "premium"),
         *rows,
         ("x-codex-credits-has-credits", "False"),

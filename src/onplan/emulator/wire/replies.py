@@ -51,7 +51,7 @@ class Reply:
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a mistake
-    """Raised where a request is found wanting; carries the reply that says so."""
+    """Raised when a request is refused; has the reply that says why."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.body.decode())
@@ -79,7 +79,7 @@ class Request:
 
     @cached_property
     def plain(self) -> bytes | None:
-        """The body with its Content-Encoding undone; None when that cannot be done."""
+        """The decompressed body; None if it cannot be decompressed."""
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         decode = DECODINGS.get(encoding)
         return decode(self.raw) if decode else None
@@ -132,7 +132,7 @@ def html_reply(text: str, status: int = 200, headers: Headers = ()) -> Reply:
 
 
 def detail(text: Any, status: int = 400) -> Reply:
-    """The Codex backend's own error shape (notes, section 16)."""
+    """The Codex backend's own error shape; reported in 2026."""
     return json_reply({"detail": text}, status)
 
 
@@ -172,5 +172,5 @@ REFRESH_MESSAGES = {
 
 
 def refresh_refused(code: str) -> Reply:
-    """The three permanent failures of a refresh, all 401 (notes, section 5)."""
+    """The three permanent failures of a refresh, all 401 (docs/protocol.md)."""
     return api_error(REFRESH_MESSAGES[code], code=code, status=401, headers=NO_STORE)
