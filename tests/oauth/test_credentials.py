@@ -10,8 +10,10 @@ from onplan.oauth.credentials import (
     credentials_from,
     error_code,
     is_fresh,
+    stated_issuer,
+    unknown_client,
 )
-from onplan.oauth.issuer import CODEX
+from onplan.oauth.issuer import CODEX, SIWC
 from onplan.oauth.token_response import TokenResponse
 from onplan.types import OAuthCredentials
 
@@ -123,6 +125,24 @@ class TestCredentialsFrom:
         assert NOW + 5 == credentials_from(TokenResponse("opaque", expires_in=5), CODEX, NOW).expires_at
         assert credentials_from(TokenResponse("opaque"), CODEX, NOW, self.OLD).expires_at is None
 
+    def test_without_an_access_token_the_old_one_stays(self):
+        """An answer that brings only a refresh token keeps the access token, and when that expires."""
+        found = credentials_from(TokenResponse(refresh_token="new", expires_in=60.0), CODEX, NOW, self.OLD)
+
+        assert (found.access_token, found.refresh_token, found.expires_at) == ("old-access", "new", 5.0)
+
+    def test_the_first_have_nothing_to_keep(self):
+        """Without earlier credentials, client and issuer are those that were asked."""
+        found = credentials_from(TokenResponse("new", earliest_refresh_at=7.0), CODEX, NOW)
+
+        assert found == OAuthCredentials(
+            access_token="new", client_id=CODEX.client_id, issuer=CODEX.url, earliest_refresh_at=7.0
+        )
+
+    def test_an_expiry_that_no_calendar_shows_is_unknown(self):
+        """Seconds beyond every calendar are no expiry."""
+        assert credentials_from(TokenResponse("new", expires_in=1e300), CODEX, NOW).expires_at is None
+
     def test_the_account_may_stand_in_the_access_token(self, jwt):
         """Without an ID token, the access token says whose it is."""
         token = jwt(**{AUTH: {"chatgpt_account_id": "a"}})
@@ -159,6 +179,67 @@ def test_freshness_ends_five_minutes_early(left, fresh):
 
 
 @pytest.mark.parametrize(
+    ("left", "allowed_in", "fresh"),
+    [
+        (100.0, 1.0, True),
+        (0.5, 1.0, True),
+        (100.0, 0.0, False),
+        (100.0, -1.0, False),
+        (0.0, 1.0, False),
+        (-1.0, 1.0, False),
+        (301.0, -1.0, True),
+        (100.0, None, False),
+    ],
+    ids=str,
+)
+def test_a_token_that_may_not_be_refreshed_yet_is_used_to_its_end(left, allowed_in, fresh):
+    """Within the last 300 s a token is fresh if it lasts and may be refreshed only later: expired, never."""
+    allowed = None if allowed_in is None else NOW + allowed_in
+    held = OAuthCredentials(access_token="t", expires_at=NOW + left, earliest_refresh_at=allowed)
+
+    assert fresh is is_fresh(held, NOW)
+
+
+def test_the_margin_may_be_another():
+    """A smaller margin finds a token fresh for longer."""
+    held = OAuthCredentials(access_token="t", expires_at=NOW + 10)
+
+    assert is_fresh(held, NOW, 9.0)
+    assert not is_fresh(held, NOW, 10.0)
+
+
+@pytest.mark.parametrize("issuer", [CODEX, SIWC], ids=["codex", "siwc"])
+def test_without_a_word_it_is_the_built_in_issuer_of_its_kind(issuer):
+    """Credentials that name no issuer are from the real one of this kind, wherever ONPLAN_ISSUER points."""
+    held = OAuthCredentials(access_token="opaque")
+
+    assert stated_issuer(held) is None
+    assert came_from(held, issuer.at("http://127.0.0.1:9")) == issuer.url
+
+
+@pytest.mark.parametrize("url", ["https://x.example/", "https://x.example//", "https://x.exampleX"])
+def test_an_issuer_is_named_without_its_last_slash(url):
+    """A slash at the end makes no other issuer; a letter does."""
+    held = OAuthCredentials(access_token="opaque", issuer=url)
+
+    assert stated_issuer(held) == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("registered", "again"), [(True, True), (False, False)], ids=["registered", "public"]
+)
+def test_an_unknown_client_loses_nothing(registered, again):
+    """The error says that nothing is lost; only a client that was registered can be given up for another."""
+    error = unknown_client(401, registered=registered)
+
+    assert "Nothing is lost" in str(error)
+    assert "HTTP 401" in str(error)
+    assert error.status_code == 401
+    assert "ONPLAN_ISSUER" in error.hint
+    assert again is ("onplan logout --force" in error.hint)
+
+
+@pytest.mark.parametrize(
     ("body", "expected"),
     [
         ({"error": "invalid_grant", "error_description": "Gone."}, ("invalid_grant", "Gone.")),
@@ -166,6 +247,14 @@ def test_freshness_ends_five_minutes_early(left, fresh):
         ({"error": {"type": "server_error", "code": None}}, ("server_error", "")),
         ({"code": "token_expired", "message": "Old."}, ("token_expired", "Old.")),
         ({"error": None, "code": 7}, ("7", "")),
+        ({"error": {"type": "A", "code": "B", "message": None}}, ("b", "")),
+        ({"error": {"message": 7}}, ("", "7")),
+        ({"detail": {"code": "Gone", "message": "No."}}, ("gone", "No.")),
+        ({"error": {}, "detail": {"code": "never"}}, ("", "")),
+        ({"detail": "Not here."}, ("", "Not here.")),
+        ({"detail": ["Not here."]}, ("", "")),
+        ({"error": "a", "error_description": "b", "message": "c", "detail": "d"}, ("a", "b")),
+        ({"error": "a", "message": "c", "detail": "d"}, ("a", "c")),
         ({}, ("", "")),
         (None, ("", "")),
         (["invalid_grant"], ("", "")),
