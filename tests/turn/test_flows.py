@@ -7,6 +7,7 @@ from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from onplan.backends import OPENAI_CODEX
 from onplan.errors import (
@@ -709,15 +710,30 @@ class TestTheDefaultModel:
         common.catalogue.ended(Listing(MODELS, ServerError("x")), common.now())
         assert ListModels(common.catalogue.attempts) == self.asked_for(common).step
 
-    def test_one_that_is_gone_is_not_taken_again(self, common):
-        """After its refusal the catalogue is asked for anew."""
-        common.catalogue.ended(Listing(MODELS), common.now())
-        turn = self.asked_for(common)
+    def gone(self, turn):
+        """The model is refused, and so is the catalogue that would say what there is instead."""
         turn.tell(prepare(turn.step.request, OPENAI_CODEX, "https://example.org", "gpt-9"), FIRST)
         head, body = refused(404, {"error": {"code": "model_not_found", "message": "No such model."}})
         turn.tell(head, body, FIRST)
+        return turn.tell(ConnectError("x"))
+
+    def test_one_that_is_gone_is_replaced_by_the_best_one_now(self, common):
+        """The catalogue is asked for again, and another model of it at once."""
+        common.catalogue.ended(Listing(MODELS), common.now())
+        turn = self.asked_for(common)
+        assert ListModels(common.catalogue.attempts) == self.gone(turn)
+        newer = replace_struct(MODELS[0], id="gpt-10")
+
+        assert "gpt-10" == turn.tell(Listing([newer])).model
+
+    @pytest.mark.parametrize("outcome", [Listing(MODELS), ConnectError("x")], ids=["the same", "none"])
+    def test_where_there_is_no_other_the_refusal_is_told(self, common, outcome):
+        """And the next turn asks for the catalogue again."""
+        common.catalogue.ended(Listing(MODELS), common.now())
+        turn = self.asked_for(common)
+        self.gone(turn)
         with pytest.raises(ModelNotAvailableError):
-            turn.tell(ConnectError("x"))
+            turn.tell(outcome)
 
         assert ListModels(common.catalogue.attempts) == self.asked_for(common).step
 

@@ -52,9 +52,16 @@ class Session:
 
     def client(self) -> Client:
         """A client on it."""
-        from onplan.client import Client
+        from dataclasses import replace
 
-        return Client(profile=self.profile, backend=self.backend, store=self.store_spec)
+        from onplan.client import Client
+        from onplan.config.catalogue_file import CatalogueFile
+
+        client = Client(profile=self.profile, backend=self.backend, store=self.store_spec)
+        settings = client._assembly.settings
+        if not settings.backend.is_compatible:  # such a server lists first what it has loaded at the moment
+            client._context = replace(client._context, catalogue=CatalogueFile(settings))
+        return client
 
 
 def remember(settings: Settings) -> None:
@@ -62,10 +69,12 @@ def remember(settings: Settings) -> None:
 
     What was signed in is kept by then, so that is no failure: configuration may be on a read-only disk.
     """
+    from onplan.config.catalogue_file import CatalogueFile
     from onplan.config.profiles import remember_profile
     from onplan.config.settings import load_settings
     from onplan.errors import ConfigurationError
 
+    CatalogueFile(settings).forget()  # another account may be offered other models
     try:
         remember_profile(settings)
     except ConfigurationError as error:

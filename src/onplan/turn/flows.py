@@ -45,12 +45,14 @@ def completion(request: CompletionRequest, context: Context) -> Flow[None]:
     if model:
         yield from asked((yield Prepare(request, model)), context)
         return
-    call = yield Prepare(request, (yield from default_model(context)))
+    model = yield from default_model(context)
     try:
-        yield from asked(call, context)
+        yield from asked((yield Prepare(request, model)), context)
     except ModelNotAvailableError:
-        context.catalogue.forget()
-        raise
+        latest = yield from _another_default_model(model, context)
+        if latest is None:
+            raise
+        yield from asked((yield Prepare(request, latest)), context)
 
 
 def asked(call: Call, context: Context) -> Flow[None]:
@@ -124,6 +126,16 @@ def default_model(context: Context) -> Flow[str]:
         listing: Listing = yield ListModels(attempts)
         models = listing.models
     return models[0].id
+
+
+def _another_default_model(model: str, context: Context) -> Flow[str | None]:
+    """The default model by the catalogue as it is now; None if that is ``model``, which is not available."""
+    context.catalogue.forget()
+    try:
+        latest = yield from default_model(context)
+    except OnplanError:
+        return None
+    return None if latest == model else latest
 
 
 def listing(context: Context) -> Flow[Listing]:

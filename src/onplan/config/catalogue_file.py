@@ -1,0 +1,78 @@
+"""The model catalogue on disk, so that not every command without a model asks for it first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from onplan.config.file_reading import read_file
+from onplan.config.private_files import write_private_file
+from onplan.config.settings import Settings
+from onplan.errors import ConfigurationError, OnplanError
+from onplan.turn.catalogue_cache import CatalogueCache, Listing
+from onplan.types import ModelInfo
+
+# Seconds for which a catalogue on disk decides the default model. `onplan models` always lists anew.
+LASTS = 24 * 3600.0
+
+
+class _Kept(msgspec.Struct):
+    """What one profile's backend listed, and when (Unix seconds)."""
+
+    listed_at: float
+    models: list[ModelInfo]
+
+
+class CatalogueFile(CatalogueCache):
+    """A ``CatalogueCache`` that is also kept in ``models.json`` in the configuration folder.
+
+    It is a cache: a file that cannot be read counts as empty, and one that cannot be written is left alone.
+
+    Args:
+        settings: whose profile, backend and base URL are the key.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._path = settings.folder and settings.folder / "models.json"
+        self._key = f"{settings.profile} {settings.backend.name} {settings.base_url}"
+
+    def ended(self, outcome: Listing | OnplanError, now: float) -> None:
+        """An attempt has ended. What the backend listed is written."""
+        super().ended(outcome, now)
+        if isinstance(outcome, Listing) and outcome.problem is None:
+            self._change(_Kept(now, list(outcome.models)))
+
+    def models(self, now: float) -> Sequence[ModelInfo]:
+        """The models that the backend listed within a day; else nothing."""
+        found = super().models(now)
+        if found or self._path is None:
+            return found
+        kept = _read(self._path).get(self._key)
+        return kept.models if kept and 0 <= now - kept.listed_at < LASTS else ()
+
+    def forget(self) -> None:
+        """Ask for the catalogue again: the default model is gone, or another account has signed in."""
+        super().forget()
+        self._change(None)
+
+    def _change(self, kept: _Kept | None) -> None:
+        if self._path is None:
+            return
+        before = _read(self._path)
+        after = {key: value for key, value in before.items() if key != self._key}
+        if kept:
+            after[self._key] = kept
+        if after != before:
+            with suppress(OSError, ConfigurationError):
+                write_private_file(self._path, msgspec.json.encode(after))
+
+
+def _read(path: Path) -> dict[str, _Kept]:
+    try:
+        return msgspec.json.decode(read_file(path), type=dict[str, _Kept])
+    except (OSError, msgspec.MsgspecError, UnicodeError, RecursionError):
+        return {}

@@ -1,0 +1,104 @@
+"""The model catalogue on disk."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from dataclasses import replace
+
+import pytest
+
+from onplan.config.catalogue_file import LASTS, CatalogueFile
+from onplan.config.settings import load_settings
+from onplan.errors import ConnectError
+from onplan.turn.catalogue_cache import Listing
+from onplan.types import ModelInfo
+
+NOW = 1_800_000_000.0
+MODELS = [ModelInfo(id="gpt-9", name="GPT-9", provider="openai-codex", reasoning_efforts=["low"])]
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Settings whose folder is empty."""
+    return load_settings(environment={"ONPLAN_HOME": str(tmp_path / "home")})
+
+
+def kept(settings, now=NOW):
+    """What another process finds there."""
+    return list(CatalogueFile(settings).models(now))
+
+
+def test_what_was_listed_is_there_for_a_day(settings):
+    """In a private file; a clock that was set back since then makes it count as old."""
+    assert kept(settings) == []
+    CatalogueFile(settings).ended(Listing(MODELS), NOW)
+
+    assert MODELS == kept(settings) == kept(settings, NOW + LASTS - 1)
+    assert kept(settings, NOW + LASTS) == kept(settings, NOW - 1) == []
+    if sys.platform != "win32":
+        assert 0o600 == stat.S_IMODE((settings.home / "models.json").stat().st_mode)
+
+
+def test_each_profile_backend_and_address_has_its_own(settings):
+    """Neither is taken for another, nor written over by it."""
+    others = [
+        replace(settings, profile="other"),
+        replace(settings, base_url="https://example.org"),
+        replace(settings, backend=replace(settings.backend, name="other")),
+    ]
+    for number, each in enumerate([settings, *others]):
+        assert kept(each) == []
+        named = ModelInfo(id=f"gpt-{number}", name="", provider="")
+        CatalogueFile(each).ended(Listing([named]), NOW)
+
+    assert ["gpt-0", "gpt-1", "gpt-2", "gpt-3"] == [kept(each)[0].id for each in [settings, *others]]
+
+
+def test_what_the_backend_did_not_list_is_not_kept(settings):
+    """Neither the built-in models nor a failure takes the place of what is there."""
+    CatalogueFile(settings).ended(Listing(MODELS), NOW)
+    CatalogueFile(settings).ended(Listing([], ConnectError("x")), NOW)
+    CatalogueFile(settings).ended(ConnectError("x"), NOW)
+
+    assert MODELS == kept(settings)
+
+
+def test_it_can_be_forgotten(settings):
+    """The next process asks again; what others keep stays."""
+    other = replace(settings, profile="other")
+    for each in (settings, other):
+        CatalogueFile(each).ended(Listing(MODELS), NOW)
+    CatalogueFile(settings).forget()
+
+    assert (kept(settings), kept(other)) == ([], MODELS)
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b'{"a": 1}', b"\xff", b"[" * 5000])
+def test_a_damaged_file_counts_as_empty(settings, text):
+    """It is written anew."""
+    settings.home.mkdir(parents=True)
+    (settings.home / "models.json").write_bytes(text)
+    assert kept(settings) == []
+    CatalogueFile(settings).ended(Listing(MODELS), NOW)
+
+    assert MODELS == kept(settings)
+
+
+def test_a_folder_that_cannot_be_written_is_left_alone(settings, tmp_path):
+    """The listing is good all the same."""
+    (tmp_path / "home").write_text("a file where the folder would be")
+    file = CatalogueFile(settings)
+    file.ended(Listing(MODELS), NOW)
+
+    assert MODELS == file.models(NOW)
+
+
+def test_an_account_without_a_home_folder_keeps_none(settings):
+    """Nothing fails for it."""
+    file = CatalogueFile(replace(settings, folder=None))
+    file.ended(Listing(MODELS), NOW)
+    assert MODELS == file.models(NOW)
+    file.forget()
+
+    assert list(file.models(NOW)) == []
