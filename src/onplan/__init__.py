@@ -15,6 +15,7 @@ from __future__ import annotations
 from onplan._version import __version__ as __version__
 
 _MODULES = {
+    "assembly": "AsyncClientOptions ClientOptions ProviderOptions",
     "async_client": "AsyncClient",
     "client": "Client",
     "errors": (

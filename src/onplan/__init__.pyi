@@ -1,6 +1,9 @@
 """The public names, for type checkers. At run time __init__.py fetches each on first use."""
 
 from onplan._version import __version__ as __version__
+from onplan.assembly import AsyncClientOptions as AsyncClientOptions
+from onplan.assembly import ClientOptions as ClientOptions
+from onplan.assembly import ProviderOptions as ProviderOptions
 from onplan.async_client import AsyncClient as AsyncClient
 from onplan.client import Client as Client
 from onplan.errors import BackendError as BackendError

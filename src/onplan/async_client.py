@@ -39,7 +39,7 @@ class AsyncClient:
     """Asks models on the signed-in plan. An ``onplan.Provider``; use it with ``async with``.
 
     Credentials and network are touched on first use only. One client serves many tasks at once.
-    Its options are those of ``onplan.assembly.AsyncClientOptions``.
+    Its options are those of ``onplan.AsyncClientOptions``.
 
     Raises:
         ConfigurationError: a setting cannot be used.

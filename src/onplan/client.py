@@ -37,7 +37,7 @@ class Client:
     """Asks models on the signed-in plan, without an event loop; use it with ``with``.
 
     Credentials and network are touched on first use only. One client serves many threads at once.
-    Its options are those of ``onplan.assembly.ClientOptions``.
+    Its options are those of ``onplan.ClientOptions``.
 
     Raises:
         ConfigurationError: a setting cannot be used.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_type
+from typing import Unpack, assert_type
 
 import onplan
 
@@ -53,6 +53,18 @@ async def the_provider_for_agents(credentials: onplan.OAuthCredentials) -> None:
     assert_type(state, str)
     assert_type(await onplan.OpenAICodexProvider.exchange_code("code", verifier), onplan.OAuthCredentials)
     assert models
+
+
+def a_client_for_work(**options: Unpack[onplan.ClientOptions]) -> onplan.Client:
+    return onplan.Client(profile="work", **options)
+
+
+def an_asynchronous_client(**options: Unpack[onplan.AsyncClientOptions]) -> onplan.AsyncClient:
+    return onplan.AsyncClient(**options)
+
+
+def an_agent(**options: Unpack[onplan.ProviderOptions]) -> onplan.OpenAICodexProvider:
+    return onplan.OpenAICodexProvider(**options)
 
 
 def requests() -> onplan.CompletionRequest:

@@ -50,7 +50,10 @@ MENU = {
 # The pages of the reference: title, and the modules whose public names it has. A public name of any other
 # module fails the build.
 REFERENCE = {
-    "clients": ("Clients", ("client", "async_client", "providers", "turn", "transports", "parameters")),
+    "clients": (
+        "Clients",
+        ("client", "async_client", "assembly", "providers", "turn", "transports", "parameters"),
+    ),
     "types": ("Types", ("types",)),
     "errors": ("Errors", ("errors",)),
     "stores": ("Stores", ("stores", "tokens")),
