@@ -176,8 +176,9 @@ class Map:
         touched = {test for tests in module.values() for test in tests}
         first, last = mutant.lines
         near = {test for line in range(first, last + 1) for test in module.get(line, ())}
-        near = touched if mutant.at_import else near
-        far = touched - near  # none, if the tests run nothing of it
+        # What runs at import may also be read by tests that run nothing else of the module.
+        near, every = (touched, set(self.seconds)) if mutant.at_import else (near, touched)
+        far = every - near  # none, if the tests run nothing of it
         return sorted(near, key=self.seconds.__getitem__), sorted(far, key=self.seconds.__getitem__)
 
 
@@ -510,7 +511,10 @@ def run_mutants(mutants: list[Mutant], copies: list[Path]) -> Iterator[tuple[Mut
         for mutant in members:
             near, far = seen.chosen(mutant)
             tasks.append(Task(mutant, [each for each in (near, far) if each], seen.seconds))
-        later = [Task(task.mutant, task.rounds[:1], task.seconds) for task in tasks]
+        later = [
+            Task(task.mutant, task.rounds[: None if task.mutant.at_import else 1], task.seconds)
+            for task in tasks
+        ]
         again += [task for task in later if task.mutant.at_import]
         now = [task for task in tasks if not task.mutant.at_import]
         confirm = {id(task): other for task, other in zip(tasks, later, strict=True)}
