@@ -244,7 +244,7 @@ def test_nobody_is_named_by_the_profile(emulator: Emulator, run_cli: Run) -> Non
         result = run_cli(*command, "--profile", "work")
 
         assert result.returncode == 3
-        assert "Nobody is signed in with the profile work." in result.stderr
+        assert "Not signed in with the profile work." in result.stderr
         assert "Run `onplan login --profile work`." in result.stderr
 
 

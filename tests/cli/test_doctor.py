@@ -38,7 +38,7 @@ def test_a_problem_has_its_fix(emulator: Emulator, run_cli: Run) -> None:
     problem = next(number for number, line in enumerate(lines) if line.startswith("problem"))
 
     assert result.returncode == 3
-    assert lines[problem].split(None, 2)[1:] == ["token", "Nobody is signed in with the profile default."]
+    assert lines[problem].split(None, 2)[1:] == ["token", "Not signed in with the profile default."]
     assert lines[problem + 1].strip() == "Run `onplan login`."
 
 
@@ -80,7 +80,7 @@ def test_options_choose_the_credential(signed_in: Emulator, run_cli: Run, tmp_pa
 
     assert result.returncode == 3
     assert f"Profile work, backend openai-codex, store file:{tmp_path / 'w.json'}." in result.stdout
-    assert "Nobody is signed in with the profile work." in result.stdout
+    assert "Not signed in with the profile work." in result.stdout
 
 
 @pytest.mark.parametrize("fault", [None, "models_not_json", "cut_mid_event", "unauthorized_once"])

@@ -1,1 +1,1 @@
-"""Arguments, environment and files: what a person has set, and where it is kept."""
+"""Reads what a person has configured: environment, config.toml, profiles; and the private files of onplan."""

@@ -1,4 +1,4 @@
-"""The environment: variables, the system's proxies, and the folders of a user. Only this reads them."""
+"""Reads the environment: its variables, the system's proxy settings, and the user's folders."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ class Environment:
 
 
 def environment_variable(name: str) -> str | None:
-    """The variable, or None if it is unset or empty: for variables that are not onplan's own."""
+    """The variable ``name``, or None if it is unset or empty."""
     return Environment(os.environ).get(name)
 
 
 def system_proxies() -> Mapping[str, str]:
-    """The proxies of the environment, else of the system's own settings; their URLs may hold passwords.
+    """The proxies of the environment, else of the system's own settings.
 
-    Keys: ``http``, ``https`` and ``all``; and ``no``, the exceptions, separated by commas.
+    Keys: ``http``, ``https`` and ``all``, whose URLs may hold passwords; and ``no``, the exceptions,
+    separated by commas.
     """
     from urllib.request import getproxies
 
@@ -38,7 +39,7 @@ def system_proxies() -> Mapping[str, str]:
 
 
 def home_folder(environment: Mapping[str, str]) -> Path:
-    """``ONPLAN_HOME``, or the system's folder for a user's configuration."""
+    """``ONPLAN_HOME``, or the system's folder for a user's configuration. Raises ConfigurationError."""
     home = find_home(environment)
     if home is None:
         raise no_home()
@@ -46,20 +47,20 @@ def home_folder(environment: Mapping[str, str]) -> Path:
 
 
 def find_home(environment: Mapping[str, str]) -> Path | None:
-    """The same, or None for an account that has no home folder, as some containers' have none."""
+    """``home_folder``, or None for an account without a home folder, such as those of some containers."""
     given = Environment(environment).get("ONPLAN_HOME")
     if given:
         try:
             return Path(given).expanduser().absolute()
         except RuntimeError:
-            raise ConfigurationError(f"ONPLAN_HOME is {given}, and there is no such user.") from None
+            raise ConfigurationError(f"ONPLAN_HOME is {given}, but there is no such user.") from None
     import platformdirs
 
     return _absolute(lambda: platformdirs.user_config_path("onplan", appauthor=False))
 
 
 def state_folder() -> Path:
-    """The user's folder for locks, wherever ONPLAN_HOME is; without a home folder, ONPLAN_HOME itself.
+    """The user's folder for locks, the same for every ONPLAN_HOME; without a home folder, ONPLAN_HOME itself.
 
     Raises ConfigurationError if there is neither.
     """
@@ -70,7 +71,7 @@ def state_folder() -> Path:
 
 
 def _absolute(folder: Callable[[], Path]) -> Path | None:
-    """Without a home folder the library fails, or leaves a tilde in the path."""
+    """``folder()``; None without a home folder, where platformdirs fails or leaves a tilde in the path."""
     try:
         found = folder()
     except (RuntimeError, KeyError):

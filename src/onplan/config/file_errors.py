@@ -1,4 +1,4 @@
-"""What an OSError of a file means: the reason as part of a sentence, and what to do about it."""
+"""Explains an OSError of a file to a person: why it cannot be used, and what to do."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MOUNT_HINT = "Mount the folder that {} is in, instead of the file by itself."
 
 
 class UnusableFileError(OSError):
-    """A file that cannot serve, with what to do about it.
+    """A file that cannot be used, with a hint.
 
     Attributes:
-        hint: what to do; ``{}`` in it stands for the file.
+        hint: what to do; ``{}`` in it is replaced by the file.
     """
 
     def __init__(self, number: int, reason: str, hint: str) -> None:
@@ -28,7 +28,7 @@ class UnusableFileError(OSError):
 
 @contextlib.contextmanager
 def explained(subject: str, done: str) -> Iterator[None]:
-    """Turn an OSError into a StoreError that says what could not be ``done`` to ``subject``."""
+    """Turn an OSError into a StoreError: "SUBJECT cannot be DONE", such as "read", with the reason."""
     try:
         yield
     except OSError as error:
@@ -59,7 +59,9 @@ _REASONS = {
     errno.ENXIO: "it is a socket and not a file",
     errno.EBUSY: "it is mounted by itself, so it cannot be replaced",
     errno.ETXTBSY: "another program has it open",
-    **dict.fromkeys(NO_LOCKS, "its file system has no locks, so two programs could spend the same token"),
+    **dict.fromkeys(
+        NO_LOCKS, "its file system has no locks, so two programs could use the same refresh token"
+    ),
 }
 _OTHERWISE = "Make room or make it writable, then run the command again."
 _NOT_WRITABLE = "Make {} and its folder writable, or keep it in another folder: `--store file:PATH`."

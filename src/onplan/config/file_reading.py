@@ -1,4 +1,4 @@
-"""Reads regular files of a limited size, and text in any Unicode encoding. Anything else is an OSError."""
+"""Reads regular files of a limited size, and text in any Unicode encoding."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def read_file(path: str | Path, largest: int = LARGEST) -> bytes:
 
 
 def read_open_file(file: BinaryIO, largest: int = LARGEST) -> bytes:
-    """What is in ``file``, at most ``largest`` bytes. Raises OSError."""
+    """The content of ``file``, at most ``largest`` bytes. Raises OSError."""
     is_larger = os.fstat(file.fileno()).st_size > largest
-    data = b"" if is_larger else file.read(largest + 1)  # it may be growing
+    data = b"" if is_larger else file.read(largest + 1)  # the file may be growing
     if is_larger or len(data) > largest:
         raise UnusableFileError(
             errno.EINVAL, f"it is larger than {largest >> 20} MiB", "Check that {} is the right file."
@@ -55,7 +55,7 @@ _KINDS = (
 
 
 def require_regular(found: os.stat_result, *, or_null: bool) -> None:
-    """Raise OSError if it is no regular file; ``or_null``: nor the null device."""
+    """Raise OSError if ``found`` is not a regular file; with ``or_null`` the null device is accepted too."""
     if stat.S_ISREG(found.st_mode):
         return
     null = os.stat(os.devnull).st_rdev  # noqa: PTH116 - no Path here
@@ -64,10 +64,10 @@ def require_regular(found: os.stat_result, *, or_null: bool) -> None:
     kind = next((name for matches, name in _KINDS if matches(found.st_mode)), "it is a device and not a file")
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, kind)
-    raise UnusableFileError(errno.EINVAL, kind, "Put a regular file in the place of {}.")
+    raise UnusableFileError(errno.EINVAL, kind, "Replace {} by a regular file.")
 
 
-# UTF-32's first mark begins with UTF-16's.
+# UTF-32 before UTF-16: the mark of UTF-32-LE begins with that of UTF-16-LE.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -78,11 +78,14 @@ _BYTE_ORDER_MARKS = (
 
 
 def as_utf8(data: bytes) -> bytes:
-    """Text of any Unicode encoding that shows which one it is, as UTF-8 without a byte order mark.
+    """``data``, text in UTF-8, UTF-16 or UTF-32, as UTF-8 without a byte order mark.
 
-    Windows' editors and PowerShell write such marks, and UTF-16. Without a mark, UTF-16 is recognised by a
-    zero in the first character, which is an ASCII one in every file that is read here (RFC 4627 §3).
-    Raises UnicodeError; what is not UTF-8 and shows no other encoding comes back as it is.
+    Windows' editors and PowerShell write UTF-16 and byte order marks. Without a mark, UTF-16 is recognised by
+    a zero byte in the first character, which is ASCII in every file that is read here (RFC 4627 §3). Anything
+    else is returned as it is.
+
+    Raises:
+        UnicodeError: the text is not valid in the encoding that its mark names.
     """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):

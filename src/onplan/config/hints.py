@@ -1,4 +1,4 @@
-"""Hints that name the command to type next, for the profile and backend in use."""
+"""Hints with the command to type next, for the profile and backend in use."""
 
 from __future__ import annotations
 
@@ -18,27 +18,31 @@ if TYPE_CHECKING:
 def not_signed_in(
     profile: str | None, backend: str | None = None, instead: str | None = None
 ) -> NotSignedInError:
-    """What is to be said when there is no credential: whose, and how to get one.
+    """The error when there is no sign-in: for which profile, and the command that signs in.
 
-    ``instead`` is a sentence about what the store holds instead (``stores.why_empty``).
+    Args:
+        profile: its name, None where no profile is involved.
+        backend: its name.
+        instead: a sentence about what the store holds instead of credentials (``stores.why_empty``).
     """
     if profile is None:
-        return NotSignedInError(instead or "Nobody is signed in here.")
+        return NotSignedInError(instead or "Not signed in.")
     return NotSignedInError(
-        instead or f"Nobody is signed in with the profile {profile}.",
+        instead or f"Not signed in with the profile {profile}.",
         hint=f"Run `{login_command(profile, backend)}`.",
     )
 
 
 def login_command(profile: str, backend: str | None, *options: str) -> str:
-    """What to type to sign in with ``profile`` at ``backend``."""
+    """The command that signs in with ``profile`` at ``backend``."""
     return shlex.join(["onplan", "login", *_of_backend(backend), *_of_profile(profile), *options])
 
 
 def complete_commands(error: OnplanError, settings: Settings) -> None:
-    """Name profile and backend in the commands of its hint, so that they touch nobody else's sign-in.
+    """Add ``--profile`` and ``--backend`` to the commands in ``error.hint``.
 
-    It is noted below the traceback as well, for programs that do not catch it.
+    So they act on the sign-in that the error is about, whatever the profile in use is. The hint is also added
+    below the traceback, for programs that do not catch the error.
     """
     profile = _of_profile(settings.profile)
     if settings.profile_named:
@@ -48,7 +52,7 @@ def complete_commands(error: OnplanError, settings: Settings) -> None:
 
     def completed(typed: re.Match[str]) -> str:
         name, options = typed[1], typed[2]
-        if re.search(" --(profile|backend|all)\\b", options):  # it means a particular one
+        if re.search(" --(profile|backend|all)\\b", options):  # it names one already
             return typed[0]
         return f"`{shlex.join(['onplan', name, *known[name]])}{options}`"
 

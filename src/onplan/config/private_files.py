@@ -1,4 +1,4 @@
-"""Files that only their owner may read, replaced in one step. Knows nothing of what is in them."""
+"""Writes files that only their owner may read, so that a crash leaves the old or the new content."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from onplan.config.file_errors import MOUNT_HINT, UnusableFileError
 from onplan.config.file_reading import read_file, require_regular
 
-PERMISSIONS = sys.platform != "win32"  # there the folder's access list protects instead of file modes
+PERMISSIONS = sys.platform != "win32"  # on Windows the folder's access list protects, not the file's mode
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make ``folder`` and the folders above it that are missing, each for its owner alone."""
+    """Make ``folder`` and the folders above it that are missing, each with mode 0700."""
     if not folder.is_dir():
         make_private_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -26,13 +26,19 @@ def make_private_folder(folder: Path) -> None:
 def write_private_file(
     path: Path, data: bytes, prepared: Path | None = None, *, unreadable: bool = False
 ) -> None:
-    """Write ``data`` beside ``path`` (0600 from the start), make it durable, and rename it over ``path``.
+    """Replace the content of ``path``: write a file beside it (0600 from the start), sync it, and rename it.
 
-    A symbolic link is written through. A file that is mounted by itself, as into a container, cannot be
-    replaced, and is overwritten; so is one with other names (hard links). A device, FIFO or socket stays what
-    it is. ``prepared`` is a file of ``reserve_private_file`` to write into. ``unreadable``: refuse a file
-    system on which other users could read it, whatever its mode.
-    Raises OSError; what was there before is then unchanged.
+    A symbolic link is followed. A file that is mounted by itself, as into a container, cannot be replaced and
+    is overwritten; so is a file with several hard links. A device, FIFO or socket is refused.
+
+    Args:
+        path: the file.
+        data: its new content.
+        prepared: a file of ``reserve_private_file`` to write into.
+        unreadable: refuse a file system that cannot keep the file from other users.
+
+    Raises:
+        OSError: it was not written; what was there before is unchanged.
     """
     target = Path(os.path.realpath(path))
     _require_replaceable(target)
@@ -69,7 +75,7 @@ def _replace(temporary: Path, target: Path, data: bytes) -> None:
 
 
 def has_other_names(target: Path) -> bool:
-    """Whether it has several hard links: a program that uses another must find there what is written here."""
+    """Whether it has several hard links. They must keep naming one file, so it cannot be replaced."""
     with contextlib.suppress(OSError):
         found = target.stat()
         return stat.S_ISREG(found.st_mode) and found.st_nlink > 1
@@ -77,23 +83,23 @@ def has_other_names(target: Path) -> bool:
 
 
 def _require_replaceable(target: Path) -> None:
-    """Raise UnusableFileError for a device, FIFO or socket: other programs need what a rename would replace.
+    """Raise UnusableFileError for a device, FIFO or socket, which other programs use.
 
-    Whoever may do anything would remove even ``/dev/null``.
+    Root could otherwise replace even ``/dev/null``.
     """
     with contextlib.suppress(FileNotFoundError):
         require_regular(target.stat(), or_null=False)
 
 
 def _overwrite(target: Path, data: bytes) -> None:
-    """Write ``data`` into the file itself, in one step as far as a reader or a kill can tell.
+    """Write ``data`` into the file itself, so that a reader or a kill sees the old or the new content.
 
-    Room is made first, with line ends that mean nothing in JSON and text.
+    The file is first made large enough, with line ends, which mean nothing in JSON and text.
     """
     descriptor = os.open(target, os.O_RDWR)
     try:
         found = os.fstat(descriptor)
-        if found.st_nlink == 0:  # by a rename, so what is written here would be seen by no other program
+        if found.st_nlink == 0:  # deleted on the host, so no other program would see what is written here
             reason = "it is mounted by itself, and was replaced where it is mounted from"
             raise UnusableFileError(errno.ESTALE, reason, MOUNT_HINT)
         before = found.st_size
@@ -128,7 +134,7 @@ def _require_unreadable(mode: int) -> None:
 
 
 def keeps_modes(folder: Path) -> bool:
-    """Whether a file in ``folder`` can be made unreadable to other users; also if that cannot be tried."""
+    """Whether a file in ``folder`` can be made unreadable to other users; True if that cannot be tried."""
     with contextlib.suppress(OSError):
         temporary = _make_temporary(folder / "modes")
         try:
@@ -143,7 +149,7 @@ def reserve_private_file(path: Path, size: int) -> Path:
     temporary = _make_temporary(Path(os.path.realpath(path)))
     try:
         with temporary.open("r+b") as file:
-            file.write(bytes(size))  # zeros on every system; posix_fallocate is not everywhere
+            file.write(bytes(size))  # not posix_fallocate, which not every system has
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
@@ -154,10 +160,10 @@ def reserve_private_file(path: Path, size: int) -> Path:
 
 
 class PrivateFile:
-    """A private file that is replaced in one step, by the holder of its lock.
+    """A private file, for the program that holds its lock.
 
     Args:
-        path: where it is, or a link to it. What a link leads to may change.
+        path: of the file, or of a symbolic link to it, which may change.
         unreadable: as for ``write_private_file``.
     """
 
@@ -167,7 +173,7 @@ class PrivateFile:
         self._reserved: Path | None = None
 
     def target(self) -> Path:
-        """Where it is, without links."""
+        """The path of the file, with symbolic links resolved."""
         return Path(os.path.realpath(self.path))
 
     def read(self) -> bytes | None:
@@ -178,9 +184,9 @@ class PrivateFile:
             return None
 
     def write(self, data: bytes, room: int = 0) -> None:
-        """Replace the content. ``room``: bytes to set aside for the next one, as the disk may fill up.
+        """Replace the content. ``room``: bytes to reserve for the next write, in case the disk fills up.
 
-        Raises OSError; nothing is left behind then.
+        Raises OSError; no temporary file is left behind then.
         """
         reserved, self._reserved = self._reserved, None
         prepared = reserved if reserved and reserved.exists() else None
@@ -197,10 +203,10 @@ class PrivateFile:
             raise
 
     def remove(self, instead: bytes) -> None:
-        """Remove it, and what killed writers left beside it. Raises OSError.
+        """Remove the file, and temporary files of writers that were killed. Raises OSError.
 
-        Into one that is mounted by itself, and so cannot be removed, and into one that has other names,
-        ``instead`` is written.
+        ``instead`` is written into a file that is mounted by itself, which cannot be removed, and into one
+        with several hard links.
         """
         self._reserved = None
         target = self.target()
@@ -228,7 +234,7 @@ def _prefix(target: Path) -> str:
 
 
 def remove_leftovers(path: Path, keep: Path | None = None) -> None:
-    """Remove what writers that were killed left beside ``path``. Only for the holder of its lock."""
+    """Remove temporary files that killed writers left beside ``path``. The caller holds its lock."""
     with contextlib.suppress(OSError):
         for entry in leftovers(path):
             if entry != keep:
@@ -236,15 +242,15 @@ def remove_leftovers(path: Path, keep: Path | None = None) -> None:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """What is beside ``path`` of writers that were killed, or that are at work. Raises OSError."""
+    """The temporary files beside ``path``, of writers that were killed or are at work. Raises OSError."""
     target = Path(os.path.realpath(path))
     return [entry for entry in target.parent.iterdir() if entry.name.startswith(_prefix(target))]
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename or a removal survive a power cut, where the system can.
+    """Make a rename or a removal survive a power failure, where the system can.
 
-    It has happened already: a folder that cannot be read, or not be synchronised, is no failure of it.
+    The rename has been done by then, so it is no error if the folder cannot be opened or synced.
     """
     if PERMISSIONS:
         with contextlib.suppress(OSError):

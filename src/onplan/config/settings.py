@@ -1,8 +1,8 @@
-"""Arguments, environment and configuration files: one frozen value, decided before the first byte.
+"""Decides the settings from arguments, environment and configuration files, before anything is sent.
 
-Order: what the program or the command line says, then ``ONPLAN_*``, then ``config.toml`` in the user's
-configuration folder, then what the last sign-in left in ``profiles.json`` beside it, then the default. An
-empty variable counts as unset.
+The first that is set counts: an argument of the program or the command line; ``ONPLAN_*``; ``config.toml`` in
+the user's configuration folder; ``profiles.json`` beside it, which sign-ins write; the default. An empty
+variable counts as unset.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from onplan.oauth.issuer import ISSUERS, Issuer
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that was decided before the first byte.
+    """The settings of one client or command.
 
     Attributes:
-        folder: configuration folder, or None for an account without a home folder.
+        folder: the configuration folder; None for an account without a home folder.
         profile: the name of the credential in use.
         store: the store spec.
         backend: the row that fits the base URL and the API.
@@ -49,7 +49,7 @@ class Settings:
 
     @property
     def home(self) -> Path:
-        """Configuration folder, and home of the default store. Raises ConfigurationError if there is none."""
+        """The configuration folder, which holds the default store. Raises ConfigurationError without one."""
         if self.folder is None:
             raise no_home()
         return self.folder
@@ -77,7 +77,7 @@ def load_settings(
         files: the configuration files as they were read before; without it they are read now.
 
     Raises:
-        ConfigurationError: a value cannot be used; its sentence names the value and where it came from.
+        ConfigurationError: a value cannot be used; the message names it and where it came from.
     """
     env = Environment(os.environ if environment is None else environment)
     home = find_home(env.values)

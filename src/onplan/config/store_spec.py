@@ -1,4 +1,4 @@
-"""Store specs: the one that a profile has without naming it, and those that name a path or a program."""
+"""Reads store specs, ``scheme:location``: the default one, and those that name a path or a program."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def default_store(home: Path, profile: str) -> str:
 
 
 def credentials_folder(home: Path) -> Path:
-    """Where the default stores are."""
+    """The folder of the default stores."""
     return home / "credentials"
 
 
 def rooted_spec(spec: str) -> str:
-    """The same store from any folder: relative to one that is left, it would name something else tomorrow."""
+    """``spec`` with an absolute path, so that it names the same store from any working folder."""
     scheme, _, location = spec.partition(":")
     if scheme == "file":
         return f"file:{expanded(location).absolute()}"
@@ -30,7 +30,7 @@ def rooted_spec(spec: str) -> str:
 
 
 def expanded(path: str) -> Path:
-    """``path`` with its tilde replaced. Raises ConfigurationError if that stands for no home folder."""
+    """``path`` with its tilde replaced. Raises ConfigurationError if there is no such home folder."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -41,10 +41,10 @@ def expanded(path: str) -> Path:
 
 
 def command_words(location: str) -> list[str]:
-    """The program of a ``command:`` store and its arguments.
+    """The program of a ``command:`` store and its arguments. Raises ConfigurationError.
 
-    Words and quotes are as in a shell, and nothing else of it; on Windows a backslash is part of a path. A
-    program that is named with its folder is not looked for in ``PATH``. Raises ConfigurationError.
+    Words and quotes are as in a shell, without its other features; on Windows a backslash is part of a path.
+    A program that is named with its folder is not looked up in ``PATH``.
     """
     words = shlex.shlex(location, posix=True)
     words.whitespace_split, words.commenters = True, ""
