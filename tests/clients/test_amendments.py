@@ -193,7 +193,7 @@ def test_what_was_mended_in_the_history_is_reported(
     answer = driver(**options, retry=ONCE).complete(request)
 
     assert answer.history_repairs == [
-        "The arguments of the call c to f were no JSON object; they went inside one.",
+        "The arguments of call c to f were not a JSON object; they were put into one.",
         "The call d to f had no result; one was sent that says so.",
     ]
     assert len(server.bodies) == 1

@@ -1,1 +1,1 @@
-"""Chat Completions, both ways: requests to bodies and chunks to answers, and back. Pure."""
+"""Chat Completions, for clients and servers: request bodies and streams, written and read."""

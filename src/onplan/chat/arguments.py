@@ -1,7 +1,8 @@
-"""The arguments of one tool call while they arrive: where their JSON text ends, and what comes after it.
+"""Assembles the arguments of one tool call, and finds where their JSON text ends.
 
-Servers are known that send the arguments once more when they are whole, or ``{}`` before them (seen November
-2026: vLLM's xlam parser, LocalAI, bridges from Anthropic's API). Every character is looked at once.
+Some servers send the arguments again when they are whole, or ``{}`` before them (vLLM's xlam parser, vllm
+issue 51697; LocalAI issue 9722; bridges from Anthropic's API; all seen November 2026). Each character is
+scanned once.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from onplan.flow import decode_json
 _OUTSIDE = re.compile(r'["{}\[\]]')
 _INSIDE = re.compile(r'"|\\.?', re.DOTALL)
 _SORTED = msgspec.json.Encoder(order="sorted")
-_EMPTY = re.compile(r"\s*(?:\{\s*\}\s*)+(?=\{)")  # objects before another one
-# The beginning of an object, and no more of a text: what may follow the mark that ends a text is not here.
+_EMPTY = re.compile(r"\s*(?:\{\s*\}\s*)+(?=\{)")  # empty objects before another object
+# The beginning of an object that cannot be inside a string: after a closing quote comes one of `:,]}`.
 _OBJECT = re.compile(r"\{\s*\"[^:,\]}\s\"]")
-_SHORT = 32  # characters, of a text that is no object: a number or a word
+_SHORT = 32  # characters; arguments that are a number or a word are not longer
 
 
 class Arguments:
-    """The arguments so far.
+    """The arguments of one call, as far as they have arrived.
 
     Attributes:
-        whole: whether their JSON text, if it is an object, an array or a string, has ended.
+        whole: whether their JSON text has ended; only an object, an array or a string can show that.
     """
 
     __slots__ = ("_after", "_begun", "_depth", "_escaped", "_grows", "_inside", "_pieces", "whole")
@@ -38,9 +39,9 @@ class Arguments:
         self._pieces: list[str] = []
         self._after: list[str] = []  # what came after the end
         self._begun = self._inside = self._escaped = self.whole = False
-        self._depth = 0  # of braces and brackets; -1 in a text that has none
-        # _inside: a string, where _escaped: the next character is.
-        self._grows = False  # whether every piece is all of the text so far
+        self._depth = 0  # of braces and brackets; -1 if the text is a number or a word
+        # _inside: within a string; _escaped: the next character there is escaped.
+        self._grows = False  # whether each piece repeats all of the text so far
 
     def __bool__(self) -> bool:
         return bool(self._pieces)
@@ -52,19 +53,19 @@ class Arguments:
 
     @property
     def is_placeholder(self) -> bool:
-        """Whether they are an empty object, which some servers put before the arguments."""
+        """Whether they are an empty object, which bridges from Anthropic's API send before the arguments."""
         return self.whole and len(self._pieces) == 1 and not self._pieces[0].strip("{} \t\r\n")
 
     @property
     def expect_a_value(self) -> bool:
-        """Whether the next character may begin an object inside of this one."""
+        """Whether a value, such as an inner object, may come next."""
         if self.whole or self._inside:
             return False
         last = next(filter(None, map(str.rstrip, reversed(self._pieces))), "")
         return last.endswith((":", ",", "["))
 
     def add(self, piece: str) -> str:
-        """Take one more piece. Returns what it adds to the text, which is nothing once the JSON has ended."""
+        """Add a piece. Returns what it adds to the text: nothing once the JSON text has ended."""
         if self._inside and '"' not in piece and "\\" not in piece and not self._escaped:
             self._pieces.append(piece)
             return piece
@@ -88,13 +89,12 @@ class Arguments:
         return piece
 
     def _without_what_came(self, piece: str) -> str:
-        """What is new of a piece that is all of the text so far, and more.
+        """The new part of a piece that repeats all of the text so far.
 
-        The first such piece is known by an object that begins where no JSON goes on so; in a text, or in
-        what may be one, by how it begins.
+        The first such piece is recognised because an object begins where JSON does not allow one.
         """
         begins = self._grows or (_OBJECT.match(piece) if self._inside else not self.expect_a_value)
-        # No piece is empty: one that is shorter than their number is not all of them, which costs no look.
+        # No piece is empty, so a repetition of all of them is at least as long as their number: a cheap test.
         if not begins or len(piece) < len(self._pieces) or len(piece) < sum(map(len, self._pieces)):
             return piece
         text = self.text
@@ -105,17 +105,17 @@ class Arguments:
         return piece[len(text) :]
 
     def _is_replaced_by(self, piece: str) -> bool:
-        """Whether ``piece`` begins the arguments for which an empty object was a placeholder."""
+        """Whether ``piece`` begins the arguments, and the empty object before was a placeholder."""
         return self.is_placeholder and not self._after and piece.lstrip().startswith("{")
 
     def _end_in(self, piece: str) -> int | None:
-        """How much of ``piece`` belongs to the JSON text, if that ends there; None if it does not end yet."""
+        """The position in ``piece`` where the JSON text ends; None if it does not end in it."""
         if not self._begun:
             begun = piece.lstrip()
             if not begun:
                 return None
             self._begun = True
-            if begun[0] not in '{["':  # a number, or a word: no character says that it ends
+            if begun[0] not in '{["':  # a number or a word: no character marks its end
                 self._depth = -1
         if self._depth < 0:
             return None
@@ -127,7 +127,7 @@ class Arguments:
             if mark == '"':
                 self._inside = not self._inside
             elif self._inside:
-                self._escaped = len(mark) == 1  # what it escapes is in the next piece
+                self._escaped = len(mark) == 1  # the escaped character is in the next piece
             else:
                 self._depth += 1 if mark in "{[" else -1
             if self._depth <= 0 and not self._inside:
@@ -135,9 +135,9 @@ class Arguments:
         return None
 
     def finish(self) -> str:
-        """No more pieces come: add what came after the end, unless it repeats the text. Gives what it added.
+        """Note that no more pieces come. Text after the end is added and returned, unless it is a repetition.
 
-        What a model wrote and is no JSON is for the program to answer.
+        If the result is not valid JSON, the program can answer the call with an error.
         """
         after, self._after = "".join(self._after), []
         text = self.text.strip()
@@ -149,7 +149,7 @@ class Arguments:
 
     @property
     def is_whole(self) -> bool:
-        """Whether they can be read: also where it is a number or a word, and after ``finish``."""
+        """Whether they are valid JSON, also if they are a number or a word."""
         if self.whole:
             return True
         short = len(self._pieces) <= _SHORT and sum(map(len, self._pieces)) <= _SHORT
@@ -157,7 +157,7 @@ class Arguments:
 
 
 def text_of(arguments: Any) -> str:
-    """As text: some servers send an object, and PHP an empty list where an empty object is meant."""
+    """``arguments`` as JSON text. Ollama sends an object; gateways in PHP send ``[]`` for ``{}``."""
     if isinstance(arguments, str):
         return arguments
     if arguments is None or arguments is False:
@@ -166,6 +166,6 @@ def text_of(arguments: Any) -> str:
 
 
 def meaning_of(arguments: str) -> str | bytes:
-    """A normal form: the same for two JSON texts that differ only in spaces and in the order of keys."""
+    """A normal form, equal for two JSON texts that differ only in white space and the order of keys."""
     value = decode_json(arguments.encode())
     return arguments.strip() if value is None else _SORTED.encode(value)

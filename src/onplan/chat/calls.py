@@ -1,9 +1,10 @@
-"""Tool calls while they arrive: pieces are joined, whatever the server says of which call they belong to.
+"""Assembles tool calls from their pieces, and decides which call a piece belongs to.
 
-By the protocol ``index`` tells calls apart, and the id and the name come in the first piece. Servers are
-known that leave the index out or count wrong, give every call the index 0, or one id to several; give ids
-later or never or anew with every piece; split names or repeat them; send arguments whole, and calls once more
-at the end. So the arguments count as well: a JSON text that has ended is not gone on with.
+By the protocol ``index`` identifies a call, and its id and name come in the first piece. Some servers leave
+the index out or count wrong, give every call the index 0, give one id to several calls, or send ids late,
+never, or a new one with each piece; others split or repeat names, send arguments whole, or send all calls
+again at the end (tests/chat/test_calls.py has each, with the server). So the arguments count as well: a JSON
+text that has ended is not continued.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ MAXIMUM_CALLS = 10_000
 
 
 class _Call:
-    """One call that is arriving. Its start is announced when its id and name are known to be whole.
+    """One call that is arriving. ``ToolCallStart`` is emitted when its id and name are known to be whole.
 
     Attributes:
-        id: by which the program hears of it; empty until it is known, or derived.
-        server_id: the id that came with it, which another call may have as well.
-        follows: the call that it may be a repetition of: it came under the same id, or later in its place.
-        has_only_place: whether its place is all that it has in common with that one.
+        id: the id that the program sees; empty until it is known or derived.
+        server_id: the id that came with it, which another call may have, too.
+        follows: the call that it may repeat: that one had the same id, or came before it at the same index.
+        has_only_place: whether the index is all that it has in common with that one.
     """
 
     __slots__ = (
@@ -56,25 +57,25 @@ class _Call:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it has a name and arguments that can be read, or none."""
+        """Whether it has a name, and its arguments are valid JSON or absent."""
         return bool(self.name) and (not self.arguments or self.arguments.is_whole)
 
     def goes_on_with(self, name: str, piece: str) -> bool:
-        """Whether ``piece`` can only be more of these arguments: they have begun, and it begins none."""
+        """Whether ``piece`` can only continue these arguments: they have begun, and it begins none."""
         arguments = self.arguments
         return bool(arguments) and not arguments.whole and name in ("", self.name) and not _begins(piece)
 
     def is_padded_by(self, name: str, piece: str) -> bool:
-        """Whether ``piece`` is white space after arguments that have ended: no call begins so."""
+        """Whether ``piece`` is white space after arguments that have ended, which begins no new call."""
         return self.arguments.whole and name in ("", self.name) and piece.isspace()
 
     def is_replaced_by(self, name: str, piece: str) -> bool:
-        """Whether the arguments are an empty object that stood in the place of those that begin now."""
+        """Whether the arguments so far are an empty placeholder, and the real ones begin in ``piece``."""
         begins = bool(piece) and _begins(piece)
         return begins and name in ("", self.name) and self.arguments.is_placeholder
 
     def add_name(self, piece: str) -> None:
-        """A piece of the name, or all of it once more. Raises StreamCorruptError if it comes too late."""
+        """Add a piece of the name, or the whole name again. Raises StreamCorruptError if it is late."""
         if piece == self.name:
             return
         if self.started or (self.name and self.arguments):
@@ -84,7 +85,7 @@ class _Call:
             raise StreamCorruptError("The name of a tool call is too long to be one.")
 
     def add_arguments(self, piece: str, chunks: Chunks) -> None:
-        """More of the arguments, which come after the name."""
+        """Add a piece of the arguments, and emit what it adds."""
         new = self.arguments.add(piece)
         if self.started:
             if new:
@@ -93,37 +94,37 @@ class _Call:
             self.start(chunks)
 
     def start(self, chunks: Chunks) -> None:
-        """Announce the call, with what there is of its arguments."""
+        """Emit the start of the call, and its arguments so far."""
         self.started = True
         chunks.append(ToolCallStart(self.id, self.name))
         if text := self.arguments.text:
             chunks.append(ToolCallDelta(self.id, text))
 
 
-_Words: TypeAlias = tuple[str, str | bytes]  # the name, and what the arguments mean
-# By the server's id; by None, whatever the id is.
-_Said: TypeAlias = dict[tuple[str | None, str, str | bytes], _Call]
+_Content: TypeAlias = tuple[str, str | bytes]  # the name, and a normal form of the arguments
+# The first call with this content: by the server's id, and under None by any id.
+_FirstCalls: TypeAlias = dict[tuple[str | None, str, str | bytes], _Call]
 
 
 class Calls:
     """The calls of one message, in the order in which they began.
 
     Attributes:
-        pieces: how many pieces have come.
+        pieces: how many pieces have arrived.
     """
 
     def __init__(self) -> None:
         self.pieces = 0
         self._calls: list[_Call] = []
-        self._by_id: dict[str, _Call] = {}  # the newest of that id
+        self._by_id: dict[str, _Call] = {}  # the newest with that id
         self._by_place: dict[_Place, _Call] = {}
-        self._last: dict[int, _Call] = {}  # the newest that was spoken of, in each choice
+        self._last: dict[int, _Call] = {}  # the call of the latest piece, in each choice
 
     def __bool__(self) -> bool:
         return bool(self._calls)
 
     def feed(self, deltas: Iterable[CallDelta], chunks: Chunks, choice: int = 0) -> None:
-        """More pieces. Raises StreamCorruptError if they contradict what came before."""
+        """Add pieces. Raises StreamCorruptError if they contradict earlier ones."""
         for delta in deltas:
             function = delta.function or delta
             name = function.name or ""
@@ -135,7 +136,7 @@ class Calls:
             if call is None:
                 call = self._call_of(delta.id or "", place, name, piece, choice)
                 self._add(call, delta, name, piece, chunks)
-            else:  # nearly every piece: more of the arguments of the call in this place
+            else:  # nearly every piece: more arguments for the call at this index
                 self._last[choice] = call
                 if piece:
                     call.add_arguments(piece, chunks)
@@ -151,7 +152,7 @@ class Calls:
             self.pieces += 1
 
     def complete(self, calls: Sequence[CallDelta], chunks: Chunks, choice: int = 0) -> None:
-        """The whole calls, sent once more at the end, in their order: adds what the pieces did not bring."""
+        """Add what the pieces did not contain, from whole calls that are sent again at the end, in order."""
         for position, whole in enumerate(calls):
             function = whole.function or whole
             name = function.name or ""
@@ -171,7 +172,7 @@ class Calls:
         if delta.id:
             call.server_id = call.server_id or delta.id
             may_repeat = call.follows is not None and not call.has_only_place
-            if not may_repeat:  # else it is announced in the end, if it is no repetition
+            if not may_repeat:  # else its start is emitted at the end, unless it is a repetition
                 call.id = call.id or delta.id
             if call.server_id == delta.id:
                 self._by_id[delta.id] = call
@@ -194,7 +195,7 @@ class Calls:
         here = self._by_place.get(place) if place is not None else self._last.get(choice)
         known = self._by_id.get(id_) if id_ else None
         if here and id_ and here.server_id == id_:
-            known = here  # of several calls under one id, the one in this place
+            known = here  # of several calls with one id, the one at this index
         call = known or here or self._last.get(choice)
         if call is not None and call.goes_on_with(name, piece):
             return call
@@ -218,11 +219,11 @@ class Calls:
         last = self._last.get(choice)
         if last is None or name or (id_ and (last.server_id or last.arguments.whole or not piece)):
             return self._open(id_)
-        # An index that was not seen before, and nothing that a call begins with: it counts pieces.
+        # A new index without a name or id: the server counts pieces, not calls.
         return self._open(id_, last) if last.arguments.whole and piece.strip() else last
 
     def _after_whole(self, here: _Call, id_: str, name: str, piece: str) -> _Call:
-        """What comes in the place of a call whose arguments have ended."""
+        """The call of a piece at the index of a call whose arguments have ended."""
         named_late = bool(name) and not here.name
         identified_late = bool(id_) and not here.server_id
         unidentified = bool(here.server_id) and not id_ and name == here.name
@@ -230,8 +231,8 @@ class Calls:
             return here
         if (not name or unidentified) and here.is_replaced_by(name, piece):
             return here
-        # Without a name or an id of its own it may say the same again; where there are no ids at all, only
-        # if the index tells calls apart.
+        # Without a name or an id of its own it may repeat the call. If there are no ids at all, it does so
+        # only where the index identifies calls.
         nothing_but_place = bool(name) and not id_ and not here.server_id
         may_repeat = not name or identified_late or unidentified or nothing_but_place
         call = self._open(id_, here if may_repeat else None)
@@ -239,9 +240,9 @@ class Calls:
         return call
 
     def _renames(self, here: _Call, place: _Place | None, name: str, piece: str) -> bool:
-        """Whether a piece with another id than ``here`` goes on with it: some give an id to every piece.
+        """Whether a piece continues ``here`` although its id differs: some servers give each piece a new id.
 
-        Where it has a name as well, it must be the same one, in a place that is named.
+        If the piece has a name, too, it must be the same one, and the piece must have an index.
         """
         if not name:
             return bool(piece) or (place is not None and not here.arguments)
@@ -262,18 +263,20 @@ class Calls:
 
     @property
     def are_whole(self) -> bool:
-        """Whether each has a name and arguments that can be read, or none."""
+        """Whether every call has a name, and its arguments are valid JSON or absent."""
         return all(call.is_whole for call in self._calls)
 
     def last_is_whole(self, choice: int) -> bool:
-        """Whether the call that the last piece of ``choice`` was for is whole; true if there is none."""
+        """Whether the call of the latest piece in ``choice`` is whole; true if there is none."""
         return choice not in self._last or self._last[choice].is_whole
 
     def finish(self, response_id: str, chunks: Chunks, *, cut: bool) -> list[ToolCall]:
-        """No more pieces come: the calls that can be carried out.
+        """The finished calls, when no more pieces come; emits what has not been emitted of them.
 
-        ``cut``: the answer was; then a call that is not whole is left out. Raises StreamCorruptError for a
-        call without a name.
+        ``cut``: whether the answer was cut; then calls that are not whole are left out.
+
+        Raises:
+            StreamCorruptError: a call has no name.
         """
         parts: list[ToolCall] = []
         calls = self._without_repetitions(chunks)
@@ -295,19 +298,19 @@ class Calls:
         return parts
 
     def _without_repetitions(self, chunks: Chunks) -> list[_Call]:
-        """The calls without those that repeat the call they follow: the same name, the same arguments."""
+        """The calls without repetitions, which have the name and the arguments of an earlier call."""
         kept: list[_Call] = []
-        said: _Said = {}
-        numbered = any(index > 0 for _, index in self._by_place)  # else every call may have the index 0
+        said: _FirstCalls = {}
+        numbered = any(index > 0 for _, index in self._by_place)  # else all calls may have the index 0
         for call in self._calls:
             rest = call.arguments.finish()
             if rest and call.started:
                 chunks.append(ToolCallDelta(call.id, rest))
             followed = call.follows if numbered or not call.has_only_place else None
             if followed and not call.name and not call.arguments:
-                continue  # it says nothing
+                continue  # it is empty
             words = call.name or (followed.name if followed else ""), meaning_of(call.arguments.text)
-            first = None if call.started else _said_before(call, followed, words, said)
+            first = None if call.started else _repeated_by(call, followed, words, said)
             if first is not None:
                 merge(first.signature, call.signature)
                 continue
@@ -318,24 +321,24 @@ class Calls:
         return kept
 
 
-def _said_before(call: _Call, followed: _Call | None, words: _Words, said: _Said) -> _Call | None:
-    """The earlier call that ``call`` repeats, if there is one."""
+def _repeated_by(call: _Call, followed: _Call | None, words: _Content, said: _FirstCalls) -> _Call | None:
+    """The earlier call that ``call`` repeats; None if there is none."""
     if followed:
         if found := said.get((call.server_id, *words)):
             return found
         nothing_new = words[0] == followed.name and not call.arguments
         if nothing_new or words == (followed.name, meaning_of(followed.arguments.text)):
             return followed
-    # Where calls have ids, one without is none of its own.
+    # Where calls have ids, one without an id is a repetition.
     return None if call.server_id else said.get((None, *words))
 
 
 def _begins(piece: str) -> bool:
-    """Whether arguments may begin with ``piece``: they are an object, or have not begun."""
+    """Whether arguments may begin with ``piece``: it is empty, or begins an object."""
     return not piece or piece.lstrip().startswith("{")
 
 
 def _derived_id(response_id: str, position: int, call: _Call) -> str:
-    """An id where the server gave none, which two turns of a conversation do not share."""
+    """An id for a call without one; it differs between the turns of a conversation."""
     content = "\0".join((response_id, str(position), call.name, call.arguments.text))
     return f"call_{sha256(content.encode()).hexdigest()[:24]}"

@@ -1,8 +1,8 @@
-"""From the bytes of an event to a chunk: by its types, or else as it can only be meant.
+"""Decodes the bytes of an event into a ``Chunk``; fields of a wrong type are converted where that is safe.
 
-Gateways turn text that looks like a number into a number and back (``"index": "0"``, ``"content": 5``), say
-false or an empty list for null (PHP), and leave out the list around a single entry. What cannot be read is an
-error: skipping it could lose a part of the answer.
+Gateways turn strings into numbers and back (``"index": "0"``, ``"content": 5``), send false or ``[]`` for
+null (PHP), and leave out the list around a single entry (tests/chat/test_damage.py has each). What cannot be
+converted is an error: skipping it could lose a part of the answer.
 """
 
 from __future__ import annotations
@@ -15,39 +15,38 @@ import msgspec
 from onplan.chat.events import CallDelta, Choice, Chunk, Delta, Function, Groq
 from onplan.chat.halves import Halves
 from onplan.errors import StreamCorruptError
+from onplan.flow import JSON_ERRORS
 
 _Read: TypeAlias = Callable[[Any], Any]
 
 
 _CHUNK = msgspec.json.Decoder(Chunk)
-# Bytes that are no UTF-8, and nesting without end, are reported by Python's own errors.
-_UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def decode_chunk(payload: bytes, halves: Halves) -> Chunk | None:
-    """The chunk in ``payload``; None if it is no JSON object at all.
+    """The chunk in ``payload``; None if it is not a JSON object.
 
-    ``halves``: of characters, from one payload of a stream to the next.
+    ``halves``: keeps half a character from one payload of the stream for the next.
 
     Raises:
-        StreamCorruptError: broken JSON, or a field that has another type than it must have.
+        StreamCorruptError: invalid JSON, or a field of a wrong type.
     """
     try:
         return _CHUNK.decode(payload)
-    except _UNDECODABLE:
+    except JSON_ERRORS:
         pass
     if not payload.lstrip().startswith(b"{"):
         return None
     try:
         chunk: Chunk = _struct(Chunk)(msgspec.json.decode(halves.mend(payload)))
-    except (*_UNDECODABLE, TypeError, ValueError):
+    except (*JSON_ERRORS, TypeError, ValueError):
         raise StreamCorruptError("An event of the stream is not a valid chunk.") from None
     return chunk
 
 
 def _struct(kind: type[msgspec.Struct]) -> _Read:
     def read(value: Any) -> Any:
-        if _says_nothing(value):
+        if _is_null(value):
             return None
         if not isinstance(value, dict):
             raise TypeError(f"a {kind.__name__} must be an object")
@@ -60,7 +59,7 @@ def _struct(kind: type[msgspec.Struct]) -> _Read:
 
 def _list_of(read: _Read) -> _Read:
     def read_all(value: Any) -> Any:
-        if _says_nothing(value):
+        if _is_null(value):
             return None
         entries = value if isinstance(value, list) else [value]
         return [entry for entry in map(read, entries) if entry is not None]
@@ -72,17 +71,17 @@ def _any(value: Any) -> Any:
     return value
 
 
-def _says_nothing(value: Any) -> bool:
+def _is_null(value: Any) -> bool:
     return value is None or value is False or value in ([], "")
 
 
 def _text(value: Any) -> str | None:
     if isinstance(value, str):
         return value
-    if _says_nothing(value):
+    if _is_null(value):
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("it must be a text")
+        raise TypeError("must be a string")
     return msgspec.json.encode(value).decode()
 
 
@@ -92,7 +91,7 @@ _PARTS = ("text", "output_text", "refusal", "thinking", "reasoning")
 def _content(value: Any) -> Any:
     if isinstance(value, list):
         return value
-    if isinstance(value, dict):  # one part, or the JSON that was asked for, as an object
+    if isinstance(value, dict):  # a single part, or the requested JSON as an object
         return [value] if value.get("type") in _PARTS else msgspec.json.encode(value).decode()
     return _text(value)
 

@@ -1,9 +1,9 @@
-"""Entries of reasoning while they arrive: pieces of one entry are joined, and two entries never are.
+"""Assembles the entries of ``reasoning_details`` and ``thinking_blocks``, without mixing two entries.
 
-``reasoning_details`` and ``thinking_blocks`` are lists of such entries. Some are sealed (``data``) or signed
-(``signature``); glued together, or under another entry's id, they are refused as corrupt by the server that
-made them. Servers number them by ``index``, or give every entry the index 0, or none; they name them by
-``id``, in the first piece or in all (seen November 2026: OpenRouter, with several vendors' models behind it).
+Some entries are encrypted (``data``) or signed (``signature``): joined together, or under another entry's id,
+the server that made them refuses them as corrupt. Servers number entries by ``index``, or give each one the
+index 0, or none; their ``id`` comes in the first piece or in all (OpenRouter, with models of several vendors
+behind it, seen November 2026: mecatl issue 431, agno pull requests 5802 and 8861).
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any, TypeAlias
 
 Entry: TypeAlias = dict[str, Any]
 
-# The fields that come in pieces.
+# Fields whose text arrives in pieces.
 _GROWING = ("text", "summary", "thinking", "data")
 
 
 class Details:
-    """The entries of one list, in the order in which they began. Looks at every piece once."""
+    """The entries of one list, in the order in which they began."""
 
     def __init__(self) -> None:
         self._entries: list[_Arriving] = []
         self._by_id: dict[tuple[str, str], _Arriving] = {}
-        self._by_index: dict[Any, _Arriving] = {}  # the newest at each, of whichever type
+        self._by_index: dict[Any, _Arriving] = {}  # the newest entry of any type
 
     def feed(self, entries: Iterable[Entry], *, whole: bool = False) -> None:
-        """The entries of one chunk. ``whole``: none of them is a piece, but a signature may stand alone."""
+        """Add the entries of one chunk. ``whole``: they are not pieces, but a signature may stand alone."""
         came: set[int] = set()
         for entry in entries:
             arriving = self._meant_by(entry)
-            # What one chunk holds of sealed entries is not cut.
+            # Two encrypted entries in one chunk are not pieces of each other.
             separate = whole or (id(arriving) in came and bool(entry.get("data")))
             if arriving is None or not arriving.goes_on_with(entry, separate=separate):
                 arriving = _Arriving()
@@ -48,7 +48,7 @@ class Details:
 
     @property
     def entries(self) -> list[Entry]:
-        """What has arrived."""
+        """The assembled entries."""
         return [arriving.entry for arriving in self._entries]
 
 
@@ -66,20 +66,20 @@ class _Arriving:
         return {**self._fields, **{name: "".join(pieces) for name, pieces in self._pieces.items()}}
 
     def add(self, entry: Entry) -> None:
-        """Add one piece. Fields keep the order in which they first came."""
+        """Add a piece. Fields keep the order in which they first came."""
         for name, value in entry.items():
             if name in _GROWING and isinstance(value, str):
                 self._fields.setdefault(name, "")
                 pieces = self._pieces.setdefault(name, [])
-                if name != "data" or pieces != [value]:  # else it is sent once more
+                if name != "data" or pieces != [value]:  # else it is a repetition
                     pieces.append(value)
             elif value is not None or name not in self._fields:
                 self._fields[name] = value
 
     def goes_on_with(self, entry: Entry, *, separate: bool) -> bool:
-        """Whether ``entry`` is more of this one.
+        """Whether ``entry`` is a piece of this entry.
 
-        ``separate``: it is not, if it brings content.
+        ``separate``: an entry with content is not.
         """
         mine, content = self._fields, [name for name in _GROWING if entry.get(name)]
         if (separate and content) or any(_differ(mine, entry, name) for name in ("type", "format", "id")):
@@ -87,10 +87,10 @@ class _Arriving:
         if None not in (places := (mine.get("index"), entry.get("index"))) and places[0] != places[1]:
             return False
         if _differ(mine, entry, "signature") or (mine.get("signature") and content):
-            return False  # it ends with its signature
+            return False  # a signature ends an entry
         same_id = bool(entry.get("id")) and entry.get("id") == mine.get("id")
         if "data" in content and not same_id:
-            # Without an index, or with an id that is new, a sealed piece is an entry of its own.
+            # Without an index, or with a new id, encrypted data is an entry of its own.
             return entry.get("index") is not None and not entry.get("id")
         return True
 

@@ -1,4 +1,4 @@
-"""For a server: our chunks, answers, models and errors as Chat Completions, for somebody else's client."""
+"""Writes chunks, answers, model lists and errors as a Chat Completions server sends them."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _END = b"data: [DONE]\n\n"
 
 
 class ChunkEncoder:
-    """Encodes one stream; call ``encode`` with each chunk, up to and with ``Done``.
+    """Encodes one answer as server-sent events: call ``encode`` with each chunk, including ``Done``.
 
     Args:
-        completion_id: the answer's id.
-        model: the model's, as the client is to see it.
+        completion_id: the id of the answer.
+        model: the model id that the client sees.
         created: Unix seconds.
-        include_usage: whether the token counts come as a last chunk.
+        include_usage: whether a last chunk has the token counts (``stream_options.include_usage``).
     """
 
     def __init__(self, completion_id: str, model: str, created: int, *, include_usage: bool = False) -> None:
@@ -61,14 +61,14 @@ class ChunkEncoder:
         self._include_usage = include_usage
         self._begun = False
         self._positions: dict[str, int] = {}  # of the calls, by their ids
-        self._sealed = 0  # how often thinking was told that only the backend can read
+        self._sealed = 0  # how many parts of encrypted reasoning were sent
         self._encode = msgspec.json.Encoder().encode
 
     def encode(self, chunk: StreamChunk) -> bytes:
-        """The events that ``chunk`` amounts to; none for what this API does not tell.
+        """The events for ``chunk``, as bytes; empty for chunks that have no equivalent in this API.
 
         Raises:
-            StreamTruncatedError: the answer began anew; here nothing that was told can be taken back.
+            StreamTruncatedError: the answer began again; in this API nothing that was sent can be withdrawn.
         """
         if isinstance(chunk, Done):
             return self._last(chunk)
@@ -76,7 +76,7 @@ class ChunkEncoder:
         return b"" if delta is None else self._beginning() + self._event(_choice(delta))
 
     def encode_failure(self, error: OnplanError) -> bytes:
-        """The event that ends a stream which failed after it had begun."""
+        """The event that ends a stream that failed after it had begun."""
         return b"data: %b\n\n" % self._encode(error_body(error))
 
     def _beginning(self) -> bytes:
@@ -96,7 +96,7 @@ class ChunkEncoder:
         counts = {"usage": None} if self._include_usage else {}
         return b"data: %b\n\n" % self._encode({**self._head, **counts, **fields})
 
-    # --- what each kind of chunk becomes ------------------------------------------------------------
+    # --- the delta for each kind of chunk ------------------------------------------------------------
 
     def _text(self, chunk: TextDelta) -> Item:
         return {"content": chunk.text}
@@ -116,7 +116,7 @@ class ChunkEncoder:
         return None
 
     def _resumed(self, chunk: Resumed) -> NoReturn:
-        raise StreamTruncatedError("The answer broke off, and this API cannot take back what it has told.")
+        raise StreamTruncatedError("The answer broke off, and this API cannot withdraw what was sent.")
 
     def _part_done(self, chunk: PartDone) -> Item | None:
         match chunk.part:
@@ -153,9 +153,9 @@ def _call(call_id: str, name: str, arguments: str, signature: str | None = None)
 
 
 def _sealed(encrypted: str, index: int) -> Item:
-    """Reasoning that only the backend can read, in the field in which clients carry such things over.
+    """Encrypted reasoning as an entry of ``reasoning_details``, which clients send back in the next turn.
 
-    By the ``index`` clients tell a new piece from more of the one before.
+    ``index``: lets clients tell a new entry from a piece of the one before.
     """
     return {"type": "reasoning.encrypted", "data": encrypted, "index": index}
 
@@ -164,7 +164,7 @@ def _sealed(encrypted: str, index: int) -> Item:
 
 
 def response_body(response: CompletionResponse, completion_id: str, model: str, created: int) -> Item:
-    """A whole answer, for a client that does not stream."""
+    """A whole answer as a ``chat.completion``, for a client that does not stream."""
     parts = response.message.content
     thinking = [part for part in parts if isinstance(part, Thinking)]
     sealed = [part.encrypted for part in thinking if part.encrypted]
@@ -193,13 +193,13 @@ def response_body(response: CompletionResponse, completion_id: str, model: str, 
 
 
 def finish_reason_of(response: CompletionResponse) -> str:
-    """The word for it. A refusal ends with ``stop`` here, and tells itself apart by its field."""
+    """The ``finish_reason``. A refusal has ``stop`` in this API; its ``refusal`` field marks it."""
     refused = any(isinstance(part, Refusal) for part in response.message.content)
     return "stop" if refused else FinishReason(response.finish_reason).value
 
 
 def usage_body(usage: Usage) -> Item:
-    """The token counts."""
+    """The token counts as the ``usage`` object."""
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -213,14 +213,14 @@ def usage_body(usage: Usage) -> Item:
 
 
 def models_body(models: Iterable[ModelInfo]) -> Item:
-    """The list of models."""
+    """The model list, as ``GET /models`` returns it."""
     data = [{"id": model.id, "object": "model", "created": 0, "owned_by": model.provider} for model in models]
     return {"object": "list", "data": data}
 
 
 # --- errors -----------------------------------------------------------------------------------------
 
-# By our code: the type and the code that clients of this API look for.
+# By onplan's error code: the type and the code that clients of this API know.
 _ERRORS: Mapping[str, tuple[str, str]] = {
     "model_not_available": ("invalid_request_error", "model_not_found"),
     "context_length": ("invalid_request_error", "context_length_exceeded"),

@@ -1,8 +1,8 @@
-"""The chunks of a Chat Completions stream, as types. Unknown fields never fail.
+"""The chunks of a Chat Completions stream as types. Unknown fields are ignored.
 
-Servers imitate this API more or less: whatever may be null or missing has a default, and where they differ
-in names or shapes, all that are known are read. A whole answer (``message`` in place of ``delta``) is read
-as one chunk.
+Each field that may be null or missing has a default. Where servers differ in names or shapes, all known ones
+are declared (tests/chat/servers has streams of ten servers). A whole answer, with ``message`` in place of
+``delta``, is read as one chunk.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ DONE = b"[DONE]"
 
 
 class Function(msgspec.Struct, frozen=True, gc=False):
-    """A piece of a call: usually the name first, then the arguments bit by bit."""
+    """A piece of a call's function: usually first the name, then the arguments in pieces."""
 
     name: str | None = None
-    arguments: Any = None  # some servers send an object, whole
+    arguments: Any = None  # text; one whole object at Ollama and llama.cpp
     extra_content: Any = None
     provider_specific_fields: Any = None
     thought_signature: Any = None
 
 
 class CallDelta(msgspec.Struct, frozen=True):
-    """A piece of a tool call. ``index`` says of which one, if the server says it right."""
+    """A piece of a tool call. ``index`` identifies the call, if the server counts correctly."""
 
     function: Function | None = None
     index: int | None = None
     id: str | None = None
-    name: str | None = None  # of the function, where some servers leave the object around it out
+    name: str | None = None  # of the function, if the object around it is missing
     arguments: Any = None
     extra_content: Any = None
     provider_specific_fields: Any = None
@@ -38,7 +38,7 @@ class CallDelta(msgspec.Struct, frozen=True):
 
 
 class Delta(msgspec.Struct, frozen=True):
-    """More of the message, or all of it. Reasoning has as many names as there are servers."""
+    """A piece of the message, or all of it. Each server has its own field for reasoning."""
 
     content: str | list[Any] | None = None
     refusal: str | None = None
@@ -57,27 +57,27 @@ class Delta(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """One of the answers, of which one was asked for."""
+    """One of the answers; requests ask for one."""
 
     delta: Delta | None = None
     message: Delta | None = None
     finish_reason: str | None = None
     index: int | None = None
     usage: dict[str, Any] | None = None
-    text: str | None = None  # in place of a delta, as of the completions of old
-    native_finish_reason: Any = None  # OpenRouter: the word of the server behind it
+    text: str | None = None  # in place of a delta, as in the legacy Completions API
+    native_finish_reason: Any = None  # OpenRouter: the reason of the provider behind it
     error: Any = None
 
 
 class Groq(msgspec.Struct, frozen=True):
-    """What Groq adds of its own: the usage among it."""
+    """Groq's own fields, among them the usage (tests/chat/servers/groq.sse)."""
 
     usage: dict[str, Any] | None = None
     error: Any = None
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """One event of the stream. An error may come in place of anything else."""
+    """One event of the stream, or an error in its place."""
 
     choices: list[Choice] | None = None
     id: Any = None

@@ -1,8 +1,8 @@
-"""What in a chunk says that the answer failed, although the reply was a 200.
+"""Finds errors that a server reports inside a chunk, after HTTP status 200.
 
-By the protocol nothing does. Seen November 2026: ``error`` beside the choices or in one of them (OpenRouter),
-``x_groq.error`` (Groq), ``base_resp`` (MiniMax), and in place of choices a code and a message, or ``detail``,
-as the bodies of failing replies have.
+The protocol has no field for them. Seen November 2026: ``error`` beside the choices or in one of them
+(OpenRouter), ``x_groq.error`` (Groq), ``base_resp`` (MiniMax), and instead of choices a code and a message,
+or ``detail``, as in the body of an error response.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _FINE = frozenset({"", "0", "200", "ok", "success", "succeeded", "completed", "n
 
 
 def complaint_in_chunk(chunk: Chunk, payload: bytes) -> Complaint | None:
-    """The failure that a chunk tells of outside its choices; ``payload``: the chunk as it came."""
+    """The error in a chunk, outside of its choices; None if there is none. ``payload``: its bytes."""
     body = decode_json(payload)
     body = body if isinstance(body, dict) else {}
     errors = [chunk.error, chunk.x_groq.error if chunk.x_groq else None, _complaint(chunk.base_resp)]
     if not chunk.choices:
         errors += _in_place_of_choices(body)
-    found = next(filter(says_something, errors), None)
+    found = next(filter(is_error, errors), None)
     if found is not None:
         statuses = (http_status(body.get(name)) for name in _CODES)
         return Complaint(found, next(filter(None, statuses), None))
@@ -42,18 +42,20 @@ def _in_place_of_choices(body: dict[str, Any]) -> Iterable[Any]:
 
 
 def _complaint(body: Any) -> Any:
-    """``body``, if it has the code of a failure, and says something."""
+    """``body``, if it has a message and the code of a failure; else None."""
     if not isinstance(body, dict) or not any(body.get(name) for name in _SENTENCES):
         return None
     status = str(body.get("status")).lower()
-    if not (status.isdecimal() or "error" in status or "fail" in status):  # else it is that of a job
+    if not (
+        status.isdecimal() or "error" in status or "fail" in status
+    ):  # else it is the status of a job, such as "queued"
         body = {**body, "status": None}
     codes = [str(body[name]).lower() for name in _CODES if body.get(name) is not None]
     return None if all(code in _FINE for code in codes) else body
 
 
-def says_something(error: Any) -> bool:
-    """Whether it is more than the empty object, or the word for success, that some servers always send."""
+def is_error(error: Any) -> bool:
+    """Whether ``error`` is a real error; some servers send ``{}`` or a code for success in every chunk."""
     if isinstance(error, dict):
         return any(str(value).lower() not in _FINE for value in error.values())
     return bool(error)

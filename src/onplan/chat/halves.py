@@ -1,7 +1,7 @@
-r"""Characters that a server has cut in two: half at the end of one text, the other half in the next chunk.
+r"""Joins characters whose two UTF-16 halves came in two chunks.
 
-Gateways written in JavaScript cut text by units of UTF-16, so an emoji may come as ``"\ud83d"`` and
-``"\ude00"``, and neither is text by itself (seen September 2026: elizaOS, issue 30904).
+Gateways in JavaScript cut text between UTF-16 units, so an emoji may come as ``"\ud83d"`` and ``"\ude00"``,
+neither of which is valid text by itself (elizaOS issue 30904, September 2026).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _REPLACEMENT = rb"\ufffd"
 
 
 class Halves:
-    """Joins halves of characters: keeps the first half of one payload for the next payload."""
+    """Keeps the first half of a character in one payload for the next payload."""
 
     def __init__(self) -> None:
         self._first = b""
 
     def mend(self, payload: bytes) -> bytes:
-        """``payload`` with whole characters; half of one that has no other half is replaced."""
+        """``payload`` with whole characters; a half without the other half becomes U+FFFD."""
         return _ESCAPES.sub(self._mended, payload) if b"\\u" in payload else payload
 
     def _mended(self, found: re.Match[bytes]) -> bytes:

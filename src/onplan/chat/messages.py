@@ -1,7 +1,7 @@
-"""Messages to the wire and back: one table for the two directions.
+"""Converts messages to the ``messages`` of a Chat Completions request.
 
-What tools returned must follow the calls at once, as text. So whatever else is said before the model's next
-turn comes after it, and images that tools returned are shown in a message of the user's.
+Tool results must follow their calls directly, and hold text only. So other messages before the model's next
+turn are moved behind the results, and images from tools are sent in a user message.
 """
 
 from __future__ import annotations
@@ -39,10 +39,15 @@ _HOLDS: Mapping[Role, tuple[type, ...]] = {
 
 
 def wire_messages(messages: Iterable[Message], backend: Backend) -> list[Item]:
-    """The ``messages`` of a request. Every result answers one of the calls just made (``history.repaired``).
+    """The ``messages`` of a request.
+
+    Args:
+        messages: a conversation in which each tool result answers a call of the assistant message before it,
+            as ``history.repaired`` gives it.
+        backend: the row of the backend.
 
     Raises:
-        InvalidRequestError: a part cannot be said by its message's role.
+        InvalidRequestError: a message holds a part that its role does not allow.
     """
     conversation = _Conversation()
     for message in messages:
@@ -56,7 +61,7 @@ def wire_messages(messages: Iterable[Message], backend: Backend) -> list[Item]:
 
 
 class _Conversation:
-    """The messages so far, and what waits until the calls are answered."""
+    """The messages so far, and those that wait until the calls are answered."""
 
     def __init__(self) -> None:
         self._items: list[Item] = []
@@ -64,7 +69,7 @@ class _Conversation:
         self._waiting: list[Item] = []
 
     def add(self, message: Message, backend: Backend) -> None:
-        """Say one more message."""
+        """Add a message."""
         if message.role is Role.ASSISTANT:
             self.flush()
             self._items += _assistant_message(message, backend)
@@ -76,7 +81,7 @@ class _Conversation:
         self._waiting += _plain_message(message, backend)
 
     def flush(self) -> list[Item]:
-        """Say what waits: everything that was said."""
+        """Add what waits; returns all messages."""
         if self._images:
             self._items.append({"role": "user", "content": self._images})
         self._items += self._waiting
@@ -106,20 +111,20 @@ def _assistant_message(message: Message, backend: Backend) -> Iterable[Item]:
         item["refusal"] = refusal
     if calls:
         item["tool_calls"] = calls
-    if len(item) > 2 or text is not None:  # thinking alone is no message
+    if len(item) > 2 or text is not None:  # a message with thinking alone is not sent
         yield {**item, **(fields_of(thinking) if backend.replays_thinking else {})}
 
 
 def _short(content: list[Item]) -> str | list[Item]:
-    """A single text as a string, which is what the simplest servers understand."""
+    """A single text as a string, which every server accepts; else the list of parts."""
     return content[0]["text"] if [part["type"] for part in content] == ["text"] else content
 
 
 def _text(content: list[Item]) -> str:
-    """Texts as one string, each in a line of its own.
+    """The texts as one string, each on its own line.
 
-    Lists are for the user's messages: for other roles many servers take a string alone (seen November 2026:
-    Groq, "value must be a string"; DeepSeek).
+    For roles other than ``user`` many servers accept only a string (seen November 2026: Groq, "value must
+    be a string"; DeepSeek).
     """
     return "\n".join(part["text"] for part in content)
 
@@ -148,7 +153,7 @@ def _images(result: ToolResult) -> list[Item]:
 
 
 def _content(part: ContentPart) -> Item:
-    """One content part."""
+    """One content part as its JSON object."""
     match part:
         case Text(text=text):
             return {"type": "text", "text": text}

@@ -1,7 +1,7 @@
-"""For a server: a Chat Completions request from somebody else's client to a completion request of ours.
+"""Reads a Chat Completions request body into a ``CompletionRequest``, for a server.
 
-What has no place in our vocabulary is refused where the answer would be another one without it, and reported
-otherwise; frameworks send much that nobody asked for.
+A parameter that onplan does not know is refused if the answer would be different without it, and is listed as
+ignored otherwise: frameworks send many parameters by default.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ Item: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """What was asked for.
+    """A parsed request.
 
     Attributes:
-        stream: whether the answer is to come in chunks.
-        include_usage: whether the token counts are to come as a chunk of their own.
-        ignored_parameters: what was given and has no place in our vocabulary.
+        request: what to complete.
+        stream: whether the client wants the answer in chunks.
+        include_usage: whether it wants the token counts in a chunk of their own.
+        ignored_parameters: the names of parameters that were left out.
     """
 
     request: CompletionRequest
@@ -55,7 +56,7 @@ def parse_request(body: Any) -> ChatRequest:
     """Read a decoded JSON body.
 
     Raises:
-        InvalidRequestError: it is none, or asks for what cannot be had; its sentence names the field.
+        InvalidRequestError: a field is invalid or not supported; the message names it.
     """
     fields = {name: value for name, value in _typed(body, dict, "The body").items() if value is not None}
     for name in _REFUSED & fields.keys():
@@ -73,13 +74,13 @@ def parse_request(body: Any) -> ChatRequest:
         stream=_typed(fields.get("stream", False), bool, "stream"),
         include_usage=_typed(options.get("include_usage") or False, bool, "stream_options.include_usage"),
         ignored_parameters=tuple(
-            name for name, value in fields.items() if name not in _KNOWN and not _says_nothing(name, value)
+            name for name, value in fields.items() if name not in _KNOWN and not _has_no_effect(name, value)
         ),
     )
 
 
 def _typed(value: Any, kind: type[T], where: str) -> T:
-    # Python counts true and false among the numbers.
+    # In Python a bool is an int.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise InvalidRequestError(f"{where} must be {_NAMES[kind]}.")
     return value
@@ -158,7 +159,7 @@ def _response_format(value: Any, where: str) -> Item | None:
             raise InvalidRequestError(f"{where}.type must be text, json_object or json_schema.")
 
 
-# What it is called on the wire, what we call it, and how it is read. Of two names the later one counts.
+# By the API's name: the field of `CompletionRequest`, and its reader. Of two names the later one counts.
 _PARAMETERS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "model": ("model", _plain(str)),
     "temperature": ("temperature", _number),
@@ -177,9 +178,9 @@ _PARAMETERS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "metadata": ("metadata", _metadata),
 }
 _KNOWN = frozenset({*_PARAMETERS, "messages", "stream", "stream_options", "n"})
-# Without these the answer would be another kind of thing.
+# Parameters that ask for another kind of answer.
 _REFUSED = frozenset({"audio", "functions", "function_call", "web_search_options"})
-# What changes nothing, although it is there, beside empty values. A seed of 0 is one.
+# Values that have no effect, beside empty ones. `seed: 0` is not here: it is a seed.
 _NEUTRAL: Mapping[str, Any] = {
     "frequency_penalty": 0,
     "presence_penalty": 0,
@@ -190,7 +191,7 @@ _NEUTRAL: Mapping[str, Any] = {
 }
 
 
-def _says_nothing(name: str, value: Any) -> bool:
+def _has_no_effect(name: str, value: Any) -> bool:
     return value in ("", [], {}) or (name in _NEUTRAL and value == _NEUTRAL[name])
 
 
@@ -260,7 +261,7 @@ def _tool_result(item: Item, content: list[ContentPart], where: str) -> ToolResu
 
 
 def _thinking(item: Item) -> list[Thinking]:
-    """What an earlier answer of ours showed of its thinking, if the client kept it."""
+    """The thinking of an earlier answer, if the client sent it back."""
     text = next((text for name in TEXTS if isinstance(text := item.get(name), str)), "")
     details = item.get("reasoning_details")
     entries = [entry for entry in details if isinstance(entry, dict)] if isinstance(details, list) else []

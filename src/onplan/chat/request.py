@@ -1,4 +1,4 @@
-"""From a completion request to a Chat Completions request, by the backend's row. Reads no file, no clock."""
+"""Builds a Chat Completions request from a completion request and the backend's row."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ Body: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ChatCall:
-    """A completion request made ready to send: everything but the credential.
+    """A completion request ready to send, except for the credentials.
 
     Attributes:
-        base_url: where the API is.
-        body: the JSON body. It has no printed form.
-        session_id: names the conversation.
-        ignored_parameters: what the backend does not take and what was therefore left out.
+        base_url: the address that API paths are appended to.
+        body: the JSON body; ``repr`` leaves it out.
+        session_id: identifies the conversation.
+        ignored_parameters: parameters that were left out because the backend does not accept them.
         given: the names of the parameters that the program set.
-        history_repairs: what was changed in the conversation, so that it is not refused.
+        history_repairs: what was changed in the conversation so that servers accept it.
+        kept: always empty; see ``after``.
     """
 
     backend: Backend
@@ -54,11 +55,11 @@ class ChatCall:
 
     @property
     def url(self) -> str:
-        """Of the chat completions endpoint."""
+        """The address of the chat completions endpoint."""
         return f"{self.base_url}/chat/completions"
 
     def request(self, credentials: Credential) -> Request:
-        """The HTTP request under ``credentials``."""
+        """The HTTP request with ``credentials``."""
         headers = {
             **self.backend.api_headers(credentials),
             "accept": "text/event-stream",
@@ -68,11 +69,11 @@ class ChatCall:
         return Request("POST", self.url, headers, self.body)
 
     def stream(self, request_id: str | None) -> ChatStream:
-        """What assembles the answer."""
+        """The assembler for the answer."""
         return ChatStream(self.model, self.ignored_parameters, request_id, self.history_repairs)
 
     def after(self, parts: Sequence[ContentPart]) -> ChatCall:
-        """The same call, from the beginning: few servers go on from an answer that was begun."""
+        """The same call again: few servers of this API can continue an answer that broke off."""
         return self
 
 
@@ -84,7 +85,7 @@ def prepare(
     *,
     raise_unsupported: bool = False,
 ) -> ChatCall:
-    """Build the call. Images and files must have been read already.
+    """Build the call. Images and files given by path must have been read already.
 
     Raises:
         InvalidRequestError: the request cannot be said to this backend; with ``raise_unsupported``, also
@@ -101,10 +102,10 @@ def prepare(
 def _body(
     request: CompletionRequest, messages: Sequence[Message], backend: Backend, model: str, session_id: str
 ) -> Body:
-    """The body's fields; those without a value are absent."""
+    """The fields of the body, without those that have no value."""
     said = wire_messages(messages, backend)
     if not said:
-        raise InvalidRequestError("The request says nothing: it has no messages, or they are empty.")
+        raise InvalidRequestError("The request has no messages, or they are all empty.")
     body: Body = {"model": model, **backend.required, "messages": said}
     if not backend.drops("session_id"):
         body["prompt_cache_key"] = session_id

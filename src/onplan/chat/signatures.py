@@ -1,6 +1,6 @@
-"""Thought signatures: what a server gives with a tool call, and wants back with it, unread.
+"""Keeps thought signatures: opaque fields of a tool call that the server wants back with it in the next turn.
 
-Without it Gemini 3 refuses the next turn: 400 "Function call is missing a thought_signature". Seen November
+Without them Gemini 3 refuses the next turn: 400 "Function call is missing a thought_signature". Seen November
 2026: ``extra_content.google.thought_signature`` at Gemini's compatible endpoint; at LiteLLM
 ``provider_specific_fields``, beside the function or in it; ``thought_signature`` itself at other gateways.
 """
@@ -19,7 +19,7 @@ FIELDS = ("extra_content", "provider_specific_fields", "thought_signature")
 
 
 def signature_of(call: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of an entry of ``tool_calls`` that go back with it; those of its function nested."""
+    """The signature fields of an entry of ``tool_calls``; those of its function are nested."""
     fields = {name: call[name] for name in FIELDS if call.get(name)}
     function = call.get("function")
     function = function if isinstance(function, dict) else {}
@@ -28,7 +28,7 @@ def signature_of(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def signature_in(piece: CallDelta) -> dict[str, Any]:
-    """The fields of ``signature_of`` in a piece of a call that is arriving."""
+    """The signature fields in a piece of a call."""
     fields = _of(piece)
     inner = _of(piece.function) if piece.function else {}
     return {**fields, "function": inner} if inner else fields
@@ -39,7 +39,7 @@ def _of(piece: CallDelta | Function) -> dict[str, Any]:
 
 
 def merge(fields: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """Add to ``fields`` what a later piece says; objects are merged, and anything else replaces."""
+    """Update ``fields`` with those of a later piece; objects are merged, other values replaced."""
     for name, value in more.items():
         known = fields.get(name)
         if isinstance(known, dict) and isinstance(value, dict):
@@ -49,11 +49,11 @@ def merge(fields: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def sealed(fields: Mapping[str, Any]) -> str | None:
-    """The fields as the JSON text of ``ToolCall.signature``; None if there are none."""
+    """The fields as JSON text, for ``ToolCall.signature``; None if there are none."""
     return msgspec.json.encode(fields).decode() if fields else None
 
 
 def unsealed(signature: str | None) -> dict[str, Any]:
-    """The fields in the text of ``ToolCall.signature``; none if it is another wire's, or None."""
+    """The fields in a ``ToolCall.signature``; empty if it comes from the Responses API, or is None."""
     fields = decode_json((signature or "").encode())
     return signature_of(fields) if isinstance(fields, dict) else {}

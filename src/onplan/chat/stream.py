@@ -1,8 +1,8 @@
-"""Chunks of a Chat Completions stream to ours, and at its end the whole answer.
+"""Assembles a Chat Completions stream: event payloads in; chunks and the whole answer, or an error, out.
 
-A message's text and thinking are runs: a run is finished when another kind of content begins. An answer is
-whole once a ``finish_reason`` came; more of it, and the usage, may come after that, and ``[DONE]`` may be
-missing. Nothing that happens from then on takes the answer away.
+A part with text or thinking is finished when another kind of content begins. An answer is whole once it has
+a ``finish_reason``. After that, more content and the usage may come, and ``[DONE]`` may be missing; but no
+later failure makes a whole answer invalid.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from onplan.chat.calls import Calls, Chunks
 from onplan.chat.decode import decode_chunk
 from onplan.chat.ending import CUTS, Ending
 from onplan.chat.events import DONE, CallDelta, Choice, Chunk, Delta
-from onplan.chat.failures import complaint_in_chunk, says_something
+from onplan.chat.failures import complaint_in_chunk, is_error
 from onplan.chat.halves import Halves
 from onplan.chat.thinking import Reasoning, text_of
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
@@ -40,26 +40,27 @@ from onplan.types import (
     Usage,
 )
 
-# How long the end of a whole answer is waited for, in seconds: its usage may still come.
+# Seconds to wait for the end of a stream whose answer is whole, since its usage may still come.
 _GRACE = 1.0
-# The same where the reason came beside content.
+# The same if the finish reason came in a chunk with content.
 _GRACE_BESIDE_CONTENT = 2.5
-# The same where all that came had a reason, or more has come after one: some servers put one into every chunk
-# (seen November 2026: compatible endpoints in front of Gemini), and pause for as long as the model thinks.
+# The same if every chunk so far had a reason, or content came after one: compatible endpoints in front of
+# Gemini put one into every chunk (seen November 2026), and pause for as long as the model thinks.
 _GRACE_OF_DOUBT = 60.0
-_MOST_WHOLES = 100  # each is compared with all that was said
-_LONG = 64  # bytes: longer than the mark of the end may be, whatever space is around it
+_MOST_WHOLES = 100  # whole messages; each is compared with all of the text so far
+_LONG = 64  # bytes; a longer payload is not `[DONE]`, even with spaces around it
 
 
 class ChatStream:
-    """Feed it payloads; it gives back chunks. ``finished`` after the end.
+    """Takes the payloads of one stream and returns chunks.
 
     Attributes:
-        grace: once there is a finish reason, the seconds for which more is waited for; None before.
-        failure: what went wrong inside the stream; the chunks before it have been given back.
-        complaint: what the server said of it, if it did.
-        response: the whole answer, once it is.
-        parts: the content parts that are finished so far, in order.
+        finished: whether the stream ended or failed.
+        grace: seconds to wait for more, once there is a finish reason; None before.
+        failure: the error inside the stream; the chunks before it have been returned.
+        complaint: the error as the server reported it, if it did.
+        response: the whole answer, once it is complete.
+        parts: the finished content parts, in order.
     """
 
     grace: float | None = None
@@ -84,23 +85,25 @@ class ChatStream:
         self._ending = Ending()
         self._halves = Halves()
         self._usage: Mapping[str, Any] = {}
-        self._counted_at: tuple[int, int, int] | None = None  # what there was when usage came without choices
+        self._counted_at: tuple[int, int, int] | None = (
+            None  # the size of the answer when usage came without choices
+        )
         self._text = StringIO(newline="")
         self._refusals: list[str] = []
         self._reasoning = Reasoning()
-        self._thinks = False  # whether thinking is what came last
+        self._thinks = False  # whether the last content was thinking
         self._calls = Calls()
-        self._speaker: int | None = None  # the choice whose text is the answer
-        self._others: set[int] = set()  # choices whose text is none of it
-        self._shows = False  # whether there is content of a kind that has no part, such as an image
+        self._answering: int | None = None  # the choice whose text is the answer
+        self._others: set[int] = set()  # choices whose text is not part of the answer
+        self._shows = False  # whether there is content without a part of its own, such as an image
         self._as_messages = False  # whether the pieces come as ``message``
-        self._wholes = 0  # how often the whole message came
+        self._wholes = 0  # how many whole messages came
         self._length = 0  # of the text in ``parts``
-        self._is_doubtful = False  # whether the reason may be in every chunk
-        self._is_belied = False  # whether more came after one
+        self._is_doubtful = False  # whether every chunk may have a finish reason
+        self._is_belied = False  # whether content came after a finish reason
 
     def feed(self, payloads: Iterable[bytes]) -> list[StreamChunk]:
-        """The chunks that ``payloads`` amount to. After ``failure`` or the end, the rest is left unread."""
+        """The chunks for ``payloads``. After ``failure`` or the end, the rest is ignored."""
         chunks: list[StreamChunk] = []
         try:
             for payload in payloads:
@@ -122,12 +125,12 @@ class ChatStream:
         return chunks
 
     def _failed(self, complaint: Complaint) -> OnplanError:
-        """The failure that the server reported."""
+        """The error for what the server reported."""
         self.complaint = complaint
         return failure_of_complaint(complaint, request_id=self._request_id)
 
     def _fail(self, error: OnplanError, chunks: Chunks) -> None:
-        """The stream failed: that is the answer's failure, unless the answer was whole already."""
+        """Note a failure of the stream, unless the answer was whole already: then finish it."""
         if self.is_whole and not self.finished:
             with suppress(OnplanError):
                 chunks += self.close()
@@ -137,11 +140,11 @@ class ChatStream:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is the answer, whatever becomes of the connection."""
+        """Whether the answer is whole, so that a broken connection does no harm."""
         return self.grace is not None and not self._is_belied
 
     def close(self) -> list[StreamChunk]:
-        """The events have ended: the last chunk. Raises StreamTruncatedError without a finish reason."""
+        """The last chunks, at the end of the events. Raises StreamTruncatedError without a finish reason."""
         return self._close(marked=False)
 
     def _close(self, *, marked: bool) -> list[StreamChunk]:
@@ -172,9 +175,10 @@ class ChatStream:
         return [*chunks, Done(usage, reason, self.response)]
 
     def _is_counted(self) -> bool:
-        """Whether the usage of all that there is came last: some say so, then ``[DONE]``, and no reason.
+        """Whether the usage came after all of the content.
 
-        Seen November 2026: Qwen, and opencode's gateway.
+        Qwen and opencode's gateway end a stream with the usage and ``[DONE]``, without a finish reason (seen
+        November 2026).
         """
         size = self._size()
         return self._counted_at == size and any(size) and self._calls.are_whole
@@ -195,7 +199,7 @@ class ChatStream:
                 raise StreamFailedError(f"The answer was interrupted ({self._ending.word}).")
         return FinishReason.TOOL_CALLS if stated is FinishReason.STOP and ToolCall in kinds else stated
 
-    # --- what a chunk brings ------------------------------------------------------------------------
+    # --- reading a chunk ------------------------------------------------------------------------
 
     def _take(self, chunk: Chunk, payload: bytes, chunks: Chunks) -> None:
         if chunk.id:
@@ -223,31 +227,33 @@ class ChatStream:
                 self._take_end(choice, key, beside_content=len(chunks) > before)
 
     def _take_aside(self, chunk: Chunk, payload: bytes) -> None:
-        """What is not in the choices: a failure, the usage of all of it."""
+        """Read what is beside the choices: an error, or the usage."""
         if complaint := complaint_in_chunk(chunk, payload):
             raise self._failed(complaint)
         if chunk.x_groq and chunk.x_groq.usage:
             self._usage = chunk.x_groq.usage
         if chunk.usage and not chunk.choices:
-            if self.is_whole and self._counted_at is None:  # it comes last
+            if self.is_whole and self._counted_at is None:  # usage comes last
                 self.grace, self._is_doubtful = _GRACE, False
             self._counted_at = self._size()
 
     def _take_end(self, choice: Choice, key: int, *, beside_content: bool) -> None:
-        """What a choice says of its end, which may be that it failed."""
-        if says_something(choice.error):
+        """Read the finish reason of a choice, or its error."""
+        if is_error(choice.error):
             raise self._failed(Complaint(choice.error))
         self._usage = choice.usage or self._usage
         if key in self._others or not self._ending.take(choice):
             return
-        if self._ending.reason in CUTS or self._calls.last_is_whole(key):  # else the rest of them may come
+        if self._ending.reason in CUTS or self._calls.last_is_whole(
+            key
+        ):  # else the rest of the calls may come
             if self._is_doubtful or self._is_belied:
                 self.grace = _GRACE_OF_DOUBT
             else:
                 self.grace = _GRACE_BESIDE_CONTENT if beside_content else _GRACE
 
     def _take_delta(self, delta: Delta, key: int, chunks: Chunks) -> None:
-        if key != self._speaker and not self._is_heard(delta, key):
+        if key != self._answering and not self._belongs_to_answer(delta, key):
             return
         if (
             delta.reasoning_content
@@ -272,31 +278,31 @@ class ChatStream:
             self._take_rarities(delta, key, chunks)
 
     def _take_rarities(self, delta: Delta, key: int, chunks: Chunks) -> None:
-        if delta.refusal:  # handed out whole, so that it is never taken for an answer's text
+        if delta.refusal:  # emitted whole, so that no program takes it for the text of the answer
             self._refusals.append(delta.refusal)
         if delta.function_call and not delta.tool_calls:
             self._end_runs(chunks)
             self._calls.feed(_calls_in(delta), chunks, key)
         if delta.images or delta.audio:
             self._shows = True
-        if says_something(delta.error):
+        if is_error(delta.error):
             raise self._failed(Complaint(delta.error))
 
-    def _is_heard(self, delta: Delta, key: int) -> bool:
-        """Whether what a choice says belongs to the answer, which is that of the first choice with text.
+    def _belongs_to_answer(self, delta: Delta, key: int) -> bool:
+        """Whether a choice belongs to the answer, which is the first choice with text.
 
-        One answer was asked for, so calls beside a choice with text belong to it (seen November 2026: GitHub
-        Copilot); a second choice with text is another answer.
+        The request asked for one answer. GitHub Copilot sends its tool calls in a second choice (nanobot pull
+        request 1555), so calls in other choices belong to it; a second choice with text does not.
         """
         says = bool(delta.content or delta.refusal)
-        if says and self._speaker is None:
-            self._speaker = key
+        if says and self._answering is None:
+            self._answering = key
         elif says:
             self._others.add(key)
         return key not in self._others
 
     def _take_part(self, part: Any, chunks: Chunks) -> None:
-        """One entry of ``content`` where that is a list of typed parts."""
+        """Read one entry of ``content``, if that is a list of typed parts."""
         match part:
             case str() | {"type": "text" | "output_text" | None, "text": str()}:
                 self._add_text(text_of(part), chunks)
@@ -308,19 +314,19 @@ class ChatStream:
                 self._shows = True
 
     def _take_message(self, message: Delta, key: int, chunks: Chunks, *, ends: bool) -> None:
-        """A ``message`` where a ``delta`` is expected: one more piece, or at the end the whole text again."""
+        """Read a ``message`` in place of a ``delta``: one more piece, or at the end the whole answer."""
         begun = bool(self._text.tell() or self.parts or self._calls or self._refusals or self._thinks)
         if not begun or (self._as_messages and not (ends and self._is_all(_text_in(message)))):
             self._as_messages = True
             self._take_delta(message, key, chunks)
-        elif key == self._speaker or self._is_heard(message, key):
+        elif key == self._answering or self._belongs_to_answer(message, key):
             self._complete(message, key, chunks)
 
     def _complete(self, message: Delta, key: int, chunks: Chunks) -> None:
-        """Add what the pieces lack of the whole message. Raises StreamCorruptError if they differ."""
+        """Add what the whole message has and the pieces lack. Raises StreamCorruptError if they differ."""
         self._wholes += 1
         if self._wholes > _MOST_WHOLES:
-            raise StreamCorruptError("The whole message came too often.")
+            raise StreamCorruptError("The server repeated the whole message too often.")
         text, said = _text_in(message), self._said()
         if text.startswith(said):
             self._add_text(text[len(said) :], chunks)
@@ -336,7 +342,7 @@ class ChatStream:
             self._calls.complete(calls, chunks, key)
 
     def _is_all(self, text: str) -> bool:
-        """Whether ``text`` is all that was said so far, or more."""
+        """Whether ``text`` begins with all of the text so far."""
         return len(text) >= self._length + self._text.tell() and text.startswith(self._said())
 
     def _said(self) -> str:
@@ -344,7 +350,7 @@ class ChatStream:
         return "".join(part.text for part in self.parts if isinstance(part, Text)) + self._text.getvalue()
 
     def _size(self) -> tuple[int, int, int]:
-        """How much there is, to see whether more has come."""
+        """The numbers of parts, characters and call pieces, to notice whether more has come."""
         return len(self.parts), self._text.tell(), self._calls.pieces
 
     def _add_text(self, text: str, chunks: Chunks) -> None:
@@ -360,7 +366,7 @@ class ChatStream:
             self._thinks = True
             chunks.append(ThinkingDelta(text))
 
-    # --- what is finished ---------------------------------------------------------------------------
+    # --- finishing parts ---------------------------------------------------------------------------
 
     def _end_runs(self, chunks: Chunks) -> None:
         self._end_thinking(chunks)
@@ -384,7 +390,7 @@ class ChatStream:
         chunks.append(PartDone(part))
 
     def _give_rest(self, reason: FinishReason, chunks: Chunks) -> None:
-        """Give away what has arrived."""
+        """Emit the parts that are not emitted yet."""
         self._end_runs(chunks)
         if self._refusals:
             self._give(Refusal("".join(self._refusals)), chunks)

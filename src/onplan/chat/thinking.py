@@ -1,8 +1,8 @@
-"""Reasoning in the fields that servers show it in, and how it goes back to them in those very fields.
+"""Assembles reasoning from each server's own fields, and writes it back into the same fields.
 
-Chat Completions knows none; servers have ``reasoning_content``, ``reasoning`` or ``reasoning_details``, and
-some refuse a later turn that does not repeat what they said. So the fields are kept, as JSON, where a
-``Thinking`` part carries what is for the server alone.
+Chat Completions defines no such field. Servers use ``reasoning_content`` (DeepSeek, vLLM), ``reasoning``
+(Groq, Ollama) or ``reasoning_details`` (OpenRouter; see tests/chat/servers), and some refuse a later turn
+that does not repeat them. So the fields are kept as JSON in ``Thinking.encrypted``.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from onplan.chat.signatures import merge
 from onplan.flow import decode_json
 from onplan.types import Thinking
 
-# Where the text is, the first that has some; seen November 2026: reasoning_text at GitHub Copilot.
+# Fields with the text; the first one that has some counts. reasoning_text: GitHub Copilot (November 2026).
 TEXTS = ("reasoning_content", "reasoning", "reasoning_text")
-# Lists of entries; thinking_blocks at LiteLLM, with Anthropic's signatures in them.
+# Lists of entries. thinking_blocks: LiteLLM, with Anthropic's signatures.
 LISTS = ("reasoning_details", "thinking_blocks")
-# What is read by the server alone: reasoning_opaque at GitHub Copilot, extra_content at Gemini.
+# Opaque fields. reasoning_opaque: GitHub Copilot; extra_content: Gemini.
 SEALED = ("reasoning_opaque", "extra_content")
 FIELDS = (*TEXTS, *LISTS, *SEALED)
 
 
 class Reasoning:
-    """The reasoning of one message while it arrives. ``begun``: whether any of it has come."""
+    """The reasoning of one message, as far as it has arrived. ``begun``: whether any has."""
 
     def __init__(self) -> None:
         self.begun = False
@@ -38,7 +38,7 @@ class Reasoning:
         self._sealed: dict[str, Any] = {}
 
     def feed(self, delta: Delta) -> str:
-        """What is new of the text. Where one chunk shows it in several fields, the first counts."""
+        """Add a delta; returns its text. If several fields of a chunk have the text, the first counts."""
         self.begun = True
         listed = ""
         for name in LISTS:
@@ -59,14 +59,14 @@ class Reasoning:
         return self.add_text(listed)
 
     def add_text(self, text: str) -> str:
-        """Reasoning that came in no field of its own."""
+        """Add reasoning that came inside the content; returns it."""
         if text:
             self.begun = True
             self._texts.append(text)
         return text
 
     def part(self) -> Thinking | None:
-        """All of it, as a finished part; None if there is nothing."""
+        """The finished part; None if it would be empty."""
         text = "".join(self._texts)
         fields: dict[str, Any] = {}
         if self._field:
@@ -79,7 +79,7 @@ class Reasoning:
 
 
 def text_of(value: Any) -> str:
-    """The text in an entry, or in a list of them; what is no text, such as a sealed one, has none."""
+    """The text in an entry or a list of entries; empty for an encrypted one."""
     match value:
         case str():
             return value
@@ -93,14 +93,14 @@ def text_of(value: Any) -> str:
 
 
 def fields_of(parts: Iterable[Thinking]) -> dict[str, Any]:
-    """The fields in which these parts go back to the server that they came from; none for others' parts."""
+    """The fields that send these parts back; empty for parts that did not come from this API."""
     fields: dict[str, Any] = {}
     texts: dict[str, list[str]] = {}
     lists: dict[str, Details] = {}
     for part in parts:
         for name, value in _carried(part).items():
             if name in LISTS:
-                # A signature may have come after the text that followed what it signs.
+                # A signature may have come late, after text that followed the signed entry.
                 entries = [entry for entry in value if isinstance(entry, dict)]
                 lists.setdefault(name, Details()).feed(entries, whole=True)
             elif name in TEXTS:
@@ -113,7 +113,7 @@ def fields_of(parts: Iterable[Thinking]) -> dict[str, Any]:
 
 def _carried(part: Thinking) -> Mapping[str, Any]:
     carried = decode_json((part.encrypted or "").encode())
-    if not isinstance(carried, dict):  # the Responses API's, which is no JSON
+    if not isinstance(carried, dict):  # from the Responses API, whose encrypted content is not JSON
         return {}
     return {name: carried[name] for name in FIELDS if isinstance(carried.get(name), _kinds(name))}
 

@@ -1,9 +1,8 @@
-"""Makes a conversation one that every server takes, and says what was changed. Pure, whatever the wire.
+"""Repairs a conversation so that every server accepts it, and lists what was changed.
 
-Models write arguments that are no JSON, and programs are interrupted before a call has its result. Sent as it
-is, such a history is refused in every later turn: servers parse the arguments (seen November 2026: vLLM,
-Mistral, Ollama, DeepSeek), and want exactly one result for each call (the platform: "No tool output found for
-function call …").
+Models write arguments that are not JSON, and programs are interrupted before a call has its result. Servers
+refuse such a history in every later turn: they parse the arguments (vLLM, Mistral, Ollama, DeepSeek; November
+2026) and require exactly one result for each call (the platform: "No tool output found for function call …").
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from onplan.flow import decode_json
 from onplan.types import ContentPart, Image, Message, Role, Text, ToolCall, ToolResult
 
 NO_RESULT = "No result: the call was interrupted."
-# The name under which arguments that are no JSON object are sent.
+# The field in which arguments that are not a JSON object are sent.
 INVALID_ARGUMENTS = "invalid_arguments"
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A conversation as it is sent.
+    """A repaired conversation.
 
     Attributes:
-        messages: every call has arguments that are a JSON object, and a result; every result has its call.
-        repairs: one sentence for each thing that was changed.
+        messages: each call's arguments are a JSON object, each call has a result, each result has a call.
+        repairs: one sentence for each change.
     """
 
     messages: list[Message]
@@ -36,16 +35,16 @@ class History:
 
 
 def repaired(messages: Sequence[Message], *, late_results: bool) -> History:
-    """``messages`` with what a server would refuse made valid.
+    """Repair ``messages`` where a server would refuse them.
 
-    Arguments that are no JSON object are sent inside one, as text. A call without a result gets one that says
-    so. A result without a call becomes words of the user's: without it models call again and again. Calls of
-    one message that share an id get ids of their own, and so do their results, in their order.
+    Arguments that are not a JSON object are put into one, as text. A call without a result gets a result that
+    says so. A result without a call becomes a user message: without it, models repeat the call again and
+    again. Calls of one message that share an id get different ids, and so do their results, in order.
 
     Args:
         messages: the conversation.
-        late_results: whether a result may come after the model's next message; otherwise it answers none of
-            the calls any more.
+        late_results: whether a result may come after the next assistant message (Responses API); in Chat
+            Completions such a result has no call.
     """
     if not any(isinstance(part, _PAIRED) for message in messages for part in message.content):
         return History(list(messages))
@@ -68,9 +67,9 @@ _PAIRED = ToolCall, ToolResult
 
 
 def _with_distinct_ids(messages: Sequence[Message], repairs: list[str]) -> Sequence[Message]:
-    """``messages`` in which no two calls of one message share an id. Adds to ``repairs``.
+    """``messages`` in which the calls of one message have different ids. Adds to ``repairs``.
 
-    The first call of an id keeps it, and has the first result.
+    The first call with an id keeps it, and gets the first result.
     """
     if not any(_shared_ids(message) for message in messages):
         return messages
@@ -82,7 +81,7 @@ def _with_distinct_ids(messages: Sequence[Message], repairs: list[str]) -> Seque
             new = {
                 old: [old, *_free_ids(old, count - 1, taken)] for old, count in _shared_ids(message).items()
             }
-            repairs += [f"Several calls had the id {old}; each was sent with one of its own." for old in new]
+            repairs += [f"Several calls had the id {old}; each was sent with its own id." for old in new]
             ids_of_calls = {old: iter(ids) for old, ids in new.items()}
             ids_of_results = {old: iter(ids) for old, ids in new.items()}
             parts = (
@@ -95,14 +94,14 @@ def _with_distinct_ids(messages: Sequence[Message], repairs: list[str]) -> Seque
 
 
 def _shared_ids(message: Message) -> dict[str, int]:
-    """The ids that several calls of ``message`` have, and how many."""
+    """The ids that several calls of ``message`` share, each with the number of calls."""
     if message.role is not Role.ASSISTANT:
         return {}
     return {id_: count for id_, count in Counter(call.id for call in message.tool_calls).items() if count > 1}
 
 
 def _free_ids(shared: str, count: int, taken: set[str]) -> list[str]:
-    """``count`` ids made of ``shared`` that are not in ``taken``, where they are added."""
+    """``count`` new ids made from ``shared``, not in ``taken``; they are added to it."""
     found: list[str] = []
     number = 2
     while len(found) < count:
@@ -114,7 +113,7 @@ def _free_ids(shared: str, count: int, taken: set[str]) -> list[str]:
 
 
 def _with_next_id(part: ContentPart, ids: Mapping[str, Iterator[str]]) -> ContentPart:
-    """``part`` with the next id of those that stand for its own. More results than calls keep theirs."""
+    """``part`` with the next of the new ids for its id; surplus results keep theirs."""
     match part:
         case ToolCall(id=id_) if id_ in ids:
             return msgspec.structs.replace(part, id=next(ids[id_], id_))
@@ -125,13 +124,13 @@ def _with_next_id(part: ContentPart, ids: Mapping[str, Iterator[str]]) -> Conten
 
 
 def with_valid_calls(message: Message, repairs: list[str] | None = None) -> Message:
-    """``message`` with arguments that are a JSON object in each of its calls. Adds to ``repairs``."""
+    """``message`` in which the arguments of each call are a JSON object. Adds to ``repairs``."""
     invalid = [call for call in message.tool_calls if not _is_object(call.arguments)]
     if not invalid or message.role is not Role.ASSISTANT:
         return message
     if repairs is not None:
         repairs += [
-            f"The arguments of the call {call.id} to {call.name} were no JSON object; they went inside one."
+            f"The arguments of call {call.id} to {call.name} were not a JSON object; they were put into one."
             for call in invalid
             if call.arguments.strip()
         ]
@@ -144,7 +143,7 @@ def _is_object(arguments: str) -> bool:
 
 
 def _valid(call: ToolCall) -> ToolCall:
-    """``call``; no arguments at all are an empty object."""
+    """``call`` with arguments that are an object; empty arguments become an empty one."""
     if _is_object(call.arguments):
         return call
     held = {INVALID_ARGUMENTS: call.arguments} if call.arguments.strip() else {}
@@ -153,11 +152,12 @@ def _valid(call: ToolCall) -> ToolCall:
 
 @dataclass
 class _Pairing:
-    """Which results answer which calls.
+    """Matches results with calls.
 
     Attributes:
+        late_results: whether a result may come after the next assistant message.
         unanswered: the calls without a result, by the position of their message.
-        strays: the places of results without a call in their message, by its position.
+        strays: the places of results without a call within their message, by the message's position.
     """
 
     late_results: bool
@@ -167,7 +167,7 @@ class _Pairing:
     _called: set[str] = field(default_factory=set)
 
     def add(self, position: int, message: Message) -> None:
-        """One more message. A result answers the last call of its id that has none."""
+        """Add a message. A result answers the latest call with its id that has none."""
         if message.role is Role.ASSISTANT:
             if not self.late_results:
                 self.end()
@@ -184,7 +184,7 @@ class _Pairing:
                 self.strays.setdefault(position, []).append(place)
 
     def end(self) -> None:
-        """The calls that are still open stay without a result."""
+        """Note that the open calls get no result any more."""
         left = sorted(
             (entry for waiting in self._open.values() for entry in waiting), key=lambda entry: entry[0]
         )
@@ -194,9 +194,9 @@ class _Pairing:
 
 
 def _separated(message: Message, strays: Container[int], repairs: list[str]) -> Iterable[Message]:
-    """``message``, and those of its parts that are no results of a call as words of the user's.
+    """``message`` without its stray results, which follow as user messages.
 
-    ``strays``: the places of these parts.
+    ``strays``: the places of these results among its parts.
     """
     kept = [part for place, part in enumerate(message.content) if place not in strays]
     if len(kept) == len(message.content):

@@ -1,7 +1,7 @@
-"""What kind of image bytes are, and what they are sent as. Pure.
+"""Determines the MIME type of an image from its first bytes.
 
-The bytes decide. A type that they contradict is refused by the backends, in this turn and in all later ones
-(seen 2026: MCP servers that call a JPEG image/png, phones that call HEIC image/png).
+Backends refuse a type that the bytes contradict, in this turn and in all later ones. Wrong types come from
+MCP servers (a JPEG as image/png: vscode issue 311732) and phones (HEIC as image/png: paseo issue 700; 2026).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from urllib.parse import unquote
 
 from onplan.errors import InvalidImageError
 
-# What all backends take.
+# The types that all backends accept.
 _TAKEN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 
-# By their first bytes.
+# Types by their first bytes.
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -31,12 +31,12 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"<svg", "image/svg+xml"),
     (b"%PDF", "application/pdf"),
 )
-# By the brand in the first box of an ISO base media file.
+# Types by the brand in the first box of an ISO base media file (ISO/IEC 14496-12).
 _BRANDS: Mapping[bytes, str] = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "image/heic"),
     **dict.fromkeys((b"avif", b"avis"), "image/avif"),
 }
-# Other names for the same.
+# Other names of the same types.
 _ALIASES: Mapping[str, str] = {
     "image/jpg": "image/jpeg",
     "image/pjpeg": "image/jpeg",
@@ -55,12 +55,12 @@ def image_type(data: bytes, given: str | None, name: str) -> str:
 
     Args:
         data: the image, or its beginning.
-        given: the type that the program gave, if it did. It counts for images of other kinds than PNG, JPEG,
-            WebP and GIF, which some servers take, and never against the bytes.
-        name: of the image, for the error.
+        given: the type that the program gave, or None. It is used only if the bytes do not contradict it, for
+            images other than PNG, JPEG, WebP and GIF, which some servers accept.
+        name: the image's name, for the error.
 
     Raises:
-        InvalidImageError: it is none of the four, and ``given`` does not say truly what it is.
+        InvalidImageError: the image is none of the four, and ``given`` is not its type.
     """
     found, said = _found(data), _plain(given)
     if found in _TAKEN:
@@ -76,11 +76,10 @@ def image_type(data: bytes, given: str | None, name: str) -> str:
 
 
 def with_true_type(url: str, name: str) -> str:
-    """A ``data:`` URL of an image with the type that its bytes have.
+    """``url`` with the type that its bytes have, if it is a ``data:`` URL in base64; else unchanged.
 
-    Any other URL, and one that is not in base64, stays as it is.
-
-    Raises InvalidImageError as ``image_type`` does.
+    Raises:
+        InvalidImageError: as for ``image_type``.
     """
     head, comma, payload = url.partition(",")
     scheme, _, rest = head.partition(":")
@@ -93,7 +92,7 @@ def with_true_type(url: str, name: str) -> str:
 
 
 def _beginning(payload: str) -> bytes:
-    """The first bytes of base64, whichever letters it is written in and whatever stands between them."""
+    """The first bytes of base64 text, in either alphabet, ignoring any other characters."""
     plain = unquote(payload[: 4 * _HEAD]).replace("-", "+").replace("_", "/")
     letters = "".join(c for c in plain if c.isascii() and (c.isalnum() or c in "+/"))[:_HEAD]
     return b64decode(letters[: len(letters) - (len(letters) % 4 == 1)] + "==")
@@ -108,11 +107,11 @@ def _found(data: bytes) -> str | None:
 
 
 def _plain(given: str | None) -> str:
-    """A MIME type without parameters, by its usual name."""
+    """A MIME type without parameters, under its usual name."""
     plain = (given or "").partition(";")[0].strip().lower()
     return _ALIASES.get(plain, plain)
 
 
 def _short(kind: str) -> str:
-    """``HEIC`` for ``image/heic``."""
+    """The short name of a type: ``HEIC`` for ``image/heic``."""
     return kind.rpartition("/")[2].removeprefix("x-").partition("+")[0].rpartition(".")[2].upper()

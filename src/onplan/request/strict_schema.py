@@ -1,7 +1,7 @@
-"""Whether a JSON schema may be sent as ``strict``. Pure.
+"""Decides whether a JSON schema may be sent with ``strict: true``.
 
-Strict mode takes the subset of JSON Schema that OpenAI documents ("Structured Outputs", "Supported schemas").
-What is outside it is refused as strict and taken otherwise, so in doubt a schema is not strict.
+Strict mode accepts the subset of JSON Schema that OpenAI documents under "Structured Outputs", "Supported
+schemas". Other schemas are refused with ``strict: true`` and accepted without it, so in doubt it is false.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 Schema: TypeAlias = dict[str, Any]
 
-# What any schema may say. The title alone is not documented; pydantic writes one everywhere.
+# Keywords of any schema. "title" is not documented, but accepted; pydantic writes it everywhere.
 _WORDS = frozenset({"$defs", "$schema", "definitions", "description", "title"})
 _OF_TYPE: Mapping[str, frozenset[str]] = {
     "object": frozenset({"properties", "required", "additionalProperties"}),
@@ -26,18 +26,19 @@ _OF_TYPE: Mapping[str, frozenset[str]] = {
 _FORMATS = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"},
 )
-# Of a schema as a whole.
+# Limits of a whole schema.
 _MOST_LEVELS, _MOST_PROPERTIES, _MOST_VALUES, _MOST_CHARACTERS = 10, 5_000, 1_000, 120_000
-# Of one enum of more than so many texts.
+# An enum with more strings than the first number may have so many characters in all.
 _LONG_ENUM, _MOST_CHARACTERS_OF_ENUM = 250, 15_000
-_MOST_DEPTH = 100  # of schemas in schemas, whatever they are
+_MOST_DEPTH = 100  # of nested schemas of any kind; our own limit
 
 
 def is_strict(schema: Any) -> bool:
     """Whether ``schema`` is in the documented subset.
 
-    Its root is an object; every object is closed and requires all its properties; every schema has a type, is
-    a reference and nothing else, or an ``anyOf``; and no other keywords or formats are used.
+    The root is an object. Each object has ``additionalProperties: false`` and requires all its properties.
+    Each schema has a type, or is an ``anyOf``, or a ``$ref`` and nothing else. No other keywords or formats
+    are used.
     """
     if not isinstance(schema, dict) or schema.get("type") != "object" or "anyOf" in schema:
         return False
@@ -54,9 +55,9 @@ def is_strict(schema: Any) -> bool:
 
 
 def _walk(root: Schema) -> Iterator[tuple[Any, int, int]]:
-    """Every schema in ``root``, how many objects are around it, itself included, and how many schemas.
+    """Yields each schema in ``root``, its depth in objects and its depth in schemas.
 
-    What is in a schema is looked at after the schema itself was found to be well formed.
+    A schema is yielded before its inner schemas are read, so that the caller can reject a malformed one.
     """
     waiting: list[tuple[Any, int, int]] = [(root, 0, 1)]
     while waiting:
@@ -71,7 +72,7 @@ def _walk(root: Schema) -> Iterator[tuple[Any, int, int]]:
 
 
 def _is_permitted(schema: Schema, root: Schema) -> bool:
-    """Whether one schema is in the subset, whatever is in it."""
+    """Whether one schema is in the subset, leaving aside its inner schemas."""
     definitions = [schema.get(name, {}) for name in ("$defs", "definitions")]
     if not all(isinstance(named, dict) for named in definitions):
         return False
@@ -95,7 +96,7 @@ def _kind(kind: Any) -> str:
 
 
 def _is_defined(reference: Any, root: Schema) -> bool:
-    """Whether a reference leads to the root or to one of its definitions."""
+    """Whether ``reference`` points to the root or to one of its definitions."""
     if not isinstance(reference, str):
         return False
     start, _, rest = reference.partition("/")
@@ -125,7 +126,7 @@ def _has_known_values(schema: Schema) -> bool:
 
 
 def _texts(schema: Schema) -> Iterator[str]:
-    """What counts towards the limit: names of properties and definitions, and values of enum and const."""
+    """The strings that count towards the limit: property and definition names, enum and const values."""
     for name in ("properties", "$defs", "definitions"):
         yield from schema.get(name, ())
     yield from (value for value in (*schema.get("enum", ()), schema.get("const")) if isinstance(value, str))

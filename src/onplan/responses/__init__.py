@@ -1,1 +1,1 @@
-"""The Responses API, both ways: requests to bodies, bytes to events, events to chunks. Pure."""
+"""The Responses API: completion requests to request bodies, events to chunks."""

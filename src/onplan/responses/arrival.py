@@ -1,6 +1,6 @@
-"""One output item while it arrives: what was streamed of it, completed by whatever comes later.
+"""Assembles one output item of the Responses API from its deltas and its finished form.
 
-Text, summaries and arguments come as deltas, only in a ``…done`` event, or only in the finished item. What
+Text, summaries and arguments come as deltas, or only in a ``…done`` event, or only in the finished item. What
 came earlier must be the beginning of what comes later; a contradiction is an error.
 """
 
@@ -38,51 +38,55 @@ ARGUMENTS: Section = ("arguments", 0)
 MAXIMUM_SECTIONS = 10_000
 
 
-class InOrder:
-    """Hands out the deltas of one kind, text or thinking, in the order of the finished parts.
+class EmissionOrder:
+    """Emits the deltas of one kind, text or thinking, in the order in which the finished parts will stand.
 
-    One item speaks at a time, and one of its sections. What comes of another one meanwhile waits until that
-    item is finished, or the section is whole.
+    Only one section of one item is emitted at a time. The text of another section is held back until the
+    item is finished or the section is whole.
 
     Args:
-        delta: makes a chunk of a text.
-        positions: the next places among the items.
+        delta: makes a chunk from a text.
+        positions: yields the next position among the items.
     """
 
     def __init__(self, delta: Callable[[str], StreamChunk], positions: Iterator[int]) -> None:
         self._delta, self._positions = delta, positions
-        self._speaking: _Voice | None = None
-        self._last: _Voice | None = None
+        self._current: _Place | None = None
+        self._last: _Place | None = None
         self._waiting: dict[Arrival, dict[Section, None]] = {}
-        self._spoken: set[_Voice] = set()
-        self._whole: set[_Voice] = set()
+        self._emitted: set[_Place] = set()
+        self._whole: set[_Place] = set()
 
-    def add(self, voice: _Voice, text: str, chunks: Chunks) -> None:
-        """More of a section. Raises StreamCorruptError if no order of the parts can be that of the deltas."""
-        if voice != self._speaking:
-            if voice in self._spoken and voice != self._last:
+    def add(self, place: _Place, text: str, chunks: Chunks) -> None:
+        """Emit more text of a section, or hold it back.
+
+        Raises:
+            StreamCorruptError: no order of the finished parts could match the order of the deltas.
+        """
+        if place != self._current:
+            if place in self._emitted and place != self._last:
                 raise StreamCorruptError(_MIXED_UP)
-            self._whole.discard(voice)
-            arrival, section = voice
-            if self._speaking is not None or self._next() not in (None, arrival):
+            self._whole.discard(place)
+            arrival, section = place
+            if self._current is not None or self._next() not in (None, arrival):
                 self._waiting.setdefault(arrival, {})[section] = None
                 return
-            self._begin(voice, chunks)
+            self._begin(place, chunks)
         chunks.append(self._delta(text))
 
-    def speaks(self, voice: _Voice) -> bool:
-        """Whether more of this section is handed out at once."""
-        return voice == self._speaking
+    def emits(self, place: _Place) -> bool:
+        """Whether more text of this section is emitted at once."""
+        return place == self._current
 
-    def end(self, voice: _Voice, chunks: Chunks) -> None:
-        """A section is whole."""
-        self._whole.add(voice)
-        self.go_on(chunks)
+    def end(self, place: _Place, chunks: Chunks) -> None:
+        """Note that a section is whole, and emit what waited for it."""
+        self._whole.add(place)
+        self.advance(chunks)
 
-    def go_on(self, chunks: Chunks) -> None:
-        """If what spoke is whole or finished, the next one speaks, with all that has come of it."""
-        while self._speaking is None or self._speaking in self._whole:
-            self._speaking = None
+    def advance(self, chunks: Chunks) -> None:
+        """If the current section is whole or its item finished, emit what the next one held back."""
+        while self._current is None or self._current in self._whole:
+            self._current = None
             arrival = self._next()
             sections = self._waiting.get(arrival) if arrival else None
             if arrival is None or not sections:
@@ -95,46 +99,46 @@ class InOrder:
             chunks.append(self._delta(arrival.text(section).getvalue()))
 
     def end_all(self) -> None:
-        """The stream has ended. Items and orders hold each other: without this only gc would free them."""
-        self._speaking = self._last = None
-        self._waiting, self._spoken, self._whole = {}, set(), set()
+        """Drop all references to items: they refer to this object, and only gc would free the cycle."""
+        self._current = self._last = None
+        self._waiting, self._emitted, self._whole = {}, set(), set()
 
     def _next(self) -> Arrival | None:
-        """Which item speaks next; None if it may be any."""
+        """The item whose text is emitted next; None if any may be."""
         last = self._last[0] if self._last else None
         if last is None or (last.finished and last not in self._waiting):
             return next(iter(self._waiting), None)
         return last
 
-    def _begin(self, voice: _Voice, chunks: Chunks) -> None:
-        if voice != self._last:
-            arrival, last = voice[0], self._last[0] if self._last else None
+    def _begin(self, place: _Place, chunks: Chunks) -> None:
+        if place != self._last:
+            arrival, last = place[0], self._last[0] if self._last else None
             if last is not None and arrival.position < last.position:
-                if arrival.has_spoken:
+                if arrival.has_emitted:
                     raise StreamCorruptError(_MIXED_UP)
                 arrival.position = next(self._positions)
-            if last is arrival and arrival.kind == "reasoning":  # whose sections are paragraphs of one part
+            if last is arrival and arrival.kind == "reasoning":  # its sections become paragraphs of one part
                 chunks.append(self._delta(SUMMARY_SEPARATOR))
-            arrival.has_spoken = True
-            self._spoken.add(voice)
-        self._speaking = self._last = voice
+            arrival.has_emitted = True
+            self._emitted.add(place)
+        self._current = self._last = place
 
 
-_MIXED_UP = "The parts of the answer came mixed up."
+_MIXED_UP = "The parts of the answer arrived interleaved."
 
 
 class Arrival:
-    """An output item that is arriving.
+    """An output item that is still arriving.
 
     Attributes:
-        item: as it was last announced.
-        position: its place among the items, which is behind those that spoke before it did.
-        has_spoken: whether text or thinking of it has been handed out.
-        kind: its type; empty if it has said none yet.
-        anonymous: whether it was opened by an event that named neither its id nor its index.
-        finished: whether its parts have been given away, or it was cut.
-        whole: whether something said that its text is complete.
-        parts: what it amounts to, once it is finished.
+        item: its fields, as they were last sent.
+        position: its place among the items; those whose text was emitted earlier come before it.
+        has_emitted: whether any of its text or thinking has been emitted.
+        kind: its type; empty if it is not known yet.
+        anonymous: whether the event that began it had neither an id nor an index.
+        finished: whether its parts have been emitted, or it was cut.
+        whole: whether an event said that its text is complete.
+        parts: its content parts, once it is finished.
     """
 
     __slots__ = (
@@ -143,7 +147,7 @@ class Arrival:
         "_sections",
         "anonymous",
         "finished",
-        "has_spoken",
+        "has_emitted",
         "item",
         "kind",
         "parts",
@@ -151,11 +155,13 @@ class Arrival:
         "whole",
     )
 
-    def __init__(self, item: Item, position: int, orders: Mapping[str, InOrder], *, anonymous: bool) -> None:
+    def __init__(
+        self, item: Item, position: int, orders: Mapping[str, EmissionOrder], *, anonymous: bool
+    ) -> None:
         self.item = dict(item)
         self.kind = kind_of(item)
         self.anonymous = anonymous
-        self.finished = self.whole = self.has_spoken = False
+        self.finished = self.whole = self.has_emitted = False
         self.parts: list[ContentPart] = []
         self._sections: dict[Section, StringIO] = {}
         self.position = position
@@ -163,7 +169,7 @@ class Arrival:
         self._call_id = ""  # once its tool_call_start was emitted
 
     def add(self, section: Section, text: str, chunks: Chunks) -> None:
-        """A delta of ``section``. Raises StreamCorruptError if the item is finished already."""
+        """Add a delta to ``section``. Raises StreamCorruptError if the item is already finished."""
         if self.finished:
             raise StreamCorruptError(f"More of the {section[0]} came after its item was finished.")
         if not text:
@@ -175,18 +181,21 @@ class Arrival:
             order.add((self, section), text, chunks)
         elif section == ARGUMENTS and self._call_id:
             chunks.append(ToolCallDelta(self._call_id, text))
-        # A refusal is handed out whole, so that it is never taken for an answer's text.
+        # A refusal is emitted whole, so that no program takes it for the text of the answer.
         streamed.write(text)
 
-    def speaks(self, section: Section) -> bool:
-        """Whether more of ``section`` is handed out at once."""
+    def emits(self, section: Section) -> bool:
+        """Whether more text of ``section`` is emitted at once."""
         order = self._orders.get(section[0])
-        return order is not None and order.speaks((self, section))
+        return order is not None and order.emits((self, section))
 
     def text(self, section: Section) -> StringIO:
-        """What was streamed of ``section`` so far, which grows as more comes.
+        """The buffer with the text of ``section`` so far.
 
-        One buffer: a list of a million short strings takes ten times what they say.
+        A ``StringIO``, since a list of a million short strings takes ten times the memory of their text.
+
+        Raises:
+            StreamCorruptError: the item has too many sections.
         """
         text = self._sections.get(section)
         if text is None:
@@ -196,9 +205,12 @@ class Arrival:
         return text
 
     def complete(self, section: Section, text: str, chunks: Chunks) -> None:
-        """``section`` is whole: emit what of it was not streamed yet. An empty ``text`` says nothing.
+        """Note the whole text of ``section``, and emit what was not streamed of it. Empty text is ignored.
 
-        Arguments may be written in another way than they were streamed: they are the same as JSON.
+        Arguments may be spelled differently from what was streamed, if they are the same JSON value.
+
+        Raises:
+            StreamCorruptError: ``text`` contradicts what was streamed.
         """
         if not text:
             return
@@ -213,14 +225,14 @@ class Arrival:
         self._end(section, chunks)
 
     def announce(self, item: Item, chunks: Chunks) -> None:
-        """``output_item.added``; a delta may have overtaken it."""
+        """Handle ``output_item.added``, which a delta may have overtaken."""
         self.item.update(item)
         self._start(str(item.get("call_id") or ""), chunks)
 
     def finish(self, item: Item, chunks: Chunks) -> None:
-        """The item is whole: complete every section, then give its parts away.
+        """Handle the finished item: complete every section, then emit its parts.
 
-        A call that was cut gives none: it must not be carried out.
+        A call that was cut has no part: it must not be carried out.
 
         Raises:
             StreamCorruptError: the item contradicts what was streamed, or a call cannot be carried out.
@@ -233,12 +245,12 @@ class Arrival:
             self.finished = True
             return
         self.whole = True
-        self._give_away(chunks, sections_of(self._typed()))
+        self._emit_parts(chunks, sections_of(self._typed()))
 
     def check_repeated(self, item: Item) -> None:
-        """The finished item comes once more. Raises StreamCorruptError if it is a call and differs.
+        """Check a finished item that came again. Raises StreamCorruptError if it is a call and differs.
 
-        Which of the two was meant, or whether both were, is unknown, and a result would name them both.
+        Nothing tells which of the two calls was meant, and a tool result could not name one of them alone.
         """
         if self.kind != "function_call":
             return
@@ -252,22 +264,25 @@ class Arrival:
                     raise StreamCorruptError("Two tool calls have the same id and say something else.")
 
     def finish_as_it_is(self, chunks: Chunks) -> None:
-        """The response is complete, so this item must be. Raises StreamCorruptError if it is not."""
+        """Finish the item since the response is complete. Raises StreamCorruptError if it is not whole."""
         announced = {} if self._sections else sections_of(self._typed())
         if self.kind == "function_call" and not self._sections and not any(announced.values()):
             raise StreamCorruptError("A tool call arrived without its arguments.")
-        self._give_away(chunks, announced)
+        self._emit_parts(chunks, announced)
 
     def forget_unless_whole(self) -> None:
-        """The answer was cut: a call whose arguments are not whole gives nothing."""
+        """The answer was cut: drop the call if its arguments are not whole."""
         self.finished = True
         self.parts = [part for part in self.parts if not isinstance(part, ToolCall) or _is_whole(part)]
 
     def _typed(self) -> Item:
-        """The item, of the type that it began as: some servers leave it out at its end, or change it."""
+        """The item with the type that it began with.
+
+        Compatible servers leave it out of the finished item, or change it (tests/responses/test_items.py).
+        """
         return self.item if self.item.get("type") == self.kind else {**self.item, "type": self.kind}
 
-    def _give_away(self, chunks: Chunks, announced: Mapping[Section, str]) -> None:
+    def _emit_parts(self, chunks: Chunks, announced: Mapping[Section, str]) -> None:
         self._start(call_id_of(self.item), chunks)
         for section, text in announced.items():
             self.complete(section, text, chunks)
@@ -283,7 +298,7 @@ class Arrival:
             chunks.append(PartDone(part))
         self.finished, self.parts = True, parts
         for order in self._orders.values():
-            order.go_on(chunks)
+            order.advance(chunks)
 
     def _end(self, section: Section, chunks: Chunks) -> None:
         if order := self._orders.get(section[0]):
@@ -303,9 +318,10 @@ class Arrival:
             raise StreamCorruptError("A tool call changed its id or name while it arrived.")
 
     def _check_call(self, call: ToolCall) -> None:
-        """A call is only finished if it can be carried out.
+        """Check that the call can be carried out. Raises StreamCorruptError if not.
 
-        Bad JSON that the server called whole is what the model wrote, and the program's to answer.
+        Invalid JSON in arguments that the server called complete is accepted: the model wrote it, and the
+        program can answer it with an error as the tool's result.
         """
         if not call.id or not call.name:
             raise StreamCorruptError("A tool call arrived without its id or name.")
@@ -322,4 +338,4 @@ def _is_same_json(one: str, other: str) -> bool:
     return value is not None and value == decode_json(other.encode())
 
 
-_Voice: TypeAlias = tuple[Arrival, Section]
+_Place: TypeAlias = tuple[Arrival, Section]

@@ -1,7 +1,7 @@
-"""Which output item an event belongs to: by id, by index, or because no other can be meant.
+"""Finds the output item that an event of the Responses API belongs to: by id, by index, or by elimination.
 
-Servers name items well, badly or not at all. Nothing here looks at all items for one event: what a server
-sends is never answered with work that grows with its square.
+Compatible servers identify items well, badly or not at all. The work for one event never depends on the
+number of items, so a server cannot cause work that grows with the square of what it sends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any, cast
 
 from onplan.errors import StreamCorruptError
-from onplan.responses.arrival import Arrival, InOrder
+from onplan.responses.arrival import Arrival, EmissionOrder
 from onplan.responses.items import CONTENT_KINDS, Item, kind_of, parts_in
 from onplan.types import ContentPart, TextDelta, ThinkingDelta
 
@@ -22,17 +22,22 @@ _KINDS = (*CONTENT_KINDS, "")
 
 
 class Arrivals:
-    """The output items of one response, in the order in which they began to speak."""
+    """The output items of one response, in the order in which their text was first emitted."""
 
     def __init__(self) -> None:
         self._all: list[Arrival] = []
         self._positions = count()
-        texts, thoughts = InOrder(TextDelta, self._positions), InOrder(ThinkingDelta, self._positions)
+        texts, thoughts = (
+            EmissionOrder(TextDelta, self._positions),
+            EmissionOrder(ThinkingDelta, self._positions),
+        )
         self._orders = {"output_text": texts, "summary": thoughts, "reasoning": thoughts}
-        self._by_id: dict[tuple[str, str], Arrival] = {}  # by the kind as well: some give all items one id
+        self._by_id: dict[
+            tuple[str, str], Arrival
+        ] = {}  # with the kind, since some servers give all items one id
         self._by_call_id: dict[str, Arrival] = {}
         self._by_index: dict[int, Arrival] = {}
-        # By kind those that may be unfinished, the latest last; those without a name apart.
+        # Items that may be unfinished, by kind, the latest last. `_anonymous`: those without id and index.
         self._unfinished: defaultdict[str, list[Arrival]] = defaultdict(list)
         self._anonymous: defaultdict[str, list[Arrival]] = defaultdict(list)
 
@@ -43,7 +48,7 @@ class Arrivals:
         return bool(self._all)
 
     def end_all(self) -> None:
-        """The stream has ended: nothing more is handed out."""
+        """Drop all references between items and orders: the stream has ended."""
         for order in self._orders.values():
             order.end_all()
 
@@ -57,28 +62,27 @@ class Arrivals:
         return item_id in self._by_call_id or any((item_id, kind) in self._by_id for kind in _KINDS)
 
     def of_delta(self, item_id: str | None, index: int | None, kind: str) -> Arrival:
-        """The item of a delta, opened if its beginning was not announced.
+        """The item of a delta; a new one if none was announced for it.
 
         Raises:
-            StreamCorruptError: there are more items than any answer has; as for every method.
+            StreamCorruptError: there are too many items. The other methods raise it, too.
         """
         if item_id and (arrival := self._by_id.get((item_id, kind))) is not None:  # nearly always
             return arrival
         arrival = self._find(item_id, index, kind)
         if arrival is None:
             return self._open({"type": kind, "id": item_id}, index)
-        if arrival.kind != kind:  # it said nothing of what it is, or nothing that is known
+        if arrival.kind != kind:  # its type was missing, or unknown
             arrival.kind = kind
             self._name(arrival, {"id": item_id}, None)
             self._unfinished[kind].append(arrival)
         return arrival
 
     def of_item(self, item: Item, index: int | None) -> Arrival:
-        """The item that is announced or finished.
+        """The item of an ``output_item.added`` or ``output_item.done`` event.
 
-        A call is known by the id that its result must name, whatever became of the others: it must never be
-        carried out twice. At the index of an item that is finished, one without an id is another one, unless
-        it says the same.
+        A call is identified by its ``call_id`` first, since it must never be carried out twice. An item
+        without an id at the index of a finished item is a new one, unless its content is the same.
         """
         named = self._named_by(item)
         arrival = named or self._find(item.get("id"), index, kind_of(item))
@@ -89,7 +93,7 @@ class Arrivals:
         return arrival
 
     def of_outputs(self, response: Mapping[str, Any]) -> Iterator[tuple[Arrival, Item]]:
-        """The items of a response's ``output``, which may leave out items that were streamed."""
+        """Pairs the entries of the finished response's ``output`` with their items; some may be missing."""
         output = response.get("output") or ()
         named = [self._named_by(item) for item in output]
         if all(named):  # nearly always
@@ -109,9 +113,14 @@ class Arrivals:
             yield arrival, item
 
     def _of_output(self, item: Item, index: int, same: Arrival | None) -> Arrival:
-        """The item at ``index``; ``same``: one that was finished with the same words, not taken yet.
+        """The item for the entry of ``output`` at ``index``.
 
-        Some servers renumber, so that another id alone makes no other item.
+        Some servers give items new ids in the finished response, so a new id alone does not mean a new item.
+
+        Args:
+            item: the entry.
+            index: its place in ``output``.
+            same: a finished item with the same content that no other entry has taken.
         """
         if named := self._named_by(item):
             return named
@@ -125,9 +134,10 @@ class Arrivals:
         return arrival
 
     def _find(self, item_id: str | None, index: int | None, kind: str) -> Arrival | None:
-        """By id; else by index, for some servers give an item another id in every event; else by kind.
+        """The known item: by id, else by index, else by kind.
 
-        Some servers number every item 0: a finished item is not meant where the id is another one.
+        The index helps with servers that give an item a new id in each event. Others give every item the
+        index 0: so a finished item with another id does not match (tests/responses/test_items.py).
         """
         found = self._named(item_id, kind)
         if found is None and index is not None:
@@ -184,10 +194,10 @@ class Arrivals:
 
 
 def _repeats(item: Item, arrival: Arrival) -> bool:
-    """Whether ``item`` says once more what was finished, or is of a kind that says nothing here."""
+    """Whether ``item`` has the content of the finished ``arrival``, or is of a kind without content."""
     return arrival.kind not in CONTENT_KINDS or parts_in(item) == arrival.parts
 
 
 def _may_be(arrival: Arrival, kind: str) -> bool:
-    """Whether the item at some index is of ``kind``: one of the two may not have said what it is."""
+    """Whether ``arrival`` may be of ``kind``; an unknown kind on either side matches."""
     return arrival.kind == kind or not kind or not arrival.kind

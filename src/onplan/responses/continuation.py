@@ -1,8 +1,8 @@
-"""What a WebSocket has seen need not be said again: messages with only the new items. Pure.
+"""Sends only the new input items over a warm WebSocket, with ``previous_response_id``.
 
-The backend keeps, for each connection, its latest response and all that led to it. A request goes on from
-there if its input begins with exactly what the connection has seen, the answer included, and if every other
-field is the same; what is compared are hashes. Otherwise it says everything.
+For each connection the backend keeps its latest response and the conversation that led to it. A request can
+continue from there if its input begins with exactly the items that the connection has seen, including the
+answer, and if every other field is the same. Hashes are compared. Otherwise the whole input is sent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from onplan.responses.items import Item
 
 TURN_STATE = "x-codex-turn-state"
-# What a model hears in the middle of its turn; anything else begins a new one.
+# Items that continue the model's turn; a request that ends with any other begins a new turn.
 _ANSWERS = ("function_call_output", "custom_tool_call_output")
 _MOST_IDS = 1_000
 
@@ -26,13 +26,13 @@ class _Kind(msgspec.Struct):
 
 
 class Create:
-    """A request for a response, ready to be said over a WebSocket in whole or in part.
+    """A request for a response, ready to be sent over a WebSocket in whole or in part.
 
     Args:
-        body: the JSON body that it has over HTTP.
+        body: the JSON body that it would have over HTTP.
 
     Attributes:
-        size: bytes of that body, and of a message that says all of it, about.
+        size: length of that body in bytes; a message with the whole input is about as long.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -44,30 +44,30 @@ class Create:
 
     @property
     def goes_on(self) -> bool:
-        """Whether it brings results of tools, and so belongs to a turn that has begun already."""
+        """Whether it ends with a tool result, and so continues a turn."""
         return bool(self.items) and msgspec.json.decode(self.items[-1], type=_Kind).type in _ANSWERS
 
 
 class Continuation:
-    """What one connection has seen.
+    """What the backend has seen over one WebSocket.
 
     Attributes:
-        settled: no response is under way, so that the connection can serve the next turn.
-        turn_state: what the backend wants to hear again in the messages of the same turn.
-        ids: of the responses that have ended, and of their items: what still comes of them belongs to no
-            later turn.
+        settled: whether no response is in progress, so that the connection can serve the next turn.
+        turn_state: a token of the backend's that goes into later messages of the same turn.
+        ids: ids of finished responses and of their items, the oldest first. Late events with one of them do
+            not belong to a later turn.
     """
 
     def __init__(self) -> None:
         self.settled = True
         self.turn_state: str | None = None
-        self.ids: dict[str, None] = {}  # the oldest first
+        self.ids: dict[str, None] = {}
         self._response_id: str | None = None
         self._digests: list[bytes] = []
         self._fields_digest = b""
 
     def fits(self, create: Create) -> bool:
-        """Whether ``create`` goes on from what was seen, with something new."""
+        """Whether ``create`` begins with what was seen and adds items to it."""
         seen = len(self._digests)
         return (
             self._response_id is not None
@@ -77,12 +77,12 @@ class Continuation:
         )
 
     def begin(self, create: Create, turn_state: str | None = None, *, generate: bool = True) -> bytes:
-        """The message to send. From here until ``end`` there is nothing that another one could go on from.
+        """The message to send. Until ``end``, no other request can continue on this connection.
 
         Args:
-            create: what is to be said.
-            turn_state: what is to be heard again, if this is not the turn's first message.
-            generate: False only prepares the connection for what follows.
+            create: the request.
+            turn_state: the backend's token, if this is not the first message of the turn.
+            generate: False only prepares the connection for the next request.
         """
         message: dict[str, Any] = {"type": "response.create", **create.fields, "input": create.items}
         if self.fits(create):
@@ -103,14 +103,14 @@ class Continuation:
         turn_state: str | None = None,
         ids: Iterable[str] = (),
     ) -> None:
-        """The response is complete.
+        """Note a complete response, so that the next request can continue from it.
 
         Args:
-            create: what had been said.
-            answer: the items by which a later request would repeat the answer.
-            response_id: None if it cannot be gone on from.
-            turn_state: as the backend told it, if it did.
-            ids: the response's own, and those of its items.
+            create: the request that was sent.
+            answer: the input items with which a later request would repeat the answer.
+            response_id: None if no request can continue from it.
+            turn_state: the backend's token, if it sent one.
+            ids: the ids of the response and of its items.
         """
         self.settled, self._response_id = True, response_id
         self.ids.update(dict.fromkeys(ids))

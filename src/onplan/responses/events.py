@@ -1,6 +1,6 @@
-"""The events of a Responses stream, as types. Unknown events and unknown fields never fail.
+"""The events of a Responses API stream as types, and their decoder. Unknown events and fields are ignored.
 
-Only what the assembler uses is declared; everything that may be null or missing has a default.
+Only the fields that the assembler uses are declared; each that may be null or missing has a default.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import msgspec
 
 from onplan.answers.sse import Body
 from onplan.errors import StreamCorruptError
-from onplan.flow import decode_json
+from onplan.flow import JSON_ERRORS, decode_json
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type", gc=False):
-    """``output_index`` and ``item_id`` say which output item an event belongs to."""
+    """An event; ``output_index`` and ``item_id`` identify the output item that it belongs to."""
 
 
 class OutputTextDelta(_Event, frozen=True, tag="response.output_text.delta"):
@@ -92,7 +92,7 @@ class ReasoningTextDone(_Event, frozen=True, tag="response.reasoning_text.done")
 
 
 class ArgumentsDelta(_Event, frozen=True, tag="response.function_call_arguments.delta"):
-    """More of a function call's arguments; llama.cpp and others send an object, whole."""
+    """More of a function call's arguments. llama.cpp sends one whole object (maki pull request 525)."""
 
     delta: str | dict[str, Any] | list[Any]
     item_id: str | None = None
@@ -131,7 +131,7 @@ class Completed(_Event, frozen=True, tag="response.completed"):
     """The response ended well. Its ``output`` may be empty although items were sent."""
 
     response: dict[str, Any]
-    error: Any = None  # beside it, at some servers
+    error: Any = None  # beside the response at some gateways (tests/responses/test_emitted_text.py)
 
 
 class Incomplete(_Event, frozen=True, tag="response.incomplete"):
@@ -141,13 +141,13 @@ class Incomplete(_Event, frozen=True, tag="response.incomplete"):
 
 
 class ResponseDone(_Event, frozen=True, tag="response.done"):
-    """The response ended: how, says its status. Seen 2026 on the Codex WebSocket, OpenRouter and gateways."""
+    """The response ended, its status says how. Sent by the Codex WebSocket and OpenRouter (seen 2026)."""
 
     response: dict[str, Any] | None = None
 
 
 class Failed(_Event, frozen=True, tag="response.failed"):
-    """The response failed, inside a 200. Some servers put the error beside the response."""
+    """The response failed, after HTTP status 200. Gateways put the error beside the response."""
 
     response: dict[str, Any] | None = None
     error: Any = None
@@ -157,17 +157,17 @@ class Failed(_Event, frozen=True, tag="response.failed"):
 
 
 class Cancelled(_Event, frozen=True, tag="response.cancelled"):
-    """The response was cancelled at the service."""
+    """The response was cancelled by the service."""
 
     response: dict[str, Any] | None = None
     error: Any = None
 
 
 class ErrorEvent(_Event, frozen=True, tag="error"):
-    """A failure; it may precede or replace ``response.failed``. The details come nested or flat.
+    """An error; it may precede or replace ``response.failed``. Its details are nested or flat.
 
-    Over a WebSocket it may be all that there is of an HTTP response: ``status`` (by some called
-    ``status_code``), ``headers``, and the body.
+    Over a WebSocket it stands for an HTTP response, with ``status`` (the Codex backend also sends
+    ``status_code``), ``headers`` and the body.
     """
 
     error: Any = None
@@ -180,7 +180,7 @@ class ErrorEvent(_Event, frozen=True, tag="error"):
 
     @property
     def details(self) -> Any:
-        """What it says of the failure. What lies flat fills in what the nested object does not say."""
+        """The fields of the error; flat ones fill in what the nested object lacks."""
         inner = self.response.get("error") if isinstance(self.response, dict) else None
         nested, flat = self.error or inner, {"code": self.code, "message": self.message}
         if not isinstance(nested, dict):
@@ -189,11 +189,11 @@ class ErrorEvent(_Event, frozen=True, tag="error"):
 
 
 class ResponseError(ErrorEvent, frozen=True, tag="response.error"):
-    """The same under the name that some servers give it."""
+    """``ErrorEvent`` under another name (seen 2026 at gateways; tests/responses/test_ends.py)."""
 
 
 class RateLimits(_Event, frozen=True, tag="codex.rate_limits"):
-    """How much of the plan is used; over HTTP this is in headers."""
+    """How much of the plan's limits is used; over HTTP, headers say this."""
 
     plan_type: Any = None
     rate_limits: Any = None
@@ -202,9 +202,11 @@ class RateLimits(_Event, frozen=True, tag="codex.rate_limits"):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """What is no event: the whole answer of a server that does not stream, or its complaint.
+    """A payload that is not an event: a whole answer of a server that does not stream, or an error.
 
-    ``payload``: as it came. ``fields``: what it holds; None if it is no JSON object.
+    Attributes:
+        payload: the bytes.
+        fields: the JSON object in them; None if they are not one.
     """
 
     payload: bytes
@@ -212,7 +214,7 @@ class Document(msgspec.Struct, frozen=True):
 
 
 class Metadata(_Event, frozen=True, tag="response.metadata"):
-    """What over HTTP stands in headers."""
+    """Headers, for a stream that came over a WebSocket."""
 
     headers: Any = None
 
@@ -250,27 +252,25 @@ class _Envelope(msgspec.Struct):
 _decode: Callable[[bytes], Event] = msgspec.json.Decoder(Event).decode
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _KNOWN = frozenset(kind.__struct_config__.tag for kind in get_args(Event))
-# Bytes that are no UTF-8, and nesting without end, are reported by Python's own errors.
-_UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
-# What an object that names no type may say: an answer, or a complaint. Others, such as {}, keep a line open.
-_SPEAKING = frozenset({"object", "error", "errors", "detail", "base_resp"})
+# Fields that make an object without a type an answer or an error. Others, such as {}, are keep-alives.
+_MEANINGFUL = frozenset({"object", "error", "errors", "detail", "base_resp"})
 
 
 def decode_event(payload: bytes) -> Event | Document | None:
-    """The event in ``payload``; None if it is of an unknown type or no JSON object at all (``[DONE]``).
+    """The event in ``payload``; None if its type is unknown, or it is not a JSON object (``[DONE]``).
 
     Raises:
-        StreamCorruptError: broken JSON, or a known event without what it must carry. Skipping it could
-            lose a part of the answer.
+        StreamCorruptError: invalid JSON, or a known event without a required field. Skipping it could lose a
+            part of the answer.
     """
     try:
         return _decode(payload)
-    except _UNDECODABLE:
+    except JSON_ERRORS:
         pass
     if type(payload) is Body:
         return Document(payload, _object(decode_json(payload)))
     start = payload.lstrip()[:1]
-    if start == b"[":  # Gemini wraps its errors in a list
+    if start == b"[":  # Gemini sends errors inside a list
         fields = _object(decode_json(payload))
         return Document(payload, fields) if fields and "error" in fields else None
     if start != b"{":
@@ -279,8 +279,8 @@ def decode_event(payload: bytes) -> Event | Document | None:
         kind = _ENVELOPE.decode(payload).type
         if kind is None:
             fields = msgspec.json.decode(payload)
-            return None if _SPEAKING.isdisjoint(fields) else Document(payload, fields)
-    except _UNDECODABLE:
+            return None if _MEANINGFUL.isdisjoint(fields) else Document(payload, fields)
+    except JSON_ERRORS:
         raise StreamCorruptError("An event of the stream is not valid JSON.") from None
     if isinstance(kind, str) and kind in _KNOWN:
         raise StreamCorruptError(f"A {kind} event of the stream is malformed.")
@@ -294,12 +294,12 @@ def _object(value: Any) -> dict[str, Any] | None:
 
 
 def name_of(event: Event | Document | None) -> str:
-    """The event's type, for messages."""
+    """The event's type, for error messages."""
     return str(event.__struct_config__.tag or "nameless") if event is not None else "nameless"
 
 
 def ids_of(event: Event | Document) -> list[str]:
-    """The ids in an event: of its output item, and of the call that this is."""
+    """The ids in an event: the ``item_id``, and the ids of its item and call."""
     item = getattr(event, "item", None) or {}
     ids = (getattr(event, "item_id", None), item.get("id"), item.get("call_id"))
     return [name for name in ids if isinstance(name, str) and name]

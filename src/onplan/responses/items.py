@@ -1,6 +1,7 @@
-"""Messages to input items, output items to content parts: the two directions of one table.
+"""Converts messages to input items, and output items to content parts.
 
-Backends with ``store: false`` keep nothing, so item ids are never replayed ("Item with id … not found").
+Item ids are never sent back: with ``store: false`` the backend keeps no items and answers "Item with id … not
+found" (the platform and Codex backend, 2026).
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ Item: TypeAlias = dict[str, Any]
 def input_items(messages: Iterable[Message], system_role: str) -> list[Item]:
     """The ``input`` of a request.
 
-    System messages take ``system_role``. Every result has its call before it (``history.repaired``).
+    Args:
+        messages: a conversation in which each tool result follows its call, as ``history.repaired`` gives it.
+        system_role: the role that system messages get.
 
     Raises:
-        InvalidRequestError: a part cannot be said by its message's role.
+        InvalidRequestError: a message holds a part that its role does not allow.
     """
     return [item for message in messages for item in _message_items(message, system_role)]
 
@@ -52,7 +55,7 @@ _HOLDS: Mapping[Role, tuple[type, ...]] = {
 
 
 def _message_items(message: Message, system_role: str) -> Iterable[Item]:
-    """The items of one message, in the order of its parts; runs of plain content share one item."""
+    """The items of one message, in the order of its parts; adjacent texts and images share one item."""
     role = system_role if message.role is Role.SYSTEM else message.role.value
     content: list[Item] = []
     phase: str | None = None
@@ -95,7 +98,7 @@ def _function_call_output(part: ToolResult) -> Iterable[Item]:
 
 
 def _reasoning(part: Thinking) -> Iterable[Item]:
-    # Without it there is nothing the backend could use; JSON is what another wire kept for its own server.
+    # Without encrypted content the backend cannot use it. JSON in it belongs to a Chat Completions server.
     if part.encrypted and not part.encrypted.startswith("{"):
         summary = [{"type": "summary_text", "text": part.text}] if part.text else []
         yield {"type": "reasoning", "summary": summary, "encrypted_content": part.encrypted}
@@ -140,16 +143,16 @@ def _data_url(part: Image | File, default_type: str) -> str:
 # --- output items to content parts ------------------------------------------------------------------
 
 Section: TypeAlias = tuple[str, int]
-"""A streamed piece of an item: its kind (``output_text``, ``refusal``, ``summary``, ``reasoning``,
+"""A streamed section of an item: its kind (``output_text``, ``refusal``, ``summary``, ``reasoning``,
 ``arguments``) and its index."""
 
 
 CONTENT_KINDS = frozenset({"message", "reasoning", "function_call"})
-"""The types of the items that an answer is made of."""
+"""The types of items that become content parts."""
 
 
 def kind_of(item: Item) -> str:
-    """The item's type; empty if it says none. What has a message's fields is one, whatever it is called."""
+    """The item's type; empty if it has none. An item with a message's fields counts as ``message``."""
     kind = item.get("type")
     kind = kind if isinstance(kind, str) else ""
     is_message = item.get("role") == "assistant" and isinstance(item.get("content"), list)
@@ -157,7 +160,7 @@ def kind_of(item: Item) -> str:
 
 
 def sections_of(item: Item) -> dict[Section, str]:
-    """The text of every section of a finished item, in order; none for items that carry no content."""
+    """The text of each section of a finished item, in order; empty for items without content."""
     sections: dict[Section, str] = {}
     kind = item.get("type")
     if kind == "function_call":
@@ -169,7 +172,9 @@ def sections_of(item: Item) -> dict[Section, str]:
         unnamed = "reasoning_text" if kind == "reasoning" else "output_text"
         for index, entry in enumerate(_entries(item.get("content"))):
             section = _SECTION_KINDS.get(str(entry.get("type") or unnamed))
-            if section == "output_text" and kind == "reasoning":  # it is called text there at some servers
+            if (
+                section == "output_text" and kind == "reasoning"
+            ):  # compatible servers call it text or output_text
                 section = "reasoning"
             if section:
                 sections[section, index] = text_of(entry.get("refusal" if section == "refusal" else "text"))
@@ -177,14 +182,14 @@ def sections_of(item: Item) -> dict[Section, str]:
 
 
 def text_of(value: Any) -> str:
-    """A text as it is; what servers send in place of one (arguments as an object) as its JSON text."""
+    """``value`` if it is a text, else its JSON text: llama.cpp and Ollama send arguments as an object."""
     if isinstance(value, str):
         return value
     return "" if value is None else msgspec.json.encode(value).decode()
 
 
 def _entries(content: Any) -> list[Item]:
-    """The entries of a list of content, where some servers have a string, or a list of strings."""
+    """The entries of ``content`` or ``summary``, which may also be a string or a list of strings."""
     entries = [content] if isinstance(content, str | dict) else content or ()
     return [{"text": entry} if isinstance(entry, str) else entry for entry in entries]
 
@@ -201,12 +206,12 @@ SUMMARY_SEPARATOR = "\n\n"
 
 
 def call_id_of(item: Item) -> str:
-    """The id that a function call's result must name."""
+    """The id that the result of a function call must have."""
     return str(item.get("call_id") or item.get("id") or "")
 
 
 def parts_of(item: Item, sections: Mapping[Section, str]) -> list[ContentPart]:
-    """The content parts that a finished item amounts to; none for items that carry no content."""
+    """The content parts of a finished item, given its sections; empty for items without content."""
     match item.get("type"):
         case "function_call":
             name, arguments = str(item.get("name") or ""), sections.get(("arguments", 0), "")
@@ -224,14 +229,14 @@ def parts_of(item: Item, sections: Mapping[Section, str]) -> list[ContentPart]:
 
 
 def parts_in(item: Item) -> list[ContentPart]:
-    """The content parts of an item that came whole."""
+    """The content parts of a whole item."""
     kind = kind_of(item)
     typed = item if item.get("type") == kind else {**item, "type": kind}
     return parts_of(typed, sections_of(typed))
 
 
 def _part_of(kind: str, text: str, phase: str | None) -> ContentPart:
-    """One section of a message; some servers have the thinking there as well."""
+    """The content part of one section of a message; some servers put thinking there, too."""
     match kind:
         case "refusal":
             return Refusal(text)

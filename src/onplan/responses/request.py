@@ -1,4 +1,4 @@
-"""From a completion request to a Responses request, by the backend's row. Reads no file and no clock."""
+"""Builds a Responses API request from a completion request and the backend's row."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ Body: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ResponsesCall:
-    """A completion request made ready to send: everything but the credential.
+    """A completion request ready to send, except for the credentials.
 
     Attributes:
-        base_url: where the API is.
-        body: the JSON body. It has no printed form.
-        session_id: names the conversation in the header by which the prompt cache is found.
-        ignored_parameters: what the backend does not take and what was therefore left out.
+        base_url: the address that API paths are appended to.
+        body: the JSON body; ``repr`` leaves it out.
+        session_id: identifies the conversation, in the header by which the backend finds its prompt cache.
+        ignored_parameters: parameters that were left out because the backend does not accept them.
         given: the names of the parameters that the program set.
-        history_repairs: what was changed in the conversation, so that it is not refused.
-        kept: parts of an answer that broke off, from which the next one goes on.
+        history_repairs: what was changed in the conversation so that servers accept it.
+        kept: finished parts of an answer that broke off; the next answer continues after them.
     """
 
     backend: Backend
@@ -56,31 +56,31 @@ class ResponsesCall:
 
     @property
     def url(self) -> str:
-        """Of the responses endpoint."""
+        """The address of the responses endpoint."""
         return f"{self.base_url}/responses"
 
     def request(self, credentials: Credential) -> Request:
-        """The HTTP request under ``credentials``."""
+        """The HTTP request with ``credentials``."""
         content = {"accept": "text/event-stream", "content-type": "application/json"}
         headers = {**self._headers(credentials), **content}
         return Request("POST", self.url, headers, self.body, encoding=self.backend.request_encoding)
 
     def upgrade(self, credentials: Credential) -> Request:
-        """The request that opens a WebSocket under ``credentials``, for backends that speak it."""
+        """The request that opens a WebSocket with ``credentials``, for backends that have one."""
         return Request("GET", self.url, {**self._headers(credentials), **(self.backend.websocket or {})})
 
     def create(self) -> Create:
-        """The request as it is said over a WebSocket."""
+        """The request in the form that is sent over a WebSocket."""
         return Create(self.body)
 
     def stream(self, request_id: str | None) -> ResponseStream:
-        """What assembles the answer."""
+        """The assembler for the answer."""
         return ResponseStream(
             self.model, self.ignored_parameters, request_id, self.kept, self.history_repairs
         )
 
     def after(self, parts: Sequence[ContentPart]) -> ResponsesCall:
-        """The call that goes on from ``parts``, of which ``kept`` are the first: the model hears them."""
+        """The call that continues an answer after ``parts``, which begin with ``kept``."""
         said = Message(Role.ASSISTANT, list(parts[len(self.kept) :]))
         items = input_items([said], self.backend.system_role)
         return replace(self, body=self._with_input(lambda old: [*old, *items]), kept=tuple(parts))
@@ -106,7 +106,7 @@ def prepare(
     *,
     raise_unsupported: bool = False,
 ) -> ResponsesCall:
-    """Build the call. Images and files must have been read already.
+    """Build the call. Images and files given by path must have been read already.
 
     Raises:
         InvalidRequestError: the request cannot be said to this backend; with ``raise_unsupported``, also
@@ -125,10 +125,10 @@ def prepare(
 def _body(
     request: CompletionRequest, messages: Sequence[Message], backend: Backend, model: str, session_id: str
 ) -> Body:
-    """The body's fields; those without a value are absent."""
+    """The fields of the body, without those that have no value."""
     items = input_items(messages, backend.system_role)
     if not items:
-        raise InvalidRequestError("The request says nothing: it has no messages, or they are empty.")
+        raise InvalidRequestError("The request has no messages, or they are all empty.")
     if request.tools and backend.tool_shape == "additional_tools":
         offered = [_tool(tool) for tool in request.tools]
         items = [{"type": "additional_tools", "role": "developer", "tools": offered}, *items]
@@ -200,7 +200,7 @@ def _text(request: CompletionRequest, backend: Backend) -> Body | None:
 
 
 def _plain(name: str) -> Callable[[CompletionRequest, Backend], Any]:
-    """A parameter that is sent as it is, if it was given and the backend takes it."""
+    """A parameter that is sent unchanged, if it was given and the backend accepts it."""
 
     def build(request: CompletionRequest, backend: Backend) -> Any:
         value = getattr(request, name)

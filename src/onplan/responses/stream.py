@@ -1,11 +1,10 @@
-"""From events to chunks: the assembler that makes a stream whole, or an error.
+"""Assembles a Responses API stream: event payloads in; chunks and the whole answer, or an error, out.
 
-Knows nothing of where events come from: SSE and WebSocket both hand over one JSON payload per event. What
-arrives of one item is in arrival.py, which item an event belongs to in arrivals.py; here is what each event
-does, and how a stream ends::
+SSE and WebSocket both deliver one JSON payload per event, so nothing here depends on the transport.
+``arrival`` assembles one item, ``arrivals`` finds the item of an event; here is what each event does::
 
     (nothing) --added, or a first delta--> arriving --deltas, …done--> arriving --output_item.done--> finished
-    a completed response finishes what is still arriving; an incomplete one keeps what is text of it.
+    a completed response finishes items that are still arriving; an incomplete one keeps their text.
 """
 
 from __future__ import annotations
@@ -52,19 +51,20 @@ _NO_RUN: _Run = (None, str)
 
 
 class ResponseStream:
-    """Feed it payloads; it gives back chunks. ``finished`` after the terminal event.
+    """Takes the payloads of one stream and returns chunks.
 
     Attributes:
-        grace: None: nothing that belongs to an answer follows its terminal event.
-        is_whole: False: before that event no answer is whole.
-        failure: what went wrong inside the stream; the chunks before it have been given back.
-        failure_codes: the backend's own words for it.
-        complaint: what the backend said of it, if it did.
-        turn_state: what the backend wants to hear again in the same turn.
-        response: the whole answer, once it is.
-        parts: the content parts that are finished so far, in the order of their items; ``kept`` comes first.
-        earlier: the ids of responses that came over the same connection, and of their items.
-        is_mixed: whether something came that belongs to one of these.
+        finished: whether the terminal event came, or the stream failed.
+        grace: always None: nothing follows the terminal event. (``ChatStream`` has seconds here.)
+        is_whole: always False: no answer is whole before its terminal event.
+        failure: the error inside the stream; the chunks before it have been returned.
+        failure_codes: the backend's codes for that error.
+        complaint: the error as the backend reported it, if it did.
+        turn_state: a token of the backend's that goes into later messages of the same turn.
+        response: the whole answer, once it is complete.
+        parts: the finished content parts, in the order of their items; ``kept`` come first.
+        earlier: ids of earlier responses on the same connection, and of their items.
+        is_mixed: whether an event came that belongs to one of those.
     """
 
     grace: float | None = None
@@ -93,9 +93,9 @@ class ResponseStream:
         self._kept = list(kept)
         self._response_id: str | None = None
         self._arrivals = Arrivals()
-        self._words = ""  # what came in place of an event
-        self._limits: dict[str, str] = {}  # what events said of the plan's limits, as headers
-        # Deltas of one text with nothing between them: what they have in common, and where they go.
+        self._words = ""  # plain text that came in place of an event
+        self._limits: dict[str, str] = {}  # the plan's limits from events, as headers
+        # Consecutive deltas of one text: the ids and indexes that they share, and what writes their text.
         self._run: _Run = _NO_RUN
 
     @property
@@ -104,7 +104,7 @@ class ResponseStream:
         return [*self._kept, *(part for arrival in self._arrivals for part in arrival.parts)]
 
     def feed(self, payloads: Iterable[bytes]) -> list[StreamChunk]:
-        """The chunks that ``payloads`` amount to. After ``failure`` or the end, the rest is left unread."""
+        """The chunks for ``payloads``. After ``failure`` or the terminal event, the rest is ignored."""
         chunks: list[StreamChunk] = []
         event = None
         text, write = self._run
@@ -113,11 +113,11 @@ class ResponseStream:
                 if self.finished:
                     break
                 event = decode_event(payload)
-                # Nearly every event is more text of the item that the one before was of.
+                # Nearly every event is more text of the same item as the event before.
                 if (
                     type(event) is OutputTextDelta
                     and (event.item_id, event.output_index, event.content_index) == text
-                    and (delta := event.delta)  # an empty one says nothing
+                    and (delta := event.delta)  # an empty one is ignored
                 ):
                     write(delta)
                     chunks.append(TextDelta(delta))
@@ -132,8 +132,8 @@ class ResponseStream:
         except OnplanError as error:
             self.failure, self.finished = error, True
         except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
-            # Items and responses are read as they come, for they grow; one that has another shape
-            # altogether ends up here.
+            # Items and responses are not declared as types, since they get new fields; one of a wrong shape
+            # ends up here.
             malformed = f"A {events.name_of(event)} event of the stream is malformed."
             self.failure, self.finished = StreamCorruptError(malformed, request_id=self._request_id), True
         if self.finished:
@@ -146,11 +146,10 @@ class ResponseStream:
         return self._arrivals.ids | ({self._response_id} if self._response_id else set())
 
     def _is_late(self, event: events.Event | events.Document) -> bool:
-        """Whether an event is the end of an earlier response of this connection.
+        """Whether an event is a late one of an earlier response on this connection, to be skipped.
 
         Raises:
-            StreamCorruptError: it may be, or may begin one or be of an item of one; some servers give all
-                that they send the same ids.
+            StreamCorruptError: it may belong to either response, since some servers reuse ids.
         """
         item_id = getattr(event, "item_id", None)
         if item_id and item_id not in self.earlier:  # nearly every event
@@ -172,7 +171,7 @@ class ResponseStream:
         return False
 
     def close(self) -> list[StreamChunk]:
-        """The events have ended. Raises StreamTruncatedError unless the stream is finished."""
+        """Note the end of the events. Raises StreamTruncatedError unless the stream is finished."""
         if not self.finished:
             said = f": {self._words}" if self._words else "."
             raise StreamTruncatedError(
@@ -186,7 +185,7 @@ class ResponseStream:
         section = ("output_text", event.content_index or 0)
         arrival = self._arrivals.of_delta(event.item_id, event.output_index, "message")
         arrival.add(section, event.delta, chunks)
-        if arrival.speaks(section):
+        if arrival.emits(section):
             text = event.item_id, event.output_index, event.content_index
             self._run = text, arrival.text(section).write
 
@@ -209,7 +208,7 @@ class ResponseStream:
         self._finish(self._arrivals.of_item(event.item, event.output_index), event.item, chunks)
 
     def _finish(self, arrival: Arrival, item: Item, chunks: Chunks) -> None:
-        """An item is whole, or says that it failed. A hosted tool may fail inside an answer."""
+        """Finish an item, unless it reports an error. An error of a hosted tool does not fail the answer."""
         if arrival.kind in CONTENT_KINDS and (item.get("error") or item.get("status") == "failed"):
             raise self._failed(Complaint(item.get("error") or {}))
         if not arrival.finished:
@@ -220,7 +219,7 @@ class ResponseStream:
     # --- the end ------------------------------------------------------------------------------------
 
     def _document(self, event: events.Document, chunks: Chunks) -> None:
-        """No stream but one answer, whole, although a stream was asked for."""
+        """Handle a whole answer, or an error, that came instead of a stream."""
         body = event.fields or {}
         if body.get("object") == "response" and body.get("status") in _SEVERITY:
             self._end(events.Completed(body), chunks)
@@ -233,7 +232,7 @@ class ResponseStream:
         self._note(event.response)
 
     def _end(self, event: _Ending, chunks: Chunks) -> None:
-        """A terminal event. How it ended says its name or the status inside, whichever is worse."""
+        """Handle a terminal event. Its name and the status inside say how it ended; the worse one counts."""
         response = event.response or {}
         self._note(response)
         inside = response.get("status")
@@ -283,7 +282,7 @@ class ResponseStream:
             if not arrival.finished and arrival.kind != "function_call":
                 arrival.finish(item, chunks)
         for arrival in self._arrivals:
-            # A call whose arguments were cut must not be carried out; some servers call it completed.
+            # A call whose arguments were cut must not be carried out, even if its status is "completed".
             if arrival.kind == "function_call":
                 arrival.forget_unless_whole()
             elif not arrival.finished:
@@ -295,7 +294,7 @@ class ResponseStream:
         raise self._failed(Complaint(event.details, status, _lower(event.headers)))
 
     def _failed(self, complaint: Complaint) -> OnplanError:
-        """The failure that the backend reported."""
+        """The error for what the backend reported."""
         self.failure_codes = read_error(complaint.error).codes
         self.complaint = replace(complaint, headers={**self._limits, **complaint.headers})
         return failure_of_complaint(self.complaint, request_id=self._request_id)
@@ -330,19 +329,19 @@ class ResponseStream:
 
 
 def _lower(headers: Any) -> dict[str, str]:
-    """The headers that an event names."""
+    """The headers in an event, with names in lower case."""
     given = headers if isinstance(headers, dict) else {}
     return {str(name).lower(): str(value) for name, value in given.items()}
 
 
 def _why(response: Mapping[str, Any]) -> Any:
-    """What the response says of why it is incomplete."""
+    """The reason why the response is incomplete, if it has one."""
     details = response.get("incomplete_details")
     return details.get("reason") if isinstance(details, dict) else details
 
 
 def _cut(response: Mapping[str, Any]) -> FinishReason | None:
-    """What the answer was cut by, if it was; some servers call such an answer completed all the same."""
+    """Why the answer was cut, if it was; gateways may call such an answer completed."""
     why = _why(response)
     finish = finish_of(why) if isinstance(why, str) else None
     reason = finish.reason if finish else None
@@ -353,7 +352,7 @@ _Handler: TypeAlias = Callable[[ResponseStream, Any, Chunks], None]
 
 
 def _delta(section: str, kind: str, index: str) -> _Handler:
-    """What a delta of such a section of such an item does; ``index``: the field that numbers the section."""
+    """The handler for a delta of ``section`` in an item of type ``kind``; ``index``: a field's name."""
     index_of = attrgetter(index)
 
     def handle(stream: ResponseStream, event: Any, chunks: Chunks) -> None:
@@ -364,7 +363,7 @@ def _delta(section: str, kind: str, index: str) -> _Handler:
 
 
 def _done(section: str, kind: str, index: str, text: str = "text") -> _Handler:
-    """The same for the end of a section, of which the field ``text`` has all."""
+    """The handler for the end of a section; ``text``: the field with the whole text."""
     index_of, text_in = attrgetter(index), attrgetter(text)
 
     def handle(stream: ResponseStream, event: Any, chunks: Chunks) -> None:
