@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from onplan.errors import ConfigurationError
-from onplan.flow import Request, Response, adrive, drive, require_safe_url
+from onplan.flow import Request, Response, adrive, drive, is_loopback, request_id_of, require_safe_url
 
 
 class Sender:
@@ -165,3 +165,88 @@ def test_an_address_that_is_no_whole_url_is_answered_with_how_one_is_written(url
     with pytest.raises(ConfigurationError, match="The base URL must be a URL") as caught:
         require_safe_url(url, "The base URL")
     assert "http://127.0.0.1:PORT/PATH" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("https://h.example/v1/", "https://h.example/v1"),
+        ("https://h.example", "https://h.example"),
+        ("https://h.example:8443/a/b//", "https://h.example:8443/a/b"),
+        ("http://localhost:11434/v1", "http://localhost:11434/v1"),
+        ("http://127.0.0.1:1/", "http://127.0.0.1:1"),
+        ("http://127.9.9.9:1", "http://127.9.9.9:1"),
+        ("http://[::1]:1", "http://[::1]:1"),
+    ],
+)
+def test_an_address_that_is_safe(url, found):
+    """https to anywhere, and http to this machine, without the slash at the end."""
+    assert require_safe_url(url, "The base URL") == found
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://h.example/v1", "could be read"),
+        ("http://128.0.0.1", "could be read"),
+        ("http://localhost.example", "could be read"),
+        ("ftp://127.0.0.1", "could be read"),
+        ("httpsx://h.example", "could be read"),
+        ("https://h.example:port", "is not a URL"),
+        ("https://h.example:99999", "is not a URL"),
+        ("https://[::1", "is not a URL"),
+        ("https://user@h.example", "nothing else"),
+        ("https://:secret@h.example", "nothing else"),
+        ("https://h.example/#x", "nothing else"),
+        ("https://h.example/?x=1", "nothing else"),
+        ("https:///v1", "nothing else"),
+        ("", "nothing else"),
+    ],
+)
+def test_an_address_that_is_not(url, says):
+    """A token is not sent where others could read it, nor to what is no plain URL; the source is named."""
+    with pytest.raises(ConfigurationError, match=f"^ONPLAN_ISSUER.*{says}") as caught:
+        require_safe_url(url, "ONPLAN_ISSUER")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("10.0.0.1", False),
+        ("h.example", False),
+        ("", False),
+    ],
+)
+def test_what_is_this_machine(host, here):
+    """The name localhost and loopback addresses, and nothing else."""
+    assert is_loopback(host) is here
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ({"x-request-id": "a", "x-oai-request-id": "b", "openai-request-id": "c"}, "a"),
+        ({"x-oai-request-id": "b", "openai-request-id": "c"}, "b"),
+        ({"openai-request-id": "c"}, "c"),
+        ({"x-request-id": "", "openai-request-id": "c"}, "c"),
+        ({"request-id": "d"}, None),
+        ({}, None),
+    ],
+)
+def test_the_id_of_a_request(headers, found):
+    """It is found by each name that the services give it."""
+    assert request_id_of(headers) == found
+
+
+def test_what_a_request_and_a_response_are_without_more():
+    """A request waits for nothing, takes 30 s at most, and has no header or body; nor has a response."""
+    request = Request("GET", "https://h.example")
+
+    assert (request.after, request.timeout, request.encoding, request.body) == (0.0, 30.0, None, None)
+    assert (dict(request.headers), Response(200).body, dict(Response(200).headers)) == ({}, b"", {})
+    assert Request.form("https://h.example", {}).headers["accept"] == "*/*"

@@ -72,6 +72,20 @@ def test_an_answer_ends_by_its_status(last, finish, listen):
     assert (heard.done.finish_reason, heard.parts) == (finish, [Text("hello")])
 
 
+@pytest.mark.parametrize(
+    ("thought", "billed", "lost"),
+    [(5, 5, False), (5, 6, True), (0, 0, False), (0, 1, True)],
+    ids=["reasoning alone", "more than that", "nothing", "text alone"],
+)
+def test_an_answer_without_content_was_billed_for_it_or_not(thought, billed, lost, listen):
+    """Nothing is missing if only reasoning was billed; if more was, the content got lost on its way."""
+    usage = {"output_tokens": billed, "output_tokens_details": {"reasoning_tokens": thought}}
+    heard = listen(end("completed", status="completed", output=[], usage=usage))
+
+    assert (type(heard.failure) is StreamCorruptError) is lost
+    assert bool(heard.of("done")) is not lost
+
+
 def test_a_call_without_an_index_and_an_end_without_a_status(listen):
     """The Codex WebSocket has been seen to end a tool call so."""
     heard = listen({"type": "response.output_item.done", "item": CALL}, end("done"))
