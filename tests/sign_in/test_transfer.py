@@ -19,6 +19,7 @@ import pytest
 import onplan
 from onplan.config.settings import Settings, load_settings
 from onplan.emulator import Emulator
+from onplan.sign_in import exported_file
 from onplan.sign_in import transfer as moving
 from onplan.stores import CredentialStore, open_store
 
@@ -86,9 +87,9 @@ def test_an_import_that_is_refused_leaves_the_file_where_it_was(moved: Path) -> 
     settings, store = settings_of("other")
     before, content = moved.stat().st_mode, moved.read_bytes()
     with moving.claim(moved, "other", store) as claimed:
-        moving.import_credential(settings, store, moving.read(claimed))
-        kept = moving.read(claimed)
-        moving.discard(claimed)
+        moving.import_credential(settings, store, exported_file.read(claimed))
+        kept = exported_file.read(claimed)
+        exported_file.discard(claimed)
     settings.home.mkdir(exist_ok=True)
     moved.write_bytes(content.replace(token_in(store).encode(), b"another"))  # type: ignore[union-attr]
     moved.chmod(0o600)
@@ -96,7 +97,7 @@ def test_an_import_that_is_refused_leaves_the_file_where_it_was(moved: Path) -> 
         pytest.raises(onplan.ConfigurationError, match="is signed in already"),
         moving.claim(moved, "other", store) as claimed,
     ):
-        moving.import_credential(settings, store, moving.read(claimed))
+        moving.import_credential(settings, store, exported_file.read(claimed))
 
     assert (moved.stat().st_mode, token_in(moved)) == (before, "another")
     assert [entry.name for entry in moved.parent.iterdir()] == ["moved.json"]
@@ -106,7 +107,7 @@ def test_an_import_that_is_refused_leaves_the_file_where_it_was(moved: Path) -> 
 def test_an_interrupted_import_is_not_begun_for_another_profile(moved: Path, run_cli: Run) -> None:
     """The error names the command that finishes it, and that does; the file may be gone by then."""
     expected = token_in(moved)
-    moved.rename(moving.claimed(moved, "first"))  # as a killed import leaves it
+    moved.rename(exported_file.claimed(moved, "first"))  # as a killed import leaves it
     refused = run_cli("credentials", "import", str(moved), "--profile", "second")
 
     assert refused.returncode == 2
@@ -133,6 +134,7 @@ def test_an_export_goes_over_no_file(signed_in: Emulator, tmp_path: Path) -> Non
 _KILL = """
 import json, os, sys
 from pathlib import Path
+from onplan.sign_in import exported_file
 from onplan.sign_in import transfer as moving
 from onplan.config.settings import load_settings
 from onplan.stores import open_store
@@ -147,8 +149,8 @@ def export():
 
 def import_():
     with moving.claim(where, settings.profile, store) as claimed:
-        moving.import_credential(settings, store, moving.read(claimed))
-        moving.discard(claimed)
+        moving.import_credential(settings, store, exported_file.read(claimed))
+        exported_file.discard(claimed)
 
 def killed(step, work):
     child = os.fork()
@@ -251,8 +253,8 @@ def test_interrupted_at_any_line(signed_in: Emulator, tmp_path: Path) -> None:
     def import_() -> None:
         store = open_store(settings.store)
         with moving.claim(where, settings.profile, store) as claimed:
-            moving.import_credential(settings, store, moving.read(claimed))
-            moving.discard(claimed)
+            moving.import_credential(settings, store, exported_file.read(claimed))
+            exported_file.discard(claimed)
 
     def places() -> tuple[bool, bool]:
         return bool(token_in(open_store(settings.store))), where.exists() and bool(token_in(where))
@@ -277,8 +279,8 @@ def test_interrupted_at_any_line(signed_in: Emulator, tmp_path: Path) -> None:
 def test_what_a_killed_import_left_is_not_taken_for_another_file(moved: Path, run_cli: Run) -> None:
     """Under the same name another sign-in comes: the old copy is removed if it is in use, else named."""
     settings, store = settings_of("other")
-    left = moving.claimed(moved, "other")
-    old = moving.read(moved)
+    left = exported_file.claimed(moved, "other")
+    old = exported_file.read(moved)
     left.write_bytes(moved.read_bytes())
     left.chmod(0o600)
     moved.write_bytes(moved.read_bytes().replace(old.credentials.refresh_token.encode(), b"newer"))  # type: ignore[union-attr]
@@ -309,7 +311,7 @@ def test_a_link_that_leads_in_a_circle_is_told(signed_in: Emulator, tmp_path: Pa
 def test_sign_ins_without_a_refresh_token_are_told_apart(moved: Path) -> None:
     """One that is kept already is not taken for the one that comes."""
     settings, store = settings_of("other")
-    record = moving.read(moved)
+    record = exported_file.read(moved)
     first, second = (
         msgspec.structs.replace(
             record,

@@ -63,6 +63,7 @@ def import_(session: Session, path: Path, force: bool) -> None:
     """
     from onplan.config.settings import load_settings
     from onplan.errors import ConfigurationError
+    from onplan.sign_in import exported_file
     from onplan.sign_in import transfer as moving
     from onplan.stores import open_store
 
@@ -78,9 +79,9 @@ def import_(session: Session, path: Path, force: bool) -> None:
     store = open_store(settings.store, settings.backend)
     moving.require_moved_out(path, settings, store)
     with moving.claim(path, settings.profile, store) as claimed:
-        record = moving.read(claimed)  # again: it may have been another file's turn meanwhile
+        record = exported_file.read(claimed)  # again: it may have been another file's turn meanwhile
         moving.import_credential(settings, store, record, force=force)
-        removed = moving.discard(claimed)
+        removed = exported_file.discard(claimed)
     remember(settings)
     facts = {**_facts(settings, record, path), "removed": removed}
     who = facts["email"] or facts["account_id"] or "somebody"

@@ -170,7 +170,7 @@ def verify_refreshed(
     now: float,
     keys: Keys = NO_KEYS,
 ) -> Flow[Keys]:
-    """Verify the ID token that came with a refresh at ``now``, which has no nonce. The keys known by then.
+    """Verify an ID token that came with a refresh, and so has no nonce. Returns the keys that are known now.
 
     Raises as ``verify``.
     """

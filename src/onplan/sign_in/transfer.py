@@ -8,30 +8,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from hashlib import sha256
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 
 import msgspec
 
 from onplan.config.hints import not_signed_in
-from onplan.config.private_files import sync_folder
 from onplan.config.settings import Settings
 from onplan.config.store_spec import credentials_folder
-from onplan.errors import ConfigurationError, NotSignedInError, StoreDamagedError, StoreError
-from onplan.secret import SecretBytes
+from onplan.errors import ConfigurationError, StoreError
+from onplan.sign_in.exported_file import (
+    claimed,
+    claims_of,
+    discard,
+    exists_already,
+    holds,
+    moving_lock,
+    no_file,
+    part_of,
+    publish,
+    read,
+    refuse_claimed,
+    token_of,
+    write_part,
+)
 from onplan.sign_in.saving import update
 from onplan.stores import (
     CredentialStore,
     Record,
     capabilities_of,
-    encode_record,
     require_permitted,
     signed_out,
     why_empty,
 )
-from onplan.stores.lock import user_lock
 
 
 def export_credential(settings: Settings, store: CredentialStore, target: Path) -> Record:
@@ -51,27 +61,27 @@ def export_credential(settings: Settings, store: CredentialStore, target: Path) 
             f"The sign-in in {store.describe()} is not moved: other machines can use that store directly.",
             hint=f"Use the same store there: `onplan status --store {settings.store}`.",
         )
-    part = _part_of(target)
-    with store.lock(), _moving(target):
+    part = part_of(target)
+    with store.lock(), moving_lock(target):
         loaded = store.load()
         if (loaded is None or loaded.record.credentials is None) and part.exists():
             moved = read(part)
-            _publish(part, target)
+            publish(part, target)
             return moved
         if os.path.lexists(target):
-            raise _exists(target)
+            raise exists_already(target)
         record = _movable(loaded and loaded.record, settings, store)
         moved = msgspec.structs.replace(record, pending_refresh=None)
-        _write_part(part, moved)
+        write_part(part, moved)
         try:
             _take_from(store, record)
         except StoreError:
             part.unlink(missing_ok=True)
             raise
         try:
-            _publish(part, target)
+            publish(part, target)
         except BaseException:
-            if not _holds(target, moved):  # Ctrl-C may come when it is there already
+            if not holds(target, moved):  # Ctrl-C may come when it is there already
                 update(store, lambda _: record)
             part.unlink(missing_ok=True)
             raise
@@ -95,100 +105,12 @@ def _movable(record: Record | None, settings: Settings, store: CredentialStore) 
     return record
 
 
-def _holds(path: Path, record: Record) -> bool:
-    """Whether the sign-in in ``record`` is in ``path``."""
-    try:
-        return _token_of(read(path)) == _token_of(record)
-    except (NotSignedInError, StoreError):
-        return False
-
-
 def _take_from(store: CredentialStore, record: Record) -> None:
     if record.registration:
         left = signed_out(record)
         update(store, lambda _: left)
     else:
         store.delete()
-
-
-def _part_of(target: Path) -> Path:
-    """The file of an export until the store is empty. No import takes it: it could be a second copy."""
-    return target.with_name(f".{target.name}.exporting")
-
-
-def _write_part(part: Path, moved: Record) -> None:
-    """Write it, also over the rest of an interrupted export of the same sign-in."""
-    try:
-        left = read(part) if part.exists() else None
-    except (NotSignedInError, StoreError):  # cut off while it was written: the store still has all of it
-        left = moved
-    if left and _token_of(left) != _token_of(moved):
-        raise ConfigurationError(
-            f"{part} holds another sign-in: its export was interrupted, or is still running.",
-            hint="Choose another file. Or finish that export: the same command with its `--profile`.",
-        )
-    part.unlink(missing_ok=True)
-    _write_new(part, encode_record(moved))
-
-
-def _publish(part: Path, target: Path) -> None:
-    """Rename ``part`` to ``target``, which must not exist. Raises ConfigurationError, StoreError."""
-    try:
-        os.link(part, target)
-    except FileExistsError:
-        raise _exists(target) from None
-    except OSError:  # no hard links on this file system
-        _write_new(target, SecretBytes())
-        try:
-            part.replace(target)
-        except BaseException as error:
-            if part.exists():
-                target.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise _unwritable(target, error) from None
-            raise
-    part.unlink(missing_ok=True)
-    sync_folder(target.parent)
-
-
-def _token_of(record: Record | None) -> str | None:
-    """The token that identifies a sign-in: the refresh token, or the access token if there is none."""
-    if record is None or record.credentials is None:
-        return None
-    return record.credentials.refresh_token or record.credentials.access_token
-
-
-def _exists(target: Path) -> ConfigurationError:
-    return ConfigurationError(f"{target} exists already.", hint="Choose a new file.")
-
-
-def _write_new(target: Path, data: SecretBytes) -> None:
-    """Write a new file, or nothing: half a file could hold a second copy of the token."""
-    try:
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise _exists(target) from None
-    except OSError as error:
-        raise _unwritable(target, error) from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(target.parent)
-    except BaseException as error:
-        target.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _unwritable(target, error) from None
-        raise
-
-
-def _unwritable(target: Path, error: OSError) -> StoreError:
-    reason = (error.strerror or type(error).__name__).lower()
-    return StoreError(
-        f"{target} cannot be written: {reason}. Nothing was moved.",
-        hint="Choose a new file in a folder that exists and that you can write to.",
-    )
 
 
 def backend_of(record: Record) -> str:
@@ -198,38 +120,10 @@ def backend_of(record: Record) -> str:
     return next(row.name for row in ROWS if row.issuer == record.issuer_kind)
 
 
-def read(source: Path) -> Record:
-    """The record in the exported file ``source``.
-
-    Raises:
-        NotSignedInError: there is no sign-in in it.
-        StoreError: it cannot be read, others can read it, or onplan did not write it.
-    """
-    from onplan.stores.file import FileStore
-
-    try:
-        loaded = FileStore(str(source)).load()
-    except StoreDamagedError as error:
-        error.hint = _EXPORT
-        raise
-    if loaded is None:
-        raise _no_file(source)
-    if loaded.record.credentials is None:
-        raise NotSignedInError(f"There is no sign-in in {source}.", hint=_EXPORT)
-    return loaded.record
-
-
-_EXPORT = "On the machine that is signed in, run `onplan credentials export PATH`."
-
-
-def _no_file(source: Path) -> NotSignedInError:
-    return NotSignedInError(f"There is no file {source}.", hint=_EXPORT)
-
-
 def peek(source: Path) -> Record:
     """The record in ``source``, or in the file that an interrupted import of it left. Raises as ``read``."""
     source = Path(os.path.realpath(source))
-    left = [] if source.exists() else _claims(source)
+    left = [] if source.exists() else claims_of(source)
     return read(left[0] if left else source)
 
 
@@ -260,7 +154,7 @@ def import_credential(
     require_permitted(store, settings.backend)
 
     def replace(stored: Record) -> Record:
-        if stored.credentials and _token_of(stored) == _token_of(record):
+        if stored.credentials and token_of(stored) == token_of(record):
             return stored
         other = stored.registration not in (None, record.registration)
         if (stored.credentials or stored.api_key or other) and not force:
@@ -272,11 +166,6 @@ def import_credential(
         return record
 
     update(store, replace)
-
-
-def claimed(source: Path, profile: str) -> Path:
-    """The name of ``source`` while it is imported into ``profile``."""
-    return source.with_name(f".{source.name}.importing.{profile}")
 
 
 @contextmanager
@@ -294,15 +183,15 @@ def claim(source: Path, profile: str, store: CredentialStore) -> Iterator[Path]:
     """
     source = Path(os.path.realpath(source))  # rename the file itself, not a link to it
     mine = claimed(source, profile)
-    with _moving(source):
-        _refuse_claimed(source, mine)
+    with moving_lock(source):
+        refuse_claimed(source, mine)
         if mine.exists() and source.exists():
             _settle_left(source, mine, store)
         try:
             if not mine.exists():
                 source.rename(mine)
         except FileNotFoundError:
-            raise _no_file(source) from None
+            raise no_file(source) from None
         except OSError:
             mine = source
         try:
@@ -335,41 +224,4 @@ def _has_arrived(file: Path, store: CredentialStore) -> bool:
         loaded = store.load()
     except StoreError:
         return False
-    return loaded is not None and loaded.record.credentials is not None and _holds(file, loaded.record)
-
-
-def _moving(path: Path) -> AbstractContextManager[object]:
-    """A lock: one export to ``path``, or import of it, at a time on this machine."""
-    name = sha256(os.path.realpath(path).encode()).hexdigest()[:16]
-    return user_lock(f"move-{name}", str(path)).held()
-
-
-def _claims(source: Path) -> list[Path]:
-    """The files of imports of ``source`` that were interrupted, or are running."""
-    start = claimed(source, "").name
-    try:
-        return [entry for entry in source.parent.iterdir() if entry.name.startswith(start)]
-    except OSError:
-        return []
-
-
-def _refuse_claimed(source: Path, mine: Path) -> None:
-    """Raise ConfigurationError if an import of ``source`` into another profile was interrupted."""
-    for entry in _claims(source):
-        if entry != mine:
-            profile = entry.name.removeprefix(claimed(source, "").name)
-            again = f"onplan credentials import {quote(str(source))} --profile {quote(profile)}"
-            raise ConfigurationError(
-                f"An import of {source} into the profile {profile} was interrupted.",
-                hint=f"Finish it: `{again}`.",
-            )
-
-
-def discard(source: Path) -> bool:
-    """Remove an imported file, so that it is not imported twice. Returns whether it is gone."""
-    try:
-        source.unlink(missing_ok=True)
-        sync_folder(source.parent)
-    except OSError:
-        return False
-    return True
+    return loaded is not None and loaded.record.credentials is not None and holds(file, loaded.record)
