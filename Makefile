@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 ALONE  := bench-peers release siwc-peer strangers # environments that share no version with ours
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit coverage check interop fuzz mutate newest pythons docs release bench speed picture screenshot constraints clean
+.PHONY: help demo test unit coverage check interop fuzz mutate newest oldest pythons docs release bench speed picture screenshot constraints clean
 
 # $(call install,FOLDER,ARGUMENTS): pip with a dot for each package, so that a long run is seen to be at work. What it
 # has to say about a failure goes to stderr as ever; its exit status is kept in a file, for a pipe would lose it.
@@ -80,6 +80,13 @@ newest:         ## the tests with the newest release of every dependency that py
 	  | grep -vxF -f $(VENV)/newest/pinned || echo none
 	$(VENV)/newest/bin/pytest -m 'not interop' -n 4
 
+oldest:         ## the tests with the oldest release of every direct dependency that pyproject.toml allows
+	$(call environment,$(VENV)/oldest,oldest,--clear)
+	$(call install,$(VENV)/oldest,-r requirements/oldest.txt)
+	@$(VENV)/oldest/bin/pip install --quiet --disable-pip-version-check -r requirements/development.in -c requirements/oldest.txt
+	@$(VENV)/oldest/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	$(VENV)/oldest/bin/pytest -m 'not interop' -n 4
+
 pythons:        ## the tests on fresh machines with Python 3.13 and the newest, by a user who is not root (needs root, Debian)
 	.ci/pythons
 
@@ -121,6 +128,7 @@ constraints:    ## pin every dependency again, with hashes (needs uv)
 	$(PIN) --extra all pyproject.toml requirements/docs.in -c constraints.txt -o requirements/docs.txt
 	$(PIN) requirements/bench.in -c constraints.txt -o requirements/bench.txt
 	$(PIN) requirements/interop.in -c constraints.txt -o requirements/interop.txt
+	$(filter-out --generate-hashes,$(PIN)) --resolution lowest-direct --extra all pyproject.toml -o requirements/oldest.txt
 	for name in $(ALONE); do $(PIN) requirements/$$name.in -o requirements/$$name.txt || exit; done
 
 clean:          ## forget the virtual environment

@@ -60,6 +60,9 @@ REFERENCE = {
     "emulator": ("Emulator", ("emulator",)),
 }
 
+# The keyword options of the clients: types that no program imports, and every reader looks for.
+OPTIONS = [f"onplan.assembly.{name}Options" for name in ("Common", "Client", "AsyncClient", "Provider")]
+
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(\]\()((?!https?:|mailto:|#)[^)#\s]+)")
 
@@ -135,6 +138,13 @@ def _write_reference(folder: Path) -> None:
         for _, name in shown:
             package = "onplan.emulator" if page == "emulator" else "onplan"
             lines += _entry(name, package)
+        if page == "clients":
+            lines += ["Options", "-------", ""]
+            lines += [
+                line
+                for name in OPTIONS
+                for line in (f".. autoclass:: {name}", "   :exclude-members: __init__, __new__", "")
+            ]
         _write(folder / f"{page}.rst", "\n".join(lines))
     if names:
         raise SystemExit(f"tools/docs/assemble.py: REFERENCE has no page for {names}")
