@@ -78,7 +78,7 @@ def test_a_dead_port(
     assert unused_url in found["backend"].message
     assert "Start the server on this machine" in (found["backend"].fix or "")
     assert states(found, "issuer", "token", "catalogue", "request") == ["ok", "ok", "skipped", "skipped"]
-    assert found["request"].message == "Not examined, because of the problem with backend."
+    assert found["request"].message == "Not examined because of the problem with backend."
 
 
 def test_a_name_that_is_none(signed_in: Emulator, find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +237,7 @@ def test_a_proxy_that_is_not_for_these(
     monkeypatch.setenv("HTTP_PROXY", unused_url)
     found = find()
 
-    assert found["proxy"].message == "HTTPS_PROXY is set, but not for these addresses."
+    assert found["proxy"].message == "HTTPS_PROXY is set, but does not apply to these addresses."
     assert not [name for name, result in found.items() if result.state == "problem"]
 
 

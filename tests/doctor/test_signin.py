@@ -144,7 +144,7 @@ def test_a_damaged_record(path: Path, find: Find) -> None:
     found = find(offline=True)
 
     assert problems(found) == {"store": 61}
-    assert found["token"].message == "Not examined, because of the problem with store."
+    assert found["token"].message == "Not examined because of the problem with store."
 
 
 def test_what_killed_writers_left(path: Path, find: Find) -> None:
@@ -218,7 +218,7 @@ def test_a_refresh_that_cannot_be_made_is_not_begun(
     found = find()
 
     assert problems(found) == {"lock": 7}
-    assert found["catalogue"].message == "Not examined, because of the problem with lock."
+    assert found["catalogue"].message == "Not examined because of the problem with lock."
     assert not [row for row in signed_in.journal() if row["path"] == "/oauth/token"]
 
 

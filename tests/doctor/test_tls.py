@@ -163,9 +163,9 @@ def test_a_certificate_that_is_trusted(trust: Path, issuer: Callable[..., int], 
     issuer("127.0.0.1")
     found = find()
 
-    assert found["certificates"].message == f"SSL_CERT_FILE ({trust}) says which authorities are trusted."
+    assert found["certificates"].message == f"The trusted authorities are those of SSL_CERT_FILE ({trust})."
     assert found["issuer-tls"].state == "ok"
-    assert "Interception Ltd, Interception Ltd root until" in found["issuer-tls"].message
+    assert "Interception Ltd, Interception Ltd root, valid until" in found["issuer-tls"].message
     assert found["issuer"].state == "ok"
 
 
@@ -175,18 +175,28 @@ def test_an_authority_that_is_not_trusted(issuer: Callable[..., int], find: Find
     found = find()
 
     assert (found["issuer-tls"].state, found["issuer-tls"].exit_code) == ("problem", 40)
-    assert "issued by Interception Ltd, Interception Ltd root, whom this" in found["issuer-tls"].message
+    assert "issued by Interception Ltd, Interception Ltd root, which this" in found["issuer-tls"].message
     assert "export SSL_CERT_FILE=FILE" in (found["issuer-tls"].fix or "")
-    assert found["issuer"].message == "Not examined, because of the problem with issuer-tls."
+    assert found["issuer"].message == "Not examined because of the problem with issuer-tls."
 
 
 @pytest.mark.parametrize(
     ("hosts", "days", "told", "fix"),
     [
-        (["127.0.0.1"], (-9, -2), f"ended on {NOW - 2 * DAY:%Y-%m-%d}; this machine's clock", "If the clock"),
-        (["127.0.0.1"], (2, 9), f"holds from {NOW + 2 * DAY:%Y-%m-%d} on", "Set the clock"),
-        (["other.example"], (-1, 1), "is another host's, issued by Interception Ltd", "captive portal"),
-        (["127.0.0.2"], (-1, 1), "is another host's", "captive portal"),
+        (
+            ["127.0.0.1"],
+            (-9, -2),
+            f"expired on {NOW - 2 * DAY:%Y-%m-%d}; this machine's clock",
+            "If the clock",
+        ),
+        (["127.0.0.1"], (2, 9), f"is valid from {NOW + 2 * DAY:%Y-%m-%d} on", "Set the clock"),
+        (
+            ["other.example"],
+            (-1, 1),
+            "belongs to another host. It was issued by Interception Ltd",
+            "captive portal",
+        ),
+        (["127.0.0.2"], (-1, 1), "belongs to another host", "captive portal"),
     ],
     ids=["ended", "not begun", "another name", "another address"],
 )

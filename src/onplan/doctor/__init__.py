@@ -1,8 +1,8 @@
-"""Examines all that a request depends on, one check after the other, and says what is wrong and what to do.
+"""Checks everything that a request depends on, and says what is wrong and what to do.
 
-Goes the ways that the clients go: their settings, store, transport and client. Changes nothing, except that
-an expired token is refreshed to list the models. What fails is told once: whatever depends on it
-is skipped. Every check has a deadline, so that the whole ends within minutes, whatever hangs.
+The checks use the settings, stores and transports that the clients use. They change nothing, except that an
+expired token is refreshed to list the models. A check that depends on a failed one is skipped, so that a
+problem is reported once. Every check has a time limit, so that all end within minutes.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def examine(
     offline: bool = False,
     request: bool = True,
 ) -> Iterator[Result]:
-    """Carry out the checks; each result comes when it is known.
+    """Carry out the checks, and yield the result of each when it is known.
 
     Args:
         profile: as for ``Client``.
         backend: as for ``Client``.
         store: a store spec.
         offline: skip what talks to the issuer and the backend.
-        request: ask the model something tiny, which spends a little of the plan.
+        request: send the model one tiny question, which uses a little of the plan.
     """
     examination = Examination(profile, backend, store, offline=offline, request=request)
     for check in CHECKS:
@@ -85,26 +85,26 @@ def _result(check: Check, examination: Examination) -> Result:
         if hasattr(examination, "settings"):
             complete_commands(error, examination.settings)
         return ended("problem", str(error), error.hint, error.exit_code)
-    except Exception as error:  # a mistake in one check does not keep the others from being made
+    except Exception as error:  # so that a bug in one check does not prevent the others
         logger.debug("internal error", exc_info=error)
         examination.failed[check.name] = check.name
-        told = f"An unexpected {type(error).__name__} in onplan."
-        return ended("problem", told, "Run `onplan -v doctor` and report what it prints.", _INTERNAL)
+        message = f"An unexpected {type(error).__name__} in onplan."
+        return ended("problem", message, "Run `onplan -v doctor` and report what it prints.", _INTERNAL)
 
 
 def _within_limit(check: Check, examination: Examination) -> str:
-    """What the check returns, if that is soon enough; one that never ends is left behind on its thread."""
+    """The result of the check, within its time limit. One that never ends is left behind on its thread."""
     outcome: Future[str] = Future()
 
     def run() -> None:
         try:
             outcome.set_result(_carry_out(check, examination))
-        except BaseException as error:  # noqa: BLE001 - raised where it was asked for
+        except BaseException as error:  # noqa: BLE001 - raised again by outcome.result()
             outcome.set_exception(error)
 
     threading.Thread(target=run, name="onplan-doctor", daemon=True).start()
     if not wait([outcome], check.seconds).done:
-        look = "the network connection and its DNS server" if check.online else "what it is kept in"
+        look = "the network connection and its DNS server" if check.online else "the store"
         raise IdleTimeoutError(f"No answer within {check.seconds:.0f} seconds.", hint=f"Check {look}.")
     return outcome.result()
 
@@ -112,5 +112,5 @@ def _within_limit(check: Check, examination: Examination) -> str:
 def _carry_out(check: Check, examination: Examination) -> str:
     examination.require(*check.after)
     if check.online and examination.offline:
-        raise NotExaminedError("Left out, because of --offline.")
+        raise NotExaminedError("Left out because of --offline.")
     return check.carry_out(examination)

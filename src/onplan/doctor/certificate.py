@@ -1,6 +1,6 @@
-"""Who issued a certificate, and for how long it holds: also one that is not trusted.
+"""Reads issuer and validity of a certificate, trusted or not.
 
-The standard library explains trusted certificates only. Decides nothing.
+The standard library's ``ssl`` reads trusted certificates only.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class Certificate:
-    """What people are told of a certificate.
+    """What a message says about a certificate.
 
     Attributes:
-        issuer: its issuer's name, by its own account.
-        begins: the moment from which it holds.
-        ends: the last moment at which it does.
+        issuer: the name of its issuer, as the certificate states it.
+        begins: the first moment at which it is valid.
+        ends: the last moment at which it is valid.
     """
 
     issuer: str
@@ -31,10 +31,10 @@ class Certificate:
 
 
 def read_certificate(der: bytes) -> Certificate:
-    """What ``der`` says. Raises ValueError if it is no certificate."""
+    """The certificate in ``der``. Raises ValueError if that is not a certificate."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the library's, of oddities that do not matter here
+            warnings.simplefilter("ignore")  # of oddities that do not matter here
             read = x509.load_der_x509_certificate(der)
             return Certificate(_name(read.issuer), read.not_valid_before_utc, read.not_valid_after_utc)
     except (x509.InvalidVersion, x509.DuplicateExtension) as error:
@@ -42,7 +42,7 @@ def read_certificate(der: bytes) -> Certificate:
 
 
 def _name(name: x509.Name) -> str:
-    """Organisation and common name, as far as there are any."""
+    """Organisation and common name, as far as ``name`` has them."""
     found = [
         str(attribute.value)
         for kind in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)

@@ -1,4 +1,4 @@
-"""What a check is, and what one examination has found so far. Knows nothing of what is examined."""
+"""The data of an examination: its checks, their results, and what later checks need of earlier ones."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from onplan.stores import CredentialStore, Record
 
 
 class NotExaminedError(Exception):
-    """A check is skipped: ``str(error)`` says why.
+    """A check is skipped; ``str(error)`` says why.
 
     Attributes:
-        because: the check that is to blame, if one is; what depends on this one is then skipped as well.
+        because: the check whose problem is the cause, if there is one. Checks that depend on this one are
+            skipped as well then.
     """
 
     def __init__(self, reason: str, because: str | None = None) -> None:
@@ -24,15 +25,15 @@ class NotExaminedError(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """What one check has found.
+    """The result of one check.
 
     Attributes:
-        name: the check's.
+        name: of the check.
         state: ``ok``, ``problem`` or ``skipped``.
-        message: one sentence or more, without any secret.
+        message: one or more sentences, without secrets.
         fix: for a problem, the next thing to do.
         seconds: how long it took.
-        exit_code: what the problem's error class stands for; 0 if it is none.
+        exit_code: of the problem's error class; 0 without a problem.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Result:
     exit_code: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON shape: ``name``, ``state``, ``message``, ``fix`` if there is one, ``seconds``."""
+        """The result as JSON: ``name``, ``state``, ``message``, ``fix`` for a problem, ``seconds``."""
         fix = {"fix": self.fix} if self.fix else {}
         return {
             "name": self.name,
@@ -56,15 +57,16 @@ class Result:
 
 @dataclass
 class Examination:
-    """What is examined, and what later checks need of earlier ones.
+    """What is examined, and what the checks have found so far.
 
     Attributes:
-        settings: of ``configuration``.
-        proxied: the parties that are reached through a proxy; of ``proxy``.
-        ahead: by host, how many seconds this machine's clock is ahead of it.
-        store: of ``store``.
-        record: what is stored; of ``store``, and once more, under the lock, of ``lock``.
-        failed: every check that found a problem, or was skipped for one: the name of the one to blame.
+        settings: set by the check ``configuration``.
+        proxied: the parties that are reached through a proxy; set by ``proxy``.
+        ahead: by host, how many seconds this machine's clock is ahead of the host's.
+        store: set by ``store``.
+        record: what is stored; set by ``store``, and again by ``lock``, which reads it under the lock.
+        failed: the checks that found a problem or were skipped because of one, each with the name of the
+            check that found it.
     """
 
     profile: str | None
@@ -84,19 +86,19 @@ class Examination:
         for name in names:
             if name in self.failed:
                 culprit = self.failed[name]
-                raise NotExaminedError(f"Not examined, because of the problem with {culprit}.", culprit)
+                raise NotExaminedError(f"Not examined because of the problem with {culprit}.", culprit)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One row.
+    """One check.
 
     Attributes:
-        carry_out: returns what it found, when all is well; raises an OnplanError that tells the problem, or
-            NotExaminedError.
-        after: the checks without which there is no sense in this one.
-        online: whether it talks to others.
-        seconds: how long it may take.
+        name: as the command line shows it.
+        carry_out: returns a sentence if all is well; raises an OnplanError or NotExaminedError.
+        after: the checks on which this one depends.
+        online: whether it uses the network.
+        seconds: its time limit.
     """
 
     name: str

@@ -1,7 +1,6 @@
-"""The way to the issuer and the backend: proxy, names, answers, and whose clock is right.
+"""Checks the connections to the issuer and the backend: proxy, names, answers, clocks.
 
-All of it goes through the clients' own transport, as far as each check needs, so that what is examined is the
-way that requests go. Nothing secret is sent.
+They use the clients' own transport, so that they connect as requests do. No secret is sent.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from onplan.types import OAuthCredentials
 
 PARTIES = ("issuer", "backend")
 
-# Limits for each step over the network, in seconds.
+# Seconds for each step over the network.
 STEP = 10.0
 TIMEOUTS = Timeouts(connect=STEP, idle=STEP)
 SET_CLOCK = {
@@ -34,22 +33,22 @@ SET_CLOCK = {
     "win32": "`w32tm /resync`",
 }.get(sys.platform, "`sudo timedatectl set-ntp true`")
 
-_TOLERANCE = 60.0  # seconds that a clock may be wrong before anything comes of it
+_TOLERANCE = 60.0  # seconds; a smaller difference of clocks has no consequences
 
 
 def url_of(party: str, settings: Settings) -> str:
-    """Where the party is: the issuer, or the backend's API."""
+    """The URL of the party: of the issuer, or of the backend's API."""
     return settings.issuer.url if party == "issuer" else settings.base_url
 
 
 def require_party(party: str, settings: Settings) -> None:
-    """Raise NotExaminedError where the backend takes an API key: nobody talks to the issuer then."""
+    """Raise NotExaminedError for the issuer of a backend that takes an API key, which needs no issuer."""
     if party == "issuer" and settings.backend.credential is not OAuthCredentials:
-        raise NotExaminedError(f"Nobody signs in for {settings.backend.name}.")
+        raise NotExaminedError(f"{settings.backend.name} takes an API key instead of a sign-in.")
 
 
 def address_of(url: str) -> tuple[str, int]:
-    """Host and port."""
+    """Host and port of ``url``."""
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -60,12 +59,12 @@ def first_set(*variables: str) -> str | None:
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error of the system's or the library's says, without its numbers."""
+    """What an error of the system or a library says, without its number."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
 
 
 class SeenError(Exception):
-    """Raised into an exchange when enough of it has been seen: nothing more is sent."""
+    """Ends an exchange when enough of it has been seen, so that nothing more is sent."""
 
 
 # --- proxy and names ------------------------------------------------------------------------------------
@@ -80,7 +79,9 @@ def proxy(examination: Examination) -> str:
     proxied = {party: way for party, way in ways.items() if way != address_of(urls[party])}
     examination.proxied = frozenset(proxied)
     if not proxied:
-        return f"{variable} is set, but not for these addresses." if variable else "None."
+        return (
+            f"{variable} is set, but does not apply to these addresses." if variable else "No proxy is set."
+        )
     for host, port in set(proxied.values()):
         try:
             socket.create_connection((host, port), timeout=STEP).close()
@@ -94,7 +95,7 @@ def proxy(examination: Examination) -> str:
 
 
 def _way(url: str) -> tuple[str, int]:
-    """Where the transports would connect to for ``url``: there, or to a proxy."""
+    """Host and port to which the transports connect for ``url``: its own, or a proxy's."""
     proxy = Route().proxy_for(url)
     return (proxy.host, proxy.port) if proxy else address_of(url)
 
@@ -153,7 +154,7 @@ def _probe(party: str, settings: Settings) -> Request:
 
 
 def _date(response: Response) -> float | None:
-    """What time the server says it is, Unix seconds."""
+    """The server's time, Unix seconds; None if it does not send it."""
     try:
         return parsedate_to_datetime(response.headers.get("date", "")).timestamp()
     except ValueError:
@@ -161,7 +162,7 @@ def _date(response: Response) -> float | None:
 
 
 def _fault(party: str, response: Response, now: float) -> OnplanError | None:
-    """What is wrong with an answer; to be refused for lack of a credential is as it should be."""
+    """What is wrong with an answer, or None. Refusing a request without a credential is not wrong."""
     is_json = response.json() is not None
     describes_itself_not = party == "issuer" and response.status == 404
     if is_json and (response.ok or describes_itself_not):
@@ -173,7 +174,7 @@ def _fault(party: str, response: Response, now: float) -> OnplanError | None:
 def clock(examination: Examination) -> str:
     """Whether this machine's clock agrees with one of the servers'."""
     if not examination.ahead:
-        raise NotExaminedError("No server told the time.")
+        raise NotExaminedError("No server sent its time.")
     host, ahead = min(examination.ahead.items(), key=lambda row: abs(row[1]))
     if abs(ahead) <= _TOLERANCE:
         return f"It agrees with {host}'s."

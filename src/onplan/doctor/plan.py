@@ -1,4 +1,4 @@
-"""What the plan gives: the catalogue, and an answer. Through the client that programs use."""
+"""Checks what the plan gives, through the client that programs use: the models, and an answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROMPT = "Answer with: ok"
 
 
 def catalogue(examination: Examination) -> str:
-    """Whether the backend lists its models for this sign-in; refreshes the access token if it is due."""
+    """Whether the backend lists its models for this sign-in; refreshes the access token if it has expired."""
     signs_in = examination.settings.backend.credential is OAuthCredentials
     credentials = examination.record.credentials if examination.record and signs_in else None
     if credentials and not is_fresh(credentials, time.time()):
@@ -31,14 +31,14 @@ def catalogue(examination: Examination) -> str:
         if listing.problem:
             raise listing.problem
         refreshed = credentials and client.credentials() != credentials
-        told = " The access token was refreshed for it." if refreshed else ""
-    return f"{len(listing.models)} models, the first of them {listing.models[0].id}.{told}"
+        note = " The access token was refreshed for it." if refreshed else ""
+    return f"{len(listing.models)} models, the first of them {listing.models[0].id}.{note}"
 
 
 def request(examination: Examination) -> str:
     """Whether a request is answered, and how fast."""
     if not examination.request:
-        raise NotExaminedError("Left out, because of --no-request.")
+        raise NotExaminedError("Left out because of --no-request.")
     began = time.monotonic()
     with _client(examination) as client, closing(client.complete_stream(_PROMPT)) as chunks:
         last = next(chunks)
@@ -55,12 +55,12 @@ def request(examination: Examination) -> str:
 def _cost(examination: Examination) -> str:
     backend = examination.settings.backend
     if backend.credential is OAuthCredentials:
-        return "This spent a little of the plan."
-    return f"This was paid by {backend.billed_to}."
+        return "This used a little of the plan."
+    return f"This was billed to {backend.billed_to}."
 
 
 def _client(examination: Examination) -> Client:
-    """Asks once: a failure that the next try would hide is to be seen."""
+    """A client that sends each request once, so that a retry does not hide a failure."""
     return Client(
         profile=examination.profile,
         backend=examination.backend,

@@ -1,4 +1,4 @@
-"""Which certificate authorities are trusted, what the other sides show, and why it is refused."""
+"""Checks certificates: which authorities are trusted, what the servers show, and why it is refused."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from onplan.transports.route import Route, usual_certificates
 
 T = TypeVar("T", bound=BaseException)
 
-_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # the first that is set counts
+_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # the first of them that is set counts
 
 
 def authorities(examination: Examination) -> str:
     """Which certificate authorities are trusted, and whether they can be loaded."""
     variable = first_set(*_AUTHORITIES)
-    place = f"{variable} ({environment_variable(variable)})" if variable else "The system"
+    place = f"{variable} ({environment_variable(variable)})" if variable else "the system"
     usual_certificates()
-    return f"{place} says which authorities are trusted."
+    return f"The trusted authorities are those of {place}."
 
 
 def tls(party: str, examination: Examination) -> str:
-    """Whether the other side is who it says, as far as this machine trusts."""
+    """Whether the server shows a certificate that this machine trusts."""
     require_party(party, examination.settings)
     url = url_of(party, examination.settings)
     if not url.startswith("https:"):
-        raise NotExaminedError("Plain http, which does not leave this machine.")
+        raise NotExaminedError("Its URL is plain http on this machine.")
     with closing(HTTPTransport(TIMEOUTS)) as transport:
         try:
             certificate = _shake_hands(transport, url)
         except ConnectError as error:
             raise _explained(error, url) from None
-    return f"Verified, by a certificate of {certificate.issuer} until {certificate.ends:%Y-%m-%d}."
+    return f"Verified: a certificate issued by {certificate.issuer}, valid until {certificate.ends:%Y-%m-%d}."
 
 
 def _shake_hands(transport: HTTPTransport, url: str) -> Certificate:
-    """Connect, but send no request: the certificate that the other side shows.
+    """Connect without sending a request, and return the certificate that the server shows.
 
-    Raises TransportError, or ValueError if it shows none.
+    Raises TransportError; ValueError if it shows none.
     """
     host, _ = address_of(url)
     theirs = False
@@ -56,7 +56,7 @@ def _shake_hands(transport: HTTPTransport, url: str) -> Certificate:
     def watch(event: str, info: Mapping[str, Any]) -> None:
         nonlocal theirs, shown
         if event.endswith("start_tls.started"):
-            theirs = info["server_hostname"] == host  # and not an https proxy's
+            theirs = info["server_hostname"] == host  # not that of an https proxy
         elif event.endswith("start_tls.complete") and theirs:
             in_der = True
             shown = info["return_value"].get_extra_info("ssl_object").getpeercert(in_der) or b""
@@ -69,7 +69,7 @@ def _shake_hands(transport: HTTPTransport, url: str) -> Certificate:
 
 
 def _explained(error: ConnectError, url: str) -> ConnectError:
-    """``error``, or a better one: what is wrong with the certificate."""
+    """An error that says what is wrong with the certificate; ``error`` if it has another cause."""
     refused = _cause(error, ssl.SSLCertVerificationError)
     return _refusal(refused, url) if refused else error
 
@@ -80,17 +80,18 @@ def _cause(error: BaseException | None, kind: type[T]) -> T | None:
     return error
 
 
-# What is wrong with a certificate, by OpenSSL's number for it, and what to do.
+# What is wrong with a certificate, by OpenSSL's error number, and what to do.
 _UNTRUSTED = (
-    "The certificate of {host} was issued by {issuer}, whom this machine does not trust.",
+    "The certificate of {host} was issued by {issuer}, which this machine does not trust.",
     (
         "If that is your own proxy, run `export SSL_CERT_FILE=FILE` with its certificate in FILE. If it is a "
-        "well-known authority, install the system's `ca-certificates`. Otherwise somebody listens in."
+        "well-known authority, install the system's `ca-certificates`. Otherwise the "
+        "connection may be intercepted."
     ),
 )
 _ANOTHER_HOST = (
-    "The certificate that {host} shows is another host's, issued by {issuer}.",
-    "Check the address, and for a proxy or captive portal on the way.",
+    "The certificate that {host} shows belongs to another host. It was issued by {issuer}.",
+    "Check the address, and whether a proxy or a captive portal intercepts the connection.",
 )
 # Since Python 3.13 a certificate must keep to RFC 5280 to the letter (ssl.VERIFY_X509_STRICT). Those of
 # companies that intercept TLS often lack a key identifier.
@@ -107,12 +108,12 @@ _NOT_STRICT = (
 )
 _REFUSALS: Mapping[int, tuple[str, str]] = {
     9: (
-        "The certificate of {host} holds from {begins} on, and this machine's clock says {now}.",
+        "The certificate of {host} is valid from {begins} on, but this machine's clock says {now}.",
         f"Set the clock: {SET_CLOCK}.",
     ),
     10: (
-        "The certificate of {host}, issued by {issuer}, ended on {ends}; this machine's clock says {now}.",
-        f"If the clock is wrong, set it: {SET_CLOCK}. If not, the other side has to renew its certificate.",
+        "The certificate of {host}, issued by {issuer}, expired on {ends}; this machine's clock says {now}.",
+        f"If the clock is wrong, set it: {SET_CLOCK}. If not, the server has to renew its certificate.",
     ),
     18: _UNTRUSTED,
     19: _UNTRUSTED,
@@ -132,12 +133,12 @@ def _refusal(refused: ssl.SSLCertVerificationError, url: str) -> ConnectError:
         return ConnectError(f"The certificate of {host} is refused: {refused.verify_message}.")
     begins, ends, now = (f"{day:%Y-%m-%d}" for day in (found.begins, found.ends, datetime.now(UTC)))
     reason = refused.verify_message.rstrip(".")
-    told = sentence.format(host=host, issuer=found.issuer, begins=begins, ends=ends, now=now, reason=reason)
-    return ConnectError(told, hint=fix)
+    facts = {"begins": begins, "ends": ends, "now": now, "reason": reason}
+    return ConnectError(sentence.format(host=host, issuer=found.issuer, **facts), hint=fix)
 
 
 def _unless_strict(url: str) -> tuple[str, str]:
-    """What to say if the certificate is trusted once strictness is put aside. Raises as ``_shake_hands``."""
+    """The texts for a certificate that is refused by strict rules only. Raises if it is refused anyway."""
     context = usual_certificates()
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     _look_at(url, context)
@@ -145,7 +146,10 @@ def _unless_strict(url: str) -> tuple[str, str]:
 
 
 def _look_at(url: str, context: ssl.SSLContext | None = None) -> Certificate:
-    """The certificate that is shown to ``context``, by default trusted or not. Raises as ``_shake_hands``."""
+    """The certificate that is shown to ``context``, by default whether it is trusted or not.
+
+    Raises as ``_shake_hands``.
+    """
     if context is None:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # no request is sent
