@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from inspect import isfunction
 from pathlib import Path
+from typing import is_typeddict
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -59,9 +60,6 @@ REFERENCE = {
     "stores": ("Stores", ("stores", "tokens")),
     "emulator": ("Emulator", ("emulator",)),
 }
-
-# The keyword options of the clients: types that no program imports, and every reader looks for.
-OPTIONS = [f"onplan.assembly.{name}Options" for name in ("Common", "Client", "AsyncClient", "Provider")]
 
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(\]\()((?!https?:|mailto:|#)[^)#\s]+)")
@@ -135,16 +133,11 @@ def _write_reference(folder: Path) -> None:
         lines = [title, "=" * len(title), ""]
         if page == "errors":
             lines += [".. automodule:: onplan.errors", "   :no-members:", ""]
+        if page == "clients":
+            lines += _entry("CommonOptions", "onplan.assembly")  # which the three public ones extend
         for _, name in shown:
             package = "onplan.emulator" if page == "emulator" else "onplan"
             lines += _entry(name, package)
-        if page == "clients":
-            lines += ["Options", "-------", ""]
-            lines += [
-                line
-                for name in OPTIONS
-                for line in (f".. autoclass:: {name}", "   :exclude-members: __init__, __new__", "")
-            ]
         _write(folder / f"{page}.rst", "\n".join(lines))
     if names:
         raise SystemExit(f"tools/docs/assemble.py: REFERENCE has no page for {names}")
@@ -154,7 +147,10 @@ def _entry(name: str, package: str) -> list[str]:
     """One public name, under the package that people import it from."""
     value = getattr(import_module(package), name)
     kind = "class" if isinstance(value, type) else "function" if isfunction(value) else "data"
-    return [name, "-" * len(name), "", f".. auto{kind}:: {package}.{name}", ""]
+    lines = [name, "-" * len(name), "", f".. auto{kind}:: {package}.{name}"]
+    if is_typeddict(value):  # its keys, without how a dict is made
+        lines += ["   :exclude-members: __init__, __new__"]
+    return [*lines, ""]
 
 
 def _imported(stub: str, package: str) -> Iterator[tuple[str, str]]:
