@@ -29,7 +29,7 @@ import onplan
 client = onplan.Client(store=sys.argv[2])
 try:
     print(client.credentials().access_token[-8:])
-    client._tokens.replace(client.credentials().access_token)
+    client._assembly.tokens.replace(client.credentials().access_token)
 except onplan.StoreError as error:
     print(f"{error} {error.hint}")
 """
@@ -86,6 +86,19 @@ def test_without_locks_nothing_is_spent(
     assert [row for row in signed_in.journal() if row["path"] == "/oauth/token"] == []
 
 
+def _lists(path: Path) -> bool:
+    """Whether the system lists a lock on ``path`` by the numbers that stat(2) gives (Btrfs does not)."""
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        found = os.fstat(file.fileno())
+        mark = f" {os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino} "
+        return mark in Path("/proc/locks").read_text()
+
+
 def test_a_lock_that_another_program_has_is_no_lack_of_locks(tmp_path: Path) -> None:
     """Control: where locks work, two stores on one file exclude each other."""
     one, other = (open_store(f"file:{tmp_path / 'kept.json'}") for _ in range(2))
@@ -105,6 +118,9 @@ def test_a_lock_that_another_program_has_is_no_lack_of_locks(tmp_path: Path) -> 
         )
 
     assert "has been locked by" in outcome.stdout
+    if _lists(tmp_path / "kept.json.lock"):
+        assert f"locked by process {os.getpid()} for" in outcome.stdout
+        assert f"`kill {os.getpid()}` if it hangs" in outcome.stdout
     with other.lock():
         assert isinstance(other.load(), tuple)
 

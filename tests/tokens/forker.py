@@ -23,7 +23,7 @@ PATIENCE = 20  # seconds, after which a child has hung
 
 
 def refresh(client: onplan.Client) -> None:
-    client._tokens.replace(client.credentials().access_token)  # as after a 401
+    client._assembly.tokens.replace(client.credentials().access_token)  # as after a 401
 
 
 def refresh_with(client: onplan.Client | None) -> None:
