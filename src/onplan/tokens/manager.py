@@ -229,7 +229,9 @@ class TokenManager:
 
         def refresh() -> OAuthCredentials:
             if again and access_token == self._refresher.last_issued:
-                raise SignInAgainError("The backend does not accept the access token, even after a refresh.")
+                raise SignInAgainError(
+                    "The backend does not accept the access token, even after a refresh.", status_code=401
+                )
             self._save_again_if_due()
             cached = self._lasting()
             if cached and cached.access_token != access_token:
