@@ -65,7 +65,7 @@ class Socket:
 
 @dataclass
 class Client:
-    """Whoever talks to an emulator in these tests: knows the requests, judges nothing."""
+    """The client of these tests: sends the requests and returns the answers unchecked."""
 
     emulator: Emulator
     http: httpx2.Client

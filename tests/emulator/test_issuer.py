@@ -33,7 +33,7 @@ def test_the_registered_redirects_are_accepted(client, host, port):
     ("name", "value"),
     [
         ("response_type", "token"),
-        ("client_id", "somebody"),
+        ("client_id", "unknown"),
         ("redirect_uri", "https://localhost:1455/auth/callback"),
         ("redirect_uri", "http://example.com:1455/auth/callback"),
         ("redirect_uri", "http://localhost.example.com:1455/auth/callback"),

@@ -150,7 +150,7 @@ def test_tools_may_come_inside_the_input(client):
 
 
 def test_a_custom_tool_is_called_when_chosen(client):
-    """Otherwise only those with a known use are, for nobody knows what text they take."""
+    """Otherwise only those with a known use are, because the text that they take is unknown."""
     tool = {"type": "custom", "name": "note"}
     assert client.completed(tools=[tool])["output"][-1]["type"] == "message"
     call = client.completed(tools=[tool], tool_choice={"type": "custom", "name": "note"})["output"][-1]

@@ -133,7 +133,7 @@ def test_a_codex_home_is_written(tmp_path, connect):
     assert home.stat().st_mode & 0o777 == 0o700
 
 
-def test_somebodys_own_codex_home_is_left_alone(tmp_path):
+def test_a_codex_home_of_another_program_is_left_alone(tmp_path):
     """A sign-in that is not the emulator's is never overwritten; its own may be."""
     (tmp_path / "auth.json").write_text("mine")
     with pytest.raises(FileExistsError, match=r"auth\.json"):
@@ -205,7 +205,7 @@ def test_a_public_url_is_one(url):
 
 
 def test_options_are_checked():
-    """A policy nobody knows is refused when it is chosen."""
+    """An unknown policy is refused when it is chosen."""
     with pytest.raises(ValueError, match="revoke-family"):
         Options(reuse="sometimes")
 

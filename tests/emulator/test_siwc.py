@@ -137,7 +137,7 @@ class TestSigningIn:
         ids=str,
     )
     def test_a_wrong_request_is_a_page(self, agent, changes):
-        """What is missing or wrong ends at a page; nobody is redirected anywhere."""
+        """What is missing or wrong ends at a page; nothing is redirected."""
         assert agent.authorize(**changes).status_code == 400
 
     def test_the_host_need_not_be_named(self, agent):
@@ -262,7 +262,7 @@ class TestTokens:
         def end(client_id):
             return agent.http.post(told["revocation_endpoint"], data={**form, "client_id": client_id})
 
-        assert end(agent.callback()["client_id"]).status_code == 400  # somebody else's
+        assert end(agent.callback()["client_id"]).status_code == 400  # another client's
         for _ in range(2):
             ended = end(callback["client_id"])
             assert (ended.status_code, ended.text) == (200, "")

@@ -135,7 +135,7 @@ def test_only_what_is_new_is_sent(client):
 
 
 def test_one_response_is_remembered(client):
-    """The latest of this connection: not an older one, not after a failure, not elsewhere."""
+    """The latest of this connection: not an older one, not after a failure, not on another connection."""
     with client.websocket() as opened, client.websocket() as other:
         first = opened.completed("one")
         second = opened.completed("two")

@@ -158,7 +158,7 @@ class TestCredentialsFrom:
         (None, None, "https://c.example", "https://c.example"),
         (None, None, None, CODEX.url),
     ],
-    ids=["record", "access token", "ID token", "nobody"],
+    ids=["record", "access token", "ID token", "none"],
 )
 def test_where_a_credential_came_from(jwt, kept, access, identity, told):
     """The record says it, else the access token, else the ID token; else it is the real issuer's."""
@@ -172,7 +172,7 @@ def test_where_a_credential_came_from(jwt, kept, access, identity, told):
     ("left", "fresh"), [(301.0, True), (300.0, False), (0.0, False), (-60.0, False), (None, True)], ids=str
 )
 def test_freshness_ends_five_minutes_early(left, fresh):
-    """An access token is fresh while it lasts for more than 300 s, or if nobody knows its end."""
+    """An access token is fresh while it lasts for more than 300 s, or if its end is unknown."""
     expiry = None if left is None else NOW + left
 
     assert fresh is is_fresh(OAuthCredentials(access_token="t", expires_at=expiry), NOW)

@@ -239,7 +239,7 @@ class TestPoll:
             Stage(Response(503)).poll()
 
     def test_it_ends_after_fifteen_minutes(self):
-        """Nobody is asked any more when the code has expired, however slow the answers were."""
+        """Polling ends when the code has expired, however slow the answers were."""
         for seconds in (0.0, 0.7, 20.0):
             stage = Stage(PENDING, seconds_per_answer=seconds)
             with pytest.raises(SignInError, match="within 15 minutes") as caught:
@@ -249,7 +249,7 @@ class TestPoll:
             assert "onplan login --device" in caught.value.hint
 
     def test_at_the_end_the_last_failure_is_told(self):
-        """If the network was away when the time was up, that is said, and not that nobody came."""
+        """If the network was down when the code expired, the error is about the network."""
         answers = [PENDING] * 175
         with pytest.raises(ConnectError):
             Stage(*answers, ConnectError("no")).poll()

@@ -224,7 +224,7 @@ def test_a_page_between_polls_is_lived_through():
     ],
 )
 def test_not_yet_stays_not_yet(response):
-    """Every other 403 and 404 is a code that nobody has approved yet, as for the official client."""
+    """Every other 403 and 404 means that the code is not approved yet, as for the official client."""
     clock = iter(range(10_000))
     error, asked = run(poll(CODEX, WAITING, lambda: NOW + 45 * next(clock)), response)
 

@@ -1,4 +1,4 @@
-"""Whoever signs in here: settings that point at the emulator, and the store of the default profile."""
+"""Settings that point at the emulator, and the store of the default profile."""
 
 from __future__ import annotations
 

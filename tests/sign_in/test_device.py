@@ -1,4 +1,4 @@
-"""Signing in with a code, at a real issuer, with somebody who enters it."""
+"""Signing in by device code at the emulator, with a person who enters the code."""
 
 from __future__ import annotations
 
@@ -88,6 +88,6 @@ def test_a_failed_sign_in_keeps_the_previous_one(
 def test_a_store_that_keeps_nothing_is_found_out_first(emulator: Emulator, settings: Settings) -> None:
     """No code is asked for where the sign-in could not be kept."""
     with pytest.raises(onplan.StoreError):
-        sign_in_with_device_code(settings, open_store("env:NOBODY_SET_THIS"), ignore)
+        sign_in_with_device_code(settings, open_store("env:NOT_SET_ANYWHERE"), ignore)
 
     assert emulator.journal() == []

@@ -45,7 +45,7 @@ def get(url: str, data: bytes | None = None, headers: dict[str, str] | None = No
 
 
 def ignore(started: AuthorizationRequest) -> None:
-    """Nobody reads the URL."""
+    """An announcement that shows nothing."""
 
 
 def test_signing_in_keeps_who_and_what(
@@ -138,7 +138,7 @@ def test_a_tab_that_is_reloaded_sees_the_same_page(settings: Settings, store: Cr
     assert [page.count("<h1>Signed in</h1>") for page in pages] == [1, 1]
 
 
-def test_a_silent_connection_holds_nobody_up(
+def test_a_silent_connection_delays_no_sign_in(
     settings: Settings, store: CredentialStore, browse: Callable[[str], None]
 ) -> None:
     """A connection that a browser opened in advance, and says nothing on, does not delay the sign-in."""
@@ -160,7 +160,7 @@ def test_a_silent_connection_holds_nobody_up(
     ],
 )
 def test_another_site_cannot_end_a_sign_in(headers: dict[str, str]) -> None:
-    """A page elsewhere, or a name that was pointed at this machine, neither cancels nor is answered."""
+    """A page of another site, or another name of this machine, can neither cancel nor read the answer."""
     with RedirectListener([0], "s") as listener:
         base = f"http://127.0.0.1:{listener.port}"
         assert get(f"{base}/cancel", headers=headers)[0] == 400
@@ -269,7 +269,7 @@ def test_cancelling_may_be_too_late() -> None:
         assert (status, "Too late" in page) == (409, True)
 
 
-def test_a_tab_is_not_told_of_a_success_that_nobody_has_seen() -> None:
+def test_a_tab_shows_no_success_before_it_is_known() -> None:
     """A sign-in that ends without a word, such as by Ctrl-C, leaves a page that claims nothing."""
     pages: list[tuple[int, str, Any]] = []
     with RedirectListener([0], "s") as listener:
@@ -336,8 +336,8 @@ def test_a_failed_sign_in_keeps_the_previous_one(
     assert before[0] == after[0]
 
 
-def test_nobody_coming_is_told(settings: Settings, store: CredentialStore) -> None:
-    """When nobody finishes in the browser, the wait ends with a way out."""
+def test_a_sign_in_that_is_not_finished_ends_with_a_hint(settings: Settings, store: CredentialStore) -> None:
+    """If the sign-in is not finished in the browser, the wait ends with an error that says what to do."""
     with pytest.raises(onplan.SignInError) as caught:
         sign_in_with_browser(settings, store, ignore, browse=lambda url: None, timeout=0.05)
 
@@ -386,7 +386,7 @@ def _code_and_state(location: str) -> str:
 def test_a_pasted_address_signs_in(
     settings: Settings, store: CredentialStore, shorten: Callable[[str], str]
 ) -> None:
-    """What a browser elsewhere ended at may be pasted as a whole, as its query, or as code#state."""
+    """The address that a browser ended at may be pasted whole, as its query, or as code#state."""
     shown: list[str] = []
 
     def read_line() -> str:
@@ -410,7 +410,7 @@ def test_a_wrong_paste_is_refused(
 
 
 def test_a_wrong_paste_may_be_explained(settings: Settings, store: CredentialStore) -> None:
-    """Where somebody can be told, a wrong line is explained, an empty one is not, and the next one counts."""
+    """With ``explain``, a wrong line is explained, an empty one is not, and the next line is read."""
     shown: list[str] = []
     told: list[str] = []
     lines = iter(["nonsense\n", "\n", "code=x&state=wrong\n"])
@@ -460,7 +460,7 @@ def test_a_paste_may_overtake_the_browser(settings: Settings, store: CredentialS
 def test_the_browser_may_overtake_a_paste(
     settings: Settings, store: CredentialStore, browse: Callable[[str], None]
 ) -> None:
-    """When the browser is back, nobody waits for a paste any more."""
+    """When the browser has returned, no pasted line is waited for."""
     ended: list[bool] = []
 
     @contextmanager
@@ -514,7 +514,7 @@ class ReadOnlyStore:
 
 def read_only_stores(tmp_path: Path) -> list[Any]:
     (tmp_path / "file").touch()
-    specs = ["env:NOBODY_SET_THIS", f"file:{tmp_path}/file/credentials.json", f"codex:{tmp_path}/file"]
+    specs = ["env:NOT_SET_ANYWHERE", f"file:{tmp_path}/file/credentials.json", f"codex:{tmp_path}/file"]
     held = Record(credentials=onplan.OAuthCredentials(access_token="a"))
     return [*map(open_store, specs), ReadOnlyStore(), ReadOnlyStore(held)]
 
@@ -548,7 +548,7 @@ def test_trying_the_store_leaves_no_trace(settings: Settings, tmp_path: Path, sc
 
 
 def test_a_frozen_neighbour_does_not_hold_it_up_for_ever(settings: Settings, store: CredentialStore) -> None:
-    """If somebody keeps the lock, that is told in time, before the person has done anything."""
+    """If another program keeps the lock, the error comes before the person has done anything."""
     import threading
 
     taken, asked = threading.Event(), []
@@ -587,7 +587,7 @@ def test_a_new_sign_in_revokes_nothing(
         assert client.complete("hi").text
 
 
-def test_a_sign_in_that_cannot_be_kept_harms_nobody(
+def test_a_sign_in_that_cannot_be_stored_changes_nothing(
     emulator: Emulator, settings: Settings, tmp_path: Path, browse: Callable[[str], None]
 ) -> None:
     """If the store fails in the end, that is told, and nothing is revoked."""

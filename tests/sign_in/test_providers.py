@@ -19,7 +19,7 @@ async def _sign_in() -> onplan.OAuthCredentials:
 
 
 async def test_an_agent_holds_its_own_credentials(emulator: Emulator) -> None:
-    """URL, code, credentials, answer: nothing is read from or written to a store of ours."""
+    """URL, code, credentials, answer: no store is read or written."""
     credentials = await _sign_in()
     async with onplan.OpenAICodexProvider.from_credentials(credentials) as provider:
         assert isinstance(provider, onplan.Provider)

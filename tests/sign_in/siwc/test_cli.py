@@ -26,7 +26,7 @@ Run = Callable[..., Any]
 
 
 def paste(emulator: Emulator, *arguments: str) -> tuple[int, str, str]:
-    """Sign in with ``--paste``: the browser is elsewhere, and its last address is handed over."""
+    """Sign in with ``--paste``: the browser is on another machine, and its last address is pasted."""
     process = subprocess.Popen(
         [sys.executable, "-m", "onplan", "login", "--backend", "chatgpt-plan", "--paste", *arguments],
         stdin=subprocess.PIPE,
@@ -96,7 +96,7 @@ def test_a_declined_plan_is_asked_for_again(emulator: Emulator, run_cli: Run) ->
 
 
 def test_consent_is_for_this_backend(emulator: Emulator, run_cli: Run) -> None:
-    """Elsewhere nothing is asked for, and before a sign-in there is nobody to ask again."""
+    """At other backends no consent is asked for; before the first sign-in it cannot be asked for again."""
     assert run_cli("login", "--consent", "--backend", "openai-codex").returncode == 2
     first = run_cli("login", "--consent", "--backend", "chatgpt-plan")
     assert first.returncode == 5
@@ -141,15 +141,15 @@ def test_doctor_examines_it(emulator: Emulator, run_cli: Run) -> None:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> dict[str, str]:
+def other_machine(tmp_path: Path) -> dict[str, str]:
     """Another machine: a configuration folder of its own."""
-    return {**os.environ, "ONPLAN_HOME": str(tmp_path / "elsewhere")}
+    return {**os.environ, "ONPLAN_HOME": str(tmp_path / "other machine")}
 
 
 def test_a_sign_in_moves_to_another_machine(
-    emulator: Emulator, run_cli: Run, tmp_path: Path, elsewhere: dict[str, str]
+    emulator: Emulator, run_cli: Run, tmp_path: Path, other_machine: dict[str, str]
 ) -> None:
-    """There it is used and refreshed, under that machine's own host id; here nobody is signed in any more."""
+    """There it is used and refreshed, under that machine's own host id; this machine is signed out."""
     assert paste(emulator)[0] == 0
     moved = tmp_path / "moved.json"
     assert run_cli("credentials", "export", str(moved)).returncode == 0
@@ -157,26 +157,29 @@ def test_a_sign_in_moves_to_another_machine(
     assert run_cli("ask", "hi").returncode == 3
     assert record().registration
 
-    imported = run_cli("credentials", "import", str(moved), env=elsewhere)
+    imported = run_cli("credentials", "import", str(moved), env=other_machine)
     assert imported.returncode == 0, imported.stderr
     assert not moved.exists()
     emulator.expire_access_tokens()
-    assert run_cli("ask", "hi", env=elsewhere).stdout == "You said: hi\n"
-    assert json.loads(run_cli("status", "--json", env=elsewhere).stdout)["backend"] == "chatgpt-plan"
-    assert host_id(load_settings().home) != host_id(Path(elsewhere["ONPLAN_HOME"]))
+    assert run_cli("ask", "hi", env=other_machine).stdout == "You said: hi\n"
+    assert json.loads(run_cli("status", "--json", env=other_machine).stdout)["backend"] == "chatgpt-plan"
+    assert host_id(load_settings().home) != host_id(Path(other_machine["ONPLAN_HOME"]))
     assert "/api/accounts/oauth/revoke" not in [row["path"] for row in emulator.journal()]
 
 
 def test_a_codex_sign_in_moves_as_well(
-    signed_in: Emulator, run_cli: Run, tmp_path: Path, elsewhere: dict[str, str]
+    signed_in: Emulator, run_cli: Run, tmp_path: Path, other_machine: dict[str, str]
 ) -> None:
     """The file says which backend it is for."""
     moved = str(tmp_path / "moved.json")
     facts = json.loads(run_cli("credentials", "export", moved, "--json").stdout)
     assert (facts["backend"], facts["email"]) == ("openai-codex", "person@example.com")
-    assert run_cli("credentials", "import", moved, "--backend", "chatgpt-plan", env=elsewhere).returncode == 2
-    assert run_cli("credentials", "import", moved, env=elsewhere).returncode == 0
-    assert run_cli("ask", "hi", env=elsewhere).returncode == 0
+    assert (
+        run_cli("credentials", "import", moved, "--backend", "chatgpt-plan", env=other_machine).returncode
+        == 2
+    )
+    assert run_cli("credentials", "import", moved, env=other_machine).returncode == 0
+    assert run_cli("ask", "hi", env=other_machine).returncode == 0
 
 
 def test_nothing_is_lost_in_a_move(emulator: Emulator, run_cli: Run, tmp_path: Path) -> None:

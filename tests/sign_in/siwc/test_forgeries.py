@@ -71,7 +71,7 @@ def test_a_genuine_one_is_not(nonce: str | None) -> None:
 
 
 @pytest.mark.parametrize("forgery", ["siwc_id_token_wrong_nonce", *INCOMPLETE])
-def test_a_forged_one_signs_nobody_in(emulator: Emulator, sign_in: SignIn, forgery: str) -> None:
+def test_a_forged_one_is_refused(emulator: Emulator, sign_in: SignIn, forgery: str) -> None:
     """Whatever is wrong with it, no token is kept; the registration is, for the next attempt."""
     emulator.arm(forgery)
 

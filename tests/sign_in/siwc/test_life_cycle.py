@@ -72,7 +72,7 @@ def test_a_service_that_requires_the_host_gets_it(emulator: Emulator, sign_in: S
 
 
 def test_a_damaged_host_id_is_not_replaced(settings: Settings, sign_in: SignIn) -> None:
-    """Another host id would be another host to whoever registered here, so it takes a person to say so."""
+    """For the registered clients another host id would be another host, so it is not replaced silently."""
     settings.home.mkdir(parents=True, exist_ok=True)
     (settings.home / "host-id").write_text("damaged")
 
@@ -134,11 +134,11 @@ def test_a_second_workspace_is_a_profile(emulator: Emulator, sign_in: SignIn) ->
         assert client.complete("hi").text == "You said: hi"
 
 
-def test_somebody_elses_sign_in_replaces_nothing(emulator: Emulator, sign_in: SignIn) -> None:
+def test_another_persons_sign_in_replaces_nothing(emulator: Emulator, sign_in: SignIn) -> None:
     """Who returns must be who registered; otherwise what was kept stays in use."""
     sign_in()
     before = record()
-    emulator.consent(user="somebody-else")
+    emulator.consent(user="another-person")
 
     with pytest.raises(onplan.SignInError, match="Another person has signed in") as caught:
         sign_in()
@@ -301,7 +301,7 @@ def test_the_end_of_a_session_asks_for_a_sign_in(emulator: Emulator, sign_in: Si
 
 
 def test_who_was_disconnected_in_the_settings_signs_in_again(emulator: Emulator, sign_in: SignIn) -> None:
-    """OpenAI tells nobody: it shows at the next refresh."""
+    """OpenAI does not notify programs: it shows at the next refresh."""
     sign_in()
     emulator.revoke_refresh_tokens()
     emulator.expire_access_tokens()

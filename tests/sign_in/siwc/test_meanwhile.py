@@ -1,4 +1,4 @@
-"""What somebody else did while a sign-in was under way, and what another program left in its place."""
+"""Sign-ins, exports and imports that others started or finished during a sign-in."""
 
 from __future__ import annotations
 
@@ -119,11 +119,11 @@ def test_whose_registration_it_is_no_other_issuer_learns(
     """A hint of who signed in goes to the issuer that it is from, and its client id is used nowhere else."""
     sign_in()
     kept, version = store.load()  # type: ignore[misc]
-    foreign = msgspec.structs.replace(kept.registration, issuer="https://elsewhere.example")
+    foreign = msgspec.structs.replace(kept.registration, issuer="https://other.example")
     store.save(msgspec.structs.replace(kept, registration=foreign), version)
     emulator.clear_journal()
 
-    with pytest.raises(onplan.ConfigurationError, match=r"signed in at https://elsewhere\.example"):
+    with pytest.raises(onplan.ConfigurationError, match=r"signed in at https://other\.example"):
         sign_in()
     assert emulator.journal() == []
 
@@ -202,8 +202,8 @@ def test_it_is_neither_lent_nor_printed(emulator: Emulator, sign_in: SignIn, run
 
 def test_what_to_type_names_backend_and_profile(emulator: Emulator, sign_in: SignIn, run_cli: Run) -> None:
     """A hint that is followed signs in to what was wanted."""
-    nobody = run_cli("ask", "hi", "--backend", "chatgpt-plan", "--profile", "new")
-    assert "`onplan login --backend chatgpt-plan --profile new`" in nobody.stderr
+    new = run_cli("ask", "hi", "--backend", "chatgpt-plan", "--profile", "new")
+    assert "`onplan login --backend chatgpt-plan --profile new`" in new.stderr
 
     emulator.consent(plan=False)
     sign_in("plan")
@@ -252,7 +252,7 @@ def test_a_401_alone_does_not_end_a_sign_in(body: bytes) -> None:
 
 
 def test_a_header_of_another_shape_is_not_genuine() -> None:
-    """The key's name may be anything; it names no key of ours."""
+    """The key's name may be anything; none of the issuer's keys has it."""
     flow = verify(SIWC, "eyJraWQiOltdfQ.e30.x", Expectation("i", "c"), 0.0)
     next(flow)
 

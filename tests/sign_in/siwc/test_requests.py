@@ -29,7 +29,7 @@ def asked(emulator: Emulator) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def plan(emulator: Emulator, sign_in: SignIn) -> Emulator:
-    """An emulator at which somebody has signed in, with an empty journal."""
+    """An emulator with one sign-in and an empty journal."""
     sign_in()
     emulator.clear_journal()
     return emulator
@@ -187,7 +187,7 @@ def test_a_token_goes_to_its_own_backend_only(plan: Emulator, monkeypatch: pytes
     monkeypatch.setenv("OPENAI_API_KEY", "sk-emulated-key")
     with pytest.raises(onplan.ConfigurationError, match="takes no API key"):
         onplan.Client(api_key="sk-other")
-    elsewhere = onplan.Client(base_url=plan.codex_base_url, retry=ONCE)
-    with elsewhere as client, pytest.raises(onplan.OnplanError):
+    other = onplan.Client(base_url=plan.codex_base_url, retry=ONCE)
+    with other as client, pytest.raises(onplan.OnplanError):
         client.complete(CompletionRequest(messages="hi", model="gpt-5.5"))
     assert not any("sk-" in str(row["headers"]) for row in plan.journal())

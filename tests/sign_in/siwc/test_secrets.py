@@ -20,14 +20,14 @@ from ...test_secrets import everything_about
 from .conftest import SignIn, record
 
 AT_SIGN_IN = [name for name, fault in FAULTS.items() if "siwc_token:authorization_code" in fault.where]
-AT_RENEWAL = [name for name, fault in FAULTS.items() if "siwc_token:refresh_token" in fault.where]
+AT_REFRESH = [name for name, fault in FAULTS.items() if "siwc_token:refresh_token" in fault.where]
 
 
 def seen(secrets: list[str], told: str) -> list[str]:
     return [line[:200] for line in told.splitlines() if any(secret in line for secret in secrets)]
 
 
-@pytest.mark.parametrize("fault", AT_RENEWAL)
+@pytest.mark.parametrize("fault", AT_REFRESH)
 def test_a_refresh_that_fails_shows_nothing(
     emulator: Emulator, sign_in: SignIn, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:

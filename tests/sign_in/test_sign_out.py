@@ -98,7 +98,7 @@ def test_signing_out_forgets_also_without_the_server(
 
 
 @pytest.mark.parametrize("issuer", ["http://issuer.example.com", "not a URL"])
-def test_an_issuer_that_cannot_be_asked_holds_nobody_up(
+def test_an_issuer_that_cannot_be_reached_delays_no_sign_out(
     signed_in: Emulator, settings: Settings, store: CredentialStore, issuer: str
 ) -> None:
     """A credential whose issuer is out of the question is forgotten all the same."""
@@ -115,11 +115,11 @@ def test_what_was_borrowed_is_not_revoked(
     loaded = store.load()
     assert loaded
     record, version = loaded
-    store.save(msgspec.structs.replace(record, borrowed_from="codex:/elsewhere"), version)
+    store.save(msgspec.structs.replace(record, borrowed_from="codex:/other"), version)
 
     outcome = sign_out(settings, store)
 
-    assert outcome == SignOut(was_signed_in=True, confirmed=False, borrowed_from="codex:/elsewhere")
+    assert outcome == SignOut(was_signed_in=True, confirmed=False, borrowed_from="codex:/other")
     assert store.load() is None
     assert signed_in.journal() == []
 
@@ -181,10 +181,10 @@ def test_a_read_only_store_is_told(
     emulator: Emulator, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sign-in in a variable cannot be removed, and is not ours to revoke."""
-    monkeypatch.setenv("SOMEBODY_SET_THIS", emulator.issue_tokens()["access_token"])
+    monkeypatch.setenv("TOKEN_FOR_THIS_TEST", emulator.issue_tokens()["access_token"])
 
     with pytest.raises(onplan.StoreError, match="can only be read"):
-        sign_out(settings, open_store("env:SOMEBODY_SET_THIS"))
+        sign_out(settings, open_store("env:TOKEN_FOR_THIS_TEST"))
 
     assert emulator.journal() == []
 
@@ -219,7 +219,7 @@ def many(
 
 
 def test_everybody_is_signed_out_once(many: Emulator, tmp_path: Path) -> None:
-    """Each store is signed out once, whoever uses it; one that fails does not stop the others."""
+    """Each store is signed out once, for all its profiles; one that fails does not stop the others."""
     rows = {row.profiles: row.outcome for row in sign_out_everywhere(load_settings())}
 
     assert set(rows) == {("two", "one"), ("default",), ("home",), ("worn",)}

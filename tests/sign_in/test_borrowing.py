@@ -32,7 +32,7 @@ def test_a_sign_in_that_is_finished_meanwhile_stays(
     source = load_settings().store
     loaded = open_store(source).load()
     assert loaded
-    borrowed = msgspec.structs.replace(loaded.record, borrowed_from="codex:/elsewhere")
+    borrowed = msgspec.structs.replace(loaded.record, borrowed_from="codex:/other")
     (tmp_path / "borrowed").write_bytes(encode_record(borrowed))
     (tmp_path / "own").write_bytes(encode_record(loaded.record))
     (tmp_path / "helper").write_text(_HELPER)
