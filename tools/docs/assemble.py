@@ -48,8 +48,8 @@ MENU = {
     ],
 }
 
-# The pages of the reference: title, and the modules whose public names it has. A public name of any other
-# module fails the build.
+# The pages of the reference: title, and the modules whose public names it has, in this order. A public name
+# of any other module fails the build.
 REFERENCE = {
     "clients": (
         "Clients",
@@ -129,15 +129,16 @@ def _write_reference(folder: Path) -> None:
     names = [*_imported("__init__.pyi", "onplan"), *_imported("emulator/__init__.py", "onplan.emulator")]
     for page, (title, modules) in REFERENCE.items():
         shown = [(module, name) for module, name in names if module.split(".")[1] in modules]
+        shown.sort(key=lambda pair: modules.index(pair[0].split(".")[1]))
         names = [pair for pair in names if pair not in shown]
         lines = [title, "=" * len(title), ""]
         if page == "errors":
             lines += [".. automodule:: onplan.errors", "   :no-members:", ""]
-        if page == "clients":
-            lines += _entry("CommonOptions", "onplan.assembly")  # which the three public ones extend
         for _, name in shown:
             package = "onplan.emulator" if page == "emulator" else "onplan"
             lines += _entry(name, package)
+        if page == "clients":
+            lines += _entry("CommonOptions", "onplan.assembly")  # which the options of each client extend
         _write(folder / f"{page}.rst", "\n".join(lines))
     if names:
         raise SystemExit(f"tools/docs/assemble.py: REFERENCE has no page for {names}")
