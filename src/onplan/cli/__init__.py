@@ -1,7 +1,7 @@
-"""The command line. Data goes to stdout, talk to stderr; exit codes come from the error classes.
+"""The command line: data on stdout, everything else on stderr, exit codes from the error classes.
 
-This module loads nothing: the list of commands, which is what people look at most, appears at once. click
-is loaded for everything else (commands.py), and each command's own module when the command is used.
+This module imports nothing, so that the list of commands appears at once. click is imported for everything
+else (commands.py), and each command's own module when the command is used.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# name: (where it is, what it does)
+# name: (module and function, summary)
 COMMANDS = {
     "login": ("onplan.cli.login:login", "Sign in with a ChatGPT plan."),
-    "logout": ("onplan.cli.logout:logout", "Sign out: revoke the tokens and forget them."),
-    "status": ("onplan.cli.status:status", "Show who is signed in, and until when."),
-    "import": ("onplan.cli.import_:import_", "Use the sign-in of the Codex CLI, or of another store."),
-    "credentials": ("onplan.cli.credentials:credentials", "Move a sign-in to another machine of yours."),
-    "profiles": ("onplan.cli.profiles:profiles", "List, choose and forget profiles."),
-    "models": ("onplan.cli.models:models", "List the models that the plan has now."),
+    "logout": ("onplan.cli.logout:logout", "Sign out: revoke the tokens and delete them."),
+    "status": ("onplan.cli.status:status", "Show the account, and how long its token lasts."),
+    "import": ("onplan.cli.import_:import_", "Use the sign-in of the Codex CLI or of another store."),
+    "credentials": ("onplan.cli.credentials:credentials", "Move a sign-in to another machine."),
+    "profiles": ("onplan.cli.profiles:profiles", "List, choose and remove profiles."),
+    "models": ("onplan.cli.models:models", "List the models that the plan offers now."),
     "ask": ("onplan.cli.ask:ask", "Ask a model; the answer streams to stdout."),
     "token": ("onplan.cli.token:token", "Print a fresh access token, for other tools."),
-    "doctor": ("onplan.cli.doctor:doctor", "Examine all that a request depends on."),
-    "emulator": ("onplan.cli.emulator:emulator", "Play the services on loopback, for tests."),
-    "demo": ("onplan.cli.demo:demo", "See it all at work, against the emulator."),
+    "doctor": ("onplan.cli.doctor:doctor", "Check everything that a request depends on."),
+    "emulator": ("onplan.cli.emulator:emulator", "Run local imitations of the services, for tests."),
+    "demo": ("onplan.cli.demo:demo", "Show everything at work, with the emulator."),
 }
 
 _WIDTH = max(map(len, COMMANDS))
 
-# As click prints it; a test compares.
+# The same text as click prints; a test compares them.
 _HELP = """\
 Usage: onplan [OPTIONS] COMMAND [ARGS]...
 
@@ -47,13 +47,14 @@ Options:
 Commands:
 """ + "".join(f"  {name:<{_WIDTH}}  {text}\n" for name, (_, text) in COMMANDS.items())
 
-# Set by the shell that wants its script, or the words that fit; click answers.
+# The shell sets it to ask for its completion script or for matching words; click answers.
 _COMPLETION = "_ONPLAN_COMPLETE"
 
 _AT_ONCE: dict[tuple[str, ...], str] = {
     (): _HELP,
     ("--help",): _HELP,
     ("-h",): _HELP,
+    ("help",): _HELP,
     ("--version",): f"onplan {__version__}\n",
 }
 
@@ -61,9 +62,9 @@ _AT_ONCE: dict[tuple[str, ...], str] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: runs a command and exits with its code."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # it was closed: what would go there goes nowhere
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - for as long as we run
-    given = sys.argv[1:] if arguments is None else arguments
+        if getattr(sys, name) is None:  # it was closed by the caller
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open until the process ends
+    given = list(sys.argv[1:] if arguments is None else arguments)
     at_once = _AT_ONCE.get(tuple(given))
     if at_once is not None and _COMPLETION not in os.environ:
         sys.stdout.write(at_once)
@@ -71,22 +72,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _run(given)
 
 
-def _run(arguments: Sequence[str]) -> None:
+def _run(arguments: list[str]) -> None:
     from io import TextIOWrapper
 
     from onplan.cli.commands import cli
     from onplan.cli.session import Session
 
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     session = Session()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # an answer is not lost for a character the terminal lacks
+        if isinstance(stream, TextIOWrapper):  # a character that the terminal lacks loses no answer
             stream.reconfigure(errors="replace")
     try:
-        sys.exit(cli.main(list(arguments), prog_name="onplan", standalone_mode=False, obj=session) or 0)
+        sys.exit(cli.main(arguments, prog_name="onplan", standalone_mode=False, obj=session) or 0)
     except Exception as error:  # noqa: BLE001 - every failure ends in one sentence and an exit code
         from onplan.cli.failures import report
 
-        # The parser gives up at the first unknown option, and may not have come to this one.
+        # The parser stops at the first unknown option, perhaps before it has seen --json.
         session.as_json = session.as_json or "--json" in arguments
         sys.exit(report(error, session))
     except KeyboardInterrupt:

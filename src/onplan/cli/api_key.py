@@ -1,53 +1,29 @@
-"""``onplan login --api-key``: a key for a backend where nobody signs in, read where nobody sees it."""
+"""``onplan login --api-key``: reads an API key, without showing it, and stores it."""
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+
+from onplan.cli.talk import say
 
 if TYPE_CHECKING:
     from onplan.cli.session import Session
 
 
-def or_api_key(sign_in: Callable[..., None]) -> Callable[..., None]:
-    """Add ``--api-key`` to the command that signs in; for backends that take a key, there is nothing else."""
+def store_api_key(session: Session) -> None:
+    """Read a key and store it for the backend of the session.
 
-    @click.option(
-        "--api-key",
-        is_flag=True,
-        help="Keep an API key, read from stdin or typed unseen, for a backend that takes one.",
-    )
-    @functools.wraps(sign_in)
-    def command(session: Session, api_key: bool, **options: Any) -> None:
-        from onplan.types import APIKey
-
-        if api_key:
-            if any(options.values()):
-                raise click.UsageError("--api-key is for backends where nobody signs in with a browser.")
-            _keep(session)
-        elif session.settings().backend.credential is APIKey:
-            name = session.settings().backend.name
-            raise click.UsageError(
-                f"{name} needs no sign-in: set {session.settings().backend.api_key_variable}, or keep a key "
-                f"with `onplan login --backend {name} --api-key`."
-            )
-        else:
-            sign_in(session, **options)
-
-    return command
-
-
-def _keep(session: Session) -> None:
+    Raises ConfigurationError and StoreError.
+    """
     from onplan.cli.session import remember
     from onplan.tokens.api_key import keep_key
 
     session.require_lasting_store()
-    settings, store = session.settings(), session.store()
+    settings, store = session.settings, session.store
     keep_key(settings, store, _read())
     remember(settings)
     facts = {
@@ -59,15 +35,14 @@ def _keep(session: Session) -> None:
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
         return
-    click.echo(
-        f"The key is kept in {store.describe()}. From now on the profile {settings.profile} asks "
-        f"{settings.base_url}, paid by {settings.backend.billed_to}.",
-        err=True,
+    say(
+        f"The key is stored in {store.describe()}. The profile {settings.profile} now sends requests to "
+        f"{settings.base_url}, billed to {settings.backend.billed_to}."
     )
 
 
 def _read() -> str:
-    """One line of stdin; at a terminal it is not shown. Raises ConfigurationError for what is no key."""
+    """The key, from one line of stdin or a hidden prompt. Raises ConfigurationError if it cannot be a key."""
     from onplan.errors import ConfigurationError
     from onplan.secret import SecretText
 
@@ -78,9 +53,9 @@ def _read() -> str:
         .strip()
     )
     if not key:
-        raise ConfigurationError(
-            "There is no API key on stdin.", hint="Pipe it in, or type it at a terminal."
-        )
+        raise ConfigurationError("No API key came on stdin.", hint="Pipe one in, or type it at a terminal.")
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise ConfigurationError("What came on stdin is no API key.", hint="Give the key alone, on one line.")
+        raise ConfigurationError(
+            "What came on stdin is not an API key.", hint="Give the key alone, on one line."
+        )
     return key

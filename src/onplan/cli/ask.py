@@ -1,4 +1,4 @@
-"""``onplan ask``: a prompt in, an answer out, as it arrives."""
+"""``onplan ask``: sends a prompt and prints the answer as it arrives."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self, TextIO, cast
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, target_options
+from onplan.cli.talk import colour
 
 if TYPE_CHECKING:
     from onplan.client import Client
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("prompt", required=False)
 @click.option("-m", "--model", metavar="ID", help="The model; see `onplan models`.")
-@click.option("-s", "--system", metavar="TEXT", help="What the model is told about its task.")
-@click.option("-e", "--effort", metavar="LEVEL", help="How hard to think: low, medium, high, …")
+@click.option("-s", "--system", metavar="TEXT", help="Instructions for the model (a system message).")
+@click.option("-e", "--effort", metavar="LEVEL", help="Reasoning effort: low, medium, high, …")
 @click.option(
     "-i", "--image", "images", metavar="PATH|URL", multiple=True, help="Attach an image; repeatable."
 )
@@ -43,7 +44,7 @@ def ask(
     """Ask a model; the answer streams to stdout.
 
     PROMPT is the question. Without it, or with "-", the question is read from stdin.
-    With --json, every line is one chunk of the stream.
+    With --json, each line is one chunk of the stream.
     """
     from onplan.types import CompletionRequest, File, Image, Message
 
@@ -77,7 +78,7 @@ def _read_prompt(prompt: str | None) -> str:
 
 
 def _text(data: bytes) -> str:
-    """What came through a pipe; PowerShell begins that with a byte order mark, or writes UTF-16."""
+    """The text of ``data`` from a pipe. PowerShell begins it with a byte order mark, or writes UTF-16."""
     from onplan.config.file_reading import as_utf8
 
     with suppress(UnicodeError):
@@ -86,7 +87,7 @@ def _text(data: bytes) -> str:
 
 
 def _utf8(argument: str) -> str:
-    """The argument's bytes read as UTF-8, as stdin is, whatever the locale made of them."""
+    """The argument decoded as UTF-8, as stdin is, whatever the locale's encoding."""
     return os.fsencode(argument).decode("utf-8", "replace")
 
 
@@ -96,16 +97,16 @@ def _answer(
     write: Callable[[StreamChunk], None],
     shows: Callable[[StreamChunk], bool],
 ) -> CompletionResponse:
-    """Stream the answer through ``write`` and return it whole. Leaving early closes the stream.
+    """Pass each chunk of the answer to ``write`` and return the response.
 
-    A spinner turns until ``write`` is about to show something; it would erase what it meets.
+    A spinner turns until ``write`` is about to show something, which it would erase.
     """
     from onplan.cli.terminal import Spinner
     from onplan.errors import InvalidRequestError
 
     with (
         session.client() as client,
-        Spinner("thinking") as spinner,
+        Spinner("thinking", wanted=not session.verbose) as spinner,
         closing(client.complete_stream(request)) as chunks,
     ):
         try:
@@ -116,11 +117,11 @@ def _answer(
         except InvalidRequestError as error:
             error.hint = _other_efforts(session, client, request) or error.hint
             raise
-    return cast("Done", chunk).response  # nothing else can be last
+    return cast("Done", chunk).response  # the last chunk is always Done
 
 
 def _other_efforts(session: Session, client: Client, request: CompletionRequest) -> str | None:
-    """What to type instead of an effort that the model does not know, if the catalogue says so."""
+    """A hint that lists the model's efforts, if the catalogue has them and lacks the one asked for."""
     from onplan.errors import OnplanError
 
     if not request.reasoning_effort:
@@ -144,27 +145,31 @@ def _write_json(chunk: StreamChunk) -> None:
 
 
 class _Writer:
-    """Text to stdout, thinking and refusals to stderr; a line that was begun is ended, come what may."""
+    """Writes text to stdout, thinking (dimmed) and refusals to stderr, and ends every line that it began."""
 
     def __init__(self, *, thinking: bool) -> None:
         self._streams = {"text": sys.stdout, **({"thinking": sys.stderr} if thinking else {})}
+        self._dims = sys.stderr.isatty() and colour() is None
         self._unfinished: TextIO | None = None
 
     def shows(self, chunk: StreamChunk) -> bool:
-        """Whether there is anything to see of ``chunk``."""
+        """Whether ``write`` prints anything for ``chunk``."""
         return chunk.type in self._streams or (chunk.type == "part_done" and chunk.part.type == "refusal")
 
     def write(self, chunk: StreamChunk) -> None:
-        """Show what there is to see of ``chunk``, at once."""
+        """Print the visible part of ``chunk`` and flush it."""
         stream = self._streams.get(chunk.type)
         if stream is not None and chunk.type in ("text", "thinking"):
             if stream is not self._unfinished:
                 self._end_line()
-            stream.write(chunk.text)
+            stream.write(self._dimmed(chunk.text) if stream is sys.stderr else chunk.text)
             stream.flush()
             self._unfinished = None if chunk.text.endswith("\n") else stream
         elif chunk.type == "part_done" and chunk.part.type == "refusal":
             click.echo(chunk.part.text, err=True)
+
+    def _dimmed(self, text: str) -> str:
+        return click.style(text, dim=True) if self._dims and text else text
 
     def __enter__(self) -> Self:
         return self
@@ -181,7 +186,7 @@ class _Writer:
 
 
 def _check(response: CompletionResponse) -> None:
-    """An answer that was cut or refused is told by its own exit code, after what there is of it."""
+    """Raise an error for an answer that was cut off or refused, after what arrived of it was printed."""
     from onplan.errors import ContentPolicyError, ContextLengthError
 
     if response.finish_reason == "content_filter":
@@ -189,5 +194,5 @@ def _check(response: CompletionResponse) -> None:
     if response.finish_reason == "length":
         raise ContextLengthError(
             "The answer was cut off at the model's output limit.",
-            hint="Ask for a shorter answer, or in parts.",
+            hint="Ask for a shorter answer, or for one part at a time.",
         )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
 
 import click
 
 from onplan._version import __version__
 from onplan.cli import COMMANDS
+from onplan.cli.session import Session, pass_session
 
 
 class _LazyGroup(click.Group):
-    """A group whose commands are imported on use; its help needs none of them."""
+    """A group whose commands are imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the table."""
@@ -27,8 +29,19 @@ class _LazyGroup(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101 - the table is ours
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that ``args`` begin with. Raises UsageError, naming one with a similar name."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(name, COMMANDS, 1)
+            question = f" Did you mean `onplan {near[0]}`?" if near else ""
+            raise click.UsageError(f"There is no command {name!r}.{question}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table, without importing anything."""
+        """Write the table, without importing anything."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
@@ -36,9 +49,11 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="onplan %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens to stderr, without secrets.")
-def cli(verbose: bool) -> None:
+@pass_session
+def cli(session: Session, verbose: bool) -> None:
     """Run your own Python programs on the ChatGPT plan you already pay for."""
     if verbose:
         from onplan.cli.logs import log_to_stderr
 
+        session.verbose = True
         log_to_stderr()

@@ -1,4 +1,4 @@
-"""``onplan credentials export|import``: move a sign-in to another machine of yours."""
+"""``onplan credentials export|import``: moves a sign-in to another machine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, remember, target_options
+from onplan.cli.talk import say
 
 if TYPE_CHECKING:
     from onplan.config.settings import Settings
@@ -20,9 +21,9 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 
 @click.group()
 def credentials() -> None:
-    """Move a sign-in to another machine of yours.
+    """Move a sign-in to another machine.
 
-    Sign in where there is a browser, move the sign-in into a file, copy that over SSH, and move it in there.
+    Sign in on a machine with a browser, export the sign-in to a file, copy that over SSH, and import it.
     """
 
 
@@ -32,34 +33,37 @@ def credentials() -> None:
 @json_option
 @pass_session
 def export(session: Session, path: Path) -> None:
-    """Move the sign-in out of its store into the new file PATH.
+    """Move the sign-in from its store into the new file PATH.
 
-    It is not copied: two machines that refresh one sign-in would end it for each other. Nothing is revoked.
+    It is moved, not copied: if two machines refreshed the same sign-in, both would be signed out. Nothing is
+    revoked.
     """
     from onplan.sign_in import transfer as moving
 
     if str(path) == "-":
-        raise click.UsageError("A sign-in is moved into a file, and not to stdout, where it could be lost.")
-    settings = session.settings()
-    record = moving.export_credential(settings, session.store(), path)
-    _tell(
+        raise click.UsageError("A sign-in is exported to a file, not to stdout, where it could be lost.")
+    settings = session.settings
+    record = moving.export_credential(settings, session.store, path)
+    _report(
         session,
         _facts(settings, record, path),
-        f"Moved to {path}, which is as good as a password. Copy it to the other machine, run there "
-        f"`onplan credentials import {quote(path.name)}`, and remove it here.",
+        f"Moved to {path}. Keep that file secret, like a password. Copy it to the other machine, run "
+        f"`onplan credentials import {quote(path.name)}` there, and delete it here.",
     )
 
 
 @credentials.command("import")
 @click.argument("path", type=_PATH)
-@click.option("--force", is_flag=True, help="Replace another sign-in of the profile, without revoking it.")
+@click.option(
+    "--force", is_flag=True, help="Replace the sign-in that the profile has now, without revoking it."
+)
 @target_options
 @json_option
 @pass_session
 def import_(session: Session, path: Path, force: bool) -> None:
     """Move the sign-in in the file PATH into this machine's store, and use it from now on.
 
-    The file is removed. This machine keeps its own host id.
+    The file is deleted. This machine keeps its own host id.
     """
     from onplan.config.settings import load_settings
     from onplan.errors import ConfigurationError
@@ -71,7 +75,7 @@ def import_(session: Session, path: Path, force: bool) -> None:
     backend = moving.backend_of(record)
     if session.backend not in (None, backend):
         raise ConfigurationError(
-            f"The sign-in in {path} is one for {backend}, and not for {session.backend}.",
+            f"The sign-in in {path} is for {backend}, not for {session.backend}.",
             hint="Leave out `--backend`.",
         )
     session.require_lasting_store()
@@ -79,18 +83,18 @@ def import_(session: Session, path: Path, force: bool) -> None:
     store = open_store(settings.store, settings.backend)
     moving.require_moved_out(path, settings, store)
     with moving.claim(path, settings.profile, store) as claimed:
-        record = exported_file.read(claimed)  # again: it may have been another file's turn meanwhile
+        record = exported_file.read(claimed)  # again: the file may have been replaced meanwhile
         moving.import_credential(settings, store, record, force=force)
         removed = exported_file.discard(claimed)
     remember(settings)
     facts = {**_facts(settings, record, path), "removed": removed}
-    who = facts["email"] or facts["account_id"] or "somebody"
-    left = f"{path} is removed." if removed else f"Remove the file now: `rm {quote(str(path))}`."
-    _tell(
+    who = facts["email"] or facts["account_id"] or "an unnamed account"
+    left = f"{path} is deleted." if removed else f"Delete the file now: `rm {quote(str(path))}`."
+    _report(
         session,
         facts,
-        f"The profile {settings.profile} is signed in to {backend} as {who}, and is the one in use; it is "
-        f"paid by {settings.backend.billed_to}. Kept in {store.describe()}. {left} Try `onplan status`.",
+        f"The profile {settings.profile} is now in use, signed in to {backend} as {who}, billed to "
+        f"{settings.backend.billed_to}. Stored in {store.describe()}. {left} Try `onplan status`.",
     )
 
 
@@ -107,8 +111,8 @@ def _facts(settings: Settings, record: Record, path: Path) -> dict[str, Any]:
     }
 
 
-def _tell(session: Session, facts: dict[str, Any], sentence: str) -> None:
+def _report(session: Session, facts: dict[str, Any], sentence: str) -> None:
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     else:
-        click.echo(sentence, err=True)
+        say(sentence)

@@ -1,11 +1,12 @@
-"""``onplan demo``: the main job from sign-in to usage, over real sockets, without spending a plan.
+"""``onplan demo``: everything from sign-in to usage, over real sockets, with the emulator as the services.
 
-What it shows is what the public API returns; the emulator stands in for the services.
+It prints what the public API returns. The emulator's model has its answers from a scenario.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -16,17 +17,19 @@ import click
 if TYPE_CHECKING:
     from onplan.client import Client
     from onplan.emulator import Emulator
+    from onplan.emulator.options import Scenario
     from onplan.oauth.authorization_code import AuthorizationRequest
     from onplan.types import Usage
 
 
 @click.command()
 def demo() -> None:
-    """See it all at work, against the emulator.
+    """Show everything at work, with the emulator.
 
-    Signs in, lists models, streams an answer, makes a tool round trip, refreshes the token and counts tokens.
-    Touches no network but this machine's own, and none of your sign-ins.
+    Signs in, lists models, streams an answer, makes a tool call, refreshes the token and counts tokens. Uses
+    no network but this machine's own, and none of your sign-ins.
     """
+    click.echo("Everything below happens on this machine: no account, no network, no plan is used.")
     try:
         from onplan.emulator import Emulator, Options
     except ModuleNotFoundError:
@@ -34,14 +37,31 @@ def demo() -> None:
 
         raise missing_extra("emulator", "The demo") from None
 
-    with Emulator(Options()) as emulator, tempfile.TemporaryDirectory() as folder:
-        _title("The services", f"played by the emulator at {emulator.issuer}")
+    with Emulator(Options(scenario=_scenario())) as emulator, tempfile.TemporaryDirectory() as folder:
+        _title("The services", f"imitated by the emulator at {emulator.issuer}")
         with _sign_in(emulator, Path(folder)) as client:
             spent = [step(client, emulator) for step in (_models, _stream, _tools, _refresh)]
-        _title("Usage", "what the plan was asked for")
+        _title("Usage", "what would have counted against the plan")
         for usage in filter(None, spent):
             click.echo(f"  {usage.prompt_tokens} tokens in, {usage.completion_tokens} out")
         click.echo(f"  {sum(usage.total_tokens for usage in spent if usage)} in all")
+
+
+_BIRDS = "Name three birds"
+_WEATHER = "What is the weather in Lisbon?"
+_STILL_THERE = "Still there?"
+
+
+def _scenario() -> Scenario:
+    """What the emulator's model answers; at a terminal with pauses, as models do."""
+    from onplan.emulator.options import Answer, Scenario
+
+    answers = {
+        _BIRDS: "Robin, wren and kingfisher.",
+        _WEATHER: "It is sunny in Lisbon, 24 °C.",
+        _STILL_THERE: "Yes, still here.",
+    }
+    return Scenario(answers=answers, answer=Answer(interval=0.05 if sys.stdout.isatty() else 0.0))
 
 
 def _title(what: str, how: str) -> None:
@@ -49,13 +69,13 @@ def _title(what: str, how: str) -> None:
 
 
 def _sign_in(emulator: Emulator, folder: Path) -> Client:
-    """Sign in through the real redirect, with a thread in the browser's place."""
+    """Sign in through the real redirect, with a thread instead of a browser."""
     from onplan.client import Client
     from onplan.config.settings import load_settings
     from onplan.sign_in.login import sign_in_with_browser
     from onplan.stores import open_store
 
-    # How any application is pointed at an emulator from outside: see `onplan emulator --env`.
+    # Any application can be pointed at an emulator like this, from outside: see `onplan emulator --env`.
     for name in [name for name in os.environ if name.startswith("ONPLAN_")]:
         del os.environ[name]
     os.environ |= {
@@ -98,7 +118,7 @@ def _models(client: Client, emulator: Emulator) -> Usage | None:
 def _stream(client: Client, emulator: Emulator) -> Usage | None:
     _title("Ask", 'client.complete_stream("Name three birds")')
     usage = None
-    for chunk in client.complete_stream("Name three birds"):
+    for chunk in client.complete_stream(_BIRDS):
         if chunk.type in ("text", "thinking"):
             click.echo(click.style(chunk.text, dim=chunk.type == "thinking"), nl=False)
         elif chunk.type == "part_done":
@@ -121,7 +141,7 @@ def _tools(client: Client, emulator: Emulator) -> Usage | None:
         },
     )
     _title("Tools", "the model calls a function, the program answers, the model goes on")
-    messages = [Message.user("What is the weather in Lisbon?")]
+    messages = [Message.user(_WEATHER)]
     calling = client.complete(CompletionRequest(messages=messages, tools=[weather]))
     messages.append(calling.message)
     for call in calling.tool_calls:
@@ -137,8 +157,9 @@ def _refresh(client: Client, emulator: Emulator) -> Usage | None:
     _title("Refresh", "the services stop accepting the access token; the program does not notice")
     emulator.expire_access_tokens()
     emulator.clear_journal()
-    answer = client.complete("Still there?")
+    click.echo(f'  client.complete("{_STILL_THERE}") makes these requests:')
+    answer = client.complete(_STILL_THERE)
     for row in emulator.journal():
-        click.echo(f"  {row['method']} {row['path']}  {row['status']}")
+        click.echo(f"    {row['method']} {row['path']}  {row['status']}")
     click.echo(f"  {answer.text}")
     return answer.usage

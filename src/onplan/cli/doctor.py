@@ -1,4 +1,4 @@
-"""``onplan doctor``: what is wrong, and what to do about it."""
+"""``onplan doctor``: checks everything that a request depends on and prints a fix for each problem."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ _COLOURS = {"ok": "green", "problem": "red", "skipped": "yellow"}
 
 
 @click.command()
-@click.option("--offline", is_flag=True, help="Do not talk to the issuer and the backend.")
-@click.option("--no-request", is_flag=True, help="Do not ask the model; that spends a little of the plan.")
+@click.option("--offline", is_flag=True, help="Skip the checks that need the issuer or the backend.")
+@click.option(
+    "--no-request", is_flag=True, help="Skip the request to a model, which uses a little of the plan."
+)
 @target_options
 @json_option
 @pass_session
 def doctor(session: Session, offline: bool, no_request: bool) -> int:
-    """Examine all that a request depends on.
+    """Check everything that a request depends on.
 
-    Each line is ok, a problem with its fix, or skipped; at the end the model is asked something tiny.
-    Exits with 0 if there is no problem, else with the code of the first one.
+    Each line is ok, a problem with its fix, or skipped. The last check sends a tiny request to a model.
+    Exits with 0 if there is no problem, else with the exit code of the first one.
     """
     from onplan.doctor import CHECKS, examine
 

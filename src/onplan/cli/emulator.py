@@ -1,4 +1,4 @@
-"""``onplan emulator``."""
+"""``onplan emulator``: runs local imitations of the services."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from onplan.errors import ConfigurationError
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="The address to listen on; any but loopback lets others in.",
+    help="The address to listen on; one that is not loopback lets other machines in.",
 )
 @click.option(
     "--port",
@@ -26,20 +26,26 @@ from onplan.errors import ConfigurationError
     help="The port to listen on.",
 )
 @click.option(
-    "--ready-file", type=click.Path(path_type=Path), help="Write the URLs there, as JSON, once it listens."
+    "--ready-file",
+    type=click.Path(path_type=Path),
+    help="Write the URLs to this file, as JSON, once it listens.",
 )
-@click.option("--scenario", type=click.Path(path_type=Path), help="A JSON file: answers, faults, lifetimes.")
+@click.option(
+    "--scenario", type=click.Path(path_type=Path), help="A JSON file with answers, faults and lifetimes."
+)
 @click.option(
     "--public-url",
     metavar="URL",
-    help="What its clients call it, where it is behind another address: a proxy's, a container's.",
+    help="The URL that clients use, if they reach it through a proxy or from outside a container.",
 )
 @click.option("--env", is_flag=True, help="Print `export` lines instead of JSON.")
-@click.option("--interactive", is_flag=True, help="Show a page with a button instead of approving at once.")
+@click.option(
+    "--interactive", is_flag=True, help="Show a page with a button instead of approving each sign-in at once."
+)
 @click.option(
     "--reuse",
     type=click.Choice(["refuse", "revoke-family"]),
-    help="What a spent refresh token does: is refused, or signs everybody out.",
+    help="What happens to a spent refresh token: refuse it, or revoke its whole family.",
 )
 @click.option(
     "--access-token-lifetime",
@@ -48,10 +54,12 @@ from onplan.errors import ConfigurationError
     help="How long access tokens last.",
 )
 @click.option(
-    "--codex-home", type=click.Path(path_type=Path), help="Write the official client's config.toml there."
+    "--codex-home",
+    type=click.Path(path_type=Path),
+    help="Write a config.toml for the Codex CLI to this folder.",
 )
-@click.option("--codex-auth", is_flag=True, help="With --codex-home: write auth.json there too, signed in.")
-@click.option("--faults", is_flag=True, help="List what can be made to go wrong, and exit.")
+@click.option("--codex-auth", is_flag=True, help="With --codex-home: write a signed-in auth.json as well.")
+@click.option("--faults", is_flag=True, help="List the faults, and exit.")
 @json_option
 @pass_session
 def emulator(
@@ -69,10 +77,10 @@ def emulator(
     codex_auth: bool,
     faults: bool,
 ) -> None:
-    """Play the services on loopback, for tests.
+    """Run local imitations of the services, for tests.
 
-    The issuer, the Codex backend and their quirks on one port, so that a program can be tested without
-    spending a plan. Prints the addresses, as JSON, and runs until Ctrl-C.
+    The issuer and the backends listen on one port, so that a program can be tested without using a plan.
+    Prints the addresses as JSON and runs until Ctrl-C.
     """
     try:
         from onplan.emulator import Options, Scenario, serve
@@ -84,7 +92,7 @@ def emulator(
         _list_faults(as_json=session.as_json)
         return
     if codex_auth and codex_home is None:
-        raise click.UsageError("--codex-auth says what is written, and --codex-home where; give both.")
+        raise click.UsageError("--codex-auth needs --codex-home, the folder to write to.")
     try:
         played = Scenario.from_file(scenario) if scenario else Scenario()
     except ValueError as error:
@@ -118,7 +126,7 @@ def emulator(
         where = error.filename or f"{host}:{port}"
         raise ConfigurationError(
             f"The emulator cannot start at {where}: {error.strerror}.",
-            hint="Choose another `--port`, or a file in a folder that exists and is yours.",
+            hint="Choose another `--port`, or a file in a folder that you can write.",
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""How a failure is told: what happened, and the next thing to type. Never a traceback, never a token."""
+"""Reports errors on stderr: what happened and the next command to type; no traceback, no token."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onplan.cli.talk import say
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError
 
@@ -20,45 +21,46 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 _INTERNAL = 70  # EX_SOFTWARE of sysexits.h
-_INPUT_OUTPUT = 74  # EX_IOERR
-# What becomes of output on a disk that is full, broken or at its limit.
+_INPUT_OUTPUT = 74  # EX_IOERR of sysexits.h
+# Writing failed because the disk is full, over quota, at its limit or broken.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_LABEL = "error: "
 
 
 def report(error: Exception, session: Session) -> int:
-    """Tell ``error`` on stderr and return the exit code it stands for."""
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
+    """Report ``error`` on stderr and return the exit code of the command.
+
+    A reader of stdout that has ended (EPIPE) never comes here: click exits with 1 by itself.
+    """
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # a group without a command shows its help
+        click.echo(error.format_message())
+        return 0
     if isinstance(error, click.Abort):
         return _INTERRUPTED
-    if _reader_has_left(error) or _output_failed(error):
-        # Stdout cannot be written. Python would complain once more when it flushes it at exit.
+    if _output_failed(error):
+        # Python would complain a second time when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if _reader_has_left(error):
-        return 0
     if isinstance(error, OnplanError):
         with suppress(OnplanError):  # the settings may be what is wrong
-            complete_commands(error, session.settings())
-    told, exit_code = _told(error)
+            complete_commands(error, session.settings)
+    facts, exit_code = _described(error)
     if session.as_json:
-        click.echo(json.dumps({"error": told}, ensure_ascii=False), err=True)
-    else:
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {told['message']}", err=True)
-        if told.get("request_id"):
-            click.echo(f"       request id {told['request_id']}", err=True)
-        click.echo(f"       {told['hint']}", err=True)
+        click.echo(json.dumps({"error": facts}, ensure_ascii=False), err=True)
+        return exit_code
+    indent = len(_LABEL)
+    say(str(facts["message"]), label=click.style(_LABEL.rstrip(), fg="red", bold=True) + " ", indent=indent)
+    if facts.get("request_id"):
+        say(f"request id {facts['request_id']}", indent=indent)
+    say(str(facts["hint"]), indent=indent)
     return exit_code
-
-
-def _reader_has_left(error: Exception) -> bool:
-    return isinstance(error, BrokenPipeError) or (isinstance(error, OSError) and error.errno == errno.EPIPE)
 
 
 def _output_failed(error: Exception) -> bool:
     return isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE
 
 
-def _told(error: Exception) -> tuple[dict[str, object], int]:
+def _described(error: Exception) -> tuple[dict[str, object], int]:
+    """The JSON form of an error (``code``, ``message``, ``hint``, …) and its exit code."""
     if isinstance(error, OnplanError):
         return error.to_dict(), error.exit_code
     if isinstance(error, click.ClickException):
@@ -67,8 +69,8 @@ def _told(error: Exception) -> tuple[dict[str, object], int]:
         return {"code": "usage", "message": error.format_message(), "hint": hint}, error.exit_code
     if isinstance(error, OSError) and (error.filename or _output_failed(error)):
         what = f"{error.filename} cannot be used" if error.filename else "The output cannot be written"
-        told = {"code": "input_output", "message": f"{what}: {error.strerror}."}
-        return {**told, "hint": "Put that right and run the command again."}, _INPUT_OUTPUT
+        facts = {"code": "input_output", "message": f"{what}: {error.strerror}."}
+        return {**facts, "hint": "Correct that and run the command again."}, _INPUT_OUTPUT
     logging.getLogger("onplan").debug("internal error", exc_info=error)
     return {
         "code": "internal",

@@ -1,4 +1,4 @@
-"""``onplan import``: use the sign-in of the Codex CLI, or one that is kept in another store."""
+"""``onplan import``: uses the sign-in of the Codex CLI, or one in another store."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, remember, target_options
+from onplan.cli.talk import say
 
 if TYPE_CHECKING:
     from onplan.config.settings import Settings
@@ -18,27 +19,29 @@ if TYPE_CHECKING:
 
 @click.command("import")
 @click.argument("source", default="codex:")
-@click.option("--share", is_flag=True, help="Copy nothing: both programs use, and refresh, what is there.")
-@click.option("--force", is_flag=True, help="Give up the sign-in that the profile has now.")
+@click.option(
+    "--share", is_flag=True, help="Copy nothing: both programs use the same store, and both refresh."
+)
+@click.option("--force", is_flag=True, help="Replace the sign-in that the profile has now.")
 @target_options
 @json_option
 @pass_session
 def import_(session: Session, source: str, share: bool, force: bool) -> None:
-    """Use the sign-in of the Codex CLI, or one kept in another store.
+    """Use the sign-in of the Codex CLI or of another store.
 
-    Borrows the access token: it serves until it expires, and the other program goes on refreshing its own.
-    With --share both use the same store, and each goes on with what the other has refreshed.
+    Borrows the access token: it works until it expires, and the other program goes on refreshing its own.
+    With --share both use the same store, and each uses the tokens that the other has refreshed.
 
     SOURCE is the path of the Codex CLI's folder or of its auth.json (default: where the CLI keeps it), or a
-    store spec, such as file:PATH or vault:MOUNT/PATH. It is never changed by an import.
+    store spec, such as file:PATH or vault:MOUNT/PATH. An import never changes it.
     """
     from onplan.config.settings import load_settings
     from onplan.sign_in import borrowing
     from onplan.stores import capabilities_of
 
-    settings = session.settings()
+    settings = session.settings
     if share and session.store_spec:
-        raise click.UsageError("--share keeps nothing, so there is no --store to keep it in.")
+        raise click.UsageError("--share stores nothing of its own; leave out --store.")
     source = borrowing.source_spec(source)
     before = settings.store
     if share:
@@ -51,20 +54,17 @@ def import_(session: Session, source: str, share: bool, force: bool) -> None:
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     else:
-        click.echo(_told(facts, can_be_shared=capabilities_of(source).shareable), err=True)
+        say(_sentence(facts, can_be_shared=capabilities_of(source).shareable))
     if share and borrowing.absolute_spec(before) != settings.store and _is_live(before):
-        click.echo(
-            f"What was signed in before is left alone. `onplan logout --store {quote(before)}` ends it.",
-            err=True,
-        )
+        say(f"The earlier sign-in is still stored. To end it, run `onplan logout --store {quote(before)}`.")
     effective = load_settings(profile=settings.profile).store
     if borrowing.absolute_spec(effective) != borrowing.absolute_spec(settings.store):
         place = settings.home / "config.toml"
-        click.echo(f"Take that away: ONPLAN_STORE or {place} says that the store is {effective}.", err=True)
+        say(f"ONPLAN_STORE or {place} still names the store {effective}, which overrides it; remove that.")
 
 
 def _is_live(spec: str) -> bool:
-    """Whether anything is signed in there. What cannot be read may be: that is no failure of the import."""
+    """Whether the store has a sign-in or a key. True if it cannot be read: the import goes on."""
     from onplan.errors import StoreError
     from onplan.stores import open_store
 
@@ -89,13 +89,13 @@ def _facts(settings: Settings, record: Record, source: str, *, shared: bool) -> 
     }
 
 
-def _told(facts: dict[str, Any], *, can_be_shared: bool) -> str:
+def _sentence(facts: dict[str, Any], *, can_be_shared: bool) -> str:
     who = facts["email"] or facts["account_id"] or "an unnamed account"
     if facts["shared"]:
         return f"The profile {facts['profile']} shares the sign-in of {who} in {facts['source']}."
-    until, more = "it is refused", ""
+    until, more = "the server refuses it", ""
     if facts["expires_at"] is not None:
         until = f"{datetime.fromtimestamp(facts['expires_at']).astimezone():%Y-%m-%d %H:%M %Z}"
     if can_be_shared:
         more = f"\nTo have it refreshed, run `onplan import --share {quote(facts['source'])}`."
-    return f"Borrowed the access token of {who} from {facts['source']}. It serves until {until}.{more}"
+    return f"Borrowed the access token of {who} from {facts['source']}. It works until {until}.{more}"

@@ -1,17 +1,16 @@
-"""``onplan login``: a browser here, a browser elsewhere, or a code to enter in one."""
+"""``onplan login``: with a browser here, a browser on another machine, a device code, or an API key."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from onplan.cli.api_key import or_api_key
 from onplan.cli.session import Session, json_option, pass_session, remember, target_options
+from onplan.cli.talk import say
 
 if TYPE_CHECKING:
     from onplan.config.settings import Settings
@@ -20,44 +19,66 @@ if TYPE_CHECKING:
     from onplan.stores import CredentialStore
     from onplan.types import OAuthCredentials
 
-# The page is installed with the package, so that the link leads somewhere wherever it is read.
-_PERMITTED = Path(__file__).parent.parent / "what-is-permitted.md"
-
 
 @click.command()
-@click.option("--device", is_flag=True, help="Sign in by entering a code in a browser anywhere.")
+@click.option("--device", is_flag=True, help="Sign in by entering a code in a browser on any machine.")
 @click.option(
-    "--paste", is_flag=True, help="Sign in with a browser elsewhere and paste the address it ends at."
+    "--paste", is_flag=True, help="Sign in with a browser on any machine and paste the address it ends at."
 )
-@click.option("--consent", is_flag=True, help="Be asked again for the permission to use the plan.")
-@click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
+@click.option("--consent", is_flag=True, help="Ask again for the permission to use the plan.")
+@click.option("--no-browser", is_flag=True, help="Print the address instead of opening a browser.")
+@click.option(
+    "--api-key",
+    is_flag=True,
+    help="Store an API key, from stdin or a hidden prompt, for a backend that takes one.",
+)
 @target_options
 @json_option
 @pass_session
-@or_api_key
-def login(session: Session, device: bool, paste: bool, consent: bool, no_browser: bool) -> None:
+def login(
+    session: Session, device: bool, paste: bool, consent: bool, no_browser: bool, api_key: bool
+) -> None:
     """Sign in with a ChatGPT plan.
 
     With --backend chatgpt-plan it is "Sign in with ChatGPT": onplan appears under its own name in ChatGPT's
     settings, where you limit what it uses.
 
-    Opens the browser and waits for it to come back to this machine; with a browser elsewhere, use --device
-    or --paste. The sign-in that was there before stays until the new one has succeeded.
+    Opens the browser and waits for it to return to this machine. If the browser is on another machine, use
+    --device or --paste. An earlier sign-in stays until the new one has succeeded.
     """
-    from onplan.config.settings import load_settings
-    from onplan.sign_in import login as shells
+    from onplan.types import APIKey
 
+    if api_key:
+        from onplan.cli.api_key import store_api_key
+
+        if device or paste or consent or no_browser:
+            raise click.UsageError("--api-key does not go with options of a sign-in with a browser.")
+        store_api_key(session)
+        return
     if device and paste:
         raise click.UsageError("--device and --paste exclude each other.")
+    backend = session.settings.backend
+    if backend.credential is APIKey:
+        raise click.UsageError(
+            f"{backend.name} takes an API key instead of a sign-in: set {backend.api_key_variable}, or "
+            f"store a key with `onplan login --backend {backend.name} --api-key`."
+        )
+    if consent and not session.settings.issuer.registers:
+        raise click.UsageError(f"--consent is for chatgpt-plan; {backend.name} asks for no permission.")
+    _sign_in(session, device=device, paste=paste, consent=consent, no_browser=no_browser)
+
+
+def _sign_in(session: Session, *, device: bool, paste: bool, consent: bool, no_browser: bool) -> None:
+    from onplan.cli import sign_in_notes as notes
+    from onplan.sign_in import login as shells
+
     session.require_lasting_store()
-    settings, store = session.settings(), session.store()
-    if consent and not settings.issuer.registers:
-        raise click.UsageError(f"--consent is for chatgpt-plan; {settings.backend.name} asks for none.")
-    loaded, in_use_before = store.load(), load_settings().profile
+    settings, store = session.settings, session.store
+    loaded, in_use_before = store.load(), _profile_in_use(session)
     before = loaded.record.credentials if loaded else None
     is_first = before is None or not settings.backend.is_permitted(before)
     if before is None:
-        _tell_what_is_permitted()
+        notes.say_what_is_permitted(settings.backend.name)
     if device:
         credentials = shells.sign_in_with_device_code(settings, store, _show_code)
     elif paste:
@@ -68,53 +89,18 @@ def login(session: Session, device: bool, paste: bool, consent: bool, no_browser
     if session.as_json:
         click.echo(json.dumps(_facts(settings, credentials), ensure_ascii=False))
         return
-    _tell_who(credentials, before, store)
-    in_use = load_settings().profile
+    notes.say_who(credentials, before, store)
+    in_use = _profile_in_use(session)
     if in_use != in_use_before:
-        _say(f"The profile {in_use} is the one in use from now on; `onplan profiles use NAME` changes that.")
-    _tell_of_the_plan(settings, credentials, is_first=is_first, in_use=in_use)
+        say(f"The profile in use is {in_use} from now on; `onplan profiles use NAME` changes that.")
+    notes.say_whether_the_plan_is_used(settings, credentials, is_first=is_first, in_use=in_use)
 
 
-def _tell_what_is_permitted() -> None:
-    _say(
-        "Your own plan, for your own programs; no sharing, no pooling. "
-        f"What is permitted: {_PERMITTED.as_uri()}"
-    )
+def _profile_in_use(session: Session) -> str:
+    """The profile of commands that name none. It is the session's own unless that was named by an option."""
+    from onplan.config.settings import load_settings
 
-
-def _tell_who(credentials: OAuthCredentials, before: OAuthCredentials | None, store: CredentialStore) -> None:
-    who = credentials.email or credentials.account_id or "you"
-    plan = f" (ChatGPT {credentials.plan.capitalize()})" if credentials.plan else ""
-    _say(f"Signed in as {who}{plan}. Kept in {store.describe()}.")
-    if before is None:
-        return
-    known = ((before.account_id, credentials.account_id), (before.email, credentials.email))
-    if any(old and old != new for old, new in known):
-        _say(
-            f"It replaced the sign-in of {before.email or before.account_id}, which was not revoked. Each "
-            "can have a profile of its own: `onplan login --profile NAME`."
-        )
-
-
-def _tell_of_the_plan(
-    settings: Settings, credentials: OAuthCredentials, *, is_first: bool, in_use: str
-) -> None:
-    """Whether it is used, and where the person sees and limits that."""
-    from onplan.config.hints import login_command
-
-    backend = settings.backend
-    if not backend.is_permitted(credentials):
-        _say(
-            "Using your ChatGPT plan was declined, so it stays off. "
-            f"To be asked again, run `{login_command(settings.profile, backend.name, '--consent')}`."
-        )
-        return
-    if backend.usage_page:
-        if is_first:
-            _say("You're using your ChatGPT plan: what onplan asks counts against its limits.")
-        _say(f"Using ChatGPT plan · manage usage: {backend.usage_page}")
-    of_profile = "" if settings.profile == in_use else f"--profile {settings.profile} "
-    _say(f'Try `onplan ask {of_profile}"Name three birds"`.')
+    return load_settings().profile if session.profile else session.settings.profile
 
 
 def _facts(settings: Settings, credentials: OAuthCredentials) -> dict[str, str | float | None]:
@@ -156,7 +142,7 @@ def _with_browser(
     except PortsTakenError as error:
         if not attended:
             raise
-        _say(f"{error} So paste the address that the browser ends at.\n")
+        say(f"{error} Instead, paste the address that the browser ends at.\n")
         return _by_pasting(settings, store, consent=consent)
 
 
@@ -167,16 +153,16 @@ def _show_address_and_way_back(started: AuthorizationRequest) -> None:
     _show_address(started)
     port = started.redirect_port
     if forwarded := forwarded_address(port):
-        _say(
-            f"If the browser ends at localhost, and finds nothing there, put `{forwarded}` in the place of "
-            f"`{started.redirect_uri.removesuffix('/auth/callback')}` in its address bar.\n"
+        say(
+            f"If the browser ends at localhost and shows an error, replace "
+            f"`{started.redirect_uri.removesuffix('/auth/callback')}` in its address bar by `{forwarded}`.\n"
         )
     if is_remote():
-        _say("For a browser on the machine that you came from, type this there first:\n")
-        _say(f"  {forwarding_command(started.redirect_port)}\n")
+        say("To use a browser on the machine from which you connected, first type this there:\n")
+        say(f"  {forwarding_command(port)}\n")
     if can_paste():
-        _say("If the browser does not find its way back, paste the address that it ends at here.")
-    _say(f"Waiting on port {started.redirect_port} for the browser … (Ctrl-C gives up)")
+        say("If the browser does not return by itself, paste the address that it ends at here.")
+    say(f"Waiting on port {port} for the browser … (Ctrl-C gives up)")
 
 
 def _paste(is_right: Callable[[str], bool]) -> AbstractContextManager[None]:
@@ -185,9 +171,12 @@ def _paste(is_right: Callable[[str], bool]) -> AbstractContextManager[None]:
 
     def take(line: str) -> None:
         if line.strip() and not is_right(line):
-            _say(NOT_THIS_SIGN_IN)
+            say(NOT_THIS_SIGN_IN)
 
     return pasted_lines(take)
+
+
+# --- a browser on another machine -------------------------------------------------------------------
 
 
 def _by_pasting(settings: Settings, store: CredentialStore, *, consent: bool) -> OAuthCredentials:
@@ -196,35 +185,31 @@ def _by_pasting(settings: Settings, store: CredentialStore, *, consent: bool) ->
 
     def announce(started: AuthorizationRequest) -> None:
         _show_address(started)
-        _say("The browser ends at an address that it may not be able to show. Paste that address here:")
+        say("The browser ends at an address that it may not be able to show. Paste that address here:")
 
-    return shells.sign_in_by_pasting(settings, store, announce, read_pasted, explain=_say, consent=consent)
+    return shells.sign_in_by_pasting(settings, store, announce, read_pasted, explain=say, consent=consent)
 
 
 def _show_address(started: AuthorizationRequest) -> None:
-    _say("Open this address in a browser:\n")
-    _say(f"  {started.url}\n")
+    say("Open this address in a browser:\n")
+    say(f"  {started.url}\n")
 
 
-# --- a code -----------------------------------------------------------------------------------------
+# --- a device code ----------------------------------------------------------------------------------
 
 
 def _show_code(authorization: DeviceAuthorization) -> None:
     from onplan.cli.terminal import qr_code
 
     drawn = qr_code(authorization.verification_uri)
-    _say("Open this address in any browser and sign in:\n")
-    _say(f"  {authorization.verification_uri}\n")
+    say("Open this address in any browser and sign in:\n")
+    say(f"  {authorization.verification_uri}\n")
     if drawn:
-        _say(f"{drawn}\n")
-    _say("Enter this code there; it expires in 15 minutes:\n")
-    _say(f"  {authorization.user_code}\n")
-    _say(
-        "Enter it only if you started this sign-in yourself. Never enter a code that somebody sent you, and "
-        "give this one to nobody:\nwho gets you to enter theirs has your account."
+        click.echo(f"{drawn}\n", err=True)
+    say("Enter this code there; it expires in 15 minutes:\n")
+    say(f"  {authorization.user_code}\n")
+    say(
+        "Enter it only if you started this sign-in yourself. Never enter a code that someone sent you, and "
+        "give this one to no one: entering a code lets the person who started that sign-in into your account."
     )
-    _say("Waiting … (Ctrl-C gives up)")
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+    say("Waiting … (Ctrl-C gives up)")

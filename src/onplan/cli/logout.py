@@ -1,4 +1,4 @@
-"""``onplan logout``: of one profile, or of all."""
+"""``onplan logout``: signs out one profile, or all of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, target_options
+from onplan.cli.talk import say
 
 if TYPE_CHECKING:
     from onplan.config.settings import Settings
@@ -18,27 +19,29 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--all", "all_", is_flag=True, help="Sign out every profile.")
 @click.option(
-    "--force", is_flag=True, help="Remove also what is damaged, and onplan's registration at chatgpt-plan."
+    "--force",
+    is_flag=True,
+    help="Also delete damaged credentials, and onplan's registration at chatgpt-plan.",
 )
 @target_options
 @json_option
 @pass_session
 def logout(session: Session, all_: bool, force: bool) -> None:
-    """Sign out: revoke the tokens and forget them.
+    """Sign out: revoke the tokens and delete them.
 
-    The tokens are forgotten here even when the server cannot be reached; then you are told so. A borrowed
-    token is only forgotten: it belongs to another program.
+    The tokens are deleted here even if the server cannot be reached; the command then says so. A borrowed
+    token is deleted and not revoked, because it belongs to another program.
     """
     from onplan.errors import OnplanError
     from onplan.sign_in.sign_out import StoreSignOut, sign_out, sign_out_everywhere
 
-    settings = session.settings()
+    settings = session.settings
     if all_:
         if session.profile or session.store_spec:
-            raise click.UsageError("--all stands for every profile and store, so it takes neither.")
+            raise click.UsageError("--all means every profile and store; leave out --profile and --store.")
         outcomes = sign_out_everywhere(settings, force=force)
     else:
-        outcome = sign_out(settings, session.store(), force=force)
+        outcome = sign_out(settings, session.store, force=force)
         outcomes = [StoreSignOut((settings.profile,), settings.store, outcome)]
     if session.as_json:
         rows = [_facts(row) for row in outcomes]
@@ -46,20 +49,20 @@ def logout(session: Session, all_: bool, force: bool) -> None:
     else:
         for row in outcomes:
             prefix = f"{', '.join(row.profiles)}: " if all_ else ""
-            click.echo(f"{prefix}{_told(row)}", err=True)
+            say(_sentence(row), label=prefix)
         if not all_:
-            _tell_what_is_left(settings, outcome)
+            _say_what_is_left(settings, outcome)
     failed = [row.outcome for row in outcomes if isinstance(row.outcome, OnplanError)]
     if failed:
         click.get_current_context().exit(failed[0].exit_code)
 
 
-def _tell_what_is_left(settings: Settings, outcome: SignOut) -> None:
+def _say_what_is_left(settings: Settings, outcome: SignOut) -> None:
     from onplan.config.environment import environment_variable
 
     variable = settings.backend.api_key_variable
     if outcome.api_key and variable and environment_variable(variable):
-        click.echo(f"{variable} is set, though, and its key is used from now on.", err=True)
+        say(f"The variable {variable} is still set, so its key is used from now on.")
 
 
 def _facts(row: StoreSignOut) -> dict[str, Any]:
@@ -77,7 +80,7 @@ def _facts(row: StoreSignOut) -> dict[str, Any]:
     }
 
 
-def _told(row: StoreSignOut) -> str:
+def _sentence(row: StoreSignOut) -> str:
     from onplan.errors import OnplanError
 
     if isinstance(row.outcome, OnplanError):
@@ -86,18 +89,18 @@ def _told(row: StoreSignOut) -> str:
         return _done_here(row.outcome)
     if row.store.partition(":")[0] != "codex":
         return _done(row.outcome, ", such as the Codex CLI's")
-    with_us = " The Codex CLI used the same sign-in and is signed out with it."
-    return _done(row.outcome) + (with_us if row.outcome.was_signed_in else "")
+    shared = " The Codex CLI used the same sign-in, so it is signed out as well."
+    return _done(row.outcome) + (shared if row.outcome.was_signed_in else "")
 
 
 def _failed(error: OnplanError) -> str:
-    return f"{click.style('error:', fg='red', bold=True)} {error.message} {error.hint}"
+    return f"error: {error.message} {error.hint}"
 
 
 def _done_here(outcome: SignOut) -> str:
-    """Where the program is registered, and stays so."""
+    """The sentence for a sign-in whose registered client stays."""
     if not outcome.was_signed_in:
-        return "Nobody was signed in."
+        return "Not signed in; nothing to do."
     if outcome.confirmed:
         return "Signed out; the tokens no longer work. onplan stays listed in ChatGPT's settings."
     return (
@@ -108,13 +111,17 @@ def _done_here(outcome: SignOut) -> str:
 
 def _done(outcome: SignOut, such_as: str = "") -> str:
     if not outcome.was_signed_in:
-        return "Nobody was signed in."
+        return "Not signed in; nothing to do."
     if outcome.api_key:
-        return "The API key is forgotten here. Where it was made, it goes on working until it is deleted."
+        return (
+            "The API key is deleted here. It keeps working until you delete it on the page where it was made."
+        )
     if outcome.lender_signed_out:
-        return f"Forgotten here. {outcome.borrowed_from}, which lent the token, is signed out as well."
+        return (
+            f"The borrowed token is deleted here; {outcome.borrowed_from}, its source, is signed out as well."
+        )
     if outcome.borrowed_from:
-        return f"Forgotten here. The token belongs to {outcome.borrowed_from}, where it goes on working."
+        return f"The borrowed token is deleted here; it keeps working in {outcome.borrowed_from}, its source."
     if outcome.confirmed:
         return (
             "Signed out; the tokens no longer work. "

@@ -1,4 +1,4 @@
-"""Logging to stderr for ``-v``. Our messages hold no secrets; the filter is the second line of defence."""
+"""Logging to stderr for ``-v``. Log messages hold no secrets; a filter removes any that slip through."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _RedactingFormatter(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Send everything that onplan logs to stderr."""
+    """Write everything that onplan logs to stderr, with local times."""
     handler = logging.StreamHandler()
     handler.setFormatter(_RedactingFormatter("%(asctime)s %(name)s %(message)s"))
     logger = logging.getLogger("onplan")

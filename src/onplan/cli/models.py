@@ -1,10 +1,13 @@
-"""``onplan models``."""
+"""``onplan models``: lists the models of the backend."""
 
 from __future__ import annotations
+
+import sys
 
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, target_options
+from onplan.cli.talk import say
 
 
 @click.command()
@@ -12,21 +15,30 @@ from onplan.cli.session import Session, json_option, pass_session, target_option
 @json_option
 @pass_session
 def models(session: Session) -> None:
-    """List the models that the plan has now.
+    """List the models that the plan offers now.
 
-    The best come first, each with its context window and how hard it can be told to think.
+    The best come first, each with its context window in tokens and its reasoning efforts.
     """
     with session.client() as client:
         listing = client._list_models()
     listed, problem = listing.models, listing.problem
     if problem:
-        click.echo(f"The list could not be read; this is the built-in one. {problem}", err=True)
+        say(f"The model list could not be read, so this is the built-in one. {problem}")
     if session.as_json:
         import msgspec
 
         click.echo(msgspec.json.encode(listed))
         return
-    width = max(len(model.id) for model in listed)
-    for model in listed:
-        window = f"{model.context_window:>9,}" if model.context_window else " " * 9
-        click.echo(f"{model.id:<{width}}  {window}  {' '.join(model.reasoning_efforts)}".rstrip())
+    rows = [
+        (
+            model.id,
+            f"{model.context_window:,}" if model.context_window else "",
+            " ".join(model.reasoning_efforts),
+        )
+        for model in listed
+    ]
+    if sys.stdout.isatty():  # programs that read the list get nothing but models
+        rows.insert(0, ("MODEL", "CONTEXT", "EFFORTS"))
+    width = max(len(name) for name, _, _ in rows)
+    for name, window, efforts in rows:
+        click.echo(f"{name:<{width}}  {window:>9}  {efforts}".rstrip())

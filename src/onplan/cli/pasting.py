@@ -1,7 +1,7 @@
-"""Lines that a person pastes while something else is awaited.
+"""Reads lines that a person pastes into the terminal while the program waits for something else as well.
 
-The terminal is read only when it has something, and no longer than wanted: what is typed afterwards is for
-the shell, and a program that ends does not wait for a line.
+The terminal is read only when it has input, and only as long as needed: what is typed afterwards belongs to
+the shell, and the program does not wait for a line when it ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from onplan.secret import SecretText
 
-_NOT_OURS = 1.0  # seconds until we look again whether the terminal is ours
+_BACKGROUND_WAIT = 1.0  # seconds until we look again whether we are in the foreground
 _LEAVE_SECONDS = 2.0
 _TOGETHER = 0.1  # seconds between lines of one paste, at most
 _PIECE = 4096
@@ -23,18 +23,18 @@ _LARGEST = 64 * 1024
 
 
 def can_paste() -> bool:
-    """Whether stdin is a terminal, with a person at it."""
+    """Whether stdin is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 @contextmanager
 def pasted_lines(take: Callable[[str], object]) -> Iterator[None]:
-    """Within, hand the lines that come from the terminal to ``take``, on a thread of its own.
+    """Within ``with``, pass lines from the terminal to ``take``, on a thread of its own.
 
-    Those that come together are handed over together.
+    Lines that arrive together are passed together.
     """
     descriptor = sys.stdin.fileno()
-    if sys.platform == "win32":  # there one cannot wait for a console and for something else
+    if sys.platform == "win32":  # Windows cannot wait for a console and a pipe at once
         threading.Thread(target=_read, args=(descriptor, take, lambda: True), daemon=True).start()
         yield
         return
@@ -53,7 +53,7 @@ def pasted_lines(take: Callable[[str], object]) -> Iterator[None]:
 
 
 def read_pasted() -> str:
-    """What comes next from stdin: a line, with those that come along; an empty string at the end."""
+    """The next line of stdin, with lines that arrive together with it; an empty string at the end."""
     if sys.stdin is None:
         return ""
     if sys.platform == "win32":
@@ -67,7 +67,7 @@ def read_pasted() -> str:
 
 
 def _read(descriptor: int, take: Callable[[str], object], wait: Callable[[], bool]) -> None:
-    """Not through ``sys.stdin``, whose lock a thread that is left behind would hold for ever."""
+    """Read the descriptor itself: an abandoned thread would hold the lock of ``sys.stdin`` for ever."""
     data = b""
     while wait():
         try:
@@ -87,18 +87,18 @@ def _read(descriptor: int, take: Callable[[str], object], wait: Callable[[], boo
 
 
 def _has_more(descriptor: int) -> bool:
-    """Whether more comes at once: what was pasted in several lines belongs together."""
+    """Whether more arrives at once: lines of one paste belong together."""
     return bool(select.select([descriptor], [], [], _TOGETHER)[0])
 
 
 def _is_ready(descriptor: int, woken: int) -> bool:
-    """Wait until there is something to read. False if it is no longer wanted."""
+    """Wait until there is something to read; False when the caller has left the ``with`` block."""
     while True:
         ready, _, _ = select.select([descriptor, woken], [], [])
         if woken in ready:
             return False
         if os.tcgetpgrp(descriptor) == os.getpgrp():
             return True
-        # In the background: what is typed is not for us, and reading would stop this process.
-        if select.select([woken], [], [], _NOT_OURS)[0]:
+        # In the background, input belongs to another program, and reading would stop this process (SIGTTIN).
+        if select.select([woken], [], [], _BACKGROUND_WAIT)[0]:
             return False

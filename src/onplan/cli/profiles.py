@@ -1,4 +1,4 @@
-"""``onplan profiles``: several sign-ins beside each other. Choosing one never signs another out."""
+"""``onplan profiles``: lists, chooses and removes profiles. None of these signs anything out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onplan.cli.session import Session, json_option, pass_session
+from onplan.cli.talk import say
 from onplan.errors import ConfigurationError, OnplanError
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 @pass_session
 @click.pass_context
 def profiles(context: click.Context, session: Session) -> None:
-    """List, choose and forget profiles.
+    """List, choose and remove profiles.
 
-    A profile is a name for a credential, its backend and its store. `onplan login --profile NAME` makes one.
+    A profile is a name for one sign-in with its backend and store. `onplan login --profile NAME` creates one.
     """
     if context.invoked_subcommand is None:
         _show(session)
@@ -33,7 +34,7 @@ def profiles(context: click.Context, session: Session) -> None:
 @json_option
 @pass_session
 def list_(session: Session) -> None:
-    """List them; the one in use is marked."""
+    """List the profiles; a star marks the one in use."""
     _show(session)
 
 
@@ -41,28 +42,28 @@ def list_(session: Session) -> None:
 @click.argument("name")
 @pass_session
 def use(session: Session, name: str) -> None:
-    """Use NAME from now on. Nobody is signed out."""
+    """Use the profile NAME from now on. No other profile is signed out."""
     from onplan.config.environment import environment_variable
     from onplan.config.profiles import use_profile
 
-    use_profile(session.settings().home, name)
+    use_profile(session.settings.home, name)
     override = environment_variable("ONPLAN_PROFILE")
     if override and override != name:
-        click.echo(f"ONPLAN_PROFILE still says {override}, here. Run `unset ONPLAN_PROFILE`.", err=True)
-    click.echo(f"The profile in use is {name}.", err=True)
+        say(f"ONPLAN_PROFILE is set to {override} here, which overrides it. Run `unset ONPLAN_PROFILE`.")
+    say(f"The profile in use is now {name}.")
 
 
 @profiles.command()
 @click.argument("name")
 @pass_session
 def remove(session: Session, name: str) -> None:
-    """Forget NAME. Where it is still signed in, sign out first; a store it shares is left alone."""
+    """Remove the profile NAME. If it is still signed in, sign out first; a store that it shares stays."""
     from onplan.config.profiles import forget_profile, known_profiles
     from onplan.config.store_schemes import declared
     from onplan.config.store_spec import default_store
     from onplan.stores import open_store
 
-    home = session.settings().home
+    home = session.settings.home
     store = _own_settings(home, name).store
     others = [_own_settings(home, other).store for other in known_profiles(home) if other != name]
     loaded = open_store(store).load() if declared(store).exclusive and store not in others else None
@@ -72,20 +73,20 @@ def remove(session: Session, name: str) -> None:
             f"The profile {name} is still signed in.", hint=f"Run `onplan logout --profile {name}` first."
         )
     forget_profile(home, name)
-    left = f" What is signed in there is left alone; `onplan logout --store {quote(store)}` ends it."
-    click.echo(f"Forgot the profile {name}.{left if is_live else ''}", err=True)
+    left = f" Its sign-in is still in the store; `onplan logout --store {quote(store)}` signs it out."
+    say(f"Removed the profile {name}.{left if is_live else ''}")
 
 
 def _show(session: Session) -> None:
     from onplan.config.environment import environment_variable
     from onplan.config.profiles import known_profiles
 
-    current = session.settings()
+    current = session.settings
     names = sorted({*known_profiles(current.home), current.profile})
     rows = [_facts(_own_settings(current.home, name), in_use=name == current.profile) for name in names]
     for variable in ("ONPLAN_BACKEND", "ONPLAN_STORE"):
         if value := environment_variable(variable):
-            click.echo(f"{variable} is set: here {value} goes before what the profiles say.", err=True)
+            say(f"{variable} is set to {value}, which overrides the profiles here.")
     if session.as_json:
         click.echo(json.dumps(rows, ensure_ascii=False))
         return
@@ -97,7 +98,7 @@ def _show(session: Session) -> None:
 
 
 def _own_settings(home: Path, name: str) -> Settings:
-    """What a profile is by itself, whatever the environment says here."""
+    """The settings of a profile without the variables that are set here."""
     from onplan.config.settings import load_settings
 
     return load_settings(profile=name, environment={"ONPLAN_HOME": str(home)})

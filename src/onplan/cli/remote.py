@@ -1,4 +1,4 @@
-"""Where the person's browser is, as far as the environment tells."""
+"""Finds out from the environment whether the person's browser is on this machine, and how it reaches it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from onplan.config.environment import environment_variable
 
 
 def is_remote() -> bool:
-    """Whether the person sits at another machine, and came here by SSH."""
+    """Whether the person is connected over SSH."""
     return bool(environment_variable("SSH_CONNECTION") or environment_variable("SSH_TTY"))
 
 
 def has_browser() -> bool:
-    """Whether somebody would see a browser that is opened here. Where ``BROWSER`` is set, one would."""
+    """Whether a browser opened here would be visible to the person. ``BROWSER`` counts as yes."""
     if environment_variable("BROWSER"):
         return True
     graphical = environment_variable("DISPLAY") or environment_variable("WAYLAND_DISPLAY")
@@ -24,7 +24,7 @@ def has_browser() -> bool:
 
 
 def forwarding_command(port: int) -> str:
-    """What to type on the person's machine, so that its browser reaches ``port`` here."""
+    """The ``ssh`` command to type on the person's machine, so that its browser reaches ``port`` here."""
     address, ssh_port = _our_end()
     login = f"{_user()}@{address or socket.gethostname()}"
     option = "" if ssh_port in ("", "22") else f"-p {ssh_port} "
@@ -32,7 +32,7 @@ def forwarding_command(port: int) -> str:
 
 
 def forwarded_address(port: int) -> str | None:
-    """Where the person's browser reaches ``port`` here, if this is a workspace in a cloud."""
+    """The URL by which the person's browser reaches ``port`` here, if this is a cloud workspace."""
     for variable, address in _FORWARDED.items():
         value = environment_variable(variable)
         if value:
@@ -52,7 +52,7 @@ _FORWARDED = {
 
 
 def _our_end() -> tuple[str, str]:
-    """Address and port by which the person reached this machine; empty if unknown or of no use elsewhere."""
+    """Address and port by which SSH reached this machine; empty if unknown or valid on this machine only."""
     fields = (environment_variable("SSH_CONNECTION") or "").split()
     if len(fields) != 4 or not fields[3].isdecimal():
         return "", ""

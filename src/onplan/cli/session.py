@@ -1,12 +1,15 @@
-"""What the commands share: the options that choose a credential, and how the output is wanted."""
+"""What the commands share: the options that choose a credential, the settings, the store and the client."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from onplan.cli.talk import say
 
 if TYPE_CHECKING:
     from onplan.client import Client
@@ -17,41 +20,52 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class Session:
-    """One run of the command line."""
+    """One run of the command line.
+
+    Attributes:
+        as_json: ``--json`` was given.
+        verbose: ``-v`` was given.
+        profile, backend, store_spec: the options of these names, or None.
+    """
 
     def __init__(self) -> None:
         self.as_json = False
+        self.verbose = False
         self.profile: str | None = None
         self.backend: str | None = None
         self.store_spec: str | None = None
 
+    @cached_property
     def settings(self) -> Settings:
-        """The settings that the options, the environment and the configuration file amount to."""
+        """The settings from options, environment and configuration files, read once per command.
+
+        Raises ConfigurationError.
+        """
         from onplan.config.settings import load_settings
 
         return load_settings(profile=self.profile, backend=self.backend, store=self.store_spec)
 
+    @cached_property
     def store(self) -> CredentialStore:
-        """The credential store in use."""
+        """The credential store of the profile. Raises ConfigurationError."""
         from onplan.stores import open_store
 
-        settings = self.settings()
-        return open_store(settings.store, settings.backend)
+        return open_store(self.settings.store, self.settings.backend)
 
     def require_lasting_store(self) -> None:
-        """Raise ConfigurationError if what is kept in the store would be gone when the command ends."""
+        """Raise ConfigurationError if the store forgets its contents when the command ends."""
         from onplan.config.store_schemes import declared
 
-        if not declared(self.settings().store).lasting:
+        if not declared(self.settings.store).lasting:
             from onplan.errors import ConfigurationError
 
             raise ConfigurationError(
                 "The store memory: forgets everything when this command ends.",
-                hint="Keep it in another store, such as `--store keyring:` or `--store file:PATH`.",
+                hint="Choose another store, such as `--store keyring:` or `--store file:PATH`.",
             )
 
     def client(self) -> Client:
-        """A client on it."""
+        """A client with the same profile, backend and store."""
         from dataclasses import replace
 
         from onplan.client import Client
@@ -65,9 +79,9 @@ class Session:
 
 
 def remember(settings: Settings) -> None:
-    """From now on this profile is the one in use; where that cannot be kept, say so and how to name it.
+    """Make this profile the one in use; if that cannot be written down, say so and what to add to commands.
 
-    What was signed in is kept by then, so that is no failure: configuration may be on a read-only disk.
+    The credentials are stored by then, so this is not an error: the configuration folder may be read-only.
     """
     from onplan.config.catalogue_file import CatalogueFile
     from onplan.config.profiles import remember_profile
@@ -86,7 +100,7 @@ def remember(settings: Settings) -> None:
         }
         options = " ".join(f"{option} {quote(value)}" for option, value in named.items() if value)
         advice = f"Add `{options}` to each command, or: " if options else ""
-        click.echo(f"It is kept, but not as the one in use: {error} {advice}{error.hint}", err=True)
+        say(f"The sign-in is stored, but its profile could not be put in use: {error} {advice}{error.hint}")
 
 
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
@@ -116,13 +130,13 @@ _TARGET = (
         metavar="SPEC",
         expose_value=False,
         callback=_remember("store_spec"),
-        help="Keep the credential there, such as file:PATH.",
+        help="Where the credentials are, such as file:PATH.",
     ),
 )
 
 
 def target_options(command: _Command) -> _Command:
-    """Add ``--profile``, ``--backend`` and ``--store``, which every command takes."""
+    """Add ``--profile``, ``--backend`` and ``--store``."""
     for option in reversed(_TARGET):
         command = option(command)
     return command
@@ -132,7 +146,7 @@ json_option = click.option(
     "--json",
     is_flag=True,
     expose_value=False,
-    is_eager=True,  # so that a mistake in another option is already told in JSON
+    is_eager=True,  # so that a mistake in another option is already reported as JSON
     callback=_remember("as_json"),
     help="Print JSON.",
 )

@@ -1,4 +1,4 @@
-"""``onplan status``: reads the store and nothing else, so it works offline and at once."""
+"""``onplan status``: the account and its token, read from the store alone, so that it works offline."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 @json_option
 @pass_session
 def status(session: Session) -> None:
-    """Show who is signed in, and until when.
+    """Show the account, and how long its token lasts.
 
-    Exits with 3 if nobody is.
+    Exits with 3 if the profile is not signed in.
     """
     from onplan.config.hints import not_signed_in
     from onplan.stores import why_empty
 
-    settings, store = session.settings(), session.store()
+    settings, store = session.settings, session.store
     if settings.backend.credential is APIKey:
         _show_key(session, settings, store)
         return
@@ -39,7 +39,7 @@ def status(session: Session) -> None:
         "signed_in": credentials is not None,
         "profile": settings.profile,
         "backend": settings.backend.name,
-        "payer": settings.backend.billed_to,
+        "billed_to": settings.backend.billed_to,
         "store": settings.store,
     }
     if credentials:
@@ -61,13 +61,13 @@ def status(session: Session) -> None:
             *_lines(facts, store.describe(), settings.issuer.url),
             *_use(settings, credentials),
         ]:
-            click.echo(f"{label:<9} {value}")
+            click.echo(f"{label:<10} {value}")
     if credentials is None:
         raise not_signed_in(settings.profile, settings.backend.name, why_empty(store))
 
 
 def _show_key(session: Session, settings: Settings, store: CredentialStore) -> None:
-    """The same for a backend where nobody signs in. Raises NotSignedInError if there is no key."""
+    """The same for a backend that takes an API key. Raises NotSignedInError if there is no key."""
     from onplan.tokens.api_key import KeyHolder
 
     holder = KeyHolder(settings, store)
@@ -75,7 +75,7 @@ def _show_key(session: Session, settings: Settings, store: CredentialStore) -> N
         "signed_in": holder.source() is not None,
         "profile": settings.profile,
         "backend": settings.backend.name,
-        "payer": settings.backend.billed_to,
+        "billed_to": settings.backend.billed_to,
         "base_url": settings.base_url,
         "api_key": holder.source(),
     }
@@ -88,34 +88,34 @@ def _show_key(session: Session, settings: Settings, store: CredentialStore) -> N
             ("profile", settings.profile),
             (
                 "backend",
-                f"{settings.backend.name} at {settings.base_url}, paid by {settings.backend.billed_to}",
+                f"{settings.backend.name} at {settings.base_url}, billed to {settings.backend.billed_to}",
             ),
         ):
-            click.echo(f"{label:<9} {value}")
+            click.echo(f"{label:<10} {value}")
 
 
 def _lines(facts: dict[str, Any], place: str, issuer: str) -> list[tuple[str, str]]:
     plan = f" (ChatGPT {facts['plan'].capitalize()})" if facts["plan"] else ""
-    elsewhere = facts["borrowed_from"] not in (None, facts["store"])  # a variable is its own lender
-    borrowed = [("borrowed", f"from {facts['borrowed_from']}")] if elsewhere else []
+    lender = facts["borrowed_from"]  # of a token in a variable, the variable itself
+    borrowed = [("borrowed", f"from {lender}")] if lender not in (None, facts["store"]) else []
     foreign = (
-        [("issuer", f"{facts['issuer']}, and not the one in use, {issuer}")]
+        [("issuer", f"{facts['issuer']}; the settings name another one, {issuer}")]
         if facts["issuer"] not in (None, issuer)
         else []
     )
     return [
         ("account", f"{facts['email'] or facts['account_id'] or 'unknown'}{plan}"),
         ("profile", facts["profile"]),
-        ("backend", f"{facts['backend']}, paid by {facts['payer']}"),
+        ("backend", f"{facts['backend']}, billed to {facts['billed_to']}"),
         ("token", _validity(facts["expires_at"], refreshable=facts["refreshable"])),
-        ("kept in", place),
+        ("stored in", place),
         *borrowed,
         *foreign,
     ]
 
 
 def _use(settings: Settings, credentials: OAuthCredentials) -> list[tuple[str, str]]:
-    """For backends where the person permits and limits what this program uses."""
+    """Two lines for backends where the person permits and limits what onplan uses."""
     from onplan.config.hints import login_command
 
     backend = settings.backend
@@ -124,14 +124,16 @@ def _use(settings: Settings, credentials: OAuthCredentials) -> list[tuple[str, s
     use = f"Using ChatGPT plan · manage usage: {backend.usage_page}"
     if not backend.is_permitted(credentials):
         ask_again = login_command(settings.profile, backend.name, "--consent")
-        use = f"off, for it was declined; `{ask_again}` asks again"
+        use = f"not used, because you declined it; `{ask_again}` asks again"
     return [("client", credentials.client_id or "unknown"), ("plan", use)]
 
 
 def _validity(expires_at: float | None, *, refreshable: bool) -> str:
-    then = "refreshed by itself" if refreshable else "cannot be refreshed"
+    then = "then refreshed automatically" if refreshable else "cannot be refreshed"
     if expires_at is None:
         return f"of unknown validity, {then}"
     left = expires_at - time.time()
     moment = f"{datetime.fromtimestamp(expires_at).astimezone():%Y-%m-%d %H:%M %Z}"
+    if left <= 0:
+        then = "refreshed at the next request" if refreshable else "cannot be refreshed"
     return f"valid until {moment}, {then}" if left > 0 else f"expired at {moment}, {then}"

@@ -1,4 +1,4 @@
-"""The only module that draws: a spinner, a QR code; on a terminal and nowhere else."""
+"""Draws a spinner and a QR code, on a terminal only. The only module that imports rich."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 
 class Spinner:
-    """Turns on stderr until ``stop``. Does nothing, and loads nothing, unless a person is watching."""
+    """Spins on stderr until ``stop``; does and imports nothing unless stdout and stderr are a terminal.
 
-    def __init__(self, text: str) -> None:
+    Args:
+        text: stands beside it.
+        wanted: False where something else writes to stderr meanwhile, such as a log, which it would erase.
+    """
+
+    def __init__(self, text: str, *, wanted: bool = True) -> None:
         self._status: Status | None = None
-        if is_watched():
+        if wanted and is_watched():
             from rich.console import Console
 
             self._status = Console(stderr=True).status(text)
@@ -44,7 +49,7 @@ class Spinner:
 
 
 def is_watched() -> bool:
-    """Whether a person sees stdout and stderr on a terminal that can be drawn on."""
+    """Whether stdout and stderr are a terminal that can be drawn on."""
     return sys.stdout.isatty() and _can_draw()
 
 
@@ -52,11 +57,11 @@ def _can_draw() -> bool:
     return sys.stderr.isatty() and environment_variable("TERM") != "dumb"
 
 
-_QUIET_ZONE = 2  # light modules around it; telephones need no more
+_QUIET_ZONE = 2  # light modules around the code; two are enough for telephones
 
 
 def qr_code(text: str) -> str | None:
-    """``text`` as a QR code for stderr, or None: no terminal, no room, no such characters, no segno."""
+    """``text`` as a QR code for stderr; None without a terminal, enough room, block characters or segno."""
     if not _can_draw():
         return None
     try:
@@ -71,7 +76,7 @@ def qr_code(text: str) -> str | None:
     if len(lines[0]) > terminal.columns or len(lines) > terminal.lines or not _can_write(lines[0]):
         return None
     if environment_variable("NO_COLOR") is None:
-        # Light on dark whatever the terminal's own colours are.
+        # Light modules on a dark ground, whatever the terminal's own colours are.
         lines = [click.style(line, fg="bright_white", bg="black") for line in lines]
     return "\n".join(lines)
 

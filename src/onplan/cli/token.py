@@ -1,4 +1,4 @@
-"""``onplan token``: the one place that prints a secret, because it is asked to."""
+"""``onplan token``: prints an access token. No other command prints a secret."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from onplan.cli.session import Session, pass_session, target_options
 def token(session: Session) -> None:
     """Print a fresh access token, for other tools.
 
-    It is a secret: whoever has it can use your plan until it expires. A chatgpt-plan sign-in is for onplan
-    alone and is not printed.
+    Keep it secret: with it, anyone can use your plan until it expires. The token of a chatgpt-plan sign-in is
+    for onplan alone and is not printed.
     """
-    backend = session.settings().backend
-    if backend.required_scope:  # granted to this program, by its name
+    backend = session.settings.backend
+    if backend.required_scope:  # permission was given to onplan by name
         from onplan.errors import ConfigurationError
 
         raise ConfigurationError(
-            f"The terms of a {backend.name} sign-in limit it to onplan: it is not printed.",
-            hint="Ask through onplan: `onplan ask`, or `onplan.Client()` in your program.",
+            f"The terms of {backend.name} limit its tokens to onplan, so they are not printed.",
+            hint="Use onplan itself: `onplan ask`, or `onplan.Client()` in your program.",
         )
     with session.client() as client:
         click.echo(client.credentials().access_token)

@@ -36,11 +36,13 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who the account is and how the services behave, as data.
 
+    `answers`: texts by what the user said last; all other questions get `answer`.
     Without `api_keys` the platform takes every key that begins with `sk-`.
     """
 
     faults: tuple[ArmedFault, ...] = ()
     answer: Answer = Answer()
+    answers: dict[str, str] = {}
     plan: str = "plus"
     account_id: str = "acct-emulated-0001"
     user_id: str = "user-emulated-0001"

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from onplan.emulator.api.schema_instance import instance
-from onplan.emulator.options import Answer
+from onplan.emulator.options import Answer, Scenario
 from onplan.emulator.wire.events import words_of
 from onplan.emulator.wire.items import (
     Compaction,
@@ -99,7 +99,13 @@ def _items(world: World, body: dict[str, Any]) -> tuple[Item, ...]:
     if last.get("type") == "compaction_trigger":
         return (Compaction(_seal(world, body)),)
     calls = tuple(_calls(body)) if last.get("role") == "user" else ()
-    return (_thought(world, body), *(calls or (_message(world.scenario.answer, body),)))
+    return (_thought(world, body), *(calls or (_message(_chosen(world.scenario, body), body),)))
+
+
+def _chosen(scenario: Scenario, body: dict[str, Any]) -> Answer:
+    """The scenario's answer to what the user said last, else its general one."""
+    text = scenario.answers.get(_last_user_text(body))
+    return scenario.answer if text is None else msgspec.structs.replace(scenario.answer, text=text)
 
 
 def _message(answer: Answer, body: dict[str, Any]) -> Message:
@@ -206,7 +212,7 @@ def _call(tool: Tool, namespace: str | None) -> Item:
 
 def _thought(world: World, body: dict[str, Any]) -> Reasoning:
     wanted = (body.get("reasoning") or {}).get("summary") not in (None, "none")
-    summary = "**Reading the request**\n\nThe answer is to repeat what was said." if wanted else None
+    summary = "**Reading the request**\n\nIt is short, so the answer can be, too." if wanted else None
     sealed = "reasoning.encrypted_content" in (body.get("include") or [])
     return Reasoning(summary, _seal(world, body) if sealed else None)
 

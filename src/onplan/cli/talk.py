@@ -1,0 +1,64 @@
+"""What commands say to a person: on stderr, broken at words where that is a terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+import click
+
+from onplan.config.environment import environment_variable
+
+# A command in backticks stays on one line, so that it can be copied.
+_WORD = re.compile(r"(?:[^\s`]*`[^`\n]*`)+[^\s`]*|\S+")
+
+
+def say(text: str, *, label: str = "", indent: int = 0) -> None:
+    """Print ``text`` on stderr.
+
+    At a terminal, lines are broken at words. Lines that begin with a space are left as they are, because they
+    hold an address or a command to copy.
+
+    Args:
+        text: one or more lines.
+        label: stands before the first line, and may have a style of its own.
+        indent: how many spaces stand before every other line.
+    """
+    width = _width()
+    lines = []
+    for paragraph in text.split("\n"):
+        if width is None or paragraph.startswith(" "):
+            lines.append(paragraph)
+        else:
+            lines.extend(broken(paragraph, max(width - indent, 20)))
+    first, *rest = lines
+    before = label or " " * indent
+    out = "\n".join([f"{before}{first}", *(f"{' ' * indent if line else ''}{line}" for line in rest)])
+    click.echo(out, err=True, color=colour())
+
+
+def broken(paragraph: str, width: int) -> list[str]:
+    """``paragraph`` in lines of at most ``width`` characters, but for words and commands that are longer."""
+    lines, line = [], ""
+    for word in _WORD.findall(paragraph):
+        if line and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    return [*lines, line]
+
+
+def colour() -> bool | None:
+    """The value for click's ``color``: False where ``NO_COLOR`` is set, else None (only at a terminal)."""
+    return False if environment_variable("NO_COLOR") is not None else None
+
+
+def _width() -> int | None:
+    """The width of the terminal that stderr is, or None if it is none or does not say."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):  # not a terminal; closed, or not a file
+        return None
+    return columns or None
