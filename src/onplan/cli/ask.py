@@ -130,7 +130,7 @@ def _other_efforts(session: Session, client: Client, request: CompletionRequest)
         listed = client.list_models()
     except OnplanError:
         return None
-    wanted = request.model or session.settings().model or listed[0].id
+    wanted = request.model or session.settings.model or listed[0].id
     known = next((model.reasoning_efforts for model in listed if model.id == wanted), [])
     if not known or request.reasoning_effort in known:
         return None
