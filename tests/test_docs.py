@@ -14,6 +14,7 @@ import pytest
 
 import onplan
 from onplan import backends
+from onplan.cli.sign_in_notes import PLAN_SIGN_INS
 from onplan.config.profiles import remember_profile
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
@@ -150,6 +151,23 @@ def test_the_exit_codes_in_the_readme_are_the_classes() -> None:
         onplan.UsageLimitError,
     ):
         assert f"| {error.exit_code} |" in readme
+
+
+def test_the_readme_says_what_login_says_of_each_sign_in() -> None:
+    """Both have the same line for each way to sign in with a plan."""
+    readme = (ROOT / "README.md").read_text()
+
+    assert [name for name, line in PLAN_SIGN_INS.items() if line not in readme] == []
+
+
+def test_the_speed_in_the_readme_was_measured() -> None:
+    """Each row of README's table stands in docs/speed.md, under the same headings."""
+    section = (ROOT / "README.md").read_text().partition("\n## Speed\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\|.*\|$", section, re.MULTILINE)
+    measured = (ROOT / "docs/speed.md").read_text().splitlines()
+
+    assert len(rows) == 5
+    assert [row for row in rows if row not in measured] == []
 
 
 def test_the_strangers_are_named_as_they_are_installed() -> None:

@@ -74,7 +74,7 @@ def test_models_and_status(kept: Emulator, run_cli: Run) -> None:
     assert {model["provider"] for model in json.loads(models.stdout)} == {"openai"}
     assert facts["signed_in"] is True
     assert facts["api_key"].endswith("default.json")
-    assert facts["payer"] == "whoever runs the server"
+    assert facts["billed_to"] == "whoever runs the server"
     assert KEY not in status.stdout + run_cli("status").stdout
 
 
@@ -198,3 +198,17 @@ def test_the_emulator_exports_what_both_backends_read(run_cli: Run) -> None:
             process.terminate()
 
     assert (result.returncode, result.stdout) == (0, "You said: hi\n")
+
+
+def test_a_key_in_the_environment_outlives_the_stored_one(
+    emulator: Emulator, run_cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signing out says who pays from now on, and a key is not exported as if it were a sign-in."""
+    monkeypatch.setenv("ONPLAN_OPENAI_BASE_URL", emulator.urls["openai_base_url"])
+    keep = ("login", "--backend", "openai", "--api-key", "--profile", "platform")
+    assert run_cli(*keep, input="sk-kept\n").returncode == 0
+
+    exported = run_cli("credentials", "export", "key.json", "--profile", "platform")
+    assert (exported.returncode, "keeps an API key" in exported.stderr) == (2, True)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-shell")
+    assert "OPENAI_API_KEY is still set" in run_cli("logout", "--profile", "platform").stderr

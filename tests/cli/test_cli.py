@@ -352,7 +352,7 @@ def test_the_demo_shows_it_all(run_cli: Run) -> None:
     for piece in (
         "signed in as person@example.com",
         "gpt-6.2-sol",
-        "You said: Name three birds",
+        "Robin, wren and kingfisher.",
         'calls weather({"city":"Lisbon"})',
         "POST /oauth/token  200",
         "in all",

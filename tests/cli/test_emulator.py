@@ -96,3 +96,18 @@ def test_the_page_names_every_field_and_control() -> None:
     controls = {f"{method} {path}" for method, path in CONTROLS if f"`{method} {path}`" not in PAGE}
 
     assert (fields, controls) == (set(), set())
+
+
+def test_an_emulator_that_cannot_start_says_why(emulator: Emulator, run_cli: Run, tmp_path: Path) -> None:
+    """A port in use, one that is none, a file without its folder, options that go together."""
+    port = emulator.issuer.rpartition(":")[2]
+    for arguments, word in (
+        (["--port", port], port),
+        (["--port", "99999"], "99999"),
+        (["--ready-file", str(tmp_path / "no" / "ready")], str(tmp_path / "no")),
+        (["--codex-auth"], "--codex-home"),
+        (["--public-url", "emulator.example"], "--public-url https://"),
+        (["--access-token-lifetime", "-5"], "-5"),
+    ):
+        refused = run_cli("emulator", *arguments)
+        assert (refused.returncode, word in refused.stderr) == (2, True), refused.stderr

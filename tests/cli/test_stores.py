@@ -60,4 +60,4 @@ def test_a_wrong_token_in_a_variable_is_not_an_old_one(emulator: Emulator, run_c
     assert "variable SOMEBODY_SET_THIS is not accepted by the backend" in refused.stderr
     assert "borrowed" not in refused.stderr + status.stdout
     assert "expired" not in refused.stderr
-    assert "kept in   the environment variable SOMEBODY_SET_THIS" in status.stdout
+    assert "stored in  the environment variable SOMEBODY_SET_THIS" in status.stdout

@@ -54,7 +54,6 @@ _AT_ONCE: dict[tuple[str, ...], str] = {
     (): _HELP,
     ("--help",): _HELP,
     ("-h",): _HELP,
-    ("help",): _HELP,
     ("--version",): f"onplan {__version__}\n",
 }
 
@@ -65,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if getattr(sys, name) is None:  # it was closed by the caller
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open until the process ends
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["help"]:  # onplan help, onplan help COMMAND
+        given = [*given[1:], "--help"]
     at_once = _AT_ONCE.get(tuple(given))
     if at_once is not None and _COMPLETION not in os.environ:
         sys.stdout.write(at_once)
@@ -78,8 +79,6 @@ def _run(arguments: list[str]) -> None:
     from onplan.cli.commands import cli
     from onplan.cli.session import Session
 
-    if arguments[:1] == ["help"]:
-        arguments = [*arguments[1:], "--help"]
     session = Session()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a character that the terminal lacks loses no answer

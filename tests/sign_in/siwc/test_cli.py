@@ -87,7 +87,7 @@ def test_a_declined_plan_is_asked_for_again(emulator: Emulator, run_cli: Run) ->
     emulator.consent(plan=False)
     exit_code, _, said = paste(emulator)
     assert exit_code == 0
-    assert "was declined, so it stays off" in said
+    assert "You declined the use of your ChatGPT plan" in said
     assert "settings/usage" not in said
 
     emulator.consent()

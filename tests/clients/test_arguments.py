@@ -1,0 +1,45 @@
+"""Requests and options of the wrong type or value are refused where they are made."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import onplan
+from onplan.emulator import Emulator
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "messages of a dictionary": {"messages": [{"role": "user", "content": "hi"}]},
+    "no messages at all": {"messages": None},
+    "a tool of a dictionary": {"messages": "hi", "tools": [{"type": "function"}]},
+    "tools in a string": {"messages": "hi", "tools": "look"},
+    "a model that is a number": {"messages": "hi", "model": 5},
+}
+
+
+@pytest.mark.parametrize("fields", REQUESTS.values(), ids=REQUESTS)
+def test_a_request_of_the_wrong_types_is_refused_where_it_is_made(fields: dict[str, Any]) -> None:
+    """By an error of ours that names the field and says what belongs there."""
+    with pytest.raises(onplan.InvalidRequestError) as caught:
+        onplan.CompletionRequest(**fields)
+    assert "Give it" in caught.value.hint
+
+
+def test_half_a_character_is_refused(signed_in: Emulator) -> None:
+    """A lone surrogate has no UTF-8; nothing is sent."""
+    with onplan.Client() as client, pytest.raises(onplan.InvalidRequestError, match="surrogate"):
+        client.complete(onplan.CompletionRequest(messages="\udcff", model="gpt-5.5"))
+
+
+@pytest.mark.parametrize("limit", ["connect", "idle", "write", "total"])
+@pytest.mark.parametrize("seconds", [-1, 0, "x", float("nan")])
+def test_a_limit_is_a_number_of_seconds(limit: str, seconds: Any) -> None:
+    """Anything else is an error where it is made."""
+    with pytest.raises(onplan.ConfigurationError, match=limit):
+        onplan.Timeouts(**{limit: seconds})
