@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from onplan.backends import COMPATIBLE
 from onplan.emulator import Emulator, Options, Scenario
 from onplan.emulator.journal import fingerprint
 
@@ -61,7 +62,7 @@ def test_login_says_where_the_key_goes_and_who_pays(platform: Emulator, run_cli:
 
     assert (facts["backend"], facts["base_url"]) == ("openai", platform.urls["openai_base_url"])
     assert told.stdout == ""
-    assert f"asks {facts['base_url']}, paid by whoever runs the server" in told.stderr
+    assert f"requests to {facts['base_url']}, billed to {COMPATIBLE.billed_to}" in told.stderr
     assert KEY not in f"{facts}{told.stderr}"
 
 
@@ -74,16 +75,16 @@ def test_models_and_status(kept: Emulator, run_cli: Run) -> None:
     assert {model["provider"] for model in json.loads(models.stdout)} == {"openai"}
     assert facts["signed_in"] is True
     assert facts["api_key"].endswith("default.json")
-    assert facts["billed_to"] == "whoever runs the server"
+    assert facts["billed_to"] == COMPATIBLE.billed_to
     assert KEY not in status.stdout + run_cli("status").stdout
 
 
 def test_logout_forgets_the_key(kept: Emulator, run_cli: Run) -> None:
-    """It is gone from the disk, and the person is told that it goes on working where it was made."""
+    """It is gone from the disk, and the command says that it keeps working where it was made."""
     result = run_cli("logout")
 
     assert result.returncode == 0
-    assert "goes on working until it is deleted" in result.stderr
+    assert "keeps working until you delete it" in result.stderr
     home = Path(os.environ["ONPLAN_HOME"])
     assert not [path for path in home.rglob("*") if path.is_file() and KEY in path.read_text()]
     assert run_cli("ask", "hi").returncode == 4
@@ -156,7 +157,7 @@ def test_what_is_no_key_is_not_kept(platform: Emulator, run_cli: Run, typed: str
     ("arguments", "says"),
     [
         (("--api-key",), "openai-codex takes no API key"),
-        (("--backend", "openai"), "openai needs no sign-in"),
+        (("--backend", "openai"), "openai takes an API key instead of a sign-in"),
         (("--backend", "openai", "--api-key", "--device"), "--api-key is for backends"),
     ],
 )

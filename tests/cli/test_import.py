@@ -185,14 +185,14 @@ def test_what_was_given_up_is_signed_out_with_the_rest(emulator: Emulator, run_c
 def test_a_lender_that_is_signed_out_as_well_does_not_go_on_working(emulator: Emulator, run_cli: Run) -> None:
     """`logout --all` says of a borrowed token what is true when it has ended, whichever came first."""
     assert run_cli("import", "--profile", "borrower").returncode == 0
-    assert "goes on working" in run_cli("logout", "--profile", "borrower").stderr
+    assert "keeps working" in run_cli("logout", "--profile", "borrower").stderr
     assert run_cli("import", "--profile", "borrower").returncode == 0
     assert run_cli("import", "--share", "--profile", "sharer").returncode == 0
 
     told = run_cli("logout", "--all").stderr
 
     assert "which lent the token, is signed out as well" in told
-    assert "goes on working" not in told
+    assert "keeps working" not in told
 
 
 @pytest.mark.parametrize("record", [b"worn", Record(api_key="sk-left-behind")], ids=["damaged", "api key"])

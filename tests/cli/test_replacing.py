@@ -31,7 +31,7 @@ def test_a_sign_in_at_another_issuer_is_not_replaced(
         assert "--profile" in refused.stderr
         assert store.load() == before
         assert (
-            f"{signed_in.issuer}, the settings name another one, {other.issuer}" in run_cli("status").stdout
+            f"{signed_in.issuer}; the settings name another one, {other.issuer}" in run_cli("status").stdout
         )
         assert run_cli("login", "--device", "--profile", "emulated").returncode == 0
 

@@ -150,7 +150,10 @@ def test_in_a_codespace_the_forwarded_address_is_named(
     result = run_cli("login", env={**os.environ, "BROWSER": browser, "CODESPACE_NAME": "fuzzy"})
 
     assert result.returncode == 0
-    assert "put `https://fuzzy-1455.app.github.dev` in the place of `http://localhost:1455`" in result.stderr
+    assert (
+        "replace `http://localhost:1455` in its address bar by `https://fuzzy-1455.app.github.dev`"
+        in result.stderr
+    )
 
 
 # --- a configuration folder that cannot be written ------------------------------------------------------
@@ -174,7 +177,8 @@ def test_a_sign_in_is_kept_though_the_profile_is_not(
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["email"] == "person@example.com"
     assert (
-        f"It is kept, but not as the one in use: {unwritable / 'profiles.json'} cannot be written"
+        "The sign-in is stored, but its profile could not be put in use: "
+        f"{unwritable / 'profiles.json'} cannot be written"
         in result.stderr
     )
     assert f"Add `--profile work --store {shlex.quote(store)}` to each command" in result.stderr

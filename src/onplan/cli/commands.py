@@ -46,12 +46,20 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, message="onplan %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens to stderr, without secrets.")
 @pass_session
-def cli(session: Session, verbose: bool) -> None:
+@click.pass_context
+def cli(context: click.Context, session: Session, verbose: bool) -> None:
     """Run your own Python programs on the ChatGPT plan you already pay for."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
     if verbose:
         from onplan.cli.logs import log_to_stderr
 
