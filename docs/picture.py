@@ -1,4 +1,4 @@
-"""Draw docs/demo.svg: what `onplan demo` prints on a terminal. Run by `make picture`."""
+"""Draws docs/demo.svg: what `onplan demo` prints on a terminal. Run by `make picture`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def main() -> None:
     console = Console(record=True, width=100, file=open(os.devnull, "w"))
     console.print(Text.from_ansi(f"$ onplan demo\n{text}"))
     svg = console.export_svg(title="onplan demo", unique_id="demo")
-    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # no font from somebody else's server
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # loads no font over the network
     Path(__file__).with_name("demo.svg").write_text(svg, encoding="utf-8")
 
 

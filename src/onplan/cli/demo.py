@@ -50,6 +50,7 @@ def demo() -> None:
 _BIRDS = "Name three birds"
 _WEATHER = "What is the weather in Lisbon?"
 _STILL_THERE = "Still there?"
+_MODELS_SHOWN = 4
 
 
 def _scenario() -> Scenario:
@@ -110,8 +111,10 @@ def _visit(url: str) -> None:
 
 def _models(client: Client, emulator: Emulator) -> Usage | None:
     _title("Models", "from the plan's catalogue")
-    for model in client.list_models():
+    listed = client.list_models()
+    for model in listed[:_MODELS_SHOWN]:
         click.echo(f"  {model.id:<16} {model.context_window:>7,}  {' '.join(model.reasoning_efforts)}")
+    click.echo(f"  … and {len(listed) - _MODELS_SHOWN} more")
     return None
 
 
@@ -120,7 +123,8 @@ def _stream(client: Client, emulator: Emulator) -> Usage | None:
     usage = None
     for chunk in client.complete_stream(_BIRDS):
         if chunk.type in ("text", "thinking"):
-            click.echo(click.style(chunk.text, dim=chunk.type == "thinking"), nl=False)
+            text = chunk.text.replace("**", "")  # summaries have Markdown headings
+            click.echo(click.style(text, dim=chunk.type == "thinking"), nl=False)
         elif chunk.type == "part_done":
             click.echo()
         elif chunk.type == "done":
