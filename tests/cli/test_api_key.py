@@ -139,7 +139,7 @@ def test_a_key_that_is_typed_is_not_shown(platform: Emulator) -> None:
     os.close(ours)
 
     assert (process.returncode, data) == (0, b"")
-    assert b"The key is kept" in shown
+    assert b"The key is stored" in shown
     assert KEY.encode() not in shown
 
 
@@ -158,7 +158,7 @@ def test_what_is_no_key_is_not_kept(platform: Emulator, run_cli: Run, typed: str
     [
         (("--api-key",), "openai-codex takes no API key"),
         (("--backend", "openai"), "openai takes an API key instead of a sign-in"),
-        (("--backend", "openai", "--api-key", "--device"), "--api-key is for backends"),
+        (("--backend", "openai", "--api-key", "--device"), "--api-key does not go with"),
     ],
 )
 def test_a_sign_in_is_no_key(platform: Emulator, run_cli: Run, arguments: tuple[str, ...], says: str) -> None:

@@ -69,7 +69,7 @@ def test_an_access_token_is_borrowed(emulator: Emulator, run_cli: Run, codex_hom
     assert f"onplan import --share 'codex:{codex_home}'" in done.stderr
     status = shown(run_cli)
     assert (status["borrowed_from"], status["refreshable"]) == (f"codex:{codex_home}", False)
-    assert f"borrowed  from codex:{codex_home}" in run_cli("status").stdout
+    assert f"borrowed   from codex:{codex_home}" in run_cli("status").stdout
     record, _ = open_store(load_settings().store).load()  # type: ignore[misc]
     assert record.credentials
     assert (record.credentials.refresh_token, record.credentials.id_token) == (None, None)
@@ -191,7 +191,7 @@ def test_a_lender_that_is_signed_out_as_well_does_not_go_on_working(emulator: Em
 
     told = run_cli("logout", "--all").stderr
 
-    assert "which lent the token, is signed out as well" in told
+    assert "its source, is signed out as well" in told
     assert "keeps working" not in told
 
 

@@ -419,7 +419,7 @@ def test_all_are_signed_out(two: Emulator, run_cli: Run) -> None:
     lines = {line.partition(":")[0]: line for line in result.stderr.splitlines()}
     assert "no longer work" in lines["home"]
     assert "no longer work" in lines["work"]
-    assert "Nobody was signed in" in lines["default"]
+    assert "Not signed in; nothing to do" in lines["default"]
     assert [row["path"] for row in two.journal()] == ["/oauth/revoke"] * 2
 
 
@@ -514,4 +514,4 @@ def test_a_record_of_nobody_is_nobody(emulator: Emulator, run_cli: Run) -> None:
     assert run_cli("status").returncode == 3
     assert run_cli("token").returncode == 3
     assert json.loads(run_cli("profiles", "--json").stdout)[0]["signed_in"] is False
-    assert "Nobody was signed in" in run_cli("logout").stderr
+    assert "Not signed in; nothing to do" in run_cli("logout").stderr

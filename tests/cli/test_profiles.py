@@ -73,7 +73,7 @@ def test_the_flag_wins_over_the_variable_and_that_over_the_choice(
     monkeypatch.setenv("ONPLAN_PROFILE", "home")
     chosen = run_cli("profiles", "use", "work")
 
-    assert "ONPLAN_PROFILE still says home" in chosen.stderr
+    assert "ONPLAN_PROFILE is set to home" in chosen.stderr
     assert json.loads(run_cli("status", "--json").stdout)["profile"] == "home"
     assert json.loads(run_cli("status", "--json", "--profile", "work").stdout)["profile"] == "work"
 
@@ -112,7 +112,7 @@ def test_what_the_environment_says_is_not_a_profiles_own(
     result = run_cli("profiles", "--json")
 
     assert {row["profile"]: row for row in json.loads(result.stdout)} == before
-    assert f"ONPLAN_STORE is set: here file:{tmp_path / 'other.json'} goes before" in result.stderr
+    assert f"ONPLAN_STORE is set to file:{tmp_path / 'other.json'}, which overrides" in result.stderr
     refused = run_cli("profiles", "remove", "work")
     assert (refused.returncode, "still signed in" in refused.stderr) == (2, True)
 

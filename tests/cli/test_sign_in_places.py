@@ -178,8 +178,7 @@ def test_a_sign_in_is_kept_though_the_profile_is_not(
     assert json.loads(result.stdout)["email"] == "person@example.com"
     assert (
         "The sign-in is stored, but its profile could not be put in use: "
-        f"{unwritable / 'profiles.json'} cannot be written"
-        in result.stderr
+        f"{unwritable / 'profiles.json'} cannot be written" in result.stderr
     )
     assert f"Add `--profile work --store {shlex.quote(store)}` to each command" in result.stderr
     assert run_cli("status", *named).returncode == 0

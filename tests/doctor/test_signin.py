@@ -254,8 +254,8 @@ def test_who_is_signed_in(path: Path, find: Find) -> None:
     """The account, the plan, how long the token lasts, and its scopes."""
     told = find(offline=True)["token"].message
 
-    assert told.startswith("person@example.com (ChatGPT Plus); the access token lasts until ")
-    assert "refreshed by itself; scopes openid profile email offline_access" in told
+    assert told.startswith("person@example.com (ChatGPT Plus); access token valid until ")
+    assert "refreshed automatically; scopes openid profile email offline_access" in told
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 
 from onplan.cli.session import Session, json_option, pass_session, remember, target_options
 from onplan.cli.talk import say
+from onplan.config.descriptions import local_time
 
 if TYPE_CHECKING:
     from onplan.config.settings import Settings
@@ -95,7 +95,7 @@ def _sentence(facts: dict[str, Any], *, can_be_shared: bool) -> str:
         return f"The profile {facts['profile']} shares the sign-in of {who} in {facts['source']}."
     until, more = "the server refuses it", ""
     if facts["expires_at"] is not None:
-        until = f"{datetime.fromtimestamp(facts['expires_at']).astimezone():%Y-%m-%d %H:%M %Z}"
+        until = local_time(facts["expires_at"])
     if can_be_shared:
         more = f"\nTo have it refreshed, run `onplan import --share {quote(facts['source'])}`."
     return f"Borrowed the access token of {who} from {facts['source']}. It works until {until}.{more}"

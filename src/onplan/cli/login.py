@@ -13,6 +13,7 @@ from onplan.cli.session import Session, json_option, pass_session, remember, tar
 from onplan.cli.talk import say
 
 if TYPE_CHECKING:
+    from onplan.config.profiles import ConfigFiles
     from onplan.config.settings import Settings
     from onplan.oauth.authorization_code import AuthorizationRequest
     from onplan.oauth.device_code import DeviceAuthorization
@@ -74,7 +75,7 @@ def _sign_in(session: Session, *, device: bool, paste: bool, consent: bool, no_b
 
     session.require_lasting_store()
     settings, store = session.settings, session.store
-    loaded, in_use_before = store.load(), _profile_in_use(session)
+    loaded, in_use_before = store.load(), _profile_in_use(session, session.files)
     before = loaded.record.credentials if loaded else None
     is_first = before is None or not settings.backend.is_permitted(before)
     if before is None:
@@ -90,17 +91,17 @@ def _sign_in(session: Session, *, device: bool, paste: bool, consent: bool, no_b
         click.echo(json.dumps(_facts(settings, credentials), ensure_ascii=False))
         return
     notes.say_who(credentials, before, store)
-    in_use = _profile_in_use(session)
+    in_use = _profile_in_use(session, None)
     if in_use != in_use_before:
         say(f"The profile in use is {in_use} from now on; `onplan profiles use NAME` changes that.")
     notes.say_whether_the_plan_is_used(settings, credentials, is_first=is_first, in_use=in_use)
 
 
-def _profile_in_use(session: Session) -> str:
-    """The profile of commands that name none. It is the session's own unless that was named by an option."""
+def _profile_in_use(session: Session, files: ConfigFiles | None) -> str:
+    """The profile of commands that name none, by ``files``, or by what the files say now."""
     from onplan.config.settings import load_settings
 
-    return load_settings().profile if session.profile else session.settings.profile
+    return load_settings(files=files).profile if session.profile else session.settings.profile
 
 
 def _facts(settings: Settings, credentials: OAuthCredentials) -> dict[str, str | float | None]:

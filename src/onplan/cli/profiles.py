@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import sys
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -58,14 +58,14 @@ def use(session: Session, name: str) -> None:
 @pass_session
 def remove(session: Session, name: str) -> None:
     """Remove the profile NAME. If it is still signed in, sign out first; a store that it shares stays."""
-    from onplan.config.profiles import forget_profile, known_profiles
+    from onplan.config.profiles import forget_profile
     from onplan.config.store_schemes import declared
     from onplan.config.store_spec import default_store
     from onplan.stores import open_store
 
     home = session.settings.home
-    store = _own_settings(home, name).store
-    others = [_own_settings(home, other).store for other in known_profiles(home) if other != name]
+    store = _own_settings(session, name).store
+    others = [_own_settings(session, other).store for other in session.files.names() if other != name]
     loaded = open_store(store).load() if declared(store).exclusive and store not in others else None
     is_live = loaded is not None and bool(loaded.record.credentials or loaded.record.api_key)
     if is_live and store == default_store(home, name):
@@ -79,29 +79,38 @@ def remove(session: Session, name: str) -> None:
 
 def _show(session: Session) -> None:
     from onplan.config.environment import environment_variable
-    from onplan.config.profiles import known_profiles
 
     current = session.settings
-    names = sorted({*known_profiles(current.home), current.profile})
-    rows = [_facts(_own_settings(current.home, name), in_use=name == current.profile) for name in names]
+    names = sorted({*session.files.names(), current.profile})
+    rows = [_facts(_own_settings(session, name), in_use=name == current.profile) for name in names]
     for variable in ("ONPLAN_BACKEND", "ONPLAN_STORE"):
         if value := environment_variable(variable):
             say(f"{variable} is set to {value}, which overrides the profiles here.")
     if session.as_json:
         click.echo(json.dumps(rows, ensure_ascii=False))
         return
-    width = max(map(len, names))
-    for row in rows:
-        mark = "*" if row["in_use"] else " "
-        who = row["email"] or row["account_id"] or row["problem"] or ""
-        click.echo(f"{mark} {row['profile']:<{width}}  {row['backend']}  {row['store']}  {who}".rstrip())
+    lines = [
+        (
+            f"{'*' if row['in_use'] else ' '} {row['profile']}",
+            row["backend"],
+            row["store"],
+            row["email"] or row["account_id"] or row["problem"] or "",
+        )
+        for row in rows
+    ]
+    if sys.stdout.isatty():
+        lines.insert(0, ("  PROFILE", "BACKEND", "STORE", "ACCOUNT"))
+    widths = [max(len(line[column]) for line in lines) for column in range(3)]
+    for name, backend, store, who in lines:
+        click.echo(f"{name:<{widths[0]}}  {backend:<{widths[1]}}  {store:<{widths[2]}}  {who}".rstrip())
 
 
-def _own_settings(home: Path, name: str) -> Settings:
+def _own_settings(session: Session, name: str) -> Settings:
     """The settings of a profile without the variables that are set here."""
     from onplan.config.settings import load_settings
 
-    return load_settings(profile=name, environment={"ONPLAN_HOME": str(home)})
+    home = str(session.settings.home)
+    return load_settings(profile=name, environment={"ONPLAN_HOME": home}, files=session.files)
 
 
 def _facts(settings: Settings, *, in_use: bool) -> dict[str, Any]:

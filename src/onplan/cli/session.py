@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cached_property
 from shlex import quote
@@ -13,6 +14,7 @@ from onplan.cli.talk import say
 
 if TYPE_CHECKING:
     from onplan.client import Client
+    from onplan.config.profiles import ConfigFiles
     from onplan.config.settings import Settings
     from onplan.stores import CredentialStore
 
@@ -36,14 +38,21 @@ class Session:
         self.store_spec: str | None = None
 
     @cached_property
-    def settings(self) -> Settings:
-        """The settings from options, environment and configuration files, read once per command.
+    def files(self) -> ConfigFiles:
+        """``config.toml`` and ``profiles.json``, read once per command. Raises ConfigurationError."""
+        from onplan.config.environment import find_home
+        from onplan.config.profiles import read_config_files
 
-        Raises ConfigurationError.
-        """
+        return read_config_files(find_home(os.environ))
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings from options, environment and configuration files. Raises ConfigurationError."""
         from onplan.config.settings import load_settings
 
-        return load_settings(profile=self.profile, backend=self.backend, store=self.store_spec)
+        return load_settings(
+            profile=self.profile, backend=self.backend, store=self.store_spec, files=self.files
+        )
 
     @cached_property
     def store(self) -> CredentialStore:

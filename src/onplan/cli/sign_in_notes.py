@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onplan.cli.talk import say
+from onplan.config.descriptions import account_of
 
 if TYPE_CHECKING:
     from onplan.config.settings import Settings
@@ -43,9 +44,7 @@ def say_what_is_permitted(backend: str) -> None:
 
 def say_who(credentials: OAuthCredentials, before: OAuthCredentials | None, store: CredentialStore) -> None:
     """Who is signed in now, where that is stored, and whose sign-in it replaced."""
-    who = credentials.email or credentials.account_id or "you"
-    plan = f" (ChatGPT {credentials.plan.capitalize()})" if credentials.plan else ""
-    say(f"Signed in as {who}{plan}. Stored in {store.describe()}.")
+    say(f"Signed in as {account_of(credentials)}. Stored in {store.describe()}.")
     if before is None:
         return
     known = ((before.account_id, credentials.account_id), (before.email, credentials.email))

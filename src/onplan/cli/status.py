@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, target_options
+from onplan.config.descriptions import account_of, validity_of
 from onplan.types import APIKey, OAuthCredentials
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def status(session: Session) -> None:
         click.echo(json.dumps(facts, ensure_ascii=False))
     elif credentials:
         for label, value in [
-            *_lines(facts, store.describe(), settings.issuer.url),
+            *_lines(facts, credentials, store.describe(), settings.issuer.url),
             *_use(settings, credentials),
         ]:
             click.echo(f"{label:<10} {value}")
@@ -94,8 +94,9 @@ def _show_key(session: Session, settings: Settings, store: CredentialStore) -> N
             click.echo(f"{label:<10} {value}")
 
 
-def _lines(facts: dict[str, Any], place: str, issuer: str) -> list[tuple[str, str]]:
-    plan = f" (ChatGPT {facts['plan'].capitalize()})" if facts["plan"] else ""
+def _lines(
+    facts: dict[str, Any], credentials: OAuthCredentials, place: str, issuer: str
+) -> list[tuple[str, str]]:
     lender = facts["borrowed_from"]  # of a token in a variable, the variable itself
     borrowed = [("borrowed", f"from {lender}")] if lender not in (None, facts["store"]) else []
     foreign = (
@@ -104,10 +105,10 @@ def _lines(facts: dict[str, Any], place: str, issuer: str) -> list[tuple[str, st
         else []
     )
     return [
-        ("account", f"{facts['email'] or facts['account_id'] or 'unknown'}{plan}"),
+        ("account", account_of(credentials)),
         ("profile", facts["profile"]),
         ("backend", f"{facts['backend']}, billed to {facts['billed_to']}"),
-        ("token", _validity(facts["expires_at"], refreshable=facts["refreshable"])),
+        ("token", validity_of(facts["expires_at"], time.time(), refreshable=facts["refreshable"])),
         ("stored in", place),
         *borrowed,
         *foreign,
@@ -126,14 +127,3 @@ def _use(settings: Settings, credentials: OAuthCredentials) -> list[tuple[str, s
         ask_again = login_command(settings.profile, backend.name, "--consent")
         use = f"not used, because you declined it; `{ask_again}` asks again"
     return [("client", credentials.client_id or "unknown"), ("plan", use)]
-
-
-def _validity(expires_at: float | None, *, refreshable: bool) -> str:
-    then = "then refreshed automatically" if refreshable else "cannot be refreshed"
-    if expires_at is None:
-        return f"of unknown validity, {then}"
-    left = expires_at - time.time()
-    moment = f"{datetime.fromtimestamp(expires_at).astimezone():%Y-%m-%d %H:%M %Z}"
-    if left <= 0:
-        then = "refreshed at the next request" if refreshable else "cannot be refreshed"
-    return f"valid until {moment}, {then}" if left > 0 else f"expired at {moment}, {then}"

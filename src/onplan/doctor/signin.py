@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from datetime import datetime
 from pathlib import Path
 
+from onplan.config.descriptions import account_of, local_time, validity_of
 from onplan.config.environment import environment_variable
 from onplan.config.file_errors import explained
 from onplan.config.hints import not_signed_in
@@ -24,7 +24,7 @@ from onplan.stores import CredentialStore, Lease, Record, open_store, why_empty
 from onplan.stores.lock import waiting_at_most
 from onplan.tokens.api_key import KeyHolder
 from onplan.tokens.refresher import cannot_be_refreshed, require_origin
-from onplan.types import APIKey, OAuthCredentials
+from onplan.types import APIKey
 
 _LOCK_SECONDS = 3.0  # a refresh holds the lock longer than that only when the issuer is slow
 _ROOM = 64 * 1024  # bytes; a record is a few thousand
@@ -114,8 +114,8 @@ def refresh(examination: Examination) -> str:
     if pending is None:
         return "None was interrupted."
     raise RefreshOutcomeUnknownError(
-        f"A refresh that began at {_moment(pending.started_at)} was interrupted, so the refresh token may be "
-        "spent. The next refresh tries it once more.",
+        f"A refresh that began at {local_time(pending.started_at)} was interrupted, so its refresh "
+        "token may be spent. The next refresh tries it once more.",
         hint="Run `onplan login` to be certain, or wait for the next refresh.",
     )
 
@@ -135,7 +135,8 @@ def token(examination: Examination) -> str:
     lasting = is_fresh(credentials, time.time(), 0.0)
     if not lasting and not credentials.refresh_token:
         raise cannot_be_refreshed(record, time.time())
-    return f"{_who(credentials)}; {_validity(credentials, lasting=lasting)}; {_origin(record)}."
+    validity = validity_of(credentials.expires_at, time.time(), refreshable=bool(credentials.refresh_token))
+    return f"{account_of(credentials)}; access token {validity}; {_origin(record)}."
 
 
 def _key(examination: Examination) -> str:
@@ -145,19 +146,6 @@ def _key(examination: Examination) -> str:
     return f"The API key is from {source}." if source else "There is no API key, and none is needed."
 
 
-def _who(credentials: OAuthCredentials) -> str:
-    plan = f" (ChatGPT {credentials.plan.capitalize()})" if credentials.plan else ""
-    return f"{credentials.email or credentials.account_id or 'somebody unknown'}{plan}"
-
-
-def _validity(credentials: OAuthCredentials, *, lasting: bool) -> str:
-    refreshed = "refreshed by itself" if credentials.refresh_token else "cannot be refreshed"
-    if credentials.expires_at is None:
-        return f"the access token does not say how long it lasts, {refreshed}"
-    until = f"{'lasts until' if lasting else 'ended'} {_moment(credentials.expires_at)}"
-    return f"the access token {until}, {refreshed}"
-
-
 def _origin(record: Record) -> str:
     if (record.borrowed_from or "").startswith("env:"):
         return "whoever set the variable refreshes it"
@@ -165,8 +153,3 @@ def _origin(record: Record) -> str:
         return f"borrowed from {record.borrowed_from}, which alone refreshes it"
     scopes = record.credentials.scopes if record.credentials else ()
     return f"scopes {' '.join(scopes)}" if scopes else "its scopes are unknown"
-
-
-def _moment(seconds: float) -> str:
-    """Unix seconds in the reader's own time zone."""
-    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M %Z}"
