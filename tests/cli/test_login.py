@@ -324,7 +324,7 @@ def test_a_code_signs_in(emulator: Emulator, run_cli: Run) -> None:
     poll = next(row for row in emulator.journal() if row["path"].endswith("/deviceauth/token"))
     assert f"  {poll['body']['user_code']}\n" in result.stderr
     assert "expires in 15 minutes" in result.stderr
-    assert "Never enter a code that somebody sent you" in result.stderr
+    assert "Never enter a code that someone sent you" in result.stderr
     assert "█" not in result.stderr
     assert json.loads(run_cli("status", "--json").stdout)["signed_in"]
 

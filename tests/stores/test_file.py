@@ -220,7 +220,7 @@ def test_a_time_that_no_calendar_shows_is_unknown(
     monkeypatch.setenv("BARE", json.dumps({"access_token": "opaque", "expires_at": moment}))
 
     for store in (f"file:{path}", "env:BARE"):
-        assert "of unknown validity" in run_cli("status", "--store", store).stdout
+        assert "valid for an unknown time" in run_cli("status", "--store", store).stdout
         assert "until it is refused" in run_cli("import", store, "--profile", "other", "--force").stderr
     loaded = open_store(f"file:{path}").load()
     assert loaded
