@@ -34,9 +34,10 @@ def say_what_is_permitted(backend: str) -> None:
     width = max(map(len, PLAN_SIGN_INS))
     for name, line in PLAN_SIGN_INS.items():
         say(line, label=f"{'>' if name == backend else ' '} {name:<{width}}  ", indent=width + 4)
-    others = [name for name in PLAN_SIGN_INS if name != backend]
+    other = next(name for name in PLAN_SIGN_INS if name != backend)
+    command = f"onplan login --backend {other} --profile {other.partition('-')[2]}"
     say(
-        f"This is {backend}. For the other, run `onplan login --backend {others[0]} --profile {others[0]}`. "
+        f"This is {backend}. For the other, run `{command}`. "
         "Either is for your own plan and your own programs: no sharing, no pooling. What is permitted:\n"
         f"  {_PERMITTED.as_uri()}"
     )
