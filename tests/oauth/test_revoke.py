@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 import pytest
 
 from onplan.errors import ConnectError, DisconnectError, IdleTimeoutError
 from onplan.flow import Response, drive
-from onplan.oauth.issuer import CODEX
+from onplan.oauth.issuer import CODEX, SIWC
 from onplan.oauth.revoke import revoke
 from onplan.types import OAuthCredentials
 
@@ -91,3 +92,80 @@ def test_a_token_never_leaves_for_a_stranger():
     held = OAuthCredentials(access_token="a", refresh_token="r", issuer="http://issuer.example.com")
 
     assert ([], False) == play([], held)
+
+
+class TestDiscovery:
+    """At an issuer whose endpoint is in its description of itself (OpenID Connect Discovery 1.0 §4)."""
+
+    HELD = OAuthCredentials(access_token="a", refresh_token="r", client_id="client-1")
+    ENDPOINT = f"{SIWC.url}/revoke"
+
+    def play(self, *answers, held=HELD):
+        left, requests = list(answers), []
+
+        def send(request):
+            requests.append(request)
+            return left.pop(0)
+
+        return requests, drive(revoke(SIWC, held), send, lambda seconds: None)
+
+    def document(self, **members):
+        return Response(200, {}, json.dumps(members).encode())
+
+    def test_the_endpoint_is_asked_for(self):
+        """The description is fetched, then the token goes to the endpoint that it names, as a form."""
+        requests, confirmed = self.play(self.document(revocation_endpoint=self.ENDPOINT), Response(200))
+
+        assert confirmed
+        assert [("GET", SIWC.configuration_url), ("POST", self.ENDPOINT)] == [
+            (request.method, request.url) for request in requests
+        ]
+        assert {"token": "r", "token_type_hint": "refresh_token", "client_id": "client-1"} == dict(
+            parse_qsl(requests[1].body.decode())
+        )
+        assert [0.0, 0.0] == [request.after for request in requests]
+        assert [10.0, 10.0] == [request.timeout for request in requests]
+
+    def test_an_access_token_is_revoked_in_the_clients_name(self):
+        """Where forms are sent, the client is named beside an access token as well."""
+        held = OAuthCredentials(access_token="a")
+        requests, _ = self.play(self.document(revocation_endpoint=self.ENDPOINT), Response(200), held=held)
+
+        assert {"token": "a", "token_type_hint": "access_token", "client_id": SIWC.client_id} == dict(
+            parse_qsl(requests[1].body.decode())
+        )
+
+    @pytest.mark.parametrize(
+        "document",
+        [
+            Response(503),
+            Response(500, {}, json.dumps({"revocation_endpoint": f"{SIWC.url}/revoke"}).encode()),
+            Response(200, {}, b"[]"),
+            Response(200, {}, b"{}"),
+            Response(200, {}, json.dumps({"revocation_endpoint": 7}).encode()),
+            Response(200, {}, json.dumps({"revocation_endpoint": "https://x.example/revoke"}).encode()),
+            Response(200, {}, json.dumps({"revocation_endpoint": f"{SIWC.url}.example/revoke"}).encode()),
+        ],
+        ids=["503", "500 with it", "a list", "none", "a number", "a stranger's", "almost the issuer's"],
+    )
+    def test_without_an_endpoint_of_its_own_nothing_is_sent(self, document):
+        """No token goes to another host; the description is asked for three times, with growing pauses."""
+        requests, confirmed = self.play(document, document, document)
+
+        assert not confirmed
+        assert {"GET"} == {request.method for request in requests}
+        assert [0.0, 0.5, 1.5] == [request.after for request in requests]
+
+    def test_once_known_it_is_not_asked_for_again(self):
+        """After a failure of the endpoint only the revocation is repeated, after the pause."""
+        answers = [
+            Response(503),
+            self.document(revocation_endpoint=self.ENDPOINT),
+            Response(503),
+            Response(200),
+        ]
+        requests, confirmed = self.play(*answers)
+
+        assert confirmed
+        assert ["GET", "GET", "POST", "POST"] == [request.method for request in requests]
+        assert [0.0, 0.5, 0.0, 1.5] == [request.after for request in requests]

@@ -117,7 +117,7 @@ def test_what_could_not_be_saved_is_saved_when_the_client_closes(
     manager = TokenManager(Store(), load_settings().issuer, transport.fetch, sleep=lambda seconds: None)
     refreshed = manager.credentials()
     assert stored(spec) != refreshed
-    assert "kept in this process only" in caplog.text
+    assert "exists in this process only" in caplog.text
     broken = False
 
     manager.drain()

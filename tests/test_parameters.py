@@ -1,0 +1,137 @@
+"""Which parameters a backend takes, the conversation's name, the tool that is chosen: as values."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from onplan.backends import OPENAI_CODEX, Backend, ParameterSupport
+from onplan.errors import ConfigurationError, InvalidRequestError
+from onplan.parameters import given_by, left_out, raises, schema_name, session_id_of, tool_choice_of
+from onplan.types import CompletionRequest, Message, Text, ToolChoice, ToolDefinition
+
+TOOL = ToolDefinition("search", "Searches.", {"type": "object"})
+BACKEND: Backend = dataclasses.replace(
+    OPENAI_CODEX,
+    name="some-backend",
+    parameter_support={
+        "temperature": ParameterSupport.DROP,
+        "tool_choice": ParameterSupport.WITH_TOOLS,
+        "top_p": ParameterSupport.FORWARD,
+    },
+)
+
+
+def asking(text: str = "hi", **more: Any) -> CompletionRequest:
+    return CompletionRequest(**{"messages": [Message("user", [Text(text)])], **more})
+
+
+@pytest.mark.parametrize(("word", "expected"), [("raise", True), ("drop", False)])
+def test_two_words_say_what_becomes_of_a_parameter(word: str, expected: bool) -> None:
+    """`raise` raises, `drop` leaves out."""
+    assert raises(word) is expected
+
+
+@pytest.mark.parametrize("word", ["", "refuse", "Raise", "rise", "dropp"])
+def test_any_other_word_is_refused(word: str) -> None:
+    """A misspelt `raise` must not drop anything."""
+    with pytest.raises(ConfigurationError, match="neither"):
+        raises(word)
+
+
+@pytest.mark.parametrize(
+    ("more", "given"),
+    [
+        ({}, []),
+        ({"temperature": 0.0}, ["temperature"]),
+        ({"temperature": None}, []),
+        ({"tools": [TOOL], "stop": ["x"]}, ["tools", "stop"]),
+        ({"tools": []}, []),
+    ],
+)
+def test_which_parameters_were_given(more: dict[str, Any], given: list[str]) -> None:
+    """Those that differ from their defaults; 0 is a value."""
+    assert sorted(given_by(asking(**more))) == sorted(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "tools", "ignored"),
+    [
+        (["temperature"], [], ("temperature",)),
+        (["tool_choice"], [], ("tool_choice",)),
+        (["tool_choice"], [TOOL], ()),
+        (["top_p", "seed"], [], ()),
+        (["temperature", "top_p", "tool_choice"], [], ("temperature", "tool_choice")),
+        ([], [], ()),
+    ],
+)
+def test_which_parameters_are_left_out(
+    given: list[str], tools: list[ToolDefinition], ignored: tuple[str, ...]
+) -> None:
+    """Those that the row drops, and those that mean nothing without tools; the rest is sent."""
+    request = asking(tools=tools)
+
+    assert left_out(given, request, BACKEND, raising=False) == ignored
+    if not ignored:
+        assert left_out(given, request, BACKEND, raising=True) == ()
+        return
+    with pytest.raises(InvalidRequestError, match=f"some-backend does not take {', '.join(ignored)}"):
+        left_out(given, request, BACKEND, raising=True)
+
+
+def test_a_conversation_keeps_its_name_as_it_grows() -> None:
+    """It is derived from the messages up to the first of the user, and from nothing after that."""
+    first = [Message("system", [Text("Be short.")]), Message("user", [Text("hi")])]
+    later = [*first, Message("assistant", [Text("hello")]), Message("user", [Text("and?")])]
+    name = session_id_of(CompletionRequest(messages=first))
+
+    assert session_id_of(CompletionRequest(messages=later)) == name
+    assert session_id_of(CompletionRequest(messages=first[1:])) != name
+    assert session_id_of(asking("ho")) != session_id_of(asking("hi"))
+    assert session_id_of(asking(temperature=1.0)) == session_id_of(asking())
+    assert (len(name), name[14]) == (36, "5")
+
+
+@pytest.mark.parametrize("name", ["mine", "a b", "~"])
+def test_a_programs_own_name_is_taken(name: str) -> None:
+    """A session id that a header can hold is used as it is."""
+    assert session_id_of(asking(session_id=name)) == name
+
+
+@pytest.mark.parametrize("name", ["é", "a\nb", "\x7f", "a\0"])
+def test_a_name_that_no_header_can_hold(name: str) -> None:
+    """Other characters than printable ASCII are refused."""
+    with pytest.raises(InvalidRequestError, match="session_id"):
+        session_id_of(asking(session_id=name))
+
+
+@pytest.mark.parametrize("choice", [None, "auto", "none", "required", ToolChoice("search")])
+def test_a_tool_choice_is_passed_on(choice: Any) -> None:
+    """The three words, and the name of a tool of the request."""
+    assert tool_choice_of(asking(tools=[TOOL], tool_choice=choice)) == choice
+
+
+@pytest.mark.parametrize("tools", [[], [TOOL]])
+def test_a_tool_that_is_not_offered_cannot_be_chosen(tools: list[ToolDefinition]) -> None:
+    """The error names it."""
+    with pytest.raises(InvalidRequestError, match="'find'"):
+        tool_choice_of(asking(tools=tools, tool_choice=ToolChoice("find")))
+
+
+@pytest.mark.parametrize(
+    ("schema", "name"),
+    [
+        ({"title": "City"}, "City"),
+        ({"title": "My city-1_x"}, "My_city-1_x"),
+        ({"title": "Größe"}, "Gr__e"),
+        ({"title": "x" * 65}, "x" * 64),
+        ({"title": ""}, "response"),
+        ({"title": 7}, "7"),
+        ({}, "response"),
+    ],
+)
+def test_the_name_of_a_schema(schema: dict[str, Any], name: str) -> None:
+    """Its title in the characters that the API takes, at most 64; else a word that fits any."""
+    assert schema_name(schema) == name
