@@ -27,8 +27,36 @@ MODULES = (
 )
 # Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
 TESTS: dict[str, tuple[str, ...]] = {
-    "parameters.py": ("tests/test_parameters.py", "tests/turn", "tests/responses/test_request.py"),
-    "tokens/": ("tests/tokens",),
+    "stores/__init__.py": ("tests/stores/test_records.py", "tests/stores/test_file.py"),
+    "stores/file.py",
+    "stores/lock.py",
+)
+# Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
+TESTS: dict[str, tuple[str, ...]] = {
+    "stores/__init__.py": ("tests/stores/test_record.py", "tests/stores/test_file.py", "tests/tokens"),
+    "stores/file.py": (
+        "tests/stores/test_file.py",
+        "tests/stores/test_contract.py",
+        "tests/stores/test_mounted.py",
+    ),
+    "stores/lock.py": ("tests/stores/test_locks.py", "tests/stores/test_file.py"),
+    "transports/silence.py": ("tests/transports/test_silence.py",),
+    "transports/decompression.py",
+    "transports/websocket_messages.py",
+    "transports/websocket_upgrade.py",
+    "tokens/",
+    "stores/__init__.py",
+    "stores/file.py",
+    "stores/lock.py",
+)
+# Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
+TESTS: dict[str, tuple[str, ...]] = {
+    "stores/__init__.py": ("tests/stores/test_records.py", "tests/stores/test_file.py"),
+    "stores/file.py",
+    "stores/lock.py",
+)
+# Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
+TESTS: dict[str, tuple[str, ...]] = {
     "stores/__init__.py": ("tests/stores/test_record.py", "tests/stores/test_file.py", "tests/tokens"),
     "stores/file.py": (
         "tests/stores/test_file.py",
@@ -41,9 +69,9 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/turn",
         "tests/clients/test_limits.py",
     ),
-    "transports/decompression.py": ("tests/transports", "tests/clients/test_decompression.py"),
-    "transports/websocket_messages.py": ("tests/transports", "tests/clients/test_websocket_messages.py"),
-    "transports/websocket_upgrade.py": ("tests/transports", "tests/clients/test_websocket_upgrade.py"),
+    "transports/decompression.py": ("tests/clients/test_decompression.py",),
+    "transports/websocket_messages.py": ("tests/clients/test_websocket_messages.py",),
+    "transports/websocket_upgrade.py": ("tests/clients/test_websocket_upgrade.py",),
 }
 # Tests that start many processes and take half a minute each: not run here.
 SLOW = (
