@@ -36,8 +36,8 @@ test: $(VENV)/.installed        ## the test suite, in four processes: most of th
 	$(BIN)/pytest -m 'not interop' -n 4
 
 # The tests of what decides: no server, no file. Not those that try thousands of damaged streams or count work.
-UNIT := answers chat oauth request responses turn test_backends.py test_errors.py test_flow.py test_parameters.py transports/test_silence.py \
-  test_types.py
+UNIT := answers chat oauth request responses turn transports/test_silence.py test_backends.py test_errors.py \
+  test_flow.py test_parameters.py test_types.py
 LONG := chat/test_damage.py chat/test_many.py responses/test_bounds.py responses/test_damaged.py
 unit: $(VENV)/.installed        ## the tests of the modules that do no input or output, alone (10 seconds)
 	$(BIN)/pytest -n 2 $(UNIT:%=tests/%) $(LONG:%=--ignore=tests/%)

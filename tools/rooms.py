@@ -28,12 +28,6 @@ MODULES = (
 # Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
 TESTS: dict[str, tuple[str, ...]] = {
     "stores/__init__.py": ("tests/stores/test_records.py", "tests/stores/test_file.py"),
-    "stores/file.py",
-    "stores/lock.py",
-)
-# Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
-TESTS: dict[str, tuple[str, ...]] = {
-    "stores/__init__.py": ("tests/stores/test_record.py", "tests/stores/test_file.py", "tests/tokens"),
     "stores/file.py": (
         "tests/stores/test_file.py",
         "tests/stores/test_contract.py",
@@ -41,34 +35,6 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "stores/lock.py": ("tests/stores/test_locks.py", "tests/stores/test_file.py"),
     "transports/silence.py": ("tests/transports/test_silence.py",),
-    "transports/decompression.py",
-    "transports/websocket_messages.py",
-    "transports/websocket_upgrade.py",
-    "tokens/",
-    "stores/__init__.py",
-    "stores/file.py",
-    "stores/lock.py",
-)
-# Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
-TESTS: dict[str, tuple[str, ...]] = {
-    "stores/__init__.py": ("tests/stores/test_records.py", "tests/stores/test_file.py"),
-    "stores/file.py",
-    "stores/lock.py",
-)
-# Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
-TESTS: dict[str, tuple[str, ...]] = {
-    "stores/__init__.py": ("tests/stores/test_record.py", "tests/stores/test_file.py", "tests/tokens"),
-    "stores/file.py": (
-        "tests/stores/test_file.py",
-        "tests/stores/test_contract.py",
-        "tests/stores/test_mounted.py",
-    ),
-    "stores/lock.py": ("tests/stores/test_locks.py", "tests/stores/test_file.py"),
-    "transports/silence.py": (
-        "tests/transports/test_silence.py",
-        "tests/turn",
-        "tests/clients/test_limits.py",
-    ),
     "transports/decompression.py": ("tests/clients/test_decompression.py",),
     "transports/websocket_messages.py": ("tests/clients/test_websocket_messages.py",),
     "transports/websocket_upgrade.py": ("tests/clients/test_websocket_upgrade.py",),
