@@ -351,3 +351,10 @@ def test_what_a_failure_inside_a_stream_means(given, status, expected):
     assert status == found.status_code
     assert "req-1" == found.request_id
     assert str(found)
+
+
+def test_a_limit_may_say_in_how_many_seconds_it_resets():
+    """``resets_in_seconds`` counts from now where no time is given."""
+    body = json.dumps(error("usage_limit_reached", "No more.", resets_in_seconds=60)).encode()
+
+    assert failure_of_response(Response(429, {}, body), NOW).resets_at == NOW + 60

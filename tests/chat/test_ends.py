@@ -611,3 +611,43 @@ def test_how_long_the_end_is_waited_for(events, near):
     assert not stream.finished
     assert near is (stream.grace < 5)
     assert near or stream.grace >= 60
+
+
+# What came, and for how many seconds the end is waited for then.
+GRACE = {
+    "the reason alone": ([chunk(content="hi"), chunk("stop", role="assistant")], 1.0),
+    "the reason beside content": ([chunk(content="hi"), chunk("stop", content=" you")], 2.5),
+    "a call that is not whole": ([chunk("tool_calls", tool_calls=[call("f", '{"a"')])], None),
+    "a call that is whole": (
+        [chunk(tool_calls=[call()]), chunk("tool_calls", role="assistant")],
+        1.0,
+    ),
+    "a call that is cut": (
+        [chunk(tool_calls=[call("f", '{"a"')]), chunk("length", role="assistant")],
+        1.0,
+    ),
+    "usage after the reason": ([chunk("stop", content="hi"), USED], 1.0),
+}
+
+
+@pytest.mark.parametrize(("events", "seconds"), GRACE.values(), ids=GRACE)
+def test_the_seconds_for_which_the_end_is_waited_for(events, seconds):
+    """Longer if content may follow; without end while a call may still get the rest of its arguments."""
+    stream = ChatStream("m")
+    stream.feed([json.dumps(event).encode() for event in events])
+
+    assert stream.grace == seconds
+
+
+def test_a_failure_after_the_finish_reason_leaves_the_answer_whole(listen):
+    """An answer that has its finish reason is the answer, whatever the server sends after it."""
+    heard = listen(chunk(content="hi"), chunk("stop", role="assistant"), {"error": {"message": "broke"}})
+
+    assert heard.done.response.text == "hi"
+
+
+def test_errors_in_place_of_choices_fail_the_answer(listen):
+    """A list of errors is read like a single one."""
+    heard = listen(chunk(content="hi"), {"errors": [{"code": "server_is_overloaded", "message": "busy"}]})
+
+    assert isinstance(heard.failure, OverloadedError)

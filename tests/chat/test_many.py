@@ -1,22 +1,23 @@
 """Much of anything in a stream costs in proportion, and what cannot be is an error.
 
-What is counted are the lines of the library that run, which does not depend on the machine.
+Lines that run and bytes that are allocated are counted, which does not depend on the machine.
 """
 
 from __future__ import annotations
 
 import gc
 import json
-import sys
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-import onplan
+from onplan.chat.arguments import Arguments
 from onplan.chat.stream import ChatStream
 from onplan.errors import StreamCorruptError
 
-OWN = str(Path(onplan.__file__).parent)
+from ..amount_of_work import bytes_allocated, lines_run
+
+LONG = "abc" * 100  # copying all of what came, again and again, is seen
 
 
 def chunk(finish=None, message="delta", **delta):
@@ -50,8 +51,9 @@ MANY = {
     "one call many times": lambda count: [
         calls(call(number, "c", "f", '{"p":1}')) for number in range(count)
     ],
-    "pieces": begun('{"p":"', call(0, None, None, "abc")),
-    "pieces with the name in each": begun('{"p":"', call(0, "c", "f", "abc")),
+    "pieces": begun('{"p":"', call(0, None, None, LONG)),
+    "pieces with escapes": begun('{"p":"', call(0, None, None, f"{LONG}\\n")),
+    "pieces with the name in each": begun('{"p":"', call(0, "c", "f", LONG)),
     "pieces of braces": begun('{"p":', call(0, None, None, '{"p":')),
     "pieces that each begin": begun('{"p', call(0, None, None, '{"p')),
     "pieces that grow": lambda count: [
@@ -61,18 +63,21 @@ MANY = {
     "blanks after the end": begun("{}", call(0, None, None, " ")),
     "pieces of a number": begun("1", call(0, None, "f", "1")),
     "entries of thinking": lambda count: [
-        chunk(reasoning_details=[{"type": "t", "text": "abc", "index": 0}]) for _ in range(count)
+        chunk(reasoning_details=[{"type": "t", "text": LONG, "index": 0}]) for _ in range(count)
     ],
     "entries with ids": lambda count: [
-        chunk(reasoning_details=[{"type": "t", "data": "abc", "id": str(number)}]) for number in range(count)
+        chunk(reasoning_details=[{"type": "t", "data": LONG, "id": str(number)}]) for number in range(count)
     ],
+    "text": lambda count: [chunk(content=LONG)] * count,
+    "thinking": lambda count: [chunk(reasoning_content=LONG)] * count,
+    "refusals": lambda count: [chunk(refusal=LONG)] * count,
     "text and thinking in turns": lambda count: [
         chunk(**{("content", "reasoning")[number % 2]: "a"}) for number in range(count)
     ],
     "choices": lambda count: [
         {"choices": [{"index": number, "delta": {"content": "a"}} for number in range(count)]}
     ],
-    "messages in place of deltas": lambda count: [chunk(None, "message", content="a")] * count,
+    "messages in place of deltas": lambda count: [chunk(None, "message", content=LONG)] * count,
     "messages that each end": lambda count: [chunk("stop", "message", content="a")] * count,
     "calls that each end": lambda count: [
         chunk("stop", tool_calls=[call(number, f"c{number}", "f", "")]) for number in range(count)
@@ -81,37 +86,30 @@ MANY = {
         {"choices": [{**chunk("stop", tool_calls=[call(0, None, "f", "{}")])["choices"][0], "index": number}]}
         for number in range(count)
     ],
-    "reasons": lambda count: [chunk("stop", content="a")] * count,
+    "reasons": lambda count: [chunk("stop", content=LONG)] * count,
 }
 
 
-def work(events):
-    """How many lines of the library run to read ``events``."""
+def work(measure: Callable[[Callable[[], object]], int], events) -> int:
+    """How much work it is to read ``events``."""
     stream = ChatStream("m")
     payloads = [json.dumps(event).encode() for event in (*events, chunk("stop"))]
-    lines = 0
-
-    def count(frame, event, _):
-        nonlocal lines
-        if not frame.f_code.co_filename.startswith(OWN):
-            return None
-        lines += event == "line"
-        return count
-
-    before = sys.gettrace()
-    sys.settrace(count)
-    try:
-        stream.feed([*payloads, b"[DONE]"])
-    finally:
-        sys.settrace(before)
+    amount = measure(lambda: stream.feed([*payloads, b"[DONE]"]))
     assert stream.finished
-    return lines
+    return amount
 
 
 @pytest.mark.parametrize("make", MANY.values(), ids=MANY)
 def test_ten_times_as_much_is_ten_times_the_work(make):
     """However much of one thing comes, each piece costs what the ones before it did."""
-    assert work(make(1000)) < 14 * work(make(100))
+    assert work(lines_run, make(400)) < 14 * work(lines_run, make(40))
+
+
+@pytest.mark.parametrize("name", MANY.keys() - {"pieces that grow"})  # which are that many bytes themselves
+def test_ten_times_as_much_is_ten_times_the_memory(name):
+    """Nothing that came is copied again for each piece that follows."""
+    make = MANY[name]
+    assert work(bytes_allocated, make(250)) < 14 * work(bytes_allocated, make(25))
 
 
 @pytest.mark.parametrize(
@@ -144,3 +142,35 @@ def test_an_answer_that_has_ended_is_freed_at_once():
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_many_calls_are_kept_in_one_list():
+    """It is not copied for each call."""
+    make = MANY["calls"]
+
+    assert work(bytes_allocated, make(2000)) < 14 * work(bytes_allocated, make(200))
+
+
+class _Counted(str):
+    """A text that counts how often its length is asked for."""
+
+    __slots__ = ()
+    asked = 0
+
+    def __len__(self) -> int:
+        _Counted.asked += 1
+        return super().__len__()
+
+
+@pytest.mark.parametrize("piece", ['{"p', '{"p":', "abc", '"', "{"])
+def test_the_pieces_that_came_are_not_measured_again_for_each_that_follows(piece):
+    """How long all of them are is looked at only if the new one is at least as long as their number."""
+
+    def asked(count: int) -> int:
+        arguments, _Counted.asked = Arguments(), 0
+        arguments.add('{"p":"a')
+        for _ in range(count):
+            arguments.add(_Counted(piece))
+        return _Counted.asked
+
+    assert asked(400) <= 14 * asked(40) + 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +14,10 @@ from onplan.responses.arrival import MAXIMUM_SECTIONS
 from onplan.responses.arrivals import MAXIMUM_ITEMS
 from onplan.responses.stream import ResponseStream
 from onplan.types import Text
+
+from ..amount_of_work import bytes_allocated, lines_run
+
+LONG = "abc" * 100  # copying all of what came, again and again, is seen
 
 
 def delta(kind, **where):
@@ -54,34 +57,69 @@ STREAMS: dict[str, Callable[[int], list[dict]]] = {
         for text in ("", "a")
         for i in range(n)
     ],
+    "text": lambda n: [delta("output_text", item_id="m", delta=LONG)] * n,
+    "text and thinking in turns": lambda n: [
+        delta(kind, item_id=kind, delta=LONG)
+        for kind in ("output_text", "reasoning_summary_text")
+        for _ in range(n)
+    ],
+    "text of two items in turns": lambda n: [
+        delta("output_text", item_id=f"m{i % 2}", delta=LONG) for i in range(n)
+    ],
+    "arguments": lambda n: [
+        {
+            "type": "response.output_item.added",
+            "item": {"type": "function_call", "id": "c", "call_id": "c", "name": "f"},
+        },
+        *[delta("function_call_arguments", item_id="c", delta=LONG)] * n,
+    ],
+    "refusals": lambda n: [delta("refusal", item_id="m", delta=LONG)] * n,
     "parts of a text": lambda n: [
         delta("output_text", item_id="m", content_index=i, delta="a") for i in range(n)
     ],
 }
 
 
-def work(events: list[dict]) -> int:
-    """How many calls it takes to assemble ``events``."""
-    payloads, calls = [json.dumps(event).encode() for event in events], 0
-
-    def count(*_: object) -> None:
-        nonlocal calls
-        calls += 1
-
+def work(measure: Callable[[Callable[[], object]], int], events: list[dict]) -> int:
+    """How much work it takes to assemble ``events``."""
+    payloads = [json.dumps(event).encode() for event in events]
     stream = ResponseStream("m")
-    before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        stream.feed(payloads)
-    finally:
-        sys.setprofile(before)
-    return calls
+    return measure(lambda: stream.feed(payloads))
 
 
 @pytest.mark.parametrize("make", STREAMS.values(), ids=STREAMS)
 def test_four_times_as_much_is_at_most_five_times_the_work(make):
     """Assembling a stream takes work in proportion to its length, however it names its items."""
-    assert work(make(800)) < 5 * work(make(200))
+    assert work(lines_run, make(400)) < 5 * work(lines_run, make(100))
+
+
+@pytest.mark.parametrize("make", STREAMS.values(), ids=STREAMS)
+def test_ten_times_as_much_takes_about_ten_times_the_memory(make):
+    """Nothing that came is copied again for each event that follows."""
+    assert work(bytes_allocated, make(250)) < 14 * work(bytes_allocated, make(25))
+
+
+# Bytes of which the decoder is given one piece at a time.
+READS: dict[str, Callable[[int], list[bytes]]] = {
+    "a long event in pieces": lambda n: [b"data: ", *[LONG.encode()] * n, b"\n\n"],
+    "a long comment in pieces": lambda n: [b":", *[LONG.encode()] * n, b"\n\n"],
+    "a long document in pieces": lambda n: [b'{"a": "', *[LONG.encode()] * n, b'"}'],
+    "lines": lambda n: [*[b"data: " + LONG.encode() + b"\n"] * n, b"\n"],
+    "events": lambda n: [b"data: " + LONG.encode() + b"\n\n"] * n,
+    "events with a carriage return": lambda n: [b"data: " + LONG.encode() + b"\r\n\r\n"] * n,
+    "white space, then events": lambda n: [*[b" " * 300] * n, b"\ndata: {}\n\n"],
+}
+
+
+@pytest.mark.parametrize("make", READS.values(), ids=READS)
+def test_an_event_in_ten_times_as_many_reads_takes_about_ten_times_the_memory(make):
+    """A read costs its own length, whatever came before it."""
+
+    def work(n: int) -> int:
+        decoder, reads = EventDecoder(), make(n)
+        return bytes_allocated(lambda: [*map(decoder.feed, reads), decoder.close()])
+
+    assert work(250) < 14 * work(25)
 
 
 @pytest.mark.parametrize(

@@ -418,3 +418,49 @@ def test_items_that_are_all_number_0_are_several(listen):
     )
 
     assert heard.parts == [Text("hello"), Text("you")]
+
+
+# --- what is no failure, and whose limit it is -----------------------------------------------------------
+
+
+def test_an_answer_of_reasoning_alone_is_an_answer(listen):
+    """Tokens that the model only thought with are no sign that text is missing."""
+    usage = {"output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 5}}
+
+    assert listen(end("completed", usage=usage)).done.usage.reasoning_tokens == 5
+
+
+def test_an_answer_that_was_produced_and_not_sent_is_an_error(listen):
+    """One token more than the reasoning, and nothing came: it must be missing."""
+    usage = {"output_tokens": 6, "output_tokens_details": {"reasoning_tokens": 5}}
+
+    assert isinstance(listen(end("completed", usage=usage)).failure, StreamCorruptError)
+
+
+def test_a_hosted_tool_that_failed_leaves_the_answer_whole(listen):
+    """The model goes on without the search."""
+    search = {"type": "web_search_call", "id": "ws", "status": "failed"}
+
+    assert listen(done(search), *HELLO, end("completed")).parts == [Text("hello")]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"metered_limit_name": "gpt-6-spark", "limit_name": "other"},
+        {"limit_name": "gpt-6-spark"},
+        {"metered_limit_name": "gpt-6-spark"},
+    ],
+    ids=str,
+)
+def test_an_event_names_the_meter_of_its_limits(names):
+    """``metered_limit_name`` counts, else ``limit_name``."""
+    window = {"primary": {"used_percent": 100, "window_minutes": 300, "reset_at": 1_800_003_600}}
+    stream = ResponseStream("m")
+    events = [
+        {"type": "codex.rate_limits", **names, "rate_limits": window},
+        end("failed", error={"code": "usage_limit_reached"}),
+    ]
+    stream.feed(json.dumps(event).encode() for event in events)
+
+    assert stream.failure.message.startswith("The 5-hour usage limit for gpt-6-spark is reached")

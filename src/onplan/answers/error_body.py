@@ -229,9 +229,8 @@ def _words(value: Any, depth: int = 0) -> str:
     fields = {_plain(name): inner for name, inner in value.items()}
     if words := _providers_words(fields, depth):
         return words
-    is_code = isinstance(
-        fields.get("error"), str
-    )  # as in OAuth and Spring, which have the text in another field
+    # In OAuth and Spring `error` is a code, and the text is in another field.
+    is_code = isinstance(fields.get("error"), str)
     order = (*_MESSAGES, "error") if is_code else ("error", *_MESSAGES)
     said = (_words(fields[name], depth + 1) for name in (*order, *_CONTAINERS) if name in fields)
     return next((words for words in said if words.strip()), "")

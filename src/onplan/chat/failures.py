@@ -46,9 +46,8 @@ def _complaint(body: Any) -> Any:
     if not isinstance(body, dict) or not any(body.get(name) for name in _SENTENCES):
         return None
     status = str(body.get("status")).lower()
-    if not (
-        status.isdecimal() or "error" in status or "fail" in status
-    ):  # else it is the status of a job, such as "queued"
+    # Any other status is that of a job, such as "queued".
+    if not (status.isdecimal() or "error" in status or "fail" in status):
         body = {**body, "status": None}
     codes = [str(body[name]).lower() for name in _CODES if body.get(name) is not None]
     return None if all(code in _FINE for code in codes) else body

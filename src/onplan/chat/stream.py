@@ -85,9 +85,8 @@ class ChatStream:
         self._ending = Ending()
         self._halves = Halves()
         self._usage: Mapping[str, Any] = {}
-        self._counted_at: tuple[int, int, int] | None = (
-            None  # the size of the answer when usage came without choices
-        )
+        # The size of the answer when usage came without choices.
+        self._counted_at: tuple[int, int, int] | None = None
         self._text = StringIO(newline="")
         self._refusals: list[str] = []
         self._reasoning = Reasoning()
@@ -244,9 +243,8 @@ class ChatStream:
         self._usage = choice.usage or self._usage
         if key in self._others or not self._ending.take(choice):
             return
-        if self._ending.reason in CUTS or self._calls.last_is_whole(
-            key
-        ):  # else the rest of the calls may come
+        # A call that is not whole may still get the rest of its arguments.
+        if self._ending.reason in CUTS or self._calls.last_is_whole(key):
             if self._is_doubtful or self._is_belied:
                 self.grace = _GRACE_OF_DOUBT
             else:

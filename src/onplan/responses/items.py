@@ -172,9 +172,8 @@ def sections_of(item: Item) -> dict[Section, str]:
         unnamed = "reasoning_text" if kind == "reasoning" else "output_text"
         for index, entry in enumerate(_entries(item.get("content"))):
             section = _SECTION_KINDS.get(str(entry.get("type") or unnamed))
-            if (
-                section == "output_text" and kind == "reasoning"
-            ):  # compatible servers call it text or output_text
+            # Compatible servers call the text of reasoning "text" or "output_text".
+            if section == "output_text" and kind == "reasoning":
                 section = "reasoning"
             if section:
                 sections[section, index] = text_of(entry.get("refusal" if section == "refusal" else "text"))
