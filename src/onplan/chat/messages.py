@@ -6,7 +6,6 @@ turn are moved behind the results, and images from tools are sent in a user mess
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -14,6 +13,7 @@ from onplan.backends import Backend
 from onplan.chat.signatures import unsealed
 from onplan.chat.thinking import fields_of
 from onplan.errors import InvalidRequestError
+from onplan.request.data_url import data_url
 from onplan.types import (
     ContentPart,
     File,
@@ -158,10 +158,10 @@ def _content(part: ContentPart) -> Item:
         case Text(text=text):
             return {"type": "text", "text": text}
         case Image():
-            return {"type": "image_url", "image_url": {"url": part.url or _data_url(part, "image/png")}}
+            return {"type": "image_url", "image_url": {"url": part.url or data_url(part)}}
         case File(url=None):
             name = {"filename": part.filename or "file"}
-            data = _data_url(part, "application/octet-stream")
+            data = data_url(part)
             return {"type": "file", "file": {**name, "file_data": data}}
         case File():
             raise InvalidRequestError(
@@ -170,10 +170,3 @@ def _content(part: ContentPart) -> Item:
             )
         case _:
             raise InvalidRequestError(f"A {part.type} part cannot stand inside a message's content.")
-
-
-def _data_url(part: Image | File, default_type: str) -> str:
-    if part.data is None:
-        missing = "has neither url nor data" if part.path is None else f"at {part.path} was not read"
-        raise InvalidRequestError(f"The {part.type} {missing}.")
-    return f"data:{part.mime_type or default_type};base64,{b64encode(part.data).decode('ascii')}"

@@ -6,13 +6,13 @@ found" (the platform and Codex backend, 2026).
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
 
 from onplan.errors import InvalidRequestError
+from onplan.request.data_url import data_url
 from onplan.types import (
     ContentPart,
     File,
@@ -119,7 +119,7 @@ def _content(part: ContentPart, role: str) -> Item:
         case Refusal(text=text):
             return {"type": "refusal", "refusal": text}
         case Image():
-            return {"type": "input_image", "image_url": part.url or _data_url(part, "image/png")}
+            return {"type": "input_image", "image_url": part.url or data_url(part)}
         case File():
             return _file(part)
         case _:
@@ -130,14 +130,7 @@ def _file(part: File) -> Item:
     name = {"filename": part.filename} if part.filename else {}
     if part.url:
         return {"type": "input_file", **name, "file_url": part.url}
-    return {"type": "input_file", **name, "file_data": _data_url(part, "application/octet-stream")}
-
-
-def _data_url(part: Image | File, default_type: str) -> str:
-    if part.data is None:
-        missing = "has neither url nor data" if part.path is None else f"at {part.path} was not read"
-        raise InvalidRequestError(f"The {part.type} {missing}.")
-    return f"data:{part.mime_type or default_type};base64,{b64encode(part.data).decode('ascii')}"
+    return {"type": "input_file", **name, "file_data": data_url(part)}
 
 
 # --- output items to content parts ------------------------------------------------------------------
