@@ -57,6 +57,8 @@ NO_CONTENT = {
     "its end": [b": da", b"ta: x"],
     "a line that ends like one": [b"metadata: x\n"],
     "the rest of another line": [b"event: d", b"data: x"],
+    "a field that begins alike": [b"date: x\n"],
+    "the end of a line of data": [b"data: x", b"\n: ping\n"],
     "spaces": [b"   \n"],
 }
 CONTENT = {
@@ -88,6 +90,12 @@ def test_what_leads_to_no_event(reads: list[bytes]) -> None:
 def test_what_belongs_to_an_event(reads: list[bytes]) -> None:
     """A `data:` line, or JSON instead of events, is none, however it is cut."""
     assert not is_silent(PING, *reads)
+
+
+def test_the_rest_of_a_first_line() -> None:
+    """A stream may begin in the midst of nothing: its first line is judged like any other."""
+    assert is_silent(b": a", b" b")
+    assert not is_silent(b"da", b"ta: x")
 
 
 def test_after_an_end_of_line_another_line_begins() -> None:
