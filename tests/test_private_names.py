@@ -19,6 +19,7 @@ SOURCES = sorted(Path(onplan.__file__).parent.rglob("*.py"))
 # Private names that are used all the same, and why they may be.
 ATTRIBUTES = {
     "_list_models": "of onplan's own clients, for the command line and the doctor",
+    "_assembly": "of onplan's own clients, for the command line",
     "_exit": "of os: documented, for a child process after a fork",
     "_replace": "of named tuples: documented, and underscored only to leave room for the fields' names",
 }

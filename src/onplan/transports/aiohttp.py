@@ -15,7 +15,7 @@ import aiohttp
 
 from onplan.errors import ConnectError, IdleTimeoutError, TransportError
 from onplan.flow import Request
-from onplan.transports.aiohttp_connector import ConnectionTracker, Sessions, current_tracker
+from onplan.transports.aiohttp_connector import ConnectionTracker, current_tracker, session_for
 from onplan.transports.async_base import AsyncHTTP, OpenAnswer
 from onplan.transports.base import PIECE_SIZE, Timeouts, length_of, log_exchange, lower_case, pieces
 from onplan.transports.connection_errors import (
@@ -131,21 +131,17 @@ class AiohttpTransport(AsyncHTTP):
     ) -> None:
         super().__init__()
         self._timeouts = timeouts or Timeouts()
-        self._route = route or Route()
-        self._given = client
-        self._sessions: PerLoopClient[Sessions] = PerLoopClient(
-            partial(Sessions, self._route), None, running_loop
-        )
+        self._is_users_client = client is not None
+        self._sessions = PerLoopClient(partial(session_for, route or Route()), client, running_loop)
 
     async def _send(self, timeout: float | None, request: Request) -> OpenAnswer:  # noqa: ASYNC109 - per read
-        proxy = None if self._given else self._route.proxy_for(request.url)
         idle, connect = (timeout, timeout) if timeout else (self._timeouts.idle, self._timeouts.connect)
         limit = _RequestTimeout(self._timeouts, idle, request.body)
         tracker = ConnectionTracker(limit.connected)
         token = current_tracker.set(tracker)
         try:
             async with limit:
-                response = await (self._given or self._sessions.get().get(proxy)).request(
+                response = await self._sessions.get().request(
                     request.method,
                     request.url,
                     data=limit.content(),
@@ -160,7 +156,7 @@ class AiohttpTransport(AsyncHTTP):
         except BaseException as error:
             tracker.abort()
             forget_frames(error)
-            failure = self._failure(error, request.origin, limit, tracker, proxy)
+            failure = self._failure(error, request.origin, limit, tracker)
             if failure is None:
                 raise
             raise failure from None
@@ -175,13 +171,12 @@ class AiohttpTransport(AsyncHTTP):
         origin: str,
         limit: _RequestTimeout,
         tracker: ConnectionTracker,
-        proxy: Proxy | None,
     ) -> TransportError | None:
         """What ``error``, which came before the answer, means; None if it is to be raised as it is."""
         match error:
             case aiohttp.ClientError() | TimeoutError() | OSError():
-                if not (tracker.is_connected or self._given):
-                    return _failure_to_connect(error, origin, proxy)
+                if not (tracker.is_connected or self._is_users_client):
+                    return _failure_to_connect(error, origin, tracker.proxy)
                 return limit.failure(origin) or _failure(error, origin)
             case ValueError():  # its text may hold the header that it complains about
                 return TransportError(f"The request to {origin} could not be written.")
@@ -189,9 +184,9 @@ class AiohttpTransport(AsyncHTTP):
 
     async def close(self) -> None:
         """Close the connections, unless the session is the user's own."""
-        sessions = self._sessions.take()
-        if sessions is not None:
-            await sessions.close()
+        session = self._sessions.take()
+        if session is not None:
+            await session.close()
 
 
 class _StalledReadGuard:

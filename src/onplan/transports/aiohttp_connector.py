@@ -1,15 +1,15 @@
-"""aiohttp sessions whose connections go directly or through a proxy, and that report when one is made."""
+"""An aiohttp session whose connections go directly or through a proxy, and that reports when one is made."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
-from ssl import SSLContext
 from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from yarl import URL
 
 from onplan.backends import USER_AGENT
 from onplan.transports.route import Proxy, Route
@@ -23,9 +23,13 @@ class ConnectionTracker:
 
     Args:
         when_connected: called when there is a connection, new or used before.
+
+    Attributes:
+        proxy: the one through which a new connection is being made; None for none.
     """
 
     def __init__(self, when_connected: Callable[[], object]) -> None:
+        self.proxy: Proxy | None = None
         self._when_connected = when_connected
         self._transport: asyncio.Transport | None = None
 
@@ -49,35 +53,25 @@ class ConnectionTracker:
 current_tracker: ContextVar[ConnectionTracker | None] = ContextVar("current_tracker", default=None)
 
 
-class Sessions:
-    """One aiohttp session for direct connections, and one for each proxy."""
+def session_for(route: Route) -> aiohttp.ClientSession:
+    """A session that follows ``route``. Raises ConfigurationError if its certificates cannot be loaded."""
+    return aiohttp.ClientSession(
+        connector=_Connector(route),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"user-agent": USER_AGENT},
+    )
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections directly or through a proxy, and reports to the tracker of the request.
+
+    ``tunnel.py`` speaks to proxies: aiohttp 3.14 itself has no SOCKS, and drops what a proxy says when it
+    refuses.
+    """
 
     def __init__(self, route: Route) -> None:
-        self._certificates = route.certificates()
-        self._sessions: dict[Proxy | None, aiohttp.ClientSession] = {}
-
-    def get(self, proxy: Proxy | None) -> aiohttp.ClientSession:
-        """The session for requests that go through ``proxy``, or directly for None."""
-        session = self._sessions.get(proxy)
-        if session is None:
-            options: dict[str, Any] = {"limit": 0, "keepalive_timeout": _KEEP_ALIVE}
-            session = self._sessions[proxy] = aiohttp.ClientSession(
-                connector=_DirectConnector(ssl=self._certificates, **options)
-                if proxy is None
-                else _ProxyConnector(proxy, self._certificates, **options),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"user-agent": USER_AGENT},
-            )
-        return session
-
-    async def close(self) -> None:
-        """Close all connections."""
-        for session in self._sessions.values():
-            await session.close()
-
-
-class _TrackedConnector(aiohttp.BaseConnector):
-    """Reports to the current tracker when its request has a connection."""
+        self._route, self._certificates = route, route.certificates()
+        super().__init__(limit=0, keepalive_timeout=_KEEP_ALIVE, ssl=self._certificates)
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
         """A connection, new or used before."""
@@ -87,31 +81,24 @@ class _TrackedConnector(aiohttp.BaseConnector):
             tracker.connected(connection.transport)
         return connection
 
-
-class _DirectConnector(_TrackedConnector, aiohttp.TCPConnector):
-    """Makes connections without a proxy."""
-
-
-class _ProxyConnector(_TrackedConnector):
-    """Makes connections through a proxy with ``tunnel.py``.
-
-    aiohttp 3.14 itself speaks no SOCKS, and drops what a proxy says when it refuses.
-    """
-
-    def __init__(self, proxy: Proxy, certificates: SSLContext, **options: Any) -> None:
-        super().__init__(**options)
-        self._proxy, self._certificates = proxy, certificates
-
     async def _create_connection(
-        self, req: aiohttp.ClientRequest, *_arguments: Any, **_options: Any
+        self, req: aiohttp.ClientRequest, *arguments: Any, **options: Any
     ) -> ResponseHandler:
-        """The method that aiohttp's reference names for subclasses of ``BaseConnector`` to define.
+        """A new connection, by the method that aiohttp's reference names for subclasses to define.
 
-        Raises ProxyError, CertificateError, OSError.
+        Raises ConfigurationError, ProxyError, CertificateError, OSError, aiohttp.ClientError.
         """
-        url, loop = req.url, asyncio.get_running_loop()
-        host = url.raw_host or ""
-        opened = await open_tunnel(self._proxy, self._certificates, host, url.port or 0)
+        proxy = self._route.proxy_for(str(req.url))
+        if proxy is None:
+            return await super()._create_connection(req, *arguments, **options)
+        tracker = current_tracker.get()
+        if tracker:
+            tracker.proxy = proxy
+        return await self._connect_through(proxy, req.url)
+
+    async def _connect_through(self, proxy: Proxy, url: URL) -> ResponseHandler:
+        loop, host = asyncio.get_running_loop(), url.raw_host or ""
+        opened = await open_tunnel(proxy, self._certificates, host, url.port or 0)
         tls: dict[str, Any] = {}
         if url.scheme == "https":
             tls = {"ssl": self._certificates, "server_hostname": host.rstrip(".")}
