@@ -287,7 +287,7 @@ def test_a_variable_that_is_no_proxy(far: Far, driver: Any, monkeypatch: pytest.
     """It is told with its name, when there is something to send."""
     monkeypatch.setenv("all_proxy", "socks4://me:marked@127.0.0.1")
 
-    with pytest.raises(onplan.ConfigurationError, match="The proxy from all_proxy is none") as caught:
+    with pytest.raises(onplan.ConfigurationError, match="The proxy from all_proxy is not") as caught:
         driver(store=far.store()).complete(REQUEST)
 
     assert "marked" not in f"{caught.value} {caught.value.hint}"
