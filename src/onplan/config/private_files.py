@@ -8,11 +8,14 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from onplan.config.file_errors import MOUNT_HINT, UnusableFileError
 from onplan.config.file_reading import read_file, require_regular
+from onplan.errors import ConfigurationError
 
+_LOCK_SECONDS = 10.0
 PERMISSIONS = sys.platform != "win32"  # on Windows the folder's access list protects, not the file's mode
 
 
@@ -21,6 +24,29 @@ def make_private_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_private_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextlib.contextmanager
+def locked_for_change(path: Path) -> Iterator[None]:
+    """Hold the lock of ``path``, a file in a private folder that every command changes in an instant.
+
+    Raises ConfigurationError if another program holds it for 10 seconds, OSError if there can be no lock.
+    """
+    from filelock import FileLock, Timeout
+
+    make_private_folder(path.parent)
+    lock = FileLock(f"{path}.lock", timeout=_LOCK_SECONDS, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigurationError(
+            f"{path} has been locked by another program for {_LOCK_SECONDS:.0f} seconds.",
+            hint="Wait until that program has ended, then run the command again.",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_private_file(

@@ -12,7 +12,7 @@ import msgspec
 from onplan.config.config_file import ConfigFile, given, read_config_file
 from onplan.config.file_errors import reason_of
 from onplan.config.file_reading import as_utf8, read_file
-from onplan.config.private_files import make_private_folder, write_private_file
+from onplan.config.private_files import locked_for_change, write_private_file
 from onplan.config.store_schemes import declared
 from onplan.config.store_spec import default_store, rooted_spec
 from onplan.errors import ConfigurationError
@@ -156,24 +156,16 @@ def _no_profile(name: str) -> ConfigurationError:
 
 def _change_saved(home: Path, change: Callable[[SavedProfiles], SavedProfiles]) -> None:
     """Change ``profiles.json`` under its lock: another command may have changed it since it was read."""
-    from filelock import FileLock, Timeout
-
     path = home / "profiles.json"
     known = _read_saved(home)
     if change(known) == known:  # where the folder cannot be written, there may be nothing to write
         return
     try:
-        make_private_folder(home)
-        with FileLock(f"{path}.lock", timeout=10, mode=0o600):
+        with locked_for_change(path):
             known = _read_saved(home)
             wanted = change(known)
             if wanted != known:
                 write_private_file(path, msgspec.json.format(msgspec.json.encode(wanted), indent=2) + b"\n")
-    except Timeout:
-        raise ConfigurationError(
-            f"{path} has been locked by another program for 10 seconds.",
-            hint="Wait until that program has ended, then run the command again.",
-        ) from None
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be written: {reason_of(error)}.",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from onplan.config.file_errors import reason_of
 from onplan.config.file_reading import as_utf8, read_file
-from onplan.config.private_files import make_private_folder, write_private_file
+from onplan.config.private_files import locked_for_change, write_private_file
 from onplan.errors import ConfigurationError
 from onplan.oauth.siwc import new_host_id
 
@@ -29,20 +29,12 @@ def host_id(home: Path) -> str:
         ConfigurationError: it cannot be read or written. It is not replaced then: for clients that are
             registered already, a new one would be another host.
     """
-    from filelock import FileLock, Timeout
-
     path = home / "host-id"
     try:
-        make_private_folder(home)
-        with FileLock(f"{path}.lock", timeout=10, mode=0o600):
+        with locked_for_change(path):
             if not path.exists():
                 write_private_file(path, f"{new_host_id()}\n".encode())
             name = as_utf8(read_file(path)).decode("ascii", "replace").strip()
-    except Timeout:
-        raise ConfigurationError(
-            f"{path} has been locked by another program for 10 seconds.",
-            hint="Run the command again in a moment.",
-        ) from None
     except UnicodeError:
         name = ""
     except OSError as error:

@@ -9,7 +9,7 @@ attribute ``capabilities`` declares what a store can be used for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from hashlib import sha256
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeGuard, cast, runtime_checkable
@@ -153,6 +153,21 @@ class ExplainsAbsence(Protocol):
     def why_empty(self) -> str | None:
         """A sentence about what it holds instead; None if nothing. Raises StoreError."""
         ...
+
+
+def load_twice(
+    load: Callable[[], Stored | None], lock: Callable[[], AbstractContextManager[object]]
+) -> Stored | None:
+    """Call ``load``; if it finds nothing, or damage, call it again under ``lock``, while there is no writer.
+
+    For stores whose readers may see an empty or partial record while it is replaced.
+    """
+    with suppress(StoreDamagedError):
+        found = load()
+        if found:
+            return found
+    with lock():
+        return load()
 
 
 def why_empty(store: CredentialStore) -> str | None:

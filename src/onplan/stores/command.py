@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
 
@@ -21,7 +21,7 @@ from onplan.config.store_schemes import CAPABILITIES
 from onplan.config.store_spec import command_words
 from onplan.errors import StoreConflictError, StoreDamagedError
 from onplan.secret import SecretBytes
-from onplan.stores import Record, Stored, decode_record, encode_record, version_of
+from onplan.stores import Record, Stored, decode_record, encode_record, load_twice, version_of
 from onplan.stores.command_run import Helper
 from onplan.stores.lock import user_lock, user_lock_path
 
@@ -44,12 +44,7 @@ class CommandStore:
         A helper that overwrites a file shows an empty or partial one for a moment, so such a result is read
         again under the lock.
         """
-        with suppress(StoreDamagedError):
-            found = self._load()
-            if found:
-                return found
-        with self.lock():
-            return self._load()
+        return load_twice(self._load, self.lock)
 
     def save(self, record: Record, expected_version: str | None) -> str:
         """Have the record stored, if what is stored is still the expected one."""

@@ -8,7 +8,7 @@ other. So a writer that is killed leaves the old record or the new one complete.
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Annotated, Protocol
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from onplan.config.store_schemes import CAPABILITIES
 from onplan.errors import StoreConflictError, StoreDamagedError
 from onplan.secret import SecretBytes, SecretText
-from onplan.stores import Record, Stored, decode_record, split_options, version_of
+from onplan.stores import Record, Stored, decode_record, load_twice, split_options, version_of
 from onplan.stores.keyring.backend import Keyring
 from onplan.stores.lock import user_lock
 
@@ -39,12 +39,7 @@ class KeyringStore:
         During a write a reader may see neither record, or parts of both, so such a result is read again under
         the lock.
         """
-        with suppress(StoreDamagedError):
-            found = self._load()
-            if found:
-                return found
-        with self.lock():
-            return self._load()
+        return load_twice(self._load, self.lock)
 
     def save(self, record: Record, expected_version: str | None) -> str:
         """Write the record, if what is stored is still the expected one."""
