@@ -1,4 +1,4 @@
-"""The store that is shared with the official Codex CLI: its file, its locks, and what it refreshed."""
+"""The codex store: the file and locks of the Codex CLI, and tokens that the CLI has refreshed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Helper programs: real scripts that keep the record, fail, hang, vanish, and outlive whoever called them."""
+"""Helper programs: real scripts that store the record, fail, hang, disappear, and outlive their caller."""
 
 from __future__ import annotations
 

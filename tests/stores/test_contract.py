@@ -1,4 +1,4 @@
-"""Every store keeps the contract that is shipped for them. Vault, and a stranger's, have their own files."""
+"""Every store passes the contract. Vault and another package's store have their own files."""
 
 from __future__ import annotations
 

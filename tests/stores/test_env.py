@@ -1,4 +1,4 @@
-"""A sign-in in an environment variable: four forms, read and never written, and no refresh token is spent."""
+"""The env store: four forms of a sign-in in a variable, which is only read; no refresh token is spent."""
 
 from __future__ import annotations
 

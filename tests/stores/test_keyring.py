@@ -1,4 +1,4 @@
-"""The keyring store, without a system keyring: small entries, failures, and keyrings that are none."""
+"""The keyring store without a system keyring: small entries, failures, and unusable backends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One file mounted into a container by itself: it can be written, and not be replaced."""
+"""A file that is a mount point, as in a container: it can be written, but not replaced."""
 
 from __future__ import annotations
 

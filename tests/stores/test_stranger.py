@@ -1,4 +1,4 @@
-"""A store that somebody else has written: the one in docs/stores.md, installed as the page says."""
+"""Another package's store: the example of docs/stores.md, installed as the page says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vault store against a real server: its layout, its versions, and which engines it takes."""
+"""The vault store with a real server: its layout, its versions, and the engines that it accepts."""
 
 from __future__ import annotations
 

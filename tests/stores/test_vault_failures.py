@@ -1,4 +1,4 @@
-"""What goes wrong between here and Vault: each failure has its sentence, none loses or doubles a write."""
+"""Failures of Vault: each has its sentence, and none loses or repeats a write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock among machines: it passes on by the server's clock, and a late holder takes it from nobody."""
+"""The lock among machines: it expires by the server's clock, and a late holder does not release another's."""
 
 from __future__ import annotations
 

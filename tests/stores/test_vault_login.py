@@ -1,4 +1,4 @@
-"""Who we are to Vault, and what we may do there: tokens, roles and policies of a real server."""
+"""Signing in to Vault and its permissions: tokens, roles and policies of a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stores that the proofs of this folder run on, each holding a credential that the emulator honours."""
+"""The stores that these tests run on, each with credentials that the emulator accepts."""
 
 from __future__ import annotations
 

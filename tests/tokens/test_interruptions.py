@@ -1,4 +1,4 @@
-"""What comes between: closing, Ctrl-C, forks, links, other accounts, tokens that are refused again."""
+"""Interruptions of a refresh: closing, Ctrl-C, forks, other accounts, tokens that are refused again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed at any step of a refresh, and started again: still signed in wherever the server leaves a way."""
+"""A process killed at any step of a refresh and started again is still signed in, if the server permits it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two machines on one credential: processes that share nothing but the Vault server.
+"""Two machines with one sign-in: processes that share nothing but the Vault server.
 
 One of them is frozen with SIGSTOP in the middle of a refresh. The other goes on when the lease has passed on,
 and the frozen one, once awake, takes what the other got, writes nothing, and sends nothing.

@@ -1,4 +1,4 @@
-"""Who refreshes, once; and what becomes of a credential when refreshing fails. Against a real issuer."""
+"""The token manager against the emulator: one refresh however many ask, and failures that lose nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What else happens to credentials: full and read-only disks, frozen programs, wrong clocks, lost files."""
+"""Refreshes with full and read-only disks, suspended programs, wrong clocks and lost files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promise 1 where it breaks everywhere else: many processes and tasks, one single-use refresh token."""
+"""Many processes and tasks refresh at once with one single-use refresh token: one request is sent."""
 
 from __future__ import annotations
 

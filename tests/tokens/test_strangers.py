@@ -1,4 +1,4 @@
-"""What others do in the middle of a refresh: no token is spent twice, and no account mixed up."""
+"""Other programs act during a refresh: no token is spent twice, and no account is mixed up."""
 
 from __future__ import annotations
 

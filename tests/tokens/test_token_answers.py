@@ -1,4 +1,4 @@
-"""Answers of a token endpoint, byte by byte: the rotated set reaches the store whatever is odd about them."""
+"""Odd answers of a token endpoint: the new tokens reach the store all the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A refreshed token set that the store does not take: used, saved when possible, never lost in silence."""
+"""Refreshed tokens that cannot be saved: they are used, saved when possible, never lost silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vault tokens with little left: a refresh token is spent only if what comes of it can be saved."""
+"""Vault tokens about to expire: a refresh token is spent only if the new tokens can be saved."""
 
 from __future__ import annotations
 
