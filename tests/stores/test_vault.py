@@ -335,7 +335,7 @@ def test_namespaces_are_apart(vault: Any, monkeypatch: pytest.MonkeyPatch) -> No
             {"VAULT_ADDR": "http://vault.example.com"},
             "VAULT_ADDR is http://vault.example.com",
         ),
-        ("vault:secret/a", {"VAULT_ADDR": ""}, "does not know where"),
+        ("vault:secret/a", {"VAULT_ADDR": ""}, "has no server address"),
         ("vault:secret/a", {"VAULT_SKIP_VERIFY": "true"}, "not verified"),
         ("vault:secret/a", {"VAULT_CACERT": "/absent.pem"}, "VAULT_CACERT is /absent.pem"),
         ("vault:secret/a", {"VAULT_CAPATH": "/absent"}, "VAULT_CAPATH is /absent"),

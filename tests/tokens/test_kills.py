@@ -1,4 +1,4 @@
-"""A process killed at any step of a refresh and started again is still signed in, if the server permits it."""
+"""A process killed at any step of a refresh and started again is signed in, if the server permits it."""
 
 from __future__ import annotations
 
