@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from typing import Any
 
 import pytest
 
 from onplan.backends import OPENAI_CODEX, Backend, ParameterSupport
 from onplan.errors import ConfigurationError, InvalidRequestError
-from onplan.parameters import given_by, left_out, raises, schema_name, session_id_of, tool_choice_of
+from onplan.parameters import (
+    given_by,
+    left_out,
+    raises,
+    schema_name,
+    session_id_of,
+    tool_choice_of,
+    uuid_text,
+)
 from onplan.types import CompletionRequest, Message, Text, ToolChoice, ToolDefinition
 
 TOOL = ToolDefinition("search", "Searches.", {"type": "object"})
@@ -135,3 +144,10 @@ def test_a_tool_that_is_not_offered_cannot_be_chosen(tools: list[ToolDefinition]
 def test_the_name_of_a_schema(schema: dict[str, Any], name: str) -> None:
     """Its title in the characters that the API takes, at most 64; else a word that fits any."""
     assert schema_name(schema) == name
+
+
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("data", [bytes(16), b"\xff" * 16, bytes(range(16))], ids=bytes.hex)
+def test_a_uuid_is_that_of_the_standard_library(data, version):
+    """Version and variant stand where RFC 9562 wants them."""
+    assert str(uuid.UUID(bytes=data, version=version)) == uuid_text(data, version)

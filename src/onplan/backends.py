@@ -11,6 +11,7 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -163,6 +164,7 @@ _KINDS: Mapping[type, str] = {
 }
 
 
+@lru_cache(maxsize=8)  # an access token is checked once, and not for each of an hour's requests
 def _fits_header(value: str) -> bool:
     """Whether the HTTP library takes it; it would print it in its complaint."""
     return value.isascii() and value.isprintable()

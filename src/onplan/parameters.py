@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
@@ -86,7 +85,16 @@ def _derived_session_id(request: CompletionRequest) -> str:
         if message.role == "user":
             break
     digest = sha256(msgspec.json.encode(beginning)).digest()
-    return str(uuid.UUID(bytes=digest[:16], version=5))
+    return uuid_text(digest[:16], version=5)
+
+
+def uuid_text(data: bytes, version: int) -> str:
+    """``data``, 16 bytes, as the text of a UUID of this version (RFC 9562). Cheaper than an object for it."""
+    marked = bytearray(data)
+    marked[6] = marked[6] & 0x0F | version << 4
+    marked[8] = marked[8] & 0x3F | 0x80
+    text = marked.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 # --- tools and schemas ------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
@@ -21,6 +20,7 @@ from onplan.parameters import (
     schema_name,
     session_id_of,
     tool_choice_of,
+    uuid_text,
 )
 from onplan.request.history import repaired
 from onplan.request.strict_schema import is_strict
@@ -64,7 +64,7 @@ class ChatCall:
             **self.backend.api_headers(credentials),
             "accept": "text/event-stream",
             "content-type": "application/json",
-            CLIENT_REQUEST_ID: str(uuid.UUID(bytes=secrets.token_bytes(16), version=4)),
+            CLIENT_REQUEST_ID: uuid_text(secrets.token_bytes(16), version=4),
         }
         return Request("POST", self.url, headers, self.body)
 

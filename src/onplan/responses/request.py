@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -19,6 +18,7 @@ from onplan.parameters import (
     schema_name,
     session_id_of,
     tool_choice_of,
+    uuid_text,
 )
 from onplan.request.history import repaired
 from onplan.request.strict_schema import is_strict
@@ -94,7 +94,7 @@ class ResponsesCall:
         return {
             **self.backend.api_headers(credentials),
             **({header: self.session_id} if header else {}),
-            CLIENT_REQUEST_ID: str(uuid.UUID(bytes=secrets.token_bytes(16), version=4)),
+            CLIENT_REQUEST_ID: uuid_text(secrets.token_bytes(16), version=4),
         }
 
 

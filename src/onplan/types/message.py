@@ -42,6 +42,9 @@ _ADVICE = {
 }
 
 
+_STRING_OR_PART = (str, _Part)
+
+
 class Text(_Part, frozen=True, tag="text"):
     """Text. ``phase`` is the Responses API's (commentary, final_answer) and goes back to it unchanged."""
 
@@ -178,9 +181,10 @@ class Message(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Accept the short spellings."""
-        force_setattr(self, "role", Role(self.role))
+        if type(self.role) is not Role:
+            force_setattr(self, "role", Role(self.role))
         given: Any = self.content
-        items = [given] if isinstance(given, str | _Part) else list(given)
+        items = (given,) if isinstance(given, _STRING_OR_PART) else given
         parts = [Text(item) if isinstance(item, str) else item for item in items]
         for part in parts:
             if not isinstance(part, _Part):

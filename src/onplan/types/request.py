@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -99,25 +100,25 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         elif isinstance(given, Message):
             given = [given]
         _require(given, Iterable, "messages", "a string, a Message or several of them")
-        force_setattr(self, "messages", list(given))
-        for message in self.messages:
-            _require(
-                message, Message, "messages", 'Message objects, such as Message.user("Name three birds")'
-            )
+        messages = list(given)
+        for message in messages:
+            if not isinstance(message, Message):
+                raise _wrong("messages", message, 'Message objects, such as Message.user("Name three birds")')
+        force_setattr(self, "messages", messages)
         for name in ("tools", "stop", "metadata"):
             if getattr(self, name) is None:  # as other libraries say that there are none
                 force_setattr(self, name, {} if name == "metadata" else [])
         stop: Any = self.stop
         if isinstance(stop, str):
             force_setattr(self, "stop", [stop])
-        _require(self.tools, list | tuple, "tools", "a list of ToolDefinition objects")
+        _require(self.tools, (list, tuple), "tools", "a list of ToolDefinition objects")
         for tool in self.tools:
-            _require(
-                tool, ToolDefinition, "tools", "ToolDefinition objects: a name, a description, parameters"
-            )
+            if not isinstance(tool, ToolDefinition):
+                raise _wrong("tools", tool, "ToolDefinition objects: a name, a description, parameters")
         for name in _TEXTS:
-            _require(getattr(self, name), str | None, name, "a string")
-        if not isinstance(self.tool_choice, ToolChoice | None) and self.tool_choice not in _TOOL_CHOICES:
+            _require(getattr(self, name), _TEXT_OR_NONE, name, "a string")
+        choice = self.tool_choice
+        if choice is not None and not isinstance(choice, ToolChoice) and choice not in _TOOL_CHOICES:
             raise InvalidRequestError(
                 f"tool_choice is {self.tool_choice!r}, which is neither auto, none nor required.",
                 hint="For one particular tool give it `ToolChoice(NAME)`.",
@@ -127,7 +128,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     def _require_schema(self) -> None:
         schema: Any = self.response_format
         expected = "a JSON schema as a dict; of a pydantic model that is `Model.model_json_schema()`"
-        _require(schema, dict | None, "response_format", expected)
+        _require(schema, (dict, NoneType), "response_format", expected)
         if schema and schema.get("type") in _WRAPPERS:
             raise InvalidRequestError(
                 f"response_format is the API's wrapper ({schema['type']}), and not the JSON schema itself.",
@@ -135,6 +136,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             )
 
 
+_TEXT_OR_NONE = (str, NoneType)
 _TOOL_CHOICES = ("auto", "none", "required")
 _TEXTS = (
     "model",
@@ -150,10 +152,11 @@ _WRAPPERS = ("json_schema", "json_object", "text")
 
 def _require(given: object, kind: Any, field: str, expected: str) -> None:
     if not isinstance(given, kind):
-        raise InvalidRequestError(
-            f"{field} has the wrong type: {_named(given)}.",
-            hint=f"Give it {expected}.",
-        )
+        raise _wrong(field, given, expected)
+
+
+def _wrong(field: str, given: object, expected: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{field} has the wrong type: {_named(given)}.", hint=f"Give it {expected}.")
 
 
 def _named(given: object) -> str:
