@@ -35,12 +35,12 @@ demo: $(VENV)/demo/.installed   ## sign in, ask, stream, call a tool, refresh: a
 test: $(VENV)/.installed        ## the test suite, in four processes: most of them wait for servers of their own
 	$(BIN)/pytest -m 'not interop' -n 4
 
-# The tests of what decides: no server, no file. Not those that try thousands of damaged streams or count work.
+# The tests of what decides: no server, no file. Without those that generate thousands of cases or count work, which
+# take longer than all others together.
 UNIT := answers chat oauth request responses turn transports/test_silence.py test_backends.py test_errors.py \
   test_flow.py test_parameters.py test_types.py
-LONG := chat/test_damage.py chat/test_many.py responses/test_bounds.py responses/test_damaged.py
 unit: $(VENV)/.installed        ## the tests of the modules that do no input or output, alone (10 seconds)
-	$(BIN)/pytest -n 2 $(UNIT:%=tests/%) $(LONG:%=--ignore=tests/%)
+	$(BIN)/pytest -m 'not hypothesis' $(UNIT:%=tests/%) --ignore=tests/chat/test_many.py --ignore=tests/responses/test_bounds.py
 
 coverage: $(VENV)/.installed    ## how much of each module its own tests run; fails below 95 % of the lines of one
 	$(BIN)/python tools/cover.py
