@@ -241,7 +241,7 @@ def test_an_expired_token_is_refreshed(
     found = find()
 
     assert problems(found) == {}
-    assert "the access token ended" in found["token"].message
+    assert "access token expired at" in found["token"].message
     assert found["catalogue"].message.endswith("The access token was refreshed for it.")
     assert len([row for row in signed_in.journal() if row["path"] == "/oauth/token"]) == 1
     assert json.loads(path.read_text())["credentials"]["expires_at"] > time.time()

@@ -1,4 +1,4 @@
-"""What this machine keeps: configuration, credential store, and the sign-in in it. No token is ever shown."""
+"""Checks what is on this machine: configuration, store, and the sign-in in it. No token is shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from onplan.types import APIKey
 
 _LOCK_SECONDS = 3.0  # a refresh holds the lock longer than that only when the issuer is slow
 _ROOM = 64 * 1024  # bytes; a record is a few thousand
-_STICKY = 0o1000  # whoever may write to such a folder may not replace what is others'
+_STICKY = 0o1000  # in a folder with this bit, users cannot replace the files of others
 _VARIABLES = (
     "ONPLAN_HOME",
     "ONPLAN_PROFILE",
@@ -40,7 +40,7 @@ _VARIABLES = (
 
 
 def configuration(examination: Examination) -> str:
-    """Whether the settings can be read, and what they amount to."""
+    """Whether the settings can be read, and what they are."""
     settings = load_settings(
         profile=examination.profile, backend=examination.backend, store=examination.store_spec
     )
@@ -52,7 +52,7 @@ def configuration(examination: Examination) -> str:
 
 
 def store(examination: Examination) -> str:
-    """Whether the store can be opened and read, and is safe from others."""
+    """Whether the store can be opened and read, and is safe from other users."""
     opened = open_store(examination.settings.store)
     loaded = opened.load()
     examination.store, examination.record = opened, loaded.record if loaded else None
@@ -65,20 +65,20 @@ def store(examination: Examination) -> str:
 
 
 def _file_of(opened: CredentialStore) -> Path | None:
-    """The file that a store describes itself by, if it is one in a folder that exists."""
+    """The file of a store whose description is a path in a folder that exists, else None."""
     path = Path(os.path.realpath(opened.describe()))
     return path if Path(opened.describe()).is_absolute() and path.parent.is_dir() else None
 
 
 def _examine_file(path: Path) -> None:
-    """Raise StoreError where others can read or replace a file, or where we cannot."""
+    """Raise StoreError if other users can read or replace the file, or if it cannot be written."""
     folder = path.parent
     if PERMISSIONS and path.exists():
         mode = path.stat().st_mode & 0o777
         if mode & 0o077:
             raise StoreError(
                 f"{path} can be read by other users of this machine (mode {mode:o}).",
-                hint=f"Run `chmod 600 {path}`, and sign in anew if another user may have read it.",
+                hint=f"Run `chmod 600 {path}`, and sign in again if another user may have read it.",
             )
     mode = folder.stat().st_mode
     if PERMISSIONS and mode & 0o022 and not mode & _STICKY:
@@ -87,15 +87,16 @@ def _examine_file(path: Path) -> None:
             hint=f"Run `chmod 700 {folder}`.",
         )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreError(f"{folder} cannot be written: a refreshed sign-in could not be kept.")
+        raise StoreError(f"{folder} cannot be written, so refreshed tokens could not be saved.")
     if shutil.disk_usage(folder).free < _ROOM:
         raise StoreError(
-            f"The disk of {folder} is full: a refreshed sign-in could not be kept.", hint="Make room on it."
+            f"The disk of {folder} is full, so refreshed tokens could not be saved.",
+            hint="Free some space on it.",
         )
 
 
 def lock(examination: Examination) -> str:
-    """Whether the store can be locked now. What is stored is read again, while nobody refreshes it."""
+    """Whether the store can be locked now. The record is read again while no program can refresh it."""
     opened, left = examination.store, 0
     with waiting_at_most(_LOCK_SECONDS), opened.lock() as held:
         loaded = opened.load()
@@ -104,24 +105,24 @@ def lock(examination: Examination) -> str:
             with explained(opened.describe(), "read"):
                 left = len(leftovers(path))
     examination.record = loaded.record if loaded else None
-    told = "Free, on every machine that shares the store." if isinstance(held, Lease) else "Free."
-    return told + (f" Writers that were killed left {left} behind; the next one removes it." if left else "")
+    state = "Free, on every machine that shares the store." if isinstance(held, Lease) else "Free."
+    return state + (f" Killed writers left {left} behind; the next one removes it." if left else "")
 
 
 def refresh(examination: Examination) -> str:
-    """Whether a refresh was interrupted; the lock was free, so none is under way."""
+    """Whether a refresh was interrupted. The lock was free, so none is in progress."""
     pending = examination.record.pending_refresh if examination.record else None
     if pending is None:
-        return "None was interrupted."
+        return "No refresh was interrupted."
     raise RefreshOutcomeUnknownError(
         f"A refresh that began at {local_time(pending.started_at)} was interrupted, so its refresh "
         "token may be spent. The next refresh tries it once more.",
-        hint="Run `onplan login` to be certain, or wait for the next refresh.",
+        hint="Run `onplan login` to sign in again, or wait for the next refresh.",
     )
 
 
 def token(examination: Examination) -> str:
-    """Who is signed in, until when, and whether it fits the settings; or that there is an API key."""
+    """Who is signed in, until when, and whether that fits the settings; or where the API key is from."""
     settings, record = examination.settings, examination.record
     if settings.backend.credential is APIKey:
         return _key(examination)
@@ -148,7 +149,7 @@ def _key(examination: Examination) -> str:
 
 def _origin(record: Record) -> str:
     if (record.borrowed_from or "").startswith("env:"):
-        return "whoever set the variable refreshes it"
+        return "refreshed only by the program that sets the variable"
     if record.borrowed_from:
         return f"borrowed from {record.borrowed_from}, which alone refreshes it"
     scopes = record.credentials.scopes if record.credentials else ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from onplan.errors import SignInError
-from onplan.flow import Flow, Request, decode_json
+from onplan.flow import Flow, Request
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refusals import page_in
 
@@ -90,15 +90,13 @@ def _fetch_keys(issuer: Issuer) -> Flow[Keys]:
 
 
 def _header(token: str) -> Mapping[str, Any]:
-    import binascii
-    from base64 import urlsafe_b64decode
+    """The header of ``token``, unverified; empty if the token is damaged."""
+    import jwt
 
-    head = token.partition(".")[0]
     try:
-        decoded = decode_json(urlsafe_b64decode(head + "=" * (-len(head) % 4)))
-    except (ValueError, binascii.Error):
-        decoded = None
-    return decoded if isinstance(decoded, dict) else {}
+        return jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, RecursionError):  # the latter for JSON that is nested too deeply
+        return {}
 
 
 def _signed_claims(token: str, key: Any) -> Mapping[str, Any]:

@@ -30,8 +30,8 @@ class MessageReader:
     """Reads the text messages of an open connection.
 
     Args:
-        protocol: gets the close frames, and is told where the server breaks the protocol. What it wants to
-            answer is sent by the caller.
+        protocol: gets the close frames, and learns that the server breaks the protocol. The caller sends
+            what it answers.
         origin: of the server, for error messages.
         maximum: bytes of a message, fragmented or not.
 
