@@ -85,7 +85,7 @@ def test_the_scenario_of_the_page_is_played(
     texts = [chunk.text for chunk in chunks if chunk.type == "text"]
     assert ("".join(texts), len(texts)) == ("A robin, a wren and an owl.", 9)
     assert retried == ["overloaded"]
-    assert (credentials.plan, credentials.email) == ("pro", "somebody@example.com")
+    assert (credentials.plan, credentials.email) == ("pro", "reader@example.com")
 
 
 def test_the_page_names_every_field_and_control() -> None:

@@ -550,7 +550,7 @@ CASES = [
     Case("index_in_text"),
     Case("ids_shared"),
     Case("calls_repeated"),
-    Case("calls_repeated_elsewhere"),
+    Case("calls_repeated_at_other_indices"),
     Case("arguments_repeated"),
     Case("arguments_placeholder"),
     Case("whole_message"),

@@ -20,8 +20,8 @@ EFFORTS = tuple(EFFORT_DESCRIPTIONS)
 
 # slug, name, priority, visibility, context, largest context (in thousands), default effort, highest effort,
 # speed of the "priority" tier (None: no such tier), oldest client version. The rows are those of
-# `codex debug models --bundled` of 0.171.0. That the list depends on the client's version is known, where the
-# borders are is not: those here are the emulator's own.
+# `codex debug models --bundled` of 0.171.0. The list depends on the client's version; the oldest versions
+# given here are the emulator's own.
 ROWS = (
     ("gpt-6.2-sol", "GPT-6.2-Sol", 1, "list", 500, 872, "low", "ultra", "2x", "0.171.0"),
     ("gpt-6.2-astra", "GPT-6.2-Astra", 2, "list", 272, 872, "low", "ultra", "2x", "0.171.0"),
@@ -42,10 +42,10 @@ ROWS = (
 # "lite" models take their tools inside `input`.
 PLAIN_MODELS = frozenset({"gpt-5.5"})
 LOUD_MODELS = {"gpt-daybreak-red-latest": "high"}
-# Their effort may change within a turn.
+# Models whose effort may change within a turn.
 EFFORT_UPDATES = frozenset({"gpt-6.2-sol", "gpt-6.2-astra", "gpt-6.1-terra", "gpt-6.1-sol", "gpt-6-astra"})
 FIRST_MULTI_AGENT = frozenset({"gpt-5.6-luna", "codex-auto-review"})
-# What every model has.
+# Fields of every model.
 COMMON: dict[str, Any] = {
     "shell_type": "unified_exec",
     "supported_in_api": True,

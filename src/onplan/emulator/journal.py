@@ -81,6 +81,6 @@ def _without_secrets(fields: dict[str, Any]) -> dict[str, Any]:
 def _masked_header(name: str, value: str) -> str:
     if name not in SECRET_HEADERS:
         return value
-    # The scheme stays readable, and the fingerprint is the token's own.
+    # The scheme stays readable; the fingerprint is that of the token alone.
     scheme, _, secret = value.rpartition(" ")
     return f"{scheme} {fingerprint(secret)}".lstrip()

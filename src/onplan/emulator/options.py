@@ -12,7 +12,7 @@ import msgspec
 from onplan.emulator.faults.register import Faults
 
 REUSE_POLICIES = ("refuse", "revoke-family")
-# RFC 7519 says nothing of lifetimes; ten days is what the recordings show.
+# Ten days, as in the recordings of the official client.
 ACCESS_TOKEN_LIFETIME = 864_000.0
 
 
@@ -98,7 +98,7 @@ class Options:
     access_token_lifetime: float = ACCESS_TOKEN_LIFETIME
     interactive: bool = False
     scenario: Scenario = field(default_factory=Scenario)
-    public_url: str | None = None  # what its clients call it, where something in front of it has that name
+    public_url: str | None = None  # the address by which clients reach it, through a proxy or container
     codex_home: Path | None = None
     codex_auth: bool = False
 

@@ -79,7 +79,7 @@ class Conversation:
         self._remembered = None
         if reply.stream is not None:
             turn = reply.stream.turn
-            # Reasoning that was not sealed is not there any more when the turn is over.
+            # Reasoning without encrypted content is not kept after the turn.
             kept = [item.finished() for item in turn.items]
             kept = [item for item in kept if item["type"] != "reasoning" or item["encrypted_content"]]
             self._remembered = (turn.id, [*self._said, *kept])

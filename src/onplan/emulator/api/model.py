@@ -25,15 +25,15 @@ from onplan.emulator.world import World
 
 Tool = dict[str, Any]
 
-# Tools whose effects are real, and a harmless use of each. Where one is offered it is the only one called:
-# its neighbours (write_stdin, spawn_agent, …) make no sense on their own.
+# Tools that really run, and a harmless use of each. If one is offered, it is the only one called: the tools
+# beside it (write_stdin, spawn_agent, …) make no sense on their own.
 KNOWN_TOOLS: dict[tuple[str, str], str] = {
     ("function", "exec_command"): '{"cmd":"echo hello-tool"}',
     ("custom", "exec"): 'text(await tools.exec_command({"cmd":"echo hello-tool"}));',
 }
 OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 CALLS = frozenset({"function_call", "custom_tool_call"})
-# Thinking costs more the harder one thinks.
+# Reasoning tokens by effort.
 REASONING_TOKENS = {"low": 16, "medium": 32, "high": 64, "xhigh": 128, "max": 256, "ultra": 512}
 ECHOED = [
     "model",
@@ -188,7 +188,7 @@ def _calls(body: dict[str, Any]) -> Iterator[Item]:
     if isinstance(choice, dict):
         offered = [(tool, space) for tool, space in offered if tool["name"] in chosen_names(choice)]
     else:
-        # Custom tools take free text: without a known use, or being asked for, they are left alone.
+        # Custom tools take free text: they are called only if a use is known or the choice names them.
         known = [(tool, space) for tool, space in offered if (tool["type"], tool["name"]) in KNOWN_TOOLS]
         offered = known[:1] or [(tool, space) for tool, space in offered if tool["type"] == "function"]
     if body.get("parallel_tool_calls") is False:

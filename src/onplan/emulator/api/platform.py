@@ -17,7 +17,7 @@ from onplan.emulator.wire.replies import EVENT_STREAM, Headers, Refusal, Reply, 
 from onplan.emulator.wire.stream import Stream
 from onplan.emulator.world import World
 
-# Listed as well.
+# Models that are listed, and not for text.
 NOT_FOR_TEXT = ("text-embedding-3-large", "whisper-1", "gpt-image-1")
 LAST_CREATED = 1_790_000_000
 DAY = 86_400

@@ -28,7 +28,7 @@ def respond(world: World, request: Request) -> Reply:
 
 
 def _headers(world: World, request: Request, model: str) -> Headers:
-    # The state of a turn comes with its first reply and is echoed by the client until the turn is over.
+    # The turn state comes with the turn's first reply; the client sends it back until the turn ends.
     turn_state = request.headers.get("x-codex-turn-state") or f"ts_{secrets.token_hex(8)}"
     return (
         ("cache-control", "no-cache"),

@@ -58,7 +58,7 @@ def _referenced(schema: Schema, root: Any, depth: int) -> Any:
 
 def _any_of(schema: Schema, root: Any, depth: int) -> Any:
     branches = schema.get("anyOf") or schema.get("oneOf") or [{}]
-    # The last resort of a recursive schema is the branch without a reference, usually null.
+    # In a recursive schema, take the branch without a reference, usually null.
     branches = sorted(branches, key=lambda branch: "$ref" in branch) if depth > 3 else branches
     return instance(branches[0], root, depth)
 
@@ -73,7 +73,7 @@ def _all_of(schema: Schema, root: Any, depth: int) -> Any:
     return instance(merged, root, depth)
 
 
-# What a schema without a type is about.
+# The type that a schema without `type` describes, by its keywords.
 IMPLIED = {
     "properties": "object",
     "required": "object",

@@ -58,7 +58,7 @@ KNOWN = frozenset(
         "web_search_options",
     ]
 )
-# role -> what its content may hold
+# role -> content parts that it may have
 CONTENT = {
     "system": ("text",),
     "developer": ("text",),
@@ -66,19 +66,19 @@ CONTENT = {
     "assistant": ("text", "refusal"),
     "tool": ("text",),
 }
-# part -> what it needs, within what
+# part -> (member, field in it) that it needs
 NEEDED = {
     "image_url": (("image_url", "url"),),
     "file": (("file", "file_data"),),
     "text": (("", "text"),),
     "refusal": (("", "refusal"),),
 }
-# What else a message may say; anything more is refused.
+# role -> other fields that its message may have
 MESSAGE = {
     "system": ("name",),
     "developer": ("name",),
     "user": ("name",),
-    # The official SDK sends `parsed` when a message that it has parsed is said again.
+    # The official SDK sends `parsed` when a message that it has parsed is sent back.
     "assistant": ("name", "refusal", "tool_calls", "function_call", "audio", "annotations", "parsed"),
     "tool": ("tool_call_id",),
 }

@@ -15,7 +15,7 @@ from onplan.emulator.wire.replies import Refusal, api_error, detail
 from onplan.emulator.world import World
 
 Item = dict[str, Any]
-Check = Callable[[World, Item, str, str], None]  # world, item, where it stands, the model
+Check = Callable[[World, Item, str, str], None]  # world, item, its path in the request, model
 
 CONTENT_TYPES = {
     "user": ("input_text", "input_image", "input_file"),
@@ -116,7 +116,7 @@ def _not_found(item: Item) -> Refusal:
 def _reasoning(world: World, item: Item, where: str, model: str) -> None:
     _required(item, "summary", where, list)
     sealed = item.get("encrypted_content")
-    if not sealed:  # without it the item would have to be looked up
+    if not sealed:  # without it, the item would have to be stored
         raise _not_found(item)
     if not world.seals.verifies(str(sealed), account_id=world.scenario.account_id, model=model):
         message = (
@@ -153,7 +153,7 @@ ITEMS: dict[str, Check] = {
     "tool_search_output": _anything,
     "web_search_call": _anything,
 }
-# Which item answers which; each needs the other.
+# output -> call; each needs the other.
 ANSWERS = {"function_call_output": "function_call", "custom_tool_call_output": "custom_tool_call"}
 ANSWERED = {call: (answer, call.replace("_", " ")) for answer, call in ANSWERS.items()}
 

@@ -9,7 +9,7 @@ from onplan.emulator.checks.refusals import of_type
 from onplan.emulator.wire.replies import Refusal, Request, api_error
 from onplan.emulator.world import World
 
-# One that does not reason; the others are those of the plan's catalogue.
+# A model that does not reason; the others are those of the plan's catalogue.
 PLAIN_MODEL = "gpt-4.1"
 # Reasoning models that accept the effort "none", by the code of pydantic-ai 2.68.0; no catalogue says so.
 TAKES_NO_EFFORT = frozenset({"gpt-6-sol", "gpt-6-luna", "gpt-6.1-terra"})

@@ -39,8 +39,8 @@ KNOWN = frozenset(
         "tools",
     ]
 )
-# What the platform knows and this backend refuses; `generate` and continuation are WebSocket's. `stream_id`,
-# with which the platform runs several responses over one WebSocket, is refused there too.
+# Parameters that the platform accepts and this backend refuses. `generate` and `previous_response_id` are
+# accepted over a WebSocket; `stream_id`, for several responses over one, is refused there too.
 UNSUPPORTED = frozenset(
     [
         "background",
@@ -197,7 +197,7 @@ def check_format_name(name: str, param: str) -> None:
 
 
 def _mentions_json(body: Body) -> None:
-    # Only in what `input` says: `instructions` do not count.
+    # Only `input` counts, not `instructions`.
     if b"json" not in msgspec.json.encode(body.get("input")).lower():
         message = (
             "Response input messages must contain the word 'json' in some form to use 'text.format' of type "
@@ -228,6 +228,6 @@ def _tools(world: World, request: Request, body: Body) -> None:
     check_tool_choice(body)
 
 
-# What the platform checks in the same way.
+# Rules that the platform shares.
 COMMON_RULES: tuple[Callable[[World, Request, Body], None], ...] = (_simple_values, _text, _input, _tools)
 RULES = (_parameters, _fixed_values, _model, _cache_breakpoints, *COMMON_RULES)

@@ -16,7 +16,7 @@ from onplan.emulator.wire.replies import Refusal, api_error
 Schema = dict[str, Any]
 Context = tuple[str, ...]
 
-# What strict mode knows. `title` and `default` are not in the documentation: pydantic writes a title
+# Keywords that strict mode accepts. `title` and `default` are not documented: pydantic writes a title
 # everywhere and is accepted; a default was refused in 2024 and accepted in August 2026
 # (github.com/openai/openai-agents-python/issues/4390).
 KEYWORDS = frozenset(
@@ -50,9 +50,9 @@ KEYWORDS = frozenset(
 TYPES = ("string", "number", "boolean", "integer", "object", "array", "null")
 FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
 NOT_AT_THE_TOP = ("oneOf", "anyOf", "allOf", "enum", "not")
-# Of a strict schema as a whole.
+# Limits of a strict schema as a whole.
 MOST_LEVELS, MOST_PROPERTIES, MOST_ENUM_VALUES, MOST_CHARACTERS = 10, 5000, 1000, 120_000
-# Of one enum of more values than that.
+# Limits of one enum, if it has more values than the first.
 LONG_ENUM, MOST_CHARACTERS_OF_ENUM = 250, 15_000
 
 
@@ -184,7 +184,7 @@ def _is_permitted(schema: Schema, root: Schema) -> str | None:
     return None if unknown is None else f"'{unknown}' is not permitted"
 
 
-# What a keyword's value has to be for it to be read at all.
+# The types that keywords' values must have to be read.
 SHAPES: dict[str, type] = {
     "$defs": dict,
     "anyOf": list,

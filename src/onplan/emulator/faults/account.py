@@ -83,14 +83,14 @@ FAULTS = (
     ),
     Fault(
         "usage_only_week",
-        "The weekly window comes as primary, for the 5-hour window is switched off.",
+        "The weekly window comes as primary window, and there is no 5-hour window.",
         USAGE,
         after=changed(_only_the_week),
     ),
     Fault("usage_exhausted", "The usage says that the limit is reached.", USAGE, after=changed(_exhausted)),
     Fault(
         "usage_fractions",
-        "Percentages are fractions; of such a reply the official client takes nothing.",
+        "Percentages are fractions; the official client rejects such a reply.",
         USAGE,
         after=changed(_fractions),
     ),

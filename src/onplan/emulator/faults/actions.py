@@ -14,11 +14,11 @@ from onplan.emulator.wire.stream import Alteration, Frame
 
 RESPONSES = ("responses", "responses_message", "plan_responses")
 SSE = ("responses", "plan_responses")
-# Pages and headers that over a WebSocket come with the upgrade, or not at all.
+# For pages and headers: over a WebSocket they come with the upgrade.
 HEADS = ("responses", "responses_upgrade", "plan_responses")
 TEXT_DELTA = "response.output_text.delta"
 OVERLOADED = "Our servers are currently overloaded. Please try again later."
-# What Cloudflare's own answers carry.
+# Headers of Cloudflare's own answers.
 RAY = (("server", "cloudflare"), ("cf-ray", "9a1b2c3d4e5f6a7b-AMS"))
 
 

@@ -25,7 +25,7 @@ OVERLOADED = {"message": "The server is overloaded.", "type": "server_error", "c
 
 FLAT = {"object": "error", "type": "BadRequestError", "param": None}
 
-# What HTTP has in store for every API: the rows of the Codex backend, under names of their own.
+# Faults of HTTP that every API has: the rows of the Codex backend, named chat_….
 SHARED = (
     "bad_gateway_502_html",
     "cloudflare_1010",
@@ -243,7 +243,7 @@ FAULTS = (
     ),
     Fault(
         "chat_context_size",
-        "400 of a small server: the context is too small.",
+        "400 exceed_context_size_error: the context is too small (llama.cpp).",
         CHAT,
         instead=error(
             400,
@@ -253,7 +253,7 @@ FAULTS = (
     ),
     Fault(
         "chat_error_flat",
-        "404 whose error is the body itself.",
+        "404 whose body is the error itself, without an `error` member (vLLM).",
         CHAT,
         instead=lambda: json_reply(
             {
@@ -273,12 +273,16 @@ FAULTS = (
     ),
     _row(
         "error_flat_in_stream",
-        "The same, of another server.",
+        "An error whose fields are at the top level, instead of a chunk (vLLM).",
         _fails({**FLAT, "message": "It broke.", "code": 400}),
     ),
     _row("no_done", "The stream ends without [DONE].", _streaming(alteration=_unmarked)),
     _row("no_finish_reason", "[DONE] comes, but no finish reason.", _finished(None)),
-    _row("eof", "A clean end without either.", _streaming(alteration=_cut_before_the_end)),
+    _row(
+        "eof",
+        "The stream ends without a finish reason and without [DONE].",
+        _streaming(alteration=_cut_before_the_end),
+    ),
     _row("cut", "The connection closes in the middle of a chunk.", _streaming(breaks="cut")),
     _row(
         "cut_after_end",
@@ -292,7 +296,7 @@ FAULTS = (
     ),
     _row("stall", "Nothing more after the first content.", _streaming(breaks="stall")),
     _row("garbage", "A chunk that is not JSON.", _inserted(b"{not json")),
-    _row("unended", "The last line does not end.", _unended),
+    _row("unended", "[DONE] comes without a line end.", _unended),
     _row("plain_json", "One JSON document, although a stream was asked for.", _plain_json),
     _row("no_usage", "No usage at all.", _streaming(include_usage=False)),
     _row("usage_in_every_chunk", "Usage in every chunk.", _streaming(usage_in_every_chunk=True)),
@@ -309,14 +313,14 @@ FAULTS = (
         _ending(native_finish_reason="network_error", finish_reason="stop"),
     ),
     _row("error_of_groq", "x_groq has an error.", _ending({"x_groq": {"id": "req_1", "error": OVERLOADED}})),
-    _row("billed_and_empty", "Nothing but the end and the usage.", _each(_says_nothing)),
+    _row("billed_and_empty", "No content, only a finish reason and usage.", _each(_says_nothing)),
     _row(
         "reasoning_content", "Thinking in reasoning_content.", _thinking(lambda p: {"reasoning_content": p})
     ),
     _row("reasoning", "Thinking in reasoning.", _thinking(lambda p: {"reasoning": p})),
     _row("reasoning_details", "Thinking in reasoning_details, and in reasoning.", _thinking(_detail)),
     _row("content_parts", "Content as a list of parts.", _each(_in_parts)),
-    _row("nulls", "Every field that is not there is null.", _each(_with_nulls)),
+    _row("nulls", "Every absent field is null.", _each(_with_nulls)),
     _row(
         "refusal",
         "The model refuses.",

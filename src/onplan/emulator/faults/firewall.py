@@ -31,14 +31,18 @@ def _problem() -> Reply:
     )
 
 
-# What Cloudflare's numbers mean.
-_CODES = {1006: "address", 1010: "client", 1020: "rule"}
+# Cloudflare's numbers and their meanings.
+_CODES = {
+    1006: "the IP address is blocked",
+    1010: "the client's signature is blocked",
+    1020: "a firewall rule blocks the request",
+}
 
 FAULTS = (
     *(
         Fault(
             f"cloudflare_{code}",
-            f'403 with the text "error code: {code}": the {what} is blocked.',
+            f'403 with the text "error code: {code}": {what}.',
             HEADS,
             instead=_text(403, f"error code: {code}"),
         )
@@ -52,20 +56,20 @@ FAULTS = (
     ),
     Fault(
         "cloudflare_empty_403",
-        "403 without a body, whose headers say Cloudflare.",
+        "403 without a body, with Cloudflare's headers.",
         HEADS,
         instead=lambda: Reply(status=403, headers=RAY),
     ),
     Fault("cloudflare_problem_403", "403 as application/problem+json.", HEADS, instead=_problem),
     Fault(
         "proxy_denied_403",
-        "403 with the words of a company's proxy.",
+        "403 with the text of a company's proxy (Zscaler).",
         HEADS,
         instead=_text(403, "Access Denied by security policy", (("server", "Zscaler/6.2"),)),
     ),
     Fault(
         "ingress_503",
-        "503 with the words of an ingress.",
+        "503 with the text of an ingress (Envoy).",
         HEADS,
         instead=_text(
             503,

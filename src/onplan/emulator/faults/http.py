@@ -37,7 +37,7 @@ def _detail_list() -> Reply:
 FAULTS = (
     Fault(
         "unauthorized_once",
-        "401, as for an access token that died early.",
+        "401, as for an access token that was revoked early.",
         RESPONSES,
         instead=lambda: detail("Unauthorized", 401),
     ),

@@ -207,7 +207,7 @@ def ended(choice: dict[str, Any], word: str | None) -> dict[str, Any]:
     return {**choice, "finish_reason": choice["finish_reason"] and word}
 
 
-# name, line, what becomes of the chunks
+# name, line, how the chunks are changed
 ROWS: tuple[tuple[str, str, Alteration], ...] = (
     ("index_missing", "Pieces of tool calls without an index.", _without("index")),
     ("index_zero", "Every call whole, at the index 0.", _at_once(index=0)),
@@ -221,7 +221,11 @@ ROWS: tuple[tuple[str, str, Alteration], ...] = (
     ("ids_absent", "Calls have no ids.", _without("id")),
     ("ids_new_every_time", "Another id in every piece.", _pieces(_new_id_every_time)),
     ("calls_whole", "Every call in one chunk, without an index.", _at_once(index=None)),
-    ("calls_whole_without_ids", "The same without ids.", _at_once(index=None, id=None)),
+    (
+        "calls_whole_without_ids",
+        "Every call in one chunk, without an index and an id.",
+        _at_once(index=None, id=None),
+    ),
     ("calls_interleaved", "The pieces of parallel calls are mixed.", _interleaved),
     ("names_split", "Names come in pieces.", _named(lambda name: (name[:2], name[2:]))),
     ("names_repeated", "Names come twice.", _named(lambda name: (name, name))),
@@ -231,10 +235,14 @@ ROWS: tuple[tuple[str, str, Alteration], ...] = (
     ("index_in_text", "The index is text.", _pieces(_in_text)),
     ("ids_shared", "Every call whole, all at one index under one id.", _pieces(_one_id)),
     ("calls_repeated", "All calls once more at the end.", _at_the_end(lambda whole: whole.values())),
-    ("calls_repeated_elsewhere", "The same, at other indices.", _at_the_end(_at_other_indices)),
+    (
+        "calls_repeated_at_other_indices",
+        "All calls once more at the end, at other indices.",
+        _at_the_end(_at_other_indices),
+    ),
     ("arguments_repeated", "All arguments once more at the end.", _at_the_end(_arguments_again)),
     ("arguments_placeholder", "An empty object before the arguments.", _pieces(_placeholder)),
     ("whole_message", "The whole message once more, beside the last chunk.", _whole_message),
     ("thought_signature", "The first call has a thought signature.", _pieces(_signed)),
-    ("function_call", "A function call of old.", _function_call),
+    ("function_call", "A `function_call`, as before there were tool calls.", _function_call),
 )

@@ -157,7 +157,10 @@ FAULTS = (
         after=changed(lambda body: {**without("user_code")(body), "usercode": body["user_code"]}),
     ),
     Fault(
-        "device_interval_missing", "No interval.", ("device_usercode",), after=changed(without("interval"))
+        "device_interval_missing",
+        "The reply has no interval.",
+        ("device_usercode",),
+        after=changed(without("interval")),
     ),
     Fault(
         "device_pending",

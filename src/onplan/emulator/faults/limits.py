@@ -86,7 +86,7 @@ FAULTS = (
     ),
     Fault(
         "usage_limit_other_meter",
-        "429 usage_limit_reached of a meter of its own, named in headers.",
+        "429 usage_limit_reached of another limit than the plan's, named in headers.",
         RESPONSES,
         instead=_usage_limit(
             resets_at=_in_an_hour,

@@ -267,13 +267,13 @@ FAULTS = (
     ),
     Fault(
         "siwc_token_lost",
-        "Processed, then the connection ends without a reply.",
+        "Processed (a code or refresh token is spent), then the connection ends without a reply.",
         TOKEN,
         after=ended("reset"),
     ),
     Fault(
         "siwc_token_500",
-        "Processed, then 500.",
+        "Processed (a code or refresh token is spent), then 500.",
         TOKEN,
         after=lambda reply: server_error(),
     ),
@@ -315,7 +315,7 @@ FAULTS = (
     ),
     Fault(
         "siwc_callback_dynamic_client",
-        "The browser comes back with the id that asked for one.",
+        "The browser comes back with dynamic_agent_client instead of a registered client's id.",
         AUTHORIZE,
         after=redirected(lambda query: {**query, "client_id": "dynamic_agent_client"}),
     ),

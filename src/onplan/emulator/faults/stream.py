@@ -256,7 +256,7 @@ FAULTS = (
     ),
     _row(
         "deltas_without_done",
-        "Parts never say that they are done; items do.",
+        "Parts have no done events; items have.",
         altered(_without(*DONE_EVENTS)),
     ),
     _row("delta_gaps", "Every other delta is missing.", altered(_every_other)),
@@ -273,7 +273,7 @@ FAULTS = (
     _row("huge_event", "A single delta of one megabyte.", _said(lambda said: Message(("x" * HUGE,)))),
     _row(
         "text_separators",
-        "Text with U+2028, U+0085 and other characters that are no line ends here.",
+        "Text with U+2028, U+0085 and other characters that do not end a line in an event stream.",
         _said(lambda said: Message(("a\u2028b", "\u0085c\x0bd", "\x1ce \U0001f426"))),
     ),
     _row("split_writes", "Every byte in a write of its own, UTF-8 sequences too.", _framed(write_size=1)),

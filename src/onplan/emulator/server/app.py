@@ -95,7 +95,7 @@ class App:
         sending = asyncio.ensure_future(self._send(reply, send, row))
         leaving = asyncio.ensure_future(_departure(receive))
         try:
-            # A client that leaves ends the work for it, also while nothing is being sent.
+            # When the client leaves, its reply is no longer worked on, even while nothing is being sent.
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
             row["ended"] = sending.result() if sending.done() else "client_left"
             if row["ended"] in ("cut", "reset"):

@@ -34,7 +34,7 @@ VARIABLES = {
 }
 # Accepted by this platform (unless the scenario says otherwise) and by no real one.
 EMULATED_KEY = "sk-emulated"
-# How long the work of aborted connections may take to notice.
+# Seconds that the handlers of aborted connections get to end.
 _LEAVE_SECONDS = 2.0
 EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - recognised, not bound
 

@@ -18,7 +18,7 @@ from onplan.emulator.wire import frames
 from onplan.emulator.wire.replies import Reply, Request
 from onplan.emulator.wire.stream import TERMINAL, WRITE_SIZE, Stream
 
-# How long a client may take to answer a close frame.
+# Seconds that a client gets to answer a close frame.
 _CLOSE_SECONDS = 1.0
 
 
@@ -48,7 +48,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The request's head, then frames."""
-        if self._serving is None:  # uvicorn's repetition of the request's head
+        if self._serving is None:  # the first data is the request's head, which uvicorn repeats
             self._serving = asyncio.ensure_future(self._serve(_request(data)))
             self._tasks.add(self._serving)
             self._serving.add_done_callback(self._tasks.discard)
@@ -150,7 +150,7 @@ class WebSocketProtocol(asyncio.Protocol):
             return "cut"
         if "close" in kinds:
             self._closing = True
-        elif not kinds.intersection(TERMINAL):  # an end that over HTTP is the body's
+        elif not kinds.intersection(TERMINAL):  # over HTTP, the body ends here
             self._send_close(frames.close(1000))
         return "complete"
 

@@ -134,7 +134,7 @@ def token(world: World, request: Request) -> Reply:
 
 
 def _exchange_code(world: World, fields: dict[str, Any]) -> Reply:
-    # Single use: the code is gone whether or not the rest is right.
+    # Single use: the code is spent even if the rest is wrong.
     code = world.ledger.codes.pop(fields["code"], None)
     if code is None or time.time() > code.expires_at:
         return oauth_error("invalid_grant", "The authorization code is unknown, used or expired.")

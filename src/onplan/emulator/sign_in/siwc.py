@@ -111,7 +111,7 @@ def authorize(world: World, request: Request) -> Reply:
         return page("This sign-in request is not valid", complaint, status=400)
     given = dict(request.query)
     if set(given["scope"].split()) != ALL_SCOPES:
-        # An identity-only request needs a client that was provisioned.
+        # Without the plan's scopes, a client must be registered by OpenAI beforehand.
         return _redirect(given, {"error": "invalid_client", "error_description": "The scopes are not these."})
     if not world.options.interactive:
         return _answered(world, given, world.registry.consent)
@@ -200,7 +200,7 @@ def token(world: World, request: Request) -> Reply:
 
 
 def _exchange_code(world: World, client: Registration, fields: dict[str, Any]) -> Reply:
-    # Single use: the code is gone whether or not the rest is right.
+    # Single use: the code is spent even if the rest is wrong.
     code = world.registry.agent_codes.pop(fields["code"], None)
     checks = (
         (code is not None and time.time() <= code.expires_at, "is unknown, used or expired"),

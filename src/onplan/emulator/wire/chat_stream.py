@@ -15,7 +15,7 @@ from onplan.emulator.wire.stream import Frame, Framing, Stream, cut_up, framed, 
 Body = dict[str, Any]
 DONE = b"[DONE]"
 DATA_ONLY = Framing(event_lines=False)
-# Where a stream breaks: after something of the answer was to be seen.
+# Where a stream breaks: in the second piece of content.
 BREAKING_PIECE = 2
 
 

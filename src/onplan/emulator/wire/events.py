@@ -35,7 +35,7 @@ def events_of(turn: Turn) -> Iterator[Event]:
     yield {"type": "response.completed", "response": response}
 
 
-# What an item shows of itself before it is finished.
+# The fields of an item that is not finished.
 EMPTY: dict[str, dict[str, Any]] = {
     "reasoning": {"summary": [], "encrypted_content": None},
     "message": {"content": [], "status": "in_progress"},

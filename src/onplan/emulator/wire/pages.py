@@ -7,7 +7,7 @@ from html import escape
 
 from onplan.emulator.wire.replies import Reply, html_reply
 
-# A page that approves a sign-in must not be framed by a stranger's, nor leak its URL.
+# A page that approves a sign-in must not be framed by another site's, nor leak its URL.
 PAGE_HEADERS = (
     ("cache-control", "no-store"),
     ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),

@@ -20,7 +20,7 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 # "reset": the connection ends without a reply. "cut": it ends half-way through the body.
 Ending = Literal["complete", "cut", "reset"]
 Headers = tuple[tuple[str, str], ...]
-# The bytes of one write in a content coding; of None, what ends it.
+# Encodes the bytes of one write in a content coding; None: returns what ends it.
 Encode = Callable[[bytes | None], bytes]
 
 

@@ -131,7 +131,7 @@ def _encoded(frames: Iterable[Frame], framing: Framing, *, breaking: bool) -> It
 
 def framed(kind: str, data: bytes, framing: Framing) -> bytes:
     """One event's lines, and the blank one after them."""
-    # Indented JSON may be broken at its line ends, for no string contains one.
+    # Indented JSON can be split at its line ends, because no JSON string contains one.
     pieces = msgspec.json.format(data, indent=1).split(b"\n") if framing.multiline else [data]
     lines = [framing.data_prefix + piece for piece in pieces]
     if framing.event_lines:
