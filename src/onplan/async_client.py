@@ -1,4 +1,4 @@
-"""The asynchronous client: carries out what the turn decides. Beside client.py, line by line."""
+"""The asynchronous client: carries out the steps of turns. client.py is the same, line by line."""
 
 from __future__ import annotations
 

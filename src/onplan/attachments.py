@@ -22,7 +22,7 @@ def read_attachments(request: CompletionRequest) -> CompletionRequest:
 
     Raises:
         InvalidRequestError: a file cannot be read.
-        InvalidImageError: an image is none that the backends know, or not what the program says.
+        InvalidImageError: an image has a format that the backends do not know, or not the one that is stated.
     """
     if not has_attachments(request):
         return request
@@ -78,5 +78,5 @@ def _bytes(path: str | None) -> bytes:
 def _expanded(path: str) -> Path:
     try:
         return Path(path).expanduser()
-    except RuntimeError:  # a name that begins with a tilde, and is nobody's home
+    except RuntimeError:  # a name that begins with a tilde, but there is no such user
         return Path(path)

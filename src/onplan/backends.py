@@ -1,4 +1,4 @@
-"""The table of backends: who pays, where requests go, what each parameter becomes.
+"""The table of backends: what pays for requests, where they go, which parameters are supported.
 
 A backend is a frozen value. Code never asks which backend it has; it reads the row. What the services do,
 and how well that is known, is written down in docs/protocol.md.
@@ -33,7 +33,7 @@ USER_AGENT = (
 
 
 class ParameterSupport(enum.Enum):
-    """What becomes of a request parameter. Nothing is quietly ignored."""
+    """What happens to a request parameter. None is quietly ignored."""
 
     FORWARD = "sent"
     DROP = "left out, and listed in ignored_parameters"
@@ -278,7 +278,7 @@ _NOT_FOR_TEXT = re.compile(
 OPENAI = Backend(
     name="openai",
     billed_to="API credits",
-    # Nobody signs in here. If a store holds a sign-in nevertheless, it came from there and is revoked there.
+    # This backend has no sign-in. One that a store holds nevertheless came from this issuer; it revokes it.
     issuer="codex",
     base_url="https://api.openai.com/v1",
     base_url_variable="ONPLAN_OPENAI_BASE_URL",
@@ -329,8 +329,8 @@ _COMPATIBLE_ADVICE = {
         "Give the key that this server wants: OPENAI_API_KEY, `Client(api_key=…)`, or "
         "`onplan login --backend openai --api-key`."
     ),
-    "usage_limit": "Ask whoever runs the server, or see its billing page.",
-    "not_included": "Ask whoever runs the server what the key may use.",
+    "usage_limit": "Ask the operator of the server, or see its billing page.",
+    "not_included": "Ask the operator of the server what the key may use.",
     "blocked": OPENAI.advice["blocked"],
     "unexpected_reply": "Check the base URL: most end in /v1. Else a proxy or captive portal answered.",
 }
@@ -339,7 +339,7 @@ _COMPATIBLE_ADVICE = {
 COMPATIBLE = replace(
     OPENAI,
     is_compatible=True,
-    billed_to="whoever runs the server",
+    billed_to="your account at that server",
     parameter_support={**_CHAT_SUPPORT, "session_id": ParameterSupport.DROP},
     # Some ignore max_completion_tokens in silence; where the platform's own models are served, it is needed.
     max_tokens_field="max_tokens",
@@ -353,7 +353,7 @@ COMPATIBLE = replace(
 COMPATIBLE_RESPONSES = replace(
     OPENAI_RESPONSES,
     is_compatible=True,
-    billed_to="whoever runs the server",
+    billed_to="your account at that server",
     reasoning_required={},
     parameter_support={"stop": ParameterSupport.DROP, "session_id": ParameterSupport.DROP},
     deprioritised=_NOT_FOR_TEXT,
@@ -378,7 +378,7 @@ def backend_named(name: str) -> Backend:
 
 
 def backend_at(backend: Backend, base_url: str, api: str | None = None) -> Backend:
-    """The row that is meant by ``backend`` where its API is at ``base_url``, over ``api`` if it is given.
+    """The row for ``backend`` where its API is at ``base_url``, and speaks ``api`` if that is given.
 
     Raises:
         ConfigurationError: it does not speak that.

@@ -1,4 +1,4 @@
-"""The synchronous client: carries out what the turn decides. Beside async_client.py, line by line."""
+"""The synchronous client: carries out the steps of turns. async_client.py is the same, line by line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Providers for agents: programs that hold their own credentials and want the ``Provider`` interface."""
+"""The provider for agents that keep their own credentials."""
 
 from __future__ import annotations
 

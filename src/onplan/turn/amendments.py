@@ -1,11 +1,11 @@
-"""How a request is changed when a server refuses a part of it that the program did not ask for.
+"""How a request is changed after a server refused a field of it that the program did not ask for.
 
-Some servers refuse what all others take, or want what no other wants: the token counts of a stream, a cache
-key, earlier thinking, ``instructions``. The refusal names it. Each row of the table here says how it is
-recognised and what is sent instead; then the turn is asked once more, at most once for each row. What the
-program itself asked for is never changed: its refusal stays an error.
+Some servers refuse a field that all others accept, or require one that no other requires: the token counts of
+a stream, a cache key, earlier thinking, ``instructions``. The refusal names the field. Each row of the table
+here says how the refusal is recognised and what is sent instead; then the request is sent again, at most once
+for each row. What the program itself asked for is never changed: its refusal stays an error.
 
-Pure, but for what a process remembers of its servers.
+Pure, except for what a process remembers of its servers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Body: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Amendment:
-    """One row.
+    """One row: a change of the request that one kind of refusal calls for.
 
     Attributes:
         name: of the row.
@@ -77,7 +77,7 @@ class Remembered:
     _of_model: dict[str, dict[str, Amendment]] = field(default_factory=dict)
 
     def keep(self, amendment: Amendment, call: Call) -> None:
-        """``call``, so amended, was answered."""
+        """Remember ``amendment``: ``call``, which it changed, was answered."""
         places = {"model": (self._of_model, call.model), "server": (_OF_SERVER, call.base_url)}
         if amendment.remembered != "never":
             table, key = places[amendment.remembered]

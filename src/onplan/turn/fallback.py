@@ -1,4 +1,4 @@
-"""When SSE takes the place of WebSocket, for good or for one request: what happened decides, nothing else."""
+"""When a session goes over SSE although the backend speaks WebSocket: after refusals and breaks in a row."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ LARGEST_MESSAGE = 16 * 1024 * 1024 - 1
 
 
 class Fallback:
-    """Which of a client's sessions go over SSE although WebSocket could be spoken. Shared by its turns.
+    """Which sessions of a client go over SSE although the backend speaks WebSocket. Shared by its turns.
 
     Args:
-        allowed: whether any may; without it WebSocket is all there is.
+        allowed: whether any may; if not, WebSocket is the only transport.
     """
 
     def __init__(self, *, allowed: bool = True) -> None:
@@ -37,7 +37,7 @@ class Fallback:
             self._largest = min(self._largest, size - 1)
 
     def refused(self, session_id: str, status: int | None = None) -> bool:
-        """A connection could not be opened, or not be used; whether the session falls back."""
+        """A connection could not be opened or used. Whether the session falls back to SSE."""
         if not self.allowed:
             return False
         self._refusals += 1

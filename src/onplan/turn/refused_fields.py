@@ -1,4 +1,4 @@
-"""Whether a server refuses a part of a request, and which part its words name. Pure."""
+"""Whether a server refuses a field of the request, and which field its error message names. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Whether to ask again, and after how long. A number, not a sleep: the shells wait.
+"""Whether to try again, and after how many seconds; the clients do the waiting.
 
-Knows nothing of clocks: elapsed time and randomness come in as arguments.
+Elapsed time and randomness come in as arguments.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from onplan.errors import ConfigurationError, OnplanError, RateLimitError
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How patient to be.
+    """How often a request is tried, and how long a client waits in between.
 
     Attributes:
         attempts: tries in all; 1 never retries.
