@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 
 from onplan.errors import ConfigurationError
-from onplan.flow import Request, Response, adrive, drive, is_loopback, request_id_of, require_safe_url
+from onplan.flow import (
+    CLIENT_REQUEST_ID,
+    Request,
+    Response,
+    adrive,
+    drive,
+    is_loopback,
+    request_id_of,
+    require_safe_url,
+)
 
 
 class Sender:
@@ -150,7 +159,8 @@ class TestRequests:
         assert value == Response(200, {}, body).json()
 
     @pytest.mark.parametrize(
-        ("status", "ok"), [(199, False), (200, True), (204, True), (299, True), (302, False), (404, False)]
+        ("status", "ok"),
+        [(199, False), (200, True), (204, True), (299, True), (300, False), (302, False), (404, False)],
     )
     def test_ok_is_2xx(self, status, ok):
         """Only 2xx is success."""
@@ -177,6 +187,7 @@ def test_an_address_that_is_no_whole_url_is_answered_with_how_one_is_written(url
         ("http://127.0.0.1:1/", "http://127.0.0.1:1"),
         ("http://127.9.9.9:1", "http://127.9.9.9:1"),
         ("http://[::1]:1", "http://[::1]:1"),
+        ("https://h.example/X", "https://h.example/X"),
     ],
 )
 def test_an_address_that_is_safe(url, found):
@@ -250,3 +261,8 @@ def test_what_a_request_and_a_response_are_without_more():
     assert (request.after, request.timeout, request.encoding, request.body) == (0.0, 30.0, None, None)
     assert (dict(request.headers), Response(200).body, dict(Response(200).headers)) == ({}, b"", {})
     assert Request.form("https://h.example", {}).headers["accept"] == "*/*"
+
+
+def test_the_header_that_names_a_request():
+    """OpenAI's services log the client's own id of a request by this header."""
+    assert CLIENT_REQUEST_ID == "x-client-request-id"

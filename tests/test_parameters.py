@@ -98,6 +98,7 @@ def test_a_conversation_keeps_its_name_as_it_grows() -> None:
 
     assert session_id_of(CompletionRequest(messages=later)) == name
     assert session_id_of(CompletionRequest(messages=first[1:])) != name
+    assert session_id_of(CompletionRequest(messages=[first[0], later[-1]])) != name
     assert session_id_of(asking("ho")) != session_id_of(asking("hi"))
     assert session_id_of(asking(temperature=1.0)) == session_id_of(asking())
     assert (len(name), name[14]) == (36, "5")
