@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import inspect
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -97,3 +98,24 @@ async def test_tasks_ask_for_one_catalogue(signed_in: Emulator) -> None:
 
     assert {answer.text for answer in answers} == {"You said: hi"}
     assert catalogues(signed_in) == 1
+
+
+@pytest.mark.parametrize("timeout", [None, onplan.Timeouts(total=60)], ids=["no total", "a total"])
+def test_a_synchronous_answer_starts_no_thread(
+    signed_in: Emulator, monkeypatch: pytest.MonkeyPatch, timeout: onplan.Timeouts | None
+) -> None:
+    """Its limits are those of the socket, with and without one for the turn as a whole."""
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def noted(thread: threading.Thread) -> None:
+        if threading.current_thread() is threading.main_thread():
+            started.append(thread.name)
+        start(thread)
+
+    with onplan.Client(timeout=timeout) as client:
+        client.complete("hi")  # the credential is read on a thread of its own, once
+        monkeypatch.setattr(threading.Thread, "start", noted)
+        assert client.complete("hi").text == "You said: hi"
+
+    assert started == []
