@@ -34,8 +34,8 @@ class Limit:
         if self.credits_of:
             return "The credits of your workspace are used up"
         window = f"{window_name(self.minutes)} " if self.minutes else ""
-        whose = f"for {self.meter}" if self.meter else f"of the {plan or 'ChatGPT'} plan"
-        return f"The {window}usage limit {whose} is reached"
+        of_what = f"for {self.meter}" if self.meter else f"of the {plan or 'ChatGPT'} plan"
+        return f"The {window}usage limit {of_what} is reached"
 
     def advice(self, plan: str | None) -> str:
         """What to do: wait, and what else is possible on ``plan``."""
@@ -94,9 +94,9 @@ def limit_reached(headers: Mapping[str, str], resets_at: float | None = None) ->
     the error may not show yet which window is used up: then ``resets_at`` alone decides.
     """
     kind = headers.get("x-codex-rate-limit-reached-type", "")
-    for whose in _CREDITS:
-        if kind == f"workspace_{whose}_credits_depleted":
-            return Limit(credits_of=whose)
+    for holder in _CREDITS:
+        if kind == f"workspace_{holder}_credits_depleted":
+            return Limit(credits_of=holder)
     active = headers.get("x-codex-active-limit", "").strip().replace("_", "-").lower()
     if active:
         is_described = any(value and name.startswith(f"x-{active}-") for name, value in headers.items())

@@ -1,7 +1,7 @@
 """Decodes the bytes of an event into a ``Chunk``; fields of a wrong type are converted where that is safe.
 
 Gateways turn strings into numbers and back (``"index": "0"``, ``"content": 5``), send false or ``[]`` for
-null (PHP), and leave out the list around a single entry (tests/chat/test_damage.py has each). What cannot be
+null (PHP), and leave out the list around a single entry (tests/chat/test_ends.py has each). What cannot be
 converted is an error: skipping it could lose a part of the answer.
 """
 

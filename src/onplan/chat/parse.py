@@ -64,7 +64,7 @@ def parse_request(body: Any) -> ChatRequest:
     if fields.get("n", 1) != 1:
         raise InvalidRequestError("n must be 1: there is one answer to a request.")
     options = _typed(fields.get("stream_options", {}), dict, "stream_options")
-    given = {name: read(fields[wire], wire) for wire, (name, read) in _PARAMETERS.items() if wire in fields}
+    given = {name: read(fields[sent], sent) for sent, (name, read) in _PARAMETERS.items() if sent in fields}
     messages = _typed(fields.get("messages"), list, "messages")
     request = CompletionRequest(
         messages=[_message(item, f"messages[{index}]") for index, item in enumerate(messages)], **given

@@ -144,7 +144,7 @@ def _response_format(request: CompletionRequest) -> Body | None:
     return {"type": "json_schema", "json_schema": named}
 
 
-# What is not here, the rows of this wire leave out.
+# A parameter that is not here is left out by the rows of the backends with this API.
 _FIELDS: dict[str, Callable[[CompletionRequest], Any]] = {
     "temperature": lambda request: request.temperature,
     "top_p": lambda request: request.top_p,

@@ -1,1 +1,1 @@
-"""What becomes of a request before it is written for one API or the other. Pure."""
+"""Prepares a request for either API: repaired history, strict schemas, image types, data URLs."""

@@ -278,7 +278,7 @@ class Arrival:
     def _typed(self) -> Item:
         """The item with the type that it began with.
 
-        Compatible servers leave it out of the finished item, or change it (tests/responses/test_items.py).
+        Servers change it in the finished item, or leave it out (tests/responses/test_emitted_text.py).
         """
         return self.item if self.item.get("type") == self.kind else {**self.item, "type": self.kind}
 

@@ -32,9 +32,8 @@ class Arrivals:
             EmissionOrder(ThinkingDelta, self._positions),
         )
         self._orders = {"output_text": texts, "summary": thoughts, "reasoning": thoughts}
-        self._by_id: dict[
-            tuple[str, str], Arrival
-        ] = {}  # with the kind, since some servers give all items one id
+        # By id and kind, since some servers give all items one id (tests/responses/test_emitted_text.py).
+        self._by_id: dict[tuple[str, str], Arrival] = {}
         self._by_call_id: dict[str, Arrival] = {}
         self._by_index: dict[int, Arrival] = {}
         # Items that may be unfinished, by kind, the latest last. `_anonymous`: those without id and index.
@@ -137,7 +136,7 @@ class Arrivals:
         """The known item: by id, else by index, else by kind.
 
         The index helps with servers that give an item a new id in each event. Others give every item the
-        index 0: so a finished item with another id does not match (tests/responses/test_items.py).
+        index 0: so a finished item with another id does not match (tests/responses/test_ends.py).
         """
         found = self._named(item_id, kind)
         if found is None and index is not None:
