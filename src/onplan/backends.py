@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from onplan._version import __version__
-from onplan.errors import ConfigurationError, PlanNotPermittedError, SignInAgainError
+from onplan.errors import USAGE_PAGE, ConfigurationError, PlanNotPermittedError, SignInAgainError
 from onplan.types import APIKey, Credential, ModelInfo, OAuthCredentials
 
 # The catalogue lists models by client version and answers old ones with "requires a newer version".
@@ -243,7 +243,7 @@ CHATGPT_PLAN = Backend(
     base_url_variable="ONPLAN_PLAN_BASE_URL",
     required_scope="chatgpt.tokens.use.direct",
     local_stores_only=True,
-    usage_page="https://chatgpt.com/settings/usage",
+    usage_page=USAGE_PAGE,
     headers={"user-agent": USER_AGENT},
     required={"stream": True, "store": False, "include": ["reasoning.encrypted_content"]},
     parameter_support=_PLAN_SUPPORT,
@@ -252,12 +252,11 @@ CHATGPT_PLAN = Backend(
     advice={
         # Which of the two limits it is, and when it resets, the backend does not tell.
         "usage_limit": (
-            "Manage usage: https://chatgpt.com/settings/usage. It is the plan's limit, or the one that you "
-            "set for onplan there."
+            f"Manage usage: {USAGE_PAGE}. It is the plan's limit, or the one that you set for onplan there."
         ),
         "not_included": (
             "See what is signed in with `onplan status`, and what it may use at "
-            "https://chatgpt.com/settings/usage. The same request again changes nothing."
+            f"{USAGE_PAGE}. The same request again changes nothing."
         ),
     },
 )

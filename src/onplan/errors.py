@@ -53,6 +53,9 @@ from typing import Any
 
 from onplan.secret import without_secrets
 
+# Where a person sees and limits what the plan is used for.
+USAGE_PAGE = "https://chatgpt.com/settings/usage"
+
 
 class OnplanError(Exception):
     """The root. ``str(error)`` is one short sentence without any secret.
@@ -270,7 +273,7 @@ class UsageLimitError(LimitError):
     """
 
     code, exit_code = "usage_limit", 20
-    hint = "Wait until the limit resets, or see https://chatgpt.com/settings/usage."
+    hint = f"Wait until the limit resets, or see {USAGE_PAGE}."
     window_minutes: int | None = None
 
 
@@ -285,7 +288,7 @@ class NotIncludedError(LimitError):
     """The plan, account or region does not include this use."""
 
     code, exit_code = "not_included", 22
-    hint = "See what the plan includes: https://chatgpt.com/settings/usage."
+    hint = f"See what the plan includes: {USAGE_PAGE}."
 
 
 class BackendError(OnplanError):

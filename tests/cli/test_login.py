@@ -470,7 +470,7 @@ def test_the_codex_cli_is_named_when_it_is_signed_out_with_us(
     assert result.stderr == (
         "Signed out; the tokens no longer work. "
         "OpenAI may have ended other sign-ins of this account with them. "
-        "The Codex CLI used the same sign-in and is signed out with it.\n"
+        "The Codex CLI used the same sign-in, so it is signed out as well.\n"
     )
     assert not (tmp_path / "codex" / "auth.json").exists()
 
@@ -486,7 +486,7 @@ def test_a_borrowed_token_is_named_as_such(signed_in: Emulator, run_cli: Run) ->
     result = run_cli("logout")
 
     assert result.returncode == 0
-    assert "The token belongs to codex:/elsewhere" in result.stderr
+    assert "it keeps working in codex:/elsewhere" in result.stderr
     assert signed_in.journal() == []
 
 

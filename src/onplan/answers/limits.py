@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from onplan.errors import USAGE_PAGE
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -43,18 +45,17 @@ class Limit:
             return _CREDITS[self.credits_of]
         if self.meter:
             return "Wait until it resets, or choose another model: `onplan models`."
-        return _BY_PLAN.get((plan or "").lower(), f"Wait until it resets, or see {_USAGE_PAGE}.")
+        return _BY_PLAN.get((plan or "").lower(), f"Wait until it resets, or see {USAGE_PAGE}.")
 
 
 NO_LIMIT = Limit()
 
-_USAGE_PAGE = "https://chatgpt.com/settings/usage"
 _ASK_ADMIN = "Wait until it resets, or ask your workspace's admin for more."
-_BUY = f"Wait until it resets, or buy credits: {_USAGE_PAGE}."
+_BUY = f"Wait until it resets, or buy credits: {USAGE_PAGE}."
 _BY_PLAN: Mapping[str, str] = {
     "free": "Wait until it resets, or upgrade to Plus: https://chatgpt.com/explore/plus.",
     "plus": (
-        f"Wait until it resets, buy credits ({_USAGE_PAGE}), or upgrade to Pro: "
+        f"Wait until it resets, buy credits ({USAGE_PAGE}), or upgrade to Pro: "
         "https://chatgpt.com/explore/pro."
     ),
     "pro": _BUY,
@@ -64,7 +65,7 @@ _BY_PLAN: Mapping[str, str] = {
     "edu": _ASK_ADMIN,
 }
 _CREDITS: Mapping[str, str] = {
-    "owner": f"Add credits to the workspace: {_USAGE_PAGE}.",
+    "owner": f"Add credits to the workspace: {USAGE_PAGE}.",
     "member": "Ask your workspace's admin for more credits.",
 }
 
