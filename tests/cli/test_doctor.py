@@ -106,4 +106,4 @@ def test_the_doctor_explains_itself(run_cli: Run) -> None:
 
     assert one.returncode == 0
     assert one.stdout.splitlines()[2].strip() in group.stdout
-    assert "spends a little of the plan" in " ".join(one.stdout.split())
+    assert "uses a little of the plan" in " ".join(one.stdout.split())
