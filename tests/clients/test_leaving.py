@@ -24,12 +24,14 @@ REQUEST = onplan.CompletionRequest(messages="one two three", model="gpt-5.5")
 @pytest.fixture(params=["aiohttp", "httpx2", "websocket"])
 def make(
     request: pytest.FixtureRequest, far: Far, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], onplan.AsyncClient]:
+) -> Callable[..., onplan.AsyncClient]:
     """An asynchronous client for an address, over each transport."""
     if request.param == "httpx2":
         monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
     transport: Any = "websocket" if request.param == "websocket" else "sse"
-    return lambda url: onplan.AsyncClient(store=far.store(), base_url=url, transport=transport)
+    return lambda url, **options: onplan.AsyncClient(
+        store=far.store(), base_url=url, transport=transport, **options
+    )
 
 
 class Visit:
@@ -133,8 +135,10 @@ async def test_cancelled_while_waiting_to_try_again(make: Any, emulator: Emulato
     emulator.arm("rate_limited_429", times=2)
     waiting = asyncio.Event()
 
-    async with make(emulator.codex_base_url) as client:
-        client._on_retry = lambda error, seconds: waiting.set()
+    def on_retry(error: Exception, seconds: float) -> None:
+        waiting.set()
+
+    async with make(emulator.codex_base_url, on_retry=on_retry) as client:
         task = asyncio.ensure_future(client.complete(REQUEST))
         await waiting.wait()
         task.cancel()
