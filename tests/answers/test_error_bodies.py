@@ -11,11 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onplan.answers.error_body import read_error
-from onplan.answers.failures import Complaint, complaint_of_body, failure_of_complaint, failure_of_response
+from onplan.answers.failures import (
+    Complaint,
+    complaint_of_body,
+    complaint_of_payload,
+    failure_of_complaint,
+    failure_of_response,
+)
 from onplan.errors import (
     BlockedError,
     ContentPolicyError,
     ContextLengthError,
+    EncryptedReasoningError,
     InvalidRequestError,
     ModelNotAvailableError,
     NotIncludedError,
@@ -90,6 +97,19 @@ SHAPES = [
         {"message": {"detail": [PYDANTIC]}},
         InvalidRequestError,
         "body.stream_options: E",
+    ),
+    Case(
+        "an object as message, by its code",
+        400,
+        {"message": {"code": "context_length_exceeded", "text": "x"}},
+        ContextLengthError,
+    ),
+    Case(
+        "a param that the message does not name",
+        400,
+        error("Bad value.", param="tools[0]"),
+        InvalidRequestError,
+        "Bad value. (Parameter: tools[0].)",
     ),
     Case(
         "JSON text as message",
@@ -223,6 +243,43 @@ LIMITS = [
         RateLimitError,
         retry_after=7.0,
     ),
+    Case("a number in the message", 429, error("Busy. Retry-After: 5"), RateLimitError, retry_after=5.0),
+    Case(
+        "milliseconds in a header",
+        429,
+        error("x"),
+        RateLimitError,
+        headers={"retry-after-ms": "1500", "retry-after": "2"},
+        retry_after=1.5,
+    ),
+    Case(
+        "milliseconds in Azure's header",
+        429,
+        error("x"),
+        RateLimitError,
+        headers={"x-ms-retry-after-ms": "1500"},
+        retry_after=1.5,
+    ),
+    Case(
+        "a limit that is not used up does not count",
+        429,
+        error("x"),
+        RateLimitError,
+        headers={
+            "x-ratelimit-reset-requests": "200ms",
+            "x-ratelimit-remaining-requests": "0",
+            "x-ratelimit-reset-tokens": "6m",
+            "x-ratelimit-remaining-tokens": "500",
+        },
+        retry_after=0.2,
+    ),
+    Case(
+        "a balance that is too low, with a wait",
+        429,
+        error("Insufficient quota. Please retry in 5s."),
+        RateLimitError,
+        retry_after=5.0,
+    ),
     Case("milliseconds in the body", 429, error("x", retry_after_ms=500), RateLimitError, retry_after=0.5),
     Case("a moment in the body", 429, error("x", retry_after=1_800_000_004), RateLimitError, retry_after=4.0),
     Case(
@@ -308,6 +365,12 @@ LIMITS = [
     Case("no balance, 402", 402, error("Insufficient Balance"), NotIncludedError, "Insufficient Balance"),
     Case("a usage limit in words", 429, error("The usage limit has been reached"), UsageLimitError),
     Case(
+        "reasoning that cannot be decrypted, in words",
+        400,
+        error("The encrypted content gAAA could not be verified."),
+        EncryptedReasoningError,
+    ),
+    Case(
         "no provider serves it so",
         404,
         error("No endpoints found that support tool use.", 404),
@@ -353,9 +416,18 @@ FIREWALLS = [
     Case("a number, no header", 403, b"error code: 1006\n", BlockedError, "error code 1006"),
     Case("nothing", 403, b"", BlockedError, "cf-ray", CLOUDFLARE),
     Case("problem+json", 403, PROBLEM, BlockedError, "error code 1010"),
-    Case("its limit", 429, b"error code: 1015", RateLimitError, "1015", CLOUDFLARE),
+    Case(
+        "its limit",
+        429,
+        b"error code: 1015",
+        RateLimitError,
+        "how often it lets you through (error code 1015)",
+        CLOUDFLARE,
+    ),
     Case("its failure", 530, b"error code: 1033", ServerError, "1033", CLOUDFLARE),
     Case("a challenge", 403, b"", BlockedError, "", {"cf-mitigated": "challenge"}),
+    Case("a challenge with another status", 503, b"", BlockedError, "", {"cf-mitigated": "challenge"}),
+    Case("a page with a byte order mark", 403, b"\xef\xbb\xbf<html></html>", BlockedError),
     Case(
         "a company's proxy",
         403,
@@ -459,6 +531,25 @@ def test_what_comes_in_place_of_an_answer_is_told(body, expected, says):
     assert type(found) is expected
     assert says in found.message
     assert found.request_id == "req-1"
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b'[{"error": {"code": 429, "message": "Resource exhausted"}}]', RateLimitError),
+        (b'[{"error": {}}]', None),
+        (b'[{"text": "a"}]', None),
+        (b'["error"]', None),
+        (b"[]", None),
+        (b"[DONE]", None),
+        (b"null", None),
+    ],
+)
+def test_a_list_with_an_error_in_place_of_a_chunk_is_a_failure(payload, expected):
+    """Gemini puts the error into a list; a list without one is no failure."""
+    complaint = complaint_of_payload(payload)
+
+    assert (complaint and type(failure_of_complaint(complaint))) is expected
 
 
 JSON = st.recursive(

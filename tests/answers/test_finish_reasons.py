@@ -32,7 +32,7 @@ WORDS = {
         malformed_function_call MALFORMED_RESPONSE UNEXPECTED_TOOL_CALL
         MISSING_THOUGHT_SIGNATURE timeout time_out ERROR_TOXIC ERROR_LIMIT too_many_tool_calls
         OTHER server_overloaded rate_limit_exceeded failed malformed_model_output interrupted
-        upstream_disconnected
+        upstream_disconnected tooManyToolCalls
         """,
 }
 
@@ -59,7 +59,22 @@ def test_several_words_say_it_as_well(sentence, reason):
 
 
 @pytest.mark.parametrize(
-    "word", ["", " ", "null", "None", "NULL", "not_finished", "FINISH_REASON_UNSPECIFIED"]
+    "word",
+    [
+        "",
+        " ",
+        "null",
+        "None",
+        "NULL",
+        "not_finished",
+        "notFinished",
+        "FINISH_REASON_UNSPECIFIED",
+        "in_progress",
+        "inProgress",
+        "pending",
+        "queued",
+        "running",
+    ],
 )
 def test_some_words_say_that_the_answer_goes_on(word):
     """What stands for no word is none."""

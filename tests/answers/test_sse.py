@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onplan.answers.sse import Body, EventDecoder
+from onplan.answers.sse import MAXIMUM_EVENT_LINES, Body, EventDecoder
 from onplan.errors import StreamCorruptError, StreamTruncatedError
 
 
@@ -206,6 +206,23 @@ class TestSize:
 
         assert 1000 == sum(len(decoder.feed(b"data: x\n\n")) for _ in range(1000))
 
+    def test_comments_without_end_are_an_error(self):
+        """Bytes that hold no event are counted together, however they are cut into reads."""
+        decoder = EventDecoder(maximum_event_size=100)
+
+        with pytest.raises(StreamCorruptError, match="held no event"):
+            feed_all(decoder, [b": wait\n\n"] * 20)
+
+    @pytest.mark.parametrize("earlier", [b"", b"data: 0\n\n"], ids=["first read", "later read"])
+    def test_an_event_of_too_many_lines_is_an_error_after_those_before_it(self, earlier):
+        """The events before it in the same read are returned, and the next call raises."""
+        decoder = EventDecoder()
+        decoder.feed(earlier)
+
+        assert [b"1"] == decoder.feed(b"data: 1\n\n" + b"data:\n" * (MAXIMUM_EVENT_LINES + 1) + b"\n")
+        with pytest.raises(StreamCorruptError, match="100,000 lines"):
+            decoder.close()
+
 
 # --- what servers say outside the data of an event ------------------------------------------------------
 
@@ -238,6 +255,11 @@ ERRORS = [
         "an error and the end without a blank line",
         b'event: error\ndata: {"error":{}}\ndata: [DONE]\n\n',
         [b'{"error":{}}', b"[DONE]"],
+    ),
+    Case(
+        "an error without its object, and the end without a blank line",
+        b'event: error\ndata: {"message":"no","code":7}\ndata: [DONE]\n\n',
+        [FAILED, b"[DONE]"],
     ),
     Case("an event of that name without data", b"event: error\n\ndata: 1\n\n", [b"1"]),
     Case(

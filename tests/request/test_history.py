@@ -94,6 +94,11 @@ REPAIRED = [
         [A(call()), T("c", "1"), A(call()), U("b")],
         [A(call()), T("c", "1"), A(call()), MISSING, U("b")],
     ),
+    Case(
+        "a call whose id an earlier call without a result had",
+        [A(call()), A(call()), T("c", "1")],
+        [A(call()), MISSING, A(call()), T("c", "1")],
+    ),
     Case("a result without a call", [U("a"), T("x", "sun")], [U("a"), words("x", "sun")]),
     Case("a result with an image", [T("x", [Text("see"), IMAGE])], [words("x", "see", IMAGE)]),
     Case(
@@ -152,6 +157,7 @@ UNCHANGED = [
     [A(call()), Message("user", [ToolResult("c", "1"), Text("and")])],
     [A(call()), T("c", "1"), A(call()), T("c", "2")],
     [A(call(arguments=' {"a": [1, {"b": null}]} ')), T("c", "1")],
+    [A(call(arguments='{"a": "half a character: \ud800"}')), T("c", "1")],
     [],
 ]
 

@@ -39,6 +39,10 @@ def nested(levels):
     return TEXT if levels == 0 else one(nested(levels - 1))
 
 
+def arrays(levels):
+    return TEXT if levels == 0 else {"type": "array", "items": arrays(levels - 1)}
+
+
 STRICT = {
     "closed": one(TEXT),
     "no properties": closed({}),
@@ -63,6 +67,7 @@ STRICT = {
     "properties named as keywords": closed({"type": TEXT, "$ref": TEXT, "oneOf": TEXT, "required": TEXT}),
     "a dialect": one(TEXT, **{"$schema": "https://json-schema.org/draft/2020-12/schema"}),
     "ten levels": nested(10),
+    "arrays in each other": one(arrays(98)),
 }
 NOT_STRICT = {
     "open": one(TEXT, additionalProperties=True),
@@ -87,6 +92,10 @@ NOT_STRICT = {
     "allOf at the root": one(TEXT, allOf=[REF], **B),
     "anyOf at the root": {"anyOf": [one(TEXT)]},
     "anyOf beside the root's type": one(TEXT, anyOf=[one(TEXT)]),
+    "anyOf beside a default": one({"anyOf": [TEXT], "default": "x"}),
+    "anyOf beside a type": one({**TEXT, "anyOf": [TEXT]}),
+    "an enum of nothing": one({**TEXT, "enum": []}),
+    "arrays in each other, too many": one(arrays(101)),
     "a reference as the root": {**REF, **B},
     "an array as the root": {"type": "array", "items": TEXT},
     "an object or null as the root": one(TEXT, type=["object", "null"]),

@@ -40,7 +40,7 @@ def is_strict(schema: Any) -> bool:
     Each schema has a type, or is an ``anyOf``, or a ``$ref`` and nothing else. No other keywords or formats
     are used.
     """
-    if not isinstance(schema, dict) or schema.get("type") != "object" or "anyOf" in schema:
+    if not isinstance(schema, dict) or schema.get("type") != "object":
         return False
     properties = values = characters = 0
     for inner, levels, depth in _walk(schema):

@@ -1,0 +1,60 @@
+"""Token counts of either API, in every spelling that servers have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from onplan.answers.usage import usage_of
+from onplan.types import Usage
+
+COUNTS: dict[str, tuple[Any, Usage]] = {
+    "Chat Completions": (
+        {
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+            "total_tokens": 15,
+            "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
+            "completion_tokens_details": {"reasoning_tokens": 3},
+        },
+        Usage(10, 5, 15, 4, 2, 3),
+    ),
+    "Responses API": (
+        {
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "total_tokens": 15,
+            "input_tokens_details": {"cached_tokens": 4},
+            "output_tokens_details": {"reasoning_tokens": 3},
+        },
+        Usage(10, 5, 15, 4, 0, 3),
+    ),
+    "names of both": ({"prompt_tokens": 10, "output_tokens": 5}, Usage(10, 5, 15)),
+    "zeros beside the other names": (
+        {"prompt_tokens": 0, "input_tokens": 10, "completion_tokens": 0, "output_tokens": 5},
+        Usage(10, 5, 15),
+    ),
+    "DeepSeek's hits": ({"prompt_tokens": 10, "prompt_cache_hit_tokens": 4}, Usage(10, 0, 10, 4)),
+    "cached tokens beside the rest": ({"prompt_tokens": 10, "cached_tokens": 4}, Usage(10, 0, 10, 4)),
+    "reasoning tokens beside the rest": (
+        {"completion_tokens": 5, "reasoning_tokens": 3},
+        Usage(0, 5, 5, reasoning_tokens=3),
+    ),
+    "a total that is no sum": ({"prompt_tokens": 10, "total_tokens": 99}, Usage(10, 0, 99)),
+    "numbers as text": ({"prompt_tokens": "10", "completion_tokens": "5"}, Usage(10, 5, 15)),
+    "numbers with a point": ({"prompt_tokens": 10.0, "completion_tokens": 5.0}, Usage(10, 5, 15)),
+    "text that is no number": ({"prompt_tokens": "many", "completion_tokens": "\u0665"}, Usage()),
+    "more digits than any count has": ({"prompt_tokens": "9" * 20}, Usage()),
+    "true": ({"prompt_tokens": True}, Usage()),
+    "details of another shape": ({"prompt_tokens": 10, "prompt_tokens_details": [1]}, Usage(10, 0, 10)),
+    "nothing": ({}, Usage()),
+    "null": (None, Usage()),
+    "a text": ("none", Usage()),
+}
+
+
+@pytest.mark.parametrize(("usage", "expected"), COUNTS.values(), ids=COUNTS)
+def test_counts_are_read_in_any_spelling(usage, expected):
+    """A count that is missing or no number is 0, and the total is the sum where none is given."""
+    assert usage_of(usage) == expected
