@@ -114,6 +114,10 @@ CALLS = {
         [F1],
     ),
     "repeated at many indices": ([call(index, "L", "f", P1) for index in range(5)], [F1]),
+    "repeated without its index and id, after another": (
+        [call(0, "a", "f", P1), call(1, "b", "g", P2), call(None, None, "f", P1)],
+        [F1, G2],
+    ),
     "repeated, written otherwise": ([call(0, "L", "f", P1), call(1, "L", "f", '{ "p": 1 }')], [F1]),
     "arguments once more": ([call(0, "a", "f", ""), call(0, None, None, P1), call(0, None, None, P1)], [F1]),
     "arguments once more, in pieces": (
@@ -138,6 +142,15 @@ CALLS = {
     "another id and the name in every piece": (
         [call(0, "a1", "f", ""), call(0, "a2", "f", '{"p":'), call(0, "a3", "f", "1}")],
         [F1],
+    ),
+    "another id and index in every piece": ([call(0, "a1", "f", '{"p":'), call(1, "a2", None, "1}")], [F1]),
+    "another id and index and the name in every piece": (
+        [call(0, "a1", "f", '{"p":'), call(1, "a2", "f", "1}")],
+        [F1],
+    ),
+    "another id and the name in every piece, an object inside": (
+        [call(0, "a1", "f", '{"p":'), call(0, "a2", "f", '{"q":1}}')],
+        [("f", {"p": {"q": 1}})],
     ),
     "the same without an index": (
         [call(None, "a2", "f", '{"p":'), call(None, "a3", "f", "1}")],
@@ -253,7 +266,7 @@ def test_arguments_may_end_after_the_finish_reason(listen):
     assert [F1] == said(listen(*events, DONE))
 
 
-@pytest.mark.parametrize("text", [P1 + P2, P1 + "}", '{"p":', "p = 1", P1 + ' and "more"'])
+@pytest.mark.parametrize("text", [P1 + P2, P1 + "}", '{{"p":1}}', '{"p":', "p = 1", P1 + ' and "more"'])
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_arguments_that_are_no_json_are_what_the_model_wrote(listen, text, size):
     """They are handed out whole, however they came: the program can tell the model."""

@@ -16,7 +16,7 @@ from onplan.errors import (
     StreamFailedError,
     StreamTruncatedError,
 )
-from onplan.types import FinishReason, Text
+from onplan.types import FinishReason, Refusal, Text
 
 DONE = b"[DONE]"
 BILLED = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
@@ -112,6 +112,7 @@ FAILURES = {
         StreamFailedError,
         "no such luck",
     ),
+    "a list with an error in it": ([TEXT, [{"error": DIED}]], ServerError, "upstream died"),
     "a detail": ([{"detail": "no such luck"}], StreamFailedError, "no such luck"),
     "base_resp": (
         [{"choices": None, "base_resp": {"status_code": 1002, "status_msg": "too many requests"}}],
@@ -246,9 +247,10 @@ def test_a_word_for_no_reason_is_none(listen, nothing):
     assert "Hello" == heard.done.response.text
 
 
-def test_a_word_for_no_reason_ends_nothing(listen):
+@pytest.mark.parametrize("nothing", ["null", "", None, False, 0])
+def test_a_word_for_no_reason_ends_nothing(listen, nothing):
     """An answer that has only such words was cut."""
-    assert isinstance(listen(chunk("null", content="Hi"), DONE).failure, StreamTruncatedError)
+    assert isinstance(listen(chunk(nothing, content="Hi"), DONE).failure, StreamTruncatedError)
 
 
 @pytest.mark.parametrize(
@@ -269,9 +271,10 @@ def test_the_graver_of_two_reasons_counts(listen, words, native, reason):
     assert reason is listen(chunk(content="Hi"), *ends, DONE).done.finish_reason
 
 
-def test_a_reason_may_be_an_object(listen):
-    """What it is of is read."""
-    assert FinishReason.LENGTH is listen(chunk({"type": "length"}, content="Hi"), DONE).done.finish_reason
+@pytest.mark.parametrize("name", ["type", "reason"])
+def test_a_reason_may_be_an_object(listen, name):
+    """Its type or its reason is read."""
+    assert FinishReason.LENGTH is listen(chunk({name: "length"}, content="Hi"), DONE).done.finish_reason
 
 
 # --- without any reason ------------------------------------------------------------------------------
@@ -466,7 +469,6 @@ def test_thinking_is_not_taken_twice(listen):
 # --- other types than they should be -----------------------------------------------------------------
 
 ODD = {
-    "an index that is text": chunk(tool_calls=[{**call(), "index": "0"}]),
     "an index that is no number": chunk(tool_calls=[{**call(), "index": "first"}]),
     "an id that is a number": chunk(tool_calls=[{**call(), "id": 7}]),
     "a model that is a number": {**chunk(tool_calls=[call()]), "model": 4},
@@ -487,6 +489,21 @@ ODD = {
 }
 
 
+@pytest.mark.parametrize("indexes", [("0", "1"), (0.0, 1.0), (0, "1")], ids=str)
+def test_an_index_of_another_type_identifies_its_call(listen, indexes):
+    """Two calls arrive in turns, and only the index says which of them a piece continues."""
+
+    def pieces(*arguments, **first):
+        entries = zip(indexes, arguments, strict=True)
+        return chunk(
+            tool_calls=[{"index": at, "function": {"arguments": said, **first}} for at, said in entries]
+        )
+
+    heard = listen(pieces('{"p"', '{"q"', name="f"), pieces(":1}", ":2}"), chunk("tool_calls"), DONE)
+
+    assert [("f", '{"p":1}'), ("f", '{"q":2}')] == heard.calls
+
+
 @pytest.mark.parametrize("event", ODD.values(), ids=ODD)
 def test_a_field_of_another_type_is_read_where_it_is_clear(listen, event):
     """Numbers as text and text as numbers, false for null, one for a list of one: the call is there."""
@@ -503,11 +520,29 @@ def test_a_field_of_another_type_is_read_where_it_is_clear(listen, event):
         ({"name": "Ada"}, '{"name":"Ada"}'),
         ([{"type": "output_text", "text": "Hi"}], "Hi"),
         (["H", "i"], "Hi"),
+        ([{"type": None, "text": "Hi"}], "Hi"),
     ],
 )
 def test_content_of_another_type_is_text(listen, content, text):
     """It is what was said, written as JSON where it is no text."""
     assert text == listen(chunk("stop", content=content), DONE).done.response.text
+
+
+@pytest.mark.parametrize("kind", ["thinking", "reasoning"])
+@pytest.mark.parametrize("field", ["text", "thinking", "content"])
+def test_thinking_may_be_a_part_of_the_content(listen, kind, field):
+    """A part of that type is thinking, whatever the field of its text is called."""
+    heard = listen(chunk(content=[{"type": kind, field: "hm"}]), chunk("stop", content="Hi"), DONE)
+
+    assert ("hm", "Hi") == (heard.joined("thinking"), heard.done.response.text)
+
+
+def test_a_refusal_may_be_a_part_of_the_content(listen):
+    """It is a refusal as in its own field."""
+    heard = listen(chunk("stop", content=[{"type": "refusal", "refusal": "No."}]), DONE)
+
+    assert [Refusal("No.")] == heard.done.response.message.content
+    assert FinishReason.CONTENT_FILTER is heard.done.finish_reason
 
 
 @pytest.mark.parametrize(
@@ -565,13 +600,6 @@ def test_a_character_may_be_cut_in_any_field(listen):
     """Thinking and arguments are text as well."""
     thinking = [raw(FIRST, "reasoning_content"), raw(SECOND, "reasoning_content")]
     assert "\N{GRINNING FACE}" == listen(*thinking, chunk("stop", content="a"), DONE).joined("thinking")
-
-
-def test_counts_that_are_text_count():
-    """A number in quotes is one."""
-    from onplan.answers.usage import usage_of
-
-    assert 5 == usage_of({"completion_tokens": "5"}).completion_tokens
 
 
 def test_failures_are_errors_of_the_library_whatever_their_shape(listen):

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from onplan.chat.arguments import Arguments
+from onplan.chat.calls import Calls
+from onplan.chat.events import CallDelta, Function
 from onplan.chat.stream import ChatStream
 from onplan.errors import StreamCorruptError
 
@@ -147,9 +149,12 @@ def test_an_answer_that_has_ended_is_freed_at_once():
 
 def test_many_calls_are_kept_in_one_list():
     """It is not copied for each call."""
-    make = MANY["calls"]
+    deltas = [CallDelta(Function("f", "{}"), number, f"c{number}") for number in range(4000)]
 
-    assert work(bytes_allocated, make(2000)) < 14 * work(bytes_allocated, make(200))
+    def allocated(count: int) -> int:
+        return bytes_allocated(lambda: Calls().feed(deltas[:count], []))
+
+    assert allocated(4000) < 14 * allocated(400)
 
 
 class _Counted(str):

@@ -178,6 +178,14 @@ def test_roles(backend, roles):
     assert ["a", "b", "c"] == [message["content"] for message in messages]
 
 
+@pytest.mark.parametrize("of_role", [Message.system, Message.developer])
+def test_several_texts_for_the_model_are_one_string(of_role):
+    """Only the user's content may be a list at every server."""
+    (message,) = said(of_role("a", "b"))
+
+    assert "a\nb" == message["content"]
+
+
 def test_several_parts_are_a_list():
     """One text is a string, for the simplest servers; more is a list that keeps the parts apart."""
     (message,) = said(Message.user("a", "b", Image(url="https://example.org/a.png"), Image(data=b"1")))
@@ -311,6 +319,17 @@ def test_details_go_back_as_they_came():
     second = Thinking("", '{"reasoning_details":[{"type":"reasoning.encrypted","data":"b"}]}')
     (message,) = said(Message.assistant(first, "Hi", second), backend=COMPATIBLE)
     assert ["a", "b"] == [detail["data"] for detail in message["reasoning_details"]]
+
+
+def test_whole_entries_of_two_parts_stay_two_entries():
+    """Texts of thinking before and after the answer are not pieces of one entry."""
+    parts = [
+        Thinking(text, json.dumps({"reasoning_details": [{"type": "reasoning.text", "text": text}]}))
+        for text in ("a", "b")
+    ]
+    (message,) = said(Message.assistant(parts[0], "Hi", parts[1]), backend=COMPATIBLE)
+
+    assert ["a", "b"] == [entry["text"] for entry in message["reasoning_details"]]
 
 
 # --- sessions and headers ----------------------------------------------------------------------------

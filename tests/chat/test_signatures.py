@@ -96,6 +96,13 @@ SIGNED = {
         ],
         [{"extra_content": {"google": {"thought": True, "thought_signature": "S"}}}],
     ),
+    "a call that is sent again, with its signature only then": (
+        [
+            chunk(tool_calls=[call(0, "a", "f", '{"p":1}')]),
+            chunk("tool_calls", tool_calls=[call(1, "a", "f", '{"p":1}', **GOOGLE)]),
+        ],
+        [GOOGLE],
+    ),
     "LiteLLM's field": (
         [
             chunk(
@@ -223,6 +230,14 @@ DETAILS = {
     "two signed texts, all index 0": (
         [[text("x")], [text(signature="S")], [text("y")], [text(signature="T")]],
         [text("x", signature="S"), text("y", signature="T")],
+    ),
+    "two texts with ids of their own": (
+        [[text("x", id="a")], [text("y", id="b")]],
+        [text("x", id="a"), text("y", id="b")],
+    ),
+    "control: pieces of two texts in turns, named by their ids": (
+        [[text("a", id="x")], [text("b", id="y")], [text("c", id="x")], [text("d", id="y")]],
+        [text("ac", id="x"), text("bd", id="y")],
     ),
     "two formats": (
         [[text("x", format="one")], [text("y", format="two")]],
