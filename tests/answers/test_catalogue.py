@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from onplan.answers.catalogue import catalogue_request, models_of
-from onplan.backends import CLIENT_VERSION, OPENAI_CODEX
+from onplan.answers.catalogue import advice_on_models, catalogue_request, models_of
+from onplan.backends import CHATGPT_PLAN, CLIENT_VERSION, COMPATIBLE, OPENAI, OPENAI_CODEX
 from onplan.errors import UnexpectedReplyError
 from onplan.types import ModelInfo, OAuthCredentials
 
@@ -111,3 +113,108 @@ def test_no_catalogue_is_an_error(body):
     """A body that lists no model is never an empty list of models."""
     with pytest.raises(UnexpectedReplyError):
         models_of(body, OPENAI_CODEX)
+
+
+# --- {"data": [...]}: the platform and compatible servers ---------------------------------------------
+
+
+def listed(*entries: dict[str, Any], backend=COMPATIBLE) -> list[ModelInfo]:
+    return models_of({"object": "list", "data": list(entries)}, backend)
+
+
+DATA = {
+    "an id is enough": (
+        {"id": "m"},
+        ModelInfo(id="m", name="m", provider="openai", context_window=None, supports_vision=False),
+    ),
+    "OpenRouter's fields": (
+        {
+            "id": "acme/m",
+            "name": "Acme: M",
+            "context_length": 131_072,
+            "architecture": {"input_modalities": ["text", "image"]},
+        },
+        ModelInfo(
+            id="acme/m", name="Acme: M", provider="openai", context_window=131_072, supports_vision=True
+        ),
+    ),
+    "xAI's and Groq's window": (
+        {"id": "m", "context_window": 8_192},
+        ModelInfo(id="m", name="m", provider="openai", context_window=8_192),
+    ),
+    "vLLM's window": (
+        {"id": "m", "max_model_len": 4_096.0},
+        ModelInfo(id="m", name="m", provider="openai", context_window=4_096),
+    ),
+    "LM Studio's window": (
+        {"id": "m", "max_context_length": 2_048},
+        ModelInfo(id="m", name="m", provider="openai", context_window=2_048),
+    ),
+    "fields of other types": (
+        {"id": "m", "name": None, "context_length": "big", "architecture": {"input_modalities": "image"}},
+        ModelInfo(id="m", name="m", provider="openai"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("entry", "model"), DATA.values(), ids=DATA)
+def test_a_listed_id_becomes_a_model(entry, model):
+    """Each server's name for the size of the window is read, and fields of another type are left out."""
+    assert listed(entry) == [model]
+
+
+def test_entries_without_an_id_are_not_listed():
+    """An entry that cannot be read does not void the others."""
+    assert ["a"] == [model.id for model in listed({"id": 5}, {"name": "x"}, {"id": "a"})]
+
+
+OLD, NEW = {"id": "gpt-4", "created": 1}, {"id": "gpt-5", "created": 2}
+EMBEDDING = {"id": "text-embedding-3-small", "created": 3}
+
+
+@pytest.mark.parametrize(
+    ("backend", "entries", "ids"),
+    [
+        (OPENAI, [OLD, NEW], ["gpt-5", "gpt-4"]),
+        (OPENAI, [EMBEDDING, OLD, NEW], ["gpt-5", "gpt-4", "text-embedding-3-small"]),
+        (OPENAI, [{"id": "gpt-3", "created": None}, OLD], ["gpt-4", "gpt-3"]),
+        (COMPATIBLE, [OLD, NEW], ["gpt-4", "gpt-5"]),
+        (COMPATIBLE, [EMBEDDING, OLD, NEW], ["gpt-4", "gpt-5", "text-embedding-3-small"]),
+        (CHATGPT_PLAN, [OLD, NEW, EMBEDDING], ["text-embedding-3-small", "gpt-5", "gpt-4"]),
+    ],
+    ids=["newest first", "models of text first", "no date", "as listed", "text first", "no pattern"],
+)
+def test_the_order_of_listed_ids(backend, entries, ids):
+    """The platform's newest model comes first, a compatible server's in its order; embeddings come last."""
+    assert ids == [model.id for model in listed(*entries, backend=backend)]
+
+
+def test_where_both_lists_are_sent_the_described_one_counts():
+    """A list of bare ids beside it is for other clients."""
+    body = {"models": [entry("a")], "data": [{"id": "b"}]}
+
+    assert ["a"] == [model.id for model in models_of(body, OPENAI_CODEX)]
+    assert ["b"] == [model.id for model in models_of({**body, "models": []}, OPENAI_CODEX)]
+
+
+# --- hints --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "ids", "says"),
+    [
+        ("gpt-5.6", ["gpt-5.5", "o3", "gpt-5.4"], "Nearest to it: gpt-5.5 or gpt-5.4; "),
+        ("moonrise", ["gpt-5.5", "o3", "gpt-5.4"], "Nearest to it: gpt-5.5 or o3; "),
+        ("gpt-5.5", ["gpt-5.5", "o3"], "Nearest to it: o3; "),
+        ("gpt-5.5", ["gpt-5.5"], "Run `onplan models`"),
+        ("gpt-5.5", [], "Run `onplan models`"),
+    ],
+    ids=["similar ids", "no similar id", "the model itself", "only the model itself", "none"],
+)
+def test_a_hint_names_models_to_use_instead(model, ids, says):
+    """Those with similar ids, or else the best; never the one that was refused."""
+    models = [ModelInfo(id=id_, name=id_, provider="openai") for id_ in ids]
+
+    assert advice_on_models(model, models, COMPATIBLE).startswith(says)
+    assert "official client" not in advice_on_models(model, models, COMPATIBLE)
+    assert CLIENT_VERSION in advice_on_models(model, models, OPENAI_CODEX)

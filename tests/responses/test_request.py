@@ -9,7 +9,16 @@ from onplan.backends import OPENAI_CODEX
 from onplan.errors import InvalidRequestError
 from onplan.request.strict_schema import is_strict
 from onplan.responses.request import prepare
-from onplan.types import CompletionRequest, Image, Message, OAuthCredentials, ToolChoice, ToolDefinition
+from onplan.types import (
+    CompletionRequest,
+    Image,
+    Message,
+    OAuthCredentials,
+    Text,
+    ToolCall,
+    ToolChoice,
+    ToolDefinition,
+)
 
 BASE = "https://example.org/codex"
 CREDENTIALS = OAuthCredentials(
@@ -121,6 +130,35 @@ def test_every_parameter_reaches_the_body_or_is_listed():
         context = {"tools": [TOOL]} if name == "tool_choice" else {}
         changed, plain = call(**context, **{name: value}), call(**context)
         assert (changed.body != plain.body) != (name in changed.ignored_parameters), name
+
+
+FUNCTION = {
+    "type": "function",
+    "name": "weather",
+    "description": "Tells it.",
+    "parameters": TOOL.parameters,
+    "strict": False,
+}
+
+
+@pytest.mark.parametrize("shape", ["flat", "namespace", "additional_tools"])
+def test_the_shape_in_which_tools_are_offered(shape):
+    """In a list, in a namespace of that list, or as an item before the conversation; never in two of them."""
+    sent = body(backend=replace(OPENAI_CODEX, tool_shape=shape), tools=[TOOL])
+    first = sent["input"][0]
+
+    assert sent["tool_choice"] == "auto"
+    assert sent["input"][-1]["role"] == "user"
+    if shape == "additional_tools":
+        assert first == {"type": "additional_tools", "role": "developer", "tools": [FUNCTION]}
+        assert "tools" not in sent
+    elif shape == "namespace":
+        (namespace,) = sent["tools"]
+        assert ("namespace", [FUNCTION]) == (namespace["type"], namespace["tools"])
+        assert len(sent["input"]) == 1
+    else:
+        assert sent["tools"] == [FUNCTION]
+        assert len(sent["input"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -266,3 +304,64 @@ class TestHeaders:
 
         ids = {prepared.request(CREDENTIALS).headers["x-client-request-id"] for _ in range(2)}
         assert 2 == len(ids)
+
+
+class TestOverWebSocket:
+    def test_the_upgrade_carries_the_headers_of_the_request(self):
+        """It names the account and the conversation as the POST does, and has no body."""
+        prepared = call(session_id="s-1")
+        upgrade, posted = prepared.upgrade(CREDENTIALS), prepared.request(CREDENTIALS)
+
+        assert ("GET", posted.url, b"") == (upgrade.method, upgrade.url, upgrade.body or b"")
+        assert "responses_websockets=2026-02-06" == upgrade.headers["openai-beta"]
+        for name in ("authorization", "chatgpt-account-id", "originator", "session-id"):
+            assert posted.headers[name] == upgrade.headers[name]
+        assert "content-type" not in upgrade.headers
+
+    def test_the_message_is_the_body_in_items(self):
+        """Its fields are those of the body, and its input is apart from them."""
+        prepared = call(session_id="s-1")
+        whole, message = json.loads(prepared.body), prepared.create()
+
+        assert {*whole} == {*message.fields, "input"}
+        assert whole["input"] == [json.loads(bytes(item)) for item in message.items]
+        assert len(prepared.body) == message.size
+
+
+class TestContinuing:
+    FIRST = Text("Hello")
+    CALL = ToolCall("c", "weather", "{}")
+
+    def inputs(self, prepared):
+        items = json.loads(prepared.body)["input"]
+        return [item.get("role") or item["type"] for item in items]
+
+    def test_what_was_finished_is_added_to_the_conversation(self):
+        """The next request ends with it, and everything else of the request is the same."""
+        prepared = call(session_id="s-1")
+        later = prepared.after([self.FIRST])
+
+        assert ["user"] == self.inputs(prepared)
+        assert ["user", "assistant"] == self.inputs(later)
+        assert (self.FIRST,) == later.kept
+        assert {**json.loads(prepared.body), "input": None} == {**json.loads(later.body), "input": None}
+        assert prepared.session_id == later.session_id
+
+    def test_what_was_kept_before_is_not_added_again(self):
+        """Each time only the parts that are new are added."""
+        later = call().after([self.FIRST]).after([self.FIRST, self.CALL])
+
+        assert ["user", "assistant", "function_call"] == self.inputs(later)
+        assert (self.FIRST, self.CALL) == later.kept
+
+    def test_the_answer_begins_with_what_was_kept(self):
+        """Its stream has the earlier parts before the first event, and the facts of the request."""
+        prepared = call(temperature=0.5).after([self.FIRST])
+        stream = prepared.stream("req-1")
+        done = {"type": "response.completed", "response": {"id": "r", "output": []}}
+        chunks = stream.feed([json.dumps(done).encode()])
+        response = chunks[-1].response
+
+        assert [self.FIRST] == response.message.content
+        assert ["temperature"] == response.ignored_parameters
+        assert "gpt-5.5" == response.model
