@@ -402,7 +402,7 @@ _FORK = """
 import asyncio, os, warnings
 import onplan
 warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: that is what is tried here
-client = onplan.AsyncClient(store="env:ONPLAN_TEST_TOKEN", timeout=Timeouts(idle=20))
+client = onplan.AsyncClient(store="env:ONPLAN_TEST_TOKEN", timeout=onplan.Timeouts(idle=20))
 
 def request(text, session_id):
     return onplan.CompletionRequest(messages=text, model="gpt-5.5", session_id=session_id)

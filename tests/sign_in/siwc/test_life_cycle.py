@@ -140,7 +140,7 @@ def test_another_persons_sign_in_replaces_nothing(emulator: Emulator, sign_in: S
     before = record()
     emulator.consent(user="another-person")
 
-    with pytest.raises(onplan.SignInError, match="Another person has signed in") as caught:
+    with pytest.raises(onplan.SignInError, match="A different person has signed in") as caught:
         sign_in()
     assert "--profile" in caught.value.hint
     assert record() == before
@@ -160,7 +160,7 @@ def test_without_the_plan_one_is_signed_in_and_nothing_is_asked(
 
     assert "onplan login --backend chatgpt-plan --consent" in caught.value.hint
     assert emulator.journal() == []
-    assert "was declined" in run_cli("status").stdout
+    assert "you declined it" in run_cli("status").stdout
     assert run_cli("ask", "hi").returncode == caught.value.exit_code == 62
     sign_in(consent=True)
     assert authorized(emulator)[-1]["prompt"] == "consent"
