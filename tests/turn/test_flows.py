@@ -9,7 +9,8 @@ from email.utils import formatdate
 import pytest
 from msgspec.structs import replace as replace_struct
 
-from onplan.backends import OPENAI_CODEX
+from onplan.backends import COMPATIBLE, OPENAI_CODEX, Backend
+from onplan.chat import request as chat
 from onplan.errors import (
     BlockedError,
     ConnectError,
@@ -35,6 +36,7 @@ from onplan.turn.catalogue_cache import LASTS, Listing
 from onplan.turn.context import Context
 from onplan.turn.fallback import Fallback
 from onplan.turn.flows import asked, catalogue, completion, listing, preparation
+from onplan.turn.flows import prepare as prepare_in
 from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import (
     Authorize,
@@ -50,7 +52,16 @@ from onplan.turn.steps import (
     Send,
     Sleep,
 )
-from onplan.types import CompletionRequest, Message, ModelInfo, OAuthCredentials, Resumed, Text
+from onplan.types import (
+    APIKey,
+    CompletionRequest,
+    Message,
+    ModelInfo,
+    OAuthCredentials,
+    Resumed,
+    Text,
+    ToolCall,
+)
 
 FIRST = OAuthCredentials(access_token="secret-1", account_id="acct-1")
 SECOND = OAuthCredentials(access_token="secret-2", account_id="acct-1")
@@ -605,6 +616,74 @@ class TestOverWebSocket:
 
         assert socket.seen.fits(following.create())
 
+    LARGE = 16 * 1024 * 1024
+
+    def saying(self, text, fallback, **options):
+        """A turn with this question, authorized."""
+        request = CompletionRequest(messages=text)
+        call = prepare(request, OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        clock = Clock()
+        turn = Turn(asked(call, context(clock, fallback=fallback, **options)), clock)
+        turn.tell(FIRST)
+        return turn
+
+    def test_a_message_that_is_too_large_goes_over_http(self, fallback):
+        """A connection is joined only if it can be continued on, and then less is to be said."""
+        turn = self.saying("x" * self.LARGE, fallback)
+        assert turn.step.fitting
+
+        assert isinstance(turn.tell(None), Send)
+        assert not fallback.applies("another")
+
+    def test_so_does_what_is_too_large_beside_what_was_seen(self, fallback):
+        """A connection that fits may still be told too much."""
+        turn = self.saying("x" * self.LARGE, fallback)
+
+        assert isinstance(turn.tell(joined()), Send)
+
+    def test_a_server_that_takes_less_is_believed(self, turn, fallback):
+        """After a close with 1009 this request and later ones as large go over HTTP."""
+        said = turn.tell(joined())
+        too_big = DisconnectError("too big")
+        too_big.close_code = 1009
+        assert isinstance(turn.tell(None, too_big), Send)
+
+        assert not fallback.takes(len(said.data))
+        assert fallback.takes(len(said.data) - 1)
+
+    def test_where_falling_back_is_not_wanted_too_large_is_an_error(self):
+        """It names the size and the option that would help; no request is sent."""
+        turn = self.saying("x" * self.LARGE, Fallback(allowed=False))
+
+        with pytest.raises(InvalidRequestError, match="too large for a WebSocket") as caught:
+            turn.tell(None)
+        assert 'transport="auto"' in str(caught.value.hint)
+
+    @pytest.mark.parametrize("outcome", [IdleTimeoutError("x"), DisconnectError("x")])
+    def test_where_falling_back_is_not_wanted_silence_is_told(self, outcome):
+        """A WebSocket that does not answer is the failure of the turn."""
+        turn = self.saying("Hi", Fallback(allowed=False), policy=RetryPolicy(attempts=1))
+
+        with pytest.raises(type(outcome)):
+            turn.tell(outcome)
+
+    def test_a_result_of_a_tool_carries_the_state_of_its_turn(self, fallback):
+        """What the backend sent with the call goes back with the result, on the same connection."""
+        history = [Message.user("Hi"), Message.assistant(ToolCall("c", "f", "{}")), Message.tool("c", "1")]
+        turn = self.saying(history, fallback)
+        socket = joined(warm=True)
+        socket.seen.turn_state = "ts_1"
+
+        said = turn.tell(socket)
+        assert {"x-codex-turn-state": "ts_1"} == json.loads(said.data)["client_metadata"]
+
+    def test_a_question_does_not(self, turn):
+        """A turn that begins has no state yet."""
+        socket = joined(warm=True)
+        socket.seen.turn_state = "ts_1"
+
+        assert "client_metadata" not in json.loads(turn.tell(socket).data)
+
     def test_the_state_of_a_turn_survives_its_connection(self, turn):
         """What the backend wants to hear again it hears on the next connection too."""
         state = {"type": "response.metadata", "headers": {"x-codex-turn-state": "ts_1"}}
@@ -666,6 +745,93 @@ class TestOverWebSocket:
         assert [] == list(preparation(request, context(Clock())))
         with pytest.raises(InvalidRequestError, match="session_id"):
             next(preparation(CompletionRequest(messages="Hi"), context(Clock())))
+
+
+class TestAChatAnswer:
+    """Chat Completions: the finish reason ends an answer, and the usage and ``[DONE]`` may follow."""
+
+    @pytest.fixture
+    def turn(self):
+        clock = Clock()
+        common = replace(context(clock), backend=COMPATIBLE)
+        call = chat.prepare(CompletionRequest(messages="Hi"), COMPATIBLE, "https://example.org", "m")
+        turn = Turn(asked(call, common), clock)
+        turn.tell(APIKey("secret-1"), STREAM)
+        return turn
+
+    @staticmethod
+    def chunk(finish=None, **delta):
+        return {"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+    @pytest.mark.parametrize("outcome", [DisconnectError("x"), IdleTimeoutError("x"), END])
+    def test_a_connection_that_breaks_after_the_finish_reason_does_no_harm(self, turn, outcome):
+        """The answer is whole, and it is not asked for again."""
+        turn.tell(payloads(self.chunk(content="Hello"), self.chunk("stop")), outcome)
+
+        assert turn.ended
+        assert "Hello" == turn.text
+        assert "done" == turn.emitted[-1].type
+
+    @pytest.mark.parametrize("outcome", [DisconnectError("x"), END])
+    def test_before_it_the_answer_is_cut(self, turn, outcome):
+        """What the program has seen is not asked for again, and what was missing is not made up."""
+        turn.tell(payloads(self.chunk(content="Hello")))
+
+        with pytest.raises(StreamTruncatedError):
+            turn.tell(outcome)
+        assert ["text"] == [chunk.type for chunk in turn.emitted]
+
+
+def test_what_one_turn_learned_to_leave_out_later_turns_leave_out():
+    """A field that was refused although the program did not ask for it is not sent again."""
+    common = context(Clock())
+
+    def turn():
+        call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        turn = Turn(asked(call, common), common.now)
+        turn.tell(FIRST)
+        return turn
+
+    first = turn()
+    assert b"prompt_cache_key" in first.step.request.body
+    error = {"message": "Unsupported parameter: prompt_cache_key", "param": "prompt_cache_key"}
+    first.tell(*refused(400, {"error": error}), None)
+    assert b"prompt_cache_key" in turn().step.request.body  # not yet: it may not have helped
+    first.tell(STREAM, payloads(item("Hi"), COMPLETED))
+
+    assert b"prompt_cache_key" not in turn().step.request.body
+
+
+HALF = "half a character: \ud83d"
+
+
+@pytest.mark.parametrize("backend", [OPENAI_CODEX, COMPATIBLE], ids=["Responses", "Chat Completions"])
+@pytest.mark.parametrize(
+    "messages",
+    [HALF, [Message.user("a"), Message.assistant(ToolCall("c", "f", HALF)), Message.tool("c", "1")]],
+    ids=["text", "arguments"],
+)
+def test_half_a_character_is_an_error_of_the_request(backend: Backend, messages):
+    """JSON in UTF-8 cannot hold it; the error says so before anything is sent."""
+    common = replace(context(Clock()), backend=backend)
+
+    with pytest.raises(InvalidRequestError, match="half of a character"):
+        prepare_in(CompletionRequest(messages=messages), common, "m")
+
+
+@pytest.mark.parametrize(
+    ("backend", "path"),
+    [(OPENAI_CODEX, "/responses"), (COMPATIBLE, "/chat/completions")],
+    ids=["Responses", "Chat Completions"],
+)
+def test_the_row_decides_in_which_api_a_request_is_made(backend: Backend, path):
+    """And ``raise_unsupported`` of the client counts there."""
+    common = replace(context(Clock()), backend=backend)
+    request = CompletionRequest(messages="Hi", metadata={"a": "b"})
+
+    assert prepare_in(request, common, "m").url == f"https://example.org{path}"
+    with pytest.raises(InvalidRequestError, match="metadata"):
+        prepare_in(request, replace(common, raise_unsupported=True), "m")
 
 
 MODELS = [ModelInfo(id="gpt-9", name="GPT-9", provider="openai-codex")]
