@@ -17,7 +17,9 @@ from onplan.answers.failures import (
     complaint_of_payload,
     failure_of_complaint,
     failure_of_response,
+    words_in,
 )
+from onplan.answers.sse import Body
 from onplan.errors import (
     BlockedError,
     ContentPolicyError,
@@ -289,6 +291,21 @@ LIMITS = [
         RateLimitError,
         retry_after=30.0,
     ),
+    Case(
+        "a date without a zone in the body",
+        429,
+        error("x", retry_after="2027-01-15T08:00:30"),
+        RateLimitError,
+        retry_after=30.0,
+    ),
+    Case(
+        "a number left that is no number",
+        429,
+        error("x"),
+        RateLimitError,
+        headers={"x-ratelimit-reset-requests": "200ms", "x-ratelimit-remaining-requests": "none"},
+        retry_after=0.2,
+    ),
     Case("a duration in the body", 429, error("x", retry_after="1m30s"), RateLimitError, retry_after=90.0),
     Case(
         "by what is left",
@@ -537,6 +554,9 @@ def test_what_comes_in_place_of_an_answer_is_told(body, expected, says):
     ("payload", "expected"),
     [
         (b'[{"error": {"code": 429, "message": "Resource exhausted"}}]', RateLimitError),
+        (Body(b"Ollama is running"), UnexpectedReplyError),
+        (Body(b'{"error": {"code": 429, "message": "Slow."}}'), RateLimitError),
+        (b"Ollama is running", None),
         (b'[{"error": {}}]', None),
         (b'[{"text": "a"}]', None),
         (b'["error"]', None),
@@ -545,11 +565,48 @@ def test_what_comes_in_place_of_an_answer_is_told(body, expected, says):
         (b"null", None),
     ],
 )
-def test_a_list_with_an_error_in_place_of_a_chunk_is_a_failure(payload, expected):
-    """Gemini puts the error into a list; a list without one is no failure."""
+def test_an_error_in_place_of_a_chunk_is_a_failure(payload, expected):
+    """Gemini puts it into a list, and a whole body is one in any case; other payloads are no failure."""
     complaint = complaint_of_payload(payload)
 
     assert (complaint and type(failure_of_complaint(complaint))) is expected
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        (b"upstream  connect\nerror", "upstream connect error"),
+        (b"x" * 400, "x" * 300),
+        (b"[DONE]", ""),
+        (b" null ", ""),
+        (b'{"a": 1}', ""),
+        (b"<html>busy</html>", ""),
+        (b"\x00\x01", ""),
+        (b"", ""),
+    ],
+    ids=["text", "long text", "the end", "null", "JSON", "a page", "bytes", "nothing"],
+)
+def test_plain_text_in_place_of_an_event(payload, words):
+    """Some gateways end a stream with it: one line of at most 300 characters, and only if it is text."""
+    assert words_in(payload) == words
+
+
+@pytest.mark.parametrize(
+    ("headers", "now", "wait"),
+    [
+        ({"retry-after": "Fri, 15 Jan 2027 08:00:30 GMT"}, NOW, 30.0),
+        ({"x-ratelimit-reset": "1800000004"}, NOW, 4.0),
+        ({"retry-after": "7"}, None, None),
+        ({}, NOW, None),
+    ],
+    ids=["a date", "a reset", "no time", "no header"],
+)
+def test_headers_beside_an_error_inside_a_stream_say_how_long_to_wait(headers, now, wait):
+    """Those of the error count if the time is known; those of the 200 response around it do not."""
+    around = {"retry-after": "99"}
+    found = failure_of_complaint(Complaint({"message": "Slow."}, 429, headers), around, now)
+
+    assert found.retry_after == wait
 
 
 JSON = st.recursive(

@@ -103,6 +103,33 @@ def test_it_is_told_in_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "says", "hint"),
+    [
+        (
+            {"x-codex-rate-limit-reached-type": "workspace_owner_credits_depleted"},
+            "The credits of your workspace are used up",
+            "Add credits to the workspace",
+        ),
+        (
+            {"x-codex-rate-limit-reached-type": "workspace_member_credits_depleted"},
+            "The credits of your workspace are used up",
+            "Ask your workspace's admin for more credits",
+        ),
+        ({**SPARK, "x-codex-active-limit": "codex_bengalfox"}, "limit for Spark", "choose another model"),
+        (FIVE_HOURS, "The 5-hour usage limit of the ChatGPT plan", "Wait until it resets, or see"),
+    ],
+    ids=["owner", "member", "a model's own meter", "the plan's"],
+)
+def test_what_a_refusal_says_of_a_used_up_limit(headers: dict[str, str], says: str, hint: str) -> None:
+    """The error names the limit and who can do something about it."""
+    body = msgspec.json.encode({"error": {"type": "usage_limit_reached"}})
+    error = failure_of_response(Response(429, headers, body), now=1.7e9)
+
+    assert says in error.message
+    assert hint in str(error.hint)
+
+
+@pytest.mark.parametrize(
     "error",
     [
         {"plan_type": 5},

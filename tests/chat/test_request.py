@@ -154,6 +154,7 @@ def test_a_choice_in_a_word_is_sent_as_it_is(choice):
         Message.assistant(Image(url="https://example.org/a.png")),
         Message.user(ToolCall("a", "b", "c")),
         Message.tool("a", [File(url="https://example.org/a.pdf")]),
+        [Message.assistant(ToolCall("a", "b", "{}")), Message.tool("a", [File(data=b"1")])],
     ],
     ids=lambda messages: str(messages)[:60],
 )
@@ -367,3 +368,12 @@ def test_image_bytes_are_encoded_whole():
     (message,) = said(Message.user(Image(data=bytes(range(256)), mime_type="image/gif")))
     url = message["content"][0]["image_url"]["url"]
     assert bytes(range(256)) == base64.b64decode(url.removeprefix("data:image/gif;base64,"))
+
+
+def test_a_request_after_a_break_is_the_same_request():
+    """Few servers of this API continue an answer, so the model is asked from the start."""
+    prepared = call()
+    stream = prepared.after([Text("Hel")]).stream("req-1")
+
+    assert prepared.after([Text("Hel")]).body == prepared.body
+    assert stream.parts == []

@@ -79,3 +79,27 @@ def test_an_id_that_this_response_gives_again_is_its_own():
     assert stream.failure is None
     assert stream.parts == [Text("a"), Text("b")]
     assert not stream.is_mixed
+
+
+def test_the_ids_that_a_later_response_must_know():
+    """Those of the response, of its items and of its calls."""
+    called = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"}
+    stream = heard(
+        created("r2"), delta("m2", "a"), {"type": "response.output_item.done", "item": called}, ended("r2")
+    )
+
+    assert stream.ids == {"r2", "m2", "fc_1", "c"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "state"),
+    [({"x-codex-turn-state": "ts_1"}, "ts_1"), ({"x-codex-turn-state": 5}, None), ({}, None), (None, None)],
+    ids=["text", "a number", "another header", "none"],
+)
+def test_the_state_of_the_turn_is_in_the_metadata(headers, state):
+    """A text in that header counts, and later metadata without it changes nothing."""
+    stream = heard({"type": "response.metadata", "headers": headers})
+    assert stream.turn_state == state
+
+    stream.feed([json.dumps({"type": "response.metadata", "headers": {}}).encode()])
+    assert stream.turn_state == state
