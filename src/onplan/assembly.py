@@ -114,7 +114,7 @@ class Assembly:
 
     Attributes:
         tokens: hands out credentials.
-        token_transport: sends the requests of ``tokens``, on whichever thread refreshes.
+        token_transport: sends the requests of ``tokens``, on the thread that refreshes.
         sockets: opens WebSockets; None where all goes over HTTP.
         context: what all turns have in common.
         on_retry: the program's, called before each wait.

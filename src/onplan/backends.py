@@ -1,7 +1,7 @@
 """The table of backends: what pays for requests, where they go, which parameters are supported.
 
-A backend is a frozen value. Code never asks which backend it has; it reads the row. What the services do,
-and how well that is known, is written down in docs/protocol.md.
+A backend is a frozen value. Code does not compare names of backends; it reads the fields of the row.
+docs/protocol.md describes what the services do, and how well that is known.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ USER_AGENT = (
 
 
 class ParameterSupport(enum.Enum):
-    """What happens to a request parameter. None is quietly ignored."""
+    """What happens to a request parameter. No parameter is dropped silently."""
 
     FORWARD = "sent"
     DROP = "left out, and listed in ignored_parameters"
@@ -42,7 +42,7 @@ class ParameterSupport(enum.Enum):
 
 @dataclass(frozen=True)
 class Backend:
-    """One row.
+    """One row of the table.
 
     Attributes:
         name: how users name it.
@@ -55,25 +55,25 @@ class Backend:
         api: which API it speaks.
         credential: the one kind of credential that is ever sent there.
         api_key_variable: the environment variable that holds an API key.
-        session_header: the header by which the prompt cache is found, if it is not by the body.
+        session_header: the header that selects the prompt cache; None if a body field does.
         account_header: the header that names the account, if the backend wants one.
         required_scope: what the person must have granted for requests to be made at all.
-        local_stores_only: whether a credential may be kept on the person's own machine alone.
+        local_stores_only: whether a credential may be kept only on the person's own machine.
         usage_page: where the person sees and limits what this program uses, if there is such a page.
         headers: fixed headers of every API call.
-        request_encoding: in which it takes the bodies of requests as well, over HTTP.
-        websocket: more headers, to open a WebSocket; None if the backend speaks none.
+        request_encoding: a compression of request bodies that it accepts over HTTP, if there is one.
+        websocket: additional headers for opening a WebSocket; None if it does not speak WebSocket.
         required: body fields with fixed values.
         reasoning_models: pattern of the names of reasoning models.
-        reasoning_required: more body fields for those.
+        reasoning_required: additional body fields for reasoning models, with fixed values.
         parameter_support: what becomes of parameters that are not just forwarded.
         max_tokens_field: what ``max_tokens`` is called in the body; for reasoning models,
             ``reasoning_max_tokens_field``.
         system_role: what a system message is sent as.
         developer_role: what a developer message is sent as.
-        replays_thinking: whether it wants to hear its own thinking again, in the fields that it came in.
+        replays_thinking: whether earlier thinking is sent back, in the fields in which it came.
         default_reasoning_summary: what is asked for when the request does not say.
-        client_version: the version of the official client that we are taken for, on which models depend.
+        client_version: the version of the official client that we report; the listed models depend on it.
         catalogue_query: query of the catalogue request.
         catalogue_is_ordered: whether the catalogue lists the best first, whatever else it says.
         tool_shape: how tools are offered: ``flat``, in a ``namespace``, or as an ``additional_tools`` item of
@@ -81,7 +81,7 @@ class Backend:
         deprioritised: pattern of the names of models that are never chosen by default: embeddings, audio
             and dated snapshots; the catalogue lists them last.
         fallback_models: what is listed when the catalogue cannot be read.
-        advice: what to do about an error, by its code, where it is not what helps on a plan.
+        advice: hints, by the error's code, where the hint for a plan does not apply.
     """
 
     name: str
@@ -166,7 +166,7 @@ _KINDS: Mapping[type, str] = {
 
 @lru_cache(maxsize=8)  # an access token is checked once, and not for each of an hour's requests
 def _fits_header(value: str) -> bool:
-    """Whether the HTTP library takes it; it would print it in its complaint."""
+    """Whether a header can hold ``value``. The HTTP library's error would print it, so we check first."""
     return value.isascii() and value.isprintable()
 
 
@@ -226,8 +226,8 @@ OPENAI_CODEX = Backend(
     # The backend refuses anything else: "Store must be set to false", "Stream must be set to true".
     required={"stream": True, "store": False, "include": ["reasoning.encrypted_content"]},
     parameter_support=_PLAN_SUPPORT,
-    # Without a summary nothing is heard until the model has finished thinking: first visible token
-    # 47.8 s against 3.9 s with one, as others measured.
+    # Without a summary nothing arrives until the model has finished thinking. Others measured 47.8 s to the
+    # first visible token, and 3.9 s with a summary.
     default_reasoning_summary="auto",
     client_version=CLIENT_VERSION,
     catalogue_query=f"client_version={CLIENT_VERSION}",
@@ -250,13 +250,13 @@ CHATGPT_PLAN = Backend(
     default_reasoning_summary="auto",
     catalogue_is_ordered=True,
     advice={
-        # Which of the two limits it is, and when it resets, the backend does not tell.
+        # The backend does not say which of the two limits it is, nor when it resets.
         "usage_limit": (
             f"Manage usage: {USAGE_PAGE}. It is the plan's limit, or the one that you set for onplan there."
         ),
         "not_included": (
             "See what is signed in with `onplan status`, and what it may use at "
-            f"{USAGE_PAGE}. The same request again changes nothing."
+            f"{USAGE_PAGE}. Sending the same request again does not help."
         ),
     },
 )
@@ -277,7 +277,7 @@ _NOT_FOR_TEXT = re.compile(
 OPENAI = Backend(
     name="openai",
     billed_to="API credits",
-    # This backend has no sign-in. One that a store holds nevertheless came from this issuer; it revokes it.
+    # This backend has no sign-in. One that is stored nevertheless came from this issuer, which can revoke it.
     issuer="codex",
     base_url="https://api.openai.com/v1",
     base_url_variable="ONPLAN_OPENAI_BASE_URL",
@@ -292,7 +292,7 @@ OPENAI = Backend(
     max_tokens_field="max_completion_tokens",
     reasoning_max_tokens_field="max_completion_tokens",
     system_role="system",
-    # Nor what costs many times as much, or is a dated copy of another one.
+    # Also models that cost many times as much, and dated copies of other models.
     deprioritised=re.compile(
         rf"{_NOT_FOR_TEXT.pattern}|.*(?:search|deep-research|computer-use|codex|-pro\b|-chat|-\d{{4}}-\d\d-\d\d|-\d{{4}}$)"
         r"|(?!gpt-|o\d)"
@@ -315,7 +315,7 @@ OPENAI = Backend(
 OPENAI_RESPONSES = replace(
     OPENAI,
     api="responses",
-    # Nothing is kept there; what a model thought comes back sealed, from models that think: others refuse.
+    # With ``store`` off, reasoning models return their thinking encrypted; other models refuse that field.
     required={"stream": True, "store": False},
     reasoning_required={"include": ["reasoning.encrypted_content"]},
     parameter_support={"stop": ParameterSupport.DROP},
@@ -331,19 +331,21 @@ _COMPATIBLE_ADVICE = {
     "usage_limit": "Ask the operator of the server, or see its billing page.",
     "not_included": "Ask the operator of the server what the key may use.",
     "blocked": OPENAI.advice["blocked"],
-    "unexpected_reply": "Check the base URL: most end in /v1. Else a proxy or captive portal answered.",
+    "unexpected_reply": (
+        "Check the base URL: most end in /v1. If it is right, a proxy or captive portal answered."
+    ),
 }
 
-# Servers differ in what they refuse; what is sent to them unasked is what all of them know.
+# Servers differ in what they refuse: what the program did not ask for is sent only if all of them accept it.
 COMPATIBLE = replace(
     OPENAI,
     is_compatible=True,
     billed_to="your account at that server",
     parameter_support={**_CHAT_SUPPORT, "session_id": ParameterSupport.DROP},
-    # Some ignore max_completion_tokens in silence; where the platform's own models are served, it is needed.
+    # Some silently ignore max_completion_tokens, which servers of OpenAI's own reasoning models need.
     max_tokens_field="max_tokens",
     developer_role="system",
-    # Some refuse a turn with tools whose earlier thinking does not come back.
+    # Some refuse a turn with tools unless earlier thinking is sent back.
     replays_thinking=True,
     deprioritised=_NOT_FOR_TEXT,
     advice=_COMPATIBLE_ADVICE,
@@ -359,14 +361,14 @@ COMPATIBLE_RESPONSES = replace(
     advice=_COMPATIBLE_ADVICE,
 )
 
-# Of the rows with one name, the first that fits counts.
+# Where several rows have the same name, the first that fits is used.
 ROWS = (OPENAI_CODEX, CHATGPT_PLAN, OPENAI, OPENAI_RESPONSES, COMPATIBLE, COMPATIBLE_RESPONSES)
 BACKENDS: Mapping[str, Backend] = {row.name: row for row in reversed(ROWS)}
 DEFAULT_BACKEND = OPENAI_CODEX.name
 
 
 def backend_named(name: str) -> Backend:
-    """The row called ``name``, the first of them. Raises ConfigurationError, naming those there are."""
+    """The first row called ``name``. Raises ConfigurationError, which lists the names there are."""
     try:
         return BACKENDS[name]
     except KeyError:
@@ -380,7 +382,7 @@ def backend_at(backend: Backend, base_url: str, api: str | None = None) -> Backe
     """The row for ``backend`` where its API is at ``base_url``, and speaks ``api`` if that is given.
 
     Raises:
-        ConfigurationError: it does not speak that.
+        ConfigurationError: it does not speak ``api``.
     """
     rows = [row for row in ROWS if row.name == backend.name]
     here = [row for row in rows if row.is_compatible is not _is_at_home(backend, base_url)] or rows
@@ -394,7 +396,7 @@ def backend_at(backend: Backend, base_url: str, api: str | None = None) -> Backe
 
 
 def is_same_server(backend: Backend, one: str, other: str) -> bool:
-    """Whether the same people run the API at these two URLs: one origin, or both the backend's own."""
+    """Whether one operator runs the API at both URLs: they have one origin, or are both the backend's own."""
     return _origin(one) == _origin(other) or (_is_at_home(backend, one) and _is_at_home(backend, other))
 
 

@@ -52,7 +52,7 @@ def require_safe_url(url: str, source: str) -> str:
         source: where it was configured, such as ``ONPLAN_ISSUER``, for the error message.
 
     Raises:
-        ConfigurationError: anybody on the way could read a token sent to ``url``, or it is not a plain URL.
+        ConfigurationError: a token sent to ``url`` could be read on its way, or it is not a plain URL.
     """
     try:
         parts = urlsplit(url)

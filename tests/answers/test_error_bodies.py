@@ -525,9 +525,9 @@ def test_what_is_final_inside_a_stream_is_told_as_that(given, expected):
 @pytest.mark.parametrize(
     ("body", "expected", "says"),
     [
-        (b"Ollama is running", UnexpectedReplyError, "no stream: Ollama is running"),
+        (b"Ollama is running", UnexpectedReplyError, "not a stream: Ollama is running"),
         (b"<html></html>", UnexpectedReplyError, "a web page"),
-        (b"{}", UnexpectedReplyError, "no stream"),
+        (b"{}", UnexpectedReplyError, "not a stream"),
         (b'{"message": "no Route matched with those values"}', UnexpectedReplyError, "no Route"),
         (b'{"code": 1113, "msg": "Insufficient balance", "success": false}', UsageLimitError, "Insufficient"),
         (
@@ -538,7 +538,7 @@ def test_what_is_final_inside_a_stream_is_told_as_that(given, expected):
         (b'{"detail": "Model is loading, retry later"}', OverloadedError, "loading"),
         (b'[{"error": {"code": 429, "message": "Resource exhausted"}}]', RateLimitError, "Resource"),
         (b'{"error": {"message": "boom"}}', StreamFailedError, "boom"),
-        (b"\x00\x01", UnexpectedReplyError, "no stream"),
+        (b"\x00\x01", UnexpectedReplyError, "not a stream"),
     ],
 )
 def test_what_comes_in_place_of_an_answer_is_told(body, expected, says):

@@ -294,7 +294,7 @@ def test_a_failure_told_beside_the_data_is_handed_over(case, end):
     assert case.payloads == decoded([bytes([byte]) for byte in stream])
 
 
-# --- bodies that are no stream --------------------------------------------------------------------------
+# --- bodies that are not streams ------------------------------------------------------------------------
 
 BODIES = [
     b'{"a": 1}',

@@ -250,15 +250,15 @@ def test_an_answer_is_not_lost_for_its_bill(usage, tokens, listen):
     assert (heard.done.usage.prompt_tokens, heard.done.usage.completion_tokens) == tokens
 
 
-# --- bodies that are no stream --------------------------------------------------------------------------
+# --- bodies that are not streams ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("body", "error", "says"),
     [
         (b"Ollama is running", UnexpectedReplyError, "Ollama is running"),
-        (b"{}", UnexpectedReplyError, "no stream"),
-        (b"[]", UnexpectedReplyError, "no stream"),
+        (b"{}", UnexpectedReplyError, "not a stream"),
+        (b"[]", UnexpectedReplyError, "not a stream"),
         (b'{"message": "no Route"}', UnexpectedReplyError, "no Route"),
         (b'{"code": 1113, "msg": "Insufficient balance"}', UsageLimitError, "Insufficient"),
         (b'[{"error": {"code": 429, "message": "Resource exhausted"}}]', RateLimitError, "Resource"),

@@ -1,6 +1,6 @@
 """Turns a failed response, an error event or an unexpected body into one of onplan's errors.
 
-``error_body`` reads what the server says, ``error_codes`` has the tables of what that means.
+``error_body`` reads what the server says; ``error_codes`` has the tables that say what it means.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def complaint_of_body(body: bytes) -> Complaint:
     what = f": {message[:300]}" if message else "."
     if decoded is None and is_page(response):
         what = ", but a web page."
-    return Complaint(said, otherwise=Row(UnexpectedReplyError, f"The answer is no stream{what}"))
+    return Complaint(said, otherwise=Row(UnexpectedReplyError, f"The answer is not a stream{what}"))
 
 
 def complaint_of_payload(payload: bytes) -> Complaint | None:
@@ -127,7 +127,7 @@ def words_in(payload: bytes) -> str:
 
 
 def _text(response: Response) -> str:
-    """The body if it is plain text, as proxies write; empty if it is a web page or binary."""
+    """The body if it is plain text, which proxies send; empty if it is a web page or binary."""
     if is_page(response):
         return ""
     text = response.body[:10_000].decode("utf-8", "replace").strip()
@@ -149,7 +149,7 @@ def _failure_on_the_way(response: Response, body: Any, facts: ErrorBody) -> Onpl
     Args:
         response: the whole response, with an error status or a web page as its body.
         body: the decoded JSON of the response; None if it is not JSON.
-        facts: the same, read as the body of an error.
+        facts: what the response says, read as the body of an error.
     """
     status, page = response.status, body is None and is_page(response)
     number = cloudflare_number(response, body)
@@ -260,6 +260,6 @@ def _until(resets_at: float | None) -> str:
     """``; it resets at …`` in the local time zone; empty if the time is unknown."""
     try:
         moment = datetime.fromtimestamp(math.nan if resets_at is None else resets_at).astimezone()
-    except (ValueError, OverflowError, OSError):  # unknown, or no time that there is
+    except (ValueError, OverflowError, OSError):  # unknown, or not a possible time
         return ""
     return f"; it resets at {moment:%Y-%m-%d %H:%M %Z}"

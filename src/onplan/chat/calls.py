@@ -1,10 +1,10 @@
 """Assembles tool calls from their pieces, and decides which call a piece belongs to.
 
-By the protocol ``index`` identifies a call, and its id and name come in the first piece. Some servers leave
+In the protocol ``index`` identifies a call, and its id and name come in the first piece. Some servers leave
 the index out or count wrong, give every call the index 0, give one id to several calls, or send ids late,
 never, or a new one with each piece; others split or repeat names, send arguments whole, or send all calls
-again at the end (tests/chat/test_calls.py has each, with the server). So the arguments count as well: a JSON
-text that has ended is not continued.
+again at the end (tests/chat/test_calls.py tests each case and names the server). So the arguments are looked
+at as well: once they are complete JSON, a further piece does not continue them.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class _Call:
     Attributes:
         id: the id that the program sees; empty until it is known or derived.
         server_id: the id that came with it, which another call may have, too.
-        follows: the call that it may repeat: that one had the same id, or came before it at the same index.
-        has_only_place: whether the index is all that it has in common with that one.
+        follows: an earlier call with the same id or index, which this call may repeat.
+        has_only_place: whether it has the same index as ``follows``, and neither call has an id.
     """
 
     __slots__ = (
@@ -61,12 +61,12 @@ class _Call:
         return bool(self.name) and (not self.arguments or self.arguments.is_whole)
 
     def goes_on_with(self, name: str, piece: str) -> bool:
-        """Whether ``piece`` can only continue these arguments: they have begun, and it begins none."""
+        """Whether ``piece`` must continue these arguments: they have begun, and none begin like it."""
         arguments = self.arguments
         return bool(arguments) and not arguments.whole and name in ("", self.name) and not _begins(piece)
 
     def is_padded_by(self, name: str, piece: str) -> bool:
-        """Whether ``piece`` is white space after arguments that have ended, which begins no new call."""
+        """Whether ``piece`` is white space after complete arguments, which does not begin a new call."""
         return self.arguments.whole and name in ("", self.name) and piece.isspace()
 
     def is_replaced_by(self, name: str, piece: str) -> bool:
@@ -75,7 +75,7 @@ class _Call:
         return begins and name in ("", self.name) and self.arguments.is_placeholder
 
     def add_name(self, piece: str) -> None:
-        """Add a piece of the name, or the whole name again. Raises StreamCorruptError if it is late."""
+        """Add a piece of the name, or the whole name again. Raises StreamCorruptError if that is too late."""
         if piece == self.name:
             return
         if self.started or (self.name and self.arguments):
@@ -102,7 +102,7 @@ class _Call:
 
 
 _Content: TypeAlias = tuple[str, str | bytes]  # the name, and a normal form of the arguments
-# The first call with this content: by the server's id, and under None by any id.
+# The first call with some content, by the server's id; under None, the first with any id.
 _FirstCalls: TypeAlias = dict[tuple[str | None, str, str | bytes], _Call]
 
 
@@ -172,7 +172,7 @@ class Calls:
         if delta.id:
             call.server_id = call.server_id or delta.id
             may_repeat = call.follows is not None and not call.has_only_place
-            if not may_repeat:  # else its start is emitted at the end, unless it is a repetition
+            if not may_repeat:  # if it may, it starts at the end, unless it is a repetition
                 call.id = call.id or delta.id
             if call.server_id == delta.id:
                 self._by_id[delta.id] = call
@@ -231,8 +231,8 @@ class Calls:
             return here
         if (not name or unidentified) and here.is_replaced_by(name, piece):
             return here
-        # Without a name or an id of its own it may repeat the call. If there are no ids at all, it does so
-        # only where the index identifies calls.
+        # A piece without a name or an id of its own may repeat the call. If there are no ids at all, it can
+        # be a repetition only where the index identifies calls.
         nothing_but_place = bool(name) and not id_ and not here.server_id
         may_repeat = not name or identified_late or unidentified or nothing_but_place
         call = self._open(id_, here if may_repeat else None)
@@ -271,7 +271,7 @@ class Calls:
         return choice not in self._last or self._last[choice].is_whole
 
     def finish(self, response_id: str, chunks: Chunks, *, cut: bool) -> list[ToolCall]:
-        """The finished calls, when no more pieces come; emits what has not been emitted of them.
+        """The finished calls, after the last piece; emits what has not been emitted of them yet.
 
         ``cut``: whether the answer was cut; then calls that are not whole are left out.
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from onplan.secret import SecretText
 
-_BACKGROUND_WAIT = 1.0  # seconds until we look again whether we are in the foreground
+_BACKGROUND_WAIT = 1.0  # seconds until we check again whether we are in the foreground
 _LEAVE_SECONDS = 2.0
 _TOGETHER = 0.1  # seconds between lines of one paste, at most
 _PIECE = 4096
@@ -67,7 +67,7 @@ def read_pasted() -> str:
 
 
 def _read(descriptor: int, take: Callable[[str], object], wait: Callable[[], bool]) -> None:
-    """Read the descriptor itself: an abandoned thread would hold the lock of ``sys.stdin`` for ever."""
+    """Read the descriptor, not ``sys.stdin``: an abandoned thread would hold that one's lock for ever."""
     data = b""
     while wait():
         try:

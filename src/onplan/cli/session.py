@@ -82,13 +82,13 @@ class Session:
 
         client = Client(profile=self.profile, backend=self.backend, store=self.store_spec)
         settings = client._assembly.settings
-        if not settings.backend.is_compatible:  # such a server lists first what it has loaded at the moment
+        if not settings.backend.is_compatible:  # compatible servers list first what is loaded
             client._context = replace(client._context, catalogue=CatalogueFile(settings))
         return client
 
 
 def remember(settings: Settings) -> None:
-    """Make this profile the one in use; if that cannot be written down, say so and what to add to commands.
+    """Make this profile the one in use. If that cannot be saved, print which options commands need instead.
 
     The credentials are stored by then, so this is not an error: the configuration folder may be read-only.
     """

@@ -31,11 +31,11 @@ class Settings:
         folder: the configuration folder; None for an account without a home folder.
         profile: the name of the credential in use.
         store: the store spec.
-        backend: the row that fits the base URL and the API.
+        backend: the row of the table of backends that fits the base URL and the API.
         base_url: where the backend's API is, without a trailing slash.
         issuer: the authorization server.
         model: the model when a request names none, or None for the first one listed.
-        profile_named: whether it was named by argument; a command without one may use another.
+        profile_named: whether the profile is given as an argument; else a command may use another one.
     """
 
     folder: Path | None
@@ -86,7 +86,7 @@ def load_settings(
     name = _profile_name(profile or env.get("ONPLAN_PROFILE") or files.profile or DEFAULT_PROFILE)
     own = files.settings_of(name)
     row = backend_named(backend or env.get("ONPLAN_BACKEND") or own.get("backend") or DEFAULT_BACKEND)
-    # A profile's address is its own backend's: another one's credential does not go there.
+    # A profile's base URL belongs to its own backend: another backend's credential is not sent there.
     address = own if row.name == own.get("backend", DEFAULT_BACKEND) else {}
     url = require_safe_url(
         base_url or env.get(row.base_url_variable) or address.get("base_url") or row.base_url,

@@ -1,6 +1,6 @@
 """Checks the connections to the issuer and the backend: proxy, names, answers, clocks.
 
-They use the clients' own transport, so that they connect as requests do. No secret is sent.
+The checks use the clients' own transport, so that they connect as requests do. No secret is sent.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _way(url: str) -> tuple[str, int]:
 
 
 def name(party: str, examination: Examination) -> str:
-    """Whether the host's name has an address."""
+    """Whether the host's name can be resolved to an address."""
     require_party(party, examination.settings)
     if party in examination.proxied:
         raise NotExaminedError("The proxy looks it up.")
@@ -164,8 +164,8 @@ def _date(response: Response) -> float | None:
 def _fault(party: str, response: Response, now: float) -> OnplanError | None:
     """What is wrong with an answer, or None. Refusing a request without a credential is not wrong."""
     is_json = response.json() is not None
-    describes_itself_not = party == "issuer" and response.status == 404
-    if is_json and (response.ok or describes_itself_not):
+    has_no_discovery = party == "issuer" and response.status == 404
+    if is_json and (response.ok or has_no_discovery):
         return None
     error = failure_of_response(response, now)
     return error if isinstance(error, BackendError) else None

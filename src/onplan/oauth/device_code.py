@@ -1,7 +1,7 @@
 """The device-code sign-in: the person enters a code in a browser on any machine (as in RFC 8628).
 
-OpenAI has endpoints of its own for it: the last poll is answered with an authorization code and its code
-verifier. There are two flows, because in between the person is shown what to do::
+OpenAI has endpoints of its own for this: the answer to the last poll is an authorization code with its code
+verifier. There are two flows, since the person is shown what to do after the first::
 
     request_code -> DeviceAuthorization         show its URL and user code
     poll         -> OAuthCredentials            once the person has approved
@@ -41,7 +41,7 @@ _FAILURES = 10  # in a row, before a poll gives up
 
 @dataclass(frozen=True, slots=True)
 class DeviceAuthorization:
-    """A sign-in that waits for the person. The codes with which it could be taken over are not printed.
+    """A sign-in that waits for the person. Its printed form lacks the codes, which could be used to steal it.
 
     Attributes:
         verification_uri: the page to open, in any browser.
@@ -113,7 +113,7 @@ class _Pace:
 
     Attributes:
         wait: seconds to wait before it.
-        failure: what the last one met, if it got no answer.
+        failure: the error of the last poll, if it failed.
     """
 
     def __init__(self, interval: float) -> None:
@@ -127,7 +127,7 @@ class _Pace:
         self.wait = self._interval
 
     def slow_down(self, wanted: float) -> None:
-        """As ``answered``, but polls come too often; the service asks to wait ``wanted`` seconds now."""
+        """As ``answered``, but poll less often from now on, and wait ``wanted`` seconds this time."""
         self._interval += _SLOWER
         self.answered()
         self.wait = max(self.wait, min(wanted, _LONGEST))

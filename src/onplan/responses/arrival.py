@@ -104,7 +104,7 @@ class EmissionOrder:
         self._waiting, self._emitted, self._whole = {}, set(), set()
 
     def _next(self) -> Arrival | None:
-        """The item whose text is emitted next; None if any may be."""
+        """The item whose text is emitted next; None if it may be any item."""
         last = self._last[0] if self._last else None
         if last is None or (last.finished and last not in self._waiting):
             return next(iter(self._waiting), None)
@@ -166,7 +166,7 @@ class Arrival:
         self._sections: dict[Section, StringIO] = {}
         self.position = position
         self._orders = orders
-        self._call_id = ""  # once its tool_call_start was emitted
+        self._call_id = ""  # set when its ToolCallStart is emitted
 
     def add(self, section: Section, text: str, chunks: Chunks) -> None:
         """Add a delta to ``section``. Raises StreamCorruptError if the item is already finished."""
@@ -225,7 +225,7 @@ class Arrival:
         self._end(section, chunks)
 
     def announce(self, item: Item, chunks: Chunks) -> None:
-        """Handle ``output_item.added``, which a delta may have overtaken."""
+        """Handle ``output_item.added``, which may come after the item's first delta."""
         self.item.update(item)
         self._start(str(item.get("call_id") or ""), chunks)
 
@@ -250,7 +250,7 @@ class Arrival:
     def check_repeated(self, item: Item) -> None:
         """Check a finished item that came again. Raises StreamCorruptError if it is a call and differs.
 
-        Nothing tells which of the two calls was meant, and a tool result could not name one of them alone.
+        It is unknown which of the two calls was meant, and a tool result could not name just one of them.
         """
         if self.kind != "function_call":
             return
@@ -261,10 +261,10 @@ class Arrival:
                     again.arguments, call.arguments
                 )
                 if not same or (again.name or call.name) != call.name:
-                    raise StreamCorruptError("Two tool calls have the same id and say something else.")
+                    raise StreamCorruptError("Two tool calls have the same id and differ.")
 
     def finish_as_it_is(self, chunks: Chunks) -> None:
-        """Finish the item since the response is complete. Raises StreamCorruptError if it is not whole."""
+        """Finish an item that the response left open. Raises StreamCorruptError if it is not whole."""
         announced = {} if self._sections else sections_of(self._typed())
         if self.kind == "function_call" and not self._sections and not any(announced.values()):
             raise StreamCorruptError("A tool call arrived without its arguments.")

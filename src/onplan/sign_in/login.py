@@ -35,7 +35,7 @@ WAIT_SECONDS = 600.0
 
 Announce = Callable[[AuthorizationRequest], object]
 Pasting = Callable[[Callable[[str], bool]], AbstractContextManager[object]]
-"""Gives a context in which each text that a person pastes goes to the function; it says if it was right."""
+"""Makes a context in which each pasted text is passed to the function, which returns if it was right."""
 
 
 def sign_in_with_browser(
@@ -48,15 +48,15 @@ def sign_in_with_browser(
     timeout: float = WAIT_SECONDS,
     consent: bool = False,
 ) -> OAuthCredentials:
-    """Sign in through a browser that comes back to this machine, and keep the credential in ``store``.
+    """Sign in with a browser that is redirected to this machine, and keep the credential in ``store``.
 
     ``announce`` is given the request, to show its URL; ``browse`` opens a URL and returns at once. With
-    ``pasting``, a person may paste the address that the browser ended at; the first that comes counts.
+    ``pasting``, a person may paste the address that the browser ended at instead; the first one counts.
     ``timeout``, in seconds, is for the whole sign-in. ``consent``: ask again for what was declined before.
 
     Raises:
         SignInError: declined, timed out, or the code was refused.
-        PortsTakenError: the browser cannot come back; nothing was announced yet.
+        PortsTakenError: the browser cannot return to this machine; nothing was announced yet.
         StoreError: the credential cannot be kept; the previous one is untouched.
         TransportError: the authorization server could not be reached.
     """
@@ -110,7 +110,7 @@ def sign_in_by_pasting(
             break
         explain(NOT_THIS_SIGN_IN)
     if wrong:
-        require_code(wrong)  # says what is wrong with it
+        require_code(wrong)  # raises an error that says what is wrong
     raise SignInError("Nothing was pasted.")
 
 

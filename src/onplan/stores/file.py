@@ -17,7 +17,7 @@ from onplan.secret import SecretBytes
 from onplan.stores import Record, Stored, decode_record, encode_record, version_of
 from onplan.stores.lock import ProcessLock, user_lock, waiting_at_most
 
-# Bytes that refreshed tokens may be longer than those before.
+# Bytes by which refreshed tokens may be longer than those that they replace.
 _ROOM = 4096
 _SECOND_READ = 5.0  # seconds to wait for another process that may be writing
 

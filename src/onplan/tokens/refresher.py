@@ -9,7 +9,7 @@
       -> save the new tokens                   before anything else is done with them
 
 Nothing is ever deleted. Tokens that cannot be saved are kept in memory (``rotation.py``), and saved as soon
-as possible. Caching, threads and event loops are the token manager's (``manager.py``).
+as possible. The token manager (``manager.py``) takes care of caching, threads and event loops.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ class _TooLateError(Exception):
 
 
 class Refresher:
-    """Refreshes the credentials in ``store``. The token manager makes sure that one thread at a time does.
+    """Refreshes the credentials in ``store``. The token manager lets only one thread at a time do so.
 
     Attributes:
-        last_issued: the access token that this object has received from the server last.
+        last_issued: the access token that this object received last from the server.
     """
 
     def __init__(
@@ -123,8 +123,8 @@ class Refresher:
     def _verified(self, record: Record, version: str) -> Stored:
         """Return ``record`` with its ID token verified.
 
-        If the signing keys cannot be fetched now, verification is tried again at the next load: the token
-        came straight from the token endpoint.
+        If the signing keys cannot be fetched now, verification is tried again at the next load. Until then
+        the token is accepted, because it came straight from the token endpoint.
         """
         if record.registration is None or record.credentials is None:
             return Stored(record, version)
@@ -174,7 +174,7 @@ class Refresher:
 
         Raises as ``TokenManager.credentials``.
         """
-        with no_fork():  # before the lock is taken, so that what hangs here holds up no other process
+        with no_fork():  # before the lock is taken: if this hangs, no other process has to wait
             self._prepare()
         for _ in range(_ROUNDS):
             with contextlib.ExitStack() as stack:
@@ -292,7 +292,7 @@ def require_origin(record: Record, issuer: Issuer) -> None:
         return
     if record.issuer_kind != issuer.kind:
         raise CredentialError(
-            f"The sign-in that is kept here is not one of {issuer.name}.",
+            f"The stored sign-in is not one of {issuer.name}.",
             hint="Choose a profile and a backend that belong together: `onplan profiles list`.",
         )
     is_bare = not credentials.refresh_token and stated_issuer(credentials) is None

@@ -1,9 +1,9 @@
 """Saves the tokens of a refresh, and keeps them in memory until they are saved.
 
-By then the refresh token in the store is spent: losing the new one would sign the user out. So a failed save
-is repeated at the next request, when the client closes, and when the program ends; if it still fails then,
-the program says so on stderr and does not exit with code 0. Meanwhile every other client of this process that
-finds the spent token in its store uses the new tokens, instead of spending the old one again.
+After a refresh the refresh token in the store is spent: losing the new one would sign the user out. So a
+failed save is repeated at the next request, when the client closes, and when the program ends; if it still
+fails then, the program says so on stderr and does not exit with code 0. Meanwhile every other client of this
+process that finds the spent token in its store uses the new tokens, instead of spending the old one again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger("onplan.tokens")
 
 _SAVE_ATTEMPTS = 5
 _DELAYS_AT_EXIT = (0.0, 0.2, 0.5)
-_LAST = -100  # among the finalizers of multiprocessing: below 0 is after its own children have ended
+_LAST = -100  # priority among multiprocessing's finalizers; one below 0 runs after its children have ended
 
 
 class SignedOutError(StoreError):
@@ -108,7 +108,7 @@ class Rotation:
     def _successor_of(self, spent: OAuthCredentials, *, locked: bool) -> tuple[str | None, Record | None]:
         """The version that the refreshed record may replace, or a record that is newer than it.
 
-        A store that is empty while we hold its lock was not emptied by a sign-out.
+        A sign-out takes the store's lock: a store that is empty while we hold it was emptied in another way.
         """
         signed_out = SignedOutError("The profile was signed out meanwhile.", hint="Run `onplan login`.")
         try:
@@ -132,7 +132,7 @@ class _AtExit:
 
     Attributes:
         rotations: those with unsaved tokens. They are referenced here because their client may be gone.
-        inherited: those of the process that this one was forked from, which saves them itself.
+        inherited: in a forked process, those of its parent, which saves them itself.
     """
 
     def __init__(self) -> None:
@@ -163,9 +163,9 @@ class _AtExit:
             self.rotations -= {rotation}
 
     def _register(self) -> None:
-        """Register ``save_all`` when there is something to save: multiprocessing clears inherited handlers.
+        """Register ``save_all``. Not at import: multiprocessing clears the handlers that a child inherits.
 
-        Its forked children run no exit handlers in Python 3.11, only its own finalizers.
+        In Python 3.11 the children that multiprocessing forks run no exit handlers, only its finalizers.
         """
         atexit.register(self.save_all)
         multiprocessing = sys.modules.get("multiprocessing")
@@ -175,7 +175,7 @@ class _AtExit:
             Finalize(None, self.save_all, exitpriority=_LAST)
 
     def save_all(self) -> None:
-        """Save everything; otherwise end the process with the exit code of a StoreError."""
+        """Save everything; if that fails, end the process with the exit code of a StoreError."""
         failures = [failure for failure in map(_save_at_exit, list(self.rotations)) if failure]
         if not failures:
             return

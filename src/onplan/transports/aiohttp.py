@@ -57,7 +57,7 @@ class _RequestTimeout:
         self._is_sending = self._is_over = False
 
     def content(self) -> bytes | AsyncIterator[bytes] | None:
-        """The body as aiohttp takes it; a large one in pieces, so that each has the write limit to itself."""
+        """The body as aiohttp takes it; a large one in pieces, so that each has its own write limit."""
         return self._pieces(self._body or b"") if self._in_pieces else self._body
 
     async def _pieces(self, body: bytes) -> AsyncIterator[bytes]:

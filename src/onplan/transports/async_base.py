@@ -100,7 +100,7 @@ class OpenAnswer(ABC):
         return bytes(body)
 
     async def release(self) -> None:
-        """The answer is complete: read its last bytes, briefly, so that its connection can be used again."""
+        """Briefly read on to the end of a complete answer, so that its connection can be reused."""
         with contextlib.suppress(TransportError, TimeoutError):
             async with asyncio.timeout(RELEASE_SECONDS):
                 while await self._read():

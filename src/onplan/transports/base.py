@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onplan.http")
 
-# In bytes. An error body or a token response is small; a model catalogue with its prompts is some megabytes.
+# In bytes. An error body or a token response is small; a model catalogue with prompts is a few megabytes.
 MAXIMUM_BODY_SIZE = 32 * 1024 * 1024
-# Seconds in which the connection of a finished answer may end its response, so that it can be used again.
+# Seconds to wait for a response to end after its answer is complete, so that its connection can be reused.
 RELEASE_SECONDS = 0.5
-# In bytes. A larger body is sent in pieces, each with the write limit to itself.
+# In bytes. A larger body is sent in pieces, each with its own write limit.
 PIECE_SIZE = 64 * 1024
 
 
@@ -30,7 +30,7 @@ class Timeouts:
     Attributes:
         connect: for a connection to be made, through a proxy if there is one.
         idle: between two reads of an answer; models think in silence for minutes.
-        write: in which the server must accept some of the request.
+        write: for the server to accept the next piece of the request.
         total: for a turn as a whole, from its first step to its last chunk; None for no limit.
     """
 
@@ -54,10 +54,10 @@ class Timeouts:
 def timeouts_of(timeout: float | Timeouts | None) -> Timeouts:
     """The limits that a client's ``timeout`` means.
 
-    A number counts for each of connect, idle and write, and None for the defaults.
+    A number sets connect, idle and write alike; None means the defaults.
 
     Raises:
-        ConfigurationError: it is neither, or not a number above 0.
+        ConfigurationError: ``timeout`` is none of these, or not a number above 0.
     """
     if timeout is None:
         return Timeouts()
@@ -83,7 +83,7 @@ class AsyncPeekable(Protocol):
 
     head: Head
 
-    async def peek_body(self, timeout: float) -> bytes:  # noqa: ASYNC109 - of the whole
+    async def peek_body(self, timeout: float) -> bytes:  # noqa: ASYNC109 - for the whole body
         """The whole body, within ``timeout`` seconds; it can be read once more. Raises TransportError."""
         ...
 
@@ -101,12 +101,12 @@ class AsyncAnswer(Protocol):
         """Read once: the payloads that are now complete, or None at the end."""
         ...
 
-    async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the whole
+    async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - for the whole body
         """The whole body, within ``timeout`` seconds if given."""
         ...
 
     async def release(self) -> None:
-        """The answer is complete: read its last bytes, briefly, so that its connection can be used again."""
+        """Briefly read on to the end of a complete answer, so that its connection can be reused."""
         ...
 
     async def close(self) -> None:

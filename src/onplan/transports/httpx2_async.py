@@ -23,7 +23,7 @@ from onplan.turn.steps import Head
 
 
 def _content(body: bytes | None) -> bytes | AsyncIterator[bytes] | None:
-    """A large body goes in pieces, so that each has the write limit to itself."""
+    """A large body goes in pieces, so that each has its own write limit."""
 
     async def each(body: bytes) -> AsyncIterator[bytes]:
         for piece in pieces(body):

@@ -44,7 +44,7 @@ from onplan.turn.steps import Head
 
 
 def _content(body: bytes | None) -> bytes | Iterator[bytes] | None:
-    """A large body goes in pieces, so that each has the write limit to itself."""
+    """A large body goes in pieces, so that each has its own write limit."""
     return body if body is None or len(body) <= PIECE_SIZE else pieces(body)
 
 
@@ -247,7 +247,7 @@ class Answer:
         return bytes(body)
 
     def release(self) -> None:
-        """The answer is complete: read its last bytes, briefly, so that its connection can be used again."""
+        """Briefly read on to the end of a complete answer, so that its connection can be reused."""
         self._deadline.begin_step(RELEASE_SECONDS)
         timer = self._start_timer(RELEASE_SECONDS) if self._is_users_client else None
         with contextlib.suppress(*ERRORS):

@@ -29,7 +29,7 @@ class TotalTimeout:
         return seconds if left is None else min(seconds, left)
 
     def until(self, seconds: float) -> float:
-        """When so many seconds, or those that are left, are over, on the clock ``time.monotonic``."""
+        """The time, on the clock ``time.monotonic``, when ``seconds`` or all that are left have passed."""
         return time.monotonic() + self.at_most(seconds)
 
     def error(self) -> TotalTimeoutError:

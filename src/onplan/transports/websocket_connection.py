@@ -1,4 +1,4 @@
-"""One WebSocket connection under asyncio: its socket, its time limits and its end.
+"""One WebSocket connection under asyncio: its socket, its time limits and how it is closed.
 
 The bytes are read and written by ``websocket_upgrade.py`` and ``websocket_messages.py``, which are pure, with
 the sans-I/O ``ClientProtocol`` of websockets.
@@ -26,13 +26,13 @@ from onplan.transports.websocket_upgrade import Upgrade
 PING_SECONDS = 20.0
 # Bytes of messages that wait for the program; beyond these nothing more is read from the network.
 MOST_UNREAD = 1024 * 1024
-# Bytes of one message that count as progress: a server that sends it byte by byte is as good as silent.
+# Bytes of one message that count as progress: a server that sends it byte by byte counts as silent.
 PROGRESS = 16 * 1024
-# Seconds in which a connection that is closed must be gone; then it is aborted.
+# Seconds that closing a connection may take; after that it is aborted.
 CLOSE_SECONDS = 1.0
 
-# At the level DEBUG, websockets logs frames, and so what people write.
-LIBRARY_LOGGER = logging.Logger("onplan.websocket", logging.WARNING)  # noqa: LOG001 - only the library has it
+# At the level DEBUG, websockets logs frames, which contain what people write.
+LIBRARY_LOGGER = logging.Logger("onplan.websocket", logging.WARNING)  # noqa: LOG001 - for the library
 LIBRARY_LOGGER.parent = logging.getLogger("onplan")
 
 
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         """Send the upgrade request and wait for the whole answer, also if it is a refusal.
 
         Raises:
-            TransportError: there is no answer, or not that of a WebSocket server.
+            TransportError: there is no answer, or it is not that of a WebSocket server.
         """
         self._socket.write(self.upgrade.request(request))
         while not self.upgrade.finished:

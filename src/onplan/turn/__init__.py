@@ -1,1 +1,1 @@
-"""One request from first byte to done, as decisions: what is sent, retried, resumed, given up. Pure."""
+"""The decisions of a turn: what is sent, when it is sent again, resumed or given up. No I/O."""

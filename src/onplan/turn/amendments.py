@@ -188,7 +188,7 @@ def _without_reasoning_items(body: Body) -> bool:
 
 
 def _without_thinking(body: Body) -> bool:
-    """Leave out earlier thinking, whichever API carries it."""
+    """Leave out earlier thinking, in the fields of either API."""
     items, fields = _without_reasoning_items(body), _without(*_CHAT_THINKING)(body)
     return items or fields
 
@@ -198,7 +198,7 @@ _SAYS_THINKING = re.compile(_THINKING_WORDS, re.IGNORECASE)
 
 
 def _refuses_thinking(error: OnplanError, body: Body) -> bool:
-    """Whether an error names thinking that is in the body, under whichever name.
+    """Whether an error names thinking that is in the body, under any of its names.
 
     Gateways rename the field on the way (seen November 2026: LiteLLM before Mistral), so any name will do.
     In the Responses API ``reasoning`` alone is a parameter.

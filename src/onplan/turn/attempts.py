@@ -1,4 +1,4 @@
-"""One attempt after the other until one succeeds, or no other makes sense: 401, retry, give up."""
+"""Makes attempts until one succeeds or another makes no sense; refreshes the token after a 401."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Attempt(Generic[T]):
         raise NotImplementedError
 
     def may_retry(self) -> bool:
-        """Whether another attempt would contradict nothing that the program has seen."""
+        """Whether another attempt is possible without contradicting what the program has seen."""
         return True
 
     def amends(self, error: OnplanError) -> bool:
@@ -89,12 +89,12 @@ def _advise(error: OnplanError, context: Context, credentials: Credential) -> No
 
 
 def opened(request: Request, now: Now, timeout: float | None = None) -> Flow[Head]:
-    """Send ``request``; raise what a failing status means, or a page where a stream or JSON should be.
+    """Send ``request``; raise the error for a failing status, or for a page instead of a stream or JSON.
 
     ``timeout``: seconds for the head of the answer; without it, the client's own limits.
     """
     head: Head = yield Send(request, timeout)
-    # Some answers lack a Content-Type; only one that names a page is no answer of the backend's.
+    # Some answers lack a Content-Type, so only one that names a web page is a failure.
     if head.status == 200 and "text/html" not in head.headers.get("content-type", "").lower():
         return head
     body = yield ReadBody()

@@ -45,12 +45,12 @@ class CatalogueCache:
         self.attempts += 1
 
     def outcome_since(self, attempts: int) -> Listing | None:
-        """What came of an attempt that has ended since there were ``attempts`` of them; None if none has.
+        """The outcome of the latest attempt if one has ended since ``attempts`` were counted, else None.
 
-        Of several that want the catalogue at once, one asks for it and the others take what it got.
+        If several turns want the catalogue at once, one asks for it and the others use its outcome.
 
         Raises:
-            OnplanError: it failed.
+            OnplanError: the attempt failed.
         """
         if self.attempts == attempts or self._outcome is None:
             return None

@@ -1,6 +1,6 @@
-"""One completion while it is carried out: over which transport, and what becomes of what came.
+"""Carries out one completion: chooses the transport, emits the answer, remembers it for the next turn.
 
-What went wrong is raised. Whether another attempt follows is decided in attempts.py.
+Failures are raised; whether another attempt follows is decided in attempts.py.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ Stream: TypeAlias = ResponseStream | ChatStream
 
 
 class Completion(Attempt[None]):
-    """A request that is asked, again and again if need be, until it is answered.
+    """A request that is sent until it is answered, several times if need be.
 
     Args:
         call: the request.
         context: what all turns of the client have in common.
-        generate: False does everything but have it answered.
+        generate: False sends the request over a WebSocket without having it answered (``prewarm``).
     """
 
     def __init__(self, call: Call, context: Context, *, generate: bool = True) -> None:
@@ -63,15 +63,15 @@ class Completion(Attempt[None]):
         self._now, self._fallback = context.now, context.fallback
         self._generate, self._resume = generate, context.resume
         self._stream: Stream | None = None
-        self._heard = False  # whether anything at all has come of it
+        self._heard = False  # whether anything has been received in this attempt
         self._request_id: str | None = None
         self._turn_state: str | None = None
 
     def may_retry(self) -> bool:
-        """Whether asking again would contradict nothing that the program has seen.
+        """Whether the request can be sent again without contradicting what the program has seen.
 
-        With ``resume``, what was seen is kept or called void. A finished tool call is neither: the program
-        may be running it, and without its result the model cannot go on.
+        With ``resume`` the program is told which parts to keep, and discards the others. That does not work
+        after a finished tool call: the program may be running it, and the model needs its result to go on.
         """
         called = self._stream and any(isinstance(part, ToolCall) for part in self._stream.parts)
         return not self.seen or (self._resume and not called)
@@ -115,10 +115,10 @@ class Completion(Attempt[None]):
             raise self._with_head(stream, error, head) from None
 
     def _over_websocket(self, credentials: Credential, fallback: Fallback) -> Flow[bool]:
-        """Whether the answer came; if not, it is to be asked for over HTTP.
+        """Return whether the answer came; if not, the request is to be sent over HTTP.
 
-        A connection that had been open, and is none any more, or that the backend has done with, is replaced
-        at once: that is no failure.
+        A warm connection that turns out to be closed, or that the backend does not continue, is replaced at
+        once. That does not count as a failure.
         """
         if not isinstance(self._call, ResponsesCall):
             return False
@@ -159,10 +159,10 @@ class Completion(Attempt[None]):
             return True
 
     def _join(self, join: Join, fallback: Fallback) -> Flow[Joined | None]:
-        """A WebSocket, or None where HTTP is to be used; raises what HTTP would only repeat."""
+        """A WebSocket, or None if HTTP is to be used. Raises errors that HTTP would meet as well."""
         try:
             joined: Joined | None = yield join
-        except (DisconnectError, IdleTimeoutError):  # it did not answer, or not in this protocol
+        except (DisconnectError, IdleTimeoutError):  # the server did not answer, or not as a WebSocket server
             if fallback.refused(join.session_id):
                 return None
             raise
@@ -177,8 +177,8 @@ class Completion(Attempt[None]):
     def _settle(self, seen: Continuation, create: Create, stream: ResponseStream) -> None:
         """Remember the finished exchange for the next turn.
 
-        An answer that was cut off or resumed is not: the program's history will differ from what the server
-        saw.
+        An answer that was cut off or resumed is not remembered: the program's history will differ from what
+        the server saw.
         """
         response = stream.response
         answer, response_id = [], None
@@ -191,7 +191,7 @@ class Completion(Attempt[None]):
             self._fallback.worked(self._call.session_id)
 
     def _with_head(self, stream: Stream, error: OnplanError, head: Head) -> OnplanError:
-        """A failure that came inside an answer means what it would have meant as a response of its own."""
+        """The error for a failure inside an answer: the same as if it had come as an HTTP response."""
         if error is not stream.failure or stream.complaint is None:
             return error
         failure = failure_of_complaint(stream.complaint, head.headers, self._now(), error.request_id)
@@ -199,7 +199,7 @@ class Completion(Attempt[None]):
         return failure
 
     def _read(self, stream: Stream, end: Callable[[], None] = lambda: None) -> Flow[None]:
-        """Emit the answer. ``end`` is called when it is whole, before the program sees the last of it."""
+        """Emit the answer. ``end`` is called when the answer is whole, before its last chunks are emitted."""
         self._stream, self._heard = stream, False
         incoming = _Incoming(self, stream, end)
         try:
@@ -213,7 +213,7 @@ class Completion(Attempt[None]):
             raise stream.failure
 
     def _named(self, request: Request) -> Request:
-        """``request``, by whose name a failure is reported if the backend gives it none."""
+        """Return ``request``; note its client-side id for errors, in case the backend gives it no id."""
         self._request_id = request.headers.get(CLIENT_REQUEST_ID)
         return request
 
@@ -223,7 +223,7 @@ class Completion(Attempt[None]):
 
 
 class _Incoming:
-    """Makes chunks of what is read, and notes for the completion what was heard and seen."""
+    """Makes chunks of what is read; notes in the completion that something was received, and seen."""
 
     __slots__ = ("_completion", "_end", "_stream", "finished", "grace")
 
@@ -251,21 +251,21 @@ class _Incoming:
         return chunks
 
 
-# With what a server closes a WebSocket whose message is too large for it (RFC 6455 §7.4.1).
+# The code with which a server closes a WebSocket after too large a message (RFC 6455 §7.4.1).
 _MESSAGE_TOO_BIG = 1009
-# What the backend says of a connection after 60 minutes, and of one that it remembers nothing of.
+# The error codes for a connection that is 60 minutes old, and for an earlier response that is forgotten.
 _CONNECTION_IS_OVER = frozenset({"websocket_connection_limit_reached", "previous_response_not_found"})
 _NOTHING_REMEMBERED = re.compile(r"previous.response\b.{0,100}\bnot found", re.IGNORECASE)
 
 
 def _is_over(stream: ResponseStream, error: OnplanError) -> bool:
-    """Whether the backend has done with the connection, and not with the request."""
+    """Whether the error is about the connection and not the request, so that a new connection helps."""
     in_words = error is stream.failure and _NOTHING_REMEMBERED.search(error.message)
     return bool(in_words) or not _CONNECTION_IS_OVER.isdisjoint(stream.failure_codes)
 
 
 def _too_large(fallback: Fallback, size: int, why: str = "The backend takes less than 16 MiB.") -> bool:
-    """False: it is to be asked for over HTTP. Raises InvalidRequestError where only WebSocket is wanted."""
+    """Return False, to use HTTP instead. Raises InvalidRequestError where only WebSocket is wanted."""
     if fallback.allowed:
         return False
     raise InvalidRequestError(

@@ -1,4 +1,4 @@
-"""What all turns of one client have in common: where they go, how patient they are, what was learned."""
+"""What all turns of one client have in common: the backend, the time limits, what earlier turns found."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ class Fallback:
         if not self.allowed:
             return False
         self._refusals += 1
-        # 426 is how the service says that it speaks SSE alone; several refusals, that something on the way
-        # lets no WebSocket through.
+        # With 426 the service says that it speaks only SSE. After several refusals something on the way
+        # probably lets no WebSocket through.
         if status == 426 or self._refusals >= REFUSALS:
             self._everywhere = True
         self._note(session_id, BREAKS)

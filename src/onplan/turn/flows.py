@@ -73,9 +73,9 @@ def asked(call: Call, context: Context) -> Flow[None]:
 
 
 def preparation(request: CompletionRequest, context: Context) -> Flow[None]:
-    """Open a WebSocket and let the backend read ``request``, so that the request after it has less to say.
+    """Open a WebSocket and let the backend read ``request``, so that the next request can be shorter.
 
-    Nothing is answered to it. Where SSE is to be used, nothing is done.
+    The model does not answer it. Where SSE is to be used, nothing is done.
 
     Raises:
         InvalidRequestError: the request has no session_id, by which the next one would be recognised.

@@ -31,7 +31,7 @@ class RetryPolicy:
 
 
 def policy_of(retry: RetryPolicy | int | None) -> RetryPolicy:
-    """The policy that a client's ``retry`` means: a number is the tries in all; None the default.
+    """The policy that a client's ``retry`` means: a number of tries in all, or None for the default.
 
     Raises:
         ConfigurationError: it is neither, or a number below 1.

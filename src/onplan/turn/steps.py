@@ -1,7 +1,7 @@
-"""What a turn asks of the shells: a table of steps, and what each is answered with.
+"""The steps that a turn asks the client to carry out, and the outcome that each returns to the turn.
 
 =============== ===================================== =====================================
-step            the shell does                        outcome
+step            the client does                       outcome
 =============== ===================================== =====================================
 ``Prepare``     reads files, builds the call          ``Call``
 ``ListModels``  has the catalogue listed, once        ``Listing``
@@ -129,12 +129,12 @@ class ReadBody:
 
 
 class Incoming(Protocol):
-    """What becomes of what is read.
+    """Turns what is read into chunks.
 
     Attributes:
         finished: nothing more is to be read.
-        grace: the answer is whole, and more is waited for this many seconds at most, from the last chunk on;
-            then its end is taken as come. None while it is not whole.
+        grace: seconds after the last chunk for which the end of a whole answer is awaited; then it counts as
+            reached. None while the answer is not whole.
     """
 
     finished: bool
@@ -150,7 +150,7 @@ class Incoming(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadEvents:
-    """Read the open answer until ``incoming`` is finished, and hand what it makes of it to the program.
+    """Read the open answer until ``incoming`` is finished, and hand its chunks to the program.
 
     One step for a whole answer: nearly all of a turn's time is spent here. Within the ``grace`` of
     ``incoming`` reading is limited in time.

@@ -1,12 +1,12 @@
-"""``codex:HOME``: the sign-in of the Codex CLI, shared with it; each uses what the other has refreshed.
+"""``codex:HOME``: the sign-in of the Codex CLI, shared with it: each uses the tokens that the other got.
 
-Its ``auth.json`` is written as the CLI writes it: under the CLI's two locks, which it holds for writing but
-not while it waits for the server, and without changing anything else in the file. What a record has beyond
-that file is in ``auth.onplan.json`` beside it, without any token.
+``auth.json`` is written as the CLI writes it: under the CLI's two locks, which the CLI holds while it writes
+but not while it waits for the server, and without changing anything else in the file. The parts of a record
+that have no place there are in ``auth.onplan.json`` beside it, which never holds a token.
 
 A new record takes effect with one rename. If both files change, ``auth.onplan.json`` is written first, with
-the parts of the old and the new record; so a reader that reads it between two equal readings of ``auth.json``
-has parts that belong together.
+the parts of the old and of the new record. It is read between two readings of ``auth.json``: if those are
+equal, what was read belongs together.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from onplan.stores.lock import ProcessLock
 _THEIR_LOCK_TIMEOUT = 20.0
 _THEIR_LOCK_POLL = 0.02
 _READINGS = 100
-# Bytes that refreshed tokens may be longer than those before.
+# Bytes by which refreshed tokens may be longer than those that they replace.
 _ROOM = 4096
 _THEIR_FILE = "auth.json"
 _OUTSIDE_THE_FILE = ("keyring", "auto")
@@ -53,7 +53,7 @@ def codex_home(location: str) -> Path:
     home = location or environment_variable("CODEX_HOME") or "~/.codex"
     try:
         path = Path(home).expanduser()
-        # Who names the file itself means the folder that it is in, which a link to the file leads out of.
+        # A path to auth.json means the folder of that file, also if the file is a link into another folder.
         folder = path.parent if path.name == _THEIR_FILE and not path.is_dir() else path
         return Path(os.path.realpath(folder))
     except RuntimeError:
@@ -64,9 +64,9 @@ def codex_home(location: str) -> Path:
 
 
 class CodexStore:
-    """The sign-in in the folder ``location`` of the Codex CLI: else in ``CODEX_HOME``, else in ~/.codex.
+    """The Codex CLI's sign-in in the folder ``location``; if that is empty, in ``CODEX_HOME`` or ~/.codex.
 
-    Whatever the mode of their file, it is read, as the CLI does; written, it is for its owner alone.
+    ``auth.json`` is read whatever its mode, as the CLI does; when written, only its owner can read it.
     """
 
     capabilities = CAPABILITIES["codex"]
@@ -101,9 +101,9 @@ class CodexStore:
     def save(self, record: Record, expected_version: str | None) -> str:
         """Write it as the CLI would, if what is stored is still the expected version.
 
-        ``auth.json`` is replaced even if nothing in it changes: so before a refresh token is spent it is
-        certain that the new tokens can be saved. For the same reason saving a record without credentials
-        where the CLI is signed out is no error, and changes nothing.
+        ``auth.json`` is replaced even if nothing in it changes: this proves, before a refresh token is spent,
+        that the new tokens can be saved. Saving a record without credentials where the CLI is signed out
+        changes nothing, and is no error.
         """
         with self._writing("written"):
             found = self._read()
@@ -135,7 +135,7 @@ class CodexStore:
     def lock(self) -> AbstractContextManager[object]:
         """Excludes the threads and processes of onplan, by a lock file of onplan's own.
 
-        It is never the CLI's locks: the CLI must be able to save its tokens while we wait for the server.
+        The CLI's own locks are not held: it must be able to save its tokens while we wait for the server.
         """
         return self._lock.held()
 
@@ -144,7 +144,7 @@ class CodexStore:
         return str(self._theirs.path)
 
     def why_empty(self) -> str | None:
-        """A sentence about what the CLI is signed in with instead of a plan; None if with nothing."""
+        """A sentence about what the CLI is signed in with instead of a plan; None if it is signed out."""
         found = self._read()
         instead = auth_file.instead_of_a_plan(found.document) if found.document else None
         return None if instead is None else f"{instead} ({self.describe()})."
@@ -166,7 +166,7 @@ class CodexStore:
 
     def _read_again(self) -> _State:
         """Read again: the CLI may have been writing, under its locks or, in old versions, without."""
-        with suppress(OSError, StoreError), self._their_locks():  # in a read-only folder there are none
+        with suppress(OSError, StoreError), self._their_locks():  # a read-only folder has no locks
             found = self._read()
             if not found.is_damaged:
                 return found
@@ -279,9 +279,9 @@ def _overlays(state: _State) -> dict[str, Overlay]:
 
 @contextmanager
 def _their_lock(path: Path) -> Iterator[None]:
-    """Hold the lock that the CLI takes on ``path``, by flock(2) where there is one. The file stays.
+    """Hold the lock that the CLI takes on ``path``, by flock(2) where there is one. The lock file stays.
 
-    If it is created here, only its owner can open it: other users could hold the lock.
+    If it is created here, only its owner can open it, so that no other user can hold the lock.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     _descriptors.open.add(descriptor)
@@ -296,7 +296,7 @@ def _their_lock(path: Path) -> Iterator[None]:
             time.sleep(_THEIR_LOCK_POLL)
         yield
     finally:
-        if descriptor in _descriptors.open:  # which it is not in a child that was forked meanwhile
+        if descriptor in _descriptors.open:  # not in a child that was forked meanwhile
             _descriptors.open.remove(descriptor)
             _unlock(descriptor)
             os.close(descriptor)
@@ -335,7 +335,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _unlock(descriptor: int) -> None:
-    if sys.platform != "win32":  # there closing it is enough; here a forked child may have it, too
+    if sys.platform != "win32":  # Windows: closing is enough. Others: a forked child may have it open
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_UN)
