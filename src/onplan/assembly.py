@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from onplan.attachments import read_attachments
 from onplan.config.settings import Settings, load_settings
-from onplan.errors import OnplanError
+from onplan.errors import ConfigurationError, OnplanError
 from onplan.parameters import raises
 from onplan.secret import SecretText
 from onplan.stores import CredentialStore, open_store
@@ -145,6 +145,7 @@ def assemble(
     """
     hide_secrets(options)
     _require_known(options, client)
+    _require_kinds(options)
     store, timeouts = options.get("store"), timeouts_of(options.get("timeout"))
     route = Route(options.get("proxy"), options.get("ca_file"))
     settings = load_settings(
@@ -185,10 +186,17 @@ def assemble(
 
 def hide_secrets(options: CommonOptions) -> None:
     """Give the secrets no printed form, in place: a traceback may show the variables of a frame."""
-    if (key := options.get("api_key")) is not None:
-        options["api_key"] = SecretText(key)
+    key: object = options.get("api_key")
+    if key is not None and not isinstance(key, str):
+        kind = type(options.pop("api_key")).__name__
+        key = None
+        raise ConfigurationError(f"api_key is not a string, but of the type {kind}.")
+    if isinstance(key, str):
+        options["api_key"] = key = SecretText(key)
     if (proxy := options.get("proxy")) is not None:
-        options["proxy"] = SecretText(proxy)
+        options["proxy"] = proxy = SecretText(proxy)
+    if isinstance(url := options.get("base_url"), str):  # in which someone may have written a password
+        options["base_url"] = url = SecretText(url)
 
 
 _KNOWN = {"Client": ClientOptions.__optional_keys__, "AsyncClient": AsyncClientOptions.__optional_keys__}
@@ -201,3 +209,23 @@ def _require_known(options: CommonOptions, client: str) -> None:
         near = get_close_matches(name, _KNOWN[client], n=1)
         advice = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(_KNOWN[client]))}."
         raise TypeError(f"{client} has no option {name!r}. {advice}")
+
+
+# What an option may be besides None, and in words; the others are checked where they are used.
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("profile", "backend", "base_url", "api"), ((str,), "a string")),
+    "store": ((str, CredentialStore), "a store spec or a CredentialStore"),
+    "resume": ((bool,), "True or False"),
+    "ca_file": ((str, os.PathLike), "a path"),
+}
+
+
+def _require_kinds(options: CommonOptions) -> None:
+    """Raise ConfigurationError for an option of another kind, whose value, perhaps a secret, is not named."""
+    given: Mapping[str, object] = options
+    for name, (kinds, words) in _KINDS.items():
+        value = given.get(name)
+        if value is not None and not isinstance(value, kinds):
+            raise ConfigurationError(f"{name} is not {words}, but of the type {type(value).__name__}.")
+    if given.get("on_retry") is not None and not callable(given["on_retry"]):
+        raise ConfigurationError("on_retry cannot be called: it is no function.")

@@ -56,18 +56,20 @@ def require_safe_url(url: str, source: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
+        scheme, host, _ = parts.scheme, parts.hostname or "", parts.port
+        plain = not (parts.username or parts.password or parts.query or parts.fragment) and bool(host)
+        del parts  # a traceback would show a password
     except ValueError:
         raise ConfigurationError(f"{source} is not a URL.") from None
-    if parts.username or parts.password or parts.query or parts.fragment or not host:
+    if not plain:
         raise ConfigurationError(
             f"{source} must be a URL of scheme, host and path, and nothing else.",
             hint="Write it as https://HOST/PATH, or http://127.0.0.1:PORT/PATH on this machine.",
         )
-    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
+    if scheme == "https" or (scheme == "http" and is_loopback(host)):
         return url.rstrip("/")
     raise ConfigurationError(
-        f"{source} is {parts.scheme}://{host}, where a token could be read on its way.",
+        f"{source} is {scheme}://{host}, where a token could be read on its way.",
         hint="Use an https URL, or http on 127.0.0.1, [::1] or localhost.",
     )
 

@@ -22,7 +22,7 @@ FULL = Path("/dev/full")
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="a device that is always full")
-@pytest.mark.parametrize("arguments", [["ask", "hi"], ["models"]])
+@pytest.mark.parametrize("arguments", [["ask", "hi"], ["models"], ["help"], ["--version"]])
 def test_a_full_disk_is_no_defect_of_ours(signed_in: Emulator, arguments: list[str]) -> None:
     """Output that cannot be written is said so, once, with an exit code of its own."""
     with FULL.open("w") as full:
@@ -34,6 +34,19 @@ def test_a_full_disk_is_no_defect_of_ours(signed_in: Emulator, arguments: list[s
     assert done.returncode == 74
     assert done.stderr.startswith("error: The output cannot be written: No space left")
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe that the child inherits")
+@pytest.mark.parametrize("arguments", ["help", "--version", "help status"])
+def test_a_reader_that_has_ended_is_no_defect_of_ours(arguments: str) -> None:
+    """``onplan help | head -0`` ends with 1, and says nothing."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "onplan", *arguments.split()]
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sh(1)")

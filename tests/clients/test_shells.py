@@ -19,6 +19,8 @@ from onplan import async_client, client
 from onplan.assembly import AsyncClientOptions, ClientOptions
 from onplan.emulator import Emulator
 
+from ..conftest import source_locals
+
 
 def without_waiting(module: Any) -> list[str]:
     """The lines of a module, without the words by which an asynchronous program is told from another."""
@@ -119,3 +121,42 @@ def test_a_synchronous_answer_starts_no_thread(
         assert client.complete("hi").text == "You said: hi"
 
     assert started == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("profile", 1), ("backend", []), ("base_url", True), ("api", {}), ("api_key", b"sk-secret")),
+        *(("store", 1), ("store", object()), ("store", "file:\0"), ("on_retry", "x"), ("resume", "no")),
+        ("ca_file", 1),
+    ],
+)
+@pytest.mark.parametrize("make", [onplan.Client, onplan.AsyncClient])
+def test_an_option_of_another_kind_is_refused_at_once(make: Any, option: str, value: Any) -> None:
+    """Not later, by an AttributeError; and ``resume="no"`` does not mean yes."""
+    with pytest.raises(onplan.ConfigurationError) as caught:
+        make(**{option: value})
+    assert "sk-secret" not in str([str(caught.value), source_locals(caught.value)])
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://me:sk-secret@example.org", "https://example.org/?key=sk-secret"],
+    ids=["password", "query"],  # pytest puts the name of a test into the environment
+)
+def test_a_password_in_a_base_url_is_not_shown(url: str) -> None:
+    """It is refused, and a traceback with local variables has none of it."""
+    with pytest.raises(onplan.ConfigurationError) as caught:
+        onplan.Client(base_url=url)
+    assert "sk-secret" not in str([str(caught.value), source_locals(caught.value)])
+
+
+@pytest.mark.parametrize("home", ["", "~nobody-of-this-name/onplan"])
+def test_a_wrong_setting_does_not_show_the_environment(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In which there may be keys and tokens: a traceback with local variables has none of them."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    if home:
+        monkeypatch.setenv("ONPLAN_HOME", home)
+    with pytest.raises(onplan.ConfigurationError) as caught:
+        onplan.Client(backend="x")
+    assert "sk-secret" not in str([str(caught.value), source_locals(caught.value)])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 
@@ -40,19 +42,20 @@ def test_what_was_listed_is_there_for_a_day(settings):
         assert 0o600 == stat.S_IMODE((settings.home / "models.json").stat().st_mode)
 
 
-def test_each_profile_backend_and_address_has_its_own(settings):
+def test_each_profile_store_backend_and_address_has_its_own(settings):
     """Neither is taken for another, nor written over by it."""
     others = [
         replace(settings, profile="other"),
         replace(settings, base_url="https://example.org"),
         replace(settings, backend=replace(settings.backend, name="other")),
+        replace(settings, store="env:ANOTHER_ACCOUNT"),
     ]
     for number, each in enumerate([settings, *others]):
         assert kept(each) == []
         named = ModelInfo(id=f"gpt-{number}", name="", provider="")
         CatalogueFile(each).ended(Listing([named]), NOW)
 
-    assert ["gpt-0", "gpt-1", "gpt-2", "gpt-3"] == [kept(each)[0].id for each in [settings, *others]]
+    assert ["gpt-0", "gpt-1", "gpt-2", "gpt-3", "gpt-4"] == [kept(each)[0].id for each in [settings, *others]]
 
 
 def test_what_the_backend_did_not_list_is_not_kept(settings):
@@ -102,3 +105,18 @@ def test_an_account_without_a_home_folder_keeps_none(settings):
     file.forget()
 
     assert list(file.models(NOW)) == []
+
+
+def test_writers_at_once_lose_nothing(settings):
+    """Each reads, adds its own and writes; what one forgets another does not bring back."""
+    several = [replace(settings, profile=f"p{number}") for number in range(12)]
+    start = Barrier(len(several))
+
+    def write(own):
+        start.wait(30)
+        CatalogueFile(own).ended(Listing(MODELS), NOW)
+
+    with ThreadPoolExecutor(len(several)) as pool:
+        list(pool.map(write, several))
+
+    assert [kept(own) for own in several] == [MODELS] * len(several)

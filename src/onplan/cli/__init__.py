@@ -68,8 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given = [*given[1:], "--help"]
     at_once = _AT_ONCE.get(tuple(given))
     if at_once is not None and _COMPLETION not in os.environ:
-        sys.stdout.write(at_once)
-        sys.exit(0)
+        try:
+            sys.stdout.write(at_once)
+            sys.stdout.flush()
+        except OSError:
+            pass  # a full disk, or a reader that has ended: click fails in the same way, and reports it
+        else:
+            sys.exit(0)
     _run(given)
 
 

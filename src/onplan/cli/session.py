@@ -40,10 +40,10 @@ class Session:
     @cached_property
     def files(self) -> ConfigFiles:
         """``config.toml`` and ``profiles.json``, read once per command. Raises ConfigurationError."""
-        from onplan.config.environment import find_home
+        from onplan.config.environment import Environment, find_home
         from onplan.config.profiles import read_config_files
 
-        return read_config_files(find_home(os.environ))
+        return read_config_files(find_home(Environment(os.environ)))
 
     @cached_property
     def settings(self) -> Settings:

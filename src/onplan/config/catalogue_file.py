@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from onplan.config.file_reading import read_file
-from onplan.config.private_files import write_private_file
+from onplan.config.private_files import locked_for_change, write_private_file
 from onplan.config.settings import Settings
 from onplan.errors import ConfigurationError, OnplanError
 from onplan.turn.catalogue_cache import CatalogueCache, Listing
@@ -32,13 +32,14 @@ class CatalogueFile(CatalogueCache):
     It is a cache: a file that cannot be read counts as empty, and one that cannot be written is left alone.
 
     Args:
-        settings: whose profile, backend and base URL are the key.
+        settings: whose profile, store, backend and base URL are the key.
     """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._path = settings.folder and settings.folder / "models.json"
-        self._key = f"{settings.profile} {settings.backend.name} {settings.base_url}"
+        # Of the store too: a command may name another one, with another account's sign-in.
+        self._key = f"{settings.profile} {settings.backend.name} {settings.base_url} {settings.store}"
 
     def ended(self, outcome: Listing | OnplanError, now: float) -> None:
         """An attempt has ended. What the backend listed is written."""
@@ -62,12 +63,15 @@ class CatalogueFile(CatalogueCache):
     def _change(self, kept: _Kept | None) -> None:
         if self._path is None:
             return
-        before = _read(self._path)
-        after = {key: value for key, value in before.items() if key != self._key}
-        if kept:
-            after[self._key] = kept
-        if after != before:
-            with suppress(OSError, ConfigurationError):
+        if kept is None and self._key not in _read(self._path):
+            return
+        # Under a lock, so that a command that wrote at the same time does not bring back what was forgotten.
+        with suppress(OSError, ConfigurationError), locked_for_change(self._path):
+            before = _read(self._path)
+            after = {key: value for key, value in before.items() if key != self._key}
+            if kept:
+                after[self._key] = kept
+            if after != before:
                 write_private_file(self._path, msgspec.json.encode(after))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from onplan.errors import ConfigurationError
@@ -13,9 +13,9 @@ from onplan.secret import SecretText
 
 @dataclass(frozen=True)
 class Environment:
-    """Environment variables."""
+    """Environment variables. The printed form shows none: keys, and passwords of proxies, are among them."""
 
-    values: Mapping[str, str]
+    values: Mapping[str, str] = field(repr=False)
 
     def get(self, name: str) -> str | None:
         """The variable, or None if it is unset or empty."""
@@ -38,7 +38,7 @@ def system_proxies() -> Mapping[str, str]:
     return {kind: SecretText(value.strip()) for kind, value in getproxies().items()}
 
 
-def home_folder(environment: Mapping[str, str]) -> Path:
+def home_folder(environment: Environment) -> Path:
     """``ONPLAN_HOME``, or the system's folder for a user's configuration. Raises ConfigurationError."""
     home = find_home(environment)
     if home is None:
@@ -46,9 +46,9 @@ def home_folder(environment: Mapping[str, str]) -> Path:
     return home
 
 
-def find_home(environment: Mapping[str, str]) -> Path | None:
+def find_home(environment: Environment) -> Path | None:
     """``home_folder``, or None for an account without a home folder, such as those of some containers."""
-    given = Environment(environment).get("ONPLAN_HOME")
+    given = environment.get("ONPLAN_HOME")
     if given:
         try:
             return Path(given).expanduser().absolute()
@@ -67,7 +67,7 @@ def state_folder() -> Path:
     import platformdirs
 
     found = _absolute(lambda: platformdirs.user_state_path("onplan", appauthor=False))
-    return found or home_folder(os.environ)
+    return found or home_folder(Environment(os.environ))
 
 
 def _absolute(folder: Callable[[], Path]) -> Path | None:

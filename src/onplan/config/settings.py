@@ -80,7 +80,7 @@ def load_settings(
         ConfigurationError: a value cannot be used; the message names it and where it came from.
     """
     env = Environment(os.environ if environment is None else environment)
-    home = find_home(env.values)
+    home = find_home(env)
     if files is None:
         files = read_config_files(home)
     name = _profile_name(profile or env.get("ONPLAN_PROFILE") or files.profile or DEFAULT_PROFILE)

@@ -196,6 +196,8 @@ def open_store(spec: str, backend: Backend | None = None) -> CredentialStore:
         MissingExtraError: the store needs a library that is not installed.
     """
     scheme, _, location = spec.partition(":")
+    if "\0" in spec:
+        raise ConfigurationError(f"The store spec {spec!r} has a NUL character.")
     factory = _factory(scheme)
     if backend:
         _require_local(_declared(factory), backend, scheme)
