@@ -258,3 +258,18 @@ def test_what_is_no_number_of_tries_is_refused(retry):
     with pytest.raises(ConfigurationError) as caught:
         policy_of(retry)
     assert "retry=3" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"attempts": value} for value in (0, -1, True, "3", 3.5, None)),
+        *({"wait_initial": value} for value in (-0.1, float("nan"), "1", None)),
+        *({"wait_max": -1}, {"timeout": float("nan")}, {"timeout": None}),
+    ],
+)
+def test_a_policy_that_cannot_be_followed_is_refused(values):
+    """When it is made, and not by a TypeError in the middle of a turn."""
+    with pytest.raises(ConfigurationError, match="RetryPolicy") as caught:
+        RetryPolicy(**values)
+    assert repr(next(iter(values.values()))) in str(caught.value)

@@ -29,6 +29,22 @@ class RetryPolicy:
     wait_max: float = 30.0
     timeout: float = 120.0
 
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for a value that is no number, or too small, before it ends a turn."""
+        tries: object = self.attempts
+        if not (isinstance(tries, int) and tries is not True and tries >= 1):
+            raise ConfigurationError(
+                f"The attempts of a RetryPolicy are {tries!r}, and not a number of tries.",
+                hint="Write `attempts=3` for three tries in all, `attempts=1` for one.",
+            )
+        for name in ("wait_initial", "wait_max", "timeout"):
+            seconds: object = getattr(self, name)
+            if not (isinstance(seconds, int | float) and seconds >= 0):
+                raise ConfigurationError(
+                    f"The {name} of a RetryPolicy is {seconds!r}, and not a number of seconds, 0 or more.",
+                    hint="Write `onplan.RetryPolicy(wait_max=60)`, for example.",
+                )
+
 
 def policy_of(retry: RetryPolicy | int | None) -> RetryPolicy:
     """The policy that a client's ``retry`` means: a number of tries in all, or None for the default.
