@@ -36,6 +36,17 @@ def test_a_full_disk_is_no_defect_of_ours(signed_in: Emulator, arguments: list[s
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.skipif(not FULL.exists(), reason="a device that is always full")
+@pytest.mark.parametrize("arguments", [["status"], ["status", "--json"]])
+def test_an_error_that_cannot_be_printed_keeps_its_exit_code(arguments: list[str]) -> None:
+    """A log that is full does not make "not signed in" something else."""
+    with FULL.open("w") as full:
+        command = [sys.executable, "-m", "onplan", *arguments]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=full, timeout=60, check=False)
+
+    assert done.returncode == 3
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a pipe that the child inherits")
 @pytest.mark.parametrize("arguments", ["help", "--version", "help status"])
 def test_a_reader_that_has_ended_is_no_defect_of_ours(arguments: str) -> None:

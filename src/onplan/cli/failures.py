@@ -44,15 +44,22 @@ def report(error: Exception, session: Session) -> int:
         with suppress(OnplanError):  # the settings may be what is wrong
             complete_commands(error, session.settings)
     facts, exit_code = _described(error)
-    if session.as_json:
+    try:
+        _say(facts, as_json=session.as_json)
+    except OSError:  # stderr cannot be written: the exit code says all the same what happened
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    return exit_code
+
+
+def _say(facts: dict[str, object], *, as_json: bool) -> None:
+    if as_json:
         click.echo(json.dumps({"error": facts}, ensure_ascii=False), err=True)
-        return exit_code
+        return
     indent = len(_LABEL)
     say(str(facts["message"]), label=click.style(_LABEL.rstrip(), fg="red", bold=True) + " ", indent=indent)
     if facts.get("request_id"):
         say(f"request id {facts['request_id']}", indent=indent)
     say(str(facts["hint"]), indent=indent)
-    return exit_code
 
 
 def _output_failed(error: Exception) -> bool:
