@@ -56,7 +56,8 @@ async def the_provider_for_agents(credentials: onplan.OAuthCredentials) -> None:
 
 
 def a_client_for_work(**options: Unpack[onplan.ClientOptions]) -> onplan.Client:
-    return onplan.Client(profile="work", **options)
+    options["profile"] = "work"
+    return onplan.Client(**options)
 
 
 def an_asynchronous_client(**options: Unpack[onplan.AsyncClientOptions]) -> onplan.AsyncClient:
@@ -102,7 +103,8 @@ def stores() -> onplan.CredentialStore:
     store: onplan.CredentialStore = onplan.open_store("file:/tmp/x.json")
     loaded = store.load()
     if loaded:
-        assert_type(loaded, tuple[onplan.Record, str])
+        assert_type(loaded.record, onplan.Record)
+        assert_type(loaded.version, str)
     return store
 
 
