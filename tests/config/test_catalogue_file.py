@@ -120,3 +120,13 @@ def test_writers_at_once_lose_nothing(settings):
         list(pool.map(write, several))
 
     assert [kept(own) for own in several] == [MODELS] * len(several)
+
+
+def test_the_file_holds_no_argument_of_a_stores_helper(settings):
+    """A store's specification may hold a secret, such as an argument of a `command:` store's program."""
+    own = replace(settings, store="command:/usr/bin/helper --token s3cret")
+    CatalogueFile(own).ended(Listing(MODELS), NOW)
+
+    written = (settings.home / "models.json").read_text()
+    assert "gpt-9" in written
+    assert "s3cret" not in written

@@ -134,7 +134,7 @@ def exchange(
     """Exchange the code: the credentials, and ``registration`` completed with the person's identity.
 
     Raises:
-        SignInError: the code was refused, the ID token is not genuine, or it is another person's.
+        SignInError: the code was refused, the ID token is not genuine, or it names another person.
         TransportError: the issuer could not be reached.
     """
     client_id = registration.client_id

@@ -147,7 +147,7 @@ def check(claims: Mapping[str, Any], expected: Expectation, now: float) -> None:
 
 
 class AnotherPersonError(SignInError):
-    """The ID token is genuine, but another person's."""
+    """The ID token is genuine, but names another person."""
 
     hint = "Give this one a profile of its own: `onplan login --profile NAME`. Nothing was changed."
 

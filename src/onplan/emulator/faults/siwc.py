@@ -100,7 +100,7 @@ _FORGERIES: tuple[tuple[str, str, Callable[[Reply], Reply]], ...] = (
     ("no_nonce", "has no nonce", _lacking("nonce")),
     ("expired", "has expired", _saying(exp=1_600_000_000)),
     ("no_expiry", "does not say until when it is valid", _lacking("exp")),
-    ("other_subject", "is another person's", _saying(sub="user-somebody-else")),
+    ("other_subject", "names another person", _saying(sub="user-emulated-0002")),
     ("no_subject", "does not say whose it is", _lacking("sub")),
     ("garbage", "is no JSON Web Token", _forged(lambda claims: "not.a.token")),
 )
