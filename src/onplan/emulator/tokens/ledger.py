@@ -188,6 +188,7 @@ class Ledger:
             **self._common_claims(now),
             "aud": [family.client_id],
             "exp": int(now + 3600),
+            "jti": secrets.token_urlsafe(16),  # no two are the same, also within one second
             "email": self.scenario.email,
             "email_verified": True,
             AUTH_CLAIM: {**self._auth_claim(), "organizations": [], "groups": []},

@@ -158,6 +158,7 @@ class Registry(Ledger):
             "aud": [family.client_id],
             "iat": int(now),
             "exp": int(now + HOUR),
+            "jti": secrets.token_urlsafe(16),  # no two are the same, also within one second
             "email": person.email,
             "email_verified": True,
             "name": person.subject,
