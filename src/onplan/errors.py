@@ -197,10 +197,16 @@ class NotSignedInError(CredentialError):
 
 
 class SignInAgainError(CredentialError):
-    """The server no longer accepts the stored credentials. They are kept nevertheless."""
+    """The server no longer accepts the stored credentials. They are kept nevertheless.
+
+    Attributes:
+        token_refused: whether an API refused the token or key that a request was sent with, so that another
+            token may help. A turn then refreshes it and asks once more before it raises the error.
+    """
 
     code, exit_code = "sign_in_again", 4
     hint = "Run `onplan login`."
+    token_refused = False
 
 
 class SignInError(CredentialError):

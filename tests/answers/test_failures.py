@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -23,7 +24,7 @@ from onplan.errors import (
     UnexpectedReplyError,
     UsageLimitError,
 )
-from onplan.flow import Response
+from onplan.flow import NOTHING, Response
 
 NOW = 1_800_000_000.0
 
@@ -358,3 +359,44 @@ def test_a_limit_may_say_in_how_many_seconds_it_resets():
     body = json.dumps(error("usage_limit_reached", "No more.", resets_in_seconds=60)).encode()
 
     assert failure_of_response(Response(429, {}, body), NOW).resets_at == NOW + 60
+
+
+def response(status: int, body: object = b"", headers: Mapping[str, str] = NOTHING) -> OnplanError:
+    """The error for a response."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return failure_of_response(Response(status, dict(headers), data), NOW)
+
+
+def complaint(body: object, status: int | None = None) -> OnplanError:
+    """The error for what a stream reports."""
+    return failure_of_complaint(Complaint(body, status))
+
+
+REFUSED_TOKENS: dict[str, tuple[OnplanError, bool]] = {
+    "a response of 401": (response(401), True),
+    "401 with a known code": (response(401, error("subscription_sharing_invalid_user")), True),
+    "401 of a key": (response(401, error("invalid_api_key", "Incorrect API key provided: sk-x.")), True),
+    "400 about a key": (response(400, error(None, "API key not valid.")), False),
+    "the same code at 403": (response(403, error("subscription_sharing_invalid_user")), False),
+    "another account's header": (response(400, error(None, "Account id does not match the token.")), False),
+    "401 in an error event": (complaint({"message": "x"}, 401), True),
+    "401 as the code in a stream": (complaint({"code": 401, "message": "x"}), True),
+    "a kind without a status": (complaint({"type": "authentication_error", "message": "x"}), True),
+    "a kind beside another status": (complaint({"type": "authentication_error", "message": "x"}, 400), False),
+    "words without a status": (complaint({"message": "Account id does not match the token."}), False),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_TOKENS)
+def test_whether_the_api_refused_the_token(name: str) -> None:
+    """401 refuses the token wherever it is said, and so does an error of that kind that has no status."""
+    found, refused = REFUSED_TOKENS[name]
+    assert refused == (isinstance(found, SignInAgainError) and found.token_refused)
+
+
+@pytest.mark.parametrize(
+    "found", [response(401, error("insufficient_quota")), response(401, PAGE, HTML)], ids=["quota", "page"]
+)
+def test_401_about_something_else_refuses_no_token(found: OnplanError) -> None:
+    """A code that says more than 401, or a page that the API did not send, is its own error."""
+    assert not isinstance(found, SignInAgainError)

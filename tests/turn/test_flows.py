@@ -266,6 +266,31 @@ class TestARefusedToken:
 
         assert Refresh("secret-1") == turn.tell(FIRST, STREAM, payloads(event))
 
+    def test_it_may_be_told_without_a_status(self, turn):
+        """An error event that names this kind of error and no status replaces the token as well."""
+        event = {"type": "error", "error": {"type": "authentication_error", "message": "Expired."}}
+
+        assert Refresh("secret-1") == turn.tell(FIRST, STREAM, payloads(event))
+
+    @pytest.mark.parametrize("status", [400, 403])
+    def test_another_problem_of_the_sign_in_replaces_no_token(self, turn, status):
+        """What another token would not change is told at once."""
+        body = {"error": {"code": "subscription_sharing_invalid_user", "message": "Whose?"}}
+
+        with pytest.raises(SignInAgainError):
+            turn.tell(FIRST, *refused(status, body))
+
+    def test_an_api_key_is_not_replaced(self):
+        """There is no other key to ask with: a refused one is told at once, inside an answer as well."""
+        call = chat.prepare(CompletionRequest(messages="Hi"), COMPATIBLE, "https://example.org", "m")
+        clock = Clock()
+        turn = Turn(asked(call, context(clock)), clock)
+        error = {"error": {"code": 401, "message": "Incorrect API key provided."}}
+
+        with pytest.raises(SignInAgainError) as caught:
+            turn.tell(APIKey("key-1"), STREAM, payloads(error))
+        assert caught.value.token_refused
+
 
 RETRIED = {
     "500": (*refused(500),),
@@ -554,6 +579,19 @@ class TestOverWebSocket:
         head, body = refused(429, {"error": {"type": "usage_limit_reached"}})
         with pytest.raises(UsageLimitError):
             turn.tell(Joined(head), body)
+
+    @pytest.mark.parametrize("body", [b"", b'{"error": {"code": "token_expired", "message": "x"}}'])
+    def test_an_upgrade_may_refuse_the_token(self, turn, fallback, body):
+        """The token is replaced, and the turn stays on the WebSocket."""
+        assert Refresh("secret-1") == turn.tell(Joined(Head(401, {})), body)
+        assert isinstance(turn.tell(SECOND), Join)
+        assert "Bearer secret-2" == turn.step.request.headers["authorization"]
+        assert not fallback.applies(turn.step.session_id)
+
+    def test_a_page_with_401_before_the_upgrade_is_no_refused_token(self, turn):
+        """A page that the backend did not send says nothing about the token: the turn goes over HTTP."""
+        head = Head(401, {"content-type": "text/html"})
+        assert "Bearer secret-1" == token(turn.tell(Joined(head), b"<html>"))
 
     def test_no_connection_at_all_is_tried_again(self, turn):
         """Where HTTP would not get through either, WebSocket is not to blame."""

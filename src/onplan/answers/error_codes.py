@@ -43,6 +43,8 @@ _RATE = Row(RateLimitError, "Too many requests.")
 _MODEL = Row(ModelNotAvailableError, "The model is not available.")
 _INVALID = Row(InvalidRequestError, "The backend refused the request.")
 _SIGN_IN = Row(SignInAgainError, "The backend does not accept the credential.")
+# An error without an HTTP status that says what 401 says.
+TOKEN_REFUSED = Row(SignInAgainError, _SIGN_IN.sentence)
 _ENCRYPTED = Row(EncryptedReasoningError, "The reasoning of an earlier turn could not be decrypted.")
 _TOO_LARGE_FOR_A_MINUTE = Row(
     InvalidRequestError,
@@ -163,7 +165,7 @@ _BY_FAMILY: tuple[tuple[re.Pattern[str], Row], ...] = tuple(
 _BY_KIND: tuple[tuple[re.Pattern[str], Row], ...] = tuple(
     (re.compile(pattern), row)
     for pattern, row in (
-        (r"^(invalidapikey|authenticationerror|autherror|invalidauthentication|unauthorized)", _SIGN_IN),
+        (r"^(invalidapikey|authenticationerror|autherror|invalidauthentication|unauthorized)", TOKEN_REFUSED),
         (
             r"^(permission(denied)?error|permissiondenied|forbidden)",
             Row(NotIncludedError, "The backend does not permit this."),

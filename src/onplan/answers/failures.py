@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from onplan.answers.error_body import ErrorBody, read_error
-from onplan.answers.error_codes import USAGE, Row, row_of, row_of_status
+from onplan.answers.error_codes import TOKEN_REFUSED, USAGE, Row, row_of, row_of_status
 from onplan.answers.firewall import cloudflare_number, is_page, refused_by_firewall
 from onplan.answers.limits import NO_LIMIT, limit_reached
 from onplan.answers.sse import Body
@@ -23,6 +23,7 @@ from onplan.errors import (
     ModelNotAvailableError,
     OnplanError,
     RateLimitError,
+    SignInAgainError,
     StreamFailedError,
     UnexpectedReplyError,
     UsageLimitError,
@@ -212,7 +213,7 @@ def _failure(case: _Case, fallback: Row) -> OnplanError:
         row = replace(row, error=ModelNotAvailableError)
     if facts.param and issubclass(row.error, InvalidRequestError) and facts.param not in sentence:
         sentence = f"{sentence} (Parameter: {facts.param}.)"
-    return row.error(
+    error = row.error(
         sentence,
         hint=row.hint,
         status_code=case.status,
@@ -220,6 +221,9 @@ def _failure(case: _Case, fallback: Row) -> OnplanError:
         retry_after=facts.retry_after,
         resets_at=case.resets_at,
     )
+    if isinstance(error, SignInAgainError):
+        error.token_refused = case.status == 401 or row is TOKEN_REFUSED
+    return error
 
 
 _MOMENT = 10.0  # seconds; a shorter wait is not worth a hint

@@ -1,4 +1,4 @@
-"""Makes attempts until one succeeds or another makes no sense; refreshes the token after a 401."""
+"""Makes attempts until one succeeds or another makes no sense; refreshes a token that the API refused."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def persist(attempt: Attempt[T], context: Context, policy: RetryPolicy | None = 
             return (yield from attempt.run(credentials))
         except SignInAgainError as error:
             _advise(error, context, credentials)
-            refreshable = isinstance(credentials, OAuthCredentials) and error.status_code == 401
+            refreshable = isinstance(credentials, OAuthCredentials) and error.token_refused
             if not refreshable or refreshes == _REFRESHES or attempt.seen:
                 raise
             try:

@@ -17,6 +17,7 @@ from onplan.errors import (
     IdleTimeoutError,
     InvalidRequestError,
     OnplanError,
+    SignInAgainError,
     StreamTruncatedError,
     TotalTimeoutError,
     TransportError,
@@ -170,9 +171,11 @@ class Completion(Attempt[None]):
             return joined
         body = yield ReadBody()
         head = joined.head
-        if head.status not in (401, 429) and fallback.refused(join.session_id, head.status):
+        error = failure_of_response(Response(head.status, head.headers, body), self._now())
+        refused_token = isinstance(error, SignInAgainError) and error.token_refused
+        if not refused_token and head.status != 429 and fallback.refused(join.session_id, head.status):
             return None
-        raise failure_of_response(Response(head.status, head.headers, body), self._now())
+        raise error
 
     def _settle(self, seen: Continuation, create: Create, stream: ResponseStream) -> None:
         """Remember the finished exchange for the next turn.
