@@ -49,7 +49,7 @@ _WITH_BROWSER = (
 )
 
 # Rooms that decide and do no input or output (`make unit`); neither do their tests.
-_PURE = ("answers", "chat", "oauth", "request", "responses", "turn")
+_PURE = ("answers", "chat", "oauth", "request", "responses", "turn", "types")
 
 _Seen = TypeVar("_Seen")
 
@@ -218,13 +218,18 @@ class SyncDriver:
     def __init__(self, **options: Any) -> None:
         self._options = options
 
-    def complete(self, request: Any) -> onplan.CompletionResponse:
+    def complete(self, request: Any = None, **fields: Any) -> onplan.CompletionResponse:
         with onplan.Client(**self._options) as client:
-            return client.complete(request)
+            return client.complete(request, **fields)
 
-    def chunks(self, request: Any, keep: list[onplan.StreamChunk] | None = None) -> list[onplan.StreamChunk]:
+    def chunks(
+        self, request: Any = None, keep: list[onplan.StreamChunk] | None = None, **fields: Any
+    ) -> list[onplan.StreamChunk]:
         kept = [] if keep is None else keep
-        with onplan.Client(**self._options) as client, closing(client.complete_stream(request)) as stream:
+        with (
+            onplan.Client(**self._options) as client,
+            closing(client.complete_stream(request, **fields)) as stream,
+        ):
             kept.extend(stream)
         return kept
 
@@ -239,19 +244,21 @@ class AsyncDriver:
     def __init__(self, **options: Any) -> None:
         self._options = options
 
-    def complete(self, request: Any) -> onplan.CompletionResponse:
+    def complete(self, request: Any = None, **fields: Any) -> onplan.CompletionResponse:
         async def ask() -> onplan.CompletionResponse:
             async with onplan.AsyncClient(**self._options) as client:
-                return await client.complete(request)
+                return await client.complete(request, **fields)
 
         return asyncio.run(ask())
 
-    def chunks(self, request: Any, keep: list[onplan.StreamChunk] | None = None) -> list[onplan.StreamChunk]:
+    def chunks(
+        self, request: Any = None, keep: list[onplan.StreamChunk] | None = None, **fields: Any
+    ) -> list[onplan.StreamChunk]:
         kept = [] if keep is None else keep
 
         async def ask() -> None:
             async with onplan.AsyncClient(**self._options) as client:
-                async for chunk in client.complete_stream(request):
+                async for chunk in client.complete_stream(request, **fields):
                     kept.append(chunk)
 
         asyncio.run(ask())

@@ -35,7 +35,6 @@ from onplan.types import (
     ToolDefinition,
     ToolResult,
     Usage,
-    as_request,
 )
 
 PARTS = {
@@ -253,13 +252,6 @@ class TestRequest:
         """Whether a schema is a good one is the server's to say."""
         assert schema == CompletionRequest(messages="Hi", response_format=schema).response_format
 
-    def test_a_string_is_a_request(self):
-        """Where a request is wanted a string will do; a request stays itself."""
-        request = CompletionRequest(messages="Hi")
-
-        assert request == as_request("Hi")
-        assert request is as_request(request)
-
 
 def test_a_request_does_not_share_its_lists():
     """Two requests made without tools do not share one list of them."""
@@ -292,11 +284,3 @@ def test_a_token_has_no_printed_form(value, show):
     """Printing credentials, also through rich and inside other values, shows no token."""
     assert "secret" not in show(value)
     assert "secret" not in show([value])
-
-
-@pytest.mark.parametrize("given", [None, 7, ["hi"], {"messages": "hi"}, Message.user("hi")])
-def test_what_is_no_request_is_refused(given):
-    """Neither a list of messages nor a dict is a request; the error says what to write."""
-    with pytest.raises(InvalidRequestError, match=f"not {type(given).__name__}") as caught:
-        as_request(given)
-    assert "CompletionRequest(messages=…)" in caught.value.hint

@@ -61,12 +61,15 @@ from onplan.types import File as File
 from onplan.types import FinishReason as FinishReason
 from onplan.types import Image as Image
 from onplan.types import Message as Message
+from onplan.types import MessageLike as MessageLike
 from onplan.types import ModelInfo as ModelInfo
 from onplan.types import OAuthCredentials as OAuthCredentials
 from onplan.types import PartDone as PartDone
+from onplan.types import Prompt as Prompt
 from onplan.types import Provider as Provider
 from onplan.types import Refusal as Refusal
 from onplan.types import Registration as Registration
+from onplan.types import RequestFields as RequestFields
 from onplan.types import Resumed as Resumed
 from onplan.types import Role as Role
 from onplan.types import StreamChunk as StreamChunk
@@ -82,3 +85,4 @@ from onplan.types import ToolChoice as ToolChoice
 from onplan.types import ToolDefinition as ToolDefinition
 from onplan.types import ToolResult as ToolResult
 from onplan.types import Usage as Usage
+from onplan.types import as_request as as_request

@@ -26,6 +26,8 @@ from onplan.types import (
     Done,
     ModelInfo,
     OAuthCredentials,
+    Prompt,
+    RequestFields,
     StreamChunk,
     as_request,
 )
@@ -86,26 +88,40 @@ class AsyncClient:
                 return found
             return await self._run(flows.listing(self._context), total)
 
-    async def complete(self, request: CompletionRequest | str) -> CompletionResponse:
+    async def complete(
+        self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
+    ) -> CompletionResponse:
         """The whole answer. Raises an OnplanError; an incomplete answer is never returned.
 
-        The model, and whatever else is wanted, is part of the request::
+        ``request`` is a string, a ``Message``, a dict in one of OpenAI's shapes, a list of these, or a
+        ``CompletionRequest``, whose fields the keywords then replace::
 
-            await client.complete(CompletionRequest(messages="Name three birds", model="gpt-5.5"))
+            await client.complete("Name three birds", model="gpt-5.5", reasoning_effort="high")
         """
-        async with _Exchange(self, flows.completion(as_request(request), self._context)) as exchange:
+        flow = flows.completion(as_request(request, fields), self._context)
+        async with _Exchange(self, flow) as exchange:
             while (chunks := await exchange.advance()) is not None:
                 last = chunks
         return cast("Done", last[-1]).response
 
-    async def complete_stream(self, request: CompletionRequest | str) -> AsyncGenerator[StreamChunk]:
-        """The answer as it arrives, ending with one ``Done``. Raises an OnplanError."""
-        async with _Exchange(self, flows.completion(as_request(request), self._context)) as exchange:
+    def complete_stream(
+        self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
+    ) -> AsyncGenerator[StreamChunk]:
+        """The answer to ``request`` (as for ``complete``) as it arrives, ending with one ``Done``.
+
+        Raises an OnplanError.
+        """
+        return self._chunks(flows.completion(as_request(request, fields), self._context))
+
+    async def _chunks(self, flow: steps.Flow[None]) -> AsyncGenerator[StreamChunk]:
+        async with _Exchange(self, flow) as exchange:
             while (chunks := await exchange.advance()) is not None:
                 for chunk in chunks:
                     yield chunk
 
-    async def prewarm(self, request: CompletionRequest) -> None:
+    async def prewarm(
+        self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
+    ) -> None:
         """Open the WebSocket of a conversation, and send the backend its beginning, before it is needed.
 
         ``request`` says how the conversation will begin: the same ``session_id``, tools and other parameters
@@ -116,7 +132,7 @@ class AsyncClient:
             InvalidRequestError: the request has no session_id, by which it would be recognised.
             OnplanError: the backend refuses it, or cannot be reached.
         """
-        await self._run(flows.preparation(request, self._context))
+        await self._run(flows.preparation(as_request(request, fields), self._context))
 
     async def _run(self, flow: steps.Flow[T], total: TotalTimeout | None = None) -> T:
         """Carry out a flow that hands out nothing."""

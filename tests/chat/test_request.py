@@ -189,12 +189,14 @@ def test_several_texts_for_the_model_are_one_string(of_role):
 
 def test_several_parts_are_a_list():
     """One text is a string, for the simplest servers; more is a list that keeps the parts apart."""
-    (message,) = said(Message.user("a", "b", Image(url="https://example.org/a.png"), Image(data=b"1")))
+    (message,) = said(
+        Message.user("a", "b", Image("https://example.org/a.png", detail="low"), Image(data=b"1"))
+    )
 
     assert [
         {"type": "text", "text": "a"},
         {"type": "text", "text": "b"},
-        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+        {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,MQ=="}},
     ] == message["content"]
 

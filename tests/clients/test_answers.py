@@ -111,6 +111,57 @@ def test_a_conversation_keeps_its_session(signed_in: Emulator, driver: Any) -> N
     assert second.usage.cache_read_tokens > 0
 
 
+def test_fields_of_a_request_are_keywords(signed_in: Emulator, driver: Any) -> None:
+    """A prompt and keywords ask the same as a request that is made first; keywords replace its fields."""
+    request = CompletionRequest(messages="Why?", model="gpt-5.5", reasoning_effort="high")
+    asker = driver()
+    asker.complete(request)
+    asker.complete("Why?", model="gpt-5.5", reasoning_effort="high")
+    asker.complete(request, verbosity="low")
+    asker.complete(messages="Why?", model="gpt-6-sol")
+    chunks = asker.chunks("Why?", model="gpt-5.5", reasoning_effort="high")
+
+    one, other, more, named, streamed = bodies(signed_in)
+    assert one == other == streamed
+    assert more == {**one, "text": {"verbosity": "low"}}
+    assert named["model"] == "gpt-6-sol"
+    assert chunks[-1].response.text == "You said: Why?"
+
+
+def test_messages_are_strings_dicts_and_messages(signed_in: Emulator, driver: Any) -> None:
+    """In the shapes of either API, alone or in one list."""
+    asker = driver()
+    conversation = [
+        Message.system("Be brief."),
+        {"role": "user", "content": [{"type": "text", "text": "One"}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Two"}]},
+        "Three",
+    ]
+    answers = [asker.complete(given) for given in (Message.user("hi"), {"role": "user", "content": "hi"})]
+    asker.complete(conversation)
+
+    assert {answer.text for answer in answers} == {"You said: hi"}
+    sent = bodies(signed_in)[-1]["input"]
+    assert [item["role"] for item in sent] == ["developer", "user", "assistant", "user"]
+    assert [item["content"][0]["text"] for item in sent] == ["Be brief.", "One", "Two", "Three"]
+
+
+@pytest.mark.parametrize("fields", [{"modle": "gpt-5.5"}, {"model": 5}, {"messages": "again"}])
+def test_a_wrong_keyword_is_refused_before_anything_is_sent(
+    signed_in: Emulator, driver: Any, fields: dict[str, Any]
+) -> None:
+    """By an error of ours, also of a stream that nobody has begun to read."""
+    asker = driver()
+    with pytest.raises(onplan.InvalidRequestError):
+        asker.complete("hi", **fields)
+    with pytest.raises(onplan.InvalidRequestError):
+        onplan.AsyncClient().complete_stream("hi", **fields)
+    with pytest.raises(onplan.InvalidRequestError):
+        onplan.Client().complete_stream("hi", **fields)
+
+    assert asked(signed_in) == []
+
+
 def test_refused_parameters_are_left_out_and_listed(signed_in: Emulator, driver: Any) -> None:
     """What the backend refuses does not reach it, and the answer says so."""
     request = CompletionRequest(

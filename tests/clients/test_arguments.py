@@ -15,11 +15,17 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 REQUESTS: dict[str, dict[str, Any]] = {
-    "messages of a dictionary": {"messages": [{"role": "user", "content": "hi"}]},
     "no messages at all": {"messages": None},
     "a tool of a dictionary": {"messages": "hi", "tools": [{"type": "function"}]},
     "tools in a string": {"messages": "hi", "tools": "look"},
     "a model that is a number": {"messages": "hi", "model": 5},
+    "a temperature in words": {"messages": "hi", "temperature": "high"},
+    "half a token": {"messages": "hi", "max_tokens": 1.5},
+    "True tokens": {"messages": "hi", "max_tokens": True},
+    "a number for a yes": {"messages": "hi", "parallel_tool_calls": 1},
+    "a stop that is a number": {"messages": "hi", "stop": [5]},
+    "metadata in a list": {"messages": "hi", "metadata": ["a"]},
+    "metadata that is a number": {"messages": "hi", "metadata": {"a": 5}},
 }
 
 

@@ -107,13 +107,21 @@ CASES = [
     ),
     Case(
         "images",
-        [Message.user("See", Image(url="https://example.org/a.png"), Image(data=b"\x01\x02"))],
+        [
+            Message.user(
+                "See", Image(url="https://example.org/a.png"), Image(data=b"\x01\x02", detail="original")
+            )
+        ],
         [
             said(
                 "user",
                 heard("See"),
                 {"type": "input_image", "image_url": "https://example.org/a.png"},
-                {"type": "input_image", "image_url": "data:image/png;base64,AQI="},
+                {
+                    "type": "input_image",
+                    "image_url": "data:image/png;base64,AQI=",
+                    "detail": "original",
+                },
             )
         ],
     ),

@@ -29,12 +29,35 @@ def the_synchronous_client() -> None:
                 assert_type(chunk.finish_reason, onplan.FinishReason)
 
 
+def prompts(client: onplan.Client, prompt: onplan.Prompt, one: onplan.MessageLike) -> None:
+    client.complete(prompt, model="gpt-5.5", reasoning_effort="high", tool_choice="auto", stop="x")
+    client.complete([one, "and", onplan.Image(path="a.png", detail="low"), {"role": "user", "content": "hi"}])
+    client.complete([{"role": "user", "content": "hi"}])
+    client.complete({"role": "user", "content": [{"type": "text", "text": "hi"}]}, temperature=0.5)
+    client.complete(messages=[onplan.Message.user("hi")], max_tokens=5)
+    client.prewarm(onplan.Message.system("Be brief."), session_id="s")
+    client.complete("hi", modle="gpt-5.5")  # type: ignore[call-arg]
+    client.complete("hi", model=5)  # type: ignore[arg-type]
+    client.complete(5)  # type: ignore[arg-type]
+    for chunk in client.complete_stream("hi", verbosity="low"):
+        assert_type(chunk, onplan.StreamChunk)
+
+
+def a_call_for_work(
+    client: onplan.Client, **fields: Unpack[onplan.RequestFields]
+) -> onplan.CompletionRequest:
+    client.complete("hi", **fields)
+    return onplan.as_request("hi", fields)
+
+
 async def the_asynchronous_client() -> None:
     policy = onplan.RetryPolicy(attempts=2, wait_max=5)
     limits = onplan.Timeouts(total=60)
     async with onplan.AsyncClient(resume=True, transport="auto", retry=policy, timeout=limits) as client:
         provider: onplan.Provider = client
         assert_type(await provider.complete("hi"), onplan.CompletionResponse)
+        assert_type(await provider.complete(["hi"], model="gpt-5.5"), onplan.CompletionResponse)
+        await client.complete("hi", modle="gpt-5.5")  # type: ignore[call-arg]
         assert_type(await client.list_models(), list[onplan.ModelInfo])
         async for chunk in client.complete_stream("hi"):
             if chunk.type == "part_done":

@@ -158,7 +158,8 @@ def _content(part: ContentPart) -> Item:
         case Text(text=text):
             return {"type": "text", "text": text}
         case Image():
-            return {"type": "image_url", "image_url": {"url": part.url or data_url(part)}}
+            detail = {"detail": part.detail} if part.detail else {}
+            return {"type": "image_url", "image_url": {"url": part.url or data_url(part), **detail}}
         case File(url=None):
             name = {"filename": part.filename or "file"}
             data = data_url(part)

@@ -119,7 +119,8 @@ def _content(part: ContentPart, role: str) -> Item:
         case Refusal(text=text):
             return {"type": "refusal", "refusal": text}
         case Image():
-            return {"type": "input_image", "image_url": part.url or data_url(part)}
+            item = {"type": "input_image", "image_url": part.url or data_url(part)}
+            return {**item, "detail": part.detail} if part.detail else item
         case File():
             return _file(part)
         case _:

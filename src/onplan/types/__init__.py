@@ -21,6 +21,7 @@ from onplan.types.answer import (
     Usage,
 )
 from onplan.types.credentials import APIKey, Credential, OAuthCredentials, Registration
+from onplan.types.dicts import MessageLike, Prompt
 from onplan.types.message import (
     ContentPart,
     File,
@@ -34,7 +35,8 @@ from onplan.types.message import (
     ToolResult,
 )
 from onplan.types.provider import ModelInfo, Provider
-from onplan.types.request import CompletionRequest, ToolChoice, ToolDefinition, as_request
+from onplan.types.request import CompletionRequest, ToolChoice, ToolDefinition
+from onplan.types.request_fields import RequestFields, as_request
 
 __all__ = [
     "APIKey",
@@ -47,12 +49,15 @@ __all__ = [
     "FinishReason",
     "Image",
     "Message",
+    "MessageLike",
     "ModelInfo",
     "OAuthCredentials",
     "PartDone",
+    "Prompt",
     "Provider",
     "Refusal",
     "Registration",
+    "RequestFields",
     "Resumed",
     "Role",
     "StreamChunk",

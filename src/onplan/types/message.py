@@ -56,7 +56,8 @@ class Text(_Part, frozen=True, tag="text"):
 class Image(_Part, frozen=True, tag="image"):
     """An image: by ``url`` (https or data), by local ``path`` (read when sent), or as ``data`` bytes.
 
-    Its bytes decide its type. ``mime_type`` is used only for formats that few servers accept.
+    Its bytes decide its type. ``mime_type`` is used only for formats that few servers accept. ``detail`` says
+    how closely the model looks: ``low``, ``high``, ``original`` or ``auto``.
     """
 
     type: ClassVar[Literal["image"]] = "image"
@@ -64,6 +65,7 @@ class Image(_Part, frozen=True, tag="image"):
     path: str | None = None
     data: bytes | None = None
     mime_type: str | None = None
+    detail: str | None = None
 
     if TYPE_CHECKING:
 
@@ -73,6 +75,7 @@ class Image(_Part, frozen=True, tag="image"):
             path: str | PathLike | None = None,
             data: bytes | bytearray | memoryview | None = None,
             mime_type: str | None = None,
+            detail: str | None = None,
         ) -> None: ...
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Unpack, runtime_checkable
 
 import msgspec
 
 from onplan.types.answer import CompletionResponse, StreamChunk
+from onplan.types.dicts import Prompt
 from onplan.types.request import CompletionRequest
+from onplan.types.request_fields import RequestFields
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -28,7 +30,10 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class Provider(Protocol):
-    """The interface of ``AsyncClient`` and ``OpenAICodexProvider``, which a program may implement itself."""
+    """The interface of ``AsyncClient`` and ``OpenAICodexProvider``, which a program may implement itself.
+
+    ``onplan.as_request(request, fields)`` makes a ``CompletionRequest`` of what ``complete`` is given.
+    """
 
     @property
     def name(self) -> str:
@@ -39,10 +44,14 @@ class Provider(Protocol):
         """The models that the provider offers now, best first."""
         ...
 
-    def complete(self, request: CompletionRequest | str) -> Awaitable[CompletionResponse]:
+    def complete(
+        self, request: Prompt | CompletionRequest, **fields: Unpack[RequestFields]
+    ) -> Awaitable[CompletionResponse]:
         """The whole answer. Raises an ``OnplanError``."""
         ...
 
-    def complete_stream(self, request: CompletionRequest | str) -> AsyncIterator[StreamChunk]:
+    def complete_stream(
+        self, request: Prompt | CompletionRequest, **fields: Unpack[RequestFields]
+    ) -> AsyncIterator[StreamChunk]:
         """The answer as it arrives, ending with one ``Done``. Raises an ``OnplanError``."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from onplan.errors import InvalidRequestError
+from onplan.types.dicts import Prompt, read_messages
 from onplan.types.message import Message
 
 
@@ -33,7 +34,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     Raises InvalidRequestError if a field has a value of the wrong type.
 
     Attributes:
-        messages: the conversation, oldest first; a plain string stands for one user message.
+        messages: the conversation, oldest first: ``Message`` objects, or dicts in the shapes of OpenAI's
+            APIs. Strings, images and files in a row stand for one message of the user.
         model: a model id; without one, ``ONPLAN_MODEL``, then the profile's, then the first listed.
         tools: functions the model may call.
         tool_choice: ``auto``, ``none``, ``required``, or ``ToolChoice(name)`` for one of ``tools``.
@@ -74,7 +76,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         def __init__(
             self,
             *,
-            messages: str | Message | Iterable[Message],
+            messages: Prompt,
             model: str | None = None,
             tools: list[ToolDefinition] | None = ...,
             tool_choice: Literal["auto", "none", "required"] | ToolChoice | None = None,
@@ -96,14 +98,11 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         """Accept the short spellings."""
         given: Any = self.messages
         if isinstance(given, str):
-            given = [Message.user(given)]
-        elif isinstance(given, Message):
-            given = [given]
-        _require(given, Iterable, "messages", "a string, a Message or several of them")
-        messages = list(given)
-        for message in messages:
-            if not isinstance(message, Message):
-                raise _wrong("messages", message, 'Message objects, such as Message.user("Name three birds")')
+            messages = [Message.user(given)]
+        elif isinstance(given, list) and all(type(message) is Message for message in given):
+            messages = list(given)
+        else:
+            messages = read_messages(given)
         force_setattr(self, "messages", messages)
         for name in ("tools", "stop", "metadata"):
             if getattr(self, name) is None:  # as other libraries say that there are none
@@ -115,8 +114,14 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         for tool in self.tools:
             if not isinstance(tool, ToolDefinition):
                 raise _wrong("tools", tool, "ToolDefinition objects: a name, a description, parameters")
-        for name in _TEXTS:
-            _require(getattr(self, name), _TEXT_OR_NONE, name, "a string")
+        for name, (kinds, words) in _KINDS.items():
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kinds):
+                raise _wrong(name, value, words)
+            if value.__class__ is bool and bool not in kinds:  # which is an int in Python
+                raise _wrong(name, value, words)
+        _require_entries(self.stop, "stop", "a string, or several")
+        _require_entries((*self.metadata, *self.metadata.values()), "metadata", "a dict of strings")
         choice = self.tool_choice
         if choice is not None and not isinstance(choice, ToolChoice) and choice not in _TOOL_CHOICES:
             raise InvalidRequestError(
@@ -136,16 +141,19 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             )
 
 
-_TEXT_OR_NONE = (str, NoneType)
 _TOOL_CHOICES = ("auto", "none", "required")
-_TEXTS = (
-    "model",
-    "reasoning_effort",
-    "reasoning_summary",
-    "verbosity",
-    "service_tier",
-    "session_id",
-)
+# What a field may be beside None, and in words.
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(
+        ("model", "reasoning_effort", "reasoning_summary", "verbosity", "service_tier", "session_id"),
+        ((str,), "a string"),
+    ),
+    **dict.fromkeys(("temperature", "top_p"), ((int, float), "a number")),
+    "max_tokens": ((int,), "a whole number"),
+    "parallel_tool_calls": ((bool,), "True or False"),
+    "stop": ((list, tuple), "a string, or several"),
+    "metadata": ((Mapping,), "a dict of strings"),
+}
 # Types of `response_format` and of `text.format` in the API. No JSON schema has one of them.
 _WRAPPERS = ("json_schema", "json_object", "text")
 
@@ -155,25 +163,14 @@ def _require(given: object, kind: Any, field: str, expected: str) -> None:
         raise _wrong(field, given, expected)
 
 
+def _require_entries(given: Iterable[object], field: str, expected: str) -> None:
+    for entry in given:
+        _require(entry, str, field, expected)
+
+
 def _wrong(field: str, given: object, expected: str) -> InvalidRequestError:
     return InvalidRequestError(f"{field} has the wrong type: {_named(given)}.", hint=f"Give it {expected}.")
 
 
 def _named(given: object) -> str:
     return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
-
-
-def as_request(request: object) -> CompletionRequest:
-    """``request`` if it is one, or a request made of a plain string.
-
-    Raises:
-        InvalidRequestError: it is neither.
-    """
-    if isinstance(request, CompletionRequest):
-        return request
-    if isinstance(request, str):
-        return CompletionRequest(messages=request)
-    raise InvalidRequestError(
-        f"A request is a string or a CompletionRequest, and not {type(request).__name__}.",
-        hint="Write `CompletionRequest(messages=…)`, with the model and whatever else is wanted.",
-    )

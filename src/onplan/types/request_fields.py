@@ -1,0 +1,87 @@
+"""Requests as they are typed: a prompt, and fields of ``CompletionRequest`` as keywords beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
+
+import msgspec
+
+from onplan.errors import InvalidRequestError
+from onplan.types.dicts import Prompt
+from onplan.types.request import CompletionRequest, ToolChoice, ToolDefinition
+
+
+class RequestFields(TypedDict, total=False):
+    """The fields of ``CompletionRequest`` as keywords of ``complete`` and its like, all of them optional."""
+
+    messages: Prompt
+    model: str | None
+    tools: list[ToolDefinition] | None
+    tool_choice: Literal["auto", "none", "required"] | ToolChoice | None
+    parallel_tool_calls: bool | None
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    stop: str | list[str] | None
+    reasoning_effort: str | None
+    reasoning_summary: str | None
+    verbosity: str | None
+    service_tier: str | None
+    response_format: dict[str, Any] | None
+    session_id: str | None
+    metadata: dict[str, str] | None
+
+
+def as_request(
+    request: Prompt | CompletionRequest | None = None, fields: RequestFields | None = None
+) -> CompletionRequest:
+    """The request for a prompt and the keywords given beside it; keywords replace fields of a request.
+
+    Raises:
+        InvalidRequestError: there are no messages, a keyword is not a field, or a field has a wrong value.
+    """
+    given: Mapping[str, Any] = fields or {}
+    if unknown := given.keys() - _NAMES:
+        raise _unknown(min(unknown))
+    if isinstance(request, Mapping) and "messages" in request:
+        raise InvalidRequestError(
+            "A request is not a dict.", hint="Give its fields as keywords: `complete(**request)`."
+        )
+    if isinstance(request, CompletionRequest):
+        return msgspec.structs.replace(request, **given) if given else request
+    if request is not None and "messages" in given:
+        raise InvalidRequestError("There are messages twice.", hint="Leave out `messages=`.")
+    if request is None and "messages" not in given:
+        raise InvalidRequestError(
+            "There are no messages.", hint='Give a prompt, such as `complete("Name three birds")`.'
+        )
+    return CompletionRequest(messages=request, **given) if request is not None else CompletionRequest(**given)
+
+
+_NAMES = frozenset(CompletionRequest.__struct_fields__)
+
+# What other libraries call a field, and what has another place here.
+_OTHER_NAMES: Mapping[str, str] = {
+    "max_completion_tokens": "Write `max_tokens=`.",
+    "max_output_tokens": "Write `max_tokens=`.",
+    "input": "Write `messages=`, or give it first, without a name.",
+    "prompt": "Write `messages=`, or give it first, without a name.",
+    "instructions": "Give them as a message: `Message.system(…)`.",
+    "system": "Give it as a message: `Message.system(…)`.",
+    "prompt_cache_key": "Write `session_id=`.",
+    "reasoning": "Write `reasoning_effort=` and `reasoning_summary=`.",
+    "text": "Write `response_format=` and `verbosity=`.",
+    "stream": "Call `complete_stream`.",
+    "timeout": "It is an argument of the client: `Client(timeout=…)`.",
+}
+
+
+def _unknown(name: str) -> InvalidRequestError:
+    from difflib import get_close_matches
+
+    hint = _OTHER_NAMES.get(name)
+    if hint is None:
+        near = get_close_matches(name, _NAMES, n=1)
+        hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(sorted(_NAMES))}."
+    return InvalidRequestError(f"A request has no field {name!r}.", hint=hint)
