@@ -4,7 +4,9 @@ It shares no code with onplan's clients: with their mistakes in it, a test again
 docs/protocol.md says what it imitates, and how each fact is known.
 """
 
+from onplan.emulator.allowance import Limit
 from onplan.emulator.options import Options, Scenario
+from onplan.emulator.script import Call, Turn
 from onplan.emulator.server.running import Emulator, serve
 
-__all__ = ["Emulator", "Options", "Scenario", "serve"]
+__all__ = ["Call", "Emulator", "Limit", "Options", "Scenario", "Turn", "serve"]

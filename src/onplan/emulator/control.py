@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from onplan.emulator.allowance import Limit
 from onplan.emulator.faults.register import FAULTS, UnknownFaultError
+from onplan.emulator.script import Turn
 from onplan.emulator.tokens.registry import Consent
 from onplan.emulator.wire.replies import Reply, Request, json_reply
 from onplan.emulator.world import World
@@ -25,6 +27,18 @@ class ArmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     times: int = 1
     seconds: float | None = None
+
+
+class TurnsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /_emulator/turns."""
+
+    turns: list[Turn]
+
+
+class LimitsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /_emulator/limits."""
+
+    limits: list[Limit]
 
 
 class TokensRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +125,46 @@ def disarm_faults(world: World, request: Request) -> Reply:
     world.faults.disarm()
     world.release_stalled()
     return json_reply({"armed": {}})
+
+
+def show_turns(world: World, request: Request) -> Reply:
+    """List the turns that are still to be played, the next one first."""
+    return json_reply({"turns": world.script.turns()})
+
+
+def add_turns(world: World, request: Request) -> Reply:
+    """Add turns after those that are still to be played."""
+    try:
+        world.script.add(msgspec.json.decode(request.raw, type=TurnsRequest).turns)
+    except (msgspec.DecodeError, ValueError) as error:
+        return _complaint(str(error))
+    return show_turns(world, request)
+
+
+def clear_turns(world: World, request: Request) -> Reply:
+    """Forget the turns that are still to be played."""
+    world.script.clear()
+    return show_turns(world, request)
+
+
+def show_limits(world: World, request: Request) -> Reply:
+    """List the limits that fill, with the tokens used."""
+    return json_reply({"limits": world.allowance.used()})
+
+
+def set_limits(world: World, request: Request) -> Reply:
+    """Set the usage windows of the plan anew."""
+    try:
+        world.allowance.set(msgspec.json.decode(request.raw, type=LimitsRequest).limits)
+    except (msgspec.DecodeError, ValueError) as error:
+        return _complaint(str(error))
+    return show_limits(world, request)
+
+
+def lift_limits(world: World, request: Request) -> Reply:
+    """The usage windows of the plan no longer fill."""
+    world.allowance.set(None)
+    return show_limits(world, request)
 
 
 def change_tokens(world: World, request: Request) -> Reply:

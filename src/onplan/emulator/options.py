@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from onplan.emulator.allowance import Limit, check_limits
 from onplan.emulator.faults.register import Faults
+from onplan.emulator.script import Turn, check_turns
 
 REUSE_POLICIES = ("refuse", "revoke-family")
 # Ten days, as in the recordings of the official client.
@@ -36,13 +39,17 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who the account is and how the services behave, as data.
 
+    `turns`: what the model does, one turn for each request; after the last one it is the small model again.
     `answers`: texts by what the user said last; all other questions get `answer`.
+    `limits`: the usage windows of the plan, one or two, which fill as tokens are used.
     Without `api_keys` the platform takes every key that begins with `sk-`.
     """
 
+    turns: Sequence[Turn] = ()
     faults: tuple[ArmedFault, ...] = ()
     answer: Answer = Answer()
     answers: dict[str, str] = {}
+    limits: Sequence[Limit] | None = None
     plan: str = "plus"
     account_id: str = "acct-emulated-0001"
     user_id: str = "user-emulated-0001"
@@ -82,6 +89,11 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for wrong, sentence in complaints:
             if wrong:
                 raise ValueError(f"The scenario {where} is not valid: {sentence}.")
+        try:
+            check_turns(self.turns)
+            check_limits(self.limits or ())
+        except ValueError as error:
+            raise ValueError(f"The scenario {where} is not valid: {error}") from None
         trial = Faults()
         for fault in self.faults:
             trial.arm(fault.name, fault.times, fault.seconds)

@@ -7,11 +7,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from onplan.emulator.allowance import Allowance
 from onplan.emulator.catalogue import CATALOGUE, etag
 from onplan.emulator.faults.register import Faults
 from onplan.emulator.journal import Journal
 from onplan.emulator.keys import Keys
 from onplan.emulator.options import Options
+from onplan.emulator.script import Script
 from onplan.emulator.sealing import Seals
 from onplan.emulator.tokens.ledger import Bounded, DeviceSignIn, Ledger
 from onplan.emulator.tokens.registry import Registry
@@ -32,7 +34,7 @@ class PromptCache:
 
 
 class World:
-    """All state of one emulator: options, tokens, journal, armed faults, caches."""
+    """All state of one emulator: options, tokens, journal, armed faults, turns to play, limits, caches."""
 
     def __init__(self, options: Options, base_url: str) -> None:
         scenario = options.scenario
@@ -43,6 +45,8 @@ class World:
         self.base_url = base_url
         self.journal = Journal()
         self.faults = Faults()
+        self.script = Script(scenario.turns)
+        self.allowance = Allowance(scenario.limits)
         self.seals = Seals()
         self.prompt_cache = PromptCache()
         self.devices: Bounded[DeviceSignIn] = Bounded()

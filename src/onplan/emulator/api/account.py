@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from onplan.emulator.api.model import answer
 from onplan.emulator.catalogue import serves
-from onplan.emulator.wire.limits import FIVE_HOURS, WEEK, window_json
+from onplan.emulator.faults.limits import limit_reached
+from onplan.emulator.wire.items import Turn
+from onplan.emulator.wire.limits import window_json
 from onplan.emulator.wire.replies import Refusal, Reply, Request, api_error, detail, json_reply
 from onplan.emulator.world import World
 
@@ -20,6 +23,20 @@ def authenticate(world: World, request: Request) -> None:
     account_id = request.headers.get("chatgpt-account-id")
     if account_id is not None and account_id != world.scenario.account_id:
         raise Refusal(detail("The chatgpt-account-id header does not match the access token"))
+
+
+def require_allowance(world: World) -> None:
+    """Raise a Refusal when a usage limit of the plan is reached."""
+    full = world.allowance.full()
+    if full is not None:
+        raise Refusal(limit_reached(world.scenario.plan, world.allowance.windows(), full.resets_in))
+
+
+def counted_answer(world: World, request: Request) -> Turn:
+    """The model's turn, whose tokens count against the plan."""
+    turn = answer(world, request)
+    world.allowance.use(turn.usage["total_tokens"])
+    return turn
 
 
 def models(world: World, request: Request) -> Reply:
@@ -56,17 +73,20 @@ def usage(world: World, request: Request) -> Reply:
     authenticate(world, request)
     scenario = world.scenario
     who = {"user_id": scenario.user_id, "account_id": scenario.account_id, "email": scenario.email}
-    windows = {"primary_window": window_json(FIVE_HOURS), "secondary_window": window_json(WEEK)}
+    shown = [window_json(window) for window in world.allowance.windows()]
+    names = ("primary_window", "secondary_window")
+    windows = {**dict.fromkeys(names), **dict(zip(names, shown, strict=False))}
+    reached = world.allowance.full() is not None
     return json_reply(
         {
             **who,
             "plan_type": scenario.plan,
-            "rate_limit": {"allowed": True, "limit_reached": False, **windows},
+            "rate_limit": {"allowed": not reached, "limit_reached": reached, **windows},
             "code_review_rate_limit": None,
             "credits": {"has_credits": False, "unlimited": False, "balance": "0"},
             "additional_rate_limits": None,
             "spend_control": None,
-            "rate_limit_reached_type": None,
+            "rate_limit_reached_type": {"type": "rate_limit_reached"} if reached else None,
             "rate_limit_reset_credits": {"available_count": 0},
         }
     )

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from onplan.emulator.api.account import authenticate
-from onplan.emulator.api.model import answer, without_answer
+from onplan.emulator.api.account import authenticate, counted_answer, require_allowance
+from onplan.emulator.api.model import without_answer
 from onplan.emulator.checks.refusals import of_type
 from onplan.emulator.checks.responses import check
 from onplan.emulator.wire.events import Event
@@ -51,15 +51,16 @@ class Conversation:
         whole = self._whole(message)
         check(world, whole)
         generates = message.get("generate") is not False
-        turn = answer(world, whole) if generates else without_answer(world, whole)
+        if generates:
+            require_allowance(world)
+        announcements = _announcements(world, message)
+        turn = counted_answer(world, whole) if generates else without_answer(world, whole)
         turn = replace(turn, echo={**turn.echo, PREVIOUS: message.get(PREVIOUS)})
         self._said = whole.body["input"]
         if not generates:
             return Reply(stream=Stream(turn=turn))
         interval = world.scenario.answer.interval
-        return Reply(
-            stream=Stream(turn=turn, interval=interval, announcements=_announcements(world, message))
-        )
+        return Reply(stream=Stream(turn=turn, interval=interval, announcements=announcements))
 
     def _whole(self, message: Mapping[str, Any]) -> Request:
         """The request with the whole conversation as its input."""
@@ -89,7 +90,7 @@ def _announcements(world: World, message: Mapping[str, Any]) -> tuple[Event, ...
     """The events that take the place of HTTP's headers."""
     state = (message.get("client_metadata") or {}).get(TURN_STATE) or f"ts_{secrets.token_hex(8)}"
     metadata = {"type": "response.metadata", "headers": {TURN_STATE: state}}
-    return (metadata, limits_event(world.scenario.plan))
+    return (metadata, limits_event(world.scenario.plan, world.allowance.windows()))
 
 
 def error_message(reply: Reply) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from typing import Any
 
 import msgspec
 
+from onplan.emulator import script
+from onplan.emulator.api.offers import Tool, callable_tools
+from onplan.emulator.api.playing import played
 from onplan.emulator.api.schema_instance import instance
 from onplan.emulator.options import Answer, Scenario
 from onplan.emulator.wire.events import words_of
@@ -23,8 +26,6 @@ from onplan.emulator.wire.items import (
 from onplan.emulator.wire.replies import Refusal, Request, api_error
 from onplan.emulator.world import World
 
-Tool = dict[str, Any]
-
 # Tools that really run, and a harmless use of each. If one is offered, it is the only one called: the tools
 # beside it (write_stdin, spawn_agent, …) make no sense on their own.
 KNOWN_TOOLS: dict[tuple[str, str], str] = {
@@ -35,6 +36,7 @@ OUTPUTS = frozenset({"function_call_output", "custom_tool_call_output"})
 CALLS = frozenset({"function_call", "custom_tool_call"})
 # Reasoning tokens by effort.
 REASONING_TOKENS = {"low": 16, "medium": 32, "high": 64, "xhigh": 128, "max": 256, "ultra": 512}
+SUMMARY = "**Reading the request**\n\nIt is short, so the answer can be, too."
 ECHOED = [
     "model",
     "parallel_tool_calls",
@@ -75,12 +77,12 @@ DEFAULT_ECHO: dict[str, Any] = {
 
 
 def answer(world: World, request: Request) -> Turn:
-    """The model's turn for a valid request."""
+    """The model's turn for a valid request: the next one of the script, else the small model's."""
     body: dict[str, Any] = request.body
-    items = _items(world, body)
-    return Turn(
-        echo=_echo(body), items=items, usage=_usage(world, request, items), created_at=int(time.time())
-    )
+    scripted = None if _compacts(body) else world.script.take()
+    items = _scripted(world, body, scripted) if scripted and scripted.answers else _items(world, body)
+    usage = _usage(world, request, items, scripted)
+    return Turn(echo=_echo(body), items=items, usage=usage, created_at=int(time.time()))
 
 
 def without_answer(world: World, request: Request) -> Turn:
@@ -94,12 +96,26 @@ def _echo(body: dict[str, Any]) -> dict[str, Any]:
     return {**DEFAULT_ECHO, **{name: body[name] for name in ECHOED if body.get(name) is not None}}
 
 
+def _last(body: dict[str, Any]) -> dict[str, Any]:
+    return body["input"][-1] if body["input"] else {}
+
+
+def _compacts(body: dict[str, Any]) -> bool:
+    return _last(body).get("type") == "compaction_trigger"
+
+
+def _scripted(world: World, body: dict[str, Any], turn: script.Turn) -> tuple[Item, ...]:
+    def in_pieces(text: str) -> tuple[str, ...]:
+        return _plain_text(msgspec.structs.replace(world.scenario.answer, text=text), body, {})
+
+    return (_thought(world, body, turn.thinking), *played(turn, body, in_pieces))
+
+
 def _items(world: World, body: dict[str, Any]) -> tuple[Item, ...]:
-    last = body["input"][-1] if body["input"] else {}
-    if last.get("type") == "compaction_trigger":
+    if _compacts(body):
         return (Compaction(_seal(world, body)),)
-    calls = tuple(_calls(body)) if last.get("role") == "user" else ()
-    return (_thought(world, body), *(calls or (_message(_chosen(world.scenario, body), body),)))
+    calls = tuple(_calls(body)) if _last(body).get("role") == "user" else ()
+    return (_thought(world, body, SUMMARY), *(calls or (_message(_chosen(world.scenario, body), body),)))
 
 
 def _chosen(scenario: Scenario, body: dict[str, Any]) -> Answer:
@@ -169,25 +185,9 @@ def _tool_results(body: dict[str, Any]) -> str:
     return "\n".join(reversed(results))
 
 
-def _offered(body: dict[str, Any]) -> Iterator[tuple[Tool, str | None]]:
-    """Every function and custom tool with its namespace; some models have them inside `input`."""
-    inside = (item["tools"] for item in body["input"] if item.get("type") == "additional_tools")
-    for tools in (body.get("tools") or [], *inside):
-        for tool in tools:
-            if tool["type"] == "namespace":
-                yield from ((inner, tool["name"]) for inner in tool["tools"])
-            else:
-                yield tool, None
-
-
 def _calls(body: dict[str, Any]) -> Iterator[Item]:
-    choice = body.get("tool_choice") or "auto"
-    offered = [(tool, space) for tool, space in _offered(body) if tool["type"] in ("function", "custom")]
-    if choice == "none":
-        return
-    if isinstance(choice, dict):
-        offered = [(tool, space) for tool, space in offered if tool["name"] in chosen_names(choice)]
-    else:
+    offered = callable_tools(body)
+    if not isinstance(body.get("tool_choice"), dict):
         # Custom tools take free text: they are called only if a use is known or the choice names them.
         known = [(tool, space) for tool, space in offered if (tool["type"], tool["name"]) in KNOWN_TOOLS]
         offered = known[:1] or [(tool, space) for tool, space in offered if tool["type"] == "function"]
@@ -195,11 +195,6 @@ def _calls(body: dict[str, Any]) -> Iterator[Item]:
         offered = offered[:1]
     for tool, space in offered:
         yield _call(tool, space)
-
-
-def chosen_names(choice: dict[str, Any]) -> set[str]:
-    """The tools that a `tool_choice` object names."""
-    return {str(row.get("name")) for row in choice.get("tools", [choice])}
 
 
 def _call(tool: Tool, namespace: str | None) -> Item:
@@ -210,9 +205,9 @@ def _call(tool: Tool, namespace: str | None) -> Item:
     return FunctionCall(tool["name"], arguments, namespace)
 
 
-def _thought(world: World, body: dict[str, Any]) -> Reasoning:
+def _thought(world: World, body: dict[str, Any], summary: str | None) -> Reasoning:
     wanted = (body.get("reasoning") or {}).get("summary") not in (None, "none")
-    summary = "**Reading the request**\n\nIt is short, so the answer can be, too." if wanted else None
+    summary = summary if wanted else None
     sealed = "reasoning.encrypted_content" in (body.get("include") or [])
     return Reasoning(summary, _seal(world, body) if sealed else None)
 
@@ -221,10 +216,13 @@ def _seal(world: World, body: dict[str, Any]) -> str:
     return world.seals.seal(account_id=world.scenario.account_id, model=body["model"])
 
 
-def _usage(world: World, request: Request, items: tuple[Item, ...]) -> dict[str, Any]:
+def _usage(
+    world: World, request: Request, items: tuple[Item, ...], scripted: script.Turn | None
+) -> dict[str, Any]:
     prompt = [msgspec.json.encode(item) for item in request.body["input"]]
     counted = sum(map(len, prompt)) // 4 + 1
-    input_tokens = counted if world.scenario.input_tokens is None else world.scenario.input_tokens
+    told = scripted or script.Turn()
+    input_tokens = _first(told.input_tokens, world.scenario.input_tokens, counted)
     # prompt_cache_key does not count: without the header it was seen to cache nothing (docs/protocol.md).
     session = request.headers.get("session-id")
     conversation = f"{session} {request.body['model']}"
@@ -232,7 +230,8 @@ def _usage(world: World, request: Request, items: tuple[Item, ...]) -> dict[str,
     effort = str((request.body.get("reasoning") or {}).get("effort"))
     thinks = any(isinstance(item, Reasoning) for item in items)
     reasoning_tokens = REASONING_TOKENS.get(effort, 32) if thinks else 0
-    output_tokens = reasoning_tokens + sum(_tokens(item) for item in items)
+    output_tokens = _first(told.output_tokens, reasoning_tokens + sum(_tokens(item) for item in items))
+    reasoning_tokens = min(reasoning_tokens, output_tokens)
     return {
         "input_tokens": input_tokens,
         "input_tokens_details": {"cached_tokens": cached},
@@ -240,6 +239,10 @@ def _usage(world: World, request: Request, items: tuple[Item, ...]) -> dict[str,
         "output_tokens_details": {"reasoning_tokens": reasoning_tokens},
         "total_tokens": input_tokens + output_tokens,
     }
+
+
+def _first(*counts: int | None) -> int:
+    return next(count for count in counts if count is not None)
 
 
 def _tokens(item: Item) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from onplan.emulator.api.model import answer
+from onplan.emulator.api.account import counted_answer
 from onplan.emulator.checks.plan import check_plan, request_id
 from onplan.emulator.checks.responses import COMMON_RULES
+from onplan.emulator.faults.siwc import usage_limit_exceeded
 from onplan.emulator.tokens.registry import PLAN_SCOPE
 from onplan.emulator.wire.replies import Refusal, Reply, Request, api_error, detail, json_reply
 from onplan.emulator.wire.stream import Frame, Stream, changed_response
@@ -41,7 +42,10 @@ def respond(world: World, request: Request) -> Reply:
     check_plan(world, body)
     for rule in COMMON_RULES:
         rule(world, request, body)
-    stream = Stream(turn=answer(world, request), interval=world.scenario.answer.interval, alteration=_as_here)
+    if world.allowance.full() is not None:
+        raise Refusal(usage_limit_exceeded())
+    turn = counted_answer(world, request)
+    stream = Stream(turn=turn, interval=world.scenario.answer.interval, alteration=_as_here)
     return Reply(headers=(("cache-control", "no-cache"), *request_id()), stream=stream)
 
 

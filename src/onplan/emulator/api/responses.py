@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from onplan.emulator.api.account import authenticate
-from onplan.emulator.api.model import answer
+from onplan.emulator.api.account import authenticate, counted_answer, require_allowance
 from onplan.emulator.checks.responses import check
 from onplan.emulator.wire import frames
 from onplan.emulator.wire.limits import limit_headers
@@ -20,11 +19,11 @@ def respond(world: World, request: Request) -> Reply:
     """A turn over SSE."""
     authenticate(world, request)
     check(world, request)
-    turn = answer(world, request)
-    return Reply(
-        headers=(("content-type", EVENT_STREAM), *_headers(world, request, str(request.body["model"]))),
-        stream=Stream(turn=turn, interval=world.scenario.answer.interval),
-    )
+    require_allowance(world)
+    # What is left before this turn: its headers are sent before it is known what it uses.
+    headers = (("content-type", EVENT_STREAM), *_headers(world, request, str(request.body["model"])))
+    turn = counted_answer(world, request)
+    return Reply(headers=headers, stream=Stream(turn=turn, interval=world.scenario.answer.interval))
 
 
 def _headers(world: World, request: Request, model: str) -> Headers:
@@ -40,7 +39,7 @@ def _headers(world: World, request: Request, model: str) -> Headers:
 
 def _facts(world: World) -> Headers:
     return (
-        *limit_headers(world.scenario.plan),
+        *limit_headers(world.scenario.plan, world.allowance.windows()),
         ("x-models-etag", world.catalogue_etag),
         ("x-reasoning-included", "true"),
         ("x-request-id", f"req_{secrets.token_hex(16)}"),

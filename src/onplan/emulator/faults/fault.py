@@ -28,3 +28,8 @@ class Fault:
     after: Callable[[Reply], Reply] | None = None
     delay: float = 0.0
     fits: Callable[[Request], bool] = _any
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it applies only to some of the requests to its endpoints."""
+        return self.fits is not _any

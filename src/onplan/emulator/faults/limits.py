@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
 from onplan.emulator.faults.actions import RESPONSES, error
 from onplan.emulator.faults.fault import Fault
-from onplan.emulator.wire.limits import FIVE_HOURS, limit_headers
+from onplan.emulator.wire.limits import FIVE_HOURS, WEEK, Window, limit_headers
 from onplan.emulator.wire.replies import Headers, Reply, api_error, json_reply
 
 
@@ -31,17 +31,21 @@ def _in_an_hour() -> int:
     return int(time.time()) + 3600
 
 
-def used_up() -> Reply:
+def limit_reached(plan: str, windows: Sequence[Window], resets_in: int) -> Reply:
     """The plan's usage limit, with the body and headers that a Plus user captured in November 2026."""
-    headers = limit_headers("plus", replace(FIVE_HOURS, used_percent=100, resets_in=3600))
     instead = _usage_limit(
-        headers=headers,
-        plan_type=lambda: "plus",
-        resets_at=_in_an_hour,
+        headers=limit_headers(plan, windows),
+        plan_type=lambda: plan,
+        resets_at=lambda: int(time.time()) + resets_in,
         eligible_promo=lambda: None,
-        resets_in_seconds=lambda: 3600,
+        resets_in_seconds=lambda: resets_in,
     )
     return instead()
+
+
+def used_up() -> Reply:
+    """The 5 hours of a Plus plan used up, for another hour."""
+    return limit_reached("plus", (replace(FIVE_HOURS, used_percent=100, resets_in=3600), WEEK), 3600)
 
 
 def _retry_after_date() -> Reply:

@@ -115,6 +115,8 @@ def _sharing(code: str, status: int, message: str, param: str | None = None) -> 
     return lambda: api_error(message, code=name, param=param, status=status, headers=headers)
 
 
+usage_limit_exceeded = _sharing("usage_limit_exceeded", 429, "The usage limit has been reached.")
+
 _REFUSALS: tuple[tuple[str, str, tuple[str, ...], Callable[[], Reply]], ...] = (
     (
         "user_not_eligible",
@@ -126,7 +128,7 @@ _REFUSALS: tuple[tuple[str, str, tuple[str, ...], Callable[[], Reply]], ...] = (
         "usage_limit_exceeded",
         "429: the plan's limit or the program's is reached.",
         RESPONSES,
-        _sharing("usage_limit_exceeded", 429, "The usage limit has been reached."),
+        usage_limit_exceeded,
     ),
     (
         "usage_unavailable",

@@ -65,6 +65,12 @@ CONTROLS: dict[tuple[str, str], Handler] = {
     ("GET", "/_emulator/faults"): control.show_faults,
     ("POST", "/_emulator/faults"): control.arm_fault,
     ("DELETE", "/_emulator/faults"): control.disarm_faults,
+    ("GET", "/_emulator/turns"): control.show_turns,
+    ("POST", "/_emulator/turns"): control.add_turns,
+    ("DELETE", "/_emulator/turns"): control.clear_turns,
+    ("GET", "/_emulator/limits"): control.show_limits,
+    ("POST", "/_emulator/limits"): control.set_limits,
+    ("DELETE", "/_emulator/limits"): control.lift_limits,
     ("POST", "/_emulator/tokens"): control.change_tokens,
     ("POST", "/_emulator/consent"): control.change_consent,
     ("DELETE", "/_emulator/consent"): control.reset_consent,
@@ -136,9 +142,16 @@ class App:
         """The handler's answer, or what an armed fault makes of it."""
         fault = self.world.faults.take(endpoint, request)
         if fault is None:
-            return _handled(handler, self.world, request)
-        reply = fault.instead() if fault.instead else _handled(handler, self.world, request)
+            return self._handled(endpoint, handler, request)
+        reply = fault.instead() if fault.instead else self._handled(endpoint, handler, request)
         return replace(fault.after(reply) if fault.after else reply, delay=fault.delay)
+
+    def _handled(self, endpoint: str, handler: Handler, request: Request) -> Reply:
+        try:
+            reply = handler(self.world, request)
+        except Refusal as refusal:
+            reply = refusal.reply
+        return self.world.script.after(reply, endpoint)
 
     async def _send(self, reply: Reply, send: Send, row: dict[str, Any]) -> str:
         if reply.delay:
@@ -208,13 +221,6 @@ async def _received(scope: Scope, receive: Receive) -> Request | None:
 async def _departure(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _handled(handler: Handler, world: World, request: Request) -> Reply:
-    try:
-        return handler(world, request)
-    except Refusal as refusal:
-        return refusal.reply
 
 
 def _unknown_path(path: str) -> Handler:

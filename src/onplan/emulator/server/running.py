@@ -10,7 +10,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -19,8 +19,10 @@ from typing import Any, NoReturn
 import msgspec
 import uvicorn
 
+from onplan.emulator.allowance import Limit
 from onplan.emulator.codex_home import write_codex_home
 from onplan.emulator.options import Options
+from onplan.emulator.script import Turn, check_turns
 from onplan.emulator.server.app import App, Scope
 from onplan.emulator.server.websocket import WebSocketProtocol
 from onplan.emulator.tokens.registry import Consent
@@ -93,10 +95,14 @@ def _transport(connection: Any) -> Any:
 
 
 class Emulator:
-    """An emulator in a background thread, for as long as the `with` block lasts."""
+    """An emulator in a background thread, for as long as the `with` block lasts.
 
-    def __init__(self, options: Options | None = None) -> None:
+    `turns`: what its model does, one turn for each request, after those of the scenario.
+    """
+
+    def __init__(self, options: Options | None = None, *, turns: Sequence[Turn] = ()) -> None:
         self.options = options or Options()
+        self._turns = check_turns(turns)
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
 
@@ -114,6 +120,7 @@ class Emulator:
 
     def _start(self, listener: socket.socket) -> None:
         self.world = World(self.options, self.options.public_url or self.issuer)
+        self.world.script.add(self._turns)
         if self.options.codex_home is not None:
             tokens = self.issue_tokens() if self.options.codex_auth else None
             write_codex_home(self.options.codex_home, self.urls, self.world.scenario, tokens)
@@ -186,6 +193,27 @@ class Emulator:
         with self.world.lock:
             self.world.faults.disarm()
             self.world.release_stalled()
+
+    def play(self, *turns: Turn) -> None:
+        """Add turns after those that are still to be played; ValueError for one that cannot be played."""
+        with self.world.lock:
+            self.world.script.add(turns)
+
+    @property
+    def turns_left(self) -> int:
+        """How many turns are still to be played. After the last one the small model answers."""
+        with self.world.lock:
+            return len(self.world.script)
+
+    def clear_turns(self) -> None:
+        """Forget the turns that are still to be played."""
+        with self.world.lock:
+            self.world.script.clear()
+
+    def set_limits(self, *limits: Limit) -> None:
+        """Set the usage windows of the plan anew, one or two; without any they never fill."""
+        with self.world.lock:
+            self.world.allowance.set(limits or None)
 
     def expire_access_tokens(self) -> None:
         """Issued access tokens answer 401 from now on."""

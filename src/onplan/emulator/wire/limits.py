@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from onplan.emulator.wire.replies import Headers
 
 @dataclass(frozen=True)
 class Window:
-    """One usage window. `used_percent` is a fraction in headers and events, and rounded in JSON."""
+    """One usage window. `used_percent` is a fraction in headers and events, and whole in JSON."""
 
     used_percent: float
     minutes: int
@@ -20,26 +21,26 @@ class Window:
 
 FIVE_HOURS = Window(used_percent=12.5, minutes=300, resets_in=9_000)
 WEEK = Window(used_percent=34, minutes=10_080, resets_in=300_000)
+NAMES = ("primary", "secondary")
 
 
 def window_json(window: Window) -> dict[str, Any]:
     """A window as `/wham/usage` shows it."""
     return {
         # An integer: the official client rejects a reply with a fraction (0.120 to 0.171).
-        "used_percent": round(window.used_percent),
+        "used_percent": int(window.used_percent),
         "limit_window_seconds": window.minutes * 60,
         "reset_after_seconds": window.resets_in,
         "reset_at": int(time.time()) + window.resets_in,
     }
 
 
-def limit_headers(plan: str, primary: Window = FIVE_HOURS, secondary: Window = WEEK) -> Headers:
+def limit_headers(plan: str, windows: Sequence[Window] = (FIVE_HOURS, WEEK)) -> Headers:
     """The limits as headers; empty values and a Pythonic False were reported in 2026."""
     now = int(time.time())
-    windows = (("primary", primary), ("secondary", secondary))
     rows = [
         row
-        for name, window in windows
+        for name, window in zip(NAMES, windows, strict=False)
         for row in (
             (f"x-codex-{name}-used-percent", f"{window.used_percent:g}"),
             (f"x-codex-{name}-window-minutes", str(window.minutes)),
@@ -57,7 +58,7 @@ def limit_headers(plan: str, primary: Window = FIVE_HOURS, secondary: Window = W
     )
 
 
-def limits_event(plan: str) -> dict[str, Any]:
+def limits_event(plan: str, windows: Sequence[Window] = (FIVE_HOURS, WEEK)) -> dict[str, Any]:
     """The limits as the event in which they come over a WebSocket."""
     now = int(time.time())
 
@@ -68,7 +69,10 @@ def limits_event(plan: str) -> dict[str, Any]:
     return {
         "type": "codex.rate_limits",
         "plan_type": plan,
-        "rate_limits": {"primary": shown(FIVE_HOURS), "secondary": shown(WEEK)},
+        "rate_limits": {
+            **dict.fromkeys(NAMES),
+            **{name: shown(window) for name, window in zip(NAMES, windows, strict=False)},
+        },
         "credits": {"has_credits": False, "unlimited": False, "balance": None},
         "metered_limit_name": "codex",
     }
