@@ -56,12 +56,15 @@ from onplan.turn.retry import RetryPolicy as RetryPolicy
 from onplan.types import CompletionRequest as CompletionRequest
 from onplan.types import CompletionResponse as CompletionResponse
 from onplan.types import ContentPart as ContentPart
+from onplan.types import Credits as Credits
 from onplan.types import Done as Done
 from onplan.types import File as File
 from onplan.types import FinishReason as FinishReason
 from onplan.types import Image as Image
+from onplan.types import Limits as Limits
 from onplan.types import Message as Message
 from onplan.types import MessageLike as MessageLike
+from onplan.types import Meter as Meter
 from onplan.types import ModelInfo as ModelInfo
 from onplan.types import OAuthCredentials as OAuthCredentials
 from onplan.types import PartDone as PartDone
@@ -72,6 +75,7 @@ from onplan.types import Registration as Registration
 from onplan.types import RequestFields as RequestFields
 from onplan.types import Resumed as Resumed
 from onplan.types import Role as Role
+from onplan.types import SpendingLimit as SpendingLimit
 from onplan.types import StreamChunk as StreamChunk
 from onplan.types import Text as Text
 from onplan.types import TextDelta as TextDelta
@@ -85,4 +89,5 @@ from onplan.types import ToolChoice as ToolChoice
 from onplan.types import ToolDefinition as ToolDefinition
 from onplan.types import ToolResult as ToolResult
 from onplan.types import Usage as Usage
+from onplan.types import Window as Window
 from onplan.types import as_request as as_request

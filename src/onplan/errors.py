@@ -49,12 +49,23 @@ Interrupted by Ctrl-C, the CLI exits with 130.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from onplan.secret import without_secrets
 
 # Where a person sees and limits what the plan is used for.
 USAGE_PAGE = "https://chatgpt.com/settings/usage"
+
+
+def utc_time(unix_seconds: float | None) -> datetime | None:
+    """A time in Unix seconds as an aware datetime; None if it is unknown or too far away."""
+    if unix_seconds is None or not 0 <= unix_seconds < _LATEST:
+        return None
+    return datetime.fromtimestamp(unix_seconds, UTC)
+
+
+_LATEST = 3e10  # in the year 2920; Windows has no local time after 3000
 
 
 class OnplanError(Exception):
@@ -69,7 +80,7 @@ class OnplanError(Exception):
             sent.
         status_code: the HTTP status of the response that failed, if there was one.
         retry_after: seconds that the server asked to wait, if it did.
-        resets_at: when a limit resets, Unix seconds, if known.
+        resets_at: when a limit resets, Unix seconds, if known; ``reset_time`` is the same as a datetime.
         parts: content parts that were complete before a stream broke.
     """
 
@@ -97,6 +108,11 @@ class OnplanError(Exception):
         self.retry_after = retry_after
         self.resets_at = resets_at
         self.parts: Sequence[Any] = ()  # of content parts; types.py stands above this module
+
+    @property
+    def reset_time(self) -> datetime | None:
+        """``resets_at`` as an aware datetime in UTC; ``.astimezone()`` makes it local."""
+        return utc_time(self.resets_at)
 
     def hide(self, *secrets: str | None) -> None:
         """Take ``secrets`` out of the message and the hint, in case the other side has repeated one."""

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from onplan.answers.failures import failure_of_response
-from onplan.answers.limits import Limit, headers_of_event, limit_reached, window_name
+from onplan.answers.limits import Limit, headers_of_event, limit_reached
 from onplan.errors import UsageLimitError
 from onplan.flow import Response
+from onplan.types.limits import window_name
 
 FIVE_HOURS = {
     "x-codex-primary-used-percent": "100",

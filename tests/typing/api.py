@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Unpack, assert_type
 
 import onplan
@@ -17,6 +18,7 @@ def the_synchronous_client() -> None:
         assert_type(response.history_repairs, list[str])
         assert_type(response.native_finish_reason, str | None)
         assert_type(response.tool_calls[0].signature, str | None)
+        assert_type(response.limits, onplan.Limits | None)
         assert_type(client.list_models(), list[onplan.ModelInfo])
         assert_type(client.credentials(), onplan.OAuthCredentials)
         for chunk in client.complete_stream("hi"):
@@ -135,3 +137,15 @@ def what_is_kept(store: onplan.CredentialStore) -> None:
     loaded = store.load()
     if loaded:
         assert_type(loaded.record.registration, onplan.Registration | None)
+
+
+def what_the_plan_has_left(limits: onplan.Limits) -> None:
+    week: onplan.Window | None = limits.window(10_080)
+    assert_type([window.reset_time for window in limits.windows], list[datetime | None])
+    credit: onplan.Credits | None = limits.credits
+    meter: onplan.Meter = limits.meters[0]
+    spending: onplan.SpendingLimit | None = limits.spending
+    assert_type(limits.is_available, bool)
+    assert_type(limits.blocking, onplan.Window | None)
+    assert_type(onplan.UsageLimitError("no").reset_time, datetime | None)
+    print(week, credit, meter, spending)

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from onplan.answers.error_body import ErrorBody, read_error
@@ -27,6 +25,7 @@ from onplan.errors import (
     StreamFailedError,
     UnexpectedReplyError,
     UsageLimitError,
+    utc_time,
 )
 from onplan.flow import NOTHING, Response, decode_json, request_id_of
 
@@ -262,8 +261,5 @@ def _usage_limit(case: _Case) -> UsageLimitError:
 
 def _until(resets_at: float | None) -> str:
     """``; it resets at …`` in the local time zone; empty if the time is unknown."""
-    try:
-        moment = datetime.fromtimestamp(math.nan if resets_at is None else resets_at).astimezone()
-    except (ValueError, OverflowError, OSError):  # unknown, or not a possible time
-        return ""
-    return f"; it resets at {moment:%Y-%m-%d %H:%M %Z}"
+    moment = utc_time(resets_at)
+    return f"; it resets at {moment.astimezone():%Y-%m-%d %H:%M %Z}" if moment else ""

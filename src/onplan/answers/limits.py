@@ -1,18 +1,22 @@
-"""Finds out from the Codex backend's headers which usage limit is reached, and what a person can do.
+"""Reads the Codex backend's limit headers: what the plan has left, and which limit is reached.
 
 A meter has up to two windows, ``primary`` and ``secondary``. Either may be the week: only their length tells,
-so windows are identified by their minutes.
+so windows are identified by their minutes. Real headers may be empty, ``True`` or missing: what cannot be
+read is left out.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onplan.errors import USAGE_PAGE
+from msgspec.structs import replace
+
+from onplan.errors import USAGE_PAGE, utc_time
+from onplan.types.limits import Credits, Limits, Meter, Window, window_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +73,6 @@ _CREDITS: Mapping[str, str] = {
     "member": "Ask your workspace's admin for more credits.",
 }
 
-_HOUR, _DAY, _WEEK = 60, 1_440, 10_080
-_NAMES = {_HOUR: "hourly", _DAY: "daily", _WEEK: "weekly"}
-
-
-def window_name(minutes: int) -> str:
-    """A window's name, from its length: ``5-hour``, ``weekly``, ``30-day``, ``90-minute``."""
-    if minutes in _NAMES:
-        return _NAMES[minutes]
-    for length, unit in ((_DAY, "day"), (_HOUR, "hour")):
-        if minutes % length == 0:
-            return f"{minutes // length}-{unit}"
-    return f"{minutes}-minute"
-
 
 def limit_reached(headers: Mapping[str, str], resets_at: float | None = None) -> Limit | None:
     """The limit that ended a response, from its headers; None if they do not say.
@@ -119,58 +110,148 @@ def _limit_of(
     headers: Mapping[str, str], meter: str, resets_at: float | None, *, named: bool = False
 ) -> Limit | None:
     """The limit of one meter; ``named``: the backend says that this meter's limit is reached."""
-    name = headers.get(f"x-{meter}-limit-name", "").strip() or None
-    name = None if name and name.lower() == _PLAN else name
-    windows = [_window(headers, f"x-{meter}-{which}") for which in ("primary", "secondary")]
-    used_up = [window for window in windows if window[0] >= _USED_UP]
+    name = _name(headers, meter)
+    windows = _windows(headers, meter)
+    used_up = [window for window in windows if window.is_used_up]
     by_reset = [window for window in used_up or windows if _resets_at(window, resets_at)]
     if found := by_reset or used_up:
-        _, minutes, resets = max(found, key=lambda window: window[2] or 0.0)
-        return Limit(minutes, resets, name)
+        last = max(found, key=lambda window: window.resets_at or 0.0)
+        return Limit(last.minutes, last.resets_at, name)
     return Limit(meter=name) if name and named else None
 
 
-def headers_of_event(name: Any, plan_type: Any, windows: Any) -> dict[str, str]:
+def limits_of_headers(headers: Mapping[str, str], now: float | None = None) -> Limits | None:
+    """What the plan has left, from the headers of an answer; None if they say nothing about it.
+
+    Args:
+        headers: names in lower case; those that say the same in events, added by ``headers_of_event``.
+        now: when they came, Unix seconds.
+    """
+    meters = [
+        Meter(meter.replace("-", "_"), _name(headers, meter), windows)
+        for meter in dict.fromkeys(_meters(headers))
+        if meter != _PLAN and (windows := shortest_first(_told(headers, meter)))
+    ]
+    found = Limits(
+        plan=_text(headers, "x-codex-plan-type"),
+        windows=shortest_first(_told(headers, _PLAN)),
+        credits=_credits(headers),
+        meters=meters,
+        reached=_text(headers, "x-codex-rate-limit-reached-type"),
+    )
+    return None if found == Limits() else replace(found, read_at=now)
+
+
+def shortest_first(windows: Iterable[Window]) -> list[Window]:
+    """The windows by their length; those of unknown length come last."""
+    return sorted(windows, key=lambda window: window.minutes or math.inf)
+
+
+def _told(headers: Mapping[str, str], meter: str) -> list[Window]:
+    """The windows of which the headers say how much is used. Zeros stand in the place of one that is not."""
+    names = [f"x-{meter}-{which}-used-percent" for which in _WINDOWS]
+    windows = zip(names, _windows(headers, meter), strict=True)
+    return [
+        window for name, window in windows if number_in(headers.get(name)) is not None and window != _NONE
+    ]
+
+
+_NONE = Window(minutes=None, used_percent=0.0)
+
+
+def _credits(headers: Mapping[str, str]) -> Credits | None:
+    told = {name: headers.get(f"x-codex-credits-{name}", "").strip() for name in _CREDIT_FIELDS}
+    if not any(told.values()):
+        return None
+    has, unlimited, balance = told.values()
+    return Credits(_is_true(has), _is_true(unlimited), number_in(balance))
+
+
+_CREDIT_FIELDS = ("has-credits", "unlimited", "balance")
+
+
+def _is_true(text: str) -> bool:
+    return text.lower() in ("true", "1")
+
+
+def _text(headers: Mapping[str, str], name: str) -> str | None:
+    return headers.get(name, "").strip() or None
+
+
+def _name(headers: Mapping[str, str], meter: str) -> str | None:
+    """The name of a meter for people. The plan's own has none."""
+    name = _text(headers, f"x-{meter}-limit-name")
+    return None if name and name.lower() == _PLAN else name
+
+
+def headers_of_event(name: Any, plan_type: Any, windows: Any, credit: Any = None) -> dict[str, str]:
     """A ``codex.rate_limits`` event, as the headers that say the same over HTTP.
 
     Args:
         name: the meter's name.
         plan_type: the plan's name.
         windows: the event's ``rate_limits``: the fields of each window, by the window's name.
+        credit: the event's ``credits``.
     """
     meter = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") if isinstance(name, str) else ""
     prefix = f"x-{meter or _PLAN}"
     headers: dict[str, object] = {"x-codex-plan-type": plan_type}
     if isinstance(name, str) and meter != _PLAN:
         headers[f"{prefix}-limit-name"] = name
-    for which in ("primary", "secondary") if isinstance(windows, dict) else ():
+    for which in _WINDOWS if isinstance(windows, dict) else ():
         window = windows.get(which)
-        for field in ("used_percent", "window_minutes", "reset_at") if isinstance(window, dict) else ():
-            headers[f"{prefix}-{which}-{field.replace('_', '-')}"] = window.get(field)
+        for field in _WINDOW_FIELDS if isinstance(window, dict) else ():
+            headers[f"{prefix}-{which}-{field}"] = window.get(field.replace("-", "_"))
+    for field in _CREDIT_FIELDS if isinstance(credit, dict) else ():
+        headers[f"x-codex-credits-{field}"] = credit.get(field.replace("-", "_"))
     return {name: str(value) for name, value in headers.items() if isinstance(value, str | int | float)}
 
 
 _MINUTE = 60.0
 
 
-def _resets_at(window: tuple[float, int | None, float | None], moment: float | None) -> bool:
-    return moment is not None and window[2] is not None and abs(window[2] - moment) <= _MINUTE
+def _resets_at(window: Window, moment: float | None) -> bool:
+    return moment is not None and window.resets_at is not None and abs(window.resets_at - moment) <= _MINUTE
 
 
-_USED_UP = 99.5  # per cent
+_WINDOWS = ("primary", "secondary")
 
 
-def _window(headers: Mapping[str, str], prefix: str) -> tuple[float, int | None, float | None]:
-    """Used per cent, length in minutes, and reset time of a window; real headers may be empty or 0."""
-    used = _number(headers.get(f"{prefix}-used-percent"))
-    minutes = _number(headers.get(f"{prefix}-window-minutes"))
-    resets_at = _number(headers.get(f"{prefix}-reset-at"))
-    return used or 0.0, int(minutes) if minutes else None, resets_at or None
+def _windows(headers: Mapping[str, str], meter: str) -> list[Window]:
+    prefixes = [f"x-{meter}-{which}" for which in _WINDOWS]
+    return [window_of(*(headers.get(f"{prefix}-{field}") for field in _WINDOW_FIELDS)) for prefix in prefixes]
 
 
-def _number(text: str | None) -> float | None:
+_WINDOW_FIELDS = ("used-percent", "window-minutes", "reset-at")
+
+
+def window_of(used_percent: object, minutes: object, resets_at: object) -> Window:
+    """A window, from numbers or texts of them; what cannot be read is unknown, or nothing used."""
+    used, length = number_in(used_percent) or 0.0, number_in(minutes) or 0.0
+    within = 1 <= length <= _TEN_YEARS
+    return Window(int(length) if within else None, min(max(used, 0.0), 100.0), time_in(resets_at))
+
+
+_TEN_YEARS = 5_256_000  # minutes; a longer window is a mistake
+
+
+def time_in(value: object) -> float | None:
+    """A time in Unix seconds; None if ``value`` is none, or none that a date can be made of."""
+    number = number_in(value) or 0.0
+    if number >= _MILLISECONDS:
+        number /= 1000
+    return number if number and utc_time(number) else None
+
+
+_MILLISECONDS = 1e11  # as seconds the year 5138; a larger number counts milliseconds
+
+
+def number_in(value: object) -> float | None:
+    """A finite number, or the text of one; None for everything else, ``True`` among it."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
     try:
-        number = float(text or "")
-    except ValueError:
+        number = float(value)
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None

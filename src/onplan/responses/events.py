@@ -197,6 +197,7 @@ class RateLimits(_Event, frozen=True, tag="codex.rate_limits"):
 
     plan_type: Any = None
     rate_limits: Any = None
+    credits: Any = None
     metered_limit_name: Any = None
     limit_name: Any = None
 

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from onplan.answers.error_body import http_status, read_error
 from onplan.answers.failures import Complaint, complaint_of_body, failure_of_complaint, words_in
 from onplan.answers.finish_reasons import finish_of
-from onplan.answers.limits import headers_of_event
+from onplan.answers.limits import headers_of_event, limits_of_headers
 from onplan.answers.sse import Body
 from onplan.answers.usage import usage_of
 from onplan.errors import (
@@ -26,6 +26,7 @@ from onplan.errors import (
     StreamFailedError,
     StreamTruncatedError,
 )
+from onplan.flow import NOTHING
 from onplan.responses import events
 from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.arrivals import Arrivals
@@ -37,6 +38,7 @@ from onplan.types import (
     ContentPart,
     Done,
     FinishReason,
+    Limits,
     Message,
     Refusal,
     Role,
@@ -65,6 +67,8 @@ class ResponseStream:
         parts: the finished content parts, in the order of their items; ``kept`` come first.
         earlier: ids of earlier responses on the same connection, and of their items.
         is_mixed: whether an event came that belongs to one of those.
+        limit_headers: the headers with which the answer began, for what they say about limits.
+        began_at: when that was, Unix seconds.
     """
 
     grace: float | None = None
@@ -86,6 +90,8 @@ class ResponseStream:
         self.response: CompletionResponse | None = None
         self.earlier: Collection[str] = ()
         self.is_mixed = False
+        self.limit_headers: Mapping[str, str] = NOTHING
+        self.began_at: float | None = None
         self._model = model
         self._ignored = list(ignored_parameters)
         self._repairs = list(history_repairs)
@@ -102,6 +108,11 @@ class ResponseStream:
     def parts(self) -> list[ContentPart]:
         """The finished parts, in order."""
         return [*self._kept, *(part for arrival in self._arrivals for part in arrival.parts)]
+
+    @property
+    def limits(self) -> Limits | None:
+        """What the plan has left, as far as headers and events have said so."""
+        return limits_of_headers({**self.limit_headers, **self._limits}, self.began_at)
 
     def feed(self, payloads: Iterable[bytes]) -> list[StreamChunk]:
         """The chunks for ``payloads``. After ``failure`` or the terminal event, the rest is ignored."""
@@ -301,7 +312,7 @@ class ResponseStream:
 
     def _rate_limits(self, event: events.RateLimits, chunks: Chunks) -> None:
         self._limits |= headers_of_event(
-            event.metered_limit_name or event.limit_name, event.plan_type, event.rate_limits
+            event.metered_limit_name or event.limit_name, event.plan_type, event.rate_limits, event.credits
         )
 
     def _metadata(self, event: events.Metadata, chunks: Chunks) -> None:
@@ -324,6 +335,7 @@ class ResponseStream:
             response_id=self._response_id,
             ignored_parameters=self._ignored,
             history_repairs=self._repairs,
+            limits=self.limits,
         )
         chunks.append(Done(usage, reason, response))
 

@@ -6,7 +6,7 @@ Failures are raised; whether another attempt follows is decided in attempts.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -22,7 +22,7 @@ from onplan.errors import (
     TotalTimeoutError,
     TransportError,
 )
-from onplan.flow import CLIENT_REQUEST_ID, Request, Response, request_id_of
+from onplan.flow import CLIENT_REQUEST_ID, NOTHING, Request, Response, request_id_of
 from onplan.request.history import with_valid_calls
 from onplan.responses.continuation import Continuation, Create
 from onplan.responses.items import input_items
@@ -109,7 +109,7 @@ class Completion(Attempt[None]):
 
     def _over_http(self, credentials: Credential) -> Flow[None]:
         head = yield from opened(self._named(self._call.request(credentials)), self._now)
-        stream = self._call.stream(self._note_request_id(head))
+        stream = self._stream_after(head)
         try:
             yield from self._read(stream)
         except OnplanError as error:
@@ -130,6 +130,7 @@ class Completion(Attempt[None]):
             if joined is None or joined.seen is None:
                 return _too_large(fallback, create.size) if large else False
             stream, seen = self._call.stream(self._note_request_id(joined.head)), joined.seen
+            self._note_limits(stream, NOTHING if joined.warm else joined.head.headers)
             if create.goes_on:
                 self._turn_state = self._turn_state or seen.turn_state
             stream.earlier = seen.ids
@@ -219,6 +220,16 @@ class Completion(Attempt[None]):
         """Return ``request``; note its client-side id for errors, in case the backend gives it no id."""
         self._request_id = request.headers.get(CLIENT_REQUEST_ID)
         return request
+
+    def _stream_after(self, head: Head) -> Stream:
+        stream = self._call.stream(self._note_request_id(head))
+        if isinstance(stream, ResponseStream):
+            self._note_limits(stream, head.headers)
+        return stream
+
+    def _note_limits(self, stream: ResponseStream, headers: Mapping[str, str]) -> None:
+        """``headers``: those of this answer. What a warm WebSocket was opened with says nothing new."""
+        stream.limit_headers, stream.began_at = headers, self._now()
 
     def _note_request_id(self, head: Head) -> str | None:
         self._request_id = request_id_of(head.headers) or self._request_id

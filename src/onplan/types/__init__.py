@@ -22,6 +22,7 @@ from onplan.types.answer import (
 )
 from onplan.types.credentials import APIKey, Credential, OAuthCredentials, Registration
 from onplan.types.dicts import MessageLike, Prompt
+from onplan.types.limits import Credits, Limits, Meter, SpendingLimit, Window
 from onplan.types.message import (
     ContentPart,
     File,
@@ -44,12 +45,15 @@ __all__ = [
     "CompletionResponse",
     "ContentPart",
     "Credential",
+    "Credits",
     "Done",
     "File",
     "FinishReason",
     "Image",
+    "Limits",
     "Message",
     "MessageLike",
+    "Meter",
     "ModelInfo",
     "OAuthCredentials",
     "PartDone",
@@ -60,6 +64,7 @@ __all__ = [
     "RequestFields",
     "Resumed",
     "Role",
+    "SpendingLimit",
     "StreamChunk",
     "Text",
     "TextDelta",
@@ -73,5 +78,6 @@ __all__ = [
     "ToolDefinition",
     "ToolResult",
     "Usage",
+    "Window",
     "as_request",
 ]

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
+from onplan.types.limits import Limits
 from onplan.types.message import ContentPart, Message, ToolCall
 
 
@@ -42,6 +43,7 @@ class CompletionResponse(msgspec.Struct, frozen=True):
             sentence each: arguments that were not JSON, calls without a result, results without a call.
         native_finish_reason: the word of a Chat Completions server, if it is none of ``FinishReason``. An
             unknown word counts as ``stop``. None over the Responses API.
+        limits: what the plan has left, as far as that came with the answer; None if it did not.
     """
 
     message: Message
@@ -52,6 +54,7 @@ class CompletionResponse(msgspec.Struct, frozen=True):
     ignored_parameters: list[str] = []
     history_repairs: list[str] = []
     native_finish_reason: str | None = None
+    limits: Limits | None = None
 
     @property
     def text(self) -> str:

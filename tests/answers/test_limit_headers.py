@@ -1,0 +1,58 @@
+"""What the plan has left, as the headers of an answer and the events in it tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tests.plan.states import NOW, STATES, State
+
+from onplan.answers.limits import headers_of_event, limits_of_headers
+from onplan.types import Limits
+
+
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
+def test_headers_are_read(state: State) -> None:
+    """In each of the seven states: what is told is there, and what cannot be read is left out."""
+    expected = state.of_headers or state.limits
+
+    assert limits_of_headers(state.headers, NOW) == replace(expected, read_at=NOW)
+
+
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
+def test_events_are_read(state: State) -> None:
+    """An event in the stream says the same as the headers, and is read by the same rules."""
+    event = state.event
+    said = headers_of_event(
+        event.get("metered_limit_name"), event["plan_type"], event["rate_limits"], event["credits"]
+    )
+
+    assert limits_of_headers(said) == (state.of_event or state.of_headers or state.limits)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": "text/event-stream", "x-request-id": "req_1", "x-ratelimit-limit-requests": "60"},
+        {"x-codex-primary-used-percent": "", "x-codex-plan-type": "", "x-codex-credits-balance": ""},
+        {"x-codex-primary-used-percent": "0", "x-codex-primary-window-minutes": "0"},
+        {"x-codex-turn-state": "t"},
+    ],
+)
+def test_headers_that_say_nothing_of_it(headers: dict[str, str]) -> None:
+    """An answer without limits has none, rather than a plan of which nothing is used."""
+    assert limits_of_headers(headers, NOW) is None
+
+
+@pytest.mark.parametrize("value", [None, [], {}, "", "x", True, -1, 1e308, 10**400, float("nan"), "Infinity"])
+def test_no_value_of_an_event_is_too_odd(value: Any) -> None:
+    """Whatever stands in the place of a field, reading it ends."""
+    window = {"used_percent": value, "window_minutes": value, "reset_at": value}
+    credit = {"has_credits": value, "unlimited": value, "balance": value}
+    for windows in (value, {"primary": value}, {"primary": window, "secondary": window}):
+        read = limits_of_headers(headers_of_event(value, value, windows, credit), NOW) or Limits()
+        for found in read.windows:
+            assert 0 <= found.used_percent <= 100
+            assert found.resets_at is None
