@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = (
     "answers/",
     "request/",
+    "structured/",
     "parameters.py",
     "flow.py",
     "oauth/",

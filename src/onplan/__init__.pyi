@@ -25,6 +25,9 @@ from onplan.errors import ModelNotAvailableError as ModelNotAvailableError
 from onplan.errors import NotIncludedError as NotIncludedError
 from onplan.errors import NotSignedInError as NotSignedInError
 from onplan.errors import OnplanError as OnplanError
+from onplan.errors import OutputError as OutputError
+from onplan.errors import OutputRefusedError as OutputRefusedError
+from onplan.errors import OutputTruncatedError as OutputTruncatedError
 from onplan.errors import OverloadedError as OverloadedError
 from onplan.errors import PlanNotPermittedError as PlanNotPermittedError
 from onplan.errors import ProxyError as ProxyError

@@ -38,6 +38,9 @@ An error is built where a failure occurs; this module has no I/O. The tree, with
     │   ├── DisconnectError                disconnect            41   retried before the first chunk
     │   ├── IdleTimeoutError               idle_timeout          42
     │   └── TotalTimeoutError              total_timeout         45   the program's limit for a turn
+    ├── OutputError                        output                80   the answer is not what was asked for
+    │   ├── OutputRefusedError             output_refused        81   the model declines to answer
+    │   └── OutputTruncatedError           output_truncated      82   the answer was cut off
     └── StreamError                        stream                59
         ├── StreamTruncatedError           stream_truncated      50   ended without a terminal event
         ├── StreamFailedError              stream_failed         51   the model's turn failed inside a 200
@@ -401,6 +404,37 @@ class TotalTimeoutError(TransportError):
 
     code, exit_code = "total_timeout", 45
     hint = "Allow more time: `Client(timeout=onplan.Timeouts(total=…))`."
+
+
+class OutputError(OnplanError):
+    """An answer is whole, but is not what the request's ``response_format`` asks for.
+
+    Attributes:
+        text: the answer's text, as it came. It is no part of ``str(error)``.
+        path: where it does not fit, as a JSON path such as ``$.birds[0].age``; ``$`` is the whole value.
+        problem: what is wrong there, as the end of a sentence. A model can be told so.
+    """
+
+    code, exit_code = "output", 80
+    hint = "Ask again, or let the model correct itself: `client.complete(…, repairs=1)`."
+
+    def __init__(self, message: str, *, text: str = "", path: str = "$", problem: str = "") -> None:
+        super().__init__(message)
+        self.text, self.path, self.problem = text, path, problem
+
+
+class OutputRefusedError(OutputError):
+    """The model declined to answer, or its answer was filtered. ``text`` is what it said instead."""
+
+    code, exit_code = "output_refused", 81
+    hint = "Rephrase the prompt."
+
+
+class OutputTruncatedError(OutputError):
+    """The answer was cut off at the limit of tokens. ``text`` is what came of it."""
+
+    code, exit_code = "output_truncated", 82
+    hint = "Allow a longer answer, or ask for less at a time."
 
 
 class StreamError(OnplanError):

@@ -8,7 +8,7 @@ import pytest
 
 from onplan.emulator.checks.schema import Subject, check_format_schema, check_function_schema
 from onplan.emulator.wire.replies import Refusal
-from onplan.request.strict_schema import is_strict
+from onplan.structured.strict_schema import is_strict
 
 STRING = {"type": "string"}
 FORMAT = Subject("response_format 'answer'", "text.format.schema", "invalid_json_schema")

@@ -7,8 +7,8 @@ import pytest
 
 from onplan.backends import OPENAI_CODEX
 from onplan.errors import InvalidRequestError
-from onplan.request.strict_schema import is_strict
 from onplan.responses.request import prepare
+from onplan.structured.strict_schema import is_strict
 from onplan.types import (
     CompletionRequest,
     Image,

@@ -23,7 +23,7 @@ from onplan.parameters import (
     uuid_text,
 )
 from onplan.request.history import repaired
-from onplan.request.strict_schema import is_strict
+from onplan.structured.strict_schema import is_strict
 from onplan.types import CompletionRequest, ContentPart, Credential, Message, ToolChoice, ToolDefinition
 
 Body: TypeAlias = dict[str, Any]

@@ -1,1 +1,1 @@
-"""Prepares a request for either API: repaired history, strict schemas, image types, data URLs."""
+"""Prepares a request for either API: repaired history, image types, data URLs."""

@@ -21,10 +21,10 @@ from onplan.parameters import (
     uuid_text,
 )
 from onplan.request.history import repaired
-from onplan.request.strict_schema import is_strict
 from onplan.responses.continuation import Create
 from onplan.responses.items import input_items
 from onplan.responses.stream import ResponseStream
+from onplan.structured.strict_schema import is_strict
 from onplan.types import CompletionRequest, ContentPart, Credential, Message, Role, ToolChoice, ToolDefinition
 
 Body: TypeAlias = dict[str, Any]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onplan.backends import COMPATIBLE
 from onplan.chat import request as chat
 from onplan.emulator.checks.schema import Subject, check_format_schema
-from onplan.request.strict_schema import is_strict
+from onplan.structured.strict_schema import is_strict
 from onplan.types import CompletionRequest
 
 TEXT = {"type": "string"}

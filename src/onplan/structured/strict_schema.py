@@ -7,9 +7,9 @@ schemas". Other schemas are refused with ``strict: true`` and accepted without i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
-Schema: TypeAlias = dict[str, Any]
+from onplan.structured.references import Schema
 
 # Keywords of any schema. "title" is not documented, but accepted; pydantic writes it everywhere.
 _WORDS = frozenset({"$defs", "$schema", "definitions", "description", "title"})
@@ -23,7 +23,7 @@ _OF_TYPE: Mapping[str, frozenset[str]] = {
     "boolean": frozenset({"enum", "const"}),
     "null": frozenset({"enum", "const"}),
 }
-_FORMATS = frozenset(
+FORMATS = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"},
 )
 # Limits of a whole schema.
@@ -121,7 +121,7 @@ def _has_known_values(schema: Schema) -> bool:
         return False
     texts = [value for value in values if isinstance(value, str)]
     too_long = len(texts) > _LONG_ENUM and sum(map(len, texts)) > _MOST_CHARACTERS_OF_ENUM
-    known = "format" not in schema or (isinstance(schema["format"], str) and schema["format"] in _FORMATS)
+    known = "format" not in schema or (isinstance(schema["format"], str) and schema["format"] in FORMATS)
     return known and not too_long
 
 

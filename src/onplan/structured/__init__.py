@@ -1,0 +1,1 @@
+"""Structured output: the JSON schema of a Python type, and the value of that type in an answer's text."""
