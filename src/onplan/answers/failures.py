@@ -120,7 +120,10 @@ def complaint_of_payload(payload: bytes) -> Complaint | None:
 
 
 def words_in(payload: bytes) -> str:
-    """The text of a payload that is not JSON: some gateways end a stream with an error in plain text."""
+    """The text of a payload that is not JSON, in case a gateway ends a stream with an error in plain text.
+
+    That is a precaution: no such stream has been seen.
+    """
     if payload.strip() in (b"[DONE]", b"null") or decode_json(payload) is not None:
         return ""
     return " ".join(_text(Response(200, body=payload)).split())[:300]

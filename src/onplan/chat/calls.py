@@ -240,7 +240,10 @@ class Calls:
         return call
 
     def _renames(self, here: _Call, place: _Place | None, name: str, piece: str) -> bool:
-        """Whether a piece continues ``here`` although its id differs: some servers give each piece a new id.
+        """Whether a piece continues ``here`` although its id differs.
+
+        Poolside's server gives each piece a new id (seen May 2026, poolsideai/pool issue 9), and
+        mlx-openai-server did until March 2026 (its pull request 216).
 
         If the piece has a name, too, it must be the same one, and the piece must have an index.
         """

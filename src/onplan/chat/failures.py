@@ -54,7 +54,11 @@ def _complaint(body: Any) -> Any:
 
 
 def is_error(error: Any) -> bool:
-    """Whether ``error`` is a real error; some servers send ``{}`` or a code for success in every chunk."""
+    """Whether ``error`` says that something failed.
+
+    An empty one, or one with a code for success such as MiniMax's ``base_resp`` has, does not. In ``error``
+    itself that is a precaution: it has been seen in no answer.
+    """
     if isinstance(error, dict):
         return any(str(value).lower() not in _FINE for value in error.values())
     return bool(error)

@@ -2,7 +2,7 @@
 
 Without them Gemini 3 refuses the next turn: 400 "Function call is missing a thought_signature". Seen November
 2026: ``extra_content.google.thought_signature`` at Gemini's compatible endpoint; at LiteLLM
-``provider_specific_fields``, beside the function or in it; ``thought_signature`` itself at other gateways.
+``provider_specific_fields``, beside the function or in it. ``thought_signature`` by itself is a precaution.
 """
 
 from __future__ import annotations

@@ -97,4 +97,6 @@ def _run(arguments: list[str]) -> None:
         session.as_json = session.as_json or "--json" in arguments
         sys.exit(report(error, session))
     except KeyboardInterrupt:
-        sys.exit(130)
+        from onplan.cli.exit_codes import INTERRUPTED
+
+        sys.exit(INTERRUPTED)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onplan.cli.exit_codes import INPUT_OUTPUT, INTERNAL, INTERRUPTED
 from onplan.cli.talk import say
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError
@@ -19,9 +20,6 @@ from onplan.errors import OnplanError
 if TYPE_CHECKING:
     from onplan.cli.session import Session
 
-_INTERRUPTED = 130  # 128 + SIGINT, as shells count
-_INTERNAL = 70  # EX_SOFTWARE of sysexits.h
-_INPUT_OUTPUT = 74  # EX_IOERR of sysexits.h
 # Writing failed because the disk is full, over quota, at its limit or broken.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _LABEL = "error: "
@@ -36,7 +34,7 @@ def report(error: Exception, session: Session) -> int:
         click.echo(error.format_message())
         return 0
     if isinstance(error, click.Abort):
-        return _INTERRUPTED
+        return INTERRUPTED
     if _output_failed(error):
         # Python would complain a second time when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -77,10 +75,10 @@ def _described(error: Exception) -> tuple[dict[str, object], int]:
     if isinstance(error, OSError) and (error.filename or _output_failed(error)):
         what = f"{error.filename} cannot be used" if error.filename else "The output cannot be written"
         facts = {"code": "input_output", "message": f"{what}: {error.strerror}."}
-        return {**facts, "hint": "Correct that and run the command again."}, _INPUT_OUTPUT
+        return {**facts, "hint": "Correct that and run the command again."}, INPUT_OUTPUT
     logging.getLogger("onplan").debug("internal error", exc_info=error)
     return {
         "code": "internal",
         "message": f"An unexpected {type(error).__name__} in onplan.",
         "hint": "Run the command again with `onplan -v …` and report what it prints.",
-    }, _INTERNAL
+    }, INTERNAL

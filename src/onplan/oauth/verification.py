@@ -54,10 +54,10 @@ def verify(
         KeysUnavailableError: the keys could not be fetched now, so the token is not verified.
         TransportError: the issuer could not be reached.
     """
-    kid = str(_header(token).get("kid"))
+    kid = _key_id(token)
     if kid not in keys:
         keys = yield from _fetch_keys(issuer)
-    claims = _signed_claims(token, keys.get(kid))
+    claims = _signed_claims(token, keys.get(kid) if kid else None)
     check(claims, expected, now)
     return claims, keys
 
@@ -89,14 +89,14 @@ def _fetch_keys(issuer: Issuer) -> Flow[Keys]:
     return {entry["kid"]: entry for entry in found}
 
 
-def _header(token: str) -> Mapping[str, Any]:
-    """The header of ``token``, unverified; empty if the token is damaged."""
+def _key_id(token: str) -> str | None:
+    """Which key ``token`` says signed it; None if it does not say, or is damaged."""
     import jwt
 
     try:
-        return jwt.get_unverified_header(token)
+        return jwt.get_unverified_header(token).get("kid")
     except (jwt.PyJWTError, RecursionError):  # the latter for JSON that is nested too deeply
-        return {}
+        return None
 
 
 def _signed_claims(token: str, key: Any) -> Mapping[str, Any]:

@@ -56,7 +56,7 @@ def image_type(data: bytes, given: str | None, name: str) -> str:
     Args:
         data: the image, or its beginning.
         given: the type that the program gave, or None. It is used only if the bytes do not contradict it, for
-            images other than PNG, JPEG, WebP and GIF, which some servers accept.
+            images other than PNG, JPEG, WebP and GIF; Gemini accepts HEIC and HEIF by its documentation.
         name: the image's name, for the error.
 
     Raises:

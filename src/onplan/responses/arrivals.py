@@ -32,7 +32,7 @@ class Arrivals:
             EmissionOrder(ThinkingDelta, self._positions),
         )
         self._orders = {"output_text": texts, "summary": thoughts, "reasoning": thoughts}
-        # By id and kind, since some servers give all items one id (tests/responses/test_emitted_text.py).
+        # By id and kind, in case a server gives all items one id: a precaution, seen at no server.
         self._by_id: dict[tuple[str, str], Arrival] = {}
         self._by_call_id: dict[str, Arrival] = {}
         self._by_index: dict[int, Arrival] = {}
@@ -114,7 +114,8 @@ class Arrivals:
     def _of_output(self, item: Item, index: int, same: Arrival | None) -> Arrival:
         """The item for the entry of ``output`` at ``index``.
 
-        Some servers give items new ids in the finished response, so a new id alone does not mean a new item.
+        A new id alone does not mean a new item: mistral.rs gave items new ids in the finished response until
+        July 2026 (EricLBuehler/mistral.rs issue 1944).
 
         Args:
             item: the entry.
@@ -135,8 +136,9 @@ class Arrivals:
     def _find(self, item_id: str | None, index: int | None, kind: str) -> Arrival | None:
         """The known item: by id, else by index, else by kind.
 
-        The index helps with servers that give an item a new id in each event. Others give every item the
-        index 0: so a finished item with another id does not match (tests/responses/test_ends.py).
+        The index helps where an item has a new id in each event, as at GitHub Copilot (vercel/ai pull request
+        18548, August 2026). LiteLLM gives several items one index (BerriAI/litellm pull request 36375, August
+        2026): so a finished item with another id does not match.
         """
         found = self._named(item_id, kind)
         if found is None and index is not None:

@@ -131,7 +131,7 @@ class Completed(_Event, frozen=True, tag="response.completed"):
     """The response ended well. Its ``output`` may be empty although items were sent."""
 
     response: dict[str, Any]
-    error: Any = None  # beside the response at some gateways (tests/responses/test_emitted_text.py)
+    error: Any = None  # beside the response; a precaution, seen at no server
 
 
 class Incomplete(_Event, frozen=True, tag="response.incomplete"):

@@ -229,7 +229,7 @@ def parts_in(item: Item) -> list[ContentPart]:
 
 
 def _part_of(kind: str, text: str, phase: str | None) -> ContentPart:
-    """The content part of one section of a message; some servers put thinking there, too."""
+    """The content part of one section of a message. Thinking in there is a precaution: seen at no server."""
     match kind:
         case "refusal":
             return Refusal(text)

@@ -160,7 +160,8 @@ class ResponseStream:
         """Whether an event is a late one of an earlier response on this connection, to be skipped.
 
         Raises:
-            StreamCorruptError: it may belong to either response, since some servers reuse ids.
+            StreamCorruptError: it may belong to either response, because its ids are those of both. That is a
+                precaution, for servers that number the items of each response from the start.
         """
         item_id = getattr(event, "item_id", None)
         if item_id and item_id not in self.earlier:  # nearly every event

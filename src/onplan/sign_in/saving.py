@@ -9,7 +9,7 @@ from onplan.config.settings import Settings
 from onplan.errors import ConfigurationError, SignInError, StoreConflictError
 from onplan.oauth.credentials import came_from
 from onplan.oauth.verification import AnotherPersonError
-from onplan.stores import CredentialStore, Record
+from onplan.stores import CredentialStore, Record, conflict
 
 _ATTEMPTS = 10
 
@@ -32,9 +32,7 @@ def update(store: CredentialStore, change: Callable[[Record], Record]) -> None:
             with contextlib.suppress(StoreConflictError):  # by a program that does not use this lock
                 store.save(change(loaded.record if loaded else Record()), loaded.version if loaded else None)
                 return
-    raise StoreConflictError(
-        f"{store.describe()} was changed by another program before each of {_ATTEMPTS} attempts to write it."
-    )
+    raise conflict(store.describe(), _ATTEMPTS)
 
 
 def require_replaceable(stored: Record, new: Record) -> None:

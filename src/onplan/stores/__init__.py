@@ -20,7 +20,7 @@ import msgspec
 from onplan.backends import Backend, IssuerKind
 from onplan.config.file_reading import as_utf8
 from onplan.config.store_schemes import CAPABILITIES, Capabilities, scheme_of
-from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
+from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.oauth.token_response import moment
 from onplan.secret import SecretBytes
 from onplan.types import OAuthCredentials, Registration
@@ -168,6 +168,16 @@ def load_twice(
             return found
     with lock():
         return load()
+
+
+def conflict(place: str, attempts: int = 1) -> StoreConflictError:
+    """The error for a record that another program changed after it was loaded, at each of ``attempts``."""
+    if attempts == 1:
+        return StoreConflictError(f"Another program has changed {place} meanwhile.")
+    return StoreConflictError(
+        f"Another program was faster at each of {attempts} attempts to change {place}.",
+        hint="Nothing is lost. End the other programs that use this sign-in, then run the command again.",
+    )
 
 
 def why_empty(store: CredentialStore) -> str | None:

@@ -19,9 +19,9 @@ import msgspec
 
 from onplan.config.store_schemes import CAPABILITIES
 from onplan.config.store_spec import command_words
-from onplan.errors import StoreConflictError, StoreDamagedError
+from onplan.errors import StoreDamagedError
 from onplan.secret import SecretBytes
-from onplan.stores import Record, Stored, decode_record, encode_record, load_twice, version_of
+from onplan.stores import Record, Stored, conflict, decode_record, encode_record, load_twice, version_of
 from onplan.stores.command_run import Helper
 from onplan.stores.lock import user_lock, user_lock_path
 
@@ -51,7 +51,7 @@ class CommandStore:
         line = SecretBytes(msgspec.json.encode(record) + b"\n")
         with self.lock():
             if expected_version != self._version():
-                raise StoreConflictError(f"The sign-in in {self.describe()} was changed meanwhile.")
+                raise conflict(f"the sign-in in {self.describe()}")
             self._helper.write("store", line)
         return _version_of(record)
 

@@ -12,9 +12,9 @@ from onplan.config.file_reading import open_file, read_open_file
 from onplan.config.private_files import PERMISSIONS, PrivateFile, has_other_names, keeps_modes
 from onplan.config.store_schemes import CAPABILITIES
 from onplan.config.store_spec import expanded
-from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
+from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
 from onplan.secret import SecretBytes
-from onplan.stores import Record, Stored, decode_record, encode_record, version_of
+from onplan.stores import Record, Stored, conflict, decode_record, encode_record, version_of
 from onplan.stores.lock import ProcessLock, user_lock, waiting_at_most
 
 # Bytes by which refreshed tokens may be longer than those that they replace.
@@ -59,7 +59,7 @@ class FileStore:
         with self.lock(), explained(str(self._path), "written"):
             current = self._read()
             if expected_version != (None if current is None else version_of(current)):
-                raise StoreConflictError(f"{self._path} was changed by another program meanwhile.")
+                raise conflict(str(self._path))
             self._file.write(data, room=len(data) + _ROOM if record.pending_refresh else 0)
         return version_of(data)
 

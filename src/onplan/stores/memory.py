@@ -7,8 +7,8 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 
 from onplan.config.store_schemes import CAPABILITIES
-from onplan.errors import StoreConflictError, StoreError
-from onplan.stores import Record, Stored
+from onplan.errors import StoreError
+from onplan.stores import Record, Stored, conflict
 
 
 class MemoryStore:
@@ -38,7 +38,7 @@ class MemoryStore:
             )
         with self._lock:
             if expected_version != (str(self._version) if self._record else None):
-                raise StoreConflictError("The sign-in in memory was changed meanwhile.")
+                raise conflict("the sign-in in memory")
             self._record = record
             self._version += 1
             return str(self._version)

@@ -44,7 +44,7 @@ from onplan.oauth.issuer import Issuer
 from onplan.oauth.refresh import refresh
 from onplan.oauth.siwc import verify_refreshed
 from onplan.oauth.verification import NO_KEYS, Keys, KeysUnavailableError
-from onplan.stores import CredentialStore, Lease, PendingRefresh, Record, Stored, why_empty
+from onplan.stores import CredentialStore, Lease, PendingRefresh, Record, Stored, conflict, why_empty
 from onplan.stores.lock import waiting_at_most
 from onplan.tokens.rotation import Rotation
 from onplan.types import OAuthCredentials
@@ -182,7 +182,7 @@ class Refresher:
                 stack.enter_context(self._busy)
                 with contextlib.suppress(_TooLateError, StoreConflictError):
                     return self._refresh_locked(reason, good, held if isinstance(held, Lease) else None)
-        raise StoreConflictError(f"{self._store.describe()} is changed by other programs all the time.")
+        raise conflict(self._store.describe(), _ROUNDS)
 
     def _refresh_locked(self, reason: str, good: Callable[[Record], bool], lease: Lease | None) -> Record:
         self._unsaved.save_again()

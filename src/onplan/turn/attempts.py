@@ -94,7 +94,7 @@ def opened(request: Request, now: Now, timeout: float | None = None) -> Flow[Hea
     ``timeout``: seconds for the head of the answer; without it, the client's own limits.
     """
     head: Head = yield Send(request, timeout)
-    # Some answers lack a Content-Type, so only one that names a web page is a failure.
+    # The plan's answers may lack a Content-Type (docs/protocol.md), so only one of a web page is a failure.
     if head.status == 200 and "text/html" not in head.headers.get("content-type", "").lower():
         return head
     body = yield ReadBody()

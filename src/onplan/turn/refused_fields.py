@@ -45,7 +45,8 @@ def is_refusal(error: OnplanError) -> bool:
     )
 
 
-# Between two keys of a path; some servers name the kind of the message there.
+# Between two keys of a path. Cerebras and Mistral name the role of the message there, seen November 2026:
+# "messages.1.assistant.reasoning_content: Extra inputs are not permitted".
 _BETWEEN = r"[\W\d_]{1,6}(?:(?:assistant|function|\w*Message\w*)[\W\d_]{1,6})?"
 
 

@@ -9,8 +9,8 @@ import msgspec
 
 from onplan.emulator.api.platform import authenticate, headers, turn_of
 from onplan.emulator.checks.chat import check_chat
+from onplan.emulator.checks.codex_responses import COMMON_RULES
 from onplan.emulator.checks.platform import json_body
-from onplan.emulator.checks.responses import COMMON_RULES
 from onplan.emulator.wire.chat_stream import DATA_ONLY, ChatStream
 from onplan.emulator.wire.replies import EVENT_STREAM, Reply, Request, json_reply
 from onplan.emulator.world import World

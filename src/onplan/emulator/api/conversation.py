@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from onplan.emulator.api.account import authenticate, counted_answer, require_allowance
+from onplan.emulator.api.codex_account import authenticate, counted_answer, require_allowance
 from onplan.emulator.api.model import without_answer
+from onplan.emulator.checks.codex_responses import check
 from onplan.emulator.checks.refusals import of_type
-from onplan.emulator.checks.responses import check
 from onplan.emulator.wire.events import Event
 from onplan.emulator.wire.limits import limits_event
 from onplan.emulator.wire.replies import Refusal, Reply, Request, api_error

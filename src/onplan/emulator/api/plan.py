@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from onplan.emulator.api.account import counted_answer
+from onplan.emulator.api.codex_account import counted_answer
+from onplan.emulator.checks.codex_responses import COMMON_RULES
 from onplan.emulator.checks.plan import check_plan, request_id
-from onplan.emulator.checks.responses import COMMON_RULES
 from onplan.emulator.faults.siwc import usage_limit_exceeded
 from onplan.emulator.tokens.registry import PLAN_SCOPE
 from onplan.emulator.wire.replies import Refusal, Reply, Request, api_error, detail, json_reply

@@ -1,20 +1,15 @@
-"""The platform at `/v1`: API keys, the list of models, and the Responses API that keys pay for."""
+"""The platform at `/v1`: API keys, the list of models, and what both of its APIs have in common."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
-
-import msgspec
 
 from onplan.emulator.api.model import answer
-from onplan.emulator.checks.platform import PLAIN_MODEL, check_platform_response, json_body, thinks
-from onplan.emulator.checks.responses import COMMON_RULES
+from onplan.emulator.checks.platform import PLAIN_MODEL, thinks
 from onplan.emulator.wire.items import Reasoning, Turn
-from onplan.emulator.wire.replies import EVENT_STREAM, Headers, Refusal, Reply, Request, api_error, json_reply
-from onplan.emulator.wire.stream import Stream
+from onplan.emulator.wire.replies import Headers, Refusal, Reply, Request, api_error, json_reply
 from onplan.emulator.world import World
 
 # Models that are listed, and not for text.
@@ -89,40 +84,3 @@ def turn_of(world: World, asked: Request) -> Turn:
     }
     items = tuple(item for item in turn.items if not isinstance(item, Reasoning))
     return replace(turn, items=items, usage=usage)
-
-
-# --- the Responses API ------------------------------------------------------------------------------
-
-
-def respond(world: World, request: Request) -> Reply:
-    """A turn, in a stream or whole."""
-    authenticate(world, request)
-    body = json_body(request)
-    check_platform_response(world, body)
-    asked = Request(
-        request.method, request.path, "", _headers_of(request, body), msgspec.json.encode(_as_codex(body))
-    )
-    for rule in COMMON_RULES:
-        rule(world, asked, asked.body)
-    turn = turn_of(world, asked)
-    if not body.get("stream"):
-        output = [item.finished() for item in turn.items]
-        return json_reply(turn.response("completed", output=output, usage=turn.usage), headers=headers())
-    head = (("content-type", EVENT_STREAM), *headers())
-    return Reply(headers=head, stream=Stream(turn=turn, interval=world.scenario.answer.interval))
-
-
-def _headers_of(request: Request, body: dict[str, Any]) -> dict[str, str]:
-    """The headers, with `prompt_cache_key` as the `session-id` by which cached prompts are found."""
-    return {**request.headers, "session-id": str(body.get("prompt_cache_key") or "")}
-
-
-def _as_codex(body: dict[str, Any]) -> dict[str, Any]:
-    """The body as the Codex backend takes it: `input` as a list, without system messages."""
-    given = body.get("input") or []
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
-    changed = [
-        {**item, "role": "developer"} if isinstance(item, dict) and item.get("role") == "system" else item
-        for item in items
-    ]
-    return {**body, "input": changed}

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from onplan.emulator.checks.codex_responses import FORMAT_TYPES, check_format_name
 from onplan.emulator.checks.platform import SAMPLING, check_effort, refuse_parameter, thinks
 from onplan.emulator.checks.refusals import missing, must_be, of_type, one_of, refuse, supported
-from onplan.emulator.checks.responses import FORMAT_TYPES, check_format_name
 from onplan.emulator.checks.schema import Subject, check_format_schema, check_function_schema
 from onplan.emulator.wire.replies import Refusal, api_error
 from onplan.emulator.world import World

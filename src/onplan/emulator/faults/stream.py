@@ -1,4 +1,4 @@
-"""Faults inside a 200: failures, gaps and framings of a stream."""
+"""Faults inside a 200: failures, gaps and framings of a stream; `stream_endings.py` has those of its end."""
 
 from __future__ import annotations
 
@@ -207,15 +207,6 @@ FAULTS = (
     ),
     _row("incomplete_content_filter", "response.incomplete: content_filter.", _incomplete("content_filter")),
     _row("incomplete_interrupted", "response.incomplete: interrupted.", _incomplete("interrupted")),
-    _row(
-        "eof_without_terminal",
-        "A clean end of the stream without a terminal event.",
-        altered(_without("response.completed")),
-    ),
-    _row("cut_mid_event", "The connection closes in the middle of an event.", streaming(breaks="cut")),
-    _row(
-        "stall", "Nothing more after the first content, the connection stays open.", streaming(breaks="stall")
-    ),
     _row("garbage_event", "A frame whose data is not JSON.", altered(_inserted(b"{not json"))),
     _row("unknown_event", "An event of an unknown type.", altered(_inserted(UNKNOWN))),
     _row("rate_limits_event", "A codex.rate_limits event.", altered(_inserted(RATE_LIMITS))),

@@ -1,4 +1,4 @@
-"""Faults at the end of a stream: other last events, a limit inside it, silence after it; compression."""
+"""Faults of how a stream ends: cut, silent, without its last event or with another one; compression."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ def _ended(kind: str, **response: Any) -> Alteration:
                 yield frame
 
     return alter
+
+
+def _without_end(frames: Iterable[Frame]) -> Iterator[Frame]:
+    return (frame for frame in frames if kind_of(frame) != "response.completed")
 
 
 def _done(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -95,6 +99,7 @@ def _compressed(reply: Reply) -> Reply:
 
 _OVERLOADED = {"code": "server_is_overloaded", "message": OVERLOADED}
 _ENDS: tuple[tuple[str, str, Alteration], ...] = (
+    ("eof_without_terminal", "A clean end of the stream without a terminal event.", _without_end),
     ("response_done", "The last event is called response.done.", _done),
     (
         "response_done_bare",
@@ -135,6 +140,18 @@ _ENDS: tuple[tuple[str, str, Alteration], ...] = (
 )
 
 FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "cut_mid_event",
+        "The connection closes in the middle of an event.",
+        RESPONSES,
+        after=streaming(breaks="cut"),
+    ),
+    Fault(
+        "stall",
+        "Nothing more after the first content, the connection stays open.",
+        RESPONSES,
+        after=streaming(breaks="stall"),
+    ),
     *(_row(name, line, alteration) for name, line, alteration in _ENDS),
     Fault(
         "cut_after_end",

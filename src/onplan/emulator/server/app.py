@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from onplan.emulator import control
-from onplan.emulator.api import account, chat, plan, platform, responses
+from onplan.emulator.api import chat, codex_account, codex_responses, plan, platform, platform_responses
 from onplan.emulator.api.conversation import Conversation
 from onplan.emulator.sign_in import device, issuer, siwc
 from onplan.emulator.wire.compression import compress
@@ -44,11 +44,11 @@ ROUTES: dict[tuple[str, str], tuple[str, Handler]] = {
     ("POST", "/api/accounts/deviceauth/token"): ("device_token", device.poll),
     ("GET", "/codex/device"): ("device_page", device.show_page),
     ("POST", "/codex/device"): ("device_page", device.approve),
-    ("POST", f"{CODEX}/responses"): ("responses", responses.respond),
-    ("GET", f"{CODEX}/responses"): ("responses_upgrade", responses.upgrade),
-    ("GET", f"{CODEX}/models"): ("models", account.models),
-    ("GET", f"{WHAM}/accounts/check"): ("accounts_check", account.accounts_check),
-    ("GET", f"{WHAM}/usage"): ("usage", account.usage),
+    ("POST", f"{CODEX}/responses"): ("responses", codex_responses.respond),
+    ("GET", f"{CODEX}/responses"): ("responses_upgrade", codex_responses.upgrade),
+    ("GET", f"{CODEX}/models"): ("models", codex_account.models),
+    ("GET", f"{WHAM}/accounts/check"): ("accounts_check", codex_account.accounts_check),
+    ("GET", f"{WHAM}/usage"): ("usage", codex_account.usage),
     ("GET", "/api/accounts/authorize"): ("siwc_authorize", siwc.authorize),
     ("POST", "/api/accounts/authorize"): ("siwc_decision", siwc.decide),
     ("POST", "/api/accounts/oauth/token"): ("siwc_token", siwc.token),
@@ -56,7 +56,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Handler]] = {
     ("GET", f"{PLAN}/models"): ("plan_models", plan.models),
     ("POST", f"{PLAN}/responses"): ("plan_responses", plan.respond),
     ("GET", "/v1/models"): ("platform_models", platform.served(platform.models)),
-    ("POST", "/v1/responses"): ("responses", platform.served(platform.respond)),
+    ("POST", "/v1/responses"): ("responses", platform.served(platform_responses.respond)),
     ("POST", "/v1/chat/completions"): ("chat_completions", platform.served(chat.complete)),
 }
 CONTROLS: dict[tuple[str, str], Handler] = {
@@ -78,8 +78,8 @@ CONTROLS: dict[tuple[str, str], Handler] = {
 # Which API says "not found" below a prefix; the first that fits.
 UNKNOWN_PATHS: tuple[tuple[str, Handler], ...] = (
     (PLAN, plan.not_supported),
-    ("/v1", account.no_platform),
-    ("", account.not_found),
+    ("/v1", codex_account.no_platform),
+    ("", codex_account.not_found),
 )
 
 

@@ -27,10 +27,10 @@ from onplan.config.file_errors import explained
 from onplan.config.file_reading import as_utf8, read_file
 from onplan.config.private_files import PrivateFile, make_private_folder
 from onplan.config.store_schemes import CAPABILITIES
-from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
+from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
 from onplan.forking import reset_in_child
 from onplan.secret import SecretBytes
-from onplan.stores import Record, Stored, version_of
+from onplan.stores import Record, Stored, conflict, version_of
 from onplan.stores.codex import auth_file
 from onplan.stores.codex.auth_file import UNCHANGED, Document, Overlay
 from onplan.stores.lock import ProcessLock
@@ -108,7 +108,7 @@ class CodexStore:
         with self._writing("written"):
             found = self._read()
             if found.version != expected_version:
-                raise StoreConflictError(f"{self.describe()} was changed by another program meanwhile.")
+                raise conflict(self.describe())
             self._refuse_write_protected()
             new = found.followed_by(record)
             same_base = new.data == found.data
@@ -157,7 +157,11 @@ class CodexStore:
             before, data = data, self._content(self._theirs)
             if before == data:
                 return _State.of(data, overlays)
-        raise StoreError(f"{self.describe()} is changed by other programs all the time.")
+        raise StoreError(
+            f"{self.describe()} could not be read: another program changed it during each of "
+            f"{_READINGS} attempts.",
+            hint="Nothing is lost. End the program that writes to it, then run `onplan status`.",
+        )
 
     def _content(self, file: PrivateFile) -> SecretBytes | None:
         with explained(str(file.path), "read"):

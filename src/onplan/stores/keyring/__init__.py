@@ -14,9 +14,9 @@ from typing import Annotated, Protocol
 import msgspec
 
 from onplan.config.store_schemes import CAPABILITIES
-from onplan.errors import StoreConflictError, StoreDamagedError
+from onplan.errors import StoreDamagedError
 from onplan.secret import SecretBytes, SecretText
-from onplan.stores import Record, Stored, decode_record, load_twice, split_options, version_of
+from onplan.stores import Record, Stored, conflict, decode_record, load_twice, split_options, version_of
 from onplan.stores.keyring.backend import Keyring
 from onplan.stores.lock import user_lock
 
@@ -47,7 +47,7 @@ class KeyringStore:
         with self.lock():
             layout = self._layout()
             if expected_version != layout.version():
-                raise StoreConflictError(f"{self.describe()} was changed by another program meanwhile.")
+                raise conflict(self.describe())
             layout.write(text)
         return _version_of(text)
 

@@ -82,7 +82,7 @@ class Keyring:
         return None if found is None else SecretText(found)
 
     def set(self, service: str, text: SecretText) -> None:
-        """Write the entry and read it back: some keyrings store nothing, or part of it, without an error."""
+        """Write the entry and read it back, in case the keyring stores less and raises nothing."""
         _persistently(lambda ring: ring.set_password(service, self._name, text))
         if self.get(service) != text:
             raise StoreError("The system's keyring did not keep what it was given.", hint=_FILE)

@@ -29,7 +29,7 @@ from onplan.config.store_schemes import CAPABILITIES
 from onplan.errors import ConfigurationError, StoreConflictError
 from onplan.oauth.claims import with_claims
 from onplan.secret import SecretBytes
-from onplan.stores import FORMER_NAMES, Record, Stored, record_from, split_options
+from onplan.stores import FORMER_NAMES, Record, Stored, conflict, record_from, split_options
 from onplan.stores.vault.client import VaultClient
 from onplan.stores.vault.lease import VaultLock
 from onplan.stores.vault.login import login_from, server_from
@@ -86,7 +86,7 @@ class VaultStore:
         found = self._secret.read()
         live = str(found.number) if found and found.fields else None
         if live != expected_version:
-            raise StoreConflictError(f"{self._path} in Vault was changed by another program meanwhile.")
+            raise conflict(f"{self._path} in Vault")
         fields = _flat(record, found.fields if found and found.fields else Fields())
         written = self._secret.write(fields, found.number if found else 0)
         if written.lifetime is not None:
@@ -112,7 +112,7 @@ class VaultStore:
                 continue
             self._secret.delete(range(1, newest.number + 1))
             return
-        raise StoreConflictError(f"{self._path} in Vault is changed by other programs all the time.")
+        raise conflict(f"{self._path} in Vault", _ATTEMPTS)
 
     def lock(self) -> AbstractContextManager[object]:
         """Excludes threads, processes and machines; ``with`` gives a ``Lease``."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from onplan.errors import StoreConflictError, StoreError
+from onplan.errors import StoreError
 from onplan.flow import Response
+from onplan.stores import conflict
 from onplan.stores.vault.client import VaultClient
 from onplan.stores.vault.errors import reasons, with_status
 from onplan.stores.vault.login import Work
@@ -129,7 +130,7 @@ class Secret:
             raise _strange(self._engine, answer)
         ours = self.read(after + 1) if doubtful else None
         if ours is None or ours.fields != fields:
-            raise StoreConflictError(f"{self.path} in Vault was changed by another program meanwhile.")
+            raise conflict(f"{self.path} in Vault")
         return ours
 
     def delete(self, numbers: Iterable[int]) -> None:

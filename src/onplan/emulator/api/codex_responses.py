@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 
-from onplan.emulator.api.account import authenticate, counted_answer, require_allowance
-from onplan.emulator.checks.responses import check
+from onplan.emulator.api.codex_account import authenticate, counted_answer, require_allowance
+from onplan.emulator.checks.codex_responses import check
 from onplan.emulator.wire import frames
 from onplan.emulator.wire.limits import limit_headers
 from onplan.emulator.wire.replies import EVENT_STREAM, Headers, Reply, Request, detail

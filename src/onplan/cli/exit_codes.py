@@ -1,0 +1,11 @@
+"""The exit codes of the command line that are not an error's own.
+
+Each error class has its own in ``errors.py``; ``onplan doctor`` exits with that of the first problem. Wrong
+arguments end in click's 2. README has the whole table.
+"""
+
+from __future__ import annotations
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+INTERNAL = 70  # EX_SOFTWARE of sysexits.h
+INPUT_OUTPUT = 74  # EX_IOERR of sysexits.h
