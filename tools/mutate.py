@@ -77,6 +77,9 @@ LIBRARIES = (
 )
 
 
+_TOO_LONG = (signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM)
+
+
 # --- one run of some tests, in a process of its own -------------------------------------------------------
 
 
@@ -127,7 +130,7 @@ class Run:
             os.waitpid(self.pid, 0)
             return "timeout"
         if os.WIFSIGNALED(status):
-            return "timeout" if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL) else "killed"
+            return "timeout" if os.WTERMSIG(status) in _TOO_LONG else "killed"
         # 5: no test was left. 4: a test's id is made of what was changed, so that was noticed.
         return "survived" if os.WEXITSTATUS(status) in (0, 5) else "killed"
 
@@ -182,6 +185,22 @@ class Map:
         return sorted(near, key=self.seconds.__getitem__), sorted(far, key=self.seconds.__getitem__)
 
 
+class _Watchdog:
+    """A plugin of pytest that kills the process when one test takes far longer than it did.
+
+    A change to a lock makes a test wait for ever: without this, it would wait as long as all tests may.
+    """
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds = seconds
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 10 * self._seconds.get(nodeid, 1.0) + 15)
+
+    def pytest_runtest_logfinish(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 class _Recorder:
     """A plugin of pytest that records for each test which lines it ran."""
 
@@ -226,8 +245,13 @@ def map_of(copy: Path, tests: tuple[str, ...]) -> Map:
     Raises:
         SystemExit: one of them fails on the code as it is.
     """
-    digest = hashlib.sha256(repr(tests).encode())
+    digest = hashlib.sha256(repr(tests).encode())  # of what they may import
+    folders = {test.rpartition("/")[0] if test.endswith(".py") else test for test in tests}
     for name in sorted(_files(copy)):
+        if name.startswith("tests/") and name.count("/") > 1 and not name.endswith("conftest.py"):
+            room = "/".join(name.split("/")[:2])
+            if room not in folders:
+                continue
         digest.update(name.encode() + (copy / name).read_bytes())
     kept = Path(tempfile.gettempdir(), f"onplan-mutate-{os.getuid()}", f"{digest.hexdigest()[:24]}.json")
     if not kept.exists():
@@ -327,7 +351,7 @@ def run_all(tasks: list[Task], slots: list[Slot], report: Callable[[Task], None]
 
 def by_pytest(copy: Path, task: Task, tests: list[str]) -> int:
     """Run tests by a pytest of their own, which imports the changed module."""
-    return run_pytest(copy, tests)
+    return run_pytest(copy, tests, [_Watchdog(task.seconds)])
 
 
 # --- many mutants, with the code imported and the tests collected once ------------------------------------
@@ -345,7 +369,11 @@ class Collected:
         """Run the mutants, instead of the tests themselves."""
         self._items = {item.nodeid: item for item in session.items}
         self._session = session
+        self._originals = {}
         for module in {task.mutant.module for task in self._tasks}:
+            path = self._slots[0].copy / "src" / "onplan" / module
+            source = path.read_bytes()
+            self._originals[module] = path, source, _functions(source, path)
             dotted = f"onplan/{module}".removesuffix(".py").removesuffix("/__init__").replace("/", ".")
             __import__(dotted)
         self._functions = {
@@ -370,6 +398,7 @@ class Collected:
         factory._basetemp = _temporary(copy)
         factory._basetemp.mkdir()
         items = [self._items[test] for test in tests if test in self._items]
+        self._session.config.pluginmanager.register(_Watchdog(task.seconds))
         for item, following in zip(items, [*items[1:], None], strict=True):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failed:
@@ -381,15 +410,8 @@ class Collected:
         self._failed |= report.failed
 
     def _patch(self, mutant: Mutant) -> bool:
-        path = self._slots[0].copy / "src" / "onplan" / mutant.module
-        source = (ROOT / "src" / "onplan" / mutant.module).read_bytes()
-        before, after = (
-            {
-                (code.co_qualname, code.co_firstlineno): code
-                for code in _outermost(compile(text, path, "exec"))
-            }
-            for text in (source, mutant.apply(source))
-        )
+        path, source, before = self._originals[mutant.module]
+        after = _functions(mutant.apply(source), path)
         found = [
             name
             for name, code in before.items()
@@ -405,6 +427,12 @@ class Collected:
         except ValueError:  # other variables of the scope around it
             return False
         return True
+
+
+def _functions(source: bytes, path: Path) -> dict[tuple[str, int], CodeType]:
+    """The functions of a module's text by their qualified names and first lines."""
+    codes = _outermost(compile(source, path, "exec"))
+    return {(code.co_qualname, code.co_firstlineno): code for code in codes}
 
 
 def _outermost(code: CodeType) -> Iterator[CodeType]:
@@ -549,6 +577,7 @@ def main() -> int:
         mutants = [mutants[index] for index in sorted(chosen)]
     reasons = explained_survivors()
     tally = {"killed": 0, "timeout": 0, "survived": 0, "explained": 0}
+    told = time.monotonic()
 
     def report(mutant: Mutant, result: str) -> None:
         was, now = mutant.diff((ROOT / "src" / "onplan" / mutant.module).read_bytes())
@@ -568,8 +597,10 @@ def main() -> int:
         elif result in ("survived", "timeout"):
             _say(f"{result}  src/onplan/{mutant.module}:{mutant.lines[0]}  {mutant.function}")
             _say(f"  - {was}\n  + {now}")
-        if (done := sum(tally.values())) % 50 == 0:
-            print(f"{done} of {len(mutants)}: {tally}", file=sys.stderr, flush=True)
+        nonlocal told
+        if time.monotonic() > told + 30:
+            told = time.monotonic()
+            print(f"{sum(tally.values())} of {len(mutants)}: {tally}", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="mu", dir="/tmp") as folder:
         copies = _copies(options.jobs, Path(folder))

@@ -1,8 +1,8 @@
 """The small changes that `tools/mutate.py` makes to a module, found in its syntax tree.
 
 Not changed, because no test could or should tell: docstrings and other text with a space in it (words for
-people), annotations, type aliases, imports, `__all__`, decorators, the keywords of a class, and what is
-inside an f-string.
+people), annotations, type aliases, imports, `__all__`, decorators, the keywords of a class, what is inside
+an f-string, the names of loggers, and what is logged for debugging.
 """
 
 from __future__ import annotations
@@ -108,17 +108,21 @@ class _Finder:
                 yield from self._inside(node.name, node.body, function=True)
             case ast.ClassDef():
                 yield from self._inside(node.name, node.body, function=False)
-            case ast.Import() | ast.ImportFrom() | ast.Global() | ast.Nonlocal() | ast.Pass():
-                return
-            case ast.Expr(value=ast.Constant(value=str())):  # a docstring
-                return
-            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
-                return
-            case ast.Assign(targets=[ast.Name(id="__all__" | "__slots__")]):
-                return
-            case ast.AnnAssign(annotation=ast.Name(id="TypeAlias")):
-                return
-            case ast.Expr(value=ast.Call(func=ast.Name(id="assert_never"))):
+            case (
+                ast.Import()
+                | ast.ImportFrom()
+                | ast.Global()
+                | ast.Nonlocal()
+                | ast.Pass()
+                | ast.Expr(value=ast.Constant(value=str()))  # a docstring
+                | ast.If(test=ast.Name(id="TYPE_CHECKING"))
+                | ast.Assign(targets=[ast.Name(id="__all__" | "__slots__")])
+                | ast.AnnAssign(annotation=ast.Name(id="TypeAlias"))
+                | ast.Expr(value=ast.Call(func=ast.Name(id="assert_never")))
+                | ast.Expr(
+                    value=ast.Call(func=ast.Attribute(value=ast.Name(id="logger"), attr="debug" | "info"))
+                )
+            ):
                 return
             case _:
                 yield from self._removed(node)
@@ -190,6 +194,8 @@ class _Finder:
                     yield from self._expression(argument, within)
                 return
             case ast.Subscript(value=ast.Name(id="Literal")):
+                return
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="logging"), attr="getLogger")):
                 return
             case ast.Compare():
                 for index, op in enumerate(node.ops):

@@ -213,6 +213,12 @@ class TestSize:
         with pytest.raises(StreamCorruptError, match="held no event"):
             feed_all(decoder, [b": wait\n\n"] * 20)
 
+    def test_many_lines_of_short_events_are_no_long_event(self):
+        """The limit of lines is an event's: a read of many whole events gives them all."""
+        events = MAXIMUM_EVENT_LINES // 2 + 1
+
+        assert [b"x"] * events == EventDecoder().feed(b"data: x\n\n" * events + b"data: y\n")
+
     @pytest.mark.parametrize("earlier", [b"", b"data: 0\n\n"], ids=["first read", "later read"])
     def test_an_event_of_too_many_lines_is_an_error_after_those_before_it(self, earlier):
         """The events before it in the same read are returned, and the next call raises."""
@@ -318,6 +324,24 @@ def test_a_body_that_is_no_stream_is_handed_over_whole(body):
 
         assert isinstance(payload, Body)
         assert payload.strip() == body.removeprefix(BYTE_ORDER_MARK).strip()
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
+@pytest.mark.parametrize(
+    ("stream", "payloads"),
+    [
+        (b'{"error": 1}\ndata: [DONE]\n\n', [b'{"error": 1}', b"[DONE]"]),
+        (b'{"error": 1}\n\ndata: [DONE]\n\n', [b'{"error": 1}', b"[DONE]"]),
+        (b'{"error": 1}\ndata: {}\n\ndata: [DONE]\n\n', [b'{"error": 1}', b"{}", b"[DONE]"]),
+    ],
+)
+def test_json_before_the_events_is_an_event(stream, payloads, end):
+    """A line of JSON that a stream begins with is handed over, and so are the events after it."""
+    for pieces in ([stream], [bytes([byte]) for byte in stream]):
+        found = decoded([piece.replace(b"\n", end) for piece in pieces])
+
+        assert payloads == found
+        assert not any(isinstance(payload, Body) for payload in found)
 
 
 @pytest.mark.parametrize(
