@@ -576,11 +576,12 @@ def main() -> int:
         chosen = random.Random(options.seed).sample(range(total), count)
         mutants = [mutants[index] for index in sorted(chosen)]
     reasons = explained_survivors()
+    sources = {each.module: (ROOT / "src" / "onplan" / each.module).read_bytes() for each in mutants}
     tally = {"killed": 0, "timeout": 0, "survived": 0, "explained": 0}
     told = time.monotonic()
 
     def report(mutant: Mutant, result: str) -> None:
-        was, now = mutant.diff((ROOT / "src" / "onplan" / mutant.module).read_bytes())
+        was, now = mutant.diff(sources[mutant.module])
         if result == "survived" and (mutant.module, mutant.function, was, now) in reasons:
             result = "explained"
         tally[result] += 1
