@@ -38,14 +38,14 @@ class Case:
 
 CASES = [
     Case("URL", Image(url="https://example.org/a"), Image(url="https://example.org/a")),
-    Case("URL before path", Image(url="u", path="missing"), Image(url="u", path="missing")),
+    Case("URL before path", Image(url="https://u", path="missing"), Image(url="https://u", path="missing")),
     Case("bytes", Image(data=PNG), Image(data=PNG, mime_type="image/png")),
     Case(
         "bytes of a type that was told",
         Image(data=b"?", mime_type="image/avif"),
         Image(data=b"?", mime_type="image/avif"),
     ),
-    Case("file by URL", File(url="u"), File(url="u")),
+    Case("file by URL", File(url="https://u"), File(url="https://u")),
     Case("file of bytes", File(data=b"x"), File(data=b"x")),
     Case("empty file of bytes", File(data=b""), File(data=b"")),
     Case(
@@ -153,7 +153,6 @@ def test_what_is_no_image_that_it_claims_to_be_is_refused(data, told, says):
         "data:image/jpeg;base64,_9j_4AAQSkZJRg",
         "data:image/png;base64,iVBORw0KGgo",
         data_url(HEIC, "image/heic"),
-        "file-id",
     ],
 )
 def test_other_addresses_of_images_stay(url):
@@ -205,7 +204,9 @@ def test_images_inside_a_tool_result_are_read_too(folder):
 
 def test_a_request_without_files_is_left_alone():
     """Where there is nothing to read, the very same request comes back."""
-    request = CompletionRequest(messages=[Message.user("Hi", Image(url="u")), Message.tool("call_1", "x")])
+    request = CompletionRequest(
+        messages=[Message.user("Hi", Image(url="https://u")), Message.tool("call_1", "x")]
+    )
 
     assert request is read_attachments(request)
 

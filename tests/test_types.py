@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -119,14 +120,20 @@ class TestMessage:
         assert message.role is Role.USER
 
     def test_a_role_that_is_none_is_refused(self):
-        """A role must be one of the five."""
-        with pytest.raises(ValueError, match="robot"):
-            Message("robot", "Hi")
+        """A role must be one of the five; the hint lists them."""
+        for role in ("robot", None, ["user"]):
+            with pytest.raises(InvalidRequestError, match="role of a message is not") as caught:
+                Message(role, "Hi")
+            assert "developer" in caught.value.hint
 
-    @pytest.mark.parametrize("content", [None, 7, [7], [None], [{"type": "text", "text": "Hi"}]], ids=str)
+    @pytest.mark.parametrize(
+        "content",
+        [None, 7, [7], [None], [{"type": "text", "text": "Hi"}], {"type": "text", "text": "Hi"}],
+        ids=str,
+    )
     def test_content_that_is_none_is_refused(self, content):
         """What is neither text nor a content part is refused when the message is made."""
-        with pytest.raises(TypeError):
+        with pytest.raises(InvalidRequestError, match="strings and content parts, not"):
             Message("user", content)
 
     def test_the_short_spellings(self):
@@ -134,13 +141,13 @@ class TestMessage:
         assert [
             Message("system", "a"),
             Message("developer", "b"),
-            Message("user", ["c", Image(url="u")]),
+            Message("user", ["c", Image(url="https://u")]),
             Message("assistant", "d"),
             Message("tool", ToolResult("call_1", "e")),
         ] == [
             Message.system("a"),
             Message.developer("b"),
-            Message.user("c", Image(url="u")),
+            Message.user("c", Image(url="https://u")),
             Message.assistant("d"),
             Message.tool("call_1", "e"),
         ]
@@ -167,7 +174,12 @@ class TestParts:
             (lambda: Text(None), "Text.text is a string, and not NoneType"),
             (lambda: Text(["a"]), "Text.text is a string, and not list"),
             (lambda: Image(data="iVBORw0KGgo="), "Image.data is bytes, and not str"),
-            (lambda: Image(Path("a.png")), "Image.url is a string, and not .*Path.*`path=`"),
+            (lambda: Image(7), "Image.url is a string, and not int.*`path=`"),
+            (lambda: Image("a.png"), r"Image.url is not a URL.*`Image\(path=…\)`"),
+            (lambda: Image(url="C:\\a.png"), r"Image.url is not a URL.*`Image\(path=…\)`"),
+            (lambda: Image("file:///a.png"), r"Image.url is not a URL.*`Image\(path=…\)`"),
+            (lambda: Image("iVBORw0KGgo="), r"Image.url is not a URL.*`Image\(data=…\)`"),
+            (lambda: File("a.pdf"), r"File.url is not a URL.*`File\(path=…\)`"),
             (lambda: File(path=b"a.pdf"), "File.path is a string, and not bytes"),
             (lambda: ToolResult("c", {"sky": "blue"}), "A tool's result is a string.* not dict.*json.dumps"),
             (lambda: Message.tool("c", None), "A tool's result is a string.* not NoneType"),
@@ -181,14 +193,17 @@ class TestParts:
     )
     def test_a_field_that_holds_what_it_cannot_is_refused_where_it_is_written(self, make, says):
         """The sentence names the field and what makes the right thing of the wrong one, and no value."""
-        with pytest.raises(TypeError, match=says) as caught:
+        with pytest.raises(InvalidRequestError) as caught:
             make()
-        assert "Rome" not in str(caught.value)
+        said = f"{caught.value} {caught.value.hint}"
+        assert re.search(says, said)
+        assert "Rome" not in said
 
     def test_the_short_spellings(self):
         """A path may be a Path, bytes any buffer, and the strings in a tool's result are texts."""
-        assert Image(path="a.png") == Image(path=Path("a.png"))
-        assert File(path="a.pdf") == File(path=Path("a.pdf"))
+        assert Image(path="a.png") == Image(path=Path("a.png")) == Image(Path("a.png"))
+        assert Image("DATA:image/png;base64,AA==").url
+        assert File(path="a.pdf") == File(path=Path("a.pdf")) == File(Path("a.pdf"))
         assert Image(data=b"x") == Image(data=bytearray(b"x")) == Image(data=memoryview(b"x"))
         assert [Text("a")] == ToolResult("c", ["a"]).content == ToolResult("c", Text("a")).content
 
@@ -196,7 +211,7 @@ class TestParts:
         """An optional field takes None, as the default says."""
         assert Text("a") == Text("a", None)
         assert ToolCall("c", "weather", "") == ToolCall("c", "weather", "", None, None)
-        assert Image(url="u") == Image("u", None, None, None)
+        assert Image(url="https://u") == Image("https://u", None, None, None)
 
 
 class TestRequest:

@@ -36,9 +36,9 @@ _MODULES = {
     "types": (
         "CompletionRequest CompletionResponse ContentPart Credits Done File FinishReason Image Limits "
         "Message MessageLike Meter ModelInfo OAuthCredentials PartDone Prompt Provider Refusal "
-        "Registration RequestFields Resumed Role SpendingLimit StreamChunk Text TextDelta Thinking "
-        "ThinkingDelta ToolCall ToolCallDelta ToolCallEnd ToolCallStart ToolChoice ToolDefinition "
-        "ToolResult Usage Window as_request"
+        "Registration RequestDefaults RequestFields Resumed Role SpendingLimit StreamChunk Text "
+        "TextDelta Thinking ThinkingDelta ToolCall ToolCallDelta ToolCallEnd ToolCallStart ToolChoice "
+        "ToolDefinition ToolResult Usage Window as_request"
     ),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}

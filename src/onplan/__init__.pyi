@@ -75,6 +75,7 @@ from onplan.types import Prompt as Prompt
 from onplan.types import Provider as Provider
 from onplan.types import Refusal as Refusal
 from onplan.types import Registration as Registration
+from onplan.types import RequestDefaults as RequestDefaults
 from onplan.types import RequestFields as RequestFields
 from onplan.types import Resumed as Resumed
 from onplan.types import Role as Role

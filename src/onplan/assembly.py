@@ -6,11 +6,12 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal
 
 from onplan.attachments import read_attachments
 from onplan.config.settings import Settings, load_settings
-from onplan.errors import ConfigurationError, OnplanError
+from onplan.config.store_spec import spec_of_file
+from onplan.errors import ConfigurationError, InvalidRequestError, OnplanError
 from onplan.parameters import raises
 from onplan.secret import SecretText
 from onplan.stores import CredentialStore, open_store
@@ -24,19 +25,19 @@ from onplan.turn.context import Context
 from onplan.turn.fallback import Fallback
 from onplan.turn.flows import prepare
 from onplan.turn.retry import RetryPolicy, policy_of
-from onplan.types import CompletionRequest
+from onplan.types import CompletionRequest, RequestDefaults
 
 if TYPE_CHECKING:
     import aiohttp
     import httpx2
 
 
-class CommonOptions(TypedDict, total=False):
-    """The options of every client, all of them optional.
+class CommonOptions(RequestDefaults, total=False):
+    """The options of every client, all of them optional: these, and defaults for the fields of its requests.
 
     Attributes:
         profile: the sign-in to use; without it the profile in use, which `onplan profiles` marks.
-        store: a store spec or a ``CredentialStore``.
+        store: a store spec, the path of a file, or a ``CredentialStore``.
         base_url: where the backend's API is: https, or http on this machine.
         api: ``chat`` (Chat Completions) or ``responses``, where a backend has both.
         api_key: the key, for backends that take one.
@@ -55,7 +56,7 @@ class CommonOptions(TypedDict, total=False):
     """
 
     profile: str | None
-    store: str | CredentialStore | None
+    store: str | os.PathLike[str] | CredentialStore | None
     base_url: str | None
     api: Literal["chat", "responses"] | None
     api_key: str | None
@@ -140,13 +141,15 @@ def assemble(
     """Make the parts of a ``client`` from its ``options``, without reading the store or sending anything.
 
     Raises:
-        TypeError: there is no such option.
-        ConfigurationError: a setting cannot be used.
+        ConfigurationError: there is no such option, or a setting cannot be used.
     """
     hide_secrets(options)
     _require_known(options, client)
     _require_kinds(options)
+    defaults = _defaults(options)
     store, timeouts = options.get("store"), timeouts_of(options.get("timeout"))
+    if isinstance(store, os.PathLike):
+        store = spec_of_file(store)
     route = Route(options.get("proxy"), options.get("ca_file"))
     settings = load_settings(
         profile=options.get("profile"),
@@ -174,7 +177,8 @@ def assemble(
             backend=settings.backend,
             base_url=settings.base_url,
             now=time.time,
-            model=settings.model,
+            model=options.get("model") or settings.model,
+            defaults=defaults,
             policy=policy_of(options.get("retry")),
             resume=options.get("resume", False),
             raise_unsupported=raises(options.get("unsupported", "drop")),
@@ -208,13 +212,24 @@ def _require_known(options: CommonOptions, client: str) -> None:
 
         near = get_close_matches(name, _KNOWN[client], n=1)
         advice = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(_KNOWN[client]))}."
-        raise TypeError(f"{client} has no option {name!r}. {advice}")
+        raise ConfigurationError(f"{client} has no option {name!r}.", hint=advice)
+
+
+def _defaults(options: CommonOptions) -> Mapping[str, object]:
+    """What requests that do not say it are to have; the model is the context's."""
+    given: Mapping[str, object] = options
+    named = {name: given[name] for name in sorted(RequestDefaults.__optional_keys__ & given.keys())}
+    try:
+        request = CompletionRequest(messages="", **named)  # type: ignore[arg-type] # which it checks
+    except InvalidRequestError as error:
+        raise ConfigurationError(error.message, hint=error.hint) from None
+    return {name: getattr(request, name) for name in named if name != "model" and named[name] is not None}
 
 
 # What an option may be besides None, and in words; the others are checked where they are used.
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("profile", "backend", "base_url", "api"), ((str,), "a string")),
-    "store": ((str, CredentialStore), "a store spec or a CredentialStore"),
+    "store": ((str, os.PathLike, CredentialStore), "a store spec, a path or a CredentialStore"),
     "resume": ((bool,), "True or False"),
     "ca_file": ((str, os.PathLike), "a path"),
 }

@@ -98,8 +98,8 @@ class AsyncClient:
 
             await client.complete("Name three birds", model="gpt-5.5", reasoning_effort="high")
         """
-        flow = flows.completion(as_request(request, fields), self._context)
-        async with _Exchange(self, flow) as exchange:
+        asked = as_request(request, fields, self._context.defaults)
+        async with _Exchange(self, flows.completion(asked, self._context)) as exchange:
             while (chunks := await exchange.advance()) is not None:
                 last = chunks
         return cast("Done", last[-1]).response
@@ -111,7 +111,8 @@ class AsyncClient:
 
         Raises an OnplanError.
         """
-        return self._chunks(flows.completion(as_request(request, fields), self._context))
+        asked = as_request(request, fields, self._context.defaults)
+        return self._chunks(flows.completion(asked, self._context))
 
     async def _chunks(self, flow: steps.Flow[None]) -> AsyncGenerator[StreamChunk]:
         async with _Exchange(self, flow) as exchange:
@@ -132,7 +133,8 @@ class AsyncClient:
             InvalidRequestError: the request has no session_id, by which it would be recognised.
             OnplanError: the backend refuses it, or cannot be reached.
         """
-        await self._run(flows.preparation(as_request(request, fields), self._context))
+        asked = as_request(request, fields, self._context.defaults)
+        await self._run(flows.preparation(asked, self._context))
 
     async def _run(self, flow: steps.Flow[T], total: TotalTimeout | None = None) -> T:
         """Carry out a flow that hands out nothing."""

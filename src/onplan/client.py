@@ -94,8 +94,8 @@ class Client:
 
             client.complete("Name three birds", model="gpt-5.5", reasoning_effort="high")
         """
-        flow = flows.completion(as_request(request, fields), self._context)
-        with _Exchange(self, flow) as exchange:
+        asked = as_request(request, fields, self._context.defaults)
+        with _Exchange(self, flows.completion(asked, self._context)) as exchange:
             while (chunks := exchange.advance()) is not None:
                 last = chunks
         return cast("Done", last[-1]).response
@@ -107,7 +107,8 @@ class Client:
 
         Raises an OnplanError.
         """
-        return self._chunks(flows.completion(as_request(request, fields), self._context))
+        asked = as_request(request, fields, self._context.defaults)
+        return self._chunks(flows.completion(asked, self._context))
 
     def _chunks(self, flow: steps.Flow[None]) -> Generator[StreamChunk]:
         with _Exchange(self, flow) as exchange:
@@ -127,7 +128,8 @@ class Client:
             InvalidRequestError: the request has no session_id, by which it would be recognised.
             OnplanError: the backend refuses it, or cannot be reached.
         """
-        self._run(flows.preparation(as_request(request, fields), self._context))
+        asked = as_request(request, fields, self._context.defaults)
+        self._run(flows.preparation(asked, self._context))
 
     def _run(self, flow: steps.Flow[T], total: TotalTimeout | None = None) -> T:
         """Carry out a flow that hands out nothing."""

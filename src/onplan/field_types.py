@@ -13,6 +13,8 @@ from typing import Any, Protocol, get_args, get_type_hints, runtime_checkable
 import msgspec
 from msgspec.structs import force_setattr
 
+from onplan.errors import InvalidRequestError
+
 _EXPECTED: Mapping[type, str] = {str: "a string", bytes: "bytes"}
 
 
@@ -35,7 +37,7 @@ def require_fields(part: msgspec.Struct, advice: Mapping[str, str]) -> None:
         advice: by field name, how to convert a wrong value; added to the error message.
 
     Raises:
-        TypeError: a field has the wrong type; the message names the field, but not its value.
+        InvalidRequestError: a field has the wrong type; the message names the field, but not its value.
     """
     for name, kinds in _fields(type(part)):
         given = getattr(part, name)
@@ -47,9 +49,9 @@ def require_fields(part: msgspec.Struct, advice: Mapping[str, str]) -> None:
             force_setattr(part, name, bytes(given))
         else:
             expected = " or ".join(_EXPECTED[kind] for kind in kinds if kind in _EXPECTED)
-            raise TypeError(
-                f"{type(part).__name__}.{name} is {expected}, and not {type(given).__name__}."
-                f"{advice.get(name, '')}"
+            raise InvalidRequestError(
+                f"{type(part).__name__}.{name} is {expected}, and not {type(given).__name__}.",
+                hint=advice.get(name, f"Give it {expected}."),
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import NamedTuple, Self, Unpack
 
@@ -83,11 +84,13 @@ class OpenAICodexProvider(AsyncClient):
             await transport.close()
 
 
-def _holding(credentials: OAuthCredentials, store: str | CredentialStore | None) -> CredentialStore:
+def _holding(
+    credentials: OAuthCredentials, store: str | os.PathLike[str] | CredentialStore | None
+) -> CredentialStore:
     record = Record(credentials=credentials)
     if store is None:
         return MemoryStore(record=record)
-    opened = open_store(store) if isinstance(store, str) else store
+    opened = open_store(store) if isinstance(store, str | os.PathLike) else store
     with opened.lock():
         if opened.load() is None:
             opened.save(record, None)

@@ -146,6 +146,23 @@ def test_messages_are_strings_dicts_and_messages(signed_in: Emulator, driver: An
     assert [item["content"][0]["text"] for item in sent] == ["Be brief.", "One", "Two", "Three"]
 
 
+def test_a_client_has_defaults_for_its_requests(
+    signed_in: Emulator, driver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its model counts before the environment's; what a request or a keyword says counts before both."""
+    monkeypatch.setenv("ONPLAN_MODEL", "gpt-6-luna")
+    asker = driver(model="gpt-5.5", reasoning_effort="high", verbosity="low")
+    asker.complete("hi")
+    asker.complete("hi", model="gpt-6-sol", verbosity=None)
+    asker.complete(CompletionRequest(messages="hi", reasoning_effort="low"))
+
+    sent = [
+        (body["model"], body["reasoning"]["effort"], body.get("text", {}).get("verbosity"))
+        for body in bodies(signed_in)
+    ]
+    assert sent == [("gpt-5.5", "high", "low"), ("gpt-6-sol", "high", None), ("gpt-5.5", "low", "low")]
+
+
 @pytest.mark.parametrize("fields", [{"modle": "gpt-5.5"}, {"model": 5}, {"messages": "again"}])
 def test_a_wrong_keyword_is_refused_before_anything_is_sent(
     signed_in: Emulator, driver: Any, fields: dict[str, Any]

@@ -138,7 +138,10 @@ ITEMS: dict[str, tuple[list[dict[str, Any]], list[Message]]] = {
             {
                 "type": "function_call_output",
                 "call_id": "c2",
-                "output": [{"type": "input_image", "image_url": "u"}, {"type": "input_text", "text": "two"}],
+                "output": [
+                    {"type": "input_image", "image_url": "https://u"},
+                    {"type": "input_text", "text": "two"},
+                ],
             },
         ],
         [
@@ -149,12 +152,12 @@ ITEMS: dict[str, tuple[list[dict[str, Any]], list[Message]]] = {
                 ToolCall("c2", "b", "{}", "n"),
             ),
             Message.tool("c1", "one"),
-            Message.tool("c2", [Image(url="u"), Text("two")]),
+            Message.tool("c2", [Image(url="https://u"), Text("two")]),
         ],
     ),
     "parts alone": (
-        [{"type": "input_text", "text": "Look"}, {"type": "image_url", "image_url": {"url": "u"}}],
-        [Message.user("Look", Image(url="u"))],
+        [{"type": "input_text", "text": "Look"}, {"type": "image_url", "image_url": {"url": "https://u"}}],
+        [Message.user("Look", Image(url="https://u"))],
     ),
     "two answers": (
         [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}],
@@ -173,7 +176,7 @@ def test_strings_and_parts_in_a_row_are_one_message() -> None:
     """A message with a role ends the row; a call or result stands for a message of the model or a tool."""
     given = [
         "a",
-        Image(url="u"),
+        Image(url="https://u"),
         {"role": "assistant", "content": "b"},
         "c",
         ToolResult("c1", "d"),
@@ -181,7 +184,7 @@ def test_strings_and_parts_in_a_row_are_one_message() -> None:
     ]
 
     assert read_messages(given) == [
-        Message.user("a", Image(url="u")),
+        Message.user("a", Image(url="https://u")),
         Message.assistant("b"),
         Message.user("c"),
         Message.tool("c1", "d"),
@@ -192,9 +195,11 @@ def test_strings_and_parts_in_a_row_are_one_message() -> None:
 def test_what_onplan_writes_is_read_back() -> None:
     """Messages written by ``msgspec.json`` come back as they were, with every part."""
     messages = [
-        Message("user", [Text("Hi", "x"), Image(data=b"\xff", mime_type="image/png"), File(path="a.pdf")]),
+        Message(
+            "user", [Text("Hi", "x"), Image(data=b"\xff", mime_type="image/png"), File(url="https://u/a.pdf")]
+        ),
         Message("assistant", [Thinking("Hm", "gAAA"), Refusal("No."), ToolCall("c", "f", "{}", "n", "s")]),
-        Message("tool", [ToolResult("c", [Text("a"), Image(url="u")])]),
+        Message("tool", [ToolResult("c", [Text("a"), Image(url="https://u")])]),
         Message("tool", [ToolResult("c", "a")]),
     ]
 
@@ -261,6 +266,14 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a file that is elsewhere": (
         [{"role": "user", "content": [{"type": "input_file", "file_id": "file_1"}]}],
         r"messages\[0\]\.content\[0\]\.file_id is not known",
+    ),
+    "a file of this machine": (
+        [{"role": "user", "content": [{"type": "file", "path": "/etc/passwd"}]}],
+        r"messages\[0\]\.content\[0\]\.path is not known",
+    ),
+    "an image of this machine": (
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "/etc/a.png"}}]}],
+        "Image.url is not a URL",
     ),
     "no base64": (
         [{"role": "user", "content": [{"type": "file", "file": {"file_data": "data:;base64,!"}}]}],

@@ -14,7 +14,7 @@ REQUEST = CompletionRequest(messages="Hi", model="gpt-5.5", temperature=0.5)
 
 def test_the_keywords_are_the_fields_of_a_request() -> None:
     """A new field of a request is a keyword, too."""
-    assert list(RequestFields.__annotations__) == list(CompletionRequest.__struct_fields__)
+    assert RequestFields.__optional_keys__ == set(CompletionRequest.__struct_fields__)
     assert RequestFields.__required_keys__ == frozenset()
 
 
@@ -25,7 +25,7 @@ def test_the_keywords_are_the_fields_of_a_request() -> None:
         (Message.system("Hi"), [Message.system("Hi")]),
         ({"role": "user", "content": "Hi"}, [Message.user("Hi")]),
         ([Message.system("a"), {"role": "user", "content": "b"}], [Message.system("a"), Message.user("b")]),
-        (["What?", Image(url="u")], [Message.user("What?", Image(url="u"))]),
+        (["What?", Image(url="https://u")], [Message.user("What?", Image(url="https://u"))]),
         ((text for text in ["Hi"]), [Message.user("Hi")]),
     ],
     ids=["string", "message", "dict", "list", "parts", "generator"],
@@ -59,6 +59,34 @@ def test_keywords_stand_beside_a_prompt() -> None:
 
     assert as_request("Hi", {"reasoning_effort": "high"}) == expected
     assert as_request(None, {"messages": "Hi", "reasoning_effort": "high"}) == expected
+
+
+DEFAULTS = {"temperature": 1.0, "stop": ["END"], "verbosity": "low"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fields", "expected"),
+    [
+        ("Hi", {}, {"messages": "Hi", **DEFAULTS}),
+        ("Hi", {"temperature": 0.0}, {"messages": "Hi", **DEFAULTS, "temperature": 0.0}),
+        ("Hi", {"temperature": None, "stop": None}, {"messages": "Hi", "verbosity": "low"}),
+        (REQUEST, {}, {"messages": "Hi", "model": "gpt-5.5", **DEFAULTS, "temperature": 0.5}),
+        (
+            CompletionRequest(messages="Hi", temperature=0.0),
+            {},
+            {"messages": "Hi", **DEFAULTS, "temperature": 0.0},
+        ),
+        (
+            REQUEST,
+            {"stop": None, "verbosity": "high"},
+            {"messages": "Hi", "model": "gpt-5.5", "temperature": 0.5, "verbosity": "high"},
+        ),
+    ],
+    ids=["prompt", "keyword", "none", "request", "zero", "request and keywords"],
+)
+def test_defaults_stand_for_what_is_not_said(prompt: Any, fields: Any, expected: dict[str, Any]) -> None:
+    """By neither the request nor a keyword; a keyword that is None says that there is to be none."""
+    assert as_request(prompt, fields, DEFAULTS) == CompletionRequest(**expected)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Unpack, assert_type
 
 import onplan
@@ -85,6 +86,13 @@ def a_client_for_work(**options: Unpack[onplan.ClientOptions]) -> onplan.Client:
     return onplan.Client(**options)
 
 
+def a_client_with_defaults(**defaults: Unpack[onplan.RequestDefaults]) -> onplan.Client:
+    onplan.open_store(Path("credentials.json"))
+    onplan.Client(model="gpt-5.5", reasoning_effort="high", stop=["x"], store=Path("credentials.json"))
+    onplan.Client(temperature="high")  # type: ignore[arg-type]
+    return onplan.Client(**defaults)
+
+
 def an_asynchronous_client(**options: Unpack[onplan.AsyncClientOptions]) -> onplan.AsyncClient:
     return onplan.AsyncClient(**options)
 
@@ -99,7 +107,7 @@ def requests() -> onplan.CompletionRequest:
         messages=[
             onplan.Message.system("Be brief."),
             onplan.Message.developer("Really."),
-            onplan.Message.user("look", onplan.Image(path="a.png"), onplan.File(path="a.pdf")),
+            onplan.Message.user("look", onplan.Image(path="a.png"), onplan.File(Path("a.pdf"))),
             onplan.Message("assistant", [onplan.Thinking(encrypted="x"), call]),
             onplan.Message.tool("c", "sunny"),
             onplan.Message(onplan.Role.USER, "and now?"),

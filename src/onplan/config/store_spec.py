@@ -19,6 +19,11 @@ def credentials_folder(home: Path) -> Path:
     return home / "credentials"
 
 
+def spec_of_file(path: os.PathLike[str]) -> str:
+    """The store spec of the file at ``path``."""
+    return f"file:{os.fspath(path)}"
+
+
 def rooted_spec(spec: str) -> str:
     """``spec`` with an absolute path, so that it names the same store from any working folder."""
     scheme, _, location = spec.partition(":")

@@ -8,6 +8,7 @@ attribute ``capabilities`` declares what a store can be used for.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from hashlib import sha256
@@ -20,6 +21,7 @@ import msgspec
 from onplan.backends import Backend, IssuerKind
 from onplan.config.file_reading import as_utf8
 from onplan.config.store_schemes import CAPABILITIES, Capabilities, scheme_of
+from onplan.config.store_spec import spec_of_file
 from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
 from onplan.oauth.token_response import moment
 from onplan.secret import SecretBytes
@@ -197,14 +199,20 @@ STORES: Mapping[str, str] = {
 ENTRY_POINTS = "onplan.stores"
 
 
-def open_store(spec: str, backend: Backend | None = None) -> CredentialStore:
+def open_store(spec: str | os.PathLike[str], backend: Backend | None = None) -> CredentialStore:
     """The store that ``spec`` names, for credentials of ``backend``. Nothing is read or written yet.
+
+    Args:
+        spec: a store spec, or the path of a file to keep them in.
+        backend: whose they are.
 
     Raises:
         ConfigurationError: the scheme is unknown, the location cannot be used, or the backend's credentials
             may not be kept there.
         MissingExtraError: the store needs a library that is not installed.
     """
+    if isinstance(spec, os.PathLike):
+        spec = spec_of_file(spec)
     scheme, _, location = spec.partition(":")
     if "\0" in spec:
         raise ConfigurationError(f"The store spec {spec!r} has a NUL character.")

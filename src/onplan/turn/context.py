@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from onplan.backends import Backend
@@ -21,6 +21,7 @@ class Context:
         base_url: where its API is.
         now: Unix seconds.
         model: for requests that name none; None for the first model of the catalogue.
+        defaults: fields of requests that do not say them, by name; without the model.
         policy: how often a turn is tried, and how long it may wait.
         resume: whether an answer that broke off is asked for again after the program has seen some of it.
         raise_unsupported: whether a parameter that the backend does not support is an error.
@@ -33,6 +34,7 @@ class Context:
     base_url: str
     now: Callable[[], float]
     model: str | None = None
+    defaults: Mapping[str, object] = field(default_factory=dict)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     resume: bool = False
     raise_unsupported: bool = False

@@ -37,7 +37,7 @@ from onplan.types.message import (
 )
 from onplan.types.provider import ModelInfo, Provider
 from onplan.types.request import CompletionRequest, ToolChoice, ToolDefinition
-from onplan.types.request_fields import RequestFields, as_request
+from onplan.types.request_fields import RequestDefaults, RequestFields, as_request
 
 __all__ = [
     "APIKey",
@@ -61,6 +61,7 @@ __all__ = [
     "Provider",
     "Refusal",
     "Registration",
+    "RequestDefaults",
     "RequestFields",
     "Resumed",
     "Role",

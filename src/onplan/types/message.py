@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 from msgspec.structs import force_setattr
 
+from onplan.errors import InvalidRequestError
 from onplan.field_types import PathLike, require_fields
 
 
@@ -26,7 +28,7 @@ class _Part(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
     """A piece of a message, tagged by its ``type``.
 
     Raises:
-        TypeError: a field has a value of another type than it says.
+        InvalidRequestError: a field has a value of another type than it says.
     """
 
     def __post_init__(self) -> None:
@@ -36,13 +38,30 @@ class _Part(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
 
 # By the field's name: how to turn a value that is often given by mistake into the right one.
 _ADVICE = {
-    "arguments": " `json.dumps` makes the JSON text.",
-    "url": " A file on this machine is named with `path=`.",
-    "data": " `base64.b64decode` makes them of base64.",
+    "arguments": "`json.dumps` makes the JSON text.",
+    "url": "A file on this machine is named with `path=`.",
+    "data": "`base64.b64decode` makes them of base64.",
 }
+# A scheme of one letter is a drive of Windows.
+_URL = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 
 
-_STRING_OR_PART = (str, _Part)
+class _Source(_Part, frozen=True):
+    """A part whose content is at a ``url``, at a ``path``, or in ``data``."""
+
+    def __post_init__(self) -> None:
+        """Take a path where the URL stands first, but no string: that may come from somebody else."""
+        url: Any = getattr(self, "url", None)
+        if isinstance(url, PathLike):
+            force_setattr(self, "path", url)
+            force_setattr(self, "url", None)
+        super().__post_init__()
+        if isinstance(url, str) and not _URL.match(url):
+            kind = type(self).__name__
+            raise InvalidRequestError(
+                f"{kind}.url is not a URL: it does not begin with a scheme such as https.",
+                hint=f"A file on this machine is `{kind}(path=…)`, and its content `{kind}(data=…)`.",
+            )
 
 
 class Text(_Part, frozen=True, tag="text"):
@@ -53,8 +72,10 @@ class Text(_Part, frozen=True, tag="text"):
     phase: str | None = None
 
 
-class Image(_Part, frozen=True, tag="image"):
+class Image(_Source, frozen=True, tag="image"):
     """An image: by ``url`` (https or data), by local ``path`` (read when sent), or as ``data`` bytes.
+
+    ``Image(Path("a.png"))`` is an image by its path. A string that stands first must be a URL.
 
     Its bytes decide its type. ``mime_type`` is used only for formats that few servers accept. ``detail`` says
     how closely the model looks: ``low``, ``high``, ``original`` or ``auto``.
@@ -71,7 +92,7 @@ class Image(_Part, frozen=True, tag="image"):
 
         def __init__(
             self,
-            url: str | None = None,
+            url: str | PathLike | None = None,
             path: str | PathLike | None = None,
             data: bytes | bytearray | memoryview | None = None,
             mime_type: str | None = None,
@@ -79,7 +100,7 @@ class Image(_Part, frozen=True, tag="image"):
         ) -> None: ...
 
 
-class File(_Part, frozen=True, tag="file"):
+class File(_Source, frozen=True, tag="file"):
     """A document: by ``url``, by local ``path`` (read when sent), or as ``data`` bytes."""
 
     type: ClassVar[Literal["file"]] = "file"
@@ -93,7 +114,7 @@ class File(_Part, frozen=True, tag="file"):
 
         def __init__(
             self,
-            url: str | None = None,
+            url: str | PathLike | None = None,
             path: str | PathLike | None = None,
             data: bytes | bytearray | memoryview | None = None,
             mime_type: str | None = None,
@@ -131,7 +152,7 @@ class ToolResult(_Part, frozen=True, tag="tool_result"):
     content: str | list[Text | Image]
 
     def __post_init__(self) -> None:
-        """Accept the short spellings. Raises TypeError if ``content`` is neither text nor a list of parts."""
+        """Accept the short spellings. Raises InvalidRequestError if ``content`` is neither text nor parts."""
         super().__post_init__()
         given: Any = self.content
         if isinstance(given, str):
@@ -140,9 +161,9 @@ class ToolResult(_Part, frozen=True, tag="tool_result"):
         parts = [Text(piece) if isinstance(piece, str) else piece for piece in pieces]
         for part in parts:
             if not isinstance(part, _Part):
-                raise TypeError(
-                    f"A tool's result is a string, or Text and Image parts, and not {type(part).__name__}. "
-                    "`json.dumps` or `str` makes a string of it."
+                raise InvalidRequestError(
+                    f"A tool's result is a string, or Text and Image parts, and not {type(part).__name__}.",
+                    hint="`json.dumps` or `str` makes a string of it.",
                 )
         force_setattr(self, "content", parts)
 
@@ -162,6 +183,16 @@ class Refusal(_Part, frozen=True, tag="refusal"):
     text: str
 
 
+def _role(given: object) -> Role:
+    try:
+        return Role(given)  # type: ignore[arg-type] # whatever was given
+    except ValueError:
+        known = ", ".join(Role)
+        raise InvalidRequestError(
+            f"The role of a message is not {given!r}.", hint=f"Use one of: {known}."
+        ) from None
+
+
 ContentPart: TypeAlias = Text | Image | File | ToolCall | ToolResult | Thinking | Refusal
 
 
@@ -169,8 +200,8 @@ class Message(msgspec.Struct, frozen=True):
     """A message. ``content`` may be given as a string, and always reads as a list of parts.
 
     Raises:
-        ValueError: ``role`` is not one of ``Role``.
-        TypeError: ``content`` is neither a string nor a list of content parts.
+        InvalidRequestError: ``role`` is not one of ``Role``, or ``content`` is neither a string nor a list of
+            content parts.
     """
 
     role: Role
@@ -185,13 +216,16 @@ class Message(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         """Accept the short spellings."""
         if type(self.role) is not Role:
-            force_setattr(self, "role", Role(self.role))
+            force_setattr(self, "role", _role(self.role))
         given: Any = self.content
-        items = (given,) if isinstance(given, _STRING_OR_PART) else given
+        items = given if isinstance(given, Iterable) and not isinstance(given, str | Mapping) else (given,)
         parts = [Text(item) if isinstance(item, str) else item for item in items]
         for part in parts:
             if not isinstance(part, _Part):
-                raise TypeError(f"A message holds strings and content parts, not {type(part).__name__}.")
+                raise InvalidRequestError(
+                    f"A message holds strings and content parts, not {type(part).__name__}.",
+                    hint="Give it strings, `Image(…)` and the like; or give the whole message as a dict.",
+                )
         force_setattr(self, "content", parts)
 
     @property

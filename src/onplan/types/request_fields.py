@@ -12,13 +12,10 @@ from onplan.types.dicts import Prompt
 from onplan.types.request import CompletionRequest, ToolChoice, ToolDefinition
 
 
-class RequestFields(TypedDict, total=False):
-    """The fields of ``CompletionRequest`` as keywords of ``complete`` and its like, all of them optional."""
+class RequestDefaults(TypedDict, total=False):
+    """The fields of ``CompletionRequest`` that a client may have for all of its requests."""
 
-    messages: Prompt
     model: str | None
-    tools: list[ToolDefinition] | None
-    tool_choice: Literal["auto", "none", "required"] | ToolChoice | None
     parallel_tool_calls: bool | None
     temperature: float | None
     top_p: float | None
@@ -28,37 +25,60 @@ class RequestFields(TypedDict, total=False):
     reasoning_summary: str | None
     verbosity: str | None
     service_tier: str | None
-    response_format: dict[str, Any] | None
-    session_id: str | None
     metadata: dict[str, str] | None
 
 
+class RequestFields(RequestDefaults, total=False):
+    """The fields of ``CompletionRequest`` as keywords of ``complete`` and its like, all of them optional."""
+
+    messages: Prompt
+    tools: list[ToolDefinition] | None
+    tool_choice: Literal["auto", "none", "required"] | ToolChoice | None
+    response_format: dict[str, Any] | None
+    session_id: str | None
+
+
+_NONE: Mapping[str, Any] = {}
+
+
 def as_request(
-    request: Prompt | CompletionRequest | None = None, fields: RequestFields | None = None
+    request: Prompt | CompletionRequest | None = None,
+    fields: RequestFields | None = None,
+    defaults: Mapping[str, Any] = _NONE,
 ) -> CompletionRequest:
     """The request for a prompt and the keywords given beside it; keywords replace fields of a request.
+
+    Args:
+        request: the prompt, or a request.
+        fields: the keywords.
+        defaults: values of fields that neither has. A keyword that is None keeps the default away.
 
     Raises:
         InvalidRequestError: there are no messages, a keyword is not a field, or a field has a wrong value.
     """
-    given: Mapping[str, Any] = fields or {}
+    given: Mapping[str, Any] = fields or _NONE
     if unknown := given.keys() - _NAMES:
         raise _unknown(min(unknown))
+    if isinstance(request, CompletionRequest):
+        if defaults:
+            left = {name: value for name, value in defaults.items() if getattr(request, name) in _ABSENT}
+            given = {**left, **given}
+        return msgspec.structs.replace(request, **given) if given else request
     if isinstance(request, Mapping) and "messages" in request:
         raise InvalidRequestError(
             "A request is not a dict.", hint="Give its fields as keywords: `complete(**request)`."
         )
-    if isinstance(request, CompletionRequest):
-        return msgspec.structs.replace(request, **given) if given else request
     if request is not None and "messages" in given:
         raise InvalidRequestError("There are messages twice.", hint="Leave out `messages=`.")
     if request is None and "messages" not in given:
         raise InvalidRequestError(
             "There are no messages.", hint='Give a prompt, such as `complete("Name three birds")`.'
         )
+    given = {**defaults, **given} if defaults else given
     return CompletionRequest(messages=request, **given) if request is not None else CompletionRequest(**given)
 
 
+_ABSENT: tuple[object, ...] = (None, [], {})
 _NAMES = frozenset(CompletionRequest.__struct_fields__)
 
 # What other libraries call a field, and what has another place here.

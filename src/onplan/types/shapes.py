@@ -1,7 +1,8 @@
 """The shapes in which a message may be given as a dict, and the message of each.
 
 A dict may be a message of Chat Completions, an input or output item of the Responses API, or a message as
-``msgspec.json`` writes it. Fields typed Any are passed over: they do not change what is asked.
+``msgspec.json`` writes it. Fields typed Any are passed over: they do not change what is asked. No shape has a
+``path``: a program may pass on what other people wrote, and they must not have files of this machine sent.
 """
 
 from __future__ import annotations
@@ -84,14 +85,13 @@ class _InputImage(_Part, tag="input_image"):
 
 class _OwnImage(_Part, tag="image"):
     url: str | None = None
-    path: str | None = None
     data: bytes | None = None
     mime_type: str | None = None
     detail: str | None = None
 
     def part(self, where: str) -> ContentPart:
         """An image as onplan writes it."""
-        return Image(self.url, self.path, self.data, self.mime_type, self.detail)
+        return Image(self.url, None, self.data, self.mime_type, self.detail)
 
 
 class _FileData(_Shape):
@@ -102,7 +102,6 @@ class _FileData(_Shape):
 class _File(_Part, tag="file"):
     file: _FileData | None = None
     url: str | None = None
-    path: str | None = None
     data: bytes | None = None
     mime_type: str | None = None
     filename: str | None = None
@@ -111,7 +110,7 @@ class _File(_Part, tag="file"):
         """A file of Chat Completions, or as onplan writes it."""
         if self.file:
             return _file(self.file.file_data, self.file.filename, f"{where}.file.file_data")
-        return File(self.url, self.path, self.data, self.mime_type, self.filename)
+        return File(self.url, None, self.data, self.mime_type, self.filename)
 
 
 class _InputFile(_Part, tag="input_file"):
