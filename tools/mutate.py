@@ -487,6 +487,10 @@ def explained_survivors() -> dict[tuple[str, str, str, str], str]:
     return found
 
 
+def _place(mutant: Mutant) -> str:
+    return f"src/onplan/{mutant.module}:{mutant.lines[0]}  {mutant.function}"
+
+
 def _say(text: str) -> None:
     print(text, flush=True)
 
@@ -548,6 +552,7 @@ def run_mutants(mutants: list[Mutant], copies: list[Path]) -> Iterator[tuple[Mut
         confirm = {id(task): other for task, other in zip(tasks, later, strict=True)}
         for task, result in run_collected(copies, tests, now) if now else ():
             if result == "survived":
+                print(f"survives so far: {_place(task.mutant)}", file=sys.stderr, flush=True)
                 again.append(confirm[id(task)])
             else:
                 yield task.mutant, result
@@ -596,7 +601,7 @@ def main() -> int:
             )
             _say("\n[[survivor]]\n" + "\n".join(quoted))
         elif result in ("survived", "timeout"):
-            _say(f"{result}  src/onplan/{mutant.module}:{mutant.lines[0]}  {mutant.function}")
+            _say(f"{result}  {_place(mutant)}")
             _say(f"  - {was}\n  + {now}")
         nonlocal told
         if time.monotonic() > told + 30:

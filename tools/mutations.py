@@ -114,7 +114,7 @@ class _Finder:
                 | ast.Global()
                 | ast.Nonlocal()
                 | ast.Pass()
-                | ast.Expr(value=ast.Constant(value=str()))  # a docstring
+                | ast.Expr(value=ast.Constant())  # a docstring, or three dots
                 | ast.If(test=ast.Name(id="TYPE_CHECKING"))
                 | ast.Assign(targets=[ast.Name(id="__all__" | "__slots__")])
                 | ast.AnnAssign(annotation=ast.Name(id="TypeAlias"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +15,18 @@ import pytest
 
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
+from onplan.errors import StoreError
 from onplan.stores import Record, open_store
-from onplan.stores.lock import waiting_at_most
+from onplan.stores import lock as locks
+from onplan.stores.lock import (
+    LOCK_TIMEOUT,
+    ProcessLock,
+    patience,
+    user_lock,
+    user_lock_path,
+    waiting_at_most,
+)
+from onplan.tokens.refresher import EXCHANGE_SECONDS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="locks there are not those of flock(2)")
 
@@ -163,3 +175,142 @@ def test_a_lock_does_not_outlive_its_process(tmp_path: Path, scheme: str, how: l
     finally:
         os.kill(child, signal.SIGKILL)
         parent.stdout.close()
+
+
+# --- waiting ---------------------------------------------------------------------------------------------
+
+
+def test_how_long_a_lock_is_waited_for() -> None:
+    """Longer than a refresh may take; less where the caller says so, and in no other place."""
+    assert patience(LOCK_TIMEOUT) == LOCK_TIMEOUT > 2 * EXCHANGE_SECONDS
+    with waiting_at_most(5.0):
+        assert (patience(LOCK_TIMEOUT), patience(1.0)) == (5.0, 1.0)
+        with waiting_at_most(2.0):
+            assert patience(LOCK_TIMEOUT) == 2.0
+        assert patience(LOCK_TIMEOUT) == 5.0
+    with pytest.raises(KeyError), waiting_at_most(5.0):
+        raise KeyError
+    assert patience(LOCK_TIMEOUT) == LOCK_TIMEOUT
+
+
+def in_a_thread(work: Callable[[], object]) -> object:
+    """What ``work`` gives, or the error that it raises, in a thread of its own."""
+    found: list[object] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except StoreError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def attempt(lock: ProcessLock, seconds: float = 0.0) -> str:
+    with waiting_at_most(seconds), lock.held():
+        return "held"
+
+
+def test_a_lock_is_one_threads(tmp_path: Path) -> None:
+    """The thread that has it may take it again; another one, or another lock on that file, waits for it."""
+    path = tmp_path / "new" / "a.lock"
+    lock, other = ProcessLock(path, "It"), ProcessLock(path, "It")
+    with lock.held():
+        assert attempt(lock) == "held"
+        for each in (lock, other):
+            refused = in_a_thread(lambda each=each: attempt(each))  # type: ignore[misc]
+            assert isinstance(refused, StoreError)
+            assert str(refused).endswith("for 0 seconds. Nothing is lost.")
+            if _lists(tmp_path / "other"):
+                assert str(refused).startswith(f"It has been locked by process {os.getpid()} for")
+                assert refused.hint == f"`kill {os.getpid()}` if it hangs, then run the command again."
+    assert in_a_thread(lambda: attempt(lock)) == "held"
+    assert in_a_thread(lambda: attempt(other)) == "held"
+
+
+def test_a_lock_file_is_its_owners(tmp_path: Path) -> None:
+    """Whatever the umask, nobody else can open the file, or look into its folder."""
+    path = tmp_path / "new" / "a.lock"
+    before = os.umask(0)
+    try:
+        with ProcessLock(path, "It").held():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    finally:
+        os.umask(before)
+
+
+def test_a_lock_that_cannot_be_made(tmp_path: Path) -> None:
+    """The error says what cannot be locked, and why."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StoreError, match=r"^It cannot be locked: one of the folders in its path is a file"):
+        attempt(ProcessLock(tmp_path / "file" / "a.lock", "It"))
+
+
+def test_who_waits_gets_it_when_it_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it was taken when it was tried."""
+    monkeypatch.setattr(locks, "_SLICE", 0.01)
+    lock, found = user_lock("a", "It", 0.001), list[object]()
+    with lock.held():
+        waiting = threading.Thread(target=lambda: found.append(in_a_thread(lambda: attempt(lock, 60.0))))
+        waiting.start()
+        waiting.join(0.1)  # many tries; if fewer, less is shown
+        assert found == []
+    waiting.join()
+
+    assert found == ["held"]
+    assert user_lock_path("a") == tmp_path / "state" / "onplan" / "locks" / "a.lock"
+    assert user_lock_path("a").exists()
+
+
+_LEAVE = """
+import sys, threading
+from pathlib import Path
+from onplan.stores.lock import ProcessLock
+def wait():
+    try:
+        with ProcessLock(Path(sys.argv[1]), "It").held():
+            print("held")
+    except Exception as error:
+        print(type(error).__name__)
+threading.Thread(target=wait).start()
+"""
+
+
+def test_a_program_that_ends_waits_no_longer(tmp_path: Path) -> None:
+    """When its main thread has ended, a thread that waits for another program's lock gives up."""
+    with ProcessLock(tmp_path / "a.lock", "It").held():
+        left = subprocess.run(
+            [sys.executable, "-c", _LEAVE, str(tmp_path / "a.lock")],
+            capture_output=True,
+            text=True,
+            timeout=LOCK_TIMEOUT / 2,
+            check=True,
+        )
+
+    assert left.stdout == "StoreError\n"
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="this system does not say who holds a lock")
+def test_a_lock_of_no_process_names_none(tmp_path: Path) -> None:
+    """A lock that belongs to an open file has no process: the error says another program."""
+    import fcntl
+    import struct
+
+    if not hasattr(fcntl, "F_OFD_SETLK"):
+        pytest.skip("this Python has no such locks")
+    path = tmp_path / "a.lock"
+    lock = ProcessLock(path, "It")
+    with lock.held(), (tmp_path / "b.lock").open("w") as other:
+        assert locks._holder(tmp_path / "b.lock") is None
+        assert locks._holder(tmp_path / "c.lock") is None
+        whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)
+        fcntl.fcntl(other, fcntl.F_OFD_SETLK, whole)
+        assert locks._holder(tmp_path / "b.lock") is None
+        told = ProcessLock(tmp_path / "b.lock", "It")._taken(1.4)
+    assert str(told) == "It has been locked by another program for 1 seconds. Nothing is lost."
+    assert told.hint == "End it if it hangs, then run the command again."

@@ -115,7 +115,7 @@ def _holder(path: Path) -> int | None:
         inode = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
         for line in Path("/proc/locks").read_text().splitlines():
             columns = line.split()
-            if inode in columns and "->" not in columns:
+            if inode in columns:  # whoever waits for it is listed after it
                 return int(columns[4]) if int(columns[4]) > 0 else None
     except (OSError, ValueError, IndexError, AttributeError):
         pass
