@@ -218,6 +218,9 @@ class SyncDriver:
     def __init__(self, **options: Any) -> None:
         self._options = options
 
+    def client(self) -> onplan.Client:
+        return onplan.Client(**self._options)
+
     def complete(self, request: Any = None, **fields: Any) -> onplan.CompletionResponse:
         with onplan.Client(**self._options) as client:
             return client.complete(request, **fields)
@@ -243,6 +246,9 @@ class AsyncDriver:
 
     def __init__(self, **options: Any) -> None:
         self._options = options
+
+    def client(self) -> onplan.AsyncClient:
+        return onplan.AsyncClient(**self._options)
 
     def complete(self, request: Any = None, **fields: Any) -> onplan.CompletionResponse:
         async def ask() -> onplan.CompletionResponse:

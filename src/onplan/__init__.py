@@ -31,6 +31,7 @@ _MODULES = {
     ),
     "providers": "OpenAICodexProvider",
     "turn.retry": "RetryPolicy",
+    "streams": "AsyncCompletionStream CompletionStream",
     "transports.base": "Timeouts",
     "stores": "CredentialStore Lease PendingRefresh Record open_store",
     "types": (

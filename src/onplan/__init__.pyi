@@ -54,6 +54,8 @@ from onplan.stores import Lease as Lease
 from onplan.stores import PendingRefresh as PendingRefresh
 from onplan.stores import Record as Record
 from onplan.stores import open_store as open_store
+from onplan.streams import AsyncCompletionStream as AsyncCompletionStream
+from onplan.streams import CompletionStream as CompletionStream
 from onplan.transports.base import Timeouts as Timeouts
 from onplan.turn.retry import RetryPolicy as RetryPolicy
 from onplan.types import CompletionRequest as CompletionRequest

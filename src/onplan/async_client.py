@@ -15,6 +15,7 @@ from onplan.attachments import has_attachments
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError, TransportError
 from onplan.locks import AsyncLock
+from onplan.streams import AsyncCompletionStream
 from onplan.tokens.api_key import require_sign_in
 from onplan.transports import AsyncAnswer, AsyncExchange, AsyncWebSockets, choose
 from onplan.transports.total_timeout import TotalTimeout
@@ -113,6 +114,20 @@ class AsyncClient:
         """
         asked = as_request(request, fields, self._context.defaults)
         return self._chunks(flows.completion(asked, self._context))
+
+    def stream(
+        self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
+    ) -> AsyncCompletionStream:
+        """The answer to ``request`` (as for ``complete``) as it arrives, for a ``with`` statement.
+
+        It closes the connection, also when it is left early::
+
+        async with client.stream("Name three birds") as stream:
+            async for text in stream.text:
+                print(text, end="")
+        print(stream.response.usage)
+        """
+        return AsyncCompletionStream(self.complete_stream(request, **fields))
 
     async def _chunks(self, flow: steps.Flow[None]) -> AsyncGenerator[StreamChunk]:
         async with _Exchange(self, flow) as exchange:

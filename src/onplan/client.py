@@ -13,6 +13,7 @@ from onplan.assembly import ClientOptions, assemble
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError, TransportError
 from onplan.locks import Lock
+from onplan.streams import CompletionStream
 from onplan.tokens.api_key import require_sign_in
 from onplan.transports.httpx2_sync import Answer, HTTPTransport
 from onplan.transports.total_timeout import TotalTimeout
@@ -109,6 +110,20 @@ class Client:
         """
         asked = as_request(request, fields, self._context.defaults)
         return self._chunks(flows.completion(asked, self._context))
+
+    def stream(
+        self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
+    ) -> CompletionStream:
+        """The answer to ``request`` (as for ``complete``) as it arrives, for a ``with`` statement.
+
+        It closes the connection, also when it is left early::
+
+        with client.stream("Name three birds") as stream:
+            for text in stream.text:
+                print(text, end="")
+        print(stream.response.usage)
+        """
+        return CompletionStream(self.complete_stream(request, **fields))
 
     def _chunks(self, flow: steps.Flow[None]) -> Generator[StreamChunk]:
         with _Exchange(self, flow) as exchange:

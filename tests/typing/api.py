@@ -46,6 +46,28 @@ def prompts(client: onplan.Client, prompt: onplan.Prompt, one: onplan.MessageLik
         assert_type(chunk, onplan.StreamChunk)
 
 
+def streams(client: onplan.Client) -> None:
+    with client.stream("hi", model="gpt-5.5") as stream:
+        assert_type(stream, onplan.CompletionStream)
+        for text in stream.text:
+            assert_type(text, str)
+        for chunk in stream:
+            assert_type(chunk, onplan.StreamChunk)
+        assert_type(stream.read(), onplan.CompletionResponse)
+    assert_type(stream.response, onplan.CompletionResponse)
+
+
+async def asynchronous_streams(client: onplan.AsyncClient) -> None:
+    async with client.stream("hi", model="gpt-5.5") as stream:
+        assert_type(stream, onplan.AsyncCompletionStream)
+        async for text in stream.text:
+            assert_type(text, str)
+        async for chunk in stream:
+            assert_type(chunk, onplan.StreamChunk)
+        assert_type(await stream.read(), onplan.CompletionResponse)
+    assert_type(stream.response, onplan.CompletionResponse)
+
+
 def a_call_for_work(
     client: onplan.Client, **fields: Unpack[onplan.RequestFields]
 ) -> onplan.CompletionRequest:
