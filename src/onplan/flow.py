@@ -61,7 +61,8 @@ def require_safe_url(url: str, source: str) -> str:
         del parts  # a traceback would show a password
     except ValueError:
         raise ConfigurationError(f"{source} is not a URL.") from None
-    if not plain:
+    # urlsplit drops line ends and tabs, and takes a space for a part of the host.
+    if not plain or not url.isprintable() or " " in url:
         raise ConfigurationError(
             f"{source} must be a URL of scheme, host and path, and nothing else.",
             hint="Write it as https://HOST/PATH, or http://127.0.0.1:PORT/PATH on this machine.",

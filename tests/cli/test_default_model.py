@@ -5,8 +5,11 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
+from onplan.stores import open_store
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -35,3 +38,19 @@ def test_a_kept_model_that_is_gone_is_replaced(signed_in: Emulator, run_cli: Run
     kept.write_text(kept.read_text().replace('"id":"', '"id":"gone-'))
 
     assert run_cli("ask", "hi").stdout == "You said: hi\n"
+
+
+def test_another_plan_in_the_same_store_asks_anew(signed_in: Emulator, run_cli: Run) -> None:
+    """What was kept is of one account and plan; another sign-in may have other models."""
+    assert run_cli("ask", "hi").returncode == 0
+    store = open_store(load_settings().store)
+    loaded = store.load()
+    assert loaded
+    assert loaded.record.credentials
+    other = replace(loaded.record.credentials, plan="pro")
+    store.save(replace(loaded.record, credentials=other), loaded.version)
+
+    assert run_cli("ask", "hi").returncode == 0
+    assert catalogues(signed_in) == 2
+    assert run_cli("ask", "hi").returncode == 0
+    assert catalogues(signed_in) == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from onplan.cli.talk import broken
+from onplan.cli.talk import broken, columns, padded
 from onplan.emulator import Emulator, Options, Scenario
 from onplan.emulator.options import Answer
 
@@ -165,11 +165,35 @@ def test_messages_break_at_words(emulator: Emulator) -> None:
         ("now `a b c d` then", ["now", "`a b c d`", "then"]),
         ("(`a b c d`). x", ["(`a b c d`).", "x"]),
         ("x `y", ["x `y"]),
+        ("\u6a21\u578b \u6a21\u578b", ["\u6a21\u578b \u6a21\u578b"]),
+        ("\u6a21\u578b \u6a21\u578b\u6a21", ["\u6a21\u578b", "\u6a21\u578b\u6a21"]),
     ],
 )
 def test_lines_are_filled(paragraph: str, lines: list[str]) -> None:
     """As many words as fit; one that is too long, or a command, has a line of its own."""
     assert broken(paragraph, 9) == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        ("", 0),
+        ("model", 5),
+        ("caf\u00e9", 4),
+        ("cafe\u0301", 4),  # a combining accent
+        ("\u6a21\u578b", 4),  # Chinese
+        ("\u304b\u306a", 4),  # Japanese
+        ("\ud55c", 2),  # Korean
+        ("\uff21", 2),  # a Latin letter as wide as a Chinese one
+        ("\U0001f426", 2),
+        ("a\u200bb", 2),  # a space without a width
+        ("\u2026", 1),
+    ],
+)
+def test_characters_have_one_two_or_no_columns(text: str, width: int) -> None:
+    """Lines and tables count the columns of a terminal, and not characters."""
+    assert columns(text) == width
+    assert padded(text, width + 2) == f"{text}  "
 
 
 def test_a_reader_that_has_ended_ends_the_command() -> None:

@@ -63,7 +63,7 @@ def test_help_is_asked_for_in_any_way(run_cli: Run, command: str) -> None:
 
     assert (asked.returncode, asked.stderr) == (0, "")
     assert asked.stdout == option.stdout
-    assert run_cli("help").stdout == run_cli("--help").stdout
+    assert run_cli("help").stdout == run_cli("--help").stdout == run_cli("help", "help").stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["-v"], ["credentials"]])
@@ -81,6 +81,8 @@ def test_a_group_without_a_command_shows_its_help(run_cli: Run, arguments: list[
     [
         (["statsu"], "`onplan status`"),
         (["help", "modles"], "`onplan models`"),
+        (["hlep"], "`onplan help`"),
+        (["help", "hlep"], "`onplan help`"),
         (["ask", "hi", "--modle", "x"], "--model"),
         (["profiles", "lits"], "list"),
         (["login", "--devise"], "--device"),

@@ -32,7 +32,7 @@ from onplan.errors import (
 )
 from onplan.responses.continuation import Continuation
 from onplan.responses.request import prepare
-from onplan.turn.catalogue_cache import LASTS, Listing
+from onplan.turn.catalogue_cache import LASTS, Listing, account_of
 from onplan.turn.context import Context
 from onplan.turn.fallback import Fallback
 from onplan.turn.flows import asked, catalogue, completion, listing, preparation
@@ -881,9 +881,12 @@ class TestTheDefaultModel:
         """What two turns have in common."""
         return context(Clock())
 
-    def asked_for(self, common):
-        """The model of a request that names none."""
-        return Turn(completion(CompletionRequest(messages="Hi"), common), common.now)
+    def asked_for(self, common, credential=FIRST):
+        """The model of a request that names none, for the account of ``credential``."""
+        turn = Turn(completion(CompletionRequest(messages="Hi"), common), common.now)
+        assert Authorize() == turn.step
+        turn.tell(credential)
+        return turn
 
     def test_a_request_that_names_one_decides(self, common):
         """Neither the client's model nor the catalogue counts."""
@@ -893,7 +896,8 @@ class TestTheDefaultModel:
 
     def test_then_the_clients_own_counts(self, common):
         """The profile's model, or that of the environment, needs no catalogue."""
-        assert "mine" == self.asked_for(replace(common, model="mine")).step.model
+        turn = Turn(completion(CompletionRequest(messages="Hi"), replace(common, model="mine")), common.now)
+        assert "mine" == turn.step.model
 
     def test_then_the_best_one_listed(self, common):
         """The catalogue is asked for."""
@@ -903,15 +907,36 @@ class TestTheDefaultModel:
 
     def test_a_catalogue_counts_for_an_hour(self, common):
         """Within it the next turn asks for none; after it, it does."""
-        common.catalogue.ended(Listing(MODELS), common.now())
+        common.catalogue.ended(Listing(MODELS), common.now(), account_of(FIRST))
         common.now.now += LASTS - 1
         assert "gpt-9" == self.asked_for(common).step.model
         common.now.now += 1
         assert ListModels(common.catalogue.attempts) == self.asked_for(common).step
 
+    @pytest.mark.parametrize(
+        "credential",
+        [
+            OAuthCredentials(access_token="secret-1", account_id="acct-2"),
+            OAuthCredentials(access_token="secret-1", account_id="acct-1", plan="pro"),
+            OAuthCredentials(access_token="secret-1", client_id="oaiapp_1"),
+            APIKey("secret-1"),
+            APIKey("secret-2"),
+        ],
+        ids=["another account", "another plan", "another client", "a key", "another key"],
+    )
+    def test_a_catalogue_counts_for_its_own_account(self, common, credential):
+        """Another account in the same store asks what it is offered; new tokens of the same one do not."""
+        common.catalogue.ended(Listing(MODELS), common.now(), account_of(FIRST))
+        assert "gpt-9" == self.asked_for(common, SECOND).step.model
+        assert ListModels(common.catalogue.attempts) == self.asked_for(common, credential).step
+
+        common.catalogue.ended(Listing(MODELS), common.now(), account_of(credential))
+        assert "gpt-9" == self.asked_for(common, credential).step.model
+        assert ListModels(common.catalogue.attempts) == self.asked_for(common, FIRST).step
+
     def test_built_in_models_are_not_kept(self, common):
         """The next turn asks the backend again."""
-        common.catalogue.ended(Listing(MODELS, ServerError("x")), common.now())
+        common.catalogue.ended(Listing(MODELS, ServerError("x")), common.now(), account_of(FIRST))
         assert ListModels(common.catalogue.attempts) == self.asked_for(common).step
 
     def gone(self, turn):
@@ -919,11 +944,11 @@ class TestTheDefaultModel:
         turn.tell(prepare(turn.step.request, OPENAI_CODEX, "https://example.org", "gpt-9"), FIRST)
         head, body = refused(404, {"error": {"code": "model_not_found", "message": "No such model."}})
         turn.tell(head, body, FIRST)
-        return turn.tell(ConnectError("x"))
+        return turn.tell(ConnectError("x"), FIRST)
 
     def test_one_that_is_gone_is_replaced_by_the_best_one_now(self, common):
         """The catalogue is asked for again, and another model of it at once."""
-        common.catalogue.ended(Listing(MODELS), common.now())
+        common.catalogue.ended(Listing(MODELS), common.now(), account_of(FIRST))
         turn = self.asked_for(common)
         assert ListModels(common.catalogue.attempts) == self.gone(turn)
         newer = replace_struct(MODELS[0], id="gpt-10")
@@ -933,7 +958,7 @@ class TestTheDefaultModel:
     @pytest.mark.parametrize("outcome", [Listing(MODELS), ConnectError("x")], ids=["the same", "none"])
     def test_where_there_is_no_other_the_refusal_is_told(self, common, outcome):
         """And the next turn asks for the catalogue again."""
-        common.catalogue.ended(Listing(MODELS), common.now())
+        common.catalogue.ended(Listing(MODELS), common.now(), account_of(FIRST))
         turn = self.asked_for(common)
         self.gone(turn)
         with pytest.raises(ModelNotAvailableError):
@@ -961,7 +986,8 @@ class TestTheListing:
 
         assert ["gpt-5.5"] == [model.id for model in asking.result.models]
         assert asking.result.problem is None
-        assert asking.result.models == common.catalogue.models(common.now())
+        assert asking.result.models == common.catalogue.models(common.now(), account_of(FIRST))
+        assert () == common.catalogue.models(common.now(), account_of(APIKey()))
 
     def test_without_one_there_is_the_built_in_list(self, common, asking):
         """The reason comes with it."""

@@ -263,9 +263,9 @@ def test_what_is_no_number_of_tries_is_refused(retry):
 @pytest.mark.parametrize(
     "values",
     [
-        *({"attempts": value} for value in (0, -1, True, "3", 3.5, None)),
-        *({"wait_initial": value} for value in (-0.1, float("nan"), "1", None)),
-        *({"wait_max": -1}, {"timeout": float("nan")}, {"timeout": None}),
+        *({"attempts": value} for value in (0, -1, True, False, "3", 3.5, None)),
+        *({"wait_initial": value} for value in (-0.1, True, float("nan"), "1", None)),
+        *({"wait_max": -1}, {"wait_max": True}, {"timeout": float("nan")}, {"timeout": None}),
     ],
 )
 def test_a_policy_that_cannot_be_followed_is_refused(values):

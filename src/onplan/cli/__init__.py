@@ -64,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if getattr(sys, name) is None:  # it was closed by the caller
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open until the process ends
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["help"]:  # onplan help, onplan help COMMAND
-        given = [*given[1:], "--help"]
+    if given[:1] == ["help"]:  # onplan help, onplan help COMMAND, onplan help help
+        given = [*given[2 if given[1:2] == ["help"] else 1 :], "--help"]
     at_once = _AT_ONCE.get(tuple(given))
     if at_once is not None and _COMPLETION not in os.environ:
         try:

@@ -35,7 +35,7 @@ class _LazyGroup(click.Group):
         """The command that ``args`` begin with. Raises UsageError, naming one with a similar name."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            near = get_close_matches(name, COMMANDS, 1)
+            near = get_close_matches(name, (*COMMANDS, "help"), 1)
             question = f" Did you mean `onplan {near[0]}`?" if near else ""
             raise click.UsageError(f"There is no command {name!r}.{question}", ctx)
         return super().resolve_command(ctx, args)

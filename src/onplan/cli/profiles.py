@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onplan.cli.session import Session, json_option, pass_session
-from onplan.cli.talk import say
+from onplan.cli.talk import columns, padded, say
 from onplan.errors import ConfigurationError, OnplanError
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ def _show(session: Session) -> None:
     ]
     if sys.stdout.isatty():
         lines.insert(0, ("  PROFILE", "BACKEND", "STORE", "ACCOUNT"))
-    widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    for name, backend, store, who in lines:
-        click.echo(f"{name:<{widths[0]}}  {backend:<{widths[1]}}  {store:<{widths[2]}}  {who}".rstrip())
+    widths = [max(columns(line[column]) for line in lines) for column in range(3)]
+    for *cells, who in lines:
+        click.echo("  ".join([*map(padded, cells, widths), who]).rstrip())
 
 
 def _own_settings(session: Session, name: str) -> Settings:

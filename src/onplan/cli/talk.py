@@ -39,15 +39,33 @@ def say(text: str, *, label: str = "", indent: int = 0) -> None:
 
 
 def broken(paragraph: str, width: int) -> list[str]:
-    """``paragraph`` in lines of at most ``width`` characters, but for words and commands that are longer."""
+    """``paragraph`` in lines of at most ``width`` columns, but for words and commands that are longer."""
     lines, line = [], ""
     for word in _WORD.findall(paragraph):
-        if line and len(line) + 1 + len(word) > width:
+        if line and columns(line) + 1 + columns(word) > width:
             lines.append(line)
             line = word
         else:
             line = f"{line} {word}" if line else word
     return [*lines, line]
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal ``text`` takes: a Chinese character two, a combining accent none."""
+    return len(text) if text.isascii() else sum(map(_columns_of, text))
+
+
+def _columns_of(character: str) -> int:
+    import unicodedata
+
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
+def padded(text: str, width: int) -> str:
+    """``text`` with spaces after it, up to ``width`` columns."""
+    return text + " " * (width - columns(text))
 
 
 def colour() -> bool | None:

@@ -20,10 +20,15 @@ from onplan.types import ModelInfo
 LASTS = 24 * 3600.0
 
 
+# Seconds to wait for another command that changes the file; after that it is left as it is.
+PATIENCE = 0.5
+
+
 class _Kept(msgspec.Struct):
-    """What one profile's backend listed, and when (Unix seconds)."""
+    """What one profile's backend listed for ``account``, and when (Unix seconds)."""
 
     listed_at: float
+    account: str
     models: list[ModelInfo]
 
 
@@ -34,32 +39,34 @@ class CatalogueFile(CatalogueCache):
 
     Args:
         settings: whose profile, store, backend and base URL are the key.
+        patience: seconds to wait for another command that changes the file.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, patience: float = PATIENCE) -> None:
         super().__init__()
+        self._patience = patience
         self._path = settings.folder and settings.folder / "models.json"
         # Of the store too: a command may name another one, with another account's sign-in.
         # As a digest: the arguments of a `command:` store may hold a secret.
         store = sha256(settings.store.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         self._key = f"{settings.profile} {settings.backend.name} {settings.base_url} {store}"
 
-    def ended(self, outcome: Listing | OnplanError, now: float) -> None:
-        """An attempt has ended. What the backend listed is written."""
-        super().ended(outcome, now)
+    def ended(self, outcome: Listing | OnplanError, now: float, account: str = "") -> None:
+        """An attempt has ended. What the backend listed is written, in place of another account's models."""
+        super().ended(outcome, now, account)
         if isinstance(outcome, Listing) and outcome.problem is None:
-            self._change(_Kept(now, list(outcome.models)))
+            self._change(_Kept(now, account, list(outcome.models)))
 
-    def models(self, now: float) -> Sequence[ModelInfo]:
-        """The models that the backend listed within a day; else nothing."""
-        found = super().models(now)
+    def models(self, now: float, account: str) -> Sequence[ModelInfo]:
+        """The models that the backend listed for ``account`` within a day; else nothing."""
+        found = super().models(now, account)
         if found or self._path is None:
             return found
         kept = _read(self._path).get(self._key)
-        return kept.models if kept and 0 <= now - kept.listed_at < LASTS else ()
+        return kept.models if kept and kept.account == account and 0 <= now - kept.listed_at < LASTS else ()
 
     def forget(self) -> None:
-        """Ask for the catalogue again: the default model is gone, or another account has signed in."""
+        """Ask for the catalogue again: the default model is gone, or there was another sign-in."""
         super().forget()
         self._change(None)
 
@@ -69,7 +76,7 @@ class CatalogueFile(CatalogueCache):
         if kept is None and self._key not in _read(self._path):
             return
         # Under a lock, so that a command that wrote at the same time does not bring back what was forgotten.
-        with suppress(OSError, ConfigurationError), locked_for_change(self._path):
+        with suppress(OSError, ConfigurationError), locked_for_change(self._path, self._patience):
             before = _read(self._path)
             after = {key: value for key, value in before.items() if key != self._key}
             if kept:

@@ -27,20 +27,20 @@ def make_private_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked_for_change(path: Path) -> Iterator[None]:
+def locked_for_change(path: Path, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
     """Hold the lock of ``path``, a file in a private folder that every command changes in an instant.
 
-    Raises ConfigurationError if another program holds it for 10 seconds, OSError if there can be no lock.
+    Raises ConfigurationError if another program holds it for ``seconds``, OSError if there can be no lock.
     """
     from filelock import FileLock, Timeout
 
     make_private_folder(path.parent)
-    lock = FileLock(f"{path}.lock", timeout=_LOCK_SECONDS, mode=0o600)
+    lock = FileLock(f"{path}.lock", timeout=seconds, mode=0o600)
     try:
         lock.acquire()
     except Timeout:
         raise ConfigurationError(
-            f"{path} has been locked by another program for {_LOCK_SECONDS:.0f} seconds.",
+            f"{path} has been locked by another program for {seconds:.0f} seconds.",
             hint="Wait until that program has ended, then run the command again.",
         ) from None
     try:

@@ -44,7 +44,7 @@ class Timeouts:
         for name, seconds in vars(self).items():
             if seconds is None and name == "total":
                 continue
-            if not (isinstance(seconds, int | float) and seconds > 0):
+            if isinstance(seconds, bool) or not (isinstance(seconds, int | float) and seconds > 0):
                 raise ConfigurationError(
                     f"The {name} timeout is {seconds!r}, which is not a number of seconds above 0.",
                     hint="Write `timeout=30` for each step, or `timeout=onplan.Timeouts(idle=600)` for one.",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from onplan.errors import OnplanError
-from onplan.types import ModelInfo
+from onplan.types import APIKey, Credential, ModelInfo
 
 # Seconds for which a catalogue decides the default model. New models appear every few weeks.
 LASTS = 3600.0
@@ -24,6 +25,18 @@ class Listing:
     problem: OnplanError | None = None
 
 
+def account_of(credential: Credential) -> str:
+    """Tells accounts apart, and plans of one account: each may be offered other models.
+
+    A digest, because it is also written to disk: nothing can be learned from it.
+    """
+    if isinstance(credential, APIKey):
+        facts = f"key {credential.access_token}"
+    else:
+        facts = f"{credential.account_id or credential.client_id} {credential.plan}"
+    return sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
 class CatalogueCache:
     """The last listing that came from the backend, and how the last attempt to get one ended.
 
@@ -35,13 +48,17 @@ class CatalogueCache:
         self.attempts = 0
         self._outcome: Listing | OnplanError | None = None
         self._models: Sequence[ModelInfo] = ()
+        self._account = ""
         self._until = 0.0
 
-    def ended(self, outcome: Listing | OnplanError, now: float) -> None:
-        """An attempt has ended. Built-in models are not kept: the next request asks again."""
+    def ended(self, outcome: Listing | OnplanError, now: float, account: str = "") -> None:
+        """An attempt has ended. Built-in models are not kept: the next request asks again.
+
+        ``account``: whose models they are, as ``account_of`` tells; empty where nothing was listed.
+        """
         self._outcome = outcome
         if isinstance(outcome, Listing) and outcome.problem is None:
-            self._models, self._until = outcome.models, now + LASTS
+            self._models, self._account, self._until = outcome.models, account, now + LASTS
         self.attempts += 1
 
     def outcome_since(self, attempts: int) -> Listing | None:
@@ -58,9 +75,9 @@ class CatalogueCache:
             raise self._outcome
         return self._outcome
 
-    def models(self, now: float) -> Sequence[ModelInfo]:
-        """The models that the backend listed, if that was not long ago; else nothing."""
-        return self._models if now < self._until else ()
+    def models(self, now: float, account: str) -> Sequence[ModelInfo]:
+        """The models that the backend listed for ``account``, if that was not long ago; else nothing."""
+        return self._models if now < self._until and account == self._account else ()
 
     def forget(self) -> None:
         """The default model is not available after all: ask for the catalogue again."""

@@ -25,11 +25,11 @@ from onplan.flow import Response
 from onplan.responses import request as responses_request
 from onplan.turn.amendments import Call
 from onplan.turn.attempts import Attempt, opened, persist
-from onplan.turn.catalogue_cache import Listing
+from onplan.turn.catalogue_cache import Listing, account_of
 from onplan.turn.completion import Completion
 from onplan.turn.context import Context
 from onplan.turn.retry import RetryPolicy
-from onplan.turn.steps import Flow, ListModels, Prepare, ReadBody
+from onplan.turn.steps import Authorize, Flow, ListModels, Prepare, ReadBody
 from onplan.types import CompletionRequest, Credential, ModelInfo
 
 _ONCE = RetryPolicy(attempts=1)
@@ -121,7 +121,8 @@ _PREPARATIONS: Mapping[str, Callable[..., Call]] = {
 def default_model(context: Context) -> Flow[str]:
     """The model of a request that names none: the best one of the catalogue, which is kept for an hour."""
     attempts = context.catalogue.attempts
-    models = context.catalogue.models(context.now())
+    credential: Credential = yield Authorize()
+    models = context.catalogue.models(context.now(), account_of(credential))
     if not models:
         listing: Listing = yield ListModels(attempts)
         models = listing.models
@@ -145,16 +146,19 @@ def listing(context: Context) -> Flow[Listing]:
         NotSignedInError, SignInAgainError: never hidden by the built-in list.
         OnplanError: there is no built-in list.
     """
-    outcome: Listing | OnplanError
+    asking = _Catalogue(context, None)
     try:
-        outcome = Listing((yield from catalogue(context)))
+        models = yield from persist(asking, context)
     except OnplanError as error:
         is_about_sign_in = isinstance(error, NotSignedInError | SignInAgainError)
         if is_about_sign_in or not context.backend.fallback_models:
             context.catalogue.ended(error, context.now())
             raise
         outcome = Listing(context.backend.fallback_models, error)
-    context.catalogue.ended(outcome, context.now())
+        context.catalogue.ended(outcome, context.now())
+    else:
+        outcome = Listing(models)
+        context.catalogue.ended(outcome, context.now(), asking.account)
     return outcome
 
 
@@ -169,10 +173,14 @@ def catalogue(
 
 
 class _Catalogue(Attempt[list[ModelInfo]]):
+    """``account``: whose models were asked for last, as ``account_of`` tells."""
+
     def __init__(self, context: Context, timeout: float | None) -> None:
         self._context, self._timeout = context, timeout
+        self.account = ""
 
     def run(self, credentials: Credential) -> Flow[list[ModelInfo]]:
+        self.account = account_of(credentials)
         backend, now = self._context.backend, self._context.now
         request = catalogue_request(backend, self._context.base_url, credentials)
         head = yield from opened(request, now, self._timeout)

@@ -39,7 +39,7 @@ class RetryPolicy:
             )
         for name in ("wait_initial", "wait_max", "timeout"):
             seconds: object = getattr(self, name)
-            if not (isinstance(seconds, int | float) and seconds >= 0):
+            if isinstance(seconds, bool) or not (isinstance(seconds, int | float) and seconds >= 0):
                 raise ConfigurationError(
                     f"The {name} of a RetryPolicy is {seconds!r}, and not a number of seconds, 0 or more.",
                     hint="Write `onplan.RetryPolicy(wait_max=60)`, for example.",
