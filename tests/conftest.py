@@ -240,6 +240,14 @@ class SyncDriver:
         with onplan.Client(**self._options) as client:
             return client.list_models()
 
+    def limits(self) -> onplan.Limits:
+        with onplan.Client(**self._options) as client:
+            return client.limits()
+
+    def wait(self, timeout: float | None = None) -> onplan.Limits:
+        with onplan.Client(**self._options) as client:
+            return client.wait_until_available(timeout)
+
 
 class AsyncDriver:
     """Asks through ``AsyncClient``."""
@@ -274,6 +282,20 @@ class AsyncDriver:
         async def ask() -> list[onplan.ModelInfo]:
             async with onplan.AsyncClient(**self._options) as client:
                 return await client.list_models()
+
+        return asyncio.run(ask())
+
+    def limits(self) -> onplan.Limits:
+        async def ask() -> onplan.Limits:
+            async with onplan.AsyncClient(**self._options) as client:
+                return await client.limits()
+
+        return asyncio.run(ask())
+
+    def wait(self, timeout: float | None = None) -> onplan.Limits:
+        async def ask() -> onplan.Limits:
+            async with onplan.AsyncClient(**self._options) as client:
+                return await client.wait_until_available(timeout)
 
         return asyncio.run(ask())
 

@@ -19,9 +19,10 @@ _MODULES = {
     "async_client": "AsyncClient",
     "client": "Client",
     "errors": (
-        "BackendError BlockedError CertificateError ConfigurationError ConnectError ContentPolicyError "
-        "ContextLengthError CredentialError DisconnectError EncryptedReasoningError IdleTimeoutError "
-        "InvalidImageError InvalidRequestError LimitError MissingExtraError ModelNotAvailableError "
+        "BackendError BlockedError BudgetError CertificateError ConfigurationError ConnectError "
+        "ContentPolicyError ContextLengthError CredentialError DisconnectError EncryptedReasoningError "
+        "IdleTimeoutError InvalidImageError InvalidRequestError LimitError MissingExtraError "
+        "ModelNotAvailableError "
         "NotIncludedError NotSignedInError OnplanError OutputError OutputRefusedError OutputTruncatedError "
         "RefreshOutcomeUnknownError OverloadedError "
         "PlanNotPermittedError ProxyError RateLimitError RefreshError ServerError SignInAgainError "
@@ -29,6 +30,7 @@ _MODULES = {
         "StoreDamagedError StoreError StreamCorruptError StreamError StreamFailedError "
         "StreamTruncatedError TotalTimeoutError TransportError UnexpectedReplyError UsageLimitError"
     ),
+    "plan.forecast": "Forecast forecast",
     "providers": "OpenAICodexProvider",
     "turn.retry": "RetryPolicy",
     "streams": "AsyncCompletionStream CompletionStream",

@@ -8,6 +8,7 @@ from onplan.async_client import AsyncClient as AsyncClient
 from onplan.client import Client as Client
 from onplan.errors import BackendError as BackendError
 from onplan.errors import BlockedError as BlockedError
+from onplan.errors import BudgetError as BudgetError
 from onplan.errors import CertificateError as CertificateError
 from onplan.errors import ConfigurationError as ConfigurationError
 from onplan.errors import ConnectError as ConnectError
@@ -48,6 +49,8 @@ from onplan.errors import TotalTimeoutError as TotalTimeoutError
 from onplan.errors import TransportError as TransportError
 from onplan.errors import UnexpectedReplyError as UnexpectedReplyError
 from onplan.errors import UsageLimitError as UsageLimitError
+from onplan.plan.forecast import Forecast as Forecast
+from onplan.plan.forecast import forecast as forecast
 from onplan.providers import OpenAICodexProvider as OpenAICodexProvider
 from onplan.stores import CredentialStore as CredentialStore
 from onplan.stores import Lease as Lease

@@ -13,6 +13,7 @@ from onplan.config.settings import Settings, load_settings
 from onplan.config.store_spec import spec_of_file
 from onplan.errors import ConfigurationError, InvalidRequestError, OnplanError
 from onplan.parameters import raises
+from onplan.plan.budget import budget_of
 from onplan.secret import SecretText
 from onplan.stores import CredentialStore, open_store
 from onplan.tokens.api_key import KeyHolder, token_manager_for
@@ -47,6 +48,8 @@ class CommonOptions(RequestDefaults, total=False):
         on_retry: called before each wait with the error and the seconds.
         resume: when an answer breaks off, ask again and go on from its finished parts. The chunk ``resumed``
             says which they are; discard what else had been streamed. Without it the error is raised.
+        max_window_share: how much of each usage window of the plan this client may use, 0.2 for a fifth; then
+            it raises BudgetError. What other programs use in the meantime counts as well.
         proxy: ``http://USER:PASSWORD@HOST:PORT``, ``https://…`` or ``socks5://…``, instead of what
             ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say.
         ca_file: certificates (PEM) of authorities to trust as well, such as a company's own.
@@ -64,6 +67,7 @@ class CommonOptions(RequestDefaults, total=False):
     retry: RetryPolicy | int | None
     on_retry: Callable[[OnplanError, float], object] | None
     resume: bool
+    max_window_share: float | None
     proxy: str | None
     ca_file: str | os.PathLike[str] | None
     timeout: float | Timeouts | None
@@ -183,6 +187,7 @@ def assemble(
             resume=options.get("resume", False),
             raise_unsupported=raises(options.get("unsupported", "drop")),
             fallback=Fallback(allowed=wanted == "auto") if sockets else None,
+            budget=budget_of(options.get("max_window_share"), settings.backend),
         ),
         on_retry=options.get("on_retry"),
     )

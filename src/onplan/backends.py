@@ -60,6 +60,8 @@ class Backend:
         required_scope: what the person must have granted for requests to be made at all.
         local_stores_only: whether a credential may be kept only on the person's own machine.
         usage_page: where the person sees and limits what this program uses, if there is such a page.
+        account_path: where the endpoints about the account are, relative to the API; None if the backend does
+            not say what is left of the plan.
         headers: fixed headers of every API call.
         request_encoding: a compression of request bodies that it accepts over HTTP, if there is one.
         websocket: additional headers for opening a WebSocket; None if it does not speak WebSocket.
@@ -98,6 +100,7 @@ class Backend:
     required_scope: str | None = None
     local_stores_only: bool = False
     usage_page: str | None = None
+    account_path: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     request_encoding: str | None = None
     websocket: Mapping[str, str] | None = None
@@ -220,6 +223,7 @@ OPENAI_CODEX = Backend(
     # Without this header the prompt cache is never hit, whatever the body's prompt_cache_key.
     session_header="session-id",
     account_header="chatgpt-account-id",
+    account_path="../wham",
     headers={"originator": ORIGINATOR, "user-agent": USER_AGENT},
     request_encoding="zstd",
     websocket={"openai-beta": "responses_websockets=2026-02-06"},

@@ -13,6 +13,8 @@ from onplan.assembly import ClientOptions, assemble
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError, TransportError
 from onplan.locks import Lock
+from onplan.plan import account
+from onplan.plan.waiting import availability
 from onplan.streams import CompletionStream
 from onplan.tokens.api_key import require_sign_in
 from onplan.transports.httpx2_sync import Answer, HTTPTransport
@@ -23,6 +25,7 @@ from onplan.types import (
     CompletionRequest,
     CompletionResponse,
     Done,
+    Limits,
     ModelInfo,
     OAuthCredentials,
     Prompt,
@@ -145,6 +148,32 @@ class Client:
         """
         asked = as_request(request, fields, self._context.defaults)
         self._run(flows.preparation(asked, self._context))
+
+    def limits(self) -> Limits:
+        """What the plan has left now: its usage windows, credits and reset credits.
+
+        It asks the backend, which costs nothing of the plan. ``response.limits`` is what came with an answer.
+
+        Raises:
+            ConfigurationError: the backend does not say; only openai-codex does.
+            OnplanError: it could not be asked.
+        """
+        return self._run(account.limits(self._context))
+
+    def wait_until_available(self, timeout: float | None = None) -> Limits:
+        """Wait until the plan answers requests again, and return what it has left then.
+
+        It returns at once if no window is used up, or credits pay. With ``max_window_share`` it waits until
+        that permits a request, too. Before each wait ``on_retry`` is called.
+
+        Args:
+            timeout: seconds to wait at most; None: as long as it takes.
+
+        Raises:
+            UsageLimitError, BudgetError: it resets too late for ``timeout``; raised at once if that is known.
+            ConfigurationError, OnplanError: as ``limits``.
+        """
+        return self._run(availability(self._context, timeout), TotalTimeout(None))
 
     def _run(self, flow: steps.Flow[T], total: TotalTimeout | None = None) -> T:
         """Carry out a flow that hands out nothing."""

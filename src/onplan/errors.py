@@ -25,7 +25,8 @@ An error is built where a failure occurs; this module has no I/O. The tree, with
     ├── LimitError                         limit                 29
     │   ├── UsageLimitError                usage_limit           20   the plan's allowance: never retried
     │   ├── RateLimitError                 rate_limit            21   too fast: retried
-    │   └── NotIncludedError               not_included          22   the plan does not cover it
+    │   ├── NotIncludedError               not_included          22   the plan does not cover it
+    │   └── BudgetError                    budget                23   what the program allowed itself
     ├── BackendError                       backend               39   the other side's turn
     │   ├── ServerError                    server_error          30   retried
     │   │   └── OverloadedError            overloaded            31
@@ -314,6 +315,18 @@ class NotIncludedError(LimitError):
 
     code, exit_code = "not_included", 22
     hint = f"See what the plan includes: {USAGE_PAGE}."
+
+
+class BudgetError(LimitError):
+    """The client has used as much of a usage window as the program allows it: ``max_window_share``.
+
+    Attributes:
+        window_minutes: length of that window, if known: 300 for five hours, 10,080 for a week.
+    """
+
+    code, exit_code = "budget", 23
+    hint = "Wait with `client.wait_until_available()`, or allow more: `Client(max_window_share=…)`."
+    window_minutes: int | None = None
 
 
 class BackendError(OnplanError):

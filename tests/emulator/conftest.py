@@ -148,8 +148,8 @@ class Client:
         }
         return self.http.post(f"{self.emulator.issuer}/oauth/token", json=body)
 
-    def post(self, path, body):
-        return self.http.post(self.emulator.issuer + path, json=body)
+    def post(self, path, body, **options):
+        return self.http.post(self.emulator.issuer + path, json=body, **options)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,8 @@ TOOLS = [
     }
     for name in ("one", "two")
 ]
+RESETS = "/backend-api/wham/rate-limit-reset-credits"
+REQUEST_ID = "0b8e6a52-5f0c-4e53-a2a8-6f9a3f1f1a11"
 BROKEN = httpx2.RemoteProtocolError, httpx2.ReadError, ConnectionClosed
 
 
@@ -87,6 +89,10 @@ def send(client, endpoint, name):
         ),
         "accounts_check": lambda: client.get("/backend-api/wham/accounts/check", headers=client.headers()),
         "usage": lambda: client.get("/backend-api/wham/usage", headers=client.headers()),
+        "reset_credits": lambda: client.get(RESETS, headers=client.headers()),
+        "reset_consume": lambda: client.post(
+            f"{RESETS}/consume", {"redeem_request_id": REQUEST_ID}, headers=client.headers()
+        ),
         "authorize": client.authorize,
         "token:authorization_code": lambda: client.exchange(*client.approved()),
         "token:refresh_token": lambda: client.refresh(client.emulator.issue_tokens()["refresh_token"]),
@@ -366,6 +372,17 @@ EXPECTED = {
     ),
     "usage_unknown_plan": lambda r: r.json["plan_type"] == "sparkle",
     "usage_nulls": lambda r: (r.json["rate_limit"], r.json["credits"]) == (None, None),
+    "usage_fresh": lambda r: r.json["rate_limit"]["secondary_window"]["used_percent"] == 0,
+    "usage_credits_only": lambda r: (r.json["rate_limit"], r.json["credits"]["balance"]) == (None, "12.50"),
+    "usage_odd": lambda r: r.json["rate_limit"]["primary_window"]["reset_at"] == "soon",
+    "usage_404": status(404),
+    "usage_not_json": status(200, "OK"),
+    "reset_credits_429": error(429, "connector_rate_limit"),
+    "reset_credits_malformed": lambda r: "id" not in r.json["credits"][0],
+    "reset_consume_lost": broken,
+    "reset_consume_500": status(500),
+    "reset_consume_nothing": lambda r: r.json == {"code": "nothing_to_reset"},
+    "reset_consume_unknown": lambda r: r.json == {"code": "sparkle"},
     "overloaded_in_stream": lambda r: r.types == ["created", "failed"] and "overloaded" in r.text,
     "error_event_bare": lambda r: r.types[-1] == "error" and r.last["code"] == "server_is_overloaded",
     "error_then_failed": lambda r: r.types[-2:] == ["error", "failed"],

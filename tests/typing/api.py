@@ -179,3 +179,15 @@ def what_the_plan_has_left(limits: onplan.Limits) -> None:
     assert_type(limits.blocking, onplan.Window | None)
     assert_type(onplan.UsageLimitError("no").reset_time, datetime | None)
     print(week, credit, meter, spending)
+    for found in onplan.forecast([limits, limits]):
+        kept: onplan.Forecast = found
+        assert_type(kept.run_out_time, datetime | None)
+
+
+async def what_is_left_now() -> None:
+    with onplan.Client(max_window_share=0.2) as client:
+        assert_type(client.limits(), onplan.Limits)
+        assert_type(client.wait_until_available(timeout=60), onplan.Limits)
+    async with onplan.AsyncClient(max_window_share=0.2) as asynchronous:
+        assert_type(await asynchronous.limits(), onplan.Limits)
+        assert_type(await asynchronous.wait_until_available(), onplan.Limits)

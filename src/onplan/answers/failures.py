@@ -12,7 +12,7 @@ from typing import Any
 from onplan.answers.error_body import ErrorBody, read_error
 from onplan.answers.error_codes import TOKEN_REFUSED, USAGE, Row, row_of, row_of_status
 from onplan.answers.firewall import cloudflare_number, is_page, refused_by_firewall
-from onplan.answers.limits import NO_LIMIT, limit_reached
+from onplan.answers.limits import NO_LIMIT, limit_reached, until_reset
 from onplan.answers.sse import Body
 from onplan.answers.waiting import duration, rate_limit_reset, retry_after
 from onplan.errors import (
@@ -25,7 +25,6 @@ from onplan.errors import (
     StreamFailedError,
     UnexpectedReplyError,
     UsageLimitError,
-    utc_time,
 )
 from onplan.flow import NOTHING, Response, decode_json, request_id_of
 
@@ -252,7 +251,7 @@ def _usage_limit(case: _Case) -> UsageLimitError:
     plan = case.facts.plan or case.headers.get("x-codex-plan-type") or None
     resets_at = limit.resets_at if case.resets_at is None else case.resets_at
     error = UsageLimitError(
-        f"{limit.sentence(plan)}{_until(resets_at)}.",
+        f"{limit.sentence(plan)}{until_reset(resets_at)}.",
         hint=limit.advice(plan),
         status_code=case.status,
         request_id=case.request_id,
@@ -260,9 +259,3 @@ def _usage_limit(case: _Case) -> UsageLimitError:
     )
     error.window_minutes = limit.minutes
     return error
-
-
-def _until(resets_at: float | None) -> str:
-    """``; it resets at …`` in the local time zone; empty if the time is unknown."""
-    moment = utc_time(resets_at)
-    return f"; it resets at {moment.astimezone():%Y-%m-%d %H:%M %Z}" if moment else ""

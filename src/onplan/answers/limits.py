@@ -54,6 +54,13 @@ class Limit:
 
 NO_LIMIT = Limit()
 
+
+def until_reset(resets_at: float | None) -> str:
+    """``; it resets at …`` in the local time zone; empty if the time is unknown."""
+    moment = utc_time(resets_at)
+    return f"; it resets at {moment.astimezone():%Y-%m-%d %H:%M %Z}" if moment else ""
+
+
 _ASK_ADMIN = "Wait until it resets, or ask your workspace's admin for more."
 _BUY = f"Wait until it resets, or buy credits: {USAGE_PAGE}."
 _BY_PLAN: Mapping[str, str] = {

@@ -11,6 +11,7 @@ import msgspec
 from onplan.emulator.wire.limits import FIVE_HOURS, WEEK, Window
 
 MOST_WINDOWS = 2
+_PLENTY = 1_000_000_000  # tokens
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,6 +71,15 @@ class Allowance:
             return
         now = self._now()
         self._windows = [_Filling(limit, limit.used, now + limit.first()) for limit in check_limits(limits)]
+
+    def reset(self) -> int:
+        """Every window begins anew; how many of them had been used. The usual two begin to fill then."""
+        if self._windows is None:
+            self.set([Limit(minutes, _PLENTY) for minutes in (FIVE_HOURS.minutes, WEEK.minutes)])
+            return MOST_WINDOWS
+        used = sum(window.used > 0 for window in self._current())
+        self.set([msgspec.structs.replace(window.limit, used=0, resets_in=None) for window in self._windows])
+        return used
 
     def use(self, tokens: int) -> None:
         """Count tokens into every window."""

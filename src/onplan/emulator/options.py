@@ -42,6 +42,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     `turns`: what the model does, one turn for each request; after the last one it is the small model again.
     `answers`: texts by what the user said last; all other questions get `answer`.
     `limits`: the usage windows of the plan, one or two, which fill as tokens are used.
+    `reset_credits`: how many there are to spend.
     Without `api_keys` the platform takes every key that begins with `sk-`.
     """
 
@@ -57,6 +58,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     models: tuple[dict[str, Any], ...] | None = None
     reuse: str | None = None
     access_token_lifetime: float | None = None
+    reset_credits: int = 0
     input_tokens: int | None = None
     api_keys: tuple[str, ...] | None = None
     compress: bool = False
@@ -84,6 +86,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             (self.answer.deltas is not None and self.answer.deltas < 1, "answer.deltas must be at least 1"),
             (self.answer.padding < 1, "answer.padding must be at least 1"),
             (self.answer.interval < 0, "answer.interval must not be negative"),
+            (self.reset_credits < 0, "reset_credits must not be negative"),
             (any("slug" not in model for model in self.models or ()), "each of models needs a slug"),
         )
         for wrong, sentence in complaints:

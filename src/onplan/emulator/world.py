@@ -13,6 +13,7 @@ from onplan.emulator.faults.register import Faults
 from onplan.emulator.journal import Journal
 from onplan.emulator.keys import Keys
 from onplan.emulator.options import Options
+from onplan.emulator.reset_credits import ResetCredits
 from onplan.emulator.script import Script
 from onplan.emulator.sealing import Seals
 from onplan.emulator.tokens.ledger import Bounded, DeviceSignIn, Ledger
@@ -47,6 +48,7 @@ class World:
         self.faults = Faults()
         self.script = Script(scenario.turns)
         self.allowance = Allowance(scenario.limits)
+        self.reset_credits = ResetCredits(scenario.reset_credits, self.allowance.reset)
         self.seals = Seals()
         self.prompt_cache = PromptCache()
         self.devices: Bounded[DeviceSignIn] = Bounded()

@@ -42,7 +42,7 @@ from onplan.turn.steps import (
     ReadEvents,
     SendMessage,
 )
-from onplan.types import Credential, FinishReason, Resumed, StreamChunk, ToolCall
+from onplan.types import Credential, FinishReason, Limits, Resumed, StreamChunk, ToolCall
 
 Stream: TypeAlias = ResponseStream | ChatStream
 
@@ -67,6 +67,11 @@ class Completion(Attempt[None]):
         self._heard = False  # whether anything has been received in this attempt
         self._request_id: str | None = None
         self._turn_state: str | None = None
+
+    @property
+    def limits(self) -> Limits | None:
+        """What the plan has left, as far as the latest answer said so."""
+        return self._stream.limits if isinstance(self._stream, ResponseStream) else None
 
     def may_retry(self) -> bool:
         """Whether the request can be sent again without contradicting what the program has seen.

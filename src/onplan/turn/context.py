@@ -4,12 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from onplan.backends import Backend
+from onplan.errors import LimitError
 from onplan.turn.amendments import Remembered
 from onplan.turn.catalogue_cache import CatalogueCache
 from onplan.turn.fallback import Fallback
 from onplan.turn.retry import RetryPolicy
+from onplan.turn.steps import Flow
+from onplan.types import Limits
+
+
+class Budget(Protocol):
+    """Decides before each completion whether it may be asked for (``plan.budget``)."""
+
+    def admit(self, context: Context, /) -> Flow[object]:
+        """Let one pass; ``settle`` wants what is returned. Raises LimitError if none may."""
+        ...
+
+    def settle(self, ticket: object, told: Limits | None, /) -> None:
+        """One has ended; ``told``: what the plan has left, by its answer."""
+        ...
+
+    def check(self, told: Limits, /) -> LimitError | None:
+        """Why none may be asked for when this is left; None if one may."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +48,7 @@ class Context:
         fallback: which sessions go over SSE; None where WebSocket is not spoken.
         amendments: the changes of a request that earlier requests needed.
         catalogue: the models that were listed last.
+        budget: what the client may use of the plan; None if the program sets no bound.
     """
 
     backend: Backend
@@ -41,3 +62,4 @@ class Context:
     fallback: Fallback | None = None
     amendments: Remembered = field(default_factory=Remembered)
     catalogue: CatalogueCache = field(default_factory=CatalogueCache)
+    budget: Budget | None = None

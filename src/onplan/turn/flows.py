@@ -62,14 +62,19 @@ def asked(call: Call, context: Context) -> Flow[None]:
     goes over a WebSocket where there is a fallback that does not say otherwise. What a server refuses of it
     although the program did not ask for it is left out, and remembered for later requests.
     """
+    budget, asking = context.budget, Completion(call, context)
+    ticket = (yield from budget.admit(context)) if budget else None
     try:
-        yield from persist(Completion(call, context), context)
+        yield from persist(asking, context)
     except ModelNotAvailableError as error:
         models = list(context.backend.fallback_models)
         with suppress(OnplanError):
             models = yield from catalogue(context, _ONCE, _ADVICE_SECONDS)
         error.hint = advice_on_models(call.model, models, context.backend)
         raise
+    finally:
+        if budget:
+            budget.settle(ticket, asking.limits)
 
 
 def preparation(request: CompletionRequest, context: Context) -> Flow[None]:

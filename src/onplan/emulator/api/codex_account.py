@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID
+
 from onplan.emulator.api.model import answer
 from onplan.emulator.catalogue import serves
 from onplan.emulator.faults.limits import limit_reached
@@ -87,9 +90,37 @@ def usage(world: World, request: Request) -> Reply:
             "additional_rate_limits": None,
             "spend_control": None,
             "rate_limit_reached_type": {"type": "rate_limit_reached"} if reached else None,
-            "rate_limit_reset_credits": {"available_count": 0},
+            "rate_limit_reset_credits": {
+                "available_count": world.reset_credits.available,
+                "applicable_available_count": world.reset_credits.available if _is_used(shown) else 0,
+            },
         }
     )
+
+
+def _is_used(windows: list[dict[str, Any]]) -> bool:
+    return any(window["used_percent"] for window in windows)
+
+
+def reset_credits(world: World, request: Request) -> Reply:
+    """`/wham/rate-limit-reset-credits`: the credits that reset the usage windows."""
+    authenticate(world, request)
+    rows = world.reset_credits.rows()
+    counts = {"available_count": world.reset_credits.available, "total_earned_count": len(rows)}
+    return json_reply({**counts, "credits": rows})
+
+
+def consume_reset_credit(world: World, request: Request) -> Reply:
+    """Spend a reset credit, once for each `redeem_request_id`."""
+    authenticate(world, request)
+    credit_id = request.fields.get("credit_id")
+    try:
+        request_id = str(UUID(request.fields["redeem_request_id"]))
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise Refusal(detail("redeem_request_id must be a UUID", 422)) from None
+    if request.media_type != "application/json" or not (credit_id is None or isinstance(credit_id, str)):
+        raise Refusal(detail("The body must be JSON with redeem_request_id and perhaps credit_id", 422))
+    return json_reply(world.reset_credits.redeem(request_id, credit_id))
 
 
 def not_found(world: World, request: Request) -> Reply:

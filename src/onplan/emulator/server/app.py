@@ -30,6 +30,7 @@ class HangUp(Protocol):
 
 
 CODEX, WHAM = "/backend-api/codex", "/backend-api/wham"
+RESETS = f"{WHAM}/rate-limit-reset-credits"
 PLAN = "/plan/v1"
 
 # (method, path) -> the endpoint's name in the tables of faults, and its handler
@@ -49,6 +50,11 @@ ROUTES: dict[tuple[str, str], tuple[str, Handler]] = {
     ("GET", f"{CODEX}/models"): ("models", codex_account.models),
     ("GET", f"{WHAM}/accounts/check"): ("accounts_check", codex_account.accounts_check),
     ("GET", f"{WHAM}/usage"): ("usage", codex_account.usage),
+    ("GET", RESETS): ("reset_credits", codex_account.reset_credits),
+    ("POST", f"{RESETS}/consume"): (
+        "reset_consume",
+        codex_account.consume_reset_credit,
+    ),
     ("GET", "/api/accounts/authorize"): ("siwc_authorize", siwc.authorize),
     ("POST", "/api/accounts/authorize"): ("siwc_decision", siwc.decide),
     ("POST", "/api/accounts/oauth/token"): ("siwc_token", siwc.token),
