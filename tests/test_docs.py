@@ -15,7 +15,7 @@ import pytest
 import onplan
 from onplan import backends
 from onplan.cli.sign_in_notes import PLAN_SIGN_INS
-from onplan.config.profiles import remember_profile
+from onplan.config.profile_changes import remember_profile
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 from onplan.stores import open_store

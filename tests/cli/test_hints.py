@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 import onplan
-from onplan.config.profiles import remember_profile
+from onplan.config.profile_changes import remember_profile
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 from onplan.stores import open_store

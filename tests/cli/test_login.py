@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from onplan.cli.remote import forwarding_command
-from onplan.config.profiles import remember_profile
+from onplan.config.profile_changes import remember_profile
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator, Options
 from onplan.sign_in.login import sign_in_with_browser

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from onplan.config.profiles import remember_profile
+from onplan.config.profile_changes import remember_profile
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 

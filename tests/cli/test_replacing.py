@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from onplan.config.profiles import remember_profile
+from onplan.config.profile_changes import remember_profile
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator, Options
 from onplan.stores import open_store

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onplan.config.environment import state_folder
-from onplan.config.profiles import remember_profile
+from onplan.config.profile_changes import remember_profile
 from onplan.config.settings import load_settings, require_safe_url
 from onplan.errors import ConfigurationError
 from onplan.sign_in.borrowing import source_spec

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import onplan
-from onplan.config.profiles import remember_profile
+from onplan.config.profile_changes import remember_profile
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator, Options
 from onplan.sign_in.login import sign_in_with_browser

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import onplan
-from onplan.config.profiles import remember_profile
+from onplan.config.profile_changes import remember_profile
 from onplan.config.settings import Settings, load_settings
 from onplan.emulator import Emulator
 from onplan.emulator.journal import fingerprint

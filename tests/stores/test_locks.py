@@ -38,10 +38,11 @@ def flock(descriptor, operation):
 fcntl.flock = flock
 warnings.simplefilter("error")
 import onplan
+from onplan.client_parts import tokens_of
 client = onplan.Client(store=sys.argv[2])
 try:
     print(client.credentials().access_token[-8:])
-    client._assembly.tokens.replace(client.credentials().access_token)
+    tokens_of(client).replace(client.credentials().access_token)
 except onplan.StoreError as error:
     print(f"{error} {error.hint}")
 """

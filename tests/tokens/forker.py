@@ -18,12 +18,13 @@ import time
 import warnings
 
 import onplan
+from onplan.client_parts import tokens_of
 
 PATIENCE = 20  # seconds, after which a child has hung
 
 
 def refresh(client: onplan.Client) -> None:
-    client._assembly.tokens.replace(client.credentials().access_token)  # as after a 401
+    tokens_of(client).replace(client.credentials().access_token)  # as after a 401
 
 
 def refresh_with(client: onplan.Client | None) -> None:

@@ -19,8 +19,10 @@ def models(session: Session) -> None:
 
     The best come first, each with its context window in tokens and its reasoning efforts.
     """
+    from onplan.client_parts import listing_of
+
     with session.client() as client:
-        listing = client._list_models()
+        listing = listing_of(client)
     listed, problem = listing.models, listing.problem
     if problem:
         say(f"The model list could not be read, so this is the built-in one. {problem}")

@@ -44,7 +44,7 @@ def list_(session: Session) -> None:
 def use(session: Session, name: str) -> None:
     """Use the profile NAME from now on. No other profile is signed out."""
     from onplan.config.environment import environment_variable
-    from onplan.config.profiles import use_profile
+    from onplan.config.profile_changes import use_profile
 
     use_profile(session.settings.home, name)
     override = environment_variable("ONPLAN_PROFILE")
@@ -58,7 +58,7 @@ def use(session: Session, name: str) -> None:
 @pass_session
 def remove(session: Session, name: str) -> None:
     """Remove the profile NAME. If it is still signed in, sign out first; a store that it shares stays."""
-    from onplan.config.profiles import forget_profile
+    from onplan.config.profile_changes import forget_profile
     from onplan.config.store_schemes import declared
     from onplan.config.store_spec import default_store
     from onplan.stores import open_store

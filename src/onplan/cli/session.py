@@ -75,15 +75,12 @@ class Session:
 
     def client(self) -> Client:
         """A client with the same profile, backend and store."""
-        from dataclasses import replace
-
         from onplan.client import Client
+        from onplan.client_parts import keep_catalogue
         from onplan.config.catalogue_file import CatalogueFile
 
         client = Client(profile=self.profile, backend=self.backend, store=self.store_spec)
-        settings = client._assembly.settings
-        if not settings.backend.is_compatible:  # compatible servers list first what is loaded
-            client._context = replace(client._context, catalogue=CatalogueFile(settings))
+        keep_catalogue(client, CatalogueFile)
         return client
 
 
@@ -93,7 +90,7 @@ def remember(settings: Settings) -> None:
     The credentials are stored by then, so this is not an error: the configuration folder may be read-only.
     """
     from onplan.config.catalogue_file import CatalogueFile
-    from onplan.config.profiles import remember_profile
+    from onplan.config.profile_changes import remember_profile
     from onplan.config.settings import load_settings
     from onplan.errors import ConfigurationError
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, cast
 
 from onplan.client import Client
+from onplan.client_parts import listing_of
 from onplan.doctor.check import Examination, NotExaminedError
 from onplan.oauth.credentials import is_fresh
 from onplan.transports.base import Timeouts
@@ -27,7 +28,7 @@ def catalogue(examination: Examination) -> str:
     if credentials and not is_fresh(credentials, time.time()):
         examination.require("issuer", "lock")
     with _client(examination) as client:
-        listing = client._list_models()
+        listing = listing_of(client)
         if listing.problem:
             raise listing.problem
         refreshed = credentials and client.credentials() != credentials

@@ -14,7 +14,7 @@ from shlex import quote
 
 import msgspec
 
-from onplan.config.profiles import remember_profile
+from onplan.config.profile_changes import remember_profile
 from onplan.config.settings import Settings
 from onplan.config.store_schemes import scheme_of
 from onplan.config.store_spec import expanded, rooted_spec

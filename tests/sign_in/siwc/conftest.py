@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 import onplan
-from onplan.config.profiles import remember_profile
+from onplan.config.profile_changes import remember_profile
 from onplan.config.settings import Settings, load_settings
 from onplan.emulator import Emulator
 from onplan.sign_in.login import sign_in_with_browser
