@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -43,7 +44,11 @@ PARTS = {
     "image": Image(data=b"\x00\xff", mime_type="image/png"),
     "file": File(url="https://example.org/a.pdf", filename="a.pdf"),
     "tool_call": ToolCall("call_1", "weather", '{"a": 1}'),
-    "tool_result": ToolResult("call_1", [Text("sun"), Image(url="https://example.org/a.png")]),
+    "tool_result": ToolResult(
+        "call_1",
+        [Text("sun"), Image(url="https://example.org/a.png"), File(data=b"1", filename="a.pdf")],
+        is_error=True,
+    ),
     "thinking": Thinking("Hm", "gAAA"),
     "refusal": Refusal("No."),
 }
@@ -181,13 +186,13 @@ class TestParts:
             (lambda: Image("iVBORw0KGgo="), r"Image.url is not a URL.*`Image\(data=…\)`"),
             (lambda: File("a.pdf"), r"File.url is not a URL.*`File\(path=…\)`"),
             (lambda: File(path=b"a.pdf"), "File.path is a string, and not bytes"),
-            (lambda: ToolResult("c", {"sky": "blue"}), "A tool's result is a string.* not dict.*json.dumps"),
-            (lambda: Message.tool("c", None), "A tool's result is a string.* not NoneType"),
-            (lambda: Message.tool("c", 3), "A tool's result is a string.* not int"),
+            (lambda: ToolResult("c", b"Rome"), "A tool's result is a string.* not bytes.*File"),
+            (lambda: ToolResult("c", {1: object()}), "A tool's result is a string.* not dict.*`str`"),
             (
-                lambda: Message.tool("c", [Text("a"), {"type": "text"}]),
-                "A tool's result is a string.* not dict",
+                lambda: ToolResult("c", [Text("a"), {"type": "text"}]),
+                "parts of a tool's result are.* not dict",
             ),
+            (lambda: Message.tool("c", [Refusal("No.")]), "parts of a tool's result are.* not Refusal"),
             (lambda: Message.tool(None, "sunny"), "ToolResult.tool_call_id is a string"),
         ],
     )
@@ -200,12 +205,42 @@ class TestParts:
         assert "Rome" not in said
 
     def test_the_short_spellings(self):
-        """A path may be a Path, bytes any buffer, and the strings in a tool's result are texts."""
+        """A path may be a Path, bytes any buffer, and strings beside parts of a tool's result are texts."""
         assert Image(path="a.png") == Image(path=Path("a.png")) == Image(Path("a.png"))
         assert Image("DATA:image/png;base64,AA==").url
         assert File(path="a.pdf") == File(path=Path("a.pdf")) == File(Path("a.pdf"))
         assert Image(data=b"x") == Image(data=bytearray(b"x")) == Image(data=memoryview(b"x"))
-        assert [Text("a")] == ToolResult("c", ["a"]).content == ToolResult("c", Text("a")).content
+        assert [Text("a"), Text("b")] == ToolResult("c", ["a", Text("b")]).content
+        assert [Text("a")] == ToolResult("c", Text("a")).content
+
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            ({"sky": "blue", "°C": [1, 2.5, None]}, '{"sky":"blue","°C":[1,2.5,null]}'),
+            (["a", "b"], '["a","b"]'),
+            ((1, 2), "[1,2]"),
+            ([], "[]"),
+            (None, "null"),
+            (True, "true"),
+            (3, "3"),
+            (Usage(1), '{"prompt_tokens":1,"completion_tokens":0'),
+            (datetime(2026, 11, 30, tzinfo=UTC), '"2026-11-30T00:00:00Z"'),
+        ],
+        ids=str,
+    )
+    def test_a_tools_result_is_any_json_value(self, value, text):
+        """What is no text and has no part in it is written as JSON."""
+        assert ToolResult("c", value).content.startswith(text)
+        assert Message.tool("c", value, is_error=True).content == [ToolResult("c", value, True)]
+
+    def test_a_tools_result_is_a_model_of_pydantic(self):
+        """It knows its JSON value."""
+
+        class Model:
+            def model_dump(self, mode):
+                return {"mode": mode}
+
+        assert ToolResult("c", Model()).content == '{"mode":"json"}'
 
     def test_what_may_be_absent_may_be_none(self):
         """An optional field takes None, as the default says."""
@@ -274,6 +309,17 @@ def test_a_request_does_not_share_its_lists():
     one.tools.append(ToolDefinition("x"))
 
     assert [] == two.tools
+
+
+def test_the_parts_of_an_answer_have_names():
+    """Its text, its thinking and its refusal are the parts of their kind, joined; its calls come in order."""
+    call = ToolCall("1", "a", "{}")
+    parts = [Thinking("A"), Thinking(encrypted="x"), "One", Thinking("B"), "Two", Refusal("No."), call]
+    response = CompletionResponse(Message.assistant(*parts), Usage(), FinishReason.STOP, "gpt-5.5")
+
+    assert (response.text, response.thinking, response.refusal) == ("OneTwo", "A\n\nB", "No.")
+    assert response.tool_calls == [call]
+    assert ("", None) == (RESPONSE.thinking, RESPONSE.refusal)
 
 
 def test_arguments_are_parsed():

@@ -154,7 +154,6 @@ def test_a_choice_in_a_word_is_sent_as_it_is(choice):
         Message.assistant(Image(url="https://example.org/a.png")),
         Message.user(ToolCall("a", "b", "c")),
         Message.tool("a", [File(url="https://example.org/a.pdf")]),
-        [Message.assistant(ToolCall("a", "b", "{}")), Message.tool("a", [File(data=b"1")])],
     ],
     ids=lambda messages: str(messages)[:60],
 )
@@ -248,20 +247,22 @@ def test_results_follow_their_calls_at_once():
     assert ["And?", "Well?"] == [message["content"] for message in messages[4:]]
 
 
-def test_images_of_tools_are_shown_by_the_user():
-    """Tools answer in text here; their images follow, labelled, after the last of the results."""
+def test_images_and_files_of_tools_are_shown_by_the_user():
+    """Tools answer in text here; what else they gave follows, labelled, after the last of the results."""
     messages = said(
         Message.assistant(ToolCall("x", "one", "{}"), ToolCall("y", "two", "{}")),
-        Message.tool("x", [Text("see"), Image(data=b"1")]),
+        Message.tool("x", [Text("see"), Image(data=b"1"), File(data=b"2")], is_error=True),
         Message.tool("y", [Image(data=b"2")]),
         Message.user("Well?"),
     )
 
     assert ["assistant", "tool", "tool", "user", "user"] == [message["role"] for message in messages]
-    assert ["see", "The result is the image below."] == [message["content"] for message in messages[1:3]]
+    assert ["Error:\nsee", "The result is below."] == [message["content"] for message in messages[1:3]]
     shown = messages[3]["content"]
-    assert ["text", "image_url", "text", "image_url"] == [part["type"] for part in shown]
-    assert ["x" in shown[0]["text"], "y" in shown[2]["text"]] == [True, True]
+    assert ["text", "image_url", "text", "file", "text", "image_url"] == [part["type"] for part in shown]
+    assert ["Image from the tool call x:", "File from the tool call x:", "Image from the tool call y:"] == [
+        part["text"] for part in shown if part["type"] == "text"
+    ]
     assert "Well?" == messages[4]["content"]
 
 

@@ -146,6 +146,32 @@ def test_messages_are_strings_dicts_and_messages(signed_in: Emulator, driver: An
     assert [item["content"][0]["text"] for item in sent] == ["Be brief.", "One", "Two", "Three"]
 
 
+def test_an_answer_names_its_request_and_its_thinking(signed_in: Emulator, driver: Any) -> None:
+    """By the backend's id of the request; the thinking is the summary that was streamed."""
+    chunks = driver().chunks("hi", reasoning_effort="low")
+    response = chunks[-1].response
+
+    assert response.request_id
+    assert response.thinking == "".join(chunk.text for chunk in chunks if chunk.type == "thinking") != ""
+    assert response.refusal is None
+
+
+def test_a_tool_answers_with_any_value(signed_in: Emulator, driver: Any) -> None:
+    """With JSON, with an image and a file, and with an error, of which the model is told."""
+    calls = [onplan.ToolCall(f"call_{number}", "weather", "{}") for number in range(3)]
+    results = [
+        Message.tool("call_0", {"sky": "blue"}),
+        Message.tool("call_1", ["see", onplan.Image(data=PIXEL), onplan.File(data=b"1", filename="a.pdf")]),
+        Message.tool("call_2", "no such city", is_error=True),
+    ]
+    driver().complete(["Weather?", Message.assistant(*calls), *results], tools=[WEATHER])
+
+    outputs = [item["output"] for item in bodies(signed_in)[-1]["input"][-3:]]
+    assert outputs[0] == '{"sky":"blue"}'
+    assert [part["type"] for part in outputs[1]] == ["input_text", "input_image", "input_file"]
+    assert outputs[2] == "Error: no such city"
+
+
 def test_a_client_has_defaults_for_its_requests(
     signed_in: Emulator, driver: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,33 @@ CASES = [
         ],
     ),
     Case(
+        "an error with a file",
+        [
+            Message.assistant(CALL),
+            Message.tool("call_1", ["see", File(data=b"\x01", filename="a.pdf")], is_error=True),
+        ],
+        [
+            CALL_ITEM,
+            result(
+                "call_1",
+                [
+                    heard("Error:"),
+                    heard("see"),
+                    {
+                        "type": "input_file",
+                        "filename": "a.pdf",
+                        "file_data": "data:application/octet-stream;base64,AQ==",
+                    },
+                ],
+            ),
+        ],
+    ),
+    Case(
+        "an error",
+        [Message.assistant(CALL), Message.tool("call_1", {"code": 5}, is_error=True)],
+        [CALL_ITEM, result("call_1", 'Error: {"code":5}')],
+    ),
+    Case(
         "images",
         [
             Message.user(
@@ -186,9 +213,3 @@ def test_what_a_role_cannot_hold_is_refused(role, part):
     """A part that its message's role cannot say, or that has no content, never reaches the backend."""
     with pytest.raises(InvalidRequestError, match=part.type):
         input_items([Message.assistant(CALL), Message(role, [part])], "developer")
-
-
-def test_what_a_tool_result_cannot_hold_is_refused():
-    """A tool answers with text and images; anything else never reaches the backend."""
-    with pytest.raises(InvalidRequestError, match="refusal"):
-        input_items([Message.assistant(CALL), Message.tool("call_1", [Refusal("No.")])], "developer")

@@ -199,8 +199,8 @@ def test_what_onplan_writes_is_read_back() -> None:
             "user", [Text("Hi", "x"), Image(data=b"\xff", mime_type="image/png"), File(url="https://u/a.pdf")]
         ),
         Message("assistant", [Thinking("Hm", "gAAA"), Refusal("No."), ToolCall("c", "f", "{}", "n", "s")]),
-        Message("tool", [ToolResult("c", [Text("a"), Image(url="https://u")])]),
-        Message("tool", [ToolResult("c", "a")]),
+        Message("tool", [ToolResult("c", [Text("a"), Image(url="https://u"), File(data=b"1")])]),
+        Message("tool", [ToolResult("c", "a", is_error=True)]),
     ]
 
     assert read_messages(msgspec.json.decode(msgspec.json.encode(messages))) == messages
@@ -289,7 +289,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "a refusal in a result": (
         [{"role": "tool", "tool_call_id": "c", "content": [{"type": "refusal", "refusal": "No."}]}],
-        r"messages\[0\]\.content\[0\] is neither text nor an image",
+        r"messages\[0\]\.content\[0\] is no text, image or file",
     ),
     "a part alone that is wrong": ([{"type": "input_text", "text": 5}], r"messages\[0\]\.text is wrong"),
 }

@@ -15,6 +15,9 @@ def the_synchronous_client() -> None:
         assert_type(client.complete("hi"), onplan.CompletionResponse)
         response = client.complete("hi")
         assert_type(response.text, str)
+        assert_type(response.thinking, str)
+        assert_type(response.refusal, str | None)
+        assert_type(response.request_id, str | None)
         assert_type(response.ignored_parameters, list[str])
         assert_type(response.history_repairs, list[str])
         assert_type(response.native_finish_reason, str | None)
@@ -132,6 +135,8 @@ def requests() -> onplan.CompletionRequest:
             onplan.Message.user("look", onplan.Image(path="a.png"), onplan.File(Path("a.pdf"))),
             onplan.Message("assistant", [onplan.Thinking(encrypted="x"), call]),
             onplan.Message.tool("c", "sunny"),
+            onplan.Message.tool("c", {"sky": "blue"}, is_error=True),
+            onplan.Message.tool("c", ["see", onplan.Image(path="a.png"), onplan.File(path="a.pdf")]),
             onplan.Message(onplan.Role.USER, "and now?"),
         ],
         tools=[onplan.ToolDefinition(name="weather", parameters={"type": "object"})],

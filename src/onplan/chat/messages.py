@@ -1,7 +1,7 @@
 """Converts messages to the ``messages`` of a Chat Completions request.
 
 Tool results must follow their calls directly, and hold text only. So other messages before the model's next
-turn are moved behind the results, and images from tools are sent in a user message.
+turn are moved behind the results, and images and files from tools are sent in a user message.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from onplan.chat.signatures import unsealed
 from onplan.chat.thinking import fields_of
 from onplan.errors import InvalidRequestError
 from onplan.request.data_url import data_url
+from onplan.request.tool_results import pieces_of
 from onplan.types import (
     ContentPart,
     File,
@@ -65,7 +66,7 @@ class _Conversation:
 
     def __init__(self) -> None:
         self._items: list[Item] = []
-        self._images: list[Item] = []
+        self._attachments: list[Item] = []
         self._waiting: list[Item] = []
 
     def add(self, message: Message, backend: Backend) -> None:
@@ -77,15 +78,15 @@ class _Conversation:
         for part in message.content:
             if isinstance(part, ToolResult):
                 self._items.append(_tool_message(part))
-                self._images += _images(part)
+                self._attachments += _attachments(part)
         self._waiting += _plain_message(message, backend)
 
     def flush(self) -> list[Item]:
         """Add what waits; returns all messages."""
-        if self._images:
-            self._items.append({"role": "user", "content": self._images})
+        if self._attachments:
+            self._items.append({"role": "user", "content": self._attachments})
         self._items += self._waiting
-        self._images, self._waiting = [], []
+        self._attachments, self._waiting = [], []
         return self._items
 
 
@@ -137,19 +138,20 @@ def _tool_call(part: ToolCall, backend: Backend) -> Item:
 
 
 def _tool_message(result: ToolResult) -> Item:
-    pieces = [Text(result.content)] if isinstance(result.content, str) else result.content
-    for piece in pieces:
-        if not isinstance(piece, Text | Image):
-            raise InvalidRequestError(f"A tool result cannot hold a {piece.type} part.")
+    pieces = pieces_of(result)
     texts = [_content(piece) for piece in pieces if isinstance(piece, Text)]
-    content = _text(texts) if texts else "The result is the image below."
+    content = _text(texts) if texts else "The result is below."
     return {"role": "tool", "tool_call_id": result.tool_call_id, "content": content}
 
 
-def _images(result: ToolResult) -> list[Item]:
-    images = [] if isinstance(result.content, str) else [p for p in result.content if isinstance(p, Image)]
-    label = {"type": "text", "text": f"Image from the tool call {result.tool_call_id}:"}
-    return [item for image in images for item in (label, _content(image))]
+def _attachments(result: ToolResult) -> list[Item]:
+    """What a tool message cannot hold, each behind a text that says where it is from."""
+    items: list[Item] = []
+    for piece in pieces_of(result):
+        if not isinstance(piece, Text):
+            label = f"{type(piece).__name__} from the tool call {result.tool_call_id}:"
+            items += [{"type": "text", "text": label}, _content(piece)]
+    return items
 
 
 def _content(part: ContentPart) -> Item:

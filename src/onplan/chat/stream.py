@@ -170,6 +170,7 @@ class ChatStream:
             ignored_parameters=self._ignored,
             history_repairs=self._repairs,
             native_finish_reason=self._ending.word,
+            request_id=self._request_id,
         )
         return [*chunks, Done(usage, reason, self.response)]
 

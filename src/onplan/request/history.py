@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from onplan.flow import decode_json
-from onplan.types import ContentPart, Image, Message, Role, Text, ToolCall, ToolResult
+from onplan.request.tool_results import pieces_of
+from onplan.types import ContentPart, File, Image, Message, Role, Text, ToolCall, ToolResult
 
 NO_RESULT = "No result: the call was interrupted."
 # The field in which arguments that are not a JSON object are sent.
@@ -209,6 +210,5 @@ def _separated(message: Message, strays: Container[int], repairs: list[str]) -> 
     return [Message(message.role, kept), *words] if kept else words
 
 
-def _words(result: ToolResult) -> list[Text | Image]:
-    content = [Text(result.content)] if isinstance(result.content, str) else result.content
-    return [Text(f"Result of the earlier tool call {result.tool_call_id}:"), *content]
+def _words(result: ToolResult) -> list[Text | Image | File]:
+    return [Text(f"Result of the earlier tool call {result.tool_call_id}:"), *pieces_of(result)]

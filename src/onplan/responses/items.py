@@ -13,6 +13,7 @@ import msgspec
 
 from onplan.errors import InvalidRequestError
 from onplan.request.data_url import data_url
+from onplan.request.tool_results import told_of
 from onplan.types import (
     ContentPart,
     File,
@@ -86,14 +87,8 @@ def _function_call(part: ToolCall) -> Iterable[Item]:
 
 
 def _function_call_output(part: ToolResult) -> Iterable[Item]:
-    for piece in () if isinstance(part.content, str) else part.content:
-        if not isinstance(piece, Text | Image):
-            raise InvalidRequestError(f"A tool result cannot hold a {piece.type} part.")
-    output: str | list[Item] = (
-        part.content
-        if isinstance(part.content, str)
-        else [_content(piece, Role.USER) for piece in part.content]
-    )
+    told = told_of(part)
+    output = told if isinstance(told, str) else [_content(piece, Role.USER) for piece in told]
     yield {"type": "function_call_output", "call_id": part.tool_call_id, "output": output}
 
 

@@ -337,6 +337,7 @@ class ResponseStream:
             ignored_parameters=self._ignored,
             history_repairs=self._repairs,
             limits=self.limits,
+            request_id=self._request_id,
         )
         chunks.append(Done(usage, reason, response))
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 import msgspec
 
 from onplan.types.limits import Limits
-from onplan.types.message import ContentPart, Message, ToolCall
+from onplan.types.message import ContentPart, Message, Refusal, Thinking, ToolCall
 
 
 class FinishReason(enum.StrEnum):
@@ -43,6 +43,8 @@ class CompletionResponse(msgspec.Struct, frozen=True):
             sentence each: arguments that were not JSON, calls without a result, results without a call.
         native_finish_reason: the word of a Chat Completions server, if it is none of ``FinishReason``. An
             unknown word counts as ``stop``. None over the Responses API.
+        request_id: the backend's identifier of the request, to quote in a report; else the one that onplan
+            sent.
         limits: what the plan has left, as far as that came with the answer; None if it did not.
     """
 
@@ -55,11 +57,24 @@ class CompletionResponse(msgspec.Struct, frozen=True):
     history_repairs: list[str] = []
     native_finish_reason: str | None = None
     limits: Limits | None = None
+    request_id: str | None = None
 
     @property
     def text(self) -> str:
         """The answer's text parts, joined."""
         return self.message.text
+
+    @property
+    def thinking(self) -> str:
+        """The summary of the model's reasoning, its parts apart by an empty line; empty if there is none."""
+        parts = self.message.content
+        return "\n\n".join(part.text for part in parts if isinstance(part, Thinking) and part.text)
+
+    @property
+    def refusal(self) -> str | None:
+        """The model's explanation why it does not answer; None if it did."""
+        said = [part.text for part in self.message.content if isinstance(part, Refusal)]
+        return "".join(said) if said else None
 
     @property
     def tool_calls(self) -> list[ToolCall]:

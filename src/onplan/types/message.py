@@ -145,27 +145,63 @@ class ToolCall(_Part, frozen=True, tag="tool_call"):
 
 
 class ToolResult(_Part, frozen=True, tag="tool_result"):
-    """The output of a function: text, or text and image parts."""
+    """The output of a function: text, or text, image and file parts.
+
+    Attributes:
+        content: any other JSON value is written as text; a list counts as parts if there is a part in it.
+        is_error: whether the function failed; the model is told so.
+    """
 
     type: ClassVar[Literal["tool_result"]] = "tool_result"
     tool_call_id: str
-    content: str | list[Text | Image]
+    content: str | list[Text | Image | File]
+    is_error: bool = False
+
+    if TYPE_CHECKING:
+
+        def __init__(self, tool_call_id: str, content: object, is_error: bool = False) -> None: ...  # noqa: FBT001, FBT002 - a field
 
     def __post_init__(self) -> None:
-        """Accept the short spellings. Raises InvalidRequestError if ``content`` is neither text nor parts."""
+        """Accept the short spellings. Raises InvalidRequestError if ``content`` cannot be written."""
         super().__post_init__()
         given: Any = self.content
         if isinstance(given, str):
             return
         pieces = given if isinstance(given, list | tuple) else [given]
+        if not any(isinstance(piece, _Part) for piece in pieces):
+            force_setattr(self, "content", _json_text(given))
+            return
         parts = [Text(piece) if isinstance(piece, str) else piece for piece in pieces]
         for part in parts:
-            if not isinstance(part, _Part):
+            if not isinstance(part, Text | Image | File):
                 raise InvalidRequestError(
-                    f"A tool's result is a string, or Text and Image parts, and not {type(part).__name__}.",
+                    f"The parts of a tool's result are Text, Image and File, and not {type(part).__name__}.",
                     hint="`json.dumps` or `str` makes a string of it.",
                 )
         force_setattr(self, "content", parts)
+
+
+def _json_text(value: object) -> str:
+    given: object = _NO_JSON if isinstance(value, bytes | bytearray | memoryview) else value
+    try:
+        return msgspec.json.encode(given, enc_hook=_as_json).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise InvalidRequestError(
+            f"A tool's result is a string, a JSON value, or Text, Image and File parts, and not "
+            f"{type(value).__name__}.",
+            hint="`str` makes a string of it; bytes are `Image(data=…)` or `File(data=…)`.",
+        ) from None
+
+
+_NO_JSON = object()  # msgspec would write bytes in base64, which no model reads
+
+
+def _as_json(value: object) -> object:
+    """Models of pydantic know their JSON value."""
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return dump(mode="json")
+    raise TypeError
 
 
 class Thinking(_Part, frozen=True, tag="thinking"):
@@ -259,6 +295,6 @@ class Message(msgspec.Struct, frozen=True):
         return cls(Role.ASSISTANT, content)
 
     @classmethod
-    def tool(cls, tool_call_id: str, content: str | list[Text | Image]) -> Message:
-        """The output of the function for the call ``tool_call_id``."""
-        return cls(Role.TOOL, [ToolResult(tool_call_id, content)])
+    def tool(cls, tool_call_id: str, content: object, *, is_error: bool = False) -> Message:
+        """The output of the function for the call ``tool_call_id``: text, any JSON value, or parts."""
+        return cls(Role.TOOL, [ToolResult(tool_call_id, content, is_error)])

@@ -148,11 +148,12 @@ class _OwnToolCall(_Part, tag="tool_call"):
 
 class _OwnToolResult(_Part, tag="tool_result"):
     tool_call_id: str
-    content: str | list[_Pieces]
+    content: str | list[OfUser]
+    is_error: bool = False
 
     def part(self, where: str) -> ContentPart:
         """A result as onplan writes it."""
-        return ToolResult(self.tool_call_id, _result(self.content, f"{where}.content"))
+        return ToolResult(self.tool_call_id, _result(self.content, f"{where}.content"), self.is_error)
 
 
 class _OwnThinking(_Part, tag="thinking"):
@@ -164,8 +165,9 @@ class _OwnThinking(_Part, tag="thinking"):
         return Thinking(self.text, self.encrypted)
 
 
-_Pieces: TypeAlias = _Text | _InputText | _OutputText | _ImagePart | _InputImage | _OwnImage
-OfUser: TypeAlias = _Pieces | _File | _InputFile
+OfUser: TypeAlias = (
+    _Text | _InputText | _OutputText | _ImagePart | _InputImage | _OwnImage | _File | _InputFile
+)
 _Content: TypeAlias = OfUser | _Refusal | _OwnToolCall | _OwnToolResult | _OwnThinking
 
 OF_USERS = ("text", "input_text", "image_url", "input_image", "image", "file", "input_file")
@@ -182,11 +184,10 @@ def _file(data: str, filename: str | None, where: str) -> File:
     return File(data=content, mime_type=mime_type or None, filename=filename)
 
 
-def _result(content: str | list[_Pieces], where: str) -> str | list[Text | Image]:
+def _result(content: str | list[OfUser], where: str) -> str | list[ContentPart]:
     if isinstance(content, str):
         return content
-    pieces = (piece.part(f"{where}[{index}]") for index, piece in enumerate(content))
-    return [piece for piece in pieces if isinstance(piece, Text | Image)]
+    return [piece.part(f"{where}[{index}]") for index, piece in enumerate(content)]
 
 
 class _Function(_Shape):
@@ -251,9 +252,9 @@ class _Message(_Shape):
         if isinstance(self.content, str):
             return self.content
         for index, piece in enumerate(self.content):
-            if not isinstance(piece, _Pieces):
+            if not isinstance(piece, OfUser):
                 raise InvalidRequestError(
-                    f"{where}.content[{index}] is neither text nor an image, as a tool's result is."
+                    f"{where}.content[{index}] is no text, image or file, as a tool's result is."
                 )
         return self.content
 
@@ -299,7 +300,7 @@ class _FunctionCall(_Shape):
 
 class _FunctionCallOutput(_Shape):
     call_id: str
-    output: str | list[_Pieces]
+    output: str | list[OfUser]
     type: Any = None
     id: Any = None
     status: Any = None
