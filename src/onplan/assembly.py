@@ -19,7 +19,7 @@ from onplan.stores import CredentialStore, open_store
 from onplan.tokens.api_key import KeyHolder, token_manager_for
 from onplan.tokens.manager import TokenManager
 from onplan.transports import AsyncWebSockets, Timeouts, choose_websocket, require_http, timeouts_of
-from onplan.transports.httpx2_sync import HTTPTransport
+from onplan.transports.lazy_http import LazyHTTPTransport
 from onplan.transports.route import Route
 from onplan.turn.amendments import Call
 from onplan.turn.context import Context
@@ -129,7 +129,7 @@ class Assembly:
     timeouts: Timeouts
     route: Route
     tokens: TokenManager | KeyHolder
-    token_transport: HTTPTransport
+    token_transport: LazyHTTPTransport
     sockets: AsyncWebSockets | None
     context: Context
     on_retry: Callable[[OnplanError, float], object] | None
@@ -164,7 +164,7 @@ def assemble(
     )
     if store is None or isinstance(store, str):
         store = open_store(settings.store, settings.backend)
-    transport = HTTPTransport(timeouts, route=route)
+    transport = LazyHTTPTransport(timeouts, route=route)
     wanted, sockets = options.get("transport", "auto"), None
     if client == "AsyncClient":
         sockets = choose_websocket(wanted, timeouts, route, settings.backend, options.get("http_client"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from pathlib import Path
 
 import msgspec
@@ -59,10 +58,16 @@ def _read(part: ContentPart) -> ContentPart:
         case File(url=None):
             data = part.data if part.data is not None else _bytes(part.path)
             name = part.filename or (Path(part.path).name if part.path else None)
-            guessed = part.mime_type or mimetypes.guess_type(name or "")[0]
+            guessed = part.mime_type or _type_by_name(name or "")
             return msgspec.structs.replace(part, data=data, filename=name, mime_type=guessed)
         case _:
             return part
+
+
+def _type_by_name(name: str) -> str | None:
+    import mimetypes  # takes longer than all else here, and few requests have files
+
+    return mimetypes.guess_type(name)[0]
 
 
 def _bytes(path: str | None) -> bytes:

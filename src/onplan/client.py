@@ -17,7 +17,8 @@ from onplan.plan import account
 from onplan.plan.waiting import availability
 from onplan.streams import CompletionStream
 from onplan.tokens.api_key import require_sign_in
-from onplan.transports.httpx2_sync import Answer, HTTPTransport
+from onplan.transports import Answer
+from onplan.transports.lazy_http import LazyHTTPTransport
 from onplan.transports.total_timeout import TotalTimeout
 from onplan.turn import flows, steps
 from onplan.turn.catalogue_cache import Listing
@@ -51,7 +52,7 @@ class Client:
 
     def __init__(self, **options: Unpack[ClientOptions]) -> None:
         self._assembly = assembly = assemble(options, "Client")
-        self._transport = HTTPTransport(assembly.timeouts, options.get("http_client"), assembly.route)
+        self._transport = LazyHTTPTransport(assembly.timeouts, options.get("http_client"), assembly.route)
         self._context = assembly.context
         self._listing = Lock()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from onplan.forking import reset_in_child
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Lock:
@@ -31,10 +34,14 @@ class AsyncLock:
     """A lock among the tasks of an event loop, to be used by ``async with``. Each loop has its own."""
 
     def __init__(self) -> None:
-        self._locks = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]()
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     async def __aenter__(self) -> None:
+        import asyncio
+
         await self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock()).acquire()
 
     async def __aexit__(self, *details: object) -> None:
+        import asyncio
+
         self._locks[asyncio.get_running_loop()].release()

@@ -43,6 +43,7 @@ class Network:
         self._thread.start()
         self._servers: list[asyncio.Server] = []
         self._serving: set[asyncio.Task[None]] = set()  # an event loop holds them weakly
+        self._writers: list[Writer] = []
 
     def serve(self, handler: Handler, context: ssl.SSLContext | None = None) -> int:
         """Start a server; gives its port on 127.0.0.1. Connections are closed when ``handler`` returns."""
@@ -64,6 +65,7 @@ class Network:
 
         def handle(reader: Reader, writer: Writer) -> None:
             """Not a coroutine: one that is cancelled before it begins would leave its connection open."""
+            self._writers.append(writer)
             task = self._loop.create_task(serve(reader, writer))
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
@@ -82,8 +84,8 @@ class Network:
                 for task in others:
                     task.cancel()
                 await asyncio.gather(*others, return_exceptions=True)
-            for _ in range(5):  # what was aborted is closed some rounds of the loop later
-                await asyncio.sleep(0)
+            closed = [writer.wait_closed() for writer in self._writers]  # some rounds after it was aborted
+            await asyncio.gather(*closed, return_exceptions=True)
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -18,7 +18,7 @@ from onplan.stores.memory import MemoryStore
 from onplan.transports.happy_eyeballs import connect, connect_async, interleave
 from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.transports.route import Route
-from onplan.transports.tunnel import open_socket
+from onplan.transports.sockets import open_socket
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Far, Network, Reader, Writer

@@ -22,6 +22,7 @@ from onplan.errors import (
     UnexpectedReplyError,
     UsageLimitError,
 )
+from onplan.lazy_pattern import LazyPattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,8 @@ _BY_CODE: Mapping[str, Row] = {
 }
 
 # Families of codes, for servers that have their own: `insufficient_balance_error`, `Throttling.RateQuota`, …
-_BY_FAMILY: tuple[tuple[re.Pattern[str], Row], ...] = tuple(
-    (re.compile(pattern), row)
+_BY_FAMILY: tuple[tuple[LazyPattern, Row], ...] = tuple(
+    (LazyPattern(pattern), row)
     for pattern, row in (
         (
             # "PerDay" is in Gemini's quotaId.
@@ -162,8 +163,8 @@ _BY_FAMILY: tuple[tuple[re.Pattern[str], Row], ...] = tuple(
 )
 
 # Codes that only name the kind of error; they count if there is no HTTP status.
-_BY_KIND: tuple[tuple[re.Pattern[str], Row], ...] = tuple(
-    (re.compile(pattern), row)
+_BY_KIND: tuple[tuple[LazyPattern, Row], ...] = tuple(
+    (LazyPattern(pattern), row)
     for pattern, row in (
         (r"^(invalidapikey|authenticationerror|autherror|invalidauthentication|unauthorized)", TOKEN_REFUSED),
         (
@@ -175,16 +176,12 @@ _BY_KIND: tuple[tuple[re.Pattern[str], Row], ...] = tuple(
 )
 
 
-def _words(*patterns: str) -> re.Pattern[str]:
-    return re.compile("|".join(patterns), re.IGNORECASE)
-
-
 # Messages that overrule the code: OpenAI sends `rate_limit_exceeded` both for too many requests, where
 # waiting helps, and for a request that is larger than the limit of a minute, where it does not.
-_TOO_LARGE = _words(r"request too large for .{0,200}(per min|TPM|RPM)")
-_LIMIT_AND_REQUESTED = re.compile(r"\blimit:? (\d{1,15})\b.{0,80}\brequested:? (\d{1,15})\b", re.IGNORECASE)
+_TOO_LARGE = LazyPattern(r"request too large for .{0,200}(per min|TPM|RPM)")
+_LIMIT_AND_REQUESTED = LazyPattern(r"\blimit:? (\d{1,15})\b.{0,80}\brequested:? (\d{1,15})\b")
 
-_CONTEXT_WORDS = _words(
+_CONTEXT_WORDS = LazyPattern(
     r"context (length|window|size|limit)",
     r"(prompt|input|messages?|conversation) (is|are|was|were)? ?too long",
     r"maximum (prompt|context|input) length",
@@ -197,7 +194,7 @@ _CONTEXT_WORDS = _words(
     r"too large for model with \d+ maximum",
 )
 # Messages that only look so: they are about a limit per time, not about the context window.
-_NO_CONTEXT_WORDS = _words(
+_NO_CONTEXT_WORDS = LazyPattern(
     r"per (second|minute|min|hour|day|month)\b", r"rate limit|too many requests|throttl"
 )
 
@@ -205,9 +202,9 @@ _NO_CONTEXT_WORDS = _words(
 _REQUEST = frozenset({None, *range(400, 500)}) - {429}
 _ANY = frozenset({None, *range(400, 600)})
 _BUSY = frozenset({None, 429, 498, *range(500, 600)})
-_BY_MESSAGE: tuple[tuple[re.Pattern[str], Row, frozenset[int | None]], ...] = (
+_BY_MESSAGE: tuple[tuple[LazyPattern, Row, frozenset[int | None]], ...] = (
     (
-        _words(
+        LazyPattern(
             r"model is not supported|requires a newer version|model .{0,200}not (exist|found)",
             r"not a valid model|invalid model( name|:)|no endpoints? found for",
         ),
@@ -215,19 +212,19 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], Row, frozenset[int | None]], ...] = (
         _REQUEST | {429},
     ),
     # OpenRouter: no provider of this model supports what the request asks for.
-    (_words(r"no endpoints? found|no allowed providers"), _INVALID, _REQUEST),
-    (_words(r"item with id .{0,200} not found"), _INVALID, _REQUEST | {429}),
-    (_words(r"encrypted content .{0,400}could not be"), _ENCRYPTED, _REQUEST | {429}),
-    (_words(r"account.?id\b.{0,200} does not match|account mismatch"), _SIGN_IN, _REQUEST | {429}),
+    (LazyPattern(r"no endpoints? found|no allowed providers"), _INVALID, _REQUEST),
+    (LazyPattern(r"item with id .{0,200} not found"), _INVALID, _REQUEST | {429}),
+    (LazyPattern(r"encrypted content .{0,400}could not be"), _ENCRYPTED, _REQUEST | {429}),
+    (LazyPattern(r"account.?id\b.{0,200} does not match|account mismatch"), _SIGN_IN, _REQUEST | {429}),
     # 400 of Gemini ("API key not valid. Please pass a valid API key.") and of xAI ("Incorrect API key
     # provided"), by their documentation in November 2026; others say it with 401.
     (
-        _words(r"api.?key (is )?(not valid|invalid|expired)|(incorrect|invalid) api.?key\b"),
+        LazyPattern(r"api.?key (is )?(not valid|invalid|expired)|(incorrect|invalid) api.?key\b"),
         _SIGN_IN,
         frozenset({None, 400, 403}),
     ),
     (
-        _words(
+        LazyPattern(
             r"usage limit (has been |is |was )?(reached|exceeded)",
             r"(hit|reached|exceeded) your (\w+ ){0,3}usage limit",
         ),
@@ -235,7 +232,7 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], Row, frozenset[int | None]], ...] = (
         _ANY,
     ),
     (
-        _words(
+        LazyPattern(
             r"insufficient .{0,30}(balance|credits?|funds|quota)|balance (is )?(too low|not enough)",
             r"credit balance|out of credits|please recharge|check your plan and billing",
             r"exceeded .{0,40}(credits|budget|spend(ing)? limit)|budget has been exceeded",
@@ -245,17 +242,17 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], Row, frozenset[int | None]], ...] = (
         frozenset({None, 400, 403, 429}),
     ),
     (
-        _words(r"valid image|image.{0,200}(not valid|invalid|could not)"),
+        LazyPattern(r"valid image|image.{0,200}(not valid|invalid|could not)"),
         _IMAGE,
         _REQUEST | {429},
     ),
     (
-        _words(r"overloaded|over capacity|at capacity|model is busy|loading model|model is loading"),
+        LazyPattern(r"overloaded|over capacity|at capacity|model is busy|loading model|model is loading"),
         _OVERLOADED,
         _BUSY,
     ),
     (
-        _words(r"rate.?limit|too many requests|requests per (second|minute)|high concurrency|throttled"),
+        LazyPattern(r"rate.?limit|too many requests|requests per (second|minute)|high concurrency|throttled"),
         _RATE,
         frozenset({None}),
     ),
@@ -305,7 +302,7 @@ def _plain(code: str) -> str:
     return re.sub(r"[^a-z0-9]", "", code.lower())
 
 
-def _first(table: tuple[tuple[re.Pattern[str], Row], ...], codes: list[str]) -> Row | None:
+def _first(table: tuple[tuple[LazyPattern, Row], ...], codes: list[str]) -> Row | None:
     return next((row for pattern, row in table if any(pattern.search(code) for code in codes)), None)
 
 

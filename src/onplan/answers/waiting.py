@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+
+from onplan.lazy_pattern import LazyPattern
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -68,6 +69,8 @@ def seconds_until(text: str, now: float | None) -> float | None:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
+            from email.utils import parsedate_to_datetime  # takes milliseconds, for a form that is rare
+
             moment = parsedate_to_datetime(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
@@ -84,13 +87,12 @@ _DURATION = (
     r"(?:ms|milliseconds?|d|days?|h|hrs?|hours?|m|mins?|minutes?|s|secs?|seconds?)(?![a-z])(?:,?\s+and\s+|,?\s*)|"
     r"\d+(?:\.\d+)?\s*[dhms](?=\d))+"
 )
-_WAIT_IN_WORDS = re.compile(
+_WAIT_IN_WORDS = LazyPattern(
     r"(?:try(?:ing)?(?:\s+it)?\s+again|retry(?:ing)?(?:\s+again)?|wait(?:ing)?|available(?:\s+again)?|resets?)"
     r"(?:\s+(?:in|after|for|within|time|is|at\s+least|about|around|approximately|another))*"
-    rf"[\s:]+({_DURATION})",
-    re.IGNORECASE,
+    rf"[\s:]+({_DURATION})"
 )
-_RETRY_AFTER_IN_WORDS = re.compile(r"retry[-_ ]after[\"']?\s*[:=]?\s*(\d+(?:\.\d+)?)(?![\w.])", re.IGNORECASE)
+_RETRY_AFTER_IN_WORDS = LazyPattern(r"retry[-_ ]after[\"']?\s*[:=]?\s*(\d+(?:\.\d+)?)(?![\w.])")
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?|\b(?:an?|one)(?=\s))\s*(ms|mil|[dhms])", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "mil": 0.001, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 

@@ -18,7 +18,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,6 +71,8 @@ def read_config_file(path: Path) -> ConfigFile:
     except (OSError, UnicodeError) as error:
         reason = reason_of(error) if isinstance(error, OSError) else str(error).lower()
         raise ConfigurationError(f"{path} cannot be read: {reason}.") from None
+    import tomllib  # takes milliseconds, and most people have no such file
+
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

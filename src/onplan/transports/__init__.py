@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from onplan.config.installation import missing_extra
 from onplan.errors import ConfigurationError
 from onplan.transports.base import (
+    Answer,
     AsyncAnswer,
     AsyncExchange,
     AsyncTransport,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TRANSPORTS",
+    "Answer",
     "AsyncAnswer",
     "AsyncExchange",
     "AsyncTransport",

@@ -13,7 +13,7 @@ from yarl import URL
 
 from onplan.backends import USER_AGENT
 from onplan.transports.route import Proxy, Route
-from onplan.transports.tunnel import open_tunnel
+from onplan.transports.sockets import tunnelled
 
 _KEEP_ALIVE = 5.0  # seconds; httpx2 keeps idle connections as long
 
@@ -98,7 +98,7 @@ class _Connector(aiohttp.TCPConnector):
 
     async def _connect_through(self, proxy: Proxy, url: URL) -> ResponseHandler:
         loop, host = asyncio.get_running_loop(), url.raw_host or ""
-        opened = await open_tunnel(proxy, self._certificates, host, url.port or 0)
+        opened = await tunnelled(proxy, self._certificates, host, url.port or 0)
         tls: dict[str, Any] = {}
         if url.scheme == "https":
             tls = {"ssl": self._certificates, "server_hostname": host.rstrip(".")}

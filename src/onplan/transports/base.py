@@ -92,6 +92,31 @@ class AsyncPeekable(Protocol):
         ...
 
 
+class Answer(Protocol):
+    """An open response. Its methods raise TransportError, and StreamError for events that are not valid."""
+
+    head: Head
+
+    def read_events(self, within: float | None = None) -> list[bytes] | None:
+        """Read once: the payloads that are now complete, or None at the end.
+
+        ``within``: seconds after which the connection is given up if nothing has come.
+        """
+        ...
+
+    def read_body(self, timeout: float | None = None) -> bytes:
+        """The whole body, within ``timeout`` seconds if given."""
+        ...
+
+    def release(self) -> None:
+        """Briefly read on to the end of a complete answer, so that its connection can be reused."""
+        ...
+
+    def close(self) -> None:
+        """Close the response; its connection too, if some of the response is unread."""
+        ...
+
+
 class AsyncAnswer(Protocol):
     """An open response. Its methods raise TransportError, and StreamError for events that are not valid."""
 

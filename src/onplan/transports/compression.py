@@ -5,7 +5,6 @@ A conversation with its history becomes half to a twelfth of its size, for 0.1 t
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -44,6 +43,8 @@ class Compression:
     async def compress_async(self, request: Request) -> Request:
         """The same; a large body on another thread, so that the event loop is not held up."""
         if request.body and len(request.body) > LARGEST_AT_ONCE and self._is_worthwhile(request):
+            import asyncio
+
             return await asyncio.to_thread(_compressed, request)
         return self.compress(request)
 

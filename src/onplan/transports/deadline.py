@@ -11,6 +11,7 @@ import time
 # Bytes that may come before the head of an answer is whole: informational responses (1xx), status, headers,
 # and what comes of the body in the same read, 64 KiB at most.
 MOST_BEFORE_HEAD = 512 * 1024
+FOREVER = 24 * 3600.0  # seconds, for a library's own limit where the deadline counts
 
 
 class Deadline:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
+import re
 import ssl
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -203,21 +205,38 @@ def usual_certificates() -> ssl.SSLContext:
 
     Raises ConfigurationError.
     """
-    import httpx2
-
     variable = next(filter(environment_variable, ("SSL_CERT_FILE", "SSL_CERT_DIR")), None)
     place = environment_variable(variable) if variable else None
     try:
         if variable == "SSL_CERT_DIR" and place:
             next(Path(place).iterdir(), None)  # OpenSSL reports no error for a folder that it cannot read
         text = recoded_certificates(place) if variable == "SSL_CERT_FILE" and place else None
-        return ssl.create_default_context(cadata=text) if text else httpx2.create_ssl_context()
+        return ssl.create_default_context(cadata=text) if text else _system_certificates(place)
     except OSError as error:  # an ssl.SSLError is one
         named = f"{variable} ({place}) names" if variable else "the system names"
         raise ConfigurationError(
             f"The certificate authorities that {named} cannot be loaded: {_reason(error)}.",
             hint=f"Correct it, or run `unset {variable}`." if variable else "Run `onplan doctor`.",
         ) from None
+
+
+def _system_certificates(place: str | None) -> ssl.SSLContext:
+    """As ``httpx2.create_ssl_context()``, which is not imported where OpenSSL knows the authorities on Linux.
+
+    ``place``: what a variable names instead; that is left to httpx2.
+    """
+    known = ssl.get_default_verify_paths()
+    hashed = known.capath and any(_HASHED.fullmatch(each.name) for each in Path(known.capath).iterdir())
+    if sys.platform == "linux" and not place and (known.cafile or hashed):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(known.cafile, known.capath)
+        return context
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+_HASHED = re.compile(r"[0-9a-fA-F]{8}\.\d")  # the name of a certificate that OpenSSL finds in a folder
 
 
 def _add(context: ssl.SSLContext, ca_file: str | os.PathLike[str]) -> None:

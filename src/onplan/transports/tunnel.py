@@ -1,4 +1,4 @@
-"""Connects to a server, directly or through a proxy: as a stream for httpcore2, or as a socket."""
+"""Connects to a server: as a stream for httpcore2, or, through a proxy, as a socket."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import asyncio
 import socket
 import ssl
 from typing import cast
-from urllib.parse import urlsplit
 
 import httpcore2
 
-from onplan.transports.connection_errors import no_answer, unreachable
+from onplan.transports.connection_errors import no_answer
 from onplan.transports.happy_eyeballs import connect, connect_async
 from onplan.transports.httpcore2_streams import BROKEN, Countdown, Stream
 from onplan.transports.proxy_handshake import shake_hands, shake_hands_async
-from onplan.transports.route import Proxy, Route
+from onplan.transports.route import Proxy
 from onplan.transports.tracebacks import forget_frames
 
 _READ_SIZE = 64 * 1024
@@ -40,27 +39,6 @@ def open_stream(
         stream.close()
         raise
     return stream
-
-
-async def open_socket(route: Route, url: str) -> socket.socket:
-    """A non-blocking socket connected to the host of ``url``, directly or through a proxy, without TLS.
-
-    The caller limits the time.
-
-    Raises:
-        ConnectError: there is no connection; a ProxyError or CertificateError where the proxy is the cause.
-        ConfigurationError: the environment names a proxy or certificates that cannot be used.
-    """
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "wss") else 80)
-    proxy = route.proxy_for(url)
-    try:
-        if proxy is None:
-            return await connect_async(host, port)
-        certificates = route.certificates() if proxy.scheme == "https" else None
-        return await open_tunnel(proxy, certificates, host, port)
-    except OSError as error:
-        raise unreachable(f"{parts.scheme}://{parts.netloc}", error) from None
 
 
 async def open_tunnel(

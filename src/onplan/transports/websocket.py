@@ -20,7 +20,7 @@ from onplan.transports.base import Timeouts, log_exchange, logger
 from onplan.transports.connection_errors import unreachable
 from onplan.transports.per_loop_client import PerLoopClient, running_loop
 from onplan.transports.route import Route
-from onplan.transports.tunnel import open_socket
+from onplan.transports.sockets import open_socket
 from onplan.transports.websocket_connection import CLOSE_SECONDS, Connection
 from onplan.turn.steps import Head, Join, Joined
 

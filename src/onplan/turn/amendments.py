@@ -10,7 +10,6 @@ Pure, except for what a process remembers of its servers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
@@ -25,6 +24,7 @@ from onplan.errors import (
     InvalidRequestError,
     OnplanError,
 )
+from onplan.lazy_pattern import LazyPattern
 from onplan.responses.request import ResponsesCall
 from onplan.turn.refused_fields import Path, is_refusal, names
 
@@ -139,7 +139,7 @@ def _refuses(*paths: Path, words: str | None = None) -> Callable[[OnplanError, B
 
     Where the first is all that its object holds, naming the object names it.
     """
-    said = re.compile(words, re.IGNORECASE) if words else None
+    said = LazyPattern(words) if words else None
 
     def is_meant(error: OnplanError, body: Body) -> bool:
         if not is_refusal(error):
@@ -194,7 +194,7 @@ def _without_thinking(body: Body) -> bool:
 
 
 _REASONING_ITEMS = (("input", "*", "encrypted_content"), ("input", "*", "summary"))
-_SAYS_THINKING = re.compile(_THINKING_WORDS, re.IGNORECASE)
+_SAYS_THINKING = LazyPattern(_THINKING_WORDS)
 
 
 def _refuses_thinking(error: OnplanError, body: Body) -> bool:
@@ -215,7 +215,7 @@ def _refuses_thinking(error: OnplanError, body: Body) -> bool:
 # Gemini: "Corrupted thought signature"; Anthropic: "Invalid `signature` in `thinking` block" (November 2026).
 _BAD = r"(?:corrupt|invalid|not valid|could not|cannot|expired)"
 _SIGNATURE = r"(?:thought.?signature|signature.{0,20}thinking|thinking.{0,20}signature)"
-_BAD_SIGNATURE = re.compile(rf"{_BAD}.{{0,40}}{_SIGNATURE}|{_SIGNATURE}.{{0,40}}{_BAD}", re.IGNORECASE)
+_BAD_SIGNATURE = LazyPattern(rf"{_BAD}.{{0,40}}{_SIGNATURE}", rf"{_SIGNATURE}.{{0,40}}{_BAD}")
 
 
 def _cannot_read_thinking(error: OnplanError, body: Body) -> bool:
@@ -255,11 +255,10 @@ def _with_instructions(body: Body) -> bool:
     return True
 
 
-_TEXT_WANTED = re.compile(
-    r"content.{0,60}(?:must be|should be|expected|not) (?:of type |a )?(?:valid |single )?str"
-    r"|sequence,? expected (?:a )?string|str type expected"
-    r"|expected a string,? (?:but )?got (?:an? )?(?:array|list)",
-    re.IGNORECASE,
+_TEXT_WANTED = LazyPattern(
+    r"content.{0,60}(?:must be|should be|expected|not) (?:of type |a )?(?:valid |single )?str",
+    r"sequence,? expected (?:a )?string|str type expected",
+    r"expected a string,? (?:but )?got (?:an? )?(?:array|list)",
 )
 
 
@@ -279,7 +278,7 @@ def _with_text(body: Body) -> bool:
     return changed
 
 
-_SCHEMA_REFUSED = re.compile(r"invalid (?:json )?schema for (?:response_format|text\.format)", re.IGNORECASE)
+_SCHEMA_REFUSED = LazyPattern(r"invalid (?:json )?schema for (?:response_format|text\.format)")
 
 
 def _refuses_schema(error: OnplanError, body: Body) -> bool:

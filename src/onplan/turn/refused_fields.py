@@ -15,6 +15,7 @@ from onplan.errors import (
     OnplanError,
     StreamFailedError,
 )
+from onplan.lazy_pattern import LazyPattern
 
 Path: TypeAlias = tuple[str, ...]
 """Where a field is in a body; ``*`` stands for every entry of a list."""
@@ -22,14 +23,13 @@ Path: TypeAlias = tuple[str, ...]
 _REFUSALS = (InvalidRequestError, BackendError, NotIncludedError, StreamFailedError)
 _OTHER_REFUSALS = (ContentPolicyError, ContextLengthError, InvalidImageError)
 
-_REFUSES = re.compile(
+_REFUSES = LazyPattern(
     r"unsupported|not (?:currently |yet )?(?:support|permit|allow|accept|implement|avail|recogni|a valid)"
     r"|(?:does|do|did)(?:n't| not)|cannot|can't|can only|only (?:allowed|supported|valid|available)"
     r"|unrecogni[sz]ed"
     r"|unknown|unexpected|undefined|no such|extra|additional propert|forbidden|disallowed|must be verified|"
     r"invalid (?:param|arg|field|propert|key|input|option|value)|is invalid|no field|not expected"
     r"|\(parameter: ",  # what error messages here add from the server's `param`
-    re.IGNORECASE,
 )
 _KINDS = (
     r"(?:parameter|argument|field|property|keyword|key|input|option|attribute|supplied|specified|provided)s?"

@@ -20,8 +20,9 @@ step            the client does                       outcome
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
+
+import msgspec
 
 from onplan.errors import OnplanError
 from onplan.flow import Request
@@ -31,16 +32,14 @@ from onplan.types import CompletionRequest, StreamChunk
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Prepare:
+class Prepare(msgspec.Struct, frozen=True):
     """Read the local files of this request, and make it ready to send to ``model`` (``flows.prepare``)."""
 
     request: CompletionRequest
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListModels:
+class ListModels(msgspec.Struct, frozen=True):
     """Carry out the flow ``flows.listing``, unless another task or thread has ended one in the meantime.
 
     ``attempts``: how many had ended when it was decided that one is needed.
@@ -49,40 +48,43 @@ class ListModels:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Authorize:
+class Authorize(msgspec.Struct, frozen=True):
     """Get a credential whose access token is fresh."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refresh:
+class Refresh(msgspec.Struct, frozen=True):
     """The backend refused this access token: replace it.
 
     ``again``: it was itself a replacement.
     """
 
-    access_token: str = field(repr=False)
+    access_token: str
     again: bool = False
 
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"Refresh(again={self.again!r})"
 
-@dataclass(frozen=True, slots=True)
-class Send:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """As ``__repr__``, which rich would not ask."""
+        return [("again", self.again)]
+
+
+class Send(msgspec.Struct, frozen=True):
     """Open this request, within ``timeout`` seconds if given. What was open before is closed first."""
 
     request: Request
     timeout: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """The answer's status and headers (names in lower case)."""
 
     status: int
     headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
+class Join(msgspec.Struct, frozen=True):
     """Check out a WebSocket of this session: one that ``create`` can continue on, else an idle or a new one.
 
     What was open before is closed first.
@@ -99,8 +101,7 @@ class Join:
     fitting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(msgspec.Struct, frozen=True):
     """A WebSocket that is open, or the refusal to open one, whose body is still to be read.
 
     Attributes:
@@ -114,15 +115,21 @@ class Joined:
     warm: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SendMessage:
+class SendMessage(msgspec.Struct, frozen=True):
     """Send this text over the WebSocket."""
 
-    data: bytes = field(repr=False)
+    data: bytes
+
+    def __repr__(self) -> str:
+        """Without the text."""
+        return "SendMessage()"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """As ``__repr__``, which rich would not ask."""
+        return []
 
 
-@dataclass(frozen=True, slots=True)
-class ReadBody:
+class ReadBody(msgspec.Struct, frozen=True):
     """Read the open answer's whole body, within ``timeout`` seconds if given."""
 
     timeout: float | None = None
@@ -148,8 +155,7 @@ class Incoming(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ReadEvents:
+class ReadEvents(msgspec.Struct, frozen=True):
     """Read the open answer until ``incoming`` is finished, and hand its chunks to the program.
 
     One step for a whole answer: nearly all of a turn's time is spent here. Within the ``grace`` of
@@ -159,16 +165,14 @@ class ReadEvents:
     incoming: Incoming
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(msgspec.Struct, frozen=True):
     """Wait before trying again, because of ``error``."""
 
     seconds: float
     error: OnplanError
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(msgspec.Struct, frozen=True):
     """Hand these chunks to the program."""
 
     chunks: Sequence[StreamChunk]
