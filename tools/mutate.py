@@ -6,10 +6,10 @@
     .venv/bin/python tools/mutate.py --all
 
 A mutant is run against the tests of its room (TESTS): first those that ran the changed line, quickest
-first; if none of them fails, all that ran anything of the module. It is killed if one fails, crashes, or
-takes far longer than it did. What survives is printed with its place and both lines. `tools/survivors.toml`
-explains those that no test can tell from the original; the exit status is 1 if fewer than 95 % of the
-others were killed.
+first; if none of them fails, all that ran anything of the module, unless the room is PURE. It is killed if
+one fails, crashes, or takes far longer than it did. What survives is printed with its place and both lines.
+`tools/survivors.toml` explains those that no test can tell from the original; the exit status is 1 if fewer
+than 95 % of the others were killed.
 
 The changes are made in copies of the work tree, below the temporary folder. Most mutants are run in a process
 forked from one that has imported the code and collected the tests: there the function gets its changed code.
@@ -43,7 +43,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from mutations import Mutant, mutants_of
-from rooms import ROOT, SLOW, modules_named, tests_of
+from rooms import PURE, ROOT, SLOW, modules_named, tests_of
 
 FLOOR = 95.0  # per cent
 
@@ -181,7 +181,7 @@ class Map:
         near = {test for line in range(first, last + 1) for test in module.get(line, ())}
         # What runs at import may also be read by tests that run nothing else of the module.
         near, every = (touched, set(self.seconds)) if mutant.at_import else (near, touched)
-        far = every - near  # none, if the tests run nothing of it
+        far = set() if mutant.module.startswith(PURE) and not mutant.at_import else every - near
         return sorted(near, key=self.seconds.__getitem__), sorted(far, key=self.seconds.__getitem__)
 
 

@@ -46,6 +46,19 @@ TESTS: dict[str, tuple[str, ...]] = {
     "transports/websocket_messages.py": ("tests/clients/test_websocket_messages.py",),
     "transports/websocket_upgrade.py": ("tests/clients/test_websocket_upgrade.py",),
 }
+# Their tests start no other programs, so a test that does not run a line here cannot notice a change to it.
+PURE = (
+    "answers/",
+    "request/",
+    "parameters.py",
+    "flow.py",
+    "oauth/",
+    "responses/",
+    "chat/",
+    "turn/",
+    "structured/",
+    "transports/silence.py",
+)
 # Tests that start many processes and take half a minute each: not run here.
 SLOW = (
     "tests/tokens/test_kills.py",

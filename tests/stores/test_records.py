@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -98,6 +98,14 @@ def test_a_newer_record_is_not_called_damaged(fields: dict[str, Any]) -> None:
         decode_record(json.dumps(fields).encode(), "a file")
     assert not isinstance(caught.value, onplan.StoreDamagedError)
     assert "upgrade" in caught.value.hint
+
+
+def test_former_names_are_those_of_schema_1() -> None:
+    """In a record of this schema they are unknown fields, which are left alone."""
+    fields = {"schema": 2, "renewed_at": 5.0, "registration": REGISTRATION}
+
+    record = decode_record(json.dumps(fields).encode(), "a file")
+    assert (record.obtained_at, record.issuer_kind) == (None, "codex")
 
 
 @pytest.mark.parametrize("schema", [True, "2", None, 2.5])
@@ -394,6 +402,15 @@ def test_every_scheme_declares_its_capabilities() -> None:
         module, _, name = target.partition(":")
         found = getattr(__import__(module, fromlist=[name]), name)
         assert found.capabilities is CAPABILITIES[scheme] is capabilities_of(f"{scheme}:x")
+
+
+def test_capabilities_are_known_without_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a store can be used for is told although its library, or the whole module, cannot be loaded."""
+    monkeypatch.setitem(cast("dict[str, str]", STORES), "keyring", "no.such.module:Store")
+
+    assert capabilities_of("keyring:").shareable
+    with pytest.raises(ModuleNotFoundError):
+        open_store("keyring:")
 
 
 @pytest.mark.parametrize("scheme", ["vault", "codex", "env"])
