@@ -12,13 +12,16 @@ one fails, crashes, or takes far longer than it did. What survives is printed wi
 than 95 % of the others were killed.
 
 The changes are made in copies of the work tree, below the temporary folder. Most mutants are run in a process
-forked from one that has imported the code and collected the tests: there the function gets its changed code.
-What runs at import, and what survived that, is run by a pytest of its own that imports the changed module.
+forked from one that has imported the code and collected the tests: there the function gets its changed code,
+or the module's constant its changed value. What else runs at import, and what survived that, is run by a
+pytest of its own that imports the changed module.
 """
 
 from __future__ import annotations
+import __future__
 
 import argparse
+import ast
 import gc
 import hashlib
 import inspect
@@ -39,7 +42,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from mutations import Mutant, mutants_of
@@ -374,8 +377,7 @@ class Collected:
             path = self._slots[0].copy / "src" / "onplan" / module
             source = path.read_bytes()
             self._originals[module] = path, source, _functions(source, path)
-            dotted = f"onplan/{module}".removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-            __import__(dotted)
+            __import__(_dotted(module))
         self._functions = {
             (each.__code__.co_filename, each.__code__.co_qualname, each.__code__.co_firstlineno): each
             for each in gc.get_objects()
@@ -411,6 +413,8 @@ class Collected:
 
     def _patch(self, mutant: Mutant) -> bool:
         path, source, before = self._originals[mutant.module]
+        if mutant.at_import:
+            return _assign(mutant, source, sys.modules[_dotted(mutant.module)])
         after = _functions(mutant.apply(source), path)
         found = [
             name
@@ -427,6 +431,49 @@ class Collected:
         except ValueError:  # other variables of the scope around it
             return False
         return True
+
+
+_FLAGS = __future__.annotations.compiler_flag  # names in annotations need not exist
+
+
+def _dotted(module: str) -> str:
+    return f"onplan/{module}".removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _assign(mutant: Mutant, source: bytes, module: ModuleType) -> bool:
+    """Run a changed assignment of a module once more, and what is made of it; whether it is one.
+
+    Other modules that have imported its names get the new values.
+    """
+    (first,) = (
+        each.lineno
+        for each in ast.parse(source).body
+        if each.lineno <= mutant.lines[0] <= (each.end_lineno or 0) or each.lineno == mutant.lines[0]
+    )
+    changed: set[str] = set()
+    for statement in ast.parse(mutant.apply(source)).body:
+        if not isinstance(statement, ast.Assign | ast.AnnAssign):
+            if statement.lineno == first:
+                return False
+            continue
+        loaded = {each.id for each in ast.walk(statement) if isinstance(each, ast.Name)}
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        stored = {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+        if statement.lineno == first or changed & (loaded - stored):
+            before = {name: vars(module).get(name) for name in stored}
+            try:
+                code = compile(ast.Module([statement], []), module.__file__ or "", "exec", _FLAGS)
+                exec(code, vars(module))
+            except Exception:  # noqa: BLE001 - the module could not be imported
+                traceback.print_exc()
+                os._exit(1)
+            for other in list(sys.modules.values()):
+                if getattr(other, "__name__", "").startswith(("onplan", "tests")):
+                    for name in stored & vars(other).keys():
+                        if vars(other)[name] is before[name]:
+                            setattr(other, name, vars(module)[name])
+            changed |= stored
+    return True
 
 
 def _functions(source: bytes, path: Path) -> dict[tuple[str, int], CodeType]:
@@ -547,10 +594,8 @@ def run_mutants(mutants: list[Mutant], copies: list[Path]) -> Iterator[tuple[Mut
             Task(task.mutant, task.rounds[: None if task.mutant.at_import else 1], task.seconds)
             for task in tasks
         ]
-        again += [task for task in later if task.mutant.at_import]
-        now = [task for task in tasks if not task.mutant.at_import]
         confirm = {id(task): other for task, other in zip(tasks, later, strict=True)}
-        for task, result in run_collected(copies, tests, now) if now else ():
+        for task, result in run_collected(copies, tests, tasks):
             if result == "survived":
                 print(f"survives so far: {_place(task.mutant)}", file=sys.stderr, flush=True)
                 again.append(confirm[id(task)])

@@ -2,7 +2,7 @@
 
 Not changed, because no test could or should tell: docstrings and other text with a space in it (words for
 people), annotations, type aliases, imports, `__all__`, decorators, the keywords of a class, what is inside
-an f-string, the names of loggers, and what is logged for debugging.
+an f-string, the characters that `strip` takes away, the names of loggers, and what is logged for debugging.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class _Finder:
         match node:
             case ast.Return(value=None):
                 yield self._mutant(node, "pass", node)
-            case ast.Return(value=ast.Constant(value=None)):
+            case ast.Return(value=ast.Constant(value=None | False)):  # a caller can hardly tell them apart
                 return
             case ast.Return():
                 yield self._mutant(node, "return None", node)
@@ -219,8 +219,11 @@ class _Finder:
                 for other in _SWAPPED.get(type(node.op), ()):
                     changed = ast.BinOp(node.left, other(), node.right)  # type: ignore[arg-type]
                     yield self._mutant(node, f"({ast.unparse(changed)})", within)
-            case ast.Call(func=ast.Attribute(attr=attr)) if attr in _PLAIN:
-                yield self._mutant(node, self._text(node.func.value), within)  # type: ignore[attr-defined]
+            case ast.Call(func=ast.Attribute(value=value, attr=attr)) if attr in _PLAIN:
+                yield self._mutant(node, self._text(value), within)
+                if attr.endswith("strip"):  # one character more makes no difference
+                    yield from self._expression(value, within)
+                    return
         yield from self._children(node, within)
 
     def _children(self, node: ast.AST, within: ast.stmt) -> Iterator[Mutant]:

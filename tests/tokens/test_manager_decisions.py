@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +21,7 @@ from onplan.stores.lock import patience
 from onplan.stores.memory import MemoryStore
 from onplan.tokens.manager import TokenManager
 
+from .children import in_a_child
 from .test_decisions import NOW, Issuer, refused, signed_in, tokens
 
 
@@ -269,19 +269,6 @@ async def test_closing_waits_for_a_refresh() -> None:
 
 
 # --- forks ---
-
-
-def in_a_child(work: Callable[[], object]) -> int:
-    """The exit code of a forked process that does ``work``; negative if it hung."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(20)
-        try:
-            work()
-        except BaseException:  # noqa: BLE001 - the child ends here
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

@@ -20,6 +20,8 @@ from onplan.tokens import rotation as rotations
 from onplan.tokens.rotation import Rotation, SignedOutError
 from onplan.types import OAuthCredentials
 
+from .children import in_a_child
+
 
 def tokens(number: int) -> OAuthCredentials:
     return OAuthCredentials(access_token=f"access-{number}", refresh_token=f"refresh-{number}")
@@ -252,6 +254,19 @@ def test_they_stay_until_they_are_saved() -> None:
     assert store.record == REFRESHED
 
 
+def test_a_later_refresh_replaces_them() -> None:
+    """Tokens of a later refresh that are saved leave nothing to save."""
+    store = Store()
+    rotation = kept(store)
+    later = Record(credentials=tokens(4))
+
+    rotation.save(later, tokens(2), "1", None)
+    assert store.record == later
+    assert not rotation.unsaved
+    rotation.save_again()
+    assert store.record == later
+
+
 def test_other_clients_go_on_with_them() -> None:
     """Who finds the spent token in any store of this process gets what came of it, until it is saved."""
     store = Store()
@@ -272,6 +287,23 @@ def test_a_child_uses_its_parents() -> None:
     assert rotation_of(Store()).successor_of(SPENT) == REFRESHED
     rotations._at_exit.save_all()
     assert store.record == Record(credentials=SPENT)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_has_its_own_list() -> None:
+    """A forked process leaves its parent's tokens alone, also if a thread was just noting some."""
+    store = Store()
+    rotation = kept(store)
+    exits = rotations._at_exit
+
+    def work() -> None:
+        assert (exits.rotations, exits.inherited) == (frozenset(), {rotation})
+        exits.add(rotation)
+        exits.discard(rotation)
+
+    with exits._changing:
+        assert in_a_child(work) == 0
+    assert (exits.rotations, exits.inherited) == ({rotation}, frozenset())
 
 
 # --- when the program ends ---

@@ -199,7 +199,7 @@ OTHER_WORDS = (
 @pytest.mark.parametrize("message", OTHER_WORDS)
 def test_words_that_refuse_nothing_unasked_change_nothing(message):
     """A sentence in which a field's name is only a word, or not refused, leaves the request as it is."""
-    assert changed(chat_call(), message) is None
+    assert changed(chat_call("c", "d"), message) is None
     assert changed(responses_call(), message) is None
 
 
@@ -245,6 +245,12 @@ def test_texts_become_one_where_one_is_wanted(message):
     assert "c\nd" == json.loads(call.body)["messages"][2]["content"]
 
 
+@pytest.mark.parametrize("kind", [RateLimitError, SignInAgainError])
+def test_other_failures_want_no_text(kind):
+    """A limit that mentions the content is a limit."""
+    assert changed(chat_call("c", "d"), TEXT_WANTED[0], kind) is None
+
+
 SCHEMA_REFUSED = "Invalid schema for response_format 'response': In context=(), 'oneOf' is not permitted."
 
 
@@ -285,6 +291,23 @@ def test_signatures_of_calls_go_with_the_thinking():
 
     assert b"extra_content" in prepared.body
     assert changed(prepared, message) >= {"messages.tool_calls.extra_content"}
+
+
+def test_so_do_signatures_within_the_function():
+    """Some gateways have them in the function of a call."""
+    inner = {"function": {"provider_specific_fields": {"thought_signature": "c2ln"}}}
+    messages = [
+        Message.user("a"),
+        Message.assistant(ToolCall("x", "f", "{}", signature=json.dumps(inner))),
+        Message.tool("x", "1"),
+    ]
+    prepared = chat.prepare(CompletionRequest(messages=messages), COMPATIBLE, URL, "m")
+    message = "messages.1.tool_calls.0.function.provider_specific_fields: Extra inputs are not permitted"
+
+    assert changed(prepared, message) == {
+        "messages.tool_calls.function.provider_specific_fields",
+        "messages.tool_calls.function.provider_specific_fields.thought_signature",
+    }
 
 
 def test_a_session_id_that_was_given_is_reported():

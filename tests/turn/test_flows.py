@@ -27,6 +27,7 @@ from onplan.errors import (
     StreamCorruptError,
     StreamFailedError,
     StreamTruncatedError,
+    TotalTimeoutError,
     UnexpectedReplyError,
     UsageLimitError,
 )
@@ -260,6 +261,15 @@ class TestARefusedToken:
         with pytest.raises(BlockedError):
             turn.tell(b"<html>")
 
+    @pytest.mark.parametrize(("own", "expected"), [(None, "req-1"), ("req-2", "req-2")])
+    def test_a_final_refusal_names_a_request(self, turn, own, expected):
+        """That of the token endpoint, if it has an id; else the one whose token was refused."""
+        turn.tell(FIRST, Head(401, {"x-request-id": "req-1"}), b"")
+
+        with pytest.raises(SignInAgainError) as caught:
+            turn.tell(SignInAgainError("over", request_id=own))
+        assert expected == caught.value.request_id
+
     def test_it_may_be_told_inside_the_stream(self, turn):
         """An error event of status 401 before the first chunk replaces the token as well."""
         event = {"type": "error", "status": 401, "error": {"message": "Expired."}}
@@ -422,6 +432,18 @@ def test_chunks_in_the_same_read_as_the_failure_are_emitted(turn):
     assert "Hi" == turn.text
     assert [Text("Hi")] == list(caught.value.parts)
     assert "req-1" == caught.value.request_id
+
+
+@pytest.mark.parametrize("outcomes", [(), (STREAM, payloads(item("Hi")))], ids=["no answer", "an answer"])
+def test_an_error_names_its_request(turn, outcomes):
+    """By the id in the answer's head; before that, by the one that was sent."""
+    sent = turn.tell(FIRST).request.headers["x-client-request-id"]
+    turn.tell(*outcomes)
+    turn._clock.now += 1000
+
+    with pytest.raises(OnplanError) as caught:
+        turn.tell(DisconnectError("x"))
+    assert ("req-1" if outcomes else sent) == caught.value.request_id
 
 
 def test_not_signed_in_is_told_at_once(turn):
@@ -689,12 +711,13 @@ class TestOverWebSocket:
         assert not fallback.takes(len(said.data))
         assert fallback.takes(len(said.data) - 1)
 
-    def test_where_falling_back_is_not_wanted_too_large_is_an_error(self):
+    @pytest.mark.parametrize("outcome", [None, joined()], ids=["none that fits", "one that fits"])
+    def test_where_falling_back_is_not_wanted_too_large_is_an_error(self, outcome):
         """It names the size and the option that would help; no request is sent."""
         turn = self.saying("x" * self.LARGE, Fallback(allowed=False))
 
         with pytest.raises(InvalidRequestError, match="too large for a WebSocket") as caught:
-            turn.tell(None)
+            turn.tell(outcome)
         assert 'transport="auto"' in str(caught.value.hint)
 
     @pytest.mark.parametrize("outcome", [IdleTimeoutError("x"), DisconnectError("x")])
@@ -728,6 +751,32 @@ class TestOverWebSocket:
         turn.tell(joined(), None, payloads(state), DisconnectError("x"))
         said = turn.tell(None, FIRST, joined())
         assert {"x-codex-turn-state": "ts_1"} == json.loads(said.data)["client_metadata"]
+
+    def test_a_warm_connection_is_replaced_in_a_later_attempt_too(self, turn):
+        """What an earlier attempt had heard says nothing about a connection that was closed meanwhile."""
+        created = {"type": "response.created", "response": {"id": "resp_1"}}
+        assert isinstance(turn.tell(joined(), None, payloads(created), DisconnectError("x")), Sleep)
+        step = turn.tell(None, FIRST, joined(warm=True), DisconnectError("x"))
+        assert (True, Join) == (step.fresh, type(step))
+
+    def test_a_new_connection_keeps_the_state_of_the_turn(self, fallback):
+        """A warm connection that is closed before it says a state does not take the state away."""
+        history = [Message.user("Hi"), Message.assistant(ToolCall("c", "f", "{}")), Message.tool("c", "1")]
+        turn = self.saying(history, fallback)
+        socket = joined(warm=True)
+        socket.seen.turn_state = "ts_1"
+
+        said = turn.tell(socket, DisconnectError("x"), joined())
+        assert {"x-codex-turn-state": "ts_1"} == json.loads(said.data)["client_metadata"]
+
+    def test_the_programs_own_time_limit_breaks_nothing(self, turn, fallback):
+        """A turn that took too long for the program says nothing about WebSockets."""
+        for _ in range(2):
+            session = turn.step.session_id
+            with pytest.raises(TotalTimeoutError):
+                turn.tell(joined(), None, TotalTimeoutError("x"))
+            turn = self.saying("Hi", fallback)
+        assert (session, False) == (turn.step.session_id, fallback.applies(session))
 
     @pytest.mark.parametrize(("outcome", "error"), BROKEN.values(), ids=BROKEN)
     def test_what_was_seen_is_never_asked_for_again(self, turn, outcome, error):
@@ -893,6 +942,15 @@ class TestTheDefaultModel:
         request = CompletionRequest(messages="Hi", model="gpt-5.5")
         step = Turn(completion(request, replace(common, model="other")), common.now).step
         assert Prepare(request, "gpt-5.5") == step
+
+    def test_its_answer_is_the_end(self, common):
+        """A turn that named its model asks for nothing else afterwards."""
+        request = CompletionRequest(messages="Hi", model="gpt-5.5")
+        turn = Turn(completion(request, common), common.now)
+        call = prepare(request, OPENAI_CODEX, "https://example.org", "gpt-5.5")
+        turn.tell(call, FIRST, STREAM, payloads(item("Hi"), COMPLETED))
+
+        assert (turn.ended, turn.text) == (True, "Hi")
 
     def test_then_the_clients_own_counts(self, common):
         """The profile's model, or that of the environment, needs no catalogue."""

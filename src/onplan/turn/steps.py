@@ -97,8 +97,8 @@ class Join(msgspec.Struct, frozen=True):
     request: Request
     session_id: str
     create: Create
-    fresh: bool = False
-    fitting: bool = False
+    fresh: bool
+    fitting: bool
 
 
 class Joined(msgspec.Struct, frozen=True):
