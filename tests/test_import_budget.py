@@ -38,6 +38,11 @@ CASES = [
     Case("import onplan"),
     Case("import onplan; onplan.__version__; dir(onplan)"),
     Case("import onplan; onplan.OnplanError"),
+    Case(
+        "import onplan; onplan.Client",
+        allowed=frozenset({"msgspec"}),
+        third_party=frozenset({"msgspec", "typing_extensions"}),
+    ),
     Case("from onplan.cli import main; main(['--help'])"),
     Case(
         "from onplan.cli import main; main(['status'])",
@@ -55,6 +60,21 @@ def test_nothing_is_loaded_before_it_is_needed(signed_in: Emulator, case: Case) 
     assert loaded & HEAVY <= case.allowed
     installed = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names) - {"onplan"}
     assert {name for name in installed if not name.startswith("_")} <= case.third_party
+
+
+def test_a_client_that_sends_through_aiohttp_never_loads_httpx2(signed_in: Emulator) -> None:
+    """One HTTP library is enough for an answer; the other one is for a refresh."""
+    code = (
+        "import asyncio, onplan\n"
+        "async def main():\n"
+        "    async with onplan.AsyncClient(transport='sse') as client:\n"
+        "        assert (await client.complete('hi')).text\n"
+        "asyncio.run(main())"
+    )
+
+    loaded = _modules(code)
+    assert "aiohttp" in loaded
+    assert not loaded & {"httpx2", "httpcore2", "anyio", "python_socks", "filelock"}
 
 
 def _modules(code: str) -> set[str]:

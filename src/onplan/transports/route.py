@@ -208,10 +208,13 @@ def usual_certificates() -> ssl.SSLContext:
     variable = next(filter(environment_variable, ("SSL_CERT_FILE", "SSL_CERT_DIR")), None)
     place = environment_variable(variable) if variable else None
     try:
-        if variable == "SSL_CERT_DIR" and place:
+        if not place:
+            return _system_certificates()
+        if variable == "SSL_CERT_DIR":
             next(Path(place).iterdir(), None)  # OpenSSL reports no error for a folder that it cannot read
-        text = recoded_certificates(place) if variable == "SSL_CERT_FILE" and place else None
-        return ssl.create_default_context(cadata=text) if text else _system_certificates(place)
+            return ssl.create_default_context(capath=place)
+        text = recoded_certificates(place)
+        return ssl.create_default_context(cadata=text) if text else ssl.create_default_context(cafile=place)
     except OSError as error:  # an ssl.SSLError is one
         named = f"{variable} ({place}) names" if variable else "the system names"
         raise ConfigurationError(
@@ -220,20 +223,17 @@ def usual_certificates() -> ssl.SSLContext:
         ) from None
 
 
-def _system_certificates(place: str | None) -> ssl.SSLContext:
-    """As ``httpx2.create_ssl_context()``, which is not imported where OpenSSL knows the authorities on Linux.
-
-    ``place``: what a variable names instead; that is left to httpx2.
-    """
+def _system_certificates() -> ssl.SSLContext:
+    """As ``httpx2.create_ssl_context()``; without httpx2 where OpenSSL knows the authorities, on Linux."""
     known = ssl.get_default_verify_paths()
     hashed = known.capath and any(_HASHED.fullmatch(each.name) for each in Path(known.capath).iterdir())
-    if sys.platform == "linux" and not place and (known.cafile or hashed):
+    if sys.platform == "linux" and (known.cafile or hashed):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(known.cafile, known.capath)
         return context
     import httpx2
 
-    return httpx2.create_ssl_context()
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 _HASHED = re.compile(r"[0-9a-fA-F]{8}\.\d")  # the name of a certificate that OpenSSL finds in a folder
