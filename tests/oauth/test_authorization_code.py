@@ -220,3 +220,21 @@ def test_half_a_character_in_what_was_pasted_is_no_accident():
     for pasted in ("ac_SECRET#st\udcff", "http://localhost/auth/callback?code=ac_SECRET\udcff&state=\udcff"):
         assert read_callback(pasted, "state").genuine is False
     assert require_code(read_callback("ac_SECRET\udcff#state", "state")) == "ac_SECRET?"
+
+
+def test_a_redirect_names_client_and_issuer() -> None:
+    """If the service registered a client, or says who answers, that is read; else both are empty."""
+    named = read_callback("http://x/cb?code=c&state=s&client_id=client-1&iss=https%3A%2F%2Fi", "s")
+
+    assert (named.client_id, named.issuer) == ("client-1", "https://i")
+    plain = read_callback("http://x/cb?code=c&state=s", "s")
+    assert (plain.client_id, plain.issuer, plain.error, plain.description) == ("", "", "", "")
+
+
+@pytest.mark.parametrize(("uri", "port"), [("http://localhost:1455/cb", 1455), ("http://localhost/cb", 80)])
+def test_the_port_of_a_redirect(uri: str, port: int) -> None:
+    """Without one in the address it is that of HTTP; and nothing but the address is made up."""
+    started = start(CODEX, uri)
+
+    assert (started.redirect_port, started.redirect_uri) == (port, uri)
+    assert (started.nonce, started.hinted_url) == ("", "")

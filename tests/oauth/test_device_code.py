@@ -172,6 +172,7 @@ ENDINGS = [
     Ending("declined", failed("access_denied"), "declined"),
     Ending("declined with 403", failed("access_denied", 403), "declined"),
     Ending("expired", failed("expired_token"), "expired"),
+    Ending("expired, as a server may say it", failed("expired_token", 403), "within 15 minutes"),
     Ending("unknown error", reply({"error": "moonrise", "error_description": "The moon rose"}, 400), "moon"),
     Ending("401", Response(401), "HTTP 401"),
     Ending("not JSON", Response(200, {}, b"OK"), "no code"),
@@ -211,10 +212,11 @@ class TestPoll:
     def test_slow_down_lengthens_every_interval(self):
         """Each slow_down, and each 429, adds five seconds from then on; Retry-After may add more once."""
         answers = [failed("slow_down"), PENDING, Response(429), reply({}, 429, **{"retry-after": "40"})]
-        stage = Stage(*answers, PENDING, reply(GRANTED), reply(TOKENS))
+        page = Response(429, {}, b"<html>Too many requests")
+        stage = Stage(*answers, PENDING, page, reply(GRANTED), reply(TOKENS))
         stage.poll()
 
-        assert [0.0, 10.0, 10.0, 15.0, 40.0, 20.0, 0.0] == stage.waits
+        assert [0.0, 10.0, 10.0, 15.0, 40.0, 20.0, 25.0, 0.0] == stage.waits
 
     def test_failures_that_pass_are_lived_through(self):
         """No network, no answer and 5xx only make the pauses longer, until there is an answer again."""

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import quopri
+import re
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onplan.oauth.authorization_code import Callback
-from onplan.oauth.pasted import PastedLines, is_answer, read_pasted
+from onplan.oauth.pasted import PastedLines, is_answer, read_pasted, readings
 
 STATE = "sTaTe-_0123456789abcdefghijklmnopqrstuvwxyz0"
 CODE = "ac_AbC-dEf_0123456789.xyz-ZYX_9876"
@@ -96,6 +97,10 @@ QUOTED = {
     "escaped": lambda a: quote(a, safe=""),
     "escaped twice": lambda a: quote(quote(a, safe=""), safe=""),
     "quoted-printable": lambda a: quopri.encodestring(a.encode()).decode(),
+    "quoted-printable throughout": lambda a: re.sub(
+        r"[^A-Za-z0-9]", lambda found: f"={ord(found[0]):02X}", a
+    ),
+    "a blank within its state": lambda a: a.replace(STATE, f"{STATE[:9]} {STATE[9:]}"),
     "a fragment": lambda a: a.replace("?", "#"),
     "without its scheme": lambda a: a.removeprefix("http://"),
     "its query": lambda a: a.partition("?")[2],
@@ -257,6 +262,18 @@ def test_an_older_address_before_the_right_one_does_no_harm():
     assert CODE == take(older, ADDRESS)[-1].code
     assert CODE == read_pasted(f"{older}\n{ADDRESS}", STATE).code
     assert CODE == read_pasted(f"{ADDRESS}\n{older}", STATE).code
+
+
+def test_a_code_with_a_slash_survives_proofpoint():
+    """Version 2 writes underscores for slashes."""
+    assert read_pasted(proofpoint_v2(ADDRESS.replace(CODE, "ab/cd_ef")), STATE).code == "ab/cd_ef"
+
+
+def test_not_everything_is_tried():
+    """Of a text with many addresses the number of readings is bounded."""
+    text = " ".join(f"http://localhost/?code=a{number}&state=b{number}" for number in range(1_000))
+
+    assert 100 < len(list(readings(text))) <= 400
 
 
 def test_no_code_is_in_a_printed_form():

@@ -14,7 +14,7 @@ from onplan.oauth.credentials import error_code
 from onplan.oauth.device_code import DeviceAuthorization, poll, request_code
 from onplan.oauth.issuer import CODEX
 from onplan.oauth.refresh import refresh
-from onplan.oauth.refusals import refusal_in
+from onplan.oauth.refusals import refusal_in, refusal_named
 from onplan.types import OAuthCredentials
 
 NOW = 1_800_000_000.0
@@ -158,6 +158,31 @@ def test_another_page_is_one(response):
 def test_what_oauth_says_is_left_to_oauth(response):
     """A refusal in OAuth's own terms is none of these."""
     assert refusal_in(response) is None
+
+
+@pytest.mark.parametrize(
+    ("codes", "words", "ends"),
+    [
+        (
+            ("unsupported_country_region_territory", "unsupported_country", "unsupported_region"),
+            "country or region",
+            False,
+        ),
+        (("deactivated_workspace", "workspace_deactivated"), "workspace has been deactivated", True),
+        (("invalid_workspace_selected",), "was chosen", True),
+        (("workspace_restriction",), "may not be used here", True),
+        (("codex_cli_workspace_disabled", "missing_codex_entitlement"), "Codex is not enabled", True),
+        (("account_deactivated", "user_deactivated", "account_deleted"), "account has been", True),
+    ],
+)
+def test_every_code_has_its_sentence(codes, words, ends):
+    """What a code means, whatever the service says beside it; and no code like it means the same."""
+    for code in codes:
+        found = refusal_named(code, "Something else.")
+        assert found
+        assert words in found.sentence
+        assert (found.ends_sign_in, bool(found.hint)) == (ends, True)
+        assert refusal_named(f"{code}_soon") is None
 
 
 @every_refusal

@@ -114,6 +114,31 @@ def test_tokens_are_not_lost_for_how_they_are_written(body: bytes) -> None:
     assert (credentials.access_token, credentials.refresh_token) == ("new-access", "new-refresh")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": {"access_token": "new-access"}, "ok": True},
+        {"ok": True, "data": {"access_token": "new-access"}},
+    ],
+)
+def test_an_access_token_alone_is_found_in_an_envelope(body: dict[str, Any]) -> None:
+    """Whichever member holds it."""
+    response = decode_token_response(json.dumps(body).encode())
+
+    assert response
+    assert (response.access_token, response.refresh_token) == ("new-access", None)
+
+
+def test_what_is_read_beside_the_tokens() -> None:
+    """The lifetime, the scopes, as text or a list, and when a refresh is welcome."""
+    for scope in ("openid email", ["openid", "email"]):
+        beside = {"id_token": "a.b.c", "expires_in": "60", "scope": scope, "earliest_refresh_at": NOW}
+
+        assert decode_token_response(json.dumps(TOKENS | beside).encode()) == TokenResponse(
+            "new-access", "new-refresh", "a.b.c", 60.0, "openid email", NOW
+        )
+
+
 @pytest.mark.parametrize("body", NONE_AT_ALL)
 def test_what_holds_no_tokens_is_no_token_response(body: bytes) -> None:
     """Pages, cut tokens and other JSON give no tokens: the outcome is then unknown."""

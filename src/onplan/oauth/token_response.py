@@ -74,7 +74,7 @@ def moment(value: Any) -> float | None:
 def _fields(body: bytes) -> Mapping[str, Any] | None:
     """The members of the JSON object in ``body``, or of the part of it that has tokens; None if none has."""
     strict = decode_json(body)
-    if isinstance(strict, dict) and (_has_tokens(strict) or not any(map(_has_tokens, strict.values()))):
+    if isinstance(strict, dict) and _has_tokens(strict):
         return strict
     text = _decoded(body)
     found = _first_object(text)
