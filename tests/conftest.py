@@ -199,7 +199,7 @@ def signed_in(
 
 # What is asked of each client over each transport; where the backend matters, on both plans.
 _DRIVERS = ("sync", "async", "async-httpx2", "async-websocket")
-_ON_BOTH = ("test_answers", "test_failures", "test_resume", "test_limits", "test_leaving")
+_ON_BOTH = ("test_answers", "test_failures", "test_resume", "test_limits", "test_leaving", "test_parsed")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -13,8 +13,8 @@ from onplan.errors import ConfigurationError, InvalidRequestError
 from onplan.parameters import (
     given_by,
     left_out,
+    output_format_of,
     raises,
-    schema_name,
     session_id_of,
     tool_choice_of,
     uuid_text,
@@ -144,7 +144,10 @@ def test_a_tool_that_is_not_offered_cannot_be_chosen(tools: list[ToolDefinition]
 )
 def test_the_name_of_a_schema(schema: dict[str, Any], name: str) -> None:
     """Its title in the characters that the API takes, at most 64; else a word that fits any."""
-    assert schema_name(schema) == name
+    output = output_format_of(CompletionRequest(messages="x", response_format=schema))
+
+    assert output
+    assert output.name == name
 
 
 @pytest.mark.parametrize("version", [4, 5])

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, Unpack, assert_never, cast
+from typing import Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
 
 from onplan.assembly import AsyncClientOptions, assemble
 from onplan.attachments import has_attachments
@@ -26,7 +26,8 @@ from onplan.turn.catalogue_cache import Listing
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
-    Done,
+    FieldsWithoutFormat,
+    JSONReader,
     Limits,
     ModelInfo,
     OAuthCredentials,
@@ -92,21 +93,43 @@ class AsyncClient:
                 return found
             return await self._run(flows.listing(self._context), total)
 
+    @overload
     async def complete(
-        self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
-    ) -> CompletionResponse:
+        self,
+        request: Prompt | CompletionRequest | None = None,
+        *,
+        response_format: type[T] | JSONReader[T],
+        repairs: int = 0,
+        **fields: Unpack[FieldsWithoutFormat],
+    ) -> CompletionResponse[T]: ...
+
+    @overload
+    async def complete(
+        self,
+        request: Prompt | CompletionRequest | None = None,
+        *,
+        repairs: int = 0,
+        **fields: Unpack[RequestFields],
+    ) -> CompletionResponse: ...
+
+    async def complete(
+        self, request: Prompt | CompletionRequest | None = None, *, repairs: int = 0, **fields: Any
+    ) -> CompletionResponse[Any]:
         """The whole answer. Raises an OnplanError; an incomplete answer is never returned.
 
         ``request`` is a string, a ``Message``, a dict in one of OpenAI's shapes, a list of these, or a
         ``CompletionRequest``, whose fields the keywords then replace::
 
             await client.complete("Name three birds", model="gpt-5.5", reasoning_effort="high")
+
+        ``repairs``: how often the model is told that its answer does not fit the ``response_format``. Each
+        repair is another turn.
         """
-        asked = as_request(request, fields, self._context.defaults)
-        async with _Exchange(self, flows.completion(asked, self._context)) as exchange:
-            while (chunks := await exchange.advance()) is not None:
-                last = chunks
-        return cast("Done", last[-1]).response
+        asked = as_request(request, cast("RequestFields", fields), self._context.defaults)
+        async with _Exchange(self, flows.completion(asked, self._context, repairs)) as exchange:
+            while await exchange.advance() is not None:
+                pass
+        return exchange.result
 
     def complete_stream(
         self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
@@ -118,9 +141,23 @@ class AsyncClient:
         asked = as_request(request, fields, self._context.defaults)
         return self._chunks(flows.completion(asked, self._context))
 
+    @overload
+    def stream(
+        self,
+        request: Prompt | CompletionRequest | None = None,
+        *,
+        response_format: type[T] | JSONReader[T],
+        **fields: Unpack[FieldsWithoutFormat],
+    ) -> AsyncCompletionStream[T]: ...
+
+    @overload
     def stream(
         self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
-    ) -> AsyncCompletionStream:
+    ) -> AsyncCompletionStream: ...
+
+    def stream(
+        self, request: Prompt | CompletionRequest | None = None, **fields: Any
+    ) -> AsyncCompletionStream[Any]:
         """The answer to ``request`` (as for ``complete``) as it arrives, for a ``with`` statement.
 
         It closes the connection, also when it is left early::
@@ -130,9 +167,9 @@ class AsyncClient:
                 print(text, end="")
         print(stream.response.usage)
         """
-        return AsyncCompletionStream(self.complete_stream(request, **fields))
+        return AsyncCompletionStream(self.complete_stream(request, **cast("RequestFields", fields)))
 
-    async def _chunks(self, flow: steps.Flow[None]) -> AsyncGenerator[StreamChunk]:
+    async def _chunks(self, flow: steps.Flow[object]) -> AsyncGenerator[StreamChunk]:
         async with _Exchange(self, flow) as exchange:
             while (chunks := await exchange.advance()) is not None:
                 for chunk in chunks:

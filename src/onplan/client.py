@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, Unpack, assert_never, cast
+from typing import Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
 
 from onplan.assembly import ClientOptions, assemble
 from onplan.config.hints import complete_commands
@@ -25,7 +25,8 @@ from onplan.turn.catalogue_cache import Listing
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
-    Done,
+    FieldsWithoutFormat,
+    JSONReader,
     Limits,
     ModelInfo,
     OAuthCredentials,
@@ -89,21 +90,43 @@ class Client:
             found = catalogue.outcome_since(attempts)
             return found or self._run(flows.listing(self._context), total)
 
+    @overload
     def complete(
-        self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
-    ) -> CompletionResponse:
+        self,
+        request: Prompt | CompletionRequest | None = None,
+        *,
+        response_format: type[T] | JSONReader[T],
+        repairs: int = 0,
+        **fields: Unpack[FieldsWithoutFormat],
+    ) -> CompletionResponse[T]: ...
+
+    @overload
+    def complete(
+        self,
+        request: Prompt | CompletionRequest | None = None,
+        *,
+        repairs: int = 0,
+        **fields: Unpack[RequestFields],
+    ) -> CompletionResponse: ...
+
+    def complete(
+        self, request: Prompt | CompletionRequest | None = None, *, repairs: int = 0, **fields: Any
+    ) -> CompletionResponse[Any]:
         """The whole answer. Raises an OnplanError; an incomplete answer is never returned.
 
         ``request`` is a string, a ``Message``, a dict in one of OpenAI's shapes, a list of these, or a
         ``CompletionRequest``, whose fields the keywords then replace::
 
             client.complete("Name three birds", model="gpt-5.5", reasoning_effort="high")
+
+        ``repairs``: how often the model is told that its answer does not fit the ``response_format``. Each
+        repair is another turn.
         """
-        asked = as_request(request, fields, self._context.defaults)
-        with _Exchange(self, flows.completion(asked, self._context)) as exchange:
-            while (chunks := exchange.advance()) is not None:
-                last = chunks
-        return cast("Done", last[-1]).response
+        asked = as_request(request, cast("RequestFields", fields), self._context.defaults)
+        with _Exchange(self, flows.completion(asked, self._context, repairs)) as exchange:
+            while exchange.advance() is not None:
+                pass
+        return exchange.result
 
     def complete_stream(
         self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
@@ -115,9 +138,23 @@ class Client:
         asked = as_request(request, fields, self._context.defaults)
         return self._chunks(flows.completion(asked, self._context))
 
+    @overload
+    def stream(
+        self,
+        request: Prompt | CompletionRequest | None = None,
+        *,
+        response_format: type[T] | JSONReader[T],
+        **fields: Unpack[FieldsWithoutFormat],
+    ) -> CompletionStream[T]: ...
+
+    @overload
     def stream(
         self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
-    ) -> CompletionStream:
+    ) -> CompletionStream: ...
+
+    def stream(
+        self, request: Prompt | CompletionRequest | None = None, **fields: Any
+    ) -> CompletionStream[Any]:
         """The answer to ``request`` (as for ``complete``) as it arrives, for a ``with`` statement.
 
         It closes the connection, also when it is left early::
@@ -127,9 +164,9 @@ class Client:
                 print(text, end="")
         print(stream.response.usage)
         """
-        return CompletionStream(self.complete_stream(request, **fields))
+        return CompletionStream(self.complete_stream(request, **cast("RequestFields", fields)))
 
-    def _chunks(self, flow: steps.Flow[None]) -> Generator[StreamChunk]:
+    def _chunks(self, flow: steps.Flow[object]) -> Generator[StreamChunk]:
         with _Exchange(self, flow) as exchange:
             while (chunks := exchange.advance()) is not None:
                 yield from chunks

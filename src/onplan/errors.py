@@ -431,8 +431,10 @@ class OutputError(OnplanError):
     code, exit_code = "output", 80
     hint = "Ask again, or let the model correct itself: `client.complete(…, repairs=1)`."
 
-    def __init__(self, message: str, *, text: str = "", path: str = "$", problem: str = "") -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, hint: str | None = None, text: str = "", path: str = "$", problem: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
         self.text, self.path, self.problem = text, path, problem
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from onplan.backends import Backend, ParameterSupport
 from onplan.errors import ConfigurationError, InvalidRequestError
 from onplan.types import CompletionRequest, ToolChoice
+
+if TYPE_CHECKING:
+    from onplan.structured.output_format import OutputFormat
 
 _NOTHING_GIVEN = {
     name: getattr(CompletionRequest(messages=[]), name)
@@ -111,9 +114,10 @@ def tool_choice_of(request: CompletionRequest) -> str | ToolChoice | None:
     return choice
 
 
-def schema_name(schema: dict[str, Any]) -> str:
-    """What a JSON schema is called where a name is required."""
-    title = "".join(
-        c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in str(schema.get("title") or "")
-    )
-    return title[:64] or "response"
+def output_format_of(request: CompletionRequest) -> OutputFormat | None:
+    """The schema and the reader that the request's ``response_format`` stands for."""
+    if request.response_format is None:
+        return None
+    from onplan.structured.output_format import output_format
+
+    return output_format(request.response_format)

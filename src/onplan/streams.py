@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self
 
 from onplan.errors import StreamError, StreamTruncatedError
 from onplan.types import CompletionResponse, ContentPart, Done, PartDone, Resumed, StreamChunk, TextDelta
+from onplan.types.answer import T_co
 
 
-class _Reading:
+class _Reading(Generic[T_co]):
     """What has been read so far of one answer."""
 
     def __init__(self) -> None:
-        self._response: CompletionResponse | None = None
+        self._response: CompletionResponse[T_co] | None = None
         self._parts: list[ContentPart] = []
         self._loose = False  # whether there was text that no finished part has yet
 
     @property
-    def response(self) -> CompletionResponse:
+    def response(self) -> CompletionResponse[T_co]:
         """The whole answer, once its last chunk was read.
 
         Raises StreamError before that, with the ``parts`` that are finished.
@@ -60,7 +61,7 @@ class _Reading:
         return chunk.text if isinstance(chunk, TextDelta) else ""
 
 
-class CompletionStream(_Reading):
+class CompletionStream(_Reading[T_co]):
     """An answer that is read while it arrives; use it with ``with``, which closes the connection.
 
     Iterate over it for the chunks, or over ``text`` for the text alone. Nothing is sent before the first
@@ -80,7 +81,7 @@ class CompletionStream(_Reading):
                 yield text
             loose = self._loose
 
-    def read(self) -> CompletionResponse:
+    def read(self) -> CompletionResponse[T_co]:
         """Read what is left, and return the whole answer."""
         for _ in self:
             pass
@@ -107,7 +108,7 @@ class CompletionStream(_Reading):
         self.close()
 
 
-class AsyncCompletionStream(_Reading):
+class AsyncCompletionStream(_Reading[T_co]):
     """An answer that is read while it arrives; use it with ``async with``, which closes the connection.
 
     Iterate over it for the chunks, or over ``text`` for the text alone. Nothing is sent before the first
@@ -127,7 +128,7 @@ class AsyncCompletionStream(_Reading):
                 yield text
             loose = self._loose
 
-    async def read(self) -> CompletionResponse:
+    async def read(self) -> CompletionResponse[T_co]:
         """Read what is left, and return the whole answer."""
         async for _ in self:
             pass

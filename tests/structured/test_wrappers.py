@@ -40,6 +40,8 @@ def test_wrappers(given: dict[str, Any], schema: NamedSchema) -> None:
 
 
 WRONG = {
+    "any JSON": {"type": "json_object"},
+    "any text": {"format": {"type": "text"}},
     "no schema": {"type": "json_schema"},
     "no schema inside": {"type": "json_schema", "json_schema": {"name": "bird"}},
     "a type for a schema": {"type": "json_schema", "schema": int},

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Unpack, assert_type
+from typing import Generic, TypedDict, TypeVar, Unpack, assert_type
+
+import msgspec
 
 import onplan
+
+T = TypeVar("T")
 
 
 def the_synchronous_client() -> None:
@@ -42,9 +48,9 @@ def prompts(client: onplan.Client, prompt: onplan.Prompt, one: onplan.MessageLik
     client.complete({"role": "user", "content": [{"type": "text", "text": "hi"}]}, temperature=0.5)
     client.complete(messages=[onplan.Message.user("hi")], max_tokens=5)
     client.prewarm(onplan.Message.system("Be brief."), session_id="s")
-    client.complete("hi", modle="gpt-5.5")  # type: ignore[call-arg]
-    client.complete("hi", model=5)  # type: ignore[arg-type]
-    client.complete(5)  # type: ignore[arg-type]
+    client.complete("hi", modle="gpt-5.5")  # type: ignore[call-overload]
+    client.complete("hi", model=5)  # type: ignore[call-overload]
+    client.complete(5)  # type: ignore[call-overload]
     for chunk in client.complete_stream("hi", verbosity="low"):
         assert_type(chunk, onplan.StreamChunk)
 
@@ -71,6 +77,60 @@ async def asynchronous_streams(client: onplan.AsyncClient) -> None:
     assert_type(stream.response, onplan.CompletionResponse)
 
 
+@dataclass
+class Bird:
+    name: str
+
+
+class Fish(TypedDict):
+    name: str
+
+
+class Tree(msgspec.Struct):
+    name: str
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Adapter(Generic[T]):
+    """As typed as pydantic's ``TypeAdapter``."""
+
+    def validate_json(self, data: str | bytes | bytearray, /, *, strict: bool | None = None) -> T:
+        raise NotImplementedError
+
+
+async def structured_output(
+    client: onplan.Client, async_client: onplan.AsyncClient, adapter: Adapter[int]
+) -> None:
+    assert_type(client.complete("A bird", response_format=Bird).parsed, Bird)
+    assert_type(client.complete("A bird", response_format=Bird, model="gpt-5.5", repairs=1).parsed.name, str)
+    assert_type(client.complete("Fish", response_format=list[Fish]).parsed, list[Fish])
+    assert_type(client.complete("A tree", response_format=Tree).parsed, Tree)
+    assert_type(client.complete("A colour", response_format=Colour).parsed, Colour)
+    assert_type(client.complete("A number", response_format=int).parsed, int)
+    assert_type(client.complete("Numbers", response_format=dict[str, int]).parsed, dict[str, int])
+    assert_type(client.complete("A number", response_format=adapter).parsed, int)
+    assert_type(client.complete("A bird", response_format={"type": "object"}), onplan.CompletionResponse)
+    assert_type(await async_client.complete("A bird", response_format=Bird), onplan.CompletionResponse[Bird])
+    response: onplan.CompletionResponse[Bird] = client.complete("A bird", response_format=Bird)
+    any_response: onplan.CompletionResponse = response
+    try:
+        assert any_response.parsed
+    except onplan.OutputError as error:
+        assert_type(error.path, str)
+        assert_type(error.text, str)
+    assert_type(response.repairs, int)
+    with client.stream("A bird", response_format=Bird) as stream:
+        assert_type(stream.read().parsed, Bird)
+    assert_type(stream.response.parsed, Bird)
+    async with async_client.stream("A bird", response_format=list[Bird], model="gpt-5.5") as async_stream:
+        assert_type((await async_stream.read()).parsed, list[Bird])
+    onplan.CompletionRequest(messages="A bird", response_format=list[Bird])
+    client.complete("A bird", response_format=Bird, model=5)  # type: ignore[call-overload]
+
+
 def a_call_for_work(
     client: onplan.Client, **fields: Unpack[onplan.RequestFields]
 ) -> onplan.CompletionRequest:
@@ -85,7 +145,7 @@ async def the_asynchronous_client() -> None:
         provider: onplan.Provider = client
         assert_type(await provider.complete("hi"), onplan.CompletionResponse)
         assert_type(await provider.complete(["hi"], model="gpt-5.5"), onplan.CompletionResponse)
-        await client.complete("hi", modle="gpt-5.5")  # type: ignore[call-arg]
+        await client.complete("hi", modle="gpt-5.5")  # type: ignore[call-overload]
         assert_type(await client.list_models(), list[onplan.ModelInfo])
         async for chunk in client.complete_stream("hi"):
             if chunk.type == "part_done":

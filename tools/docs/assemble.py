@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent.parent
 MENU = {
     "Use it": [
         "docs/python.md",
+        "docs/structured.md",
         "docs/backends.md",
         "docs/chatgpt-plan.md",
         "docs/stores.md",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import msgspec
 
@@ -17,14 +17,16 @@ from onplan.flow import CLIENT_REQUEST_ID, Request
 from onplan.parameters import (
     given_by,
     left_out,
-    schema_name,
+    output_format_of,
     session_id_of,
     tool_choice_of,
     uuid_text,
 )
 from onplan.request.history import repaired
-from onplan.structured.strict_schema import is_strict
 from onplan.types import CompletionRequest, ContentPart, Credential, Message, ToolChoice, ToolDefinition
+
+if TYPE_CHECKING:
+    from onplan.structured.output_format import OutputFormat
 
 Body: TypeAlias = dict[str, Any]
 
@@ -40,6 +42,7 @@ class ChatCall:
         ignored_parameters: parameters that were left out because the backend does not accept them.
         given: the names of the parameters that the program set.
         history_repairs: what was changed in the conversation so that servers accept it.
+        output: reads the value that the answer's text is to be, if the program asked for one.
         kept: always empty; see ``after``.
     """
 
@@ -51,6 +54,7 @@ class ChatCall:
     ignored_parameters: tuple[str, ...] = ()
     given: frozenset[str] = frozenset()
     history_repairs: tuple[str, ...] = ()
+    output: OutputFormat | None = None
     kept: ClassVar[tuple[ContentPart, ...]] = ()
 
     @property
@@ -96,7 +100,17 @@ def prepare(
     session_id = session_id_of(request)
     history = repaired(request.messages, late_results=False)
     body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
-    return ChatCall(backend, base_url, model, session_id, body, ignored, frozenset(given), history.repairs)
+    return ChatCall(
+        backend,
+        base_url,
+        model,
+        session_id,
+        body,
+        ignored,
+        frozenset(given),
+        history.repairs,
+        output_format_of(request),
+    )
 
 
 def _body(
@@ -137,10 +151,10 @@ def _tool_choice(request: CompletionRequest) -> Any:
 
 
 def _response_format(request: CompletionRequest) -> Body | None:
-    schema = request.response_format
-    if schema is None:
+    output = output_format_of(request)
+    if output is None:
         return None
-    named = {"name": schema_name(schema), "schema": schema, "strict": is_strict(schema)}
+    named = {"name": output.name, "schema": output.schema, "strict": output.strict}
     return {"type": "json_schema", "json_schema": named}
 
 

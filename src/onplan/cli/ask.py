@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Self, TextIO, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TextIO, cast
 
 import click
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     "-i", "--image", "images", metavar="PATH|URL", multiple=True, help="Attach an image; repeatable."
 )
 @click.option("-f", "--file", "files", metavar="PATH|URL", multiple=True, help="Attach a file; repeatable.")
+@click.option(
+    "--schema",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="A JSON schema: print the JSON that it describes.",
+)
 @click.option("--thinking", is_flag=True, help="Show the reasoning summary on stderr.")
 @target_options
 @json_option
@@ -39,12 +46,13 @@ def ask(
     effort: str | None,
     images: tuple[str, ...],
     files: tuple[str, ...],
+    schema: str | None,
     thinking: bool,
 ) -> None:
     """Ask a model; the answer streams to stdout.
 
     PROMPT is the question. Without it, or with "-", the question is read from stdin.
-    With --json, each line is one chunk of the stream.
+    With --json, each line is one chunk of the stream. With --schema, the JSON is printed at the end.
     """
     from onplan.types import CompletionRequest, File, Image, Message
 
@@ -54,17 +62,48 @@ def ask(
     ]
     messages = [Message.system(_utf8(system))] if system else []
     messages.append(Message.user(_read_prompt(prompt), *content))
-    request = CompletionRequest(messages=messages, model=model, reasoning_effort=effort)
+    request = CompletionRequest(
+        messages=messages, model=model, reasoning_effort=effort, response_format=_read_schema(schema)
+    )
     if session.as_json:
         response = _answer(session, request, _write_json, lambda chunk: True)
     else:
-        with _Writer(thinking=thinking) as writer:
+        with _Writer(text=schema is None, thinking=thinking) as writer:
             response = _answer(session, request, writer.write, writer.shows)
     _check(response)
+    if schema is not None:
+        value = response.parsed  # raises OutputError
+        if not session.as_json:
+            _print_json(value)
 
 
 def _is_url(name: str) -> bool:
     return name.startswith(("https://", "http://", "data:"))
+
+
+def _read_schema(name: str | None) -> dict[str, Any] | None:
+    """The JSON schema in the file ``name``."""
+    import msgspec
+
+    if name is None:
+        return None
+    try:
+        return msgspec.json.decode(Path(name).read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise click.BadParameter(f"{name} cannot be read: {error.strerror}.", param_hint="--schema") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise click.BadParameter(f"{name} is not a JSON schema: {error}.", param_hint="--schema") from None
+
+
+def _print_json(value: Any) -> None:
+    """Print ``value`` on one line, or on several to a person."""
+    import msgspec
+
+    text = msgspec.json.encode(value)
+    if sys.stdout.isatty():
+        text = msgspec.json.format(text, indent=2)
+    sys.stdout.buffer.write(text + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def _read_prompt(prompt: str | None) -> str:
@@ -147,8 +186,9 @@ def _write_json(chunk: StreamChunk) -> None:
 class _Writer:
     """Writes text to stdout, thinking (dimmed) and refusals to stderr, and ends every line that it began."""
 
-    def __init__(self, *, thinking: bool) -> None:
-        self._streams = {"text": sys.stdout, **({"thinking": sys.stderr} if thinking else {})}
+    def __init__(self, *, text: bool, thinking: bool) -> None:
+        streams = {"text": (sys.stdout, text), "thinking": (sys.stderr, thinking)}
+        self._streams = {kind: stream for kind, (stream, wanted) in streams.items() if wanted}
         self._dims = sys.stderr.isatty() and colour() is None
         self._unfinished: TextIO | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -15,7 +15,7 @@ from onplan.flow import CLIENT_REQUEST_ID, Request
 from onplan.parameters import (
     given_by,
     left_out,
-    schema_name,
+    output_format_of,
     session_id_of,
     tool_choice_of,
     uuid_text,
@@ -24,8 +24,10 @@ from onplan.request.history import repaired
 from onplan.responses.continuation import Create
 from onplan.responses.items import input_items
 from onplan.responses.stream import ResponseStream
-from onplan.structured.strict_schema import is_strict
 from onplan.types import CompletionRequest, ContentPart, Credential, Message, Role, ToolChoice, ToolDefinition
+
+if TYPE_CHECKING:
+    from onplan.structured.output_format import OutputFormat
 
 Body: TypeAlias = dict[str, Any]
 
@@ -41,6 +43,7 @@ class ResponsesCall:
         ignored_parameters: parameters that were left out because the backend does not accept them.
         given: the names of the parameters that the program set.
         history_repairs: what was changed in the conversation so that servers accept it.
+        output: reads the value that the answer's text is to be, if the program asked for one.
         kept: finished parts of an answer that broke off; the next answer continues after them.
     """
 
@@ -53,6 +56,7 @@ class ResponsesCall:
     given: frozenset[str] = frozenset()
     history_repairs: tuple[str, ...] = ()
     kept: tuple[ContentPart, ...] = ()
+    output: OutputFormat | None = None
 
     @property
     def url(self) -> str:
@@ -118,7 +122,15 @@ def prepare(
     history = repaired(request.messages, late_results=True)
     body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
     return ResponsesCall(
-        backend, base_url, model, session_id, body, ignored, frozenset(given), history.repairs
+        backend,
+        base_url,
+        model,
+        session_id,
+        body,
+        ignored,
+        frozenset(given),
+        history.repairs,
+        output=output_format_of(request),
     )
 
 
@@ -188,13 +200,13 @@ def _reasoning(request: CompletionRequest, backend: Backend) -> Body | None:
 
 def _text(request: CompletionRequest, backend: Backend) -> Body | None:
     text: Body = {"verbosity": request.verbosity} if request.verbosity else {}
-    schema = request.response_format
-    if schema is not None:
+    output = output_format_of(request)
+    if output is not None:
         text["format"] = {
             "type": "json_schema",
-            "name": schema_name(schema),
-            "schema": schema,
-            "strict": is_strict(schema),
+            "name": output.name,
+            "schema": output.schema,
+            "strict": output.strict,
         }
     return text or None
 

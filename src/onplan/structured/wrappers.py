@@ -40,6 +40,11 @@ def unwrapped(given: Mapping[str, Any]) -> NamedSchema:
     named: Any = given
     if set(given) <= {"format", "verbosity"} and isinstance(given.get("format"), dict):
         named = given["format"]
+    if named.get("type") in ("json_object", "text"):
+        raise InvalidRequestError(
+            f"response_format is the API's wrapper ({named['type']}), and there is no JSON schema in it.",
+            hint=_EXAMPLE,
+        )
     if named.get("type") != "json_schema":
         return NamedSchema(dict(named))
     named = named["json_schema"] if isinstance(named.get("json_schema"), dict) else named

@@ -42,12 +42,21 @@ from onplan.turn.steps import (
     ReadEvents,
     SendMessage,
 )
-from onplan.types import Credential, FinishReason, Limits, Resumed, StreamChunk, ToolCall
+from onplan.types import (
+    CompletionResponse,
+    Credential,
+    FinishReason,
+    Limits,
+    Resumed,
+    StreamChunk,
+    ToolCall,
+    read_by,
+)
 
 Stream: TypeAlias = ResponseStream | ChatStream
 
 
-class Completion(Attempt[None]):
+class Completion(Attempt["CompletionResponse | None"]):
     """A request that is sent until it is answered, several times if need be.
 
     Args:
@@ -90,8 +99,8 @@ class Completion(Attempt[None]):
             self._amendments.append(amendment)
         return found is not None
 
-    def run(self, credentials: Credential) -> Flow[None]:
-        """Ask once, over the transport that is to be used now."""
+    def run(self, credentials: Credential) -> Flow[CompletionResponse | None]:
+        """Ask once, over the transport that is to be used now. Return the answer, if one was wanted."""
         if self.seen and self._stream:
             self.seen, self._call = False, self._call.after(self._stream.parts)
             yield Emit([Resumed(list(self._call.kept))])
@@ -102,6 +111,7 @@ class Completion(Attempt[None]):
             raise
         for amendment in self._amendments:
             self._remembered.keep(amendment, self._call)
+        return self._stream.response if self._stream else None
 
     def _ask(self, credentials: Credential) -> Flow[None]:
         fallback = self._fallback
@@ -263,6 +273,7 @@ class _Incoming:
         if stream.finished:
             self.finished = True
             if stream.response:
+                read_by(stream.response, completion._call.output)
                 self._end()
         if not chunks or not completion._generate:
             return ()

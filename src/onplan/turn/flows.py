@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from onplan.answers.catalogue import advice_on_models, catalogue_request, models_of
 from onplan.answers.failures import failure_of_response
@@ -28,9 +28,10 @@ from onplan.turn.attempts import Attempt, opened, persist
 from onplan.turn.catalogue_cache import Listing, account_of
 from onplan.turn.completion import Completion
 from onplan.turn.context import Context
+from onplan.turn.repair import correction, repaired, require_repairs
 from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import Authorize, Flow, ListModels, Prepare, ReadBody
-from onplan.types import CompletionRequest, Credential, ModelInfo
+from onplan.types import CompletionRequest, CompletionResponse, Credential, ModelInfo
 
 _ONCE = RetryPolicy(attempts=1)
 _ADVICE_SECONDS = 10.0  # what an error may wait for its hint
@@ -39,23 +40,41 @@ _ADVICE_SECONDS = 10.0  # what an error may wait for its hint
 # --- completions ------------------------------------------------------------------------------------
 
 
-def completion(request: CompletionRequest, context: Context) -> Flow[None]:
-    """One completion. Emits chunks, the last of which is the one ``Done``, or raises an OnplanError."""
+def completion(request: CompletionRequest, context: Context, repairs: int = 0) -> Flow[CompletionResponse]:
+    """An answer that fits the request, if the model can be brought to it.
+
+    Args:
+        request: the request.
+        context: what all turns of the client have in common.
+        repairs: how often the model is told that its answer does not fit the ``response_format``.
+    """
+    require_repairs(repairs, request)
+    response = yield from turn(request, context)
+    while response.repairs < repairs:
+        corrected = correction(request, response)
+        if corrected is None:
+            break
+        request = corrected
+        response = repaired(response, (yield from turn(request, context)))
+    return response
+
+
+def turn(request: CompletionRequest, context: Context) -> Flow[CompletionResponse]:
+    """One turn. Emits chunks, the last of which is the one ``Done``, or raises an OnplanError."""
     model = request.model or context.model
     if model:
-        yield from asked((yield Prepare(request, model)), context)
-        return
+        return (yield from asked((yield Prepare(request, model)), context))
     model = yield from default_model(context)
     try:
-        yield from asked((yield Prepare(request, model)), context)
+        return (yield from asked((yield Prepare(request, model)), context))
     except ModelNotAvailableError:
         latest = yield from _another_default_model(model, context)
         if latest is None:
             raise
-        yield from asked((yield Prepare(request, latest)), context)
+        return (yield from asked((yield Prepare(request, latest)), context))
 
 
-def asked(call: Call, context: Context) -> Flow[None]:
+def asked(call: Call, context: Context) -> Flow[CompletionResponse]:
     """Ask until there is an answer.
 
     Once a chunk was emitted, and the program has seen it, nothing is asked again, unless it is to resume. It
@@ -65,7 +84,7 @@ def asked(call: Call, context: Context) -> Flow[None]:
     budget, asking = context.budget, Completion(call, context)
     ticket = (yield from budget.admit(context)) if budget else None
     try:
-        yield from persist(asking, context)
+        return cast("CompletionResponse", (yield from persist(asking, context)))
     except ModelNotAvailableError as error:
         models = list(context.backend.fallback_models)
         with suppress(OnplanError):

@@ -10,6 +10,7 @@ from onplan.types.answer import (
     CompletionResponse,
     Done,
     FinishReason,
+    JSONReader,
     PartDone,
     Resumed,
     StreamChunk,
@@ -19,6 +20,8 @@ from onplan.types.answer import (
     ToolCallEnd,
     ToolCallStart,
     Usage,
+    output_of,
+    read_by,
 )
 from onplan.types.credentials import APIKey, Credential, OAuthCredentials, Registration
 from onplan.types.dicts import MessageLike, Prompt
@@ -36,8 +39,8 @@ from onplan.types.message import (
     ToolResult,
 )
 from onplan.types.provider import ModelInfo, Provider
-from onplan.types.request import CompletionRequest, ToolChoice, ToolDefinition
-from onplan.types.request_fields import RequestDefaults, RequestFields, as_request
+from onplan.types.request import CompletionRequest, ResponseFormat, ToolChoice, ToolDefinition
+from onplan.types.request_fields import FieldsWithoutFormat, RequestDefaults, RequestFields, as_request
 
 __all__ = [
     "APIKey",
@@ -47,9 +50,11 @@ __all__ = [
     "Credential",
     "Credits",
     "Done",
+    "FieldsWithoutFormat",
     "File",
     "FinishReason",
     "Image",
+    "JSONReader",
     "Limits",
     "Message",
     "MessageLike",
@@ -63,6 +68,7 @@ __all__ = [
     "Registration",
     "RequestDefaults",
     "RequestFields",
+    "ResponseFormat",
     "Resumed",
     "Role",
     "SpendingLimit",
@@ -81,4 +87,6 @@ __all__ = [
     "Usage",
     "Window",
     "as_request",
+    "output_of",
+    "read_by",
 ]

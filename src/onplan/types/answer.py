@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import enum
-from typing import ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, cast
 
 import msgspec
 
+from onplan.errors import InvalidRequestError, OutputError, OutputRefusedError, OutputTruncatedError
 from onplan.types.limits import Limits
-from onplan.types.message import ContentPart, Message, Refusal, Thinking, ToolCall
+from onplan.types.message import ContentPart, Message, Refusal, Text, Thinking, ToolCall
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from onplan.structured.output_format import OutputFormat
+
+    T_co = TypeVar("T_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True)
 
 
 class FinishReason(enum.StrEnum):
@@ -31,8 +43,8 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning_tokens: int = 0
 
 
-class CompletionResponse(msgspec.Struct, frozen=True):
-    """An answer that is complete.
+class CompletionResponse(msgspec.Struct, Generic[T_co], frozen=True, dict=True):
+    """An answer that is complete. ``CompletionResponse[Bird]`` is the answer to ``response_format=Bird``.
 
     Attributes:
         message: append it to the conversation for the next turn; its thinking parts belong there too.
@@ -46,6 +58,8 @@ class CompletionResponse(msgspec.Struct, frozen=True):
         request_id: the backend's identifier of the request, to quote in a report; else the one that onplan
             sent.
         limits: what the plan has left, as far as that came with the answer; None if it did not.
+        repairs: how often the model was told that its answer did not fit (``complete(…, repairs=1)``). The
+            usage is that of all these answers together.
     """
 
     message: Message
@@ -58,6 +72,7 @@ class CompletionResponse(msgspec.Struct, frozen=True):
     native_finish_reason: str | None = None
     limits: Limits | None = None
     request_id: str | None = None
+    repairs: int = 0
 
     @property
     def text(self) -> str:
@@ -80,6 +95,88 @@ class CompletionResponse(msgspec.Struct, frozen=True):
     def tool_calls(self) -> list[ToolCall]:
         """The calls to run, in order."""
         return self.message.tool_calls
+
+    @property
+    def parsed(self) -> T_co:
+        """The value that the request's ``response_format`` asks for, read from the text once.
+
+        Raises:
+            OutputError: the text is not such a value; or there is none, since the model calls tools.
+            OutputRefusedError: the model declined to answer.
+            OutputTruncatedError: the answer was cut off.
+            InvalidRequestError: the request had no ``response_format``.
+        """
+        kept = self.__dict__
+        if _VALUE not in kept:
+            output: OutputFormat | None = kept.get(_OUTPUT)
+            if output is None:
+                raise InvalidRequestError(
+                    "The request had no response_format, so there is no value to read from the answer.",
+                    hint="Give it one: `client.complete(…, response_format=Bird)`.",
+                )
+            try:
+                kept[_VALUE] = output.parse(_whole_text(self))
+            except OutputError as error:
+                error.request_id = self.request_id
+                raise
+        return cast("T_co", kept[_VALUE])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, also in other processes, have the same ``parsed``."""
+        fields = tuple(getattr(self, name) for name in self.__struct_fields__)
+        return _restored, (fields, self.__dict__.get(_OUTPUT))
+
+
+# What is no field: it has no JSON form, and is no part of what makes two answers equal.
+_OUTPUT, _VALUE = "_output", "_value"
+
+
+def read_by(response: CompletionResponse, output: OutputFormat | None) -> None:
+    """Let ``response.parsed`` be the value that ``output`` reads."""
+    if output is not None:
+        response.__dict__[_OUTPUT] = output
+
+
+def output_of(response: CompletionResponse) -> OutputFormat | None:
+    """The format by which ``response.parsed`` is read."""
+    return response.__dict__.get(_OUTPUT)
+
+
+def _restored(fields: tuple[Any, ...], output: OutputFormat | None) -> CompletionResponse:
+    response: CompletionResponse = CompletionResponse(*fields)
+    read_by(response, output)
+    return response
+
+
+def _whole_text(response: CompletionResponse) -> str:
+    """The text to read a value from, without remarks that the model makes on its way to the answer.
+
+    Raises:
+        OutputError: the answer is not whole, or is no answer.
+    """
+    content = response.message.content
+    text = "".join(part.text for part in content if isinstance(part, Text) and part.phase != "commentary")
+    if response.refusal is not None or response.finish_reason is FinishReason.CONTENT_FILTER:
+        said = response.refusal or text
+        raise OutputRefusedError("The model declined to answer, or its answer was filtered.", text=said)
+    if response.finish_reason is FinishReason.LENGTH:
+        raise OutputTruncatedError("The answer was cut off, so there is no whole value in it.", text=text)
+    if response.finish_reason is FinishReason.TOOL_CALLS:
+        names = ", ".join(call.name for call in response.tool_calls)
+        raise OutputError(
+            f"The model calls tools before it answers: {names}.",
+            hint="Run the calls, and ask again with their results.",
+            text=text,
+        )
+    return text
+
+
+class JSONReader(Protocol[T_co]):
+    """What reads JSON as a value of a type: pydantic's ``TypeAdapter``."""
+
+    def validate_json(self, data: str | bytes | bytearray, /) -> T_co:
+        """The value in the JSON text ``data``."""
+        ...
 
 
 class _Chunk(msgspec.Struct, frozen=True, tag_field="type", gc=False):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -12,6 +11,10 @@ from msgspec.structs import force_setattr
 from onplan.errors import InvalidRequestError
 from onplan.types.dicts import Prompt, read_messages
 from onplan.types.message import Message
+
+# A JSON schema, also in the wrappers of OpenAI's APIs; or a type: a dataclass, TypedDict, NamedTuple, Enum,
+# msgspec or pydantic type, a pydantic TypeAdapter, a plain type such as `int`, or one made of these.
+ResponseFormat: TypeAlias = Any
 
 
 class ToolDefinition(msgspec.Struct, frozen=True):
@@ -48,7 +51,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         reasoning_summary: ``auto``, ``concise``, ``detailed`` or ``none``: whether to show the thinking.
         verbosity: ``low``, ``medium`` or ``high``.
         service_tier: such as ``priority``.
-        response_format: a JSON schema that the answer's text will follow.
+        response_format: what the answer's text will be: a JSON schema, or a type, which
+            ``CompletionResponse.parsed`` then is a value of.
         session_id: names the conversation, so that its prompt is found in the cache; one is derived from
             the conversation's beginning when it is not given.
         metadata: labels of the program's own, for backends that keep them.
@@ -67,7 +71,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     reasoning_summary: str | None = None
     verbosity: str | None = None
     service_tier: str | None = None
-    response_format: dict[str, Any] | None = None
+    response_format: Any = None
     session_id: str | None = None
     metadata: dict[str, str] = {}
 
@@ -89,7 +93,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             reasoning_summary: str | None = None,
             verbosity: str | None = None,
             service_tier: str | None = None,
-            response_format: dict[str, Any] | None = None,
+            response_format: ResponseFormat | None = None,
             session_id: str | None = None,
             metadata: dict[str, str] | None = ...,
         ) -> None: ...
@@ -128,17 +132,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
                 f"tool_choice is {self.tool_choice!r}, which is neither auto, none nor required.",
                 hint="For one particular tool give it `ToolChoice(NAME)`.",
             )
-        self._require_schema()
-
-    def _require_schema(self) -> None:
-        schema: Any = self.response_format
-        expected = "a JSON schema as a dict; of a pydantic model that is `Model.model_json_schema()`"
-        _require(schema, (dict, NoneType), "response_format", expected)
-        if schema and schema.get("type") in _WRAPPERS:
-            raise InvalidRequestError(
-                f"response_format is the API's wrapper ({schema['type']}), and not the JSON schema itself.",
-                hint='Give it the schema, such as {"type": "object", "properties": {…}}.',
-            )
+        _require_format(self.response_format)
 
 
 _TOOL_CHOICES = ("auto", "none", "required")
@@ -154,13 +148,18 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "stop": ((list, tuple), "a string, or several"),
     "metadata": ((Mapping,), "a dict of strings"),
 }
-# Types of `response_format` and of `text.format` in the API. No JSON schema has one of them.
-_WRAPPERS = ("json_schema", "json_object", "text")
 
 
 def _require(given: object, kind: Any, field: str, expected: str) -> None:
     if not isinstance(given, kind):
         raise _wrong(field, given, expected)
+
+
+def _require_format(given: object) -> None:
+    if given is not None:
+        from onplan.structured.output_format import output_format
+
+        output_format(given)
 
 
 def _require_entries(given: Iterable[object], field: str, expected: str) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from onplan.errors import InvalidRequestError
 from onplan.types.dicts import Prompt
-from onplan.types.request import CompletionRequest, ToolChoice, ToolDefinition
+from onplan.types.request import CompletionRequest, ResponseFormat, ToolChoice, ToolDefinition
 
 
 class RequestDefaults(TypedDict, total=False):
@@ -28,14 +28,19 @@ class RequestDefaults(TypedDict, total=False):
     metadata: dict[str, str] | None
 
 
-class RequestFields(RequestDefaults, total=False):
-    """The fields of ``CompletionRequest`` as keywords of ``complete`` and its like, all of them optional."""
+class FieldsWithoutFormat(RequestDefaults, total=False):
+    """The fields of ``CompletionRequest`` without ``response_format``, which some signatures name apart."""
 
     messages: Prompt
     tools: list[ToolDefinition] | None
     tool_choice: Literal["auto", "none", "required"] | ToolChoice | None
-    response_format: dict[str, Any] | None
     session_id: str | None
+
+
+class RequestFields(FieldsWithoutFormat, total=False):
+    """The fields of ``CompletionRequest`` as keywords of ``complete`` and its like, all of them optional."""
+
+    response_format: ResponseFormat | None
 
 
 _NONE: Mapping[str, Any] = {}
@@ -93,6 +98,7 @@ _OTHER_NAMES: Mapping[str, str] = {
     "reasoning": "Write `reasoning_effort=` and `reasoning_summary=`.",
     "text": "Write `response_format=` and `verbosity=`.",
     "stream": "Call `complete_stream`.",
+    "repairs": "It is an argument of `complete`.",
     "timeout": "It is an argument of the client: `Client(timeout=…)`.",
 }
 
