@@ -15,6 +15,7 @@ import onplan
 from onplan.flow import Request
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
+from onplan.transports import happy_eyeballs
 from onplan.transports.happy_eyeballs import connect, connect_async, interleave
 from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.transports.route import Route
@@ -90,6 +91,13 @@ def nowhere() -> Iterator[Callable[[], int]]:
             return int(listener.getsockname()[1])
 
         yield make
+
+
+@pytest.fixture
+def listening() -> Iterator[int]:
+    """A port that takes connections."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
 
 
 @pytest.fixture
@@ -197,6 +205,35 @@ async def test_leaving_while_connecting(names: Names, nowhere: Callable[[], int]
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.4):  # when the second address is being tried as well
             await connect_async("a.example", 443)
+
+
+async def test_attempts_that_are_not_needed_leave_nothing(
+    names: Names, nowhere: Callable[[], int], listening: int
+) -> None:
+    """When one address has answered, the attempts at the others are over, and their sockets are closed."""
+    names("a.example", [nowhere(), nowhere(), listening])
+    (await connect_async("a.example", 443)).close()
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def test_a_refusal_lets_the_next_address_begin_at_once(
+    names: Names, nowhere: Callable[[], int], closed: int, listening: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while an earlier attempt is still waiting: only its silence is worth the delay."""
+    waits = 0
+
+    def left() -> float:
+        nonlocal waits
+        waits += 1
+        if waits == 2:  # the second attempt begins after the usual delay; the third would wait for an hour
+            monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY", 3600.0)
+        if waits > 20:
+            raise TimeoutError
+        return 1.0
+
+    names("a.example", [nowhere(), closed, listening])
+    connect("a.example", 443, left).close()
 
 
 # --- the refresh's deadline -----------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from onplan.emulator import Emulator
 from onplan.errors import IdleTimeoutError
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
+from onplan.transports import base
 from onplan.transports.per_loop_client import PerLoopClient, running_loop
 from onplan.transports.silence import Silence
 
@@ -119,6 +120,23 @@ def test_what_leads_nowhere_is_silence(
 
     with pytest.raises(onplan.IdleTimeoutError):
         driver(**options_for(port, timeout=onplan.Timeouts(idle=0.6, total=25))).complete(REQUEST)
+
+
+@OVER_HTTP
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n", b"HTTP/1.1 400 Bad\r\n\r\n"]
+)
+def test_a_body_has_an_end(
+    network: Network, clean_environment: Any, driver: Any, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    """A catalogue or a refusal that is larger than any real one is not read to its end."""
+    monkeypatch.setattr(base, "MAXIMUM_BODY_SIZE", 1_000_000)
+    port = network.serve(answering(head, Endless(b" " * 65_536)))
+
+    with pytest.raises(onplan.UnexpectedReplyError, match="more than 1,000,000 bytes"):
+        driver(**options_for(port, store="memory:"), backend="openai", api_key="k").complete(
+            onplan.CompletionRequest(messages="hi")
+        )
 
 
 @OVER_HTTP

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import re
 import socket
 import ssl
@@ -77,6 +78,25 @@ async def test_pings_are_answered_while_nobody_reads() -> None:
         rest = [chunk async for chunk in stream]
 
     assert rest[-1].response.text == "Hello"
+
+
+async def test_a_forked_process_leaves_the_connection_to_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a child read of it, the parent would miss: an answer that it inherits is an error there."""
+
+    async def handler(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(delta("Hel"))
+        await connection.recv()
+
+    async with asking(handler) as stream:
+        await anext(stream)
+        with monkeypatch.context() as child:
+            child.setattr(os, "getpid", lambda: -1)
+            with pytest.raises(onplan.StreamTruncatedError) as caught:
+                await anext(stream)
+
+    assert isinstance(caught.value.__context__, onplan.DisconnectError)
+    assert "belongs to another process" in str(caught.value.__context__)
 
 
 async def test_who_reads_slowly_is_not_overwhelmed() -> None:
