@@ -7,7 +7,7 @@ import pytest
 from onplan.answers.catalogue import advice_on_models, catalogue_request, models_of
 from onplan.backends import CHATGPT_PLAN, CLIENT_VERSION, COMPATIBLE, OPENAI, OPENAI_CODEX
 from onplan.errors import UnexpectedReplyError
-from onplan.types import ModelInfo, OAuthCredentials
+from onplan.types import APIKey, ModelInfo, OAuthCredentials
 
 
 def entry(slug, **fields):
@@ -28,6 +28,15 @@ def test_the_request_names_the_client_version():
     assert f"https://example.org/codex/models?client_version={CLIENT_VERSION}" == request.url
     assert "Bearer t" == request.headers["authorization"]
     assert "a" == request.headers["chatgpt-account-id"]
+
+
+@pytest.mark.parametrize("backend", [OPENAI, COMPATIBLE], ids=["OpenAI", "a compatible server"])
+def test_other_catalogues_have_one_address(backend):
+    """Where no version decides, there is nothing behind the address; JSON is asked for."""
+    request = catalogue_request(backend, "https://example.org/v1", APIKey("k"))
+
+    assert "https://example.org/v1/models" == request.url
+    assert ("Bearer k", "application/json") == (request.headers["authorization"], request.headers["accept"])
 
 
 def test_an_entry_becomes_a_model():

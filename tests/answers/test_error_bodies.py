@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onplan.answers.error_body import read_error
+from onplan.answers.error_body import http_status, number, read_error
 from onplan.answers.failures import (
     Complaint,
     complaint_of_body,
@@ -548,6 +548,89 @@ def test_what_comes_in_place_of_an_answer_is_told(body, expected, says):
     assert type(found) is expected
     assert says in found.message
     assert found.request_id == "req-1"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{}", "The answer is not a stream."),
+        (b"\x00\x01", "The answer is not a stream."),
+        (b"no", "The answer is not a stream: no"),
+        (b"x" * 400, f"The answer is not a stream: {'x' * 300}"),
+        (b"<html>", "The answer is not a stream, but a web page."),
+        (b'{"message": "<html>"}', "The answer is not a stream: <html>"),
+    ],
+    ids=lambda each: str(each)[:40],
+)
+def test_the_sentence_for_what_is_no_stream(body: bytes, message: str) -> None:
+    """With the beginning of what was said instead, if that is text for people."""
+    assert failure_of_complaint(complaint_of_body(body)).message == message
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("12", 12.0),
+        ("1.5", 1.5),
+        (7, 7.0),
+        (7.5, 7.5),
+        ("0", 0.0),
+        (" 12", None),
+        ("-1", None),
+        ("1e5", None),
+        ("", None),
+        (True, None),
+        (None, None),
+        ([1], None),
+        (10**400, None),
+    ],
+    ids=lambda each: str(each)[:20],
+)
+def test_what_is_read_as_a_number(value: object, read: float | None) -> None:
+    """A number, or digits; no truth value, and nothing that is too large for one."""
+    assert number(value) == read
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        (400, 400),
+        ("599", 599),
+        (429.0, 429),
+        (599.5, 599),
+        (399, None),
+        (600, None),
+        ("x", None),
+        (200, None),
+        (None, None),
+    ],
+)
+def test_which_numbers_are_a_failing_status(value: object, status: int | None) -> None:
+    """Those of HTTP, from 400 to 599."""
+    assert http_status(value) == status
+
+
+@pytest.mark.parametrize(
+    ("fields", "codes"),
+    [
+        ({"code": "a.b-c_D"}, ("a.b-c_D",)),
+        ({"code": 1113}, ("1113",)),
+        ({"code": True}, ()),
+        ({"code": "two words"}, ()),
+        ({"code": ""}, ()),
+        ({"code": "x" * 100}, ("x" * 100,)),
+        ({"code": "x" * 101}, ()),
+        ({"type": "https://x/y"}, ()),
+        ({"type": "t", "code": "c"}, ("c", "t")),
+        ({"status": "s", "errorCode": "e", "reason": "r", "quotaId": "q"}, ("s", "e", "r", "q")),
+        ({"error": "o"}, ("o",)),
+        ({"error": {"code": "inner"}, "type": "outer"}, ("outer", "inner")),
+    ],
+    ids=lambda each: str(each)[:40],
+)
+def test_which_words_are_codes(fields: dict[str, object], codes: tuple[str, ...]) -> None:
+    """Single words in the fields that hold codes, of outer objects first."""
+    assert read_error(fields).codes == codes
 
 
 @pytest.mark.parametrize(

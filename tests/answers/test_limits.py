@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from onplan.answers.failures import failure_of_response
-from onplan.answers.limits import Limit, headers_of_event, limit_reached
+from onplan.answers.limits import Limit, headers_of_event, limit_reached, window_of
 from onplan.errors import UsageLimitError
 from onplan.flow import Response
-from onplan.types.limits import window_name
+from onplan.types.limits import Window, window_name
 
 FIVE_HOURS = {
     "x-codex-primary-used-percent": "100",
@@ -101,6 +101,67 @@ def test_it_is_told_in_words() -> None:
     assert "admin" in Limit(300).advice("team")
     assert "upgrade to Plus" in Limit(300).advice("free")
     assert "settings/usage" in Limit(300).advice("moonshot")
+
+
+@pytest.mark.parametrize(
+    ("plans", "words"),
+    [
+        (("free", "Free"), "upgrade to Plus: https://chatgpt.com/explore/plus."),
+        (("plus",), "or upgrade to Pro: https://chatgpt.com/explore/pro."),
+        (("pro", "PRO"), "or buy credits: "),
+        (("team", "business", "enterprise", "edu"), "or ask your workspace's admin for more."),
+        ((None, "", "moonshot"), "or see https://"),
+    ],
+)
+def test_what_helps_on_each_plan(plans: tuple[str | None, ...], words: str) -> None:
+    """Waiting always does; what else can be done depends on the plan, and not on a window."""
+    for plan in plans:
+        assert words in Limit(300).advice(plan) == Limit().advice(plan)
+        assert Limit(300).advice(plan).startswith("Wait until it resets, ")
+        assert Limit(meter="Spark").advice(plan).endswith("choose another model: `onplan models`.")
+        assert Limit(credits_of="member").advice(plan) == "Ask your workspace's admin for more credits."
+
+
+@pytest.mark.parametrize(
+    ("minutes", "read"),
+    [("0", None), ("0.5", None), ("1", 1), ("300.9", 300), ("5256000", 5_256_000), ("5256001", None)],
+)
+def test_how_long_a_window_may_be(minutes: str, read: int | None) -> None:
+    """Between a minute and ten years; anything else is a mistake, and unknown."""
+    assert window_of("50", minutes, None) == Window(read, 50.0, None)
+
+
+@pytest.mark.parametrize(
+    ("used", "read"),
+    [("0", 0.0), ("-1", 0.0), ("99.5", 99.5), (100, 100.0), ("101", 100.0), ("half", 0.0), (None, 0.0)],
+)
+def test_how_much_may_be_used(used: object, read: float) -> None:
+    """From nothing to all of it, whatever is said."""
+    assert window_of(used, None, None) == Window(None, read, None)
+
+
+@pytest.mark.parametrize(
+    ("moment", "read"),
+    [
+        ("1800000000", 1_800_000_000.0),
+        (1_800_000_000_500, 1_800_000_000.5),
+        ("0", None),
+        ("soon", None),
+        (True, None),
+        (1e300, None),
+    ],
+)
+def test_when_a_window_resets(moment: object, read: float | None) -> None:
+    """In seconds or milliseconds; 0 and what no calendar shows say nothing."""
+    assert window_of(None, None, moment).resets_at == read
+
+
+def test_the_plans_own_meter_has_no_name() -> None:
+    """In headers as in events: "codex" stands for the plan, however it is written."""
+    for name in ("codex", "Codex", "CODEX"):
+        assert limit_reached({**FIVE_HOURS, "x-codex-limit-name": name}) == Limit(300, 1_800_000_000.0)
+        assert headers_of_event(name, "plus", None) == {"x-codex-plan-type": "plus"}
+    assert headers_of_event("GPT 5: Spark!", None, None) == {"x-gpt-5-spark-limit-name": "GPT 5: Spark!"}
 
 
 @pytest.mark.parametrize(

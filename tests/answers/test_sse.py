@@ -213,6 +213,15 @@ class TestSize:
         with pytest.raises(StreamCorruptError, match="held no event"):
             feed_all(decoder, [b": wait\n\n"] * 20)
 
+    def test_as_many_of_them_as_an_event_may_have_are_none(self):
+        """The limit itself is permitted, one byte more is not; an event in between does not change that."""
+        decoder = EventDecoder(maximum_event_size=100)
+        feed_all(decoder, [b":" * 48 + b"\n\n", b"data: x\n\n", b":" * 48 + b"\n\n", b"data: y\n\n"])
+        decoder.feed(b"\n\n")
+
+        with pytest.raises(StreamCorruptError, match="held no event"):
+            decoder.feed(b"data: z\n\n")
+
     def test_many_lines_of_short_events_are_no_long_event(self):
         """The limit of lines is an event's: a read of many whole events gives them all."""
         events = MAXIMUM_EVENT_LINES // 2 + 1
@@ -308,6 +317,8 @@ BODIES = [
     b"\xef\xbb\xbf{}",
     b'[{"error": {}}]',
     b"[ \n [1]]",
+    b'\xef\xbb\xbf{"a": "' + b"x" * 3_000 + b'"}',
+    b' [{"a": "' + b"x" * 3_000 + b'"}]',
     b"\xef\xbb\xbf \n [ {} ]",
     b"Ollama is running",
     b"no healthy upstream\n",
@@ -316,7 +327,7 @@ BODIES = [
 ]
 
 
-@pytest.mark.parametrize("body", BODIES, ids=repr)
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body)[:40])
 def test_a_body_that_is_no_stream_is_handed_over_whole(body):
     """One JSON object or list, or a text, is one payload, and says that it is a body."""
     for pieces in ([body], [bytes([byte]) for byte in body]):
@@ -354,6 +365,7 @@ def test_json_before_the_events_is_an_event(stream, payloads, end):
         b"id: 1\n",
         b"retry: 5\n\n",
         b"foo: 1\n: hi\n\n",
+        b"  \n \t\n",
         b"\xef\xbb\xbf",
     ],
 )
