@@ -186,5 +186,5 @@ def test_what_the_backend_demands_is_in_its_row():
         "include": ["reasoning.encrypted_content"],
     } == OPENAI_CODEX.required
     assert {"temperature", "top_p", "max_tokens", "stop", "metadata"} == {
-        name for name in CompletionRequest.__struct_fields__ if OPENAI_CODEX.drops(name)
+        name for name in CompletionRequest.__struct_fields__ if not OPENAI_CODEX.sends(name)
     }

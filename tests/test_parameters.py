@@ -11,15 +11,17 @@ import pytest
 from onplan.backends import OPENAI_CODEX, Backend, ParameterSupport
 from onplan.errors import ConfigurationError, InvalidRequestError
 from onplan.parameters import (
+    CutAt,
     given_by,
-    left_out,
+    offered_effort,
     output_format_of,
     raises,
+    reports_on,
     session_id_of,
     tool_choice_of,
     uuid_text,
 )
-from onplan.types import CompletionRequest, Message, Text, ToolChoice, ToolDefinition
+from onplan.types import CompletionRequest, Message, ModelInfo, Text, ToolChoice, ToolDefinition
 
 TOOL = ToolDefinition("search", "Searches.", {"type": "object"})
 BACKEND: Backend = dataclasses.replace(
@@ -29,6 +31,8 @@ BACKEND: Backend = dataclasses.replace(
         "temperature": ParameterSupport.DROP,
         "tool_choice": ParameterSupport.WITH_TOOLS,
         "top_p": ParameterSupport.FORWARD,
+        "stop": ParameterSupport.EMULATE,
+        "max_tokens": ParameterSupport.EMULATE,
     },
 )
 
@@ -37,13 +41,13 @@ def asking(text: str = "hi", **more: Any) -> CompletionRequest:
     return CompletionRequest(**{"messages": [Message("user", [Text(text)])], **more})
 
 
-@pytest.mark.parametrize(("word", "expected"), [("raise", True), ("drop", False)])
+@pytest.mark.parametrize(("word", "expected"), [("raise", True), ("report", False)])
 def test_two_words_say_what_becomes_of_a_parameter(word: str, expected: bool) -> None:
-    """`raise` raises, `drop` leaves out."""
+    """`raise` raises, `report` leaves out and lists."""
     assert raises(word) is expected
 
 
-@pytest.mark.parametrize("word", ["", "refuse", "Raise", "rise", "dropp"])
+@pytest.mark.parametrize("word", ["", "refuse", "Raise", "rise", "drop", "reports"])
 def test_any_other_word_is_refused(word: str) -> None:
     """A misspelt `raise` must not drop anything."""
     with pytest.raises(ConfigurationError, match="neither"):
@@ -73,21 +77,69 @@ def test_which_parameters_were_given(more: dict[str, Any], given: list[str]) -> 
         (["tool_choice"], [TOOL], ()),
         (["top_p", "seed"], [], ()),
         (["temperature", "top_p", "tool_choice"], [], ("temperature", "tool_choice")),
+        (["stop", "temperature"], [], ("temperature",)),
         ([], [], ()),
     ],
 )
 def test_which_parameters_are_left_out(
     given: list[str], tools: list[ToolDefinition], ignored: tuple[str, ...]
 ) -> None:
-    """Those that the row drops, and those that mean nothing without tools; the rest is sent."""
+    """Those that the row drops, and those that mean nothing without tools; the rest is sent or emulated."""
     request = asking(tools=tools)
 
-    assert left_out(given, request, BACKEND, raising=False) == ignored
+    assert reports_on(given, request, BACKEND, raising=False).ignored == ignored
     if not ignored:
-        assert left_out(given, request, BACKEND, raising=True) == ()
+        assert reports_on(given, request, BACKEND, raising=True).ignored == ()
         return
     with pytest.raises(InvalidRequestError, match=f"some-backend does not take {', '.join(ignored)}"):
-        left_out(given, request, BACKEND, raising=True)
+        reports_on(given, request, BACKEND, raising=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "emulated", "cut_at"),
+    [
+        ({"stop": "END"}, ("stop",), CutAt(("END",))),
+        ({"max_tokens": 5}, ("max_tokens",), CutAt(max_tokens=5)),
+        ({"stop": ["a", "b"], "max_tokens": 5}, ("max_tokens", "stop"), CutAt(("a", "b"), 5)),
+        ({"temperature": 0.5}, (), None),
+    ],
+)
+def test_which_parameters_are_emulated(
+    more: dict[str, Any], emulated: tuple[str, ...], cut_at: CutAt | None
+) -> None:
+    """Also where what is left out raises: nothing is lost."""
+    request = asking(**more)
+    raising = "temperature" not in more
+    reports = reports_on(given_by(request), request, BACKEND, raising=raising)
+
+    assert (reports.emulated, reports.cut_at) == (emulated, cut_at)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "efforts", "asked"),
+    [
+        ("high", ["low", "high"], "high"),
+        ("ultra", ["low", "medium", "high", "xhigh"], "xhigh"),
+        ("medium", ["low", "high"], "low"),
+        ("minimal", ["low", "high"], "low"),
+        ("low", ["high", "medium"], "medium"),
+        ("none", ["low", "high"], "none"),
+        ("enormous", ["low", "high"], "enormous"),
+        ("high", [], "high"),
+        ("high", ["odd"], "high"),
+    ],
+)
+def test_an_effort_is_one_that_the_model_offers(wanted: str, efforts: list[str], asked: str) -> None:
+    """The next shorter one, else the shortest; words that are not known are the backend's to judge."""
+    model = ModelInfo("m", "M", "some-backend", reasoning_efforts=efforts)
+
+    assert offered_effort(wanted, model, raising=False) == asked
+    if wanted == asked:
+        assert offered_effort(wanted, model, raising=True) == asked
+        return
+    with pytest.raises(InvalidRequestError, match=f"does not offer .*'{wanted}'") as caught:
+        offered_effort(wanted, model, raising=True)
+    assert all(effort in caught.value.hint for effort in efforts)
 
 
 def test_a_conversation_keeps_its_name_as_it_grows() -> None:

@@ -42,8 +42,9 @@ class CommonOptions(RequestDefaults, total=False):
         base_url: where the backend's API is: https, or http on this machine.
         api: ``chat`` (Chat Completions) or ``responses``, where a backend has both.
         api_key: the key, for backends that take one.
-        unsupported: what happens to parameters that the backend does not support: ``drop`` leaves them out
-            and lists them in ``ignored_parameters``, ``raise`` raises InvalidRequestError.
+        unsupported: what happens to parameters that the backend does not support: ``report`` leaves them
+            out and lists them in ``ignored_parameters``, ``raise`` raises InvalidRequestError. Those that
+            onplan carries out itself are listed in ``emulated_parameters`` either way.
         retry: how many times to ask in all, as a number or an ``onplan.RetryPolicy``; 1 never asks again.
         on_retry: called before each wait with the error and the seconds.
         resume: when an answer breaks off, ask again and go on from its finished parts. The chunk ``resumed``
@@ -63,7 +64,7 @@ class CommonOptions(RequestDefaults, total=False):
     base_url: str | None
     api: Literal["chat", "responses"] | None
     api_key: str | None
-    unsupported: Literal["drop", "raise"]
+    unsupported: Literal["report", "raise"]
     retry: RetryPolicy | int | None
     on_retry: Callable[[OnplanError, float], object] | None
     resume: bool
@@ -185,7 +186,7 @@ def assemble(
             defaults=defaults,
             policy=policy_of(options.get("retry")),
             resume=options.get("resume", False),
-            raise_unsupported=raises(options.get("unsupported", "drop")),
+            raise_unsupported=raises(options.get("unsupported", "report")),
             fallback=Fallback(allowed=wanted == "auto") if sockets else None,
             budget=budget_of(options.get("max_window_share"), settings.backend),
         ),

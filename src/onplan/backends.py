@@ -36,6 +36,7 @@ class ParameterSupport(enum.Enum):
     """What happens to a request parameter. No parameter is dropped silently."""
 
     FORWARD = "sent"
+    EMULATE = "carried out by onplan, and listed in emulated_parameters"
     DROP = "left out, and listed in ignored_parameters"
     WITH_TOOLS = "sent beside tools; left out and listed where there are none"
 
@@ -122,9 +123,17 @@ class Backend:
     fallback_models: tuple[ModelInfo, ...] = ()
     advice: Mapping[str, str] = field(default_factory=dict)
 
-    def drops(self, parameter: str) -> bool:
-        """Whether ``parameter`` is left out of requests."""
-        return self.parameter_support.get(parameter) is ParameterSupport.DROP
+    def support_of(self, parameter: str, *, has_tools: bool) -> ParameterSupport:
+        """What becomes of ``parameter`` in a request with or without tools."""
+        support = self.parameter_support.get(parameter, ParameterSupport.FORWARD)
+        if support is ParameterSupport.WITH_TOOLS:
+            return ParameterSupport.FORWARD if has_tools else ParameterSupport.DROP
+        return support
+
+    def sends(self, parameter: str) -> bool:
+        """Whether ``parameter`` is in the body of requests."""
+        support = self.parameter_support.get(parameter)
+        return support not in (ParameterSupport.DROP, ParameterSupport.EMULATE)
 
     def is_reasoning_model(self, model: str) -> bool:
         """Whether ``model`` reasons before it answers."""
@@ -210,9 +219,10 @@ _CODEX_MODELS = (
 )
 
 # Both plan routes refuse these: 400 {"detail": "Unsupported parameter: …"}; "unsupported capability".
-_PLAN_SUPPORT = dict.fromkeys(
-    ("temperature", "top_p", "max_tokens", "stop", "metadata"), ParameterSupport.DROP
-)
+_PLAN_SUPPORT = {
+    **dict.fromkeys(("temperature", "top_p", "metadata"), ParameterSupport.DROP),
+    **dict.fromkeys(("max_tokens", "stop"), ParameterSupport.EMULATE),
+}
 
 OPENAI_CODEX = Backend(
     name="openai-codex",
@@ -322,7 +332,7 @@ OPENAI_RESPONSES = replace(
     # With ``store`` off, reasoning models return their thinking encrypted; other models refuse that field.
     required={"stream": True, "store": False},
     reasoning_required={"include": ["reasoning.encrypted_content"]},
-    parameter_support={"stop": ParameterSupport.DROP},
+    parameter_support={"stop": ParameterSupport.EMULATE},
     max_tokens_field="max_output_tokens",
     reasoning_max_tokens_field="max_output_tokens",
 )
@@ -360,7 +370,7 @@ COMPATIBLE_RESPONSES = replace(
     is_compatible=True,
     billed_to="your account at that server",
     reasoning_required={},
-    parameter_support={"stop": ParameterSupport.DROP, "session_id": ParameterSupport.DROP},
+    parameter_support={"stop": ParameterSupport.EMULATE, "session_id": ParameterSupport.DROP},
     deprioritised=_NOT_FOR_TEXT,
     advice=_COMPATIBLE_ADVICE,
 )

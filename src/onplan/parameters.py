@@ -1,8 +1,9 @@
-"""Which of a request's parameters a backend supports: the others are listed as ignored, or refused."""
+"""Which of a request's parameters a backend supports: the others are emulated, left out or refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import msgspec
 
 from onplan.backends import Backend, ParameterSupport
 from onplan.errors import ConfigurationError, InvalidRequestError
-from onplan.types import CompletionRequest, ToolChoice
+from onplan.types import CompletionRequest, ModelInfo, ToolChoice
 
 if TYPE_CHECKING:
     from onplan.structured.output_format import OutputFormat
@@ -22,48 +23,97 @@ _NOTHING_GIVEN = {
 }
 
 
+UNSUPPORTED = ("report", "raise")
+
+
 def raises(unsupported: str) -> bool:
-    """Whether a parameter that the backend does not support raises an error; else it is dropped and listed.
+    """Whether a parameter that the backend does not support raises an error; else it is reported.
 
     Raises:
         ConfigurationError: ``unsupported`` is not one of the two words. A misspelt ``raise`` must not drop
             anything.
     """
-    if unsupported not in ("drop", "raise"):
+    if unsupported not in UNSUPPORTED:
         raise ConfigurationError(
-            f"unsupported={unsupported!r} is neither 'drop' nor 'raise'.",
-            hint='Write `unsupported="drop"` or `unsupported="raise"`.',
+            f"unsupported={unsupported!r} is neither 'report' nor 'raise'.",
+            hint='Write `unsupported="report"` or `unsupported="raise"`.',
         )
     return unsupported == "raise"
 
 
-def left_out(
+@dataclass(frozen=True)
+class CutAt:
+    """Where onplan ends an answer, since the backend cannot: before one of ``stop``, after ``max_tokens``."""
+
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What becomes of the parameters that a program set and that the backend does not take.
+
+    Attributes:
+        ignored: those that are left out.
+        emulated: those that onplan carries out itself.
+        cut_at: where it ends the answer; None if nowhere.
+    """
+
+    ignored: tuple[str, ...] = ()
+    emulated: tuple[str, ...] = ()
+    cut_at: CutAt | None = None
+
+
+def reports_on(
     given: Iterable[str], request: CompletionRequest, backend: Backend, *, raising: bool
-) -> tuple[str, ...]:
-    """Those of the parameters that the program set, ``given``, that the backend's row does not take.
+) -> Reports:
+    """What the backend's row says of the parameters that the program set, ``given``.
 
     Raises:
-        InvalidRequestError: ``raising``, and there are some.
+        InvalidRequestError: ``raising``, and some would be left out.
     """
-    ignored = tuple(name for name in given if not _takes(backend, name, request))
+    found = [(name, backend.support_of(name, has_tools=bool(request.tools))) for name in given]
+    ignored = tuple(name for name, support in found if support is ParameterSupport.DROP)
     if ignored and raising:
         raise InvalidRequestError(
             f"{backend.name} does not take {', '.join(ignored)}.",
-            hint='Leave that out, or have it left out and listed: `Client(unsupported="drop")`.',
+            hint='Leave that out, or have it left out and listed: `Client(unsupported="report")`.',
         )
-    return ignored
+    emulated = tuple(name for name, support in found if support is ParameterSupport.EMULATE)
+    cut_at = CutAt(
+        stop=tuple(request.stop) if "stop" in emulated else (),
+        max_tokens=request.max_tokens if "max_tokens" in emulated else None,
+    )
+    return Reports(ignored, emulated, None if cut_at == CutAt() else cut_at)
+
+
+# From the shortest thinking to the longest. Not "none", which models take that do not list it.
+_EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max", "ultra")
+
+
+def offered_effort(wanted: str, model: ModelInfo, *, raising: bool) -> str:
+    """The effort nearest to ``wanted`` that the model offers, a shorter one where there is one.
+
+    A word that is not known may be one of tomorrow, and stays.
+
+    Raises:
+        InvalidRequestError: ``raising``, and the model does not offer it.
+    """
+    offered = [effort for effort in _EFFORTS if effort in model.reasoning_efforts]
+    if wanted in model.reasoning_efforts or wanted not in _EFFORTS or not offered:
+        return wanted
+    if raising:
+        raise InvalidRequestError(
+            f"{model.id} does not offer the reasoning effort {wanted!r}.",
+            hint=f"Use one of: {', '.join(offered)}.",
+        )
+    shorter = [effort for effort in offered if _EFFORTS.index(effort) < _EFFORTS.index(wanted)]
+    return shorter[-1] if shorter else offered[0]
 
 
 def given_by(request: CompletionRequest) -> list[str]:
     """The names of the parameters that the program set."""
     return [name for name, default in _NOTHING_GIVEN.items() if getattr(request, name) != default]
-
-
-def _takes(backend: Backend, name: str, request: CompletionRequest) -> bool:
-    support = backend.parameter_support.get(name, ParameterSupport.FORWARD)
-    if support is ParameterSupport.WITH_TOOLS:
-        return bool(request.tools)
-    return support is ParameterSupport.FORWARD
 
 
 # --- conversations ----------------------------------------------------------------------------------

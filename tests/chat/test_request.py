@@ -56,7 +56,7 @@ def test_a_bare_question():
         "prompt_cache_key": "s-1",
     } == json.loads(prepared.body)
     assert f"{BASE}/chat/completions" == prepared.url
-    assert () == prepared.ignored_parameters
+    assert () == prepared.reports.ignored
 
 
 def test_strangers_are_sent_what_all_of_them_know():
@@ -117,7 +117,7 @@ def test_every_parameter_reaches_the_body_or_is_listed(backend, name, tools):
     context = {"tools": [] if name == "tools" else tools, "backend": backend}
     changed, plain = call(**{**context, name: GIVEN[name]}), call(**context)
 
-    assert (changed.body != plain.body) != (name in changed.ignored_parameters)
+    assert (changed.body != plain.body) != (name in changed.reports.ignored)
     assert set(CompletionRequest.__struct_fields__) == {*GIVEN, "messages", "model"}
 
 

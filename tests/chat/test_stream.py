@@ -20,6 +20,7 @@ from onplan.errors import (
     StreamTruncatedError,
     UsageLimitError,
 )
+from onplan.parameters import Reports
 from onplan.types import (
     FinishReason,
     PartDone,
@@ -74,7 +75,7 @@ def test_a_whole_answer_becomes_chunks_in_order(listen):
         chunk("tool_calls"),
         usage(),
         DONE,
-        ignored_parameters=["metadata"],
+        reports=Reports(ignored=("metadata",)),
     )
 
     thinking = Thinking("Hm.", '{"reasoning_content":"Hm."}')

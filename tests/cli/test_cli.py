@@ -222,6 +222,15 @@ def test_an_effort_that_is_none_is_answered_with_those_there_are(signed_in: Emul
     )
 
 
+def test_an_effort_that_the_model_lacks_is_reported(signed_in: Emulator, run_cli: Run) -> None:
+    """The nearest one is asked for; the answer is not disturbed by the line that says so."""
+    result = run_cli("ask", "hi", "--effort", "ultra", "--model", "gpt-5.5")
+
+    assert (result.returncode, result.stdout) == (0, "You said: hi\n")
+    assert result.stderr.endswith("as it was given (adapted: reasoning_effort)\n")
+    assert signed_in.journal()[-1]["body"]["reasoning"]["effort"] == "xhigh"
+
+
 def test_an_effort_is_not_blamed_for_something_else(signed_in: Emulator, run_cli: Run) -> None:
     """A request that is refused for another reason keeps its own hint."""
     result = run_cli("ask", "hi", "--effort", "low", "--model", "nonsense")

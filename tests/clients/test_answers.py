@@ -212,8 +212,57 @@ def test_refused_parameters_are_left_out_and_listed(signed_in: Emulator, driver:
     )
     answer = driver().complete(request)
 
-    assert answer.ignored_parameters == ["temperature", "top_p", "max_tokens", "stop", "metadata"]
+    assert answer.ignored_parameters == ["temperature", "top_p", "metadata"]
+    assert answer.emulated_parameters == ["max_tokens", "stop"]
+    assert answer.text == "You said: hi"
     assert not {"temperature", "top_p", "max_output_tokens", "stop", "metadata"} & set(bodies(signed_in)[-1])
+
+
+@pytest.mark.codex
+def test_an_effort_is_one_that_the_model_offers(signed_in: Emulator, driver: Any) -> None:
+    """Another one is changed to the nearest, and listed; nothing is sent where that is to be an error."""
+    asker = driver()
+    answers = [asker.complete("hi", model="gpt-5.5", reasoning_effort=effort) for effort in ("ultra", "low")]
+
+    assert [answer.emulated_parameters for answer in answers] == [["reasoning_effort"], []]
+    assert [body["reasoning"]["effort"] for body in bodies(signed_in)] == ["xhigh", "low"]
+    with pytest.raises(onplan.InvalidRequestError, match="'ultra'"):
+        driver(unsupported="raise").complete("hi", model="gpt-5.5", reasoning_effort="ultra")
+    assert len(bodies(signed_in)) == 2
+
+
+CUTS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "stop": ({"stop": ["four", "two"]}, "You said: one ", "stop"),
+    "stop at the beginning": ({"stop": "You"}, "", "stop"),
+    "max_tokens": ({"max_tokens": 3}, "You said: on", "length"),
+    "both": ({"stop": "three", "max_tokens": 4}, "You said: one tw", "length"),
+}
+
+
+@pytest.mark.parametrize(("fields", "text", "reason"), CUTS.values(), ids=CUTS)
+def test_an_answer_is_ended_where_the_backend_cannot(
+    signed_in: Emulator, driver: Any, fields: dict[str, Any], text: str, reason: str
+) -> None:
+    """Nothing after the stop text or the length is given; the finished parts are those of the answer."""
+    chunks = driver().chunks("one two three", **fields)
+
+    response = chunks[-1].response
+    assert (response.text, response.finish_reason) == (text, reason)
+    assert response.emulated_parameters == [name for name in ("max_tokens", "stop") if name in fields]
+    assert [chunk.type for chunk in chunks].count("done") == 1
+    assert "".join(chunk.text for chunk in chunks if chunk.type == "text") == text
+    assert [chunk.part for chunk in chunks if chunk.type == "part_done"] == response.message.content
+
+
+def test_an_answer_that_is_ended_has_its_connection_closed(
+    emulator: Emulator, driver: Any, far: Any, ended: Any
+) -> None:
+    """The server need not go on: here it would not end by itself."""
+    emulator.arm("open_after_end", times=1)
+    asker = driver(store=far.store(), base_url=emulator.codex_base_url)
+
+    assert asker.complete("one two three", model="gpt-5.5", stop="said").text == "You "
+    ended(emulator)
 
 
 def test_parameters_can_be_refused_instead(signed_in: Emulator, driver: Any) -> None:

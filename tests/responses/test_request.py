@@ -50,7 +50,7 @@ def test_the_body_has_the_fields_that_the_backend_requires():
         "reasoning": {"summary": "auto"},
     } == json.loads(prepared.body)
     assert f"{BASE}/responses" == prepared.url
-    assert () == prepared.ignored_parameters
+    assert () == prepared.reports.ignored
 
 
 def test_what_the_backend_takes_is_sent():
@@ -90,7 +90,8 @@ def test_a_summary_can_be_declined():
     assert {"effort": "low"} == body(reasoning_summary="none", reasoning_effort="low")["reasoning"]
 
 
-DROPPED = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 5, "stop": "END", "metadata": {"a": "b"}}
+DROPPED = {"temperature": 0.0, "top_p": 1.0, "metadata": {"a": "b"}}
+EMULATED = {"max_tokens": 5, "stop": "END"}
 
 
 @pytest.mark.parametrize("name", DROPPED)
@@ -99,7 +100,7 @@ class TestDroppedParameters:
         """What the backend refuses is left out of the body and listed, also where its value looks empty."""
         prepared = call(**{name: DROPPED[name]})
 
-        assert (name,) == prepared.ignored_parameters
+        assert (name,) == prepared.reports.ignored
         assert json.loads(call(session_id="s").body) == json.loads(
             call(session_id="s", **{name: DROPPED[name]}).body
         )
@@ -110,10 +111,21 @@ class TestDroppedParameters:
             call(raise_unsupported=True, **{name: DROPPED[name]})
 
 
+@pytest.mark.parametrize("name", EMULATED)
+def test_what_is_emulated_is_not_sent(name):
+    """It is listed, and no error where parameters that are left out are one."""
+    prepared = call(session_id="s", raise_unsupported=True, **{name: EMULATED[name]})
+
+    assert ((name,), ()) == (prepared.reports.emulated, prepared.reports.ignored)
+    assert prepared.reports.cut_at
+    assert json.loads(call(session_id="s").body) == json.loads(prepared.body)
+
+
 def test_every_parameter_reaches_the_body_or_is_listed():
     """No field of a request is quietly ignored, those of tomorrow included."""
     values = {
         **DROPPED,
+        **EMULATED,
         "tools": [TOOL],
         "tool_choice": "none",
         "parallel_tool_calls": False,
@@ -129,7 +141,8 @@ def test_every_parameter_reaches_the_body_or_is_listed():
     for name, value in values.items():
         context = {"tools": [TOOL]} if name == "tool_choice" else {}
         changed, plain = call(**context, **{name: value}), call(**context)
-        assert (changed.body != plain.body) != (name in changed.ignored_parameters), name
+        listed = {*changed.reports.ignored, *changed.reports.emulated}
+        assert (changed.body != plain.body) != (name in listed), name
 
 
 FUNCTION = {

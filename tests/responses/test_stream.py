@@ -25,6 +25,7 @@ from onplan.errors import (
     UnexpectedReplyError,
     UsageLimitError,
 )
+from onplan.parameters import Reports
 from onplan.responses.stream import ResponseStream
 from onplan.types import (
     Done,
@@ -125,7 +126,7 @@ def test_a_whole_turn_becomes_chunks_in_order(listen):
         item_done(call('{"city":"Oslo"}'), 2),
         completed(),
         model="gpt-5.5",
-        ignored_parameters=["temperature"],
+        reports=Reports(ignored=("temperature",)),
     )
 
     thinking = Thinking("Hm.", "gAAA")

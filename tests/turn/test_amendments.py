@@ -277,7 +277,7 @@ def test_thinking_is_reported():
         (responses_call(), EncryptedReasoningError("It could not be decrypted.")),
     ):
         _, without = amended(error, call, [])
-        assert ("thinking",) == without.ignored_parameters
+        assert ("thinking",) == without.reports.ignored
         assert b"reasoning_content" not in without.body
         assert b"encrypted_content" not in without.body.replace(b'"reasoning.encrypted_content"', b"")
 
@@ -314,8 +314,8 @@ def test_a_session_id_that_was_given_is_reported():
     """The cache key is ours, the name of the conversation the program's: it is listed if it was given."""
     error = InvalidRequestError("Unknown parameter: 'prompt_cache_key'.", status_code=400)
 
-    assert () == amended(error, responses_call(), [])[1].ignored_parameters
-    assert ("session_id",) == amended(error, responses_call(session_id="s"), [])[1].ignored_parameters
+    assert () == amended(error, responses_call(), [])[1].reports.ignored
+    assert ("session_id",) == amended(error, responses_call(session_id="s"), [])[1].reports.ignored
 
 
 def test_each_row_is_applied_once():

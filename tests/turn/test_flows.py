@@ -921,6 +921,21 @@ def test_the_row_decides_in_which_api_a_request_is_made(backend: Backend, path):
         prepare_in(request, replace(common, raise_unsupported=True), "m")
 
 
+@pytest.mark.parametrize("backend", [OPENAI_CODEX, COMPATIBLE], ids=["Responses", "Chat Completions"])
+def test_an_effort_is_one_that_the_catalogue_lists(backend: Backend):
+    """Of a model that was never listed nothing is known, and the effort stays."""
+    common = replace(context(Clock()), backend=backend)
+    short = ModelInfo("m", "M", backend.name, reasoning_efforts=["low"])
+    common.catalogue.ended(Listing([short]), common.now(), account_of(FIRST))
+    request = CompletionRequest(messages="Hi", reasoning_effort="high")
+
+    other, listed = (prepare_in(request, common, model) for model in ("other", "m"))
+    assert (other.reports.emulated, b'"high"' in other.body) == ((), True)
+    assert (listed.reports.emulated, b'"high"' in listed.body) == (("reasoning_effort",), False)
+    with pytest.raises(InvalidRequestError, match="does not offer"):
+        prepare_in(request, replace(common, raise_unsupported=True), "m")
+
+
 MODELS = [ModelInfo(id="gpt-9", name="GPT-9", provider="openai-codex")]
 
 

@@ -15,9 +15,10 @@ from onplan.chat.stream import ChatStream
 from onplan.errors import InvalidRequestError
 from onplan.flow import CLIENT_REQUEST_ID, Request
 from onplan.parameters import (
+    Reports,
     given_by,
-    left_out,
     output_format_of,
+    reports_on,
     session_id_of,
     tool_choice_of,
     uuid_text,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from onplan.structured.output_format import OutputFormat
 
 Body: TypeAlias = dict[str, Any]
+_NOTHING_REPORTED = Reports()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class ChatCall:
         base_url: the address that API paths are appended to.
         body: the JSON body; ``repr`` leaves it out.
         session_id: identifies the conversation.
-        ignored_parameters: parameters that were left out because the backend does not accept them.
+        reports: what becomes of the parameters that the backend does not take.
         given: the names of the parameters that the program set.
         history_repairs: what was changed in the conversation so that servers accept it.
         output: reads the value that the answer's text is to be, if the program asked for one.
@@ -51,7 +53,7 @@ class ChatCall:
     model: str
     session_id: str
     body: bytes = field(repr=False)
-    ignored_parameters: tuple[str, ...] = ()
+    reports: Reports = _NOTHING_REPORTED
     given: frozenset[str] = frozenset()
     history_repairs: tuple[str, ...] = ()
     output: OutputFormat | None = None
@@ -74,7 +76,7 @@ class ChatCall:
 
     def stream(self, request_id: str | None) -> ChatStream:
         """The assembler for the answer."""
-        return ChatStream(self.model, self.ignored_parameters, request_id, self.history_repairs)
+        return ChatStream(self.model, self.reports, request_id, self.history_repairs)
 
     def after(self, parts: Sequence[ContentPart]) -> ChatCall:
         """The same call again: few servers of this API can continue an answer that broke off."""
@@ -96,7 +98,7 @@ def prepare(
             when it has a parameter that would be left out.
     """
     given = given_by(request)
-    ignored = left_out(given, request, backend, raising=raise_unsupported)
+    reports = reports_on(given, request, backend, raising=raise_unsupported)
     session_id = session_id_of(request)
     history = repaired(request.messages, late_results=False)
     body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
@@ -106,7 +108,7 @@ def prepare(
         model,
         session_id,
         body,
-        ignored,
+        reports,
         frozenset(given),
         history.repairs,
         output_format_of(request),
@@ -121,7 +123,7 @@ def _body(
     if not said:
         raise InvalidRequestError("The request has no messages, or they are all empty.")
     body: Body = {"model": model, **backend.required, "messages": said}
-    if not backend.drops("session_id"):
+    if backend.sends("session_id"):
         body["prompt_cache_key"] = session_id
     if request.max_tokens is not None:
         body[backend.max_tokens_name(model)] = request.max_tokens

@@ -22,6 +22,7 @@ from onplan.chat.failures import complaint_in_chunk, is_error
 from onplan.chat.halves import Halves
 from onplan.chat.thinking import Reasoning, text_of
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
+from onplan.parameters import Reports
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -40,6 +41,7 @@ from onplan.types import (
     Usage,
 )
 
+_NOTHING_REPORTED = Reports()
 # Seconds to wait for the end of a stream whose answer is whole, since its usage may still come.
 _GRACE = 1.0
 # The same if the finish reason came in a chunk with content.
@@ -68,7 +70,7 @@ class ChatStream:
     def __init__(
         self,
         model: str,
-        ignored_parameters: Iterable[str] = (),
+        reports: Reports = _NOTHING_REPORTED,
         request_id: str | None = None,
         history_repairs: Iterable[str] = (),
     ) -> None:
@@ -78,7 +80,7 @@ class ChatStream:
         self.response: CompletionResponse | None = None
         self.parts: list[ContentPart] = []
         self._model = model
-        self._ignored = list(ignored_parameters)
+        self._reports = reports
         self._repairs = list(history_repairs)
         self._request_id = request_id
         self._response_id = ""
@@ -161,18 +163,23 @@ class ChatStream:
         chunks: list[StreamChunk] = []
         self._give_rest(reason, chunks)
         reason = self._checked(reason, usage)
-        self.response = CompletionResponse(
-            message=Message(Role.ASSISTANT, self.parts),
+        self.response = self.answer_of(self.parts, usage, reason)
+        return [*chunks, Done(usage, reason, self.response)]
+
+    def answer_of(self, parts: list[ContentPart], usage: Usage, reason: FinishReason) -> CompletionResponse:
+        """The answer with these parts, and with what else is known of it."""
+        return CompletionResponse(
+            message=Message(Role.ASSISTANT, parts),
             usage=usage,
             finish_reason=reason,
             model=self._model,
             response_id=self._response_id or None,
-            ignored_parameters=self._ignored,
+            ignored_parameters=list(self._reports.ignored),
             history_repairs=self._repairs,
             native_finish_reason=self._ending.word,
             request_id=self._request_id,
+            emulated_parameters=list(self._reports.emulated),
         )
-        return [*chunks, Done(usage, reason, self.response)]
 
     def _is_counted(self) -> bool:
         """Whether the usage came after all of the content.

@@ -70,6 +70,7 @@ def ask(
     else:
         with _Writer(text=schema is None, thinking=thinking) as writer:
             response = _answer(session, request, writer.write, writer.shows)
+        _report(response)
     _check(response)
     if schema is not None:
         value = response.parsed  # raises OutputError
@@ -223,6 +224,16 @@ class _Writer:
             self._unfinished.write("\n")
             self._unfinished.flush()
             self._unfinished = None
+
+
+def _report(response: CompletionResponse) -> None:
+    """Say in a line which parameters the backend did not take. With --json they are in the last chunk."""
+    reports = (("left out", response.ignored_parameters), ("adapted", response.emulated_parameters))
+    said = [f"{word}: {', '.join(names)}" for word, names in reports if names]
+    if said:
+        click.echo(
+            f"note: the backend does not take everything as it was given ({'; '.join(said)})", err=True
+        )
 
 
 def _check(response: CompletionResponse) -> None:

@@ -13,9 +13,10 @@ from onplan.backends import Backend
 from onplan.errors import InvalidRequestError
 from onplan.flow import CLIENT_REQUEST_ID, Request
 from onplan.parameters import (
+    Reports,
     given_by,
-    left_out,
     output_format_of,
+    reports_on,
     session_id_of,
     tool_choice_of,
     uuid_text,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from onplan.structured.output_format import OutputFormat
 
 Body: TypeAlias = dict[str, Any]
+_NOTHING_REPORTED = Reports()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class ResponsesCall:
         base_url: the address that API paths are appended to.
         body: the JSON body; ``repr`` leaves it out.
         session_id: identifies the conversation, in the header by which the backend finds its prompt cache.
-        ignored_parameters: parameters that were left out because the backend does not accept them.
+        reports: what becomes of the parameters that the backend does not take.
         given: the names of the parameters that the program set.
         history_repairs: what was changed in the conversation so that servers accept it.
         output: reads the value that the answer's text is to be, if the program asked for one.
@@ -52,7 +54,7 @@ class ResponsesCall:
     model: str
     session_id: str
     body: bytes = field(repr=False)
-    ignored_parameters: tuple[str, ...] = ()
+    reports: Reports = _NOTHING_REPORTED
     given: frozenset[str] = frozenset()
     history_repairs: tuple[str, ...] = ()
     kept: tuple[ContentPart, ...] = ()
@@ -79,9 +81,7 @@ class ResponsesCall:
 
     def stream(self, request_id: str | None) -> ResponseStream:
         """The assembler for the answer."""
-        return ResponseStream(
-            self.model, self.ignored_parameters, request_id, self.kept, self.history_repairs
-        )
+        return ResponseStream(self.model, self.reports, request_id, self.kept, self.history_repairs)
 
     def after(self, parts: Sequence[ContentPart]) -> ResponsesCall:
         """The call that continues an answer after ``parts``, which begin with ``kept``."""
@@ -117,7 +117,7 @@ def prepare(
             when it has a parameter that would be left out.
     """
     given = given_by(request)
-    ignored = left_out(given, request, backend, raising=raise_unsupported)
+    reports = reports_on(given, request, backend, raising=raise_unsupported)
     session_id = session_id_of(request)
     history = repaired(request.messages, late_results=True)
     body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
@@ -127,7 +127,7 @@ def prepare(
         model,
         session_id,
         body,
-        ignored,
+        reports,
         frozenset(given),
         history.repairs,
         output=output_format_of(request),
@@ -147,7 +147,7 @@ def _body(
     body: Body = {"model": model, **backend.required, "input": items}
     if backend.is_reasoning_model(model):
         body |= backend.reasoning_required
-    if not backend.drops("session_id"):
+    if backend.sends("session_id"):
         body["prompt_cache_key"] = session_id
     for name, build in _FIELDS.items():
         value = build(request, backend)
@@ -216,7 +216,7 @@ def _plain(name: str) -> Callable[[CompletionRequest, Backend], Any]:
 
     def build(request: CompletionRequest, backend: Backend) -> Any:
         value = getattr(request, name)
-        return None if value == {} or backend.drops(name) else value
+        return None if value == {} or not backend.sends(name) else value
 
     return build
 

@@ -27,6 +27,7 @@ from onplan.errors import (
     StreamTruncatedError,
 )
 from onplan.flow import NOTHING
+from onplan.parameters import Reports
 from onplan.responses import events
 from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.arrivals import Arrivals
@@ -50,6 +51,7 @@ from onplan.types import (
 
 _Run: TypeAlias = tuple[tuple[str | None, int | None, int | None] | None, Callable[[str], object]]
 _NO_RUN: _Run = (None, str)
+_NOTHING_REPORTED = Reports()
 
 
 class ResponseStream:
@@ -77,7 +79,7 @@ class ResponseStream:
     def __init__(
         self,
         model: str,
-        ignored_parameters: Iterable[str] = (),
+        reports: Reports = _NOTHING_REPORTED,
         request_id: str | None = None,
         kept: Iterable[ContentPart] = (),
         history_repairs: Iterable[str] = (),
@@ -93,7 +95,7 @@ class ResponseStream:
         self.limit_headers: Mapping[str, str] = NOTHING
         self.began_at: float | None = None
         self._model = model
-        self._ignored = list(ignored_parameters)
+        self._reports = reports
         self._repairs = list(history_repairs)
         self._request_id = request_id
         self._kept = list(kept)
@@ -328,18 +330,23 @@ class ResponseStream:
 
     def _done(self, usage: Usage, reason: FinishReason, chunks: Chunks) -> None:
         self.finished = True
-        response = self.response = CompletionResponse(
-            message=Message(Role.ASSISTANT, self.parts),
+        response = self.response = self.answer_of(self.parts, usage, reason)
+        chunks.append(Done(usage, reason, response))
+
+    def answer_of(self, parts: list[ContentPart], usage: Usage, reason: FinishReason) -> CompletionResponse:
+        """The answer with these parts, and with what else is known of it."""
+        return CompletionResponse(
+            message=Message(Role.ASSISTANT, parts),
             usage=usage,
             finish_reason=reason,
             model=self._model,
             response_id=self._response_id,
-            ignored_parameters=self._ignored,
+            ignored_parameters=list(self._reports.ignored),
             history_repairs=self._repairs,
             limits=self.limits,
             request_id=self._request_id,
+            emulated_parameters=list(self._reports.emulated),
         )
-        chunks.append(Done(usage, reason, response))
 
 
 def _lower(headers: Any) -> dict[str, str]:

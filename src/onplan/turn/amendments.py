@@ -66,8 +66,8 @@ def _changed(call: Call, amendments: Iterable[Amendment]) -> Call | None:
             reports.append(report)
     if not is_changed:
         return None
-    ignored = tuple(dict.fromkeys((*call.ignored_parameters, *reports)))
-    return replace(call, body=msgspec.json.encode(body), ignored_parameters=ignored)
+    ignored = tuple(dict.fromkeys((*call.reports.ignored, *reports)))
+    return replace(call, body=msgspec.json.encode(body), reports=replace(call.reports, ignored=ignored))
 
 
 @dataclass

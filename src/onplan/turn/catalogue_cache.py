@@ -79,6 +79,10 @@ class CatalogueCache:
         """The models that the backend listed for ``account``, if that was not long ago; else nothing."""
         return self._models if now < self._until and account == self._account else ()
 
+    def named(self, model: str) -> ModelInfo | None:
+        """What was last listed of ``model``, however long ago and for whichever account."""
+        return next((known for known in self._models if known.id == model), None)
+
     def forget(self) -> None:
         """The default model is not available after all: ask for the catalogue again."""
         self._until = 0.0

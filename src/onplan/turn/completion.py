@@ -31,6 +31,7 @@ from onplan.responses.stream import ResponseStream
 from onplan.turn.amendments import Amendment, Call, amended
 from onplan.turn.attempts import Attempt, opened
 from onplan.turn.context import Context
+from onplan.turn.cutoff import Cutoff
 from onplan.turn.fallback import Fallback
 from onplan.turn.steps import (
     Emit,
@@ -44,12 +45,15 @@ from onplan.turn.steps import (
 )
 from onplan.types import (
     CompletionResponse,
+    ContentPart,
     Credential,
+    Done,
     FinishReason,
     Limits,
     Resumed,
     StreamChunk,
     ToolCall,
+    Usage,
     read_by,
 )
 
@@ -254,23 +258,31 @@ class Completion(Attempt["CompletionResponse | None"]):
 class _Incoming:
     """Makes chunks of what is read; notes in the completion that something was received, and seen."""
 
-    __slots__ = ("_completion", "_end", "_stream", "finished", "grace")
+    __slots__ = ("_completion", "_cutoff", "_end", "_stream", "finished", "grace")
 
     def __init__(self, completion: Completion, stream: Stream, end: Callable[[], None]) -> None:
         self._completion, self._stream, self._end = completion, stream, end
+        at = completion._call.reports.cut_at
+        self._cutoff = Cutoff(at, completion._call.kept) if at and completion._generate else None
         self.finished = False
         self.grace: float | None = None
 
     def take(self, payloads: Sequence[bytes] | None) -> Sequence[StreamChunk]:
         """What the program is to see after one read."""
         stream, completion = self._stream, self._completion
+        if self._cutoff and self._cutoff.reason:
+            return self._ended(self._cutoff.reason, self._cutoff.parts)
         if payloads is None:
             chunks = stream.close()
         else:
             chunks = stream.feed(payloads)
             completion._heard = completion._heard or bool(payloads)
         self.grace = stream.grace
-        if stream.finished:
+        if self._cutoff:
+            chunks = self._cutoff.passed(chunks)
+        if self._cutoff and self._cutoff.reason:
+            self.grace = 0.0  # the connection is closed without reading on
+        elif stream.finished:
             self.finished = True
             if stream.response:
                 read_by(stream.response, completion._call.output)
@@ -279,6 +291,15 @@ class _Incoming:
             return ()
         completion.seen = True
         return chunks
+
+    def _ended(self, reason: FinishReason, parts: list[ContentPart]) -> Sequence[StreamChunk]:
+        """The last chunk of an answer that onplan ended. The tokens are known if its end had arrived, too."""
+        stream = self._stream
+        usage = stream.response.usage if stream.response else Usage()
+        stream.failure, stream.response = None, stream.answer_of(parts, usage, reason)
+        read_by(stream.response, self._completion._call.output)
+        self.finished = stream.finished = self._completion.seen = True
+        return [Done(usage, reason, stream.response)]
 
 
 # The code with which a server closes a WebSocket after too large a message (RFC 6455 §7.4.1).

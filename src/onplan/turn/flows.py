@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
+
+from msgspec import structs
 
 from onplan.answers.catalogue import advice_on_models, catalogue_request, models_of
 from onplan.answers.failures import failure_of_response
@@ -22,6 +25,7 @@ from onplan.errors import (
     SignInAgainError,
 )
 from onplan.flow import Response
+from onplan.parameters import offered_effort
 from onplan.responses import request as responses_request
 from onplan.turn.amendments import Call
 from onplan.turn.attempts import Attempt, opened, persist
@@ -124,13 +128,31 @@ def prepare(request: CompletionRequest, context: Context, model: str) -> Call:
     """
     build = _PREPARATIONS[context.backend.api]
     raising = context.raise_unsupported
+    effort = _effort_of(request, context, model)
+    if is_changed := effort != request.reasoning_effort:
+        request = structs.replace(request, reasoning_effort=effort)
     try:
-        return build(request, context.backend, context.base_url, model, raise_unsupported=raising)
+        call = build(request, context.backend, context.base_url, model, raise_unsupported=raising)
     except UnicodeEncodeError:
         raise InvalidRequestError(
             "The request holds half of a character (a lone surrogate), which cannot be sent.",
             hint='Where the text comes from bytes, decode them with errors="replace".',
         ) from None
+    if not is_changed:
+        return call
+    emulated = (*call.reports.emulated, "reasoning_effort")
+    return replace(call, reports=replace(call.reports, emulated=emulated))
+
+
+def _effort_of(request: CompletionRequest, context: Context, model: str) -> str | None:
+    """The effort to ask for: one that the model offers, as far as that is known without asking."""
+    if request.reasoning_effort is None:
+        return None
+    built_in = (known for known in context.backend.fallback_models if known.id == model)
+    known = context.catalogue.named(model) or next(built_in, None)
+    if known is None:
+        return request.reasoning_effort
+    return offered_effort(request.reasoning_effort, known, raising=context.raise_unsupported)
 
 
 _PREPARATIONS: Mapping[str, Callable[..., Call]] = {

@@ -51,6 +51,9 @@ class CompletionResponse(msgspec.Struct, Generic[T_co], frozen=True, dict=True):
         finish_reason: ``length`` and ``content_filter`` mean that the answer was cut off.
         model: the model that answered, which may differ from the one that was asked.
         ignored_parameters: request parameters that the backend does not take and that were left out.
+        emulated_parameters: request parameters that onplan carried out itself, for the backend does not:
+            ``stop`` and ``max_tokens``, after which an answer that onplan ended may have no usage, and
+            ``reasoning_effort`` if it was changed to one that the model offers.
         history_repairs: what was changed in the conversation so that the backend does not refuse it, one
             sentence each: arguments that were not JSON, calls without a result, results without a call.
         native_finish_reason: the word of a Chat Completions server, if it is none of ``FinishReason``. An
@@ -73,6 +76,7 @@ class CompletionResponse(msgspec.Struct, Generic[T_co], frozen=True, dict=True):
     limits: Limits | None = None
     request_id: str | None = None
     repairs: int = 0
+    emulated_parameters: list[str] = []
 
     @property
     def text(self) -> str:

@@ -118,6 +118,11 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         for tool in self.tools:
             if not isinstance(tool, ToolDefinition):
                 raise _wrong("tools", tool, "ToolDefinition objects: a name, a description, parameters")
+        self._require_kinds()
+        self._require_choice()
+        _require_format(self.response_format)
+
+    def _require_kinds(self) -> None:
         for name, (kinds, words) in _KINDS.items():
             value = getattr(self, name)
             if value is not None and not isinstance(value, kinds):
@@ -125,14 +130,19 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             if value.__class__ is bool and bool not in kinds:  # which is an int in Python
                 raise _wrong(name, value, words)
         _require_entries(self.stop, "stop", "a string, or several")
+        if "" in self.stop:
+            raise InvalidRequestError("stop has an empty text in it.", hint="Leave it out.")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise InvalidRequestError("max_tokens is less than 1.", hint="Leave it out for no limit.")
         _require_entries((*self.metadata, *self.metadata.values()), "metadata", "a dict of strings")
+
+    def _require_choice(self) -> None:
         choice = self.tool_choice
         if choice is not None and not isinstance(choice, ToolChoice) and choice not in _TOOL_CHOICES:
             raise InvalidRequestError(
                 f"tool_choice is {self.tool_choice!r}, which is neither auto, none nor required.",
                 hint="For one particular tool give it `ToolChoice(NAME)`.",
             )
-        _require_format(self.response_format)
 
 
 _TOOL_CHOICES = ("auto", "none", "required")

@@ -50,7 +50,8 @@ def test_what_the_route_lacks_is_left_out_and_told(plan: Emulator) -> None:
     with onplan.Client() as client:
         answer = client.complete(request)
 
-    assert answer.ignored_parameters == ["temperature", "top_p", "max_tokens", "stop", "metadata"]
+    assert answer.ignored_parameters == ["temperature", "top_p", "metadata"]
+    assert answer.emulated_parameters == ["max_tokens", "stop"]
     (row,) = asked(plan)
     body = row["body"]
     assert (body["store"], body["stream"]) == (False, True)
