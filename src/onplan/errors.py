@@ -58,6 +58,8 @@ from typing import Any
 
 from onplan.secret import without_secrets
 
+# The exit code for a defect of onplan itself: EX_SOFTWARE of sysexits.h.
+INTERNAL = 70
 # Where a person sees and limits what the plan is used for.
 USAGE_PAGE = "https://chatgpt.com/settings/usage"
 

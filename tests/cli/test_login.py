@@ -28,24 +28,6 @@ needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="pty(7)")
 needs_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="DISPLAY")
 
 
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody came by SSH, and there is no screen."""
-    for name in ("SSH_CONNECTION", "SSH_TTY", "DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> str:
-    """A program that follows the redirects of an address, for ``BROWSER``."""
-    script = tmp_path / "browser.py"
-    script.write_text(
-        "import sys, urllib.request as u\n"
-        "u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=20).read()\n"
-    )
-    return f"{shlex.quote(sys.executable)} {shlex.quote(str(script))} %s"
-
-
 @pytest.fixture
 def desktop(tmp_path: Path) -> Path:
     """A PATH with a desktop's way to open an address: it writes it down beside itself, as ``opened``."""

@@ -23,27 +23,6 @@ from .terminal import ONPLAN, terminal
 Run = Callable[..., subprocess.CompletedProcess[str]]
 needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="pty(7)")
 
-_WORKSPACES = ("CODESPACE_NAME", "GITPOD_WORKSPACE_URL", "WEB_HOST", "VSCODE_PROXY_URI")
-
-
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody came by SSH, there is no screen, and this is no workspace in a cloud."""
-    names = ("SSH_CONNECTION", "SSH_TTY", "DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
-    for name in (*names, *_WORKSPACES, "GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> str:
-    """A program that follows the redirects of an address, for ``BROWSER``."""
-    script = tmp_path / "browser.py"
-    script.write_text(
-        "import sys, urllib.request as u\n"
-        "u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=20).read()\n"
-    )
-    return f"{shlex.quote(sys.executable)} {shlex.quote(str(script))} %s"
-
 
 # --- the terminal ---------------------------------------------------------------------------------------
 

@@ -167,6 +167,52 @@ def test_a_proxy_that_is_silent(
     assert shown(caught.value) == []
 
 
+@pytest.mark.parametrize(
+    ("scheme", "said"),
+    [
+        ("socks5", [b"\x05\x02", b"\x01\x01"]),
+        ("socks5", [b"\x05\xff"]),
+        ("socks5", [b"HTTP"]),
+        ("http", [b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"]),
+        ("http", [b"SSH-2.0\r\n"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["aiohttp", "httpx2", "sync"])
+def test_a_proxy_that_refuses(
+    network: Network,
+    clean_environment: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    scheme: str,
+    said: list[bytes],
+) -> None:
+    """Its refusal shows neither the token nor the proxy's password."""
+
+    async def listen(reader: Reader, writer: Writer) -> None:
+        for words in said:
+            await reader.read(65_536)
+            writer.write(words)
+        await reader.read()
+
+    if kind == "httpx2":
+        monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
+    proxy = f"{scheme}://me:{PASSWORD}@127.0.0.1:{network.serve(listen)}"
+    options = options_for("https://backend.invalid", transport="sse", proxy=proxy)
+
+    async def ask_async() -> None:
+        async with onplan.AsyncClient(**options) as client:
+            await client.complete("hi")
+
+    def ask() -> None:
+        with onplan.Client(**options) as client:
+            client.complete("hi")
+
+    with pytest.raises(onplan.ProxyError) as caught:
+        ask() if kind == "sync" else asyncio.run(ask_async())
+
+    assert shown(caught.value) == []
+
+
 # --- what is cut, and what is not -----------------------------------------------------------------------
 
 

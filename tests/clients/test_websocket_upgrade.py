@@ -163,6 +163,10 @@ NO_ANSWER: dict[str, bytes] = {
     "a very long header": ACCEPTED + b"X: " + b"x" * LONGEST_HEAD + b"\r\n\r\n",
     "headers without end": ACCEPTED + b"X: a\r\n" * (LONGEST_HEAD // 6),
     "too many headers": ACCEPTED + b"X: a\r\n" * 1_000 + b"\r\n",
+    "too many informational responses before an answer": b"HTTP/1.1 100 Continue\r\n\r\n"
+    * (LONGEST_HEAD // 20)
+    + ACCEPTED
+    + b"\r\n",
     "informational responses without end": b"HTTP/1.1 100 Continue\r\n\r\n" * (LONGEST_HEAD // 20),
 }
 
@@ -174,6 +178,7 @@ def test_what_is_no_answer(case: str, size: int | None) -> None:
 
     def hear() -> None:
         opening, _ = answered(NO_ANSWER[case], size)
+        assert opening.head is None
         opening.close()
 
     with pytest.raises(DisconnectError, match="did not open a WebSocket"):

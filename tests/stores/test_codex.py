@@ -6,7 +6,6 @@ import json
 import stat
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -26,6 +25,8 @@ from onplan.stores import PendingRefresh, Record, open_store
 from onplan.stores.contract import FIRST, PENDING, SECOND, StoreContract
 from onplan.tokens.manager import TokenManager
 from onplan.transports.httpx2_sync import HTTPTransport
+
+from .expired import expired_sign_in
 
 needs_modes = pytest.mark.skipif(sys.platform == "win32", reason="file modes")
 needs_flock = pytest.mark.skipif(sys.platform == "win32", reason="flock(2)")
@@ -698,6 +699,36 @@ def test_their_locks_are_held_while_we_write(home: Path) -> None:
     assert told.stdout.splitlines() == [locks, locks]
 
 
+_FORKS = """
+import os, signal, sys
+from pathlib import Path
+from onplan.stores import open_store
+store = open_store(f"codex:{sys.argv[1]}")
+with store._their_locks():
+    if os.fork() == 0:
+        print("forked", flush=True)
+        sys.stdin.read()
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@needs_flock
+def test_a_child_does_not_inherit_their_locks(home: Path, store: Any) -> None:
+    """When a program is killed while it writes, its lock is free, although its child lives on."""
+    store.save(FIRST, None)
+    program = [sys.executable, "-c", _FORKS, str(home)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as forking:
+        assert forking.stdout
+        assert forking.stdout.readline() == "forked\n"
+        assert forking.wait(60) < 0
+
+        store.save(SECOND, store.load().version)
+        assert forking.stdin
+        forking.stdin.close()
+    assert store.load().record == SECOND
+
+
 @needs_flock
 def test_our_lock_does_not_hold_them_up(home: Path, store: Any, cli: OtherCLI) -> None:
     """While we hold the lock for a refresh the CLI writes; we are then refused, and theirs stays."""
@@ -718,15 +749,7 @@ def test_our_lock_does_not_hold_them_up(home: Path, store: Any, cli: OtherCLI) -
 @pytest.fixture
 def shared(emulator: Emulator, home: Path, store: Any) -> Any:
     """The store with a sign-in that the emulator honours, and an access token that has expired."""
-    tokens = emulator.issue_tokens()
-    credentials = onplan.OAuthCredentials(
-        **{name: tokens[name] for name in ("id_token", "access_token", "refresh_token")},
-        expires_at=time.time() - 60,
-        account_id="acct-emulated-0001",
-        issuer=emulator.issuer,
-        client_id=CODEX.client_id,
-    )
-    store.save(Record(credentials=credentials), None)
+    store.save(expired_sign_in(emulator), None)
     return store
 
 
@@ -804,7 +827,6 @@ _WRITER = """
 import sys
 from onplan.stores import open_store
 from onplan.stores.contract import FIRST, PENDING, SECOND
-
 store = open_store("codex:" + sys.argv[1])
 version = store.load().version
 for _ in range(30):

@@ -6,15 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-import onplan
 from onplan.emulator import Emulator
-from onplan.oauth.issuer import CODEX
-from onplan.stores import Record, open_store
+from onplan.stores import open_store
+
+from .expired import expired_sign_in
 
 _NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
 _MOUNT = 'mount --bind "$0" "$1" && shift && exec "$@"'
@@ -29,8 +28,7 @@ except onplan.OnplanError as error:
 """
 _LOG_OUT = """
 import sys, onplan
-from onplan.stores import open_store
-store = open_store(sys.argv[1])
+from onplan.stores import open_storestore = open_store(sys.argv[1])
 store.delete()
 loaded = store.load()
 print("gone" if loaded is None or loaded.record.credentials is None else loaded)
@@ -52,15 +50,7 @@ def outside(request: pytest.FixtureRequest, emulator: Emulator, tmp_path: Path) 
     """The store outside of the container, with a sign-in whose access token has expired."""
     spec = f"{request.param}:{tmp_path / 'outside' / 'auth.json'}"
     (tmp_path / "outside").mkdir()
-    tokens = emulator.issue_tokens()
-    credentials = onplan.OAuthCredentials(
-        **{name: tokens[name] for name in ("id_token", "access_token", "refresh_token")},
-        expires_at=time.time() - 60,
-        account_id="acct-emulated-0001",
-        issuer=emulator.issuer,
-        client_id=CODEX.client_id,
-    )
-    open_store(spec).save(Record(credentials=credentials), None)
+    open_store(spec).save(expired_sign_in(emulator), None)
     emulator.expire_access_tokens()
     return spec
 

@@ -17,11 +17,9 @@ from functools import partial
 from onplan.config.hints import complete_commands
 from onplan.doctor import network, plan, signin, tls
 from onplan.doctor.check import Check, Examination, NotExaminedError, Result
-from onplan.errors import IdleTimeoutError, OnplanError
+from onplan.errors import INTERNAL, IdleTimeoutError, OnplanError
 
 logger = logging.getLogger("onplan.doctor")
-
-_INTERNAL = 70  # EX_SOFTWARE of sysexits.h, as the command line has it
 
 CHECKS: tuple[Check, ...] = (
     Check("configuration", signin.configuration),
@@ -89,7 +87,7 @@ def _result(check: Check, examination: Examination) -> Result:
         logger.debug("internal error", exc_info=error)
         examination.failed[check.name] = check.name
         message = f"An unexpected {type(error).__name__} in onplan."
-        return ended("problem", message, "Run `onplan -v doctor` and report what it prints.", _INTERNAL)
+        return ended("problem", message, "Run `onplan -v doctor` and report what it prints.", INTERNAL)
 
 
 def _within_limit(check: Check, examination: Examination) -> str:

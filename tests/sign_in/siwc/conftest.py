@@ -8,10 +8,10 @@ import pytest
 
 import onplan
 from onplan.config.profile_changes import remember_profile
-from onplan.config.settings import Settings, load_settings
+from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 from onplan.sign_in.login import sign_in_with_browser
-from onplan.stores import CredentialStore, Record, open_store
+from onplan.stores import Record, open_store
 
 SignIn = Callable[..., onplan.OAuthCredentials]
 
@@ -21,14 +21,7 @@ def on_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONPLAN_BACKEND", "chatgpt-plan")
 
 
-@pytest.fixture
-def settings(emulator: Emulator) -> Settings:
-    return load_settings()
-
-
-@pytest.fixture
-def store(settings: Settings) -> CredentialStore:
-    return open_store(settings.store)
+# ``settings`` and ``store`` are those of the folder above.
 
 
 @pytest.fixture
