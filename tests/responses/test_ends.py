@@ -464,3 +464,27 @@ def test_an_event_names_the_meter_of_its_limits(names):
     stream.feed(json.dumps(event).encode() for event in events)
 
     assert stream.failure.message.startswith("The 5-hour usage limit for gpt-6-spark is reached")
+
+
+SEVERITY = ["completed", "incomplete", "cancelled", "failed"]
+
+
+@pytest.mark.parametrize("inside", [*SEVERITY, "in_progress", None])
+@pytest.mark.parametrize("kind", [*SEVERITY, "done"])
+def test_the_worse_of_name_and_status_counts(listen, kind, inside):
+    """An event that says one end and holds the status of another ends as the worse of the two."""
+    said = end(kind, status=inside, output=[], incomplete_details={"reason": "max_output_tokens"})
+    known = [SEVERITY.index(each) for each in (kind, inside) if each in SEVERITY]
+    worse = SEVERITY[max(known, default=0)]
+    heard = listen(*HELLO, done(MESSAGE), said)
+
+    if worse in ("cancelled", "failed"):
+        assert isinstance(heard.failure, StreamFailedError)
+        assert ("cancelled" in str(heard.failure)) is (worse == "cancelled")
+        assert heard.parts == [Text("hello")]
+    else:
+        expected = FinishReason.LENGTH if worse == "incomplete" else heard.done.response.finish_reason
+        assert heard.failure is None
+        assert heard.done.response.finish_reason is expected
+        if worse == "completed":
+            assert heard.done.response.message.content == [Text("hello")]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from onplan.backends import OPENAI_CODEX
+from onplan.backends import OPENAI_CODEX, OPENAI_RESPONSES
 from onplan.errors import InvalidRequestError
 from onplan.responses.request import prepare
 from onplan.structured.strict_schema import is_strict
@@ -51,6 +51,53 @@ def test_the_body_has_the_fields_that_the_backend_requires():
     } == json.loads(prepared.body)
     assert f"{BASE}/responses" == prepared.url
     assert () == prepared.reports.ignored
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent"),
+    [
+        ({}, {}),
+        ({"tools": [TOOL]}, {"parallel_tool_calls": True, "tool_choice": "auto"}),
+        (
+            {"tools": [TOOL], "parallel_tool_calls": False},
+            {"parallel_tool_calls": False, "tool_choice": "auto"},
+        ),
+        ({"tools": [TOOL], "tool_choice": "none"}, {"parallel_tool_calls": True, "tool_choice": "none"}),
+        (
+            {"tools": [TOOL], "tool_choice": ToolChoice("weather")},
+            {"parallel_tool_calls": True, "tool_choice": {"type": "function", "name": "weather"}},
+        ),
+    ],
+    ids=str,
+)
+def test_how_tools_are_called(fields, sent):
+    """With tools the choice is the model's, several at once, unless the program says otherwise."""
+    found = body("Hi", **fields)
+
+    assert {name: found[name] for name in ("tool_choice", "parallel_tool_calls") if name in found} == sent
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent"),
+    [
+        ({"temperature": 0.0, "top_p": 0.0}, {"temperature": 0.0, "top_p": 0.0}),
+        ({"max_tokens": 5}, {"max_output_tokens": 5}),
+        ({"metadata": {"a": "b"}}, {"metadata": {"a": "b"}}),
+        ({"metadata": {}}, {}),
+        ({"service_tier": "flex"}, {"service_tier": "flex"}),
+        ({"verbosity": "low"}, {"text": {"verbosity": "low"}}),
+        ({"reasoning_effort": "low"}, {"reasoning": {"effort": "low"}}),
+        ({"reasoning_summary": "none"}, {}),
+        ({"reasoning_summary": "concise"}, {"reasoning": {"summary": "concise"}}),
+    ],
+    ids=str,
+)
+def test_each_parameter_has_its_field(fields, sent):
+    """At a backend that takes all of them; one that was not given, or is empty, is not sent."""
+    plain = body("Hi", backend=OPENAI_RESPONSES)
+    found = body("Hi", backend=OPENAI_RESPONSES, **fields)
+
+    assert {name: value for name, value in found.items() if name not in plain} == sent
 
 
 def test_what_the_backend_takes_is_sent():
