@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from onplan.errors import InvalidRequestError
-from onplan.responses.items import input_items
+from onplan.responses.items import input_items, parts_in
 from onplan.types import File, Image, Message, Refusal, Text, Thinking, ToolCall, ToolResult
 
 
@@ -213,3 +213,65 @@ def test_what_a_role_cannot_hold_is_refused(role, part):
     """A part that its message's role cannot say, or that has no content, never reaches the backend."""
     with pytest.raises(InvalidRequestError, match=part.type):
         input_items([Message.assistant(CALL), Message(role, [part])], "developer")
+
+
+ARRIVED = {
+    # the item, its parts
+    "text": (
+        {"type": "message", "content": [{"type": "output_text", "text": "a"}], "phase": "final_answer"},
+        [Text("a", "final_answer")],
+    ),
+    "text under its other names": (
+        {"type": "message", "content": [{"type": kind, "text": kind} for kind in ("text", "input_text")]},
+        [Text("text"), Text("input_text")],
+    ),
+    "text without a type": ({"type": "message", "content": [{"text": "a"}]}, [Text("a")]),
+    "a string": ({"type": "message", "content": "a"}, [Text("a")]),
+    "a list of strings": ({"type": "message", "content": ["a", "b"]}, [Text("a"), Text("b")]),
+    "one entry alone": ({"type": "message", "content": {"type": "text", "text": "a"}}, [Text("a")]),
+    "a refusal": ({"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}, [Refusal("no")]),
+    "thinking in a message": (
+        {"type": "message", "content": [{"type": "reasoning_text", "text": "hm"}]},
+        [Thinking("hm")],
+    ),
+    "an unknown kind": ({"type": "message", "content": [{"type": "sparkle", "text": "a"}]}, []),
+    "an empty text": ({"type": "message", "content": [{"type": "text", "text": ""}], "phase": ""}, []),
+    "an empty phase": ({"type": "message", "content": "a", "phase": ""}, [Text("a", None)]),
+    "no content": ({"type": "message", "content": None}, []),
+    "reasoning": (
+        {
+            "type": "reasoning",
+            "summary": [{"text": "one"}, {"text": ""}, {"text": "two"}],
+            "encrypted_content": "x",
+        },
+        [Thinking("one\n\ntwo", "x")],
+    ),
+    "reasoning under its other names": (
+        {
+            "type": "reasoning",
+            "content": [{"type": kind, "text": kind} for kind in ("reasoning_text", "text", "output_text")],
+        },
+        [Thinking("reasoning_text\n\ntext\n\noutput_text")],
+    ),
+    "sealed reasoning": ({"type": "reasoning", "encrypted_content": "x"}, [Thinking("", "x")]),
+    "empty reasoning": ({"type": "reasoning", "encrypted_content": "", "summary": []}, []),
+    "a call": (
+        {"type": "function_call", "call_id": "c", "id": "i", "name": "f", "arguments": '{"a":1}'},
+        [ToolCall("c", "f", '{"a":1}')],
+    ),
+    "a call with an id alone": (
+        {"type": "function_call", "id": "i", "name": "f", "arguments": None, "namespace": ""},
+        [ToolCall("i", "f", "")],
+    ),
+    "a call of a namespace": (
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": {"a": 1}, "namespace": "n"},
+        [ToolCall("c", "f", '{"a":1}', "n")],
+    ),
+    "another item": ({"type": "web_search_call", "content": "a"}, []),
+}
+
+
+@pytest.mark.parametrize(("item", "parts"), ARRIVED.values(), ids=ARRIVED)
+def test_the_parts_of_an_item(item, parts):
+    """What a finished item holds, however servers name the parts of it."""
+    assert parts_in(item) == parts
