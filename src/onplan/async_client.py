@@ -105,10 +105,15 @@ class AsyncClient:
 
     @overload
     async def complete(
+        self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
+    ) -> CompletionResponse: ...
+
+    @overload
+    async def complete(
         self,
         request: Prompt | CompletionRequest | None = None,
         *,
-        repairs: int = 0,
+        repairs: int,
         **fields: Unpack[RequestFields],
     ) -> CompletionResponse: ...
 

@@ -102,10 +102,15 @@ class Client:
 
     @overload
     def complete(
+        self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
+    ) -> CompletionResponse: ...
+
+    @overload
+    def complete(
         self,
         request: Prompt | CompletionRequest | None = None,
         *,
-        repairs: int = 0,
+        repairs: int,
         **fields: Unpack[RequestFields],
     ) -> CompletionResponse: ...
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 import pytest
@@ -55,6 +55,15 @@ class Holder:
     model: Model
 
 
+T = TypeVar("T")
+
+
+@dataclass
+class Box(Generic[T]):
+    item: T
+    model: Model
+
+
 @dataclass
 class Plain:
     number: int
@@ -80,6 +89,7 @@ OURS: dict[str, Any] = {
     "one or null": Model | None,
     "a field": Holder,
     "a field of a field": dict[str, Holder],
+    "a field of a generic class": Box[int],
     "a constraint": Annotated[int, Constraint()],
 }
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from onplan.backends import COMPATIBLE
 from onplan.chat import request as chat
 from onplan.emulator.checks.schema import Subject, check_format_schema
+from onplan.structured.output_format import output_format
 from onplan.structured.strict_schema import is_strict
 from onplan.types import CompletionRequest
 
@@ -180,6 +181,19 @@ def test_what_is_sent_as_strict_is_taken(schema):
     root = one(schema, **B)
     if is_strict(root):
         check_format_schema(root, Subject("response_format 'r'", "response_format", None), strict=True)
+
+
+@given(st.one_of(_schemas, _schemas.map(lambda schema: one(schema, **B))))
+@example({"$ref": "#/$defs/b"})
+def test_whatever_is_asked_for_is_taken(schema):
+    """Any schema is sent with an object as its root, and as strict only where the service takes it."""
+    if not isinstance(schema, dict):
+        return
+    for form in (output_format(schema), output_format({"type": "json_schema", "schema": schema})):
+        assert form.schema["type"] == "object"
+        check_format_schema(
+            form.schema, Subject("response_format 'r'", "text.format", None), strict=form.strict
+        )
 
 
 def test_deep_and_cyclic_schemas_end():

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, cast, get_args, get_type_hints
+from typing import Any, Protocol, cast, get_args, get_origin, get_type_hints
 
 from onplan.structured.misfit import Misfit, json_path
 from onplan.structured.references import Schema
@@ -56,10 +55,10 @@ def _parts(given: Any) -> Iterator[Any]:
             continue
         seen.add(id(part))
         yield part
-        waiting += get_args(part)
+        waiting += [get_origin(part), *get_args(part)]
         if hasattr(part, "__value__"):  # `type Name = …`
             waiting.append(part.__value__)
-        if isinstance(part, type) and (dataclasses.is_dataclass(part) or hasattr(part, "__annotations__")):
+        if isinstance(part, type):
             waiting += _hints(part).values()
 
 
