@@ -18,6 +18,7 @@ WORDS = {
     ParameterSupport.FORWARD: "sent",
     ParameterSupport.EMULATE: "emulated",
     ParameterSupport.DROP: "left out",
+    ParameterSupport.RAISE: "an error",
     ParameterSupport.WITH_TOOLS: "sent with tools",
 }
 APIS = {"chat": "Chat Completions", "responses": "Responses"}
@@ -34,9 +35,14 @@ FOOT = """
 - **sent**: the field is in the request, under the name that the API has for it.
 - **sent with tools**: it is in a request that has tools; without tools it is left out.
 - **emulated**: onplan carries it out, and lists it in `response.emulated_parameters`.
+- **an error**: an `InvalidRequestError` before anything is sent, for nothing could stand for it.
 - **left out**: the backend would refuse the request, so the field is not sent, and is listed in
   `response.ignored_parameters`. With `Client(unsupported="raise")` it is an `InvalidRequestError` instead,
   before anything is sent.
+
+`HostedTool` is a tool of `tools` that the backend runs itself, such as `HostedTool("web_search")`: its name
+and options are sent as they are. The fields of `extra_body` are sent as they are, too, and objects in it are
+merged with those of the request; they are for what this version does not know.
 
 On the command line, `onplan ask` says on stderr what was left out or emulated.
 
@@ -64,12 +70,14 @@ def column_of(backend: Backend) -> str:
 
 def cell(parameter: str, backend: Backend) -> str:
     """What becomes of a parameter."""
+    parameter = "hosted_tools" if parameter == "HostedTool" else parameter
     return WORDS[backend.parameter_support.get(parameter, ParameterSupport.FORWARD)]
 
 
 def page() -> str:
     """The text of the page."""
-    names = CompletionRequest.__struct_fields__
+    fields = CompletionRequest.__struct_fields__
+    names = [row for name in fields for row in ([name, "HostedTool"] if name == "tools" else [name])]
     rows = [
         ["parameter", *map(column_of, ROWS)],
         ["---"] * (len(ROWS) + 1),

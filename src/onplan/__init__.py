@@ -37,11 +37,11 @@ _MODULES = {
     "transports.base": "Timeouts",
     "stores": "CredentialStore Lease PendingRefresh Record open_store",
     "types": (
-        "CompletionRequest CompletionResponse ContentPart Credits Done File FinishReason Image Limits "
-        "Message MessageLike Meter ModelInfo OAuthCredentials PartDone Prompt Provider Refusal "
-        "Registration RequestDefaults RequestFields Resumed Role SpendingLimit StreamChunk Text "
-        "TextDelta Thinking ThinkingDelta ToolCall ToolCallDelta ToolCallEnd ToolCallStart ToolChoice "
-        "ToolDefinition ToolResult Usage Window as_request"
+        "CompletionRequest CompletionResponse ContentPart Credits Done File FinishReason HostedTool "
+        "Image Limits Message MessageLike Meter ModelInfo OAuthCredentials PartDone Prompt Provider "
+        "Refusal Registration RequestDefaults RequestFields Resumed Role SpendingLimit StreamChunk "
+        "Text TextDelta Thinking ThinkingDelta Tool ToolCall ToolCallDelta ToolCallEnd ToolCallStart "
+        "ToolChoice ToolDefinition ToolResult Usage Window as_request"
     ),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}

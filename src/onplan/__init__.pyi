@@ -68,6 +68,7 @@ from onplan.types import Credits as Credits
 from onplan.types import Done as Done
 from onplan.types import File as File
 from onplan.types import FinishReason as FinishReason
+from onplan.types import HostedTool as HostedTool
 from onplan.types import Image as Image
 from onplan.types import Limits as Limits
 from onplan.types import Message as Message
@@ -90,6 +91,7 @@ from onplan.types import Text as Text
 from onplan.types import TextDelta as TextDelta
 from onplan.types import Thinking as Thinking
 from onplan.types import ThinkingDelta as ThinkingDelta
+from onplan.types import Tool as Tool
 from onplan.types import ToolCall as ToolCall
 from onplan.types import ToolCallDelta as ToolCallDelta
 from onplan.types import ToolCallEnd as ToolCallEnd

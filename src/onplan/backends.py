@@ -38,6 +38,7 @@ class ParameterSupport(enum.Enum):
     FORWARD = "sent"
     EMULATE = "carried out by onplan, and listed in emulated_parameters"
     DROP = "left out, and listed in ignored_parameters"
+    RAISE = "an error"
     WITH_TOOLS = "sent beside tools; left out and listed where there are none"
 
 
@@ -69,7 +70,7 @@ class Backend:
         required: body fields with fixed values.
         reasoning_models: pattern of the names of reasoning models.
         reasoning_required: additional body fields for reasoning models, with fixed values.
-        parameter_support: what becomes of parameters that are not just forwarded.
+        parameter_support: what becomes of parameters that are not just forwarded, and of ``hosted_tools``.
         max_tokens_field: what ``max_tokens`` is called in the body; for reasoning models,
             ``reasoning_max_tokens_field``.
         system_role: what a system message is sent as.
@@ -282,6 +283,8 @@ _CHAT_SUPPORT: Mapping[str, ParameterSupport] = {
     # 400: "'parallel_tool_calls' is only allowed when 'tools' are specified."
     "tool_choice": ParameterSupport.WITH_TOOLS,
     "parallel_tool_calls": ParameterSupport.WITH_TOOLS,
+    # Its web search is a property of some models, and it has no other.
+    "hosted_tools": ParameterSupport.RAISE,
 }
 
 _NOT_FOR_TEXT = re.compile(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from onplan.backends import Backend, ParameterSupport
 from onplan.errors import ConfigurationError, InvalidRequestError
-from onplan.types import CompletionRequest, ModelInfo, ToolChoice
+from onplan.types import CompletionRequest, HostedTool, ModelInfo, ToolChoice, ToolDefinition
 
 if TYPE_CHECKING:
     from onplan.structured.output_format import OutputFormat
@@ -70,8 +70,10 @@ def reports_on(
     """What the backend's row says of the parameters that the program set, ``given``.
 
     Raises:
-        InvalidRequestError: ``raising``, and some would be left out.
+        InvalidRequestError: ``raising``, and some would be left out; or there are tools that it cannot run.
     """
+    if backend.parameter_support.get("hosted_tools") is ParameterSupport.RAISE:
+        _require_functions(request, backend)
     found = [(name, backend.support_of(name, has_tools=bool(request.tools))) for name in given]
     ignored = tuple(name for name, support in found if support is ParameterSupport.DROP)
     if ignored and raising:
@@ -85,6 +87,35 @@ def reports_on(
         max_tokens=request.max_tokens if "max_tokens" in emulated else None,
     )
     return Reports(ignored, emulated, None if cut_at == CutAt() else cut_at)
+
+
+def _require_functions(request: CompletionRequest, backend: Backend) -> None:
+    hosted = [tool.name for tool in request.tools if isinstance(tool, HostedTool)]
+    if hosted:
+        raise InvalidRequestError(
+            f"{backend.name} does not run tools itself over this API: {', '.join(hosted)}.",
+            hint='Use `Client(api="responses")` where the server speaks that.',
+        )
+
+
+def with_extra(body: dict[str, Any], request: CompletionRequest, backend: Backend) -> dict[str, Any]:
+    """``body`` with the fields of ``extra_body``; objects in both are merged.
+
+    Raises:
+        InvalidRequestError: it would change what this backend needs as it is.
+    """
+    fixed = sorted(request.extra_body.keys() & {"model", "input", "messages", *backend.required})
+    if fixed:
+        raise InvalidRequestError(
+            f"extra_body cannot change {', '.join(fixed)}.", hint="Leave that out of extra_body."
+        )
+    return _merged(body, request.extra_body) if request.extra_body else body
+
+
+def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    both = {name for name in one.keys() & other.keys() if isinstance(one[name], dict)}
+    inner = {name: _merged(one[name], other[name]) for name in both if isinstance(other[name], Mapping)}
+    return {**one, **other, **inner}
 
 
 # From the shortest thinking to the longest. Not "none", which models take that do not list it.
@@ -114,6 +145,12 @@ def offered_effort(wanted: str, model: ModelInfo, *, raising: bool) -> str:
 def given_by(request: CompletionRequest) -> list[str]:
     """The names of the parameters that the program set."""
     return [name for name, default in _NOTHING_GIVEN.items() if getattr(request, name) != default]
+
+
+def asked_by(request: CompletionRequest, given: Iterable[str]) -> frozenset[str]:
+    """The parameters that the program set, ``given``, and ``strict`` if it says that of a tool."""
+    says = any(isinstance(tool, ToolDefinition) and tool.strict is not None for tool in request.tools)
+    return frozenset((*given, "strict") if says else given)
 
 
 # --- conversations ----------------------------------------------------------------------------------

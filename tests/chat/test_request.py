@@ -12,6 +12,7 @@ from onplan.types import (
     APIKey,
     CompletionRequest,
     File,
+    HostedTool,
     Image,
     Message,
     Refusal,
@@ -106,6 +107,7 @@ GIVEN = {
     "response_format": {"type": "object"},
     "session_id": "another",
     "metadata": {"a": "b"},
+    "extra_body": {"extra": 1},
 }
 
 
@@ -119,6 +121,26 @@ def test_every_parameter_reaches_the_body_or_is_listed(backend, name, tools):
 
     assert (changed.body != plain.body) != (name in changed.reports.ignored)
     assert set(CompletionRequest.__struct_fields__) == {*GIVEN, "messages", "model"}
+
+
+@pytest.mark.parametrize(
+    ("strict", "sent"), [(None, {}), (True, {"strict": True}), (False, {"strict": False})]
+)
+def test_a_tool_is_strict_where_the_program_says_so(strict, sent):
+    """Without a word of the program's the server's default counts."""
+    tool = ToolDefinition("now", strict=strict)
+    (offered,) = body(tools=[tool])["tools"]
+
+    assert {"name": "now", "parameters": tool.parameters, **sent} == offered["function"]
+    assert ("strict" in call(tools=[tool]).given) is bool(sent)
+
+
+@ROWS
+def test_this_api_runs_no_tools_itself(backend):
+    """A hosted tool is an error that says which API has them: nothing could stand for it."""
+    with pytest.raises(InvalidRequestError, match="web_search") as caught:
+        call(backend=backend, tools=[TOOL, HostedTool("web_search")])
+    assert 'api="responses"' in caught.value.hint
 
 
 @ROWS

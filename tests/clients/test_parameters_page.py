@@ -40,6 +40,8 @@ GIVEN: dict[str, Any] = {
     "response_format": {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
     "session_id": "a-session",
     "metadata": {"a": "b"},
+    "HostedTool": [onplan.HostedTool("web_search")],
+    "extra_body": {},
 }
 SAMPLING = ("temperature", "top_p", "stop")
 # Where a field may be in a body, for either API, if not under its own name.
@@ -51,6 +53,8 @@ PLACES: dict[str, tuple[str, ...]] = {
     "verbosity": ("verbosity", "text.verbosity"),
     "response_format": ("response_format", "text.format"),
     "session_id": ("prompt_cache_key",),
+    "HostedTool": ("tools",),
+    "extra_body": ("verbosity", "text.verbosity"),
 }
 
 
@@ -72,7 +76,8 @@ def test_the_page_is_what_the_table_says() -> None:
         capture_output=True, text=True, encoding="utf-8", check=True,
     )  # fmt: skip
     assert written.stdout == PAGE
-    assert {name for _, name, _ in CELLS} == set(onplan.CompletionRequest.__struct_fields__) == set(GIVEN)
+    names = {*onplan.CompletionRequest.__struct_fields__, "HostedTool"}
+    assert {name for _, name, _ in CELLS} == names == set(GIVEN)
 
 
 class Forwarding(httpx2.HTTPTransport):
@@ -109,6 +114,19 @@ def http(emulator: Emulator) -> Iterator[httpx2.Client]:
         yield client
 
 
+def given(name: str, column: str) -> dict[str, Any]:
+    """The keyword that gives a parameter."""
+    if name == "HostedTool":
+        return {"tools": GIVEN[name]}
+    if name == "extra_body":  # servers refuse what they do not know, so here it is what they do
+        return {name: {"text": {"verbosity": "low"}} if is_responses(column) else {"verbosity": "low"}}
+    return {name: GIVEN[name]}
+
+
+def is_responses(column: str) -> bool:
+    return not column.endswith("Chat Completions")
+
+
 def field_at(body: Any, path: str) -> Any:
     for key in path.split("."):
         body = body.get(key) if isinstance(body, dict) else None
@@ -135,7 +153,11 @@ def test_each_parameter_is_found_where_the_page_says(
     ):
         for name, cell in said.items():
             for tools in ([], [TOOL]):
-                fields = {"messages": "hi", "model": "gpt-5.5", "tools": tools, name: GIVEN[name]}
+                fields = {"messages": "hi", "model": "gpt-5.5", "tools": tools, **given(name, column)}
+                if cell == "an error":
+                    with pytest.raises(onplan.InvalidRequestError, match="web_search"):
+                        client.complete(**fields)
+                    continue
                 if cell == "sent" and name in SAMPLING:
                     fields["model"] = "gpt-4.1"  # models that reason refuse it, and that is told the program
                 is_sent = cell == "sent" or (cell == "sent with tools" and bool(tools))
@@ -150,6 +172,8 @@ def test_each_parameter_is_found_where_the_page_says(
                 assert answer.ignored_parameters == ([] if is_sent or cell == "emulated" else [name]), where
                 assert answer.emulated_parameters == ([name] if cell == "emulated" else []), where
 
+                if name == "HostedTool":
+                    assert body["tools"] == [{"type": "web_search"}], where
                 count = len(asked(emulator))
                 if answer.ignored_parameters:
                     with pytest.raises(onplan.InvalidRequestError, match=name):

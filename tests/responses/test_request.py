@@ -11,6 +11,7 @@ from onplan.responses.request import prepare
 from onplan.structured.strict_schema import is_strict
 from onplan.types import (
     CompletionRequest,
+    HostedTool,
     Image,
     Message,
     OAuthCredentials,
@@ -158,6 +159,40 @@ class TestDroppedParameters:
             call(raise_unsupported=True, **{name: DROPPED[name]})
 
 
+def test_tools_are_strict_or_hosted_as_the_program_says():
+    """A hosted tool is sent as the backend names it, and chosen by its type."""
+    search = HostedTool("web_search", {"search_context_size": "low"})
+    strict, other = ToolDefinition("a", strict=True), ToolDefinition("b")
+    sent = body(tools=[strict, other, search], tool_choice=ToolChoice("web_search"))
+
+    assert [True, False, None] == [tool.get("strict") for tool in sent["tools"]]
+    assert {"type": "web_search", "search_context_size": "low"} == sent["tools"][2]
+    assert {"type": "web_search"} == sent["tool_choice"]
+    assert ("strict" in call(tools=[strict]).given, "strict" in call(tools=[other, search]).given) == (
+        True,
+        False,
+    )
+
+
+def test_fields_that_onplan_does_not_know_are_sent():
+    """Objects are merged with those of the request, and win over what is in them."""
+    sent = body(
+        reasoning_effort="low",
+        verbosity="low",
+        extra_body={"reasoning": {"context": "all_turns"}, "text": {"verbosity": "high"}, "x": [1]},
+    )
+
+    assert {"effort": "low", "summary": "auto", "context": "all_turns"} == sent["reasoning"]
+    assert ({"verbosity": "high"}, [1]) == (sent["text"], sent["x"])
+
+
+@pytest.mark.parametrize("name", ["model", "input", "stream", "store", "include"])
+def test_fields_that_the_backend_demands_stay(name):
+    """What it would refuse otherwise, or what is said in another way, cannot be changed there."""
+    with pytest.raises(InvalidRequestError, match=f"extra_body cannot change {name}"):
+        call(extra_body={name: "x"})
+
+
 @pytest.mark.parametrize("name", EMULATED)
 def test_what_is_emulated_is_not_sent(name):
     """It is listed, and no error where parameters that are left out are one."""
@@ -182,6 +217,7 @@ def test_every_parameter_reaches_the_body_or_is_listed():
         "service_tier": "flex",
         "response_format": {"type": "object"},
         "session_id": "another",
+        "extra_body": {"extra": 1},
     }
     assert set(CompletionRequest.__struct_fields__) == {*values, "messages", "model"}
 

@@ -97,7 +97,7 @@ def test_defaults_stand_for_what_is_not_said(prompt: Any, fields: Any, expected:
         ("max_completion_tokens", "Write `max_tokens=`."),
         ("instructions", "Message.system"),
         ("stream", "complete_stream"),
-        ("zzz", "There are: max_tokens, messages, metadata, model,"),
+        ("zzz", "There are: extra_body, max_tokens, messages, metadata, model,"),
     ],
 )
 def test_a_keyword_that_is_no_field_is_refused(name: str, hint: str) -> None:

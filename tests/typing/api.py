@@ -131,6 +131,15 @@ async def structured_output(
     client.complete("A bird", response_format=Bird, model=5)  # type: ignore[call-overload]
 
 
+def tools(client: onplan.Client, tool: onplan.Tool) -> None:
+    weather = onplan.ToolDefinition("weather", strict=True)
+    client.complete(
+        "hi", tools=[tool, weather, onplan.HostedTool("web_search", {"search_context_size": "low"})]
+    )
+    client.complete("hi", tools=[{"type": "function", "function": {"name": "weather"}}])
+    client.complete("hi", tools=[5])  # type: ignore[list-item]
+
+
 def a_call_for_work(
     client: onplan.Client, **fields: Unpack[onplan.RequestFields]
 ) -> onplan.CompletionRequest:
@@ -201,6 +210,7 @@ def requests() -> onplan.CompletionRequest:
         ],
         tools=[onplan.ToolDefinition(name="weather", parameters={"type": "object"})],
         tool_choice=onplan.ToolChoice("weather"),
+        extra_body={"reasoning": {"context": "all_turns"}},
         stop="x",
         response_format={"type": "object"},
     )

@@ -16,12 +16,14 @@ from onplan.errors import InvalidRequestError
 from onplan.flow import CLIENT_REQUEST_ID, Request
 from onplan.parameters import (
     Reports,
+    asked_by,
     given_by,
     output_format_of,
     reports_on,
     session_id_of,
     tool_choice_of,
     uuid_text,
+    with_extra,
 )
 from onplan.request.history import repaired
 from onplan.types import CompletionRequest, ContentPart, Credential, Message, ToolChoice, ToolDefinition
@@ -109,7 +111,7 @@ def prepare(
         session_id,
         body,
         reports,
-        frozenset(given),
+        asked_by(request, given),
         history.repairs,
         output_format_of(request),
     )
@@ -131,16 +133,18 @@ def _body(
         value = build(request)
         if value is not None:
             body[name] = value
-    return body
+    return with_extra(body, request, backend)
 
 
 def _tools(request: CompletionRequest) -> list[Body] | None:
-    return [{"type": "function", "function": _function(tool)} for tool in request.tools] or None
+    functions = [tool for tool in request.tools if isinstance(tool, ToolDefinition)]
+    return [{"type": "function", "function": _function(tool)} for tool in functions] or None
 
 
 def _function(tool: ToolDefinition) -> Body:
     function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return {name: value for name, value in function.items() if value != ""}
+    strict = {} if tool.strict is None else {"strict": tool.strict}
+    return {name: value for name, value in function.items() if value != ""} | strict
 
 
 def _tool_choice(request: CompletionRequest) -> Any:

@@ -14,18 +14,29 @@ from onplan.errors import InvalidRequestError
 from onplan.flow import CLIENT_REQUEST_ID, Request
 from onplan.parameters import (
     Reports,
+    asked_by,
     given_by,
     output_format_of,
     reports_on,
     session_id_of,
     tool_choice_of,
     uuid_text,
+    with_extra,
 )
 from onplan.request.history import repaired
 from onplan.responses.continuation import Create
 from onplan.responses.items import input_items
 from onplan.responses.stream import ResponseStream
-from onplan.types import CompletionRequest, ContentPart, Credential, Message, Role, ToolChoice, ToolDefinition
+from onplan.types import (
+    CompletionRequest,
+    ContentPart,
+    Credential,
+    HostedTool,
+    Message,
+    Role,
+    Tool,
+    ToolChoice,
+)
 
 if TYPE_CHECKING:
     from onplan.structured.output_format import OutputFormat
@@ -128,7 +139,7 @@ def prepare(
         session_id,
         body,
         reports,
-        frozenset(given),
+        asked_by(request, given),
         history.repairs,
         output=output_format_of(request),
     )
@@ -153,7 +164,7 @@ def _body(
         value = build(request, backend)
         if value is not None:
             body[name] = value
-    return body
+    return with_extra(body, request, backend)
 
 
 def _tools(request: CompletionRequest, backend: Backend) -> list[Body] | None:
@@ -166,13 +177,15 @@ def _tools(request: CompletionRequest, backend: Backend) -> list[Body] | None:
 _NAMESPACE = {"type": "namespace", "name": "program", "description": "Functions of the program that asks."}
 
 
-def _tool(tool: ToolDefinition) -> Body:
+def _tool(tool: Tool) -> Body:
+    if isinstance(tool, HostedTool):
+        return {"type": tool.name, **tool.options}
     return {
         "type": "function",
         "name": tool.name,
         "description": tool.description,
         "parameters": tool.parameters,
-        "strict": False,
+        "strict": bool(tool.strict),
     }
 
 
@@ -180,7 +193,11 @@ def _tool_choice(request: CompletionRequest, backend: Backend) -> Any:
     choice = tool_choice_of(request)
     if choice is None:
         return "auto" if request.tools else None
-    return {"type": "function", "name": choice.name} if isinstance(choice, ToolChoice) else choice
+    if not isinstance(choice, ToolChoice):
+        return choice
+    if any(isinstance(tool, HostedTool) and tool.name == choice.name for tool in request.tools):
+        return {"type": choice.name}
+    return {"type": "function", "name": choice.name}
 
 
 def _parallel_tool_calls(request: CompletionRequest, backend: Backend) -> bool | None:

@@ -354,7 +354,7 @@ AMENDMENTS: tuple[Amendment, ...] = (
     ),
     _unasked("tool_choice", asked_by="tool_choice"),
     _unasked("parallel_tool_calls", asked_by="parallel_tool_calls"),
-    _unasked("tools", "*", "strict"),
+    _unasked("tools", "*", "strict", asked_by="strict"),
     _unasked("text", "format", "strict"),
     _unasked("response_format", "json_schema", "strict"),
     # The subset that strict mode takes changes.

@@ -39,8 +39,9 @@ from onplan.types.message import (
     ToolResult,
 )
 from onplan.types.provider import ModelInfo, Provider
-from onplan.types.request import CompletionRequest, ResponseFormat, ToolChoice, ToolDefinition
+from onplan.types.request import CompletionRequest, ResponseFormat
 from onplan.types.request_fields import FieldsWithoutFormat, RequestDefaults, RequestFields, as_request
+from onplan.types.tools import HostedTool, Tool, ToolChoice, ToolDefinition
 
 __all__ = [
     "APIKey",
@@ -53,6 +54,7 @@ __all__ = [
     "FieldsWithoutFormat",
     "File",
     "FinishReason",
+    "HostedTool",
     "Image",
     "JSONReader",
     "Limits",
@@ -77,6 +79,7 @@ __all__ = [
     "TextDelta",
     "Thinking",
     "ThinkingDelta",
+    "Tool",
     "ToolCall",
     "ToolCallDelta",
     "ToolCallEnd",

@@ -78,12 +78,15 @@ class _Conversation:
             role = Role.TOOL if isinstance(item, ToolResult) else Role.ASSISTANT
             self._append(Message(role, [item]))
         else:
-            self._add_dict(_as_dict(item, where), where)
+            fields = as_dict(item)
+            if fields is None:
+                raise _wrong(where, item)
+            self._add_dict(fields, where)
 
     def _add_dict(self, item: Mapping[str, Any], where: str) -> None:
         kind = item.get("type") or "message"
         if "role" not in item and kind in OF_USERS:
-            part: OfUser = _converted(item, OfUser, where)  # type: ignore[arg-type] # a union is no class
+            part: OfUser = converted(item, OfUser, where)  # type: ignore[arg-type] # a union is no class
             self._append(Message(Role.USER, [part.part(where)]), loose=True)
             return
         read = ITEMS.get(kind) if isinstance(kind, str) else None
@@ -91,7 +94,7 @@ class _Conversation:
             raise InvalidRequestError(
                 f"{where}.type is {kind!r}, which is not known.", hint=f"Known are: {', '.join(ITEMS)}."
             )
-        message = _converted(item, read, where).message(where)
+        message = converted(item, read, where).message(where)
         self._append(message, items="type" in item and message.role is Role.ASSISTANT)
 
     def _append(self, message: Message, *, loose: bool = False, items: bool = False) -> None:
@@ -109,17 +112,16 @@ class _Conversation:
 _PARTS = (Text, Image, File, ToolCall, ToolResult, Thinking, Refusal)
 
 
-def _as_dict(value: object, where: str) -> Mapping[str, Any]:
+def as_dict(value: object) -> Mapping[str, Any] | None:
     """``value`` as a mapping; objects of the openai SDK are models of pydantic, which know their dict."""
     if isinstance(value, Mapping):
         return value
     dump = getattr(value, "model_dump", None)
-    if callable(dump) and not isinstance(value, type) and isinstance(dumped := dump(), Mapping):
-        return dumped
-    raise _wrong(where, value)
+    dumped = dump() if callable(dump) and not isinstance(value, type) else None
+    return dumped if isinstance(dumped, Mapping) else None
 
 
-def _converted(value: Mapping[str, Any], kind: type[T], where: str) -> T:
+def converted(value: Mapping[str, Any], kind: type[T], where: str) -> T:
     """``value`` as the shape ``kind``; fields that are None count as absent."""
     try:
         return msgspec.convert(_without_none(value), kind)
@@ -146,4 +148,7 @@ def _without_none(value: Any) -> Any:
     return {name: _without_none(inner) for name, inner in value.items() if inner is not None}
 
 
-_HINT = "See https://platform.openai.com/docs/api-reference for the shapes, or use `onplan.Message`."
+_HINT = (
+    "See https://platform.openai.com/docs/api-reference for the shapes, or use `onplan.Message` and "
+    "`onplan.ToolDefinition`."
+)

@@ -11,24 +11,11 @@ from msgspec.structs import force_setattr
 from onplan.errors import InvalidRequestError
 from onplan.types.dicts import Prompt, read_messages
 from onplan.types.message import Message
+from onplan.types.tools import Tool, ToolChoice, ToolDefinition, read_tools
 
 # A JSON schema, also in the wrappers of OpenAI's APIs; or a type: a dataclass, TypedDict, NamedTuple, Enum,
 # msgspec or pydantic type, a pydantic TypeAdapter, a plain type such as `int`, or one made of these.
 ResponseFormat: TypeAlias = Any
-
-
-class ToolDefinition(msgspec.Struct, frozen=True):
-    """A function that the model may call; ``parameters`` is a JSON schema of type object."""
-
-    name: str
-    description: str = ""
-    parameters: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "object", "properties": {}})
-
-
-class ToolChoice(msgspec.Struct, frozen=True):
-    """``tool_choice`` for one particular tool: the model must call the tool of this name."""
-
-    name: str
 
 
 class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,7 +27,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         messages: the conversation, oldest first: ``Message`` objects, or dicts in the shapes of OpenAI's
             APIs. Strings, images and files in a row stand for one message of the user.
         model: a model id; without one, ``ONPLAN_MODEL``, then the profile's, then the first listed.
-        tools: functions the model may call.
+        tools: functions that the model may call, and tools that the backend runs itself; also as dicts in
+            the shapes of OpenAI's APIs.
         tool_choice: ``auto``, ``none``, ``required``, or ``ToolChoice(name)`` for one of ``tools``.
         parallel_tool_calls: whether several calls may come in one answer.
         temperature: sampling temperature.
@@ -56,11 +44,13 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         session_id: names the conversation, so that its prompt is found in the cache; one is derived from
             the conversation's beginning when it is not given.
         metadata: labels of the program's own, for backends that keep them.
+        extra_body: fields for the body of the request that onplan does not know, as the API spells them;
+            objects in it are merged with those of the request.
     """
 
     messages: list[Message]
     model: str | None = None
-    tools: list[ToolDefinition] = []
+    tools: list[Tool] = []
     tool_choice: str | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     temperature: float | None = None
@@ -74,6 +64,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     response_format: Any = None
     session_id: str | None = None
     metadata: dict[str, str] = {}
+    extra_body: dict[str, Any] = {}
 
     if TYPE_CHECKING:
 
@@ -82,7 +73,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             *,
             messages: Prompt,
             model: str | None = None,
-            tools: list[ToolDefinition] | None = ...,
+            tools: Iterable[Tool | Mapping[str, object]] | None = ...,
             tool_choice: Literal["auto", "none", "required"] | ToolChoice | None = None,
             parallel_tool_calls: bool | None = None,
             temperature: float | None = None,
@@ -96,6 +87,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             response_format: ResponseFormat | None = None,
             session_id: str | None = None,
             metadata: dict[str, str] | None = ...,
+            extra_body: dict[str, Any] | None = ...,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -108,16 +100,15 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         else:
             messages = read_messages(given)
         force_setattr(self, "messages", messages)
-        for name in ("tools", "stop", "metadata"):
+        for name, empty in _EMPTY.items():
             if getattr(self, name) is None:  # as other libraries say that there are none
-                force_setattr(self, name, {} if name == "metadata" else [])
+                force_setattr(self, name, empty())
         stop: Any = self.stop
         if isinstance(stop, str):
             force_setattr(self, "stop", [stop])
-        _require(self.tools, (list, tuple), "tools", "a list of ToolDefinition objects")
-        for tool in self.tools:
-            if not isinstance(tool, ToolDefinition):
-                raise _wrong("tools", tool, "ToolDefinition objects: a name, a description, parameters")
+        tools: Any = self.tools
+        if not isinstance(tools, list) or not all(type(tool) is ToolDefinition for tool in tools):
+            force_setattr(self, "tools", read_tools(tools))
         self._require_kinds()
         self._require_choice()
         _require_format(self.response_format)
@@ -145,6 +136,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             )
 
 
+_EMPTY: Mapping[str, type] = {"tools": list, "stop": list, "metadata": dict, "extra_body": dict}
 _TOOL_CHOICES = ("auto", "none", "required")
 # What a field may be beside None, and in words.
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
@@ -157,6 +149,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "parallel_tool_calls": ((bool,), "True or False"),
     "stop": ((list, tuple), "a string, or several"),
     "metadata": ((Mapping,), "a dict of strings"),
+    "extra_body": ((Mapping,), "a dict"),
 }
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypedDict
 
 import msgspec
 
 from onplan.errors import InvalidRequestError
 from onplan.types.dicts import Prompt
-from onplan.types.request import CompletionRequest, ResponseFormat, ToolChoice, ToolDefinition
+from onplan.types.request import CompletionRequest, ResponseFormat
+from onplan.types.tools import Tool, ToolChoice
 
 
 class RequestDefaults(TypedDict, total=False):
@@ -26,13 +27,14 @@ class RequestDefaults(TypedDict, total=False):
     verbosity: str | None
     service_tier: str | None
     metadata: dict[str, str] | None
+    extra_body: dict[str, Any] | None
 
 
 class FieldsWithoutFormat(RequestDefaults, total=False):
     """The fields of ``CompletionRequest`` without ``response_format``, which some signatures name apart."""
 
     messages: Prompt
-    tools: list[ToolDefinition] | None
+    tools: Iterable[Tool | Mapping[str, object]] | None
     tool_choice: Literal["auto", "none", "required"] | ToolChoice | None
     session_id: str | None
 
