@@ -174,10 +174,10 @@ def test_a_proxy_that_is_silent(
         ("socks5", [b"\x05\xff"]),
         ("socks5", [b"HTTP"]),
         ("http", [b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"]),
-        ("http", [b"SSH-2.0\r\n"]),
+        ("http", [b"SSH-2.0\r\n\r\n"]),
     ],
 )
-@pytest.mark.parametrize("kind", ["aiohttp", "httpx2", "sync"])
+@pytest.mark.parametrize("kind", ["aiohttp", "httpx2", "websocket", "sync"])
 def test_a_proxy_that_refuses(
     network: Network,
     clean_environment: Any,
@@ -197,7 +197,9 @@ def test_a_proxy_that_refuses(
     if kind == "httpx2":
         monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
     proxy = f"{scheme}://me:{PASSWORD}@127.0.0.1:{network.serve(listen)}"
-    options = options_for("https://backend.invalid", transport="sse", proxy=proxy)
+    options = options_for(
+        "https://backend.invalid", transport="websocket" if kind == "websocket" else "sse", proxy=proxy
+    )
 
     async def ask_async() -> None:
         async with onplan.AsyncClient(**options) as client:

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import onplan
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator
 from onplan.errors import StoreConflictError
-from onplan.stores import PendingRefresh, Record, open_store
+from onplan.stores import PendingRefresh, Record, encode_record, open_store
+from onplan.stores.file import FileStore
 
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -168,6 +170,46 @@ def test_a_damaged_file_is_told_apart(tmp_path: Path, content: bytes, sentence: 
     with pytest.raises(onplan.StoreError, match=sentence):
         open_store(f"file:{path}").load()
     assert path.read_bytes() == content
+
+
+class Overwritten(FileStore):
+    """A store in whose file another process writes the rest, before it lets go of the lock."""
+
+    def __init__(self, path: Path, rest: bytes) -> None:
+        super().__init__(str(path))
+        self.path, self.rest = path, rest
+
+    def lock(self) -> AbstractContextManager[object]:
+        with self.path.open("ab") as file:
+            file.write(self.rest)
+        self.rest = b""
+        return super().lock()
+
+
+def test_a_file_that_is_being_overwritten_is_no_damaged_one(tmp_path: Path) -> None:
+    """As a file that is mounted by itself is written: half a record is read once more, under the lock."""
+    path = tmp_path / "c.json"
+    whole = bytes(encode_record(RECORD))
+    path.write_bytes(whole[:40])
+    path.chmod(0o600)
+
+    loaded = Overwritten(path, whole[40:]).load()
+
+    assert loaded
+    assert loaded.record == RECORD
+
+
+def test_a_damaged_file_stays_damaged_while_its_lock_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who holds the lock for long does not hold up the error."""
+    monkeypatch.setattr(onplan.stores.file, "_SECOND_READ", 0.01)
+    path = tmp_path / "c.json"
+    path.write_bytes(b"{")
+    path.chmod(0o600)
+
+    with open_store(f"file:{path}").lock(), pytest.raises(onplan.StoreDamagedError):
+        open_store(f"file:{path}").load()
 
 
 def test_the_lock_keeps_other_processes_out(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keyring
 import pytest
@@ -262,6 +263,25 @@ def test_a_configured_keyring_that_is_none_is_an_error(
         assert UNUSABLE[name] in str(caught.value)
         assert "PYTHON_KEYRING_BACKEND" in caught.value.hint
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the home folder is found otherwise")
+def test_without_a_home_folder_the_hint_is_about_that(
+    choose: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library looks for its configuration in the home folder, which some containers have not."""
+    import pwd
+
+    def unknown(user: int) -> Any:
+        raise KeyError(user)
+
+    for name in ("PYTHON_KEYRING_BACKEND", "HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+    with pytest.raises(onplan.StoreError, match="home directory") as caught:
+        open_store("keyring:").load()
+    assert caught.value.hint.startswith("Set HOME to a folder.")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a keyring")
