@@ -49,7 +49,7 @@ _WITH_BROWSER = (
 )
 
 # Rooms that decide and do no input or output (`make unit`); neither do their tests.
-_PURE = ("answers", "chat", "oauth", "plan", "request", "responses", "turn", "types")
+_PURE = ("answers", "batches", "chat", "oauth", "plan", "request", "responses", "turn", "types")
 
 _Seen = TypeVar("_Seen")
 

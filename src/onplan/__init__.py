@@ -17,6 +17,7 @@ from onplan._version import __version__ as __version__
 _MODULES = {
     "assembly": "AsyncClientOptions ClientOptions ProviderOptions",
     "async_client": "AsyncClient",
+    "batches.schedule": "MapResult",
     "client": "Client",
     "errors": (
         "BackendError BlockedError BudgetError CertificateError ConfigurationError ConnectError "

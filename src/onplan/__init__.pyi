@@ -5,6 +5,7 @@ from onplan.assembly import AsyncClientOptions as AsyncClientOptions
 from onplan.assembly import ClientOptions as ClientOptions
 from onplan.assembly import ProviderOptions as ProviderOptions
 from onplan.async_client import AsyncClient as AsyncClient
+from onplan.batches.schedule import MapResult as MapResult
 from onplan.client import Client as Client
 from onplan.errors import BackendError as BackendError
 from onplan.errors import BlockedError as BlockedError

@@ -12,9 +12,11 @@ from typing import Any, Generic, Self, TypeVar, Unpack, assert_never, cast, over
 
 from onplan.assembly import AsyncClientOptions, assemble
 from onplan.attachments import has_attachments
+from onplan.batches.schedule import MapResult, OnLimit, Schedule
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError, TransportError
 from onplan.locks import AsyncLock
+from onplan.mapping_async import AsyncRequests, map_requests
 from onplan.plan import account
 from onplan.plan.waiting import availability
 from onplan.streams import AsyncCompletionStream
@@ -38,6 +40,7 @@ from onplan.types import (
 )
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Prompt | CompletionRequest)
 
 logger = logging.getLogger("onplan.client")
 
@@ -131,10 +134,7 @@ class AsyncClient:
         repair is another turn.
         """
         asked = as_request(request, cast("RequestFields", fields), self._context.defaults)
-        async with _Exchange(self, flows.completion(asked, self._context, repairs)) as exchange:
-            while await exchange.advance() is not None:
-                pass
-        return exchange.result
+        return await self._run(flows.completion(asked, self._context, repairs))
 
     def complete_stream(
         self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
@@ -173,6 +173,41 @@ class AsyncClient:
         print(stream.response.usage)
         """
         return AsyncCompletionStream(self.complete_stream(request, **cast("RequestFields", fields)))
+
+    def map(
+        self,
+        requests: AsyncRequests[P],
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        on_limit: OnLimit = "stop",
+        repairs: int = 0,
+        **fields: Unpack[RequestFields],
+    ) -> AsyncGenerator[MapResult[P]]:
+        """Ask many requests, several at once. One that fails has its error in its result.
+
+        Requests are taken when there is room for them, so there may be any number. Those without a
+        ``session_id`` share pooled connections. Leaving the iteration ends what is running::
+
+        async for result in client.map(["Name a bird", "Name a fish"], concurrency=20):
+            print(result.response.text if result.response else result.error)
+
+        Args:
+            requests: each as for ``complete``.
+            concurrency: how many are asked at once.
+            ordered: whether results come in the order of the requests, or as they come.
+            on_limit: at the plan's usage limit, or that of ``max_window_share``: ``stop`` asks no other
+                request, and gives each of them that error; ``wait`` goes on when it has reset.
+            repairs: as for ``complete``.
+            fields: fields of ``CompletionRequest``, for requests that do not say them.
+
+        Raises:
+            ConfigurationError, InvalidRequestError: an argument cannot be used.
+        """
+        schedule = Schedule[P](
+            self._context, fields, repairs, concurrency=concurrency, ordered=ordered, on_limit=on_limit
+        )
+        return map_requests(requests, schedule, self._run, partial(self._run, total=TotalTimeout(None)))
 
     async def _chunks(self, flow: steps.Flow[object]) -> AsyncGenerator[StreamChunk]:
         async with _Exchange(self, flow) as exchange:
@@ -226,9 +261,10 @@ class AsyncClient:
         return await self._run(availability(self._context, timeout), TotalTimeout(None))
 
     async def _run(self, flow: steps.Flow[T], total: TotalTimeout | None = None) -> T:
-        """Carry out a flow that hands out nothing."""
+        """Carry out a flow to its end; what it hands out on the way is not wanted."""
         async with _Exchange(self, flow, total) as exchange:
-            await exchange.advance()
+            while await exchange.advance() is not None:
+                pass
         return exchange.result
 
     async def close(self) -> None:

@@ -10,9 +10,12 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
 
 from onplan.assembly import ClientOptions, assemble
+from onplan.batches.schedule import MapResult, OnLimit, Schedule
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError, TransportError
+from onplan.interruption import pause
 from onplan.locks import Lock
+from onplan.mapping import Requests, map_requests
 from onplan.plan import account
 from onplan.plan.waiting import availability
 from onplan.streams import CompletionStream
@@ -37,6 +40,7 @@ from onplan.types import (
 )
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Prompt | CompletionRequest)
 
 logger = logging.getLogger("onplan.client")
 
@@ -128,10 +132,7 @@ class Client:
         repair is another turn.
         """
         asked = as_request(request, cast("RequestFields", fields), self._context.defaults)
-        with _Exchange(self, flows.completion(asked, self._context, repairs)) as exchange:
-            while exchange.advance() is not None:
-                pass
-        return exchange.result
+        return self._run(flows.completion(asked, self._context, repairs))
 
     def complete_stream(
         self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
@@ -170,6 +171,41 @@ class Client:
         print(stream.response.usage)
         """
         return CompletionStream(self.complete_stream(request, **cast("RequestFields", fields)))
+
+    def map(
+        self,
+        requests: Requests[P],
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        on_limit: OnLimit = "stop",
+        repairs: int = 0,
+        **fields: Unpack[RequestFields],
+    ) -> Generator[MapResult[P]]:
+        """Ask many requests, several at once. One that fails has its error in its result.
+
+        Requests are taken when there is room for them, so there may be any number. Those without a
+        ``session_id`` share pooled connections. Leaving the iteration ends what is running::
+
+        for result in client.map(["Name a bird", "Name a fish"], concurrency=20):
+            print(result.response.text if result.response else result.error)
+
+        Args:
+            requests: each as for ``complete``.
+            concurrency: how many are asked at once.
+            ordered: whether results come in the order of the requests, or as they come.
+            on_limit: at the plan's usage limit, or that of ``max_window_share``: ``stop`` asks no other
+                request, and gives each of them that error; ``wait`` goes on when it has reset.
+            repairs: as for ``complete``.
+            fields: fields of ``CompletionRequest``, for requests that do not say them.
+
+        Raises:
+            ConfigurationError, InvalidRequestError: an argument cannot be used.
+        """
+        schedule = Schedule[P](
+            self._context, fields, repairs, concurrency=concurrency, ordered=ordered, on_limit=on_limit
+        )
+        return map_requests(requests, schedule, self._run, partial(self._run, total=TotalTimeout(None)))
 
     def _chunks(self, flow: steps.Flow[object]) -> Generator[StreamChunk]:
         with _Exchange(self, flow) as exchange:
@@ -219,9 +255,10 @@ class Client:
         return self._run(availability(self._context, timeout), TotalTimeout(None))
 
     def _run(self, flow: steps.Flow[T], total: TotalTimeout | None = None) -> T:
-        """Carry out a flow that hands out nothing."""
+        """Carry out a flow to its end; what it hands out on the way is not wanted."""
         with _Exchange(self, flow, total) as exchange:
-            exchange.advance()
+            while exchange.advance() is not None:
+                pass
         return exchange.result
 
     def close(self) -> None:
@@ -334,7 +371,7 @@ class _Exchange(Generic[T]):
                 logger.info("trying again in %.1f s: %s", seconds, error)
                 if self._assembly.on_retry:
                     self._assembly.on_retry(error, seconds)
-                return time.sleep(self._total.at_most(seconds))
+                return pause(self._total.at_most(seconds))
             case steps.Join() | steps.SendMessage():
                 raise RuntimeError("WebSocket needs an event loop")  # without a fallback no flow asks for it
             case _:

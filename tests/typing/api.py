@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,6 +64,29 @@ def streams(client: onplan.Client) -> None:
             assert_type(chunk, onplan.StreamChunk)
         assert_type(stream.read(), onplan.CompletionResponse)
     assert_type(stream.response, onplan.CompletionResponse)
+
+
+def many(client: onplan.Client, requests: list[onplan.CompletionRequest]) -> None:
+    for result in client.map(requests, concurrency=20, ordered=False, on_limit="wait", model="gpt-5.5"):
+        assert_type(result, onplan.MapResult[onplan.CompletionRequest])
+        assert_type(result.index, int)
+        assert_type(result.request, onplan.CompletionRequest)
+        assert_type(result.response, onplan.CompletionResponse | None)
+        assert_type(result.error, onplan.OnplanError | None)
+        assert_type(result.response_or_raise(), onplan.CompletionResponse)
+    for answer in client.map(f"number {number}" for number in range(3)):
+        assert_type(answer.request, str)
+    mixed: list[onplan.Prompt] = ["hi", onplan.Message.user("hi"), {"role": "user", "content": "hi"}]
+    assert_type(next(client.map(mixed)), onplan.MapResult[onplan.Prompt])
+    client.map([5])  # type: ignore[type-var]
+    client.map(["hi"], on_limit="pause")  # type: ignore[arg-type]
+
+
+async def many_in_tasks(client: onplan.AsyncClient, requests: AsyncIterator[str]) -> None:
+    async for result in client.map(requests, concurrency=20):
+        assert_type(result, onplan.MapResult[str])
+    async for result in client.map(["hi"]):
+        assert_type(result, onplan.MapResult[str])
 
 
 async def asynchronous_streams(client: onplan.AsyncClient) -> None:

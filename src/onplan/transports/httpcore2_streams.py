@@ -17,6 +17,7 @@ import httpcore2
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from onplan.forking import no_fork
+from onplan.interruption import interruptible
 from onplan.transports.deadline import count_read, seconds_left
 
 _TLS_RECORD_SIZE = 16 * 1024
@@ -66,7 +67,7 @@ class Stream(httpcore2.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Some bytes, at most ``max_bytes``; ``b""`` at the end."""
-        with translated(httpcore2.ReadTimeout, httpcore2.ReadError):
+        with translated(httpcore2.ReadTimeout, httpcore2.ReadError), interruptible(self._socket):
             self._socket.settimeout(seconds_left(timeout))
             data = self._socket.recv(max_bytes)
         if not count_read(timeout, data):
@@ -75,7 +76,7 @@ class Stream(httpcore2.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all of ``buffer``; the limit is for each part that the system accepts."""
-        with translated(httpcore2.WriteTimeout, httpcore2.WriteError):
+        with translated(httpcore2.WriteTimeout, httpcore2.WriteError), interruptible(self._socket):
             view = memoryview(buffer)
             while view:
                 self._socket.settimeout(seconds_left(timeout))

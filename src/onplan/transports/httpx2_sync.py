@@ -20,6 +20,7 @@ import httpx2
 
 from onplan.errors import TransportError
 from onplan.flow import Request, Response
+from onplan.interruption import stop_if_interrupted
 from onplan.transports.base import (
     PIECE_SIZE,
     RELEASE_SECONDS,
@@ -200,6 +201,7 @@ class Answer:
         """
         if self._events.is_over:
             return None
+        stop_if_interrupted()  # the sockets of a program's own client are not known
         self._deadline.begin_step(self._idle)
         try:
             data = self._read() if within is None else self._read_within(within)
