@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onplan.transports.decompression import DamagedBodyError, decompressor_for
+from onplan.transports.decompression import DamagedBodyError, Unknown, accepted, decompressor_for
 
 MEBIBYTE = 1024 * 1024
 TEXT = bytes(range(256)) * 40
@@ -85,3 +85,58 @@ def test_a_small_body_that_stands_for_very_much_comes_in_pieces(
 def test_other_encodings_are_left_to_others(encoding: str) -> None:
     """What is not decoded here has no decompressor."""
     assert decompressor_for(encoding) is None
+
+
+def _raw(data: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return compressor.compress(data) + compressor.flush()
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize(
+    ("encoding", "body", "expected"),
+    [
+        ("gzip", gzip.compress(TEXT), TEXT),
+        (" GZip ", gzip.compress(TEXT), TEXT),
+        ("x-gzip", gzip.compress(TEXT), TEXT),
+        ("gzip", gzip.compress(b"a") + gzip.compress(b"b"), b"ab"),
+        ("gzip", gzip.compress(TEXT) + b"after the end", TEXT),
+        ("gzip", gzip.compress(TEXT) + bytes(9), TEXT),
+        ("deflate", zlib.compress(TEXT), TEXT),
+        ("deflate", zlib.compress(TEXT, 1), TEXT),
+        ("deflate", _raw(TEXT), TEXT),
+        ("deflate", zlib.compress(TEXT) + b"after the end", TEXT),
+        ("deflate", zlib.compress(b"a") + zlib.compress(b"b"), b"a"),
+        ("ZSTD", zstandard.compress(TEXT), TEXT),
+        ("gzip", b"", b""),
+    ],
+    ids=lambda each: repr(each)[:20],
+)
+def test_what_a_body_decodes_to(encoding: str, body: bytes, expected: bytes, size: int) -> None:
+    """Deflate with its header or without; gzip members one after another; what follows the end is ignored."""
+    assert decoded(body, encoding, size) == (expected, False)
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(TEXT, mtime=0)[:-8] + bytes(8)),
+        ("deflate", zlib.compress(TEXT)[:-4] + bytes(4)),
+        ("zstd", zstandard.ZstdCompressor(write_checksum=True).compress(TEXT)[:-4] + bytes(4)),
+        ("zstd", zstandard.compress(TEXT) + b"after the end"),
+    ],
+    ids=["gzip", "deflate", "zstd", "more than zstd"],
+)
+def test_a_wrong_end_costs_no_content(encoding: str, body: bytes, size: int) -> None:
+    """With a wrong checksum, all of the content comes before the error."""
+    assert decoded(body, encoding, size) == (TEXT, True)
+
+
+def test_what_is_accepted() -> None:
+    """The value of Accept-Encoding has no encoding that is not decoded here."""
+    assert accepted() == "gzip, deflate, zstd"
+    assert all(decompressor_for(encoding) for encoding in accepted().split(", "))
+    unknown = Unknown("br")
+    with pytest.raises(DamagedBodyError, match="encoded as 'br', which was not accepted"):
+        unknown.feed(b"")
