@@ -456,6 +456,32 @@ def test_nothing_is_sent_when_the_lease_may_run_out(left: list[float], asked: in
     assert len(issuer.asked) == asked
 
 
+@pytest.mark.parametrize(
+    ("answer", "left", "error"),
+    [
+        (refused(429), 0.0, None),
+        (refused(503), -1.0, None),
+        (refused(429), 0.5, RefreshError),
+        (refused(401, "refresh_token_expired"), 0.0, SignInAgainError),
+    ],
+    ids=["passing, too late", "unknown, too late", "passing, in time", "final, too late"],
+)
+def test_a_failure_after_the_lease_has_run_out(
+    answer: Response, left: float, error: type[OnplanError] | None
+) -> None:
+    """Another machine may have refreshed it meanwhile, so it begins anew; a final refusal is final."""
+    store = LeasedStore(signed_in(0.0), 40.0, 40.0, left, 40.0)
+    issuer = Issuer(answer, tokens(2))
+    refresher = Refresher(store, CODEX, issuer, lambda: NOW, lambda seconds: None)
+
+    if error is None:
+        assert is_second(refresher.refresh("proactive_expiry", is_second))
+    else:
+        with pytest.raises(error):
+            refresher.refresh("proactive_expiry", is_second)
+    assert len(issuer.asked) == (1 if error else 2)
+
+
 # --- whose tokens go where ---
 
 
