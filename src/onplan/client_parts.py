@@ -7,6 +7,9 @@ from dataclasses import replace
 
 from onplan.client import Client
 from onplan.config.settings import Settings
+from onplan.plan import account
+from onplan.plan.account import Redemption
+from onplan.plan.usage_reply import ResetCredit
 from onplan.tokens.api_key import KeyHolder
 from onplan.tokens.manager import TokenManager
 from onplan.turn.catalogue_cache import CatalogueCache, Listing
@@ -33,3 +36,15 @@ def keep_catalogue(client: Client, cache_for: Callable[[Settings], CatalogueCach
 def tokens_of(client: Client) -> TokenManager | KeyHolder:
     """What hands out the credentials of ``client``."""
     return client._assembly.tokens
+
+
+def reset_credits_of(client: Client) -> list[ResetCredit]:
+    """The reset credits of the account. Raises as ``client.limits``."""
+    return client._run(account.reset_credits(client._context))
+
+
+def spend_reset_credit(
+    client: Client, request_id: str, credit_id: str | None, account_id: str | None
+) -> Redemption:
+    """Spend one reset credit (``plan.account``). It is no method: it cannot be had back."""
+    return client._run(account.spend_reset_credit(client._context, request_id, credit_id, account_id))

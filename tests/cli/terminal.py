@@ -85,6 +85,36 @@ def terminal(*command: str, **environment: str) -> Iterator[Terminal]:
             sitting.process.wait()
 
 
+def screen_of(*arguments: str, columns: int = 100, typed: str = "", **environment: str) -> tuple[int, str]:
+    """The exit code of onplan at a terminal of its own, and all that is on the screen in the end.
+
+    ``typed`` is typed at once.
+    """
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    os.write(ours, typed.encode())
+    process = subprocess.Popen(
+        [*ONPLAN, *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        env={**os.environ, "TERM": "xterm", **environment},
+    )
+    os.close(theirs)
+    screen = b""
+    with suppress(OSError):  # nobody has the other end any more
+        while data := os.read(ours, 65536):
+            screen += data
+    os.close(ours)
+    return process.wait(60), screen.decode("utf-8", "replace").replace("\r\n", "\n")
+
+
 def follow(url: str) -> None:
     """Be the browser on this machine."""
     urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=20).close()

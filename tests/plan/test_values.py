@@ -66,6 +66,7 @@ def test_a_window_is_found_by_its_length() -> None:
             IN_AN_HOUR,
         ),
         (Limits(is_allowed=False), False, None),
+        (Limits(windows=windows(FULL), is_allowed=True), True, None),
         # Credits pay once a window is used up, if there are some and they may be spent.
         (Limits(windows=windows(FULL), credits=SOME), True, None),
         (Limits(windows=windows(FULL), credits=Credits(unlimited=True)), True, None),

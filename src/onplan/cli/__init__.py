@@ -23,6 +23,7 @@ COMMANDS = {
     "import": ("onplan.cli.import_:import_", "Use the sign-in of the Codex CLI or of another store."),
     "credentials": ("onplan.cli.credentials:credentials", "Move a sign-in to another machine."),
     "profiles": ("onplan.cli.profiles:profiles", "List, choose and remove profiles."),
+    "usage": ("onplan.cli.usage:usage", "Show what the plan has left, and when it resets."),
     "models": ("onplan.cli.models:models", "List the models that the plan offers now."),
     "ask": ("onplan.cli.ask:ask", "Ask a model; the answer streams to stdout."),
     "token": ("onplan.cli.token:token", "Print a fresh access token, for other tools."),

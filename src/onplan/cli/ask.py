@@ -157,7 +157,9 @@ def _answer(
         except InvalidRequestError as error:
             error.hint = _other_efforts(session, client, request) or error.hint
             raise
-    return cast("Done", chunk).response  # the last chunk is always Done
+        response = cast("Done", chunk).response  # the last chunk is always Done
+        session.note_limits(client, response.limits)
+    return response
 
 
 def _other_efforts(session: Session, client: Client, request: CompletionRequest) -> str | None:

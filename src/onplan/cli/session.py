@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onplan.config.profiles import ConfigFiles
     from onplan.config.settings import Settings
     from onplan.stores import CredentialStore
+    from onplan.types import Limits
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -83,6 +84,14 @@ class Session:
         keep_catalogue(client, CatalogueFile)
         return client
 
+    def note_limits(self, client: Client, limits: Limits | None) -> list[Limits]:
+        """Keep what the plan has left, for `onplan status` and forecasts; what is known of the last day."""
+        if limits is None:
+            return []
+        from onplan.config.usage_file import UsageFile
+
+        return UsageFile(self.settings).add(client.credentials().account_id, limits)
+
 
 def remember(settings: Settings) -> None:
     """Make this profile the one in use. If that cannot be saved, print which options commands need instead.
@@ -92,9 +101,11 @@ def remember(settings: Settings) -> None:
     from onplan.config.catalogue_file import CatalogueFile
     from onplan.config.profile_changes import remember_profile
     from onplan.config.settings import load_settings
+    from onplan.config.usage_file import UsageFile
     from onplan.errors import ConfigurationError
 
     CatalogueFile(settings).forget()  # another account may be offered other models
+    UsageFile(settings).forget()
     try:
         remember_profile(settings)
     except ConfigurationError as error:

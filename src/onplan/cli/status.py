@@ -54,12 +54,15 @@ def status(session: Session) -> None:
             "refreshable": bool(credentials.refresh_token),
             "borrowed_from": loaded.record.borrowed_from if loaded else None,
         }
+        if settings.backend.account_path:
+            facts["usage"] = _latest_usage(settings, credentials)
     if session.as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
     elif credentials:
         for label, value in [
             *_lines(facts, credentials, store.describe(), settings.issuer.url),
             *_use(settings, credentials),
+            *_left(facts),
         ]:
             click.echo(f"{label:<10} {value}")
     if credentials is None:
@@ -112,6 +115,34 @@ def _lines(
         ("stored in", place),
         *borrowed,
         *foreign,
+    ]
+
+
+def _latest_usage(settings: Settings, credentials: OAuthCredentials) -> dict[str, Any] | None:
+    """What the plan had left when a command asked last, within a day."""
+    import msgspec
+
+    from onplan.config.usage_file import UsageFile
+
+    readings = UsageFile(settings).readings(credentials.account_id)
+    found: dict[str, Any] | None = msgspec.to_builtins(readings[-1]) if readings else None
+    return found
+
+
+def _left(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """A line about what the plan has left, where the backend says so."""
+    if "usage" not in facts:
+        return []
+    if facts["usage"] is None:
+        return [("usage", "not asked for lately: `onplan usage`")]
+    import msgspec
+
+    from onplan.cli.usage_view import short, span
+    from onplan.types import Limits
+
+    limits, now = msgspec.convert(facts["usage"], Limits), time.time()
+    return [
+        ("usage", f"{short(limits, now)}, {span(now - (limits.read_at or now))} ago (now: `onplan usage`)")
     ]
 
 

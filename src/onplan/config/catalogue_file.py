@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -46,10 +45,7 @@ class CatalogueFile(CatalogueCache):
         super().__init__()
         self._patience = patience
         self._path = settings.folder and settings.folder / "models.json"
-        # Of the store too: a command may name another one, with another account's sign-in.
-        # As a digest: the arguments of a `command:` store may hold a secret.
-        store = sha256(settings.store.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        self._key = f"{settings.profile} {settings.backend.name} {settings.base_url} {store}"
+        self._key = settings.key
 
     def ended(self, outcome: Listing | OnplanError, now: float, account: str = "") -> None:
         """An attempt has ended. What the backend listed is written, in place of another account's models."""

@@ -48,7 +48,7 @@ def complete_commands(error: OnplanError, settings: Settings) -> None:
     if settings.profile_named:
         profile = ["--profile", settings.profile]
     both = [*_of_backend(settings.backend.name), *profile]
-    known = {"login": both, "models": both, "logout": profile, "import": profile}
+    known = {"login": both, "models": both, "usage": both, "logout": profile, "import": profile}
 
     def completed(typed: re.Match[str]) -> str:
         name, options = typed[1], typed[2]
@@ -62,7 +62,7 @@ def complete_commands(error: OnplanError, settings: Settings) -> None:
         error.hint = f"Set {variable} to an access token, or choose another store."
     if isinstance(error, NotSignedInError) and not store.lasting:  # another process cannot sign in there
         error.hint = "The program itself puts a sign-in into this store; or choose another one."
-    error.hint = re.sub("`onplan (login|models|logout|import)((?: [^`]*)?)`", completed, error.hint)
+    error.hint = re.sub("`onplan (login|models|usage|logout|import)((?: [^`]*)?)`", completed, error.hint)
     if error.hint not in getattr(error, "__notes__", ()):
         error.add_note(error.hint)
 

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from onplan.backends import DEFAULT_BACKEND, Backend, backend_at, backend_named
@@ -46,6 +47,14 @@ class Settings:
     issuer: Issuer
     model: str | None = None
     profile_named: bool = False
+
+    @property
+    def key(self) -> str:
+        """Names profile, backend, address and store in a file that keeps something for each of them."""
+        # Of the store too: a command may name another one, with another account's sign-in.
+        # As a digest: the arguments of a `command:` store may hold a secret.
+        store = sha256(self.store.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return f"{self.profile} {self.backend.name} {self.base_url} {store}"
 
     @property
     def home(self) -> Path:

@@ -127,7 +127,8 @@ class Limits(msgspec.Struct, frozen=True):
         spending: what a member of a workspace may spend; None where nobody has set that.
         reset_credits: how many reset credits there are, each of which resets the windows once
             (``onplan usage --reset``); None if the backend does not say.
-        is_allowed: whether the backend says that the windows allow more requests; None if it does not say.
+        is_allowed: whether the backend says that the windows allow more requests; None if it does not say,
+            as in headers.
         reached: the backend's word for the limit that is reached, such as ``rate_limit_reached``.
         read_at: when this was read, Unix seconds.
     """
@@ -151,8 +152,9 @@ class Limits(msgspec.Struct, frozen=True):
         """Whether the plan answers requests now: no window is used up, or credits pay."""
         if (self.spending and self.spending.reached) or _DEPLETED in (self.reached or ""):
             return False
-        used_up = self.is_allowed is False or any(window.is_used_up for window in self.windows)
-        return not used_up or bool(self.credits and self.credits.are_usable)
+        used_up = any(window.is_used_up for window in self.windows)
+        allowed = self.is_allowed if self.is_allowed is not None else not used_up
+        return allowed or bool(self.credits and self.credits.are_usable)
 
     @property
     def blocking(self) -> Window | None:
