@@ -115,7 +115,7 @@ speed: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## the 
 	$(BIN)/python -m bench --markdown --picture docs/speed.svg > $(VENV)/speed.md
 	mv $(VENV)/speed.md docs/speed.md
 
-picture: $(VENV)/.installed     ## draw docs/demo.svg anew
+picture: $(VENV)/.installed     ## draw docs/demo.svg and docs/usage.svg anew
 	$(BIN)/python docs/picture.py
 
 screenshot: $(VENV)/.installed $(VENV)/.interop $(VENV)/.system  ## and docs/signed-in-with-chatgpt.png

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 import click
 import pytest
 
+import onplan
+from onplan.cli.session import Session
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator, Limit, Options, Scenario
 from onplan.stores import open_store
@@ -155,6 +157,16 @@ def test_the_status_tells_of_no_other_account(signed_in: Emulator, run_cli: Run)
     assert "not asked for lately" in run_cli("status").stdout
     assert run_cli("usage").returncode == 0
     assert "5-hour 12% used" in run_cli("status").stdout
+
+
+def test_what_is_left_of_somebody_elses_plan_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes API keys may pass on the limits of a plan behind it: that is no failure."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-any")
+    session = Session()
+    session.backend = "openai"
+
+    with session.client() as client:
+        assert session.note_limits(client, onplan.Limits(plan="plus")) == []
 
 
 # --- reset credits --------------------------------------------------------------------------------------

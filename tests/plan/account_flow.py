@@ -73,7 +73,7 @@ class Backend:
                     status, value = answer if isinstance(answer, tuple) else (200, answer)
                     outcome, body = (
                         Head(status, {"content-type": "application/json"}),
-                        json.dumps(value).encode(),
+                        value if isinstance(value, bytes) else json.dumps(value).encode(),
                     )
                 case ReadBody():
                     outcome = body

@@ -106,6 +106,7 @@ def test_another_accounts_token_is_not_used(failure: Any) -> None:
     [
         ((404, {"detail": "Not Found"}), UnexpectedReplyError),
         ((200, "OK"), UnexpectedReplyError),
+        ((200, b"<html>"), UnexpectedReplyError),
         ((500, {}), ServerError),
     ],
 )

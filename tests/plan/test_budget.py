@@ -230,6 +230,17 @@ def test_a_share_that_is_none_is_refused(share: Any) -> None:
         budget_of(share, OPENAI_CODEX)
 
 
+@pytest.mark.parametrize("share", [1, 0.001])
+def test_a_share_is_kept_as_it_is(share: float) -> None:
+    """All of a window, or a thousandth of it."""
+    budget = budget_of(share, OPENAI_CODEX)
+
+    assert budget
+    assert budget.check(read(0)) is None
+    assert budget.check(read(share * 100 - 0.01)) is None
+    assert budget.check(read(share * 100))
+
+
 @pytest.mark.parametrize("backend", [CHATGPT_PLAN, OPENAI])
 def test_a_backend_that_does_not_say_has_no_budget(backend: Any) -> None:
     """A bound that cannot be kept is refused rather than ignored."""

@@ -47,7 +47,8 @@ def test_a_window_is_found_by_its_length() -> None:
     """By its minutes, wherever the backend put it; a plan may lack it."""
     assert WEEKLY_ONLY.limits.window(10_080) == WEEKLY_ONLY.limits.windows[0]
     assert WEEKLY_ONLY.limits.window(300) is None
-    assert Window(None, 1.0).name == "usage"
+    names = [Window(minutes, 1.0).name for minutes in (None, 60, 300, 1_440, 43_200, 90)]
+    assert names == ["usage", "hourly", "5-hour", "daily", "30-day", "90-minute"]
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,13 @@ class Session:
         if limits is None:
             return []
         from onplan.config.usage_file import UsageFile
+        from onplan.errors import OnplanError
 
-        return UsageFile(self.settings).add(client.credentials().account_id, limits)
+        try:
+            account_id = client.credentials().account_id
+        except OnplanError:  # an API key, at a server that passes on what a plan has left
+            return []
+        return UsageFile(self.settings).add(account_id, limits)
 
 
 def remember(settings: Settings) -> None:
