@@ -258,6 +258,36 @@ def test_a_port_that_the_system_forbids_moves_to_the_next() -> None:
     assert moved == "True"
 
 
+@pytest.mark.parametrize(
+    ("number", "listens"),
+    [
+        (errno.EADDRNOTAVAIL, True),
+        (errno.EAFNOSUPPORT, True),
+        (errno.EACCES, True),
+        (errno.EPERM, True),
+        (errno.EADDRINUSE, False),
+    ],
+)
+def test_where_there_is_no_ipv6(monkeypatch: pytest.MonkeyPatch, number: int, listens: bool) -> None:
+    """IPv4 is enough, as in a sandbox; but a port that another program has on ::1 is not free."""
+    bind = socket.socket.bind
+
+    def refuse_ipv6(opened: socket.socket, address: Any) -> None:
+        if opened.family == socket.AF_INET6:
+            raise OSError(number, os.strerror(number))
+        bind(opened, address)
+
+    monkeypatch.setattr(socket.socket, "bind", refuse_ipv6)
+    listener = RedirectListener([0], "state")
+
+    if listens:
+        with listener:
+            assert get(f"http://127.0.0.1:{listener.port}/nothing")[0] == 404
+    else:
+        with pytest.raises(PortsTakenError), listener:
+            pass
+
+
 def test_cancelling_may_be_too_late() -> None:
     """Once the browser has come back, /cancel says that it changes nothing, and it changes nothing."""
     with RedirectListener([0], "s") as listener:

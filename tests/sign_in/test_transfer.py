@@ -82,6 +82,29 @@ def test_two_exports_at_once(signed_in: Emulator, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("*.json")] == [f"{codes.index(0)}.json"]
 
 
+def test_without_hard_links_an_export_is_a_new_file_all_the_same(
+    signed_in: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems have none, such as FAT: the file is claimed, then replaced; one that exists stays."""
+
+    def link(*arguments: Any, **options: Any) -> None:
+        raise PermissionError("no hard links here")
+
+    monkeypatch.setattr(os, "link", link)
+    settings, store = settings_of("default")
+    token = token_in(store)
+    taken, target = tmp_path / "taken.json", tmp_path / "moved.json"
+    taken.write_text("mine")
+
+    with pytest.raises(onplan.ConfigurationError, match="exists already"):
+        moving.export_credential(settings, store, taken)
+    assert (taken.read_text(), token_in(store)) == ("mine", token)
+
+    moving.export_credential(settings, store, target)
+    assert (token_in(target), token_in(store)) == (token, None)
+    assert sorted(entry.name for entry in tmp_path.glob("*.json")) == ["moved.json", "taken.json"]
+
+
 def test_an_import_that_is_refused_leaves_the_file_where_it_was(moved: Path) -> None:
     """Where the profile is signed in already, the file keeps its name, its content and its mode."""
     settings, store = settings_of("other")
