@@ -37,7 +37,7 @@ test: $(VENV)/.installed        ## the test suite, in four processes: most of th
 
 # The tests of what decides: no server, no file. Without those that generate thousands of cases or count work, which
 # take longer than all others together.
-UNIT := answers chat oauth plan request responses structured turn types transports/test_silence.py test_backends.py \
+UNIT := answers chat oauth plan request responses structured tools turn types transports/test_silence.py test_backends.py \
   test_errors.py test_flow.py test_parameters.py test_types.py
 unit: $(VENV)/.installed        ## the tests of the modules that do no input or output, alone (10 seconds)
 	$(BIN)/pytest -m 'not hypothesis' $(UNIT:%=tests/%) --ignore=tests/chat/test_many.py --ignore=tests/responses/test_bounds.py

@@ -49,7 +49,7 @@ _WITH_BROWSER = (
 )
 
 # Rooms that decide and do no input or output (`make unit`); neither do their tests.
-_PURE = ("answers", "batches", "chat", "oauth", "plan", "request", "responses", "turn", "types")
+_PURE = ("answers", "batches", "chat", "oauth", "plan", "request", "responses", "tools", "turn", "types")
 
 _Seen = TypeVar("_Seen")
 
@@ -236,6 +236,14 @@ class SyncDriver:
             kept.extend(stream)
         return kept
 
+    def run(self, request: Any, **options: Any) -> onplan.RunResponse:
+        with onplan.Client(**self._options) as client:
+            return client.run(request, **options)
+
+    def run_chunks(self, request: Any, **options: Any) -> list[onplan.RunChunk]:
+        with onplan.Client(**self._options) as client:
+            return list(client.run_stream(request, **options))
+
     def models(self) -> list[onplan.ModelInfo]:
         with onplan.Client(**self._options) as client:
             return client.list_models()
@@ -277,6 +285,20 @@ class AsyncDriver:
 
         asyncio.run(ask())
         return kept
+
+    def run(self, request: Any, **options: Any) -> onplan.RunResponse:
+        async def ask() -> onplan.RunResponse:
+            async with onplan.AsyncClient(**self._options) as client:
+                return await client.run(request, **options)
+
+        return asyncio.run(ask())
+
+    def run_chunks(self, request: Any, **options: Any) -> list[onplan.RunChunk]:
+        async def ask() -> list[onplan.RunChunk]:
+            async with onplan.AsyncClient(**self._options) as client:
+                return [chunk async for chunk in client.run_stream(request, **options)]
+
+        return asyncio.run(ask())
 
     def models(self) -> list[onplan.ModelInfo]:
         async def ask() -> list[onplan.ModelInfo]:

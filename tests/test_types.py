@@ -242,6 +242,15 @@ class TestParts:
 
         assert ToolResult("c", Model()).content == '{"mode":"json"}'
 
+    def test_a_tools_result_is_an_array_of_numpy(self):
+        """And so is a number of it, also inside something else."""
+
+        class Array:
+            def tolist(self):
+                return [1, 2]
+
+        assert ToolResult("c", {"numbers": Array()}).content == '{"numbers":[1,2]}'
+
     def test_what_may_be_absent_may_be_none(self):
         """An optional field takes None, as the default says."""
         assert Text("a") == Text("a", None)

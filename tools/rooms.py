@@ -16,6 +16,7 @@ MODULES = (
     "oauth/",
     "responses/",
     "chat/",
+    "tools/",
     "turn/",
     "plan/",
     "types/dicts.py",

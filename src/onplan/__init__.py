@@ -25,7 +25,7 @@ _MODULES = {
         "IdleTimeoutError InvalidImageError InvalidRequestError LimitError MissingExtraError "
         "ModelNotAvailableError "
         "NotIncludedError NotSignedInError OnplanError OutputError OutputRefusedError OutputTruncatedError "
-        "RefreshOutcomeUnknownError OverloadedError "
+        "RefreshOutcomeUnknownError OverloadedError RunLimitError "
         "PlanNotPermittedError ProxyError RateLimitError RefreshError ServerError SignInAgainError "
         "SignInError StoreConflictError "
         "StoreDamagedError StoreError StreamCorruptError StreamError StreamFailedError "
@@ -33,6 +33,10 @@ _MODULES = {
     ),
     "plan.forecast": "Forecast forecast",
     "providers": "OpenAICodexProvider",
+    "tools.function": "FunctionTool tool",
+    "tools.options": "AsyncRunOptions RunOptions",
+    "tools.record": "Run RunChunk RunDone RunResponse Step ToolDone ToolRun TurnDone",
+    "tools.results": "ToolError",
     "turn.retry": "RetryPolicy",
     "streams": "AsyncCompletionStream CompletionStream",
     "transports.base": "Timeouts",

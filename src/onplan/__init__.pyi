@@ -36,6 +36,7 @@ from onplan.errors import ProxyError as ProxyError
 from onplan.errors import RateLimitError as RateLimitError
 from onplan.errors import RefreshError as RefreshError
 from onplan.errors import RefreshOutcomeUnknownError as RefreshOutcomeUnknownError
+from onplan.errors import RunLimitError as RunLimitError
 from onplan.errors import ServerError as ServerError
 from onplan.errors import SignInAgainError as SignInAgainError
 from onplan.errors import SignInError as SignInError
@@ -60,6 +61,19 @@ from onplan.stores import Record as Record
 from onplan.stores import open_store as open_store
 from onplan.streams import AsyncCompletionStream as AsyncCompletionStream
 from onplan.streams import CompletionStream as CompletionStream
+from onplan.tools.function import FunctionTool as FunctionTool
+from onplan.tools.function import tool as tool
+from onplan.tools.options import AsyncRunOptions as AsyncRunOptions
+from onplan.tools.options import RunOptions as RunOptions
+from onplan.tools.record import Run as Run
+from onplan.tools.record import RunChunk as RunChunk
+from onplan.tools.record import RunDone as RunDone
+from onplan.tools.record import RunResponse as RunResponse
+from onplan.tools.record import Step as Step
+from onplan.tools.record import ToolDone as ToolDone
+from onplan.tools.record import ToolRun as ToolRun
+from onplan.tools.record import TurnDone as TurnDone
+from onplan.tools.results import ToolError as ToolError
 from onplan.transports.base import Timeouts as Timeouts
 from onplan.turn.retry import RetryPolicy as RetryPolicy
 from onplan.types import CompletionRequest as CompletionRequest

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
 
 from onplan.assembly import AsyncClientOptions, assemble
 from onplan.attachments import has_attachments
@@ -38,6 +38,11 @@ from onplan.types import (
     StreamChunk,
     as_request,
 )
+
+if TYPE_CHECKING:
+    from onplan.running import AsyncRunning
+    from onplan.tools.options import AsyncRunFields, AsyncRunOptions
+    from onplan.tools.record import RunChunk, RunDone, RunResponse
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Prompt | CompletionRequest)
@@ -214,6 +219,70 @@ class AsyncClient:
             while (chunks := await exchange.advance()) is not None:
                 for chunk in chunks:
                     yield chunk
+
+    @overload
+    async def run(
+        self,
+        request: Prompt | CompletionRequest | None = None,
+        *,
+        response_format: type[T] | JSONReader[T],
+        **options: Unpack[AsyncRunFields],
+    ) -> RunResponse[T]: ...
+
+    @overload
+    async def run(
+        self, request: Prompt | CompletionRequest | None = None, **options: Unpack[AsyncRunOptions]
+    ) -> RunResponse: ...
+
+    async def run(
+        self,
+        request: Prompt | CompletionRequest | None = None,
+        **options: Any,
+    ) -> RunResponse[Any]:
+        """The answer to ``request``, after the functions in ``tools`` that the model wants have been called.
+
+        ``await client.run("Do I need a coat in Oslo?", tools=[weather])``. Calls of one turn are carried out
+        together, unless ``parallel_tool_calls`` is false. A function that fails, wrong arguments and unknown
+        names are told to the model. ``tool_choice`` holds for the first turn only, unless it is ``none``. The
+        other keywords are those of ``complete`` and of ``onplan.AsyncRunOptions``.
+
+        Raises:
+            RunLimitError: ``max_turns`` or ``token_budget`` is reached, and the model still calls tools.
+            OnplanError: of a turn. ``error.run`` is what was done until then.
+        """
+        async for chunk in self.run_stream(request, **cast("AsyncRunOptions", options)):
+            last = chunk
+        return cast("RunDone", last).response
+
+    def run_stream(
+        self, request: Prompt | CompletionRequest | None = None, **options: Unpack[AsyncRunOptions]
+    ) -> AsyncGenerator[RunChunk]:
+        """As ``run``: the chunks of every turn, a ``TurnDone`` after each, and a ``ToolDone`` for each call.
+
+        The last chunk is one ``RunDone``, whose ``response`` is what ``run`` returns.
+        """
+        from onplan.running import AsyncRunning
+
+        return self._run_chunks(AsyncRunning(request, options, self._context.defaults))
+
+    async def _run_chunks(self, running: AsyncRunning) -> AsyncGenerator[RunChunk]:
+        while await running.advance():
+            if running.chunk:
+                yield running.chunk
+            if running.request is None:
+                continue
+            begun = time.monotonic()
+            flow = flows.completion(running.request, self._context, running.repairs)
+            try:
+                async with _Exchange(self, flow) as exchange:
+                    while (chunks := await exchange.advance()) is not None:
+                        for chunk in chunks:
+                            if chunk.type != "done":
+                                yield chunk
+                running.answered(exchange.result, time.monotonic() - begun)
+            except OnplanError as error:
+                running.failed(error)
+        yield running.done
 
     async def prewarm(
         self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]

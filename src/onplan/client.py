@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
 
 from onplan.assembly import ClientOptions, assemble
 from onplan.batches.schedule import MapResult, OnLimit, Schedule
@@ -38,6 +38,11 @@ from onplan.types import (
     StreamChunk,
     as_request,
 )
+
+if TYPE_CHECKING:
+    from onplan.running import Running
+    from onplan.tools.options import RunFields, RunOptions
+    from onplan.tools.record import RunChunk, RunDone, RunResponse
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Prompt | CompletionRequest)
@@ -212,6 +217,70 @@ class Client:
             while (chunks := exchange.advance()) is not None:
                 yield from chunks
 
+    @overload
+    def run(
+        self,
+        request: Prompt | CompletionRequest | None = None,
+        *,
+        response_format: type[T] | JSONReader[T],
+        **options: Unpack[RunFields],
+    ) -> RunResponse[T]: ...
+
+    @overload
+    def run(
+        self, request: Prompt | CompletionRequest | None = None, **options: Unpack[RunOptions]
+    ) -> RunResponse: ...
+
+    def run(
+        self,
+        request: Prompt | CompletionRequest | None = None,
+        **options: Any,
+    ) -> RunResponse[Any]:
+        """The answer to ``request``, after the functions in ``tools`` that the model wants have been called.
+
+        ``client.run("Do I need a coat in Oslo?", tools=[weather])``. Calls of one turn are carried out
+        together, unless ``parallel_tool_calls`` is false. A function that fails, wrong arguments and unknown
+        names are told to the model. ``tool_choice`` holds for the first turn only, unless it is ``none``. The
+        other keywords are those of ``complete`` and of ``onplan.RunOptions``.
+
+        Raises:
+            RunLimitError: ``max_turns`` or ``token_budget`` is reached, and the model still calls tools.
+            OnplanError: of a turn. ``error.run`` is what was done until then.
+        """
+        for chunk in self.run_stream(request, **cast("RunOptions", options)):
+            last = chunk
+        return cast("RunDone", last).response
+
+    def run_stream(
+        self, request: Prompt | CompletionRequest | None = None, **options: Unpack[RunOptions]
+    ) -> Generator[RunChunk]:
+        """As ``run``: the chunks of every turn, a ``TurnDone`` after each, and a ``ToolDone`` for each call.
+
+        The last chunk is one ``RunDone``, whose ``response`` is what ``run`` returns.
+        """
+        from onplan.running import Running
+
+        return self._run_chunks(Running(request, options, self._context.defaults))
+
+    def _run_chunks(self, running: Running) -> Generator[RunChunk]:
+        while running.advance():
+            if running.chunk:
+                yield running.chunk
+            if running.request is None:
+                continue
+            begun = time.monotonic()
+            flow = flows.completion(running.request, self._context, running.repairs)
+            try:
+                with _Exchange(self, flow) as exchange:
+                    while (chunks := exchange.advance()) is not None:
+                        for chunk in chunks:
+                            if chunk.type != "done":
+                                yield chunk
+                running.answered(exchange.result, time.monotonic() - begun)
+            except OnplanError as error:
+                running.failed(error)
+        yield running.done
+
     def prewarm(
         self, request: Prompt | CompletionRequest | None = None, **fields: Unpack[RequestFields]
     ) -> None:
@@ -239,7 +308,10 @@ class Client:
         """
         return self._run(account.limits(self._context))
 
-    def wait_until_available(self, timeout: float | None = None) -> Limits:
+    def wait_until_available(
+        self,
+        timeout: float | None = None,
+    ) -> Limits:
         """Wait until the plan answers requests again, and return what it has left then.
 
         It returns at once if no window is used up, or credits pay. With ``max_window_share`` it waits until

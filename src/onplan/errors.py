@@ -42,6 +42,7 @@ An error is built where a failure occurs; this module has no I/O. The tree, with
     ├── OutputError                        output                80   the answer is not what was asked for
     │   ├── OutputRefusedError             output_refused        81   the model declines to answer
     │   └── OutputTruncatedError           output_truncated      82   the answer was cut off
+    ├── RunLimitError                      run_limit            90   the program's limit for a run of tools
     └── StreamError                        stream                59
         ├── StreamTruncatedError           stream_truncated      50   ended without a terminal event
         ├── StreamFailedError              stream_failed         51   the model's turn failed inside a 200
@@ -88,6 +89,7 @@ class OnplanError(Exception):
         retry_after: seconds that the server asked to wait, if it did.
         resets_at: when a limit resets, Unix seconds, if known; ``reset_time`` is the same as a datetime.
         parts: content parts that were complete before a stream broke.
+        run: what ``run`` did before the error, an ``onplan.Run``; None elsewhere.
     """
 
     code = "error"
@@ -114,6 +116,7 @@ class OnplanError(Exception):
         self.retry_after = retry_after
         self.resets_at = resets_at
         self.parts: Sequence[Any] = ()  # of content parts; types.py stands above this module
+        self.run: Any = None
 
     @property
     def reset_time(self) -> datetime | None:
@@ -452,6 +455,24 @@ class OutputTruncatedError(OutputError):
 
     code, exit_code = "output_truncated", 82
     hint = "Allow a longer answer, or ask for less at a time."
+
+
+class RunLimitError(OnplanError):
+    """A run of tools has reached a limit that the program gave it, and the model still calls tools.
+
+    ``run`` is what it did so far. Its last calls were not carried out: ``client.run(error.run.messages, …)``
+    begins with them.
+
+    Attributes:
+        limit: ``max_turns`` or ``token_budget``.
+    """
+
+    code, exit_code = "run_limit", 90
+    hint = "Allow more, or go on: `client.run(error.run.messages, tools=…)`."
+
+    def __init__(self, message: str, *, limit: str = "max_turns") -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class StreamError(OnplanError):

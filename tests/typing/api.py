@@ -170,6 +170,71 @@ def a_call_for_work(
     return onplan.as_request("hi", fields)
 
 
+def weather(city: str) -> str:
+    return city
+
+
+async def weather_later(city: str) -> str:
+    return city
+
+
+def approve(call: onplan.ToolCall) -> bool | str:
+    return call.name == "weather" or "no"
+
+
+async def approve_later(call: onplan.ToolCall) -> bool | str:
+    return True
+
+
+@onplan.tool(name="other")
+def other(city: str) -> str:
+    return city
+
+
+def runs(client: onplan.Client, **options: Unpack[onplan.RunOptions]) -> None:
+    client.run("hi", **options)
+    made = onplan.tool(weather, description="The weather", parameters={"type": "object"})
+    assert_type(made, onplan.FunctionTool)
+    assert_type(other, onplan.FunctionTool)
+    definition: onplan.ToolDefinition = made
+    client.complete("hi", tools=[definition, made])
+    answer = client.run(
+        "hi", tools=[weather, weather_later, made], approve=approve, max_turns=5, model="gpt-5.5"
+    )
+    assert_type(answer, onplan.RunResponse)
+    assert_type(answer.steps, list[onplan.Step])
+    assert_type(answer.steps[0].calls[0].result, onplan.ToolResult)
+    assert_type(answer.messages, list[onplan.Message])
+    assert_type(client.run("hi", tools=[weather], response_format=int, repairs=1).parsed, int)
+    client.run("hi", tools=[weather], on_tool_error=lambda call, error: f"{call.name} {error}")
+    client.run("hi", tools=[weather, onplan.HostedTool("web_search"), {"type": "web_search"}])
+    client.run("hi", tools=[weather], max_turn=5)  # type: ignore[call-overload]
+    client.run("hi", tools=[weather], approve=approve_later)  # type: ignore[arg-type]
+    try:
+        for chunk in client.run_stream("hi", tools=[other], token_budget=1_000, on_tool_error="raise"):
+            assert_type(chunk, onplan.RunChunk)
+            if chunk.type == "tool_done":
+                assert_type(chunk, onplan.ToolDone)
+                assert_type(chunk.run, onplan.ToolRun)
+            elif chunk.type == "turn_done":
+                assert_type(chunk, onplan.TurnDone)
+            elif chunk.type == "done":
+                assert_type(chunk, onplan.RunDone)
+                assert_type(chunk.response, onplan.RunResponse)
+    except onplan.RunLimitError as error:
+        assert_type(error.limit, str)
+        so_far: onplan.Run = error.run
+        client.run(so_far.messages, tools=[weather])
+
+
+async def asynchronous_runs(client: onplan.AsyncClient, **options: Unpack[onplan.AsyncRunOptions]) -> None:
+    assert_type(await client.run("hi", **options), onplan.RunResponse)
+    await client.run("hi", tools=[weather, weather_later], approve=approve_later)
+    assert_type((await client.run("hi", tools=[weather], response_format=str)).parsed, str)
+    async for chunk in client.run_stream("hi", tools=[weather], approve=approve):
+        assert_type(chunk, onplan.RunChunk)
+
+
 async def the_asynchronous_client() -> None:
     policy = onplan.RetryPolicy(attempts=2, wait_max=5)
     limits = onplan.Timeouts(total=60)

@@ -28,6 +28,7 @@ MENU = {
     "Use it": [
         "docs/python.md",
         "docs/structured.md",
+        "docs/tools.md",
         "docs/backends.md",
         "docs/chatgpt-plan.md",
         "docs/stores.md",

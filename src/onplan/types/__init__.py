@@ -40,11 +40,18 @@ from onplan.types.message import (
 )
 from onplan.types.provider import ModelInfo, Provider
 from onplan.types.request import CompletionRequest, ResponseFormat
-from onplan.types.request_fields import FieldsWithoutFormat, RequestDefaults, RequestFields, as_request
+from onplan.types.request_fields import (
+    AnswerFields,
+    FieldsWithoutFormat,
+    RequestDefaults,
+    RequestFields,
+    as_request,
+)
 from onplan.types.tools import HostedTool, Tool, ToolChoice, ToolDefinition
 
 __all__ = [
     "APIKey",
+    "AnswerFields",
     "CompletionRequest",
     "CompletionResponse",
     "ContentPart",

@@ -197,10 +197,11 @@ _NO_JSON = object()  # msgspec would write bytes in base64, which no model reads
 
 
 def _as_json(value: object) -> object:
-    """Models of pydantic know their JSON value."""
-    dump = getattr(value, "model_dump", None)
-    if callable(dump):
+    """Models of pydantic, arrays and numbers of NumPy know their JSON value."""
+    if callable(dump := getattr(value, "model_dump", None)):
         return dump(mode="json")
+    if callable(plain := getattr(value, "tolist", None)):
+        return plain()
     raise TypeError
 
 

@@ -30,13 +30,18 @@ class RequestDefaults(TypedDict, total=False):
     extra_body: dict[str, Any] | None
 
 
-class FieldsWithoutFormat(RequestDefaults, total=False):
-    """The fields of ``CompletionRequest`` without ``response_format``, which some signatures name apart."""
+class AnswerFields(RequestDefaults, total=False):
+    """The fields of ``CompletionRequest`` without ``tools`` and ``response_format``."""
 
     messages: Prompt
-    tools: Iterable[Tool | Mapping[str, object]] | None
     tool_choice: Literal["auto", "none", "required"] | ToolChoice | None
     session_id: str | None
+
+
+class FieldsWithoutFormat(AnswerFields, total=False):
+    """The fields of ``CompletionRequest`` without ``response_format``, which some signatures name apart."""
+
+    tools: Iterable[Tool | Mapping[str, object]] | None
 
 
 class RequestFields(FieldsWithoutFormat, total=False):
