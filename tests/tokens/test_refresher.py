@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,7 @@ from onplan.flow import Request, Response
 from onplan.oauth.issuer import CODEX, SIWC
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
+from onplan.tokens import rotation
 from onplan.tokens.refresher import Refresher
 from onplan.types import OAuthCredentials, Registration
 
@@ -251,6 +253,22 @@ def test_who_is_not_signed_in_is_told_where() -> None:
     with pytest.raises(NotSignedInError, match=r"It holds an API key\.") as caught:
         refresher.load()
     assert "--profile work" in caught.value.hint
+
+
+def test_unsaved_tokens_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refresh first saves what an earlier one could not; newer tokens in the store end that."""
+    monkeypatch.setattr(rotation, "_at_exit", rotation._AtExit())
+    monkeypatch.setattr(atexit, "register", lambda handler: None)
+    store, service = Unnoted(record=signed_in(0.0)), Service(tokens(2))
+    refresher = Refresher(store, CODEX, service, lambda: NOW, lambda seconds: None)
+    refresher.refresh("proactive_expiry", good)
+    assert refresher.unsaved
+    credentials = OAuthCredentials(access_token="access-2", refresh_token="refresh-9")
+    MemoryStore.save(store, Record(credentials=credentials), store.load().version)  # type: ignore[union-attr]
+
+    found = refresher.refresh("proactive_expiry", good)
+    assert found.credentials == credentials
+    assert not refresher.unsaved
 
 
 # --- who was faster ---
