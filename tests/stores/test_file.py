@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,6 +22,7 @@ from onplan.emulator import Emulator
 from onplan.errors import StoreConflictError
 from onplan.stores import PendingRefresh, Record, encode_record, open_store
 from onplan.stores.file import FileStore
+from onplan.stores.lock import waiting_at_most
 
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -155,6 +157,57 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
     loaded = open_store(f"file:{target}").load()
     assert loaded
     assert loaded.record == RECORD
+
+
+def test_hard_links_share_a_lock(tmp_path: Path) -> None:
+    """Two names of one file are one store: who has it by one name keeps out who comes by the other."""
+    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    store, linked = open_store(f"file:{one}"), open_store(f"file:{other}")
+    version = store.save(Record(), None)
+    os.link(one, other)
+    refused: list[onplan.StoreError] = []
+
+    def come() -> None:
+        try:
+            with waiting_at_most(0.0), linked.lock():
+                pass
+        except onplan.StoreError as error:
+            refused.append(error)
+
+    for _ in range(2):
+        with store.lock():
+            thread = threading.Thread(target=come)
+            thread.start()
+            thread.join()
+    come()
+    assert len(refused) == 2
+    assert "has been locked by" in str(refused[0])
+    assert linked.load() == (Record(), version)
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"), [("file:", "needs a path"), ("file:~no-such-user-here/x", "no-such-user-here")]
+)
+def test_a_place_that_cannot_be_meant(spec: str, says: str) -> None:
+    """A spec without a path is refused before anything is read."""
+    with pytest.raises(onplan.ConfigurationError, match=says):
+        open_store(spec)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes there say nothing")
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o601, 0o610, 0o660, 0o606, 0o777])
+def test_every_permission_of_others_counts(tmp_path: Path, mode: int) -> None:
+    """The error has the mode as `ls` and `chmod` write it."""
+    path = tmp_path / "c.json"
+    store = open_store(f"file:{path}")
+    store.save(RECORD, None)
+    path.chmod(mode)
+
+    with pytest.raises(onplan.StoreError, match=rf"\(mode {mode:o}\)"):
+        store.load()
+    for own in (0o600, 0o400, 0o700):
+        path.chmod(own)
+        assert store.load()
 
 
 @pytest.mark.parametrize(
