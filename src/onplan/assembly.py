@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from onplan.attachments import read_attachments
 from onplan.config.settings import Settings, load_settings
@@ -124,6 +124,7 @@ class Assembly:
         sockets: opens WebSockets; None where all goes over HTTP.
         context: what all turns have in common.
         on_retry: the program's, called before each wait.
+        options: those that the program gave.
     """
 
     settings: Settings
@@ -134,6 +135,7 @@ class Assembly:
     sockets: AsyncWebSockets | None
     context: Context
     on_retry: Callable[[OnplanError, float], object] | None
+    options: Mapping[str, object]
 
     def prepare(self, request: CompletionRequest, model: str) -> Call:
         """Read the files of ``request`` and make it ready to send. Raises InvalidRequestError."""
@@ -191,7 +193,51 @@ def assemble(
             budget=budget_of(options.get("max_window_share"), settings.backend),
         ),
         on_retry=options.get("on_retry"),
+        options={**options},
     )
+
+
+def portable_options(assembly: Assembly) -> dict[str, Any]:
+    """The options of a client for a client in another process; the profile is the one in use here.
+
+    Raises:
+        ConfigurationError: an option is a secret, or belongs to this process.
+    """
+    options = {name: value for name, value in assembly.options.items() if value is not None}
+    for name, (stays, why, hint) in _NOT_PORTABLE.items():
+        if name in options and stays(options[name]):
+            raise ConfigurationError(
+                f"This client cannot be given to another process: its {name} {why}.", hint=hint
+            )
+    proxy = options.get("proxy")
+    secrets = {"proxy": str(proxy)} if proxy is not None else {}
+    pinned = {"profile": assembly.settings.profile, "backend": assembly.settings.backend.name}
+    return {**pinned, **options, **secrets}
+
+
+# What a client is not pickled with: which values, why not, and what to do instead.
+_NOT_PORTABLE: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
+    "api_key": (
+        lambda key: True,
+        "is a secret, which is not written into a pickle",
+        "Leave it out, and set the backend's variable in the environment of the processes.",
+    ),
+    "proxy": (
+        lambda proxy: "@" in proxy,
+        "has a password, which is not written into a pickle",
+        "Set HTTPS_PROXY in the environment of the processes instead.",
+    ),
+    "store": (
+        lambda store: not isinstance(store, str | os.PathLike),
+        "is an object of this process",
+        'Give it a store spec, such as `store="file:PATH"`, or make the client there.',
+    ),
+    "http_client": (
+        lambda client: True,
+        "is an object of this process",
+        "Leave it out, or make the client there.",
+    ),
+}
 
 
 def hide_secrets(options: CommonOptions) -> None:

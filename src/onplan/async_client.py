@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
 
-from onplan.assembly import AsyncClientOptions, assemble
+from onplan.assembly import AsyncClientOptions, assemble, portable_options
 from onplan.attachments import has_attachments
 from onplan.batches.schedule import MapResult, OnLimit, Schedule
 from onplan.config.hints import complete_commands
@@ -65,6 +65,13 @@ class AsyncClient:
         self._transport = choose(assembly.timeouts, assembly.route, options.get("http_client"))
         self._context = assembly.context
         self._listing = AsyncLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The options: a pickled client is a new one in the other process. Raises ConfigurationError."""
+        return portable_options(self._assembly)
+
+    def __setstate__(self, options: dict[str, Any]) -> None:
+        AsyncClient.__init__(self, **options)
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
 
-from onplan.assembly import ClientOptions, assemble
+from onplan.assembly import ClientOptions, assemble, portable_options
 from onplan.batches.schedule import MapResult, OnLimit, Schedule
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError, TransportError
@@ -66,6 +66,13 @@ class Client:
         self._context = assembly.context
         self._listing = Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The options: a pickled client is a new one in the other process. Raises ConfigurationError."""
+        return portable_options(self._assembly)
+
+    def __setstate__(self, options: dict[str, Any]) -> None:
+        Client.__init__(self, **options)
+
     @property
     def name(self) -> str:
         """The backend's name."""
@@ -97,7 +104,9 @@ class Client:
         attempts = catalogue.attempts if attempts is None else attempts
         with self._listing:
             found = catalogue.outcome_since(attempts)
-            return found or self._run(flows.listing(self._context), total)
+            if found:
+                return found
+            return self._run(flows.listing(self._context), total)
 
     @overload
     def complete(

@@ -118,6 +118,10 @@ class OnplanError(Exception):
         self.parts: Sequence[Any] = ()  # of content parts; types.py stands above this module
         self.run: Any = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Whatever its class is made from, an error of another process arrives as it was."""
+        return _restored, (type(self), self.args, self.__dict__)
+
     @property
     def reset_time(self) -> datetime | None:
         """``resets_at`` as an aware datetime in UTC; ``.astimezone()`` makes it local."""
@@ -137,6 +141,12 @@ class OnplanError(Exception):
             if (value := getattr(self, name, None)) is not None
         }
         return {"code": self.code, "message": self.message, "hint": self.hint, **known}
+
+
+def _restored(kind: type[OnplanError], arguments: tuple[Any, ...], state: dict[str, Any]) -> OnplanError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigurationError(OnplanError):
