@@ -43,6 +43,7 @@ def test_the_usage_is_asked_for_as_the_official_client_does() -> None:
     assert request.headers["chatgpt-account-id"] == "acct-1"
     assert request.headers["user-agent"].startswith("onplan/")
     assert "originator" not in request.headers
+    assert request.headers["accept"] == "*/*"
     assert found == replace(HALF.limits, read_at=backend.now)
 
 

@@ -65,6 +65,38 @@ def test_what_was_used_before_does_not_count() -> None:
     assert program.questions == 2
 
 
+def test_answers_that_tell_save_questions() -> None:
+    """A hundred small requests are asked about twice, at the beginning."""
+    program = Program(0.5, told(50), told(50))
+
+    for number in range(100):
+        program.ask(read(50 + number / 10))
+
+    assert program.questions == 2
+
+
+def test_the_first_of_many_asks() -> None:
+    """Those that begin at the same time, before anything is known of what one costs, pass."""
+    program = Program(0.2, told(50))
+
+    for _ in range(5):
+        program.begin()
+
+    assert program.questions == 1
+
+
+def test_a_reset_time_that_comes_late_is_no_reset() -> None:
+    """It may be told in one answer and not in the next; the last one known is waited for."""
+    budget = Budget(0.2)
+    budget.check(Limits(windows=windows((50, 300, None), (30, 10_080, WEEK))))
+    assert budget.check(read(60, 30)) is None
+
+    error = budget.check(Limits(windows=windows((80, 300, None), (60, 10_080, WEEK))))
+
+    assert error
+    assert error.resets_at == WEEK
+
+
 def test_it_stops_before_it_is_exceeded() -> None:
     """The next request is expected to cost what the last ones cost, and would be too much."""
     program = Program(0.2, told(50), told(58), told(66))
@@ -180,6 +212,7 @@ def test_rounding_is_no_reset() -> None:
     budget.check(read(70.8))
     assert budget.check(read(70)) is None
     assert budget.check(read(70.9))
+    assert budget.check(read(69.9))  # as much as rounding may be
 
 
 def test_every_window_counts() -> None:

@@ -40,6 +40,10 @@ def reading(
         ([reading(58, NOW - HOUR / 2), reading(60)], 4.0, None),
         ([reading(60, NOW - HOUR / 2), reading(60)], 0.0, None),
         ([reading(10, NOW - 1.5 * HOUR), reading(58, NOW - HOUR / 2), reading(60)], 4.0, None),
+        ([reading(10, NOW - HOUR - 0.5), reading(50)], 25.0, NOW + 2 * HOUR),
+        ([reading(50, resets_at=NOW + 2.5 * HOUR)], 20.0, None),  # it lasts exactly
+        ([reading(49, NOW - 299.5), reading(50)], 25.0, NOW + 2 * HOUR),
+        ([reading(40, NOW - HOUR, RESETS_AT + 120.5), reading(50)], 25.0, NOW + 2 * HOUR),
         # Within five minutes a whole per cent may be rounding.
         ([reading(49, NOW - 60), reading(50)], 25.0, NOW + 2 * HOUR),
         # The window before has nothing to do with it; its reset time varies by a little.

@@ -107,3 +107,17 @@ def test_reset_credits_are_listed() -> None:
     for body in (None, {}, {"credits": None}, []):
         with pytest.raises(UnexpectedReplyError):
             reset_credits_of(body)
+
+
+def test_a_meter_has_a_name_or_an_id_and_a_window() -> None:
+    """What has no window says nothing, and what has neither name nor id cannot be told apart."""
+    window = {"primary_window": {"used_percent": 1, "limit_window_seconds": 3600}}
+    rows = [
+        {"limit_name": "Spark", "metered_feature": "m", "rate_limit": {"primary_window": None}},
+        {"metered_feature": "n", "rate_limit": window},
+        {"limit_name": "Other", "rate_limit": window},
+        {"rate_limit": window},
+    ]
+    read = limits_of_usage({"plan_type": "plus", "additional_rate_limits": rows}, NOW)
+
+    assert [(meter.id, meter.name) for meter in read.meters] == [("n", None), ("Other", "Other")]

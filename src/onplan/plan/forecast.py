@@ -70,15 +70,16 @@ def _forecast(window: Window, readings: Sequence[Limits]) -> Forecast:
 
 
 def _recent_pace(window: Window, readings: Sequence[Limits]) -> float | None:
-    now, oldest = _read_at(readings[-1]), None
+    now = _read_at(readings[-1])
+    since, used = now, window.used_percent
     for limits in reversed(readings):
         earlier = next((each for each in limits.windows if each.minutes == window.minutes), None)
         if now - _read_at(limits) > _RECENT or earlier is None or not _is_same(earlier, window):
             break
-        oldest = (_read_at(limits), earlier.used_percent)
-    if oldest is None or now - oldest[0] < _ENOUGH:
+        since, used = _read_at(limits), earlier.used_percent
+    if now - since < _ENOUGH:
         return None
-    return (window.used_percent - oldest[1]) / (now - oldest[0])
+    return (window.used_percent - used) / (now - since)
 
 
 def _is_same(earlier: Window, window: Window) -> bool:
