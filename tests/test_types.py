@@ -282,7 +282,6 @@ class TestRequest:
     @pytest.mark.parametrize(
         ("given", "says", "advice"),
         [
-            ({"type": "json_object"}, "json_object", "Give it a schema"),
             ({"type": "text"}, "text", "Give it a schema"),
             ({"type": "json_schema", "json_schema": {"name": "n"}}, "no JSON schema", "Give it a schema"),
             ("json", "a str is neither", "a JSON schema as a dict"),

@@ -69,7 +69,7 @@ def test_chunks_are_printed_as_ever(signed_in: Emulator, run_cli: Callable[..., 
     assert json.loads(done.stderr)["error"]["code"] == "output"
 
 
-@pytest.mark.parametrize("content", ["no JSON", "[1]", '{"type": "json_object"}'])
+@pytest.mark.parametrize("content", ["no JSON", "[1]", '{"type": "text"}'])
 def test_what_is_no_schema(run_cli: Callable[..., Any], schema: Path, content: str) -> None:
     """A file that has no JSON schema is refused before anything is sent."""
     schema.write_text(content, encoding="utf-8")

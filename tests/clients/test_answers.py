@@ -287,6 +287,19 @@ def test_a_schema_is_obeyed(signed_in: Emulator, driver: Any) -> None:
     assert bodies(signed_in)[-1]["text"]["format"]["strict"] is True
 
 
+def test_any_json_object_may_be_asked_for(signed_in: Emulator, driver: Any) -> None:
+    """The word JSON, which the backend demands, is put in front where no message has it, and reported."""
+    asker = driver()
+    answers = [
+        asker.complete(text, response_format={"type": "json_object"}) for text in ("A bird", "A bird as JSON")
+    ]
+
+    assert all(isinstance(answer.parsed, dict) for answer in answers)
+    assert [len(answer.history_repairs) for answer in answers] == [1, 0]
+    assert [body["text"]["format"] for body in bodies(signed_in)] == [{"type": "json_object"}] * 2
+    assert [len(body["input"]) for body in bodies(signed_in)] == [2, 1]
+
+
 def test_choices_are_forwarded(signed_in: Emulator, driver: Any) -> None:
     """Effort, summary, verbosity, tier, tool choice and parallelism reach the backend as they are."""
     driver().complete(

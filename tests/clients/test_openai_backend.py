@@ -217,6 +217,16 @@ def test_what_this_server_takes_is_sent(platform: Emulator, driver: Any, api: st
 
 
 @over_http
+def test_any_json_object_may_be_asked_for(platform: Emulator, driver: Any, api: str) -> None:
+    """In the word that this API has for it."""
+    answer = driver().complete("A bird", model="gpt-4.1", response_format={"type": "json_object"})
+
+    body = asked(platform)[-1]["body"]
+    assert isinstance(answer.parsed, dict)
+    assert body.get("response_format", body.get("text", {}).get("format")) == {"type": "json_object"}
+
+
+@over_http
 @pytest.mark.parametrize(("model", "name"), [("gpt-4.1", "max_tokens"), ("gpt-5.5", "max_completion_tokens")])
 def test_an_answer_is_cut_where_it_was_to_be(platform: Emulator, driver: Any, model: str, name: str) -> None:
     """The limit goes by the name that the model respects, and the cut is told by the finish reason."""

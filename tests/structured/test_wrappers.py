@@ -30,6 +30,11 @@ CASES: dict[str, tuple[dict[str, Any], NamedSchema]] = {
         {"type": "json_schema", "schema": SCHEMA, "description": "A bird."},
         NamedSchema({"description": "A bird.", **SCHEMA}),
     ),
+    "any JSON object": ({"type": "json_object"}, NamedSchema({"type": "object"}, json_object=True)),
+    "any JSON object, as text.format": (
+        {"format": {"type": "json_object"}},
+        NamedSchema({"type": "object"}, json_object=True),
+    ),
 }
 
 
@@ -40,7 +45,6 @@ def test_wrappers(given: dict[str, Any], schema: NamedSchema) -> None:
 
 
 WRONG = {
-    "any JSON": {"type": "json_object"},
     "any text": {"format": {"type": "text"}},
     "no schema": {"type": "json_schema"},
     "no schema inside": {"type": "json_schema", "json_schema": {"name": "bird"}},

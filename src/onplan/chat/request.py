@@ -26,6 +26,7 @@ from onplan.parameters import (
     with_extra,
 )
 from onplan.request.history import repaired
+from onplan.request.json_mode import with_the_word
 from onplan.types import CompletionRequest, ContentPart, Credential, Message, ToolChoice, ToolDefinition
 
 if TYPE_CHECKING:
@@ -102,7 +103,9 @@ def prepare(
     given = given_by(request)
     reports = reports_on(given, request, backend, raising=raise_unsupported)
     session_id = session_id_of(request)
-    history = repaired(request.messages, late_results=False)
+    history, output = repaired(request.messages, late_results=False), output_format_of(request)
+    if output is not None and output.json_object:
+        history = with_the_word(history)
     body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
     return ChatCall(
         backend,
@@ -113,7 +116,7 @@ def prepare(
         reports,
         asked_by(request, given),
         history.repairs,
-        output_format_of(request),
+        output,
     )
 
 
@@ -160,6 +163,8 @@ def _response_format(request: CompletionRequest) -> Body | None:
     output = output_format_of(request)
     if output is None:
         return None
+    if output.json_object:
+        return {"type": "json_object"}
     named = {"name": output.name, "schema": output.schema, "strict": output.strict}
     return {"type": "json_schema", "json_schema": named}
 

@@ -24,6 +24,7 @@ from onplan.parameters import (
     with_extra,
 )
 from onplan.request.history import repaired
+from onplan.request.json_mode import with_the_word
 from onplan.responses.continuation import Create
 from onplan.responses.items import input_items
 from onplan.responses.stream import ResponseStream
@@ -130,7 +131,9 @@ def prepare(
     given = given_by(request)
     reports = reports_on(given, request, backend, raising=raise_unsupported)
     session_id = session_id_of(request)
-    history = repaired(request.messages, late_results=True)
+    history, output = repaired(request.messages, late_results=True), output_format_of(request)
+    if output is not None and output.json_object:
+        history = with_the_word(history)
     body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
     return ResponsesCall(
         backend,
@@ -141,7 +144,7 @@ def prepare(
         reports,
         asked_by(request, given),
         history.repairs,
-        output=output_format_of(request),
+        output=output,
     )
 
 
@@ -218,7 +221,9 @@ def _reasoning(request: CompletionRequest, backend: Backend) -> Body | None:
 def _text(request: CompletionRequest, backend: Backend) -> Body | None:
     text: Body = {"verbosity": request.verbosity} if request.verbosity else {}
     output = output_format_of(request)
-    if output is not None:
+    if output is not None and output.json_object:
+        text["format"] = {"type": "json_object"}
+    elif output is not None:
         text["format"] = {
             "type": "json_schema",
             "name": output.name,

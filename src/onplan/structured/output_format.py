@@ -30,6 +30,7 @@ class OutputFormat:
         schema: the JSON schema to send; its root is an object.
         strict: whether it is sent as strict.
         wrapped: whether the value is the one property of that object, since it may be something else.
+        json_object: whether it is sent as the APIs' own word for any JSON object, without the schema.
     """
 
     name: str
@@ -39,6 +40,7 @@ class OutputFormat:
     _form: StrictForm | None
     _read: Callable[[Any], Any]
     _number: Callable[[str], Any]
+    json_object: bool = False
 
     def parse(self, text: str) -> Any:
         """The value in the text of a whole answer.
@@ -102,6 +104,7 @@ def _of_schema(given: Mapping[str, Any]) -> OutputFormat:
         _form=None,
         _read=partial(_validated, schema),
         _number=float,
+        json_object=named.json_object,
     )
 
 

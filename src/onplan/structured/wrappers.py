@@ -20,11 +20,13 @@ class NamedSchema:
         schema: without what was around it.
         name: what the program calls it, if it says so.
         strict: whether it is to be sent as strict, if the program says so.
+        json_object: whether any JSON object will do, which the APIs have a word of their own for.
     """
 
     schema: Schema
     name: str | None = None
     strict: bool | None = None
+    json_object: bool = False
 
 
 def unwrapped(given: Mapping[str, Any]) -> NamedSchema:
@@ -32,7 +34,7 @@ def unwrapped(given: Mapping[str, Any]) -> NamedSchema:
 
     Understood are the schema itself, ``{"type": "json_schema", "schema": …}`` (Responses API), this as
     ``{"format": …}`` (its ``text`` parameter), and ``{"type": "json_schema", "json_schema": {"schema": …}}``
-    (Chat Completions).
+    (Chat Completions); and ``{"type": "json_object"}``, which is any JSON object.
 
     Raises:
         InvalidRequestError: there is no schema in it.
@@ -40,7 +42,9 @@ def unwrapped(given: Mapping[str, Any]) -> NamedSchema:
     named: Any = given
     if set(given) <= {"format", "verbosity"} and isinstance(given.get("format"), dict):
         named = given["format"]
-    if named.get("type") in ("json_object", "text"):
+    if named.get("type") == "json_object":
+        return NamedSchema({"type": "object"}, json_object=True)
+    if named.get("type") == "text":
         raise InvalidRequestError(
             f"response_format is the API's wrapper ({named['type']}), and there is no JSON schema in it.",
             hint=_EXAMPLE,
