@@ -17,6 +17,7 @@ READ: dict[str, tuple[str, Any]] = {
     "a fence": ('```json\n{"a": 1}\n```', {"a": 1}),
     "a fence without a language": ('```\n{"a": 1}\n```', {"a": 1}),
     "a fence on one line": ('```{"a": 1}```', {"a": 1}),
+    "JSON right after the fence": ('```{"a":\n1}\n```', {"a": 1}),
     "a fence in prose": ('Here it is:\n\n```json\n{"a": 1}\n```\nAnything else?', {"a": 1}),
     "a fence in a string": ('{"a": "```json\\n1\\n```"}', {"a": "```json\n1\n```"}),
     "a fence in a string in a fence": ('```json\n{"a": "```"}\n```', {"a": "```"}),

@@ -321,6 +321,22 @@ def test_what_is_no_format(given: Any, says: str, advice: str) -> None:
     assert advice in caught.value.hint
 
 
+def test_a_schema_that_is_not_json_is_refused() -> None:
+    """What stands in it must be what JSON has."""
+    with pytest.raises(InvalidRequestError, match=r"cannot be used: the JSON schema is not JSON \(.*complex"):
+        output_format({"type": "number", "default": 1j})
+
+
+def test_a_schema_that_is_changed_later_is_another() -> None:
+    """A format is made of what the schema was then."""
+    schema: dict[str, Any] = {"type": "object", "properties": {}}
+    before = output_format(schema)
+    schema["properties"]["a"] = {"type": "string"}
+
+    assert before.schema == {"type": "object", "properties": {}}
+    assert output_format(schema).schema["properties"] == {"a": {"type": "string"}}
+
+
 def test_a_schema_without_end_is_refused() -> None:
     """A JSON schema that contains itself as a Python object cannot be sent."""
     cyclic: dict[str, Any] = {"type": "object"}
@@ -480,6 +496,7 @@ def test_an_answer_that_does_not_fit(given: Any, text: str, path: str, words: st
 
 
 def test_a_type_is_resolved_once() -> None:
-    """Asking for the same type again costs no new schema."""
+    """Asking for the same type or schema again costs no new one."""
     assert output_format(Flock) is output_format(Flock)
+    assert output_format(CLOSED) is output_format(json.loads(json.dumps(CLOSED)))
     assert isinstance(output_format(Flock), OutputFormat)

@@ -68,6 +68,16 @@ ROOTS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
         },
         False,
     ),
+    "names that are written otherwise in a reference": (
+        {
+            "type": "object",
+            "properties": {"p": {"$ref": "#/$defs/p~0q"}},
+            "$ref": "#/$defs/x~1y",
+            "$defs": {"p~q": B, "x/y": {"type": "object"}, "z": B},
+        },
+        {"type": "object", "properties": {"p": {"$ref": "#/$defs/p~0q"}}, "$defs": {"p~q": B}},
+        False,
+    ),
     "a reference to no object": (
         {"$ref": "#/definitions/b", "definitions": {"b": B}},
         wrapped(B),

@@ -59,6 +59,13 @@ STRICT = {
     "several types": one({"type": ["string", "null"]}),
     "an object or null": one(closed({}, type=["object", "null"])),
     "a typed enum": one({"type": "string", "enum": ["a", "b"]}),
+    "an enum of booleans": one({"type": "boolean", "enum": [True]}),
+    "a long enum of few characters": one(
+        {"type": "string", "enum": ["x" * 14_749, *(chr(300 + n) for n in range(251))]}
+    ),
+    "a short enum of many characters": one(
+        {"type": "string", "enum": [f"{number:070}" for number in range(250)]}
+    ),
     "a typed const": one({"type": "string", "const": "a"}),
     "bounds": one({"type": "integer", "minimum": 0, "exclusiveMaximum": 9, "multipleOf": 3}),
     "lengths of arrays": one({"type": "array", "items": TEXT, "minItems": 1, "maxItems": 2}),
@@ -111,6 +118,8 @@ NOT_STRICT = {
     "an array of nothing said": one({"type": "array"}),
     "a tuple": one({"type": "array", "prefixItems": [TEXT], "items": TEXT}),
     "a boolean schema": one(True),
+    "no branches": one({"anyOf": []}),
+    "definitions of long names": closed({"p": TEXT}, definitions={"x" * 120_000: TEXT}),
     "a default": one({**TEXT, "default": "x"}),
     "uniqueItems": one({"type": "array", "items": TEXT, "uniqueItems": True}),
     "minLength": one({**TEXT, "minLength": 1}),

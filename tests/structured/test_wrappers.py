@@ -14,6 +14,10 @@ NAMED = {"name": "bird", "schema": SCHEMA, "strict": True}
 
 CASES: dict[str, tuple[dict[str, Any], NamedSchema]] = {
     "none": (SCHEMA, NamedSchema(SCHEMA)),
+    "a property of no wrapper": (
+        {"type": "object", "format": {"type": "json_schema"}},
+        NamedSchema({"type": "object", "format": {"type": "json_schema"}}),
+    ),
     "no type": ({"format": "date"}, NamedSchema({"format": "date"})),
     "Responses API": ({"type": "json_schema", **NAMED}, NamedSchema(SCHEMA, "bird", True)),
     "its text parameter": (

@@ -89,13 +89,22 @@ def output_format(given: Any) -> OutputFormat:
 
 
 def _of_schema(given: Mapping[str, Any]) -> OutputFormat:
-    named = unwrapped(given)
-    schema = named.schema
     try:
-        rooted, wrapped = with_object_root(schema)
-        form = None if named.strict is False else strict_form(rooted, of_type=False)
+        try:
+            encoded = msgspec.json.encode(given)
+        except (TypeError, ValueError) as error:
+            raise _no_format(f"the JSON schema is not JSON ({_first_words(error)})") from None
+        return _of_json(encoded)
     except RecursionError:
         raise _no_format("the JSON schema is nested too deeply") from None
+
+
+@lru_cache(maxsize=256)
+def _of_json(encoded: bytes) -> OutputFormat:
+    named = unwrapped(msgspec.json.decode(encoded))
+    schema = named.schema
+    rooted, wrapped = with_object_root(schema)
+    form = None if named.strict is False else strict_form(rooted, of_type=False)
     return OutputFormat(
         name=_name(named.name or rooted.get("title")),
         schema=form.schema if form else rooted,
@@ -139,7 +148,7 @@ def _of_type(given: Any) -> OutputFormat:
 
 
 _TELL_APART = "Make them `msgspec.Struct` classes with `tag=True`, or pydantic models."
-# Programs ask for the same types again and again; a type is resolved once.
+# Programs ask for the same types and schemas again and again; each is resolved once.
 _of_known_type = lru_cache(maxsize=256)(_of_type)
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")

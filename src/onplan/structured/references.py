@@ -82,7 +82,7 @@ def _references(schema: Any) -> Iterator[str]:
 
 def _wrapped(schema: Schema) -> Schema:
     """An object with the one property ``value``, which is of ``schema``."""
-    definitions = {place: schema[place] for place in DEFINITIONS if place in schema}
+    definitions = {place: schema[place] for place in DEFINITIONS if isinstance(schema.get(place), dict)}
     inner = {name: value for name, value in schema.items() if name not in definitions}
     if "#" in _references(schema):  # a reference to the root, which is another schema now
         name = WRAPPED

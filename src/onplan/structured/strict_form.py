@@ -162,12 +162,16 @@ def _with_one_branch(schema: Schema) -> Schema:
     """``schema`` with its only reference as the only branch of ``anyOf``, beside which remarks may stand."""
     if "$ref" in schema and set(schema) > {"$ref"} and set(schema) <= _REMARKS | {"$ref"}:
         branches = [{"$ref": schema["$ref"]}]
-    elif set(schema) <= _REMARKS | {"allOf"} and len(schema.get("allOf") or ()) == 1:
+    elif set(schema) <= _REMARKS | {"allOf"} and _is_one(schema.get("allOf")):
         branches = schema["allOf"]
     else:
         return schema
     remarks = {name: value for name, value in schema.items() if name in _REMARKS}
     return {**remarks, "anyOf": branches}
+
+
+def _is_one(branches: Any) -> bool:
+    return isinstance(branches, list) and len(branches) == 1
 
 
 def _typed(schema: Schema) -> Schema:

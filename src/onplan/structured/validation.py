@@ -190,15 +190,20 @@ def _pattern_properties(value: Any, schema: Schema, root: Schema, path: Path) ->
 
 
 def _additional_properties(value: Any, schema: Schema, root: Schema, path: Path) -> _Problems:
-    wanted, patterns = schema["additionalProperties"], schema.get("patternProperties") or ()
+    wanted = schema["additionalProperties"]
+    known, patterns = (_as_dict(schema.get(keyword)) for keyword in ("properties", "patternProperties"))
     if not isinstance(value, dict):
         return
     for name, inner in value.items():
-        if name in (schema.get("properties") or ()) or any(_matches(pattern, name) for pattern in patterns):
+        if name in known or any(_matches(pattern, name) for pattern in patterns):
             continue
         if wanted is False:
             yield "has no place in the schema", (*path, name)
         yield from _problems(inner, wanted, root, (*path, name))
+
+
+def _as_dict(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _property_names(value: Any, schema: Schema, root: Schema, path: Path) -> _Problems:
@@ -207,8 +212,8 @@ def _property_names(value: Any, schema: Schema, root: Schema, path: Path) -> _Pr
 
 
 def _required(value: Any, schema: Schema, root: Schema, path: Path) -> _Problems:
-    names = schema["required"]
-    if isinstance(value, dict) and isinstance(names, list):
+    if isinstance(value, dict) and isinstance(schema["required"], list):
+        names = (name for name in schema["required"] if isinstance(name, str))
         yield from ((f"lacks the property {name!r}", path) for name in names if name not in value)
 
 
