@@ -79,7 +79,7 @@ def test_the_first_of_many_asks() -> None:
     """Those that begin at the same time, before anything is known of what one costs, pass."""
     program = Program(0.2, told(50))
 
-    for _ in range(5):
+    for _ in range(25):
         program.begin()
 
     assert program.questions == 1
@@ -191,8 +191,12 @@ def test_what_the_backend_takes_back_is_not_spent() -> None:
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(read(69), read(3, resets_at=RESET + 18_000)), (read(69), read(70, resets_at=RESET + 18_000))],
-    ids=["less is used", "more is used"],
+    [
+        (read(69), read(3, resets_at=RESET + 18_000)),
+        (read(60), read(65, resets_at=RESET + 18_000)),
+        (read(60), read(20.5, resets_at=RESET + 18_000)),
+    ],
+    ids=["less is used", "more is used", "just too much is used"],
 )
 def test_a_window_that_has_reset_begins_anew(before: Limits, after: Limits) -> None:
     """All that is used of the new window counts, and the share is whole again."""
@@ -277,6 +281,8 @@ def test_a_share_is_kept_as_it_is(share: float) -> None:
 @pytest.mark.parametrize("backend", [CHATGPT_PLAN, OPENAI])
 def test_a_backend_that_does_not_say_has_no_budget(backend: Any) -> None:
     """A bound that cannot be kept is refused rather than ignored."""
-    with pytest.raises(ConfigurationError, match="does not say how much is used"):
+    with pytest.raises(ConfigurationError, match="does not say how much is used") as caught:
         budget_of(0.2, backend)
+    where = " Set a limit at https://chatgpt.com/settings/usage." if backend is CHATGPT_PLAN else ""
+    assert caught.value.hint == f"Leave max_window_share out.{where}"
     assert budget_of(None, backend) is None

@@ -42,6 +42,8 @@ def reading(
         ([reading(10, NOW - 1.5 * HOUR), reading(58, NOW - HOUR / 2), reading(60)], 4.0, None),
         ([reading(10, NOW - HOUR - 0.5), reading(50)], 25.0, NOW + 2 * HOUR),
         ([reading(50, resets_at=NOW + 2.5 * HOUR)], 20.0, None),  # it lasts exactly
+        ([reading(49, NOW - 300), reading(50)], 12.0, None),
+        ([reading(40, NOW - HOUR), reading(60, resets_at=None)], 20.0, NOW + 2 * HOUR),
         ([reading(49, NOW - 299.5), reading(50)], 25.0, NOW + 2 * HOUR),
         ([reading(40, NOW - HOUR, RESETS_AT + 120.5), reading(50)], 25.0, NOW + 2 * HOUR),
         # Within five minutes a whole per cent may be rounding.
