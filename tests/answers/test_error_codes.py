@@ -244,6 +244,8 @@ def test_what_a_status_alone_means(status: int, error: Kind) -> None:
     [
         (404, "", "The backend does not know this address."),
         (404, "Not Found.", "The backend does not know this address (Not Found)."),
+        (413, "", "The request is too large."),
+        (413, "Payload Too Large", "The request is too large (Payload Too Large)."),
         (500, "", "The service failed (HTTP 500)."),
         (500, "It broke.", "It broke."),
         (400, "", "The backend refused the request (HTTP 400)."),
