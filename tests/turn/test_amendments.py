@@ -318,6 +318,34 @@ def test_a_session_id_that_was_given_is_reported():
     assert ("session_id",) == amended(error, responses_call(session_id="s"), [])[1].reports.ignored
 
 
+BODY = {"a": {"b": 1}, "list": [{"x": 1}, {"y": 2}, "z", {"x": {"only": 3}}], "text": "x", "none": None}
+
+
+@pytest.mark.parametrize(
+    ("path", "left"),
+    [
+        (("text",), {name: BODY[name] for name in ("a", "list", "none")}),
+        (("a", "b"), {name: BODY[name] for name in ("list", "text", "none")}),
+        (("list", "*", "x"), {**BODY, "list": [{}, {"y": 2}, "z", {}]}),
+        (("list", "*", "x", "only"), {**BODY, "list": [{"x": 1}, {"y": 2}, "z", {}]}),
+        (("none",), {name: BODY[name] for name in ("a", "list", "text")}),
+        *(
+            (path, BODY)
+            for path in [("c",), ("a", "c"), ("list", "*", "w"), ("text", "x"), ("none", "*", "x")]
+        ),
+        *((path, BODY) for path in [("a", "*", "b"), ("a", "b", "c"), ("list", "x"), ("text", "*", "x")]),
+    ],
+    ids=str,
+)
+def test_a_field_by_its_path(path, left):
+    """It is taken out wherever it is, with an object that held nothing else."""
+    body = json.loads(json.dumps(BODY))
+
+    assert amendments._has(body, path) is (left != BODY)
+    assert amendments._remove(body, path) is (left != BODY)
+    assert body == left
+
+
 def test_each_row_is_applied_once():
     """The same refusal again is an error."""
     error = InvalidRequestError("Unknown parameter: 'stream_options'.", status_code=400)

@@ -446,6 +446,17 @@ def test_an_error_names_its_request(turn, outcomes):
     assert ("req-1" if outcomes else sent) == caught.value.request_id
 
 
+def test_the_hint_is_the_backends():
+    """Where the hint for a plan does not apply, the row's own is given."""
+    clock = Clock()
+    call = chat.prepare(CompletionRequest(messages="Hi"), COMPATIBLE, "https://example.org", "m")
+    turn = Turn(asked(call, replace(context(clock), backend=COMPATIBLE)), clock)
+
+    with pytest.raises(SignInAgainError) as caught:
+        turn.tell(APIKey("secret-1"), Head(401, {}), b"")
+    assert COMPATIBLE.advice["sign_in_again"] == caught.value.hint
+
+
 def test_not_signed_in_is_told_at_once(turn):
     """What the token manager raises before the first request ends the turn."""
     with pytest.raises(SignInAgainError):
@@ -625,6 +636,31 @@ class TestOverWebSocket:
         step = turn.tell(joined(warm=True), DisconnectError("x"))
         assert (True, Join) == (step.fresh, type(step))
         assert isinstance(turn.tell(joined(), None, DisconnectError("x")), Sleep)
+
+    def test_one_that_had_answered_is_no_connection_that_went_away(self, turn):
+        """Something was heard on it, so it was open: that it breaks is a failure."""
+        created = {"type": "response.created", "response": {"id": "resp_1"}}
+        assert isinstance(turn.tell(joined(warm=True), None, payloads(created), DisconnectError("x")), Sleep)
+
+    def test_an_answer_forgives_a_break(self, turn, fallback):
+        """Breaks count in a row: one before an answer and one after it are not too many."""
+        session = turn.step.session_id
+        turn.tell(joined(), None, DisconnectError("x"), None, FIRST)
+        turn.tell(joined(), None, payloads(item("Hi"), COMPLETED))
+        assert turn.ended
+        again = self.saying("Hi", fallback)
+        again.tell(joined(), None, DisconnectError("x"))
+
+        assert not fallback.applies(session)
+
+    def test_the_end_of_the_answer_before_ends_nothing(self, turn, fallback):
+        """What a connection says again of an earlier response is not the next one's end."""
+        socket = joined()
+        turn.tell(socket, None, payloads(item("Hi"), COMPLETED))
+        again = self.saying("Hi", fallback)
+        again.tell(Joined(UPGRADED, socket.seen, True), None, payloads(COMPLETED))
+
+        assert (turn.ended, again.ended, again.emitted) == (True, False, [])
 
     def test_two_that_break_are_enough(self, turn):
         """Then the session is asked over HTTP, within the policy's tries."""

@@ -273,3 +273,9 @@ def test_a_policy_that_cannot_be_followed_is_refused(values):
     with pytest.raises(ConfigurationError, match="RetryPolicy") as caught:
         RetryPolicy(**values)
     assert repr(next(iter(values.values()))) in str(caught.value)
+
+
+def test_the_policy_of_a_client_that_names_none() -> None:
+    """Five tries within two minutes, the first wait of 0.2 s at most, and none of more than half a minute."""
+    assert policy_of(None) == RetryPolicy() == RetryPolicy(5, 0.2, 30.0, 120.0)
+    assert policy_of(3) == RetryPolicy(attempts=3)
