@@ -19,9 +19,13 @@ _MODULES = {
     "async_client": "AsyncClient",
     "batches.schedule": "MapResult",
     "client": "Client",
+    "conversation.conversations_async": "AsyncConversation AsyncConversations",
+    "conversation.saved_file": "ConversationFileWarning",
+    "conversation.conversations": "Conversation Conversations",
     "errors": (
         "BackendError BlockedError BudgetError CertificateError ConfigurationError ConnectError "
-        "ContentPolicyError ContextLengthError CredentialError DisconnectError EncryptedReasoningError "
+        "ContentPolicyError ContextLengthError ConversationFileError CredentialError DisconnectError "
+        "EncryptedReasoningError "
         "IdleTimeoutError InvalidImageError InvalidRequestError LimitError MissingExtraError "
         "ModelNotAvailableError "
         "NotIncludedError NotSignedInError OnplanError OutputError OutputRefusedError OutputTruncatedError "

@@ -7,6 +7,11 @@ from onplan.assembly import ProviderOptions as ProviderOptions
 from onplan.async_client import AsyncClient as AsyncClient
 from onplan.batches.schedule import MapResult as MapResult
 from onplan.client import Client as Client
+from onplan.conversation.conversations import Conversation as Conversation
+from onplan.conversation.conversations import Conversations as Conversations
+from onplan.conversation.conversations_async import AsyncConversation as AsyncConversation
+from onplan.conversation.conversations_async import AsyncConversations as AsyncConversations
+from onplan.conversation.saved_file import ConversationFileWarning as ConversationFileWarning
 from onplan.errors import BackendError as BackendError
 from onplan.errors import BlockedError as BlockedError
 from onplan.errors import BudgetError as BudgetError
@@ -15,6 +20,7 @@ from onplan.errors import ConfigurationError as ConfigurationError
 from onplan.errors import ConnectError as ConnectError
 from onplan.errors import ContentPolicyError as ContentPolicyError
 from onplan.errors import ContextLengthError as ContextLengthError
+from onplan.errors import ConversationFileError as ConversationFileError
 from onplan.errors import CredentialError as CredentialError
 from onplan.errors import DisconnectError as DisconnectError
 from onplan.errors import EncryptedReasoningError as EncryptedReasoningError

@@ -49,14 +49,14 @@ def _read(part: ContentPart) -> ContentPart:
         case ToolResult(content=list() as pieces):
             return msgspec.structs.replace(part, content=[_read(piece) for piece in pieces])
         case Image(url=None):
-            data = part.data if part.data is not None else _bytes(part.path)
+            data = part.data if part.data is not None else content_of(part.path)
             mime_type = image_type(data, part.mime_type, part.path or "The image")
             return msgspec.structs.replace(part, data=data, mime_type=mime_type)
         case Image(url=str(url)) if _is_data_url(part):
             true = with_true_type(url, "The image")
             return part if true == url else msgspec.structs.replace(part, url=true)
         case File(url=None):
-            data = part.data if part.data is not None else _bytes(part.path)
+            data = part.data if part.data is not None else content_of(part.path)
             name = part.filename or (Path(part.path).name if part.path else None)
             guessed = part.mime_type or _type_by_name(name or "")
             return msgspec.structs.replace(part, data=data, filename=name, mime_type=guessed)
@@ -70,17 +70,19 @@ def _type_by_name(name: str) -> str | None:
     return mimetypes.guess_type(name)[0]
 
 
-def _bytes(path: str | None) -> bytes:
+def content_of(path: str | None) -> bytes:
+    """The content of the file that an image or file names. Raises InvalidRequestError."""
     if path is None:
         raise InvalidRequestError("An image or file needs a url, a path or data.")
     try:
-        return read_file(_expanded(path), _LARGEST)
+        return read_file(expanded(path), _LARGEST)
     except (OSError, ValueError) as error:  # ValueError: it holds a NUL, so it is no path at all
         reason = reason_of(error) if isinstance(error, OSError) else str(error).lower()
         raise InvalidRequestError(f"{path} cannot be read: {reason}.", hint="Check the path.") from None
 
 
-def _expanded(path: str) -> Path:
+def expanded(path: str) -> Path:
+    """``path`` with the home folder in place of a tilde."""
     try:
         return Path(path).expanduser()
     except RuntimeError:  # a name that begins with a tilde, but there is no such user

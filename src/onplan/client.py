@@ -40,6 +40,7 @@ from onplan.types import (
 )
 
 if TYPE_CHECKING:
+    from onplan.conversation.conversations import Conversations
     from onplan.running import Running
     from onplan.tools.options import RunFields, RunOptions
     from onplan.tools.record import RunChunk, RunDone, RunResponse
@@ -77,6 +78,16 @@ class Client:
     def name(self) -> str:
         """The backend's name."""
         return self._context.backend.name
+
+    @property
+    def conversation(self) -> Conversations:
+        """Conversations, which keep their history: ``client.conversation(…)`` begins one.
+
+        ``client.conversation.load(PATH)`` and ``.open(PATH)`` go on with one in a file.
+        """
+        from onplan.conversation.conversations import Conversations
+
+        return Conversations(self)
 
     def credentials(self) -> OAuthCredentials:
         """The sign-in in use, with a fresh access token.

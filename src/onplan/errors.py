@@ -43,6 +43,7 @@ An error is built where a failure occurs; this module has no I/O. The tree, with
     │   ├── OutputRefusedError             output_refused        81   the model declines to answer
     │   └── OutputTruncatedError           output_truncated      82   the answer was cut off
     ├── RunLimitError                      run_limit            90   the program's limit for a run of tools
+    ├── ConversationFileError              conversation_file     63   a conversation cannot be read or written
     └── StreamError                        stream                59
         ├── StreamTruncatedError           stream_truncated      50   ended without a terminal event
         ├── StreamFailedError              stream_failed         51   the model's turn failed inside a 200
@@ -483,6 +484,13 @@ class RunLimitError(OnplanError):
     def __init__(self, message: str, *, limit: str = "max_turns") -> None:
         super().__init__(message)
         self.limit = limit
+
+
+class ConversationFileError(OnplanError):
+    """The file of a conversation cannot be read or written. What it held before is unchanged."""
+
+    code, exit_code = "conversation_file", 63
+    hint = "Check the path."
 
 
 class StreamError(OnplanError):

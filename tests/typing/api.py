@@ -163,6 +163,46 @@ def tools(client: onplan.Client, tool: onplan.Tool) -> None:
     client.complete("hi", tools=[5])  # type: ignore[list-item]
 
 
+def conversations(client: onplan.Client, path: Path) -> None:
+    assert_type(client.conversation, onplan.Conversations)
+    talk = client.conversation("Be brief.", model="gpt-5.5", keep_partial=True)
+    assert_type(talk, onplan.Conversation)
+    assert_type(talk.say("hi"), onplan.CompletionResponse)
+    assert_type(talk.say(["What is this?", onplan.Image(path=path)], reasoning_effort="high").text, str)
+    assert_type(talk.say("How many?", response_format=int, repairs=1), onplan.CompletionResponse[int])
+    assert_type(talk.resume(), onplan.CompletionResponse)
+    with talk.stream("hi", verbosity="low") as stream:
+        assert_type(stream, onplan.CompletionStream)
+    assert_type(talk.messages, list[onplan.Message])
+    assert_type(talk.session_id, str)
+    assert_type(talk.awaits_answer, bool)
+    assert_type(talk.branch(at=-1), onplan.Conversation)
+    talk.undo()
+    talk.save(path, attachments="inside")
+    assert_type(client.conversation.load(path, model="gpt-5.5"), onplan.Conversation)
+    assert_type(client.conversation.open("talk.jsonl", system="Be brief."), onplan.Conversation)
+    assert issubclass(onplan.ConversationFileWarning, UserWarning)
+    client.conversation(modle="gpt-5.5")  # type: ignore[call-arg]
+    talk.say("hi", modle="gpt-5.5")  # type: ignore[call-overload]
+    talk.save(path, attachments="outside")  # type: ignore[arg-type]
+
+
+async def asynchronous_conversations(client: onplan.AsyncClient, path: Path) -> None:
+    assert_type(client.conversation, onplan.AsyncConversations)
+    talk = client.conversation("Be brief.", model="gpt-5.5", keep_partial=True)
+    assert_type(talk, onplan.AsyncConversation)
+    assert_type(await talk.say("hi"), onplan.CompletionResponse)
+    assert_type(await talk.say("How many?", response_format=int), onplan.CompletionResponse[int])
+    assert_type(await talk.resume(), onplan.CompletionResponse)
+    async with talk.stream("hi", verbosity="low") as stream:
+        assert_type(stream, onplan.AsyncCompletionStream)
+    assert_type(talk.branch(), onplan.AsyncConversation)
+    await talk.undo()
+    await talk.save(path)
+    assert_type(await client.conversation.load(path), onplan.AsyncConversation)
+    assert_type(await client.conversation.open(path), onplan.AsyncConversation)
+
+
 def a_call_for_work(
     client: onplan.Client, **fields: Unpack[onplan.RequestFields]
 ) -> onplan.CompletionRequest:

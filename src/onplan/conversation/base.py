@@ -1,0 +1,290 @@
+"""What the conversations of both clients have in common: their history, their file, their turns."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any, Self, TypeVar, cast
+
+import msgspec
+
+from onplan.conversation import file_format, saved_file
+from onplan.conversation.file_format import Header
+from onplan.conversation.history import History
+from onplan.conversation.partial_answer import PartialAnswer
+from onplan.conversation.saved_file import Attachments, KeptFile, Saved
+from onplan.errors import ConversationFileError, InvalidRequestError, OnplanError
+from onplan.parameters import uuid_text
+from onplan.types import CompletionRequest, ContentPart, Message, Prompt, RequestFields, as_request
+
+C = TypeVar("C", bound="ConversationState")
+
+logger = logging.getLogger("onplan.conversation")
+
+
+class ConversationState:
+    """The history of a conversation and what its requests have besides messages.
+
+    Args:
+        client: asks the model.
+        history: what was said so far.
+        settings: the fields of each request; its messages are left out.
+        keep_partial: whether what came of an answer that broke off or was stopped stays in the history.
+    """
+
+    def __init__(
+        self, client: Any, history: History, settings: CompletionRequest, *, keep_partial: bool = False
+    ) -> None:
+        session_id = settings.session_id or uuid_text(secrets.token_bytes(16), version=4)
+        self._client = client
+        self._history = history
+        self._settings = msgspec.structs.replace(settings, messages=[], session_id=session_id)
+        self._keep_partial = keep_partial
+        self._file: KeptFile | None = None
+        self._in_turn = threading.Lock()
+
+    @property
+    def messages(self) -> list[Message]:
+        """What was said so far, oldest first. Changing the list changes nothing here."""
+        return list(self._history.messages)
+
+    @property
+    def session_id(self) -> str:
+        """The conversation's name at the backend, by which its prompt is found in the cache."""
+        return cast("str", self._settings.session_id)
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the model has to speak next, as after a crash or tool calls: ``resume()`` asks it."""
+        return self._history.awaits_answer
+
+    def branch(self, at: int | None = None) -> Self:
+        """A copy that goes its own way: with a ``session_id`` of its own, and kept in no file.
+
+        Args:
+            at: how many exchanges of the history it has; below zero, without the last ones. None: all.
+
+        Raises InvalidRequestError if there are not so many.
+        """
+        history = self._history if at is None else self._history.until(at)
+        settings = msgspec.structs.replace(self._settings, session_id=None)
+        return type(self)(self._client, history, settings, keep_partial=self._keep_partial)
+
+    def _write(self, path: str | os.PathLike[str], attachments: Attachments) -> None:
+        _require_attachments(attachments)
+        if self._file and self._file.is_at(path):
+            self._keep_in(path, attachments)
+        else:
+            saved_file.save(path, self._header(), self._history.messages, attachments)
+
+    def _keep_in(self, path: str | os.PathLike[str], attachments: Attachments) -> None:
+        """Write a file that goes on being written while the conversation grows."""
+        _require_attachments(attachments)
+        file = KeptFile(path, attachments)
+        file.begin(self._header(), self._history.messages)
+        self._file = file
+
+    def _go_on_in(self, path: str | os.PathLike[str], attachments: Attachments, saved: Saved) -> None:
+        """Go on writing the file that the conversation was read from."""
+        _require_attachments(attachments)
+        file = KeptFile(path, attachments)
+        file.go_on(saved)
+        self._file = file
+
+    def _header(self) -> Header:
+        return file_format.header_of(self._settings, self.session_id)
+
+    def _undo(self) -> None:
+        """Take back the last exchange. Raises InvalidRequestError, ConversationFileError."""
+        turn = Turn(self)
+        turn.lock()
+        try:
+            self._settle(self._history.undone())
+        finally:
+            turn.end()
+
+    def _settle(self, history: History) -> None:
+        """Make ``history`` the conversation's, in the file, too."""
+        if self._file:
+            self._file.update(history.messages)
+        self._history = history
+
+    def _turn(self, said: Prompt | None, fields: Any) -> Turn:
+        """The turn in which ``said`` is answered; without it, what was left unanswered.
+
+        Raises InvalidRequestError.
+        """
+        if said is not None:
+            new = CompletionRequest(messages=said).messages
+        elif self.awaits_answer:
+            new = []
+        else:
+            raise InvalidRequestError(
+                "There is nothing to resume: the model has answered everything.", hint="Say something."
+            )
+        return Turn(self, new, cast("RequestFields", fields))
+
+
+class Turn:
+    """One turn of a conversation. The clients carry it out: ``begin``, then ``finish``, and always ``end``.
+
+    Args:
+        talk: the conversation.
+        new: what is said.
+        fields: of the request, for this turn only.
+
+    Raises InvalidRequestError if a field is wrong.
+    """
+
+    def __init__(
+        self, talk: ConversationState, new: Sequence[Message] = (), fields: RequestFields | None = None
+    ) -> None:
+        self._talk, self._new = talk, tuple(new)
+        self._settings = as_request(talk._settings, fields)
+        if self._settings.messages:
+            raise InvalidRequestError("There are messages twice.", hint="Leave out `messages=`.")
+        self._asked = talk._history
+        self._partial = PartialAnswer()
+        self._began = self._finished = self._locked = False
+
+    @property
+    def request(self) -> CompletionRequest:
+        """What the model is asked, once the turn has begun."""
+        return msgspec.structs.replace(self._settings, messages=list(self._asked.messages))
+
+    def lock(self) -> None:
+        """Begin without saying anything. Raises InvalidRequestError if another turn has not ended."""
+        if not self._talk._in_turn.acquire(blocking=False):
+            raise InvalidRequestError(
+                "Another turn of this conversation has not ended yet.",
+                hint="Read its answer to the end, or go on in a copy: `talk.branch()`.",
+            )
+        self._locked = True
+        self._asked = self._talk._history.plus(self._new)
+
+    def begin(self) -> None:
+        """Write what is said to the conversation's file, before it is sent.
+
+        Raises InvalidRequestError, ConversationFileError.
+        """
+        self.lock()
+        if self._talk._file:
+            self._talk._file.update(self._asked.messages)
+        self._began = True
+
+    def note(self, chunk: Any) -> None:
+        """Note a chunk of the answer, in case there are no more."""
+        self._partial.note(chunk)
+
+    def fail(self, error: BaseException) -> None:
+        """Note the parts of an answer that were finished before ``error``."""
+        parts: Sequence[ContentPart] = error.parts if isinstance(error, OnplanError) else ()
+        if parts:
+            self._partial.replace(parts)
+
+    def finish(self, answer: Message) -> None:
+        """Add the answer to the history. Raises ConversationFileError if the file has no room for it."""
+        self._finished = True
+        self._talk._history = history = self._asked.plus([answer])
+        if self._talk._file:
+            try:
+                self._talk._file.update(history.messages)
+            except ConversationFileError as error:
+                error.hint = "The answer is in `talk.messages`, and is written with the next turn."
+                raise
+
+    def end(self) -> None:
+        """End the turn. Without an answer the history is as before, or has the part of it that came."""
+        if not self._locked:
+            return
+        self._locked = False
+        try:
+            if self._began and not self._finished:
+                self._put_back()
+        finally:
+            self._talk._in_turn.release()
+
+    def _put_back(self) -> None:
+        came = self._partial.message() if self._talk._keep_partial else None
+        if came:
+            self._talk._history = self._asked.plus([came])
+        try:
+            if self._talk._file:
+                self._talk._file.update(self._talk._history.messages)
+        except OnplanError as error:  # why the turn failed matters more; the next turn writes the file
+            logger.warning("%s", error)
+
+
+def begin(kind: type[C], client: Any, system: str | None, fields: Any, *, keep_partial: bool = False) -> C:
+    """A new conversation of this kind. Raises InvalidRequestError."""
+    if system is not None and not isinstance(system, str):
+        raise InvalidRequestError(
+            f"system is a string, and not {type(system).__name__}.", hint="Give messages as `messages=`."
+        )
+    given = fields.get("messages")
+    messages: Iterable[Message] = [] if given is None else CompletionRequest(messages=given).messages
+    history = History((*([Message.system(system)] if system is not None else []), *messages))
+    rest = {name: value for name, value in fields.items() if name != "messages"}
+    return kind(client, history, as_request([], rest), keep_partial=keep_partial)  # type: ignore[arg-type]
+
+
+def loaded(
+    kind: type[C], client: Any, path: str | os.PathLike[str], fields: Any, *, keep_partial: bool = False
+) -> C:
+    """The conversation of this kind that a file holds. Raises ConversationFileError, InvalidRequestError."""
+    return _of_file(kind, client, path, saved_file.load(path), fields, keep_partial=keep_partial)
+
+
+def opened(
+    kind: type[C],
+    client: Any,
+    path: str | os.PathLike[str],
+    fields: Any,
+    *,
+    system: str | None,
+    attachments: Attachments,
+    keep_partial: bool,
+) -> C:
+    """The same, new if there is no file or an empty one, and kept in the file.
+
+    Raises ConversationFileError, InvalidRequestError.
+    """
+    new = begin(kind, client, system, fields, keep_partial=keep_partial)
+    if saved_file.is_missing(path):
+        new._keep_in(path, attachments)
+        return new
+    rest = {name: value for name, value in fields.items() if name != "messages"}
+    saved = saved_file.load(path)
+    talk = _of_file(kind, client, path, saved, rest, keep_partial=keep_partial)
+    talk._go_on_in(path, attachments, saved)
+    return talk
+
+
+def _of_file(
+    kind: type[C],
+    client: Any,
+    path: str | os.PathLike[str],
+    saved: saved_file.Saved,
+    fields: Any,
+    *,
+    keep_partial: bool,
+) -> C:
+    header = saved.decoded.header
+    settings, missing = file_format.settings_of(header, str(path))
+    saved_file.warn_of_missing([name for name in missing if name not in fields], path)
+    settings = msgspec.structs.replace(settings, session_id=header.session_id)
+    request = as_request(settings, fields)
+    if request.messages:
+        raise InvalidRequestError("A saved conversation has its messages.", hint="Leave out `messages=`.")
+    return kind(client, History(saved.messages), request, keep_partial=keep_partial)
+
+
+def _require_attachments(given: object) -> None:
+    if given not in ("path", "inside"):
+        raise InvalidRequestError(
+            f"attachments is {given!r}, which is neither path nor inside.",
+            hint='`attachments="inside"` saves images and files with their content.',
+        )

@@ -1,0 +1,225 @@
+"""Conversations of ``Client``. conversations_async.py is the same, awaited."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import closing
+from typing import Any, Protocol, TypeVar, Unpack, overload
+
+from onplan.conversation.base import ConversationState, Turn, begin, loaded, opened
+from onplan.conversation.saved_file import Attachments
+from onplan.streams import CompletionStream
+from onplan.types import (
+    CompletionRequest,
+    CompletionResponse,
+    Done,
+    FieldsWithoutFormat,
+    JSONReader,
+    Prompt,
+    RequestFields,
+    StreamChunk,
+)
+
+T = TypeVar("T")
+
+
+class Asks(Protocol):
+    """What a conversation needs of a client."""
+
+    def complete(self, request: CompletionRequest, *, repairs: int) -> CompletionResponse[Any]:
+        """The whole answer."""
+        ...
+
+    def complete_stream(self, request: CompletionRequest) -> Generator[StreamChunk]:
+        """The answer as it arrives."""
+        ...
+
+
+class Conversation(ConversationState):
+    """A conversation with a model, which keeps its history. ``client.conversation(…)`` makes one.
+
+    ::
+
+        talk = client.conversation(system="Be brief", model="gpt-5.5")
+        print(talk.say("Name three birds").text)
+        print(talk.say("Which of them sings?").text)
+
+    One turn at a time: while an answer is read, another turn is refused. After an error, and when a stream
+    is left early, the history is as it was before, or has what came with ``keep_partial=True``.
+    """
+
+    _client: Asks
+
+    @overload
+    def say(
+        self,
+        said: Prompt,
+        *,
+        repairs: int = 0,
+        response_format: type[T] | JSONReader[T],
+        **fields: Unpack[FieldsWithoutFormat],
+    ) -> CompletionResponse[T]: ...
+
+    @overload
+    def say(
+        self, said: Prompt, *, repairs: int = 0, **fields: Unpack[RequestFields]
+    ) -> CompletionResponse: ...
+
+    def say(self, said: Prompt, *, repairs: int = 0, **fields: Any) -> CompletionResponse[Any]:
+        """Say something, and return the answer; both are in the history then.
+
+        Args:
+            said: as for ``client.complete``: a string, parts, messages; also the results of tool calls.
+            repairs: as for ``client.complete``.
+            fields: of ``CompletionRequest``, for this turn only.
+
+        Raises an OnplanError; the history is then as it was.
+        """
+        return self._answered(said, repairs, fields)
+
+    def resume(self, *, repairs: int = 0, **fields: Unpack[RequestFields]) -> CompletionResponse:
+        """Have the model answer what was left unanswered, as by a crash in the middle of a turn.
+
+        Calls whose results are missing get one that says so.
+
+        Raises InvalidRequestError if nothing awaits an answer; else as ``say``.
+        """
+        return self._answered(None, repairs, fields)
+
+    def _answered(self, said: Prompt | None, repairs: int, fields: Any) -> CompletionResponse[Any]:
+        turn = self._turn(said, fields)
+        try:
+            turn.begin()
+            response = self._client.complete(turn.request, repairs=repairs)
+            turn.finish(response.message)
+        except BaseException as error:
+            turn.fail(error)
+            raise
+        finally:
+            turn.end()
+        return response
+
+    def stream(self, said: Prompt | None = None, **fields: Unpack[RequestFields]) -> CompletionStream:
+        """Say something, and read the answer as it arrives; without ``said``, resume.
+
+        ::
+
+        with talk.stream("Name three birds") as stream:
+            for text in stream.text:
+                print(text, end="")
+
+        The answer is in the history once its last chunk is read. A stream that is left before that leaves
+        the history as it was, or with what came of the answer if ``keep_partial`` says so.
+        """
+        return CompletionStream(self._chunks(self._turn(said, fields)))
+
+    def _chunks(self, turn: Turn) -> Generator[StreamChunk]:
+        try:
+            turn.begin()
+            with closing(self._client.complete_stream(turn.request)) as chunks:
+                for chunk in chunks:
+                    if isinstance(chunk, Done):
+                        turn.finish(chunk.response.message)
+                    else:
+                        turn.note(chunk)
+                    yield chunk
+        finally:
+            turn.end()
+
+    def undo(self) -> None:
+        """Take back the last exchange: what was said, the answer, and the tool calls between them.
+
+        Raises:
+            InvalidRequestError: nothing was said yet, or a turn has not ended.
+            ConversationFileError: the file that the conversation is kept in cannot be written.
+        """
+        self._undo()
+
+    def save(self, path: str | os.PathLike[str], *, attachments: Attachments = "path") -> None:
+        """Write the conversation to a file that only its owner may read, in place of what is there.
+
+        Args:
+            path: of the file: JSON lines, the first of which has the format's version.
+            attachments: how local images and files are saved: by their ``path`` and a digest of their
+                content, or ``inside``, with the content.
+
+        Raises:
+            ConversationFileError: it cannot be written; what was there before is unchanged.
+            InvalidRequestError: an image or file cannot be read.
+        """
+        self._write(path, attachments)
+
+
+class Conversations:
+    """Begins conversations, and goes on with saved ones: ``client.conversation``."""
+
+    def __init__(self, client: Asks) -> None:
+        self._client = client
+
+    def __call__(
+        self, system: str | None = None, *, keep_partial: bool = False, **fields: Unpack[RequestFields]
+    ) -> Conversation:
+        """Begin a conversation. Nothing is sent.
+
+        Args:
+            system: instructions for the model.
+            keep_partial: whether what came of an answer that broke off or was stopped stays in the history,
+                with what was said; without it neither does.
+            fields: of ``CompletionRequest``: each request has them. ``messages`` is a history to begin with.
+
+        Raises InvalidRequestError.
+        """
+        return begin(Conversation, self._client, system, fields, keep_partial=keep_partial)
+
+    def load(
+        self, path: str | os.PathLike[str], *, keep_partial: bool = False, **fields: Unpack[RequestFields]
+    ) -> Conversation:
+        """A conversation that was saved; the file is not changed, and what follows is not written to it.
+
+        Args:
+            path: of the file.
+            keep_partial: as for a new conversation; it is not saved.
+            fields: of ``CompletionRequest``, in place of those that were saved.
+
+        Warns ``ConversationFileWarning`` of what is missing: a last line that a crash cut off, local files
+        that have changed, settings that cannot be saved.
+
+        Raises:
+            ConversationFileError: it cannot be read, is damaged, or of a later version.
+            InvalidRequestError: a field is wrong.
+        """
+        return loaded(Conversation, self._client, path, fields, keep_partial=keep_partial)
+
+    def open(
+        self,
+        path: str | os.PathLike[str],
+        system: str | None = None,
+        *,
+        attachments: Attachments = "path",
+        keep_partial: bool = False,
+        **fields: Unpack[RequestFields],
+    ) -> Conversation:
+        """Go on with the conversation in a file, or begin one there; the file is kept up to date.
+
+        What is said is written and synced before it is sent, and the answer when it is whole. So a program
+        that is killed goes on where it was: ``talk.awaits_answer`` says whether an answer is missing.
+
+        Args:
+            path: of the file. One program may write it at a time; another one is noticed.
+            system: instructions for the model, for a new conversation; so is ``messages``.
+            attachments: as for ``save``.
+            keep_partial: as for a new conversation.
+            fields: of ``CompletionRequest``, in place of those that were saved.
+
+        Warns and raises as ``load``.
+        """
+        return opened(
+            Conversation,
+            self._client,
+            path,
+            fields,
+            system=system,
+            attachments=attachments,
+            keep_partial=keep_partial,
+        )

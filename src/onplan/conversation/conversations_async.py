@@ -1,0 +1,242 @@
+"""Conversations of ``AsyncClient``. conversations.py is the same; files are written on another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from functools import partial
+from typing import Any, Protocol, TypeVar, Unpack, overload
+
+from onplan.conversation.base import ConversationState, Turn, begin, loaded, opened
+from onplan.conversation.saved_file import Attachments
+from onplan.streams import AsyncCompletionStream
+from onplan.types import (
+    CompletionRequest,
+    CompletionResponse,
+    Done,
+    FieldsWithoutFormat,
+    JSONReader,
+    Prompt,
+    RequestFields,
+    StreamChunk,
+)
+
+T = TypeVar("T")
+
+
+class AsyncAsks(Protocol):
+    """What a conversation needs of a client."""
+
+    async def complete(self, request: CompletionRequest, *, repairs: int) -> CompletionResponse[Any]:
+        """The whole answer."""
+        ...
+
+    def complete_stream(self, request: CompletionRequest) -> AsyncGenerator[StreamChunk]:
+        """The answer as it arrives."""
+        ...
+
+
+class AsyncConversation(ConversationState):
+    """A conversation with a model, which keeps its history. ``client.conversation(…)`` makes one.
+
+    ::
+
+        talk = client.conversation(system="Be brief", model="gpt-5.5")
+        print((await talk.say("Name three birds")).text)
+        print((await talk.say("Which of them sings?")).text)
+
+    One turn at a time: while an answer is read, another turn is refused. After an error, and when a stream
+    is left early, the history is as it was before, or has what came with ``keep_partial=True``.
+    """
+
+    _client: AsyncAsks
+
+    @overload
+    async def say(
+        self,
+        said: Prompt,
+        *,
+        repairs: int = 0,
+        response_format: type[T] | JSONReader[T],
+        **fields: Unpack[FieldsWithoutFormat],
+    ) -> CompletionResponse[T]: ...
+
+    @overload
+    async def say(
+        self, said: Prompt, *, repairs: int = 0, **fields: Unpack[RequestFields]
+    ) -> CompletionResponse: ...
+
+    async def say(self, said: Prompt, *, repairs: int = 0, **fields: Any) -> CompletionResponse[Any]:
+        """Say something, and return the answer; both are in the history then.
+
+        Args:
+            said: as for ``client.complete``: a string, parts, messages; also the results of tool calls.
+            repairs: as for ``client.complete``.
+            fields: of ``CompletionRequest``, for this turn only.
+
+        Raises an OnplanError; the history is then as it was.
+        """
+        return await self._answered(said, repairs, fields)
+
+    async def resume(self, *, repairs: int = 0, **fields: Unpack[RequestFields]) -> CompletionResponse:
+        """Have the model answer what was left unanswered, as by a crash in the middle of a turn.
+
+        Calls whose results are missing get one that says so.
+
+        Raises InvalidRequestError if nothing awaits an answer; else as ``say``.
+        """
+        return await self._answered(None, repairs, fields)
+
+    async def _answered(self, said: Prompt | None, repairs: int, fields: Any) -> CompletionResponse[Any]:
+        turn = self._turn(said, fields)
+        try:
+            await self._off_loop(turn.begin)
+            response = await self._client.complete(turn.request, repairs=repairs)
+            await self._off_loop(turn.finish, response.message)
+        except BaseException as error:
+            turn.fail(error)
+            raise
+        finally:
+            turn.end()
+        return response
+
+    def stream(self, said: Prompt | None = None, **fields: Unpack[RequestFields]) -> AsyncCompletionStream:
+        """Say something, and read the answer as it arrives; without ``said``, resume.
+
+        ::
+
+        async with talk.stream("Name three birds") as stream:
+            async for text in stream.text:
+                print(text, end="")
+
+        The answer is in the history once its last chunk is read. A stream that is left before that leaves
+        the history as it was, or with what came of the answer if ``keep_partial`` says so.
+        """
+        return AsyncCompletionStream(self._chunks(self._turn(said, fields)))
+
+    async def _chunks(self, turn: Turn) -> AsyncGenerator[StreamChunk]:
+        try:
+            await self._off_loop(turn.begin)
+            async with aclosing(self._client.complete_stream(turn.request)) as chunks:
+                async for chunk in chunks:
+                    if isinstance(chunk, Done):
+                        await self._off_loop(turn.finish, chunk.response.message)
+                    else:
+                        turn.note(chunk)
+                    yield chunk
+        finally:
+            turn.end()
+
+    async def _off_loop(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call what may write the file: on another thread if there is one."""
+        if self._file:
+            await whole(function, *arguments)
+        else:
+            function(*arguments)
+
+    async def undo(self) -> None:
+        """Take back the last exchange: what was said, the answer, and the tool calls between them.
+
+        Raises:
+            InvalidRequestError: nothing was said yet, or a turn has not ended.
+            ConversationFileError: the file that the conversation is kept in cannot be written.
+        """
+        await self._off_loop(self._undo)
+
+    async def save(self, path: str | os.PathLike[str], *, attachments: Attachments = "path") -> None:
+        """Write the conversation to a file that only its owner may read, in place of what is there.
+
+        Args:
+            path: of the file: JSON lines, the first of which has the format's version.
+            attachments: how local images and files are saved: by their ``path`` and a digest of their
+                content, or ``inside``, with the content.
+
+        Raises:
+            ConversationFileError: it cannot be written; what was there before is unchanged.
+            InvalidRequestError: an image or file cannot be read.
+        """
+        await whole(self._write, path, attachments)
+
+
+async def whole(function: Callable[..., T], *arguments: Any) -> T:
+    """Call ``function`` on another thread, and wait until it has returned, also if cancelled."""
+    call = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    try:
+        return await asyncio.shield(call)
+    except asyncio.CancelledError:
+        while not call.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([call])
+        call.exception()  # or asyncio would report that nobody has asked for it
+        raise
+
+
+class AsyncConversations:
+    """Begins conversations, and goes on with saved ones: ``client.conversation``."""
+
+    def __init__(self, client: AsyncAsks) -> None:
+        self._client = client
+
+    def __call__(
+        self, system: str | None = None, *, keep_partial: bool = False, **fields: Unpack[RequestFields]
+    ) -> AsyncConversation:
+        """Begin a conversation. Nothing is sent.
+
+        Args:
+            system: instructions for the model.
+            keep_partial: whether what came of an answer that broke off or was stopped stays in the history,
+                with what was said; without it neither does.
+            fields: of ``CompletionRequest``: each request has them. ``messages`` is a history to begin with.
+
+        Raises InvalidRequestError.
+        """
+        return begin(AsyncConversation, self._client, system, fields, keep_partial=keep_partial)
+
+    async def load(
+        self, path: str | os.PathLike[str], *, keep_partial: bool = False, **fields: Unpack[RequestFields]
+    ) -> AsyncConversation:
+        """A conversation that was saved; the file is not changed, and what follows is not written to it.
+
+        Args:
+            path: of the file.
+            keep_partial: as for a new conversation; it is not saved.
+            fields: of ``CompletionRequest``, in place of those that were saved.
+
+        Warns ``ConversationFileWarning`` of what is missing: a last line that a crash cut off, local files
+        that have changed, settings that cannot be saved.
+
+        Raises:
+            ConversationFileError: it cannot be read, is damaged, or of a later version.
+            InvalidRequestError: a field is wrong.
+        """
+        return await whole(
+            partial(loaded, AsyncConversation, self._client, path, fields, keep_partial=keep_partial)
+        )
+
+    async def open(
+        self,
+        path: str | os.PathLike[str],
+        system: str | None = None,
+        *,
+        attachments: Attachments = "path",
+        keep_partial: bool = False,
+        **fields: Unpack[RequestFields],
+    ) -> AsyncConversation:
+        """Go on with the conversation in a file, or begin one there; the file is kept up to date.
+
+        What is said is written and synced before it is sent, and the answer when it is whole. So a program
+        that is killed goes on where it was: ``talk.awaits_answer`` says whether an answer is missing.
+
+        Args:
+            path: of the file. One program may write it at a time; another one is noticed.
+            system: instructions for the model, for a new conversation; so is ``messages``.
+            attachments: as for ``save``.
+            keep_partial: as for a new conversation.
+            fields: of ``CompletionRequest``, in place of those that were saved.
+
+        Warns and raises as ``load``.
+        """
+        kept = partial(opened, AsyncConversation, self._client, path, fields)
+        return await whole(partial(kept, system=system, attachments=attachments, keep_partial=keep_partial))
