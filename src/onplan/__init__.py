@@ -38,6 +38,7 @@ _MODULES = {
     "plan.forecast": "Forecast forecast",
     "providers": "OpenAICodexProvider",
     "tools.function": "FunctionTool tool",
+    "tools.mcp": "mcp_tools",
     "tools.options": "AsyncRunOptions RunOptions",
     "tools.record": "Run RunChunk RunDone RunResponse Step ToolDone ToolRun TurnDone",
     "tools.results": "ToolError",

@@ -69,6 +69,7 @@ from onplan.streams import AsyncCompletionStream as AsyncCompletionStream
 from onplan.streams import CompletionStream as CompletionStream
 from onplan.tools.function import FunctionTool as FunctionTool
 from onplan.tools.function import tool as tool
+from onplan.tools.mcp import mcp_tools as mcp_tools
 from onplan.tools.options import AsyncRunOptions as AsyncRunOptions
 from onplan.tools.options import RunOptions as RunOptions
 from onplan.tools.record import Run as Run

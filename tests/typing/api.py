@@ -267,6 +267,18 @@ def runs(client: onplan.Client, **options: Unpack[onplan.RunOptions]) -> None:
         client.run(so_far.messages, tools=[weather])
 
 
+class Server:
+    async def list_tools(self) -> object: ...
+
+    async def call_tool(self, name: str, arguments: dict[str, object]) -> object: ...
+
+
+async def tools_of_a_server(client: onplan.AsyncClient) -> None:
+    tools = await onplan.mcp_tools(Server(), prefix="files_")
+    assert_type(tools, list[onplan.FunctionTool])
+    await client.run("hi", tools=tools)
+
+
 async def asynchronous_runs(client: onplan.AsyncClient, **options: Unpack[onplan.AsyncRunOptions]) -> None:
     assert_type(await client.run("hi", **options), onplan.RunResponse)
     await client.run("hi", tools=[weather, weather_later], approve=approve_later)

@@ -1,0 +1,130 @@
+"""Tools of MCP servers, of sessions as both versions of the mcp package have them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+import onplan
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+
+
+class Block(SimpleNamespace):
+    """A content block: a model of pydantic."""
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        assert options == {"mode": "json", "by_alias": True, "exclude_none": True}
+        return dict(vars(self))
+
+
+def listed(name: str, **fields: Any) -> SimpleNamespace:
+    return SimpleNamespace(**{"name": name, "description": "Wind.", "input_schema": SCHEMA, **fields})
+
+
+class Session:
+    """A session: each name of a tool is answered with the result of that name."""
+
+    def __init__(self, *pages: list[SimpleNamespace], **results: SimpleNamespace) -> None:
+        self._pages, self._results = pages, results
+        self.called: list[tuple[str, Any]] = []
+
+    async def list_tools(self, *, cursor: str | None = None) -> SimpleNamespace:
+        return self._page(cursor)
+
+    def _page(self, cursor: str | None) -> SimpleNamespace:
+        number = int(cursor or 0)
+        after = str(number + 1) if number + 1 < len(self._pages) else None
+        return SimpleNamespace(tools=self._pages[number], next_cursor=after)
+
+    async def call_tool(self, name: str, arguments: dict[str, Any]) -> SimpleNamespace:
+        self.called.append((name, arguments))
+        return self._results[name.partition(".")[0]]
+
+
+def made(session: Any, **options: Any) -> list[onplan.FunctionTool]:
+    return asyncio.run(onplan.mcp_tools(session, **options))
+
+
+def result(*content: Any, **fields: Any) -> SimpleNamespace:
+    return SimpleNamespace(content=content, **{"is_error": False, "structured_content": None, **fields})
+
+
+def test_tools_have_the_names_that_models_may_call() -> None:
+    """Refused characters are replaced, long names cut and told apart, and a prefix stands before them."""
+    long = ["x" * 80 + "a", "x" * 80 + "b"]
+    tools = made(Session([listed("wind.speed/now"), listed(long[0]), listed(long[1])]), prefix="w_")
+    names = [tool.name for tool in tools]
+    assert names[0] == "w_wind_speed_now"
+    assert len({*names}) == 3
+    assert {len(name) for name in names[1:]} == {64}
+
+
+def test_two_tools_with_one_name_are_refused() -> None:
+    """Calls could not be told apart."""
+    with pytest.raises(onplan.InvalidRequestError, match="would be called a_b"):
+        made(Session([listed("a.b"), listed("a/b")]))
+
+
+def test_a_tool_is_described_as_the_server_says() -> None:
+    """In the names of both versions of the package; without a description by its title."""
+    old = SimpleNamespace(name="old", description=None, title="Old wind", inputSchema=SCHEMA)
+    new, other = made(Session([listed("new"), old]))
+    assert (new.description, other.description) == ("Wind.", "Old wind")
+    assert new.parameters["properties"] == other.parameters["properties"] == SCHEMA["properties"]
+
+
+def test_all_pages_are_read() -> None:
+    """By their cursors, given as the session takes them."""
+
+    class Paginated:
+        def __init__(self, cursor: str) -> None:
+            self.cursor = cursor
+
+    class Sealed(Session):
+        async def list_tools(self, *, params: Any = None) -> SimpleNamespace:  # type: ignore[override]
+            return self._page(params and params.cursor)
+
+    pages = [listed("a")], [listed("b")], [listed("c")]
+    assert [tool.name for tool in made(Session(*pages))] == ["a", "b", "c"]
+    module = ModuleType("session_of_mcp")
+    module.types = SimpleNamespace(PaginatedRequestParams=Paginated)  # type: ignore[attr-defined]
+    Sealed.__module__ = module.__name__
+    sys.modules[module.__name__] = module
+    try:
+        assert [tool.name for tool in made(Sealed(*pages))] == ["a", "b", "c"]
+    finally:
+        del sys.modules[module.__name__]
+
+
+def test_calls_go_to_the_server_and_its_content_comes_back() -> None:
+    """Text and images as such, other blocks and structured content as JSON."""
+    image = Block(type="image", data=base64.b64encode(b"\x89PNG").decode())
+    link = Block(type="resource_link", uri="file:///a")
+    session = Session(
+        [listed("all.of"), listed("only")],
+        all=result(Block(type="text", text="windy"), image, link),
+        only=result(structured_content={"speed": 5}),
+    )
+    both, only = made(session)
+    assert asyncio.run(both(city="Oslo")) == [
+        onplan.Text("windy"),
+        onplan.Image(data=b"\x89PNG"),
+        onplan.Text('{"type":"resource_link","uri":"file:///a"}'),
+    ]
+    assert asyncio.run(only(city="Oslo")) == [onplan.Text('{"speed":5}')]
+    assert session.called == [("all.of", {"city": "Oslo"}), ("only", {"city": "Oslo"})]
+
+
+@pytest.mark.parametrize("name", ["is_error", "isError"])
+def test_an_error_of_the_server_is_an_error_of_the_tool(name: str) -> None:
+    """The model is told its text."""
+    failed = SimpleNamespace(content=[Block(type="text", text="No such city.")], **{name: True})
+    (tool,) = made(Session([listed("wind")], wind=failed))
+    with pytest.raises(onplan.ToolError, match="No such city"):
+        asyncio.run(tool(city="Oslo"))
