@@ -12,6 +12,7 @@ from onplan.backends import OPENAI_CODEX, Backend, ParameterSupport
 from onplan.errors import ConfigurationError, InvalidRequestError
 from onplan.parameters import (
     CutAt,
+    asked_by,
     given_by,
     offered_effort,
     output_format_of,
@@ -20,8 +21,9 @@ from onplan.parameters import (
     session_id_of,
     tool_choice_of,
     uuid_text,
+    with_extra,
 )
-from onplan.types import CompletionRequest, Message, ModelInfo, Text, ToolChoice, ToolDefinition
+from onplan.types import CompletionRequest, HostedTool, Message, ModelInfo, Text, ToolChoice, ToolDefinition
 
 TOOL = ToolDefinition("search", "Searches.", {"type": "object"})
 BACKEND: Backend = dataclasses.replace(
@@ -113,6 +115,54 @@ def test_which_parameters_are_emulated(
     reports = reports_on(given_by(request), request, BACKEND, raising=raising)
 
     assert (reports.emulated, reports.cut_at) == (emulated, cut_at)
+
+
+def test_tools_that_the_backend_cannot_run_are_refused() -> None:
+    """Whether or not what is left out raises: nothing could stand for them."""
+    row = dataclasses.replace(BACKEND, parameter_support={"hosted_tools": ParameterSupport.RAISE})
+    request = asking(tools=[TOOL, HostedTool("web_search")])
+
+    assert reports_on(["tools"], asking(tools=[TOOL]), row, raising=True).ignored == ()
+    assert reports_on(["tools"], request, BACKEND, raising=True).ignored == ()
+    with pytest.raises(InvalidRequestError, match="does not run tools itself over this API: web_search"):
+        reports_on(["tools"], request, row, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "extra", "sent"),
+    [
+        ({"a": 1}, {}, {"a": 1}),
+        ({"a": 1}, {"b": 2}, {"a": 1, "b": 2}),
+        ({"a": 1}, {"a": None}, {"a": None}),
+        ({"a": {"b": 1, "c": {"d": 2}}}, {"a": {"c": {"e": 3}}}, {"a": {"b": 1, "c": {"d": 2, "e": 3}}}),
+        ({"a": {"b": 1}}, {"a": 5}, {"a": 5}),
+        ({"a": 5}, {"a": {"b": 1}}, {"a": {"b": 1}}),
+        ({"a": [1]}, {"a": [2]}, {"a": [2]}),
+    ],
+)
+def test_extra_fields_are_merged(body: dict[str, Any], extra: dict[str, Any], sent: dict[str, Any]) -> None:
+    """Objects with objects; any other value takes the place of what was there. Neither is changed."""
+    before = str((body, extra))
+
+    assert with_extra(body, asking(extra_body=extra), BACKEND) == sent
+    assert str((body, extra)) == before
+
+
+@pytest.mark.parametrize("name", ["model", "input", "messages", "stream", "store", "include"])
+def test_what_a_backend_needs_is_no_extra(name: str) -> None:
+    """The row's own fields, and what a request says in another way."""
+    with pytest.raises(InvalidRequestError, match=f"extra_body cannot change {name}"):
+        with_extra({}, asking(extra_body={name: 1, "other": 2}), BACKEND)
+
+
+@pytest.mark.parametrize(
+    ("strict", "asked"), [(None, {"tools"}), (True, {"tools", "strict"}), (False, {"tools", "strict"})]
+)
+def test_a_program_asks_for_strict_by_its_tools(strict: bool | None, asked: set[str]) -> None:
+    """So that it is not left out where a server refuses it."""
+    request = asking(tools=[HostedTool("web_search"), ToolDefinition("a", strict=strict)])
+
+    assert asked_by(request, ["tools"]) == asked
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,16 @@ def test_a_call_that_is_too_long_is_not_made() -> None:
     assert cutoff.parts == [done]
 
 
+def test_what_was_held_back_may_be_too_long() -> None:
+    """A part ends with what could have begun a stop text, and is one character too long."""
+    cutoff = Cutoff(CutAt(("END",), 1))
+    passed = cutoff.passed([TextDelta("aaaE"), TextDelta("N"), PartDone(Text("aaaEN")), ThinkingDelta("x")])
+
+    assert text_of(passed) == "aaaE"
+    assert cutoff.reason is FinishReason.LENGTH
+    assert cutoff.parts == [Text("aaaE")]
+
+
 def test_what_was_kept_counts() -> None:
     """After a resumption, parts that were finished before are parts of the answer, and of its length."""
     cutoff = Cutoff(CutAt(max_tokens=3), [Thinking("x" * 100), Text("a" * 8)])

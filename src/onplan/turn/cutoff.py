@@ -6,7 +6,9 @@ estimate, for only the backend counts tokens; it is the same for any split of th
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from onplan.parameters import CutAt
 from onplan.types import (
@@ -110,11 +112,7 @@ class Cutoff:
         if (needed := quarters_in(text)) <= self._left:
             self._left -= needed
             return len(text)
-        for index, character in enumerate(text):
-            self._left -= _quarters_of(character)
-            if self._left < 0:
-                return index
-        return len(text)
+        return bisect_right(list(accumulate(map(_quarters_of, text))), self._left)
 
     def _is_too_long(self, arguments: str) -> bool:
         return self._fitting(arguments) < len(arguments)

@@ -1,0 +1,51 @@
+"""The fields of a request: what is refused where it is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from onplan.errors import InvalidRequestError
+from onplan.types import CompletionRequest, ToolChoice, ToolDefinition
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "no messages at all": {"messages": None},
+    "a tool of a dictionary": {"messages": "hi", "tools": [{"type": "function"}]},
+    "tools in a string": {"messages": "hi", "tools": "look"},
+    "a model that is a number": {"messages": "hi", "model": 5},
+    "a temperature in words": {"messages": "hi", "temperature": "high"},
+    "half a token": {"messages": "hi", "max_tokens": 1.5},
+    "no tokens": {"messages": "hi", "max_tokens": 0},
+    "an empty stop": {"messages": "hi", "stop": ["END", ""]},
+    "True tokens": {"messages": "hi", "max_tokens": True},
+    "a number for a yes": {"messages": "hi", "parallel_tool_calls": 1},
+    "a stop that is a number": {"messages": "hi", "stop": [5]},
+    "metadata in a list": {"messages": "hi", "metadata": ["a"]},
+    "metadata that is a number": {"messages": "hi", "metadata": {"a": 5}},
+}
+
+
+@pytest.mark.parametrize("fields", REQUESTS.values(), ids=REQUESTS)
+def test_a_request_of_the_wrong_types_is_refused_where_it_is_made(fields: dict[str, Any]) -> None:
+    """By an error of ours that names the field and says what belongs there."""
+    with pytest.raises(InvalidRequestError) as caught:
+        CompletionRequest(**fields)
+    assert caught.value.hint.startswith(("Give it", "Leave it out", "See https://"))
+
+
+@pytest.mark.parametrize("choice", ["weather", 5, ["auto"], ToolDefinition("weather")])
+def test_a_tool_choice_is_a_word_or_names_a_tool(choice: Any) -> None:
+    """A name alone could be one of the words, so it is given as ``ToolChoice``."""
+    with pytest.raises(InvalidRequestError, match="neither auto, none nor required") as caught:
+        CompletionRequest(messages="Hi", tool_choice=choice)
+    assert "ToolChoice(NAME)" in caught.value.hint
+    assert CompletionRequest(messages="Hi", tool_choice=ToolChoice("weather")).tool_choice
+
+
+def test_lists_and_dicts_may_be_absent() -> None:
+    """None is the same as nothing, as other libraries say that there are none."""
+    request = CompletionRequest(messages="Hi", tools=None, stop=None, metadata=None, extra_body=None)
+
+    assert request == CompletionRequest(messages="Hi")
+    assert (request.tools, request.stop, request.metadata, request.extra_body) == ([], [], {}, {})
