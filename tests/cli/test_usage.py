@@ -38,6 +38,18 @@ def test_a_prompt_is_read_as_utf_8(
     assert asked == read
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_piped_prompt_may_be_in_any_unicode_encoding(signed_in: Emulator, encoding: str) -> None:
+    """PowerShell pipes UTF-16, and byte order marks: they are no part of the prompt."""
+    command = [sys.executable, "-m", "onplan", "ask"]
+    piped = "Name three birds\n".encode(encoding)
+    done = subprocess.run(command, input=piped, capture_output=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
+    asked = signed_in.journal()[-1]["body"]["input"][-1]["content"][0]["text"]
+    assert asked == "Name three birds"
+
+
 def test_a_mistake_is_told_in_json_where_json_was_asked_for(run_cli: Run) -> None:
     """Also where the mistake stands before what asks for it is understood."""
     refused = run_cli("ask", "hi", "--modle", "x", "--json")
