@@ -140,3 +140,12 @@ def test_what_is_accepted() -> None:
     unknown = Unknown("br")
     with pytest.raises(DamagedBodyError, match="encoded as 'br', which was not accepted"):
         unknown.feed(b"")
+
+
+@pytest.mark.parametrize("body", [zlib.compress(TEXT), _raw(TEXT)], ids=["with a header", "raw"])
+def test_an_empty_read_decides_nothing(body: bytes) -> None:
+    """Whether deflate has its header is seen at the first byte, and not before."""
+    decompressor = decompressor_for("deflate")
+    assert decompressor
+    assert list(decompressor.feed(b"")) == []
+    assert b"".join(decompressor.feed(body)) == TEXT
