@@ -97,6 +97,23 @@ def test_an_answer_ends_after_about_so_many_tokens(text: str, most: int, said: s
     assert sum(quarters_in(piece) for piece in text) == quarters_in(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "quarters"),
+    [("", 0), ("ab", 2), ("\x7f", 1), ("\x80", 2), ("\u07ff", 2), ("\u0800", 4), ("aя鳥🐦", 11)],
+)
+def test_how_long_a_text_is(text: str, quarters: int) -> None:
+    """In quarters of a token, by the bytes that its characters have in UTF-8."""
+    assert quarters_in(text) == quarters
+
+
+def test_nothing_is_left_where_more_was_kept() -> None:
+    """The first character is one too many."""
+    cutoff = Cutoff(CutAt(max_tokens=1), [Text("a" * 9)])
+
+    assert cutoff.passed([TextDelta("b")]) == []
+    assert (cutoff.reason, cutoff.parts) == (FinishReason.LENGTH, [Text("a" * 9)])
+
+
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_whichever_comes_first_ends_the_answer(size: int) -> None:
     """A stop text within the length, or the length before the stop text."""

@@ -51,7 +51,7 @@ class Cutoff:
         self._stop = at.stop
         said = (part.text for part in kept if isinstance(part, Text))
         used = sum(map(quarters_in, said))
-        self._left = None if at.max_tokens is None else max(0, at.max_tokens * _WHOLE - used)
+        self._left = None if at.max_tokens is None else at.max_tokens * _WHOLE - used
         self._text: list[str] = []  # of the part that is arriving, as far as it was passed on
         self._held = ""
 
@@ -98,10 +98,10 @@ class Cutoff:
             passed.append(PartDone(part))
 
     def _overlap(self, text: str) -> int:
-        """How many characters at the end of ``text`` may be the beginning of a stop text: the most."""
-        longest = max(map(len, self._stop), default=1) - 1
+        """How many characters at the end of ``text``, which has no stop text, may begin one: the most."""
+        longest = max(map(len, self._stop), default=0)
         for length in range(min(longest, len(text)), 0, -1):
-            if any(stop.startswith(text[-length:]) for stop in self._stop if len(stop) > length):
+            if any(stop.startswith(text[-length:]) for stop in self._stop):
                 return length
         return 0
 
