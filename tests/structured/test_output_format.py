@@ -394,10 +394,10 @@ SCHEMAS: dict[str, tuple[dict[str, Any], dict[str, Any], bool, str]] = {
         "Numbers_",
     ),
     "in the wrapper of the Responses API": (
-        {"type": "json_schema", "name": "bird", "schema": OPEN, "strict": True},
+        {"type": "json_schema", "name": "bird-1_x y", "schema": OPEN, "strict": True},
         CLOSED,
         True,
-        "bird",
+        "bird-1_x_y",
     ),
     "in the text parameter of the Responses API": (
         {"format": {"type": "json_schema", "name": "bird", "schema": OPEN}},

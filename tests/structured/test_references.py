@@ -78,6 +78,22 @@ ROOTS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
         {"type": "object", "properties": {"p": {"$ref": "#/$defs/p~0q"}}, "$defs": {"p~q": B}},
         False,
     ),
+    "a reference that leads deeper": (
+        {
+            "$ref": "#/$defs/x",
+            "$defs": {
+                "x": {"type": "object", "properties": {"p": {"$ref": "#/$defs/a/properties/q"}}},
+                "a": {"properties": {"q": B}},
+                "b": B,
+            },
+        },
+        {
+            "type": "object",
+            "properties": {"p": {"$ref": "#/$defs/a/properties/q"}},
+            "$defs": {"a": {"properties": {"q": B}}},
+        },
+        False,
+    ),
     "a reference to no object": (
         {"$ref": "#/definitions/b", "definitions": {"b": B}},
         wrapped(B),

@@ -113,6 +113,7 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
         closed({"anyOf": [REF]}, **D),
     ),
     "oneOf": (one({"oneOf": [REF]}, **D), None, None),
+    "oneOf beside anyOf": (one({"oneOf": [REF], "anyOf": [REF], "discriminator": {}}, **D), None, None),
     "inside": (
         one({"type": "array", "items": one({"anyOf": [one(TEXT), NULL]})}),
         closed({"type": "array", "items": closed({"anyOf": [closed(TEXT), NULL]})}),

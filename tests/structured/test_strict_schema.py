@@ -119,6 +119,7 @@ NOT_STRICT = {
     "a tuple": one({"type": "array", "prefixItems": [TEXT], "items": TEXT}),
     "a boolean schema": one(True),
     "no branches": one({"anyOf": []}),
+    "a number among the required": {**one(TEXT), "required": [*one(TEXT)["required"], 3]},
     "definitions of long names": closed({"p": TEXT}, definitions={"x" * 120_000: TEXT}),
     "a default": one({**TEXT, "default": "x"}),
     "uniqueItems": one({"type": "array", "items": TEXT, "uniqueItems": True}),

@@ -49,6 +49,8 @@ FITS: dict[str, tuple[Any, Any]] = {
     "a text for a multiple": ("x", {"multipleOf": 2}),
     "the limits themselves": ("ab", {"minLength": 2, "maxLength": 2}),
     "a number at its limits": (3, {"minimum": 3, "maximum": 3}),
+    "patternProperties of another shape": ({"a": 1}, {"patternProperties": 1}),
+    "a length of no text": ([], {"minLength": 5, "maxLength": -1}),
     "patternProperties of no object": (1, {"patternProperties": {"a": {"type": "string"}}}),
     "a reference to itself": ([[], [[]]], TREE),
     "another document": (1, {"$ref": "https://example.org/schema"}),

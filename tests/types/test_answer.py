@@ -74,6 +74,7 @@ NONE: dict[str, tuple[CompletionResponse, type[OutputError], str, str]] = {
         "declined",
         "No.",
     ),
+    "a refusal in two parts": (answer(Refusal("No"), Refusal(".")), OutputRefusedError, "declined", "No."),
     "a filtered answer": (
         answer(Text('{"na'), reason=FinishReason.CONTENT_FILTER),
         OutputRefusedError,

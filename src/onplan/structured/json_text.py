@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
@@ -43,9 +43,7 @@ def _value(text: str, number: Callable[[str], Any]) -> Any:
         # The first reader takes JSON and nothing else: no NaN, no half of a character, no number out of
         # range. It keeps the last of several properties of one name, which the second reader refuses.
         msgspec.json.decode(text)
-        return json.loads(
-            text, object_pairs_hook=_object, parse_float=number, parse_constant=_refuse_constant, strict=True
-        )
+        return json.loads(text, object_pairs_hook=_object, parse_float=number)
     except msgspec.DecodeError as error:
         raise Misfit(f"it is not JSON ({_words(error)})") from None
     except UnicodeEncodeError:
@@ -67,10 +65,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise Misfit(f"an object in it has the property {twice!r} twice")
     return found
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise Misfit(f"it is not JSON ({name} is not a number)")
 
 
 def _fenced(text: str) -> str | None:

@@ -28,7 +28,6 @@ def schema_of(type_: Any) -> Schema:
         TypeError: msgspec cannot read this type.
         NameError: an annotation in it names something that is not defined.
     """
-    msgspec.json.Decoder(type_)
     schema = msgspec.json.schema(type_)
     _Remarks(schema.get("$defs", {})).add(inspect.type_info(type_), schema)
     return schema
