@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -64,8 +64,11 @@ class Reports:
     cut_at: CutAt | None = None
 
 
+NOTHING_REPORTED = Reports()
+
+
 def reports_on(
-    given: Iterable[str], request: CompletionRequest, backend: Backend, *, raising: bool
+    given: Collection[str], request: CompletionRequest, backend: Backend, *, raising: bool
 ) -> Reports:
     """What the backend's row says of the parameters that the program set, ``given``.
 
@@ -74,6 +77,8 @@ def reports_on(
     """
     if backend.parameter_support.get("hosted_tools") is ParameterSupport.RAISE:
         _require_functions(request, backend)
+    if not given:
+        return NOTHING_REPORTED
     found = [(name, backend.support_of(name, has_tools=bool(request.tools))) for name in given]
     ignored = tuple(name for name, support in found if support is ParameterSupport.DROP)
     if ignored and raising:
@@ -104,12 +109,14 @@ def with_extra(body: dict[str, Any], request: CompletionRequest, backend: Backen
     Raises:
         InvalidRequestError: it would change what this backend needs as it is.
     """
+    if not request.extra_body:
+        return body
     fixed = sorted(request.extra_body.keys() & {"model", "input", "messages", *backend.required})
     if fixed:
         raise InvalidRequestError(
             f"extra_body cannot change {', '.join(fixed)}.", hint="Leave that out of extra_body."
         )
-    return _merged(body, request.extra_body) if request.extra_body else body
+    return _merged(body, request.extra_body)
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

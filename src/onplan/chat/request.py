@@ -15,6 +15,7 @@ from onplan.chat.stream import ChatStream
 from onplan.errors import InvalidRequestError
 from onplan.flow import CLIENT_REQUEST_ID, Request
 from onplan.parameters import (
+    NOTHING_REPORTED,
     Reports,
     asked_by,
     given_by,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from onplan.structured.output_format import OutputFormat
 
 Body: TypeAlias = dict[str, Any]
-_NOTHING_REPORTED = Reports()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ChatCall:
     model: str
     session_id: str
     body: bytes = field(repr=False)
-    reports: Reports = _NOTHING_REPORTED
+    reports: Reports = NOTHING_REPORTED
     given: frozenset[str] = frozenset()
     history_repairs: tuple[str, ...] = ()
     output: OutputFormat | None = None

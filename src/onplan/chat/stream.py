@@ -22,7 +22,7 @@ from onplan.chat.failures import complaint_in_chunk, is_error
 from onplan.chat.halves import Halves
 from onplan.chat.thinking import Reasoning, text_of
 from onplan.errors import OnplanError, StreamCorruptError, StreamFailedError, StreamTruncatedError
-from onplan.parameters import Reports
+from onplan.parameters import NOTHING_REPORTED, Reports
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -41,7 +41,6 @@ from onplan.types import (
     Usage,
 )
 
-_NOTHING_REPORTED = Reports()
 # Seconds to wait for the end of a stream whose answer is whole, since its usage may still come.
 _GRACE = 1.0
 # The same if the finish reason came in a chunk with content.
@@ -70,7 +69,7 @@ class ChatStream:
     def __init__(
         self,
         model: str,
-        reports: Reports = _NOTHING_REPORTED,
+        reports: Reports = NOTHING_REPORTED,
         request_id: str | None = None,
         history_repairs: Iterable[str] = (),
     ) -> None:

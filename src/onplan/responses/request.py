@@ -13,6 +13,7 @@ from onplan.backends import Backend
 from onplan.errors import InvalidRequestError
 from onplan.flow import CLIENT_REQUEST_ID, Request
 from onplan.parameters import (
+    NOTHING_REPORTED,
     Reports,
     asked_by,
     given_by,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from onplan.structured.output_format import OutputFormat
 
 Body: TypeAlias = dict[str, Any]
-_NOTHING_REPORTED = Reports()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ResponsesCall:
     model: str
     session_id: str
     body: bytes = field(repr=False)
-    reports: Reports = _NOTHING_REPORTED
+    reports: Reports = NOTHING_REPORTED
     given: frozenset[str] = frozenset()
     history_repairs: tuple[str, ...] = ()
     kept: tuple[ContentPart, ...] = ()

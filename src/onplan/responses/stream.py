@@ -27,7 +27,7 @@ from onplan.errors import (
     StreamTruncatedError,
 )
 from onplan.flow import NOTHING
-from onplan.parameters import Reports
+from onplan.parameters import NOTHING_REPORTED, Reports
 from onplan.responses import events
 from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.arrivals import Arrivals
@@ -51,7 +51,6 @@ from onplan.types import (
 
 _Run: TypeAlias = tuple[tuple[str | None, int | None, int | None] | None, Callable[[str], object]]
 _NO_RUN: _Run = (None, str)
-_NOTHING_REPORTED = Reports()
 
 
 class ResponseStream:
@@ -79,7 +78,7 @@ class ResponseStream:
     def __init__(
         self,
         model: str,
-        reports: Reports = _NOTHING_REPORTED,
+        reports: Reports = NOTHING_REPORTED,
         request_id: str | None = None,
         kept: Iterable[ContentPart] = (),
         history_repairs: Iterable[str] = (),

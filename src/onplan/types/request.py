@@ -116,16 +116,18 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     def _require_kinds(self) -> None:
         for name, (kinds, words) in _KINDS.items():
             value = getattr(self, name)
-            if value is not None and not isinstance(value, kinds):
-                raise _wrong(name, value, words)
-            if value.__class__ is bool and bool not in kinds:  # which is an int in Python
-                raise _wrong(name, value, words)
-        _require_entries(self.stop, "stop", "a string, or several")
+            if value is None:
+                continue
+            if not isinstance(value, kinds) or (value.__class__ is bool and bool not in kinds):
+                raise _wrong(name, value, words)  # True is an int in Python
+        if self.stop:
+            _require_entries(self.stop, "stop", "a string, or several")
         if "" in self.stop:
             raise InvalidRequestError("stop has an empty text in it.", hint="Leave it out.")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InvalidRequestError("max_tokens is less than 1.", hint="Leave it out for no limit.")
-        _require_entries((*self.metadata, *self.metadata.values()), "metadata", "a dict of strings")
+        if self.metadata:
+            _require_entries((*self.metadata, *self.metadata.values()), "metadata", "a dict of strings")
 
     def _require_choice(self) -> None:
         choice = self.tool_choice
