@@ -173,6 +173,9 @@ def conversations(client: onplan.Client, path: Path) -> None:
     assert_type(talk.resume(), onplan.CompletionResponse)
     with talk.stream("hi", verbosity="low") as stream:
         assert_type(stream, onplan.CompletionStream)
+    assert_type(talk.run("hi", tools=[len], max_turns=3), onplan.RunResponse)
+    for chunk in talk.run_stream("hi", tools=[len]):
+        assert_type(chunk, onplan.RunChunk)
     assert_type(talk.messages, list[onplan.Message])
     assert_type(talk.session_id, str)
     assert_type(talk.awaits_answer, bool)
@@ -196,6 +199,9 @@ async def asynchronous_conversations(client: onplan.AsyncClient, path: Path) -> 
     assert_type(await talk.resume(), onplan.CompletionResponse)
     async with talk.stream("hi", verbosity="low") as stream:
         assert_type(stream, onplan.AsyncCompletionStream)
+    assert_type(await talk.run("hi", tools=[len]), onplan.RunResponse)
+    async for chunk in talk.run_stream("hi", tools=[len]):
+        assert_type(chunk, onplan.RunChunk)
     assert_type(talk.branch(), onplan.AsyncConversation)
     await talk.undo()
     await talk.save(path)

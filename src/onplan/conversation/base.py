@@ -18,7 +18,8 @@ from onplan.conversation.partial_answer import PartialAnswer
 from onplan.conversation.saved_file import Attachments, KeptFile, Saved
 from onplan.errors import ConversationFileError, InvalidRequestError, OnplanError
 from onplan.parameters import uuid_text
-from onplan.types import CompletionRequest, ContentPart, Message, Prompt, RequestFields, as_request
+from onplan.tools.record import Run, RunChunk, RunDone, ToolDone, TurnDone
+from onplan.types import CompletionRequest, ContentPart, Message, Prompt, RequestFields, Role, as_request
 
 C = TypeVar("C", bound="ConversationState")
 
@@ -146,7 +147,7 @@ class Turn:
         self._settings = as_request(talk._settings, fields)
         if self._settings.messages:
             raise InvalidRequestError("There are messages twice.", hint="Leave out `messages=`.")
-        self._asked = talk._history
+        self._asked = self._came = talk._history
         self._partial = PartialAnswer()
         self._began = self._finished = self._locked = False
 
@@ -163,7 +164,7 @@ class Turn:
                 hint="Read its answer to the end, or go on in a copy: `talk.branch()`.",
             )
         self._locked = True
-        self._asked = self._talk._history.plus(self._new)
+        self._asked = self._came = self._talk._history.plus(self._new)
 
     def begin(self) -> None:
         """Write what is said to the conversation's file, before it is sent.
@@ -179,16 +180,44 @@ class Turn:
         """Note a chunk of the answer, in case there are no more."""
         self._partial.note(chunk)
 
+    def follow(self, chunk: RunChunk) -> None:
+        """Note a chunk of a run: its answers and results are written as they come.
+
+        Raises ConversationFileError if the file has no room.
+        """
+        match chunk:
+            case RunDone(response=response):
+                self._finish(History(tuple(response.messages)))
+            case TurnDone(response=response):
+                self._add(response.message)
+            case ToolDone(run=run):
+                self._add(Message(Role.TOOL, [run.result]))
+            case _:
+                self._partial.note(chunk)
+
+    def _add(self, message: Message) -> None:
+        self._came, self._partial = self._came.plus([message]), PartialAnswer()
+        if self._talk._file:
+            self._talk._file.update(self._came.messages)
+
     def fail(self, error: BaseException) -> None:
-        """Note the parts of an answer that were finished before ``error``."""
+        """Note what was done and finished before ``error``."""
+        if isinstance(error, OnplanError) and isinstance(error.run, Run):
+            done = History(tuple(error.run.messages))
+            if len(done.messages) > len(self._came.messages):  # the last answer is among them
+                self._partial = PartialAnswer()
+            self._came = done
         parts: Sequence[ContentPart] = error.parts if isinstance(error, OnplanError) else ()
         if parts:
             self._partial.replace(parts)
 
     def finish(self, answer: Message) -> None:
         """Add the answer to the history. Raises ConversationFileError if the file has no room for it."""
+        self._finish(self._came.plus([answer]))
+
+    def _finish(self, history: History) -> None:
         self._finished = True
-        self._talk._history = history = self._asked.plus([answer])
+        self._talk._history = history
         if self._talk._file:
             try:
                 self._talk._file.update(history.messages)
@@ -208,9 +237,10 @@ class Turn:
             self._talk._in_turn.release()
 
     def _put_back(self) -> None:
-        came = self._partial.message() if self._talk._keep_partial else None
-        if came:
-            self._talk._history = self._asked.plus([came])
+        answer = self._partial.message()
+        came = self._came.plus([answer]) if answer else self._came
+        if self._talk._keep_partial and came != self._asked:
+            self._talk._history = came
         try:
             if self._talk._file:
                 self._talk._file.update(self._talk._history.messages)

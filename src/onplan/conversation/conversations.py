@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from contextlib import closing
-from typing import Any, Protocol, TypeVar, Unpack, overload
+from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 
 from onplan.conversation.base import ConversationState, Turn, begin, loaded, opened
 from onplan.conversation.saved_file import Attachments
 from onplan.streams import CompletionStream
+from onplan.tools.options import RunOptions
+from onplan.tools.record import RunChunk, RunDone, RunResponse
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
@@ -33,6 +35,10 @@ class Asks(Protocol):
 
     def complete_stream(self, request: CompletionRequest) -> Generator[StreamChunk]:
         """The answer as it arrives."""
+        ...
+
+    def run_stream(self, request: CompletionRequest, **options: Unpack[RunOptions]) -> Generator[RunChunk]:
+        """The chunks of a run of tools."""
         ...
 
 
@@ -124,6 +130,36 @@ class Conversation(ConversationState):
                     else:
                         turn.note(chunk)
                     yield chunk
+        finally:
+            turn.end()
+
+    def run(self, said: Prompt | None = None, **options: Unpack[RunOptions]) -> RunResponse:
+        """Say something, and return the answer after the functions that the model wants have been called.
+
+        As ``client.run``, whose keywords it takes, such as ``tools``. The calls and their results are in the
+        history, too, and are written as they come. Without ``said`` it goes on with what was left over: calls
+        without results are carried out.
+
+        Raises an OnplanError; the history is then as it was, or has all that came with ``keep_partial``.
+        """
+        for chunk in self.run_stream(said, **options):
+            last = chunk
+        return cast("RunDone", last).response
+
+    def run_stream(self, said: Prompt | None = None, **options: Unpack[RunOptions]) -> Generator[RunChunk]:
+        """As ``run``: the chunks of every turn and of every call, as ``client.run_stream`` has them."""
+        return self._run_chunks(self._turn(said, {}), options)
+
+    def _run_chunks(self, turn: Turn, options: RunOptions) -> Generator[RunChunk]:
+        try:
+            turn.begin()
+            with closing(self._client.run_stream(turn.request, **options)) as chunks:
+                for chunk in chunks:
+                    turn.follow(chunk)
+                    yield chunk
+        except BaseException as error:
+            turn.fail(error)
+            raise
         finally:
             turn.end()
 

@@ -7,11 +7,13 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from functools import partial
-from typing import Any, Protocol, TypeVar, Unpack, overload
+from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 
 from onplan.conversation.base import ConversationState, Turn, begin, loaded, opened
 from onplan.conversation.saved_file import Attachments
 from onplan.streams import AsyncCompletionStream
+from onplan.tools.options import AsyncRunOptions
+from onplan.tools.record import RunChunk, RunDone, RunResponse, ToolDone, TurnDone
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
@@ -35,6 +37,12 @@ class AsyncAsks(Protocol):
 
     def complete_stream(self, request: CompletionRequest) -> AsyncGenerator[StreamChunk]:
         """The answer as it arrives."""
+        ...
+
+    def run_stream(
+        self, request: CompletionRequest, **options: Unpack[AsyncRunOptions]
+    ) -> AsyncGenerator[RunChunk]:
+        """The chunks of a run of tools."""
         ...
 
 
@@ -126,6 +134,41 @@ class AsyncConversation(ConversationState):
                     else:
                         turn.note(chunk)
                     yield chunk
+        finally:
+            turn.end()
+
+    async def run(self, said: Prompt | None = None, **options: Unpack[AsyncRunOptions]) -> RunResponse:
+        """Say something, and return the answer after the functions that the model wants have been called.
+
+        As ``client.run``, whose keywords it takes, such as ``tools``. The calls and their results are in the
+        history, too, and are written as they come. Without ``said`` it goes on with what was left over: calls
+        without results are carried out.
+
+        Raises an OnplanError; the history is then as it was, or has all that came with ``keep_partial``.
+        """
+        async for chunk in self.run_stream(said, **options):
+            last = chunk
+        return cast("RunDone", last).response
+
+    def run_stream(
+        self, said: Prompt | None = None, **options: Unpack[AsyncRunOptions]
+    ) -> AsyncGenerator[RunChunk]:
+        """As ``run``: the chunks of every turn and of every call, as ``client.run_stream`` has them."""
+        return self._run_chunks(self._turn(said, {}), options)
+
+    async def _run_chunks(self, turn: Turn, options: AsyncRunOptions) -> AsyncGenerator[RunChunk]:
+        try:
+            await self._off_loop(turn.begin)
+            async with aclosing(self._client.run_stream(turn.request, **options)) as chunks:
+                async for chunk in chunks:
+                    if isinstance(chunk, RunDone | TurnDone | ToolDone):
+                        await self._off_loop(turn.follow, chunk)
+                    else:
+                        turn.follow(chunk)
+                    yield chunk
+        except BaseException as error:
+            turn.fail(error)
+            raise
         finally:
             turn.end()
 

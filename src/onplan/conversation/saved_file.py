@@ -137,7 +137,7 @@ class KeptFile:
             InvalidRequestError: an image or file cannot be read.
         """
         pairs = zip(self._messages, messages, strict=False)
-        same = next((at for at, (old, new) in enumerate(pairs) if old is not new), None)
+        same = next((at for at, (old, new) in enumerate(pairs) if old is not new and old != new), None)
         same = min(len(self._messages), len(messages)) if same is None else same
         lines = [_line(message, self._attachments) for message in messages[same:]]
         with _explained(self.path, "written"), self._opened(self._ends[-1]) as file:
