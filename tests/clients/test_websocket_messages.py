@@ -102,6 +102,10 @@ def closed(said: str, code: int | None) -> tuple[type[OnplanError], str, int | N
 
 FAILURES: dict[str, tuple[bytes, tuple[type[OnplanError], str, int | None]]] = {
     "a message that is too large, announced": (b"\x81\x7f" + (MAXIMUM + 1).to_bytes(8, "big"), TOO_LARGE),
+    "a message that is too large, whole": (
+        b"\x81\x7f" + (MAXIMUM + 1).to_bytes(8, "big") + b"x" * (MAXIMUM + 1),
+        TOO_LARGE,
+    ),
     "the largest number": (b"\x81\x7f" + b"\xff" * 8, TOO_LARGE),
     "the largest number that has a sign": (b"\x81\x7f\x7f" + b"\xff" * 7, TOO_LARGE),
     "fragments that are too large together": (
