@@ -117,7 +117,7 @@ def test_at_the_usage_limit_no_other_is_asked(signed_in: Emulator, kind: str) ->
 @BOTH
 def test_the_usage_limit_is_waited_for(signed_in: Emulator, kind: str) -> None:
     """All are answered in the end, and the program's ``on_retry`` hears why it takes so long."""
-    signed_in.set_limits(Limit(300, tokens=10, used=10, resets_in=1))
+    signed_in.set_limits(Limit(300, tokens=10, used=10, resets_in=3))
     told: list[onplan.OnplanError] = []
     client = {"model": "gpt-5.5", "on_retry": lambda error, seconds: told.append(error)}
     results = ask_all(kind, ["hi"], client, concurrency=4, on_limit="wait")

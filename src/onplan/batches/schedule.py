@@ -262,6 +262,6 @@ def _check(context: Context, fields: RequestFields, concurrency: object, on_limi
     if on_limit == "wait" and context.backend.account_path is None:
         raise ConfigurationError(
             f"{context.backend.name} does not say when a limit resets, so it cannot be waited for.",
-            hint='Leave `on_limit="wait"` out, and ask those that have no answer again later.',
+            hint='Leave `on_limit="wait"` or `--wait` out, and ask those that have no answer again later.',
         )
     as_request("", fields)  # which checks them

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from onplan.client import Client
     from onplan.config.profiles import ConfigFiles
     from onplan.config.settings import Settings
+    from onplan.errors import OnplanError
     from onplan.stores import CredentialStore
     from onplan.types import Limits
 
@@ -74,13 +75,13 @@ class Session:
                 hint="Choose another store, such as `--store keyring:` or `--store file:PATH`.",
             )
 
-    def client(self) -> Client:
+    def client(self, on_retry: Callable[[OnplanError, float], object] | None = None) -> Client:
         """A client with the same profile, backend and store."""
         from onplan.client import Client
         from onplan.client_parts import keep_catalogue
         from onplan.config.catalogue_file import CatalogueFile
 
-        client = Client(profile=self.profile, backend=self.backend, store=self.store_spec)
+        client = Client(profile=self.profile, backend=self.backend, store=self.store_spec, on_retry=on_retry)
         keep_catalogue(client, CatalogueFile)
         return client
 

@@ -1,4 +1,4 @@
-"""Draws a spinner and a QR code, on a terminal only. The only module that imports rich."""
+"""Draws a spinner, a progress bar and a QR code, on a terminal only. The only module that imports rich."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
+from onplan.cli.talk import say
 from onplan.config.environment import environment_variable
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as _Bar
     from rich.status import Status
 
 
@@ -46,6 +48,53 @@ class Spinner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class Progress:
+    """A progress bar on stderr; does and imports nothing unless that is a terminal.
+
+    Args:
+        total: how many steps there are.
+        done: how many are done already.
+        wanted: False where something else writes to stderr meanwhile, such as a log.
+    """
+
+    def __init__(self, total: int, done: int, *, wanted: bool = True) -> None:
+        self._bar: _Bar | None = None
+        if wanted and _can_draw():
+            from rich import progress
+            from rich.console import Console
+
+            self._bar = progress.Progress(
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+            self._task = self._bar.add_task("", total=total, completed=done)
+
+    def show(self, done: int) -> None:
+        """So many steps are done now."""
+        if self._bar:
+            self._bar.update(self._task, completed=done)
+
+    def say(self, text: str) -> None:
+        """Print ``text`` on stderr, above the bar."""
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            say(text)
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
 
 
 def is_watched() -> bool:
