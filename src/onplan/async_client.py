@@ -190,10 +190,10 @@ class AsyncClient:
 
         It closes the connection, also when it is left early::
 
-        async with client.stream("Name three birds") as stream:
-            async for text in stream.text:
-                print(text, end="")
-        print(stream.response.usage)
+            async with client.stream("Name three birds") as stream:
+                async for text in stream.text:
+                    print(text, end="")
+            print(stream.response.usage)
         """
         return AsyncCompletionStream(self.complete_stream(request, **cast("RequestFields", fields)))
 
@@ -212,8 +212,8 @@ class AsyncClient:
         Requests are taken when there is room for them, so there may be any number. Those without a
         ``session_id`` share pooled connections. Leaving the iteration ends what is running::
 
-        async for result in client.map(["Name a bird", "Name a fish"], concurrency=20):
-            print(result.response.text if result.response else result.error)
+            async for result in client.map(["Name a bird", "Name a fish"], concurrency=20):
+                print(result.response.text if result.response else result.error)
 
         Args:
             requests: each as for ``complete``.

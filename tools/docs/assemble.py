@@ -30,7 +30,9 @@ MENU = {
         "docs/structured.md",
         "docs/tools.md",
         "docs/conversations.md",
+        "docs/batch.md",
         "docs/usage.md",
+        "docs/parameters.md",
         "docs/backends.md",
         "docs/chatgpt-plan.md",
         "docs/stores.md",
@@ -57,8 +59,10 @@ MENU = {
 REFERENCE = {
     "clients": (
         "Clients",
-        ("client", "async_client", "assembly", "providers", "turn", "transports", "parameters"),
+        ("client", "async_client", "streams", "assembly", "providers", "turn", "transports", "parameters"),
     ),
+    "tools": ("Tools and runs", ("tools",)),
+    "batches": ("Many prompts", ("batches",)),
     "conversations": ("Conversations", ("conversation",)),
     "plan": ("What the plan has left", ("plan",)),
     "types": ("Types", ("types",)),

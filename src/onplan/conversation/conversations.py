@@ -111,9 +111,9 @@ class Conversation(ConversationState):
 
         ::
 
-        with talk.stream("Name three birds") as stream:
-            for text in stream.text:
-                print(text, end="")
+            with talk.stream("Name three birds") as stream:
+                for text in stream.text:
+                    print(text, end="")
 
         The answer is in the history once its last chunk is read. A stream that is left before that leaves
         the history as it was, or with what came of the answer if ``keep_partial`` says so.

@@ -115,9 +115,9 @@ class AsyncConversation(ConversationState):
 
         ::
 
-        async with talk.stream("Name three birds") as stream:
-            async for text in stream.text:
-                print(text, end="")
+            async with talk.stream("Name three birds") as stream:
+                async for text in stream.text:
+                    print(text, end="")
 
         The answer is in the history once its last chunk is read. A stream that is left before that leaves
         the history as it was, or with what came of the answer if ``keep_partial`` says so.
