@@ -74,7 +74,7 @@ def test_a_client_that_sends_through_aiohttp_never_loads_httpx2(signed_in: Emula
 
     loaded = _modules(code)
     assert "aiohttp" in loaded
-    assert not loaded & {"httpx2", "httpcore2", "anyio", "python_socks", "filelock"}
+    assert not loaded & {"httpx2", "httpcore2", "anyio", "python_socks"}
 
 
 def _modules(code: str) -> set[str]:

@@ -39,7 +39,9 @@ class _State:
     """The threads that a fork has to wait for, and the number of forks that are waiting."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition(threading.Lock())
+        # Taken itself, and not by way of the condition, whose methods Ctrl-C may end between two lines.
+        self.lock = threading.Lock()
+        self.changed = threading.Condition(self.lock)
         self.holders: dict[int, int] = {}  # by thread: how often it has entered ``no_fork()``
         self.ending: set[_Thread] = set()
         self.forks = 0
@@ -53,14 +55,14 @@ def no_fork() -> Iterator[None]:
     not wait for another thread.
     """
     thread = threading.get_ident()
-    with _state.changed:
+    with _state.lock:
         if thread not in _state.holders:
             _state.changed.wait_for(lambda: not _state.forks, _LONGEST_WAIT)
         _state.holders[thread] = _state.holders.get(thread, 0) + 1
     try:
         yield
     finally:
-        with _state.changed:
+        with _state.lock:
             left = _state.holders.get(thread, 0) - 1
             if left > 0:
                 _state.holders[thread] = left
@@ -149,7 +151,7 @@ class _Thread(threading.Thread):
 
     def begin_to_end(self) -> None:
         """Have forks wait for this thread, after those that are already waiting."""
-        with _state.changed:
+        with _state.lock:
             _state.changed.wait_for(lambda: not _state.forks, _LONGEST_WAIT)
             _state.ending.add(self)
 
@@ -158,7 +160,7 @@ class _Thread(threading.Thread):
         if self is threading.current_thread():
             return
         wait_until_gone(self, seconds)
-        with _state.changed:
+        with _state.lock:
             _state.ending.discard(self)
 
 
@@ -180,7 +182,7 @@ def wait_until_gone(thread: threading.Thread, seconds: float = _LONGEST_WAIT) ->
 
 def _before_fork() -> None:
     thread, give_up = threading.get_ident(), time.monotonic() + _LONGEST_WAIT
-    with _state.changed:
+    with _state.lock:
         _state.forks += 1
         _state.changed.wait_for(lambda: not _state.holders.keys() - {thread}, _LONGEST_WAIT)
         ending = list(_state.ending)
@@ -189,7 +191,7 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    with _state.changed:
+    with _state.lock:
         _state.forks -= 1
         _state.changed.notify_all()
 

@@ -20,7 +20,7 @@ from onplan.config.environment import state_folder
 from onplan.config.file_errors import explained
 from onplan.config.private_files import make_private_folder
 from onplan.errors import StoreError
-from onplan.forking import no_fork, reset_in_child
+from onplan.forking import reset_in_child
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -62,26 +62,17 @@ class ProcessLock:
 
     def reset_in_child(self) -> None:
         """Begin with a free lock in a forked process: an inherited one belongs to a thread of the parent."""
-        self._made: dict[None, FileLock] = {}
+        from filelock import FileLock
 
-    def _filelock(self) -> FileLock:
-        """The library's lock, imported and made when it is first taken: reading a store needs none."""
-        made = self._made.get(None)
-        if made is None:
-            with no_fork():  # the import system holds locks meanwhile
-                from filelock import FileLock
-
-            # Not the library's fallback where there is no flock(2): a lock file that a killed process leaves.
-            lock = FileLock(str(self._path), mode=0o600, thread_local=True, fallback_to_soft=False)
-            made = self._made.setdefault(None, lock)
-        return made
+        # Not the library's fallback where there is no flock(2): a lock file that a killed process leaves.
+        self._filelock = FileLock(str(self._path), mode=0o600, thread_local=True, fallback_to_soft=False)
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold it. Raises StoreError if it cannot be had within LOCK_TIMEOUT seconds."""
         with explained(self._subject, "locked"):
             make_private_folder(self._path.parent)
-            filelock = self._filelock()
+            filelock = self._filelock
             self._acquire(filelock)
         try:
             yield
