@@ -22,6 +22,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -52,6 +53,12 @@ _WITH_BROWSER = (
 _PURE = ("answers", "batches", "chat", "oauth", "plan", "request", "responses", "tools", "turn", "types")
 
 _Seen = TypeVar("_Seen")
+
+# How fast an example is drawn or tried is no fault of the code on a machine that is busy.
+hypothesis.settings.register_profile(
+    "on any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("on any machine")
 
 # Under nohup, or behind "&" in a script, SIGINT is ignored, and the programs that tests start inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
