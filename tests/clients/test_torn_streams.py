@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
@@ -255,10 +256,20 @@ def ask(
     def run(idle: float = HANGS) -> list[onplan.StreamChunk]:
         if request.param == "sync":
             with ThreadPoolExecutor(1) as threads:
-                return threads.submit(ask_sync, idle).result(HANGS)
-        return asyncio.run(asyncio.wait_for(ask_async(idle), HANGS))
+                return without_id(threads.submit(ask_sync, idle).result(HANGS))
+        return without_id(asyncio.run(asyncio.wait_for(ask_async(idle), HANGS)))
 
     return run
+
+
+def without_id(chunks: list[onplan.StreamChunk]) -> list[onplan.StreamChunk]:
+    """``chunks`` without the id of their request, which is another one each time."""
+    return [
+        msgspec.structs.replace(chunk, response=msgspec.structs.replace(chunk.response, request_id=None))
+        if isinstance(chunk, onplan.Done)
+        else chunk
+        for chunk in chunks
+    ]
 
 
 def said(chunks: list[onplan.StreamChunk]) -> tuple[Any, ...]:
