@@ -28,7 +28,8 @@ except onplan.OnplanError as error:
 """
 _LOG_OUT = """
 import sys, onplan
-from onplan.stores import open_storestore = open_store(sys.argv[1])
+from onplan.stores import open_store
+store = open_store(sys.argv[1])
 store.delete()
 loaded = store.load()
 print("gone" if loaded is None or loaded.record.credentials is None else loaded)
