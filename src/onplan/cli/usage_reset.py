@@ -31,7 +31,7 @@ def spend_reset_credit(session: Session, client: Client, view: View, *, sure: bo
     Raises:
         NotIncludedError: there is none.
         InvalidRequestError: nothing is used that it could reset.
-        ConfigurationError: nobody can be asked, or the request id cannot be kept.
+        ConfigurationError: there is no terminal to ask at, or the request id cannot be kept.
         OnplanError: the outcome is not known; it says so.
     """
     from onplan import client_parts

@@ -50,7 +50,7 @@ class _Source(_Part, frozen=True):
     """A part whose content is at a ``url``, at a ``path``, or in ``data``."""
 
     def __post_init__(self) -> None:
-        """Take a path where the URL stands first, but no string: that may come from somebody else."""
+        """Take a path where the URL stands first, but no string: that may come from another person."""
         url: Any = getattr(self, "url", None)
         if isinstance(url, PathLike):
             force_setattr(self, "path", url)
