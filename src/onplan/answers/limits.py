@@ -109,7 +109,8 @@ _PLAN = "codex"  # the plan's own meter, for all models that have no separate on
 
 def _meters(headers: Mapping[str, str]) -> list[str]:
     """The ids of the meters whose windows the headers describe."""
-    found = (re.fullmatch(r"x-(.+)-(?:primary|secondary)-used-percent", name) for name in headers)
+    likely = [name for name in headers if name.endswith("-used-percent")]  # few of the headers of an answer
+    found = (re.fullmatch(r"x-(.+)-(?:primary|secondary)-used-percent", name) for name in likely)
     return [match[1] for match in found if match]
 
 
