@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
 
 from onplan.assembly import AsyncClientOptions, assemble, portable_options
 from onplan.attachments import has_attachments
-from onplan.batches.schedule import MapResult, OnLimit, Schedule
+from onplan.batches.schedule import MapResult, OnLimit, Schedule, require_many
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError, TransportError
 from onplan.locks import AsyncLock
@@ -227,6 +227,7 @@ class AsyncClient:
         Raises:
             ConfigurationError, InvalidRequestError: an argument cannot be used.
         """
+        require_many(requests, AsyncIterable)
         schedule = Schedule[P](
             self._context, fields, repairs, concurrency=concurrency, ordered=ordered, on_limit=on_limit
         )

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
 
 from onplan.assembly import ClientOptions, assemble, portable_options
-from onplan.batches.schedule import MapResult, OnLimit, Schedule
+from onplan.batches.schedule import MapResult, OnLimit, Schedule, require_many
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError, TransportError
 from onplan.interruption import pause
@@ -227,6 +227,7 @@ class Client:
         Raises:
             ConfigurationError, InvalidRequestError: an argument cannot be used.
         """
+        require_many(requests)
         schedule = Schedule[P](
             self._context, fields, repairs, concurrency=concurrency, ordered=ordered, on_limit=on_limit
         )

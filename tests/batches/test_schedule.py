@@ -8,7 +8,17 @@ import pytest
 
 import onplan
 from onplan.backends import BACKENDS, OPENAI_CODEX
-from onplan.batches.schedule import End, HandOut, Reset, Schedule, Start, Take, Wait, context_alone
+from onplan.batches.schedule import (
+    End,
+    HandOut,
+    Reset,
+    Schedule,
+    Start,
+    Take,
+    Wait,
+    context_alone,
+    require_many,
+)
 from onplan.turn.context import Context
 from onplan.turn.fallback import Fallback
 from onplan.turn.steps import Authorize, Prepare, Sleep
@@ -243,3 +253,31 @@ def test_only_conversations_have_websockets() -> None:
         context = Context(backend=OPENAI_CODEX, base_url="x", now=lambda: NOW, fallback=fallback)
         request = onplan.CompletionRequest(messages="hi", session_id=session_id)
         assert (context_alone(request, context).fallback is fallback) is expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "abc",
+        b"abc",
+        {"role": "user"},
+        None,
+        3,
+        onplan.Message.user("hi"),
+        onplan.CompletionRequest(messages=""),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_a_single_request_is_not_taken_for_many(given: Any) -> None:
+    """A string would be asked letter by letter."""
+    with pytest.raises(onplan.InvalidRequestError, match="several requests") as caught:
+        require_many(given)
+    assert "[request]" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "given", [[], ("a",), iter("ab"), {"a": 1}.keys()], ids=lambda given: type(given).__name__
+)
+def test_whatever_holds_requests_is_taken(given: Any) -> None:
+    """Lists, tuples, iterators and views."""
+    require_many(given)

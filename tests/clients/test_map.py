@@ -78,6 +78,13 @@ def test_answers_come_in_the_order_of_the_requests(signed_in: Emulator, kind: st
     assert texts(results)[20:22] == ["You said: a message", "You said: a dict"]
 
 
+@pytest.mark.parametrize("client", [onplan.Client, onplan.AsyncClient])
+def test_a_single_request_is_refused_at_the_call(signed_in: Emulator, client: Any) -> None:
+    """A string is not asked letter by letter, and the error does not wait for the first result."""
+    with pytest.raises(onplan.InvalidRequestError, match="given a single str"):
+        client().map("Name a bird")
+
+
 @BOTH
 def test_one_refresh_and_one_catalogue_serve_all(signed_in: Emulator, kind: str) -> None:
     """As for any use of one client by several threads or tasks."""

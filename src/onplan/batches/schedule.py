@@ -5,7 +5,7 @@ A client asks ``Schedule.next()`` for an action, begins it, and reports how it e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
@@ -246,6 +246,18 @@ def _until_reset(context: Context, limit: OnplanError, fruitless: int) -> Flow[N
         left = (limit.resets_at or 0.0) - context.now()
         yield Sleep(min(max(left + 1, 2.0**fruitless), _LONGEST_PAUSE), limit)
     yield from availability(context, None)
+
+
+def require_many(requests: object, *kinds: type) -> None:
+    """Raise InvalidRequestError for a single request: the letters of a prompt would be asked one by one.
+
+    ``kinds``: what holds requests beside an ``Iterable``.
+    """
+    if isinstance(requests, str | bytes | Mapping) or not isinstance(requests, (Iterable, *kinds)):
+        raise InvalidRequestError(
+            f"map asks several requests, and was given a single {type(requests).__name__}.",
+            hint="Put it into a list, such as `client.map([request])`, or call `complete`.",
+        )
 
 
 def _check(context: Context, fields: RequestFields, concurrency: object, on_limit: object) -> None:

@@ -1,4 +1,4 @@
-"""What the plan has left, as lines of text: with bars at a terminal, in full words elsewhere."""
+"""What the plan has left, as lines of text: with bars at a terminal, in words without one."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ async def whole(function: Callable[..., T], *arguments: Any) -> T:
         while not call.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([call])
-        call.exception()  # or asyncio would report that nobody has asked for it
+        call.exception()  # reading it keeps asyncio from reporting an error that was never read
         raise
 
 

@@ -7,8 +7,8 @@
     {"role":"assistant","content":[{"type":"text","text":"Hello."}]}
 
 A local image or file stands there with its bytes (``data``, base64), or by its ``path`` with the ``sha256``
-of its content. The digest is required: whoever writes a file for somebody else cannot have others of that
-person's files sent, whose content is not known to the writer.
+of its content. The digest is required: the author of a conversation that another person loads could otherwise
+have any file of that person sent.
 
 A line is whole when its line end has been written. A last line without one was cut off by a crash, and is
 left out unless it is a whole message all the same.
