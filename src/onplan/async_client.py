@@ -467,8 +467,8 @@ class _Exchange(Generic[T]):
                 return self._assembly.prepare(request, model)
             case steps.ListModels(attempts):
                 return await self._client._list_models(attempts, self._total)
-            case steps.ReadBody(timeout):
-                return await self._open_answer.read_body(timeout)
+            case steps.ReadBody(timeout, maximum_size):
+                return await self._open_answer.read_body(timeout, maximum_size)
             case steps.Sleep(seconds, error):
                 await self._close_answer()
                 logger.info("trying again in %.1f s: %s", seconds, error)

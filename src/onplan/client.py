@@ -457,8 +457,8 @@ class _Exchange(Generic[T]):
                 return self._assembly.prepare(request, model)
             case steps.ListModels(attempts):
                 return self._client._list_models(attempts, self._total)
-            case steps.ReadBody(timeout):
-                return self._open_answer.read_body(timeout)
+            case steps.ReadBody(timeout, maximum_size):
+                return self._open_answer.read_body(timeout, maximum_size)
             case steps.Sleep(seconds, error):
                 self._close_answer()
                 logger.info("trying again in %.1f s: %s", seconds, error)

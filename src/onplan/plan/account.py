@@ -12,7 +12,6 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from onplan.answers.failures import failure_of_response
 from onplan.backends import Backend
 from onplan.errors import (
     ConfigurationError,
@@ -20,11 +19,11 @@ from onplan.errors import (
     SignInAgainError,
     UnexpectedReplyError,
 )
-from onplan.flow import Request, Response
+from onplan.flow import Request
 from onplan.plan.usage_reply import ResetCredit, limits_of_usage, reset_credits_of
-from onplan.turn.attempts import Attempt, opened, persist
+from onplan.turn.attempts import Attempt, json_reply, persist
 from onplan.turn.context import Context
-from onplan.turn.steps import Flow, ReadBody
+from onplan.turn.steps import Flow
 from onplan.types import Credential, Limits, OAuthCredentials
 
 T = TypeVar("T")
@@ -44,13 +43,13 @@ def limits(context: Context) -> Flow[Limits]:
     def read(body: Any) -> Limits:
         return limits_of_usage(body, context.now())
 
-    return (yield from persist(_SideRequest(context, _USAGE, read), context))
+    return (yield from persist(_AccountRequest(context, _USAGE, read), context))
 
 
 def reset_credits(context: Context) -> Flow[list[ResetCredit]]:
     """The reset credits of the account. Raises as ``limits``."""
     _require_account(context.backend)
-    return (yield from persist(_SideRequest(context, _RESETS, reset_credits_of), context))
+    return (yield from persist(_AccountRequest(context, _RESETS, reset_credits_of), context))
 
 
 class Redemption(msgspec.Struct, frozen=True):
@@ -84,7 +83,7 @@ def spend_reset_credit(
     """
     _require_account(context.backend)
     body = {"redeem_request_id": request_id} | ({"credit_id": credit_id} if credit_id else {})
-    attempt = _SideRequest(context, _CONSUME, _redemption, body, account_id)
+    attempt = _AccountRequest(context, _CONSUME, _redemption, body, account_id)
     return (yield from persist(attempt, context))
 
 
@@ -108,7 +107,7 @@ def _require_account(backend: Backend) -> None:
         raise ConfigurationError(f"{backend.name} does not say what is left to use.", hint=page)
 
 
-class _SideRequest(Attempt[T]):
+class _AccountRequest(Attempt[T]):
     """One request below ``/wham``: a GET, or a POST of ``body``.
 
     ``account_id``: whose account it is about; None for that of the first try.
@@ -127,13 +126,8 @@ class _SideRequest(Attempt[T]):
         self._url = f"{base}/{path}"
 
     def run(self, credentials: Credential) -> Flow[T]:
-        now = self._context.now
         self._require_same_account(credentials)
-        head = yield from opened(self._request(credentials), now)
-        response = Response(head.status, head.headers, (yield ReadBody()))
-        body: Any = response.json()
-        if body is None:
-            raise failure_of_response(response, now())
+        body, _ = yield from json_reply(self._request(credentials), self._context.now)
         return self._read(body)
 
     def _request(self, credentials: Credential) -> Request:

@@ -135,7 +135,8 @@ class AiohttpTransport(AsyncHTTP):
         self._sessions = PerLoopClient(partial(session_for, route or Route()), client, running_loop)
 
     async def _send(self, timeout: float | None, request: Request) -> OpenAnswer:  # noqa: ASYNC109 - per read
-        idle, connect = (timeout, timeout) if timeout else (self._timeouts.idle, self._timeouts.connect)
+        idle, connect = timeout or self._timeouts.idle, self._timeouts.connect
+        connect = min(timeout, connect) if timeout else connect
         limit = _RequestTimeout(self._timeouts, idle, request.body)
         tracker = ConnectionTracker(limit.connected)
         token = current_tracker.set(tracker)

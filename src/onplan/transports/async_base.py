@@ -82,7 +82,11 @@ class OpenAnswer(ABC):
         self._body = await self.read_body(timeout)
         return self._body
 
-    async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the whole
+    async def read_body(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the whole
+        maximum_size: int | None = None,
+    ) -> bytes:
         """The whole body, within ``timeout`` seconds, or the time for one read of a stream."""
         if self._body is not None:
             return self._body
@@ -92,7 +96,7 @@ class OpenAnswer(ABC):
             async with limit:
                 while data := await self._read():
                     body += data
-                    check_size(body, self._origin)
+                    check_size(body, self._origin, maximum_size)
         except TimeoutError:
             if not limit.expired():
                 raise

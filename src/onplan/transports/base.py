@@ -104,8 +104,8 @@ class Answer(Protocol):
         """
         ...
 
-    def read_body(self, timeout: float | None = None) -> bytes:
-        """The whole body, within ``timeout`` seconds if given."""
+    def read_body(self, timeout: float | None = None, maximum_size: int | None = None) -> bytes:
+        """The whole body: within ``timeout`` seconds, and of at most ``maximum_size`` bytes, if given."""
         ...
 
     def release(self) -> None:
@@ -126,8 +126,12 @@ class AsyncAnswer(Protocol):
         """Read once: the payloads that are now complete, or None at the end."""
         ...
 
-    async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - for the whole body
-        """The whole body, within ``timeout`` seconds if given."""
+    async def read_body(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - for the whole body
+        maximum_size: int | None = None,
+    ) -> bytes:
+        """The whole body: within ``timeout`` seconds, and of at most ``maximum_size`` bytes, if given."""
         ...
 
     async def release(self) -> None:
@@ -201,10 +205,11 @@ def log_exchange(request: Request, status: int) -> None:
     logger.info("%s %s%s: %d", request.method, request.origin, path, status)
 
 
-def check_size(body: bytearray, origin: str) -> None:
+def check_size(body: bytearray, origin: str, maximum_size: int | None = None) -> None:
     """Raise UnexpectedReplyError if ``body``, as far as it has come, is too large."""
-    if len(body) > MAXIMUM_BODY_SIZE:
-        raise UnexpectedReplyError(f"{origin} answered with more than {MAXIMUM_BODY_SIZE:,} bytes.")
+    most = MAXIMUM_BODY_SIZE if maximum_size is None else maximum_size
+    if len(body) > most:
+        raise UnexpectedReplyError(f"{origin} answered with more than {most:,} bytes.")
 
 
 def length_of(request: Request) -> dict[str, str]:

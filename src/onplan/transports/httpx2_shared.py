@@ -56,10 +56,12 @@ def timeout_of(timeouts: Timeouts, each: float | None, left: float | None = None
 
     Args:
         timeouts: those of the transport.
-        each: for every step of this request, instead.
+        each: for every step of this request, instead; but connecting gets no more than usual.
         left: of the turn as a whole; no step gets more.
     """
-    usual = (timeouts.idle, timeouts.connect, timeouts.write) if each is None else (each, each, each)
+    usual = (timeouts.idle, timeouts.connect, timeouts.write)
+    if each is not None:
+        usual = (each, min(each, timeouts.connect), each)
     idle, connect, write = (step if left is None else min(step, left) for step in usual)
     return httpx2.Timeout(idle, connect=connect, write=write)
 

@@ -234,7 +234,7 @@ class Answer:
         self._body = self.read_body(timeout)
         return self._body
 
-    def read_body(self, timeout: float | None = None) -> bytes:
+    def read_body(self, timeout: float | None = None, maximum_size: int | None = None) -> bytes:
         """The whole body, within ``timeout`` seconds, or the time for one read of a stream."""
         if self._body is not None:
             return self._body
@@ -243,7 +243,7 @@ class Answer:
         self._deadline.begin_step(seconds)
         while data := self._read():
             body += data
-            check_size(body, self._origin)
+            check_size(body, self._origin, maximum_size)
             if time.monotonic() > end:
                 raise took_too_long(self._origin)
         return bytes(body)

@@ -212,7 +212,11 @@ class Exchange:
         """The messages that have come, at least one. Raises TransportError."""
         return await self._connection.read()
 
-    async def read_body(self, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the whole
+    async def read_body(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the whole
+        maximum_size: int | None = None,
+    ) -> bytes:
         """The body of the refusal."""
         return self._body
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
 from onplan.answers.failures import failure_of_response
 from onplan.errors import OnplanError, SignInAgainError
@@ -86,6 +87,25 @@ def _advise(error: OnplanError, context: Context, credentials: Credential) -> No
     """Hide the token in ``error``, and give the hint that helps with this backend."""
     error.hide(credentials.access_token)
     error.hint = context.backend.advice.get(error.code, error.hint)
+
+
+def json_reply(
+    request: Request, now: Now, timeout: float | None = None, maximum_size: int | None = None
+) -> Flow[tuple[Any, Mapping[str, str]]]:
+    """Send ``request``; the JSON value of its whole answer, and the headers. Raise the error for another one.
+
+    Args:
+        request: what to send.
+        now: Unix seconds.
+        timeout: seconds for each of head and body; without it, the client's own limits.
+        maximum_size: of the body in bytes, instead of the transport's own limit.
+    """
+    head = yield from opened(request, now, timeout)
+    response = Response(head.status, head.headers, (yield ReadBody(timeout, maximum_size)))
+    value: Any = response.json()
+    if value is None:
+        raise failure_of_response(response, now())
+    return value, head.headers
 
 
 def opened(request: Request, now: Now, timeout: float | None = None) -> Flow[Head]:

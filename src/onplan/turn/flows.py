@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 from msgspec import structs
 
 from onplan.answers.catalogue import advice_on_models, catalogue_request, models_of
-from onplan.answers.failures import failure_of_response
 from onplan.chat import request as chat_request
 from onplan.errors import (
     InvalidRequestError,
@@ -24,17 +23,17 @@ from onplan.errors import (
     OnplanError,
     SignInAgainError,
 )
-from onplan.flow import Response
 from onplan.parameters import offered_effort
+from onplan.request.encodable import encodable
 from onplan.responses import request as responses_request
 from onplan.turn.amendments import Call
-from onplan.turn.attempts import Attempt, opened, persist
+from onplan.turn.attempts import Attempt, json_reply, persist
 from onplan.turn.catalogue_cache import Listing, account_of
 from onplan.turn.completion import Completion
 from onplan.turn.context import Context
 from onplan.turn.repair import correction, repaired, require_repairs
 from onplan.turn.retry import RetryPolicy
-from onplan.turn.steps import Authorize, Flow, ListModels, Prepare, ReadBody
+from onplan.turn.steps import Authorize, Flow, ListModels, Prepare
 from onplan.types import CompletionRequest, CompletionResponse, Credential, ModelInfo
 
 _ONCE = RetryPolicy(attempts=1)
@@ -131,13 +130,8 @@ def prepare(request: CompletionRequest, context: Context, model: str) -> Call:
     effort = _effort_of(request, context, model)
     if is_changed := effort != request.reasoning_effort:
         request = structs.replace(request, reasoning_effort=effort)
-    try:
+    with encodable():
         call = build(request, context.backend, context.base_url, model, raise_unsupported=raising)
-    except UnicodeEncodeError:
-        raise InvalidRequestError(
-            "The request holds half of a character (a lone surrogate), which cannot be sent.",
-            hint='Where the text comes from bytes, decode them with errors="replace".',
-        ) from None
     if not is_changed:
         return call
     emulated = (*call.reports.emulated, "reasoning_effort")
@@ -229,9 +223,5 @@ class _Catalogue(Attempt[list[ModelInfo]]):
         self.account = account_of(credentials)
         backend, now = self._context.backend, self._context.now
         request = catalogue_request(backend, self._context.base_url, credentials)
-        head = yield from opened(request, now, self._timeout)
-        response = Response(head.status, head.headers, (yield ReadBody(self._timeout)))
-        body: Any = response.json()
-        if body is None:
-            raise failure_of_response(response, now())
+        body, _ = yield from json_reply(request, now, self._timeout)
         return models_of(body, backend)

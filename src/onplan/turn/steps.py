@@ -130,9 +130,13 @@ class SendMessage(msgspec.Struct, frozen=True):
 
 
 class ReadBody(msgspec.Struct, frozen=True):
-    """Read the open answer's whole body, within ``timeout`` seconds if given."""
+    """Read the open answer's whole body, within ``timeout`` seconds if given.
+
+    ``maximum_size``: bytes that it may have, instead of the transport's own limit.
+    """
 
     timeout: float | None = None
+    maximum_size: int | None = None
 
 
 class Incoming(Protocol):
