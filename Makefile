@@ -37,8 +37,9 @@ test: $(VENV)/.installed        ## the test suite, in four processes: most of th
 
 # The tests of what decides: no server, no file. Without those that generate thousands of cases or count work, which
 # take longer than all others together.
-UNIT := answers chat oauth plan request responses structured tools turn types transports/test_silence.py test_backends.py \
-  test_errors.py test_flow.py test_parameters.py test_types.py
+UNIT := answers batches chat oauth plan request responses structured tools turn types \
+  conversation/test_file_format.py conversation/test_history.py conversation/test_partial_answer.py \
+  transports/test_silence.py test_backends.py test_errors.py test_flow.py test_parameters.py test_streams.py test_types.py
 unit: $(VENV)/.installed        ## the tests of the modules that do no input or output, alone (10 seconds)
 	$(BIN)/pytest -m 'not hypothesis' $(UNIT:%=tests/%) --ignore=tests/chat/test_many.py --ignore=tests/responses/test_bounds.py
 

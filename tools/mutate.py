@@ -6,10 +6,10 @@
     .venv/bin/python tools/mutate.py --all
 
 A mutant is run against the tests of its room (TESTS): first those that ran the changed line, quickest
-first; if none of them fails, all that ran anything of the module, unless the room is PURE. It is killed if
-one fails, crashes, or takes far longer than it did. What survives is printed with its place and both lines.
-`tools/survivors.toml` explains those that no test can tell from the original; the exit status is 1 if fewer
-than 95 % of the others were killed.
+first; if none of them fails, all that ran anything of the module, unless the room is PURE. Tests that
+generate their cases are left out. It is killed if one fails, crashes, or takes far longer than it did. What
+survives is printed with its place and both lines. `tools/survivors.toml` explains those that no test can
+tell from the original; the exit status is 1 if fewer than 95 % of the others were killed.
 
 The changes are made in copies of the work tree, below the temporary folder. Most mutants are run in a process
 forked from one that has imported the code and collected the tests: there the function gets its changed code,
@@ -38,15 +38,17 @@ import tempfile
 import time
 import tomllib
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from mutations import Mutant, mutants_of
-from rooms import PURE, ROOT, SLOW, modules_named, tests_of
+from rooms import PURE, ROOT, SLOW, modules_named, room_of, tests_of
 
 FLOOR = 95.0  # per cent
 
@@ -62,7 +64,7 @@ PYTEST = (
     "-p",
     "no:anyio",
     "-m",
-    "not interop",
+    "not interop and not hypothesis",  # those that generate cases take longer than all others together
     "-W",
     "ignore::pytest.PytestAssertRewriteWarning",
 )
@@ -171,21 +173,28 @@ def _temporary(copy: Path) -> Path:
 
 @dataclass(frozen=True)
 class Map:
-    """What the tests of a room ran: by module and line the tests, and the seconds that each took."""
+    """What the tests of a room ran: by module and line the tests, and the seconds that each took.
+
+    What ran outside any test, when modules were imported, has an empty name in place of a test's.
+    """
 
     lines: dict[str, dict[int, list[str]]]
     seconds: dict[str, float]
 
-    def chosen(self, mutant: Mutant) -> tuple[list[str], list[str]]:
-        """The tests that ran the mutant's lines, and the others that ran its module; quickest first."""
+    def task_for(self, mutant: Mutant) -> Task:
+        """First the tests that ran the mutant's lines, then others that ran its module; quickest first."""
         module = self.lines.get(mutant.module, {})
-        touched = {test for tests in module.values() for test in tests}
+        touched = {test for tests in module.values() for test in tests if test}
         first, last = mutant.lines
         near = {test for line in range(first, last + 1) for test in module.get(line, ())}
-        # What runs at import may also be read by tests that run nothing else of the module.
-        near, every = (touched, set(self.seconds)) if mutant.at_import else (near, touched)
-        far = set() if mutant.module.startswith(PURE) and not mutant.at_import else every - near
-        return sorted(near, key=self.seconds.__getitem__), sorted(far, key=self.seconds.__getitem__)
+        at_import, is_pure = mutant.at_import or "" in near, mutant.module.startswith(PURE)
+        near = near - {""}
+        if mutant.at_import:  # may also be read by tests that run nothing else of the module
+            near, far = touched, set() if is_pure and touched else set(self.seconds) - touched
+        else:
+            far = set() if is_pure and not at_import else touched - near
+        rounds = [sorted(tests, key=self.seconds.__getitem__) for tests in (near, far) if tests]
+        return Task(mutant, rounds, self.seconds, at_import)
 
 
 class _Watchdog:
@@ -234,7 +243,7 @@ def _record(copy: Path, tests: tuple[str, ...], into: Path) -> int:
     data = recorder.coverage.get_data()
     lines = {
         Path(name).relative_to(copy / "src" / "onplan").as_posix(): {
-            line: [test for test in ran if test] for line, ran in data.contexts_by_lineno(name).items()
+            line: list(ran) for line, ran in data.contexts_by_lineno(name).items()
         }
         for name in data.measured_files()
     }
@@ -248,7 +257,8 @@ def map_of(copy: Path, tests: tuple[str, ...]) -> Map:
     Raises:
         SystemExit: one of them fails on the code as it is.
     """
-    digest = hashlib.sha256(repr(tests).encode())  # of what they may import
+    digest = hashlib.sha256(repr(tests).encode())  # of what they may import, and of how it is recorded
+    digest.update(Path(__file__).read_bytes())
     folders = {test.rpartition("/")[0] if test.endswith(".py") else test for test in tests}
     for name in sorted(_files(copy)):
         if name.startswith("tests/") and name.count("/") > 1 and not name.endswith("conftest.py"):
@@ -284,11 +294,16 @@ def _files(folder: Path) -> Iterator[str]:
 
 @dataclass
 class Task:
-    """A mutant, the rounds of tests that are left for it, and how it ended: `survived` if they are over."""
+    """A mutant, the rounds of tests that are left for it, and how it ended: `survived` if they are over.
+
+    Attributes:
+        at_import: what was changed runs when modules are imported, as well or only then.
+    """
 
     mutant: Mutant
     rounds: list[list[str]]
     seconds: dict[str, float]
+    at_import: bool
     result: str = ""
 
 
@@ -520,6 +535,7 @@ def run_collected(
 # --- what is explained, and the command -------------------------------------------------------------------
 
 
+@cache
 def explained_survivors() -> dict[tuple[str, str, str, str], str]:
     """The reasons in `tools/survivors.toml`, by module, function, and the lines before and after."""
     entries = tomllib.loads((ROOT / "tools" / "survivors.toml").read_text(encoding="utf-8")).get(
@@ -534,8 +550,22 @@ def explained_survivors() -> dict[tuple[str, str, str, str], str]:
     return found
 
 
-def _place(mutant: Mutant) -> str:
-    return f"src/onplan/{mutant.module}:{mutant.lines[0]}  {mutant.function}"
+@cache
+def original(module: str) -> bytes:
+    """The text of a module as it was when this program began."""
+    return (ROOT / "src" / "onplan" / module).read_bytes()
+
+
+def is_explained(mutant: Mutant) -> bool:
+    """Whether `tools/survivors.toml` has a reason for it."""
+    key = (mutant.module, mutant.function, *mutant.diff(original(mutant.module)))
+    return key in explained_survivors()
+
+
+def _shown(mutant: Mutant) -> str:
+    """Where a mutant is, and the lines before and after."""
+    was, now = mutant.diff(original(mutant.module))
+    return f"src/onplan/{mutant.module}:{mutant.lines[0]}  {mutant.function}\n  - {was}\n  + {now}"
 
 
 def _say(text: str) -> None:
@@ -586,19 +616,16 @@ def run_mutants(mutants: list[Mutant], copies: list[Path]) -> Iterator[tuple[Mut
             yield from ((mutant, "survived") for mutant in members)
             continue
         seen = map_of(copies[0], tests)
-        tasks = []
-        for mutant in members:
-            near, far = seen.chosen(mutant)
-            tasks.append(Task(mutant, [each for each in (near, far) if each], seen.seconds))
-        later = [
-            Task(task.mutant, task.rounds[: None if task.mutant.at_import else 1], task.seconds)
-            for task in tasks
-        ]
-        confirm = {id(task): other for task, other in zip(tasks, later, strict=True)}
-        for task, result in run_collected(copies, tests, tasks):
-            if result == "survived":
-                print(f"survives so far: {_place(task.mutant)}", file=sys.stderr, flush=True)
-                again.append(confirm[id(task)])
+        for task, result in run_collected(copies, tests, [seen.task_for(mutant) for mutant in members]):
+            if result == "survived" and is_explained(task.mutant):
+                yield task.mutant, "explained"
+            elif result == "survived":
+                print(f"survives so far: {_shown(task.mutant)}", file=sys.stderr, flush=True)
+                # A process of its own again: the other was not changed where the code runs at import.
+                once_more = seen.task_for(task.mutant)
+                if not task.at_import:
+                    del once_more.rounds[1:]
+                again.append(once_more)
             else:
                 yield task.mutant, result
     ended: list[Task] = []
@@ -625,17 +652,15 @@ def main() -> int:
     if count < total:
         chosen = random.Random(options.seed).sample(range(total), count)
         mutants = [mutants[index] for index in sorted(chosen)]
-    reasons = explained_survivors()
-    sources = {each.module: (ROOT / "src" / "onplan" / each.module).read_bytes() for each in mutants}
-    tally = {"killed": 0, "timeout": 0, "survived": 0, "explained": 0}
+    for mutant in mutants:
+        original(mutant.module)  # also if it is changed in the meantime
+    rooms: dict[str, Counter[str]] = {}
     told = time.monotonic()
 
     def report(mutant: Mutant, result: str) -> None:
-        was, now = mutant.diff(sources[mutant.module])
-        if result == "survived" and (mutant.module, mutant.function, was, now) in reasons:
-            result = "explained"
-        tally[result] += 1
+        rooms.setdefault(room_of(mutant.module), Counter())[result] += 1
         if result == "survived" and options.toml:
+            was, now = mutant.diff(original(mutant.module))
             quoted = (
                 f"{key} = {json.dumps(value, ensure_ascii=False)}"
                 for key, value in zip(
@@ -646,12 +671,12 @@ def main() -> int:
             )
             _say("\n[[survivor]]\n" + "\n".join(quoted))
         elif result in ("survived", "timeout"):
-            _say(f"{result}  {_place(mutant)}")
-            _say(f"  - {was}\n  + {now}")
+            _say(f"{result}  {_shown(mutant)}")
         nonlocal told
         if time.monotonic() > told + 30:
             told = time.monotonic()
-            print(f"{sum(tally.values())} of {len(mutants)}: {tally}", file=sys.stderr, flush=True)
+            so_far = sum(rooms.values(), Counter[str]())
+            print(f"{so_far.total()} of {len(mutants)}: {dict(so_far)}", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="mu", dir="/tmp") as folder:
         copies = _copies(options.jobs, Path(folder))
@@ -662,13 +687,25 @@ def main() -> int:
             Run(copy, lambda copy=copy: run_pytest(copy, ["--collect-only", *places]), 60, writes=True).wait()
         for mutant, result in run_mutants(mutants, copies):
             report(mutant, result)
-    killed, counted = tally["killed"] + tally["timeout"], len(mutants) - tally["explained"]
-    rate = 100 * killed / counted if counted else 100.0
-    _say(
-        f"{killed} of {counted} killed ({rate:.1f} %), {tally['timeout']} of them by the time they took; "
-        f"{tally['survived']} survived; {tally['explained']} that no test can tell are explained."
+    for room in sorted(rooms):
+        _say(f"{room:{max(map(len, rooms))}}  {_line(rooms[room])}")
+    total_of_all = sum(rooms.values(), Counter[str]())
+    _say(f"{_line(total_of_all)}; {total_of_all['timeout']} were killed by the time they took")
+    return int(_rate(total_of_all) < FLOOR)
+
+
+def _rate(results: Counter[str]) -> float:
+    """Per cent that were killed, of those that a test can tell from the original."""
+    counted = results.total() - results["explained"]
+    return 100 * (results["killed"] + results["timeout"]) / counted if counted else 100.0
+
+
+def _line(results: Counter[str]) -> str:
+    killed, counted = results["killed"] + results["timeout"], results.total() - results["explained"]
+    return (
+        f"{_rate(results):5.1f} %: {killed} of {counted} killed, {results['survived']} survived; "
+        f"{results['explained']} more are explained"
     )
-    return int(rate < FLOOR)
 
 
 if __name__ == "__main__":

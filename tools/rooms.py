@@ -19,6 +19,11 @@ MODULES = (
     "tools/",
     "turn/",
     "plan/",
+    "batches/",
+    "streams.py",
+    "conversation/file_format.py",
+    "conversation/history.py",
+    "conversation/partial_answer.py",
     "types/dicts.py",
     "types/limits.py",
     "types/message.py",
@@ -33,6 +38,8 @@ MODULES = (
     "stores/__init__.py",
     "stores/file.py",
     "stores/lock.py",
+    "mapping.py",
+    "mapping_async.py",
 )
 # Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
 TESTS: dict[str, tuple[str, ...]] = {
@@ -43,6 +50,11 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/stores/test_mounted.py",
     ),
     "stores/lock.py": ("tests/stores/test_locks.py", "tests/stores/test_file.py"),
+    "conversation/file_format.py": ("tests/conversation/test_file_format.py",),
+    "conversation/history.py": ("tests/conversation/test_history.py",),
+    "conversation/partial_answer.py": ("tests/conversation/test_partial_answer.py",),
+    "mapping.py": ("tests/clients/test_map.py",),
+    "mapping_async.py": ("tests/clients/test_map.py",),
     "types/limits.py": ("tests/plan/test_values.py",),
     "types/": ("tests/types", "tests/test_types.py"),
     "transports/silence.py": ("tests/transports/test_silence.py",),
@@ -61,11 +73,18 @@ PURE = (
     "chat/",
     "turn/",
     "plan/",
+    "batches/",
+    "streams.py",
+    "conversation/file_format.py",
+    "conversation/history.py",
+    "conversation/partial_answer.py",
     "structured/",
     "transports/silence.py",
 )
-# Tests that start many processes and take half a minute each: not run here.
+# Tests that start many processes, or count work, and take long: not run here.
 SLOW = (
+    "tests/chat/test_many.py",
+    "tests/responses/test_bounds.py",
     "tests/tokens/test_kills.py",
     "tests/tokens/test_machines.py",
     "tests/tokens/test_races.py",
@@ -82,6 +101,11 @@ def tests_of(module: str) -> tuple[str, ...]:
     room = module.partition("/")[0] if "/" in module else f"test_{module}"
     places = TESTS[named] if named else (f"tests/{room}",)
     return tuple(place for place in places if (ROOT / place).exists())
+
+
+def room_of(module: str) -> str:
+    """The folder of a module that is in one; else the module."""
+    return module.partition("/")[0]
 
 
 def modules_named(wanted: list[str]) -> list[str]:

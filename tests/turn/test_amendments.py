@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,7 @@ from onplan.errors import (
 from onplan.responses import request as responses
 from onplan.turn import amendments
 from onplan.turn.amendments import AMENDMENTS, NEUTRAL_INSTRUCTIONS, Remembered, amended
-from onplan.types import CompletionRequest, Message, Text, Thinking, ToolCall, ToolDefinition
+from onplan.types import CompletionRequest, Image, Message, Text, Thinking, ToolCall, ToolDefinition
 
 URL = "https://example.org"
 CLOSED = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
@@ -79,6 +80,7 @@ ABOUT_CHAT = {
     "Unknown parameter: 'stream_options'.": USAGE_OPTION,
     'json: unknown field "stream_options"': USAGE_OPTION,
     "unknown field `stream_options`, expected one of `model`, `messages`, `stream`": USAGE_OPTION,
+    "This model cannot stream with stream_options here.": USAGE_OPTION,
     "Completions.create() got an unexpected keyword argument 'stream_options'": USAGE_OPTION,
     "Additional properties are not allowed ('stream_options' was unexpected)": USAGE_OPTION,
     "The parameter stream_options is not supported by this model.": USAGE_OPTION,
@@ -137,6 +139,7 @@ ABOUT_RESPONSES = {
     "Unknown parameter: 'input[2].phase'.": PHASE,
     "Unknown parameter: 'input[2].encrypted_content'.": SEALED_ITEM,
     "input.2: reasoning items are not supported": SEALED_ITEM,
+    "Unknown parameter: 'input[2].summary'.": SEALED_ITEM,
     "messages.1.assistant.reasoning_content: Extra inputs are not permitted": SEALED_ITEM,
 }
 
@@ -170,6 +173,10 @@ ASKED = {
     "temperature": ({"temperature": 0.5}, "Unsupported parameter: 'temperature'"),
     "tools": ({}, "Unsupported parameter: 'tools'"),
     "the effort": ({"reasoning_effort": "low"}, "Unsupported parameter: 'reasoning.effort'"),
+    "that a tool is strict": (
+        {"tools": [ToolDefinition("f", strict=True)]},
+        "Unknown parameter: 'tools[0].strict'.",
+    ),
     "the schema": ({}, "Unsupported parameter: 'text.format'"),
     "the model": ({}, "Unknown parameter: 'model'."),
 }
@@ -209,16 +216,30 @@ def test_a_parameter_called_reasoning_is_no_thinking():
 
 
 def test_thinking_that_is_not_there_is_not_refused():
-    """A server that names thinking although none was sent is not asked again."""
-    plain = chat.prepare(CompletionRequest(messages="a"), COMPATIBLE, URL, "m")
+    """A server that names thinking although none was sent is not asked again, in either API."""
+    for api, backend in ((chat, COMPATIBLE), (responses, OPENAI_RESPONSES)):
+        plain = api.prepare(CompletionRequest(messages="a"), backend, URL, "gpt-9")
 
-    assert changed(plain, "property 'reasoning_content' is unsupported") is None
+        assert changed(plain, "property 'reasoning_content' is unsupported") is None
+        assert amended(EncryptedReasoningError("It could not be decrypted."), plain, []) is None
 
 
+@pytest.mark.parametrize(
+    "message", ["Unknown parameter: 'stream_options'.", "Unknown parameter: 'max_tokens'."]
+)
 @pytest.mark.parametrize("kind", [RateLimitError, UsageLimitError, SignInAgainError, ContextLengthError])
-def test_other_failures_change_nothing(kind):
+def test_other_failures_change_nothing(kind, message):
     """A limit, a sign-in or a full context window is no refusal of a field, whatever its words."""
-    assert changed(chat_call(), "Unknown parameter: 'stream_options'.", kind) is None
+    assert changed(chat_call(), message, kind) is None
+
+
+@pytest.mark.parametrize(
+    "message", ["Invalid `signature` in `thinking` block", "Invalid schema for response_format 'response'"]
+)
+@pytest.mark.parametrize("kind", [RateLimitError, UsageLimitError, SignInAgainError, ServerError])
+def test_other_failures_refuse_no_content(kind, message):
+    """Nor does one say that thinking or a schema is to be sent otherwise."""
+    assert changed(chat_call(), message, kind) is None
 
 
 @pytest.mark.parametrize(
@@ -227,6 +248,19 @@ def test_other_failures_change_nothing(kind):
 def test_the_status_does_not_matter(kind, status):
     """Servers refuse with all kinds of statuses; the words count."""
     assert changed(chat_call(), "unexpected keyword argument 'stream_options'", kind, status) == USAGE_OPTION
+
+
+def test_the_length_is_asked_for_by_its_other_name():
+    """Either name may be the one that a server does not know; a name that was not sent is not refused."""
+    old, new = ({"max_tokens"}, {"max_completion_tokens"})
+    unknown = "Unknown parameter: '{}'."
+    assert changed(chat_call(), unknown.format("max_tokens")) == old | new
+    assert changed(chat_call(), unknown.format("max_completion_tokens")) is None
+    _, call = amended(InvalidRequestError(unknown.format("max_tokens"), status_code=400), chat_call(), [])
+    assert b'"max_completion_tokens":5' in call.body
+
+    assert changed(call, unknown.format("max_completion_tokens")) == old | new
+    assert changed(call, unknown.format("max_tokens")) is None
 
 
 TEXT_WANTED = (
@@ -243,6 +277,15 @@ def test_texts_become_one_where_one_is_wanted(message):
 
     assert "text as one string" == amendment.name
     assert "c\nd" == json.loads(call.body)["messages"][2]["content"]
+
+
+@pytest.mark.parametrize("message", TEXT_WANTED)
+def test_where_nothing_but_text_is_sent_as_text_there_is_no_more_to_do(message):
+    """An image cannot be said as a string; in the Responses API contents are lists."""
+    image = Image("https://example.org/a.png")
+    assert changed(chat_call("c"), message) is None
+    assert changed(chat_call("c", image), message) is None
+    assert changed(responses_call(), message) is None
 
 
 @pytest.mark.parametrize("kind", [RateLimitError, SignInAgainError])
@@ -314,26 +357,43 @@ def test_a_session_id_that_was_given_is_reported():
     """The cache key is ours, the name of the conversation the program's: it is listed if it was given."""
     error = InvalidRequestError("Unknown parameter: 'prompt_cache_key'.", status_code=400)
 
+    for call in (chat_call(), responses_call()):
+        unasked = InvalidRequestError("Unsupported parameter: 'stream_options', 'store'", status_code=400)
+        assert () == amended(unasked, call, [])[1].reports.ignored
     assert () == amended(error, responses_call(), [])[1].reports.ignored
     assert ("session_id",) == amended(error, responses_call(session_id="s"), [])[1].reports.ignored
 
 
-BODY = {"a": {"b": 1}, "list": [{"x": 1}, {"y": 2}, "z", {"x": {"only": 3}}], "text": "x", "none": None}
+BODY = {
+    "a": {"b": 1},
+    "list": [{"x": 1}, {"y": 2}, "z", {"x": {"only": 3}}],
+    "text": "x",
+    "none": None,
+    "empty": {},
+}
 
 
 @pytest.mark.parametrize(
     ("path", "left"),
     [
-        (("text",), {name: BODY[name] for name in ("a", "list", "none")}),
-        (("a", "b"), {name: BODY[name] for name in ("list", "text", "none")}),
+        (("text",), {name: BODY[name] for name in ("a", "list", "none", "empty")}),
+        (("a", "b"), {name: BODY[name] for name in ("list", "text", "none", "empty")}),
         (("list", "*", "x"), {**BODY, "list": [{}, {"y": 2}, "z", {}]}),
         (("list", "*", "x", "only"), {**BODY, "list": [{"x": 1}, {"y": 2}, "z", {}]}),
-        (("none",), {name: BODY[name] for name in ("a", "list", "text")}),
+        (("none",), {name: BODY[name] for name in ("a", "list", "text", "empty")}),
         *(
             (path, BODY)
-            for path in [("c",), ("a", "c"), ("list", "*", "w"), ("text", "x"), ("none", "*", "x")]
+            for path in [
+                ("c",),
+                ("a", "c"),
+                ("empty", "c"),
+                ("list", "*", "w"),
+                ("text", "x"),
+                ("none", "*", "x"),
+            ]
         ),
         *((path, BODY) for path in [("a", "*", "b"), ("a", "b", "c"), ("list", "x"), ("text", "*", "x")]),
+        (("none", "*", "x"), BODY),
     ],
     ids=str,
 )
@@ -384,6 +444,38 @@ class TestInstructions:
         assert instructions == body["instructions"]
         assert roles == [item["role"] for item in body["input"]]
 
+    def test_the_role_is_that_of_the_row(self):
+        """A backend may take system messages as such."""
+        backend = replace(OPENAI_CODEX, system_role="system")
+        call = responses_call(backend=backend, messages=[Message.system("Be brief."), Message.user("a")])
+
+        assert json.loads(amended(self.WANTED, call, [])[1].body)["instructions"] == "Be brief."
+
+    def test_an_image_is_no_text(self):
+        """A message that holds more than text stays where it is."""
+        first = Message.developer("Look.", Image("https://example.org/a.png"))
+        call = responses_call(backend=OPENAI_CODEX, messages=[first, Message.user("a")])
+        body = json.loads(amended(self.WANTED, call, [])[1].body)
+
+        assert body["instructions"] == NEUTRAL_INSTRUCTIONS
+        assert [item["role"] for item in body["input"]] == ["developer", "user"]
+
+    @pytest.mark.parametrize(
+        "message", ["Instructions are required", " instructions are required.\n", "INSTRUCTIONS ARE REQUIRED"]
+    )
+    def test_how_it_is_written_does_not_matter(self, message):
+        """The sentence is the same with a full stop, or in capitals."""
+        error = InvalidRequestError(message, status_code=400)
+
+        assert amended(error, responses_call(backend=OPENAI_CODEX), [])[0].name == "instructions"
+
+    def test_where_they_were_sent_there_are_no_others(self):
+        """A request that has them, and one of the other API, is not changed."""
+        given = amended(self.WANTED, responses_call(backend=OPENAI_CODEX), [])[1]
+
+        assert amended(self.WANTED, given, []) is None
+        assert amended(self.WANTED, chat_call(), []) is None
+
     @pytest.mark.parametrize(
         "error",
         [
@@ -405,6 +497,19 @@ class TestInstructions:
         assert b'"instructions"' in Remembered().apply(call).body
         amendments.forget()
         assert b'"instructions"' not in Remembered().apply(call).body
+
+
+@pytest.mark.parametrize(
+    "message", ["Invalid schema for response_format 'r'", "Invalid `signature` in `thinking` block"]
+)
+def test_what_concerns_one_request_is_not_remembered(message):
+    """Another schema may be taken, and thinking that comes from this server."""
+    row, call = amended(InvalidRequestError(message, status_code=400), chat_call(), [])
+    remembered = Remembered()
+    remembered.keep(row, call)
+
+    assert row.remembered == "never"
+    assert remembered.apply(chat_call()).body == chat_call().body
 
 
 def test_a_client_remembers_what_a_model_refuses():

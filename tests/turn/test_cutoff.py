@@ -99,7 +99,7 @@ def test_an_answer_ends_after_about_so_many_tokens(text: str, most: int, said: s
 
 @pytest.mark.parametrize(
     ("text", "quarters"),
-    [("", 0), ("ab", 2), ("\x7f", 1), ("\x80", 2), ("\u07ff", 2), ("\u0800", 4), ("aя鳥🐦", 11)],
+    [("", 0), ("ab", 2), ("\x7f\x80", 3), ("\x80", 2), ("\u07ff", 2), ("\u0800", 4), ("aя鳥🐦", 11)],
 )
 def test_how_long_a_text_is(text: str, quarters: int) -> None:
     """In quarters of a token, by the bytes that its characters have in UTF-8."""

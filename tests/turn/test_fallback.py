@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onplan.turn.fallback import BREAKS, LARGEST_MESSAGE, SESSIONS, Fallback
+from onplan.turn.fallback import BREAKS, LARGEST_MESSAGE, Fallback
 
 
 @pytest.fixture
@@ -64,11 +64,13 @@ def test_it_may_be_forbidden():
 
 
 def test_it_does_not_remember_every_session(fallback):
-    """The latest thousand are, so that a client of many sessions does not grow."""
-    for n in range(SESSIONS + 1):
+    """The thousand that broke last are, so that a client of many sessions does not grow."""
+    for n in range(1_000):
         fallback.broke(f"s{n}")
-        fallback.broke(f"s{n}")
-    assert [fallback.applies(f"s{n}") for n in (0, 1, 1_000)] == [False, True, True]
+    for n in range(1_000):
+        fallback.broke(f"s{(n + 1) % 1_000}")  # s0 is the last one
+    fallback.broke("one more")
+    assert [fallback.applies(f"s{n}") for n in (1, 2, 0)] == [False, True, True]
 
 
 @pytest.mark.parametrize(

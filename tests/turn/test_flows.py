@@ -1,4 +1,4 @@
-"""The turn, driven by hand: send an outcome, see the next step."""
+"""One turn, from its first step to its answer or its error."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from email.utils import formatdate
 
 import pytest
 from msgspec.structs import replace as replace_struct
+from rich.pretty import pretty_repr
 
 from onplan.backends import COMPATIBLE, OPENAI_CODEX, Backend
 from onplan.chat import request as chat
@@ -19,6 +20,7 @@ from onplan.errors import (
     InvalidRequestError,
     ModelNotAvailableError,
     OnplanError,
+    OutputError,
     OverloadedError,
     RateLimitError,
     RefreshError,
@@ -31,17 +33,14 @@ from onplan.errors import (
     UnexpectedReplyError,
     UsageLimitError,
 )
-from onplan.responses.continuation import Continuation
 from onplan.responses.request import prepare
-from onplan.turn.catalogue_cache import LASTS, Listing, account_of
-from onplan.turn.context import Context
+from onplan.turn.catalogue_cache import Listing, account_of
 from onplan.turn.fallback import Fallback
 from onplan.turn.flows import asked, catalogue, completion, listing, preparation
 from onplan.turn.flows import prepare as prepare_in
 from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import (
     Authorize,
-    Emit,
     Head,
     Join,
     Joined,
@@ -51,6 +50,7 @@ from onplan.turn.steps import (
     ReadEvents,
     Refresh,
     Send,
+    SendMessage,
     Sleep,
 )
 from onplan.types import (
@@ -64,95 +64,24 @@ from onplan.types import (
     ToolCall,
 )
 
-FIRST = OAuthCredentials(access_token="secret-1", account_id="acct-1")
-SECOND = OAuthCredentials(access_token="secret-2", account_id="acct-1")
-STREAM = Head(200, {"content-type": "text/event-stream", "x-request-id": "req-1"})
-END = None
-
-
-def payloads(*events):
-    return [json.dumps(event).encode() for event in events]
-
-
-def delta(text):
-    return {"type": "response.output_text.delta", "delta": text, "item_id": "msg_1", "output_index": 0}
-
-
-def item(text):
-    content = [{"type": "output_text", "text": text}]
-    return {
-        "type": "response.output_item.done",
-        "output_index": 0,
-        "item": {"type": "message", "id": "msg_1", "content": content},
-    }
-
-
-COMPLETED = {"type": "response.completed", "response": {"id": "resp_1", "output": [], "usage": None}}
-
-
-def failed(code):
-    return {"type": "response.failed", "response": {"error": {"code": code, "message": "It failed."}}}
-
-
-class Clock:
-    """Time that passes only when a turn sleeps, or when told."""
-
-    now = 1_800_000_000.0
-
-    def __call__(self):
-        return self.now
-
-
-class Turn:
-    """A flow and what it wants next."""
-
-    def __init__(self, flow, clock):
-        self._flow, self._clock = flow, clock
-        self.step, self.result, self.ended, self.emitted = next(flow), None, False, []
-
-    def tell(self, *outcomes):
-        """Carry out the steps with these outcomes; an ``Emit`` needs none. A ``ReadEvents`` takes several."""
-        for outcome in outcomes:
-            if isinstance(self.step, ReadEvents) and not isinstance(outcome, Exception):
-                self._read(outcome)
-            else:
-                self._advance(outcome)
-            while isinstance(self.step, Emit):
-                self.emitted += self.step.chunks
-                self._advance(None)
-        return self.step
-
-    def _read(self, payloads):
-        incoming = self.step.incoming
-        try:
-            self.emitted += incoming.take(payloads)
-        except OnplanError as error:
-            self._advance(error)
-        else:
-            if incoming.finished:
-                self._advance(None)
-
-    def _advance(self, outcome):
-        assert not self.ended, "the turn had ended"
-        if isinstance(self.step, Sleep):
-            self._clock.now += self.step.seconds
-        try:
-            if isinstance(outcome, Exception):
-                self.step = self._flow.throw(outcome)
-            else:
-                self.step = self._flow.send(outcome)
-        except StopIteration as stop:
-            self.step, self.result, self.ended = None, stop.value, True
-
-    @property
-    def text(self):
-        return "".join(chunk.text for chunk in self.emitted if chunk.type == "text")
-
-
-def context(clock, *, policy=None, **fields):
-    """What the turns of these tests have in common."""
-    policy = policy or RetryPolicy(attempts=3)
-    return Context(backend=OPENAI_CODEX, base_url="https://example.org", now=clock, policy=policy, **fields)
+from .driven import (
+    COMPLETED,
+    END,
+    FIRST,
+    SECOND,
+    STREAM,
+    UPGRADED,
+    Clock,
+    Turn,
+    context,
+    delta,
+    failed,
+    item,
+    joined,
+    payloads,
+    refused,
+    token,
+)
 
 
 @pytest.fixture
@@ -161,16 +90,6 @@ def turn():
     call = prepare(CompletionRequest(messages="Hi"), OPENAI_CODEX, "https://example.org", "gpt-5.5")
     clock = Clock()
     return Turn(asked(call, context(clock)), clock)
-
-
-def refused(status, body=b"", **headers):
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Head(status, names), json.dumps(body).encode() if not isinstance(body, bytes) else body
-
-
-def token(step):
-    assert isinstance(step, Send)
-    return step.request.headers["authorization"]
 
 
 class TestAnAnswer:
@@ -204,9 +123,13 @@ class TestAnAnswer:
         assert isinstance(turn.tell(FIRST, Head(200, {})), ReadEvents)
 
     def test_secrets_are_not_printed(self, turn):
-        """The printed form of a step shows no token."""
+        """The printed form of a step shows no token, and rich's neither."""
         assert "secret" not in repr(turn.tell(FIRST))
-        assert "secret" not in repr(Refresh("secret-1"))
+        for step, printed in (
+            (Refresh("secret-1", again=True), "Refresh(again=True)"),
+            (SendMessage(b"secret"), "SendMessage()"),
+        ):
+            assert repr(step) == pretty_repr(step) == printed
 
 
 class TestARefusedToken:
@@ -399,6 +322,7 @@ BROKEN = {
     "failed for an unknown reason": (payloads(failed("moonrise")), StreamFailedError),
     "token refused": (payloads({"type": "error", "status": 401}), SignInAgainError),
     "too large": (StreamCorruptError("x"), StreamCorruptError),
+    "broken JSON": ([b"{broken"], StreamCorruptError),
 }
 
 
@@ -551,13 +475,6 @@ class TestTheCatalogue:
 
         with pytest.raises(UnexpectedReplyError):
             asking.tell(body)
-
-
-UPGRADED = Head(101, {"x-request-id": "req-1"})
-
-
-def joined(*, warm=False):
-    return Joined(UPGRADED, Continuation(), warm)
 
 
 class TestOverWebSocket:
@@ -854,6 +771,17 @@ class TestOverWebSocket:
 
         assert turn.ended
 
+    @pytest.mark.parametrize("own", ["mine", None], ids=["the client's", "the best one listed"])
+    def test_a_preparation_is_for_the_model_of_the_next_request(self, fallback, own):
+        """That of the client; without one, the first of the catalogue."""
+        request = CompletionRequest(messages="Hi", session_id="s")
+        common = context(Clock(), fallback=fallback, model=own)
+        turn = Turn(preparation(request, common), common.now)
+        if own is None:
+            turn.tell(FIRST, Listing(MODELS))
+
+        assert turn.step == Prepare(request, own or "gpt-9")
+
     def preparing(self, context):
         """A preparation whose request is ready to send."""
         request = CompletionRequest(messages="Hi", session_id="s", model="gpt-5.5")
@@ -972,7 +900,65 @@ def test_an_effort_is_one_that_the_catalogue_lists(backend: Backend):
         prepare_in(request, replace(common, raise_unsupported=True), "m")
 
 
+@pytest.mark.parametrize(("asked", "sent"), [("minimal", b'"low"'), ("high", b'"high"')])
+def test_an_effort_is_one_that_is_known_of_the_model(asked, sent):
+    """As long as no catalogue was read, what is built in counts."""
+    known = ModelInfo("m", "M", "openai-codex", reasoning_efforts=["low", "high"])
+    other = ModelInfo("other", "Other", "openai-codex", reasoning_efforts=["minimal"])
+    backend = replace(OPENAI_CODEX, fallback_models=(other, known))
+    common = replace(context(Clock()), backend=backend)
+    call = prepare_in(CompletionRequest(messages="Hi", reasoning_effort=asked), common, "m")
+
+    assert sent in call.body
+
+
 MODELS = [ModelInfo(id="gpt-9", name="GPT-9", provider="openai-codex")]
+
+
+class TestRepairs:
+    """An answer that does not fit the ``response_format`` is asked for again, so often at most."""
+
+    REQUEST = CompletionRequest(messages="Hi", model="gpt-5.5", response_format=list[int])
+
+    def repairing(self, repairs):
+        """A completion of ``REQUEST`` that may be repaired, before its first step."""
+        clock = Clock()
+        return Turn(completion(self.REQUEST, context(clock), repairs), clock)
+
+    def answered(self, turn, text):
+        """One answer of the model."""
+        call = prepare(turn.step.request, OPENAI_CODEX, "https://example.org", turn.step.model)
+        turn.tell(call, FIRST, STREAM, payloads(item(text), COMPLETED))
+
+    @pytest.mark.parametrize(
+        ("repairs", "said", "repaired", "fits"),
+        [
+            (2, ['{"value": [1]}'], 0, True),
+            (2, ["[1]", '{"value": [1]}'], 1, True),
+            (2, ["[1]", "[1]", '{"value": [1]}'], 2, True),
+            (2, ["[1]", "[1]", "[1]"], 2, False),
+            (1, ["[1]", "[1]"], 1, False),
+            (0, ["[1]"], 0, False),
+        ],
+    )
+    def test_until_it_fits(self, repairs, said, repaired, fits):
+        """Each further turn says what was wrong; the last answer is the result, whether it fits or not."""
+        turn = self.repairing(repairs)
+        for number, text in enumerate(said):
+            assert len(turn.step.request.messages) == 1 + 2 * number
+            self.answered(turn, text)
+
+        assert (turn.ended, turn.result.repairs) == (True, repaired)
+        if fits:
+            assert turn.result.parsed == [1]
+        else:
+            with pytest.raises(OutputError):
+                assert turn.result.parsed
+
+    def test_a_number_that_is_none(self):
+        """It is refused before anything is asked."""
+        with pytest.raises(InvalidRequestError, match="repairs=-1"):
+            self.repairing(-1)
 
 
 class TestTheDefaultModel:
@@ -1017,7 +1003,7 @@ class TestTheDefaultModel:
     def test_a_catalogue_counts_for_an_hour(self, common):
         """Within it the next turn asks for none; after it, it does."""
         common.catalogue.ended(Listing(MODELS), common.now(), account_of(FIRST))
-        common.now.now += LASTS - 1
+        common.now.now += 3599
         assert "gpt-9" == self.asked_for(common).step.model
         common.now.now += 1
         assert ListModels(common.catalogue.attempts) == self.asked_for(common).step
@@ -1030,8 +1016,9 @@ class TestTheDefaultModel:
             OAuthCredentials(access_token="secret-1", client_id="oaiapp_1"),
             APIKey("secret-1"),
             APIKey("secret-2"),
+            APIKey("half a character \ud83d"),
         ],
-        ids=["another account", "another plan", "another client", "a key", "another key"],
+        ids=["another account", "another plan", "another client", "a key", "another key", "an odd key"],
     )
     def test_a_catalogue_counts_for_its_own_account(self, common, credential):
         """Another account in the same store asks what it is offered; new tokens of the same one do not."""
@@ -1063,6 +1050,22 @@ class TestTheDefaultModel:
         newer = replace_struct(MODELS[0], id="gpt-10")
 
         assert "gpt-10" == turn.tell(Listing([newer])).model
+
+    def test_the_refusal_names_the_models_that_there_are(self, common):
+        """They are asked for once, briefly; without an answer the built-in ones are named."""
+        request = CompletionRequest(messages="Hi", model="gpt-5.4")
+        head, body = refused(404, {"error": {"code": "model_not_found", "message": "No such model."}})
+        listed = json.dumps({"models": [{"slug": "gpt-10", "visibility": "list"}]}).encode()
+        for outcomes, named in (
+            ((Head(200, {}), listed), "gpt-10"),
+            ((ConnectError("x"),), "gpt-5.5"),
+        ):
+            turn = Turn(completion(request, common), common.now)
+            call = prepare(request, OPENAI_CODEX, "https://example.org", "gpt-5.4")
+            assert turn.tell(call, FIRST, head, body, FIRST).timeout == 10
+            with pytest.raises(ModelNotAvailableError) as caught:
+                turn.tell(*outcomes)
+            assert named in caught.value.hint
 
     @pytest.mark.parametrize("outcome", [Listing(MODELS), ConnectError("x")], ids=["the same", "none"])
     def test_where_there_is_no_other_the_refusal_is_told(self, common, outcome):
@@ -1104,6 +1107,23 @@ class TestTheListing:
 
         assert list(OPENAI_CODEX.fallback_models) == list(asking.result.models)
         assert isinstance(asking.result.problem, ConnectError)
+
+    def test_several_share_the_built_in_list_too(self, common, asking):
+        """A backend that cannot be asked is not asked by each of them."""
+        asking.tell(ConnectError("x"))
+
+        assert asking.result is common.catalogue.outcome_since(0)
+
+    def test_a_backend_without_built_in_models_must_be_asked(self, common):
+        """There is nothing to take in their place; those that wait get the same error."""
+        common = replace(common, backend=replace(OPENAI_CODEX, fallback_models=()))
+        turn = Turn(listing(common), common.now)
+        turn.tell(FIRST)
+
+        with pytest.raises(ConnectError):
+            turn.tell(ConnectError("x"))
+        with pytest.raises(ConnectError):
+            common.catalogue.outcome_since(0)
 
     def test_a_problem_with_the_sign_in_is_not_hidden(self, common):
         """The built-in list would say that all is well."""

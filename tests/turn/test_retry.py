@@ -275,6 +275,12 @@ def test_a_policy_that_cannot_be_followed_is_refused(values):
     assert repr(next(iter(values.values()))) in str(caught.value)
 
 
+@pytest.mark.parametrize("values", [{"attempts": 1}, {"wait_initial": 0}, {"wait_max": 0}, {"timeout": 0.0}])
+def test_the_smallest_values_are_allowed(values):
+    """No wait at all is a policy, and a single try."""
+    assert RetryPolicy(**values) == RetryPolicy(**values)
+
+
 def test_the_policy_of_a_client_that_names_none() -> None:
     """Five tries within two minutes, the first wait of 0.2 s at most, and none of more than half a minute."""
     assert policy_of(None) == RetryPolicy() == RetryPolicy(5, 0.2, 30.0, 120.0)

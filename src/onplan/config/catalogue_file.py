@@ -47,10 +47,10 @@ class CatalogueFile(CatalogueCache):
         self._path = settings.folder and settings.folder / "models.json"
         self._key = settings.key
 
-    def ended(self, outcome: Listing | OnplanError, now: float, account: str = "") -> None:
+    def ended(self, outcome: Listing | OnplanError, now: float, account: str | None = None) -> None:
         """An attempt has ended. What the backend listed is written, in place of another account's models."""
         super().ended(outcome, now, account)
-        if isinstance(outcome, Listing) and outcome.problem is None:
+        if account is not None and isinstance(outcome, Listing) and outcome.problem is None:
             self._change(_Kept(now, account, list(outcome.models)))
 
     def models(self, now: float, account: str) -> Sequence[ModelInfo]:

@@ -144,10 +144,10 @@ def _refuses(*paths: Path, words: str | None = None) -> Callable[[OnplanError, B
     def is_meant(error: OnplanError, body: Body) -> bool:
         if not is_refusal(error):
             return False
-        alone = [path[:-1] for path in paths[:1] if len(path) == 2 and len(body.get(path[0]) or ()) == 1]
+        alone = [path[:1] for path in paths[:1] if len(path) == 2 and len(body.get(path[0]) or ()) == 1]
         there = [path for path in paths if _has(body, path)]
         named = any(names(error.message, path) for path in (*there, *alone))
-        return named or bool(there and said and said.search(error.message))
+        return named or bool(said and said.search(error.message))
 
     return is_meant
 
@@ -193,23 +193,20 @@ def _without_thinking(body: Body) -> bool:
     return items or fields
 
 
-_REASONING_ITEMS = (("input", "*", "encrypted_content"), ("input", "*", "summary"))
+_REASONING_ITEMS = (("encrypted_content",), ("input", "*", "summary"))
 _SAYS_THINKING = LazyPattern(_THINKING_WORDS)
 
 
 def _refuses_thinking(error: OnplanError, body: Body) -> bool:
-    """Whether an error names thinking that is in the body, under any of its names.
+    """Whether an error names thinking, under any of its names.
 
     Gateways rename the field on the way (seen November 2026: LiteLLM before Mistral), so any name will do.
     In the Responses API ``reasoning`` alone is a parameter.
     """
     over_chat = "messages" in body
-    there = _CHAT_THINKING if over_chat else _REASONING_ITEMS
-    if not is_refusal(error) or not any(_has(body, path) for path in there):
-        return False
     known = [path for path in _CHAT_THINKING if over_chat or "_" in path[-1]]
-    named = any(names(error.message, path) for path in (*known, *_REASONING_ITEMS[:1], *there))
-    return named or bool(_SAYS_THINKING.search(error.message))
+    named = any(names(error.message, path) for path in (*known, *_REASONING_ITEMS))
+    return is_refusal(error) and (named or bool(_SAYS_THINKING.search(error.message)))
 
 
 # Gemini: "Corrupted thought signature"; Anthropic: "Invalid `signature` in `thinking` block" (November 2026).

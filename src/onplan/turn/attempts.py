@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
@@ -19,7 +20,7 @@ T = TypeVar("T")
 _REFRESHES = 2
 
 
-class Attempt(Generic[T]):
+class Attempt(ABC, Generic[T]):
     """What is tried.
 
     Attributes:
@@ -28,9 +29,9 @@ class Attempt(Generic[T]):
 
     seen = False
 
+    @abstractmethod
     def run(self, credentials: Credential) -> Flow[T]:
         """Try once."""
-        raise NotImplementedError
 
     def may_retry(self) -> bool:
         """Whether another attempt is possible without contradicting what the program has seen."""

@@ -34,7 +34,7 @@ def account_of(credential: Credential) -> str:
         facts = f"key {credential.access_token}"
     else:
         facts = f"{credential.account_id or credential.client_id} {credential.plan}"
-    return sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class CatalogueCache:
@@ -48,17 +48,16 @@ class CatalogueCache:
         self.attempts = 0
         self._outcome: Listing | OnplanError | None = None
         self._models: Sequence[ModelInfo] = ()
-        self._account = ""
-        self._until = 0.0
+        self._until: dict[str | None, float] = {}  # by the account whose models they are
 
-    def ended(self, outcome: Listing | OnplanError, now: float, account: str = "") -> None:
+    def ended(self, outcome: Listing | OnplanError, now: float, account: str | None = None) -> None:
         """An attempt has ended. Built-in models are not kept: the next request asks again.
 
-        ``account``: whose models they are, as ``account_of`` tells; empty where nothing was listed.
+        ``account``: whose models they are, as ``account_of`` tells; None where nothing was listed.
         """
         self._outcome = outcome
         if isinstance(outcome, Listing) and outcome.problem is None:
-            self._models, self._account, self._until = outcome.models, account, now + LASTS
+            self._models, self._until = outcome.models, {account: now + LASTS}
         self.attempts += 1
 
     def outcome_since(self, attempts: int) -> Listing | None:
@@ -69,7 +68,7 @@ class CatalogueCache:
         Raises:
             OnplanError: the attempt failed.
         """
-        if self.attempts == attempts or self._outcome is None:
+        if self.attempts == attempts:
             return None
         if isinstance(self._outcome, OnplanError):
             raise self._outcome
@@ -77,7 +76,7 @@ class CatalogueCache:
 
     def models(self, now: float, account: str) -> Sequence[ModelInfo]:
         """The models that the backend listed for ``account``, if that was not long ago; else nothing."""
-        return self._models if now < self._until and account == self._account else ()
+        return self._models if account in self._until and now < self._until[account] else ()
 
     def named(self, model: str) -> ModelInfo | None:
         """What was last listed of ``model``, however long ago and for whichever account."""
@@ -85,4 +84,4 @@ class CatalogueCache:
 
     def forget(self) -> None:
         """The default model is not available after all: ask for the catalogue again."""
-        self._until = 0.0
+        self._until = {}

@@ -58,6 +58,7 @@ from onplan.types import (
 )
 
 Stream: TypeAlias = ResponseStream | ChatStream
+_End: TypeAlias = Callable[[CompletionResponse], None]
 
 
 class Completion(Attempt["CompletionResponse | None"]):
@@ -70,7 +71,6 @@ class Completion(Attempt["CompletionResponse | None"]):
     """
 
     def __init__(self, call: Call, context: Context, *, generate: bool = True) -> None:
-        self.seen = False
         self._remembered = context.amendments
         self._amendments: list[Amendment] = []
         self._call = self._remembered.apply(call)
@@ -197,16 +197,17 @@ class Completion(Attempt["CompletionResponse | None"]):
             return None
         raise error
 
-    def _settle(self, seen: Continuation, create: Create, stream: ResponseStream) -> None:
+    def _settle(
+        self, seen: Continuation, create: Create, stream: ResponseStream, response: CompletionResponse
+    ) -> None:
         """Remember the finished exchange for the next turn.
 
         An answer that was cut off or resumed is not remembered: the program's history will differ from what
         the server saw.
         """
-        response = stream.response
         answer, response_id = [], None
-        whole = response and response.finish_reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
-        if response and whole and not self._call.kept:
+        whole = response.finish_reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
+        if whole and not self._call.kept:
             answer = input_items([with_valid_calls(response.message)], self._call.backend.system_role)
             response_id = response.response_id
         seen.end(create, answer, response_id, stream.turn_state, stream.ids)
@@ -221,14 +222,14 @@ class Completion(Attempt["CompletionResponse | None"]):
         failure.parts = stream.parts
         return failure
 
-    def _read(self, stream: Stream, end: Callable[[], None] = lambda: None) -> Flow[None]:
-        """Emit the answer. ``end`` is called when the answer is whole, before its last chunks are emitted."""
-        self._stream, self._heard = stream, False
+    def _read(self, stream: Stream, end: _End = lambda _: None) -> Flow[None]:
+        """Emit the answer. ``end`` gets it when it is whole, before its last chunks are emitted."""
+        self._stream = stream
         incoming = _Incoming(self, stream, end)
         try:
             yield ReadEvents(incoming)
         except OnplanError as error:
-            if stream.finished or not stream.is_whole:
+            if not stream.is_whole:
                 raise _broken(error, stream, seen=self.seen) from None
             yield Emit(incoming.take(None))  # the answer was whole before its connection broke
         if stream.failure:
@@ -260,10 +261,10 @@ class _Incoming:
 
     __slots__ = ("_completion", "_cutoff", "_end", "_stream", "finished", "grace")
 
-    def __init__(self, completion: Completion, stream: Stream, end: Callable[[], None]) -> None:
+    def __init__(self, completion: Completion, stream: Stream, end: _End) -> None:
         self._completion, self._stream, self._end = completion, stream, end
         at = completion._call.reports.cut_at
-        self._cutoff = Cutoff(at, completion._call.kept) if at and completion._generate else None
+        self._cutoff = Cutoff(at, completion._call.kept) if at else None
         self.finished = False
         self.grace: float | None = None
 
@@ -286,7 +287,7 @@ class _Incoming:
             self.finished = True
             if stream.response:
                 read_by(stream.response, completion._call.output)
-                self._end()
+                self._end(stream.response)
         if not chunks or not completion._generate:
             return ()
         completion.seen = True
@@ -311,7 +312,7 @@ _NOTHING_REMEMBERED = re.compile(r"previous.response\b.{0,100}\bnot found", re.I
 
 def _is_over(stream: ResponseStream, error: OnplanError) -> bool:
     """Whether the error is about the connection and not the request, so that a new connection helps."""
-    in_words = error is stream.failure and _NOTHING_REMEMBERED.search(error.message)
+    in_words = _NOTHING_REMEMBERED.search(error.message)
     return bool(in_words) or not _CONNECTION_IS_OVER.isdisjoint(stream.failure_codes)
 
 

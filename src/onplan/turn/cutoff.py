@@ -99,11 +99,10 @@ class Cutoff:
 
     def _overlap(self, text: str) -> int:
         """How many characters at the end of ``text``, which has no stop text, may begin one: the most."""
-        longest = max(map(len, self._stop), default=0)
-        for length in range(min(longest, len(text)), 0, -1):
-            if any(stop.startswith(text[-length:]) for stop in self._stop):
-                return length
-        return 0
+        begun = (
+            length for stop in self._stop for length in range(1, len(stop)) if text.endswith(stop[:length])
+        )
+        return max(begun, default=0)
 
     def _fitting(self, text: str) -> int:
         """How many characters of ``text`` are not too many; they are counted."""

@@ -217,7 +217,7 @@ class _Catalogue(Attempt[list[ModelInfo]]):
 
     def __init__(self, context: Context, timeout: float | None) -> None:
         self._context, self._timeout = context, timeout
-        self.account = ""
+        self.account: str | None = None
 
     def run(self, credentials: Credential) -> Flow[list[ModelInfo]]:
         self.account = account_of(credentials)
