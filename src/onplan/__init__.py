@@ -47,9 +47,10 @@ _MODULES = {
     "transports.base": "Timeouts",
     "stores": "CredentialStore Lease PendingRefresh Record open_store",
     "types": (
-        "CompletionRequest CompletionResponse ContentPart Credits Done File FinishReason HostedTool "
-        "Image Limits Message MessageLike Meter ModelInfo OAuthCredentials PartDone Prompt Provider "
-        "Refusal Registration RequestDefaults RequestFields Resumed Role SpendingLimit StreamChunk "
+        "Citation CompletionRequest CompletionResponse ContentPart Credits Done File FinishReason "
+        "HostedTool HostedToolCall Image Limits Message MessageLike Meter ModelInfo OAuthCredentials "
+        "PartDone Prompt Provider Refusal Registration RequestDefaults RequestFields Resumed Role "
+        "SearchAction SpendingLimit StreamChunk "
         "Text TextDelta Thinking ThinkingDelta Tool ToolCall ToolCallDelta ToolCallEnd ToolCallStart "
         "ToolChoice ToolDefinition ToolResult Usage Window as_request"
     ),

@@ -83,6 +83,7 @@ from onplan.tools.record import TurnDone as TurnDone
 from onplan.tools.results import ToolError as ToolError
 from onplan.transports.base import Timeouts as Timeouts
 from onplan.turn.retry import RetryPolicy as RetryPolicy
+from onplan.types import Citation as Citation
 from onplan.types import CompletionRequest as CompletionRequest
 from onplan.types import CompletionResponse as CompletionResponse
 from onplan.types import ContentPart as ContentPart
@@ -91,6 +92,7 @@ from onplan.types import Done as Done
 from onplan.types import File as File
 from onplan.types import FinishReason as FinishReason
 from onplan.types import HostedTool as HostedTool
+from onplan.types import HostedToolCall as HostedToolCall
 from onplan.types import Image as Image
 from onplan.types import Limits as Limits
 from onplan.types import Message as Message
@@ -107,6 +109,7 @@ from onplan.types import RequestDefaults as RequestDefaults
 from onplan.types import RequestFields as RequestFields
 from onplan.types import Resumed as Resumed
 from onplan.types import Role as Role
+from onplan.types import SearchAction as SearchAction
 from onplan.types import SpendingLimit as SpendingLimit
 from onplan.types import StreamChunk as StreamChunk
 from onplan.types import Text as Text

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Protocol, get_args, get_type_hints, runtime_checkable
+from types import UnionType
+from typing import Any, Protocol, Union, get_args, get_origin, get_type_hints, runtime_checkable
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -30,7 +31,8 @@ class PathLike(Protocol):
 def require_fields(part: msgspec.Struct, advice: Mapping[str, str]) -> None:
     """Check the types of ``part``'s fields; a ``pathlib.Path`` and buffers are converted.
 
-    ``path`` may be a ``pathlib.Path``, and a bytes field any buffer. Fields that hold lists are not checked.
+    ``path`` may be a ``pathlib.Path``, and a bytes field any buffer. Fields that hold lists or dicts are not
+    checked.
 
     Args:
         part: a content part.
@@ -57,7 +59,11 @@ def require_fields(part: msgspec.Struct, advice: Mapping[str, str]) -> None:
 
 @cache
 def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, tuple[type, ...]], ...]:
-    """The fields of ``kind`` that are not lists, each with the classes of its annotation."""
+    """The fields of ``kind`` that hold neither lists nor dicts, each with the classes of its annotation."""
     hints: dict[str, Any] = get_type_hints(kind)
-    unions = {name: get_args(hints[name]) or (hints[name],) for name in kind.__struct_fields__}
+    unions = {name: _members(hints[name]) for name in kind.__struct_fields__}
     return tuple((name, kinds) for name, kinds in unions.items() if not any(map(get_args, kinds)))
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)

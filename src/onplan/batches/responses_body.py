@@ -10,6 +10,7 @@ from onplan.types import (
     CompletionRequest,
     CompletionResponse,
     FinishReason,
+    HostedToolCall,
     Refusal,
     Text,
     Thinking,
@@ -119,7 +120,10 @@ def _call(part: ToolCall) -> Item:
 
 
 _ITEMS: Mapping[type, Callable[[Any], Item]] = {
-    Text: lambda part: _message({"type": "output_text", "text": part.text, "annotations": []}),
+    Text: lambda part: _message(
+        {"type": "output_text", "text": part.text, "annotations": list(part.annotations)}
+    ),
+    HostedToolCall: lambda part: {**part.fields, "type": f"{part.name}_call"},
     Refusal: lambda part: _message({"type": "refusal", "refusal": part.text}),
     Thinking: _reasoning,
     ToolCall: _call,

@@ -54,6 +54,7 @@ class Delta(msgspec.Struct, frozen=True):
     error: Any = None
     audio: Any = None
     images: Any = None
+    annotations: Any = None  # what the text cites: from models that search the web
 
 
 class Choice(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from onplan.request.tool_results import pieces_of
 from onplan.types import (
     ContentPart,
     File,
+    HostedToolCall,
     Image,
     Message,
     Refusal,
@@ -34,7 +35,8 @@ _HOLDS: Mapping[Role, tuple[type, ...]] = {
     Role.SYSTEM: (Text,),
     Role.DEVELOPER: (Text,),
     Role.USER: (Text, Image, File, ToolResult),
-    Role.ASSISTANT: (Text, Refusal, ToolCall, Thinking),
+    # A hosted tool's call has no place in this API: it is not sent, as earlier thinking is not.
+    Role.ASSISTANT: (Text, Refusal, ToolCall, HostedToolCall, Thinking),
     Role.TOOL: (ToolResult,),
 }
 

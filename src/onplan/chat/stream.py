@@ -40,6 +40,7 @@ from onplan.types import (
     ToolCall,
     Usage,
 )
+from onplan.types.citations import annotations_from
 
 # Seconds to wait for the end of a stream whose answer is whole, since its usage may still come.
 _GRACE = 1.0
@@ -89,6 +90,7 @@ class ChatStream:
         # The size of the answer when usage came without choices.
         self._counted_at: tuple[int, int, int] | None = None
         self._text = StringIO(newline="")
+        self._annotations: list[dict[str, Any]] = []
         self._refusals: list[str] = []
         self._reasoning = Reasoning()
         self._thinks = False  # whether the last content was thinking
@@ -279,7 +281,14 @@ class ChatStream:
         if delta.tool_calls:
             self._end_runs(chunks)
             self._calls.feed(delta.tool_calls, chunks, key)
-        if delta.function_call or delta.refusal or delta.images or delta.audio or delta.error:
+        if (
+            delta.function_call
+            or delta.refusal
+            or delta.images
+            or delta.audio
+            or delta.annotations
+            or delta.error
+        ):
             self._take_rarities(delta, key, chunks)
 
     def _take_rarities(self, delta: Delta, key: int, chunks: Chunks) -> None:
@@ -290,6 +299,7 @@ class ChatStream:
             self._calls.feed(_calls_in(delta), chunks, key)
         if delta.images or delta.audio:
             self._shows = True
+        self._annotations += annotations_from(delta.annotations)
         if is_error(delta.error):
             raise self._failed(Complaint(delta.error))
 
@@ -342,6 +352,8 @@ class ChatStream:
             self._add_thinking(self._reasoning.feed(message), chunks)
         if message.refusal and not self._refusals:
             self._refusals.append(message.refusal)
+        if not self._annotations:
+            self._annotations += annotations_from(message.annotations)
         if calls := _calls_in(message):
             self._end_runs(chunks)
             self._calls.complete(calls, chunks, key)
@@ -380,8 +392,10 @@ class ChatStream:
     def _end_text(self, chunks: Chunks) -> None:
         if self._text.tell():
             text, self._text = self._text, StringIO(newline="")
+            annotations, self._annotations = self._annotations, []
+            moved = [_moved(annotation, self._length) for annotation in annotations]
             self._length += text.tell()
-            self._give(Text(text.getvalue()), chunks)
+            self._give(Text(text.getvalue(), None, moved), chunks)
 
     def _end_thinking(self, chunks: Chunks) -> None:
         self._thinks = False
@@ -400,6 +414,13 @@ class ChatStream:
         if self._refusals:
             self._give(Refusal("".join(self._refusals)), chunks)
         self.parts += self._calls.finish(self._response_id, chunks, cut=reason in CUTS)
+
+
+def _moved(annotation: dict[str, Any], by: int) -> dict[str, Any]:
+    """The annotation of a text that is ``by`` characters shorter than that of the whole message."""
+    places = {name: annotation.get(name) for name in ("start_index", "end_index")}
+    moved = {name: place - by for name, place in places.items() if by and isinstance(place, int)}
+    return {**annotation, **moved}
 
 
 def _calls_in(delta: Delta) -> list[CallDelta]:

@@ -12,6 +12,8 @@ from itertools import count
 from operator import attrgetter
 from typing import Any, cast
 
+import msgspec
+
 from onplan.errors import StreamCorruptError
 from onplan.responses.arrival import Arrival, EmissionOrder
 from onplan.responses.items import CONTENT_KINDS, Item, kind_of, parts_in
@@ -99,12 +101,12 @@ class Arrivals:
             yield from zip(cast("list[Arrival]", named), output, strict=True)
             return
         found = set(map(id, filter(None, named)))
-        said: defaultdict[tuple[str, tuple[ContentPart, ...]], list[Arrival]] = defaultdict(list)
+        said: defaultdict[tuple[str, bytes], list[Arrival]] = defaultdict(list)
         for arrival in reversed(self._all):
             if arrival.finished:
-                said[arrival.kind, tuple(arrival.parts)].append(arrival)
+                said[arrival.kind, _content_of(arrival.parts)].append(arrival)
         for index, item in enumerate(output):
-            same = said.get((kind_of(item), tuple(parts_in(item))), [])
+            same = said.get((kind_of(item), _content_of(parts_in(item))), [])
             while same and id(same[-1]) in found:
                 same.pop()
             arrival = self._of_output(item, index, same[-1] if same else None)
@@ -192,6 +194,11 @@ class Arrivals:
             self._by_call_id[call_id] = arrival
         if index is not None:
             self._by_index[index] = arrival
+
+
+def _content_of(parts: list[ContentPart]) -> bytes:
+    """What tells ``parts`` from others; dicts in them have no hash."""
+    return msgspec.json.encode(parts)
 
 
 def _repeats(item: Item, arrival: Arrival) -> bool:

@@ -15,8 +15,10 @@ from onplan.errors import InvalidRequestError
 from onplan.request.data_url import data_url
 from onplan.request.tool_results import told_of
 from onplan.types import (
+    WEB_SEARCH,
     ContentPart,
     File,
+    HostedToolCall,
     Image,
     Message,
     Refusal,
@@ -50,7 +52,7 @@ _HOLDS: Mapping[Role, tuple[type, ...]] = {
     Role.SYSTEM: (Text, Image, File),
     Role.DEVELOPER: (Text, Image, File),
     Role.USER: (Text, Image, File, ToolResult),
-    Role.ASSISTANT: (Text, Refusal, ToolCall, Thinking),
+    Role.ASSISTANT: (Text, Refusal, ToolCall, HostedToolCall, Thinking),
     Role.TOOL: (ToolResult,),
 }
 
@@ -63,7 +65,7 @@ def _message_items(message: Message, system_role: str) -> Iterable[Item]:
     for part in message.content:
         if not isinstance(part, _HOLDS[message.role]):
             raise InvalidRequestError(f"A message of role {message.role} cannot hold a {part.type} part.")
-        if isinstance(part, ToolCall | ToolResult | Thinking):
+        if isinstance(part, ToolCall | HostedToolCall | ToolResult | Thinking):
             yield from _message_item(role, content, phase)
             content = []
             yield from _OWN_ITEMS[type(part)](part)
@@ -99,8 +101,17 @@ def _reasoning(part: Thinking) -> Iterable[Item]:
         yield {"type": "reasoning", "summary": summary, "encrypted_content": part.encrypted}
 
 
+def _hosted_call(part: HostedToolCall) -> Iterable[Item]:
+    """The item as it came; the official client does not send the list of ``sources`` back either."""
+    item = {**part.fields, "type": f"{part.name}_call"}
+    if isinstance(action := item.get("action"), dict):
+        item["action"] = {name: value for name, value in action.items() if name != "sources"}
+    yield item
+
+
 _OWN_ITEMS: Mapping[type, Callable[[Any], Iterable[Item]]] = {
     ToolCall: _function_call,
+    HostedToolCall: _hosted_call,
     ToolResult: _function_call_output,
     Thinking: _reasoning,
 }
@@ -109,8 +120,11 @@ _OWN_ITEMS: Mapping[type, Callable[[Any], Iterable[Item]]] = {
 def _content(part: ContentPart, role: str) -> Item:
     """One content part of a message item."""
     match part:
-        case Text(text=text):
-            return {"type": "output_text" if role == Role.ASSISTANT else "input_text", "text": text}
+        case Text(text=text) if role != Role.ASSISTANT:
+            return {"type": "input_text", "text": text}
+        case Text(text=text, annotations=annotations):
+            item = {"type": "output_text", "text": text}
+            return {**item, "annotations": annotations} if annotations else item
         case Refusal(text=text):
             return {"type": "refusal", "refusal": text}
         case Image():
@@ -210,10 +224,25 @@ def parts_of(item: Item, sections: Mapping[Section, str]) -> list[ContentPart]:
             return [Thinking(text, encrypted)] if text or encrypted else []
         case "message":
             phase = _string(item.get("phase"))
-            said = [(kind, text) for (kind, _), text in sections.items() if text]
-            return [_part_of(kind, text, phase) for kind, text in said]
+            said = [(section, text) for section, text in sections.items() if text]
+            return [_part_of(kind, text, phase, _annotations(item, at)) for (kind, at), text in said]
+        case "web_search_call" if item.get("status") not in _UNFINISHED:
+            fields = {name: value for name, value in item.items() if name != "type" and value is not None}
+            return [HostedToolCall(WEB_SEARCH, fields)]
         case _:
             return []
+
+
+# The states of a search in an answer that was cut off.
+_UNFINISHED = ("in_progress", "searching")
+
+
+def _annotations(item: Item, index: int) -> tuple[dict[str, Any], ...]:
+    """What the finished item says about its text at ``index``."""
+    content = item.get("content")
+    entry = content[index] if isinstance(content, list) and index < len(content) else None
+    given = entry.get("annotations") if isinstance(entry, dict) else None
+    return tuple(each for each in given if isinstance(each, dict)) if isinstance(given, list) else ()
 
 
 def parts_in(item: Item) -> list[ContentPart]:
@@ -223,7 +252,7 @@ def parts_in(item: Item) -> list[ContentPart]:
     return parts_of(typed, sections_of(typed))
 
 
-def _part_of(kind: str, text: str, phase: str | None) -> ContentPart:
+def _part_of(kind: str, text: str, phase: str | None, annotations: tuple[dict[str, Any], ...]) -> ContentPart:
     """The content part of one section of a message. Thinking in there is a precaution: seen at no server."""
     match kind:
         case "refusal":
@@ -231,7 +260,7 @@ def _part_of(kind: str, text: str, phase: str | None) -> ContentPart:
         case "reasoning":
             return Thinking(text)
         case _:
-            return Text(text, phase)
+            return Text(text, phase, annotations)
 
 
 def _string(value: Any) -> str | None:

@@ -23,12 +23,15 @@ from onplan.types.answer import (
     output_of,
     read_by,
 )
+from onplan.types.citations import Citation, SearchAction
 from onplan.types.credentials import APIKey, Credential, OAuthCredentials, Registration
 from onplan.types.dicts import MessageLike, Prompt
 from onplan.types.limits import Credits, Limits, Meter, SpendingLimit, Window
 from onplan.types.message import (
+    WEB_SEARCH,
     ContentPart,
     File,
+    HostedToolCall,
     Image,
     Message,
     Refusal,
@@ -50,8 +53,10 @@ from onplan.types.request_fields import (
 from onplan.types.tools import HostedTool, Tool, ToolChoice, ToolDefinition
 
 __all__ = [
+    "WEB_SEARCH",
     "APIKey",
     "AnswerFields",
+    "Citation",
     "CompletionRequest",
     "CompletionResponse",
     "ContentPart",
@@ -62,6 +67,7 @@ __all__ = [
     "File",
     "FinishReason",
     "HostedTool",
+    "HostedToolCall",
     "Image",
     "JSONReader",
     "Limits",
@@ -80,6 +86,7 @@ __all__ = [
     "ResponseFormat",
     "Resumed",
     "Role",
+    "SearchAction",
     "SpendingLimit",
     "StreamChunk",
     "Text",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from onplan.structured.output_format import OutputFormat
+    from onplan.types.citations import Citation, SearchAction
 
     T_co = TypeVar("T_co", covariant=True, default=Any)
 else:
@@ -99,6 +100,24 @@ class CompletionResponse(msgspec.Struct, Generic[T_co], frozen=True, dict=True):
     def tool_calls(self) -> list[ToolCall]:
         """The calls to run, in order."""
         return self.message.tool_calls
+
+    @property
+    def citations(self) -> list[Citation]:
+        """The web pages that the answer names as its sources, in order.
+
+        They are those that the server annotated. Where it annotated none, they are the Markdown links in the
+        text; ``Citation.source`` says which.
+        """
+        from onplan.types.citations import citations_of
+
+        return citations_of(self.message.content)
+
+    @property
+    def searches(self) -> list[SearchAction]:
+        """What the model did on the web with the hosted tool: searches, and pages that it opened."""
+        from onplan.types.citations import searches_in
+
+        return searches_in(self.message.content)
 
     @property
     def parsed(self) -> T_co:

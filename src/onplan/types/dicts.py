@@ -17,6 +17,7 @@ from onplan.errors import InvalidRequestError
 from onplan.types.message import (
     ContentPart,
     File,
+    HostedToolCall,
     Image,
     Message,
     Refusal,
@@ -26,7 +27,7 @@ from onplan.types.message import (
     ToolCall,
     ToolResult,
 )
-from onplan.types.shapes import ITEMS, OF_USERS, OfUser
+from onplan.types.shapes import ITEMS, OF_USERS, OfUser, hosted_call
 
 T = TypeVar("T")
 
@@ -89,10 +90,14 @@ class _Conversation:
             part: OfUser = converted(item, OfUser, where)  # type: ignore[arg-type] # a union is no class
             self._append(Message(Role.USER, [part.part(where)]), loose=True)
             return
+        if kind == "web_search_call":
+            self._append(hosted_call(_without_none(item)), items=True)
+            return
         read = ITEMS.get(kind) if isinstance(kind, str) else None
         if read is None:
             raise InvalidRequestError(
-                f"{where}.type is {kind!r}, which is not known.", hint=f"Known are: {', '.join(ITEMS)}."
+                f"{where}.type is {kind!r}, which is not known.",
+                hint=f"Known are: {', '.join(ITEMS)}, web_search_call.",
             )
         message = converted(item, read, where).message(where)
         self._append(message, items="type" in item and message.role is Role.ASSISTANT)
@@ -109,7 +114,7 @@ class _Conversation:
         self._loose, self._items = loose, items
 
 
-_PARTS = (Text, Image, File, ToolCall, ToolResult, Thinking, Refusal)
+_PARTS = (Text, Image, File, ToolCall, HostedToolCall, ToolResult, Thinking, Refusal)
 
 
 def as_dict(value: object) -> Mapping[str, Any] | None:

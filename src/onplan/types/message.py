@@ -65,11 +65,48 @@ class _Source(_Part, frozen=True):
 
 
 class Text(_Part, frozen=True, tag="text"):
-    """Text. ``phase`` is the Responses API's (commentary, final_answer) and goes back to it unchanged."""
+    """Text.
+
+    Attributes:
+        phase: the Responses API's (``commentary``, ``final_answer``); it goes back to it unchanged.
+        annotations: what the server says about places in the text, such as which page they cite, as objects
+            of the Responses API; they go back to it unchanged. ``CompletionResponse.citations`` reads them.
+    """
 
     type: ClassVar[Literal["text"]] = "text"
     text: str
     phase: str | None = None
+    annotations: tuple[dict[str, Any], ...] = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, text: str, phase: str | None = None, annotations: Iterable[dict[str, Any]] = ()
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        """Accept a list of annotations."""
+        super().__post_init__()
+        given: Any = self.annotations
+        if given == ():
+            return
+        if not isinstance(given, list | tuple) or not all(map(_is_json_object, given)):
+            raise InvalidRequestError(
+                "Text.annotations are not a list of JSON objects.",
+                hint="Leave them out, or give those of an answer.",
+            )
+        force_setattr(self, "annotations", tuple(given))
+
+    def __hash__(self) -> int:
+        """By the text alone, since dicts have no hash."""
+        return hash((self.text, self.phase))
+
+
+def _is_json_object(value: object) -> bool:
+    try:
+        return isinstance(value, dict) and bool(msgspec.json.encode(value))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return False
 
 
 class Image(_Source, frozen=True, tag="image"):
@@ -142,6 +179,35 @@ class ToolCall(_Part, frozen=True, tag="tool_call"):
     def parse_arguments(self) -> Any:
         """The arguments as Python values. Raises ``msgspec.DecodeError`` if the model wrote bad JSON."""
         return msgspec.json.decode(self.arguments or "{}")
+
+
+WEB_SEARCH = "web_search"  # the hosted tool, as the APIs name it
+
+
+class HostedToolCall(_Part, frozen=True, tag="hosted_tool_call"):
+    """A call of a hosted tool, which the backend has carried out itself. It goes back to it unchanged.
+
+    Attributes:
+        name: the tool's, such as ``web_search``.
+        fields: the fields of its item in the Responses API: ``id``, ``status``, ``action``.
+    """
+
+    type: ClassVar[Literal["hosted_tool_call"]] = "hosted_tool_call"
+    name: str
+    fields: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        """Check the fields. Raises InvalidRequestError."""
+        super().__post_init__()
+        if not _is_json_object(self.fields):
+            raise InvalidRequestError(
+                f"HostedToolCall.fields is a dict of JSON values, and not {type(self.fields).__name__}.",
+                hint="Give the fields of an answer's item.",
+            )
+
+    def __hash__(self) -> int:
+        """By the name alone, since dicts have no hash."""
+        return hash(self.name)
 
 
 class ToolResult(_Part, frozen=True, tag="tool_result"):
@@ -230,7 +296,7 @@ def _role(given: object) -> Role:
         ) from None
 
 
-ContentPart: TypeAlias = Text | Image | File | ToolCall | ToolResult | Thinking | Refusal
+ContentPart: TypeAlias = Text | Image | File | ToolCall | HostedToolCall | ToolResult | Thinking | Refusal
 
 
 class Message(msgspec.Struct, frozen=True):

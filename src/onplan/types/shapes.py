@@ -15,9 +15,12 @@ from typing import Any, TypeAlias
 import msgspec
 
 from onplan.errors import InvalidRequestError
+from onplan.types.citations import annotations_from
 from onplan.types.message import (
+    WEB_SEARCH,
     ContentPart,
     File,
+    HostedToolCall,
     Image,
     Message,
     Refusal,
@@ -49,7 +52,7 @@ class _Text(_Part, tag="text"):
 
     def part(self, where: str) -> ContentPart:
         """A text."""
-        return Text(self.text, self.phase)
+        return Text(self.text, self.phase, annotations_from(self.annotations))
 
 
 class _InputText(_Text, tag="input_text"):
@@ -146,6 +149,15 @@ class _OwnToolCall(_Part, tag="tool_call"):
         return ToolCall(self.id, self.name, self.arguments, self.namespace, self.signature)
 
 
+class _OwnHostedToolCall(_Part, tag="hosted_tool_call"):
+    name: str
+    fields: dict[str, Any] = {}
+
+    def part(self, where: str) -> ContentPart:
+        """A hosted tool's call as onplan writes it."""
+        return HostedToolCall(self.name, self.fields)
+
+
 class _OwnToolResult(_Part, tag="tool_result"):
     tool_call_id: str
     content: str | list[OfUser]
@@ -168,7 +180,7 @@ class _OwnThinking(_Part, tag="thinking"):
 OfUser: TypeAlias = (
     _Text | _InputText | _OutputText | _ImagePart | _InputImage | _OwnImage | _File | _InputFile
 )
-_Content: TypeAlias = OfUser | _Refusal | _OwnToolCall | _OwnToolResult | _OwnThinking
+_Content: TypeAlias = OfUser | _Refusal | _OwnToolCall | _OwnHostedToolCall | _OwnToolResult | _OwnThinking
 
 OF_USERS = ("text", "input_text", "image_url", "input_image", "image", "file", "input_file")
 
@@ -260,13 +272,15 @@ class _Message(_Shape):
 
     def _said(self, where: str) -> Iterator[ContentPart]:
         if isinstance(self.content, str):
-            yield from (
-                [Text(self.content, self.phase)] if self.content or self.role is not Role.ASSISTANT else []
-            )
+            if self.content or self.role is not Role.ASSISTANT:
+                yield Text(self.content, self.phase, annotations_from(self.annotations))
             return
         for index, shape in enumerate(self.content):
             part = shape.part(f"{where}.content[{index}]")
-            yield Text(part.text, part.phase or self.phase) if isinstance(part, Text) else part
+            if isinstance(part, Text):
+                yield Text(part.text, part.phase or self.phase, part.annotations)
+            else:
+                yield part
 
     def _thinking(self) -> list[Thinking]:
         """What a server wants back, in the fields in which it came (``chat.thinking``)."""
@@ -327,6 +341,13 @@ class _Reasoning(_Shape):
         """The thinking, as a message of the model."""
         text = "\n\n".join(entry.text for entry in self.summary or self.content)
         return Message.assistant(Thinking(text, self.encrypted_content))
+
+
+def hosted_call(item: Mapping[str, Any]) -> Message:
+    """The call of a hosted web search, as a message of the model: it is kept whole."""
+    return Message.assistant(
+        HostedToolCall(WEB_SEARCH, {name: item[name] for name in item if name != "type"})
+    )
 
 
 ITEMS: Mapping[str, type[_Message | _FunctionCall | _FunctionCallOutput | _Reasoning]] = {
