@@ -40,7 +40,7 @@ FOOT = """
   `response.ignored_parameters`. With `Client(unsupported="raise")` it is an `InvalidRequestError` instead,
   before anything is sent.
 
-`HostedTool` is a tool of `tools` that the backend runs itself, such as `HostedTool("web_search")`: its name
+`HostedTool` is a tool of `tools` that the backend runs itself, such as [web search](search.md): its name
 and options are sent as they are. The fields of `extra_body` are sent as they are, too, and objects in it are
 merged with those of the request; they are for what this version does not know.
 

@@ -50,9 +50,9 @@ _MODULES = {
         "Citation CompletionRequest CompletionResponse ContentPart Credits Done File FinishReason "
         "HostedTool HostedToolCall Image Limits Message MessageLike Meter ModelInfo OAuthCredentials "
         "PartDone Prompt Provider Refusal Registration RequestDefaults RequestFields Resumed Role "
-        "SearchAction SpendingLimit StreamChunk "
+        "Location SearchAction SpendingLimit StreamChunk "
         "Text TextDelta Thinking ThinkingDelta Tool ToolCall ToolCallDelta ToolCallEnd ToolCallStart "
-        "ToolChoice ToolDefinition ToolResult Usage Window as_request"
+        "ToolChoice ToolDefinition ToolResult Usage Window as_request web_search"
     ),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -95,6 +95,7 @@ from onplan.types import HostedTool as HostedTool
 from onplan.types import HostedToolCall as HostedToolCall
 from onplan.types import Image as Image
 from onplan.types import Limits as Limits
+from onplan.types import Location as Location
 from onplan.types import Message as Message
 from onplan.types import MessageLike as MessageLike
 from onplan.types import Meter as Meter
@@ -127,3 +128,4 @@ from onplan.types import ToolResult as ToolResult
 from onplan.types import Usage as Usage
 from onplan.types import Window as Window
 from onplan.types import as_request as as_request
+from onplan.types import web_search as web_search

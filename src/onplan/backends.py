@@ -201,6 +201,7 @@ def _codex_model(
         default_reasoning_effort=default,
         input_cost_per_million=0.0,
         output_cost_per_million=0.0,
+        supports_web_search=id_ == "gpt-5.5",
     )
 
 

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from onplan.emulator import Turn
 from onplan.emulator.faults.register import FAULTS
 
 TOOLS = [
@@ -78,6 +79,8 @@ class Nameless:
 def send(client, endpoint, name):
     """The ordinary request to an endpoint."""
     tools = {"tools": TOOLS} if "arguments" in name or "tool_calls" in name else {}
+    if name == "annotated_links":
+        client.emulator.play(Turn(text="By [a](https://a.example)"))
     if name == "account_header_required":
         client = Nameless(client)
     requests = {
@@ -92,6 +95,11 @@ def send(client, endpoint, name):
         "reset_credits": lambda: client.get(RESETS, headers=client.headers()),
         "reset_consume": lambda: client.post(
             f"{RESETS}/consume", {"redeem_request_id": REQUEST_ID}, headers=client.headers()
+        ),
+        "search": lambda: client.post(
+            "/backend-api/codex/alpha/search",
+            {"id": "s", "model": "gpt-5.5", "commands": {"search_query": [{"q": "the wren"}]}},
+            headers=client.headers(),
         ),
         "authorize": client.authorize,
         "token:authorization_code": lambda: client.exchange(*client.approved()),
@@ -236,6 +244,10 @@ def lacks(*names):
 
 def deltas_of(r):
     return "".join(event["delta"] for event in r.events if event["type"].endswith("output_text.delta"))
+
+
+def output_is(text):
+    return lambda r: (r.status, r.json.get("output")) == (200, text)
 
 
 def said(r):
@@ -440,6 +452,17 @@ EXPECTED = {
     "refusal": lambda r: (
         said(r)["type"] == "refusal" and "refusal.delta" in r.types and "refusal.done" in r.types
     ),
+    "annotated_links": lambda r: [row["url"] for row in said(r)["annotations"]] == ["https://a.example"],
+    "search_failure_in_output": output_is("Error: the search could not be carried out. Try again later."),
+    "search_unauthorized": status(401, "Unauthorized"),
+    "search_access_enforcement": error(401, "no_matching_rule"),
+    "search_rate_limited": error(429, "rate_limit_exceeded"),
+    "search_500": status(500),
+    "search_404": status(404),
+    "search_lost": broken,
+    "search_without_output": output_is(None),
+    "search_odd_results": lambda r: r.json["results"][:3] == [None, 5, {"ref_id": 7}],
+    "search_html": status(200, "<!doctype html>"),
     "huge_event": lambda r: len(deltas_of(r)) == 1024 * 1024,
     "text_separators": lambda r: {"\u2028", "\u0085", "\x0b", "\x1c"} <= set(deltas_of(r)),
     "split_writes": ends("completed"),

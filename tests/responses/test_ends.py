@@ -20,7 +20,7 @@ from onplan.errors import (
     UsageLimitError,
 )
 from onplan.responses.stream import ResponseStream
-from onplan.types import FinishReason, Text, Thinking, ToolCall, ToolCallDelta
+from onplan.types import FinishReason, HostedToolCall, Text, Thinking, ToolCall, ToolCallDelta
 
 NOW = 1_800_000_000.0
 MESSAGE = {"type": "message", "id": "m1", "content": [{"type": "output_text", "text": "hello"}]}
@@ -438,10 +438,11 @@ def test_an_answer_that_was_produced_and_not_sent_is_an_error(listen):
 
 
 def test_a_hosted_tool_that_failed_leaves_the_answer_whole(listen):
-    """The model goes on without the search."""
+    """The model goes on without the search, which stays in the history."""
     search = {"type": "web_search_call", "id": "ws", "status": "failed"}
 
-    assert listen(done(search), *HELLO, end("completed")).parts == [Text("hello")]
+    failed = HostedToolCall("web_search", {"id": "ws", "status": "failed"})
+    assert listen(done(search), *HELLO, end("completed")).parts == [failed, Text("hello")]
 
 
 @pytest.mark.parametrize(

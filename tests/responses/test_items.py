@@ -6,7 +6,7 @@ import pytest
 
 from onplan.errors import InvalidRequestError
 from onplan.responses.items import input_items, parts_in
-from onplan.types import File, Image, Message, Refusal, Text, Thinking, ToolCall, ToolResult
+from onplan.types import File, HostedToolCall, Image, Message, Refusal, Text, Thinking, ToolCall, ToolResult
 
 
 def said(role, *content, **fields):
@@ -267,7 +267,27 @@ ARRIVED = {
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": {"a": 1}, "namespace": "n"},
         [ToolCall("c", "f", '{"a":1}', "n")],
     ),
-    "another item": ({"type": "web_search_call", "content": "a"}, []),
+    "another item": ({"type": "file_search_call", "content": "a"}, []),
+    "a search": (
+        {"type": "web_search_call", "id": "w", "status": "completed", "action": {"query": "q"}, "x": None},
+        [HostedToolCall("web_search", {"id": "w", "status": "completed", "action": {"query": "q"}})],
+    ),
+    "a search that was cut off": ({"type": "web_search_call", "id": "w", "status": "searching"}, []),
+    "text with annotations": (
+        {
+            "type": "message",
+            "content": [
+                {
+                    "type": "output_text",
+                    "text": "a",
+                    "annotations": [{"type": "file_citation", "x": 1}, None],
+                },
+                {"type": "output_text", "text": ""},
+                {"type": "output_text", "text": "b", "annotations": "no list"},
+            ],
+        },
+        [Text("a", None, [{"type": "file_citation", "x": 1}]), Text("b")],
+    ),
 }
 
 

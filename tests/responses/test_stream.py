@@ -283,7 +283,7 @@ ANSWERS = [
         ],
         [Text("Hi")],
     ),
-    Case("an item of an unknown type", [item_done({"type": "web_search_call", "id": "ws"}), completed()], []),
+    Case("an item of an unknown type", [item_done({"type": "sparkle_call", "id": "x"}), completed()], []),
     Case("nothing, and nothing counted", [CREATED, completed(usage=None)], []),
     Case(
         "thinking, several summary parts",

@@ -163,6 +163,19 @@ def tools(client: onplan.Client, tool: onplan.Tool) -> None:
     client.complete("hi", tools=[5])  # type: ignore[list-item]
 
 
+def searches(client: onplan.Client) -> None:
+    rome: onplan.Location = {"country": "IT", "city": "Rome"}
+    found = onplan.web_search(live=False, allowed_domains=["a.example"], location=rome, context_size="low")
+    assert_type(found, onplan.HostedTool)
+    onplan.web_search(context_size="big")  # type: ignore[arg-type]
+    answer = client.complete("hi", tools=[found], tool_choice=onplan.ToolChoice("web_search"))
+    assert_type(answer.citations, list[onplan.Citation])
+    assert_type(answer.searches, list[onplan.SearchAction])
+    assert_type(answer.citations[0].start, int | None)
+    call: onplan.ContentPart = onplan.HostedToolCall("web_search", {"id": "ws_1"})
+    print(call, client.list_models()[0].supports_web_search)
+
+
 def conversations(client: onplan.Client, path: Path) -> None:
     assert_type(client.conversation, onplan.Conversations)
     talk = client.conversation("Be brief.", model="gpt-5.5", keep_partial=True)

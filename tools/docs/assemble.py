@@ -29,6 +29,7 @@ MENU = {
         "docs/python.md",
         "docs/structured.md",
         "docs/tools.md",
+        "docs/search.md",
         "docs/conversations.md",
         "docs/batch.md",
         "docs/usage.md",

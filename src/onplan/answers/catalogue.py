@@ -33,6 +33,7 @@ class _Entry(msgspec.Struct):
     input_modalities: list[str] | None = None
     supported_reasoning_levels: list[_ReasoningLevel] | None = None
     default_reasoning_level: str | None = None
+    use_responses_lite: bool | None = None
 
 
 def catalogue_request(backend: Backend, base_url: str, credentials: Credential) -> Request:
@@ -107,6 +108,8 @@ def _model(entry: _Entry, backend: Backend) -> ModelInfo:
         default_reasoning_effort=entry.default_reasoning_level,
         input_cost_per_million=0.0,
         output_cost_per_million=0.0,
+        # The official client offers it to all other models.
+        supports_web_search=None if entry.use_responses_lite is None else not entry.use_responses_lite,
     )
 
 

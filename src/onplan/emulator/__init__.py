@@ -8,5 +8,6 @@ from onplan.emulator.allowance import Limit
 from onplan.emulator.options import Options, Scenario
 from onplan.emulator.script import Call, Turn
 from onplan.emulator.server.running import Emulator, serve
+from onplan.emulator.web import Page
 
-__all__ = ["Call", "Emulator", "Limit", "Options", "Scenario", "Turn", "serve"]
+__all__ = ["Call", "Emulator", "Limit", "Options", "Page", "Scenario", "Turn", "serve"]

@@ -13,6 +13,7 @@ import msgspec
 from onplan.emulator.allowance import Limit, check_limits
 from onplan.emulator.faults.register import Faults
 from onplan.emulator.script import Turn, check_turns
+from onplan.emulator.web import PAGES, Page
 
 REUSE_POLICIES = ("refuse", "revoke-family")
 # Ten days, as in the recordings of the official client.
@@ -43,6 +44,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     `answers`: texts by what the user said last; all other questions get `answer`.
     `limits`: the usage windows of the plan, one or two, which fill as tokens are used.
     `reset_credits`: how many there are to spend.
+    `pages`: the web that searches find.
+    `annotations`: whether links in the model's text are annotated. On the Codex backend they were not.
     Without `api_keys` the platform takes every key that begins with `sk-`.
     """
 
@@ -64,6 +67,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     compress: bool = False
     workspaces: tuple[str, ...] = ("Personal", "Team")
     earliest_refresh_at: float | str | None = None
+    pages: Sequence[Page] = PAGES
+    annotations: bool = False
 
     @classmethod
     def from_file(cls, path: Path | str) -> Scenario:

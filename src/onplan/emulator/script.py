@@ -36,6 +36,7 @@ class Turn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     Attributes:
         text: what the model says, before its calls.
         thinking: its reasoning summary, for requests that ask for one.
+        searches: what it searches the web for, before it says anything, in requests with that hosted tool.
         tool_calls: in order.
         fault: the name of a fault of this turn, from `onplan emulator --faults`. One that comes instead of an
             answer stands alone; another one changes the turn, or the small model's if there is nothing else.
@@ -45,6 +46,7 @@ class Turn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     text: str | None = None
     thinking: str | None = None
+    searches: Sequence[str] = ()
     tool_calls: Sequence[Call] = ()
     fault: str | None = None
     seconds: float | None = None
@@ -54,7 +56,8 @@ class Turn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     @property
     def answers(self) -> bool:
         """Whether it says what the model answers."""
-        return self.text is not None or self.thinking is not None or bool(self.tool_calls)
+        said = self.text is not None or self.thinking is not None
+        return said or bool(self.tool_calls) or bool(self.searches)
 
     def complaint(self) -> str | None:
         """Why this turn cannot be played, as a clause; None if it can."""
@@ -63,7 +66,10 @@ class Turn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             return str(UnknownFaultError(self.fault))
         unlike = "" if fault is None else f"the fault {fault.name}"
         complaints = (
-            (not self.answers and fault is None, "it has neither text, thinking, tool_calls nor fault"),
+            (
+                not self.answers and fault is None,
+                "it has neither text, thinking, searches, tool_calls nor fault",
+            ),
             (
                 fault is None and self.seconds is not None,
                 "seconds is the delay of a fault, and there is none",

@@ -16,6 +16,7 @@ from onplan.emulator.options import Options
 from onplan.emulator.reset_credits import ResetCredits
 from onplan.emulator.script import Script
 from onplan.emulator.sealing import Seals
+from onplan.emulator.searches import Searches
 from onplan.emulator.tokens.ledger import Bounded, DeviceSignIn, Ledger
 from onplan.emulator.tokens.registry import Registry
 
@@ -51,6 +52,7 @@ class World:
         self.reset_credits = ResetCredits(scenario.reset_credits, self.allowance.reset)
         self.seals = Seals()
         self.prompt_cache = PromptCache()
+        self.searches = Searches()
         self.devices: Bounded[DeviceSignIn] = Bounded()
         self.pages: Bounded[str] = Bounded()
         self.stalls: set[Callable[[], None]] = set()

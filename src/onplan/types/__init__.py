@@ -51,6 +51,7 @@ from onplan.types.request_fields import (
     as_request,
 )
 from onplan.types.tools import HostedTool, Tool, ToolChoice, ToolDefinition
+from onplan.types.web_search import Location, web_search
 
 __all__ = [
     "WEB_SEARCH",
@@ -71,6 +72,7 @@ __all__ = [
     "Image",
     "JSONReader",
     "Limits",
+    "Location",
     "Message",
     "MessageLike",
     "Meter",
@@ -106,4 +108,5 @@ __all__ = [
     "as_request",
     "output_of",
     "read_by",
+    "web_search",
 ]

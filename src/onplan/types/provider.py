@@ -14,7 +14,11 @@ from onplan.types.request_fields import RequestFields
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """A model that a provider offers. Costs are in US dollars per million tokens; on a plan they are zero."""
+    """A model that a provider offers. Costs are in US dollars per million tokens; on a plan they are zero.
+
+    ``supports_web_search``: whether it takes the hosted web search (``onplan.web_search``). None: the backend
+    does not say. ``client.search`` serves the others.
+    """
 
     id: str
     name: str
@@ -26,6 +30,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     default_reasoning_effort: str | None = None
     input_cost_per_million: float | None = None
     output_cost_per_million: float | None = None
+    supports_web_search: bool | None = None
 
 
 @runtime_checkable

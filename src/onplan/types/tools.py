@@ -31,6 +31,8 @@ class ToolDefinition(msgspec.Struct, frozen=True, tag_field="type", tag="functio
 class HostedTool(msgspec.Struct, frozen=True, tag_field="type", tag="hosted"):
     """A tool that the backend runs itself, such as ``web_search``; it is sent as the backend names it.
 
+    ``onplan.web_search`` makes that one.
+
     Attributes:
         name: its type in the API.
         options: further fields of the tool.

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from onplan.emulator import script
-from onplan.emulator.api.offers import Tool, callable_tools
+from onplan.emulator.api.offers import Tool, callable_tools, is_chosen
 from onplan.emulator.api.playing import played
 from onplan.emulator.api.schema_instance import instance
 from onplan.emulator.options import Answer, Scenario
+from onplan.emulator.web import found, linked
 from onplan.emulator.wire.events import words_of
 from onplan.emulator.wire.items import (
     Compaction,
@@ -22,6 +23,8 @@ from onplan.emulator.wire.items import (
     Message,
     Reasoning,
     Turn,
+    WebSearchCall,
+    annotated,
 )
 from onplan.emulator.wire.replies import Refusal, Request, api_error
 from onplan.emulator.world import World
@@ -81,6 +84,8 @@ def answer(world: World, request: Request) -> Turn:
     body: dict[str, Any] = request.body
     scripted = None if _compacts(body) else world.script.take()
     items = _scripted(world, body, scripted) if scripted and scripted.answers else _items(world, body)
+    if world.scenario.annotations:
+        items = annotated(items)
     usage = _usage(world, request, items, scripted)
     return Turn(echo=_echo(body), items=items, usage=usage, created_at=int(time.time()))
 
@@ -114,8 +119,22 @@ def _scripted(world: World, body: dict[str, Any], turn: script.Turn) -> tuple[It
 def _items(world: World, body: dict[str, Any]) -> tuple[Item, ...]:
     if _compacts(body):
         return (Compaction(_seal(world, body)),)
-    calls = tuple(_calls(body)) if _last(body).get("role") == "user" else ()
+    asked = _last(body).get("role") == "user"
+    if asked and is_chosen(body, "web_search"):
+        return (_thought(world, body, SUMMARY), *_searched(world, body))
+    calls = tuple(_calls(body)) if asked else ()
     return (_thought(world, body, SUMMARY), *(calls or (_message(_chosen(world.scenario, body), body),)))
+
+
+def _searched(world: World, body: dict[str, Any]) -> tuple[Item, ...]:
+    """A search for what the user said, and the pages that it found. Without being made to, it never does."""
+    query = _last_user_text(body)
+    pages = found(query, world.scenario.pages)
+    text = f"Found: {linked(pages)}" if pages else "Nothing was found."
+    answer = _chosen(world.scenario, body)
+    if answer.text is None and answer.deltas is None:
+        answer = msgspec.structs.replace(answer, text=text)
+    return WebSearchCall(query), _message(answer, body)
 
 
 def _chosen(scenario: Scenario, body: dict[str, Any]) -> Answer:

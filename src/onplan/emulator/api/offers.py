@@ -35,6 +35,22 @@ def chosen_names(choice: dict[str, Any]) -> set[str]:
     return {str(row.get("name")) for row in choice.get("tools", [choice])}
 
 
+def is_offered(body: dict[str, Any], kind: str) -> bool:
+    """Whether a tool that the service runs itself is offered, and `tool_choice` lets the model use it."""
+    choice = body.get("tool_choice") or "auto"
+    if choice == "none" or not any(tool["type"] == kind for tool, _ in offered(body)):
+        return False
+    return not isinstance(choice, dict) or is_chosen(body, kind)
+
+
+def is_chosen(body: dict[str, Any], kind: str) -> bool:
+    """Whether `tool_choice` names this tool that the service runs itself, or leaves no other one."""
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict):
+        return any(row.get("type") == kind for row in choice.get("tools", [choice]))
+    return choice == "required" and all(tool["type"] == kind for tool, _ in offered(body))
+
+
 def must_call(body: dict[str, Any]) -> bool:
     """Whether `tool_choice` leaves the model no answer without a call."""
     choice = body.get("tool_choice")

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from onplan.emulator.api.offers import Tool, callable_tools, must_call
+from onplan.emulator.api.offers import Tool, callable_tools, is_offered, must_call
 from onplan.emulator.script import Call, Turn, unplayable
-from onplan.emulator.wire.items import CustomToolCall, FunctionCall, Item, Message
+from onplan.emulator.wire.items import CustomToolCall, FunctionCall, Item, Message, WebSearchCall
 from onplan.emulator.wire.replies import Refusal
 
 
@@ -22,10 +22,14 @@ def played(turn: Turn, body: dict[str, Any], in_pieces: Callable[[str], tuple[st
     tools = callable_tools(body)
     if len(turn.tool_calls) > 1 and body.get("parallel_tool_calls") is False:
         raise Refusal(unplayable("it has several calls, and the request's parallel_tool_calls is false"))
-    if not turn.tool_calls and must_call(body):
+    if turn.searches and not is_offered(body, "web_search"):
+        raise Refusal(unplayable("it searches the web, and the request does not let it"))
+    if not turn.tool_calls and not turn.searches and must_call(body):
         raise Refusal(unplayable("it calls no tool, and the request's tool_choice requires a call"))
+    searches = tuple(WebSearchCall(query) for query in turn.searches)
     calls = tuple(_call(call, tools) for call in turn.tool_calls)
-    return calls if turn.text is None else (Message(in_pieces(turn.text)), *calls)
+    said = () if turn.text is None else (Message(in_pieces(turn.text)),)
+    return (*searches, *said, *calls)
 
 
 def _call(call: Call, tools: list[tuple[Tool, str | None]]) -> Item:

@@ -228,6 +228,19 @@ def _tools(world: World, request: Request, body: Body) -> None:
     check_tool_choice(body)
 
 
+def _hosted_tools(world: World, request: Request, body: Body) -> None:
+    """Refuse hosted search from models that take their tools inside `input`.
+
+    The official client never offers it to them. What the service answers is not known; these are its words
+    for a hosted tool of images.
+    """
+    model = world.model(body["model"]) or {}
+    for tool in body.get("tools") or []:
+        if tool["type"] == "web_search" and model.get("use_responses_lite"):
+            message = f"Tool '{tool['type']}' is not supported with {body['model']}."
+            raise Refusal(api_error(message, param="tools"))
+
+
 # Rules that the platform shares.
 COMMON_RULES: tuple[Callable[[World, Request, Body], None], ...] = (_simple_values, _text, _input, _tools)
-RULES = (_parameters, _fixed_values, _model, _cache_breakpoints, *COMMON_RULES)
+RULES = (_parameters, _fixed_values, _model, _cache_breakpoints, *COMMON_RULES, _hosted_tools)

@@ -72,6 +72,19 @@ def _image(part: Item, where: str) -> None:
         raise refuse(NO_IMAGE, f"{where}.image_url", "invalid_value") from error
 
 
+def _output_text(part: Item, where: str) -> None:
+    _required(part, "text", where)
+    annotations = part.get("annotations") or []
+    if not isinstance(annotations, list):
+        raise refuse(f"Invalid type for '{where}.annotations'.", f"{where}.annotations", "invalid_type")
+    for index, annotation in enumerate(annotations):
+        kind = annotation.get("type") if isinstance(annotation, dict) else None
+        supported(kind, ANNOTATIONS, f"{where}.annotations[{index}].type")
+
+
+ANNOTATIONS = ("url_citation", "file_citation", "container_file_citation", "file_path")
+
+
 def _file(part: Item, where: str) -> None:
     if not any(isinstance(part.get(name), str) for name in ("file_data", "file_url", "file_id")):
         raise missing(f"{where}.file_data")
@@ -79,7 +92,7 @@ def _file(part: Item, where: str) -> None:
 
 PARTS: dict[str, Callable[[Item, str], None]] = {
     "input_text": lambda part, where: _required(part, "text", where),
-    "output_text": lambda part, where: _required(part, "text", where),
+    "output_text": _output_text,
     "refusal": lambda part, where: _required(part, "refusal", where),
     "input_image": _image,
     "input_file": _file,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from onplan.emulator.checks.refusals import missing, refuse, supported
+from onplan.emulator.checks.refusals import missing, of_type, one_of, refuse, supported
 from onplan.emulator.checks.schema import Subject, check_function_schema
 
 Tool = dict[str, Any]
@@ -43,12 +43,31 @@ def _anything(tool: Tool, where: str) -> None:
     """Tools that the service runs itself; their options are not checked."""
 
 
+def _web_search(tool: Tool, where: str) -> None:
+    for name, kind, called in WEB_SEARCH_FIELDS:
+        of_type(tool.get(name), kind, f"{where}.{name}", called)
+    one_of(tool.get("search_context_size"), CONTEXT_SIZES, f"{where}.search_context_size")
+    location = tool.get("user_location")
+    if location is not None:
+        supported(location.get("type"), ("approximate",), f"{where}.user_location.type")
+
+
+# Fields that the official client sends or has options for, and what each is.
+WEB_SEARCH_FIELDS: tuple[tuple[str, type, str], ...] = (
+    ("external_web_access", bool, "a boolean"),
+    ("indexed_web_access", bool, "a boolean"),
+    ("search_content_types", list, "an array"),
+    ("filters", dict, "an object"),
+    ("user_location", dict, "an object"),
+)
+CONTEXT_SIZES = ("low", "medium", "high")
+
 KINDS: dict[str, Callable[[Tool, str], None]] = {
     "function": _function,
     "custom": _named,
     "namespace": _namespace,
     "tool_search": _anything,
-    "web_search": _anything,
+    "web_search": _web_search,
     "web_search_preview": _anything,
     "image_generation": _anything,
     "local_shell": _anything,

@@ -18,7 +18,7 @@ from onplan.emulator.faults.actions import (
     streaming,
 )
 from onplan.emulator.faults.fault import Fault
-from onplan.emulator.wire.items import Item, Message
+from onplan.emulator.wire.items import Item, Message, annotated
 from onplan.emulator.wire.replies import Reply
 from onplan.emulator.wire.stream import Alteration, Frame, Framing, Stream, changed_response
 
@@ -46,6 +46,13 @@ def _said(change: Callable[[Message], Message]) -> Callable[[Reply], Reply]:
         )
 
     return after
+
+
+def _annotated(reply: Reply) -> Reply:
+    if reply.stream is None:
+        return reply
+    turn = replace(reply.stream.turn, items=annotated(reply.stream.turn.items))
+    return replace(reply, stream=replace(reply.stream, turn=turn))
 
 
 def _without(*kinds: str) -> Alteration:
@@ -261,6 +268,7 @@ FAULTS = (
         "The model refuses.",
         _said(lambda said: Message(("I'm sorry,", " but I can't", " help with that."), refusal=True)),
     ),
+    _row("annotated_links", "The Markdown links of the text have annotations, too.", _annotated),
     _row("huge_event", "A single delta of one megabyte.", _said(lambda said: Message(("x" * HUGE,)))),
     _row(
         "text_separators",

@@ -8,7 +8,15 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from onplan.emulator import control
-from onplan.emulator.api import chat, codex_account, codex_responses, plan, platform, platform_responses
+from onplan.emulator.api import (
+    chat,
+    codex_account,
+    codex_responses,
+    plan,
+    platform,
+    platform_responses,
+    search,
+)
 from onplan.emulator.api.conversation import Conversation
 from onplan.emulator.sign_in import device, issuer, siwc
 from onplan.emulator.wire.compression import compress
@@ -47,6 +55,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Handler]] = {
     ("POST", "/codex/device"): ("device_page", device.approve),
     ("POST", f"{CODEX}/responses"): ("responses", codex_responses.respond),
     ("GET", f"{CODEX}/responses"): ("responses_upgrade", codex_responses.upgrade),
+    ("POST", f"{CODEX}/alpha/search"): ("search", search.search),
     ("GET", f"{CODEX}/models"): ("models", codex_account.models),
     ("GET", f"{WHAM}/accounts/check"): ("accounts_check", codex_account.accounts_check),
     ("GET", f"{WHAM}/usage"): ("usage", codex_account.usage),

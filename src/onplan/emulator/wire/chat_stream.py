@@ -45,6 +45,7 @@ class ChatStream(Stream):
         for item in self.turn.items:
             if isinstance(item, Message):
                 message["refusal" if item.refusal else "content"] = "".join(self._pieces(item))
+                message["annotations"] = [_annotation(each) for each in item.annotations]
             if isinstance(item, FunctionCall):
                 message.setdefault("tool_calls", []).append(_call(item, item.arguments))
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._reason()}
@@ -67,6 +68,8 @@ class ChatStream(Stream):
         for item in self.turn.items:
             if isinstance(item, Message):
                 yield from ({"refusal" if item.refusal else "content": piece} for piece in self._pieces(item))
+                if item.annotations:
+                    yield {"annotations": [_annotation(each) for each in item.annotations]}
             if isinstance(item, FunctionCall):
                 yield {"tool_calls": [{"index": calls, **_call(item, "")}]}
                 for piece in pieces_of(item.arguments):
@@ -121,6 +124,12 @@ class ChatStream(Stream):
 
 def _messages(turn: Turn) -> list[Message]:
     return [item for item in turn.items if isinstance(item, Message)]
+
+
+def _annotation(given: Body) -> Body:
+    """An annotation, as this API has it."""
+    inner = {name: value for name, value in given.items() if name != "type"}
+    return {"type": given["type"], given["type"]: inner}
 
 
 def _call(item: FunctionCall, arguments: str) -> Body:

@@ -13,6 +13,7 @@ from onplan.emulator.wire.items import (
     Message,
     Reasoning,
     Turn,
+    WebSearchCall,
 )
 
 Event = dict[str, Any]
@@ -41,6 +42,7 @@ EMPTY: dict[str, dict[str, Any]] = {
     "message": {"content": [], "status": "in_progress"},
     "function_call": {"arguments": "", "status": "in_progress"},
     "custom_tool_call": {"input": "", "status": "in_progress"},
+    "web_search_call": {"status": "in_progress", "action": {"type": "search"}},
     "compaction": {"encrypted_content": ""},
 }
 
@@ -86,6 +88,9 @@ def _message(item: Message, where: Where) -> Iterator[Event]:
     delta_type = f"response.{kind}.delta"
     for piece in item.pieces:
         yield {"type": delta_type, **at, "delta": piece, **logprobs, "obfuscation": _obfuscation(piece)}
+    for number, annotation in enumerate(item.annotations):
+        added = {"annotation_index": number, "annotation": annotation}
+        yield {"type": "response.output_text.annotation.added", **at, **added}
     yield {"type": f"response.{kind}.done", **at, key: text, **logprobs}
     yield {"type": "response.content_part.done", **at, "part": item.part(text)}
 
@@ -104,6 +109,11 @@ def _custom_tool_call(item: CustomToolCall, where: Where) -> Iterator[Event]:
     yield {"type": "response.custom_tool_call_input.done", **where, "input": item.input}
 
 
+def _web_search_call(item: WebSearchCall, where: Where) -> Iterator[Event]:
+    for state in ("in_progress", "searching", "completed"):
+        yield {"type": f"response.web_search_call.{state}", **where}
+
+
 def _nothing(item: Compaction, where: Where) -> Iterator[Event]:
     return iter(())
 
@@ -113,6 +123,7 @@ INSIDES: dict[type[Item], Callable[[Any, Where], Iterator[Event]]] = {
     Message: _message,
     FunctionCall: _function_call,
     CustomToolCall: _custom_tool_call,
+    WebSearchCall: _web_search_call,
     Compaction: _nothing,
 }
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from onplan.emulator.web import annotations_of
 
 
 def new_id(prefix: str) -> str:
@@ -37,6 +40,7 @@ class Message:
 
     pieces: tuple[str, ...]
     refusal: bool = False
+    annotations: tuple[dict[str, Any], ...] = ()
     status: str = "completed"
     id: str = _id("msg")
 
@@ -44,7 +48,8 @@ class Message:
         """The content part holding this text."""
         if self.refusal:
             return {"type": "refusal", "refusal": text}
-        return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+        annotations = self.annotations if text else ()
+        return {"type": "output_text", "annotations": annotations, "logprobs": [], "text": text}
 
     def finished(self) -> dict[str, Any]:
         """The item as `output_item.done` shows it."""
@@ -88,6 +93,19 @@ class CustomToolCall:
 
 
 @dataclass(frozen=True)
+class WebSearchCall:
+    """A search that the service carried out itself."""
+
+    query: str
+    id: str = _id("ws")
+
+    def finished(self) -> dict[str, Any]:
+        """The item as `output_item.done` shows it."""
+        action = {"type": "search", "query": self.query, "queries": [self.query]}
+        return {"id": self.id, "type": "web_search_call", "status": "completed", "action": action}
+
+
+@dataclass(frozen=True)
 class Compaction:
     """A compacted conversation."""
 
@@ -99,7 +117,7 @@ class Compaction:
         return {"id": self.id, "type": "compaction", "encrypted_content": self.encrypted_content}
 
 
-Item = Reasoning | Message | FunctionCall | CustomToolCall | Compaction
+Item = Reasoning | Message | FunctionCall | CustomToolCall | WebSearchCall | Compaction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +134,16 @@ class Turn:
         """The response object, in the state that an event reports."""
         head = {"id": self.id, "object": "response", "created_at": self.created_at, "status": status}
         return {**head, **self.echo, **changes}
+
+
+def annotated(items: Iterable[Item]) -> tuple[Item, ...]:
+    """The items, whose messages have annotations for their Markdown links, as the platform makes them."""
+    return tuple(
+        replace(item, annotations=tuple(annotations_of("".join(item.pieces))))
+        if isinstance(item, Message) and not item.refusal
+        else item
+        for item in items
+    )
 
 
 def _namespace(name: str | None) -> dict[str, str]:
