@@ -68,12 +68,13 @@ USAGE_PAGE = "https://chatgpt.com/settings/usage"
 
 def utc_time(unix_seconds: float | None) -> datetime | None:
     """A time in Unix seconds as an aware datetime; None if it is unknown or too far away."""
-    if unix_seconds is None or not 0 <= unix_seconds < _LATEST:
+    if unix_seconds is None or not 0 <= unix_seconds < LATEST_TIME:
         return None
     return datetime.fromtimestamp(unix_seconds, UTC)
 
 
-_LATEST = 3e10  # in the year 2920; Windows has no local time after 3000
+LATEST_TIME = 3e10
+"""Unix seconds in the year 2920; a later time is a mistake. Windows has no local time after 3000."""
 
 
 class OnplanError(Exception):

@@ -8,6 +8,7 @@ import pytest
 from onplan.errors import StreamCorruptError
 from onplan.responses import events
 from onplan.responses.events import decode_event
+from onplan.responses.stream import ResponseStream
 
 
 def payload(type_, **fields):
@@ -22,7 +23,6 @@ def payload(type_, **fields):
         b"null",
         b"[]",
         payload("response.sparkle.delta", delta={"colour": "gold"}),
-        payload("response.in_progress", response=None),
         b"{}",
         b'{"type": null}',
         b'{"type": 7}',
@@ -32,6 +32,17 @@ def payload(type_, **fields):
 def test_what_is_unknown_is_skipped(unknown):
     """Events of unknown types, and payloads that are no events, do not fail."""
     assert decode_event(unknown) is None
+
+
+@pytest.mark.parametrize("fields", [{}, {"part": None, "item_id": 7}, {"response": "odd"}], ids=repr)
+def test_events_that_add_nothing_are_skipped_whatever_is_in_them(fields):
+    """They are known by their type alone, and no chunk comes of them."""
+    for skipped in events.SKIPPED:
+        said = payload(skipped.__struct_config__.tag, **fields)
+        stream = ResponseStream("gpt-5.5")
+
+        assert isinstance(decode_event(said), events.Skipped)
+        assert stream.feed([said]) == [] and stream.failure is None
 
 
 def test_unknown_fields_are_skipped():

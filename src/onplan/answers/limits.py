@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from onplan.errors import USAGE_PAGE, utc_time
+from onplan.errors import LATEST_TIME, USAGE_PAGE, utc_time
 from onplan.types.limits import Credits, Limits, Meter, Window, window_name
 
 
@@ -109,9 +109,12 @@ _PLAN = "codex"  # the plan's own meter, for all models that have no separate on
 
 def _meters(headers: Mapping[str, str]) -> list[str]:
     """The ids of the meters whose windows the headers describe."""
-    likely = [name for name in headers if name.endswith("-used-percent")]  # few of the headers of an answer
-    found = (re.fullmatch(r"x-(.+)-(?:primary|secondary)-used-percent", name) for name in likely)
+    likely = [name for name in headers if name[-13:] == "-used-percent"]  # few of the headers of an answer
+    found = [_METER.fullmatch(name) for name in likely]
     return [match[1] for match in found if match]
+
+
+_METER = re.compile(r"x-(.+)-(?:primary|secondary)-used-percent")
 
 
 def _limit_of(
@@ -119,7 +122,7 @@ def _limit_of(
 ) -> Limit | None:
     """The limit of one meter; ``named``: the backend says that this meter's limit is reached."""
     name = _name(headers, meter)
-    windows = _windows(headers, meter)
+    windows = [_window(headers, prefix) for prefix in _prefixes(meter)]
     used_up = [window for window in windows if window.is_used_up]
     by_reset = [window for window in used_up or windows if _resets_at(window, resets_at)]
     if found := by_reset or used_up:
@@ -157,21 +160,21 @@ def shortest_first(windows: Iterable[Window]) -> list[Window]:
 
 def _told(headers: Mapping[str, str], meter: str) -> list[Window]:
     """The windows of which the headers say how much is used. Zeros stand in the place of one that is not."""
-    names = [f"x-{meter}-{which}-used-percent" for which in _WINDOWS]
-    windows = zip(names, _windows(headers, meter), strict=True)
-    return [
-        window for name, window in windows if number_in(headers.get(name)) is not None and window != _NONE
+    told = [
+        _window(headers, prefix)
+        for prefix in _prefixes(meter)
+        if number_in(headers.get(f"{prefix}-used-percent")) is not None
     ]
+    return [window for window in told if window != _NONE]
 
 
 _NONE = Window(minutes=None, used_percent=0.0)
 
 
 def _credits(headers: Mapping[str, str]) -> Credits | None:
-    told = {name: headers.get(f"x-codex-credits-{name}", "").strip() for name in _CREDIT_FIELDS}
-    if not any(told.values()):
+    has, unlimited, balance = [headers.get(f"x-codex-credits-{name}", "").strip() for name in _CREDIT_FIELDS]
+    if not (has or unlimited or balance):
         return None
-    has, unlimited, balance = told.values()
     return Credits(_is_true(has), _is_true(unlimited), number_in(balance))
 
 
@@ -225,9 +228,12 @@ def _resets_at(window: Window, moment: float | None) -> bool:
 _WINDOWS = ("primary", "secondary")
 
 
-def _windows(headers: Mapping[str, str], meter: str) -> list[Window]:
-    prefixes = [f"x-{meter}-{which}" for which in _WINDOWS]
-    return [window_of(*(headers.get(f"{prefix}-{field}") for field in _WINDOW_FIELDS)) for prefix in prefixes]
+def _prefixes(meter: str) -> list[str]:
+    return [f"x-{meter}-{which}" for which in _WINDOWS]
+
+
+def _window(headers: Mapping[str, str], prefix: str) -> Window:
+    return window_of(*[headers.get(f"{prefix}-{field}") for field in _WINDOW_FIELDS])
 
 
 _WINDOW_FIELDS = ("used-percent", "window-minutes", "reset-at")
@@ -248,7 +254,7 @@ def time_in(value: object) -> float | None:
     number = number_in(value) or 0.0
     if number >= _MILLISECONDS:
         number /= 1000
-    return number if number and utc_time(number) else None
+    return number if 0 < number < LATEST_TIME else None
 
 
 _MILLISECONDS = 1e11  # as seconds the year 5138; a larger number counts milliseconds
@@ -256,10 +262,10 @@ _MILLISECONDS = 1e11  # as seconds the year 5138; a larger number counts millise
 
 def number_in(value: object) -> float | None:
     """A finite number, or the text of one; None for everything else, ``True`` among it."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if value is None or isinstance(value, bool):
         return None
     try:
-        number = float(value)
-    except (ValueError, OverflowError):
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None

@@ -29,17 +29,26 @@ def usage_of(usage: Any) -> Usage:
 
 
 def _details(usage: Any, *names: str) -> Any:
-    return next((usage[name] for name in names if usage.get(name)), None) if isinstance(usage, dict) else None
+    if isinstance(usage, dict):
+        for name in names:
+            if details := usage.get(name):
+                return details
+    return None
 
 
 def _count(counts: Any, *names: str) -> int:
     """The first of the fields called ``names`` that is a number other than 0; else 0."""
-    values = (counts.get(name) for name in names) if isinstance(counts, dict) else ()
-    return next(filter(None, map(_integer, values)), 0)
+    if isinstance(counts, dict):
+        for name in names:
+            if (value := counts.get(name)) and (number := _integer(value)):
+                return number
+    return 0
 
 
 def _integer(value: Any) -> int:
     """``value`` as an integer, if it is a number or a string of digits; else 0."""
+    if type(value) is int:
+        return value
     if isinstance(value, str):
         return int(value) if value.isascii() and value.isdigit() and len(value) < _MOST_DIGITS else 0
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0

@@ -85,6 +85,10 @@ class EmissionOrder:
 
     def advance(self, chunks: Chunks) -> None:
         """If the current section is whole or its item finished, emit what the next one held back."""
+        if not self._waiting:  # nearly always
+            if self._current in self._whole:
+                self._current = None
+            return
         while self._current is None or self._current in self._whole:
             self._current = None
             arrival = self._next()

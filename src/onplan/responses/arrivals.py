@@ -161,6 +161,8 @@ class Arrivals:
     def _named(self, item_id: str | None, kind: str) -> Arrival | None:
         if not item_id:
             return None
+        if found := self._by_id.get((item_id, kind)):  # nearly always
+            return found
         kinds = (kind, "") if kind in CONTENT_KINDS else ("", *CONTENT_KINDS)
         return next((found for kind in kinds if (found := self._by_id.get((item_id, kind)))), None)
 

@@ -6,7 +6,7 @@ Only the fields that the assembler uses are declared; each that may be null or m
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, Union, get_args
 
 import msgspec
 
@@ -250,14 +250,34 @@ class _Envelope(msgspec.Struct):
     type: Any = None
 
 
-_decode: Callable[[bytes], Event] = msgspec.json.Decoder(Event).decode
+# Events of every answer that say nothing more than others do. An unknown type takes the decoder three times
+# as long as a known one.
+_SKIPPED_TYPES = (
+    "response.in_progress",
+    "response.queued",
+    "response.content_part.added",
+    "response.content_part.done",
+    "response.reasoning_summary_part.added",
+    "response.reasoning_summary_part.done",
+)
+
+
+class Skipped(_Event, frozen=True):
+    """An event to skip, whatever its fields are."""
+
+
+SKIPPED = [
+    msgspec.defstruct("Skipped", (), bases=(Skipped,), tag=name, frozen=True, gc=False)
+    for name in _SKIPPED_TYPES
+]
+_decode: Callable[[bytes], Event | Skipped] = msgspec.json.Decoder(Union[Event, *SKIPPED]).decode
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _KNOWN = frozenset(kind.__struct_config__.tag for kind in get_args(Event))
 # Fields that make an object without a type an answer or an error. Others, such as {}, are keep-alives.
 _MEANINGFUL = frozenset({"object", "error", "errors", "detail", "base_resp"})
 
 
-def decode_event(payload: bytes) -> Event | Document | None:
+def decode_event(payload: bytes) -> Event | Skipped | Document | None:
     """The event in ``payload``; None if its type is unknown, or it is not a JSON object (``[DONE]``).
 
     Raises:
@@ -294,12 +314,12 @@ def _object(value: Any) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def name_of(event: Event | Document | None) -> str:
+def name_of(event: Event | Skipped | Document | None) -> str:
     """The event's type, for error messages."""
     return str(event.__struct_config__.tag or "nameless") if event is not None else "nameless"
 
 
-def ids_of(event: Event | Document) -> list[str]:
+def ids_of(event: Event | Skipped | Document) -> list[str]:
     """The ids in an event: the ``item_id``, and the ids of its item and call."""
     item = getattr(event, "item", None) or {}
     ids = (getattr(event, "item_id", None), item.get("id"), item.get("call_id"))

@@ -157,9 +157,12 @@ CONTENT_KINDS = frozenset({"message", "reasoning", "function_call"})
 def kind_of(item: Item) -> str:
     """The item's type; empty if it has none. An item with a message's fields counts as ``message``."""
     kind = item.get("type")
-    kind = kind if isinstance(kind, str) else ""
+    if type(kind) is not str:
+        kind = ""
+    elif kind in CONTENT_KINDS:
+        return kind
     is_message = item.get("role") == "assistant" and isinstance(item.get("content"), list)
-    return "message" if is_message and kind not in CONTENT_KINDS else kind
+    return "message" if is_message else kind
 
 
 def sections_of(item: Item) -> dict[Section, str]:

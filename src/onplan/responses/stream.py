@@ -157,7 +157,7 @@ class ResponseStream:
         """The ids of the response and of its items."""
         return self._arrivals.ids | ({self._response_id} if self._response_id else set())
 
-    def _is_late(self, event: events.Event | events.Document) -> bool:
+    def _is_late(self, event: events.Event | events.Skipped | events.Document) -> bool:
         """Whether an event is a late one of an earlier response on this connection, to be skipped.
 
         Raises:
@@ -240,6 +240,9 @@ class ResponseStream:
             raise self._failed(Complaint(body))
         elif type(event.payload) is Body or body.get("object") or body.get("detail") or body.get("errors"):
             raise self._failed(complaint_of_body(event.payload))
+
+    def _skip(self, event: events.Skipped, chunks: Chunks) -> None:
+        pass
 
     def _created(self, event: events.Created, chunks: Chunks) -> None:
         self._note(event.response)
@@ -425,4 +428,5 @@ _HANDLERS: Mapping[type, _Handler] = {
     events.RateLimits: ResponseStream._rate_limits,
     events.Metadata: ResponseStream._metadata,
     events.Document: ResponseStream._document,
+    **dict.fromkeys(events.SKIPPED, ResponseStream._skip),
 }

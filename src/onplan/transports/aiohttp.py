@@ -277,18 +277,35 @@ class _Answer(OpenAnswer):
         self._content = _content(response)
         self._guard = _StalledReadGuard(response, idle)
 
+    async def read_events(self) -> list[bytes] | None:
+        """Read once: the payloads that are now complete, or None at the end."""
+        # As in the base class, but without a coroutine in between: this runs for each event.
+        guard, events = self._guard, self._events
+        if events.is_over:
+            return None
+        guard.steps += 1
+        try:
+            data = await self._content.readany()
+        except BaseException as error:  # noqa: BLE001 - raised again if it is not about the connection
+            return events.salvage(self._failure(error))
+        guard.steps += 1
+        return events.feed(data) if data else events.close()
+
     async def _read(self) -> bytes:
         self._guard.steps += 1
         try:
             data = await self._content.readany()
-        except _ERRORS as error:
-            forget_frames(error)
-            raise _failure(error, self._origin) from None
-        except BaseException as error:
-            forget_frames(error)
-            raise
+        except BaseException as error:  # noqa: BLE001 - raised again if it is not about the connection
+            raise self._failure(error) from None
         self._guard.steps += 1
         return data
+
+    def _failure(self, error: BaseException) -> TransportError:
+        """What ``error``, which ended a read, means. Raises it again if it is not about the connection."""
+        forget_frames(error)
+        if isinstance(error, _ERRORS):
+            return _failure(error, self._origin)
+        raise error
 
     async def close(self) -> None:
         """Close the response; its connection too, if some of the response is unread."""

@@ -20,20 +20,22 @@ class EventReader:
         is_over: whether the end of the body has been read.
     """
 
-    __slots__ = ("_decoder", "_silence", "is_over")
+    __slots__ = ("_decoder", "_is_silent", "_silence", "is_over")
 
     def __init__(self, idle: float, origin: str) -> None:
-        self.is_over = False
+        self.is_over = self._is_silent = False
         self._decoder = EventDecoder()
         self._silence = Silence(idle, origin)
 
     def feed(self, data: bytes) -> list[bytes]:
         """The payloads that ``data`` completes. Raises IdleTimeoutError, StreamError."""
         payloads = self._decoder.feed(data)
-        if payloads:
-            self._silence.end()
-        else:
+        if not payloads:
+            self._is_silent = True
             self._silence.check(data, time.monotonic())
+        elif self._is_silent:
+            self._is_silent = False
+            self._silence.end()
         return payloads
 
     def close(self) -> list[bytes]:

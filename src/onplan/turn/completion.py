@@ -270,18 +270,19 @@ class _Incoming:
 
     def take(self, payloads: Sequence[bytes] | None) -> Sequence[StreamChunk]:
         """What the program is to see after one read."""
-        stream, completion = self._stream, self._completion
-        if self._cutoff and self._cutoff.reason:
-            return self._ended(self._cutoff.reason, self._cutoff.parts)
+        stream, completion, cutoff = self._stream, self._completion, self._cutoff
+        if cutoff and cutoff.reason:
+            return self._ended(cutoff.reason, cutoff.parts)
         if payloads is None:
             chunks = stream.close()
         else:
             chunks = stream.feed(payloads)
-            completion._heard = completion._heard or bool(payloads)
+            if payloads:
+                completion._heard = True
         self.grace = stream.grace
-        if self._cutoff:
-            chunks = self._cutoff.passed(chunks)
-        if self._cutoff and self._cutoff.reason:
+        if cutoff:
+            chunks = cutoff.passed(chunks)
+        if cutoff and cutoff.reason:
             self.grace = 0.0  # the connection is closed without reading on
         elif stream.finished:
             self.finished = True
