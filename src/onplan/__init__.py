@@ -35,6 +35,9 @@ _MODULES = {
         "StoreDamagedError StoreError StreamCorruptError StreamError StreamFailedError "
         "StreamTruncatedError TotalTimeoutError TransportError UnexpectedReplyError UsageLimitError"
     ),
+    "images.images": "AsyncImages Images",
+    "images.response": "GeneratedImage ImageResponse",
+    "images.settings": "ImageOptions ImageSettings",
     "plan.forecast": "Forecast forecast",
     "providers": "OpenAICodexProvider",
     "tools.function": "FunctionTool tool",

@@ -57,6 +57,12 @@ from onplan.errors import TotalTimeoutError as TotalTimeoutError
 from onplan.errors import TransportError as TransportError
 from onplan.errors import UnexpectedReplyError as UnexpectedReplyError
 from onplan.errors import UsageLimitError as UsageLimitError
+from onplan.images.images import AsyncImages as AsyncImages
+from onplan.images.images import Images as Images
+from onplan.images.response import GeneratedImage as GeneratedImage
+from onplan.images.response import ImageResponse as ImageResponse
+from onplan.images.settings import ImageOptions as ImageOptions
+from onplan.images.settings import ImageSettings as ImageSettings
 from onplan.plan.forecast import Forecast as Forecast
 from onplan.plan.forecast import forecast as forecast
 from onplan.providers import OpenAICodexProvider as OpenAICodexProvider

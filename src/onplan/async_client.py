@@ -41,6 +41,7 @@ from onplan.types import (
 
 if TYPE_CHECKING:
     from onplan.conversation.conversations_async import AsyncConversations
+    from onplan.images.images import AsyncImages
     from onplan.running import AsyncRunning
     from onplan.tools.options import AsyncRunFields, AsyncRunOptions
     from onplan.tools.record import RunChunk, RunDone, RunResponse
@@ -88,6 +89,13 @@ class AsyncClient:
         from onplan.conversation.conversations_async import AsyncConversations
 
         return AsyncConversations(self)
+
+    @property
+    def images(self) -> AsyncImages:
+        """Image generation and editing: ``await client.images.generate("a red fox")``."""
+        from onplan.images.images import AsyncImages
+
+        return AsyncImages(self._context, self._run)
 
     async def credentials(self) -> OAuthCredentials:
         """The sign-in in use, with a fresh access token.

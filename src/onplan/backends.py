@@ -43,6 +43,25 @@ class ParameterSupport(enum.Enum):
 
 
 @dataclass(frozen=True)
+class ImageSupport:
+    """How a backend makes images, below ``images/`` of its API.
+
+    Attributes:
+        model: that is asked if the program names none.
+        most_references: images that an edit may begin with.
+        defaults: body fields, by name, that a request has if the program does not say them.
+        id_header: a header that gets a random UUID with each request; None if there is none.
+        without: names of plans that do not include it.
+    """
+
+    model: str
+    most_references: int
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    id_header: str | None = None
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Backend:
     """One row of the table.
 
@@ -85,6 +104,7 @@ class Backend:
         deprioritised: pattern of the names of models that are never chosen by default: embeddings, audio
             and dated snapshots; the catalogue lists them last.
         fallback_models: what is listed when the catalogue cannot be read.
+        images: how it makes images; None if it does not, or not in a way that is known.
         advice: hints, by the error's code, where the hint for a plan does not apply.
     """
 
@@ -122,6 +142,7 @@ class Backend:
     tool_shape: Literal["flat", "namespace", "additional_tools"] = "flat"
     deprioritised: re.Pattern[str] | None = None
     fallback_models: tuple[ModelInfo, ...] = ()
+    images: ImageSupport | None = None
     advice: Mapping[str, str] = field(default_factory=dict)
 
     def support_of(self, parameter: str, *, has_tools: bool) -> ParameterSupport:
@@ -248,6 +269,14 @@ OPENAI_CODEX = Backend(
     client_version=CLIENT_VERSION,
     catalogue_query=f"client_version={CLIENT_VERSION}",
     fallback_models=_CODEX_MODELS,
+    # What the official client sends; its catalogue does not list the model.
+    images=ImageSupport(
+        model="gpt-image-2",
+        most_references=5,
+        defaults={"background": "opaque", "quality": "auto", "size": "auto"},
+        id_header="x-codex-image-turn-id",
+        without=frozenset({"free"}),
+    ),
 )
 
 # What "Sign in with ChatGPT" permits programs like this one. Refused there: "unsupported capability".
@@ -315,6 +344,7 @@ OPENAI = Backend(
         rf"{_NOT_FOR_TEXT.pattern}|.*(?:search|deep-research|computer-use|codex|-pro\b|-chat|-\d{{4}}-\d\d-\d\d|-\d{{4}}$)"
         r"|(?!gpt-|o\d)"
     ),
+    images=ImageSupport(model="gpt-image-2", most_references=16),
     advice={
         "sign_in_again": (
             "Check OPENAI_API_KEY, or keep another key: `onplan login --backend openai --api-key`. "
@@ -359,6 +389,7 @@ COMPATIBLE = replace(
     OPENAI,
     is_compatible=True,
     billed_to="your account at that server",
+    images=None,  # many have none, and the others differ
     parameter_support={**_CHAT_SUPPORT, "session_id": ParameterSupport.DROP},
     # Some silently ignore max_completion_tokens, which servers of OpenAI's own reasoning models need.
     max_tokens_field="max_tokens",
@@ -373,6 +404,7 @@ COMPATIBLE_RESPONSES = replace(
     OPENAI_RESPONSES,
     is_compatible=True,
     billed_to="your account at that server",
+    images=None,  # many have none, and the others differ
     reasoning_required={},
     parameter_support={"stop": ParameterSupport.EMULATE, "session_id": ParameterSupport.DROP},
     deprioritised=_NOT_FOR_TEXT,

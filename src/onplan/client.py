@@ -41,6 +41,7 @@ from onplan.types import (
 
 if TYPE_CHECKING:
     from onplan.conversation.conversations import Conversations
+    from onplan.images.images import Images
     from onplan.running import Running
     from onplan.tools.options import RunFields, RunOptions
     from onplan.tools.record import RunChunk, RunDone, RunResponse
@@ -88,6 +89,13 @@ class Client:
         from onplan.conversation.conversations import Conversations
 
         return Conversations(self)
+
+    @property
+    def images(self) -> Images:
+        """Image generation and editing: ``client.images.generate("a red fox").save("fox.png")``."""
+        from onplan.images.images import Images
+
+        return Images(self._context, self._run)
 
     def credentials(self) -> OAuthCredentials:
         """The sign-in in use, with a fresh access token.

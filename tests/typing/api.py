@@ -425,3 +425,30 @@ async def what_is_left_now() -> None:
     async with onplan.AsyncClient(max_window_share=0.2) as asynchronous:
         assert_type(await asynchronous.limits(), onplan.Limits)
         assert_type(await asynchronous.wait_until_available(), onplan.Limits)
+
+
+async def images(options: onplan.ImageOptions) -> None:
+    with onplan.Client() as client:
+        assert_type(client.images, onplan.Images)
+        made = client.images.generate(
+            "a fox", size=(1024, 1536), quality="high", background="transparent", n=1
+        )
+        assert_type(made, onplan.ImageResponse)
+        assert_type(made.save("fox.png", overwrite=True), Path)
+        assert_type(made.size, tuple[int, int] | None)
+        settings: onplan.ImageSettings = made.reported
+        assert_type(settings.quality, str | None)
+        image: onplan.GeneratedImage = made.image
+        assert_type(image.part, onplan.Image)
+        client.images.edit(
+            "blue", images=[Path("fox.png"), "fox.png", b"", onplan.Image(path="a.png"), image]
+        )
+        client.images.edit("blue", made, **options)
+        client.images.generate("a fox", quality="best")  # type: ignore[arg-type]
+        client.images.generate("a fox", qualty="high")  # type: ignore[call-arg]
+        client.run("Draw", tools=[client.images.tool(Path("folder"), size="1024x1024")])
+    async with onplan.AsyncClient() as asynchronous:
+        assert_type(asynchronous.images, onplan.AsyncImages)
+        assert_type(await asynchronous.images.generate("a fox"), onplan.ImageResponse)
+        assert_type(await asynchronous.images.edit("blue", b""), onplan.ImageResponse)
+        await asynchronous.run("Draw", tools=[asynchronous.images.tool()])

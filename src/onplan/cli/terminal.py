@@ -24,11 +24,12 @@ class Spinner:
     Args:
         text: stands beside it.
         wanted: False where something else writes to stderr meanwhile, such as a log, which it would erase.
+        alone: nothing is written to stdout meanwhile, so that need not be a terminal.
     """
 
-    def __init__(self, text: str, *, wanted: bool = True) -> None:
+    def __init__(self, text: str, *, wanted: bool = True, alone: bool = False) -> None:
         self._status: Status | None = None
-        if wanted and is_watched():
+        if wanted and (_can_draw() if alone else is_watched()):
             from rich.console import Console
 
             self._status = Console(stderr=True).status(text)

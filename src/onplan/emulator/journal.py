@@ -51,7 +51,7 @@ class Journal:
             "path": request.path,
             "query": _without_secrets(dict(request.query)),
             "headers": {name: _masked_header(name, value) for name, value in request.headers.items()},
-            "body": _without_secrets(request.body) if isinstance(request.body, dict) else request.body,
+            "body": _shown(request),
             "status": None,
             "ended": None,
         }
@@ -69,6 +69,27 @@ class Journal:
         """Forget everything; numbering goes on."""
         self._rows.clear()
         self._bytes = 0
+
+
+_LONGEST_URL = 200
+
+
+def _shown(request: Request) -> Any:
+    """The body without secrets. Of images to be edited only their beginnings: they are megabytes."""
+    body = request.body
+    if not isinstance(body, dict):
+        return body
+    shown = _without_secrets(body)
+    if request.path.endswith("/images/edits") and isinstance(shown.get("images"), list):
+        shown["images"] = [_shortened(image) for image in shown["images"]]
+    return shown
+
+
+def _shortened(image: Any) -> Any:
+    url = image.get("image_url") if isinstance(image, dict) else None
+    if not isinstance(url, str) or len(url) <= _LONGEST_URL:
+        return image
+    return {**image, "image_url": f"{url[:_LONGEST_URL]}… ({len(url)} characters)"}
 
 
 def _without_secrets(fields: dict[str, Any]) -> dict[str, Any]:

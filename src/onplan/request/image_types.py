@@ -62,7 +62,7 @@ def image_type(data: bytes, given: str | None, name: str) -> str:
     Raises:
         InvalidImageError: the image is none of the four, and ``given`` is not its type.
     """
-    found, said = _found(data), _plain(given)
+    found, said = type_of(data), _plain(given)
     if found in _TAKEN:
         return found
     if given and said.startswith("image/") and said not in _TAKEN and found in (None, said):
@@ -98,7 +98,8 @@ def _beginning(payload: str) -> bytes:
     return b64decode(letters[: len(letters) - (len(letters) % 4 == 1)] + "==")
 
 
-def _found(data: bytes) -> str | None:
+def type_of(data: bytes) -> str | None:
+    """The MIME type that the first bytes of ``data`` show; None if they show none."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     if data[4:8] == b"ftyp":

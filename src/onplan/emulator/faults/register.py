@@ -10,6 +10,7 @@ from onplan.emulator.faults import (
     chat,
     firewall,
     http,
+    images,
     issuer,
     limits,
     search,
@@ -35,6 +36,7 @@ FAULTS: dict[str, Fault] = {
         issuer,
         siwc,
         chat,
+        images,
     )
     for fault in table.FAULTS
 }

@@ -12,6 +12,7 @@ from onplan.emulator.api import (
     chat,
     codex_account,
     codex_responses,
+    images,
     plan,
     platform,
     platform_responses,
@@ -57,6 +58,8 @@ ROUTES: dict[tuple[str, str], tuple[str, Handler]] = {
     ("GET", f"{CODEX}/responses"): ("responses_upgrade", codex_responses.upgrade),
     ("POST", f"{CODEX}/alpha/search"): ("search", search.search),
     ("GET", f"{CODEX}/models"): ("models", codex_account.models),
+    ("POST", f"{CODEX}/images/generations"): ("images", images.of_the_plan),
+    ("POST", f"{CODEX}/images/edits"): ("images", images.of_the_plan),
     ("GET", f"{WHAM}/accounts/check"): ("accounts_check", codex_account.accounts_check),
     ("GET", f"{WHAM}/usage"): ("usage", codex_account.usage),
     ("GET", RESETS): ("reset_credits", codex_account.reset_credits),
@@ -72,6 +75,8 @@ ROUTES: dict[tuple[str, str], tuple[str, Handler]] = {
     ("POST", f"{PLAN}/responses"): ("plan_responses", plan.respond),
     ("GET", "/v1/models"): ("platform_models", platform.served(platform.models)),
     ("POST", "/v1/responses"): ("responses", platform.served(platform_responses.respond)),
+    ("POST", "/v1/images/generations"): ("images", platform.served(images.of_the_platform)),
+    ("POST", "/v1/images/edits"): ("images", platform.served(images.of_the_platform)),
     ("POST", "/v1/chat/completions"): ("chat_completions", platform.served(chat.complete)),
 }
 CONTROLS: dict[tuple[str, str], Handler] = {

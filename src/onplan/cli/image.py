@@ -1,0 +1,168 @@
+"""``onplan image``: makes an image from words, or changes others, and saves it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from onplan.cli.session import Session, json_option, pass_session, target_options
+from onplan.cli.talk import say
+
+if TYPE_CHECKING:
+    from onplan.images.response import GeneratedImage, ImageResponse
+
+_STDOUT = "-"
+_LONGEST_NAME = 40  # characters of a file's name that are taken from the prompt
+
+
+@click.command()
+@click.argument("prompt")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Where to save it; - is stdout. Else named by the prompt."
+)
+@click.option(
+    "--edit",
+    "references",
+    metavar="FILE",
+    multiple=True,
+    help="An image to begin with; repeatable, 5 at most.",
+)
+@click.option("-m", "--model", metavar="ID", help="The image model (default: gpt-image-2).")
+@click.option("--size", metavar="WIDTHxHEIGHT", help="In pixels, as a wish, such as 1024x1536.")
+@click.option("--quality", metavar="WORD", help="auto, low, medium, high.")
+@click.option("--background", metavar="WORD", help="opaque, transparent or auto.")
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@target_options
+@json_option
+@pass_session
+def image(
+    session: Session,
+    prompt: str,
+    output: str | None,
+    references: tuple[str, ...],
+    model: str | None,
+    size: str | None,
+    quality: str | None,
+    background: str | None,
+    force: bool,
+) -> None:
+    """Make an image from words, or from images with --edit, and print its path.
+
+    PROMPT says what is to be seen or changed; "-" reads it from stdin. It takes a minute or two.
+    With --json, stdout has one object: the path, what was asked for, and what came.
+    """
+    prompt = _text(prompt)
+    if output == _STDOUT and (sys.stdout.isatty() or session.as_json):
+        raise click.UsageError("An image is not for a terminal or JSON: give --output a file, or pipe it.")
+    folder = Path()
+    if output is not None and output != _STDOUT and os.path.isdir(output):  # noqa: PTH112 - it may hold a NUL
+        folder, output = Path(output), None
+    if output is not None and output != _STDOUT and not force:
+        from onplan.images.saving import require_free
+
+        require_free(output)
+    wish = {"model": model, "size": size, "quality": quality, "background": background}
+    response = _made(session, prompt, references, wish)
+    if output == _STDOUT:
+        sys.stdout.buffer.write(response.data)
+        sys.stdout.buffer.flush()
+        return
+    path = _saved(response.images[0], output or folder / _name(prompt), numbered=output is None, force=force)
+    if session.as_json:
+        click.echo(json.dumps(_facts(response, path), ensure_ascii=False))
+        return
+    _note(response)
+    click.echo(path)
+
+
+def _text(prompt: str) -> str:
+    """The prompt as UTF-8, whatever the locale's encoding; from stdin if it is "-"."""
+    data = sys.stdin.buffer.read() if prompt == _STDOUT else os.fsencode(prompt)
+    text = data.decode("utf-8", "replace").strip()
+    if not text:
+        raise click.UsageError("The prompt is empty.")
+    return text
+
+
+def _made(
+    session: Session, prompt: str, references: tuple[str, ...], wish: dict[str, str | None]
+) -> ImageResponse:
+    from onplan.cli.terminal import Spinner
+
+    options: Any = {name: value for name, value in wish.items() if value is not None}
+    with (
+        session.client() as client,
+        Spinner("drawing, which takes a minute or two", wanted=not session.verbose, alone=True),
+    ):
+        made = (
+            client.images.edit(prompt, references, **options)
+            if references
+            else client.images.generate(prompt, **options)
+        )
+        session.note_limits(client, made.limits)
+    return made
+
+
+def _saved(made: GeneratedImage, path: str | Path, *, numbered: bool, force: bool) -> Path:
+    """Save the image: ``numbered``, under the first name that is free.
+
+    It was paid for, so that where that fails it is saved among the temporary files, and the error says so.
+    """
+    from onplan.errors import ConfigurationError
+    from onplan.images.saving import save_numbered
+
+    try:
+        if numbered:
+            return save_numbered(made.data, made.mime_type, path)
+        return made.save(path, overwrite=force)
+    except ConfigurationError as error:
+        kept = made.save(Path(tempfile.mkdtemp(prefix="onplan-")) / "image")
+        error.hint = f"The image is in {kept} instead."
+        raise
+
+
+def _name(prompt: str) -> str:
+    """A file's name from the first words of a prompt."""
+    words = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-_")
+    if len(words) > _LONGEST_NAME:
+        words = words[:_LONGEST_NAME].rpartition("-")[0] or words[:_LONGEST_NAME]
+    return words or "image"
+
+
+def _facts(response: ImageResponse, path: Path) -> dict[str, Any]:
+    import msgspec
+
+    made = response.images[0]
+    width, height = made.size or (None, None)
+    facts = {
+        "path": str(path),
+        "mime_type": made.mime_type,
+        "width": width,
+        "height": height,
+        "bytes": len(made.data),
+        "revised_prompt": made.revised_prompt,
+        "requested": msgspec.to_builtins(response.requested),
+        "reported": msgspec.to_builtins(response.reported),
+        "request_id": response.request_id,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _note(response: ImageResponse) -> None:
+    """Say what came other than it was asked for."""
+    size = response.images[0].size
+    came = {"size": f"{size[0]}x{size[1]}" if size else None, "quality": response.reported.quality}
+    other = [
+        f"{name} {value}, not {asked}"
+        for name, value in came.items()
+        if value and (asked := getattr(response.requested, name)) not in (None, "auto", value)
+    ]
+    if other:
+        say(f"note: the service made it with {' and '.join(other)}")

@@ -1,0 +1,1 @@
+"""Images that the backend makes: generated from words, or edited."""

@@ -1,0 +1,91 @@
+"""One request for images, as a flow: what is sent to the image endpoints, and what is made of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from onplan.backends import Backend, ImageSupport
+from onplan.errors import ConfigurationError, InvalidRequestError, NotIncludedError
+from onplan.flow import NOTHING
+from onplan.images.response import ImageResponse, response_of
+from onplan.images.settings import wish_of
+from onplan.turn.context import Context
+from onplan.turn.side_request import SideRequest, post
+from onplan.turn.steps import Flow
+from onplan.types import Credential, OAuthCredentials
+
+_PURPOSE = "Image generation"
+
+
+def generation(
+    prompt: str, references: Sequence[str], options: Mapping[str, Any], context: Context
+) -> Flow[ImageResponse]:
+    """Have images made.
+
+    Args:
+        prompt: what is to be seen, or to be changed.
+        references: ``data:`` URLs of the images to begin with; empty for new ones.
+        options: those of ``ImageOptions``.
+        context: what all requests of the client have in common.
+
+    Raises:
+        ConfigurationError: the backend makes no images. It is raised at once, as the next one.
+        InvalidRequestError: the prompt or an option cannot be used.
+        NotIncludedError: the plan does not include it. The flow raises this and the following.
+        UnexpectedReplyError: an answer without images.
+        OnplanError: as ``side_request.post``.
+    """
+    support = support_of(context.backend)
+    wish = wish_of(options, support)
+    images = {"images": [{"image_url": url} for url in references]} if references else {}
+    request = SideRequest.json(
+        _PURPOSE,
+        "images/edits" if references else "images/generations",
+        {**images, "prompt": _prompt(prompt), **wish.fields()},
+        headers={support.id_header: str(uuid4())} if support.id_header else NOTHING,
+        timeout=wish.timeout,
+        permit=partial(_require_included, support),
+        uses_plan=True,
+    )
+
+    def asked() -> Flow[ImageResponse]:
+        reply = yield from post(request, context)
+        return response_of(reply, wish.settings, context.now())
+
+    return asked()
+
+
+def support_of(backend: Backend) -> ImageSupport:
+    """How ``backend`` makes images. Raises ConfigurationError if it does not."""
+    if backend.images is not None:
+        return backend.images
+    if backend.is_compatible:
+        raise ConfigurationError(
+            "Servers other than OpenAI's make images in different ways, which onplan does not know.",
+            hint="Use `--backend openai-codex` or OpenAI's own API, or that server's own client.",
+        )
+    raise ConfigurationError(
+        f"{backend.name} makes no images.",
+        hint="Use a plan through `openai-codex`, or an API key: `--backend openai`.",
+    )
+
+
+def _require_included(support: ImageSupport, credential: Credential) -> None:
+    plan = credential.plan if isinstance(credential, OAuthCredentials) else None
+    if plan and plan.lower() in support.without:
+        raise NotIncludedError(
+            f"The {plan} plan does not include image generation.",
+            hint="Sign in with a plan that does: `onplan login`. Do so after an upgrade, too.",
+        )
+
+
+def _prompt(given: object) -> str:
+    if isinstance(given, str) and given.strip():
+        return given
+    what = "is empty" if isinstance(given, str) else f"is of the type {type(given).__name__}"
+    raise InvalidRequestError(
+        f"The prompt of an image {what}.", hint='Write `client.images.generate("a red fox")`.'
+    )

@@ -1,0 +1,198 @@
+"""What is made of an answer, however odd: images whose size is their own, or an error that says why not."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from base64 import b64encode
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from onplan.errors import InvalidRequestError, UnexpectedReplyError
+from onplan.images.response import GeneratedImage, ImageResponse, pixels_of, response_of
+from onplan.images.settings import ImageSettings
+from onplan.turn.side_request import SideReply
+from onplan.types import Usage
+
+PNG = (Path(__file__).parent.parent / "pixel.png").read_bytes()
+GOOD = b64encode(PNG).decode()
+WISH = ImageSettings(model="gpt-image-2", size="2160x3040", quality="high", n=1)
+
+
+def read(value: Any, **headers: str) -> ImageResponse:
+    return response_of(SideReply(value, headers), WISH, 1_800_000_000.0)
+
+
+def test_a_whole_answer() -> None:
+    """What was asked for and what the service reports are told apart; the size is the image's own."""
+    answer = {
+        "created": 1_795_948_798,
+        "data": [{"b64_json": GOOD, "revised_prompt": "A red fox"}],
+        "background": "opaque",
+        "quality": "medium",
+        "size": "1024x1536",
+        "output_format": "png",
+        "usage": {"input_tokens": 2, "output_tokens": 3, "total_tokens": 5},
+        "unknown": [1],
+    }
+    found = read(answer, **{"x-codex-imagegen-request-id": "img_1", "x-codex-plan-type": "plus"})
+
+    assert found.requested == WISH
+    assert found.reported == ImageSettings(
+        size="1024x1536", quality="medium", background="opaque", format="png"
+    )
+    assert (found.data, found.mime_type, found.size) == (PNG, "image/png", (1, 1))
+    assert found.image.revised_prompt == "A red fox"
+    assert (found.created, found.request_id) == (1_795_948_798.0, "img_1")
+    assert found.usage == Usage(2, 3, 5)
+    assert found.limits
+    assert found.limits.plan == "plus"
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (None, "no list of images"),
+        ({}, "no list of images"),
+        ([], "no image data"),
+        ([{}], "no image data"),
+        ([{"b64_json": None}], "no image data"),
+        ([{"b64_json": ""}], "no image data"),
+        ([{"b64_json": 5}], "no image data"),
+        ([{"url": "https://e.x/a.png"}], "the address of an image, and not the image"),
+        ([{"b64_json": "iVBORw0KGgo=!"}], "base64 is damaged"),
+        ([{"b64_json": "\u2603"}], "base64 is damaged"),
+        ([{"b64_json": b64encode(b"<html>").decode()}], "no image of a known format"),
+        ([{"b64_json": b64encode(b"%PDF").decode()}], "no image of a known format"),
+        (["x"], "something else in place of an image"),
+    ],
+)
+def test_an_answer_without_an_image(data: Any, problem: str) -> None:
+    """The error says what came instead."""
+    with pytest.raises(UnexpectedReplyError, match=problem) as caught:
+        read({"created": 1, "data": data}, **{"x-request-id": "req_1"})
+    assert caught.value.request_id == "req_1"
+    assert "Try again" in caught.value.hint
+
+
+def test_what_can_be_used_of_several() -> None:
+    """A damaged one takes no good one with it."""
+    found = read({"data": [{"b64_json": GOOD}, {"url": "x"}, {"b64_json": f"data:image/png;base64,{GOOD}"}]})
+
+    assert [image.data for image in found.images] == [PNG, PNG]
+    for use in (lambda: found.image, lambda: found.save("x"), lambda: found.size):
+        with pytest.raises(InvalidRequestError, match="There are 2 images"):
+            use()
+
+
+def test_copies_in_other_processes() -> None:
+    """An answer can be pickled, and its printed form has no bytes."""
+    found = read({"data": [{"b64_json": GOOD}]})
+
+    assert pickle.loads(pickle.dumps(found)) == found
+    assert repr(found.image) == f"GeneratedImage(image/png, 1x1, {len(PNG)} bytes)"
+    assert "IHDR" not in repr(found)
+
+
+ODD: tuple[Any, ...] = (
+    *(None, True, 0, -1, 1e300, 10**30, "", "x" * 300, "\ud83d", [], [[]], {}, {"b64_json": 1}, GOOD),
+    *({"b64_json": GOOD}, {"url": "https://e.x"}, [{"b64_json": GOOD}] * 3),
+)
+HEADS = (
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",
+    b"RIFF\0\0\0\0WEBPVP8",
+    b"GIF89a",
+    b"BM",
+    b"<svg",
+    b"\0\0\0\x18ftypavif",
+)
+
+
+def hostile_image(random: Random) -> str:
+    """Base64 of the beginning of an image, and nonsense after it; sometimes damaged."""
+    data = random.choice(HEADS) + (
+        PNG[8:] if random.random() < 0.3 else random.randbytes(random.randrange(80))
+    )
+    text = b64encode(data).decode()
+    cut = random.randrange(len(text))
+    return (
+        text[:cut] + random.choice(("", "=", "!", "\u2603")) + text[cut:] if random.random() < 0.2 else text
+    )
+
+
+def hostile(random: Random) -> Any:
+    """An answer with odd values in some of its places."""
+    entries = [
+        {"b64_json": hostile_image(random), "revised_prompt": random.choice(ODD)}
+        for _ in range(random.randrange(4))
+    ]
+    entries = [random.choice(ODD) if random.random() < 0.2 else entry for entry in entries]
+    answer: dict[str, Any] = {"created": 1, "data": entries}
+    for name in ("created", "data", "size", "quality", "background", "usage", "model", "output_format"):
+        if random.random() < 0.2:
+            answer[name] = random.choice(ODD)
+    return random.choice(ODD) if random.random() < 0.05 else answer
+
+
+def test_hostile_answers() -> None:
+    """Any JSON at all is images that can be used, or the one error."""
+    counts = {True: 0, False: 0}
+    for seed in range(5_000):
+        try:
+            found = read(hostile(Random(seed)))
+        except UnexpectedReplyError:
+            counts[False] += 1
+            continue
+        counts[True] += 1
+        assert found.images
+        for image in found.images:
+            assert image.mime_type.startswith("image/")
+            assert image.size is None or min(image.size) > 0
+        assert all(word is None or isinstance(word, str) for word in vars_of(found.reported))
+        assert found.created is None or found.created >= 0
+    assert min(counts.values()) > 1_000
+
+
+def vars_of(reported: ImageSettings) -> list[object]:
+    return [getattr(reported, name) for name in ImageSettings.__struct_fields__]
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (PNG, (1, 1)),
+        (PNG[:20], None),
+        (PNG[:16] + struct.pack(">II", 0, 5) + PNG[24:], None),
+        (PNG[:16] + struct.pack(">II", 2**31, 5) + PNG[24:], None),
+        (b"GIF89a\x02\x00\x03\x00", (2, 3)),
+        (b"GIF89a\xff\xff\x03\x00", None),
+        (b"\xff\xd8\xff\xc0\x00\x11\x08\x00\x03\x00\x02" + bytes(20), (2, 3)),
+        (b"\xff\xd8" + b"\xff" * 3_000_000, None),
+        (b"\xff\xd8\xff\xd9", None),
+        (b"\xff\xd8\xff\xc0\x00\x01", None),
+        (b"RIFF\0\0\0\0WEBPVP8L" + bytes(4) + b"\x2f\x01\x80\x00\x00" + bytes(20), (2, 3)),
+    ],
+)
+def test_the_size_is_read_from_the_image(data: bytes, size: Any) -> None:
+    """Where that cannot be, or makes no sense, it is unknown."""
+    kinds = {b"\x89": "image/png", b"G": "image/gif", b"\xff": "image/jpeg", b"R": "image/webp"}
+
+    assert pixels_of(data, kinds[data[:1]]) == size
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"<svg width='2' height='3'/>", "image/svg+xml"),
+        (b"\0\0\0\x18ftypavif" + bytes(100), "image/avif"),
+        (b"II*\0\x08\0\0\0" + bytes(100), "image/tiff"),
+    ],
+)
+def test_formats_that_are_not_measured(data: bytes, kind: str) -> None:
+    """Reading those could follow what a hostile file says."""
+    assert pixels_of(data, kind) is None
+    assert GeneratedImage(data, kind).size is None
