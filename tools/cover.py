@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rooms import ROOT, SLOW, modules_named, tests_of
+from rooms import ROOT, modules_named, tests_of, without_slow
 
 FLOOR = 95.0  # per cent of the lines of every module
 
@@ -40,7 +40,7 @@ def measured(tests: tuple[str, ...]) -> dict[str, tuple[float, list[int]]]:
         ]
         chosen = [
             *tests,
-            *(f"--ignore={each}" for each in SLOW),
+            *without_slow(),
             "-m",
             "not interop",
             "-p",

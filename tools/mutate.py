@@ -48,7 +48,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from mutations import Mutant, mutants_of
-from rooms import PURE, ROOT, SLOW, modules_named, room_of, tests_of
+from rooms import PURE, ROOT, modules_named, room_of, tests_of, without_slow
 
 FLOOR = 95.0  # per cent
 
@@ -237,8 +237,7 @@ class _Recorder:
 
 def _record(copy: Path, tests: tuple[str, ...], into: Path) -> int:
     recorder = _Recorder(copy)
-    skipped = [f"--ignore={each}" for each in SLOW]
-    status = run_pytest(copy, [*tests, *skipped], [recorder])
+    status = run_pytest(copy, [*tests, *without_slow()], [recorder])
     recorder.coverage.stop()
     data = recorder.coverage.get_data()
     lines = {
@@ -516,8 +515,8 @@ def run_collected(
     def work() -> int:
         resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY,) * 2)
         with os.fdopen(writing, "w") as results:
-            skipped = [f"--ignore={each}" for each in SLOW]
-            return run_pytest(copies[0], [*tests, *skipped, "-s"], [Collected(copies, tasks, results)])
+            options = (*tests, *without_slow(), "-s")
+            return run_pytest(copies[0], options, [Collected(copies, tasks, results)])
 
     run = Run(copies[0], work, seconds=100_000)
     os.close(writing)

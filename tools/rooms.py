@@ -81,10 +81,11 @@ PURE = (
     "structured/",
     "transports/silence.py",
 )
-# Tests that start many processes, or count work, and take long: not run here.
+# Tests that start many processes, or measure memory, and take long: not run here.
 SLOW = (
-    "tests/chat/test_many.py",
-    "tests/responses/test_bounds.py",
+    "tests/chat/test_many.py::test_ten_times_as_much_is_ten_times_the_memory",
+    "tests/chat/test_many.py::test_ten_times_as_much_is_ten_times_the_work",
+    "tests/responses/test_bounds.py::test_ten_times_as_much_takes_about_ten_times_the_memory",
     "tests/tokens/test_kills.py",
     "tests/tokens/test_machines.py",
     "tests/tokens/test_races.py",
@@ -93,6 +94,11 @@ SLOW = (
     "tests/tokens/test_unsaved.py",
     "tests/tokens/test_strangers.py",
 )
+
+
+def without_slow() -> list[str]:
+    """The options of pytest that leave out the tests in `SLOW`."""
+    return [f"--{'deselect' if '::' in each else 'ignore'}={each}" for each in SLOW]
 
 
 def tests_of(module: str) -> tuple[str, ...]:

@@ -96,6 +96,12 @@ def test_nothing_follows_what_did_not_end(seen):
     assert not seen.fits(following)
 
 
+def test_a_new_connection_has_seen_nothing():
+    """It can serve any turn, and must be told all of it."""
+    assert Continuation().settled
+    assert not Continuation().fits(create(ONE))
+
+
 def test_nothing_follows_what_was_cut(seen):
     """A response without an id to go on from leaves the connection usable, and nothing else."""
     seen.begin(create(TWO))
@@ -129,7 +135,14 @@ def test_the_state_of_a_turn_is_said_again(seen):
 
 @pytest.mark.parametrize(
     ("items", "goes_on"),
-    [([ONE], False), ([ONE, ANSWER, result("c")], True), ([ONE, result("c"), TWO], False), ([], False)],
+    [
+        ([ONE], False),
+        ([ONE, ANSWER, result("c")], True),
+        ([ONE, {**result("c"), "type": "custom_tool_call_output"}], True),
+        ([ONE, result("c"), TWO], False),
+        ([{"role": "user", "content": "one"}], False),
+        ([], False),
+    ],
 )
 def test_results_of_tools_go_on_with_a_turn(items, goes_on):
     """Anything else that comes last begins one."""

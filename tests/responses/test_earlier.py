@@ -53,6 +53,45 @@ def test_the_end_of_an_earlier_response_does_not_end_this_one(late):
     assert not stream.is_mixed
 
 
+@pytest.mark.parametrize("begun", [[created("r2")], [delta("m2", "a")]], ids=["created", "an item"])
+def test_a_response_has_begun_with_its_first_event(begun):
+    """Whether that was the one that says so, or an item."""
+    stream = heard(*begun, ended("r1"), delta("m2", "b"), ended("r2"))
+
+    assert stream.failure is None
+    assert not stream.is_mixed
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "function_call", "id": "m1", "call_id": "c"},
+        {"type": "function_call", "id": "x", "call_id": "m1"},
+        {"type": "web_search_call", "id": "m1"},
+    ],
+    ids=["a call", "a call's other id", "another item"],
+)
+def test_an_item_of_any_kind_may_have_an_id_again(item):
+    """Its later events are its own."""
+    item = {"name": "f", "arguments": "{}", **item}
+    stream = heard(
+        created("r2"),
+        {"type": "response.output_item.added", "item": item},
+        {"type": "response.output_item.done", "item": item},
+        ended("r2"),
+    )
+
+    assert stream.failure is None
+    assert not stream.is_mixed
+
+
+def test_an_id_that_is_no_text_is_none():
+    """Nothing is looked up by it."""
+    stream = heard({"type": "response.created", "response": {"id": []}}, delta("m2", "a"), ended("r2"))
+
+    assert stream.failure is None
+
+
 MIXED: dict[str, list[dict[str, Any]]] = {
     "text of an earlier item": [created("r2"), delta("m1", "old")],
     "the same before this response": [delta("m1", "old")],

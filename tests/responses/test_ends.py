@@ -47,6 +47,7 @@ def done(item, index=0):
         (end("done"), FinishReason.STOP),
         (end("done", status=None), FinishReason.STOP),
         (end("done", status="in_progress"), FinishReason.STOP),
+        (end("done", status=[]), FinishReason.STOP),
         ({"type": "response.done"}, FinishReason.STOP),
         (end("completed", status="in_progress"), FinishReason.STOP),
         (
@@ -119,8 +120,12 @@ def test_a_call_without_an_index_and_an_end_without_a_status(listen):
         ({"type": "error", "status": 7, "error": {"message": "boom"}}, StreamFailedError, "boom"),
         ({"error": {"message": "boom", "code": "500"}}, ServerError, "boom"),
         ([{"error": {"message": "slow", "code": 429}}], RateLimitError, "slow"),
-        (end("incomplete", incomplete_details={"reason": "interrupted"}), StreamFailedError, "interrupted"),
-        (end("incomplete", incomplete_details="interrupted"), StreamFailedError, "interrupted"),
+        (end("incomplete", incomplete_details={"reason": "moonrise"}), StreamFailedError, "moonrise"),
+        (end("incomplete", incomplete_details="moonrise"), StreamFailedError, "moonrise"),
+        (done({**MESSAGE, "status": "failed"}), StreamFailedError, "failed"),
+        (done({**MESSAGE, "error": BUSY}), OverloadedError, "busy"),
+        ({"errors": [{"message": "boom"}]}, UnexpectedReplyError, "boom"),
+        ({"detail": "boom"}, UnexpectedReplyError, "boom"),
         (end("incomplete", incomplete_details=[1]), StreamFailedError, "interrupted"),
         (end("incomplete"), StreamFailedError, "no reason given"),
     ],
@@ -144,6 +149,35 @@ def test_without_an_end_an_answer_is_cut(listen):
         stream.close()
 
 
+def test_after_its_end_nothing_is_missing():
+    """The connection may close then."""
+    stream = ResponseStream("m")
+    stream.feed(json.dumps(event).encode() for event in [*HELLO, end("completed")])
+
+    assert stream.close() == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [(("r1", "r2"), "r2"), (("r1", None), "r1"), ((None, "r2"), "r2"), ((None, None), None)],
+)
+def test_the_id_of_the_response(ids, expected, listen):
+    """It may come at the beginning or at the end."""
+    first, last = ({"id": each} if each else {} for each in ids)
+    began = {"type": "response.created", "response": first or None}
+    heard = listen(began, *HELLO, {"type": "response.completed", "response": last})
+
+    assert heard.done.response.response_id == expected
+
+
+def test_the_code_of_a_failure_is_kept():
+    """By it the turn tells whether another connection would help."""
+    stream = ResponseStream("m")
+    stream.feed([json.dumps(end("failed", error=BUSY)).encode()])
+
+    assert stream.failure_codes == ("server_is_overloaded",)
+
+
 @pytest.mark.parametrize(
     ("payload", "said"),
     [
@@ -157,7 +191,7 @@ def test_without_an_end_an_answer_is_cut(listen):
 def test_words_in_place_of_an_event_are_told(payload, said):
     """A stream that is cut says what it said last, if that was for people."""
     stream = ResponseStream("m")
-    stream.feed([json.dumps(HELLO[0]).encode(), payload, b'{"type":"ping"}'])
+    stream.feed([json.dumps(HELLO[0]).encode(), payload, b'{"type":"ping"}', b"[DONE]"])
 
     with pytest.raises(StreamTruncatedError) as caught:
         stream.close()
@@ -260,6 +294,7 @@ def test_an_answer_is_not_lost_for_its_bill(usage, tokens, listen):
         (b"{}", UnexpectedReplyError, "not a stream"),
         (b"[]", UnexpectedReplyError, "not a stream"),
         (b'{"message": "no Route"}', UnexpectedReplyError, "no Route"),
+        (b'{"status": "completed", "message": "no Route"}', UnexpectedReplyError, "no Route"),
         (b'{"code": 1113, "msg": "Insufficient balance"}', UsageLimitError, "Insufficient"),
         (b'[{"error": {"code": 429, "message": "Resource exhausted"}}]', RateLimitError, "Resource"),
         (b'{"error": {"message": "boom"}}', StreamFailedError, "boom"),
@@ -358,6 +393,18 @@ def test_a_limit_inside_a_stream_is_told_like_a_429(events, head):
     assert error.message.startswith("The 5-hour usage limit of the ")
     assert (error.window_minutes, error.retryable, error.request_id) == (300, False, "req-1")
     assert error.resets_at == pytest.approx(1_800_003_600, abs=1)
+
+
+def test_the_answer_says_what_is_left():
+    """By the headers that it began with, and by the events since."""
+    stream = ResponseStream("m")
+    stream.limit_headers, stream.began_at = LOWER, NOW
+    stream.feed(json.dumps(event).encode() for event in HELLO)
+    assert [window.used_percent for window in stream.limits.windows] == [100.0]
+
+    less = {**RATE_LIMITS, "rate_limits": {"primary": {**FIVE_HOURS, "used_percent": 12}}}
+    stream.feed(json.dumps(event).encode() for event in [less, end("completed")])
+    assert [window.used_percent for window in stream.response.limits.windows] == [12.0]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ def payload(type_, **fields):
         b"{}",
         b'{"type": null}',
         b'{"type": 7}',
+        b'{"type": []}',
+        b'[{"a": 1}]',
+        b'[["error"]]',
     ],
     ids=repr,
 )
@@ -111,6 +114,7 @@ def test_a_known_event_without_its_content_is_corrupt(case, wrong):
     "broken",
     [
         pytest.param(b"{not json", id="no JSON"),
+        pytest.param(b" \n{not json", id="after white space"),
         pytest.param(b'{"type":"response.compl', id="cut"),
         pytest.param(b'{"type":"x"} {}', id="two values"),
         pytest.param(b'{"type":"response.output_text.delta","delta":"\xff"}', id="no UTF-8"),
@@ -121,6 +125,76 @@ def test_broken_json_is_corrupt(broken):
     """An object that is not valid JSON is an error, whatever it wanted to say."""
     with pytest.raises(StreamCorruptError):
         decode_event(broken)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"object": "response"},
+        {"error": {"message": "x"}},
+        {"errors": ["x"]},
+        {"detail": "x"},
+        {"base_resp": {"status_code": 1004}},
+    ],
+    ids=str,
+)
+def test_an_object_without_a_type_may_be_an_answer_or_an_error(fields):
+    """By its fields; the assembler reads which."""
+    data = json.dumps(fields).encode()
+
+    assert decode_event(data) == events.Document(data, fields)
+
+
+MORE = {"code": "c", "message": "m"}
+NONE = {"code": None, "message": None}
+DETAILS = [
+    ({}, NONE),
+    (MORE, MORE),
+    ({"error": {"message": "n"}}, {"code": None, "message": "n"}),
+    ({"error": {"message": "n", "code": None}, **MORE}, {"code": "c", "message": "n"}),
+    ({"response": {"error": {"message": "n"}}}, {"code": None, "message": "n"}),
+    ({"response": "n"}, NONE),
+    ({"error": "n"}, "n"),
+    ({"error": "n", "message": "m"}, {"code": None, "message": "m", "type": "n"}),
+    ({"error": ""}, NONE),
+    ({"error": "", "message": "m"}, {"code": None, "message": "m"}),
+]
+
+
+@pytest.mark.parametrize(("fields", "details"), DETAILS, ids=str)
+def test_the_details_of_an_error(fields, details):
+    """Nested fields count before flat ones; an error that is a word is the type beside flat fields."""
+    assert events.ErrorEvent(**fields).details == details
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        (events.Created(), "response.created"),
+        (events.Document(b"{}", {}), "nameless"),
+        (None, "nameless"),
+    ],
+    ids=str,
+)
+def test_the_name_of_an_event(event, name):
+    """For an error about it; what is no event has none."""
+    assert events.name_of(event) == name
+
+
+@pytest.mark.parametrize(
+    ("event", "ids"),
+    [
+        (events.OutputTextDelta("x", item_id="m"), ["m"]),
+        (events.OutputTextDelta("x", item_id=""), []),
+        (events.ItemAdded({"id": "i", "call_id": "c"}), ["i", "c"]),
+        (events.ItemAdded({"id": None, "call_id": 5}), []),
+        (events.Created(), []),
+    ],
+    ids=str,
+)
+def test_the_ids_in_an_event(event, ids):
+    """Those of its item and its call, if they are texts."""
+    assert events.ids_of(event) == ids
 
 
 @pytest.mark.parametrize(

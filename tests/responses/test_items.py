@@ -70,6 +70,16 @@ CASES = [
         [said("assistant", spoken("Hello"))],
     ),
     Case(
+        "thinking of a server of the other API stays behind",
+        [Message.assistant(Thinking("Hm", '{"reasoning_content":"Hm"}'), "Hello")],
+        [said("assistant", spoken("Hello"))],
+    ),
+    Case(
+        "a call of a namespace",
+        [Message.assistant(ToolCall("call_1", "weather", '{"a":1}', "program"))],
+        [{**CALL_ITEM, "namespace": "program"}],
+    ),
+    Case(
         "phases",
         [Message.assistant(Text("a", "commentary"), Text("b", "commentary"), Text("c", "final_answer"), "d")],
         [
@@ -252,6 +262,27 @@ ARRIVED = {
             "content": [{"type": kind, "text": kind} for kind in ("reasoning_text", "text", "output_text")],
         },
         [Thinking("reasoning_text\n\ntext\n\noutput_text")],
+    ),
+    "reasoning without a type": ({"type": "reasoning", "content": [{"text": "hm"}]}, [Thinking("hm")]),
+    "an unknown kind of reasoning": (
+        {"type": "reasoning", "content": [{"type": "sparkle", "text": "a"}]},
+        [],
+    ),
+    "a refusal in reasoning": (
+        {"type": "reasoning", "content": [{"type": "refusal", "refusal": "no"}]},
+        [Thinking("no")],
+    ),
+    "no type, a message's fields": ({"role": "assistant", "content": [{"text": "a"}]}, [Text("a")]),
+    "a type that is none": ({"type": 7, "role": "assistant", "content": [{"text": "a"}]}, [Text("a")]),
+    "an unknown type, a message's fields": (
+        {"type": "output_message", "role": "assistant", "content": [{"text": "a"}]},
+        [Text("a")],
+    ),
+    "no type, another role": ({"role": "user", "content": [{"text": "a"}]}, []),
+    "no type, no list of contents": ({"role": "assistant", "content": "a"}, []),
+    "a call, a message's fields": (
+        {"type": "function_call", "role": "assistant", "content": [], "id": "i", "name": "f"},
+        [ToolCall("i", "f", "")],
     ),
     "sealed reasoning": ({"type": "reasoning", "encrypted_content": "x"}, [Thinking("", "x")]),
     "empty reasoning": ({"type": "reasoning", "encrypted_content": "", "summary": []}, []),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 import pytest
 
@@ -245,12 +246,18 @@ def test_the_shape_in_which_tools_are_offered(shape):
 
     assert sent["tool_choice"] == "auto"
     assert sent["input"][-1]["role"] == "user"
+    assert len(body(backend=replace(OPENAI_CODEX, tool_shape=shape))["input"]) == 1
     if shape == "additional_tools":
         assert first == {"type": "additional_tools", "role": "developer", "tools": [FUNCTION]}
         assert "tools" not in sent
     elif shape == "namespace":
         (namespace,) = sent["tools"]
-        assert ("namespace", [FUNCTION]) == (namespace["type"], namespace["tools"])
+        assert namespace == {
+            "type": "namespace",
+            "name": "program",
+            "description": "Functions of the program that asks.",
+            "tools": [FUNCTION],
+        }
         assert len(sent["input"]) == 1
     else:
         assert sent["tools"] == [FUNCTION]
@@ -271,6 +278,68 @@ def test_the_shape_in_which_tools_are_offered(shape):
 def test_tool_choice(tools, choice, sent):
     """A choice is one of three words, or one tool."""
     assert sent == body(tools=tools, tool_choice=choice).get("tool_choice")
+
+
+def test_a_hosted_tool_is_chosen_by_its_type():
+    """A function of the same request is chosen as a function."""
+    tools = [TOOL, HostedTool("web_search")]
+    for name, sent in (
+        ("web_search", {"type": "web_search"}),
+        ("weather", {"type": "function", "name": "weather"}),
+    ):
+        assert (
+            body(backend=OPENAI_RESPONSES, tools=tools, tool_choice=ToolChoice(name))["tool_choice"] == sent
+        )
+
+
+def test_what_is_sent_to_models_that_reason_alone():
+    """The platform seals the thinking of those that think, if it is asked to."""
+    for model, include in (("gpt-5.5", ["reasoning.encrypted_content"]), ("gpt-4.1", None)):
+        prepared = prepare(CompletionRequest(messages="Hi"), OPENAI_RESPONSES, BASE, model)
+        assert json.loads(prepared.body).get("include") == include
+
+
+def test_any_json_object():
+    """The format has no schema, and the word that servers demand is put in front; not so with a schema."""
+    sent = body("Hi", response_format={"type": "json_object"})
+    assert sent["text"]["format"] == {"type": "json_object"}
+    assert "JSON" in sent["input"][0]["content"][0]["text"]
+
+    sent = body("Hi", response_format=closed(a={"type": "string"}))
+    assert sent["text"]["format"]["schema"] == closed(a={"type": "string"})
+    assert len(sent["input"]) == 1
+
+
+def test_a_result_may_come_after_what_was_said_meanwhile():
+    """This API finds the call by its id."""
+    messages = [
+        Message.assistant(ToolCall("c", "weather", "{}")),
+        Message.assistant("Let me see."),
+        Message.tool("c", "sun"),
+    ]
+
+    assert [item["type"] for item in body(messages)["input"]] == [
+        "function_call",
+        "message",
+        "function_call_output",
+    ]
+
+
+def test_each_request_has_an_id_of_its_own():
+    """A random UUID, by which the server's operators find it."""
+    prepared = call()
+    ids = [
+        sent.headers["x-client-request-id"]
+        for sent in (prepared.request(CREDENTIALS), prepared.upgrade(CREDENTIALS))
+    ]
+
+    assert ids[0] != ids[1]
+    assert [(str(UUID(each)), UUID(each).version) for each in ids] == [(each, 4) for each in ids]
+
+
+def test_what_is_asked_is_not_printed():
+    """A call may be in a log or a traceback."""
+    assert "my question" not in repr(call("my question"))
 
 
 @pytest.mark.parametrize("tools", [[], [TOOL]], ids=["no tools", "another tool"])

@@ -110,7 +110,7 @@ class EmissionOrder:
     def _next(self) -> Arrival | None:
         """The item whose text is emitted next; None if it may be any item."""
         last = self._last[0] if self._last else None
-        if last is None or (last.finished and last not in self._waiting):
+        if last is None or last.finished:
             return next(iter(self._waiting), None)
         return last
 
@@ -189,9 +189,8 @@ class Arrival:
         streamed.write(text)
 
     def emits(self, section: Section) -> bool:
-        """Whether more text of ``section`` is emitted at once."""
-        order = self._orders.get(section[0])
-        return order is not None and order.emits((self, section))
+        """Whether more text of ``section``, which is text or thinking, is emitted at once."""
+        return self._orders[section[0]].emits((self, section))
 
     def text(self, section: Section) -> StringIO:
         """The buffer with the text of ``section`` so far.
@@ -284,7 +283,7 @@ class Arrival:
 
         Servers change it in the finished item, or leave it out (tests/responses/test_emitted_text.py).
         """
-        return self.item if self.item.get("type") == self.kind else {**self.item, "type": self.kind}
+        return {**self.item, "type": self.kind}
 
     def _emit_parts(self, chunks: Chunks, announced: Mapping[Section, str]) -> None:
         self._start(call_id_of(self.item), chunks)

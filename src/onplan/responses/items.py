@@ -175,9 +175,8 @@ def sections_of(item: Item) -> dict[Section, str]:
         for index, entry in enumerate(_entries(item.get("summary"))):
             sections["summary", index] = text_of(entry.get("text"))
     if kind in ("reasoning", "message"):
-        unnamed = "reasoning_text" if kind == "reasoning" else "output_text"
         for index, entry in enumerate(_entries(item.get("content"))):
-            section = _SECTION_KINDS.get(str(entry.get("type") or unnamed))
+            section = _SECTION_KINDS.get(str(entry.get("type") or "output_text"))
             # Compatible servers call the text of reasoning "text" or "output_text".
             if section == "output_text" and kind == "reasoning":
                 section = "reasoning"
@@ -251,7 +250,7 @@ def _annotations(item: Item, index: int) -> tuple[dict[str, Any], ...]:
 def parts_in(item: Item) -> list[ContentPart]:
     """The content parts of a whole item."""
     kind = kind_of(item)
-    typed = item if item.get("type") == kind else {**item, "type": kind}
+    typed = {**item, "type": kind}
     return parts_of(typed, sections_of(typed))
 
 
