@@ -190,7 +190,8 @@ class Map:
         at_import, is_pure = mutant.at_import or "" in near, mutant.module.startswith(PURE)
         near = near - {""}
         if mutant.at_import:  # may also be read by tests that run nothing else of the module
-            near, far = touched, set() if is_pure and touched else set(self.seconds) - touched
+            own = {test for test in self.seconds if f"/test_{Path(mutant.module).stem}.py" in test}
+            near, far = touched | own, set(self.seconds) - touched - own
         else:
             far = set() if is_pure and not at_import else touched - near
         rounds = [sorted(tests, key=self.seconds.__getitem__) for tests in (near, far) if tests]

@@ -176,6 +176,7 @@ ENDINGS = [
     Ending("unknown error", reply({"error": "moonrise", "error_description": "The moon rose"}, 400), "moon"),
     Ending("401", Response(401), "HTTP 401"),
     Ending("not JSON", Response(200, {}, b"OK"), "no code"),
+    Ending("a code with a refusal", reply(GRANTED, 400), "HTTP 400"),
     Ending("half an answer", reply({"authorization_code": "secret-code"}), "no code"),
     Ending("repeats the id", reply({"error": "x", "error_description": "secret-id?"}, 400), "…?"),
 ]
@@ -220,7 +221,7 @@ class TestPoll:
 
     def test_failures_that_pass_are_lived_through(self):
         """No network, no answer and 5xx only make the pauses longer, until there is an answer again."""
-        answers = [ConnectError("no"), Response(502), IdleTimeoutError("no"), PENDING, DisconnectError("no")]
+        answers = [ConnectError("no"), Response(500), IdleTimeoutError("no"), PENDING, DisconnectError("no")]
         stage = Stage(*answers, reply(GRANTED), reply(TOKENS))
 
         assert "secret-access" == stage.poll().access_token

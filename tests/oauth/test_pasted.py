@@ -61,6 +61,7 @@ WRAPPED = {
         f"https://github.com/codespaces/auth/x?{urlencode({'cid': 1, 'path': a})}"
     ),
     "a fragment": lambda a: f"https://viewer.example/#url={quote(a, safe='')}",
+    "its path alone": lambda a: f"https://code.example/?next={quote(a.partition('1455')[2], safe='')}",
 }
 QUOTED = {
     "whole": lambda a: a,
@@ -233,9 +234,10 @@ def test_an_address_may_be_broken_anywhere(at):
 
 @pytest.mark.parametrize("width", [20, 40, 79])
 @pytest.mark.parametrize("indent", ["", "  ", "> "])
-def test_an_address_may_come_in_many_lines(width, indent):
-    """A narrow terminal's lines make the address, alone or together, indented or quoted."""
-    lines = [f"{indent}{ADDRESS[at : at + width]}\n" for at in range(0, len(ADDRESS), width)]
+@pytest.mark.parametrize("end", ["\n", "  \n"])
+def test_an_address_may_come_in_many_lines(width, indent, end):
+    """A narrow terminal's lines make the address, alone or together, indented, quoted or filled up."""
+    lines = [f"{indent}{ADDRESS[at : at + width]}{end}" for at in range(0, len(ADDRESS), width)]
 
     answers = take(*lines)
 

@@ -235,11 +235,21 @@ def test_an_exchange_gives_credentials_and_whose_they_are(key: RSAPrivateKey, be
         (tokens("", scope=None), "without an ID token"),
         (tokens("a.b.c", scope=None), "without a scope"),
         (tokens("a.b.c", access_token=None, refresh_token=None), "did not issue a token|token response"),
+        (tokens("a.b.c", access_token=None), "did not issue a token|token response"),
         (Response(400, {}, b'{"error": "invalid_grant"}'), "code was refused"),
         (Response(200, {}, b"{}"), "HTTP 200"),
         (Response(500, {}, tokens("a.b.c").body), "HTTP 500"),
     ],
-    ids=["no ID token", "neither", "no scope", "no tokens", "refused", "empty", "500 with tokens"],
+    ids=[
+        "no ID token",
+        "neither",
+        "no scope",
+        "no tokens",
+        "no access token",
+        "refused",
+        "empty",
+        "500 with tokens",
+    ],
 )
 def test_an_exchange_that_brings_no_tokens(response: Response, says: str) -> None:
     """An answer that lacks a token or its scope ends the sign-in; no secret is in the error."""

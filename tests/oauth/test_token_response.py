@@ -129,6 +129,14 @@ def test_an_access_token_alone_is_found_in_an_envelope(body: dict[str, Any]) -> 
     assert (response.access_token, response.refresh_token) == ("new-access", None)
 
 
+def test_tokens_are_not_printed() -> None:
+    """A token response may be in a log or a traceback."""
+    body = b'{"access_token": "secret-1", "refresh_token": "secret-2", "id_token": "secret-3"}'
+
+    assert "secret" not in repr(decode_token_response(body))
+    assert "secret" not in repr(TokenResponse("secret-1", "secret-2", "secret-3"))
+
+
 def test_what_is_read_beside_the_tokens() -> None:
     """The lifetime, the scopes, as text or a list, and when a refresh is welcome."""
     for scope in ("openid email", ["openid", "email"]):

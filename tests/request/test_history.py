@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from onplan.backends import COMPATIBLE, OPENAI_CODEX
 from onplan.chat import request as chat
-from onplan.request.history import INVALID_ARGUMENTS, NO_RESULT, History, repaired, with_valid_calls
+from onplan.request.history import NO_RESULT, History, repaired, with_valid_calls
 from onplan.responses import request as responses
 from onplan.types import CompletionRequest, Image, Message, Text, ToolCall, ToolResult
 
@@ -150,6 +150,15 @@ def test_calls_and_results_are_paired(case):
     assert len(late.repairs) == (0 if case.at_once else case.repairs)
 
 
+def test_a_surplus_result_of_a_shared_id_keeps_it():
+    """There is no third call for it, so it comes again where that is allowed, and else answers none."""
+    messages = [A(call(), call()), T("c", "1"), T("c", "2"), T("c", "3")]
+    begin = [A(call(), call("c_2")), T("c", "1"), T("c_2", "2")]
+
+    assert repaired(messages, late_results=True).messages == [*begin, T("c", "3")]
+    assert repaired(messages, late_results=False).messages == [*begin, words("c", "3")]
+
+
 UNCHANGED = [
     [U("a")],
     [A(call(), call("d")), T("d", "1"), T("c", "2"), U("b")],
@@ -190,7 +199,7 @@ def test_arguments_are_a_json_object(arguments):
     text, sent = history.messages[0].content
 
     assert Text("Hm") == text
-    assert {INVALID_ARGUMENTS: arguments} == json.loads(sent.arguments)
+    assert {"invalid_arguments": arguments} == json.loads(sent.arguments)
     assert 1 == len(history.repairs)
     assert history.messages[0] == with_valid_calls(A("Hm", call(arguments=arguments)))
 

@@ -137,8 +137,9 @@ class _Pace:
         self._failures, self.failure = self._failures + 1, error
         if self._failures >= _FAILURES:
             raise error
-        more = min(self._interval * 2**self._failures, _LONGEST) if slower else 0.0
-        self.wait = max(self._interval, more)
+        self.wait = self._interval
+        if slower:
+            self.wait = max(self.wait, min(self._interval * 2**self._failures, _LONGEST))
 
 
 def _note(

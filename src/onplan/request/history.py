@@ -96,8 +96,6 @@ def _with_distinct_ids(messages: Sequence[Message], repairs: list[str]) -> Seque
 
 def _shared_ids(message: Message) -> dict[str, int]:
     """The ids that several calls of ``message`` share, each with the number of calls."""
-    if message.role is not Role.ASSISTANT:
-        return {}
     return {id_: count for id_, count in Counter(call.id for call in message.tool_calls).items() if count > 1}
 
 
@@ -127,7 +125,7 @@ def _with_next_id(part: ContentPart, ids: Mapping[str, Iterator[str]]) -> Conten
 def with_valid_calls(message: Message, repairs: list[str] | None = None) -> Message:
     """``message`` in which the arguments of each call are a JSON object. Adds to ``repairs``."""
     invalid = [call for call in message.tool_calls if not _is_object(call.arguments)]
-    if not invalid or message.role is not Role.ASSISTANT:
+    if not invalid:
         return message
     if repairs is not None:
         repairs += [
@@ -175,7 +173,6 @@ class _Pairing:
             for call in message.tool_calls:
                 self._open.setdefault(call.id, []).append((position, call))
                 self._called.add(call.id)
-            return
         for place, part in enumerate(message.content):
             if not isinstance(part, ToolResult):
                 continue
