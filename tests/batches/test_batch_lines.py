@@ -104,6 +104,44 @@ def test_the_parameters_of_the_responses_api_are_read() -> None:
     assert ignored == ("top_logprobs",)
 
 
+FIELDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    # in the body, in the request
+    ({"prompt_cache_key": "s"}, {"session_id": "s"}),
+    ({"max_output_tokens": 9}, {"max_tokens": 9}),
+    ({"temperature": 0.5, "top_p": 1}, {"temperature": 0.5, "top_p": 1.0}),
+    ({"service_tier": "flex"}, {"service_tier": "flex"}),
+    ({"metadata": {"a": "b"}}, {"metadata": {"a": "b"}}),
+    ({"reasoning": {"summary": "concise"}}, {"reasoning_summary": "concise"}),
+    ({"text": {"format": {"type": "text"}}}, {"response_format": None}),
+    ({"text": {"format": {"type": "json_object"}}}, {"response_format": {"type": "json_object"}}),
+    ({"tool_choice": "required"}, {"tool_choice": "required"}),
+    ({"tool_choice": {"type": "web_search"}}, {"tool_choice": onplan.ToolChoice("web_search")}),
+    ({"parallel_tool_calls": True}, {"parallel_tool_calls": True}),
+    ({"parallel_tool_calls": None}, {"parallel_tool_calls": None}),
+    (
+        {"instructions": "Be brief."},
+        {"messages": [onplan.Message.system("Be brief."), onplan.Message.user("hi")]},
+    ),
+    ({"instructions": None, "temperature": None, "stream": None}, {"messages": [onplan.Message.user("hi")]}),
+]
+
+
+@pytest.mark.parametrize(("given", "read"), FIELDS, ids=str)
+def test_where_a_parameter_of_the_responses_api_goes(given: dict[str, Any], read: dict[str, Any]) -> None:
+    """Null is as good as nothing."""
+    request, ignored = BatchRequest("a", RESPONSES, {"input": "hi", **given}).completion_request()
+
+    assert {name: getattr(request, name) for name in read} == read
+    assert ignored == ()
+
+
+def test_what_has_no_effect_is_passed_over() -> None:
+    """It is not reported as ignored, for the answer is the same."""
+    given = {"store": True, "include": ["x"], "truncation": "auto", "user": "u", "safety_identifier": "s"}
+
+    assert BatchRequest("a", RESPONSES, {"input": "hi", **given}).completion_request()[1] == ()
+
+
 @pytest.mark.parametrize(
     ("url", "body", "words"),
     [
@@ -111,6 +149,10 @@ def test_the_parameters_of_the_responses_api_are_read() -> None:
         (RESPONSES, {"input": "hi", "stream": True}, "stream is not supported"),
         (RESPONSES, {"input": "hi", "previous_response_id": "x"}, "previous_response_id is not supported"),
         (RESPONSES, {"input": "hi", "reasoning": "low"}, "reasoning must be an object"),
+        (RESPONSES, {"input": "hi", "text": "low"}, "text must be an object"),
+        (RESPONSES, {"input": "hi", "background": True}, "background is not supported"),
+        (RESPONSES, {"input": "hi", "conversation": "x"}, "conversation is not supported"),
+        (RESPONSES, {"input": "hi", "prompt": {"id": "x"}}, "prompt is not supported"),
         (RESPONSES, {"input": "hi", "temperature": "warm"}, "temperature has the wrong type"),
         (CHAT, {}, "messages must be an array"),
         (CHAT, {"messages": [{"role": "user", "content": "hi"}], "stream": True}, "no streams"),
@@ -134,9 +176,50 @@ def test_answers_have_the_body_of_their_api() -> None:
         assert (body["object"], body["model"], body["id"]) == (expected, "gpt-5.5", "resp_1")
     assert [item["type"] for item in body["output"]] == ["reasoning", "message", "function_call"]
     assert len({item["id"] for item in body["output"]}) == 3
+    assert body["output"][0]["summary"] == [{"type": "summary_text", "text": "Hm."}]
     assert body["output"][1]["content"] == [{"type": "output_text", "text": "A wren", "annotations": []}]
     assert (body["status"], body["incomplete_details"], body["created_at"]) == ("completed", None, 7)
     assert (body["usage"]["input_tokens"], body["usage"]["total_tokens"]) == (3, 8)
+
+
+def test_the_items_of_an_answer() -> None:
+    """As the API has them; a part that it has no item for is left out."""
+    parts: list[onplan.ContentPart] = [
+        onplan.Thinking("", "sealed"),
+        onplan.Refusal("No."),
+        onplan.ToolCall("c", "f", "{}"),
+    ]
+    response = onplan.CompletionResponse(
+        onplan.Message("assistant", parts), RESPONSE.usage, onplan.FinishReason.STOP, "m"
+    )
+    row = json.loads(answered_line(BatchRequest("a", RESPONSES, {}), response, line_id="x", created=7))
+    items = [{**item, "id": ""} for item in row["response"]["body"]["output"]]
+
+    assert items == [
+        {"id": "", "type": "reasoning", "summary": [], "encrypted_content": "sealed"},
+        {
+            "id": "",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "refusal", "refusal": "No."}],
+        },
+        {
+            "id": "",
+            "type": "function_call",
+            "call_id": "c",
+            "name": "f",
+            "arguments": "{}",
+            "status": "completed",
+        },
+    ]
+    assert row["response"]["body"]["usage"] == {
+        "input_tokens": 3,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 5,
+        "output_tokens_details": {"reasoning_tokens": 2},
+        "total_tokens": 8,
+    }
 
 
 @pytest.mark.parametrize(
@@ -192,7 +275,17 @@ def test_what_is_kept_of_an_earlier_run(lines: list[bytes], answered: set[str], 
     assert earlier.kept == ([GOOD] if answered else [])
 
 
-@pytest.mark.parametrize("other", [line(), b"notes\n", b"{}\n"])
+OTHER = [
+    line(),
+    b"notes\n",
+    b"{}\n",
+    b"[]\n",
+    b'{"custom_id": 1, "response": null, "error": null}\n',
+    b'{"custom_id": "a", "response": "x", "error": null}\n',
+]
+
+
+@pytest.mark.parametrize("other", OTHER)
 def test_another_file_is_not_taken_for_an_output(other: bytes) -> None:
     """Not even an input file, whose lines have a custom_id as well."""
     with pytest.raises(onplan.InvalidRequestError, match="line 1 is none of its lines"):

@@ -71,6 +71,19 @@ def test_only_so_many_are_asked_at_once() -> None:
     assert start.index == 3
 
 
+def test_one_request_is_taken_at_a_time() -> None:
+    """Until it has been taken, which may take a while, there is nothing else to do."""
+    planned = schedule(concurrency=3)
+    assert isinstance(planned.next(), Take)
+    assert isinstance(planned.next(), Wait)
+    planned.took("x")
+
+    assert isinstance(planned.next(), Start)
+    assert isinstance(planned.next(), Take)
+    planned.exhausted()
+    assert isinstance(planned.next(), Wait)
+
+
 def test_results_come_in_order_or_as_they_come() -> None:
     """In order, a result waits for those before it."""
     for ordered, expected in ((True, []), (False, [2, 1])):
@@ -183,6 +196,23 @@ def test_a_limit_that_the_plan_does_not_tell_of_is_waited_for_all_the_same() -> 
     assert pauses == [0, 91, 4, 8, 16, 32, 64, 128]
     assert isinstance(reset, HandOut)  # it is not waited for again
     assert isinstance(reset.result.error, onplan.UsageLimitError)
+
+
+def test_an_answer_shows_that_waiting_helped() -> None:
+    """The next limit is asked about at once, as the first one was."""
+    planned = schedule(concurrency=1, on_limit="wait")
+    for index in (0, 1):
+        assert isinstance(planned.next(), Take)
+        planned.took("x")
+        assert isinstance(planned.next(), Start)
+        planned.failed(index, LIMIT)
+        reset = planned.next()
+        assert isinstance(reset, Reset)
+        assert next(reset.flow) == Authorize()
+        planned.reset()
+        assert isinstance(planned.next(), Start)
+        planned.answered(index, ANSWER)
+        assert isinstance(planned.next(), HandOut)
 
 
 def test_a_failure_to_wait_is_what_becomes_of_the_rest() -> None:

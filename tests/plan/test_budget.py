@@ -209,6 +209,26 @@ def test_a_window_that_has_reset_begins_anew(before: Limits, after: Limits) -> N
     assert (error is None) == (after.windows[0].used_percent == 3)
 
 
+@pytest.mark.parametrize(("later", "is_reset"), [(8_950, False), (9_000, False), (9_050, True)])
+def test_a_reset_moves_by_more_than_half_the_window(later: int, is_reset: bool) -> None:
+    """Of a window of five hours that is 9,000 seconds; by less, answers differ about the same reset."""
+    budget = Budget(0.5)
+    budget.check(read(50))
+
+    # Since its reset 60 per cent were used, or 10 since the client began.
+    assert bool(budget.check(read(60, resets_at=RESET + later))) is is_reset
+
+
+def test_the_latest_reading_says_when_it_resets() -> None:
+    """Also if nothing was used since the one before."""
+    budget = Budget(0.2)
+    for percent, later in ((50, 0), (75, 0), (75, 90)):
+        error = budget.check(read(percent, resets_at=RESET + later))
+
+    assert error
+    assert error.resets_at == RESET + 90
+
+
 def test_rounding_is_no_reset() -> None:
     """Headers tell fractions and the endpoint whole numbers: a little less is the same."""
     budget = Budget(0.2)

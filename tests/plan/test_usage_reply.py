@@ -51,6 +51,32 @@ def test_no_value_is_too_odd(value: Any) -> None:
             assert found.reset_time is None or found.reset_time.tzinfo
 
 
+@pytest.mark.parametrize(
+    ("rate_limit", "allowed"),
+    [
+        ({}, None),
+        ({"allowed": True}, True),
+        ({"allowed": True, "limit_reached": False}, True),
+        ({"limit_reached": False}, None),
+        ({"allowed": False}, False),
+        ({"limit_reached": True}, False),
+        ({"allowed": True, "limit_reached": True}, False),
+        ({"allowed": False, "limit_reached": False}, False),
+        ({"allowed": "yes", "limit_reached": 1}, None),
+    ],
+    ids=str,
+)
+def test_whether_requests_are_allowed(rate_limit: dict[str, Any], allowed: bool | None) -> None:
+    """Either word for "no" is enough; without a word it is not known."""
+    assert limits_of_usage({"rate_limit": rate_limit}, NOW).is_allowed is allowed
+
+
+@pytest.mark.parametrize(("plan", "name"), [(" plus ", "plus"), ("  ", None), ("", None), (5, None)])
+def test_the_name_of_the_plan(plan: object, name: str | None) -> None:
+    """White space is no name."""
+    assert limits_of_usage({"plan_type": plan}, NOW).plan == name
+
+
 def test_a_reset_may_be_told_as_a_duration() -> None:
     """Where only the seconds until then are told, the time is counted from now."""
     window = {"used_percent": 5, "limit_window_seconds": 18_000, "reset_after_seconds": 60}

@@ -90,6 +90,14 @@ def test_a_reset_after_the_timeout_is_not_waited_for() -> None:
     assert (caught.value.resets_at, caught.value.window_minutes, backend.waits) == (SOON, 300, [])
 
 
+def test_a_reset_at_the_very_end_of_the_timeout_is_waited_for() -> None:
+    """Then it is asked once more."""
+    backend = Backend([USED_UP, FRESH.usage])
+
+    assert backend.run(availability(backend.context(), 100)).is_available
+    assert waits(backend) == [100]
+
+
 def test_the_timeout_bounds_the_wait() -> None:
     """The last wait ends with the timeout; what is used up then is the error."""
     backend = Backend([NEVER_TOLD])

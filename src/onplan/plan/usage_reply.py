@@ -120,7 +120,7 @@ def _credits(value: Any) -> Credits | None:
 
 
 def _is_true(value: Any) -> bool:
-    return value is True or value == 1 or (isinstance(value, str) and value.lower() in ("true", "1"))
+    return value == 1 or (isinstance(value, str) and value.lower() in ("true", "1"))
 
 
 def _meters(value: Any, now: float) -> Iterator[Meter]:
