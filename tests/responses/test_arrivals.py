@@ -67,7 +67,7 @@ CUT: Event = {
     "type": "response.incomplete",
     "response": {"id": "r", "output": [], "incomplete_details": {"reason": "max_output_tokens"}},
 }
-SEARCH: Event = {"type": "web_search_call", "id": "ws"}
+SERVER_TOOL: Event = {"type": "computer_call", "id": "ws"}
 
 # By id, by index, by kind: the events, and the parts of the answer.
 ITEMS: dict[str, tuple[list[Event], list[ContentPart]]] = {
@@ -115,9 +115,9 @@ ITEMS: dict[str, tuple[list[Event], list[ContentPart]]] = {
         [done(said("One"), 0), done(said("Two"), 0)],
         [Text("One"), Text("Two")],
     ),
-    "a tool of the server again": ([done(SEARCH, 0), done({"type": "web_search_call"}, 0)], []),
+    "a tool of the server again": ([done(SERVER_TOOL, 0), done({"type": "computer_call"}, 0)], []),
     "one of a kind that is not known": (
-        [added({**SEARCH, "id": "x"}), done({"type": "x_call", "id": "x"}), done(said("One", id="m"))],
+        [added({**SERVER_TOOL, "id": "x"}), done({"type": "x_call", "id": "x"}), done(said("One", id="m"))],
         [Text("One")],
     ),
     "a kind that is not known, with the fields of a call": (
