@@ -243,7 +243,7 @@ def test_something_that_is_no_proxy(
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_proxy_that_is_silent(far: Far, network: Network, driver: Any, scheme: str) -> None:
-    """The limit for making a connection holds for what a proxy takes, too."""
+    """The limit for making a connection holds for what a proxy takes, too; the proxy is blamed for it."""
 
     async def wait(reader: Reader, writer: Writer) -> None:
         while await reader.read(65_536):
@@ -251,7 +251,7 @@ def test_a_proxy_that_is_silent(far: Far, network: Network, driver: Any, scheme:
 
     port = network.serve(wait)
 
-    with pytest.raises(onplan.TransportError):
+    with pytest.raises(onplan.ProxyError, match=f"proxy {scheme}://127.0.0.1:{port} does not answer"):
         driver(
             store=far.store(),
             proxy=f"{scheme}://127.0.0.1:{port}",

@@ -7,6 +7,7 @@ what the server has not seen yet.
 from __future__ import annotations
 
 import asyncio
+import socket
 from functools import partial
 from hashlib import sha256
 from typing import Any, Self, cast
@@ -17,7 +18,7 @@ from onplan.flow import Request
 from onplan.responses.continuation import Continuation
 from onplan.responses.events import Document, ErrorEvent, decode_event
 from onplan.transports.base import Timeouts, log_exchange, logger
-from onplan.transports.connection_errors import unreachable
+from onplan.transports.connection_errors import no_answer, unreachable
 from onplan.transports.per_loop_client import PerLoopClient, running_loop
 from onplan.transports.route import Route
 from onplan.transports.sockets import open_socket
@@ -110,16 +111,20 @@ class _Pool:
         that body, what has come in time is enough.
         """
         connection, limit = Connection(request, self._timeouts), asyncio.timeout(self._timeouts.connect)
+        opened: socket.socket | None = None
         try:
             async with limit:
-                await self._connect(request, connection)
+                opened = await open_socket(self._route, request.url)
+                await self._connect(request, connection, opened)
                 await connection.open(request)
         except OSError as error:  # a TimeoutError is one
             connection.abort()
             if not limit.expired():
                 raise unreachable(request.origin, error) from None
             if not connection.connected:
-                raise unreachable(request.origin, OSError("it took too long")) from None
+                proxy = None if opened else self._route.proxy_for(request.url)
+                late = TimeoutError("it took too long")
+                raise (no_answer(proxy, late) if proxy else unreachable(request.origin, late)) from None
             if connection.upgrade.head is None:
                 raise IdleTimeoutError(f"{request.origin} did not open a WebSocket in time.") from None
         except BaseException:
@@ -127,8 +132,8 @@ class _Pool:
             raise
         return connection
 
-    async def _connect(self, request: Request, connection: Connection) -> None:
-        """Connect ``connection``, directly or through a proxy. Raises ConnectError, OSError."""
+    async def _connect(self, request: Request, connection: Connection, opened: socket.socket) -> None:
+        """Connect ``connection`` over ``opened``, with TLS if its URL says so. Raises OSError."""
         url, options = urlsplit(request.url), dict[str, Any]()
         if url.scheme == "https":
             options = {
@@ -137,7 +142,6 @@ class _Pool:
                 "ssl_handshake_timeout": self._timeouts.connect,
                 "ssl_shutdown_timeout": CLOSE_SECONDS,
             }
-        opened = await open_socket(self._route, request.url)
         try:
             await connection.loop.create_connection(lambda: connection, sock=opened, **options)
         except BaseException:
