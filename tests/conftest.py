@@ -46,6 +46,7 @@ _WITH_BROWSER = (
     "sign_in/test_",
     "stores/test_env.py",
     "stores/test_stranger.py",
+    "telemetry/test_logs.py",
     "test_secrets.py",
 )
 

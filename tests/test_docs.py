@@ -31,6 +31,12 @@ PAGES = sorted(
 
 # Where a path in a page may begin: at the root, or in the package.
 BASES = (ROOT, ROOT / "src" / "onplan", ROOT / "tests")
+# Names of loggers, spans' attributes and metrics, as they stand in the source.
+TOLD = {
+    name
+    for path in (ROOT / "src/onplan").rglob("*.py")
+    for name in re.findall(r'"(onplan\.[a-z_.]+)"', path.read_text())
+}
 FOLDERS = {path.name for base in BASES for path in base.iterdir() if path.is_dir() and path.name[0] != "_"}
 
 
@@ -95,7 +101,7 @@ def test_every_path_and_name_in_code_marks_exists(page: str) -> None:
     names = [mark for mark in marks if mark.startswith("onplan.")]
 
     assert [mark for mark in paths if not any((base / mark).exists() for base in BASES)] == []
-    assert [name for name in names if not _is_importable(name)] == []
+    assert [name for name in names if name not in TOLD and not _is_importable(name)] == []
 
 
 def _is_importable(name: str) -> bool:

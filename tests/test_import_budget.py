@@ -63,7 +63,7 @@ def test_nothing_is_loaded_before_it_is_needed(signed_in: Emulator, case: Case) 
 
 
 def test_a_client_that_sends_through_aiohttp_never_loads_httpx2(signed_in: Emulator) -> None:
-    """One HTTP library is enough for an answer; the other one is for a refresh."""
+    """One HTTP library is enough for an answer; the other one is for a refresh. No telemetry is."""
     code = (
         "import asyncio, onplan\n"
         "async def main():\n"
@@ -74,7 +74,7 @@ def test_a_client_that_sends_through_aiohttp_never_loads_httpx2(signed_in: Emula
 
     loaded = _modules(code)
     assert "aiohttp" in loaded
-    assert not loaded & {"httpx2", "httpcore2", "anyio", "python_socks"}
+    assert not loaded & {"httpx2", "httpcore2", "anyio", "python_socks", "opentelemetry", "onplan.telemetry"}
 
 
 def _modules(code: str) -> set[str]:

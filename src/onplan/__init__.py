@@ -47,6 +47,7 @@ _MODULES = {
     "tools.results": "ToolError",
     "turn.retry": "RetryPolicy",
     "streams": "AsyncCompletionStream CompletionStream",
+    "telemetry.options": "Telemetry",
     "transports.base": "Timeouts",
     "stores": "CredentialStore Lease PendingRefresh Record open_store",
     "types": (

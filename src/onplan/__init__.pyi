@@ -73,6 +73,7 @@ from onplan.stores import Record as Record
 from onplan.stores import open_store as open_store
 from onplan.streams import AsyncCompletionStream as AsyncCompletionStream
 from onplan.streams import CompletionStream as CompletionStream
+from onplan.telemetry.options import Telemetry as Telemetry
 from onplan.tools.function import FunctionTool as FunctionTool
 from onplan.tools.function import tool as tool
 from onplan.tools.mcp import mcp_tools as mcp_tools

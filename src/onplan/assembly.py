@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from onplan.attachments import read_attachments
+from onplan.config.environment import telemetry_variable
 from onplan.config.settings import Settings, load_settings
 from onplan.config.store_spec import spec_of_file
 from onplan.errors import ConfigurationError, InvalidRequestError, OnplanError
@@ -22,7 +23,7 @@ from onplan.transports import AsyncWebSockets, Timeouts, choose_websocket, requi
 from onplan.transports.lazy_http import LazyHTTPTransport
 from onplan.transports.route import Route
 from onplan.turn.amendments import Call
-from onplan.turn.context import Context
+from onplan.turn.context import Context, Recorder
 from onplan.turn.fallback import Fallback
 from onplan.turn.flows import prepare
 from onplan.turn.retry import RetryPolicy, policy_of
@@ -31,6 +32,8 @@ from onplan.types import CompletionRequest, RequestDefaults
 if TYPE_CHECKING:
     import aiohttp
     import httpx2
+
+    from onplan.telemetry.options import Telemetry
 
 
 class CommonOptions(RequestDefaults, total=False):
@@ -54,6 +57,8 @@ class CommonOptions(RequestDefaults, total=False):
         proxy: ``http://USER:PASSWORD@HOST:PORT``, ``https://…`` or ``socks5://…``, instead of what
             ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` say.
         ca_file: certificates (PEM) of authorities to trust as well, such as a company's own.
+        telemetry: True for spans and metrics of OpenTelemetry, or an ``onplan.Telemetry`` that says which;
+            without it, what ``ONPLAN_TELEMETRY`` says.
         timeout: seconds for each of connecting, sending and waiting, or an ``onplan.Timeouts`` with a limit
             for each. The synchronous client checks that of a turn only between steps until the head of an
             answer has come.
@@ -71,6 +76,7 @@ class CommonOptions(RequestDefaults, total=False):
     max_window_share: float | None
     proxy: str | None
     ca_file: str | os.PathLike[str] | None
+    telemetry: bool | Telemetry | None
     timeout: float | Timeouts | None
 
 
@@ -173,11 +179,19 @@ def assemble(
         sockets = choose_websocket(wanted, timeouts, route, settings.backend, options.get("http_client"))
     else:
         require_http(wanted)
+    recorder = _recorder(options, settings)
     return Assembly(
         settings=settings,
         timeouts=timeouts,
         route=route,
-        tokens=token_manager_for(settings, store, transport.fetch, options.get("api_key"), transport.prepare),
+        tokens=token_manager_for(
+            settings,
+            store,
+            transport.fetch,
+            options.get("api_key"),
+            prepare=transport.prepare,
+            recorder=recorder,
+        ),
         token_transport=transport,
         sockets=sockets,
         context=Context(
@@ -191,10 +205,22 @@ def assemble(
             raise_unsupported=raises(options.get("unsupported", "report")),
             fallback=Fallback(allowed=wanted == "auto") if sockets else None,
             budget=budget_of(options.get("max_window_share"), settings.backend),
+            recorder=recorder,
         ),
         on_retry=options.get("on_retry"),
         options={**options},
     )
+
+
+def _recorder(options: CommonOptions, settings: Settings) -> Recorder | None:
+    wanted = options.get("telemetry")
+    if wanted is None:
+        wanted = telemetry_variable()
+    if wanted is False:
+        return None
+    from onplan.telemetry import recorder_for
+
+    return recorder_for(wanted, settings)
 
 
 def portable_options(assembly: Assembly) -> dict[str, Any]:
@@ -231,6 +257,11 @@ _NOT_PORTABLE: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
         lambda store: not isinstance(store, str | os.PathLike),
         "is an object of this process",
         'Give it a store spec, such as `store="file:PATH"`, or make the client there.',
+    ),
+    "telemetry": (
+        lambda telemetry: not (isinstance(telemetry, bool) or telemetry.is_portable),
+        "has providers of this process",
+        "Use `telemetry=True`, and set up global providers in each process.",
     ),
     "http_client": (
         lambda client: True,

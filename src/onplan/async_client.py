@@ -290,25 +290,26 @@ class AsyncClient:
         """
         from onplan.running import AsyncRunning
 
-        return self._run_chunks(AsyncRunning(request, options, self._context.defaults))
+        return self._run_chunks(AsyncRunning(request, options, self._context))
 
     async def _run_chunks(self, running: AsyncRunning) -> AsyncGenerator[RunChunk]:
-        while await running.advance():
-            if running.chunk:
-                yield running.chunk
-            if running.request is None:
-                continue
-            begun = time.monotonic()
-            flow = flows.completion(running.request, self._context, running.repairs)
-            try:
-                async with _Exchange(self, flow) as exchange:
-                    while (chunks := await exchange.advance()) is not None:
-                        for chunk in chunks:
-                            if chunk.type != "done":
-                                yield chunk
-                running.answered(exchange.result, time.monotonic() - begun)
-            except OnplanError as error:
-                running.failed(error)
+        with running:
+            while await running.advance():
+                if running.chunk:
+                    yield running.chunk
+                flow = running.asking()
+                if flow is None:
+                    continue
+                begun = time.monotonic()
+                try:
+                    async with _Exchange(self, flow) as exchange:
+                        while (chunks := await exchange.advance()) is not None:
+                            for chunk in chunks:
+                                if chunk.type != "done":
+                                    yield chunk
+                    running.answered(exchange.result, time.monotonic() - begun)
+                except OnplanError as error:
+                    running.failed(error)
         yield running.done
 
     async def prewarm(

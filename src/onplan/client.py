@@ -289,25 +289,26 @@ class Client:
         """
         from onplan.running import Running
 
-        return self._run_chunks(Running(request, options, self._context.defaults))
+        return self._run_chunks(Running(request, options, self._context))
 
     def _run_chunks(self, running: Running) -> Generator[RunChunk]:
-        while running.advance():
-            if running.chunk:
-                yield running.chunk
-            if running.request is None:
-                continue
-            begun = time.monotonic()
-            flow = flows.completion(running.request, self._context, running.repairs)
-            try:
-                with _Exchange(self, flow) as exchange:
-                    while (chunks := exchange.advance()) is not None:
-                        for chunk in chunks:
-                            if chunk.type != "done":
-                                yield chunk
-                running.answered(exchange.result, time.monotonic() - begun)
-            except OnplanError as error:
-                running.failed(error)
+        with running:
+            while running.advance():
+                if running.chunk:
+                    yield running.chunk
+                flow = running.asking()
+                if flow is None:
+                    continue
+                begun = time.monotonic()
+                try:
+                    with _Exchange(self, flow) as exchange:
+                        while (chunks := exchange.advance()) is not None:
+                            for chunk in chunks:
+                                if chunk.type != "done":
+                                    yield chunk
+                    running.answered(exchange.result, time.monotonic() - begun)
+                except OnplanError as error:
+                    running.failed(error)
         yield running.done
 
     def prewarm(

@@ -11,16 +11,21 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any, TypeAlias, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar
 
 from onplan.errors import OnplanError
+from onplan.tools.function import is_async
 from onplan.tools.loop import Answered, Approve, Ask, CarryOut, Finished, Loop, LoopStep, Planned, Tell
 from onplan.tools.options import AsyncRunOptions, RunOptions, started
 from onplan.tools.record import RunDone, RunResponse, ToolDone, TurnDone
+from onplan.turn import flows
+from onplan.turn.context import Context, RunRecorder
+from onplan.turn.steps import Flow
 from onplan.types import CompletionRequest, CompletionResponse, Prompt, ToolCall
 
 Asked: TypeAlias = Prompt | CompletionRequest | None
@@ -33,19 +38,40 @@ _LEAVE_SECONDS = 5.0
 class _Driven:
     """A run as both clients drive it: ``advance``, then do what it says, until it says that nothing is left.
 
+    It is used with ``with``, also in an event loop.
+
     Attributes:
-        request: what the model is to be asked now; its answer is given to ``answered``.
-        chunk: what the program is to be told now, if the model is not to be asked.
-        repairs: how often the model is told that its answer does not fit.
+        chunk: what the program is to be told now; None if the model is to be asked.
     """
 
-    request: CompletionRequest | None = None
     chunk: ToolDone | TurnDone | None = None
 
-    def __init__(self, loop: Loop, repairs: int) -> None:
-        self._loop, self.repairs = loop, repairs
+    def __init__(self, loop: Loop, options: RunOptions | AsyncRunOptions, context: Context) -> None:
+        self._loop, self._repairs, self._context = loop, options.get("repairs", 0), context
+        self._request: CompletionRequest | None = None
         self._answered: Answered | None = None
         self._answer: RunResponse | None = None
+        self._recorder: RunRecorder | None = None
+
+    def __enter__(self) -> Self:
+        if self._context.recorder:
+            self._recorder = self._context.recorder.run(self._context)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._recorder:
+            self._recorder.end(error)
+
+    def asking(self) -> Flow[CompletionResponse] | None:
+        """The flow that asks the model, whose answer ``answered`` takes; None if it is not to be asked."""
+        if self._request is None:
+            return None
+        if self._recorder is None:
+            return flows.completion(self._request, self._context, self._repairs)
+        with self._recorder.asking(self._request):
+            return flows.completion(self._request, self._context, self._repairs)
 
     @property
     def done(self) -> RunDone:
@@ -71,19 +97,26 @@ class _Driven:
             return self._loop.send(outcome)
         except StopIteration as stop:
             self._answer = stop.value
+            if self._recorder:
+                self._recorder.answered(stop.value)
             return None
 
+    def _observed(self, step: CarryOut) -> CarryOut:
+        return self._recorder.observed(step) if self._recorder else step
+
     def _take(self, step: Ask | Tell | None) -> bool:
-        self.request = step.request if isinstance(step, Ask) else None
+        self._request = step.request if isinstance(step, Ask) else None
         self.chunk = step.chunk if isinstance(step, Tell) else None
+        if self._recorder and isinstance(self.chunk, ToolDone):
+            self._recorder.called(self.chunk.run)
         return step is not None
 
 
 class Running(_Driven):
     """A run of the synchronous client. The program's ``approve`` is asked on this thread."""
 
-    def __init__(self, request: Asked, options: RunOptions, defaults: Mapping[str, Any]) -> None:
-        super().__init__(started(request, options, defaults), options.get("repairs", 0))
+    def __init__(self, request: Asked, options: RunOptions, context: Context) -> None:
+        super().__init__(started(request, options, context.defaults), options, context)
         self._approve: Callable[[ToolCall], object] = options.get("approve") or _always
 
     def advance(self) -> bool:
@@ -93,15 +126,15 @@ class Running(_Driven):
             if isinstance(step, Approve):
                 step = self._resume(self._approve(step.call))
             else:
-                step = self._resume(_call_all(step))
+                step = self._resume(_call_all(self._observed(step)))
         return self._take(step)
 
 
 class AsyncRunning(_Driven):
     """A run of the asynchronous client. The program's ``approve`` is asked on a thread, or awaited."""
 
-    def __init__(self, request: Asked, options: AsyncRunOptions, defaults: Mapping[str, Any]) -> None:
-        super().__init__(started(request, options, defaults), options.get("repairs", 0))
+    def __init__(self, request: Asked, options: AsyncRunOptions, context: Context) -> None:
+        super().__init__(started(request, options, context.defaults), options, context)
         self._approve: Callable[[ToolCall], object] = options.get("approve") or _always
 
     async def advance(self) -> bool:
@@ -111,7 +144,7 @@ class AsyncRunning(_Driven):
             if isinstance(step, Approve):
                 step = self._resume(await _awaited(self._approve, step.call))
             else:
-                step = self._resume(await _call_all_async(step))
+                step = self._resume(await _call_all_async(self._observed(step)))
         return self._take(step)
 
 
@@ -257,12 +290,7 @@ async def _call_async(plan: Planned) -> Finished:
 
 async def _awaited(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """What a function returns: an asynchronous one on this loop, another one on a thread."""
-    if _is_async(function):
+    if is_async(function):
         return await function(*arguments, **named)
     value = await asyncio.wrap_future(_in_thread(lambda: function(*arguments, **named)))
     return await value if inspect.isawaitable(value) else value
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    call = getattr(function, "__call__", None)  # noqa: B004 - of an object, which may be asynchronous
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

@@ -224,7 +224,7 @@ def test_the_network_is_prepared_before_a_refresh() -> None:
         raise SignInAgainError("It was prepared.")
 
     settings = load_settings(backend="openai-codex")
-    manager = token_manager_for(settings, MemoryStore(record=expired), _never, None, prepare)
+    manager = token_manager_for(settings, MemoryStore(record=expired), _never, None, prepare=prepare)
 
     with pytest.raises(SignInAgainError, match="prepared"):
         manager.credentials()

@@ -342,6 +342,8 @@ def a_client_for_work(**options: Unpack[onplan.ClientOptions]) -> onplan.Client:
 def a_client_with_defaults(**defaults: Unpack[onplan.RequestDefaults]) -> onplan.Client:
     onplan.open_store(Path("credentials.json"))
     onplan.Client(model="gpt-5.5", reasoning_effort="high", stop=["x"], store=Path("credentials.json"))
+    onplan.Client(telemetry=onplan.Telemetry(contents=True))
+    onplan.Client(telemetry="yes")  # type: ignore[arg-type]
     onplan.Client(temperature="high")  # type: ignore[arg-type]
     return onplan.Client(**defaults)
 

@@ -40,6 +40,7 @@ MENU = {
         "docs/stores.md",
         "docs/signed-in.md",
         "docs/network.md",
+        "docs/observability.md",
         "src/onplan/what-is-permitted.md",
         "docs/glossary.md",
         "docs/speed.md",
@@ -61,7 +62,17 @@ MENU = {
 REFERENCE = {
     "clients": (
         "Clients",
-        ("client", "async_client", "streams", "assembly", "providers", "turn", "transports", "parameters"),
+        (
+            "client",
+            "async_client",
+            "streams",
+            "assembly",
+            "providers",
+            "turn",
+            "transports",
+            "parameters",
+            "telemetry",
+        ),
     ),
     "tools": ("Tools and runs", ("tools",)),
     "images": ("Images", ("images",)),

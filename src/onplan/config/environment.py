@@ -27,6 +27,20 @@ def environment_variable(name: str) -> str | None:
     return Environment(os.environ).get(name)
 
 
+def telemetry_variable() -> bool:
+    """Whether ``ONPLAN_TELEMETRY`` asks for telemetry. Raises ConfigurationError for other words."""
+    given = environment_variable("ONPLAN_TELEMETRY")
+    wanted = _SWITCH.get((given or "off").lower())
+    if wanted is None:
+        raise ConfigurationError(
+            f"ONPLAN_TELEMETRY is {given}, which is neither on nor off.", hint="Write `ONPLAN_TELEMETRY=on`."
+        )
+    return wanted
+
+
+_SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
+
+
 def system_proxies() -> Mapping[str, str]:
     """The proxies of the environment, else of the system's own settings.
 

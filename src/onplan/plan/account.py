@@ -43,7 +43,10 @@ def limits(context: Context) -> Flow[Limits]:
     def read(body: Any) -> Limits:
         return limits_of_usage(body, context.now())
 
-    return (yield from persist(_AccountRequest(context, _USAGE, read), context))
+    told = yield from persist(_AccountRequest(context, _USAGE, read), context)
+    if context.recorder:
+        context.recorder.limits(told)
+    return told
 
 
 def reset_credits(context: Context) -> Flow[list[ResetCredit]]:

@@ -20,6 +20,7 @@ from onplan.secret import SecretText
 from onplan.stores import CredentialStore, Record, require_permitted
 from onplan.tokens.manager import TokenManager
 from onplan.tokens.refresher import Send
+from onplan.turn.context import Recorder
 from onplan.types import APIKey, Credential, OAuthCredentials
 
 
@@ -28,7 +29,9 @@ def token_manager_for(
     store: CredentialStore,
     send: Send,
     api_key: str | None,
+    *,
     prepare: Callable[[], object] = lambda: None,
+    recorder: Recorder | None = None,
 ) -> TokenManager | KeyHolder:
     """What returns credentials for the backend: a token manager, or a holder of its API key.
 
@@ -48,6 +51,7 @@ def token_manager_for(
         profile=settings.profile,
         backend=settings.backend.name,
         prepare=prepare,
+        recorder=recorder,
     )
 
 

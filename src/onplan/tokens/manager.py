@@ -16,7 +16,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -28,6 +30,7 @@ from onplan.secret import SecretText
 from onplan.stores import CredentialStore, Record
 from onplan.stores.lock import waiting_at_most
 from onplan.tokens.refresher import PROACTIVE, UNAUTHORIZED, Refresher, Send
+from onplan.turn.context import Recorder
 from onplan.types import OAuthCredentials
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ class TokenManager:
         prepare: sets up what ``send`` needs, such as a TLS context; called before the store is locked.
         profile: the profile's name, for messages.
         backend: the backend's name, for messages.
+        recorder: writes down what is waited for.
     """
 
     def __init__(
@@ -72,10 +76,20 @@ class TokenManager:
         profile: str | None = None,
         backend: str | None = None,
         prepare: Callable[[], object] = lambda: None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._refresher = Refresher(
-            store, issuer, send, now, sleep, profile=profile, backend=backend, prepare=prepare
+            store,
+            issuer,
+            send,
+            now,
+            sleep,
+            profile=profile,
+            backend=backend,
+            prepare=prepare,
+            refreshing=recorder.refreshing if recorder else nullcontext,
         )
+        self._waiting = recorder.waiting_for_credentials if recorder else nullcontext
         self._now = now
         self._cached: Record | None = None
         self._pause_until = 0.0
@@ -100,7 +114,7 @@ class TokenManager:
             RefreshError: the refresh failed for now, and the access token has expired.
             StoreError: the store failed, and the access token has expired.
         """
-        return self._lasting() or self._begin(self._refresh_stale).result()
+        return self._lasting() or self._wait(self._refresh_stale)
 
     def replace(self, access_token: str, *, again: bool = False) -> OAuthCredentials:
         """Return other credentials than those with ``access_token``, which a backend has just refused.
@@ -109,7 +123,11 @@ class TokenManager:
         ``again``: the refused token was itself a replacement; if this process has just received it from the
         server, another refresh would not help, and SignInAgainError is raised. Raises as ``credentials``.
         """
-        return self._begin(self._replacing(SecretText(access_token), again=again)).result()
+        return self._wait(self._replacing(SecretText(access_token), again=again))
+
+    def _wait(self, refresh: Callable[[], OAuthCredentials]) -> OAuthCredentials:
+        with self._waiting():
+            return self._begin(refresh).result()
 
     def drain(self) -> None:
         """Wait for a refresh in progress, and save refreshed tokens that could not be saved before."""
@@ -140,13 +158,14 @@ class TokenManager:
 
         loop = asyncio.get_running_loop()
         flights = self._flights.setdefault(loop, {})
-        flight = flights.get(key)
-        if flight is None:
-            # Starting a thread may fail: then there is no flight that another task could wait for.
-            flight = flights[key] = self._begin(refresh).future(loop)
-            # The exception is read, so that asyncio does not log it when every task was cancelled.
-            flight.add_done_callback(lambda done: (flights.pop(key), done.exception()))
-        return await asyncio.shield(flight)
+        with self._waiting():
+            flight = flights.get(key)
+            if flight is None:
+                # Starting a thread may fail: then there is no flight that another task could wait for.
+                flight = flights[key] = self._begin(refresh).future(loop)
+                # The exception is read, so that asyncio does not log it when every task was cancelled.
+                flight.add_done_callback(lambda done: (flights.pop(key), done.exception()))
+            return await asyncio.shield(flight)
 
     # --- deciding -----------------------------------------------------------------------------------
 
@@ -181,7 +200,8 @@ class TokenManager:
                     self._failures, self._failure = self._failures + 1, error
                     raise
 
-        return BackgroundCall(work, "onplan-tokens")
+        # What it logs and writes down belongs to what the first to want it is doing.
+        return BackgroundCall(partial(copy_context().run, work), "onplan-tokens")
 
     def _refresh_stale(self) -> OAuthCredentials:
         self._save_again_if_due()

@@ -86,6 +86,7 @@ class Refresher:
         profile: str | None = None,
         backend: str | None = None,
         prepare: Callable[[], object] = lambda: None,
+        refreshing: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self._store, self._issuer, self._send, self._now, self._sleep = store, issuer, send, now, sleep
         self._profile, self._backend = profile, backend
@@ -94,7 +95,7 @@ class Refresher:
         self._keys: Keys = NO_KEYS
         self._busy = threading.Lock()
         self._unsaved = Rotation(store, sleep)
-        self._prepare = prepare
+        self._prepare, self._refreshing = prepare, refreshing
         reset_in_child(self)
 
     def reset_in_child(self) -> None:
@@ -204,7 +205,8 @@ class Refresher:
         version = self._store.save(msgspec.structs.replace(record, pending_refresh=pending), version)
         logger.info("refreshing the access token (%s)", reason)
         try:
-            refreshed = self._exchange(old, reason, lease)
+            with self._refreshing():
+                refreshed = self._exchange(old, reason, lease)
         except OnplanError as error:
             if isinstance(error, RefreshError) and lease and lease.remaining() <= 0:
                 raise _TooLateError from None  # this machine was suspended: another one may have refreshed it

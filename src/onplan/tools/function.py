@@ -152,3 +152,9 @@ def _docstring(function: Callable[..., Any]) -> Docstring:
         call = type(function).__call__
         function = call if call.__doc__ else type(function)
     return read_docstring(inspect.getdoc(function))
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether ``function`` has to be awaited; of an object, its ``__call__``."""
+    call = getattr(function, "__call__", None)  # noqa: B004 - of an object, which may be asynchronous
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from onplan.backends import Backend
 from onplan.errors import LimitError
@@ -13,7 +14,62 @@ from onplan.turn.catalogue_cache import CatalogueCache
 from onplan.turn.fallback import Fallback
 from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import Flow
-from onplan.types import Limits
+from onplan.types import CompletionRequest, CompletionResponse, Limits
+
+if TYPE_CHECKING:
+    from onplan.tools.loop import CarryOut
+    from onplan.tools.record import RunResponse, ToolRun
+
+
+Turn: TypeAlias = "Callable[[CompletionRequest, Context], Flow[CompletionResponse]]"
+
+
+class RunRecorder(Protocol):
+    """Writes down what one run of tools does (``telemetry.runs``). Nothing of it raises."""
+
+    def asking(self, request: CompletionRequest, /) -> AbstractContextManager[None]:
+        """Within it, a completion is begun that belongs to the run."""
+        ...
+
+    def observed(self, step: CarryOut, /) -> CarryOut:
+        """The same calls, which are written down when they are carried out."""
+        ...
+
+    def called(self, run: ToolRun, /) -> None:
+        """A call has its result, or could not be carried out."""
+        ...
+
+    def answered(self, response: RunResponse[Any], /) -> None:
+        """The run has its answer."""
+        ...
+
+    def end(self, error: BaseException | None, /) -> None:
+        """The run is over; ``error``: what ended it, if it did not come to its end."""
+        ...
+
+
+class Recorder(Protocol):
+    """Writes down what a client does (``telemetry.recorder``). Nothing of it raises."""
+
+    def observed(self, turn: Turn, /) -> Turn:
+        """The same, written down as part of what is going on here and now."""
+        ...
+
+    def run(self, context: Context, /) -> RunRecorder:
+        """A run of tools begins."""
+        ...
+
+    def limits(self, told: Limits, /) -> None:
+        """The backend has said what the plan has left."""
+        ...
+
+    def waiting_for_credentials(self) -> AbstractContextManager[None]:
+        """Within it, credentials are read from their store, and refreshed if they have to be."""
+        ...
+
+    def refreshing(self) -> AbstractContextManager[None]:
+        """Within it, a token is refreshed at the issuer."""
+        ...
 
 
 class Budget(Protocol):
@@ -49,6 +105,7 @@ class Context:
         amendments: the changes of a request that earlier requests needed.
         catalogue: the models that were listed last.
         budget: what the client may use of the plan; None if the program sets no bound.
+        recorder: writes down what is done; None if the program does not want that.
     """
 
     backend: Backend
@@ -63,3 +120,4 @@ class Context:
     amendments: Remembered = field(default_factory=Remembered)
     catalogue: CatalogueCache = field(default_factory=CatalogueCache)
     budget: Budget | None = None
+    recorder: Recorder | None = None

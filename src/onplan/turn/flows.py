@@ -30,7 +30,7 @@ from onplan.turn.amendments import Call
 from onplan.turn.attempts import Attempt, json_reply, persist
 from onplan.turn.catalogue_cache import Listing, account_of
 from onplan.turn.completion import Completion
-from onplan.turn.context import Context
+from onplan.turn.context import Context, Turn
 from onplan.turn.repair import correction, repaired, require_repairs
 from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import Authorize, Flow, ListModels, Prepare
@@ -51,14 +51,22 @@ def completion(request: CompletionRequest, context: Context, repairs: int = 0) -
         context: what all turns of the client have in common.
         repairs: how often the model is told that its answer does not fit the ``response_format``.
     """
+    # Decided here and not with the first step, which may come when something else is going on.
+    ask = context.recorder.observed(turn) if context.recorder else turn
+    return _completion(ask, request, context, repairs)
+
+
+def _completion(
+    ask: Turn, request: CompletionRequest, context: Context, repairs: int
+) -> Flow[CompletionResponse]:
     require_repairs(repairs, request)
-    response = yield from turn(request, context)
+    response = yield from ask(request, context)
     while response.repairs < repairs:
         corrected = correction(request, response)
         if corrected is None:
             break
         request = corrected
-        response = repaired(response, (yield from turn(request, context)))
+        response = repaired(response, (yield from ask(request, context)))
     return response
 
 

@@ -140,16 +140,20 @@ class ReadBody(msgspec.Struct, frozen=True):
 
 
 class Incoming(Protocol):
-    """Turns what is read into chunks.
+    """Turns what is read into chunks."""
 
-    Attributes:
-        finished: nothing more is to be read.
-        grace: seconds after the last chunk for which the end of a whole answer is awaited; then it counts as
-            reached. None while the answer is not whole.
-    """
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is to be read."""
+        ...
 
-    finished: bool
-    grace: float | None
+    @property
+    def grace(self) -> float | None:
+        """How many seconds after the last chunk the end of a whole answer is waited for.
+
+        Then it counts as reached. None while the answer is not whole.
+        """
+        ...
 
     def take(self, payloads: Sequence[bytes] | None) -> Sequence[StreamChunk]:
         """The chunks for the program after one read: the event payloads it completed, or None at the end.
