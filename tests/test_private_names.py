@@ -29,6 +29,7 @@ OWN = {
 }
 OVERRIDDEN = {
     "_create_connection": "of aiohttp.BaseConnector: its reference names it for subclasses to define",
+    "_abc_impl": "of abc.ABCMeta, which gives one to each of its classes",
 }
 
 

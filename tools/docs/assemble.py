@@ -32,6 +32,7 @@ MENU = {
         "docs/search.md",
         "docs/images.md",
         "docs/conversations.md",
+        "docs/terminal.md",
         "docs/batch.md",
         "docs/usage.md",
         "docs/parameters.md",

@@ -38,15 +38,18 @@ def report(error: Exception, session: Session) -> int:
     if _output_failed(error):
         # Python would complain a second time when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(error, OnplanError):
-        with suppress(OnplanError):  # the settings may be what is wrong
-            complete_commands(error, session.settings)
-    facts, exit_code = _described(error)
+    facts, exit_code = _described(error, session)
     try:
         _say(facts, as_json=session.as_json)
     except OSError:  # stderr cannot be written: the exit code says all the same what happened
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return exit_code
+
+
+def tell(error: Exception, session: Session) -> None:
+    """Say on stderr what happened and what to do, for a command that goes on."""
+    facts, _ = _described(error, session)
+    _say(facts, as_json=False)
 
 
 def _say(facts: dict[str, object], *, as_json: bool) -> None:
@@ -64,9 +67,11 @@ def _output_failed(error: Exception) -> bool:
     return isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE
 
 
-def _described(error: Exception) -> tuple[dict[str, object], int]:
+def _described(error: Exception, session: Session) -> tuple[dict[str, object], int]:
     """The JSON form of an error (``code``, ``message``, ``hint``, …) and its exit code."""
     if isinstance(error, OnplanError):
+        with suppress(OnplanError):  # the settings may be what is wrong
+            complete_commands(error, session.settings)
         return error.to_dict(), error.exit_code
     if isinstance(error, click.ClickException):
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "onplan"

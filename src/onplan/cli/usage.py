@@ -46,15 +46,15 @@ def usage(session: Session, watch: bool, interval: float, reset: bool, yes: bool
         if reset:
             from onplan.cli.usage_reset import spend_reset_credit
 
-            spend_reset_credit(session, client, _ask(session, client), sure=yes)
-        view = _ask(session, client)
+            spend_reset_credit(session, client, read_view(session, client), sure=yes)
+        view = read_view(session, client)
         printed = _show(session, view, 0)
         while watch:
             time.sleep(interval)
             printed = _again(session, client, printed)
 
 
-def _ask(session: Session, client: Client) -> View:
+def read_view(session: Session, client: Client) -> View:
     """Ask the backend. The reset credits are listed if there are some, and if that fails only counted."""
     from onplan.plan.forecast import forecast
 
@@ -80,7 +80,7 @@ def _again(session: Session, client: Client, printed: int) -> int:
     from onplan.errors import OnplanError
 
     try:
-        view = _ask(session, client)
+        view = read_view(session, client)
     except OnplanError as error:
         if not error.retryable:
             raise
@@ -94,7 +94,7 @@ def _show(session: Session, view: View, printed: int) -> int:
     if session.as_json:
         click.echo(json.dumps(as_json(view), ensure_ascii=False))
         return 0
-    screen = _screen()
+    screen = screen_of_stdout()
     shown = lines(view, screen)
     if printed and screen.width is not None:
         sys.stdout.write(f"\x1b[{printed}F\x1b[J")  # click would take it out where there are to be no colours
@@ -102,7 +102,7 @@ def _show(session: Session, view: View, printed: int) -> int:
     return len(shown)
 
 
-def _screen() -> Screen:
+def screen_of_stdout() -> Screen:
     """What stdout is."""
     from onplan.config.environment import environment_variable
 

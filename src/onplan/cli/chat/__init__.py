@@ -1,0 +1,1 @@
+"""``onplan chat``: a conversation at a terminal."""

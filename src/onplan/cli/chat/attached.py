@@ -1,0 +1,63 @@
+"""Images and files that go with the next message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onplan.attachments import content_of, expanded
+from onplan.types import File, Image
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
+
+
+class Attached:
+    """What is attached. Files are read at once, since a screenshot may be gone when it is sent again."""
+
+    def __init__(self) -> None:
+        self.parts: list[Image | File] = []
+
+    def add(self, name: str, *, image: bool | None = None) -> str:
+        """Attach the file or address ``name``; what it is called.
+
+        Args:
+            name: a path or URL.
+            image: whether it is one; None: as its name says.
+
+        Raises InvalidRequestError.
+        """
+        if image is None:
+            image = name.lower().endswith(_IMAGES)
+        if name.startswith(("https://", "http://", "data:")):
+            self.parts.append(Image(url=name) if image else File(url=name))
+        else:
+            data = content_of(name)
+            filename = Path(name).name
+            self.parts.append(Image(data=data) if image else File(data=data, filename=filename))
+        return title_of(name)
+
+    def take(self) -> list[Image | File]:
+        """What is attached, which is no longer."""
+        parts, self.parts = self.parts, []
+        return parts
+
+    def __str__(self) -> str:
+        """How much is attached, for people; an empty string for nothing."""
+        images = sum(isinstance(part, Image) for part in self.parts)
+        files = len(self.parts) - images
+        counts = [(images, "image"), (files, "file")]
+        return " and ".join(f"{count} {noun}{'s' if count > 1 else ''}" for count, noun in counts if count)
+
+
+def title_of(name: str) -> str:
+    """The short name of a path or address."""
+    if name.startswith("data:"):
+        return "data"
+    return name if name.startswith(("https://", "http://")) else Path(name).name
+
+
+def is_file(name: str) -> bool:
+    """Whether there is a file of this name."""
+    try:
+        return expanded(name).is_file()
+    except (OSError, ValueError):  # not permitted, too long, or with a NUL
+        return False

@@ -1,0 +1,142 @@
+"""The conversation of a chat: begun, gone on with, kept in its file, and its settings changed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onplan.cli.kept_conversations import KeptConversations
+from onplan.conversation.saved_file import ConversationFileWarning
+from onplan.types import ContentPart, Message, Role, Text, ToolResult
+
+if TYPE_CHECKING:
+    from onplan.client import Client
+    from onplan.conversation.conversations import Conversation
+    from onplan.streams import CompletionStream
+
+
+class Current:
+    """The conversation that goes on now. Its file is made with the first message.
+
+    Args:
+        client: asks the model.
+        kept: where conversations are kept; None if they are not.
+        system: instructions for the model, of conversations that begin.
+        fields: of requests: ``model`` and ``reasoning_effort``, if they were chosen.
+        tell: is given what is worth saying.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        kept: KeptConversations | None,
+        system: str | None,
+        fields: dict[str, Any],
+        tell: Callable[[str], object],
+    ) -> None:
+        self._client, self._kept, self._system, self._tell = client, kept, system, tell
+        self.fields = fields
+        self._talk: Conversation | None = None
+        self._path: Path | None = None
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """What was said so far."""
+        return self._talk.messages if self._talk else []
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the last message has none, as when the program was killed."""
+        return bool(self._talk and self._talk.awaits_answer)
+
+    def stream(self, said: list[str | ContentPart] | None) -> CompletionStream:
+        """Say something, or without that have the last message answered. Raises OnplanError."""
+        if self._talk is None:
+            self._begin()
+        assert self._talk is not None  # noqa: S101 - begun above
+        return self._talk.stream(said, **self.fields)
+
+    def _begin(self) -> None:
+        conversation = self._client.conversation
+        if self._kept is None:
+            self._talk = conversation(self._system, keep_partial=True, **self.fields)
+            return
+        self._path = self._kept.new(asked=False)
+        self._talk = conversation.open(
+            self._path, self._system, keep_partial=True, attachments="inside", **self.fields
+        )
+
+    def begin_another(self) -> None:
+        """Leave this conversation; the next message begins another one."""
+        self._talk = self._path = None
+
+    def go_on_in(self, path: Path) -> None:
+        """Go on with the conversation in a file, which is kept up to date. Raises ConversationFileError."""
+        with self._warnings():
+            self._talk = self._client.conversation.open(
+                path, keep_partial=True, attachments="inside", **self.fields
+            )
+        self._path = path
+
+    def load(self, path: str) -> None:
+        """Go on with a copy of the conversation in a file. Raises ConversationFileError."""
+        with self._warnings():
+            loaded = self._client.conversation.load(path, keep_partial=True, **self.fields)
+        if self._kept is None:
+            self._talk, self._path = loaded, None
+            return
+        copy = self._kept.new(asked=False)
+        loaded.save(copy, attachments="inside")
+        self.go_on_in(copy)
+
+    def save(self, path: str) -> None:
+        """Save a copy. Raises ConversationFileError; InvalidRequestError if nothing was said."""
+        from onplan.errors import InvalidRequestError
+
+        if self._talk is None:
+            raise InvalidRequestError(
+                "There is nothing to save: nothing was said yet.", hint="Say something."
+            )
+        self._talk.save(path, attachments="inside")
+
+    def use(self, **fields: Any) -> None:
+        """Use these fields from now on, also when the conversation is gone on with another time."""
+        self.fields = {**self.fields, **fields}
+        if self._talk and self._path:
+            self.go_on_in(self._path)
+            self._talk.save(self._path, attachments="inside")
+
+    def undo(self) -> list[ContentPart]:
+        """Take back the last exchange; what was said in it. Raises InvalidRequestError."""
+        from onplan.errors import InvalidRequestError
+
+        if self._talk is None:
+            raise InvalidRequestError(
+                "There is nothing to undo: nothing was said yet.", hint="Say something."
+            )
+        before = self._talk.messages
+        self._talk.undo()
+        gone = before[len(self._talk.messages) :]
+        return [
+            part
+            for message in gone
+            if message.role is Role.USER
+            for part in message.content
+            if not isinstance(part, ToolResult)
+        ]
+
+    @contextmanager
+    def _warnings(self) -> Iterator[None]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConversationFileWarning)
+            yield
+        for warning in caught:
+            self._tell(str(warning.message))
+
+
+def text_of(parts: Sequence[ContentPart]) -> str:
+    """The texts among ``parts``."""
+    return "\n".join(part.text for part in parts if isinstance(part, Text))

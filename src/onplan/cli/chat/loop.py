@@ -1,0 +1,198 @@
+"""The chat: reads what is typed, carries out commands, and asks the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from onplan.cli.chat.answering import answer_view, show_answer
+from onplan.cli.chat.attached import Attached, is_file
+from onplan.cli.chat.current import Current, text_of
+from onplan.cli.chat.typed import Command, Dropped, dropped, read
+from onplan.cli.control_characters import harmless
+from onplan.cli.failures import tell
+from onplan.cli.session import Session
+from onplan.cli.talk import say
+from onplan.errors import OnplanError
+from onplan.types import ContentPart, File, Image, ModelInfo, Role
+
+if TYPE_CHECKING:
+    from onplan.client import Client
+    from onplan.types import CompletionResponse
+
+
+class Reads(Protocol):
+    """What asks a person."""
+
+    def read(self, text: str = "") -> str:
+        """What is typed, beginning with ``text``; EOFError at the end."""
+        ...
+
+
+class Chat:
+    """A chat at a terminal.
+
+    Args:
+        session: the options of the command.
+        client: asks the model.
+        current: the conversation.
+        thinking: whether thinking is shown.
+        plain: whether answers are shown as they are, without being drawn as Markdown.
+    """
+
+    def __init__(
+        self, session: Session, client: Client, current: Current, *, thinking: bool, plain: bool
+    ) -> None:
+        self.session, self.client, self.current = session, client, current
+        self.plain, self._thinking = plain, thinking
+        self.attached = Attached()
+        self.draft = ""  # what stands at the next prompt
+        self._models: Sequence[ModelInfo] | None = None
+        self._noted: set[str] = set()
+
+    def run(self, prompt: Reads) -> None:
+        """Go on until Ctrl-D or /quit."""
+        with suppress(EOFError):
+            while True:
+                draft, self.draft = self.draft, ""
+                try:
+                    if not self._handle(prompt.read(draft)):
+                        break
+                except KeyboardInterrupt:  # in an instant without anything to stop
+                    continue
+
+    def _handle(self, typed: str) -> bool:
+        """Do what was typed. False ends the chat."""
+        from onplan.cli.chat.commands import carry_out
+
+        if not typed.strip() and not (self.attached.parts and typed) and not self.current.awaits_answer:
+            return True
+        understood = read(typed, is_file)
+        try:
+            match understood:
+                case Command("quit"):
+                    return False
+                case Command():
+                    carry_out(self, understood)
+                case Dropped(paths=paths):
+                    for path in paths:
+                        self.attach(path)
+                case _:
+                    self._say(understood.text)
+        except OnplanError as error:
+            tell(error, self.session)
+        except KeyboardInterrupt:
+            say("Stopped.")
+        return True
+
+    # --- a turn -------------------------------------------------------------------------------------
+
+    def _say(self, text: str) -> None:
+        parts = self.attached.take()
+        said: list[str | ContentPart] | None = [*parts, *([text] if text.strip() else [])]
+        before = len(self.current.messages)
+        try:
+            stream = self.current.stream(said or None)
+            response = show_answer(stream, thinking=self._thinking, plain=self.plain)
+        except KeyboardInterrupt:
+            self._ended_early(text, parts, before, "Stopped")
+        except OnplanError as error:
+            tell(error, self.session)
+            self._ended_early(text, parts, before, "The answer broke off")
+        else:
+            self.session.note_limits(self.client, response.limits)
+            self._note(response)
+
+    def _ended_early(self, text: str, parts: list[Image | File], before: int, why: str) -> None:
+        """Put the message back if there is no answer to it at all, so that it can be sent again."""
+        if len(self.current.messages) > before:
+            say(f"{why}. What came of the answer is kept.")
+        else:
+            self.attached.parts[:0] = parts
+            self.draft = text
+
+    def _note(self, response: CompletionResponse) -> None:
+        """Say what a person should know of an answer; what a backend does not take, once."""
+        if response.finish_reason == "length":
+            say("The answer was cut off at the model's output limit. Say “go on” for the rest.")
+        if response.finish_reason == "content_filter":
+            say("The model declined to answer, or its answer was filtered.")
+        for names, what in (
+            (response.ignored_parameters, "left out"),
+            (response.emulated_parameters, "adapted"),
+        ):
+            new = [name for name in names if name not in self._noted]
+            self._noted.update(new)
+            if new:
+                say(f"The backend does not take everything as it was given ({what}: {', '.join(new)}).")
+
+    # --- what commands and the prompt use -----------------------------------------------------------
+
+    def attach(self, name: str, *, image: bool | None = None) -> None:
+        """Attach a file or address to the next message. Raises InvalidRequestError."""
+        title = self.attached.add(name, image=image)
+        say(f"Attached {title}. It goes with your next message.")
+
+    def attach_pasted(self, text: str) -> str | None:
+        """Attach the files whose paths were pasted; their names, to be inserted in their place."""
+        found = dropped(text.strip(), is_file)
+        if found is None:
+            return None
+        try:
+            return " ".join(f"[{self.attached.add(path)}]" for path in found.paths)
+        except OnplanError:
+            return None
+
+    def listed(self) -> Sequence[ModelInfo]:
+        """The models of the backend, asked once. Raises OnplanError."""
+        if self._models is None:
+            self._models = self.client.list_models()
+        return self._models
+
+    def model(self) -> ModelInfo | None:
+        """The model in use, if the backend lists it. Raises OnplanError."""
+        wanted = self.current.fields.get("model") or self.session.settings.model
+        return next((model for model in self.listed() if wanted in (None, model.id)), None)
+
+    def models(self) -> Sequence[str]:
+        """The names of the models, for completion."""
+        return _or_none(lambda: [model.id for model in self.listed()])
+
+    def efforts(self) -> Sequence[str]:
+        """The efforts of the model in use, for completion."""
+        return _or_none(lambda: model.reasoning_efforts if (model := self.model()) else [])
+
+    def summary(self) -> str:
+        """The line below the prompt: model, effort, attachments."""
+        fields = self.current.fields
+        model = fields.get("model") or self.session.settings.model or "default model"
+        parts = [model, *([fields["reasoning_effort"]] if fields.get("reasoning_effort") else [])]
+        if attached := str(self.attached):
+            parts.append(f"{attached} attached")
+        return " · ".join([*parts, "/help"])
+
+    def show_last(self) -> None:
+        """Show the end of a conversation that is gone on with: the last message and its answer."""
+        messages = self.current.messages
+        last = next((message for message in reversed(messages) if message.role is Role.USER), None)
+        answer = messages[-1] if messages and messages[-1].role is Role.ASSISTANT else None
+        if last:
+            say(f"> {harmless(text_of(last.content))}")
+        with answer_view(plain=self.plain) as view:
+            view.write(answer.text if answer else "")
+        if self.current.awaits_answer:
+            say("This message has no answer yet. Press Enter to have it answered, or type another one.")
+
+    def put_back(self, parts: Sequence[ContentPart]) -> None:
+        """Have what was said stand at the prompt again."""
+        self.draft = text_of(parts)
+        self.attached.parts = [part for part in parts if isinstance(part, Image | File)]
+
+
+def _or_none(look: Callable[[], Any]) -> Sequence[str]:
+    try:
+        found: Sequence[str] = look()
+    except OnplanError:  # not signed in, no network: there is nothing to complete then
+        return []
+    return found

@@ -1,0 +1,130 @@
+"""An answer on a terminal, drawn while it arrives.
+
+Finished blocks are printed once; what is open is drawn anew, some twenty times a second at most. So the work
+grows with the length of an answer, and not with its square.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+
+from onplan.cli.control_characters import harmless
+from onplan.cli.markdown.blocks import Block, Blocks
+from onplan.cli.markdown.look import Look
+from onplan.cli.markdown.region import Region
+
+_PAUSE = 0.05  # seconds between two drawings
+_SHARE = 4  # a drawing that takes long is followed by a pause as many times as long
+_TURNING = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+class AnswerView:
+    """Draws Markdown on a terminal. Use it with ``with``; a thread draws meanwhile.
+
+    Args:
+        stream: the terminal.
+        colour: whether colours may be used.
+        waiting: what is said while nothing arrives, such as ``thinking``; nothing if it is empty.
+    """
+
+    def __init__(self, stream: TextIO, *, colour: bool, waiting: str = "") -> None:
+        self._region = Region(stream)
+        symbols = _has_symbols(stream)
+        self._looks = {
+            "text": Look(colour=colour, symbols=symbols),
+            "thinking": Look(colour=colour, symbols=symbols, style="dim" if colour else ""),
+        }
+        self._console = Console(
+            file=stream, force_terminal=True, no_color=not colour, highlight=False, markup=False, emoji=False
+        )
+        self._symbols, self._waiting = symbols, waiting
+        self._blocks, self._kind = Blocks(), "text"
+        self._finished: list[str] = []
+        self._changed = self._ended = False
+        self._since = time.monotonic()
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._keep_drawing, name="onplan-answer", daemon=True)
+
+    def write(self, text: str, kind: str = "text") -> None:
+        """Add to the answer, or to its ``thinking``."""
+        with self._lock:
+            if kind != self._kind:
+                self._end_text()
+                self._kind = kind
+            self._print(self._blocks.feed(harmless(text)))
+            self._changed = True
+
+    def note(self, text: str) -> None:
+        """Print a line of the program's own, after what came so far."""
+        with self._lock:
+            self._end_text()
+            self._finished.append(self._drawn([text]))
+            self._changed = True
+
+    def flush(self) -> None:
+        """End the text so far and draw it; what comes next stands below."""
+        with self._lock:
+            self._end_text()
+            self._draw(final=True)
+
+    def _end_text(self) -> None:
+        self._print(self._blocks.end())
+
+    def _print(self, blocks: Sequence[Block]) -> None:
+        if blocks:
+            self._finished.append(self._drawn(list(self._looks[self._kind].of(blocks))))
+
+    def _drawn(self, content: Sequence[object]) -> str:
+        columns, _ = self._region.size()
+        with self._console.capture() as captured:
+            for each in content:
+                self._console.print(each, width=columns, soft_wrap=False, crop=False)
+        return captured.get()
+
+    def _keep_drawing(self) -> None:
+        pause = _PAUSE
+        while not self._stop.wait(pause):
+            begin = time.monotonic()
+            with self._lock:
+                self._draw()
+            pause = max(_PAUSE, _SHARE * (time.monotonic() - begin))
+
+    def _draw(self, *, final: bool = False) -> None:
+        finished, self._finished = "".join(self._finished), []
+        lines: list[str] = []
+        if not final:
+            if blocks := self._blocks.open():
+                lines = self._drawn(list(self._looks[self._kind].of(blocks))).splitlines()
+            elif self._waiting:
+                lines = [self._drawn([self._turning()]).rstrip("\n")]
+        self._region.draw(finished, lines)
+
+    def _turning(self) -> str:
+        seconds = time.monotonic() - self._since
+        mark = _TURNING[int(seconds * 10) % len(_TURNING)] if self._symbols else "-\\|/"[int(seconds * 4) % 4]
+        return f"{mark} {self._waiting}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.flush()
+
+
+def _has_symbols(stream: TextIO) -> bool:
+    try:
+        f"{_TURNING}•│".encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
