@@ -200,7 +200,7 @@ def test_what_the_request_does_not_allow_is_refused(played, turn, fields, senten
 @pytest.mark.parametrize(
     ("turn", "sentence"),
     [
-        ({}, "neither text, thinking, searches, tool_calls nor fault"),
+        ({}, "neither text, thinking, searches, images, tool_calls nor fault"),
         ({"txt": "hi"}, "unknown field `txt`"),
         ({"tool_calls": [{"nam": "x"}]}, "unknown field `nam`"),
         ({"text": 1}, "Expected `str | null`"),

@@ -304,6 +304,11 @@ ARRIVED = {
         [HostedToolCall("web_search", {"id": "w", "status": "completed", "action": {"query": "q"}})],
     ),
     "a search that was cut off": ({"type": "web_search_call", "id": "w", "status": "searching"}, []),
+    "an image, whatever its status says": (
+        {"type": "image_generation_call", "id": "ig", "status": "generating", "result": "eA==", "x": None},
+        [HostedToolCall("image_generation", {"id": "ig", "status": "generating", "result": "eA=="})],
+    ),
+    "an image that was not made": ({"type": "image_generation_call", "id": "ig", "status": "failed"}, []),
     "text with annotations": (
         {
             "type": "message",

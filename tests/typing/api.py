@@ -449,6 +449,7 @@ async def images(options: onplan.ImageOptions) -> None:
         client.images.generate("a fox", quality="best")  # type: ignore[arg-type]
         client.images.generate("a fox", qualty="high")  # type: ignore[call-arg]
         client.run("Draw", tools=[client.images.tool(Path("folder"), size="1024x1024")])
+        assert_type(client.complete("Draw").images, list[onplan.Image])
     async with onplan.AsyncClient() as asynchronous:
         assert_type(asynchronous.images, onplan.AsyncImages)
         assert_type(await asynchronous.images.generate("a fox"), onplan.ImageResponse)

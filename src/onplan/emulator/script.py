@@ -37,6 +37,7 @@ class Turn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         text: what the model says, before its calls.
         thinking: its reasoning summary, for requests that ask for one.
         searches: what it searches the web for, before it says anything, in requests with that hosted tool.
+        images: prompts of images that it makes before it says anything, in requests with that hosted tool.
         tool_calls: in order.
         fault: the name of a fault of this turn, from `onplan emulator --faults`. One that comes instead of an
             answer stands alone; another one changes the turn, or the small model's if there is nothing else.
@@ -47,6 +48,7 @@ class Turn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     text: str | None = None
     thinking: str | None = None
     searches: Sequence[str] = ()
+    images: Sequence[str] = ()
     tool_calls: Sequence[Call] = ()
     fault: str | None = None
     seconds: float | None = None
@@ -57,7 +59,7 @@ class Turn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     def answers(self) -> bool:
         """Whether it says what the model answers."""
         said = self.text is not None or self.thinking is not None
-        return said or bool(self.tool_calls) or bool(self.searches)
+        return said or bool(self.tool_calls or self.searches or self.images)
 
     def complaint(self) -> str | None:
         """Why this turn cannot be played, as a clause; None if it can."""
@@ -68,7 +70,7 @@ class Turn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         complaints = (
             (
                 not self.answers and fault is None,
-                "it has neither text, thinking, searches, tool_calls nor fault",
+                "it has neither text, thinking, searches, images, tool_calls nor fault",
             ),
             (
                 fault is None and self.seconds is not None,

@@ -15,6 +15,7 @@ from onplan.errors import InvalidRequestError
 from onplan.request.data_url import data_url
 from onplan.request.tool_results import told_of
 from onplan.types import (
+    IMAGE_GENERATION,
     WEB_SEARCH,
     ContentPart,
     File,
@@ -229,14 +230,20 @@ def parts_of(item: Item, sections: Mapping[Section, str]) -> list[ContentPart]:
             said = [(section, text) for section, text in sections.items() if text]
             return [_part_of(kind, text, phase, _annotations(item, at)) for (kind, at), text in said]
         case "web_search_call" if item.get("status") not in _UNFINISHED:
-            fields = {name: value for name, value in item.items() if name != "type" and value is not None}
-            return [HostedToolCall(WEB_SEARCH, fields)]
+            return [_hosted(WEB_SEARCH, item)]
+        case "image_generation_call" if item.get("result"):  # a whole one may still be called "generating"
+            return [_hosted(IMAGE_GENERATION, item)]
         case _:
             return []
 
 
 # The states of a search in an answer that was cut off.
 _UNFINISHED = ("in_progress", "searching")
+
+
+def _hosted(name: str, item: Item) -> HostedToolCall:
+    fields = {name: value for name, value in item.items() if name != "type" and value is not None}
+    return HostedToolCall(name, fields)
 
 
 def _annotations(item: Item, index: int) -> tuple[dict[str, Any], ...]:

@@ -28,6 +28,7 @@ from onplan.types.credentials import APIKey, Credential, OAuthCredentials, Regis
 from onplan.types.dicts import MessageLike, Prompt
 from onplan.types.limits import Credits, Limits, Meter, SpendingLimit, Window
 from onplan.types.message import (
+    IMAGE_GENERATION,
     WEB_SEARCH,
     ContentPart,
     File,
@@ -54,6 +55,7 @@ from onplan.types.tools import HostedTool, Tool, ToolChoice, ToolDefinition
 from onplan.types.web_search import Location, web_search
 
 __all__ = [
+    "IMAGE_GENERATION",
     "WEB_SEARCH",
     "APIKey",
     "AnswerFields",

@@ -9,7 +9,7 @@ import msgspec
 
 from onplan.errors import InvalidRequestError, OutputError, OutputRefusedError, OutputTruncatedError
 from onplan.types.limits import Limits
-from onplan.types.message import ContentPart, Message, Refusal, Text, Thinking, ToolCall
+from onplan.types.message import ContentPart, Image, Message, Refusal, Text, Thinking, ToolCall
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -118,6 +118,16 @@ class CompletionResponse(msgspec.Struct, Generic[T_co], frozen=True, dict=True):
         from onplan.types.citations import searches_in
 
         return searches_in(self.message.content)
+
+    @property
+    def images(self) -> list[Image]:
+        """The images that the hosted tool ``image_generation`` made, in order, each with its ``data``.
+
+        ``client.images`` makes images without asking a model.
+        """
+        from onplan.types.hosted_images import images_in
+
+        return images_in(self.message.content)
 
     @property
     def parsed(self) -> T_co:

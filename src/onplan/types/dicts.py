@@ -27,7 +27,7 @@ from onplan.types.message import (
     ToolCall,
     ToolResult,
 )
-from onplan.types.shapes import ITEMS, OF_USERS, OfUser, hosted_call
+from onplan.types.shapes import HOSTED_CALLS, ITEMS, OF_USERS, OfUser, hosted_call
 
 T = TypeVar("T")
 
@@ -90,14 +90,14 @@ class _Conversation:
             part: OfUser = converted(item, OfUser, where)  # type: ignore[arg-type] # a union is no class
             self._append(Message(Role.USER, [part.part(where)]), loose=True)
             return
-        if kind == "web_search_call":
+        if isinstance(kind, str) and kind in HOSTED_CALLS:
             self._append(hosted_call(_without_none(item)), items=True)
             return
         read = ITEMS.get(kind) if isinstance(kind, str) else None
         if read is None:
             raise InvalidRequestError(
                 f"{where}.type is {kind!r}, which is not known.",
-                hint=f"Known are: {', '.join(ITEMS)}, web_search_call.",
+                hint=f"Known are: {', '.join([*ITEMS, *HOSTED_CALLS])}.",
             )
         message = converted(item, read, where).message(where)
         self._append(message, items="type" in item and message.role is Role.ASSISTANT)

@@ -181,7 +181,8 @@ class ToolCall(_Part, frozen=True, tag="tool_call"):
         return msgspec.json.decode(self.arguments or "{}")
 
 
-WEB_SEARCH = "web_search"  # the hosted tool, as the APIs name it
+# The hosted tools whose calls are kept, as the APIs name them.
+WEB_SEARCH, IMAGE_GENERATION = "web_search", "image_generation"
 
 
 class HostedToolCall(_Part, frozen=True, tag="hosted_tool_call"):

@@ -17,6 +17,7 @@ import msgspec
 from onplan.errors import InvalidRequestError
 from onplan.types.citations import annotations_from
 from onplan.types.message import (
+    IMAGE_GENERATION,
     WEB_SEARCH,
     ContentPart,
     File,
@@ -344,10 +345,12 @@ class _Reasoning(_Shape):
 
 
 def hosted_call(item: Mapping[str, Any]) -> Message:
-    """The call of a hosted web search, as a message of the model: it is kept whole."""
-    return Message.assistant(
-        HostedToolCall(WEB_SEARCH, {name: item[name] for name in item if name != "type"})
-    )
+    """The call of a hosted tool, as a message of the model: it is kept whole."""
+    fields = {name: item[name] for name in item if name != "type"}
+    return Message.assistant(HostedToolCall(HOSTED_CALLS[item["type"]], fields))
+
+
+HOSTED_CALLS: Mapping[str, str] = {f"{name}_call": name for name in (WEB_SEARCH, IMAGE_GENERATION)}
 
 
 ITEMS: Mapping[str, type[_Message | _FunctionCall | _FunctionCallOutput | _Reasoning]] = {

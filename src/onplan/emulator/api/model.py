@@ -19,6 +19,7 @@ from onplan.emulator.wire.items import (
     Compaction,
     CustomToolCall,
     FunctionCall,
+    ImageGenerationCall,
     Item,
     Message,
     Reasoning,
@@ -122,6 +123,9 @@ def _items(world: World, body: dict[str, Any]) -> tuple[Item, ...]:
     asked = _last(body).get("role") == "user"
     if asked and is_chosen(body, "web_search"):
         return (_thought(world, body, SUMMARY), *_searched(world, body))
+    if asked and is_chosen(body, "image_generation"):
+        drawn = ImageGenerationCall(_last_user_text(body))
+        return (_thought(world, body, SUMMARY), drawn, _message(_chosen(world.scenario, body), body))
     calls = tuple(_calls(body)) if asked else ()
     return (_thought(world, body, SUMMARY), *(calls or (_message(_chosen(world.scenario, body), body),)))
 

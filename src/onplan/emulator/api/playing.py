@@ -9,7 +9,14 @@ import msgspec
 
 from onplan.emulator.api.offers import Tool, callable_tools, is_offered, must_call
 from onplan.emulator.script import Call, Turn, unplayable
-from onplan.emulator.wire.items import CustomToolCall, FunctionCall, Item, Message, WebSearchCall
+from onplan.emulator.wire.items import (
+    CustomToolCall,
+    FunctionCall,
+    ImageGenerationCall,
+    Item,
+    Message,
+    WebSearchCall,
+)
 from onplan.emulator.wire.replies import Refusal
 
 
@@ -24,12 +31,15 @@ def played(turn: Turn, body: dict[str, Any], in_pieces: Callable[[str], tuple[st
         raise Refusal(unplayable("it has several calls, and the request's parallel_tool_calls is false"))
     if turn.searches and not is_offered(body, "web_search"):
         raise Refusal(unplayable("it searches the web, and the request does not let it"))
-    if not turn.tool_calls and not turn.searches and must_call(body):
+    if turn.images and not is_offered(body, "image_generation"):
+        raise Refusal(unplayable("it makes an image, and the request does not let it"))
+    if not (turn.tool_calls or turn.searches or turn.images) and must_call(body):
         raise Refusal(unplayable("it calls no tool, and the request's tool_choice requires a call"))
     searches = tuple(WebSearchCall(query) for query in turn.searches)
+    images = tuple(ImageGenerationCall(prompt) for prompt in turn.images)
     calls = tuple(_call(call, tools) for call in turn.tool_calls)
     said = () if turn.text is None else (Message(in_pieces(turn.text)),)
-    return (*searches, *said, *calls)
+    return (*searches, *images, *said, *calls)
 
 
 def _call(call: Call, tools: list[tuple[Tool, str | None]]) -> Item:

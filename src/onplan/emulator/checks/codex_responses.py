@@ -229,16 +229,20 @@ def _tools(world: World, request: Request, body: Body) -> None:
 
 
 def _hosted_tools(world: World, request: Request, body: Body) -> None:
-    """Refuse hosted search from models that take their tools inside `input`.
+    """Refuse hosted search and images from models that take their tools inside `input`.
 
-    The official client never offers it to them. What the service answers is not known; these are its words
-    for a hosted tool of images.
+    The official client never offers search to them. What the service answers is not known; these are its
+    words for a hosted tool of images.
     """
     model = world.model(body["model"]) or {}
     for tool in body.get("tools") or []:
-        if tool["type"] == "web_search" and model.get("use_responses_lite"):
+        if tool["type"] in ("web_search", "image_generation") and model.get("use_responses_lite"):
             message = f"Tool '{tool['type']}' is not supported with {body['model']}."
             raise Refusal(api_error(message, param="tools"))
+        # The free plan has no images, as a gateway tells it (Wei-Shaw/sub2api issue 2232).
+        if tool["type"] == "image_generation" and world.scenario.plan == "free" and body.get("tool_choice"):
+            message = "Tool choice 'image_generation' not found in 'tools' parameter."
+            raise Refusal(api_error(message, param="tool_choice"))
 
 
 # Rules that the platform shares.

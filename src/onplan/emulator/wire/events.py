@@ -9,6 +9,7 @@ from onplan.emulator.wire.items import (
     Compaction,
     CustomToolCall,
     FunctionCall,
+    ImageGenerationCall,
     Item,
     Message,
     Reasoning,
@@ -43,6 +44,7 @@ EMPTY: dict[str, dict[str, Any]] = {
     "function_call": {"arguments": "", "status": "in_progress"},
     "custom_tool_call": {"input": "", "status": "in_progress"},
     "web_search_call": {"status": "in_progress", "action": {"type": "search"}},
+    "image_generation_call": {"status": "in_progress", "revised_prompt": None, "result": None},
     "compaction": {"encrypted_content": ""},
 }
 
@@ -114,6 +116,15 @@ def _web_search_call(item: WebSearchCall, where: Where) -> Iterator[Event]:
         yield {"type": f"response.web_search_call.{state}", **where}
 
 
+def _image_generation_call(item: ImageGenerationCall, where: Where) -> Iterator[Event]:
+    image = "response.image_generation_call"
+    yield {"type": f"{image}.in_progress", **where}
+    yield {"type": f"{image}.generating", **where}
+    partial = {"partial_image_index": 0, "partial_image_b64": item.finished()["result"]}
+    yield {"type": f"{image}.partial_image", **where, **partial}
+    yield {"type": f"{image}.completed", **where}
+
+
 def _nothing(item: Compaction, where: Where) -> Iterator[Event]:
     return iter(())
 
@@ -124,6 +135,7 @@ INSIDES: dict[type[Item], Callable[[Any, Where], Iterator[Event]]] = {
     FunctionCall: _function_call,
     CustomToolCall: _custom_tool_call,
     WebSearchCall: _web_search_call,
+    ImageGenerationCall: _image_generation_call,
     Compaction: _nothing,
 }
 

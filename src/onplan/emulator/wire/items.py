@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from onplan.emulator.web import annotations_of
+from onplan.emulator.wire.png import png_of
 
 
 def new_id(prefix: str) -> str:
@@ -106,6 +108,23 @@ class WebSearchCall:
 
 
 @dataclass(frozen=True)
+class ImageGenerationCall:
+    """An image that the service made itself."""
+
+    prompt: str
+    id: str = _id("ig")
+
+    def finished(self) -> dict[str, Any]:
+        """The item as `output_item.done` shows it."""
+        image = base64.b64encode(png_of(self.prompt, *HOSTED_SIZE)).decode()
+        head = {"id": self.id, "type": "image_generation_call", "status": "completed"}
+        return {**head, "revised_prompt": self.prompt, "result": image}
+
+
+HOSTED_SIZE = (1024, 1024)
+
+
+@dataclass(frozen=True)
 class Compaction:
     """A compacted conversation."""
 
@@ -117,7 +136,7 @@ class Compaction:
         return {"id": self.id, "type": "compaction", "encrypted_content": self.encrypted_content}
 
 
-Item = Reasoning | Message | FunctionCall | CustomToolCall | WebSearchCall | Compaction
+Item = Reasoning | Message | FunctionCall | CustomToolCall | WebSearchCall | ImageGenerationCall | Compaction
 
 
 @dataclass(frozen=True, kw_only=True)
