@@ -35,6 +35,7 @@ MENU = {
         "docs/terminal.md",
         "docs/batch.md",
         "docs/usage.md",
+        "docs/comparison.md",
         "docs/parameters.md",
         "docs/backends.md",
         "docs/chatgpt-plan.md",

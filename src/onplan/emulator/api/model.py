@@ -172,7 +172,7 @@ def _json_object(answer: Answer, body: dict[str, Any], text_format: dict[str, An
 
 
 def _json_schema(answer: Answer, body: dict[str, Any], text_format: dict[str, Any]) -> tuple[str, ...]:
-    return _in_pieces(_fitting(text_format["schema"]), 4)
+    return _in_pieces(answer.text or _fitting(text_format["schema"]), 4)
 
 
 FORMATS = {"text": _plain_text, "json_object": _json_object, "json_schema": _json_schema}
