@@ -344,7 +344,7 @@ def test_an_answer_that_begins_anew_is_an_error():
         (errors.ModelNotAvailableError("x"), "model_not_found"),
         (errors.ContextLengthError("x"), "context_length_exceeded"),
         (errors.RateLimitError("x"), "rate_limit_exceeded"),
-        (errors.UsageLimitError("x"), "insufficient_quota"),
+        (errors.UsageLimitError("x"), "usage_limit_reached"),
         (errors.InvalidRequestError("x"), "invalid_request"),
         (errors.ServerError("x"), "server_error"),
     ],
@@ -356,6 +356,16 @@ def test_errors_are_told_in_their_words(error, code):
     assert code == told["code"]
     assert {"message", "type", "param", "code"} == set(told)
     assert error.hint in told["message"]
+
+
+def test_a_usage_limit_says_when_it_resets(listen):
+    """By its type, as the plan's own service does it; a client of ours reads what it was."""
+    failure = errors.UsageLimitError("The plan is used up.", resets_at=1_790_000_000.4)
+    told = error_body(failure)["error"]
+    assert (told["type"], told["resets_at"]) == ("usage_limit_reached", 1_790_000_000)
+    heard = listen.bytes(ChunkEncoder("chatcmpl-1", "gpt-9", 0).encode_failure(failure)).failure
+    assert isinstance(heard, errors.UsageLimitError)
+    assert heard.resets_at == 1_790_000_000
 
 
 def test_models_are_listed():

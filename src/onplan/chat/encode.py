@@ -226,7 +226,8 @@ _ERRORS: Mapping[str, tuple[str, str]] = {
     "context_length": ("invalid_request_error", "context_length_exceeded"),
     "content_policy": ("invalid_request_error", "content_policy_violation"),
     "invalid_image": ("invalid_request_error", "invalid_image"),
-    "usage_limit": ("insufficient_quota", "insufficient_quota"),
+    # Codex CLI 0.171 explains the limit by this type only, and stops; by others it asks again (November 2026).
+    "usage_limit": ("usage_limit_reached", "usage_limit_reached"),
     "not_included": ("insufficient_quota", "usage_not_included"),
     "rate_limit": ("rate_limit_error", "rate_limit_exceeded"),
     "overloaded": ("server_error", "server_is_overloaded"),
@@ -240,4 +241,6 @@ def error_body(error: OnplanError) -> Item:
     """The JSON body of an error response, in the shape that clients of this API read."""
     usual = "invalid_request_error" if isinstance(error, _CALLERS) else "server_error"
     kind, code = _ERRORS.get(error.code, (usual, error.code))
-    return {"error": {"message": f"{error.message} {error.hint}", "type": kind, "param": None, "code": code}}
+    resets = {} if error.resets_at is None else {"resets_at": int(error.resets_at)}
+    told = {"message": f"{error.message} {error.hint}", "type": kind, "param": None, "code": code}
+    return {"error": {**told, **resets}}
