@@ -45,10 +45,11 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 def batch(
     session: Session, requests: Path, output: Path, model: str | None, concurrency: int, wait: bool
 ) -> None:
-    """Answer a file of requests, each line one, and write a line for each answer.
+    """Answer a file of requests, in OpenAI's batch format.
 
-    Both files have the format of OpenAI's batches, for /v1/chat/completions and /v1/responses. Run the same
-    command again after it was interrupted: what OUT.jsonl has an answer to is not asked again.
+    Each line of the one file is a request, to /v1/chat/completions or /v1/responses, and each of the other
+    its answer. Run the same command again after it was interrupted: what OUT.jsonl has an answer to is not
+    asked again.
     """
     with _locked(output):
         work = _Work(requests, output, model)

@@ -53,10 +53,10 @@ def image(
     background: str | None,
     force: bool,
 ) -> None:
-    """Make an image from words, or from images with --edit, and print its path.
+    """Make an image from words, or from other images.
 
-    PROMPT says what is to be seen or changed; "-" reads it from stdin. It takes a minute or two.
-    With --json, stdout has one object: the path, what was asked for, and what came.
+    PROMPT says what is to be seen, or, with --edit, changed; "-" reads it from stdin. It takes a minute or
+    two. The image's path is printed; with --json one object: the path, what was asked for, and what came.
     """
     prompt = _text(prompt)
     if output == _STDOUT and (sys.stdout.isatty() or session.as_json):
