@@ -226,7 +226,7 @@ _ERRORS: Mapping[str, tuple[str, str]] = {
     "context_length": ("invalid_request_error", "context_length_exceeded"),
     "content_policy": ("invalid_request_error", "content_policy_violation"),
     "invalid_image": ("invalid_request_error", "invalid_image"),
-    # Codex CLI 0.171 explains the limit by this type only, and stops; by others it asks again (November 2026).
+    # Only by this type does Codex CLI 0.171 explain the limit and stop (November 2026).
     "usage_limit": ("usage_limit_reached", "usage_limit_reached"),
     "not_included": ("insufficient_quota", "usage_not_included"),
     "rate_limit": ("rate_limit_error", "rate_limit_exceeded"),
