@@ -36,6 +36,7 @@ from onplan.types import (
     Prompt,
     RequestFields,
     StreamChunk,
+    Usage,
     as_request,
 )
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from onplan.running import AsyncRunning
     from onplan.tools.options import AsyncRunFields, AsyncRunOptions
     from onplan.tools.record import RunChunk, RunDone, RunResponse
+    from onplan.turn.compactor import Compactor
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Prompt | CompletionRequest)
@@ -356,6 +358,20 @@ class AsyncClient:
             ConfigurationError, OnplanError: as ``limits``.
         """
         return await self._run(availability(self._context, timeout), TotalTimeout(None))
+
+    async def _compact(self, request: CompletionRequest) -> Usage:
+        """Have the conversation compacted that this client was made for. Raises an OnplanError."""
+        asked = as_request(request, {}, self._context.defaults)
+        return await self._run(flows.compaction(asked, self._context))
+
+    def _compacted_by(self, compactor: Compactor) -> Self:
+        """This client for the turns of one conversation, with the same connections.
+
+        Raises InvalidRequestError if it is to be compacted and the backend does not do that.
+        """
+        client = object.__new__(type(self))
+        vars(client).update(vars(self), _context=self._context.compacted_by(compactor))
+        return client
 
     async def _run(self, flow: steps.Flow[T], total: TotalTimeout | None = None) -> T:
         """Carry out a flow to its end; what it hands out on the way is not wanted."""

@@ -81,6 +81,7 @@ class Backend:
         required_scope: what the person must have granted for requests to be made at all.
         local_stores_only: whether a credential may be kept only on the person's own machine.
         usage_page: where the person sees and limits what this program uses, if there is such a page.
+        compaction: headers of requests in a conversation that the backend may compact; None if it cannot.
         account_path: where the endpoints about the account are, relative to the API; None if the backend does
             not say what is left of the plan.
         headers: fixed headers of every API call.
@@ -122,6 +123,7 @@ class Backend:
     required_scope: str | None = None
     local_stores_only: bool = False
     usage_page: str | None = None
+    compaction: Mapping[str, str] | None = None
     account_path: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     request_encoding: str | None = None
@@ -223,6 +225,7 @@ def _codex_model(
         input_cost_per_million=0.0,
         output_cost_per_million=0.0,
         supports_web_search=id_ == "gpt-5.5",
+        compaction_family="2911" if id_ == "gpt-5.5" else "3000",
     )
 
 
@@ -256,6 +259,7 @@ OPENAI_CODEX = Backend(
     # Without this header the prompt cache is never hit, whatever the body's prompt_cache_key.
     session_header="session-id",
     account_header="chatgpt-account-id",
+    compaction={"x-codex-beta-features": "remote_compaction_v2"},
     account_path="../wham",
     headers={"originator": ORIGINATOR, "user-agent": USER_AGENT},
     request_encoding="zstd",

@@ -140,6 +140,9 @@ CASES = [
 # Told apart by tests of their own: below, in test_answers.py, and in the tests of sign-in and manager.
 ELSEWHERE = frozenset(
     {
+        "compaction_empty",
+        "compaction_missing",
+        "compaction_twice",
         "huge_event",
         "incomplete_content_filter",
         "incomplete_max_output_tokens",

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 import onplan
@@ -62,6 +63,7 @@ def test_a_server_that_reads_slowly(
     large: onplan.CompletionRequest,
 ) -> None:
     """As long as something is taken the write limit does not count, however long all of it takes."""
+    emulator.world.scenario = msgspec.structs.replace(emulator.world.scenario, context_window=10**8)
     port = int(emulator.issuer.rpartition(":")[2])
 
     async def slowly(reader: Reader, writer: Writer) -> None:

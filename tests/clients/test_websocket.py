@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+import msgspec
 import pytest
 
 import onplan
@@ -527,6 +528,8 @@ class TestFallingBack:
 
     async def test_a_message_that_is_known_to_be_too_large(self, signed_in: Emulator) -> None:
         """From 16 MiB on a request goes over SSE at once, and no WebSocket is opened for it."""
+        roomy = msgspec.structs.replace(signed_in.world.scenario, context_window=10**8)
+        signed_in.world.scenario = roomy
         async with onplan.AsyncClient() as client:
             request = CompletionRequest(messages="x" * 16 * 1024 * 1024, model="gpt-5.5")
             assert len((await client.complete(request)).text) > 16 * 1024 * 1024

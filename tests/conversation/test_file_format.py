@@ -57,7 +57,7 @@ def test_what_is_written_is_read() -> None:
     found = decode(LINES, "talk.jsonl")
 
     assert found.header == HEADER
-    assert found.messages == MESSAGES
+    assert found.entries == MESSAGES
     assert list(found.ends) == ENDS
     assert (found.torn, found.complete) == (0, True)
     assert found.digests == ({}, {}, {}, DIGESTS, {})
@@ -86,15 +86,15 @@ def test_a_file_that_was_cut_off_loses_its_last_line_alone(size: int) -> None:
     found = decode(_lines(WHOLE[:size]), "talk.jsonl")
     kept = max(count for count, end in enumerate(ENDS) if end - 1 <= size)
 
-    assert found.messages == MESSAGES[:kept]
+    assert found.entries == MESSAGES[:kept]
     assert found.ends[-1] + found.torn == size
     assert found.complete is (found.ends[-1] == ENDS[kept])
 
 
 def test_zeros_at_the_end_are_left_out() -> None:
     """So a file ends after a power failure, where its size was kept and its content was not."""
-    assert decode(_lines(WHOLE + bytes(4096)), "talk.jsonl").messages == MESSAGES
-    assert decode(_lines(WHOLE[:-20] + bytes(20)), "talk.jsonl").messages == MESSAGES[:-1]
+    assert decode(_lines(WHOLE + bytes(4096)), "talk.jsonl").entries == MESSAGES
+    assert decode(_lines(WHOLE[:-20] + bytes(20)), "talk.jsonl").entries == MESSAGES[:-1]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_an_editor_may_have_saved_it(data: bytes) -> None:
     """Line ends of Windows, a byte order mark and empty lines change nothing."""
     found = decode(_lines(data), "talk.jsonl")
 
-    assert found.messages == MESSAGES
+    assert found.entries == MESSAGES
     assert found.torn == 0
 
 
@@ -132,7 +132,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "UTF-16": (WHOLE.decode().encode("utf-16"), "not a conversation that onplan saved"),
     "a header that was cut off": (LINES[0][:30], "not a conversation that onplan saved"),
     "zeros": (bytes(100), "not a conversation that onplan saved"),
-    "a later version": (later(version=2), "has version 2 of the format"),
+    "a later version": (later(version=3), "has version 3 of the format"),
     "no version": (later(version=None), "has version None of the format"),
     "True for a version": (later(version=True), "has version True of the format"),
     "a version as text": (later(version="1"), "has version '1' of the format"),
@@ -184,7 +184,7 @@ def test_what_is_no_conversation_is_refused(data: bytes, words: str) -> None:
 def test_a_later_version_says_to_update() -> None:
     """Not that the file is damaged."""
     with pytest.raises(ConversationFileError) as caught:
-        decode([later(version=2)], "talk.jsonl")
+        decode([later(version=3)], "talk.jsonl")
     assert "pip install --upgrade onplan" in caught.value.hint
 
 

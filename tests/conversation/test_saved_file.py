@@ -19,6 +19,7 @@ import onplan
 from onplan import ConversationFileError, ConversationFileWarning, File, Image, Message, Text, ToolResult
 from onplan.conversation import saved_file
 from onplan.conversation.file_format import Header
+from onplan.conversation.history import History
 from onplan.conversation.saved_file import Attachments, KeptFile, load, save
 
 PIXEL = (Path(__file__).parent.parent / "pixel.png").read_bytes()
@@ -45,7 +46,7 @@ def no_warning() -> Iterator[None]:
 
 def kept(path: Path, *messages: Message, attachments: Attachments = "path") -> KeptFile:
     file = KeptFile(path, attachments)
-    file.begin(HEADER, messages)
+    file.begin(HEADER, History(tuple(messages)))
     return file
 
 
@@ -55,7 +56,7 @@ def test_a_file_is_its_owners_alone(folder: Path) -> None:
     (folder / "old.jsonl").write_bytes(b"")
     (folder / "old.jsonl").chmod(0o644)
     for name in ("old.jsonl", "new/new.jsonl"):
-        save(name, HEADER, [U], "path")
+        save(name, HEADER, History((U,)), "path")
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
     kept(folder / "kept.jsonl", U)
 
@@ -68,14 +69,24 @@ def test_attachments_are_saved_by_path_or_inside(folder: Path, attachments: Atta
     """By path they are where they were, from any folder; inside, the file is enough. Also in tool results."""
     message = Message.user("Look:", Image(path="a.png", detail="low"), File(Path("b.txt")))
     result = Message.tool("c", [Image(path="a.png"), "a pixel"])
-    save("talk.jsonl", HEADER, [message, result], attachments)
+    save(
+        "talk.jsonl",
+        HEADER,
+        History(
+            (
+                message,
+                result,
+            )
+        ),
+        attachments,
+    )
     if attachments == "inside":
         (folder / "a.png").unlink()
         (folder / "b.txt").unlink()
         image, file = Image(data=PIXEL, detail="low"), File(data=b"words", filename="b.txt")
     else:
         image, file = Image(path=folder / "a.png", detail="low"), File(path=folder / "b.txt")
-    said, told = load("talk.jsonl").messages
+    said, told = load("talk.jsonl").history.messages
 
     assert said == Message.user("Look:", image, file)
     (part,) = told.content
@@ -85,11 +96,21 @@ def test_attachments_are_saved_by_path_or_inside(folder: Path, attachments: Atta
 
 def test_an_attachment_that_has_changed_is_a_text(folder: Path) -> None:
     """The model is told what is missing, and the program is warned; the rest is there."""
-    save("talk.jsonl", HEADER, [Message.user("Look:", Image(path="a.png"), File(path="b.txt")), A], "path")
+    save(
+        "talk.jsonl",
+        HEADER,
+        History(
+            (
+                Message.user("Look:", Image(path="a.png"), File(path="b.txt")),
+                A,
+            )
+        ),
+        "path",
+    )
     (folder / "a.png").unlink()
     (folder / "b.txt").write_bytes(b"other words")
     with pytest.warns(ConversationFileWarning) as caught:
-        messages = load("talk.jsonl").messages
+        messages = load("talk.jsonl").history.messages
 
     assert messages == (
         Message.user(
@@ -108,21 +129,21 @@ def test_an_attachment_that_has_changed_is_a_text(folder: Path) -> None:
 def test_a_planted_path_is_not_read_into_a_conversation(folder: Path) -> None:
     """Who writes a file for somebody else does not know the digests of that person's files."""
     part = {"type": "file", "path": str(folder / "b.txt"), "sha256": "00" * 32}
-    save("talk.jsonl", HEADER, [], "path")
+    save("talk.jsonl", HEADER, History(()), "path")
     with (folder / "talk.jsonl").open("a") as file:
         file.write(json.dumps({"role": "user", "content": [part]}) + "\n")
     with pytest.warns(ConversationFileWarning, match="has changed"):
-        (message,) = load("talk.jsonl").messages
+        (message,) = load("talk.jsonl").history.messages
 
     assert [type(part) for part in message.content] == [Text]
 
 
 def test_an_attachment_that_cannot_be_read_is_an_error(folder: Path) -> None:
     """When it is saved; the file that was there is unchanged."""
-    save("talk.jsonl", HEADER, [U], "path")
+    save("talk.jsonl", HEADER, History((U,)), "path")
     before = (folder / "talk.jsonl").read_bytes()
     with pytest.raises(onplan.InvalidRequestError, match=r"c\.png cannot be read"):
-        save("talk.jsonl", HEADER, [Message.user(Image(path="c.png"))], "path")
+        save("talk.jsonl", HEADER, History((Message.user(Image(path="c.png")),)), "path")
 
     assert (folder / "talk.jsonl").read_bytes() == before
 
@@ -130,9 +151,9 @@ def test_an_attachment_that_cannot_be_read_is_an_error(folder: Path) -> None:
 def test_what_is_sent_is_saved(folder: Path) -> None:
     """A part with a path beside its URL or data is sent without it, and so is saved without it."""
     parts = [Image(url="https://example.org/a.png", path="gone.png"), File(data=b"x", path="gone.txt")]
-    save("talk.jsonl", HEADER, [Message.user(*parts)], "path")
+    save("talk.jsonl", HEADER, History((Message.user(*parts),)), "path")
 
-    assert load("talk.jsonl").messages[0].content == [
+    assert load("talk.jsonl").history.messages[0].content == [
         Image(url="https://example.org/a.png"),
         File(data=b"x"),
     ]
@@ -155,10 +176,10 @@ def test_a_kept_file_holds_what_it_is_told(
     """After each step it is a whole conversation."""
     file = kept(folder / "talk.jsonl")
     for messages in steps:
-        file.update(messages)
-        assert list(load("talk.jsonl").messages) == messages
+        file.update(History(tuple(messages)))
+        assert list(load("talk.jsonl").history.messages) == messages
 
-    assert list(load("talk.jsonl").messages) == left
+    assert list(load("talk.jsonl").history.messages) == left
 
 
 @pytest.mark.parametrize(
@@ -167,7 +188,17 @@ def test_a_kept_file_holds_what_it_is_told(
 def test_a_torn_line_is_removed_and_nothing_else(folder: Path, tail: bytes, size: int) -> None:
     """Loading leaves the file as it is; going on repairs it. Both warn."""
     path = folder / "talk.jsonl"
-    save(path, HEADER, [U, A], "path")
+    save(
+        path,
+        HEADER,
+        History(
+            (
+                U,
+                A,
+            )
+        ),
+        "path",
+    )
     whole = path.read_bytes()
     path.write_bytes(whole + tail)
     with warnings.catch_warnings(record=True) as caught:
@@ -178,9 +209,9 @@ def test_a_torn_line_is_removed_and_nothing_else(folder: Path, tail: bytes, size
     file = KeptFile(path, "path")
     file.go_on(saved)
     assert path.read_bytes() == whole
-    file.update([*saved.messages, U])
+    file.update(saved.history.plus([U]))
 
-    assert load(path).messages == (U, A, U)
+    assert load(path).history.messages == (U, A, U)
 
 
 @pytest.mark.parametrize(
@@ -196,13 +227,23 @@ def test_a_torn_line_is_removed_and_nothing_else(folder: Path, tail: bytes, size
 def test_a_file_that_an_editor_saved_goes_on(folder: Path, edit: Callable[[bytes], bytes]) -> None:
     """The next message has a line of its own."""
     path = folder / "talk.jsonl"
-    save(path, HEADER, [U, A], "path")
+    save(
+        path,
+        HEADER,
+        History(
+            (
+                U,
+                A,
+            )
+        ),
+        "path",
+    )
     path.write_bytes(edit(path.read_bytes()))
     file, saved = KeptFile(path, "path"), load(path)
     file.go_on(saved)
-    file.update([*saved.messages, U])
+    file.update(saved.history.plus([U]))
 
-    assert load(path).messages == (U, A, U)
+    assert load(path).history.messages == (U, A, U)
 
 
 def test_another_program_is_noticed(folder: Path) -> None:
@@ -210,10 +251,10 @@ def test_another_program_is_noticed(folder: Path) -> None:
     file = kept(folder / "talk.jsonl", U)
     other, saved = KeptFile("talk.jsonl", "path"), load("talk.jsonl")
     other.go_on(saved)
-    other.update([*saved.messages, A])
+    other.update(saved.history.plus([A]))
     before = (folder / "talk.jsonl").read_bytes()
     with pytest.raises(ConversationFileError, match="was changed by another program"):
-        file.update([U, U])
+        file.update(History((U, U)))
 
     assert (folder / "talk.jsonl").read_bytes() == before
 
@@ -223,7 +264,7 @@ def test_a_kept_file_that_was_removed_is_an_error(folder: Path) -> None:
     file = kept(folder / "talk.jsonl", U)
     (folder / "talk.jsonl").unlink()
     with pytest.raises(ConversationFileError, match=r"talk\.jsonl cannot be written: no such file"):
-        file.update([U, A])
+        file.update(History((U, A)))
     assert not (folder / "talk.jsonl").exists()
 
 
@@ -246,11 +287,11 @@ def test_a_full_disk_leaves_what_was_there(folder: Path, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(saved_file, "FileIO", FullDisk)
         with pytest.raises(ConversationFileError, match="the disk is full"):
-            file.update([U, A])
-    assert load("talk.jsonl").messages == (U,)
-    file.update([U, A, U])
+            file.update(History((U, A)))
+    assert load("talk.jsonl").history.messages == (U,)
+    file.update(History((U, A, U)))
 
-    assert load("talk.jsonl").messages == (U, A, U)
+    assert load("talk.jsonl").history.messages == (U, A, U)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +314,7 @@ def test_a_fifo_is_not_waited_for(folder: Path) -> None:
 
 def test_a_line_of_a_hundred_megabytes_is_refused(folder: Path) -> None:
     """And not read into memory as a whole."""
-    save("talk.jsonl", HEADER, [U], "path")
+    save("talk.jsonl", HEADER, History((U,)), "path")
     with (folder / "talk.jsonl").open("r+b") as file:
         file.truncate(100 * 1024 * 1024)
     with pytest.raises(ConversationFileError, match="line 3 is longer than 64 MiB"):

@@ -24,6 +24,7 @@ TOOLS = [
     }
     for name in ("one", "two")
 ]
+TRIGGER = {"type": "compaction_trigger"}
 RESETS = "/backend-api/wham/rate-limit-reset-credits"
 REQUEST_ID = "0b8e6a52-5f0c-4e53-a2a8-6f9a3f1f1a11"
 BROKEN = httpx2.RemoteProtocolError, httpx2.ReadError, ConnectionClosed
@@ -76,6 +77,25 @@ class Nameless:
         return self._client.turn(said, headers=self.headers(), **fields)
 
 
+class Compacting:
+    """The client, whose requests have the conversation compacted."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
+
+    def headers(self, **changes):
+        return self._client.headers(x_codex_beta_features="remote_compaction_v2", **changes)
+
+    def turn(self, said, **fields):
+        return self._client.turn(said, headers=self.headers(), **fields)
+
+    def websocket(self):
+        return self._client.websocket(x_codex_beta_features="remote_compaction_v2")
+
+
 def send(client, endpoint, name):
     """The ordinary request to an endpoint."""
     tools = {"tools": TOOLS} if "arguments" in name or "tool_calls" in name else {}
@@ -83,6 +103,8 @@ def send(client, endpoint, name):
         client.emulator.play(Turn(text="By [a](https://a.example)"))
     if name == "account_header_required":
         client = Nameless(client)
+    if name.startswith("compaction"):
+        client, tools = Compacting(client), {"input": [TRIGGER]}
     requests = {
         "responses": lambda: client.turn("hi", **tools),
         "responses_upgrade": lambda: upgrade(client),
@@ -451,6 +473,9 @@ EXPECTED = {
     "eof_without_terminal": lambda r: r.types[-1] == "output_item.done",
     "cut_mid_event": broken,
     "stall": broken,
+    "compaction_missing": lambda r: [item["type"] for item in r.response["output"]] == [],
+    "compaction_twice": lambda r: [item["type"] for item in r.response["output"]] == ["compaction"] * 2,
+    "compaction_empty": lambda r: [item["encrypted_content"] for item in r.response["output"]] == [""],
     "garbage_event": lambda r: "data: {not json\n\n" in r.text and "response.completed" in r.text,
     "unknown_event": lambda r: "sparkle.delta" in r.types and r.types[-1] == "completed",
     "rate_limits_event": status(200, '"type":"codex.rate_limits"'),

@@ -157,14 +157,6 @@ def test_a_custom_tool_is_called_when_chosen(client):
     assert (call["type"], call["name"], call["input"]) == ("custom_tool_call", "note", "text")
 
 
-def test_compaction(client):
-    """A compaction_trigger is answered with a compaction item, which may be sent back."""
-    response = client.completed(input=[{"role": "user", "content": "hi"}, {"type": "compaction_trigger"}])
-    (item,) = response["output"]
-    assert item["type"] == "compaction"
-    assert client.completed(input=[item, {"role": "user", "content": "go on"}])["status"] == "completed"
-
-
 def test_structured_output_obeys_the_schema(client):
     """The answer is JSON that fits; json_object is JSON."""
     schema = {

@@ -34,6 +34,7 @@ class _Entry(msgspec.Struct):
     supported_reasoning_levels: list[_ReasoningLevel] | None = None
     default_reasoning_level: str | None = None
     use_responses_lite: bool | None = None
+    comp_hash: str | int | None = None
 
 
 def catalogue_request(backend: Backend, base_url: str, credentials: Credential) -> Request:
@@ -110,6 +111,7 @@ def _model(entry: _Entry, backend: Backend) -> ModelInfo:
         output_cost_per_million=0.0,
         # The official client offers it to all other models.
         supports_web_search=None if entry.use_responses_lite is None else not entry.use_responses_lite,
+        compaction_family=None if entry.comp_hash is None else str(entry.comp_hash),
     )
 
 

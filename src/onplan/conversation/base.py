@@ -7,7 +7,8 @@ import os
 import secrets
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Any, Self, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -19,11 +20,44 @@ from onplan.conversation.saved_file import Attachments, KeptFile, Saved
 from onplan.errors import ConversationFileError, InvalidRequestError, OnplanError
 from onplan.parameters import uuid_text
 from onplan.tools.record import Run, RunChunk, RunDone, ToolDone, TurnDone
+from onplan.turn.compactor import Compactor
 from onplan.types import CompletionRequest, ContentPart, Message, Prompt, RequestFields, Role, as_request
 
 C = TypeVar("C", bound="ConversationState")
+Compact: TypeAlias = Literal["auto"]
 
 logger = logging.getLogger("onplan.conversation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a conversation is carried on. No file has them.
+
+    Attributes:
+        keep_partial: whether what came of an answer that broke off or was stopped stays in the history.
+        compact: ``auto`` has the conversation compacted when it fills the context window; None does not.
+        compact_at: the share of the window at which that is.
+
+    Raises InvalidRequestError for a value that cannot be used.
+    """
+
+    keep_partial: bool = False
+    compact: Compact | None = None
+    compact_at: float = 0.8
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.compact not in (None, "auto"):
+            raise InvalidRequestError(
+                f"compact is {self.compact!r}, which is neither 'auto' nor None.",
+                hint='Give `compact="auto"`.',
+            )
+        at: object = self.compact_at
+        if not isinstance(at, int | float) or isinstance(at, bool) or not 0 < at <= 1:
+            raise InvalidRequestError(
+                f"compact_at is {at!r}, and not a share of the context window, above 0 and up to 1.",
+                hint="Give `compact_at=0.8` for four fifths.",
+            )
 
 
 class ConversationState:
@@ -33,17 +67,18 @@ class ConversationState:
         client: asks the model.
         history: what was said so far.
         settings: the fields of each request; its messages are left out.
-        keep_partial: whether what came of an answer that broke off or was stopped stays in the history.
+        options: how it is carried on.
+
+    Raises InvalidRequestError if it is to be compacted and the backend does not do that.
     """
 
-    def __init__(
-        self, client: Any, history: History, settings: CompletionRequest, *, keep_partial: bool = False
-    ) -> None:
+    def __init__(self, client: Any, history: History, settings: CompletionRequest, options: Options) -> None:
         session_id = settings.session_id or uuid_text(secrets.token_bytes(16), version=4)
-        self._client = client
+        self._compactor = Compactor(options.compact_at if options.compact else None)
+        self._client = client._compacted_by(self._compactor)
         self._history = history
         self._settings = msgspec.structs.replace(settings, messages=[], session_id=session_id)
-        self._keep_partial = keep_partial
+        self._options = options
         self._file: KeptFile | None = None
         self._in_turn = threading.Lock()
 
@@ -56,6 +91,12 @@ class ConversationState:
     def session_id(self) -> str:
         """The conversation's name at the backend, by which its prompt is found in the cache."""
         return cast("str", self._settings.session_id)
+
+    @property
+    def compacted(self) -> int:
+        """How many of ``messages``, from the first, the latest compaction stands for; 0 without one."""
+        compactions = self._history.compactions
+        return compactions[-1].covers if compactions else 0
 
     @property
     def awaits_answer(self) -> bool:
@@ -72,20 +113,20 @@ class ConversationState:
         """
         history = self._history if at is None else self._history.until(at)
         settings = msgspec.structs.replace(self._settings, session_id=None)
-        return type(self)(self._client, history, settings, keep_partial=self._keep_partial)
+        return type(self)(self._client, history, settings, self._options)
 
     def _write(self, path: str | os.PathLike[str], attachments: Attachments) -> None:
         _require_attachments(attachments)
         if self._file and self._file.is_at(path):
             self._keep_in(path, attachments)
         else:
-            saved_file.save(path, self._header(), self._history.messages, attachments)
+            saved_file.save(path, self._header(), self._history, attachments)
 
     def _keep_in(self, path: str | os.PathLike[str], attachments: Attachments) -> None:
         """Write a file that goes on being written while the conversation grows."""
         _require_attachments(attachments)
         file = KeptFile(path, attachments)
-        file.begin(self._header(), self._history.messages)
+        file.begin(self._header(), self._history)
         self._file = file
 
     def _go_on_in(self, path: str | os.PathLike[str], attachments: Attachments, saved: Saved) -> None:
@@ -110,7 +151,7 @@ class ConversationState:
     def _settle(self, history: History) -> None:
         """Make ``history`` the conversation's, in the file, too."""
         if self._file:
-            self._file.update(history.messages)
+            self._file.update(history)
         self._history = history
 
     def _turn(self, said: Prompt | None, fields: Any) -> Turn:
@@ -164,6 +205,7 @@ class Turn:
                 hint="Read its answer to the end, or go on in a copy: `talk.branch()`.",
             )
         self._locked = True
+        self._talk._compactor.compactions = self._talk._history.compactions
         self._asked = self._came = self._talk._history.plus(self._new)
 
     def begin(self) -> None:
@@ -173,7 +215,7 @@ class Turn:
         """
         self.lock()
         if self._talk._file:
-            self._talk._file.update(self._asked.messages)
+            self._talk._file.update(self._asked)
         self._began = True
 
     def note(self, chunk: Any) -> None:
@@ -187,7 +229,7 @@ class Turn:
         """
         match chunk:
             case RunDone(response=response):
-                self._finish(History(tuple(response.messages)))
+                self._finish(self._came.grown(response.messages[:-1]), response.messages[-1:])
             case TurnDone(response=response):
                 self._add(response.message)
             case ToolDone(run=run):
@@ -196,14 +238,14 @@ class Turn:
                 self._partial.note(chunk)
 
     def _add(self, message: Message) -> None:
-        self._came, self._partial = self._came.plus([message]), PartialAnswer()
+        self._came, self._partial = self._with_compactions(self._came).plus([message]), PartialAnswer()
         if self._talk._file:
-            self._talk._file.update(self._came.messages)
+            self._talk._file.update(self._came)
 
     def fail(self, error: BaseException) -> None:
         """Note what was done and finished before ``error``."""
         if isinstance(error, OnplanError) and isinstance(error.run, Run):
-            done = History(tuple(error.run.messages))
+            done = self._came.grown(error.run.messages)
             if len(done.messages) > len(self._came.messages):  # the last answer is among them
                 self._partial = PartialAnswer()
             self._came = done
@@ -213,14 +255,22 @@ class Turn:
 
     def finish(self, answer: Message) -> None:
         """Add the answer to the history. Raises ConversationFileError if the file has no room for it."""
-        self._finish(self._came.plus([answer]))
+        self._finish(self._came, [answer])
 
-    def _finish(self, history: History) -> None:
+    def compacted(self) -> None:
+        """Keep a compaction that was asked for. Raises ConversationFileError; it is then in memory alone."""
+        self._finish(self._came, [])
+
+    def _with_compactions(self, history: History) -> History:
+        """``history`` with the compactions that were made in this turn."""
+        return history.compacted(self._talk._compactor.compactions)
+
+    def _finish(self, came: History, answer: Sequence[Message]) -> None:
         self._finished = True
-        self._talk._history = history
+        self._talk._history = history = self._with_compactions(came).plus(answer)
         if self._talk._file:
             try:
-                self._talk._file.update(history.messages)
+                self._talk._file.update(history)
             except ConversationFileError as error:
                 error.hint = "The answer is in `talk.messages`, and is written with the next turn."
                 raise
@@ -239,16 +289,16 @@ class Turn:
     def _put_back(self) -> None:
         answer = self._partial.message()
         came = self._came.plus([answer]) if answer else self._came
-        if self._talk._keep_partial and came != self._asked:
-            self._talk._history = came
+        stays = came if self._talk._options.keep_partial and came != self._asked else self._talk._history
+        self._talk._history = self._with_compactions(stays)
         try:
             if self._talk._file:
-                self._talk._file.update(self._talk._history.messages)
+                self._talk._file.update(self._talk._history)
         except OnplanError as error:  # why the turn failed matters more; the next turn writes the file
             logger.warning("%s", error)
 
 
-def begin(kind: type[C], client: Any, system: str | None, fields: Any, *, keep_partial: bool = False) -> C:
+def begin(kind: type[C], client: Any, system: str | None, fields: Any, options: Options) -> C:
     """A new conversation of this kind. Raises InvalidRequestError."""
     if system is not None and not isinstance(system, str):
         raise InvalidRequestError(
@@ -258,14 +308,12 @@ def begin(kind: type[C], client: Any, system: str | None, fields: Any, *, keep_p
     messages: Iterable[Message] = [] if given is None else CompletionRequest(messages=given).messages
     history = History((*([Message.system(system)] if system is not None else []), *messages))
     rest = {name: value for name, value in fields.items() if name != "messages"}
-    return kind(client, history, as_request([], rest), keep_partial=keep_partial)  # type: ignore[arg-type]
+    return kind(client, history, as_request([], rest), options)  # type: ignore[arg-type]
 
 
-def loaded(
-    kind: type[C], client: Any, path: str | os.PathLike[str], fields: Any, *, keep_partial: bool = False
-) -> C:
+def loaded(kind: type[C], client: Any, path: str | os.PathLike[str], fields: Any, options: Options) -> C:
     """The conversation of this kind that a file holds. Raises ConversationFileError, InvalidRequestError."""
-    return _of_file(kind, client, path, saved_file.load(path), fields, keep_partial=keep_partial)
+    return _of_file(kind, client, path, saved_file.load(path), fields, options=options)
 
 
 def opened(
@@ -273,22 +321,22 @@ def opened(
     client: Any,
     path: str | os.PathLike[str],
     fields: Any,
+    options: Options,
     *,
     system: str | None,
     attachments: Attachments,
-    keep_partial: bool,
 ) -> C:
     """The same, new if there is no file or an empty one, and kept in the file.
 
     Raises ConversationFileError, InvalidRequestError.
     """
-    new = begin(kind, client, system, fields, keep_partial=keep_partial)
+    new = begin(kind, client, system, fields, options)
     if saved_file.is_missing(path):
         new._keep_in(path, attachments)
         return new
     rest = {name: value for name, value in fields.items() if name != "messages"}
     saved = saved_file.load(path)
-    talk = _of_file(kind, client, path, saved, rest, keep_partial=keep_partial)
+    talk = _of_file(kind, client, path, saved, rest, options=options)
     talk._go_on_in(path, attachments, saved)
     return talk
 
@@ -297,10 +345,10 @@ def _of_file(
     kind: type[C],
     client: Any,
     path: str | os.PathLike[str],
-    saved: saved_file.Saved,
+    saved: Saved,
     fields: Any,
     *,
-    keep_partial: bool,
+    options: Options,
 ) -> C:
     header = saved.decoded.header
     settings, missing = file_format.settings_of(header, str(path))
@@ -309,7 +357,7 @@ def _of_file(
     request = as_request(settings, fields)
     if request.messages:
         raise InvalidRequestError("A saved conversation has its messages.", hint="Leave out `messages=`.")
-    return kind(client, History(saved.messages), request, keep_partial=keep_partial)
+    return kind(client, saved.history, request, options)
 
 
 def _require_attachments(given: object) -> None:

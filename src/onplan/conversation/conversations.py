@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from contextlib import closing
-from typing import Any, Protocol, TypeVar, Unpack, cast, overload
+from typing import Any, Protocol, Self, TypeVar, Unpack, cast, overload
 
-from onplan.conversation.base import ConversationState, Turn, begin, loaded, opened
+from onplan.conversation.base import Compact, ConversationState, Options, Turn, begin, loaded, opened
 from onplan.conversation.saved_file import Attachments
 from onplan.streams import CompletionStream
 from onplan.tools.options import RunOptions
 from onplan.tools.record import RunChunk, RunDone, RunResponse
+from onplan.turn.compactor import Compactor
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
@@ -21,6 +22,7 @@ from onplan.types import (
     Prompt,
     RequestFields,
     StreamChunk,
+    Usage,
 )
 
 T = TypeVar("T")
@@ -39,6 +41,14 @@ class Asks(Protocol):
 
     def run_stream(self, request: CompletionRequest, **options: Unpack[RunOptions]) -> Generator[RunChunk]:
         """The chunks of a run of tools."""
+        ...
+
+    def _compact(self, request: CompletionRequest) -> Usage:
+        """Have the conversation compacted."""
+        ...
+
+    def _compacted_by(self, compactor: Compactor) -> Self:
+        """The client for one conversation."""
         ...
 
 
@@ -163,6 +173,27 @@ class Conversation(ConversationState):
         finally:
             turn.end()
 
+    def compact(self) -> Usage:
+        """Have the backend compact the conversation, and return what that used of the plan.
+
+        From then on the compaction and what the user said lately are sent in place of the messages so far.
+        These stay in ``messages`` and in the file, so that ``undo`` and ``branch`` go back beyond it.
+
+        Raises:
+            InvalidRequestError: the backend compacts no conversations, nothing new has been answered, or a
+                turn has not ended.
+            UnexpectedReplyError: the backend did not answer with one compaction.
+            OnplanError: it could not be asked. The conversation is then as it was.
+        """
+        turn = Turn(self)
+        turn.lock()
+        try:
+            usage = self._client._compact(turn.request)
+            turn.compacted()
+        finally:
+            turn.end()
+        return usage
+
     def undo(self) -> None:
         """Take back the last exchange: what was said, the answer, and the tool calls between them.
 
@@ -194,7 +225,13 @@ class Conversations:
         self._client = client
 
     def __call__(
-        self, system: str | None = None, *, keep_partial: bool = False, **fields: Unpack[RequestFields]
+        self,
+        system: str | None = None,
+        *,
+        keep_partial: bool = False,
+        compact: Compact | None = None,
+        compact_at: float = 0.8,
+        **fields: Unpack[RequestFields],
     ) -> Conversation:
         """Begin a conversation. Nothing is sent.
 
@@ -202,20 +239,33 @@ class Conversations:
             system: instructions for the model.
             keep_partial: whether what came of an answer that broke off or was stopped stays in the history,
                 with what was said; without it neither does.
+            compact: ``auto`` has the backend compact the conversation when it fills the context window, and
+                when the backend says that it does not fit. InvalidRequestError if the backend does not do
+                that: only openai-codex does.
+            compact_at: the share of the context window at which that is.
             fields: of ``CompletionRequest``: each request has them. ``messages`` is a history to begin with.
 
         Raises InvalidRequestError.
         """
-        return begin(Conversation, self._client, system, fields, keep_partial=keep_partial)
+        options = Options(keep_partial=keep_partial, compact=compact, compact_at=compact_at)
+        return begin(Conversation, self._client, system, fields, options)
 
     def load(
-        self, path: str | os.PathLike[str], *, keep_partial: bool = False, **fields: Unpack[RequestFields]
+        self,
+        path: str | os.PathLike[str],
+        *,
+        keep_partial: bool = False,
+        compact: Compact | None = None,
+        compact_at: float = 0.8,
+        **fields: Unpack[RequestFields],
     ) -> Conversation:
         """A conversation that was saved; the file is not changed, and what follows is not written to it.
 
         Args:
             path: of the file.
-            keep_partial: as for a new conversation; it is not saved.
+            keep_partial: as for a new conversation, like ``compact`` and ``compact_at``; none is saved.
+            compact: whether there are to be more compactions; those that were saved are used.
+            compact_at: as for a new conversation.
             fields: of ``CompletionRequest``, in place of those that were saved.
 
         Warns ``ConversationFileWarning`` of what is missing: a last line that a crash cut off, local files
@@ -225,7 +275,8 @@ class Conversations:
             ConversationFileError: it cannot be read, is damaged, or of a later version.
             InvalidRequestError: a field is wrong.
         """
-        return loaded(Conversation, self._client, path, fields, keep_partial=keep_partial)
+        options = Options(keep_partial=keep_partial, compact=compact, compact_at=compact_at)
+        return loaded(Conversation, self._client, path, fields, options)
 
     def open(
         self,
@@ -234,6 +285,8 @@ class Conversations:
         *,
         attachments: Attachments = "path",
         keep_partial: bool = False,
+        compact: Compact | None = None,
+        compact_at: float = 0.8,
         **fields: Unpack[RequestFields],
     ) -> Conversation:
         """Go on with the conversation in a file, or begin one there; the file is kept up to date.
@@ -245,17 +298,14 @@ class Conversations:
             path: of the file. One program may write it at a time; another one is noticed.
             system: instructions for the model, for a new conversation; so is ``messages``.
             attachments: as for ``save``.
-            keep_partial: as for a new conversation.
+            keep_partial: as for a new conversation, like ``compact`` and ``compact_at``.
+            compact: as for ``load``.
+            compact_at: as for a new conversation.
             fields: of ``CompletionRequest``, in place of those that were saved.
 
         Warns and raises as ``load``.
         """
+        options = Options(keep_partial=keep_partial, compact=compact, compact_at=compact_at)
         return opened(
-            Conversation,
-            self._client,
-            path,
-            fields,
-            system=system,
-            attachments=attachments,
-            keep_partial=keep_partial,
+            Conversation, self._client, path, fields, options, system=system, attachments=attachments
         )

@@ -7,13 +7,14 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from functools import partial
-from typing import Any, Protocol, TypeVar, Unpack, cast, overload
+from typing import Any, Protocol, Self, TypeVar, Unpack, cast, overload
 
-from onplan.conversation.base import ConversationState, Turn, begin, loaded, opened
+from onplan.conversation.base import Compact, ConversationState, Options, Turn, begin, loaded, opened
 from onplan.conversation.saved_file import Attachments
 from onplan.streams import AsyncCompletionStream
 from onplan.tools.options import AsyncRunOptions
 from onplan.tools.record import RunChunk, RunDone, RunResponse, ToolDone, TurnDone
+from onplan.turn.compactor import Compactor
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
@@ -23,6 +24,7 @@ from onplan.types import (
     Prompt,
     RequestFields,
     StreamChunk,
+    Usage,
 )
 
 T = TypeVar("T")
@@ -43,6 +45,14 @@ class AsyncAsks(Protocol):
         self, request: CompletionRequest, **options: Unpack[AsyncRunOptions]
     ) -> AsyncGenerator[RunChunk]:
         """The chunks of a run of tools."""
+        ...
+
+    async def _compact(self, request: CompletionRequest) -> Usage:
+        """Have the conversation compacted."""
+        ...
+
+    def _compacted_by(self, compactor: Compactor) -> Self:
+        """The client for one conversation."""
         ...
 
 
@@ -179,6 +189,27 @@ class AsyncConversation(ConversationState):
         else:
             function(*arguments)
 
+    async def compact(self) -> Usage:
+        """Have the backend compact the conversation, and return what that used of the plan.
+
+        From then on the compaction and what the user said lately are sent in place of the messages so far.
+        These stay in ``messages`` and in the file, so that ``undo`` and ``branch`` go back beyond it.
+
+        Raises:
+            InvalidRequestError: the backend compacts no conversations, nothing new has been answered, or a
+                turn has not ended.
+            UnexpectedReplyError: the backend did not answer with one compaction.
+            OnplanError: it could not be asked. The conversation is then as it was.
+        """
+        turn = Turn(self)
+        turn.lock()
+        try:
+            usage = await self._client._compact(turn.request)
+            await self._off_loop(turn.compacted)
+        finally:
+            turn.end()
+        return usage
+
     async def undo(self) -> None:
         """Take back the last exchange: what was said, the answer, and the tool calls between them.
 
@@ -223,7 +254,13 @@ class AsyncConversations:
         self._client = client
 
     def __call__(
-        self, system: str | None = None, *, keep_partial: bool = False, **fields: Unpack[RequestFields]
+        self,
+        system: str | None = None,
+        *,
+        keep_partial: bool = False,
+        compact: Compact | None = None,
+        compact_at: float = 0.8,
+        **fields: Unpack[RequestFields],
     ) -> AsyncConversation:
         """Begin a conversation. Nothing is sent.
 
@@ -231,20 +268,33 @@ class AsyncConversations:
             system: instructions for the model.
             keep_partial: whether what came of an answer that broke off or was stopped stays in the history,
                 with what was said; without it neither does.
+            compact: ``auto`` has the backend compact the conversation when it fills the context window, and
+                when the backend says that it does not fit. InvalidRequestError if the backend does not do
+                that: only openai-codex does.
+            compact_at: the share of the context window at which that is.
             fields: of ``CompletionRequest``: each request has them. ``messages`` is a history to begin with.
 
         Raises InvalidRequestError.
         """
-        return begin(AsyncConversation, self._client, system, fields, keep_partial=keep_partial)
+        options = Options(keep_partial=keep_partial, compact=compact, compact_at=compact_at)
+        return begin(AsyncConversation, self._client, system, fields, options)
 
     async def load(
-        self, path: str | os.PathLike[str], *, keep_partial: bool = False, **fields: Unpack[RequestFields]
+        self,
+        path: str | os.PathLike[str],
+        *,
+        keep_partial: bool = False,
+        compact: Compact | None = None,
+        compact_at: float = 0.8,
+        **fields: Unpack[RequestFields],
     ) -> AsyncConversation:
         """A conversation that was saved; the file is not changed, and what follows is not written to it.
 
         Args:
             path: of the file.
-            keep_partial: as for a new conversation; it is not saved.
+            keep_partial: as for a new conversation, like ``compact`` and ``compact_at``; none is saved.
+            compact: whether there are to be more compactions; those that were saved are used.
+            compact_at: as for a new conversation.
             fields: of ``CompletionRequest``, in place of those that were saved.
 
         Warns ``ConversationFileWarning`` of what is missing: a last line that a crash cut off, local files
@@ -254,9 +304,8 @@ class AsyncConversations:
             ConversationFileError: it cannot be read, is damaged, or of a later version.
             InvalidRequestError: a field is wrong.
         """
-        return await whole(
-            partial(loaded, AsyncConversation, self._client, path, fields, keep_partial=keep_partial)
-        )
+        options = Options(keep_partial=keep_partial, compact=compact, compact_at=compact_at)
+        return await whole(loaded, AsyncConversation, self._client, path, fields, options)
 
     async def open(
         self,
@@ -265,6 +314,8 @@ class AsyncConversations:
         *,
         attachments: Attachments = "path",
         keep_partial: bool = False,
+        compact: Compact | None = None,
+        compact_at: float = 0.8,
         **fields: Unpack[RequestFields],
     ) -> AsyncConversation:
         """Go on with the conversation in a file, or begin one there; the file is kept up to date.
@@ -276,10 +327,13 @@ class AsyncConversations:
             path: of the file. One program may write it at a time; another one is noticed.
             system: instructions for the model, for a new conversation; so is ``messages``.
             attachments: as for ``save``.
-            keep_partial: as for a new conversation.
+            keep_partial: as for a new conversation, like ``compact`` and ``compact_at``.
+            compact: as for ``load``.
+            compact_at: as for a new conversation.
             fields: of ``CompletionRequest``, in place of those that were saved.
 
         Warns and raises as ``load``.
         """
-        kept = partial(opened, AsyncConversation, self._client, path, fields)
-        return await whole(partial(kept, system=system, attachments=attachments, keep_partial=keep_partial))
+        options = Options(keep_partial=keep_partial, compact=compact, compact_at=compact_at)
+        kept = partial(opened, AsyncConversation, self._client, path, fields, options)
+        return await whole(partial(kept, system=system, attachments=attachments))

@@ -1,10 +1,14 @@
-"""The format of a conversation's file: JSON lines, a header and then one line for each message.
+"""The format of a conversation's file: JSON lines, a header and then one for each message and compaction.
 
 ::
 
     {"type":"onplan.conversation","version":1,"session_id":"…","settings":{"model":"gpt-5.5"}}
     {"role":"user","content":[{"type":"text","text":"hi"}]}
     {"role":"assistant","content":[{"type":"text","text":"Hello."}]}
+    {"type":"compaction","covers":2,"encrypted":"…","account":"…","family":"2911","id":"cmp_…"}
+
+A compaction covers the first so many messages, which stay in the file. Version 2 has them; a file without any
+is written as version 1, which older releases read.
 
 A local image or file stands there with its bytes (``data``, base64), or by its ``path`` with the ``sha256``
 of its content. The digest is required: the author of a conversation that another person loads could otherwise
@@ -23,10 +27,11 @@ from typing import Any
 import msgspec
 
 from onplan.errors import ConversationFileError, OnplanError
-from onplan.types import CompletionRequest, Message
+from onplan.types import Compaction, CompletionRequest, Message
 
 KIND = "onplan.conversation"
-VERSION = 1
+VERSION = 2
+_VERSION_WITHOUT_COMPACTIONS = 1
 # In bytes. No request may be larger than 512 MB, and what is shorter is read without a thought for memory.
 LARGEST_LINE = 64 * 1024 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -52,20 +57,22 @@ class Decoded:
     """What a file holds.
 
     Attributes:
-        messages: in order.
-        ends: where the header and then each message ends, in bytes from the beginning, with the empty lines
+        entries: messages and compactions, in order.
+        ends: where the header and then each entry ends, in bytes from the beginning, with the empty lines
             after it.
         torn: how many bytes at the end belong to a line that was cut off.
         complete: whether the last whole line has its line end.
-        digests: for each message, those of the local files in it by their paths.
+        digests: for each entry, those of the local files in it by their paths.
+        version: of the format.
     """
 
     header: Header
-    messages: tuple[Message, ...]
+    entries: tuple[Message | Compaction, ...]
     ends: tuple[int, ...]
     torn: int = 0
     complete: bool = True
     digests: tuple[Mapping[str, str], ...] = ()
+    version: int = VERSION
 
 
 # --- writing ----------------------------------------------------------------------------------------
@@ -94,11 +101,22 @@ def _defaults() -> Mapping[str, Any]:
     return {name: getattr(empty, name) for name in CompletionRequest.__struct_fields__}
 
 
-def encode_header(header: Header) -> bytes:
+def version_for(entries: Iterable[Message | Compaction]) -> int:
+    """The earliest version that can hold ``entries``."""
+    has_compactions = any(isinstance(entry, Compaction) for entry in entries)
+    return VERSION if has_compactions else _VERSION_WITHOUT_COMPACTIONS
+
+
+def encode_header(header: Header, version: int = _VERSION_WITHOUT_COMPACTIONS) -> bytes:
     """The first line."""
     fields = {"session_id": header.session_id, "settings": header.settings, "left_out": header.left_out}
     written = {name: value for name, value in fields.items() if value}
-    return _line({"type": KIND, "version": VERSION, **written})
+    return _line({"type": KIND, "version": version, **written})
+
+
+def encode_compaction(compaction: Compaction) -> bytes:
+    """The line of a compaction."""
+    return _line(compaction)
 
 
 def encode_message(message: Message, digests: Mapping[str, str]) -> bytes:
@@ -149,7 +167,8 @@ def decode(lines: Iterable[bytes], name: str) -> Decoded:
         ConversationFileError: it is no conversation, of a later version, or a line in its middle is damaged.
     """
     header: Header | None = None
-    messages: list[Message] = []
+    version, count = VERSION, 0
+    entries: list[Message | Compaction] = []
     ends: list[int] = []
     digests: list[Mapping[str, str]] = []
     position, torn, complete = 0, 0, True
@@ -163,22 +182,23 @@ def decode(lines: Iterable[bytes], name: str) -> Decoded:
                 ends[-1], complete = position, whole
             continue
         if header is None:
-            header = _header(text, name)
+            header, version = _header(text, name)
         else:
             try:
-                message, digests_of_message = _message(text, f"{name}, line {number}")
+                entry, digests_of_entry = _entry(text, f"{name}, line {number}", count)
             except _UnreadableError:
                 if whole:
                     raise
                 torn = len(line)
                 break
-            messages.append(message)
-            digests.append(digests_of_message)
+            entries.append(entry)
+            count += isinstance(entry, Message)
+            digests.append(digests_of_entry)
         ends.append(position)
         complete = whole
     if header is None:
         raise ConversationFileError(f"{name} is empty.", hint="Check that it is the right file.")
-    return Decoded(header, tuple(messages), tuple(ends), torn, complete, tuple(digests))
+    return Decoded(header, tuple(entries), tuple(ends), torn, complete, tuple(digests), version)
 
 
 class _UnreadableError(ConversationFileError):
@@ -212,7 +232,8 @@ class _HeaderLine(msgspec.Struct):
     left_out: tuple[str, ...] = ()
 
 
-def _header(line: bytes, name: str) -> Header:
+def _header(line: bytes, name: str) -> tuple[Header, int]:
+    """The header and the version of the format."""
     try:
         value = _object(line, name)
     except ConversationFileError:
@@ -223,19 +244,30 @@ def _header(line: bytes, name: str) -> Header:
             hint="Check that it is the right file; `talk.save(PATH)` writes one.",
         )
     version = value.get("version")
-    if version != VERSION or isinstance(version, bool):
+    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= VERSION:
         is_later = isinstance(version, int) and version > VERSION
         raise ConversationFileError(
-            f"{name} has version {version!r} of the format, and this onplan reads version {VERSION}.",
+            f"{name} has version {version!r} of the format, and this onplan reads up to version {VERSION}.",
             hint="Update onplan: `pip install --upgrade onplan`." if is_later else _DAMAGED,
         )
     read = _converted(value, _HeaderLine, f"{name}, line 1")
-    return Header(read.session_id, read.settings, read.left_out)
+    return Header(read.session_id, read.settings, read.left_out), version
 
 
-def _message(line: bytes, where: str) -> tuple[Message, Mapping[str, str]]:
-    """The message of a line, and the digests of the local files that it names."""
+def _entry(line: bytes, where: str, count: int) -> tuple[Message | Compaction, Mapping[str, str]]:
+    """The message or the compaction of a line, and the digests of the local files that it names.
+
+    ``count``: how many messages stand before it.
+    """
     value = _object(line, where)
+    if value.get("type") == Compaction.type:
+        compaction: Compaction = _converted(value, Compaction, where)
+        if not 0 < compaction.covers <= count:
+            raise ConversationFileError(
+                f"{where} is damaged: a compaction covers {compaction.covers} of {count} messages.",
+                hint=_DAMAGED,
+            )
+        return compaction, {}
     if value.get("type") == KIND:
         raise ConversationFileError(
             f"{where} is a second header: two files were joined.", hint="Split the file before that line."

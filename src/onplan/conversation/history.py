@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from onplan.errors import InvalidRequestError
-from onplan.types import Message, Role, ToolResult
+from onplan.types import Compaction, Message, Role, ToolResult
+
+Entry: TypeAlias = Message | Compaction
+"""What a history holds, in the order in which it came: messages, and compactions of those before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +20,36 @@ class History:
     It begins with its instructions: the system and developer messages before anything else. Exchanges follow.
     An exchange is what was said, the answer, and the tool results and answers after it, until something else
     is said. What was said and never answered belongs to the same exchange as what was said next.
+
+    Compactions take nothing out of it. Each covers messages that stand before it.
     """
 
-    messages: tuple[Message, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    messages: tuple[Message, ...] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Tell messages from compactions."""
+        messages = tuple(entry for entry in self.entries if isinstance(entry, Message))
+        object.__setattr__(self, "messages", messages)
+
+    @property
+    def compactions(self) -> tuple[Compaction, ...]:
+        """The compactions, oldest first."""
+        return tuple(entry for entry in self.entries if isinstance(entry, Compaction))
 
     def plus(self, messages: Iterable[Message]) -> History:
         """This history with ``messages`` after it."""
-        return History((*self.messages, *messages))
+        return History((*self.entries, *messages))
+
+    def grown(self, messages: Sequence[Message]) -> History:
+        """This history with those of ``messages`` after it that it lacks; the others are its own."""
+        return self.plus(messages[len(self.messages) :])
+
+    def compacted(self, made: Iterable[Compaction]) -> History:
+        """This history with those of ``made`` that are new, and cover nothing but messages of it."""
+        known, count = set(self.compactions), len(self.messages)
+        new = [one for one in made if one not in known and one.covers <= count]
+        return History((*self.entries, *new)) if new else self
 
     @property
     def exchanges(self) -> tuple[tuple[Message, ...], ...]:
@@ -50,7 +77,7 @@ class History:
                 f"The conversation has no exchange {count}: it has {len(begins)} in all.",
                 hint="Give a number of exchanges to keep, or one below zero to leave out the last ones.",
             )
-        return self if number == len(begins) else History(self.messages[: begins[number]])
+        return self if number == len(begins) else self._first(begins[number])
 
     def undone(self) -> History:
         """The history without its last exchange. Raises InvalidRequestError if there is none."""
@@ -59,6 +86,18 @@ class History:
                 "There is nothing to undo: nothing was said yet.", hint="Say something."
             )
         return self.until(-1)
+
+    def _first(self, count: int) -> History:
+        """The first ``count`` messages, and the compactions of no others."""
+        kept, left = list[Entry](), count
+        for entry in self.entries:
+            if isinstance(entry, Compaction):
+                if entry.covers <= count:
+                    kept.append(entry)
+            elif left:
+                kept.append(entry)
+                left -= 1
+        return History(tuple(kept))
 
     def _begins(self) -> tuple[int, ...]:
         """Where the exchanges begin."""

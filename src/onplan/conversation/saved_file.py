@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from io import FileIO
@@ -21,8 +21,9 @@ from onplan.config.file_reading import open_file
 from onplan.config.private_files import write_private_file
 from onplan.conversation import file_format
 from onplan.conversation.file_format import Decoded, Header
+from onplan.conversation.history import Entry, History
 from onplan.errors import ConversationFileError, InvalidRequestError
-from onplan.types import ContentPart, File, Image, Message, Text, ToolResult
+from onplan.types import Compaction, ContentPart, File, Image, Message, Text, ToolResult
 
 Attachments: TypeAlias = Literal["path", "inside"]
 """How local images and files are saved: by their path, or with their content."""
@@ -37,11 +38,11 @@ class Saved:
     """A conversation that was read from a file.
 
     Attributes:
-        messages: without the contents of local files that are gone or have changed.
+        history: without the contents of local files that are gone or have changed.
     """
 
     decoded: Decoded
-    messages: tuple[Message, ...]
+    history: History
 
 
 def load(path: str | os.PathLike[str]) -> Saved:
@@ -54,7 +55,7 @@ def load(path: str | os.PathLike[str]) -> Saved:
         decoded = file_format.decode(lines, str(path))
     if decoded.torn:
         _warn(f"{path}: the last line was cut off in the middle ({decoded.torn} bytes), and was left out.")
-    return Saved(decoded, tuple(map(_with_files, decoded.messages, decoded.digests)))
+    return Saved(decoded, History(tuple(map(_with_files, decoded.entries, decoded.digests))))
 
 
 def _warn(sentence: str) -> None:
@@ -67,20 +68,19 @@ def warn_of_missing(names: Sequence[str], path: str | os.PathLike[str]) -> None:
         _warn(f"{path}: {name} of the conversation could not be saved. Give it again, as `{name}=`.")
 
 
-def save(
-    path: str | os.PathLike[str], header: Header, messages: Iterable[Message], attachments: Attachments
-) -> None:
+def save(path: str | os.PathLike[str], header: Header, history: History, attachments: Attachments) -> None:
     """Write a conversation as a whole, private to its owner: a crash leaves the old or the new file.
 
     Raises ConversationFileError, InvalidRequestError for an image or file that cannot be read.
     """
-    lines = _lines(header, messages, attachments)
+    lines = _lines(header, history, attachments)
     with _explained(path, "written"):
         write_private_file(Path(path), b"".join(lines))
 
 
-def _lines(header: Header, messages: Iterable[Message], attachments: Attachments) -> list[bytes]:
-    return [file_format.encode_header(header), *(_line(message, attachments) for message in messages)]
+def _lines(header: Header, history: History, attachments: Attachments) -> list[bytes]:
+    first = file_format.encode_header(header, file_format.version_for(history.entries))
+    return [first, *(_line(entry, attachments) for entry in history.entries)]
 
 
 def is_missing(path: str | os.PathLike[str]) -> bool:
@@ -104,24 +104,28 @@ class KeptFile:
     def __init__(self, path: str | os.PathLike[str], attachments: Attachments) -> None:
         self.path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow symbolic links
         self._attachments = attachments
-        self._messages: list[Message] = []
+        self._header = Header("")
+        self._version = 0
+        self._entries: list[Entry] = []
         self._ends: list[int] = []
 
     def is_at(self, path: str | os.PathLike[str]) -> bool:
         """Whether ``path`` is that of this file."""
         return os.path.realpath(path) == os.path.realpath(self.path)
 
-    def begin(self, header: Header, messages: Sequence[Message]) -> None:
+    def begin(self, header: Header, history: History) -> None:
         """Write the whole file. Raises ConversationFileError, InvalidRequestError."""
-        lines = _lines(header, messages, self._attachments)
+        lines = _lines(header, history, self._attachments)
         with _explained(self.path, "written"):
             write_private_file(self.path, b"".join(lines))
-        self._messages, self._ends = list(messages), list(accumulate(map(len, lines)))
+        self._header, self._version = header, file_format.version_for(history.entries)
+        self._entries, self._ends = list(history.entries), list(accumulate(map(len, lines)))
 
     def go_on(self, saved: Saved) -> None:
         """Go on after what was read from the file; a line that was cut off is removed from it."""
         decoded = saved.decoded
-        self._messages, self._ends = list(saved.messages), list(decoded.ends)
+        self._header, self._version = decoded.header, decoded.version
+        self._entries, self._ends = list(saved.history.entries), list(decoded.ends)
         with _explained(self.path, "written"), self._opened(self._ends[-1] + decoded.torn) as file:
             if decoded.torn:
                 file.truncate(self._ends[-1])
@@ -129,24 +133,39 @@ class KeptFile:
                 self._append(file, b"\n")
                 self._ends[-1] += 1
 
-    def update(self, messages: Sequence[Message]) -> None:
-        """Make the file hold ``messages``: remove what is no part of them, and append the rest, synced.
+    def update(self, history: History) -> None:
+        """Make the file hold ``history``: remove what is no part of it, and append the rest, synced.
 
         Raises:
             ConversationFileError: it cannot be written, or another program has changed it.
             InvalidRequestError: an image or file cannot be read.
         """
-        pairs = zip(self._messages, messages, strict=False)
+        entries = history.entries
+        pairs = zip(self._entries, entries, strict=False)
         same = next((at for at, (old, new) in enumerate(pairs) if old is not new and old != new), None)
-        same = min(len(self._messages), len(messages)) if same is None else same
-        lines = [_line(message, self._attachments) for message in messages[same:]]
-        with _explained(self.path, "written"), self._opened(self._ends[-1]) as file:
-            file.truncate(self._ends[same])
-            self._messages, self._ends = self._messages[:same], self._ends[: same + 1]
-            self._append(file, b"".join(lines))
-        for message, line in zip(messages[same:], lines, strict=True):
-            self._messages.append(message)
+        same = min(len(self._entries), len(entries)) if same is None else same
+        lines = [_line(entry, self._attachments) for entry in entries[same:]]
+        with _explained(self.path, "written"):
+            self._raise_version(file_format.version_for(entries[same:]))
+            with self._opened(self._ends[-1]) as file:
+                file.truncate(self._ends[same])
+                self._entries, self._ends = self._entries[:same], self._ends[: same + 1]
+                self._append(file, b"".join(lines))
+        for entry, line in zip(entries[same:], lines, strict=True):
+            self._entries.append(entry)
             self._ends.append(self._ends[-1] + len(line))
+
+    def _raise_version(self, version: int) -> None:
+        """Write the file anew with another header if what it is to hold needs a later version."""
+        if version <= self._version:
+            return
+        with self._opened(self._ends[-1]) as file:
+            file.seek(self._ends[0])
+            rest = file.read()
+        first = file_format.encode_header(self._header, version)
+        write_private_file(self.path, first + rest)
+        longer = len(first) - self._ends[0]
+        self._version, self._ends = version, [end + longer for end in self._ends]
 
     def _append(self, file: FileIO, data: bytes) -> None:
         """Write ``data`` after what is known to be there, and sync it; or leave nothing of it."""
@@ -178,8 +197,10 @@ class KeptFile:
 # --- images and files -------------------------------------------------------------------------------
 
 
-def _line(message: Message, attachments: Attachments) -> bytes:
-    """The line of a message, with the content or the digest of each local file in it."""
+def _line(entry: Entry, attachments: Attachments) -> bytes:
+    """The line of an entry, with the content or the digest of each local file in it."""
+    if isinstance(entry, Compaction):
+        return file_format.encode_compaction(entry)
     digests: dict[str, str] = {}
 
     def written(part: Image | File) -> Image | File:
@@ -189,8 +210,8 @@ def _line(message: Message, attachments: Attachments) -> bytes:
         digests[path] = sha256(data).hexdigest()
         return msgspec.structs.replace(part, path=path)
 
-    parts = [_each_file(part, written) for part in message.content]
-    return file_format.encode_message(Message(message.role, parts), digests)
+    parts = [_each_file(part, written) for part in entry.content]
+    return file_format.encode_message(Message(entry.role, parts), digests)
 
 
 def _with_content(part: Image | File, data: bytes) -> Image | File:
@@ -200,10 +221,10 @@ def _with_content(part: Image | File, data: bytes) -> Image | File:
     return msgspec.structs.replace(part, path=None, data=data, filename=name)
 
 
-def _with_files(message: Message, digests: Mapping[str, str]) -> Message:
-    """``message`` with a text in place of each local file whose content is not what it was."""
-    if not digests:
-        return message
+def _with_files(entry: Entry, digests: Mapping[str, str]) -> Entry:
+    """``entry`` with a text in place of each local file whose content is not what it was."""
+    if not digests or isinstance(entry, Compaction):
+        return entry
 
     def read(part: Image | File) -> ContentPart:
         path = str(part.path)
@@ -216,7 +237,7 @@ def _with_files(message: Message, digests: Mapping[str, str]) -> Message:
         _warn(f"{path} {problem} since the conversation was saved; a text stands in its place.")
         return Text(f"[The {part.type} {Path(path).name} {problem} and is left out.]")
 
-    return Message(message.role, [_each_file(part, read) for part in message.content])
+    return Message(entry.role, [_each_file(part, read) for part in entry.content])
 
 
 def _each_file(part: Any, change: Any) -> Any:

@@ -46,6 +46,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     `reset_credits`: how many there are to spend.
     `pages`: the web that searches find.
     `annotations`: whether links in the model's text are annotated. On the Codex backend they were not.
+    `context_window`: tokens that fit every model, in place of what the catalogue says.
     Without `api_keys` the platform takes every key that begins with `sk-`.
     """
 
@@ -63,6 +64,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     access_token_lifetime: float | None = None
     reset_credits: int = 0
     input_tokens: int | None = None
+    context_window: int | None = None
     api_keys: tuple[str, ...] | None = None
     compress: bool = False
     workspaces: tuple[str, ...] = ("Personal", "Team")
@@ -91,6 +93,10 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             (self.answer.deltas is not None and self.answer.deltas < 1, "answer.deltas must be at least 1"),
             (self.answer.padding < 1, "answer.padding must be at least 1"),
             (self.answer.interval < 0, "answer.interval must not be negative"),
+            (
+                self.context_window is not None and self.context_window < 1,
+                "context_window must be at least 1",
+            ),
             (self.reset_credits < 0, "reset_credits must not be negative"),
             (any("slug" not in model for model in self.models or ()), "each of models needs a slug"),
         )

@@ -90,6 +90,14 @@ class World:
         """The catalogue's entry for a model."""
         return next((model for model in self.catalogue if model["slug"] == slug), None)
 
+    def compaction_family(self, slug: str) -> str:
+        """What a compacted conversation is sealed for beside the account: that models share is a guess."""
+        return f"compaction {(self.model(slug) or {}).get('comp_hash', slug)}"
+
+    def context_window(self, slug: str) -> int | None:
+        """How many tokens fit a model."""
+        return self.scenario.context_window or (self.model(slug) or {}).get("context_window")
+
 
 def _digest(items: list[bytes]) -> str:
     return hashlib.sha256(b"\n".join(items)).hexdigest()

@@ -17,6 +17,7 @@ from onplan.request.tool_results import told_of
 from onplan.types import (
     IMAGE_GENERATION,
     WEB_SEARCH,
+    Compaction,
     ContentPart,
     File,
     HostedToolCall,
@@ -53,7 +54,7 @@ _HOLDS: Mapping[Role, tuple[type, ...]] = {
     Role.SYSTEM: (Text, Image, File),
     Role.DEVELOPER: (Text, Image, File),
     Role.USER: (Text, Image, File, ToolResult),
-    Role.ASSISTANT: (Text, Refusal, ToolCall, HostedToolCall, Thinking),
+    Role.ASSISTANT: (Text, Refusal, ToolCall, HostedToolCall, Thinking, Compaction),
     Role.TOOL: (ToolResult,),
 }
 
@@ -66,7 +67,7 @@ def _message_items(message: Message, system_role: str) -> Iterable[Item]:
     for part in message.content:
         if not isinstance(part, _HOLDS[message.role]):
             raise InvalidRequestError(f"A message of role {message.role} cannot hold a {part.type} part.")
-        if isinstance(part, ToolCall | HostedToolCall | ToolResult | Thinking):
+        if type(part) in _OWN_ITEMS:
             yield from _message_item(role, content, phase)
             content = []
             yield from _OWN_ITEMS[type(part)](part)
@@ -110,11 +111,17 @@ def _hosted_call(part: HostedToolCall) -> Iterable[Item]:
     yield item
 
 
+def _compaction(part: Compaction) -> Iterable[Item]:
+    item = {"type": "compaction", "encrypted_content": part.encrypted}
+    yield {**item, "id": part.id} if part.id else item
+
+
 _OWN_ITEMS: Mapping[type, Callable[[Any], Iterable[Item]]] = {
     ToolCall: _function_call,
     HostedToolCall: _hosted_call,
     ToolResult: _function_call_output,
     Thinking: _reasoning,
+    Compaction: _compaction,
 }
 
 
@@ -153,6 +160,9 @@ Section: TypeAlias = tuple[str, int]
 
 CONTENT_KINDS = frozenset({"message", "reasoning", "function_call"})
 """The types of items that become content parts."""
+
+COMPACTIONS = frozenset({"compaction", "compaction_summary"})
+"""The types of the item that a compacted conversation becomes; the official client takes either."""
 
 
 def kind_of(item: Item) -> str:

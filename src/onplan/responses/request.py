@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -44,6 +44,15 @@ if TYPE_CHECKING:
     from onplan.structured.output_format import OutputFormat
 
 Body: TypeAlias = dict[str, Any]
+CompactionTrigger: TypeAlias = Literal["auto", "manual"]
+
+TURN_METADATA = "x-codex-turn-metadata"
+# What the official client says of a compaction (recorded from 0.171.0).
+_COMPACTION = {"implementation": "responses_compaction_v2", "strategy": "memento"}
+_TRIGGERS: Mapping[CompactionTrigger, Mapping[str, str]] = {
+    "auto": {"reason": "context_limit", "phase": "mid_turn"},
+    "manual": {"reason": "user_requested", "phase": "standalone_turn"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,7 @@ class ResponsesCall:
         history_repairs: what was changed in the conversation so that servers accept it.
         output: reads the value that the answer's text is to be, if the program asked for one.
         kept: finished parts of an answer that broke off; the next answer continues after them.
+        headers: more headers of the request.
     """
 
     backend: Backend
@@ -71,6 +81,7 @@ class ResponsesCall:
     history_repairs: tuple[str, ...] = ()
     kept: tuple[ContentPart, ...] = ()
     output: OutputFormat | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -101,6 +112,23 @@ class ResponsesCall:
         items = input_items([said], self.backend.system_role)
         return replace(self, body=self._with_input(lambda old: [*old, *items]), kept=tuple(parts))
 
+    def compacting(self, trigger: CompactionTrigger) -> ResponsesCall:
+        """The call that has its conversation compacted instead of answered (docs/protocol.md)."""
+        metadata = msgspec.json.encode(
+            {
+                "session_id": self.session_id,
+                "model": self.model,
+                "request_kind": "compaction",
+                "compaction": {**_COMPACTION, **_TRIGGERS[trigger], "trigger": trigger},
+            }
+        ).decode()
+        body = msgspec.json.decode(self.body)
+        body["input"].append({"type": "compaction_trigger"})
+        body["client_metadata"] = {**body.get("client_metadata", {}), TURN_METADATA: metadata}
+        return replace(
+            self, body=msgspec.json.encode(body), headers={**self.headers, TURN_METADATA: metadata}
+        )
+
     def _with_input(self, change: Callable[[list[Body]], list[Body]]) -> bytes:
         body = msgspec.json.decode(self.body)
         return msgspec.json.encode({**body, "input": change(body["input"])})
@@ -111,6 +139,7 @@ class ResponsesCall:
             **self.backend.api_headers(credentials),
             **({header: self.session_id} if header else {}),
             CLIENT_REQUEST_ID: uuid_text(secrets.token_bytes(16), version=4),
+            **self.headers,
         }
 
 

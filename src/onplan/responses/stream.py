@@ -33,7 +33,7 @@ from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.arrivals import Arrivals
 from onplan.responses.continuation import TURN_STATE
 from onplan.responses.events import OutputTextDelta, decode_event
-from onplan.responses.items import CONTENT_KINDS, Item, text_of
+from onplan.responses.items import COMPACTIONS, CONTENT_KINDS, Item, text_of
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -109,6 +109,13 @@ class ResponseStream:
     def parts(self) -> list[ContentPart]:
         """The finished parts, in order."""
         return [*self._kept, *(part for arrival in self._arrivals for part in arrival.parts)]
+
+    @property
+    def compactions(self) -> list[Item]:
+        """The finished items in which a conversation was compacted."""
+        return [
+            arrival.item for arrival in self._arrivals if arrival.kind in COMPACTIONS and arrival.finished
+        ]
 
     @property
     def limits(self) -> Limits | None:

@@ -25,7 +25,7 @@ from onplan.errors import (
 from onplan.flow import CLIENT_REQUEST_ID, NOTHING, Request, Response, request_id_of
 from onplan.request.history import with_valid_calls
 from onplan.responses.continuation import Continuation, Create
-from onplan.responses.items import input_items
+from onplan.responses.items import Item, input_items
 from onplan.responses.request import ResponsesCall
 from onplan.responses.stream import ResponseStream
 from onplan.turn.amendments import Amendment, Call, amended
@@ -68,9 +68,12 @@ class Completion(Attempt["CompletionResponse | None"]):
         call: the request.
         context: what all turns of the client have in common.
         generate: False sends the request over a WebSocket without having it answered (``prewarm``).
+        silent: whether the program sees nothing of the answer.
     """
 
-    def __init__(self, call: Call, context: Context, *, generate: bool = True) -> None:
+    def __init__(self, call: Call, context: Context, *, generate: bool = True, silent: bool = False) -> None:
+        self.model = call.model
+        self._silent = silent or not generate
         self._remembered = context.amendments
         self._amendments: list[Amendment] = []
         self._call = self._remembered.apply(call)
@@ -85,6 +88,11 @@ class Completion(Attempt["CompletionResponse | None"]):
     def limits(self) -> Limits | None:
         """What the plan has left, as far as the latest answer said so."""
         return self._stream.limits if isinstance(self._stream, ResponseStream) else None
+
+    @property
+    def compactions(self) -> list[Item]:
+        """The compactions in the latest answer."""
+        return self._stream.compactions if isinstance(self._stream, ResponseStream) else []
 
     def may_retry(self) -> bool:
         """Whether the request can be sent again without contradicting what the program has seen.
@@ -289,7 +297,7 @@ class _Incoming:
             if stream.response:
                 read_by(stream.response, completion._call.output)
                 self._end(stream.response)
-        if not chunks or not completion._generate:
+        if not chunks or completion._silent:
             return ()
         completion.seen = True
         return chunks

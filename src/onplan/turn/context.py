@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from onplan.backends import Backend
-from onplan.errors import LimitError
+from onplan.backends import BACKENDS, Backend
+from onplan.errors import InvalidRequestError, LimitError
 from onplan.turn.amendments import Remembered
 from onplan.turn.catalogue_cache import CatalogueCache
+from onplan.turn.compactor import Compactor
 from onplan.turn.fallback import Fallback
 from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import Flow
@@ -106,6 +107,7 @@ class Context:
         catalogue: the models that were listed last.
         budget: what the client may use of the plan; None if the program sets no bound.
         recorder: writes down what is done; None if the program does not want that.
+        compactor: decides when the conversation is compacted whose turns these are; None outside of one.
     """
 
     backend: Backend
@@ -121,3 +123,23 @@ class Context:
     catalogue: CatalogueCache = field(default_factory=CatalogueCache)
     budget: Budget | None = None
     recorder: Recorder | None = None
+    compactor: Compactor | None = None
+
+    def compacted_by(self, compactor: Compactor) -> Context:
+        """The same for one conversation.
+
+        Raises InvalidRequestError if it is to be compacted and the backend does not do that.
+        """
+        if compactor.at is not None:
+            require_compaction(self.backend)
+        return replace(self, compactor=compactor)
+
+
+def require_compaction(backend: Backend) -> None:
+    """Raise InvalidRequestError if ``backend`` does not compact conversations."""
+    if backend.compaction is None:
+        known = " and ".join(name for name, row in BACKENDS.items() if row.compaction)
+        raise InvalidRequestError(
+            f"{backend.name} does not compact conversations; {known} does.",
+            hint="Leave out `compact=`, and begin another conversation when this one no longer fits.",
+        )

@@ -17,6 +17,8 @@ from msgspec import structs
 from onplan.answers.catalogue import advice_on_models, catalogue_request, models_of
 from onplan.chat import request as chat_request
 from onplan.errors import (
+    ContextLengthError,
+    EncryptedReasoningError,
     InvalidRequestError,
     ModelNotAvailableError,
     NotSignedInError,
@@ -26,15 +28,17 @@ from onplan.errors import (
 from onplan.parameters import offered_effort
 from onplan.request.encodable import encodable
 from onplan.responses import request as responses_request
+from onplan.responses.request import CompactionTrigger, ResponsesCall
 from onplan.turn.amendments import Call
 from onplan.turn.attempts import Attempt, json_reply, persist
 from onplan.turn.catalogue_cache import Listing, account_of
+from onplan.turn.compactor import Compactor, Target, compaction_of, target_of
 from onplan.turn.completion import Completion
-from onplan.turn.context import Context, Turn
+from onplan.turn.context import Context, Turn, require_compaction
 from onplan.turn.repair import correction, repaired, require_repairs
 from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import Authorize, Flow, ListModels, Prepare
-from onplan.types import CompletionRequest, CompletionResponse, Credential, ModelInfo
+from onplan.types import CompletionRequest, CompletionResponse, Credential, ModelInfo, Usage
 
 _ONCE = RetryPolicy(attempts=1)
 _ADVICE_SECONDS = 10.0  # what an error may wait for its hint
@@ -74,15 +78,45 @@ def turn(request: CompletionRequest, context: Context) -> Flow[CompletionRespons
     """One turn. Emits chunks, the last of which is the one ``Done``, or raises an OnplanError."""
     model = request.model or context.model
     if model:
-        return (yield from asked((yield Prepare(request, model)), context))
+        return (yield from _answered(request, model, context))
     model = yield from default_model(context)
     try:
-        return (yield from asked((yield Prepare(request, model)), context))
+        return (yield from _answered(request, model, context))
     except ModelNotAvailableError:
         latest = yield from _another_default_model(model, context)
         if latest is None:
             raise
-        return (yield from asked((yield Prepare(request, latest)), context))
+        return (yield from _answered(request, latest, context))
+
+
+def _answered(request: CompletionRequest, model: str, context: Context) -> Flow[CompletionResponse]:
+    """The answer of ``model``; the conversation is compacted first where that is due."""
+    compactor, backend = context.compactor, context.backend
+    if compactor is None or backend.compaction is None:
+        return (yield from asked((yield Prepare(request, model)), context))
+    if compactor.is_idle:
+        # The header is there from the first turn on: a WebSocket that it opens serves the later ones, too.
+        call: ResponsesCall = yield Prepare(request, model)
+        return (yield from asked(replace(call, headers=backend.compaction), context))
+    target = yield from _target(model, context)
+    if compactor.is_due(request.messages, target):
+        yield from _compact(request, model, target, context, "auto")
+    while True:
+        asking = yield from _shown(request, model, target, context)
+        read = compactor.latest(target)
+        try:
+            response = yield from _completed(asking, context)
+        except ContextLengthError:
+            if asking.seen or compactor.at is None or not compactor.covers(request.messages, target):
+                raise
+            yield from _compact(request, model, target, context, "auto")
+        except EncryptedReasoningError:
+            if asking.seen or read is None:
+                raise
+            compactor.refuse(read)
+        else:
+            compactor.answered(request.messages, target, response.usage)
+            return response
 
 
 def asked(call: Call, context: Context) -> Flow[CompletionResponse]:
@@ -92,7 +126,11 @@ def asked(call: Call, context: Context) -> Flow[CompletionResponse]:
     goes over a WebSocket where there is a fallback that does not say otherwise. What a server refuses of it
     although the program did not ask for it is left out, and remembered for later requests.
     """
-    budget, asking = context.budget, Completion(call, context)
+    return (yield from _completed(Completion(call, context), context))
+
+
+def _completed(asking: Completion, context: Context) -> Flow[CompletionResponse]:
+    budget = context.budget
     ticket = (yield from budget.admit(context)) if budget else None
     try:
         return cast("CompletionResponse", (yield from persist(asking, context)))
@@ -100,7 +138,7 @@ def asked(call: Call, context: Context) -> Flow[CompletionResponse]:
         models = list(context.backend.fallback_models)
         with suppress(OnplanError):
             models = yield from catalogue(context, _ONCE, _ADVICE_SECONDS)
-        error.hint = advice_on_models(call.model, models, context.backend)
+        error.hint = advice_on_models(asking.model, models, context.backend)
         raise
     finally:
         if budget:
@@ -150,17 +188,87 @@ def _effort_of(request: CompletionRequest, context: Context, model: str) -> str 
     """The effort to ask for: one that the model offers, as far as that is known without asking."""
     if request.reasoning_effort is None:
         return None
-    built_in = (known for known in context.backend.fallback_models if known.id == model)
-    known = context.catalogue.named(model) or next(built_in, None)
+    known = _known(model, context)
     if known is None:
         return request.reasoning_effort
     return offered_effort(request.reasoning_effort, known, raising=context.raise_unsupported)
+
+
+def _known(model: str, context: Context) -> ModelInfo | None:
+    """What is known of a model without asking."""
+    built_in = (known for known in context.backend.fallback_models if known.id == model)
+    return context.catalogue.named(model) or next(built_in, None)
 
 
 _PREPARATIONS: Mapping[str, Callable[..., Call]] = {
     "responses": responses_request.prepare,
     "chat": chat_request.prepare,
 }
+
+
+# --- compaction -------------------------------------------------------------------------------------
+
+
+def compaction(request: CompletionRequest, context: Context) -> Flow[Usage]:
+    """Have a conversation compacted (``context.compactor``). Gives what that used of the plan.
+
+    Raises:
+        InvalidRequestError: the backend compacts no conversations, or nothing of this one was answered yet.
+        UnexpectedReplyError: the backend did not answer with one compaction.
+    """
+    require_compaction(context.backend)
+    model = request.model or context.model or (yield from default_model(context))
+    target = yield from _target(model, context)
+    return (yield from _compact(request, model, target, context, "manual"))
+
+
+def _compact(
+    request: CompletionRequest, model: str, target: Target, context: Context, trigger: CompactionTrigger
+) -> Flow[Usage]:
+    compactor = cast("Compactor", context.compactor)
+    covers = compactor.covers(request.messages, target)
+    if not covers:
+        raise InvalidRequestError(
+            "There is nothing to compact: nothing new has been answered yet.", hint="Say something."
+        )
+    # Of an answer's length and form nothing is wanted here.
+    request = structs.replace(
+        request,
+        messages=request.messages[:covers],
+        stop=[],
+        max_tokens=None,
+        response_format=None,
+        tool_choice=None,
+    )
+    alone = replace(context, fallback=None, resume=False)  # recorded over HTTP
+    asking = yield from _shown(request, model, target, alone, trigger)
+    response = yield from _completed(asking, alone)
+    compactor.add(compaction_of(asking.compactions, response.finish_reason, covers, target))
+    return response.usage
+
+
+def _shown(
+    request: CompletionRequest,
+    model: str,
+    target: Target,
+    context: Context,
+    trigger: CompactionTrigger | None = None,
+) -> Flow[Completion]:
+    """The question with what is sent of the conversation; with ``trigger``, to have it compacted."""
+    compactor = cast("Compactor", context.compactor)
+    shown = compactor.shown(request.messages, target)
+    call: ResponsesCall = yield Prepare(structs.replace(request, messages=shown), model)
+    call = replace(call, headers=context.backend.compaction or {})
+    return Completion(call.compacting(trigger) if trigger else call, context, silent=trigger is not None)
+
+
+def _target(model: str, context: Context) -> Flow[Target]:
+    """Who is asked. The catalogue is asked for once: it says how much fits the model now."""
+    credential: Credential = yield Authorize()
+    if not context.catalogue.attempts:
+        with suppress(OnplanError):
+            yield ListModels(0)
+    return target_of(credential, model, _known(model, context))
 
 
 # --- models -----------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from onplan.types.limits import Credits, Limits, Meter, SpendingLimit, Window
 from onplan.types.message import (
     IMAGE_GENERATION,
     WEB_SEARCH,
+    Compaction,
     ContentPart,
     File,
     HostedToolCall,
@@ -60,6 +61,7 @@ __all__ = [
     "APIKey",
     "AnswerFields",
     "Citation",
+    "Compaction",
     "CompletionRequest",
     "CompletionResponse",
     "ContentPart",

@@ -287,6 +287,28 @@ class Refusal(_Part, frozen=True, tag="refusal"):
     text: str
 
 
+class Compaction(_Part, frozen=True, tag="compaction"):
+    """The beginning of a conversation as the backend compacted it. Only the backend can read it.
+
+    A conversation keeps it beside its messages, and sends it in place of those that it covers
+    (``turn.compactor``).
+
+    Attributes:
+        covers: how many messages it stands for, counted from the first.
+        encrypted: what they became.
+        account: a digest of the account for which it was encrypted.
+        family: tells the models that can read it (``ModelInfo.compaction_family``).
+        id: the backend's name of it.
+    """
+
+    type: ClassVar[Literal["compaction"]] = "compaction"
+    covers: int
+    encrypted: str
+    account: str
+    family: str
+    id: str | None = None
+
+
 def _role(given: object) -> Role:
     try:
         return Role(given)  # type: ignore[arg-type] # whatever was given

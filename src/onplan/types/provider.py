@@ -18,6 +18,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
     ``supports_web_search``: whether it takes the hosted web search (``onplan.web_search``). None: the backend
     does not say. ``client.search`` serves the others.
+    Models of one ``compaction_family`` read each other's compacted conversations; without one, no other does.
     """
 
     id: str
@@ -31,6 +32,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
     input_cost_per_million: float | None = None
     output_cost_per_million: float | None = None
     supports_web_search: bool | None = None
+    compaction_family: str | None = None
 
 
 @runtime_checkable

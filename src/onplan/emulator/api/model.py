@@ -119,7 +119,7 @@ def _scripted(world: World, body: dict[str, Any], turn: script.Turn) -> tuple[It
 
 def _items(world: World, body: dict[str, Any]) -> tuple[Item, ...]:
     if _compacts(body):
-        return (Compaction(_seal(world, body)),)
+        return (Compaction(_seal(world, world.compaction_family(body["model"]))),)
     asked = _last(body).get("role") == "user"
     if asked and is_chosen(body, "web_search"):
         return (_thought(world, body, SUMMARY), *_searched(world, body))
@@ -232,11 +232,11 @@ def _thought(world: World, body: dict[str, Any], summary: str | None) -> Reasoni
     wanted = (body.get("reasoning") or {}).get("summary") not in (None, "none")
     summary = summary if wanted else None
     sealed = "reasoning.encrypted_content" in (body.get("include") or [])
-    return Reasoning(summary, _seal(world, body) if sealed else None)
+    return Reasoning(summary, _seal(world, body["model"]) if sealed else None)
 
 
-def _seal(world: World, body: dict[str, Any]) -> str:
-    return world.seals.seal(account_id=world.scenario.account_id, model=body["model"])
+def _seal(world: World, model: str) -> str:
+    return world.seals.seal(account_id=world.scenario.account_id, model=model)
 
 
 def _usage(

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from onplan.emulator.catalogue import efforts_of, serves
-from onplan.emulator.checks.input import check_input
-from onplan.emulator.checks.refusals import missing, of_type, one_of
+from onplan.emulator.checks.input import check_input, check_window
+from onplan.emulator.checks.refusals import missing, of_type, one_of, refuse
 from onplan.emulator.checks.schema import Subject, check_format_schema
 from onplan.emulator.checks.tools import check_tool_choice, check_tools
 from onplan.emulator.wire.replies import Refusal, Reply, Request, api_error, detail
@@ -85,6 +85,7 @@ INCLUDABLE = (
 SERVICE_TIERS = ("auto", "default", "flex", "priority")
 SUMMARIES = ("auto", "concise", "detailed", "none")
 VERBOSITIES = ("low", "medium", "high")
+COMPACTION = "remote_compaction_v2"
 FORMAT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -218,6 +219,19 @@ def _cache_breakpoints(world: World, request: Request, body: Body) -> None:
                 )
 
 
+def _compaction(world: World, request: Request, body: Body) -> None:
+    """Refuse to compact for a client that does not say that it knows how; the official one always does."""
+    last = body["input"][-1] if body["input"] else None
+    asked = isinstance(last, dict) and last.get("type") == "compaction_trigger"
+    if asked and COMPACTION not in request.headers.get("x-codex-beta-features", "").split(","):
+        where = f"input[{len(body['input']) - 1}]"
+        raise refuse("Invalid value: 'compaction_trigger'.", f"{where}.type", "invalid_value")
+
+
+def _window(world: World, request: Request, body: Body) -> None:
+    check_window(world, body)
+
+
 def _input(world: World, request: Request, body: Body) -> None:
     check_input(world, body)
 
@@ -247,4 +261,7 @@ def _hosted_tools(world: World, request: Request, body: Body) -> None:
 
 # Rules that the platform shares.
 COMMON_RULES: tuple[Callable[[World, Request, Body], None], ...] = (_simple_values, _text, _input, _tools)
-RULES = (_parameters, _fixed_values, _model, _cache_breakpoints, *COMMON_RULES, _hosted_tools)
+RULES = (
+    *(_parameters, _fixed_values, _model, _cache_breakpoints, _compaction),
+    *(*COMMON_RULES, _hosted_tools, _window),
+)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from onplan.emulator.checks.refusals import missing, refuse, supported
 from onplan.emulator.checks.tools import check_tools
@@ -25,6 +27,13 @@ CONTENT_TYPES = {
 NO_IMAGE = (
     "The image data you provided does not represent a valid image. Please check your input and try again."
 )
+NOT_VERIFIED = (
+    "The encrypted content {}... could not be verified. "
+    "Reason: Encrypted content could not be decrypted or parsed."
+)
+TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
+# Fields with images and files, whose length says nothing about their tokens.
+ATTACHED = ("image_url", "file_data")
 IMAGE_DATA = re.compile(r"data:image/[a-z0-9.+-]+;base64,(.+)", re.DOTALL | re.IGNORECASE)
 
 
@@ -132,11 +141,22 @@ def _reasoning(world: World, item: Item, where: str, model: str) -> None:
     if not sealed:  # without it, the item would have to be stored
         raise _not_found(item)
     if not world.seals.verifies(str(sealed), account_id=world.scenario.account_id, model=model):
-        message = (
-            f"The encrypted content {str(sealed)[:12]}... could not be verified. "
-            "Reason: Encrypted content could not be decrypted or parsed."
-        )
-        raise refuse(message, where, "invalid_encrypted_content")
+        raise refuse(NOT_VERIFIED.format(str(sealed)[:12]), where, "invalid_encrypted_content")
+
+
+def _compaction(world: World, item: Item, where: str, model: str) -> None:
+    _required(item, "encrypted_content", where)
+    sealed, account_id = item["encrypted_content"], world.scenario.account_id
+    if not world.seals.verifies(sealed, account_id=account_id, model=world.compaction_family(model)):
+        raise refuse(NOT_VERIFIED.format(sealed[:12]), where, "invalid_encrypted_content")
+
+
+def _compaction_trigger(world: World, item: Item, where: str, model: str) -> None:
+    """The trigger has no other field: an `id` was seen to be refused (Menci/Floway#93)."""
+    for name in item:
+        if name != "type":
+            param = f"{where}.{name}"
+            raise refuse(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
 
 
 def _tools(world: World, item: Item, where: str, model: str) -> None:
@@ -157,8 +177,8 @@ ITEMS: dict[str, Check] = {
     "reasoning": _reasoning,
     "item_reference": _reference,
     "additional_tools": _tools,
-    "compaction": _call("encrypted_content"),
-    "compaction_trigger": _anything,
+    "compaction": _compaction,
+    "compaction_trigger": _compaction_trigger,
     "image_generation_call": _anything,
     "local_shell_call": _anything,
     "local_shell_call_output": _anything,
@@ -199,3 +219,19 @@ def _answer(calls: dict[tuple[str, str], bool], kind: str, call_id: str) -> None
     if (kind, call_id) not in calls:
         raise refuse(f"No tool call found for {ANSWERED[kind][1]} output with call_id {call_id}.", "input")
     calls[kind, call_id] = True
+
+
+def check_window(world: World, body: dict[str, Any]) -> None:
+    """Raise the Refusal for input that is longer than the model's context window."""
+    window = world.context_window(body["model"])
+    attached = sum(len(part[name]) for part in _parts_in(body["input"]) for name in ATTACHED if name in part)
+    if window is not None and (len(msgspec.json.encode(body["input"])) - attached) // 4 > window:
+        raise refuse(TOO_LONG, "input", "context_length_exceeded")
+
+
+def _parts_in(items: list[Item]) -> Iterator[dict[str, Any]]:
+    """The content parts of messages and of tool outputs."""
+    for item in items:
+        for name in ("content", "output"):
+            parts = item.get(name)
+            yield from (part for part in (parts if isinstance(parts, list) else ()) if isinstance(part, dict))

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from onplan.emulator.faults import (
     account,
     chat,
+    compaction,
     firewall,
     http,
     images,
@@ -32,6 +33,7 @@ FAULTS: dict[str, Fault] = {
         search,
         stream,
         stream_endings,
+        compaction,
         websocket,
         issuer,
         siwc,

@@ -1,0 +1,225 @@
+"""What is sent of a conversation that was compacted, and when it is: tables of values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from onplan.errors import UnexpectedReplyError
+from onplan.turn.compactor import USER_BYTES, Compactor, Target, compaction_of, target_of
+from onplan.types import (
+    APIKey,
+    Compaction,
+    File,
+    FinishReason,
+    Image,
+    Message,
+    ModelInfo,
+    OAuthCredentials,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+
+HERE = Target("me", "3000", 1_000)
+S, D = Message.system("Be brief."), Message.developer("Now in verse.")
+U, A = Message.user("hi"), Message.assistant("ho")
+CALL = Message.assistant(ToolCall("c", "look", "{}"))
+RESULT = Message.tool("c", "x")
+
+
+def made(covers: int, **fields: Any) -> Compaction:
+    return Compaction(
+        **{"covers": covers, "encrypted": "sealed", "account": "me", "family": "3000", **fields}
+    )
+
+
+def of(*compactions: Compaction, at: float | None = None) -> Compactor:
+    compactor = Compactor(at)
+    for one in compactions:
+        compactor.add(one)
+    return compactor
+
+
+def shown(messages: list[Message], *compactions: Compaction, target: Target = HERE) -> list[Message]:
+    return of(*compactions).shown(messages, target)
+
+
+def test_what_the_user_said_and_the_instructions_stand_before_the_compaction() -> None:
+    """In their order; answers, calls and results are left out, and what is not covered follows."""
+    tail = [U, A]
+    sent = shown([S, U, CALL, RESULT, A, D, U, A, *tail], made(8))
+
+    assert sent == [S, U, D, U, Message(Role.ASSISTANT, [made(8)]), *tail]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [made(9), made(2, account="you"), made(2, family="2911")],
+    ids=["more than there is", "another account", "another family"],
+)
+def test_what_cannot_be_used_is_not_sent(other: Compaction) -> None:
+    """The messages are."""
+    assert shown([U, A, U], other) == [U, A, U]
+    refused = of(made(2))
+    refused.refuse(made(2))
+    assert refused.shown([U, A, U], HERE) == [U, A, U]
+
+
+def test_the_latest_that_can_be_read_is_used() -> None:
+    """Also when models were changed in between."""
+    mine, theirs = made(2), made(4, family="2911")
+    for target, one in ((HERE, mine), (Target("me", "2911", None), theirs)):
+        compactor = of(mine, theirs)
+        assert compactor.latest(target) == one
+    assert of(mine, made(4)).latest(HERE) == made(4)
+
+
+def test_the_user_keeps_64000_tokens() -> None:
+    """The newest first; of the oldest that has any room the beginning, and nothing of those before it."""
+    old, cut, new = (Message.user(letter * 200_000) for letter in "abc")
+    sent = shown([S, old, A, cut, A, new, A], made(7))
+
+    assert [message.text[:1] for message in sent] == ["B", "b", "c", ""]
+    assert len(sent[1].text) == USER_BYTES - 200_000
+    assert sent[2] == new
+
+
+def test_a_character_is_not_cut() -> None:
+    """The size is in bytes of UTF-8."""
+    (cut, _) = shown([Message.user("é" * USER_BYTES), A], made(2))
+    assert cut.text == "é" * (USER_BYTES // 2)
+    (odd, _) = shown([Message.user("a" + "é" * USER_BYTES), A], made(2))
+    assert odd.text == "a" + "é" * (USER_BYTES // 2 - 1)
+    (half, _) = shown([Message.user("\ud83d" * 10), A], made(2))
+    assert half.text == "\ud83d" * 10
+
+
+def test_images_and_files_stay_and_results_do_not() -> None:
+    """Of each message of the user from which there is any text."""
+    image, file = Image(url="https://example.org/a.png"), File(data=b"1")
+    message = Message.user("Look", image, file, ToolResult("c", "x"))
+    results = Message.user(ToolResult("c", "x"))
+    assert shown([message, results, A], made(3))[:-1] == [Message.user("Look", image, file)]
+
+
+@pytest.mark.parametrize(
+    ("messages", "covers"),
+    [
+        ([], 0),
+        ([S, U], 0),
+        ([U, A], 2),
+        ([S, U, A, U], 3),
+        ([U, A, U, U], 2),
+        ([U, A, U, CALL], 3),
+        ([U, A, U, CALL, RESULT], 3),
+        ([U, CALL, RESULT, CALL, RESULT], 3),
+        ([U, CALL, RESULT], 0),
+        ([U, CALL, RESULT, A, U], 4),
+    ],
+)
+def test_what_was_answered_is_covered(messages: list[Message], covers: int) -> None:
+    """What the model has yet to answer is not, nor the calls whose results it has yet to see."""
+    assert Compactor().covers(messages, HERE) == covers
+
+
+def test_nothing_new_is_nothing_to_compact() -> None:
+    """Since the latest compaction that can be read."""
+    assert of(made(2)).covers([U, A, U], HERE) == 0
+    assert of(made(2)).covers([U, A, U, A], HERE) == 4
+    assert of(made(2, family="2911")).covers([U, A, U], HERE) == 2
+
+
+def test_it_is_due_at_its_share_of_the_window() -> None:
+    """As the backend counted, with an estimate of what is new; or estimated as a whole."""
+    history = [U, A]
+    for total, said, due in (
+        (700, "x", False),
+        (800, "x", True),
+        (700, "x" * 400, True),
+        (0, "x" * 400, False),
+    ):
+        compactor = Compactor(0.8)
+        compactor.answered([U], HERE, Usage(total_tokens=total))
+        assert compactor.is_due([*history, Message.user(said)], HERE) is due, (total, len(said))
+    long = [Message.user("x" * 3_000), Message.assistant("y" * 1_000), U]
+    assert Compactor(0.8).is_due(long, HERE)
+    assert not Compactor(None).is_due(long, HERE)
+    assert not Compactor(0.8).is_due(long, Target("me", "3000", None))
+    assert not Compactor(0.8).is_due(long[:1], HERE), "there is nothing to compact"
+
+
+def test_every_kind_of_text_counts() -> None:
+    """Calls, results in either form, and encrypted reasoning; no images."""
+    parts = Message.assistant(ToolCall("c", "look", "x" * 1_000), Thinking("", "y" * 1_000))
+    result = Message.tool("c", [Text("z" * 1_000), Image(data=b"1" * 100_000)])
+    assert Compactor(0.8).is_due([U, parts, result, Message.assistant("a" * 300), U], HERE)
+    assert not Compactor(0.9).is_due([U, parts, result, Message.assistant("a" * 300), U], HERE)
+
+
+def test_what_stays_large_is_not_compacted_in_every_turn() -> None:
+    """A conversation has to grow by a tenth of the window after a compaction before the next one."""
+    compactor, messages = of(made(2), at=0.5), [U, A]
+    due = []
+    for total in (600, 650, 690, 710):
+        messages = [*messages, U]
+        due.append(compactor.is_due([*messages, A, U], HERE))
+        compactor.answered(messages, HERE, Usage(total_tokens=total))
+        messages = [*messages, A]
+    due.append(compactor.is_due([*messages, U], HERE))
+    assert due == [False, False, False, False, True]
+
+
+def test_a_count_of_other_messages_is_not_believed() -> None:
+    """After a change of models, other messages are sent than were counted."""
+    compactor = of(made(2), at=0.8)
+    compactor.answered([U, A, U], HERE, Usage(total_tokens=300))
+    compactor.answered([U, A, U, A, U], HERE, Usage(total_tokens=900))
+    messages = [U, A, U, A, U, A, U]
+    assert compactor.is_due(messages, HERE)
+    assert not compactor.is_due(messages, Target("me", "2911", 1_000))
+
+
+@pytest.mark.parametrize(
+    ("items", "reason", "words"),
+    [
+        ([], FinishReason.STOP, "sent 0 compactions"),
+        ([{"encrypted_content": "a"}] * 2, FinishReason.STOP, "sent 2 compactions"),
+        ([{}], FinishReason.STOP, "with nothing in it"),
+        ([{"encrypted_content": ""}], FinishReason.STOP, "with nothing in it"),
+        ([{"encrypted_content": {"a": 1}}], FinishReason.STOP, "with nothing in it"),
+        ([{"encrypted_content": "a"}], FinishReason.LENGTH, "broke off"),
+        ([{"encrypted_content": "a"}], FinishReason.CONTENT_FILTER, "broke off"),
+    ],
+)
+def test_exactly_one_whole_compaction_is_expected(items: Any, reason: FinishReason, words: str) -> None:
+    """Else it is an error that says what came, and that nothing has changed."""
+    with pytest.raises(UnexpectedReplyError, match=words) as caught:
+        compaction_of(items, reason, 2, HERE)
+    assert "as it was" in caught.value.hint
+
+
+def test_an_id_of_another_form_is_left_out() -> None:
+    """As the official client does."""
+    ids = {"cmp_1": "cmp_1", "c": None, 7: None, None: None}
+    for given, kept in ids.items():
+        item = {"id": given, "encrypted_content": "a"}
+        assert compaction_of([item], FinishReason.STOP, 2, HERE) == made(2, encrypted="a", id=kept)
+
+
+def test_the_target_is_the_account_and_the_family() -> None:
+    """The account only as a digest; a model of no family is its own."""
+    known = ModelInfo("m", "M", "p", context_window=9, compaction_family="3000")
+    mine = OAuthCredentials(access_token="t", account_id="acct-1", email="a@example.com")
+    other = OAuthCredentials(access_token="t", account_id="acct-2", email="a@example.com")
+    nameless = OAuthCredentials(access_token="t", email="a@example.com")
+    assert target_of(mine, "m", known).family == "3000"
+    assert target_of(mine, "m", known).window == 9
+    assert target_of(mine, "m", None) == Target(target_of(mine, "x", known).account, "m", None)
+    accounts = {target_of(one, "m", known).account for one in (mine, other, nameless, APIKey("sk-x"))}
+    assert len(accounts) == 4
+    assert all(len(one) == 16 and "acct" not in one for one in accounts)
