@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import chart, endurance, reading, starts
+from bench import chart, endurance, prompts, reading, starts
 from bench.clients import CLIENTS, REFERENCE
 from bench.entrants import Entrants
 from bench.tables import Table, ratio
@@ -70,6 +70,16 @@ class Bench:
     def sessions(self) -> None:
         self.in_process("bench.sessions")
 
+    def caching(self) -> None:
+        self.in_process("bench.caching")
+
+    def prompts(self) -> None:
+        with upstream(self.folder, "prompts", 20) as target:
+            self.show(prompts.table(target))
+
+    def runs(self) -> None:
+        self.in_process("bench.runs")
+
     def in_process(self, module: str) -> None:
         """A table that is measured in this process, against an emulator that the environment points at."""
         with upstream(self.folder, module, 20) as target, process_environment(target.environment):
@@ -77,7 +87,7 @@ class Bench:
 
 
 DRAWN = {"full": "at full speed", "paced": "50 at once, 20 ms between deltas"}
-TABLES = ("first", "start", "long", "many", "credentials", "sessions")
+TABLES = ("first", "start", "long", "many", "credentials", "sessions", "caching", "prompts", "runs")
 
 
 def panel(name: str, results: reading.Results, labels: dict[str, str]) -> chart.Panel:
