@@ -140,6 +140,7 @@ CASES = [
 # Told apart by tests of their own: below, in test_answers.py, and in the tests of sign-in and manager.
 ELSEWHERE = frozenset(
     {
+        "annotated_links",
         "compaction_empty",
         "compaction_missing",
         "compaction_twice",
