@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 CODEX_VERSIONS ?= 0.171.0 0.169.0
 AIMOCK_VERSION ?= 1.43.0
+PYRIGHT_VERSION ?= 1.1.414
 BIN    := $(VENV)/bin
 
 ALONE  := bench-peers release siwc-peer strangers # environments that share no version with ours
@@ -55,14 +56,16 @@ check: $(VENV)/.installed       ## lint, format, types, import layers
 
 CODEX_INSTALLED  := $(CODEX_VERSIONS:%=$(VENV)/codex-%/.installed)
 AIMOCK_INSTALLED := $(VENV)/aimock-$(AIMOCK_VERSION)/.installed
+PYRIGHT_INSTALLED := $(VENV)/pyright-$(PYRIGHT_VERSION)/.installed
 INTEROP := $(VENV)/.installed $(VENV)/.bench $(VENV)/.interop $(VENV)/.system \
-  $(VENV)/siwc-peer/.installed $(VENV)/strangers/.installed $(CODEX_INSTALLED) $(AIMOCK_INSTALLED)
+  $(VENV)/siwc-peer/.installed $(VENV)/strangers/.installed $(CODEX_INSTALLED) $(AIMOCK_INSTALLED) $(PYRIGHT_INSTALLED)
 interop: $(INTEROP)  ## other people's programs: Codex clients, SDKs, a mock server, a browser, a keyring, two hosts
 	CODEX_FOLDER="$(CURDIR)/$(VENV)" CODEX_VERSIONS="$(CODEX_VERSIONS)" \
 	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" \
 	SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" \
 	STRANGERS_PYTHON="$(CURDIR)/$(VENV)/strangers/bin/python" \
 	AIMOCK="$(CURDIR)/$(dir $(AIMOCK_INSTALLED))node_modules/.bin/llmock" \
+	PYRIGHT="$(CURDIR)/$(dir $(PYRIGHT_INSTALLED))node_modules/.bin/pyright" \
 	$(BIN)/pytest -m interop -n 2 --dist loadfile tests/interop
 
 fuzz: $(VENV)/.installed        ## 200,000 damaged streams, frames, bodies, token responses and files, always the same (2 minutes)
@@ -169,7 +172,8 @@ $(VENV)/.system: $(VENV)/.installed
 # npm keeps these out of the repository; only their versions are ours: of the CLI the newest, and an older one.
 $(CODEX_INSTALLED): PACKAGE = @openai/codex
 $(AIMOCK_INSTALLED): PACKAGE = @copilotkit/aimock
-$(CODEX_INSTALLED) $(AIMOCK_INSTALLED):
+$(PYRIGHT_INSTALLED): PACKAGE = pyright
+$(CODEX_INSTALLED) $(AIMOCK_INSTALLED) $(PYRIGHT_INSTALLED):
 	@command -v npm >/dev/null || { echo "make interop needs npm (Node.js 20.15 or newer) to install $(PACKAGE)"; exit 1; }
 	mkdir -p $(@D)
 	npm install --loglevel=error --no-fund --no-audit --no-save --prefix $(@D) \

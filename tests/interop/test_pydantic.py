@@ -12,6 +12,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
 
+import onplan
+from onplan.emulator import Call, Emulator, Turn
 from onplan.emulator.api.schema_instance import instance
 from onplan.emulator.checks.schema import Subject, check_format_schema
 from onplan.errors import InvalidRequestError, OutputError
@@ -186,3 +188,69 @@ def test_models_without_a_schema(given: Any) -> None:
     """A model that has no JSON schema is refused before anything is sent."""
     with pytest.raises(InvalidRequestError, match="response_format cannot be used"):
         output_format(given)
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"sunny in {city}"
+
+
+@pytest.mark.stranger("pydantic", "values of runs, maps, conversations and streams, over sockets")
+def test_values_of_every_way_to_ask(signed_in: Emulator) -> None:
+    """What ``run``, ``map``, a conversation and a stream answer is a model, too."""
+    lookup = Call("weather", {"city": "Oslo"})
+    signed_in.play(Turn(tool_calls=[lookup]), *[Turn(text=CAT_TEXT)] * 6)
+    with onplan.Client(model="gpt-5.5") as client:
+        ran = client.run("A cat?", tools=[weather], response_format=Cat)
+        mapped = [result.response_or_raise() for result in client.map(["A?", "B?"], response_format=Cat)]
+        talk = client.conversation()
+        said = talk.say("A cat?", response_format=Cat)
+        with talk.stream("Again?", response_format=Cat) as stream:
+            streamed = stream.read()
+        run_in_talk = talk.run("And again?", tools=[weather], response_format=Cat)
+
+    assert signed_in.turns_left == 0
+    assert [answer.parsed for answer in (ran, *mapped, said, streamed, run_in_talk)] == [CAT] * 6
+
+
+async def test_values_of_every_way_to_ask_asynchronously(signed_in: Emulator) -> None:
+    """``AsyncClient`` answers the same."""
+    lookup = Call("weather", {"city": "Oslo"})
+    signed_in.play(Turn(tool_calls=[lookup]), *[Turn(text=CAT_TEXT)] * 3)
+    async with onplan.AsyncClient(model="gpt-5.5", transport="sse") as client:
+        ran = await client.run("A cat?", tools=[weather], response_format=Cat)
+        mapped = [result async for result in client.map(["A?"], response_format=Cat)]
+        said = await client.conversation().say("A cat?", response_format=Cat)
+
+    assert (ran.parsed, mapped[0].response_or_raise().parsed, said.parsed) == (CAT, CAT, CAT)
+
+
+def test_functions_get_models_and_return_them(signed_in: Emulator) -> None:
+    """A parameter that is a model arrives as one; arguments that it refuses are told; a result is JSON."""
+    seen: list[Bird] = []
+
+    def record(bird: Bird) -> Cat:
+        """Record a bird."""
+        seen.append(bird)
+        return CAT
+
+    wrong = json.loads(OWL_TEXT) | {"name": ""}
+    calls = [Call("record", {"bird": json.loads(OWL_TEXT)}), Call("record", {"bird": wrong})]
+    signed_in.play(Turn(tool_calls=calls), Turn(text="Well."))
+    with onplan.Client(model="gpt-5.5") as client:
+        answer = client.run("Record them.", tools=[record])
+
+    assert seen == [OWL]
+    assert [run.outcome for run in answer.steps[0].calls] == ["returned", "wrong_arguments"]
+    assert json.loads(str(answer.steps[0].calls[0].result.content)) == {"kind": "cat", "lives": 9}
+
+
+def test_a_misfit_is_repaired(signed_in: Emulator) -> None:
+    """The model is told in pydantic's words what is wrong."""
+    signed_in.play(Turn(text='{"kind": "cat", "lives": "nine"}'), Turn(text=CAT_TEXT))
+    with onplan.Client(model="gpt-5.5") as client:
+        answer = client.complete("A cat?", response_format=Cat, repairs=1)
+
+    assert (answer.parsed, answer.repairs) == (CAT, 1)
+    told = [row["body"] for row in signed_in.journal() if row["path"].endswith("/responses")][-1]["input"]
+    assert "$.lives" in json.dumps(told[-1])
