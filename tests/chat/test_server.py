@@ -157,14 +157,26 @@ def test_plain_messages():
         {"role": "user", "content": [{"type": "image_url", "image_url": "https://example.org/a.png"}]},
         {"role": "assistant", "content": None, "tool_calls": [{"id": "x", "function": {"name": "f"}}]},
         {"role": "tool", "tool_call_id": "x", "content": [{"type": "text", "text": "a"}]},
-        {"role": "user", "content": ""},
+        {"role": "user", "content": [{"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}}]},
+        {"role": "user", "content": "", "name": "Ann"},
     ]
     assert [
         Message.user(Image(url="https://example.org/a.png")),
         Message.assistant(ToolCall("x", "f", "")),
-        Message("tool", [ToolResult("x", "a")]),
-        Message("user", []),
+        Message("tool", [ToolResult("x", [Text("a")])]),
+        Message.user("b"),
+        Message.user(""),
     ] == parse_request({"messages": messages}).request.messages
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_tools_are_read_as_everywhere(strict):
+    """With all that is said of them: ``strict``, too."""
+    function = {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": strict}
+    tools = [{"type": "function", "function": function}]
+    assert [ToolDefinition("f", "d", {"type": "object"}, strict)] == parse_request(
+        {**HELLO, "tools": tools}
+    ).request.tools
 
 
 def test_what_has_no_place_is_reported():
@@ -197,11 +209,11 @@ WRONG = [
     (message(content=5), r"messages\[0\].content"),
     (message(content=[{"type": "input_audio"}]), r"content\[0\].type"),
     (message(content=[{"type": "text"}]), r"content\[0\].text"),
-    (message(content=[{"type": "image_url"}]), "image_url.url"),
-    (message(content=[{"type": "file", "file": {"file_id": "f"}}]), "file_data"),
+    (message(content=[{"type": "image_url"}]), r"content\[0\].image_url"),
+    (message(content=[{"type": "file", "file": {"file_id": "f"}}]), "file.file_id"),
     (message(content=[{"type": "file", "file": {"file_data": "data:x;base64,*"}}]), "file_data"),
     (message(role="tool"), "tool_call_id"),
-    (message(role="tool", tool_call_id="x", content=[{"type": "refusal", "refusal": "n"}]), "must be text"),
+    (message(role="tool", tool_call_id="x", content=[{"type": "refusal", "refusal": "n"}]), "no text"),
     (message(role="assistant", tool_calls=[{"id": "x"}]), "function"),
     (message(role="assistant", tool_calls=[{"function": {"name": "f", "arguments": "{}"}}]), "id"),
     (message(role="assistant", tool_calls=5), "tool_calls"),

@@ -6,30 +6,15 @@ ignored otherwise: frameworks send many parameters by default.
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from onplan.chat.signatures import sealed, signature_of
 from onplan.chat.thinking import TEXTS
 from onplan.errors import InvalidRequestError
-from onplan.types import (
-    CompletionRequest,
-    ContentPart,
-    File,
-    Image,
-    Message,
-    Refusal,
-    Role,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolChoice,
-    ToolDefinition,
-    ToolResult,
-)
+from onplan.types import CompletionRequest, Message, Role, Thinking, ToolChoice
+from onplan.types.dicts import read_messages
+from onplan.types.tools import read_tools
 
 T = TypeVar("T")
 Item: TypeAlias = dict[str, Any]
@@ -65,10 +50,7 @@ def parse_request(body: Any) -> ChatRequest:
         raise InvalidRequestError("n must be 1: there is one answer to a request.")
     options = _typed(fields.get("stream_options", {}), dict, "stream_options")
     given = {name: read(fields[sent], sent) for sent, (name, read) in _PARAMETERS.items() if sent in fields}
-    messages = _typed(fields.get("messages"), list, "messages")
-    request = CompletionRequest(
-        messages=[_message(item, f"messages[{index}]") for index, item in enumerate(messages)], **given
-    )
+    request = CompletionRequest(messages=_messages(fields.get("messages"), "messages"), **given)
     return ChatRequest(
         request=request,
         stream=_typed(fields.get("stream", False), bool, "stream"),
@@ -118,23 +100,6 @@ def _metadata(value: Any, where: str) -> dict[str, str]:
     return {str(name): _typed(text, str, f"{where}.{name}") for name, text in labels.items()}
 
 
-def _tools(value: Any, where: str) -> list[ToolDefinition]:
-    return [_tool(tool, f"{where}[{index}]") for index, tool in enumerate(_typed(value, list, where))]
-
-
-def _tool(value: Any, where: str) -> ToolDefinition:
-    tool = _typed(value, dict, where)
-    if tool.get("type") != "function":
-        raise InvalidRequestError(f"{where} must be a function.")
-    function = _typed(tool.get("function"), dict, f"{where}.function")
-    given = {
-        "description": function.get("description"),
-        "parameters": function.get("parameters"),
-    }
-    name = _typed(function.get("name"), str, f"{where}.function.name")
-    return ToolDefinition(name, **{key: value for key, value in given.items() if value is not None})
-
-
 def _tool_choice(value: Any, where: str) -> str | ToolChoice:
     if isinstance(value, str):
         return value
@@ -171,7 +136,7 @@ _PARAMETERS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "verbosity": ("verbosity", _plain(str)),
     "service_tier": ("service_tier", _plain(str)),
     "response_format": ("response_format", _response_format),
-    "tools": ("tools", _tools),
+    "tools": ("tools", lambda value, where: read_tools(value)),
     "tool_choice": ("tool_choice", _tool_choice),
     "parallel_tool_calls": ("parallel_tool_calls", _plain(bool)),
     "prompt_cache_key": ("session_id", _plain(str)),
@@ -198,66 +163,26 @@ def _has_no_effect(name: str, value: Any) -> bool:
 # --- messages ---------------------------------------------------------------------------------------
 
 
-def _message(value: Any, where: str) -> Message:
+# What is read of a message; of the rest, `name` and what clients add, nothing changes the answer.
+_FIELDS = ("role", "content", "tool_calls", "tool_call_id", "refusal")
+
+
+def _messages(value: Any, where: str) -> list[Message]:
+    items = [_item(item, f"{where}[{index}]") for index, item in enumerate(_typed(value, list, where))]
+    read = read_messages([{name: item[name] for name in _FIELDS if name in item} for item in items])
+    return [_with_thinking(message, item) for message, item in zip(read, items, strict=True)]
+
+
+def _item(value: Any, where: str) -> Item:
     item = _typed(value, dict, where)
-    role = item.get("role")
-    if role not in set(Role):
-        raise InvalidRequestError(f"{where}.role must be one of {', '.join(Role)}.")
-    content = _content(item.get("content"), f"{where}.content")
-    if role == Role.TOOL:
-        return Message(role, [_tool_result(item, content, where)])
-    if role == Role.ASSISTANT:
-        return Message(role, [*_thinking(item), *content, *_refusal(item), *_tool_calls(item, where)])
-    return Message(role, content)
+    if item.get("role") == Role.TOOL:
+        _typed(item.get("tool_call_id"), str, f"{where}.tool_call_id")
+    return item
 
 
-def _content(value: Any, where: str) -> list[ContentPart]:
-    if value is None or isinstance(value, str):
-        return [Text(value)] if value else []
-    parts = _typed(value, list, where)
-    return [_part(part, f"{where}[{index}]") for index, part in enumerate(parts)]
-
-
-def _part(value: Any, where: str) -> ContentPart:
-    part = _typed(value, dict, where)
-    read = _PARTS.get(str(part.get("type")))
-    if read is None:
-        raise InvalidRequestError(f"{where}.type must be one of {', '.join(_PARTS)}.")
-    return read(part, where)
-
-
-def _image(part: Item, where: str) -> Image:
-    image = part.get("image_url")
-    url = image.get("url") if isinstance(image, dict) else image
-    return Image(url=_typed(url, str, f"{where}.image_url.url"))
-
-
-def _file(part: Item, where: str) -> File:
-    file = _typed(part.get("file"), dict, f"{where}.file")
-    head, comma, data = _typed(file.get("file_data"), str, f"{where}.file.file_data").rpartition(",")
-    try:
-        content = b64decode(data, validate=True)
-    except binascii.Error:
-        raise InvalidRequestError(f"{where}.file.file_data must be a data URL.") from None
-    mime_type = head.removeprefix("data:").partition(";")[0] if comma else None
-    return File(data=content, mime_type=mime_type or None, filename=file.get("filename"))
-
-
-_PARTS: Mapping[str, Callable[[Item, str], ContentPart]] = {
-    "text": lambda part, where: Text(_typed(part.get("text"), str, f"{where}.text")),
-    "image_url": _image,
-    "file": _file,
-    "refusal": lambda part, where: Refusal(_typed(part.get("refusal"), str, f"{where}.refusal")),
-}
-
-
-def _tool_result(item: Item, content: list[ContentPart], where: str) -> ToolResult:
-    call_id = _typed(item.get("tool_call_id"), str, f"{where}.tool_call_id")
-    pieces = [part for part in content if isinstance(part, Text | Image)]
-    if len(pieces) < len(content):
-        raise InvalidRequestError(f"{where}.content must be text.")
-    texts = [piece.text for piece in pieces if isinstance(piece, Text)]
-    return ToolResult(call_id, pieces if len(texts) < len(pieces) or len(texts) > 1 else "".join(texts))
+def _with_thinking(message: Message, item: Item) -> Message:
+    thinking = _thinking(item) if message.role is Role.ASSISTANT else []
+    return Message(message.role, [*thinking, *message.content]) if thinking else message
 
 
 def _thinking(item: Item) -> list[Thinking]:
@@ -269,24 +194,3 @@ def _thinking(item: Item) -> list[Thinking]:
     if not text and not encrypted:
         return []
     return [Thinking(text, next(iter(encrypted), None)), *(Thinking("", more) for more in encrypted[1:])]
-
-
-def _refusal(item: Item) -> list[Refusal]:
-    text = item.get("refusal")
-    return [Refusal(text)] if isinstance(text, str) and text else []
-
-
-def _tool_calls(item: Item, where: str) -> list[ToolCall]:
-    calls = _typed(item.get("tool_calls") or [], list, f"{where}.tool_calls")
-    return [_tool_call(call, f"{where}.tool_calls[{index}]") for index, call in enumerate(calls)]
-
-
-def _tool_call(value: Any, where: str) -> ToolCall:
-    call = _typed(value, dict, where)
-    function = _typed(call.get("function"), dict, f"{where}.function")
-    return ToolCall(
-        _typed(call.get("id"), str, f"{where}.id"),
-        _typed(function.get("name"), str, f"{where}.function.name"),
-        _typed(function.get("arguments", ""), str, f"{where}.function.arguments"),
-        signature=sealed(signature_of(call)),
-    )

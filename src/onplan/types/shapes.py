@@ -37,8 +37,10 @@ class _Shape(msgspec.Struct, forbid_unknown_fields=True):
     """An object of one of the APIs."""
 
 
-class _Part(_Shape, tag_field="type"):
-    """A content part."""
+class _Part(_Shape, tag_field="type", kw_only=True):
+    """A content part. Clients of several APIs mark what is to be cached; here that needs no mark."""
+
+    cache_control: Any = None
 
     def part(self, where: str) -> ContentPart:
         """The part of ours. Raises InvalidRequestError."""
