@@ -22,8 +22,22 @@ from onplan.types import HostedToolCall, Usage, Window
         ("https://api.openai.com/v1", "openai", "api.openai.com", 443),
         ("http://127.0.0.1:11434/v1", "openai", "127.0.0.1", 11434),
         ("http://[::1]/v1", "openai", "::1", 80),
+        ("https://api.anthropic.com/v1", "anthropic", "api.anthropic.com", 443),
+        ("https://api.cohere.ai/compatibility/v1", "cohere", "api.cohere.ai", 443),
+        ("https://api.cohere.com/compatibility/v1", "cohere", "api.cohere.com", 443),
+        ("https://api.deepseek.com", "deepseek", "api.deepseek.com", 443),
         ("https://api.groq.com/openai/v1", "groq", "api.groq.com", 443),
+        ("https://api.mistral.ai/v1", "mistral_ai", "api.mistral.ai", 443),
+        ("https://api.moonshot.ai/v1", "moonshot_ai", "api.moonshot.ai", 443),
+        ("https://api.perplexity.ai", "perplexity", "api.perplexity.ai", 443),
         ("https://api.x.ai/v1", "x_ai", "api.x.ai", 443),
+        (
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+            "gcp.gemini",
+            "generativelanguage.googleapis.com",
+            443,
+        ),
+        ("https://bedrock-runtime.eu.amazonaws.com", "aws.bedrock", "bedrock-runtime.eu.amazonaws.com", 443),
         ("https://my.openai.azure.com/openai/v1", "azure.ai.openai", "my.openai.azure.com", 443),
         ("https://eu-aiplatform.googleapis.com/v1", "gcp.vertex_ai", "eu-aiplatform.googleapis.com", 443),
         ("https://notapi.groq.com/v1", "openai", "notapi.groq.com", 443),
@@ -75,7 +89,8 @@ def answer(reason: FinishReason = FinishReason.STOP, **fields: Any) -> onplan.Co
 def test_tokens_that_were_not_counted_are_not_told() -> None:
     """A server that does not count says 0; parts of the counts are told where there are some."""
     assert attributes.usage_attributes(Usage()) == {}
-    assert attributes.usage_attributes(Usage(completion_tokens=1)) != {}
+    for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        assert attributes.usage_attributes(Usage(**{name: 1})) != {}
     whole = Usage(5, 7, 12, cache_read_tokens=2, cache_write_tokens=3, reasoning_tokens=4)
     assert attributes.usage_attributes(whole) == {
         "gen_ai.usage.input_tokens": 5,

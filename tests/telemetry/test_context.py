@@ -57,8 +57,17 @@ def test_a_run_is_a_span_with_its_turns_and_calls(
     told = dict(seen.one("invoke_agent").attributes or {})
     assert told["gen_ai.usage.input_tokens"] == answer.usage.prompt_tokens
     assert (told["gen_ai.conversation.id"], told["gen_ai.response.finish_reasons"]) == ("talk", ("stop",))
-    ids = {(span.attributes or {})["gen_ai.tool.call.id"] for span in seen.named("execute_tool")}
+    assert (told["gen_ai.operation.name"], told["gen_ai.provider.name"]) == ("invoke_agent", "openai")
+    called = [dict(span.attributes or {}) for span in seen.named("execute_tool")]
+    ids = {str(told.pop("gen_ai.tool.call.id")) for told in called}
     assert ids == {call.call.id for call in answer.steps[0].calls}
+    assert called == [
+        {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": "weather",
+            "gen_ai.tool.type": "function",
+        }
+    ] * len(calls)
     assert "sunny" not in seen.everything()
 
 

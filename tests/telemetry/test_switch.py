@@ -78,8 +78,12 @@ def test_another_process_gets_it_unless_it_has_providers(seen: Seen) -> None:
     """Global providers are set up in each process; those of this one cannot be given away."""
     for telemetry in (True, onplan.Telemetry(contents=False)):
         assert pickle.loads(pickle.dumps(onplan.Client(telemetry=telemetry)))._context.recorder
-    with pytest.raises(onplan.ConfigurationError, match="its telemetry has providers"):
-        pickle.dumps(onplan.Client(telemetry=seen.option()))
+    for telemetry in (
+        onplan.Telemetry(tracer_provider=seen.tracers),
+        onplan.Telemetry(meter_provider=seen.meters),
+    ):
+        with pytest.raises(onplan.ConfigurationError, match="its telemetry has providers"):
+            pickle.dumps(onplan.Client(telemetry=telemetry))
 
 
 class Broken:

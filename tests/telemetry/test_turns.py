@@ -73,6 +73,8 @@ def test_the_metrics_of_a_turn(signed_in: Emulator, driver: Any, seen: Seen) -> 
         ((point, told),) = seen.points(f"gen_ai.client.operation.{name}")
         assert (point.count, point.sum > 0) == (1, True)
         assert (told["gen_ai.request.model"], told["gen_ai.provider.name"]) == ("gpt-5.5", "openai")
+        assert point.explicit_bounds[:3] == (0.01, 0.02, 0.04)
+        assert (len(point.explicit_bounds), point.explicit_bounds[-1]) == (14, 81.92)
     ((point, _),) = seen.points("gen_ai.client.token.usage")[:1]
     assert point.explicit_bounds[:4] == (1, 4, 16, 64)
     used = {told["onplan.plan.window"]: point.value for point, told in seen.points("onplan.plan.used")}

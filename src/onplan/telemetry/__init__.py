@@ -37,9 +37,7 @@ def recorder_for(wanted: object, settings: Settings) -> Recorder | None:
         )
     try:
         from onplan.telemetry.recorder import SpanRecorder
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "opentelemetry":
-            raise
+    except ModuleNotFoundError:  # of OpenTelemetry; the rest is ours
         raise missing_extra("otel", "telemetry") from None
     contents = chosen.contents
     if contents is None:

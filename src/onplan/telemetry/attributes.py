@@ -108,7 +108,7 @@ def usage_attributes(usage: Usage) -> dict[str, Value]:
 
 def is_counted(usage: Usage) -> bool:
     """Whether the backend said how many tokens there were."""
-    return usage.total_tokens > 0 or usage.prompt_tokens > 0 or usage.completion_tokens > 0
+    return any((usage.prompt_tokens, usage.completion_tokens, usage.total_tokens))
 
 
 def error_type(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -52,7 +51,6 @@ def never_raises(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate
             logger.log(level, "OpenTelemetry failed: %s", type(error).__name__, exc_info=error)
             return None
 
-    functools.update_wrapper(call, method)
     return call
 
 
