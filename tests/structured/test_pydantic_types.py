@@ -55,6 +55,12 @@ class Holder:
     model: Model
 
 
+class Alias:
+    """As ``type Alias = list[Model]`` is, from Python 3.12 on."""
+
+    __value__ = list[Model]
+
+
 T = TypeVar("T")
 
 
@@ -86,6 +92,7 @@ def pydantic(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 OURS: dict[str, Any] = {
     "a model": Model,
     "a list of them": list[Model],
+    "another name of that": Alias,
     "one or null": Model | None,
     "a field": Holder,
     "a field of a field": dict[str, Holder],

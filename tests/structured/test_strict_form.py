@@ -61,7 +61,17 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
         closed({**TEXT, "description": "A word. Default: 3. Examples: [1]."}),
     ),
     "remarks": (
-        one({**TEXT, "deprecated": True, "$comment": "x"}),
+        one(
+            {
+                **TEXT,
+                "deprecated": True,
+                "$comment": "x",
+                "$id": "x",
+                "readOnly": True,
+                "writeOnly": True,
+                "contentMediaType": "text/plain",
+            }
+        ),
         closed(TEXT),
         closed(TEXT),
     ),
@@ -91,6 +101,14 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
         closed({"enum": ["a", 1, None], "type": ["string", "integer", "null"]}),
         closed({"enum": ["a", 1, None], "type": ["string", "integer", "null"]}),
     ),
+    "an enum with a type that is not its values'": (
+        one({"enum": ["a"], "type": ["string", "null"]}),
+        closed({"enum": ["a"], "type": ["string", "null"]}),
+        closed({"enum": ["a"], "type": ["string", "null"]}),
+    ),
+    "an empty enum": (one({"enum": []}), None, None),
+    "an enum that is no list": (one({"enum": "a"}), None, None),
+    "properties that are none": (one({"type": "object", "properties": 5}), None, None),
     "a const without a type": (
         one({"const": True}),
         closed({"const": True, "type": "boolean"}),
@@ -105,6 +123,11 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
         one({"allOf": [REF], "description": "a d"}, **D),
         closed({"anyOf": [REF], "description": "a d"}, **D),
         closed({"anyOf": [REF], "description": "a d"}, **D),
+    ),
+    "the only one of allOf, with every remark": (
+        one({"allOf": [REF], "description": "a d", "title": "D", **D, "definitions": {}}, **D),
+        closed({"anyOf": [REF], "description": "a d", "title": "D", **D, "definitions": {}}, **D),
+        closed({"anyOf": [REF], "description": "a d", "title": "D", **D, "definitions": {}}, **D),
     ),
     "several of allOf": (one({"allOf": [REF, REF]}, **D), None, None),
     "oneOf with a discriminator": (

@@ -92,6 +92,58 @@ def test_a_text_without_sections_is_the_description(text: str | None, descriptio
     assert (read.description, read.parameters) == (description, {})
 
 
+OF_PARAMETERS = [
+    *("Args", "Arguments", "Parameters", "Params", "PARAMETERS"),
+    *("Keyword Args", "Keyword Arguments", "Other Parameters"),
+]
+OTHERS = [
+    *("Attributes", "Example", "Examples", "Note", "Notes", "Raises", "References", "Return", "Returns"),
+    *("See Also", "Todo", "Warning", "Warnings", "Warns", "Yield", "Yields"),
+]
+
+
+@pytest.mark.parametrize("title", [*OF_PARAMETERS, *OTHERS])
+def test_the_titles_of_sections(title: str) -> None:
+    """What follows any of them is no description; what follows some are parameters."""
+    found = {"a": "One."} if title in OF_PARAMETERS else {}
+    for section in (
+        f"{title}:\n    a: One.",
+        f"{title}:  \n    a: One.",
+        f"{title}\n{'-' * 5}  \na\n    One.",
+    ):
+        read = read_docstring(f"X.\n\n{section}")
+        assert (read.description, read.parameters) == ("X.", found)
+
+
+@pytest.mark.parametrize("title", ["Args", "Text\n  Args:", "Cities:", "Args: a", "Args\n--"])
+def test_what_is_no_title_of_parameters(title: str) -> None:
+    """Without colon or underline, indented, or another word."""
+    assert read_docstring(f"X.\n\n{title}\n    a: One.").parameters == {}
+
+
+@pytest.mark.parametrize("kind", ["param", "parameter", "arg", "argument", "key", "keyword"])
+def test_the_fields_of_parameters(kind: str) -> None:
+    """With or without a type, a star and a text."""
+    for field in (f":{kind} a: One.", f":{kind} str a: One.", f":{kind} *a: One.", f":{kind} a :\n    One."):
+        read = read_docstring(f"X.\n\n{field}")
+        assert (read.description, read.parameters) == ("X.", {"a": "One."})
+    assert read_docstring(f"X.\n\n:{kind}: One.").parameters == {}
+
+
+OTHER_FIELDS = [
+    *("except", "exception", "raise", "raises", "return", "returns", "rtype", "type"),
+    *("yield", "yields", "ytype"),
+]
+
+
+@pytest.mark.parametrize("kind", OTHER_FIELDS)
+def test_other_fields_end_the_description(kind: str) -> None:
+    """They say nothing of a parameter."""
+    for field in (f":{kind}: One.", f":{kind} a: One."):
+        read = read_docstring(f"X.\n\n{field}")
+        assert (read.description, read.parameters) == ("X.", {})
+
+
 @pytest.mark.parametrize(
     ("text", "parameters"),
     [

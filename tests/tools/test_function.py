@@ -181,6 +181,44 @@ def test_text_in_an_annotation_has_priority() -> None:
     assert "Default: 1.5." in str(found["more"])
 
 
+def test_words_of_the_docstring_are_for_types_of_every_kind() -> None:
+    """Beside a reference and to a union there are none, for strict mode would refuse them."""
+
+    def say(city: str, unit: Unit, count: int | None = None, place: Place | None = None) -> None:
+        """X.
+
+        Args:
+            city: Where.
+            unit: The unit.
+            count: How many.
+            place: The place.
+        """
+
+    found = properties(say)
+    assert found["city"]["description"] == "Where."
+    assert found["count"]["description"].startswith("How many.") or "How many." in str(found["count"])
+    assert "Default" not in str(found)
+
+
+def test_a_parameter_called_self_is_one_if_it_has_a_type() -> None:
+    """Only a bare one is that of a method without its object."""
+
+    def about(self: str, cls: int = 1) -> str:
+        return f"{self}{cls}"
+
+    assert read(about, '{"self": "a"}') == "a1"
+
+
+def test_blanks_are_no_arguments() -> None:
+    """Some models write a line end where there is nothing to say."""
+
+    def nothing() -> str:
+        return "done"
+
+    for text in ("", " \n", "{}"):
+        assert read(nothing, text) == "done"
+
+
 def test_a_default_that_is_no_json_is_not_told() -> None:
     """It is the function's own affair."""
     nothing: Any = object()

@@ -302,6 +302,20 @@ def test_repairs_are_listed_once() -> None:
     assert result.history_repairs == ["A.", "B."]
 
 
+def test_the_usual_rules() -> None:
+    """Twenty turns, no approval, errors are told; a single turn is allowed."""
+    assert Rules() == Rules(approved=False, max_turns=20, token_budget=None, on_tool_error="tell")
+    assert (Rules(max_turns=1).max_turns, Rules(token_budget=1).token_budget) == (1, 1)
+
+
+def test_how_often_the_model_was_asked() -> None:
+    """The error says it."""
+    for turns, words in ((1, "was asked once and"), (2, "was asked 2 times and")):
+        answers = [answer(call(1)), [Finished("sunny")], answer(call(2))]
+        with pytest.raises(onplan.RunLimitError, match=words):
+            drive(loop(rules=Rules(max_turns=turns)), *answers)
+
+
 @pytest.mark.parametrize(
     "rules",
     [

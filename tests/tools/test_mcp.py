@@ -65,6 +65,15 @@ def test_tools_have_the_names_that_models_may_call() -> None:
     assert {len(name) for name in names[1:]} == {64}
 
 
+def test_long_names_are_cut_so_that_they_differ() -> None:
+    """At 64 characters, with eight that tell them apart; a name of 64 stays."""
+    names = [tool.name for tool in made(Session([listed("x" * length) for length in (64, 65, 66)]))]
+
+    assert names[0] == "x" * 64
+    assert [(len(name), name[:56]) for name in names[1:]] == [(64, "x" * 55 + "_")] * 2
+    assert len(set(names)) == 3
+
+
 def test_two_tools_with_one_name_are_refused() -> None:
     """Calls could not be told apart."""
     with pytest.raises(onplan.InvalidRequestError, match="would be called a_b"):

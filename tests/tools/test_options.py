@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 import onplan
+from onplan.structured.output_format import output_format
 from onplan.tools.loop import Ask
 from onplan.tools.options import started
 from onplan.tools.toolbox import toolbox_of
+from onplan.types import read_by
 
 DEFINITION = onplan.ToolDefinition(name="other")
+
+
+@dataclass
+class Said:
+    text: str
 
 
 def weather(city: str) -> str:
@@ -59,6 +67,9 @@ def test_hosted_tools_are_offered_and_not_carried_out() -> None:
         ({"tools": [DEFINITION]}, "The tool other has no function"),
         ({"tools": [{"type": "function", "name": "other"}]}, "The tool other has no function"),
         ({"tools": [weather], "aprove": True}, "run has no option 'aprove'"),
+        ({"tools": [weather], "repair": 1}, "run has no option 'repair'"),
+        ({"tools": [weather], "max_turn": 1}, "run has no option 'max_turn'"),
+        ({"tools": [weather], "token_budgets": 1}, "run has no option 'token_budgets'"),
         ({"tools": [weather], "modle": "x"}, "A request has no field 'modle'"),
         ({"tools": [weather], "approve": True}, "approve cannot be called"),
         ({"tools": [weather], "on_tool_error": "skip"}, "on_tool_error is 'skip'"),
@@ -73,8 +84,8 @@ def test_what_cannot_be_used_is_refused(options: dict[str, Any], sentence: str) 
 
 
 def test_an_answer_of_a_run_can_be_sent_to_another_process() -> None:
-    """With its steps and its conversation."""
-    message = onplan.Message.assistant("Well.")
+    """With its steps, its conversation and its value."""
+    message = onplan.Message.assistant('{"text": "Well."}')
     response: onplan.RunResponse[Any] = onplan.RunResponse(
         message=message,
         usage=onplan.Usage(1, 2, 3),
@@ -83,5 +94,7 @@ def test_an_answer_of_a_run_can_be_sent_to_another_process() -> None:
         messages=[message],
         steps=[onplan.Step(None)],
     )
+    read_by(response, output_format(Said))
     copied = pickle.loads(pickle.dumps(response))
+    assert copied.parsed == response.parsed == Said("Well.")
     assert (copied, copied.steps, type(copied)) == (response, response.steps, onplan.RunResponse)

@@ -37,7 +37,7 @@ class FunctionTool(ToolDefinition, frozen=True, dict=True):
         reader: Parameters = self.__dict__["reader"]
         return reader
 
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
+    def __call__(self, /, *arguments: Any, **named: Any) -> Any:
         """Call the function."""
         return self.function(*arguments, **named)
 
