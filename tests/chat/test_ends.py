@@ -679,3 +679,33 @@ def test_errors_in_place_of_choices_fail_the_answer(listen):
     heard = listen(chunk(content="hi"), {"errors": [{"code": "server_is_overloaded", "message": "busy"}]})
 
     assert isinstance(heard.failure, OverloadedError)
+
+
+def test_an_answer_is_whole_from_its_finish_reason_on():
+    """Until then a broken connection cuts it; after its end nothing more is read."""
+    stream = ChatStream("m")
+    assert not stream.is_whole
+    stream.feed([json.dumps(TEXT).encode()])
+    assert not stream.is_whole
+    stream.feed([json.dumps(chunk("stop")).encode()])
+    assert stream.is_whole
+    (done,) = stream.feed([DONE])[-1:]
+
+    assert stream.feed([json.dumps(chunk(content="more")).encode()]) == []
+    assert stream.response is done.response
+
+
+def test_where_in_its_part_a_text_is_cited(listen):
+    """Servers count from the beginning of the message; a part begins where the ones before it end."""
+    cited = {"type": "url_citation", "start_index": 4, "end_index": 7, "url": "https://example.org"}
+    heard = listen(
+        chunk(content="One "),
+        chunk(reasoning_content="hm"),
+        chunk(content="Two", annotations=[cited, {"type": "note"}]),
+        chunk("stop"),
+        DONE,
+    )
+
+    *_, text = heard.done.response.message.content
+    assert text.text == "Two"
+    assert list(text.annotations) == [{**cited, "start_index": 0, "end_index": 3}, {"type": "note"}]

@@ -332,6 +332,73 @@ class TestAnswers:
         assert all(json.loads(event)["choices"] for event in events)
 
 
+def test_a_whole_answer_has_the_fields_of_the_api():
+    """Thinking and what is sealed of it, calls with what servers signed, and the counts."""
+    signed = ToolCall("x", "f", '{"a":1}', signature='{"extra_content":{"google":{"thought_signature":"c"}}}')
+    parts = [Thinking("Hm. "), Thinking("Oh.", "sealed"), signed, ToolCall("y", "g", "{}")]
+    body = response_body(answer(*parts, reason=FinishReason.TOOL_CALLS), "chatcmpl-1", "gpt-9", 7)
+
+    assert body == {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 7,
+        "model": "gpt-9",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": None,
+                    "refusal": None,
+                    "reasoning_content": "Hm. Oh.",
+                    "reasoning_details": [{"type": "reasoning.encrypted", "data": "sealed", "index": 0}],
+                    "tool_calls": [
+                        {
+                            "id": "x",
+                            "type": "function",
+                            "function": {"name": "f", "arguments": '{"a":1}'},
+                            "extra_content": {"google": {"thought_signature": "c"}},
+                        },
+                        {"id": "y", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+                    ],
+                },
+                "logprobs": None,
+                "finish_reason": "tool_calls",
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+            "total_tokens": 15,
+            "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
+            "completion_tokens_details": {"reasoning_tokens": 3},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "thinking"),
+    [
+        ({"reasoning_content": "Hm."}, [Thinking("Hm.")]),
+        ({"reasoning_details": [{"data": "x"}]}, [Thinking("", "x")]),
+        ({"reasoning_content": "Hm.", "reasoning_details": [{"data": "x"}]}, [Thinking("Hm.", "x")]),
+        (
+            {"reasoning_details": [{"data": "x"}, {"data": 5}, "z", {"data": "y"}]},
+            [Thinking("", "x"), Thinking("", "y")],
+        ),
+        ({"reasoning_details": {"data": "x"}}, []),
+        ({"reasoning_content": ""}, []),
+        ({"reasoning_content": 5}, []),
+    ],
+    ids=str,
+)
+def test_thinking_that_comes_back(fields, thinking):
+    """Its text, and what is sealed of it; each of several sealed pieces is one of its own."""
+    messages = [*HELLO["messages"], {"role": "assistant", "content": "Hi", **fields}]
+
+    assert parse_request({"messages": messages}).request.messages[1].content == [*thinking, Text("Hi")]
+
+
 def test_a_failure_after_the_beginning_is_told(listen):
     """A stream that fails says so in the place of its end, and a client of ours hears what it was."""
     encoder = ChunkEncoder("chatcmpl-1", "gpt-9", 0)
@@ -350,22 +417,34 @@ def test_an_answer_that_begins_anew_is_an_error():
         encoder.encode(Resumed([]))
 
 
+CALLERS, SERVERS = "invalid_request_error", "server_error"
+
+
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("error", "kind", "code"),
     [
-        (errors.ModelNotAvailableError("x"), "model_not_found"),
-        (errors.ContextLengthError("x"), "context_length_exceeded"),
-        (errors.RateLimitError("x"), "rate_limit_exceeded"),
-        (errors.UsageLimitError("x"), "usage_limit_reached"),
-        (errors.InvalidRequestError("x"), "invalid_request"),
-        (errors.ServerError("x"), "server_error"),
+        (errors.ModelNotAvailableError("x"), CALLERS, "model_not_found"),
+        (errors.ContextLengthError("x"), CALLERS, "context_length_exceeded"),
+        (errors.ContentPolicyError("x"), CALLERS, "content_policy_violation"),
+        (errors.InvalidImageError("x"), CALLERS, "invalid_image"),
+        (errors.InvalidRequestError("x"), CALLERS, "invalid_request"),
+        (errors.NotSignedInError("x"), CALLERS, "not_signed_in"),
+        (errors.SignInAgainError("x"), CALLERS, "sign_in_again"),
+        (errors.PlanNotPermittedError("x"), CALLERS, "plan_not_permitted"),
+        (errors.BudgetError("x"), CALLERS, "budget"),
+        (errors.UsageLimitError("x"), "usage_limit_reached", "usage_limit_reached"),
+        (errors.NotIncludedError("x"), "insufficient_quota", "usage_not_included"),
+        (errors.RateLimitError("x"), "rate_limit_error", "rate_limit_exceeded"),
+        (errors.OverloadedError("x"), SERVERS, "server_is_overloaded"),
+        (errors.ServerError("x"), SERVERS, "server_error"),
+        (errors.ConnectError("x"), SERVERS, "connect"),
     ],
     ids=lambda value: getattr(value, "code", value),
 )
-def test_errors_are_told_in_their_words(error, code):
-    """Other people's clients look for the platform's codes; the sentence and the advice are ours."""
+def test_errors_are_told_in_their_words(error, kind, code):
+    """Other people's clients look for the platform's types and codes; sentence and advice are ours."""
     told = error_body(error)["error"]
-    assert code == told["code"]
+    assert (kind, code) == (told["type"], told["code"])
     assert {"message", "type", "param", "code"} == set(told)
     assert error.hint in told["message"]
 
