@@ -108,7 +108,7 @@ class Run:
         status = 70
         try:
             os.setsid()
-            resource.setrlimit(resource.RLIMIT_CPU, (int(4 * seconds + 10), resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_CPU, (int(4 * seconds + 5), resource.RLIM_INFINITY))
             resource.setrlimit(resource.RLIMIT_AS, (8 << 30,) * 2)
             with (copy.parent / f"{copy.name}.log").open("wb") as log:
                 for stream in (1, 2):
