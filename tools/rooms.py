@@ -20,6 +20,7 @@ MODULES = (
     "turn/",
     "plan/",
     "batches/",
+    "images/",
     "streams.py",
     "conversation/file_format.py",
     "conversation/history.py",
@@ -43,6 +44,7 @@ MODULES = (
 )
 # Where a room's tests are, if not only in the folder of its name; the longest beginning counts.
 TESTS: dict[str, tuple[str, ...]] = {
+    "images/images.py": ("tests/clients/test_images.py",),
     "stores/__init__.py": ("tests/stores/test_records.py", "tests/stores/test_file.py"),
     "stores/file.py": (
         "tests/stores/test_file.py",

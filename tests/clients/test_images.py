@@ -19,7 +19,7 @@ from onplan.emulator import Call, Emulator, Limit, Options, Scenario, Turn
 from onplan.stores import open_store
 from onplan.turn.side_request import SideRequest, post
 
-from ..conftest import eventually, issued
+from ..conftest import eventually, issued, source_locals
 
 BOTH = pytest.mark.parametrize("driver", ["sync", "async"], indirect=True)
 EVERY = pytest.mark.parametrize("driver", ["sync", "async", "async-httpx2"], indirect=True)
@@ -371,3 +371,15 @@ async def test_with_an_api_key_async(emulator: Emulator) -> None:
     ):
         made = await client.images.generate("a fox", n=2)
         check_platform(emulator, made, await client.images.edit("blue", made.images))
+
+
+@BOTH
+@pytest.mark.parametrize("fault", ["images_500", "images_unauthorized", "images_cut", "images_empty"])
+def test_no_token_in_a_traceback(signed_in: Emulator, driver: Any, fault: str) -> None:
+    """Neither in the error, nor in the variables of the frames that it drags along."""
+    signed_in.arm(fault, times=9)
+    with pytest.raises(onplan.OnplanError) as caught:
+        ask(driver, lambda images: images.generate("a fox"), retry=onplan.RetryPolicy(attempts=1))
+
+    token = onplan.Client().credentials().access_token
+    assert token not in str([str(caught.value), caught.value.hint, source_locals(caught.value)])

@@ -53,6 +53,27 @@ def test_a_whole_answer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "created"), [(0, 0.0), (2**53 - 1, 2**53 - 1.0), (2**53, None), (-1, None)]
+)
+def test_when_it_was_made(given: int, created: float | None) -> None:
+    """Numbers that no clock shows are left out."""
+    assert read({"data": [{"b64_json": GOOD}], "created": given}).created == created
+
+
+@pytest.mark.parametrize(
+    ("given", "word"), [("x", "x"), ("x" * 100, "x" * 100), ("x" * 101, None), ("", None)]
+)
+def test_words_of_the_service(given: str, word: str | None) -> None:
+    """What is longer than a word is none."""
+    assert read({"data": [{"b64_json": GOOD}], "quality": given}).reported.quality == word
+
+
+def test_no_more_than_can_be_asked_for() -> None:
+    """Work for an answer is bounded: of a thousand images ten are read."""
+    assert len(read({"data": [{"b64_json": GOOD}] * 1_000}).images) == 10
+
+
+@pytest.mark.parametrize(
     ("data", "problem"),
     [
         (None, "no list of images"),
@@ -93,6 +114,7 @@ def test_copies_in_other_processes() -> None:
     found = read({"data": [{"b64_json": GOOD}]})
 
     assert pickle.loads(pickle.dumps(found)) == found
+    assert found.image.__rich_repr__() == [("mime_type", "image/png"), ("size", (1, 1))]
     assert repr(found.image) == f"GeneratedImage(image/png, 1x1, {len(PNG)} bytes)"
     assert "IHDR" not in repr(found)
 
@@ -167,7 +189,8 @@ def vars_of(reported: ImageSettings) -> list[object]:
         (PNG, (1, 1)),
         (PNG[:20], None),
         (PNG[:16] + struct.pack(">II", 0, 5) + PNG[24:], None),
-        (PNG[:16] + struct.pack(">II", 2**31, 5) + PNG[24:], None),
+        (PNG[:16] + struct.pack(">II", 100_000, 1) + PNG[24:], (100_000, 1)),
+        (PNG[:16] + struct.pack(">II", 1, 100_001) + PNG[24:], None),
         (b"GIF89a\x02\x00\x03\x00", (2, 3)),
         (b"GIF89a\xff\xff\x03\x00", None),
         (b"\xff\xd8\xff\xc0\x00\x11\x08\x00\x03\x00\x02" + bytes(20), (2, 3)),

@@ -13,7 +13,7 @@ import pytest
 
 from onplan.errors import ConfigurationError
 from onplan.images.response import GeneratedImage
-from onplan.images.saving import require_free, save_numbered
+from onplan.images.saving import require_free, save_numbered, with_suffix
 
 PNG = (Path(__file__).parent.parent / "pixel.png").read_bytes()
 FOX = GeneratedImage(PNG, "image/png")
@@ -21,6 +21,35 @@ FOX = GeneratedImage(PNG, "image/png")
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "suffix", "others"),
+    [
+        ("image/png", ".png", ""),
+        ("image/jpeg", ".jpg", ".jpeg .jpe .jfif"),
+        ("image/webp", ".webp", ""),
+        ("image/gif", ".gif", ""),
+        ("image/avif", ".avif", ""),
+        ("image/heic", ".heic", ".heif"),
+        ("image/tiff", ".tiff", ".tif"),
+        ("image/bmp", ".bmp", ""),
+        ("image/jxl", ".jxl", ""),
+        ("image/svg+xml", ".svg", ""),
+        ("image/x-icon", ".ico", ""),
+        ("image/vnd.adobe.photoshop", ".psd", ""),
+    ],
+)
+def test_suffixes_of_every_format(mime_type: str, suffix: str, others: str) -> None:
+    """One is added, or comes in the place of another format's; the format's own are left as they are."""
+    other = ".webp" if suffix == ".png" else ".png"
+    for given in ("fox", f"fox{other}"):
+        assert with_suffix(Path(given), mime_type) == Path(f"fox{suffix}")
+    for own in (suffix, *others.split()):
+        assert with_suffix(Path(f"fox{own}"), mime_type) == Path(f"fox{own}")
+        assert with_suffix(Path(f"fox{own}"), "image/unheard-of") == Path(f"fox{own}")
+        if mime_type != "image/png":
+            assert with_suffix(Path(f"fox{own}"), "image/png") == Path("fox.png")
 
 
 @pytest.mark.parametrize(

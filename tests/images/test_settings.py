@@ -52,6 +52,7 @@ def test_what_was_asked_for_is_kept() -> None:
         model="gpt-image-2", size="1024x1536", quality="auto", background="opaque", n=1
     )
     assert (wish.timeout, wish_of({}, CODEX).timeout) == (5.0, 300.0)
+    assert wish_of({"timeout": 0.5}, CODEX).timeout == 0.5
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from onplan.errors import (
     UsageLimitError,
 )
 from onplan.turn.retry import RetryPolicy
-from onplan.turn.side_request import SideRequest, post
+from onplan.turn.side_request import SideReply, SideRequest, post
 from onplan.turn.steps import Authorize, Head, ReadBody, Send
 from onplan.types import APIKey, Credential
 
@@ -136,6 +136,7 @@ def test_its_limit_is_its_own() -> None:
         backend.run(post(WHAT, backend.context()))
 
     assert "was rate limited" in str(caught.value)
+    assert str(caught.value) == caught.value.message
     assert "none of the limits that `onplan usage` shows" in caught.value.hint
     assert not caught.value.retryable
 
@@ -168,6 +169,32 @@ def test_with_an_api_key() -> None:
     assert "chatgpt-account-id" not in backend.sent[0].headers
 
 
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        (IdleTimeoutError("silence"), "allow more with `timeout=`"),
+        ((404, {"detail": "Not Found"}), "The server may have no image generation."),
+        ((200, b"<html>"), "captive portal"),
+    ],
+)
+def test_what_helps(answer: Any, hint: str) -> None:
+    """An endpoint that is missing is not the same as a page that answers in its place."""
+    backend = Backend([answer])
+
+    with pytest.raises(OnplanError) as caught:
+        backend.run(post(WHAT, backend.context()))
+    assert hint in caught.value.hint
+
+
+def test_nothing_of_it_is_printed() -> None:
+    """Neither what is sent nor what comes: both may be private, and megabytes."""
+    request = SideRequest.json("Search", "x", {"q": "private"}, headers={"x-key": "private"})
+    reply = SideReply({"a": "private"}, {"x-request-id": "req_1", "x": "private"})
+
+    assert "private" not in repr([request, reply])
+    assert reply.request_id == "req_1"
+
+
 def test_half_a_character() -> None:
     """It is refused where the request is made."""
     with pytest.raises(InvalidRequestError, match="half of a character"):
@@ -196,7 +223,8 @@ class Counted:
 def test_a_budget_counts_what_uses_the_plan(uses_plan: bool, noted: Any) -> None:
     """Like a turn; and nothing else."""
     budget, backend = Counted(), Backend([{}])
-    request = SideRequest.json("Image generation", "images", {}, uses_plan=uses_plan)
+    options = {"uses_plan": True} if uses_plan else {}
+    request = SideRequest.json("Image generation", "images", {}, **options)
 
     backend.run(post(request, backend.context(budget=budget)))
 

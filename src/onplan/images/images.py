@@ -61,13 +61,13 @@ class Images:
         The model sees each image, and may change those it made before. They are in the results of
         ``answer.steps``; with ``folder`` they are saved there, too, and the model is told their paths.
         """
-        sketchbook = Sketchbook(folder)
+        sketchbook = Sketchbook(folder, options, self._context.backend)
 
         def generate_image(
             *, prompt: str, transparent_background: bool = False, last_images: int = 0
         ) -> list[object]:
             references = sketchbook.references(last_images)
-            wanted = sketchbook.options(options, transparent=transparent_background)
+            wanted = sketchbook.options(transparent=transparent_background)
             made = self.edit(prompt, references, **wanted) if references else self.generate(prompt, **wanted)
             return sketchbook.shown(made)
 
@@ -99,13 +99,13 @@ class AsyncImages:
         self, folder: str | os.PathLike[str] | None = None, **options: Unpack[ImageOptions]
     ) -> FunctionTool:
         """A tool with which the model draws, as ``Images.tool``."""
-        sketchbook = Sketchbook(folder)
+        sketchbook = Sketchbook(folder, options, self._context.backend)
 
         async def generate_image(
             *, prompt: str, transparent_background: bool = False, last_images: int = 0
         ) -> list[object]:
             references = sketchbook.references(last_images)
-            wanted = sketchbook.options(options, transparent=transparent_background)
+            wanted = sketchbook.options(transparent=transparent_background)
             if references:
                 made = await self.edit(prompt, references, **wanted)
             else:

@@ -15,7 +15,7 @@ from onplan.answers.limits import limits_of_headers
 from onplan.answers.usage import usage_of
 from onplan.errors import InvalidRequestError, UnexpectedReplyError
 from onplan.images.saving import save_image
-from onplan.images.settings import ImageSettings
+from onplan.images.settings import MOST_IMAGES, ImageSettings
 from onplan.request.image_types import type_of
 from onplan.turn.side_request import SideReply
 from onplan.types import Image, Limits, Usage
@@ -127,7 +127,7 @@ def response_of(reply: SideReply, requested: ImageSettings, now: float) -> Image
         raise _without_images("holds no list of images", reply)
     images: list[GeneratedImage] = []
     problem = "holds no image data"
-    for entry in entries:
+    for entry in entries[:MOST_IMAGES]:
         found = _image_of(entry)
         if isinstance(found, GeneratedImage):
             images.append(found)
@@ -198,7 +198,7 @@ def _word(value: Any, longest: int = _LONGEST_WORD) -> str | None:
 
 # Where the library looks at the beginning only. It reads other formats as XML, or follows their offsets.
 _MEASURED = ("image/png", "image/jpeg", "image/webp", "image/gif")
-_HEAD = 1024 * 1024  # bytes; a JPEG that has its size later than that is hostile
+_HEAD = 256 * 1024  # bytes; a JPEG that has its size later than that is hostile
 _LARGEST_SIDE = 100_000  # pixels
 
 

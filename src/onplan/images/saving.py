@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 
 from onplan.attachments import expanded
@@ -64,15 +63,15 @@ def save_numbered(data: bytes, mime_type: str, path: str | os.PathLike[str]) -> 
     """As ``save_image``; where the name is taken, with the first number behind it that is free."""
     with explained(path):
         first = with_suffix(named(path), mime_type)
-        names = (first.with_name(f"{first.stem}-{number}{first.suffix}") for number in range(2, _MOST))
-        for target in chain((first,), names):
-            with contextlib.suppress(FileExistsError):
+        target, number = first, 1
+        while True:
+            try:
                 _create(target, data)
+            except FileExistsError:
+                number += 1
+                target = first.with_name(f"{first.stem}-{number}{first.suffix}")
+            else:
                 return target
-        raise FileExistsError(first)
-
-
-_MOST = 10_000  # files of one name
 
 
 def require_free(path: str | os.PathLike[str], mime_type: str = "image/png") -> None:

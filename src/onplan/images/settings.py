@@ -18,7 +18,7 @@ ImageBackground: TypeAlias = Literal["auto", "opaque", "transparent"]
 _QUALITIES: tuple[str, ...] = get_args(ImageQuality)
 _BACKGROUNDS: tuple[str, ...] = get_args(ImageBackground)
 _SIZE = re.compile(r"[1-9][0-9]{0,4}x[1-9][0-9]{0,4}")
-_MOST = 10  # images of one request, as the platform documents it
+MOST_IMAGES = 10  # images of one request, as the platform documents it
 _SECONDS = 300.0
 
 
@@ -95,7 +95,7 @@ def wish_of(options: Mapping[str, Any], support: ImageSupport) -> Wish:
     for name in given:
         if name not in ImageOptions.__optional_keys__:
             known = sorted(ImageOptions.__optional_keys__)
-            near = get_close_matches(name, known, n=1)
+            near = get_close_matches(name, known)
             hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(known)}."
             raise InvalidRequestError(f"An image has no option {name!r}.", hint=hint)
     said = {**support.defaults, "model": support.model, **given}
@@ -119,7 +119,7 @@ def _model(given: object) -> str:
 
 def _size(given: object) -> str:
     text: object = given
-    if isinstance(given, tuple | list) and len(given) == 2 and all(type(side) is int for side in given):
+    if isinstance(given, tuple | list) and len(given) == 2:
         text = f"{given[0]}x{given[1]}"
     if isinstance(text, str) and (text == "auto" or _SIZE.fullmatch(text)):
         return text
@@ -136,9 +136,9 @@ def _word(name: str, given: object, known: tuple[str, ...]) -> str | None:
 
 
 def _count(given: object) -> int:
-    if type(given) is int and 1 <= given <= _MOST:
+    if type(given) is int and 1 <= given <= MOST_IMAGES:
         return given
-    raise InvalidRequestError(f"n is {given!r}, and not a number of images from 1 to {_MOST}.")
+    raise InvalidRequestError(f"n is {given!r}, and not a number of images from 1 to {MOST_IMAGES}.")
 
 
 def _seconds(given: object) -> float:

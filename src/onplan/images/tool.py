@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from onplan.backends import Backend
 from onplan.errors import ConfigurationError
+from onplan.images.generation import support_of
 from onplan.images.response import GeneratedImage, ImageResponse
 from onplan.images.saving import save_numbered
-from onplan.images.settings import ImageOptions
+from onplan.images.settings import ImageOptions, wish_of
 from onplan.tools.function import FunctionTool, tool
 from onplan.tools.results import ToolError
 from onplan.types import Text
@@ -43,12 +45,20 @@ class Sketchbook:
 
     Args:
         folder: where to save every image; None to save none.
+        options: those of every image.
+        backend: the row.
+
+    Raises:
+        ConfigurationError: there is no such folder, or the backend makes no images.
+        InvalidRequestError: an option cannot be used.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None) -> None:
-        if folder is not None and not Path(folder).is_dir():
-            raise ConfigurationError(f"{folder} is no folder.", hint="Make it first.")
-        self._folder = None if folder is None else Path(folder)
+    def __init__(
+        self, folder: str | os.PathLike[str] | None, options: ImageOptions, backend: Backend
+    ) -> None:
+        wish_of(options, support_of(backend))
+        self._options = options
+        self._folder = None if folder is None else _existing(folder)
         self._last: deque[GeneratedImage] = deque(maxlen=_KEPT)
 
     def tool(self, function: Callable[..., Any]) -> FunctionTool:
@@ -62,9 +72,9 @@ class Sketchbook:
             raise ToolError(f"There are {len(kept)} images to begin with, and not {count}.")
         return kept[len(kept) - count :]
 
-    def options(self, given: ImageOptions, *, transparent: bool) -> ImageOptions:
+    def options(self, *, transparent: bool) -> ImageOptions:
         """The program's options, with what the model wants beside them."""
-        return {**given, "background": "transparent"} if transparent else given
+        return {**self._options, "background": "transparent"} if transparent else self._options
 
     def shown(self, made: ImageResponse) -> list[object]:
         """What the model gets: the images and a line about each."""
@@ -78,3 +88,9 @@ class Sketchbook:
                 saved = f", saved as {path}"
             parts += [image.part, Text(f"The image ({image.mime_type}, {pixels}{saved}).")]
         return parts
+
+
+def _existing(folder: object) -> Path:
+    if not isinstance(folder, str | os.PathLike) or not os.path.isdir(folder):  # noqa: PTH112 - it may hold a NUL
+        raise ConfigurationError(f"{folder!r} is no folder.", hint="Make it first, and give its path.")
+    return Path(os.fsdecode(folder))
