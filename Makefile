@@ -40,6 +40,7 @@ test: $(VENV)/.installed        ## the test suite, in four processes: most of th
 # take longer than all others together.
 UNIT := answers batches chat oauth plan request responses structured tools turn types \
   conversation/test_file_format.py conversation/test_history.py conversation/test_partial_answer.py \
+  images/test_response.py images/test_settings.py telemetry/test_attributes.py \
   transports/test_silence.py test_backends.py test_errors.py test_flow.py test_parameters.py test_streams.py test_types.py
 unit: $(VENV)/.installed        ## the tests of the modules that do no input or output, alone (10 seconds)
 	$(BIN)/pytest -m 'not hypothesis' $(UNIT:%=tests/%) --ignore=tests/chat/test_many.py --ignore=tests/responses/test_bounds.py

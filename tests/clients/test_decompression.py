@@ -132,6 +132,11 @@ def test_a_wrong_end_costs_no_content(encoding: str, body: bytes, size: int) -> 
     assert decoded(body, encoding, size) == (TEXT, True)
 
 
+def test_half_the_mark_of_a_gzip_member_begins_none() -> None:
+    """What follows the end is ignored, unless it begins like another member."""
+    assert decoded(gzip.compress(TEXT) + b"\x1fafter the end", "gzip", 100_000) == (TEXT, False)
+
+
 def test_what_is_accepted() -> None:
     """The value of Accept-Encoding has no encoding that is not decoded here."""
     assert accepted() == "gzip, deflate, zstd"

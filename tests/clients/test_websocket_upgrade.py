@@ -139,6 +139,24 @@ def test_what_refuses_it(case: str, size: int | None) -> None:
     assert opening.finished
 
 
+def test_a_read_of_nothing_ends_no_refusal() -> None:
+    """Only the server's closing does."""
+    opening, _ = answered(REFUSED["until the end"][0], None)
+
+    assert opening.feed(b"") == b""
+    assert not opening.finished
+    assert opening.feed(b" again") == b""
+    assert opening.body == b"hello again"
+
+
+def test_what_follows_a_complete_refusal_is_not_read() -> None:
+    """Its body has the length that was announced."""
+    opening, _ = answered(REFUSED["a length"][0], None)
+
+    assert opening.feed(b"HTTP/1.1 200 OK\r\n\r\n") == b""
+    assert (opening.finished, opening.body) == (True, b"hello")
+
+
 NO_ANSWER: dict[str, bytes] = {
     "nothing": b"",
     "half a head": ACCEPTED,
