@@ -152,6 +152,7 @@ def test_other_fields_end_the_description(kind: str) -> None:
         ("X.\n\nArguments:\n    a: One.\nKeyword Args:\n    b: Two.", {"a": "One.", "b": "Two."}),
         ("X.\n\nArgs:\n    not an entry\n    a: One.", {"a": "One."}),
         ("X.\n\nArgs:", {}),
+        ("X.\n\nArgs:\n    a: One,\n \n        two.", {"a": "One, two."}),
         ("X.\n\nParameters\n----------\na, b : int\n    Both.", {"a": "Both.", "b": "Both."}),
         ("X.\n\nOther Parameters\n---\na\n    One.", {"a": "One."}),
         ("X.\n:param dict[str, int] a: One.\n:return: Two.", {"a": "One."}),

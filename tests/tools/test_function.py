@@ -6,15 +6,18 @@ import copy
 import enum
 import functools
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from types import ModuleType
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 import pytest
 
 import onplan
+from onplan.tools.function import is_async
 from onplan.tools.parameters import Arguments, WrongArgumentsError
 
 
@@ -217,6 +220,107 @@ def test_blanks_are_no_arguments() -> None:
 
     for text in ("", " \n", "{}"):
         assert read(nothing, text) == "done"
+
+
+class Doc:
+    """As ``typing_extensions.Doc`` is (PEP 727)."""
+
+    def __init__(self, documentation: str) -> None:
+        self.documentation = documentation
+
+
+def test_text_in_a_doc() -> None:
+    """What an annotation says by PEP 727; other remarks say nothing."""
+
+    def near(city: Annotated[str, 5, Doc("Near.")]) -> None: ...
+
+    assert properties(near)["city"]["description"] == "Near."
+
+
+class Model:
+    """As a model of pydantic is."""
+
+    __pydantic_core_schema__ = ()
+
+
+class TypeAdapter:
+    """In the place of pydantic's, which describes no field of a dataclass."""
+
+    def __init__(self, type_: Any) -> None: ...
+
+    def json_schema(self) -> dict[str, Any]:
+        fields = {
+            "model": {"$ref": "#/$defs/Model"},
+            "city": {"type": "string"},
+            "unit": {"type": "string", "description": "Its own."},
+            "either": {"anyOf": [{"type": "string", "description": "Of a branch."}, {"type": "null"}]},
+            "silent": {"type": "string"},
+        }
+        model = {"type": "object", "properties": {}, "additionalProperties": False}
+        return {
+            "type": "object",
+            "title": "Arguments",
+            "properties": fields,
+            "required": list(fields),
+            "$defs": {"Model": model},
+        }
+
+    def validate_json(self, data: bytes, /) -> Any: ...
+
+
+def test_what_pydantic_does_not_describe_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the docstring; what has words of its own, and a reference, stays as it is."""
+    pydantic = ModuleType("pydantic")
+    pydantic.TypeAdapter = TypeAdapter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pydantic", pydantic)
+
+    def say(model: Model, city: str, unit: str, either: str | None, silent: str) -> None:
+        """X.
+
+        Args:
+            model: Far.
+            city: Far.
+            unit: Far.
+            either: Far.
+        """
+
+    found = onplan.tool(say).parameters
+    described = {name: field.get("description") for name, field in found["properties"].items()}
+    assert described == {"model": None, "city": "Far.", "unit": "Its own.", "either": None, "silent": None}
+    assert "title" not in found
+
+
+def test_only_a_closed_schema_is_strict() -> None:
+    """Whether another one is to be strict is left to the backend."""
+
+    def say(city: str) -> None: ...
+
+    def guess(anything: Any) -> None: ...
+
+    assert [onplan.tool(each).strict for each in (say, guess)] == [True, None]
+
+
+class Waits:
+    async def __call__(self) -> None: ...
+
+
+async def _waits() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (weather, False),
+        (_waits, True),
+        (Waits(), True),
+        (dict, False),
+        (functools.partial(_waits), True),
+    ],
+    ids=["a function", "asynchronous", "an object", "a class", "a partial"],
+)
+def test_which_functions_are_asynchronous(function: Callable[..., Any], expected: bool) -> None:
+    """They are awaited, the others run on a thread."""
+    assert is_async(function) is expected
 
 
 def test_a_default_that_is_no_json_is_not_told() -> None:

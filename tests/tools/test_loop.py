@@ -22,7 +22,7 @@ from onplan.tools.loop import (
     run,
     unanswered,
 )
-from onplan.tools.record import Run, RunResponse
+from onplan.tools.record import Run, RunResponse, ToolDone, TurnDone
 from onplan.tools.toolbox import toolbox_of
 
 
@@ -254,6 +254,8 @@ def test_a_run_carries_out_no_calls_once_its_tokens_are_used() -> None:
     with pytest.raises(onplan.RunLimitError, match="used 15 tokens of its budget of 15") as raised:
         drive(loop(rules=Rules(token_budget=15)), answer(call(1)))
     assert raised.value.limit == "token_budget"
+    assert raised.value.run is not None
+    assert [step.response.usage.total_tokens for step in raised.value.run.steps if step.response] == [15]
     _, result = drive(loop(rules=Rules(token_budget=15)), answer("Well."))
     assert result is not None
 
@@ -306,6 +308,38 @@ def test_the_usual_rules() -> None:
     """Twenty turns, no approval, errors are told; a single turn is allowed."""
     assert Rules() == Rules(approved=False, max_turns=20, token_budget=None, on_tool_error="tell")
     assert (Rules(max_turns=1).max_turns, Rules(token_budget=1).token_budget) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("messages", "left"),
+    [
+        ([], []),
+        ([onplan.Message.user("hi")], []),
+        ([onplan.Message.assistant(call(1), call(2))], ["call_1", "call_2"]),
+        ([onplan.Message.assistant(call(1), call(2)), onplan.Message.tool("call_1", "x")], ["call_2"]),
+        ([onplan.Message.assistant(call(1)), onplan.Message.tool("call_1", "x")], []),
+        ([onplan.Message.assistant(call(1)), onplan.Message.user("Well?")], []),
+        ([onplan.Message.tool("call_1", "x")], []),
+    ],
+    ids=["nothing", "a question", "two calls", "one of them", "all", "another question", "no call"],
+)
+def test_calls_without_a_result(messages: list[onplan.Message], left: list[str]) -> None:
+    """At the end of the conversation; what was said since is not gone back on."""
+    assert [each.id for each in unanswered(messages)] == left
+
+
+def test_what_a_program_hears_of_a_run() -> None:
+    """Each chunk has its type; a call that was not carried out took no time."""
+    running = loop()
+    next(running)
+    done = running.send(answer(call(1, "fly")))
+    assert isinstance(done, Tell)
+    told_of = next(running)
+    assert isinstance(told_of, Tell)
+
+    assert isinstance(done.chunk, TurnDone)
+    assert isinstance(told_of.chunk, ToolDone)
+    assert (done.chunk.type, told_of.chunk.type, told_of.chunk.run.seconds) == ("turn_done", "tool_done", 0.0)
 
 
 def test_how_often_the_model_was_asked() -> None:

@@ -41,6 +41,12 @@ def test_a_run_is_a_request_with_tools() -> None:
     assert [tool.name for tool in request.tools] == ["weather"]
 
 
+def test_a_run_may_be_approved() -> None:
+    """By any function of the call; None is no approval."""
+    for approve in (lambda call: True, None):
+        assert first(tools=[weather], approve=approve).messages[0].text == "hi"
+
+
 def test_the_tools_may_stand_in_the_request() -> None:
     """If there are no others."""
     request = onplan.CompletionRequest(messages="hi", tools=[onplan.tool(weather)])
