@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,10 @@ def test_what_the_model_is_offered() -> None:
 
     offered = sketchbook().tool(draw)
 
-    fields = offered.parameters.pop("properties")
+    parameters = deepcopy(offered.parameters)
+    fields = parameters.pop("properties")
     assert offered.name == "generate_image"
-    assert offered.parameters == {"type": "object", "required": ["prompt"], "additionalProperties": False}
+    assert parameters == {"type": "object", "required": ["prompt"], "additionalProperties": False}
     assert {name: field.pop("description") != "" for name, field in fields.items()} == dict.fromkeys(
         fields, True
     )
