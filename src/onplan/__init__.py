@@ -49,6 +49,10 @@ _MODULES = {
     "streams": "AsyncCompletionStream CompletionStream",
     "telemetry.options": "Telemetry",
     "transports.base": "Timeouts",
+    "search.reply": "SearchResponse SearchResult",
+    "search.request": "SearchOptions",
+    "search.searches": "Search",
+    "search.searches_async": "AsyncSearch",
     "stores": "CredentialStore Lease PendingRefresh Record open_store",
     "types": (
         "Citation CompletionRequest CompletionResponse ContentPart Credits Done File FinishReason "

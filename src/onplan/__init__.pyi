@@ -66,6 +66,11 @@ from onplan.images.settings import ImageSettings as ImageSettings
 from onplan.plan.forecast import Forecast as Forecast
 from onplan.plan.forecast import forecast as forecast
 from onplan.providers import OpenAICodexProvider as OpenAICodexProvider
+from onplan.search.reply import SearchResponse as SearchResponse
+from onplan.search.reply import SearchResult as SearchResult
+from onplan.search.request import SearchOptions as SearchOptions
+from onplan.search.searches import Search as Search
+from onplan.search.searches_async import AsyncSearch as AsyncSearch
 from onplan.stores import CredentialStore as CredentialStore
 from onplan.stores import Lease as Lease
 from onplan.stores import PendingRefresh as PendingRefresh

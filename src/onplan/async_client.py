@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from onplan.conversation.conversations_async import AsyncConversations
     from onplan.images.images import AsyncImages
     from onplan.running import AsyncRunning
+    from onplan.search.searches_async import AsyncSearch
     from onplan.tools.options import AsyncRunFields, AsyncRunOptions
     from onplan.tools.record import RunChunk, RunDone, RunResponse
     from onplan.turn.compactor import Compactor
@@ -98,6 +99,16 @@ class AsyncClient:
         from onplan.images.images import AsyncImages
 
         return AsyncImages(self._context, self._run)
+
+    @property
+    def search(self) -> AsyncSearch:
+        """Searches of the web without a model, on openai-codex: ``client.search("capital of France")``.
+
+        ``client.search.open(…)`` reads a page; ``client.search.tool()`` is all that as a tool for ``run``.
+        """
+        from onplan.search.searches_async import AsyncSearch
+
+        return AsyncSearch(self._context, self._run)
 
     async def credentials(self) -> OAuthCredentials:
         """The sign-in in use, with a fresh access token.

@@ -84,6 +84,7 @@ class Backend:
         compaction: headers of requests in a conversation that the backend may compact; None if it cannot.
         account_path: where the endpoints about the account are, relative to the API; None if the backend does
             not say what is left of the plan.
+        search_path: where searches without a model are, relative to the API; None if there are none.
         headers: fixed headers of every API call.
         request_encoding: a compression of request bodies that it accepts over HTTP, if there is one.
         websocket: additional headers for opening a WebSocket; None if it does not speak WebSocket.
@@ -125,6 +126,7 @@ class Backend:
     usage_page: str | None = None
     compaction: Mapping[str, str] | None = None
     account_path: str | None = None
+    search_path: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     request_encoding: str | None = None
     websocket: Mapping[str, str] | None = None
@@ -261,6 +263,7 @@ OPENAI_CODEX = Backend(
     account_header="chatgpt-account-id",
     compaction={"x-codex-beta-features": "remote_compaction_v2"},
     account_path="../wham",
+    search_path="alpha/search",
     headers={"originator": ORIGINATOR, "user-agent": USER_AGENT},
     request_encoding="zstd",
     websocket={"openai-beta": "responses_websockets=2026-02-06"},

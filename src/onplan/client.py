@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from onplan.conversation.conversations import Conversations
     from onplan.images.images import Images
     from onplan.running import Running
+    from onplan.search.searches import Search
     from onplan.tools.options import RunFields, RunOptions
     from onplan.tools.record import RunChunk, RunDone, RunResponse
     from onplan.turn.compactor import Compactor
@@ -98,6 +99,16 @@ class Client:
         from onplan.images.images import Images
 
         return Images(self._context, self._run)
+
+    @property
+    def search(self) -> Search:
+        """Searches of the web without a model, on openai-codex: ``client.search("capital of France")``.
+
+        ``client.search.open(…)`` reads a page; ``client.search.tool()`` is all that as a tool for ``run``.
+        """
+        from onplan.search.searches import Search
+
+        return Search(self._context, self._run)
 
     def credentials(self) -> OAuthCredentials:
         """The sign-in in use, with a fresh access token.

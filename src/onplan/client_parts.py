@@ -13,6 +13,7 @@ from onplan.plan.usage_reply import ResetCredit
 from onplan.tokens.api_key import KeyHolder
 from onplan.tokens.manager import TokenManager
 from onplan.turn.catalogue_cache import CatalogueCache, Listing
+from onplan.turn.flows import default_model
 
 
 def listing_of(client: Client) -> Listing:
@@ -31,6 +32,21 @@ def keep_catalogue(client: Client, cache_for: Callable[[Settings], CatalogueCach
     settings = client._assembly.settings
     if not settings.backend.is_compatible:
         client._context = replace(client._context, catalogue=cache_for(settings))
+
+
+def takes_hosted_search(client: Client, model: str | None) -> bool:
+    """Whether a request to ``model``, or to the default one, may have the hosted web search.
+
+    Where the backend has a search of its own, a model of which nothing is known is not offered the hosted
+    one. Raises OnplanError if the default model cannot be found out.
+    """
+    context = client._context
+    if context.backend.search_path is None:
+        return True
+    model = model or context.model or client._run(default_model(context))
+    built_in = next((each for each in context.backend.fallback_models if each.id == model), None)
+    said = [known.supports_web_search for known in (context.catalogue.named(model), built_in) if known]
+    return next((supports for supports in said if supports is not None), False)
 
 
 def tokens_of(client: Client) -> TokenManager | KeyHolder:

@@ -174,6 +174,23 @@ def searches(client: onplan.Client) -> None:
     assert_type(answer.citations[0].start, int | None)
     call: onplan.ContentPart = onplan.HostedToolCall("web_search", {"id": "ws_1"})
     print(call, client.list_models()[0].supports_web_search)
+    assert_type(client.search, onplan.Search)
+    pages = client.search(["a", "b"], recency=7, live="indexed", location=rome)
+    assert_type(pages, onplan.SearchResponse)
+    first: onplan.SearchResult = pages.results[0]
+    client.search.open(first, line=5, session_id=pages.session_id)
+    client.search.click("turn0view0", 1, session_id=pages.session_id)
+    client.search.find(first, "wren", session_id=pages.session_id)
+    options: onplan.SearchOptions = {"blocked_domains": ["a.example"], "max_output_tokens": 2_000}
+    client.search.run({"weather": [{"location": "Oslo"}]}, **options)
+    client.search("a", recent=7)  # type: ignore[call-arg]
+    assert_type(client.search.tool(name="web", **options), onplan.FunctionTool)
+
+
+async def searches_later(client: onplan.AsyncClient) -> None:
+    assert_type(client.search, onplan.AsyncSearch)
+    assert_type(await client.search("a"), onplan.SearchResponse)
+    await client.run("hi", tools=[client.search.tool()])
 
 
 def conversations(client: onplan.Client, path: Path) -> None:

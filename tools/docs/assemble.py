@@ -78,6 +78,7 @@ REFERENCE = {
     ),
     "tools": ("Tools and runs", ("tools",)),
     "images": ("Images", ("images",)),
+    "search": ("Web search", ("search",)),
     "batches": ("Many prompts", ("batches",)),
     "conversations": ("Conversations", ("conversation",)),
     "plan": ("What the plan has left", ("plan",)),

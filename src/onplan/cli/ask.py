@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO, cast
@@ -16,6 +16,7 @@ from onplan.cli.talk import colour
 
 if TYPE_CHECKING:
     from onplan.client import Client
+    from onplan.tools.record import RunChunk
     from onplan.types import CompletionRequest, CompletionResponse, Done, StreamChunk
 
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False),
     help="A JSON schema: print the JSON that it describes.",
 )
+@click.option("--search", is_flag=True, help="Have the model search the web, and list what it cites.")
 @click.option("--thinking", is_flag=True, help="Show the reasoning summary on stderr.")
 @target_options
 @json_option
@@ -47,6 +49,7 @@ def ask(
     images: tuple[str, ...],
     files: tuple[str, ...],
     schema: str | None,
+    search: bool,
     thinking: bool,
 ) -> None:
     """Ask a model; the answer streams to stdout.
@@ -66,11 +69,15 @@ def ask(
         messages=messages, model=model, reasoning_effort=effort, response_format=_read_schema(schema)
     )
     if session.as_json:
-        response = _answer(session, request, _write_json, lambda chunk: True)
+        response = _answer(session, request, _write_json, lambda chunk: True, search=search)
     else:
         with _Writer(text=schema is None, thinking=thinking) as writer:
-            response = _answer(session, request, writer.write, writer.shows)
+            response = _answer(session, request, writer.write, writer.shows, search=search)
         _report(response)
+        if search:
+            from onplan.cli.search import print_citations
+
+            print_citations(response.citations)
     _check(response)
     if schema is not None:
         value = response.parsed  # raises OutputError
@@ -134,8 +141,10 @@ def _utf8(argument: str) -> str:
 def _answer(
     session: Session,
     request: CompletionRequest,
-    write: Callable[[StreamChunk], None],
-    shows: Callable[[StreamChunk], bool],
+    write: Callable[[Any], None],
+    shows: Callable[[Any], bool],
+    *,
+    search: bool,
 ) -> CompletionResponse:
     """Pass each chunk of the answer to ``write`` and return the response.
 
@@ -147,7 +156,7 @@ def _answer(
     with (
         session.client() as client,
         Spinner("thinking", wanted=not session.verbose) as spinner,
-        closing(client.complete_stream(request)) as chunks,
+        closing(_chunks(client, request, search=search)) as chunks,
     ):
         try:
             for chunk in chunks:
@@ -160,6 +169,14 @@ def _answer(
         response = cast("Done", chunk).response  # the last chunk is always Done
         session.note_limits(client, response.limits)
     return response
+
+
+def _chunks(client: Client, request: CompletionRequest, *, search: bool) -> Generator[StreamChunk | RunChunk]:
+    if not search:
+        return client.complete_stream(request)
+    from onplan.cli.search import searching
+
+    return searching(client, request)
 
 
 def _other_efforts(session: Session, client: Client, request: CompletionRequest) -> str | None:

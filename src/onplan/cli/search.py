@@ -1,0 +1,53 @@
+"""``onplan ask --search``: the search that a model takes, and the citations below its answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING
+
+from onplan.cli.talk import say
+from onplan.client_parts import takes_hosted_search
+
+if TYPE_CHECKING:
+    from onplan.client import Client
+    from onplan.tools.record import RunChunk
+    from onplan.types import Citation, CompletionRequest, StreamChunk
+
+
+def searching(client: Client, request: CompletionRequest) -> Generator[StreamChunk | RunChunk]:
+    """The answer to ``request``, before which the model is made to search the web.
+
+    It is the hosted search where the model takes that, and else a tool. Raises an OnplanError.
+    """
+    from onplan.types import ToolChoice, web_search
+
+    if takes_hosted_search(client, request.model):
+        tool = web_search()
+        return client.complete_stream(request, tools=[tool], tool_choice=ToolChoice(tool.name))
+    function = client.search.tool()
+    return client.run_stream(request, tools=[function], tool_choice=ToolChoice(function.name))
+
+
+def print_citations(citations: Iterable[Citation]) -> None:
+    """Print each cited page once, on stderr, if a person reads there."""
+    if sys.stderr.isatty() and (lines := citation_lines(citations)):
+        say("\n".join(["", *lines]))
+
+
+def citation_lines(citations: Iterable[Citation]) -> list[str]:
+    """The cited pages, numbered; none if there are none. The heading says who names them."""
+    first: dict[str, Citation] = {}
+    for citation in citations:
+        first.setdefault(citation.url, citation)
+    pages = list(first.values())
+    if not pages:
+        return []
+    heading = "Sources" if pages[0].source == "annotation" else "Links in the answer"
+    named = (" ".join(filter(None, (_printable(page.title), _printable(page.url)))) for page in pages)
+    return [f"{heading}:", *(f"  {number}. {name}" for number, name in enumerate(named, 1))]
+
+
+def _printable(text: str) -> str:
+    """``text`` on one line, without characters that a terminal would obey."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
