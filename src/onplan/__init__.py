@@ -48,6 +48,7 @@ _MODULES = {
     "turn.retry": "RetryPolicy",
     "streams": "AsyncCompletionStream CompletionStream",
     "telemetry.options": "Telemetry",
+    "token_estimate": "estimate_tokens",
     "transports.base": "Timeouts",
     "search.reply": "SearchResponse SearchResult",
     "search.request": "SearchOptions",

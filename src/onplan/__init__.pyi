@@ -79,6 +79,7 @@ from onplan.stores import open_store as open_store
 from onplan.streams import AsyncCompletionStream as AsyncCompletionStream
 from onplan.streams import CompletionStream as CompletionStream
 from onplan.telemetry.options import Telemetry as Telemetry
+from onplan.token_estimate import estimate_tokens as estimate_tokens
 from onplan.tools.function import FunctionTool as FunctionTool
 from onplan.tools.function import tool as tool
 from onplan.tools.mcp import mcp_tools as mcp_tools

@@ -187,6 +187,12 @@ def searches(client: onplan.Client) -> None:
     assert_type(client.search.tool(name="web", **options), onplan.FunctionTool)
 
 
+def tokens(request: onplan.CompletionRequest) -> None:
+    assert_type(onplan.estimate_tokens(request), int)
+    assert_type(onplan.estimate_tokens(["a", onplan.Image(path="a.png")], response_format=int), int)
+    onplan.estimate_tokens(5)  # type: ignore[arg-type]
+
+
 async def searches_later(client: onplan.AsyncClient) -> None:
     assert_type(client.search, onplan.AsyncSearch)
     assert_type(await client.search("a"), onplan.SearchResponse)

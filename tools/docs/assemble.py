@@ -74,6 +74,7 @@ REFERENCE = {
             "transports",
             "parameters",
             "telemetry",
+            "token_estimate",
         ),
     ),
     "tools": ("Tools and runs", ("tools",)),

@@ -1,0 +1,139 @@
+"""How near the estimate of tokens is, and what it counts."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import onplan
+from onplan import File, Image, Message, Thinking, ToolCall
+from onplan.request.token_counts import tokens_in
+
+from ..amount_of_work import lines_run
+from .measured_texts import MEASURED
+
+
+@pytest.mark.parametrize(("text", "counted"), MEASURED.values(), ids=MEASURED)
+def test_a_paragraph_is_counted_within_fifteen_percent(text: str, counted: int) -> None:
+    """As the documentation says, in each language."""
+    assert abs(tokens_in(text) - counted) <= 0.15 * counted
+
+
+def test_over_all_texts_the_errors_are_small() -> None:
+    """Neither too many nor too few."""
+    counted = sum(count for _, count in MEASURED.values())
+    assert abs(sum(tokens_in(text) for text, _ in MEASURED.values()) - counted) <= 0.03 * counted
+
+
+@pytest.mark.parametrize(
+    ("text", "counted"),
+    [
+        (" ".join(str(number * 7919) for number in range(60)), 178),
+        (("    " * 5 + "x\n") * 20, 60),
+        (base64.b64encode(bytes((n * n * 31 + n * 7) % 256 for n in range(900))).decode(), 800),
+        ("", 0),
+        ("hello", 1),
+        ("=" * 64, 1),
+    ],
+    ids=["numbers", "white space", "base64", "nothing", "a word", "a rule"],
+)
+def test_what_is_no_language(text: str, counted: int) -> None:
+    """Counted on 2026-11-30, too."""
+    assert abs(tokens_in(text) - counted) <= max(0.1 * counted, 4)
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_any_text_has_a_number_of_tokens(one: str, other: str) -> None:
+    """It is a whole number, at most about two for a character, and two texts have about those of both."""
+    assert 0 <= tokens_in(one) <= 2 * len(one) + 1
+    assert abs(tokens_in(one + other) - tokens_in(one) - tokens_in(other)) <= 60
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", " ", "\n", "é", "(", "aB", " \n", "-a", "'s", "a" * 63 + " ", "🎉", " ("]
+)
+def test_the_work_grows_with_the_length(piece: str) -> None:
+    """Four times the text is four times the work."""
+    small, large = (lines_run(partial(tokens_in, piece * count)) for count in (300, 1_200))
+    assert large < 5 * small + 50
+
+
+def counted(*content: Any, **fields: Any) -> int:
+    """What is counted for parts of one message, beside what stands around it."""
+    return onplan.estimate_tokens([Message.user(*content)], **fields) - onplan.estimate_tokens(
+        [Message.user()]
+    )
+
+
+def png(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + struct.pack(">II", width, height) + b"\x08\x02\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("image", "tokens"),
+    [
+        (Image(data=png(512, 512)), 70 + 140),
+        (Image(data=png(1024, 1024)), 70 + 140 * 4),
+        (Image(data=png(4096, 8192)), 70 + 140 * 6),
+        (Image(data=png(4096, 8192), detail="low"), 70),
+        (Image(data=png(2048, 2048), detail="original"), 70 + 140 * 16),
+        (Image(data=png(60_000, 1)), 70 + 140 * 4),
+        (Image(url=f"data:image/png;base64,{base64.b64encode(png(512, 512)).decode()}"), 70 + 140),
+        (Image(url="https://a.example/a.png"), 70 + 140 * 4),
+        (Image(url="data:image/png;base64,iVBORw0KGgo="), 70 + 140 * 4),
+        (Image(data=png(0, 5)), 70 + 140 * 4),
+    ],
+)
+def test_images_are_counted_by_their_size(image: Image, tokens: int) -> None:
+    """In tiles of 512 pixels; one whose size is not known as the usual one."""
+    assert counted(image) == tokens
+
+
+def test_an_image_that_the_backend_made_is_counted_as_one() -> None:
+    """And not by its bytes."""
+    fields = {"id": "ig_1", "result": base64.b64encode(png(512, 512) + b"\0" * 500_000).decode()}
+    history = [Message.user("hi"), Message.assistant(onplan.HostedToolCall("image_generation", fields))]
+    assert onplan.estimate_tokens(history) in range(220, 260)
+
+
+def test_files_are_counted_by_what_is_in_them(tmp_path: Path) -> None:
+    """Text by its text, a PDF by its pages, and anything else by its size; local ones are read."""
+    (tmp_path / "a.txt").write_text("hello " * 100)
+    assert counted(File(path=tmp_path / "a.txt")) in range(100, 120)
+    two = b"%PDF-1.7\n1 0 obj <</Type /Pages>> <</Type/Page>> <</Type /Page /A 1>>"
+    assert counted(File(data=two)) == 2_200
+    assert counted(File(data=b"%PDF-1.7" + b"\0" * 120_000)) == 3_300
+    assert counted(File(data=b"\xff" * 60_000)) == 2_200
+    assert counted(File(url="https://a.example/a.pdf")) == 1_100
+    with pytest.raises(onplan.InvalidRequestError, match="cannot be read"):
+        counted(File(path=tmp_path / "none"))
+
+
+def test_everything_of_a_request_counts() -> None:
+    """Tools, results, the reasoning that goes back, what a search did, and the format of the answer."""
+    alone = onplan.estimate_tokens("hi")
+    weather = onplan.ToolDefinition("weather", "The weather in a city " * 10)
+    long = "word " * 100
+    history = [
+        Message.user("hi"),
+        Message.assistant(Thinking("a", "A" * 4_000), ToolCall("c", "weather", f'{{"city": "{long}"}}')),
+        Message.tool("c", long),
+        Message.assistant(
+            onplan.HostedToolCall("web_search", {"action": {"query": long}}), onplan.Refusal(long)
+        ),
+    ]
+    assert alone in range(5, 12)
+    assert onplan.estimate_tokens("hi", tools=[weather]) > alone + 50
+    assert onplan.estimate_tokens("hi", tools=[onplan.web_search()]) > alone + 8
+    assert onplan.estimate_tokens("hi", response_format=dict[str, int]) > alone + 10
+    assert onplan.estimate_tokens(history) in range(alone + 980, alone + 1_100)
+    assert onplan.estimate_tokens(onplan.CompletionRequest(messages="hi")) == alone
+    with pytest.raises(onplan.InvalidRequestError):
+        onplan.estimate_tokens()
