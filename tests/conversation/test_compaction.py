@@ -279,6 +279,35 @@ def test_a_compaction_that_is_refused_is_not_sent_again(signed_in: Emulator, sid
     assert "compaction" not in kinds(posts(signed_in)[-1])
 
 
+def test_an_earlier_one_that_is_refused_is_left_out_of_the_next(signed_in: Emulator, side: Side) -> None:
+    """It is then made of the whole history."""
+    talk = side.client(reasoning_summary="none").conversation()
+    for text in ("one", "two"):
+        side.do(talk.say(text))
+        if text == "one":
+            side.do(talk.compact())
+    signed_in.arm("encrypted_content_refused")  # without reasoning, and then without the compaction
+    signed_in.arm("encrypted_content_refused")
+    side.do(talk.compact())
+    assert talk.compacted == 4
+    made = compactions(signed_in)
+    assert ["compaction" in kinds(row) for row in made] == [False, True, True, False]
+    assert side.do(talk.say("three")).text == "You said: three"
+    assert kinds(posts(signed_in)[-1]) == ["user", "user", "compaction", "user"]
+
+
+def test_without_the_choice_the_error_says_what_to_do(signed_in: Emulator, side: Side) -> None:
+    """Before the first compaction and after it."""
+    talk = side.client().conversation()
+    for _ in range(2):
+        side.do(talk.say("one"))
+        signed_in.arm("context_length_exceeded")
+        with pytest.raises(onplan.ContextLengthError) as caught:
+            side.do(talk.say("two"))
+        assert "`talk.compact()`" in caught.value.hint
+        side.do(talk.compact())
+
+
 def test_it_is_kept_in_the_file(signed_in: Emulator, side: Side, tmp_path: Path) -> None:
     """With the whole history, in a format of a later version; another account is sent everything."""
     path, client = tmp_path / "talk.jsonl", side.client(reasoning_summary="none")

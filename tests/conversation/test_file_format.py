@@ -13,6 +13,7 @@ from onplan.conversation import file_format
 from onplan.conversation.file_format import LARGEST_LINE, Header, decode
 from onplan.errors import ConversationFileError
 from onplan.types import (
+    Compaction,
     CompletionRequest,
     File,
     Image,
@@ -122,6 +123,13 @@ def later(**fields: Any) -> bytes:
 
 
 HELLO = b'{"role":"user","content":[{"type":"text","text":"hi"}]}\n'
+
+
+def compacted(covers: object) -> bytes:
+    fields = {"type": "compaction", "covers": covers, "encrypted": "x", "account": "a", "family": "f"}
+    return LINES[0] + HELLO + json.dumps(fields).encode() + b"\n"
+
+
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "talk.jsonl is empty"),
     "blank": (b"\n\n", "talk.jsonl is empty"),
@@ -165,6 +173,14 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a path that is none": (
         LINES[0] + b'{"role":"user","content":[{"type":"file","path":7,"sha256":"a"}]}\n',
         "names the local file 7 without its sha256",
+    ),
+    "a compaction of nothing": (compacted(0), "line 3 is damaged: a compaction covers 0 of 1 messages"),
+    "a compaction of more": (compacted(2), "line 3 is damaged: a compaction covers 2 of 1 messages"),
+    "a compaction of some": (compacted("1"), "line 3 is damaged"),
+    "a compaction of true": (compacted(True), "line 3 is damaged"),
+    "a compaction in a message": (
+        LINES[0] + b'{"role":"assistant","content":[' + compacted(1).splitlines()[-1] + b"]}\n",
+        "line 2 is damaged",
     ),
     "a line without end": (LINES[0] + b" " * LARGEST_LINE + b" ", "line 2 is longer than 64 MiB"),
     "a header without end": (b" " * (LARGEST_LINE + 1), "line 1 is longer than 64 MiB"),
@@ -222,3 +238,25 @@ def test_settings_of_a_newer_onplan_are_named() -> None:
     assert file_format.settings_of(Header("s", {"mood": "good", "model": "m"}), "f")[1] == ("mood",)
     with pytest.raises(ConversationFileError, match=r"line 1 is damaged"):
         file_format.settings_of(Header("s", {"model": 7}), "f")
+
+
+def test_a_compaction_is_a_line() -> None:
+    """A file with one has version 2, and others version 1."""
+    compaction = Compaction(2, "sealed", "me", "3000", "cmp_1")
+    entries = [*MESSAGES[:2], compaction, *MESSAGES[2:]]
+    lines = [
+        file_format.encode_header(HEADER, file_format.version_for(entries)),
+        *(LINES[1:3]),
+        file_format.encode_compaction(compaction),
+        *LINES[3:],
+    ]
+    found = decode(lines, "talk.jsonl")
+
+    assert found.entries == tuple(entries)
+    assert (found.version, found.header) == (2, HEADER)
+    assert len(found.digests) == len(entries)
+    assert file_format.version_for(MESSAGES) == decode(LINES, "talk.jsonl").version == 1
+    for end in range(len(lines[3])):
+        torn = decode([*lines[:3], lines[3][:end]] if end else lines[:3], "talk.jsonl")
+        whole = lines[3][:end] == lines[3][:-1]
+        assert torn.entries == tuple(entries[:3] if whole else entries[:2])

@@ -6,7 +6,7 @@ import pytest
 
 from onplan.conversation.history import History
 from onplan.errors import InvalidRequestError
-from onplan.types import Message, ToolCall, ToolResult
+from onplan.types import Compaction, Message, ToolCall, ToolResult
 
 S, D, U, A = (
     Message.system("Be brief."),
@@ -68,3 +68,35 @@ def test_a_branch_has_the_first_exchanges(count: int, left: int | None) -> None:
             history.until(count)
     else:
         assert history.until(count) == History((S, U, A, U, A)[:left])
+
+
+def made(covers: int) -> Compaction:
+    return Compaction(covers, "sealed", "me", "3000")
+
+
+def test_a_compaction_takes_nothing_out_of_the_history() -> None:
+    """It stands where it was made, once, and only if all that it covers is there."""
+    history = History((S, U, A, U)).compacted([made(3), made(5)])
+    assert history.entries == (S, U, A, U, made(3))
+    assert history.messages == (S, U, A, U)
+    assert history.compactions == (made(3),)
+    assert history.compacted([made(3)]) is history
+    assert history.plus([A]).compacted([made(3), made(5)]).entries == (S, U, A, U, made(3), A, made(5))
+    assert history.awaits_answer
+    assert len(history.exchanges) == 1 + 1
+
+
+def test_what_is_left_has_the_compactions_of_what_is_left() -> None:
+    """Those that cover more are gone with it, wherever they stood."""
+    history = History((S, U, A, made(3), U, made(3), made(2), A, made(5), U, A))
+    assert history.until(2).entries == (S, U, A, made(3), U, made(3), made(2), A, made(5))
+    assert history.until(1).entries == (S, U, A, made(3), made(3), made(2))
+    assert history.until(0).entries == (S,)
+    assert History((S, U, A, U, made(3), A)).undone().entries == (S, U, A, made(3))
+
+
+def test_a_history_grows_to_a_longer_one() -> None:
+    """By the messages that it lacks; its compactions stay where they are."""
+    history = History((U, A, made(2), U))
+    assert history.grown([U, A, U, A]).entries == (U, A, made(2), U, A)
+    assert history.grown([U, A, U]) == history

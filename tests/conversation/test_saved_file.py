@@ -21,6 +21,7 @@ from onplan.conversation import saved_file
 from onplan.conversation.file_format import Header
 from onplan.conversation.history import History
 from onplan.conversation.saved_file import Attachments, KeptFile, load, save
+from onplan.types import Compaction
 
 PIXEL = (Path(__file__).parent.parent / "pixel.png").read_bytes()
 HEADER = Header("s-1")
@@ -319,3 +320,44 @@ def test_a_line_of_a_hundred_megabytes_is_refused(folder: Path) -> None:
         file.truncate(100 * 1024 * 1024)
     with pytest.raises(ConversationFileError, match="line 3 is longer than 64 MiB"):
         load("talk.jsonl")
+
+
+@pytest.mark.parametrize("written", ["whole", "by an editor"])
+def test_a_file_becomes_one_of_the_version_that_it_needs(folder: Path, written: str) -> None:
+    """With its first compaction: the header is another one, and each other byte is as it was."""
+    save("talk.jsonl", HEADER, History((U, Message.user(Image(path="a.png")), A)), "path")
+    path = folder / "talk.jsonl"
+    if written == "by an editor":
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n\r\n"))
+    (folder / "a.png").unlink()  # its line stays as it is
+    lines = path.read_bytes().splitlines(keepends=True)
+    with pytest.warns(ConversationFileWarning, match="is gone"):
+        saved = load("talk.jsonl")
+    file = KeptFile("talk.jsonl", "path")
+    file.go_on(saved)
+    compaction = Compaction(2, "sealed", "me", "3000")
+    history = saved.history.plus([U]).compacted([compaction])
+    file.update(history)
+
+    after = path.read_bytes().splitlines(keepends=True)
+    assert json.loads(after[0]) == {**json.loads(lines[0].decode("utf-8-sig")), "version": 2}
+    kept = [line for line in lines[1:] if line.strip()]
+    assert [line for line in after[1:] if line.strip()][: len(kept)] == kept
+    with pytest.warns(ConversationFileWarning, match="is gone"):
+        assert load("talk.jsonl").history == history
+    file.update(saved.history)
+    file.update(history.plus([A]))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 or sys.platform == "win32"
+    with pytest.warns(ConversationFileWarning, match="is gone"):
+        assert load("talk.jsonl").history == history.plus([A])
+
+
+def test_another_program_is_noticed_before_the_version_changes(folder: Path) -> None:
+    """What it wrote is not overwritten."""
+    file = kept(folder / "talk.jsonl", U, A)
+    with (folder / "talk.jsonl").open("ab") as other:
+        other.write(b"\n")
+    before = (folder / "talk.jsonl").read_bytes()
+    with pytest.raises(ConversationFileError, match="changed by another program"):
+        file.update(History((U, A, Compaction(2, "sealed", "me", "3000"))))
+    assert (folder / "talk.jsonl").read_bytes() == before

@@ -192,9 +192,11 @@ def test_a_count_of_other_messages_is_not_believed() -> None:
         ([{}], FinishReason.STOP, "with nothing in it"),
         ([{"encrypted_content": ""}], FinishReason.STOP, "with nothing in it"),
         ([{"encrypted_content": {"a": 1}}], FinishReason.STOP, "with nothing in it"),
+        ([{"encrypted_content": "a" * (1 + (16 << 20))}], FinishReason.STOP, "compaction of 16 MiB"),
         ([{"encrypted_content": "a"}], FinishReason.LENGTH, "broke off"),
         ([{"encrypted_content": "a"}], FinishReason.CONTENT_FILTER, "broke off"),
     ],
+    ids=["none", "two", "no content", "empty", "an object", "huge", "cut off", "filtered"],
 )
 def test_exactly_one_whole_compaction_is_expected(items: Any, reason: FinishReason, words: str) -> None:
     """Else it is an error that says what came, and that nothing has changed."""

@@ -35,6 +35,8 @@ from onplan.types import (
 _BYTES_PER_TOKEN = 4
 # What the user said is kept beside a compaction, the latest first, up to 64,000 tokens.
 USER_BYTES = 64_000 * _BYTES_PER_TOKEN
+# In characters: no request that holds a larger one fits a message of a WebSocket.
+_LARGEST = 16 * 1024 * 1024
 # After a compaction the conversation has to grow by this share of the window before the next one. Without
 # it, one that stays large would be compacted in every turn.
 _GROWTH = 0.1
@@ -166,6 +168,8 @@ def compaction_of(
         raise _unexpected(f"The backend {problem} of the conversation instead of one whole.")
     if not isinstance(sealed[0], str) or not sealed[0]:
         raise _unexpected("The backend sent a compaction of the conversation with nothing in it.")
+    if len(sealed[0]) > _LARGEST:
+        raise _unexpected(f"The backend sent a compaction of {len(sealed[0]) >> 20} MiB.")
     name = items[0].get("id")
     # The official client sends no id back that has another form.
     known = name if isinstance(name, str) and name.startswith("cmp_") else None
@@ -173,7 +177,10 @@ def compaction_of(
 
 
 def _unexpected(sentence: str) -> UnexpectedReplyError:
-    hint = "The conversation is as it was. Try again: `talk.compact()`; or go on without `compact=`."
+    hint = (
+        "The conversation is as it was. Try again: `talk.compact()`; or go on in one that is not compacted: "
+        "`client.conversation(messages=talk.messages)`."
+    )
     return UnexpectedReplyError(sentence, hint=hint)
 
 

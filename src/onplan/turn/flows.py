@@ -89,6 +89,12 @@ def turn(request: CompletionRequest, context: Context) -> Flow[CompletionRespons
         return (yield from _answered(request, latest, context))
 
 
+_MAKE_ROOM = (
+    '`talk.compact()` makes room, and `compact="auto"` does so by itself; or choose a model with a larger '
+    "window: `onplan models`."
+)
+
+
 def _answered(request: CompletionRequest, model: str, context: Context) -> Flow[CompletionResponse]:
     """The answer of ``model``; the conversation is compacted first where that is due."""
     compactor, backend = context.compactor, context.backend
@@ -97,23 +103,30 @@ def _answered(request: CompletionRequest, model: str, context: Context) -> Flow[
     if compactor.is_idle:
         # The header is there from the first turn on: a WebSocket that it opens serves the later ones, too.
         call: ResponsesCall = yield Prepare(request, model)
-        return (yield from asked(replace(call, headers=backend.compaction), context))
+        try:
+            return (yield from asked(replace(call, headers=backend.compaction), context))
+        except ContextLengthError as error:
+            error.hint = _MAKE_ROOM
+            raise
     target = yield from _target(model, context)
     if compactor.is_due(request.messages, target):
         yield from _compact(request, model, target, context, "auto")
     while True:
         asking = yield from _shown(request, model, target, context)
-        read = compactor.latest(target)
+        earlier = compactor.latest(target)
         try:
             response = yield from _completed(asking, context)
-        except ContextLengthError:
-            if asking.seen or compactor.at is None or not compactor.covers(request.messages, target):
+        except ContextLengthError as error:
+            if not compactor.covers(request.messages, target):
+                raise
+            if asking.seen or compactor.at is None:
+                error.hint = _MAKE_ROOM
                 raise
             yield from _compact(request, model, target, context, "auto")
         except EncryptedReasoningError:
-            if asking.seen or read is None:
+            if asking.seen or earlier is None:
                 raise
-            compactor.refuse(read)
+            compactor.refuse(earlier)
         else:
             compactor.answered(request.messages, target, response.usage)
             return response
@@ -241,10 +254,18 @@ def _compact(
         tool_choice=None,
     )
     alone = replace(context, fallback=None, resume=False)  # recorded over HTTP
-    asking = yield from _shown(request, model, target, alone, trigger)
-    response = yield from _completed(asking, alone)
-    compactor.add(compaction_of(asking.compactions, response.finish_reason, covers, target))
-    return response.usage
+    while True:
+        earlier = compactor.latest(target)
+        asking = yield from _shown(request, model, target, alone, trigger)
+        try:
+            response = yield from _completed(asking, alone)
+        except EncryptedReasoningError:
+            if earlier is None:
+                raise
+            compactor.refuse(earlier)
+        else:
+            compactor.add(compaction_of(asking.compactions, response.finish_reason, covers, target))
+            return response.usage
 
 
 def _shown(
