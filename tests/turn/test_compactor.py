@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -80,13 +81,25 @@ def test_the_latest_that_can_be_read_is_used() -> None:
 
 
 def test_the_user_keeps_64000_tokens() -> None:
-    """The newest first; of the oldest that has any room the beginning, and nothing of those before it."""
-    old, cut, new = (Message.user(letter * 200_000) for letter in "abc")
+    """256,000 bytes: the newest first, and of the oldest that has any room the beginning."""
+    image = Image(url="https://example.org/a.png")
+    old, cut, new = (Message.user(letter * 200_000, image) for letter in "abc")
     sent = shown([S, old, A, cut, A, new, A], made(7))
 
     assert [message.text[:1] for message in sent] == ["B", "b", "c", ""]
-    assert len(sent[1].text) == USER_BYTES - 200_000
+    assert len(sent[1].text) == 256_000 - 200_000
     assert sent[2] == new
+    exact = Message.user("c" * (USER_BYTES - 1))
+    assert [message.text[:2] for message in shown([old, old, exact, A], made(4))] == ["a", "cc", ""]
+    full = Message.user("c" * USER_BYTES)
+    assert shown([old, full, A], made(3))[:-1] == [full]
+
+
+def test_the_texts_of_a_message_share_what_is_left() -> None:
+    """In their order."""
+    pieces = Message.user("a" * 100_000, "b" * 100_000, "c" * 100_000)
+    (sent, _) = shown([pieces, A], made(2))
+    assert [len(part.text) for part in sent.content] == [100_000, 100_000, 56_000]  # type: ignore[union-attr]
 
 
 def test_a_character_is_not_cut() -> None:
@@ -113,6 +126,7 @@ def test_images_and_files_stay_and_results_do_not() -> None:
         ([], 0),
         ([S, U], 0),
         ([U, A], 2),
+        ([A, U], 1),
         ([S, U, A, U], 3),
         ([U, A, U, U], 2),
         ([U, A, U, CALL], 3),
@@ -153,12 +167,59 @@ def test_it_is_due_at_its_share_of_the_window() -> None:
     assert not Compactor(0.8).is_due(long[:1], HERE), "there is nothing to compact"
 
 
+def test_what_cannot_be_compacted_is_not_due() -> None:
+    """However large it is: there would be nothing to ask for."""
+    compactor = of(made(2), at=0.8)
+    compactor.answered([U], HERE, Usage(total_tokens=100))
+    assert not compactor.is_due([U, A, Message.user("x" * 4_000)], HERE)
+    assert compactor.is_due([U, A, U, A, Message.user("x" * 4_000)], HERE)
+
+
+def test_a_turn_needs_nothing_of_it_without_a_choice_and_without_a_compaction() -> None:
+    """Then nothing is looked up."""
+    assert Compactor().is_idle
+    assert not Compactor(0.8).is_idle
+    assert not of(made(2)).is_idle
+    assert not of(made(2), at=0.8).is_idle
+
+
+def test_what_was_counted_before_something_was_undone_is_not_believed() -> None:
+    """The conversation is shorter than what was counted."""
+    compactor = Compactor(0.8)
+    compactor.answered([U, A, U, A, U], HERE, Usage(total_tokens=900))
+    assert not compactor.is_due([U, A, U], HERE)
+    assert compactor.is_due([U, A, U, A, U, A, U], HERE)
+
+
+def test_each_compaction_begins_the_growth_anew() -> None:
+    """What counts is how large the conversation was after the latest one, and before the first nothing."""
+    compactor, messages = Compactor(0.5), [U, A, U, A]
+    compactor.answered(messages[:1], HERE, Usage(total_tokens=600))
+    assert compactor.is_due([*messages, U], HERE)
+    for covers, total in ((2, 600), (4, 550)):
+        compactor.add(made(covers))
+        compactor.answered([*messages, U], HERE, Usage(total_tokens=total))
+        compactor.answered([*messages, U, A, U], HERE, Usage(total_tokens=total + 49))
+        assert not compactor.is_due([*messages, U, A, U, A, Message.user("x" * 200)], HERE)
+        compactor.answered([*messages, U, A, U], HERE, Usage(total_tokens=total + 101))
+        messages = [*messages, U, A, U, A]
+        assert compactor.is_due([*messages, U], HERE)
+
+
 def test_every_kind_of_text_counts() -> None:
     """Calls, results in either form, and encrypted reasoning; no images."""
     parts = Message.assistant(ToolCall("c", "look", "x" * 1_000), Thinking("", "y" * 1_000))
     result = Message.tool("c", [Text("z" * 1_000), Image(data=b"1" * 100_000)])
     assert Compactor(0.8).is_due([U, parts, result, Message.assistant("a" * 300), U], HERE)
     assert not Compactor(0.9).is_due([U, parts, result, Message.assistant("a" * 300), U], HERE)
+
+
+def test_what_cannot_be_encoded_counts_and_images_do_not() -> None:
+    """Half a character is refused elsewhere; images are counted by the backend."""
+    half = Message.assistant("\ud83d" * 1_600, ToolCall("c", "look", "\ud83d" * 1_600))
+    assert Compactor(0.8).is_due([U, half, RESULT, A, U], HERE)
+    images = Message.user(*[Image(url="https://example.org/a.png")] * 4_000)
+    assert not Compactor(0.8).is_due([images, A, U], HERE)
 
 
 def test_what_stays_large_is_not_compacted_in_every_turn() -> None:
@@ -206,7 +267,9 @@ def test_exactly_one_whole_compaction_is_expected(items: Any, reason: FinishReas
 
 
 def test_an_id_of_another_form_is_left_out() -> None:
-    """As the official client does."""
+    """As the official client does. The largest that is taken has 16 MiB."""
+    largest = "a" * (16 << 20)
+    assert compaction_of([{"encrypted_content": largest}], FinishReason.STOP, 2, HERE).encrypted == largest
     ids = {"cmp_1": "cmp_1", "c": None, 7: None, None: None}
     for given, kept in ids.items():
         item = {"id": given, "encrypted_content": "a"}
@@ -222,6 +285,10 @@ def test_the_target_is_the_account_and_the_family() -> None:
     assert target_of(mine, "m", known).family == "3000"
     assert target_of(mine, "m", known).window == 9
     assert target_of(mine, "m", None) == Target(target_of(mine, "x", known).account, "m", None)
-    accounts = {target_of(one, "m", known).account for one in (mine, other, nameless, APIKey("sk-x"))}
-    assert len(accounts) == 4
+    damaged = OAuthCredentials(access_token="t", account_id="\ud83d")
+    program, bare = OAuthCredentials(access_token="t", client_id="app"), OAuthCredentials(access_token="t")
+    everyone = (mine, other, nameless, damaged, program, bare, APIKey("sk-x"))
+    accounts = {target_of(one, "m", known).account for one in everyone}
+    assert len(accounts) == len(everyone)
+    assert target_of(bare, "m", known).account == sha256(b"").hexdigest()[:16]
     assert all(len(one) == 16 and "acct" not in one for one in accounts)

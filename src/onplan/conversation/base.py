@@ -263,7 +263,14 @@ class Turn:
 
     def _with_compactions(self, history: History) -> History:
         """``history`` with the compactions that were made in this turn."""
-        return history.compacted(self._talk._compactor.compactions)
+        compacted = history.compacted(self._talk._compactor.compactions)
+        if compacted is not history:
+            logger.info(
+                "compacted %d of %d messages",
+                self._talk._compactor.compactions[-1].covers,
+                len(history.messages),
+            )
+        return compacted
 
     def _finish(self, came: History, answer: Sequence[Message]) -> None:
         self._finished = True
