@@ -120,8 +120,8 @@ speed: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## the 
 	$(BIN)/python -m bench --markdown --picture docs/speed.svg > $(VENV)/speed.md
 	mv $(VENV)/speed.md docs/speed.md
 
-picture: $(VENV)/.installed     ## draw docs/demo.svg and docs/usage.svg anew
-	$(BIN)/python docs/picture.py
+picture: $(VENV)/.installed     ## draw the terminals in docs/ anew: demo.svg, usage.svg, ask.svg, batch.svg, chat.svg
+	$(BIN)/python -m docs.picture
 
 screenshot: $(VENV)/.installed $(VENV)/.interop $(VENV)/.system  ## and docs/signed-in-with-chatgpt.png
 	ONPLAN_SCREENSHOT="$(CURDIR)/docs/signed-in-with-chatgpt.png" $(BIN)/pytest -m interop tests/interop/test_siwc.py -k browser

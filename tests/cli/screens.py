@@ -24,6 +24,27 @@ os.execv(sys.argv[1], sys.argv[1:])
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 
+_FAINT, _BLINK, _COLOURS = 2, 5, (38, 48)
+
+
+class _Screen(pyte.HistoryScreen):
+    """Shows faint text as blinking: pyte does not know it, and nothing of ours blinks."""
+
+    def select_graphic_rendition(self, *attributes: int, **options: object) -> None:
+        shown, at = list(attributes), 0
+        while at < len(shown):
+            if shown[at] in _COLOURS:  # of a palette (38;5;NUMBER), or mixed (38;2;RED;GREEN;BLUE)
+                at += 3 if shown[at + 1 : at + 2] == [5] else 5
+                continue
+            if shown[at] == _FAINT:
+                shown[at] = _BLINK
+            elif shown[at] == 22:
+                shown[at : at + 1] = [22, 25]
+                at += 1
+            at += 1
+        super().select_graphic_rendition(*shown, **options)
+
+
 class ScreenTerminal:
     """A program at a terminal whose screen is that of a VT220, with what scrolled off it."""
 
@@ -31,7 +52,7 @@ class ScreenTerminal:
         import pty
 
         self._ours, theirs = pty.openpty()
-        self._screen = pyte.HistoryScreen(columns, lines, history=100_000)
+        self._screen = _Screen(columns, lines, history=100_000)
         self._screen.write_process_input = self.type  # replies, such as where the cursor is
         self._stream = pyte.ByteStream(self._screen)
         self.written = b""
@@ -70,6 +91,12 @@ class ScreenTerminal:
         width = self._screen.columns
         above = ["".join(line[at].data for at in range(width)).rstrip() for line in self._screen.history.top]
         return "\n".join([*above, self.shown])
+
+    @property
+    def cells(self) -> list[list[pyte.screens.Char]]:
+        """Every character with its style, line by line, also of what scrolled off; ``blink`` is faint."""
+        lines = [*self._screen.history.top, *(self._screen.buffer[at] for at in range(self._screen.lines))]
+        return [[line[at] for at in range(self._screen.columns)] for line in lines]
 
     def styles(self, text: str) -> set[str]:
         """What the first place where ``text`` is on the screen looks like: colours, ``bold`` and others."""

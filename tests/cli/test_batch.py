@@ -131,6 +131,7 @@ def test_at_the_usage_limit_the_rest_is_left_for_the_next_run(
     signed_in.arm("usage_limit_429", times=12)
     done = run_cli("batch", str(given), str(output), "--concurrency", "2", "--json")
     assert done.returncode == 20
+    assert "`--wait`" in done.stderr
     assert json.loads(done.stdout)["not_asked"] == 12
     assert rows_of(output) == []
     signed_in.disarm()

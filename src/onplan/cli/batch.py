@@ -248,4 +248,8 @@ def _report(session: Session, work: _Work) -> None:
             names = ", ".join(f"{name} ({count})" for name, count in work.ignored.items())
             say(f"Left out, since the backend does not take it: {names}.")
     if error := work.ended or work.first:
+        from onplan.errors import UsageLimitError
+
+        if isinstance(work.ended, UsageLimitError):
+            error.hint = f"{error.hint} The same command goes on then; with `--wait` it waits."
         raise error
