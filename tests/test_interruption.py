@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
@@ -11,7 +12,7 @@ from contextlib import suppress
 import pytest
 import trustme
 
-from onplan.interruption import Interrupted, Interruption, interruptible, pause, stop_if_interrupted
+from onplan.interruption import Interrupted, Interruption, bell, interruptible, pause, stop_if_interrupted
 
 
 def interrupted(work: Callable[[threading.Event], None]) -> bool:
@@ -81,6 +82,19 @@ def test_a_read_through_tls_ends() -> None:
     serving.join(30)
 
 
+def test_a_wait_beside_others_ends() -> None:
+    """A thread that waits for several sockets is given one more, which can be read then."""
+
+    def work(begun: threading.Event) -> None:
+        with bell() as rung:
+            assert rung
+            begun.set()
+            select.select([rung], [], [])
+            stop_if_interrupted()
+
+    assert interrupted(work)
+
+
 def test_what_is_begun_afterwards_ends_at_once() -> None:
     """A thread that comes to a read, a pause or the next part of an answer later does not wait."""
     interruption = Interruption()
@@ -102,5 +116,7 @@ def test_other_threads_are_left_alone() -> None:
         theirs.send(b"x")
         with interruptible(ours):
             assert ours.recv(1) == b"x"
+    with bell() as rung:
+        assert rung is None
     pause(0)
     stop_if_interrupted()

@@ -85,6 +85,21 @@ def interruptible(opened: socket.socket) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def bell() -> Iterator[socket.socket | None]:
+    """A socket to wait for beside others: it can be read when an interruption of this thread comes.
+
+    For waits that do not end when their socket is shut down, as for a connection. None if none applies here.
+    """
+    interruption = _here.interruption
+    if interruption is None:
+        yield None
+        return
+    rung, ringing = socket.socketpair()
+    with rung, ringing, interruption.watching(ringing):
+        yield rung
+
+
 def stop_if_interrupted() -> None:
     """Raise Interrupted if an interruption that applies to this thread has come."""
     if _here.interruption:

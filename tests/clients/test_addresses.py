@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -17,9 +18,12 @@ from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
 from onplan.transports import happy_eyeballs
 from onplan.transports.happy_eyeballs import connect, connect_async, interleave
+from onplan.transports.httpcore2_streams import Stream
 from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.transports.route import Route
 from onplan.transports.sockets import open_socket
+
+from ..test_interruption import interrupted
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Far, Network, Reader, Writer
@@ -274,3 +278,86 @@ def test_a_deadline_holds_for_the_whole_exchange(network: Network, pieces: bytes
 
     with closing(HTTPTransport()) as transport, pytest.raises(onplan.IdleTimeoutError):
         transport.fetch(Request("GET", url, timeout=0.5))
+
+
+# --- interruptions ------------------------------------------------------------------------------------
+
+
+def test_an_interruption_ends_the_wait_for_a_connection(nowhere: Callable[[], int]) -> None:
+    """As when ``map`` is left: nothing is to be seen of the attempts, whose sockets are closed."""
+    port = nowhere()
+
+    def work(begun: threading.Event) -> None:
+        begun.set()
+        connect("127.0.0.1", port, lambda: None)
+
+    assert interrupted(work)
+
+
+@pytest.mark.parametrize("seconds", [None, 3_600.0])
+def test_an_interruption_ends_the_wait_for_a_name(
+    monkeypatch: pytest.MonkeyPatch, seconds: float | None
+) -> None:
+    """The system's resolver cannot be ended; it is left behind."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def getaddrinfo(*arguments: Any, **options: Any) -> Any:
+        if options.get("flags", 0) & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "not an address")
+        asked.set()
+        answered.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    def work(begun: threading.Event) -> None:
+        threading.Thread(target=lambda: asked.wait(30) and begun.set()).start()
+        connect("slow.invalid", 443, lambda: seconds)
+
+    assert interrupted(work)
+    answered.set()
+
+
+def test_an_interruption_ends_a_handshake(network: Network) -> None:
+    """A server that takes the connection and says nothing to TLS."""
+    heard = threading.Event()
+
+    async def listen(reader: Reader, writer: Writer) -> None:
+        await reader.read(1)
+        heard.set()
+        await reader.read()
+
+    port = network.serve(listen)
+
+    def work(begun: threading.Event) -> None:
+        threading.Thread(target=lambda: heard.wait(30) and begun.set()).start()
+        opened = connect("127.0.0.1", port, lambda: None)
+        Stream(opened, lambda timeout=None: None).start_tls(ssl.create_default_context(), "localhost")
+
+    assert interrupted(work)
+
+
+def test_leaving_map_ends_attempts_to_connect(
+    far: Far, nowhere: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also an attempt that would last for an hour."""
+    port, connecting, look_up = nowhere(), threading.Event(), socket.getaddrinfo
+
+    def getaddrinfo(host: Any, asked: Any, *more: Any, **options: Any) -> Any:
+        if asked == port:
+            connecting.set()
+        return look_up(host, asked, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    def prompts() -> Iterator[str]:
+        yield from ("a", "b")
+        assert connecting.wait(30)
+        raise LookupError("the program has no more of them")
+
+    limits = onplan.Timeouts(connect=3_600)
+    base_url = f"http://127.0.0.1:{port}"
+    with onplan.Client(store=far.store(), base_url=base_url, timeout=limits, model="gpt-5.5") as client:
+        with pytest.raises(LookupError):
+            list(client.map(prompts()))
+        assert [thread for thread in threading.enumerate() if thread.name == "onplan map"] == []

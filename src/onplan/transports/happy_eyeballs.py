@@ -18,6 +18,7 @@ from itertools import chain, zip_longest
 from typing import Any, TypeAlias
 
 from onplan.forking import wait_until_gone
+from onplan.interruption import bell, stop_if_interrupted
 
 ATTEMPT_DELAY = 0.25  # seconds until the next address is tried beside the one before (RFC 8305 §5)
 
@@ -38,38 +39,74 @@ def interleave(addresses: Sequence[_Address]) -> list[_Address]:
 
 
 def connect(host: str, port: int, left: _SecondsLeft) -> socket.socket:
-    """A connected, blocking socket. Raises OSError; TimeoutError (a kind of OSError) when ``left`` does."""
-    addresses = deque(interleave(_look_up(host, port, left)))
-    race = _Race()
+    """A connected, blocking socket. An interruption ends the wait for it.
+
+    Raises OSError; TimeoutError (a kind of OSError) when ``left`` does.
+    """
+    opened: socket.socket | None = None
+    try:
+        with bell() as rung:
+            opened = _connect(host, port, left, rung)
+    except BaseException:  # an interruption may come just then
+        if opened:
+            opened.close()
+        raise
+    return opened
+
+
+def _connect(host: str, port: int, left: _SecondsLeft, rung: socket.socket | None) -> socket.socket:
+    addresses = deque(interleave(_look_up(host, port, left, rung)))
+    race = _Race(rung)
     try:
         return race.run(addresses, left)
     finally:
         race.close()
 
 
-def _look_up(host: str, port: int, left: _SecondsLeft) -> list[_Address]:
+def _look_up(host: str, port: int, left: _SecondsLeft, rung: socket.socket | None) -> list[_Address]:
     with suppress(socket.gaierror, UnicodeError):
         return _found(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
     seconds = left()
-    if seconds is None:
+    if seconds is None and rung is None:
         return _resolve(host, port)
     outcome: list[list[_Address] | OSError] = []
+    finished, finishing = socket.socketpair()
 
     def look_up() -> None:
-        try:
-            outcome.append(_resolve(host, port))
-        except OSError as error:
-            outcome.append(error)
+        with finishing:
+            try:
+                outcome.append(_resolve(host, port))
+            except OSError as error:
+                outcome.append(error)
+            with suppress(OSError):  # when it is no longer waited for
+                # Its end alone would not be seen while a forked process has a copy of it.
+                finishing.send(b".")
 
     # The system's resolver takes no time limit, so it runs on a thread that can be left behind.
     thread = threading.Thread(target=look_up, daemon=True)
-    thread.start()
-    wait_until_gone(thread, seconds)  # not only until the result is there: the program may fork right after
-    if not outcome:
+    with finished:
+        try:
+            thread.start()
+        except BaseException:
+            finishing.close()
+            raise
+        _wait_for_one((finished, rung), seconds)
+    stop_if_interrupted()
+    if outcome:
+        wait_until_gone(thread)  # not only until the result is there: the program may fork right after
+    else:
         raise TimeoutError("looking up its name took too long")
     if isinstance(outcome[0], OSError):
         raise outcome[0]
     return outcome[0]
+
+
+def _wait_for_one(sockets: Iterable[socket.socket | None], seconds: float | None) -> None:
+    """Wait until something can be read from one of these, but no longer than so many seconds."""
+    with selectors.DefaultSelector() as selector:
+        for each in filter(None, sockets):
+            selector.register(each, selectors.EVENT_READ)
+        selector.select(seconds)
 
 
 def _resolve(host: str, port: int) -> list[_Address]:
@@ -89,16 +126,19 @@ def _found(rows: Iterable[tuple[Any, Any, int, str, Any]]) -> list[_Address]:
 class _Race:
     """Attempts to connect in parallel; the first that succeeds wins."""
 
-    def __init__(self) -> None:
+    def __init__(self, rung: socket.socket | None) -> None:
         self._selector = selectors.DefaultSelector()
+        self._pending: set[socket.socket] = set()
         self._failure: OSError = OSError(_NO_ADDRESS)
+        if rung:
+            self._selector.register(rung, selectors.EVENT_READ)
 
     def run(self, addresses: deque[_Address], left: _SecondsLeft) -> socket.socket:
         """The first socket that is connected. Raises the OSError of the last attempt if none is."""
         next_attempt = 0.0
-        while addresses or self._selector.get_map():
+        while addresses or self._pending:
             now = time.monotonic()
-            if addresses and (now >= next_attempt or not self._selector.get_map()):
+            if addresses and (now >= next_attempt or not self._pending):
                 self._begin(addresses.popleft())
                 next_attempt = now + ATTEMPT_DELAY
                 continue
@@ -106,8 +146,10 @@ class _Race:
             for key, _ in self._selector.select(
                 min((each for each in limits if each is not None), default=None)
             ):
+                stop_if_interrupted()
                 opened: socket.socket = key.data
                 self._selector.unregister(opened)
+                self._pending.discard(opened)
                 error = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if not error:
                     opened.settimeout(None)
@@ -129,6 +171,7 @@ class _Race:
             with suppress(BlockingIOError, InterruptedError):
                 opened.connect(place)
             self._selector.register(opened, selectors.EVENT_WRITE, opened)
+            self._pending.add(opened)
         except OSError as error:
             opened.close()
             self._failure = error
@@ -138,9 +181,9 @@ class _Race:
 
     def close(self) -> None:
         """Close the sockets of the attempts that have not ended."""
-        for key in list((self._selector.get_map() or {}).values()):
-            key.data.close()
         self._selector.close()
+        for opened in self._pending:
+            opened.close()
 
 
 def _os_error(number: int) -> OSError:

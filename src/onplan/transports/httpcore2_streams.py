@@ -119,20 +119,21 @@ def _shake_hands(secured: ssl.SSLSocket, left: Callable[[], float | None]) -> No
     A fork by another thread waits for each of OpenSSL's steps, but not for the network.
     """
     secured.settimeout(0)
-    while True:
-        try:
-            with no_fork():  # OpenSSL holds locks of its own in a handshake, which a child would inherit
-                secured.do_handshake()
-        except ssl.SSLWantReadError:
-            events = selectors.EVENT_READ
-        except ssl.SSLWantWriteError:
-            events = selectors.EVENT_WRITE
-        else:
-            return
-        with selectors.DefaultSelector() as selector:
-            selector.register(secured, events)
-            if not selector.select(left()):
-                raise TimeoutError("the TLS handshake took too long")
+    with interruptible(secured):
+        while True:
+            try:
+                with no_fork():  # OpenSSL holds locks of its own in a handshake, which a child would inherit
+                    secured.do_handshake()
+            except ssl.SSLWantReadError:
+                events = selectors.EVENT_READ
+            except ssl.SSLWantWriteError:
+                events = selectors.EVENT_WRITE
+            else:
+                return
+            with selectors.DefaultSelector() as selector:
+                selector.register(secured, events)
+                if not selector.select(left()):
+                    raise TimeoutError("the TLS handshake took too long")
 
 
 class _InnerTLS(httpcore2.NetworkStream):
