@@ -52,17 +52,21 @@ class Seen:
         names = {span.context.span_id: span.name for span in self.spans}
         return [(span.name, names[span.parent.span_id] if span.parent else None) for span in self.spans]
 
-    def points(self, name: str) -> list[tuple[Any, dict[str, Any]]]:
-        """What a metric has: the sum, value or count of each series, with its attributes."""
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Those that something was recorded for, by their names."""
         data = self._reader.get_metrics_data()
-        metrics = [
-            metric
+        return {
+            metric.name: metric
             for resource in (data.resource_metrics if data else ())
             for scope in resource.scope_metrics
             for metric in scope.metrics
-            if metric.name == name
-        ]
-        return [(point, dict(point.attributes)) for metric in metrics for point in metric.data.data_points]
+        }
+
+    def points(self, name: str) -> list[tuple[Any, dict[str, Any]]]:
+        """What a metric has: the sum, value or count of each series, with its attributes."""
+        metric = self.metrics.get(name)
+        return [(point, dict(point.attributes)) for point in (metric.data.data_points if metric else ())]
 
     def everything(self) -> str:
         """All of it as text."""

@@ -55,6 +55,7 @@ def test_the_server_is_named(url: str, provider: str, host: str, port: int) -> N
 def test_only_what_was_asked_for_is_told() -> None:
     """A plain request has little; attributes of OpenAI's own are for its own services."""
     own, theirs = (next(row for row in ROWS if row.is_compatible is kind) for kind in (False, True))
+    chat = next(row for row in ROWS if row.api == "chat" and not row.is_compatible)
     plain = CompletionRequest(messages="hi")
     full = CompletionRequest(
         messages="hi",
@@ -67,6 +68,7 @@ def test_only_what_was_asked_for_is_told() -> None:
     )
 
     assert attributes.request_attributes(plain, None, theirs) == {"gen_ai.request.stream": True}
+    assert attributes.request_attributes(plain, None, chat)["openai.api.type"] == "chat_completions"
     assert attributes.request_attributes(full, "gpt-5.5", own) == {
         "gen_ai.request.model": "gpt-5.5",
         "gen_ai.request.stream": True,

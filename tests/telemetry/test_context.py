@@ -68,6 +68,7 @@ def test_a_run_is_a_span_with_its_turns_and_calls(
             "gen_ai.tool.type": "function",
         }
     ] * len(calls)
+    assert not seen.one("invoke_agent").events
     assert "sunny" not in seen.everything()
 
 

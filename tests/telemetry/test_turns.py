@@ -79,6 +79,12 @@ def test_the_metrics_of_a_turn(signed_in: Emulator, driver: Any, seen: Seen) -> 
     assert point.explicit_bounds[:4] == (1, 4, 16, 64)
     used = {told["onplan.plan.window"]: point.value for point, told in seen.points("onplan.plan.used")}
     assert used == {window.name: window.used_percent for window in answer.limits.windows}
+    assert {name: metric.unit for name, metric in seen.metrics.items()} == {
+        "gen_ai.client.token.usage": "{token}",
+        "gen_ai.client.operation.duration": "s",
+        "gen_ai.client.operation.time_to_first_chunk": "s",
+        "onplan.plan.used": "%",
+    } | {name: "s" for name in seen.metrics if name.endswith("time_per_output_chunk")}
 
 
 def test_what_the_plan_has_left_is_told_when_it_is_asked(

@@ -53,7 +53,7 @@ def server_attributes(base_url: str) -> dict[str, Value]:
     return {
         "gen_ai.provider.name": provider_name(host),
         "server.address": host,
-        "server.port": parts.port or _PORTS.get(parts.scheme, 0),
+        "server.port": parts.port or _PORTS[parts.scheme],
     }
 
 
