@@ -6,9 +6,9 @@
     .venv/bin/python tools/mutate.py --all
 
 A mutant is run against the tests of its room (TESTS): first those that ran the changed line, quickest
-first; if none of them fails, all that ran anything of the module, unless the room is PURE. Tests that
-generate their cases are left out. It is killed if one fails, crashes, or takes far longer than it did. What
-survives is printed with its place and both lines. `tools/survivors.toml` explains those that no test can
+first, and those that generate their cases last; if none of them fails, all that ran anything of the module,
+unless the room is PURE. It is killed if one fails, crashes, or takes far longer than it did. What survives
+is printed with its place and both lines. `tools/survivors.toml` explains those that no test can
 tell from the original; the exit status is 1 if fewer than 95 % of the others were killed.
 
 The changes are made in copies of the work tree, below the temporary folder. Most mutants are run in a process
@@ -64,7 +64,7 @@ PYTEST = (
     "-p",
     "no:anyio",
     "-m",
-    "not interop and not hypothesis",  # those that generate cases take longer than all others together
+    "not interop",
     "-W",
     "ignore::pytest.PytestAssertRewriteWarning",
 )
@@ -173,20 +173,25 @@ def _temporary(copy: Path) -> Path:
 
 @dataclass(frozen=True)
 class Map:
-    """What the tests of a room ran: by module and line the tests, and the seconds that each took.
+    """What the tests of a room ran.
 
-    What ran outside any test, when modules were imported, has an empty name in place of a test's.
+    Attributes:
+        lines: by module and line the tests. What ran outside any test, when modules were imported, has an
+            empty name in place of a test's.
+        seconds: how long each test took.
+        generating: those that generate their cases, with hypothesis.
     """
 
     lines: dict[str, dict[int, list[str]]]
     seconds: dict[str, float]
+    generating: frozenset[str]
 
     def task_for(self, mutant: Mutant) -> Task:
         """First the tests that ran the mutant's lines, then others that ran its module; quickest first."""
         module = self.lines.get(mutant.module, {})
         touched = {test for tests in module.values() for test in tests if test}
-        first, last = mutant.lines
-        near = {test for line in range(first, last + 1) for test in module.get(line, ())}
+        begin, end = mutant.lines
+        near = {test for line in range(begin, end + 1) for test in module.get(line, ())}
         at_import, is_pure = mutant.at_import or "" in near, mutant.module.startswith(PURE)
         near = near - {""}
         if mutant.at_import:  # may also be read by tests that run nothing else of the module
@@ -194,7 +199,8 @@ class Map:
             near, far = touched | own, set(self.seconds) - touched - own
         else:
             far = set() if is_pure and not at_import else touched - near
-        rounds = [sorted(tests, key=self.seconds.__getitem__) for tests in (near, far) if tests]
+        first, last = near - self.generating, near & self.generating
+        rounds = [sorted(tests, key=self.seconds.__getitem__) for tests in (first, last, far) if tests]
         return Task(mutant, rounds, self.seconds, at_import)
 
 
@@ -221,9 +227,13 @@ class _Recorder:
         import coverage
 
         self.seconds: dict[str, float] = {}
+        self.generating: list[str] = []
         source = [str(copy / "src" / "onplan")]
         self.coverage = coverage.Coverage(data_file=None, config_file=False, source=source, messages=False)
         self.coverage.start()
+
+    def pytest_collection_finish(self, session: Any) -> None:
+        self.generating = [each.nodeid for each in session.items if each.get_closest_marker("hypothesis")]
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.coverage.switch_context(nodeid)
@@ -247,7 +257,8 @@ def _record(copy: Path, tests: tuple[str, ...], into: Path) -> int:
         }
         for name in data.measured_files()
     }
-    into.write_text(json.dumps({"lines": lines, "seconds": recorder.seconds}))
+    found = {"lines": lines, "seconds": recorder.seconds, "generating": recorder.generating}
+    into.write_text(json.dumps(found))
     return status
 
 
@@ -280,7 +291,7 @@ def map_of(copy: Path, tests: tuple[str, ...]) -> Map:
         _say(f"{' '.join(tests)}: recorded in {time.monotonic() - started:.0f} s")
     found = json.loads(kept.read_text())
     lines = {name: {int(line): ran for line, ran in by.items()} for name, by in found["lines"].items()}
-    return Map(lines, found["seconds"])
+    return Map(lines, found["seconds"], frozenset(found["generating"]))
 
 
 def _files(folder: Path) -> Iterator[str]:
