@@ -709,3 +709,26 @@ def test_where_in_its_part_a_text_is_cited(listen):
     *_, text = heard.done.response.message.content
     assert text.text == "Two"
     assert list(text.annotations) == [{**cited, "start_index": 0, "end_index": 3}, {"type": "note"}]
+
+
+def test_blanks_around_the_mark_of_the_end(listen):
+    """Some servers send a line end within it."""
+    assert listen(chunk(content="Hi"), chunk("stop"), b" [DONE] ").done.response.text == "Hi"
+    stream = ChatStream("m")
+    stream.feed([json.dumps(each).encode() for each in (chunk(content="Hi"), chunk("stop"))])
+    assert stream.feed([b" [DONE]\r"])[-1].type == "done"
+
+
+def test_a_call_without_the_object_around_its_name(listen):
+    """In a whole answer, and at the end of a stream that had it already."""
+    bare = {"index": 0, "id": "a", "name": "f", "arguments": "{}"}
+    assert listen(whole("tool_calls", tool_calls=[bare])).calls == [("f", "{}")]
+    again = {**whole("tool_calls", tool_calls=[bare]), "object": "chat.completion.chunk"}
+    assert listen(chunk(tool_calls=[call()]), again).calls == [("f", "{}")]
+
+
+def test_parts_that_are_no_text(listen):
+    """Of a list of contents only texts are the answer's."""
+    parts = ["One", {"type": "text", "text": " two"}, {"type": "image_url", "text": " three"}, 5]
+
+    assert listen(chunk(content=parts), chunk("stop")).done.response.text == "One two"

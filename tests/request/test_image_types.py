@@ -42,7 +42,7 @@ BEGINNINGS = {
     "image/png": [PNG],
     "image/jpeg": [JPEG],
     "image/gif": [b"GIF87a", b"GIF89a"],
-    "image/webp": [b"RIFF\x00\x00\x00\x00WEBP"],
+    "image/webp": [b"RIFF\x00\x00\x00\x00WEBP", b"RIFF\x00\x00\x00\x00WEBPVP8 "],
     "image/tiff": [b"II*\x00", b"MM\x00*"],
     "image/bmp": [b"BM\x00\x00"],
     "image/x-icon": [b"\x00\x00\x01\x00"],
@@ -145,6 +145,7 @@ def test_what_no_backend_takes_is_an_error(data, given, says, hint):
     assert hint in caught.value.hint
 
 
+PLUS = b"\x00\x0f\x80\x00ftypavif" + bytes(9)  # which has a plus in base64
 PNG64, JPEG64 = b64encode(PNG).decode(), b64encode(JPEG).decode()
 
 
@@ -158,6 +159,8 @@ PNG64, JPEG64 = b64encode(PNG).decode(), b64encode(JPEG).decode()
         (f"data:image/png;base64,{urlsafe_b64encode(JPEG).decode()}", "image/jpeg"),
         (f"data:image/png;base64,{JPEG64.rstrip('=')}", "image/jpeg"),
         (f"data:image/jpeg;base64,{PNG64[:13]}", "image/png"),
+        (f"data:image/jpeg;base64,{b64encode(PNG + bytes(9)).decode()[:17]}", "image/png"),
+        (f"data:image/png;base64,{urlsafe_b64encode(PLUS).decode()}", None),
         (f"data:image/jpeg; base64 ,{PNG64}", "image/png"),
         (f"data:image/jpeg;base64,{PNG64[:5]} \n{PNG64[5:]}", "image/png"),
         (f"data:image/jpeg;base64,é{PNG64}", "image/png"),
@@ -165,7 +168,8 @@ PNG64, JPEG64 = b64encode(PNG).decode(), b64encode(JPEG).decode()
         (f"data:image/png;base64,{b64encode(iso(b'avif') + bytes(9)).decode()}", None),
     ],
     ids=[
-        *("type", "parameters", "no type", "percent", "urlsafe", "no padding", "cut"),
+        *("type", "parameters", "no type", "percent", "urlsafe", "no padding", "cut", "cut elsewhere"),
+        "urlsafe, the other letter",
         *("blanks", "line ends", "other letters", "escaped line ends", "no usual image"),
     ],
 )
