@@ -51,6 +51,10 @@ WRAPPED = {
     "Proofpoint 1": lambda a: f"https://urldefense.proofpoint.com/v1/url?u={quote(a, safe='')}&k=x",
     "Proofpoint 2": proofpoint_v2,
     "Proofpoint 3": proofpoint_v3,
+    "Proofpoint 3, several at once": lambda a: (
+        f"https://urldefense.com/v3/__{a.replace('openid', '**E')}__;"
+        f"{base64.b64encode(b'openid').decode()}!!ABC_d-E!xYz$"
+    ),
     "Cisco": lambda a: f"https://secure-web.cisco.com/1AbC-dEf/{quote(a, safe='')}",
     "Sophos": lambda a: f"{SOPHOS}?d=x&u={base64.b64encode(a.encode()).decode().rstrip('=')}&i=x",
     "a wrapper in a wrapper": lambda a: (
@@ -154,6 +158,31 @@ def test_its_fields_are_enough(text):
     callback = read_pasted(text, STATE)
 
     assert (CODE, True) == (callback.code, is_answer(callback))
+
+
+@pytest.mark.parametrize(
+    ("callback", "expected"),
+    [
+        (Callback(True, "ac_1"), True),
+        (Callback(True, error="access_denied"), True),
+        (Callback(False, "ac_1"), False),
+        (Callback(True), False),
+        (Callback(True, "ac_1 and words"), False),
+        (Callback(True, "ac_1http://localhost"), False),
+    ],
+    ids=str,
+)
+def test_what_ends_a_sign_in(callback, expected):
+    """A genuine code or error; not two addresses that have run together, nor words."""
+    assert is_answer(callback) is expected
+
+
+@every_way
+def test_no_reading_is_tried_twice(way):
+    """However often the same change can be made."""
+    found = [reading for reading in readings(way(ADDRESS)) if not reading.startswith(("code=", "state="))]
+
+    assert len(found) == len(set(found))
 
 
 def test_a_refusal_is_an_answer():

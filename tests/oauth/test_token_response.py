@@ -63,6 +63,7 @@ SPELLED: list[tuple[str, bytes]] = [
     ("members twice", b'{"access_token": "x", "refresh_token": "y", ' + PLAIN.encode()[1:]),
     ("escapes", PLAIN.replace("n", "\\u006e").encode().replace(b"acce\\u006ess", b"access")),
     ("spaces in the tokens", PLAIN.replace('new-refresh"', 'new-refresh\\n"').encode()),
+    ("as a form, with blanks around", b"\r\n access_token=new-access&refresh_token=new-refresh\r\n"),
     ("in a list", b"[" + PLAIN.encode() + b"]"),
     ("in an envelope", b'{"data": ' + PLAIN.encode() + b', "ok": true}'),
     ("a form", b"access_token=new-access&refresh_token=new-refresh&scope=a+b&expires_in=3600\n"),

@@ -183,7 +183,14 @@ def test_a_data_url_gets_the_type_of_its_bytes(url, kind):
 
 
 @pytest.mark.parametrize(
-    "url", ["https://a/b.png", f"data:image/png;base64,{PNG64}", "data:image/png,abc", "data:;base64"]
+    "url",
+    [
+        "https://a/b.png",
+        f"data:image/png;base64,{PNG64}",
+        "data:image/png,abc",
+        "data:;base64",
+        f"blob:;base64,{PNG64}",
+    ],
 )
 def test_other_urls_stay_as_they_are(url):
     """An address, a type that is true, and a URL that is not in base64."""
