@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, TypeVar, Unpack, cast, overload
 from onplan.conversation.base import Compact, ConversationState, Options, Turn, begin, loaded, opened
 from onplan.conversation.saved_file import Attachments
 from onplan.streams import CompletionStream
-from onplan.tools.options import RunOptions
+from onplan.tools.options import RunFields, RunOptions
 from onplan.tools.record import RunChunk, RunDone, RunResponse
 from onplan.turn.compactor import Compactor
 from onplan.types import (
@@ -94,7 +94,19 @@ class Conversation(ConversationState):
         """
         return self._answered(said, repairs, fields)
 
-    def resume(self, *, repairs: int = 0, **fields: Unpack[RequestFields]) -> CompletionResponse:
+    @overload
+    def resume(
+        self,
+        *,
+        repairs: int = 0,
+        response_format: type[T] | JSONReader[T],
+        **fields: Unpack[FieldsWithoutFormat],
+    ) -> CompletionResponse[T]: ...
+
+    @overload
+    def resume(self, *, repairs: int = 0, **fields: Unpack[RequestFields]) -> CompletionResponse: ...
+
+    def resume(self, *, repairs: int = 0, **fields: Any) -> CompletionResponse[Any]:
         """Have the model answer what was left unanswered, as by a crash in the middle of a turn.
 
         Calls whose results are missing get one that says so.
@@ -116,7 +128,19 @@ class Conversation(ConversationState):
             turn.end()
         return response
 
-    def stream(self, said: Prompt | None = None, **fields: Unpack[RequestFields]) -> CompletionStream:
+    @overload
+    def stream(
+        self,
+        said: Prompt | None = None,
+        *,
+        response_format: type[T] | JSONReader[T],
+        **fields: Unpack[FieldsWithoutFormat],
+    ) -> CompletionStream[T]: ...
+
+    @overload
+    def stream(self, said: Prompt | None = None, **fields: Unpack[RequestFields]) -> CompletionStream: ...
+
+    def stream(self, said: Prompt | None = None, **fields: Any) -> CompletionStream[Any]:
         """Say something, and read the answer as it arrives; without ``said``, resume.
 
         ::
@@ -143,7 +167,19 @@ class Conversation(ConversationState):
         finally:
             turn.end()
 
-    def run(self, said: Prompt | None = None, **options: Unpack[RunOptions]) -> RunResponse:
+    @overload
+    def run(
+        self,
+        said: Prompt | None = None,
+        *,
+        response_format: type[T] | JSONReader[T],
+        **options: Unpack[RunFields],
+    ) -> RunResponse[T]: ...
+
+    @overload
+    def run(self, said: Prompt | None = None, **options: Unpack[RunOptions]) -> RunResponse: ...
+
+    def run(self, said: Prompt | None = None, **options: Any) -> RunResponse[Any]:
         """Say something, and return the answer after the functions that the model wants have been called.
 
         As ``client.run``, whose keywords it takes, such as ``tools``. The calls and their results are in the

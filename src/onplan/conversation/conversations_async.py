@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self, TypeVar, Unpack, cast, overload
 from onplan.conversation.base import Compact, ConversationState, Options, Turn, begin, loaded, opened
 from onplan.conversation.saved_file import Attachments
 from onplan.streams import AsyncCompletionStream
-from onplan.tools.options import AsyncRunOptions
+from onplan.tools.options import AsyncRunFields, AsyncRunOptions
 from onplan.tools.record import RunChunk, RunDone, RunResponse, ToolDone, TurnDone
 from onplan.turn.compactor import Compactor
 from onplan.types import (
@@ -98,7 +98,19 @@ class AsyncConversation(ConversationState):
         """
         return await self._answered(said, repairs, fields)
 
-    async def resume(self, *, repairs: int = 0, **fields: Unpack[RequestFields]) -> CompletionResponse:
+    @overload
+    async def resume(
+        self,
+        *,
+        repairs: int = 0,
+        response_format: type[T] | JSONReader[T],
+        **fields: Unpack[FieldsWithoutFormat],
+    ) -> CompletionResponse[T]: ...
+
+    @overload
+    async def resume(self, *, repairs: int = 0, **fields: Unpack[RequestFields]) -> CompletionResponse: ...
+
+    async def resume(self, *, repairs: int = 0, **fields: Any) -> CompletionResponse[Any]:
         """Have the model answer what was left unanswered, as by a crash in the middle of a turn.
 
         Calls whose results are missing get one that says so.
@@ -120,7 +132,21 @@ class AsyncConversation(ConversationState):
             turn.end()
         return response
 
-    def stream(self, said: Prompt | None = None, **fields: Unpack[RequestFields]) -> AsyncCompletionStream:
+    @overload
+    def stream(
+        self,
+        said: Prompt | None = None,
+        *,
+        response_format: type[T] | JSONReader[T],
+        **fields: Unpack[FieldsWithoutFormat],
+    ) -> AsyncCompletionStream[T]: ...
+
+    @overload
+    def stream(
+        self, said: Prompt | None = None, **fields: Unpack[RequestFields]
+    ) -> AsyncCompletionStream: ...
+
+    def stream(self, said: Prompt | None = None, **fields: Any) -> AsyncCompletionStream[Any]:
         """Say something, and read the answer as it arrives; without ``said``, resume.
 
         ::
@@ -147,7 +173,19 @@ class AsyncConversation(ConversationState):
         finally:
             turn.end()
 
-    async def run(self, said: Prompt | None = None, **options: Unpack[AsyncRunOptions]) -> RunResponse:
+    @overload
+    async def run(
+        self,
+        said: Prompt | None = None,
+        *,
+        response_format: type[T] | JSONReader[T],
+        **options: Unpack[AsyncRunFields],
+    ) -> RunResponse[T]: ...
+
+    @overload
+    async def run(self, said: Prompt | None = None, **options: Unpack[AsyncRunOptions]) -> RunResponse: ...
+
+    async def run(self, said: Prompt | None = None, **options: Any) -> RunResponse[Any]:
         """Say something, and return the answer after the functions that the model wants have been called.
 
         As ``client.run``, whose keywords it takes, such as ``tools``. The calls and their results are in the
