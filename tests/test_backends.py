@@ -44,7 +44,11 @@ class TestRows:
         assert row.issuer in ISSUERS
         assert row.base_url.startswith("https://")
         assert not row.base_url.endswith("/")
-        assert set(row.parameter_support) <= {*CompletionRequest.__struct_fields__, "hosted_tools"}
+        assert set(row.parameter_support) <= {
+            *CompletionRequest.__struct_fields__,
+            "custom_tools",
+            "hosted_tools",
+        }
 
     def test_its_models_are_its_own(self, row):
         """Bundled models say which provider serves them, and each is listed once."""

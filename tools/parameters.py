@@ -17,10 +17,13 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "parameters.md"
 WORDS = {
     ParameterSupport.FORWARD: "sent",
     ParameterSupport.EMULATE: "emulated",
+    ParameterSupport.EMULATE_IF_REFUSED: "sent or emulated",
     ParameterSupport.DROP: "left out",
     ParameterSupport.RAISE: "an error",
     ParameterSupport.WITH_TOOLS: "sent with tools",
 }
+# Kinds of tools that have a row of their own.
+TOOLS = {"CustomTool": "custom_tools", "HostedTool": "hosted_tools"}
 APIS = {"chat": "Chat Completions", "responses": "Responses"}
 
 HEAD = """\
@@ -35,14 +38,17 @@ FOOT = """
 - **sent**: the field is in the request, under the name that the API has for it.
 - **sent with tools**: it is in a request that has tools; without tools it is left out.
 - **emulated**: onplan carries it out, and lists it in `response.emulated_parameters`.
+- **sent or emulated**: it is sent. If the server refuses it, as OpenAI's does for models that reason, the
+  request is sent again without it, and it is emulated. The client remembers this of the model.
 - **an error**: an `InvalidRequestError` before anything is sent, for nothing could stand for it.
 - **left out**: the backend would refuse the request, so the field is not sent, and is listed in
   `response.ignored_parameters`. With `Client(unsupported="raise")` it is an `InvalidRequestError` instead,
   before anything is sent.
 
 `HostedTool` is a tool of `tools` that the backend runs itself, such as [web search](search.md): its name
-and options are sent as they are. The fields of `extra_body` are sent as they are, too, and objects in it are
-merged with those of the request; they are for what this version does not know.
+and options are sent as they are. A `CustomTool` is one that the model calls with free text
+([tools.md](tools.md#custom-tools)). The fields of `extra_body` are sent as they are, too, and objects in it
+are merged with those of the request; they are for what this version does not know.
 
 On the command line, `onplan ask` says on stderr what was left out or emulated.
 
@@ -70,14 +76,14 @@ def column_of(backend: Backend) -> str:
 
 def cell(parameter: str, backend: Backend) -> str:
     """What becomes of a parameter."""
-    parameter = "hosted_tools" if parameter == "HostedTool" else parameter
+    parameter = TOOLS.get(parameter, parameter)
     return WORDS[backend.parameter_support.get(parameter, ParameterSupport.FORWARD)]
 
 
 def page() -> str:
     """The text of the page."""
     fields = CompletionRequest.__struct_fields__
-    names = [row for name in fields for row in ([name, "HostedTool"] if name == "tools" else [name])]
+    names = [row for name in fields for row in ([name, *TOOLS] if name == "tools" else [name])]
     rows = [
         ["parameter", *map(column_of, ROWS)],
         ["---"] * (len(ROWS) + 1),

@@ -40,7 +40,7 @@ _MODULES = {
     "images.settings": "ImageOptions ImageSettings",
     "plan.forecast": "Forecast forecast",
     "providers": "OpenAICodexProvider",
-    "tools.function": "FunctionTool tool",
+    "tools.function": "CustomFunctionTool FunctionTool tool",
     "tools.mcp": "mcp_tools",
     "tools.options": "AsyncRunOptions RunOptions",
     "tools.record": "Run RunChunk RunDone RunResponse Step ToolDone ToolRun TurnDone",
@@ -56,10 +56,10 @@ _MODULES = {
     "search.searches_async": "AsyncSearch",
     "stores": "CredentialStore Lease PendingRefresh Record open_store",
     "types": (
-        "Citation CompletionRequest CompletionResponse ContentPart Credits Done File FinishReason "
-        "HostedTool HostedToolCall Image Limits Message MessageLike Meter ModelInfo OAuthCredentials "
-        "PartDone Prompt Provider Refusal Registration RequestDefaults RequestFields Resumed Role "
-        "Location SearchAction SpendingLimit StreamChunk "
+        "Citation CompletionRequest CompletionResponse ContentPart Credits CustomTool Done File "
+        "FinishReason Grammar HostedTool HostedToolCall Image Limits Message MessageLike Meter "
+        "ModelInfo OAuthCredentials PartDone Prompt Provider Refusal Registration RequestDefaults "
+        "RequestFields Resumed Role Location SearchAction SpendingLimit StreamChunk "
         "Text TextDelta Thinking ThinkingDelta Tool ToolCall ToolCallDelta ToolCallEnd ToolCallStart "
         "ToolChoice ToolDefinition ToolResult Usage Window as_request web_search"
     ),

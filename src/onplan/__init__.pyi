@@ -80,6 +80,7 @@ from onplan.streams import AsyncCompletionStream as AsyncCompletionStream
 from onplan.streams import CompletionStream as CompletionStream
 from onplan.telemetry.options import Telemetry as Telemetry
 from onplan.token_estimate import estimate_tokens as estimate_tokens
+from onplan.tools.function import CustomFunctionTool as CustomFunctionTool
 from onplan.tools.function import FunctionTool as FunctionTool
 from onplan.tools.function import tool as tool
 from onplan.tools.mcp import mcp_tools as mcp_tools
@@ -101,9 +102,11 @@ from onplan.types import CompletionRequest as CompletionRequest
 from onplan.types import CompletionResponse as CompletionResponse
 from onplan.types import ContentPart as ContentPart
 from onplan.types import Credits as Credits
+from onplan.types import CustomTool as CustomTool
 from onplan.types import Done as Done
 from onplan.types import File as File
 from onplan.types import FinishReason as FinishReason
+from onplan.types import Grammar as Grammar
 from onplan.types import HostedTool as HostedTool
 from onplan.types import HostedToolCall as HostedToolCall
 from onplan.types import Image as Image

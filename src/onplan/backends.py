@@ -37,6 +37,7 @@ class ParameterSupport(enum.Enum):
 
     FORWARD = "sent"
     EMULATE = "carried out by onplan, and listed in emulated_parameters"
+    EMULATE_IF_REFUSED = "sent; as EMULATE to models that refuse it"
     DROP = "left out, and listed in ignored_parameters"
     RAISE = "an error"
     WITH_TOOLS = "sent beside tools; left out and listed where there are none"
@@ -91,7 +92,8 @@ class Backend:
         required: body fields with fixed values.
         reasoning_models: pattern of the names of reasoning models.
         reasoning_required: additional body fields for reasoning models, with fixed values.
-        parameter_support: what becomes of parameters that are not just forwarded, and of ``hosted_tools``.
+        parameter_support: what becomes of parameters that are not just forwarded, and of ``hosted_tools`` and
+            ``custom_tools``.
         max_tokens_field: what ``max_tokens`` is called in the body; for reasoning models,
             ``reasoning_max_tokens_field``.
         system_role: what a system message is sent as.
@@ -315,6 +317,8 @@ CHATGPT_PLAN = Backend(
 
 # Chat Completions has no reasoning summaries, and takes metadata only for what it may store.
 _CHAT_SUPPORT: Mapping[str, ParameterSupport] = {
+    # Models that reason: "Unsupported parameter: 'stop' is not supported with this model."
+    "stop": ParameterSupport.EMULATE_IF_REFUSED,
     "reasoning_summary": ParameterSupport.DROP,
     "metadata": ParameterSupport.DROP,
     # 400: "'parallel_tool_calls' is only allowed when 'tools' are specified."
@@ -397,7 +401,12 @@ COMPATIBLE = replace(
     is_compatible=True,
     billed_to="your account at that server",
     images=None,  # many have none, and the others differ
-    parameter_support={**_CHAT_SUPPORT, "session_id": ParameterSupport.DROP},
+    parameter_support={
+        **_CHAT_SUPPORT,
+        "session_id": ParameterSupport.DROP,
+        # vLLM and llama.cpp refuse them, and Ollama would offer a function without a name (November 2026).
+        "custom_tools": ParameterSupport.RAISE,
+    },
     # Some silently ignore max_completion_tokens, which servers of OpenAI's own reasoning models need.
     max_tokens_field="max_tokens",
     developer_role="system",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import msgspec
 
 from onplan.backends import Backend, ParameterSupport
 from onplan.errors import ConfigurationError, InvalidRequestError
-from onplan.types import CompletionRequest, HostedTool, ModelInfo, ToolChoice, ToolDefinition
+from onplan.types import CompletionRequest, CustomTool, HostedTool, ModelInfo, ToolChoice, ToolDefinition
 
 if TYPE_CHECKING:
     from onplan.structured.output_format import OutputFormat
@@ -75,8 +75,7 @@ def reports_on(
     Raises:
         InvalidRequestError: ``raising``, and some would be left out; or there are tools that it cannot run.
     """
-    if backend.parameter_support.get("hosted_tools") is ParameterSupport.RAISE:
-        _require_functions(request, backend)
+    _require_tools(request, backend)
     if not given:
         return NOTHING_REPORTED
     found = [(name, backend.support_of(name, has_tools=bool(request.tools))) for name in given]
@@ -94,13 +93,39 @@ def reports_on(
     return Reports(ignored, emulated, None if cut_at == CutAt() else cut_at)
 
 
-def _require_functions(request: CompletionRequest, backend: Backend) -> None:
-    hosted = [tool.name for tool in request.tools if isinstance(tool, HostedTool)]
-    if hosted:
-        raise InvalidRequestError(
-            f"{backend.name} does not run tools itself over this API: {', '.join(hosted)}.",
-            hint='Use `Client(api="responses")` where the server speaks that.',
-        )
+def emulating_stop(reports: Reports, stop: str | Sequence[str]) -> Reports:
+    """``reports`` where ``stop`` is emulated, too."""
+    texts = (stop,) if isinstance(stop, str) else tuple(stop)
+    cut_at = replace(reports.cut_at or CutAt(), stop=texts)
+    return replace(reports, emulated=(*reports.emulated, "stop"), cut_at=cut_at)
+
+
+def _require_tools(request: CompletionRequest, backend: Backend) -> None:
+    for parameter, (kind, problem, hint) in _TOOLS.items():
+        if backend.parameter_support.get(parameter) is not ParameterSupport.RAISE:
+            continue
+        names = [tool.name for tool in request.tools if isinstance(tool, kind)]
+        if names:
+            raise InvalidRequestError(
+                f"{backend.name} {problem} over this API: {', '.join(names)}.", hint=hint
+            )
+
+
+_WHERE = 'Use `Client(api="responses")` where the server speaks that'
+# Kinds of tools that not every backend takes: what it does not do, and what helps.
+_TOOLS: Mapping[str, tuple[type, str, str]] = {
+    "hosted_tools": (HostedTool, "does not run tools itself", f"{_WHERE}."),
+    "custom_tools": (
+        CustomTool,
+        "is not known to take custom tools",
+        f"{_WHERE}, or offer a function with one string.",
+    ),
+}
+
+
+def takes_custom_tools(backend: Backend) -> bool:
+    """Whether calls of custom tools can be sent to ``backend``."""
+    return backend.parameter_support.get("custom_tools") is not ParameterSupport.RAISE
 
 
 def with_extra(body: dict[str, Any], request: CompletionRequest, backend: Backend) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 import onplan
 from onplan import CompletionRequest, Message, RetryPolicy
-from onplan.emulator import Emulator
+from onplan.emulator import Emulator, Turn
 from onplan.turn import amendments
 from onplan.turn.amendments import NEUTRAL_INSTRUCTIONS
 
@@ -233,3 +233,40 @@ def test_without_that_answer_no_instructions_are_sent(signed_in: Emulator, drive
     driver(retry=ONCE).complete(CompletionRequest(messages="hi", model="gpt-5.5"))
 
     assert all("instructions" not in body for body in _asked(signed_in))
+
+
+@over_http
+def test_stop_is_emulated_where_a_model_refuses_it(driver: Any, emulator: Emulator) -> None:
+    """The request is sent again without it; the answer ends before the text, and says who ended it."""
+    emulator.play(Turn(text="one two three"))
+    options = {"backend": "openai", "base_url": emulator.urls["openai_base_url"], "api_key": "sk-k"}
+    answer = driver(**options, unsupported="raise").complete("hi", model="gpt-5.5", stop=" two")
+
+    assert (answer.text, answer.finish_reason) == ("one", onplan.FinishReason.STOP)
+    assert (answer.emulated_parameters, answer.ignored_parameters) == (["stop"], [])
+
+
+def test_a_client_remembers_which_models_refuse_stop(emulator: Emulator) -> None:
+    """The next request has its own texts, and none is sent; other models are sent them."""
+    emulator.play(*[Turn(text="one two three")] * 3)
+    url = emulator.urls["openai_base_url"]
+    with onplan.Client(backend="openai", base_url=url, api_key="sk-k") as client:
+        said = [
+            client.complete("hi", model=model, stop=stop).text
+            for model, stop in (("gpt-5.5", [" two"]), ("gpt-5.5", "x"), ("gpt-5.5", [" three", "z"]))
+        ]
+        client.complete("hi", model="gpt-4.1", stop="never")
+    bodies = [row["body"] for row in emulator.journal() if row["method"] == "POST"]
+
+    assert said == ["one", "one two three", "one two"]
+    assert ["stop" in body for body in bodies] == [True, False, False, False, True]
+
+
+def test_stop_in_the_extra_body_is_the_programs_own(emulator: Emulator) -> None:
+    """Its refusal stays an error."""
+    url = emulator.urls["openai_base_url"]
+    with (
+        onplan.Client(backend="openai", base_url=url, api_key="sk-k") as client,
+        pytest.raises(onplan.InvalidRequestError, match="'stop' is not supported"),
+    ):
+        client.complete("hi", model="gpt-5.5", extra_body={"stop": ["x"]})

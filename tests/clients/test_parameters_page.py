@@ -40,9 +40,11 @@ GIVEN: dict[str, Any] = {
     "response_format": {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
     "session_id": "a-session",
     "metadata": {"a": "b"},
+    "CustomTool": [onplan.CustomTool("exec")],
     "HostedTool": [onplan.HostedTool("web_search")],
     "extra_body": {},
 }
+KINDS_OF_TOOLS = {"CustomTool": "custom", "HostedTool": "web_search"}
 SAMPLING = ("temperature", "top_p", "stop")
 # Where a field may be in a body, for either API, if not under its own name.
 PLACES: dict[str, tuple[str, ...]] = {
@@ -53,7 +55,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "verbosity": ("verbosity", "text.verbosity"),
     "response_format": ("response_format", "text.format"),
     "session_id": ("prompt_cache_key",),
-    "HostedTool": ("tools",),
+    **dict.fromkeys(KINDS_OF_TOOLS, ("tools",)),
     "extra_body": ("verbosity", "text.verbosity"),
 }
 
@@ -76,7 +78,7 @@ def test_the_page_is_what_the_table_says() -> None:
         capture_output=True, text=True, encoding="utf-8", check=True,
     )  # fmt: skip
     assert written.stdout == PAGE
-    names = {*onplan.CompletionRequest.__struct_fields__, "HostedTool"}
+    names = {*onplan.CompletionRequest.__struct_fields__, *KINDS_OF_TOOLS}
     assert {name for _, name, _ in CELLS} == names == set(GIVEN)
 
 
@@ -116,7 +118,7 @@ def http(emulator: Emulator) -> Iterator[httpx2.Client]:
 
 def given(name: str, column: str) -> dict[str, Any]:
     """The keyword that gives a parameter."""
-    if name == "HostedTool":
+    if name in KINDS_OF_TOOLS:
         return {"tools": GIVEN[name]}
     if name == "extra_body":  # servers refuse what they do not know, so here it is what they do
         return {name: {"text": {"verbosity": "low"}} if is_responses(column) else {"verbosity": "low"}}
@@ -155,12 +157,12 @@ def test_each_parameter_is_found_where_the_page_says(
             for tools in ([], [TOOL]):
                 fields = {"messages": "hi", "model": "gpt-5.5", "tools": tools, **given(name, column)}
                 if cell == "an error":
-                    with pytest.raises(onplan.InvalidRequestError, match="web_search"):
+                    with pytest.raises(onplan.InvalidRequestError, match=GIVEN[name][0].name):
                         client.complete(**fields)
                     continue
-                if cell == "sent" and name in SAMPLING:
+                if cell.startswith("sent") and name in SAMPLING:
                     fields["model"] = "gpt-4.1"  # models that reason refuse it, and that is told the program
-                is_sent = cell == "sent" or (cell == "sent with tools" and bool(tools))
+                is_sent = cell in ("sent", "sent or emulated") or (cell == "sent with tools" and bool(tools))
                 answer = client.complete(**fields)
                 body = asked(emulator)[-1]
                 where = f"{name} at {column}"
@@ -172,8 +174,12 @@ def test_each_parameter_is_found_where_the_page_says(
                 assert answer.ignored_parameters == ([] if is_sent or cell == "emulated" else [name]), where
                 assert answer.emulated_parameters == ([name] if cell == "emulated" else []), where
 
-                if name == "HostedTool":
-                    assert body["tools"] == [{"type": "web_search"}], where
+                if name in KINDS_OF_TOOLS:
+                    assert [tool["type"] for tool in body["tools"]] == [KINDS_OF_TOOLS[name]], where
+                if cell == "sent or emulated":
+                    emulated = client.complete(**{**fields, "model": "gpt-5.5"})
+                    assert (emulated.emulated_parameters, emulated.ignored_parameters) == ([name], []), where
+                    assert name not in asked(emulator)[-1], where
                 count = len(asked(emulator))
                 if answer.ignored_parameters:
                     with pytest.raises(onplan.InvalidRequestError, match=name):

@@ -72,6 +72,28 @@ def test_encrypted_reasoning_goes_back_to_the_model(signed_in: Emulator, driver:
         assert kinds[-3:] == ["reasoning", "function_call", "function_call_output"]
 
 
+def test_half_a_character_is_an_error_of_the_tool(signed_in: Emulator, driver: Any) -> None:
+    """A name of a file may have one. The run goes on, and the model is told."""
+
+    def listing(folder: str) -> Any:
+        """List a folder."""
+        if folder == "broken":
+            raise FileNotFoundError("no file caf\udce9")
+        return onplan.Text("caf\udce9") if folder == "parts" else "caf\udce9"
+
+    signed_in.play(
+        Turn(tool_calls=[Call("listing", {"folder": name}) for name in ("text", "parts", "broken")]),
+        Turn(text="I see."),
+    )
+    answer = driver().run("?", tools=[listing], model="gpt-5.5")
+    assert answer.text == "I see."
+    text, parts, broken = told(answer)
+    assert text == parts
+    assert "half of a character" in text
+    assert broken == r"FileNotFoundError: no file caf\udce9"
+    assert [run.outcome for run in answer.steps[0].calls] == ["raised"] * 3
+
+
 def test_calls_of_one_turn_run_at_the_same_time(signed_in: Emulator, driver: Any) -> None:
     """Each waits for the other, which would never end one after the other."""
     together = threading.Barrier(2, timeout=20)

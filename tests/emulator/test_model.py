@@ -149,12 +149,51 @@ def test_tools_may_come_inside_the_input(client):
     assert "".join(deltas) == call["input"]
 
 
-def test_a_custom_tool_is_called_when_chosen(client):
-    """Otherwise only those with a known use are, because the text that they take is unknown."""
-    tool = {"type": "custom", "name": "note"}
-    assert client.completed(tools=[tool])["output"][-1]["type"] == "message"
-    call = client.completed(tools=[tool], tool_choice={"type": "custom", "name": "note"})["output"][-1]
-    assert (call["type"], call["name"], call["input"]) == ("custom_tool_call", "note", "text")
+def test_a_custom_tool_is_called_with_a_text_of_its_format(client):
+    """Once, as functions are, or when it is chosen among others."""
+    note = {"type": "custom", "name": "note"}
+    grammar = {"type": "grammar", "syntax": "regex", "definition": r"SELECT \d+"}
+    sql = {"type": "custom", "name": "sql", "format": grammar}
+    said = [(call["name"], call["input"]) for call in client.completed(tools=[note, sql])["output"][1:]]
+    assert said == [("note", "text"), ("sql", "SELECT 0")]
+    chosen = client.completed(tools=[note, sql], tool_choice={"type": "custom", "name": "sql"})["output"][1:]
+    assert [(call["type"], call["name"]) for call in chosen] == [("custom_tool_call", "sql")]
+    result = {"type": "custom_tool_call_output", "call_id": chosen[0]["call_id"], "output": "7"}
+    response = client.completed(input=[{"role": "user", "content": "?"}, *chosen, result], tools=[sql])
+    assert text_of(response) == "sql returned: 7"
+
+
+@pytest.mark.parametrize(
+    ("tool", "param"),
+    [
+        ({}, "tools[0].name"),
+        ({"name": "a", "description": 5}, "tools[0].description"),
+        ({"name": "a", "format": "text"}, "tools[0].format"),
+        ({"name": "a", "format": {}}, "tools[0].format.type"),
+        ({"name": "a", "format": {"type": "grammar", "definition": "a"}}, "tools[0].format.syntax"),
+        ({"name": "a", "format": {"type": "grammar", "syntax": "lark"}}, "tools[0].format.definition"),
+        (
+            {"name": "a", "format": {"type": "grammar", "syntax": "peg", "definition": "a"}},
+            "tools[0].format.syntax",
+        ),
+        (
+            {"name": "a", "format": {"type": "grammar", "grammar": {"syntax": "lark", "definition": "a"}}},
+            "tools[0].format.syntax",
+        ),
+    ],
+)
+def test_a_custom_tool_that_is_malformed_is_refused(client, tool, param):
+    """With its place; the last one has the shape of the other API."""
+    reply = client.turn(tools=[{"type": "custom", **tool}])
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+
+
+def test_a_grammar_without_a_known_text_is_told(client):
+    """No other text is made up: a program would take it for one that fits."""
+    grammar = {"type": "grammar", "syntax": "lark", "definition": 'start: start "a"'}
+    reply = client.turn(tools=[{"type": "custom", "name": "sql", "format": grammar}])
+    assert reply.status_code == 400
+    assert "Scenario.turns" in reply.json()["error"]["message"]
 
 
 def test_structured_output_obeys_the_schema(client):

@@ -22,6 +22,7 @@ CLOSED = {
     "additionalProperties": False,
 }
 FUNCTION = {"name": "f", "parameters": {"type": "object", "properties": {}}}
+GRAMMAR = {"syntax": "regex", "definition": "a+"}
 NAMED = {"name": "n", "strict": True, "schema": CLOSED}
 RESPONSES = {
     "model": "gpt-5.5",
@@ -37,12 +38,15 @@ RESPONSES = {
         },
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c", "output": "x"},
+        {"type": "custom_tool_call", "call_id": "d", "name": "s", "input": "x"},
+        {"type": "custom_tool_call_output", "call_id": "d", "output": "x"},
     ],
     "text": {"format": {"type": "json_schema", **NAMED}},
     "reasoning": {"effort": "low", "summary": "auto"},
     "tools": [
         {"type": "function", **FUNCTION},
         {"type": "namespace", "name": "n", "tools": [{"type": "function", **FUNCTION}]},
+        {"type": "custom", "name": "s", "format": {"type": "grammar", **GRAMMAR}},
     ],
     "tool_choice": {"type": "function", "name": "f"},
     "include": ["reasoning.encrypted_content"],
@@ -56,12 +60,17 @@ CHAT = {
             "role": "assistant",
             "tool_calls": [
                 {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                {"id": "d", "type": "custom", "custom": {"name": "s", "input": "x"}},
             ],
         },
         {"role": "tool", "tool_call_id": "c", "content": "x"},
+        {"role": "tool", "tool_call_id": "d", "content": "x"},
     ],
     "response_format": {"type": "json_schema", "json_schema": NAMED},
-    "tools": [{"type": "function", "function": FUNCTION}],
+    "tools": [
+        {"type": "function", "function": FUNCTION},
+        {"type": "custom", "custom": {"name": "s", "format": {"type": "grammar", "grammar": GRAMMAR}}},
+    ],
     "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [CHOICE]}},
 }
 SEEDS = [

@@ -277,6 +277,12 @@ def test_every_api_names_what_is_wrong_its_own_way(client):
         client, "chat/completions", messages=messages, tools=[{"type": "function", "function": function}]
     )
     assert error_of(tool)["param"] == "tools[0].function.parameters"
+    grammar = {"syntax": "peg", "definition": "a"}
+    custom = {"name": "s", "format": {"type": "grammar", "grammar": grammar}}
+    tool = platform(
+        client, "chat/completions", messages=messages, tools=[{"type": "custom", "custom": custom}]
+    )
+    assert error_of(tool)["param"] == "tools[0].custom.format.grammar.syntax"
     # Each in the other's shape.
     assert error_of(client.turn(text={"format": wrapped}))["param"] == "text.format.name"
     swapped = platform(client, "chat/completions", messages=messages, response_format=flat)

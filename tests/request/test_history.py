@@ -287,3 +287,25 @@ def test_several_texts_are_one_string(messages, text):
     call_ = chat.prepare(CompletionRequest(messages=messages), COMPATIBLE, "https://example.org", "m")
 
     assert text in [message["content"] for message in json.loads(call_.body)["messages"]]
+
+
+CUSTOM = ToolCall("c", "exec", '{"a": not json', is_custom=True)
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_the_text_for_a_custom_tool_is_not_repaired(late):
+    """It is no JSON, and needs to be none; its result is paired with it as any other."""
+    messages = [U("a"), A(CUSTOM), T("c", "1"), U("b")]
+    assert repaired(messages, late_results=late) == History(messages)
+    assert with_valid_calls(A(CUSTOM)) == A(CUSTOM)
+    assert repaired([A(CUSTOM)], late_results=late).messages == [A(CUSTOM), MISSING]
+    assert repaired([A(CUSTOM, CUSTOM)], late_results=late).messages[0].tool_calls[1].is_custom
+
+
+def test_where_there_are_no_custom_tools_their_calls_are_a_functions():
+    """With the text in one field, which is JSON; the rest of the history stays."""
+    messages = [U("a"), A("b", CUSTOM, call("d")), T("c", "1"), T("d", "2")]
+    history = repaired(messages, late_results=False, takes_custom=False)
+    function = ToolCall("c", "exec", json.dumps({"input": CUSTOM.arguments}, separators=(",", ":")))
+    assert history.messages == [messages[0], A("b", function, call("d")), *messages[2:]]
+    assert history.repairs == ("The call c to the custom tool exec was sent as a function's.",)

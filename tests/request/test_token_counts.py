@@ -137,3 +137,10 @@ def test_everything_of_a_request_counts() -> None:
     assert onplan.estimate_tokens(onplan.CompletionRequest(messages="hi")) == alone
     with pytest.raises(onplan.InvalidRequestError):
         onplan.estimate_tokens()
+
+
+def test_a_custom_tool_is_counted_with_its_grammar() -> None:
+    """Its definition is a part of the prompt."""
+    grammar = onplan.Grammar("regex", "SELECT " + "[a-z]+ " * 50)
+    one, other = (counted("hi", tools=[onplan.CustomTool("sql", format=each)]) for each in ("text", grammar))
+    assert other > one + 100

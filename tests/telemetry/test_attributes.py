@@ -10,6 +10,7 @@ import pytest
 import onplan
 from onplan import CompletionRequest, File, FinishReason, Image, Message, Refusal, Text, Thinking, ToolCall
 from onplan.backends import ROWS
+from onplan.errors import InvalidRequestError
 from onplan.telemetry import attributes
 from onplan.telemetry.contents import call_contents, request_contents, response_contents, result_contents
 from onplan.types import HostedToolCall, Usage, Window
@@ -227,11 +228,13 @@ def test_half_a_character_is_written_as_what_it_is() -> None:
         request_contents(CompletionRequest(messages=half)),
         response_contents(answer(message=Message.assistant(half))),
         call_contents(ToolCall("c", "f", half)),
-        result_contents(half),
+        call_contents(ToolCall("c", "f", half, is_custom=True)),
     ):
         for text in told.values():
             assert "half: \\ud800" in text
             text.encode()
+    with pytest.raises(InvalidRequestError):
+        result_contents(half)
 
 
 @pytest.mark.parametrize(

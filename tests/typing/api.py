@@ -161,6 +161,11 @@ def tools(client: onplan.Client, tool: onplan.Tool) -> None:
     )
     client.complete("hi", tools=[{"type": "function", "function": {"name": "weather"}}])
     client.complete("hi", tools=[5])  # type: ignore[list-item]
+    sql = onplan.CustomTool("sql", "Run a query.", format=onplan.Grammar("lark", 'start: "SELECT 1"'))
+    onplan.CustomTool("note", format={"type": "text"})
+    onplan.Grammar("peg", "a")  # type: ignore[arg-type]
+    for call in client.complete("hi", tools=[sql]).tool_calls:
+        assert_type(call.is_custom, bool)
 
 
 def searches(client: onplan.Client) -> None:
@@ -210,6 +215,10 @@ def conversations(client: onplan.Client, path: Path) -> None:
     with talk.stream("hi", verbosity="low") as stream:
         assert_type(stream, onplan.CompletionStream)
     assert_type(talk.run("hi", tools=[len], max_turns=3), onplan.RunResponse)
+    assert_type(talk.run("hi", tools=[len], response_format=Bird).parsed, Bird)
+    assert_type(talk.resume(response_format=int).parsed, int)
+    with talk.stream("hi", response_format=int) as counted:
+        assert_type(counted.response, onplan.CompletionResponse[int])
     for chunk in talk.run_stream("hi", tools=[len]):
         assert_type(chunk, onplan.RunChunk)
     assert_type(talk.messages, list[onplan.Message])
@@ -241,6 +250,10 @@ async def asynchronous_conversations(client: onplan.AsyncClient, path: Path) -> 
     async with talk.stream("hi", verbosity="low") as stream:
         assert_type(stream, onplan.AsyncCompletionStream)
     assert_type(await talk.run("hi", tools=[len]), onplan.RunResponse)
+    assert_type((await talk.run("hi", tools=[len], response_format=Bird)).parsed, Bird)
+    assert_type((await talk.resume(response_format=int)).parsed, int)
+    async with talk.stream("hi", response_format=int) as counted:
+        assert_type(await counted.read(), onplan.CompletionResponse[int])
     async for chunk in talk.run_stream("hi", tools=[len]):
         assert_type(chunk, onplan.RunChunk)
     assert_type(talk.branch(), onplan.AsyncConversation)
@@ -275,6 +288,11 @@ async def approve_later(call: onplan.ToolCall) -> bool | str:
     return True
 
 
+@onplan.tool(format=onplan.Grammar("regex", ".+"))
+def shell(command: str) -> str:
+    return command
+
+
 @onplan.tool(name="other")
 def other(city: str) -> str:
     return city
@@ -285,6 +303,12 @@ def runs(client: onplan.Client, **options: Unpack[onplan.RunOptions]) -> None:
     made = onplan.tool(weather, description="The weather", parameters={"type": "object"})
     assert_type(made, onplan.FunctionTool)
     assert_type(other, onplan.FunctionTool)
+    assert_type(shell, onplan.CustomFunctionTool)
+    assert_type(onplan.tool(weather, format="text"), onplan.CustomFunctionTool)
+    custom: onplan.CustomTool = shell
+    onplan.tool(weather, format="text", parameters={})  # type: ignore[call-overload]
+    client.run("hi", tools=[shell, weather])
+    client.complete("hi", tools=[custom, shell])
     definition: onplan.ToolDefinition = made
     client.complete("hi", tools=[definition, made])
     answer = client.run(

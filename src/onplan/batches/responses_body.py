@@ -110,13 +110,9 @@ def _reasoning(part: Thinking) -> Item:
 
 
 def _call(part: ToolCall) -> Item:
-    return {
-        "type": "function_call",
-        "call_id": part.id,
-        "name": part.name,
-        "arguments": part.arguments,
-        "status": "completed",
-    }
+    kind, text = ("custom_tool_call", "input") if part.is_custom else ("function_call", "arguments")
+    call = {"type": kind, "call_id": part.id, "name": part.name, text: part.arguments}
+    return {**call, "status": "completed"}
 
 
 _ITEMS: Mapping[type, Callable[[Any], Item]] = {

@@ -156,6 +156,37 @@ class Arguments:
         return short and decode_json(self.text.encode()) is not None
 
 
+class FreeText:
+    """The text for a custom tool, as far as it has arrived; the same interface as ``Arguments``.
+
+    Nothing in it shows where it ends, so it counts as whole when the server says that the answer has ended.
+    """
+
+    __slots__ = ("_pieces",)
+    whole = is_placeholder = expect_a_value = False
+    is_whole = True
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._pieces)
+
+    @property
+    def text(self) -> str:
+        """The text."""
+        return "".join(self._pieces)
+
+    def add(self, piece: str) -> str:
+        """Add a piece. Returns it."""
+        self._pieces.append(piece)
+        return piece
+
+    def finish(self) -> str:
+        """Note that no more pieces come."""
+        return ""
+
+
 def text_of(arguments: Any) -> str:
     """``arguments`` as JSON text. Ollama sends an object; gateways in PHP send ``[]`` for ``{}``."""
     if isinstance(arguments, str):

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from onplan.chat.arguments import Arguments, meaning_of, text_of
-from onplan.chat.events import CallDelta
+from onplan.chat.arguments import Arguments, FreeText, meaning_of, text_of
+from onplan.chat.events import CallDelta, Custom
 from onplan.chat.signatures import merge, sealed, signature_in
 from onplan.errors import StreamCorruptError
 from onplan.types import PartDone, StreamChunk, ToolCall, ToolCallDelta, ToolCallEnd, ToolCallStart
@@ -24,6 +24,7 @@ _Place: TypeAlias = tuple[int, int]  # the choice, and the index in it
 
 _LONGEST_NAME = 4096  # characters; names of functions have 64 at most
 MAXIMUM_CALLS = 10_000
+_OTHER_TYPE = "A tool call changed its type while it arrived."
 
 
 class _Call:
@@ -34,6 +35,7 @@ class _Call:
         server_id: the id that came with it, which another call may have, too.
         follows: an earlier call with the same id or index, which this call may repeat.
         has_only_place: whether it has the same index as ``follows``, and neither call has an id.
+        is_custom: whether it calls a custom tool, with free text.
     """
 
     __slots__ = (
@@ -41,19 +43,27 @@ class _Call:
         "follows",
         "has_only_place",
         "id",
+        "is_custom",
         "name",
         "server_id",
         "signature",
         "started",
     )
 
-    def __init__(self, server_id: str = "", follows: _Call | None = None) -> None:
+    def __init__(self, server_id: str = "", follows: _Call | None = None, *, is_custom: bool = False) -> None:
         self.id = self.name = ""
         self.server_id = server_id
         self.follows = follows
-        self.arguments = Arguments()
+        self.is_custom = is_custom
+        self.arguments = FreeText() if is_custom else Arguments()
         self.signature: dict[str, Any] = {}
         self.started = self.has_only_place = False
+
+    @property
+    def meaning(self) -> str | bytes:
+        """A normal form of its arguments."""
+        text = self.arguments.text
+        return text if self.is_custom else meaning_of(text)
 
     @property
     def is_whole(self) -> bool:
@@ -96,7 +106,7 @@ class _Call:
     def start(self, chunks: Chunks) -> None:
         """Emit the start of the call, and its arguments so far."""
         self.started = True
-        chunks.append(ToolCallStart(self.id, self.name))
+        chunks.append(ToolCallStart(self.id, self.name, is_custom=self.is_custom))
         if text := self.arguments.text:
             chunks.append(ToolCallDelta(self.id, text))
 
@@ -126,6 +136,9 @@ class Calls:
     def feed(self, deltas: Iterable[CallDelta], chunks: Chunks, choice: int = 0) -> None:
         """Add pieces. Raises StreamCorruptError if they contradict earlier ones."""
         for delta in deltas:
+            if delta.custom is not None:
+                self._add_custom(delta, delta.custom, chunks, choice)
+                continue
             function = delta.function or delta
             name = function.name or ""
             piece = function.arguments
@@ -135,10 +148,14 @@ class Calls:
             call = None if place is None or name or delta.id else self._by_place.get(place)
             if call is None:
                 call = self._call_of(delta.id or "", place, name, piece, choice)
+                if call.is_custom:
+                    raise StreamCorruptError(_OTHER_TYPE)
                 self._add(call, delta, name, piece, chunks)
             else:  # nearly every piece: more arguments for the call at this index
                 self._last[choice] = call
                 if piece:
+                    if call.is_custom:
+                        raise StreamCorruptError(_OTHER_TYPE)
                     call.add_arguments(piece, chunks)
                 if (
                     delta.extra_content
@@ -154,6 +171,9 @@ class Calls:
     def complete(self, calls: Sequence[CallDelta], chunks: Chunks, choice: int = 0) -> None:
         """Add what the pieces did not contain, from whole calls that are sent again at the end, in order."""
         for position, whole in enumerate(calls):
+            if whole.custom is not None:
+                self._complete_custom(position, whole, whole.custom, chunks, choice)
+                continue
             function = whole.function or whole
             name = function.name or ""
             known = self._by_id.get(whole.id or "")
@@ -181,6 +201,43 @@ class Calls:
             call.add_name(name)
         if piece:
             call.add_arguments(piece, chunks)
+
+    # --- custom tools -------------------------------------------------------------------------------
+
+    def _add_custom(self, delta: CallDelta, custom: Custom, chunks: Chunks, choice: int) -> None:
+        """Add a piece of a call of a custom tool.
+
+        Only servers that identify calls as the protocol says have such tools, and free text does not show
+        what it belongs to. So a piece goes to the call with its index or id, and a new id or name begins one.
+        """
+        place = None if delta.index is None else (choice, delta.index)
+        call = self._by_place.get(place) if place else self._by_id.get(delta.id or "", self._last.get(choice))
+        name = custom.name or ""
+        if call is None or (delta.id and call.server_id and delta.id != call.server_id):
+            if not name:
+                raise StreamCorruptError("A piece of a tool call came that belongs to no call.")
+            call = self._open(delta.id or "", is_custom=True)
+        if not call.is_custom:
+            raise StreamCorruptError(_OTHER_TYPE)
+        self._last[choice] = call
+        if place is not None:
+            self._by_place[place] = call
+        self._add(call, delta, name, custom.input or "", chunks)
+        self.pieces += 1
+
+    def _complete_custom(
+        self, position: int, whole: CallDelta, custom: Custom, chunks: Chunks, choice: int
+    ) -> None:
+        """Add what the pieces of a call did not contain, from the whole call that is sent at the end."""
+        known = self._by_id.get(whole.id or "")
+        call = known or (self._calls[position] if position < len(self._calls) else None)
+        if call is None or call.name != custom.name:
+            self._add_custom(whole, custom, chunks, choice)
+            return
+        text, streamed = custom.input or "", call.arguments.text
+        if not call.is_custom or (text and not text.startswith(streamed)):
+            raise StreamCorruptError("What was streamed of a tool call contradicts the whole message.")
+        self._add(call, whole, custom.name or "", text[len(streamed) :], chunks)
 
     # --- which call a piece belongs to --------------------------------------------------------------
 
@@ -255,10 +312,10 @@ class Calls:
             return bool(place and piece)
         return not _begins(piece) or (place is not None and here.arguments.expect_a_value)
 
-    def _open(self, id_: str, follows: _Call | None = None) -> _Call:
+    def _open(self, id_: str, follows: _Call | None = None, *, is_custom: bool = False) -> _Call:
         if len(self._calls) >= MAXIMUM_CALLS:
             raise StreamCorruptError(f"The answer has more than {MAXIMUM_CALLS:,} tool calls.")
-        call = _Call(id_, follows)
+        call = _Call(id_, follows, is_custom=is_custom)
         self._calls.append(call)
         return call
 
@@ -266,8 +323,8 @@ class Calls:
 
     @property
     def are_whole(self) -> bool:
-        """Whether every call has a name, and its arguments are valid JSON or absent."""
-        return all(call.is_whole for call in self._calls)
+        """Whether every call has a name, and its arguments show that they are whole, or are absent."""
+        return all(call.is_whole and not call.is_custom for call in self._calls)
 
     def last_is_whole(self, choice: int) -> bool:
         """Whether the call of the latest piece in ``choice`` is whole; true if there is none."""
@@ -285,7 +342,9 @@ class Calls:
         calls = self._without_repetitions(chunks)
         ids = {call.id for call in calls}
         for position, call in enumerate(calls):
-            if cut and not (call.name and call.arguments.is_whole):
+            # Nothing shows that free text is whole but another call after it.
+            whole = call is not self._calls[-1] if call.is_custom else call.arguments.is_whole
+            if cut and not (call.name and whole):
                 continue
             if not call.name:
                 raise StreamCorruptError("A tool call arrived without its name.")
@@ -295,7 +354,8 @@ class Calls:
                 ids.add(call.id)
             if not call.started:
                 call.start(chunks)
-            part = ToolCall(call.id, call.name, call.arguments.text, signature=sealed(call.signature))
+            text, signature = call.arguments.text, sealed(call.signature)
+            part = ToolCall(call.id, call.name, text, signature=signature, is_custom=call.is_custom)
             chunks += (ToolCallEnd(call.id), PartDone(part))
             parts.append(part)
         return parts
@@ -312,7 +372,7 @@ class Calls:
             followed = call.follows if numbered or not call.has_only_place else None
             if followed and not call.name and not call.arguments:
                 continue  # it is empty
-            words = call.name or (followed.name if followed else ""), meaning_of(call.arguments.text)
+            words = call.name or (followed.name if followed else ""), call.meaning
             first = None if call.started else _repeated_by(call, followed, words, said)
             if first is not None:
                 merge(first.signature, call.signature)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from onplan.chat.events import CallDelta, Choice, Chunk, Delta, Function, Groq
+from onplan.chat.events import CallDelta, Choice, Chunk, Custom, Delta, Function, Groq
 from onplan.chat.halves import Halves
 from onplan.errors import StreamCorruptError
 from onplan.flow import JSON_ERRORS
@@ -143,6 +143,13 @@ _FIELDS: Mapping[type[msgspec.Struct], Mapping[str, _Read]] = {
         "reasoning_details": _entries,
         "thinking_blocks": _entries,
     },
-    CallDelta: {"function": _struct(Function), "index": _index, "id": _text, "name": _text},
+    CallDelta: {
+        "function": _struct(Function),
+        "custom": _struct(Custom),
+        "index": _index,
+        "id": _text,
+        "name": _text,
+    },
     Function: {"name": _text},
+    Custom: {"name": _text, "input": _text},
 }

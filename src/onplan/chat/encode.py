@@ -61,6 +61,7 @@ class ChunkEncoder:
         self._include_usage = include_usage
         self._begun = False
         self._positions: dict[str, int] = {}  # of the calls, by their ids
+        self._custom: set[str] = set()  # the ids of those of custom tools
         self._sealed = 0  # how many parts of encrypted reasoning were sent
         self._encode = msgspec.json.Encoder().encode
 
@@ -106,11 +107,14 @@ class ChunkEncoder:
 
     def _call_start(self, chunk: ToolCallStart) -> Item:
         position = self._positions[chunk.id] = len(self._positions)
-        return {"tool_calls": [{"index": position, **_call(chunk.id, chunk.name, "")}]}
+        self._custom |= {chunk.id} if chunk.is_custom else set()
+        call = ToolCall(chunk.id, chunk.name, "", is_custom=chunk.is_custom)
+        return {"tool_calls": [{"index": position, **_call(call)}]}
 
     def _call_delta(self, chunk: ToolCallDelta) -> Item:
-        function = {"arguments": chunk.arguments_delta}
-        return {"tool_calls": [{"index": self._positions[chunk.id], "function": function}]}
+        kind, text = ("custom", "input") if chunk.id in self._custom else ("function", "arguments")
+        piece = {kind: {text: chunk.arguments_delta}}
+        return {"tool_calls": [{"index": self._positions[chunk.id], **piece}]}
 
     def _call_end(self, chunk: ToolCallEnd) -> None:
         return None
@@ -146,10 +150,12 @@ def _choice(delta: Item, finish_reason: str | None = None) -> Item:
     return {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}]}
 
 
-def _call(call_id: str, name: str, arguments: str, signature: str | None = None) -> Item:
-    signed = unsealed(signature)
-    function = {"name": name, "arguments": arguments, **signed.pop("function", {})}
-    return {"id": call_id, "type": "function", "function": function, **signed}
+def _call(call: ToolCall) -> Item:
+    if call.is_custom:
+        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+    signed = unsealed(call.signature)
+    function = {"name": call.name, "arguments": call.arguments, **signed.pop("function", {})}
+    return {"id": call.id, "type": "function", "function": function, **signed}
 
 
 def _sealed(encrypted: str, index: int) -> Item:
@@ -169,11 +175,7 @@ def response_body(response: CompletionResponse, completion_id: str, model: str, 
     thinking = [part for part in parts if isinstance(part, Thinking)]
     sealed = [part.encrypted for part in thinking if part.encrypted]
     refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
-    calls = [
-        _call(part.id, part.name, part.arguments, part.signature)
-        for part in parts
-        if isinstance(part, ToolCall)
-    ]
+    calls = [_call(part) for part in parts if isinstance(part, ToolCall)]
     message: Item = {"role": "assistant", "content": response.text or None, "refusal": refusal or None}
     optional = {
         "reasoning_content": "".join(part.text for part in thinking),

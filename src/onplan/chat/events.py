@@ -24,6 +24,13 @@ class Function(msgspec.Struct, frozen=True, gc=False):
     thought_signature: Any = None
 
 
+class Custom(msgspec.Struct, frozen=True, gc=False):
+    """A piece of a call of a custom tool: the name, then the text in pieces (openai-openapi issue 576)."""
+
+    name: str | None = None
+    input: str | None = None
+
+
 class CallDelta(msgspec.Struct, frozen=True):
     """A piece of a tool call. ``index`` identifies the call, if the server counts correctly."""
 
@@ -35,6 +42,7 @@ class CallDelta(msgspec.Struct, frozen=True):
     extra_content: Any = None
     provider_specific_fields: Any = None
     thought_signature: Any = None
+    custom: Custom | None = None
 
 
 class Delta(msgspec.Struct, frozen=True):

@@ -133,6 +133,8 @@ def _text(content: list[Item]) -> str:
 
 
 def _tool_call(part: ToolCall, backend: Backend) -> Item:
+    if part.is_custom:
+        return {"id": part.id, "type": "custom", "custom": {"name": part.name, "input": part.arguments}}
     function = {"name": part.name, "arguments": part.arguments}
     signed = unsealed(part.signature) if backend.replays_thinking else {}
     function |= signed.pop("function", {})

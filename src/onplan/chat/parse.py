@@ -103,9 +103,10 @@ def _metadata(value: Any, where: str) -> dict[str, str]:
 def _tool_choice(value: Any, where: str) -> str | ToolChoice:
     if isinstance(value, str):
         return value
-    function = _typed(value, dict, where).get("function")
-    name = _typed(function, dict, f"{where}.function").get("name")
-    return ToolChoice(_typed(name, str, f"{where}.function.name"))
+    choice = _typed(value, dict, where)
+    kind = "custom" if choice.get("type") == "custom" else "function"
+    name = _typed(choice.get(kind), dict, f"{where}.{kind}").get("name")
+    return ToolChoice(_typed(name, str, f"{where}.{kind}.name"))
 
 
 def _response_format(value: Any, where: str) -> Item | None:

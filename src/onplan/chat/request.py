@@ -22,13 +22,23 @@ from onplan.parameters import (
     output_format_of,
     reports_on,
     session_id_of,
+    takes_custom_tools,
     tool_choice_of,
     uuid_text,
     with_extra,
 )
 from onplan.request.history import repaired
 from onplan.request.json_mode import with_the_word
-from onplan.types import CompletionRequest, ContentPart, Credential, Message, ToolChoice, ToolDefinition
+from onplan.types import (
+    CompletionRequest,
+    ContentPart,
+    Credential,
+    CustomTool,
+    HostedTool,
+    Message,
+    ToolChoice,
+    ToolDefinition,
+)
 
 if TYPE_CHECKING:
     from onplan.structured.output_format import OutputFormat
@@ -103,7 +113,8 @@ def prepare(
     given = given_by(request)
     reports = reports_on(given, request, backend, raising=raise_unsupported)
     session_id = session_id_of(request)
-    history, output = repaired(request.messages, late_results=False), output_format_of(request)
+    history = repaired(request.messages, late_results=False, takes_custom=takes_custom_tools(backend))
+    output = output_format_of(request)
     if output is not None and output.json_object:
         history = with_the_word(history)
     body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
@@ -140,8 +151,22 @@ def _body(
 
 
 def _tools(request: CompletionRequest) -> list[Body] | None:
-    functions = [tool for tool in request.tools if isinstance(tool, ToolDefinition)]
-    return [{"type": "function", "function": _function(tool)} for tool in functions] or None
+    return [_tool(tool) for tool in request.tools if not isinstance(tool, HostedTool)] or None
+
+
+def _tool(tool: ToolDefinition | CustomTool) -> Body:
+    if isinstance(tool, CustomTool):
+        return {"type": "custom", "custom": _custom(tool)}
+    return {"type": "function", "function": _function(tool)}
+
+
+def _custom(tool: CustomTool) -> Body:
+    described = {"description": tool.description} if tool.description else {}
+    grammar = tool.format
+    if grammar == "text":
+        return {"name": tool.name, **described, "format": {"type": "text"}}
+    rules = {"syntax": grammar.syntax, "definition": grammar.definition}
+    return {"name": tool.name, **described, "format": {"type": "grammar", "grammar": rules}}
 
 
 def _function(tool: ToolDefinition) -> Body:
@@ -155,7 +180,9 @@ def _tool_choice(request: CompletionRequest) -> Any:
     if choice is None or not request.tools:
         return None
     if isinstance(choice, ToolChoice):
-        return {"type": "function", "function": {"name": choice.name}}
+        custom = any(isinstance(tool, CustomTool) and tool.name == choice.name for tool in request.tools)
+        kind = "custom" if custom else "function"
+        return {"type": kind, kind: {"name": choice.name}}
     return choice
 
 

@@ -20,6 +20,8 @@ from onplan.types import ContentPart, File, Image, Message, Role, Text, ToolCall
 NO_RESULT = "No result: the call was interrupted."
 # The field in which arguments that are not a JSON object are sent.
 INVALID_ARGUMENTS = "invalid_arguments"
+# The field in which the text for a custom tool is sent to a backend that has no such tools.
+CUSTOM_INPUT = "input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class History:
     """A repaired conversation.
 
     Attributes:
-        messages: each call's arguments are a JSON object, each call has a result, each result has a call.
+        messages: each function's arguments are a JSON object, each call has a result, each result has a call.
         repairs: one sentence for each change.
     """
 
@@ -35,10 +37,11 @@ class History:
     repairs: tuple[str, ...] = ()
 
 
-def repaired(messages: Sequence[Message], *, late_results: bool) -> History:
+def repaired(messages: Sequence[Message], *, late_results: bool, takes_custom: bool = True) -> History:
     """Repair ``messages`` where a server would refuse them.
 
-    Arguments that are not a JSON object are put into one, as text. A call without a result gets a result that
+    Arguments that are not a JSON object are put into one, as text; the text for a custom tool stays as it is,
+    or is put into one, too, where a backend has no such tools. A call without a result gets a result that
     says so. A result without a call becomes a user message: without it, models repeat the call again and
     again. Calls of one message that share an id get different ids, and so do their results, in order.
 
@@ -46,10 +49,13 @@ def repaired(messages: Sequence[Message], *, late_results: bool) -> History:
         messages: the conversation.
         late_results: whether a result may come after the next assistant message (Responses API); in Chat
             Completions such a result has no call.
+        takes_custom: whether the backend takes calls of custom tools.
     """
     if not any(isinstance(part, _PAIRED) for message in messages for part in message.content):
         return History(list(messages))
     repairs: list[str] = []
+    if not takes_custom:
+        messages = [_without_custom(message, repairs) for message in messages]
     messages = _with_distinct_ids(messages, repairs)
     pairing = _Pairing(late_results=late_results)
     for position, message in enumerate(messages):
@@ -122,9 +128,27 @@ def _with_next_id(part: ContentPart, ids: Mapping[str, Iterator[str]]) -> Conten
             return part
 
 
+def _without_custom(message: Message, repairs: list[str]) -> Message:
+    """``message`` with calls of functions in place of those of custom tools. Adds to ``repairs``."""
+    custom = [call for call in message.tool_calls if call.is_custom]
+    if not custom:
+        return message
+    repairs += [
+        f"The call {call.id} to the custom tool {call.name} was sent as a function's." for call in custom
+    ]
+    return Message(message.role, [_as_function(part) for part in message.content])
+
+
+def _as_function(part: ContentPart) -> ContentPart:
+    if not isinstance(part, ToolCall) or not part.is_custom:
+        return part
+    arguments = msgspec.json.encode({CUSTOM_INPUT: part.arguments}).decode()
+    return msgspec.structs.replace(part, arguments=arguments, is_custom=False)
+
+
 def with_valid_calls(message: Message, repairs: list[str] | None = None) -> Message:
-    """``message`` in which the arguments of each call are a JSON object. Adds to ``repairs``."""
-    invalid = [call for call in message.tool_calls if not _is_object(call.arguments)]
+    """``message`` in which each function's arguments are a JSON object. Adds to ``repairs``."""
+    invalid = [call for call in message.tool_calls if not _is_valid(call)]
     if not invalid:
         return message
     if repairs is not None:
@@ -141,9 +165,13 @@ def _is_object(arguments: str) -> bool:
     return isinstance(decode_json(arguments.encode(errors="replace")), dict)
 
 
+def _is_valid(call: ToolCall) -> bool:
+    return call.is_custom or _is_object(call.arguments)
+
+
 def _valid(call: ToolCall) -> ToolCall:
     """``call`` with arguments that are an object; empty arguments become an empty one."""
-    if _is_object(call.arguments):
+    if _is_valid(call):
         return call
     held = {INVALID_ARGUMENTS: call.arguments} if call.arguments.strip() else {}
     return msgspec.structs.replace(call, arguments=msgspec.json.encode(held).decode())

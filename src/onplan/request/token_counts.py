@@ -22,6 +22,7 @@ from onplan.request.tool_results import told_of
 from onplan.types import (
     CompletionRequest,
     ContentPart,
+    CustomTool,
     File,
     HostedTool,
     HostedToolCall,
@@ -164,7 +165,8 @@ def _hosted_call(part: HostedToolCall) -> int:
 def _tool(tool: Tool) -> int:
     if isinstance(tool, HostedTool):
         return _AROUND_TOOL + tokens_in(tool.name) + _json(tool.options)
-    return _AROUND_TOOL + tokens_in(tool.name) + tokens_in(tool.description) + _json(tool.parameters)
+    takes = tool.format if isinstance(tool, CustomTool) else tool.parameters
+    return _AROUND_TOOL + tokens_in(tool.name) + tokens_in(tool.description) + _json(takes)
 
 
 def _output(response_format: Any) -> int:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from onplan.errors import StreamCorruptError
 from onplan.flow import decode_json
 from onplan.responses.items import (
+    CALL_KINDS,
     CONTENT_KINDS,
     SUMMARY_SEPARATOR,
     Item,
@@ -210,7 +211,7 @@ class Arrival:
     def complete(self, section: Section, text: str, chunks: Chunks) -> None:
         """Note the whole text of ``section``, and emit what was not streamed of it. Empty text is ignored.
 
-        Arguments may be spelled differently from what was streamed, if they are the same JSON value.
+        Arguments of a function may be spelled differently from what was streamed, if they are the same JSON.
 
         Raises:
             StreamCorruptError: ``text`` contradicts what was streamed.
@@ -220,7 +221,7 @@ class Arrival:
         self.whole = True
         streamed = self._sections[section].getvalue() if section in self._sections else ""
         if not text.startswith(streamed):
-            if section == ARGUMENTS and _is_same_json(text, streamed):
+            if section == ARGUMENTS and self._is_same_call(text, streamed):
                 return
             raise StreamCorruptError(f"What was streamed of the {section[0]} contradicts the finished item.")
         if text != streamed:
@@ -244,7 +245,9 @@ class Arrival:
         self.item = item
         if self.kind not in CONTENT_KINDS:
             self.kind = kind_of(item)
-        if self.kind == "function_call" and item.get("status") == "incomplete":
+        if self._is_custom and item.get("input") is None and not self._sections:
+            raise StreamCorruptError("A tool call arrived without its input.")
+        if self.kind in CALL_KINDS and item.get("status") == "incomplete":
             self.finished = True
             return
         self.whole = True
@@ -255,12 +258,13 @@ class Arrival:
 
         It is unknown which of the two calls was meant, and a tool result could not name just one of them.
         """
-        if self.kind != "function_call":
+        if self.kind not in CALL_KINDS:
             return
+        self._check_same_kind(item)
         repeated = parts_of({**item, "type": self.kind}, sections_of({**item, "type": self.kind}))
         for call, again in zip(self.parts, repeated, strict=False):
             if isinstance(call, ToolCall) and isinstance(again, ToolCall):
-                same = again.arguments in ("", call.arguments) or _is_same_json(
+                same = again.arguments in ("", call.arguments) or self._is_same_call(
                     again.arguments, call.arguments
                 )
                 if not same or (again.name or call.name) != call.name:
@@ -269,14 +273,21 @@ class Arrival:
     def finish_as_it_is(self, chunks: Chunks) -> None:
         """Finish an item that the response left open. Raises StreamCorruptError if it is not whole."""
         announced = {} if self._sections else sections_of(self._typed())
-        if self.kind == "function_call" and not self._sections and not any(announced.values()):
+        if self.kind in CALL_KINDS and not self._sections and not any(announced.values()):
             raise StreamCorruptError("A tool call arrived without its arguments.")
         self._emit_parts(chunks, announced)
 
-    def forget_unless_whole(self) -> None:
-        """The answer was cut: drop the call if its arguments are not whole."""
+    def forget_unless_whole(self, *, is_last: bool) -> None:
+        """The answer was cut: drop the call if its arguments are not whole.
+
+        Nothing shows that of free text but another item after it (``is_last``).
+        """
         self.finished = True
-        self.parts = [part for part in self.parts if not isinstance(part, ToolCall) or _is_whole(part)]
+        self.parts = [
+            part
+            for part in self.parts
+            if not isinstance(part, ToolCall) or (not is_last if part.is_custom else _is_whole(part))
+        ]
 
     def _typed(self) -> Item:
         """The item with the type that it began with.
@@ -309,16 +320,29 @@ class Arrival:
 
     def _start(self, call_id: str, chunks: Chunks) -> None:
         name = self.item.get("name")
-        if self.kind == "function_call" and not self._call_id and call_id and name:
+        if self.kind in CALL_KINDS and not self._call_id and call_id and name:
             self._call_id = call_id
-            chunks.append(ToolCallStart(call_id, str(name)))
+            chunks.append(ToolCallStart(call_id, str(name), is_custom=self._is_custom))
             if (arguments := self._sections.get(ARGUMENTS)) and (early := arguments.getvalue()):
                 chunks.append(ToolCallDelta(call_id, early))
 
+    @property
+    def _is_custom(self) -> bool:
+        return self.kind == "custom_tool_call"
+
+    def _is_same_call(self, one: str, other: str) -> bool:
+        """Whether two texts of arguments mean the same; free text means what it says."""
+        return not self._is_custom and _is_same_json(one, other)
+
     def _check_same_call(self, item: Item) -> None:
+        self._check_same_kind(item)
         same_id = not self._call_id or self._call_id == call_id_of(item)
         if not same_id or (self.item.get("name") or item.get("name")) != item.get("name"):
             raise StreamCorruptError("A tool call changed its id or name while it arrived.")
+
+    def _check_same_kind(self, item: Item) -> None:
+        if {self.kind, kind_of(item)} == CALL_KINDS:
+            raise StreamCorruptError("A tool call changed its type while it arrived.")
 
     def _check_call(self, call: ToolCall) -> None:
         """Check that the call can be carried out. Raises StreamCorruptError if not.
@@ -328,11 +352,12 @@ class Arrival:
         """
         if not call.id or not call.name:
             raise StreamCorruptError("A tool call arrived without its id or name.")
-        if not self.whole and not _is_whole(call):
+        if not self.whole and (call.is_custom or not _is_whole(call)):
             raise StreamCorruptError(f"The arguments of the call to {call.name} are not whole.")
 
 
 def _is_whole(call: ToolCall) -> bool:
+    """Whether the arguments of a function are JSON."""
     return decode_json(call.arguments.encode()) is not None
 
 

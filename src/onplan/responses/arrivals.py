@@ -16,7 +16,7 @@ import msgspec
 
 from onplan.errors import StreamCorruptError
 from onplan.responses.arrival import Arrival, EmissionOrder
-from onplan.responses.items import CONTENT_KINDS, Item, kind_of, parts_in
+from onplan.responses.items import CALL_KINDS, CONTENT_KINDS, Item, kind_of, parts_in
 from onplan.types import ContentPart, TextDelta, ThinkingDelta
 
 MAXIMUM_ITEMS = 10_000
@@ -47,6 +47,11 @@ class Arrivals:
 
     def __bool__(self) -> bool:
         return bool(self._all)
+
+    @property
+    def last(self) -> Arrival | None:
+        """The item that began last."""
+        return self._all[-1] if self._all else None
 
     def end_all(self) -> None:
         """Drop all references between items and orders: the stream has ended."""
@@ -155,7 +160,7 @@ class Arrivals:
     def _named_by(self, item: Item) -> Arrival | None:
         """The item with the call id or the id of ``item``."""
         kind, call_id = kind_of(item), item.get("call_id")
-        call = self._by_call_id.get(call_id) if call_id and kind in ("function_call", "") else None
+        call = self._by_call_id.get(call_id) if call_id and kind in (*CALL_KINDS, "") else None
         return call or self._named(item.get("id"), kind)
 
     def _named(self, item_id: str | None, kind: str) -> Arrival | None:
@@ -192,7 +197,7 @@ class Arrivals:
     def _name(self, arrival: Arrival, item: Item, index: int | None) -> None:
         if item_id := item.get("id"):
             self._by_id[item_id, arrival.kind if arrival.kind in CONTENT_KINDS else ""] = arrival
-        if arrival.kind == "function_call" and (call_id := item.get("call_id")):
+        if arrival.kind in CALL_KINDS and (call_id := item.get("call_id")):
             self._by_call_id[call_id] = arrival
         if index is not None:
             self._by_index[index] = arrival

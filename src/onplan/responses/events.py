@@ -107,6 +107,22 @@ class ArgumentsDone(_Event, frozen=True, tag="response.function_call_arguments.d
     output_index: int | None = None
 
 
+class CustomInputDelta(_Event, frozen=True, tag="response.custom_tool_call_input.delta"):
+    """More of the text for a custom tool."""
+
+    delta: str
+    item_id: str | None = None
+    output_index: int | None = None
+
+
+class CustomInputDone(_Event, frozen=True, tag="response.custom_tool_call_input.done"):
+    """The text for a custom tool, whole."""
+
+    input: str
+    item_id: str | None = None
+    output_index: int | None = None
+
+
 class ItemAdded(_Event, frozen=True, tag="response.output_item.added"):
     """An output item begins."""
 
@@ -231,6 +247,8 @@ Event: TypeAlias = (
     | ReasoningTextDone
     | ArgumentsDelta
     | ArgumentsDone
+    | CustomInputDelta
+    | CustomInputDone
     | ItemAdded
     | ItemDone
     | Created

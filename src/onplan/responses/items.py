@@ -47,7 +47,24 @@ def input_items(messages: Iterable[Message], system_role: str) -> list[Item]:
     Raises:
         InvalidRequestError: a message holds a part that its role does not allow.
     """
-    return [item for message in messages for item in _message_items(message, system_role)]
+    items = [item for message in messages for item in _message_items(message, system_role)]
+    _mark_custom(items)
+    return items
+
+
+def _mark_custom(items: Iterable[Item]) -> None:
+    """Give the results of custom tools their type: a result itself does not say whose it is.
+
+    As in ``history``, a result answers the latest call with its id that has none.
+    """
+    calls: dict[str, list[str]] = {}
+    for item in items:
+        if item["type"] in CALL_KINDS:
+            calls.setdefault(item["call_id"], []).append(item["type"])
+        elif item["type"] == _RESULT and (of := calls.get(item["call_id"])):
+            item["type"] = f"{of[-1]}_output"
+            if len(of) > 1:
+                of.pop()
 
 
 _HOLDS: Mapping[Role, tuple[type, ...]] = {
@@ -85,15 +102,19 @@ def _message_item(role: str, content: list[Item], phase: str | None) -> Iterable
         yield item if phase is None else {**item, "phase": phase}
 
 
-def _function_call(part: ToolCall) -> Iterable[Item]:
-    item = {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": part.arguments}
+def _call(part: ToolCall) -> Iterable[Item]:
+    kind, text = ("custom_tool_call", "input") if part.is_custom else ("function_call", "arguments")
+    item = {"type": kind, "call_id": part.id, "name": part.name, text: part.arguments}
     yield {**item, "namespace": part.namespace} if part.namespace else item
 
 
-def _function_call_output(part: ToolResult) -> Iterable[Item]:
+_RESULT = "function_call_output"
+
+
+def _call_output(part: ToolResult) -> Iterable[Item]:
     told = told_of(part)
     output = told if isinstance(told, str) else [_content(piece, Role.USER) for piece in told]
-    yield {"type": "function_call_output", "call_id": part.tool_call_id, "output": output}
+    yield {"type": _RESULT, "call_id": part.tool_call_id, "output": output}
 
 
 def _reasoning(part: Thinking) -> Iterable[Item]:
@@ -117,9 +138,9 @@ def _compaction(part: Compaction) -> Iterable[Item]:
 
 
 _OWN_ITEMS: Mapping[type, Callable[[Any], Iterable[Item]]] = {
-    ToolCall: _function_call,
+    ToolCall: _call,
     HostedToolCall: _hosted_call,
-    ToolResult: _function_call_output,
+    ToolResult: _call_output,
     Thinking: _reasoning,
     Compaction: _compaction,
 }
@@ -155,10 +176,11 @@ def _file(part: File) -> Item:
 
 Section: TypeAlias = tuple[str, int]
 """A streamed section of an item: its kind (``output_text``, ``refusal``, ``summary``, ``reasoning``,
-``arguments``) and its index."""
+``arguments``, which are the input of a custom tool, too) and its index."""
 
-
-CONTENT_KINDS = frozenset({"message", "reasoning", "function_call"})
+CALL_KINDS = frozenset({"function_call", "custom_tool_call"})
+"""The types of items that are calls."""
+CONTENT_KINDS = frozenset({"message", "reasoning", *CALL_KINDS})
 """The types of items that become content parts."""
 
 COMPACTIONS = frozenset({"compaction", "compaction_summary"})
@@ -182,6 +204,8 @@ def sections_of(item: Item) -> dict[Section, str]:
     kind = item.get("type")
     if kind == "function_call":
         sections["arguments", 0] = text_of(item.get("arguments"))
+    if kind == "custom_tool_call":
+        sections["arguments", 0] = text_of(item.get("input"))
     if kind == "reasoning":
         for index, entry in enumerate(_entries(item.get("summary"))):
             sections["summary", index] = text_of(entry.get("text"))
@@ -221,16 +245,17 @@ SUMMARY_SEPARATOR = "\n\n"
 
 
 def call_id_of(item: Item) -> str:
-    """The id that the result of a function call must have."""
+    """The id that the result of a call must have."""
     return str(item.get("call_id") or item.get("id") or "")
 
 
 def parts_of(item: Item, sections: Mapping[Section, str]) -> list[ContentPart]:
     """The content parts of a finished item, given its sections; empty for items without content."""
     match item.get("type"):
-        case "function_call":
+        case "function_call" | "custom_tool_call" as kind:
             name, arguments = str(item.get("name") or ""), sections.get(("arguments", 0), "")
-            return [ToolCall(call_id_of(item), name, arguments, _string(item.get("namespace")))]
+            namespace, is_custom = _string(item.get("namespace")), kind == "custom_tool_call"
+            return [ToolCall(call_id_of(item), name, arguments, namespace, is_custom=is_custom)]
         case "reasoning":
             text = SUMMARY_SEPARATOR.join(text for text in sections.values() if text)
             encrypted = _string(item.get("encrypted_content"))

@@ -33,6 +33,7 @@ from onplan.types import (
     CompletionRequest,
     ContentPart,
     Credential,
+    CustomTool,
     HostedTool,
     Message,
     Role,
@@ -212,6 +213,8 @@ _NAMESPACE = {"type": "namespace", "name": "program", "description": "Functions 
 def _tool(tool: Tool) -> Body:
     if isinstance(tool, HostedTool):
         return {"type": tool.name, **tool.options}
+    if isinstance(tool, CustomTool):
+        return _custom_tool(tool)
     return {
         "type": "function",
         "name": tool.name,
@@ -221,15 +224,27 @@ def _tool(tool: Tool) -> Body:
     }
 
 
+def _custom_tool(tool: CustomTool) -> Body:
+    described = {"description": tool.description} if tool.description else {}
+    grammar = tool.format
+    shape = (
+        {"type": "text"}
+        if grammar == "text"
+        else {"type": "grammar", "syntax": grammar.syntax, "definition": grammar.definition}
+    )
+    return {"type": "custom", "name": tool.name, **described, "format": shape}
+
+
 def _tool_choice(request: CompletionRequest, backend: Backend) -> Any:
     choice = tool_choice_of(request)
     if choice is None:
         return "auto" if request.tools else None
     if not isinstance(choice, ToolChoice):
         return choice
-    if any(isinstance(tool, HostedTool) and tool.name == choice.name for tool in request.tools):
+    chosen = next(tool for tool in request.tools if tool.name == choice.name)
+    if isinstance(chosen, HostedTool):
         return {"type": choice.name}
-    return {"type": "function", "name": choice.name}
+    return {"type": "custom" if isinstance(chosen, CustomTool) else "function", "name": choice.name}
 
 
 def _parallel_tool_calls(request: CompletionRequest, backend: Backend) -> bool | None:

@@ -33,7 +33,7 @@ from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.arrivals import Arrivals
 from onplan.responses.continuation import TURN_STATE
 from onplan.responses.events import OutputTextDelta, decode_event
-from onplan.responses.items import COMPACTIONS, CONTENT_KINDS, Item, text_of
+from onplan.responses.items import CALL_KINDS, COMPACTIONS, CONTENT_KINDS, Item, text_of
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -219,6 +219,14 @@ class ResponseStream:
             ARGUMENTS, text_of(event.arguments), chunks
         )
 
+    def _input_delta(self, event: events.CustomInputDelta, chunks: Chunks) -> None:
+        arrival = self._arrivals.of_delta(event.item_id, event.output_index, "custom_tool_call")
+        arrival.add(ARGUMENTS, event.delta, chunks)
+
+    def _input_done(self, event: events.CustomInputDone, chunks: Chunks) -> None:
+        arrival = self._arrivals.of_delta(event.item_id, event.output_index, "custom_tool_call")
+        arrival.complete(ARGUMENTS, event.input, chunks)
+
     # --- items --------------------------------------------------------------------------------------
 
     def _item_added(self, event: events.ItemAdded, chunks: Chunks) -> None:
@@ -284,7 +292,7 @@ class ResponseStream:
         self._done(usage, self._reason(), chunks)
 
     def _check_nothing_is_missing(self, usage: Usage) -> None:
-        if any(arrival.kind == "function_call" and not arrival.parts for arrival in self._arrivals):
+        if any(arrival.kind in CALL_KINDS and not arrival.parts for arrival in self._arrivals):
             raise StreamCorruptError("A tool call was cut off.")
         silent = all(not arrival.parts and arrival.kind in CONTENT_KINDS for arrival in self._arrivals)
         if silent and usage.completion_tokens > usage.reasoning_tokens:
@@ -302,12 +310,12 @@ class ResponseStream:
             why = _why(response) or "no reason given"
             raise StreamFailedError(f"The answer was interrupted ({why}).", request_id=self._request_id)
         for arrival, item in self._arrivals.of_outputs(response):
-            if not arrival.finished and arrival.kind != "function_call":
+            if not arrival.finished and arrival.kind not in CALL_KINDS:
                 arrival.finish(item, chunks)
         for arrival in self._arrivals:
             # A call whose arguments were cut must not be carried out, even if its status is "completed".
-            if arrival.kind == "function_call":
-                arrival.forget_unless_whole()
+            if arrival.kind in CALL_KINDS:
+                arrival.forget_unless_whole(is_last=arrival is self._arrivals.last)
             elif not arrival.finished:
                 arrival.finish_as_it_is(chunks)
         self._done(usage_of(response.get("usage")), reason, chunks)
@@ -426,6 +434,8 @@ _HANDLERS: Mapping[type, _Handler] = {
     events.ReasoningTextDone: _done("reasoning", "reasoning", "content_index"),
     events.ArgumentsDelta: ResponseStream._arguments_delta,
     events.ArgumentsDone: ResponseStream._arguments_done,
+    events.CustomInputDelta: ResponseStream._input_delta,
+    events.CustomInputDone: ResponseStream._input_done,
     events.ItemAdded: ResponseStream._item_added,
     events.ItemDone: ResponseStream._item_done,
     events.Created: ResponseStream._created,

@@ -49,7 +49,8 @@ def response_contents(response: CompletionResponse) -> dict[str, str]:
 
 def call_contents(call: ToolCall) -> dict[str, str]:
     """What a tool is called with."""
-    return {"gen_ai.tool.call.arguments": _printable(call.arguments or "{}")}
+    text = call.arguments if call.is_custom else call.arguments or "{}"
+    return {"gen_ai.tool.call.arguments": _printable(text)}
 
 
 def result_contents(value: object) -> dict[str, str]:
@@ -75,8 +76,8 @@ def _part(part: ContentPart) -> dict[str, Any]:
             told = {"type": "reasoning", "content": text}
         case Refusal(text=text):
             told = {"type": "refusal", "content": text}
-        case ToolCall(id=call_id, name=name, arguments=arguments):
-            told = {"type": "tool_call", "id": call_id, "name": name, "arguments": _value(arguments)}
+        case ToolCall(id=call_id, name=name):
+            told = {"type": "tool_call", "id": call_id, "name": name, "arguments": _value(part)}
         case ToolResult(tool_call_id=call_id, content=content):
             result = content if isinstance(content, str) else [_part(each) for each in content]
             told = {"type": "tool_call_response", "id": call_id, "response": result}
@@ -103,12 +104,12 @@ def _attachment(part: Image | File) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _value(arguments: str) -> object:
+def _value(call: ToolCall) -> object:
     """The arguments of a call as a JSON value; as text, if the model wrote something else."""
     try:
-        return msgspec.json.decode(arguments or "{}")
+        return call.parse_arguments()
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return arguments
+        return call.arguments
 
 
 def _json(value: object) -> str:

@@ -22,10 +22,10 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from onplan.errors import InvalidRequestError, OnplanError, RunLimitError
-from onplan.tools.function import FunctionTool
+from onplan.tools.function import CustomFunctionTool, FunctionTool
 from onplan.tools.parameters import Arguments, WrongArgumentsError
 from onplan.tools.record import Outcome, Run, RunResponse, Step, ToolDone, ToolRun, TurnDone, summed
-from onplan.tools.results import told
+from onplan.tools.results import sendable, told
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
@@ -138,7 +138,9 @@ class Rules:
             )
 
 
-def run(request: CompletionRequest, functions: Mapping[str, FunctionTool], rules: Rules) -> Loop:
+def run(
+    request: CompletionRequest, functions: Mapping[str, FunctionTool | CustomFunctionTool], rules: Rules
+) -> Loop:
     """Run the tools that the model calls until it calls no more; gives its last answer.
 
     Calls at the end of the conversation that have no result yet are carried out first. A call that cannot be
@@ -158,7 +160,10 @@ def run(request: CompletionRequest, functions: Mapping[str, FunctionTool], rules
 
 class _Running:
     def __init__(
-        self, request: CompletionRequest, functions: Mapping[str, FunctionTool], rules: Rules
+        self,
+        request: CompletionRequest,
+        functions: Mapping[str, FunctionTool | CustomFunctionTool],
+        rules: Rules,
     ) -> None:
         self._request, self._functions, self._rules = request, functions, rules
         self._messages = list(request.messages)
@@ -240,6 +245,9 @@ class _Running:
         if tool is None:
             names = ", ".join(self._functions)
             return _not_run(call, "unknown_tool", f"There is no tool {call.name!r}. There are: {names}.")
+        if call.is_custom is not isinstance(tool, CustomFunctionTool):
+            wanted = "JSON arguments, and not free text" if call.is_custom else "free text, and not JSON"
+            return _not_run(call, "wrong_arguments", f"The tool {call.name} is called with {wanted}.")
         try:
             arguments = tool.reader.read(call.arguments)
         except WrongArgumentsError as error:
@@ -266,11 +274,11 @@ class _Running:
         if self._rules.on_tool_error == "raise":
             raise error
         text = told(error) if self._rules.on_tool_error == "tell" else self._rules.on_tool_error(call, error)
-        return ToolRun(call, ToolResult(call.id, text, is_error=True), "raised", finished.seconds)
+        return ToolRun(call, ToolResult(call.id, sendable(text), is_error=True), "raised", finished.seconds)
 
 
 def _not_run(call: ToolCall, outcome: Outcome, text: str) -> ToolRun:
-    return ToolRun(call, ToolResult(call.id, text, is_error=True), outcome)
+    return ToolRun(call, ToolResult(call.id, sendable(text), is_error=True), outcome)
 
 
 def _usage(steps: Iterable[Step]) -> Usage:

@@ -92,6 +92,52 @@ def _given(value: Any, signature: Iterable[inspect.Parameter]) -> Arguments:
     return Arguments(tuple(positional), named)
 
 
+@dataclass(frozen=True, slots=True)
+class TextParameter:
+    """The parameter of a function that is called with the text for a custom tool.
+
+    Attributes:
+        description: what is said of it.
+    """
+
+    description: str
+    _name: str | None
+
+    def read(self, text: str) -> Arguments:
+        """The text as what the function is called with."""
+        return Arguments((text,), {}) if self._name is None else Arguments((), {self._name: text})
+
+
+def text_parameter_of(function: Callable[..., Any], name: str, texts: Mapping[str, str]) -> TextParameter:
+    """The one parameter of a function that takes text; others keep their defaults.
+
+    Args:
+        function: what is called.
+        name: of the tool, for errors.
+        texts: what is said of each parameter where its annotation says nothing.
+
+    Raises:
+        InvalidRequestError: the function cannot be called with a text alone.
+    """
+    parameters = list(_parameters(function, name))
+    required = [other for other in parameters[1:] if other.default is _Parameter.empty]
+    if not parameters or required or not _takes_text(parameters[0].annotation):
+        raise InvalidRequestError(
+            f"The custom tool {name} must be called with one text, which its function cannot be.",
+            hint="Give it one parameter that is a `str`; others need defaults. Or leave out `format=`.",
+        )
+    first = parameters[0]
+    by_name = first.kind is _Parameter.KEYWORD_ONLY
+    description = _annotated_words(first.annotation) or texts.get(first.name, "")
+    return TextParameter(description, first.name if by_name else None)
+
+
+def _takes_text(annotation: Any) -> bool:
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation in (str, Any, object, _Parameter.empty)
+
+
 # --- from a JSON schema ------------------------------------------------------------------------------
 
 

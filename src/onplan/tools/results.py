@@ -23,6 +23,19 @@ class ToolError(Exception):
         self.content = content
 
 
+def sendable(content: object) -> object:
+    r"""``content`` in which half a character is spelled out, as ``\udcff``: names of files have some."""
+    if isinstance(content, str):
+        return _spelled_out(content)
+    if isinstance(content, list):
+        return [Text(_spelled_out(part.text)) if isinstance(part, Text) else part for part in content]
+    return content
+
+
+def _spelled_out(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
 def told(error: Exception) -> Content:
     """What the model is told of an exception: its class and message, without a traceback."""
     if isinstance(error, ToolError):

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from onplan.errors import InvalidRequestError
-from onplan.tools.function import FunctionTool, tool
-from onplan.types import HostedTool, Tool, ToolDefinition
+from onplan.tools.function import CustomFunctionTool, FunctionTool, tool
+from onplan.types import CustomTool, HostedTool, Tool, ToolDefinition
 from onplan.types.tools import read_tools
 
 # What `run` takes as one of its tools: a function, what `tool` made of one, or a tool that the backend runs.
-ToolLike: TypeAlias = FunctionTool | Callable[..., Any] | HostedTool | Mapping[str, object]
+ToolLike: TypeAlias = (
+    FunctionTool | CustomFunctionTool | Callable[..., Any] | HostedTool | Mapping[str, object]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Toolbox:
     """
 
     offered: list[Tool]
-    functions: Mapping[str, FunctionTool]
+    functions: Mapping[str, FunctionTool | CustomFunctionTool]
 
 
 def toolbox_of(given: object) -> Toolbox:
@@ -39,7 +41,7 @@ def toolbox_of(given: object) -> Toolbox:
             f"tools has the wrong type: {type(given).__name__}.", hint="Give it a list of functions."
         )
     offered: list[Tool] = []
-    functions: dict[str, FunctionTool] = {}
+    functions: dict[str, FunctionTool | CustomFunctionTool] = {}
     for each in given:
         made = _tool(each)
         offered.append(made)
@@ -53,12 +55,12 @@ def toolbox_of(given: object) -> Toolbox:
     return Toolbox(offered, functions)
 
 
-def _tool(given: Any) -> FunctionTool | HostedTool:
+def _tool(given: Any) -> FunctionTool | CustomFunctionTool | HostedTool:
     if isinstance(given, Mapping):
         (given,) = read_tools([given])
-    if isinstance(given, FunctionTool | HostedTool):
+    if isinstance(given, FunctionTool | CustomFunctionTool | HostedTool):
         return given
-    if isinstance(given, ToolDefinition):
+    if isinstance(given, ToolDefinition | CustomTool):
         raise InvalidRequestError(
             f"The tool {given.name} has no function that can be called.",
             hint="Make it with `tool(function)`, or carry out its calls yourself: `complete`.",

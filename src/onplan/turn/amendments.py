@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from onplan.backends import ParameterSupport
 from onplan.chat import signatures, thinking
 from onplan.chat.request import ChatCall
 from onplan.errors import (
@@ -25,6 +26,7 @@ from onplan.errors import (
     OnplanError,
 )
 from onplan.lazy_pattern import LazyPattern
+from onplan.parameters import Reports, emulating_stop
 from onplan.responses.request import ResponsesCall
 from onplan.turn.refused_fields import Path, is_refusal, names
 
@@ -42,6 +44,7 @@ class Amendment:
         change: the body without it, in place; whether there was anything to change.
         asked_by: the request parameter by which a program asks for it itself.
         reported_as: what ``ignored_parameters`` lists then; with an ``asked_by`` only if it was given.
+        emulates_stop: whether onplan carries out ``stop`` instead, at backends whose row says so.
         remembered: for which later requests: of this client with this ``model``, of this process to this
             ``server``, or for none.
     """
@@ -51,23 +54,34 @@ class Amendment:
     change: Callable[[Body], bool]
     asked_by: str | None = None
     reported_as: str | None = None
+    emulates_stop: bool = False
     remembered: Literal["model", "server", "never"] = "model"
+
+    def may_change(self, call: Call) -> bool:
+        """Whether the program has not asked for what the row changes, or is told what becomes of it."""
+        if self.emulates_stop:
+            support = call.backend.parameter_support.get("stop")
+            return "stop" in call.given and support is ParameterSupport.EMULATE_IF_REFUSED
+        return self.reported_as is not None or self.asked_by not in call.given
+
+    def reported(self, reports: Reports, call: Call, before: Body) -> Reports:
+        """``reports`` after the change; ``before``: the body that it changed."""
+        asked = self.asked_by in call.given
+        if self.emulates_stop:
+            return emulating_stop(reports, before["stop"])
+        if self.reported_as is None or (self.asked_by is not None and not asked):
+            return reports
+        return replace(reports, ignored=tuple(dict.fromkeys((*reports.ignored, self.reported_as))))
 
 
 def _changed(call: Call, amendments: Iterable[Amendment]) -> Call | None:
     """``call``, changed by those of the amendments that find something to change; None if none does."""
-    body, reports, is_changed = msgspec.json.decode(call.body), list[str](), False
+    body, reports, is_changed = msgspec.json.decode(call.body), call.reports, False
     for amendment in amendments:
-        asked, report = amendment.asked_by in call.given, amendment.reported_as
-        if (asked and report is None) or not amendment.change(body):
-            continue
-        is_changed = True
-        if report and (asked or amendment.asked_by is None):
-            reports.append(report)
-    if not is_changed:
-        return None
-    ignored = tuple(dict.fromkeys((*call.reports.ignored, *reports)))
-    return replace(call, body=msgspec.json.encode(body), reports=replace(call.reports, ignored=ignored))
+        before = dict(body)
+        if amendment.may_change(call) and amendment.change(body):
+            reports, is_changed = amendment.reported(reports, call, before), True
+    return replace(call, body=msgspec.json.encode(body), reports=reports) if is_changed else None
 
 
 @dataclass
@@ -352,6 +366,8 @@ AMENDMENTS: tuple[Amendment, ...] = (
     _unasked("tool_choice", asked_by="tool_choice"),
     _unasked("parallel_tool_calls", asked_by="parallel_tool_calls"),
     _unasked("tools", "*", "strict", asked_by="strict"),
+    # Seen November 2026: models of the platform that reason.
+    Amendment("stop", is_meant=_refuses(("stop",)), change=_without(("stop",)), emulates_stop=True),
     _unasked("text", "format", "strict"),
     _unasked("response_format", "json_schema", "strict"),
     # The subset that strict mode takes changes.

@@ -52,7 +52,7 @@ from onplan.types.request_fields import (
     RequestFields,
     as_request,
 )
-from onplan.types.tools import HostedTool, Tool, ToolChoice, ToolDefinition
+from onplan.types.tools import CustomTool, Grammar, HostedTool, Tool, ToolChoice, ToolDefinition
 from onplan.types.web_search import Location, web_search
 
 __all__ = [
@@ -67,10 +67,12 @@ __all__ = [
     "ContentPart",
     "Credential",
     "Credits",
+    "CustomTool",
     "Done",
     "FieldsWithoutFormat",
     "File",
     "FinishReason",
+    "Grammar",
     "HostedTool",
     "HostedToolCall",
     "Image",

@@ -230,16 +230,21 @@ class ThinkingDelta(_Chunk, frozen=True, tag="thinking"):
     text: str
 
 
-class ToolCallStart(_Chunk, frozen=True, tag="tool_call_start"):
-    """A tool call begins; its arguments follow under the same ``id``."""
+class ToolCallStart(_Chunk, frozen=True, tag="tool_call_start", omit_defaults=True):
+    """A tool call begins; its arguments follow under the same ``id``.
+
+    Attributes:
+        is_custom: whether it calls a ``CustomTool``, so that its arguments are free text.
+    """
 
     type: ClassVar[Literal["tool_call_start"]] = "tool_call_start"
     id: str
     name: str
+    is_custom: bool = False
 
 
 class ToolCallDelta(_Chunk, frozen=True, tag="tool_call_delta"):
-    """More of the JSON text of one call's arguments."""
+    """More of the JSON text of one call's arguments, or of the text for a custom tool."""
 
     type: ClassVar[Literal["tool_call_delta"]] = "tool_call_delta"
     id: str

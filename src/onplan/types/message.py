@@ -163,10 +163,11 @@ class ToolCall(_Part, frozen=True, tag="tool_call"):
     """The model's request to run a function of the program.
 
     Attributes:
-        arguments: the JSON text, whole.
+        arguments: the JSON text, whole; of a custom tool the text that the model wrote for it.
         namespace: in which the function was offered, if it was in one.
         signature: a thought signature that the server wants back with the call, as JSON text. Only the server
             can read it.
+        is_custom: whether it calls a ``CustomTool``; then ``arguments`` are free text, and not JSON.
     """
 
     type: ClassVar[Literal["tool_call"]] = "tool_call"
@@ -175,10 +176,14 @@ class ToolCall(_Part, frozen=True, tag="tool_call"):
     arguments: str
     namespace: str | None = None
     signature: str | None = None
+    is_custom: bool = False
 
     def parse_arguments(self) -> Any:
-        """The arguments as Python values. Raises ``msgspec.DecodeError`` if the model wrote bad JSON."""
-        return msgspec.json.decode(self.arguments or "{}")
+        """The arguments as Python values; those of a custom tool as the text that they are.
+
+        Raises ``msgspec.DecodeError`` if the model wrote bad JSON.
+        """
+        return self.arguments if self.is_custom else msgspec.json.decode(self.arguments or "{}")
 
 
 # The hosted tools whose calls are kept, as the APIs name them.
@@ -231,6 +236,12 @@ class ToolResult(_Part, frozen=True, tag="tool_result"):
     def __post_init__(self) -> None:
         """Accept the short spellings. Raises InvalidRequestError if ``content`` cannot be written."""
         super().__post_init__()
+        self._take_content()
+        content = self.content
+        for text in [content] if isinstance(content, str) else content:
+            _require_whole_characters(text if isinstance(text, str) else getattr(text, "text", ""))
+
+    def _take_content(self) -> None:
         given: Any = self.content
         if isinstance(given, str):
             return
@@ -246,6 +257,16 @@ class ToolResult(_Part, frozen=True, tag="tool_result"):
                     hint="`json.dumps` or `str` makes a string of it.",
                 )
         force_setattr(self, "content", parts)
+
+
+def _require_whole_characters(text: str) -> None:
+    try:
+        text.isascii() or text.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequestError(
+            "A tool's result holds half of a character (a lone surrogate), which cannot be sent.",
+            hint='Where the text comes from bytes, decode them with errors="replace".',
+        ) from None
 
 
 def _json_text(value: object) -> str:

@@ -146,10 +146,13 @@ class _OwnToolCall(_Part, tag="tool_call"):
     arguments: str
     namespace: str | None = None
     signature: str | None = None
+    is_custom: bool = False
 
     def part(self, where: str) -> ContentPart:
         """A call as onplan writes it."""
-        return ToolCall(self.id, self.name, self.arguments, self.namespace, self.signature)
+        return ToolCall(
+            self.id, self.name, self.arguments, self.namespace, self.signature, is_custom=self.is_custom
+        )
 
 
 class _OwnHostedToolCall(_Part, tag="hosted_tool_call"):
@@ -213,19 +216,29 @@ class _Function(_Shape):
     extra_content: Any = None
 
 
+class _Custom(_Shape):
+    name: str
+    input: str = ""
+
+
 class _Call(_Shape):
     """An entry of ``tool_calls``. Signatures stay, as ``chat.signatures`` has them."""
 
     id: str
-    function: _Function
+    function: _Function | None = None
+    custom: _Custom | None = None
     type: str = "function"
     index: Any = None
     extra_content: Any = None
     provider_specific_fields: Any = None
     thought_signature: Any = None
 
-    def part(self) -> ToolCall:
-        """The call."""
+    def part(self, where: str) -> ToolCall:
+        """The call. Raises InvalidRequestError if it is neither of a function nor of a custom tool."""
+        if self.custom is not None:
+            return ToolCall(self.id, self.custom.name, self.custom.input, is_custom=True)
+        if self.function is None:
+            raise InvalidRequestError(f"{where}.function is missing.")
         outside, inside = _signature(self), _signature(self.function)
         fields = {**outside, "function": inside} if inside else outside
         signature = msgspec.json.encode(fields).decode() if fields else None
@@ -261,7 +274,7 @@ class _Message(_Shape):
         if self.role is Role.TOOL and self.tool_call_id is not None:
             pieces = _result(self._pieces(where), f"{where}.content")
             return Message(Role.TOOL, [ToolResult(self.tool_call_id, pieces)])
-        return Message(self.role, [*self._thinking(), *self._said(where), *self._rest()])
+        return Message(self.role, [*self._thinking(), *self._said(where), *self._rest(where)])
 
     def _pieces(self, where: str) -> str | list[Any]:
         if isinstance(self.content, str):
@@ -291,10 +304,10 @@ class _Message(_Shape):
         text = next((value for value in fields.values() if isinstance(value, str)), "")
         return [Thinking(text, msgspec.json.encode(fields).decode())] if fields else []
 
-    def _rest(self) -> list[ContentPart]:
+    def _rest(self, where: str) -> list[ContentPart]:
         return [
             *([Refusal(self.refusal)] if self.refusal else []),
-            *(call.part() for call in self.tool_calls),
+            *(call.part(f"{where}.tool_calls[{index}]") for index, call in enumerate(self.tool_calls)),
         ]
 
 
@@ -315,7 +328,25 @@ class _FunctionCall(_Shape):
         return Message.assistant(ToolCall(self.call_id, self.name, self.arguments, self.namespace))
 
 
-class _FunctionCallOutput(_Shape):
+class _CustomToolCall(_Shape):
+    call_id: str
+    name: str
+    input: str
+    namespace: str | None = None
+    type: Any = None
+    id: Any = None
+    status: Any = None
+
+    def message(self, where: str) -> Message:
+        """The call, as a message of the model."""
+        return Message.assistant(
+            ToolCall(self.call_id, self.name, self.input, self.namespace, is_custom=True)
+        )
+
+
+class _CallOutput(_Shape):
+    """The result of a call; it is known by the call whether that was a custom tool's."""
+
     call_id: str
     output: str | list[OfUser]
     type: Any = None
@@ -355,9 +386,11 @@ def hosted_call(item: Mapping[str, Any]) -> Message:
 HOSTED_CALLS: Mapping[str, str] = {f"{name}_call": name for name in (WEB_SEARCH, IMAGE_GENERATION)}
 
 
-ITEMS: Mapping[str, type[_Message | _FunctionCall | _FunctionCallOutput | _Reasoning]] = {
+ITEMS: Mapping[str, type[_Message | _FunctionCall | _CustomToolCall | _CallOutput | _Reasoning]] = {
     "message": _Message,
     "function_call": _FunctionCall,
-    "function_call_output": _FunctionCallOutput,
+    "function_call_output": _CallOutput,
+    "custom_tool_call": _CustomToolCall,
+    "custom_tool_call_output": _CallOutput,
     "reasoning": _Reasoning,
 }

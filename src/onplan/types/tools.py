@@ -1,13 +1,15 @@
-"""The tools that a model may call: functions of the program, and tools that the backend runs itself."""
+"""The tools that a model may call: functions and custom tools of the program, and tools of the backend."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from onplan.errors import InvalidRequestError
+from onplan.field_types import require_fields
 from onplan.types.dicts import as_dict, converted
 
 
@@ -26,6 +28,58 @@ class ToolDefinition(msgspec.Struct, frozen=True, tag_field="type", tag="functio
     description: str = ""
     parameters: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool | None = None
+
+
+class Grammar(msgspec.Struct, frozen=True, tag_field="type", tag="grammar"):
+    """What the text for a custom tool must look like.
+
+    Attributes:
+        syntax: of the definition: ``lark`` (https://lark-parser.readthedocs.io) or ``regex`` (Rust's syntax).
+        definition: the grammar, or the regular expression, which the whole text matches.
+    """
+
+    syntax: Literal["lark", "regex"]
+    definition: str
+
+    def __post_init__(self) -> None:
+        """Raise InvalidRequestError for what no server takes."""
+        if self.syntax not in ("lark", "regex"):
+            raise InvalidRequestError(
+                f"The syntax of a Grammar is not {self.syntax!r}.", hint='Use "lark" or "regex".'
+            )
+        if not isinstance(self.definition, str):
+            raise InvalidRequestError(
+                f"Grammar.definition is a string, and not {type(self.definition).__name__}.",
+                hint="Of a compiled regular expression that is its `pattern`.",
+            )
+
+
+class CustomTool(msgspec.Struct, frozen=True, tag_field="type", tag="custom"):
+    """A tool that the model calls with free text in place of JSON arguments, such as a program or a query.
+
+    Attributes:
+        name: of the tool.
+        description: when to call it, and what text it takes.
+        format: ``text`` for any text, or a ``Grammar``; also a dict in the shapes of OpenAI's APIs.
+    """
+
+    name: str
+    description: str = ""
+    format: Literal["text"] | Grammar = "text"
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            name: str,
+            description: str = "",
+            format: Literal["text"] | Grammar | Mapping[str, object] = "text",  # noqa: A002 - the API's word
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        """Accept the short spellings. Raises InvalidRequestError for a wrong value."""
+        force_setattr(self, "format", read_format(self.format, "CustomTool.format"))
+        require_fields(self, {})
 
 
 class HostedTool(msgspec.Struct, frozen=True, tag_field="type", tag="hosted"):
@@ -48,7 +102,7 @@ class ToolChoice(msgspec.Struct, frozen=True):
     name: str
 
 
-Tool: TypeAlias = ToolDefinition | HostedTool
+Tool: TypeAlias = ToolDefinition | CustomTool | HostedTool
 
 
 def read_tools(given: object) -> list[Tool]:
@@ -66,7 +120,7 @@ def _wrong(where: str, given: object) -> InvalidRequestError:
     kind = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
     return InvalidRequestError(
         f"{where} has the wrong type: {kind}.",
-        hint="Give it a list of ToolDefinition objects: a name, a description, parameters.",
+        hint="Give it a list of ToolDefinition, CustomTool and HostedTool objects, or of dicts.",
     )
 
 
@@ -83,21 +137,75 @@ class _Wrapped(msgspec.Struct, forbid_unknown_fields=True):
     type: Any = None
 
 
+class _Custom(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    description: str = ""
+    format: Any = "text"
+    type: Any = None
+
+
+class _WrappedCustom(msgspec.Struct, forbid_unknown_fields=True):
+    custom: _Custom
+    type: Any = None
+
+
+class _Format(msgspec.Struct, forbid_unknown_fields=True):
+    """The format of a custom tool. Chat Completions has an object around the fields of a grammar."""
+
+    type: Literal["text", "grammar"]
+    syntax: str | None = None
+    definition: str | None = None
+    grammar: Grammar | None = None
+
+
+def read_format(given: object, where: str) -> Literal["text"] | Grammar:
+    """The format of a custom tool, also as a dict in the shapes of OpenAI's APIs.
+
+    Raises:
+        InvalidRequestError: it is none; the error names the place.
+    """
+    if isinstance(given, Grammar):
+        return given
+    if given is None or given == "text":
+        return "text"
+    item = as_dict(given)
+    if item is None:
+        what = repr(given) if isinstance(given, str) else f"of the type {type(given).__name__}"
+        raise InvalidRequestError(
+            f"{where} is {what}, and neither text nor a Grammar.",
+            hint='Give it "text", `Grammar("lark", …)` or `Grammar("regex", …)`.',
+        )
+    read = converted(item, _Format, where)
+    if read.type == "text":
+        return "text"
+    if read.grammar is not None:
+        return read.grammar
+    grammar: Grammar = converted(item, Grammar, where)
+    return grammar
+
+
 def _tool(given: object, where: str) -> Tool:
-    if isinstance(given, ToolDefinition | HostedTool):
+    if isinstance(given, ToolDefinition | CustomTool | HostedTool):
         return given
     item = as_dict(given)
     kind = item.get("type") if item is not None else None
     if item is None or not isinstance(kind, str):
         raise _wrong(where, given)
+    if kind == "hosted":
+        return converted(item, HostedTool, where)
     if kind == "custom":
-        raise InvalidRequestError(
-            f"{where} is a custom tool, which onplan cannot call.", hint="Offer a function with one string."
-        )
+        return _custom(item, where)
     if kind != "function":
-        fields = {name: value for name, value in item.items() if name != "type"}
-        return converted(item, HostedTool, where) if kind == "hosted" else HostedTool(kind, fields)
+        return HostedTool(kind, {name: value for name, value in item.items() if name != "type"})
     wrapped = isinstance(item.get("function"), Mapping)
     function = converted(item, _Wrapped, where).function if wrapped else converted(item, _Function, where)
     named = {"parameters": function.parameters} if function.parameters is not None else {}
     return ToolDefinition(function.name, function.description, strict=function.strict, **named)
+
+
+def _custom(item: Mapping[str, Any], where: str) -> CustomTool:
+    if isinstance(item.get("custom"), Mapping):
+        custom, where = converted(item, _WrappedCustom, where).custom, f"{where}.custom"
+    else:
+        custom = converted(item, _Custom, where)
+    return CustomTool(custom.name, custom.description, read_format(custom.format, f"{where}.format"))

@@ -58,10 +58,10 @@ def _as_responses(body: Body) -> Body:
         text["verbosity"] = body["verbosity"]
     fields = {
         "model": body["model"],
-        "input": [item for message in body["messages"] for item in _items(message)],
+        "input": [item for message in body["messages"] for item in _items(message, _custom_ids(body))],
         "text": text,
         "reasoning": {"effort": body.get("reasoning_effort"), "summary": None},
-        "tools": [{"type": "function", **tool["function"]} for tool in body.get("tools") or ()] or None,
+        "tools": [_tool(tool) for tool in body.get("tools") or ()] or None,
         "tool_choice": _choice(body.get("tool_choice")),
         "parallel_tool_calls": body.get("parallel_tool_calls"),
         "service_tier": body.get("service_tier"),
@@ -69,12 +69,26 @@ def _as_responses(body: Body) -> Body:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _items(message: Body) -> Iterator[Body]:
+def _tool(tool: Body) -> Body:
+    kind = tool["type"]
+    flat = {"type": kind, **tool[kind]}
+    grammar = (flat.get("format") or {}).get("grammar")
+    return {**flat, "format": {"type": "grammar", **grammar}} if grammar else flat
+
+
+def _custom_ids(body: Body) -> set[str]:
+    """The ids of the calls of custom tools."""
+    calls = [call for message in body["messages"] for call in message.get("tool_calls") or ()]
+    return {call["id"] for call in calls if call["type"] == "custom"}
+
+
+def _items(message: Body, custom_ids: set[str]) -> Iterator[Body]:
     role, content = message["role"], message.get("content") or []
     mine = role == "assistant"
     if role == "tool":
         text = content if isinstance(content, str) else "".join(part["text"] for part in content)
-        yield {"type": "function_call_output", "call_id": message["tool_call_id"], "output": text}
+        kind = "custom_tool_call" if message["tool_call_id"] in custom_ids else "function_call"
+        yield {"type": f"{kind}_output", "call_id": message["tool_call_id"], "output": text}
         return
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     if message.get("refusal"):
@@ -83,6 +97,9 @@ def _items(message: Body) -> Iterator[Body]:
         content = [PARTS[part["type"]](part, mine) for part in parts]
         yield {"type": "message", "role": "developer" if role == "system" else role, "content": content}
     for call in message.get("tool_calls") or ():
+        if call["type"] == "custom":
+            yield {"type": "custom_tool_call", "call_id": call["id"], **call["custom"]}
+            continue
         function = {name: call["function"][name] for name in ("name", "arguments")}
         yield {"type": "function_call", "call_id": call["id"], **function}
 
@@ -97,4 +114,5 @@ def _choice(choice: Any) -> Any:
     if choice.get("type") == "allowed_tools":
         allowed = choice["allowed_tools"]
         return {"type": "allowed_tools", **allowed, "tools": [_choice(tool) for tool in allowed["tools"]]}
-    return {"type": "function", "name": choice["function"]["name"]}
+    kind = "custom" if choice.get("type") == "custom" else "function"
+    return {"type": kind, "name": choice[kind]["name"]}

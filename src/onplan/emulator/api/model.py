@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from onplan.emulator import script
+from onplan.emulator.api.grammar_text import UnknownGrammarError, fitting_text
 from onplan.emulator.api.offers import Tool, callable_tools, is_chosen
 from onplan.emulator.api.playing import played
 from onplan.emulator.api.schema_instance import instance
@@ -211,9 +212,8 @@ def _tool_results(body: dict[str, Any]) -> str:
 def _calls(body: dict[str, Any]) -> Iterator[Item]:
     offered = callable_tools(body)
     if not isinstance(body.get("tool_choice"), dict):
-        # Custom tools take free text: they are called only if a use is known or the choice names them.
         known = [(tool, space) for tool, space in offered if (tool["type"], tool["name"]) in KNOWN_TOOLS]
-        offered = known[:1] or [(tool, space) for tool, space in offered if tool["type"] == "function"]
+        offered = known[:1] or offered
     if body.get("parallel_tool_calls") is False:
         offered = offered[:1]
     for tool, space in offered:
@@ -223,9 +223,19 @@ def _calls(body: dict[str, Any]) -> Iterator[Item]:
 def _call(tool: Tool, namespace: str | None) -> Item:
     known = KNOWN_TOOLS.get((tool["type"], tool["name"]))
     if tool["type"] == "custom":
-        return CustomToolCall(tool["name"], known or "text", namespace)
+        return CustomToolCall(tool["name"], known or _text_for(tool), namespace)
     arguments = known or _fitting(tool.get("parameters") or {"type": "object"})
     return FunctionCall(tool["name"], arguments, namespace)
+
+
+def _text_for(tool: Tool) -> str:
+    """A text that the format of a custom tool allows."""
+    try:
+        return fitting_text(tool.get("format") or {"type": "text"})
+    except UnknownGrammarError as error:
+        problem = f"The emulator finds no text for the grammar of the tool '{tool['name']}': {error}."
+        message = f"{problem} Tell it what to call, with Scenario.turns."
+        raise Refusal(api_error(message, code="emulator_grammar")) from error
 
 
 def _thought(world: World, body: dict[str, Any], summary: str | None) -> Reasoning:

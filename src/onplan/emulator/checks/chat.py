@@ -12,6 +12,7 @@ from onplan.emulator.checks.codex_responses import FORMAT_TYPES, check_format_na
 from onplan.emulator.checks.platform import SAMPLING, check_effort, refuse_parameter, thinks
 from onplan.emulator.checks.refusals import missing, must_be, of_type, one_of, refuse, supported
 from onplan.emulator.checks.schema import Subject, check_format_schema, check_function_schema
+from onplan.emulator.checks.tools import check_grammar
 from onplan.emulator.wire.replies import Refusal, api_error
 from onplan.emulator.world import World
 
@@ -82,6 +83,8 @@ MESSAGE = {
     "assistant": ("name", "refusal", "tool_calls", "function_call", "audio", "annotations", "parsed"),
     "tool": ("tool_call_id",),
 }
+# type of a call -> the field with what the model wrote
+CALLS = {"function": "arguments", "custom": "input"}
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -202,14 +205,15 @@ def _message(item: Item, where: str) -> None:
     for index, call in enumerate(item.get("tool_calls") or ()):
         at = f"{where}.tool_calls[{index}]"
         must_be(call, dict, at, "an object")
-        function = call.get("function")
-        must_be(function, dict, f"{at}.function", "an object")
         for param, value in (("id", call.get("id")), ("type", call.get("type"))):
             if not isinstance(value, str):
                 raise missing(f"{at}.{param}")
-        for param in ("name", "arguments"):
-            if not isinstance(function.get(param), str):
-                raise missing(f"{at}.function.{param}")
+        supported(call["type"], tuple(CALLS), f"{at}.type")
+        inside = call.get(call["type"])
+        must_be(inside, dict, f"{at}.{call['type']}", "an object")
+        for param in ("name", CALLS[call["type"]]):
+            if not isinstance(inside.get(param), str):
+                raise missing(f"{at}.{call['type']}.{param}")
 
 
 def _part(part: Any, role: str, where: str) -> None:
@@ -224,21 +228,35 @@ def _part(part: Any, role: str, where: str) -> None:
 def _tools(world: World, body: Body) -> None:
     for index, tool in enumerate(body.get("tools") or ()):
         where = f"tools[{index}]"
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or tool.get("type") != "function":
-            raise missing(f"{where}.function")
+        kind = "custom" if isinstance(tool, dict) and tool.get("type") == "custom" else "function"
+        function = tool.get(kind) if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or tool.get("type") != kind:
+            raise missing(f"{where}.{kind}")
         name = function.get("name")
         if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
             message = (
-                f"Invalid '{where}.function.name': string does not match pattern. Expected a string that "
+                f"Invalid '{where}.{kind}.name': string does not match pattern. Expected a string that "
                 "matches the pattern '^[a-zA-Z0-9_-]+$'."
             )
-            raise refuse(message, f"{where}.function.name", "invalid_value")
-        if function.get("parameters") is not None:
+            raise refuse(message, f"{where}.{kind}.name", "invalid_value")
+        if kind == "custom":
+            _custom_format(function.get("format"), f"{where}.custom.format")
+        elif function.get("parameters") is not None:
             subject = Subject(
                 f"function '{name}'", f"{where}.function.parameters", "invalid_function_parameters"
             )
             check_function_schema(function["parameters"], subject, strict=function.get("strict") is True)
+
+
+def _custom_format(wanted: Any, where: str) -> None:
+    """Unlike in a Responses request, the grammar has a wrapper called `grammar`."""
+    if wanted is None:
+        return
+    must_be(wanted, dict, where, "an object")
+    supported(wanted.get("type"), ("text", "grammar"), f"{where}.type")
+    if wanted["type"] == "grammar":
+        must_be(wanted.get("grammar"), dict, f"{where}.grammar", "an object")
+        check_grammar(wanted["grammar"], f"{where}.grammar")
 
 
 def _tool_choice(world: World, body: Body) -> None:
@@ -247,7 +265,7 @@ def _tool_choice(world: World, body: Body) -> None:
     of_type(choice, (str, dict), "tool_choice", "a string or an object")
     if not isinstance(choice, dict):
         return
-    one_of(str(choice.get("type")), ("function", "allowed_tools"), "tool_choice.type")
+    one_of(str(choice.get("type")), (*CALLS, "allowed_tools"), "tool_choice.type")
     named: Any = [choice]
     if choice["type"] == "allowed_tools":
         allowed: Any = choice.get("allowed_tools")
@@ -255,9 +273,10 @@ def _tool_choice(world: World, body: Body) -> None:
         named = allowed.get("tools")
         must_be(named, list, "tool_choice.allowed_tools.tools", "an array of objects")
     for tool in named:
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise missing("tool_choice.function.name")
+        kind = "custom" if isinstance(tool, dict) and tool.get("type") == "custom" else "function"
+        inside = tool.get(kind) if isinstance(tool, dict) else None
+        if not isinstance(inside, dict) or not isinstance(inside.get("name"), str):
+            raise missing(f"tool_choice.{kind}.name")
 
 
 def _format(world: World, body: Body) -> None:

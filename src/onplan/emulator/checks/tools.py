@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from onplan.emulator.checks.refusals import missing, of_type, one_of, refuse, supported
+from onplan.emulator.checks.refusals import missing, must_be, of_type, one_of, refuse, supported
 from onplan.emulator.checks.schema import Subject, check_function_schema
 
 Tool = dict[str, Any]
@@ -30,6 +30,25 @@ def _function(tool: Tool, where: str) -> None:
     if tool.get("parameters") is not None:
         subject = Subject(f"function '{tool['name']}'", f"{where}.parameters", "invalid_function_parameters")
         check_function_schema(tool["parameters"], subject, strict=tool.get("strict") is True)
+
+
+def _custom(tool: Tool, where: str) -> None:
+    _named(tool, where)
+    of_type(tool.get("description"), str, f"{where}.description", "a string")
+    wanted = {"type": "text"} if tool.get("format") is None else tool["format"]
+    must_be(wanted, dict, f"{where}.format", "an object")
+    supported(wanted.get("type"), ("text", "grammar"), f"{where}.format.type")
+    if wanted["type"] == "grammar":
+        check_grammar(wanted, f"{where}.format")
+
+
+def check_grammar(grammar: dict[str, Any], where: str) -> None:
+    """Raise the Refusal for the fields of a grammar."""
+    for name in ("syntax", "definition"):
+        if grammar.get(name) is None:
+            raise missing(f"{where}.{name}")
+    supported(grammar["syntax"], ("lark", "regex"), f"{where}.syntax")
+    must_be(grammar["definition"], str, f"{where}.definition", "a string")
 
 
 def _namespace(tool: Tool, where: str) -> None:
@@ -64,7 +83,7 @@ CONTEXT_SIZES = ("low", "medium", "high")
 
 KINDS: dict[str, Callable[[Tool, str], None]] = {
     "function": _function,
-    "custom": _named,
+    "custom": _custom,
     "namespace": _namespace,
     "tool_search": _anything,
     "web_search": _web_search,

@@ -17,6 +17,10 @@ SSE = ("responses", "plan_responses")
 # For pages and headers: over a WebSocket they come with the upgrade.
 HEADS = ("responses", "responses_upgrade", "plan_responses")
 TEXT_DELTA = "response.output_text.delta"
+# What the model writes for functions, and for custom tools.
+_CALLS = ("response.function_call_arguments", "response.custom_tool_call_input")
+CALL_DELTAS = tuple(f"{name}.delta" for name in _CALLS)
+CALL_DONES = tuple(f"{name}.done" for name in _CALLS)
 OVERLOADED = "Our servers are currently overloaded. Please try again later."
 # Headers of Cloudflare's own answers.
 RAY = (("server", "cloudflare"), ("cf-ray", "9a1b2c3d4e5f6a7b-AMS"))

@@ -32,7 +32,7 @@ def _pieces(change: Callable[[Call, dict[int, Call]], Iterable[Call]]) -> Altera
         whole = _whole(held)
         for frame in held:
             pieces = delta_of(frame).get("tool_calls")
-            if isinstance(frame, bytes) or not pieces:
+            if isinstance(frame, bytes) or not pieces or "custom" in pieces[0]:
                 yield frame
                 continue
             for piece in change(pieces[0], whole):
@@ -45,6 +45,8 @@ def _whole(frames: Iterable[Frame]) -> dict[int, Call]:
     calls: dict[int, Call] = {}
     for frame in frames:
         for piece in delta_of(frame).get("tool_calls") or ():
+            if "custom" in piece:  # the servers that are imitated have no custom tools
+                continue
             empty = {**piece, "function": {**piece["function"], "arguments": ""}}
             call = calls.setdefault(piece["index"], empty)
             call["function"]["arguments"] += piece["function"]["arguments"]
@@ -198,7 +200,7 @@ def _function_call(frames: Iterable[Frame]) -> Iterator[Frame]:
             yield frame
         elif not pieces:
             yield {**frame, "choices": [ended(choice, "function_call") for choice in frame["choices"]]}
-        elif pieces[0]["index"] == 0:
+        elif pieces[0]["index"] == 0 and "function" in pieces[0]:
             yield with_delta(frame, {"function_call": pieces[0]["function"]})
 
 

@@ -8,6 +8,8 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from onplan.emulator.faults.actions import (
+    CALL_DELTAS,
+    CALL_DONES,
     OVERLOADED,
     RESPONSES,
     SSE,
@@ -22,7 +24,6 @@ from onplan.emulator.wire.items import Item, Message, annotated
 from onplan.emulator.wire.replies import Reply
 from onplan.emulator.wire.stream import Alteration, Frame, Framing, Stream, changed_response
 
-ARGUMENTS = "response.function_call_arguments"
 HUGE = 1024 * 1024
 
 
@@ -94,11 +95,14 @@ def _incomplete(reason: str) -> Callable[[Reply], Reply]:
 def _every_other(frames: Iterable[Frame]) -> Iterator[Frame]:
     count = 0
     for frame in frames:
-        if kind_of(frame) in (TEXT_DELTA, f"{ARGUMENTS}.delta"):
+        if kind_of(frame) in (TEXT_DELTA, *CALL_DELTAS):
             count += 1
             if count % 2 == 0:
                 continue
         yield frame
+
+
+_CALL_ITEMS = ("function_call", "custom_tool_call")
 
 
 def _interleaved(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -107,7 +111,7 @@ def _interleaved(frames: Iterable[Frame]) -> Iterator[Frame]:
     rest: list[Frame] = []
     for frame in frames:
         index = frame.get("output_index") if isinstance(frame, dict) else None
-        starts = kind_of(frame) == "response.output_item.added" and _item_kind(frame) == "function_call"
+        starts = kind_of(frame) == "response.output_item.added" and _item_kind(frame) in _CALL_ITEMS
         if starts or index in calls:
             calls.setdefault(index, []).append(frame)  # type: ignore[arg-type]
         else:
@@ -135,7 +139,7 @@ UNKNOWN = {"type": "response.sparkle.delta", "sparkle": {"colour": "gold"}, "del
 DONE_EVENTS = (
     "response.output_text.done",
     "response.content_part.done",
-    f"{ARGUMENTS}.done",
+    *CALL_DONES,
     "response.reasoning_summary_text.done",
     "response.reasoning_summary_part.done",
 )
@@ -239,13 +243,11 @@ FAULTS = (
             )
         ),
     ),
-    _row(
-        "arguments_only_in_done", "Tool arguments come in no delta.", altered(_without(f"{ARGUMENTS}.delta"))
-    ),
+    _row("arguments_only_in_done", "Tool arguments come in no delta.", altered(_without(*CALL_DELTAS))),
     _row(
         "arguments_only_in_item",
         "Tool arguments come in output_item.done alone.",
-        altered(_without(f"{ARGUMENTS}.delta", f"{ARGUMENTS}.done")),
+        altered(_without(*CALL_DELTAS, *CALL_DONES)),
     ),
     _row(
         "text_only_in_item",

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from onplan.emulator.faults.actions import TEXT_DELTA, altered, error, kind_of, streaming
+from onplan.emulator.faults.actions import CALL_DELTAS, TEXT_DELTA, altered, error, kind_of, streaming
 from onplan.emulator.faults.fault import Fault
 from onplan.emulator.faults.limits import used_up
 from onplan.emulator.wire import frames
@@ -37,7 +37,7 @@ def _then(written: Frame) -> Alteration:
     def alter(events: Iterable[Frame]) -> Iterator[Frame]:
         for event in events:
             yield event
-            if kind_of(event) in (TEXT_DELTA, "response.function_call_arguments.delta"):
+            if kind_of(event) in (TEXT_DELTA, *CALL_DELTAS):
                 break
         yield written
 

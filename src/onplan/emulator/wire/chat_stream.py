@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from onplan.emulator.wire.events import pieces_of
-from onplan.emulator.wire.items import FunctionCall, Message, Turn
+from onplan.emulator.wire.items import CustomToolCall, FunctionCall, Message, Turn
 from onplan.emulator.wire.stream import Frame, Framing, Stream, cut_up, framed, joined
 
 Body = dict[str, Any]
@@ -46,8 +46,8 @@ class ChatStream(Stream):
             if isinstance(item, Message):
                 message["refusal" if item.refusal else "content"] = "".join(self._pieces(item))
                 message["annotations"] = [_annotation(each) for each in item.annotations]
-            if isinstance(item, FunctionCall):
-                message.setdefault("tool_calls", []).append(_call(item, item.arguments))
+            if isinstance(item, FunctionCall | CustomToolCall):
+                message.setdefault("tool_calls", []).append(_call(item, _said(item)))
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._reason()}
         return {**self._head("chat.completion"), "choices": [choice], "usage": self._usage()}
 
@@ -70,10 +70,11 @@ class ChatStream(Stream):
                 yield from ({"refusal" if item.refusal else "content": piece} for piece in self._pieces(item))
                 if item.annotations:
                     yield {"annotations": [_annotation(each) for each in item.annotations]}
-            if isinstance(item, FunctionCall):
+            if isinstance(item, FunctionCall | CustomToolCall):
                 yield {"tool_calls": [{"index": calls, **_call(item, "")}]}
-                for piece in pieces_of(item.arguments):
-                    yield {"tool_calls": [{"index": calls, "function": {"arguments": piece}}]}
+                kind, text = _NAMES[type(item)]
+                for piece in pieces_of(_said(item)):
+                    yield {"tool_calls": [{"index": calls, kind: {text: piece}}]}
                 calls += 1
 
     def _pieces(self, item: Message) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ class ChatStream(Stream):
     def _reason(self) -> str:
         if any(len(self._pieces(item)) < len(item.pieces) for item in _messages(self.turn)):
             return "length"
-        called = any(isinstance(item, FunctionCall) for item in self.turn.items)
+        called = any(isinstance(item, FunctionCall | CustomToolCall) for item in self.turn.items)
         return "tool_calls" if called else "stop"
 
     def _head(self, kind: str) -> Body:
@@ -132,8 +133,17 @@ def _annotation(given: Body) -> Body:
     return {"type": given["type"], given["type"]: inner}
 
 
-def _call(item: FunctionCall, arguments: str) -> Body:
-    return {"id": item.call_id, "type": "function", "function": {"name": item.name, "arguments": arguments}}
+# What a call, and the text in it, are called.
+_NAMES = {FunctionCall: ("function", "arguments"), CustomToolCall: ("custom", "input")}
+
+
+def _said(item: FunctionCall | CustomToolCall) -> str:
+    return item.input if isinstance(item, CustomToolCall) else item.arguments
+
+
+def _call(item: FunctionCall | CustomToolCall, said: str) -> Body:
+    kind, text = _NAMES[type(item)]
+    return {"id": item.call_id, "type": kind, kind: {"name": item.name, text: said}}
 
 
 def _choice_of(delta: Body, reason: str | None) -> Body:
@@ -145,6 +155,5 @@ def _has_content(frame: Frame) -> bool:
     choices = [] if isinstance(frame, bytes) else frame.get("choices") or []
     deltas = [choice["delta"] for choice in choices]
     calls = [call for delta in deltas for call in delta.get("tool_calls") or ()]
-    return any(delta.get("content") for delta in deltas) or any(
-        call["function"].get("arguments") for call in calls
-    )
+    said = [call.get(kind, {}).get(text) for call in calls for kind, text in _NAMES.values()]
+    return any(delta.get("content") for delta in deltas) or any(said)

@@ -17,6 +17,7 @@ WRITE_SIZE = 16 * 1024
 BREAKING_POINTS = (
     "response.output_text.delta",
     "response.function_call_arguments.delta",
+    "response.custom_tool_call_input.delta",
     "response.completed",
 )
 
