@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from onplan.client import Client
 from onplan.config.settings import Settings
+from onplan.conversation.conversations import Conversation
 from onplan.plan import account
 from onplan.plan.account import Redemption
 from onplan.plan.usage_reply import ResetCredit
@@ -47,6 +48,11 @@ def takes_hosted_search(client: Client, model: str | None) -> bool:
     built_in = next((each for each in context.backend.fallback_models if each.id == model), None)
     said = [known.supports_web_search for known in (context.catalogue.named(model), built_in) if known]
     return next((supports for supports in said if supports is not None), False)
+
+
+def model_of(talk: Conversation) -> str | None:
+    """The model that the turns of a conversation ask; None for the default one."""
+    return talk._settings.model
 
 
 def tokens_of(client: Client) -> TokenManager | KeyHolder:

@@ -104,11 +104,11 @@ def test_login_by_pasting(emulator: Emulator, run_cli: Run) -> None:
 
 
 def test_the_prompt_may_be_piped(signed_in: Emulator, run_cli: Run) -> None:
-    """Without an argument, or with "-", the prompt is read from stdin; with one, stdin is left alone."""
+    """Without an argument, or with "-", the prompt is read from stdin; else what is there stands below it."""
     for arguments, expected in (
         (["ask"], "You said: from stdin\n"),
         (["ask", "-"], "You said: from stdin\n"),
-        (["ask", "argument"], "You said: argument\n"),
+        (["ask", "argument"], "You said: argument\n\nfrom stdin\n"),
     ):
         assert run_cli(*arguments, input="from stdin\n").stdout == expected
 

@@ -175,7 +175,11 @@ def test_a_configuration_that_cannot_be_used_is_an_error(settings, config):
         ("[profile.default]\nmodel = 'x'", "profile must be a string", "`[profiles.default]`"),
         ("[profiles.default]\nmodle = 'x'", "in [profiles.default]: `modle`", "`model`"),
         ("[profiles.other]\nbase-url = 'x'", "in [profiles.other]: `base-url`", "`base_url`"),
-        ("[profiles.a.b]\nmodel = 'x'", "in [profiles.a]: `b`", "api, backend, base_url, model, store"),
+        (
+            "[profiles.a.b]\nmodel = 'x'",
+            "in [profiles.a]: `b`",
+            "api, backend, base_url, conversations, model, store",
+        ),
     ],
 )
 def test_a_key_that_would_be_ignored_is_refused(settings, tmp_path, config, named, hint):

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import quote
+
+import click
 
 from onplan.config.settings import Settings
 
@@ -26,7 +28,7 @@ class KeptConversations:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.folder = settings.home / "conversations" / quote(settings.profile, safe="")
+        self.folder = settings.home / "conversations" / settings.profile
 
     def new(self, *, asked: bool) -> Path:
         """The path of a file that is not there yet."""
@@ -37,9 +39,12 @@ class KeptConversations:
         """The file that was written last."""
         return max(self._files(), default=(0.0, None), key=lambda file: file[0])[1]
 
-    def recent(self, count: int) -> list[Path]:
-        """The files that were written last, the newest first."""
-        return [path for _, path in sorted(self._files(), reverse=True)[:count]]
+    def require_last(self) -> Path:
+        """The same. Raises UsageError if there is none."""
+        path = self.last()
+        if path is None:
+            raise click.UsageError("There is no conversation to go on with yet.")
+        return path
 
     def forget_old(self) -> None:
         """Remove what `ask` kept before its last hundred conversations."""
@@ -55,3 +60,15 @@ class KeptConversations:
                 if entry.name.endswith(".jsonl") and not entry.name.startswith("."):
                     with suppress(OSError):
                         yield entry.stat().st_mtime, Path(entry.path)
+
+
+@contextmanager
+def warnings_told(tell: Callable[[str], object]) -> Iterator[None]:
+    """Have ``tell`` say what of a conversation is missing, in place of a warning of Python's."""
+    from onplan.conversation.saved_file import ConversationFileWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConversationFileWarning)
+        yield
+    for warning in caught:
+        tell(str(warning.message))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from onplan.cli.talk import say
@@ -11,22 +11,15 @@ from onplan.client_parts import takes_hosted_search
 
 if TYPE_CHECKING:
     from onplan.client import Client
-    from onplan.tools.record import RunChunk
-    from onplan.types import Citation, CompletionRequest, StreamChunk
+    from onplan.tools.function import FunctionTool
+    from onplan.types import Citation, HostedTool
 
 
-def searching(client: Client, request: CompletionRequest) -> Generator[StreamChunk | RunChunk]:
-    """The answer to ``request``, before which the model is made to search the web.
+def tool_for(client: Client, model: str | None) -> HostedTool | FunctionTool:
+    """The hosted search where the model takes that, and else a function. Raises an OnplanError."""
+    from onplan.types import web_search
 
-    It is the hosted search where the model takes that, and else a tool. Raises an OnplanError.
-    """
-    from onplan.types import ToolChoice, web_search
-
-    if takes_hosted_search(client, request.model):
-        tool = web_search()
-        return client.complete_stream(request, tools=[tool], tool_choice=ToolChoice(tool.name))
-    function = client.search.tool()
-    return client.run_stream(request, tools=[function], tool_choice=ToolChoice(function.name))
+    return web_search() if takes_hosted_search(client, model) else client.search.tool()
 
 
 def print_citations(citations: Iterable[Citation]) -> None:

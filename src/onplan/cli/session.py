@@ -63,6 +63,19 @@ class Session:
 
         return open_store(self.settings.store, self.settings.backend)
 
+    @property
+    def keeps_conversations(self) -> bool:
+        """Whether conversations are kept, as ``config.toml`` says. Raises ConfigurationError."""
+        wish = self.files.settings_of(self.settings.profile).get("conversations", "keep")
+        if wish not in ("keep", "forget"):
+            from onplan.errors import ConfigurationError
+
+            where = f"conversations in [profiles.{self.settings.profile}]"
+            raise ConfigurationError(
+                f'config.toml: {where} is {wish!r}, which is neither "keep" nor "forget".'
+            )
+        return wish == "keep"
+
     def require_lasting_store(self) -> None:
         """Raise ConfigurationError if the store forgets its contents when the command ends."""
         from onplan.config.store_schemes import declared

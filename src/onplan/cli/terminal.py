@@ -1,4 +1,4 @@
-"""Draws a spinner, a progress bar and a QR code, on a terminal only. The only module that imports rich."""
+"""Draws a spinner, a progress bar and a QR code, on a terminal only. Only this and markdown/ import rich."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import shutil
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO
 
 import click
 
@@ -29,7 +29,7 @@ class Spinner:
 
     def __init__(self, text: str, *, wanted: bool = True, alone: bool = False) -> None:
         self._status: Status | None = None
-        if wanted and (_can_draw() if alone else is_watched()):
+        if wanted and (is_drawable(sys.stderr) if alone else is_watched()):
             from rich.console import Console
 
             self._status = Console(stderr=True).status(text)
@@ -62,7 +62,7 @@ class Progress:
 
     def __init__(self, total: int, done: int, *, wanted: bool = True) -> None:
         self._bar: _Bar | None = None
-        if wanted and _can_draw():
+        if wanted and is_drawable(sys.stderr):
             from rich import progress
             from rich.console import Console
 
@@ -100,11 +100,12 @@ class Progress:
 
 def is_watched() -> bool:
     """Whether stdout and stderr are a terminal that can be drawn on."""
-    return sys.stdout.isatty() and _can_draw()
+    return sys.stdout.isatty() and is_drawable(sys.stderr)
 
 
-def _can_draw() -> bool:
-    return sys.stderr.isatty() and environment_variable("TERM") != "dumb"
+def is_drawable(stream: TextIO) -> bool:
+    """Whether ``stream`` is a terminal that can be drawn on."""
+    return stream.isatty() and environment_variable("TERM") != "dumb"
 
 
 _QUIET_ZONE = 2  # light modules around the code; two are enough for telephones
@@ -112,7 +113,7 @@ _QUIET_ZONE = 2  # light modules around the code; two are enough for telephones
 
 def qr_code(text: str) -> str | None:
     """``text`` as a QR code for stderr; None without a terminal, enough room, block characters or segno."""
-    if not _can_draw():
+    if not is_drawable(sys.stderr):
         return None
     try:
         import segno

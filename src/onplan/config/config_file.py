@@ -39,6 +39,7 @@ class ProfileTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: str | None = None
     backend: str | None = None
     base_url: str | None = None
+    conversations: str | None = None
     model: str | None = None
     store: str | None = None
 

@@ -47,7 +47,8 @@ class ConfigFiles:
     def settings_of(self, name: str) -> Mapping[str, str]:
         """What is known of the profile ``name``; what a person has written counts before what was saved.
 
-        Keys: ``backend``, ``store``, ``model``, ``base_url``, ``api``, where they differ from the defaults.
+        Keys: ``backend``, ``store``, ``model``, ``base_url``, ``api``, ``conversations``, where they are
+        not the defaults.
         """
         return {**self.saved.profiles.get(name, {}), **given(self.written.profiles.get(name))}
 

@@ -56,13 +56,14 @@ def chat(
     chosen: dict[str, Any] = {"model": model, "reasoning_effort": effort}
     fields = {name: value for name, value in chosen.items() if value is not None}
     kept = KeptConversations(session.settings)
+    keeps = session.keeps_conversations and not no_save
     with session.client() as client:
-        current = Current(client, None if no_save else kept, system, fields, say)
-        talk = Chat(session, client, current, thinking=thinking, plain=plain)
+        current = Current(client, kept if keeps else None, system, fields, say)
+        talk = Chat(session, client, current, thinking=thinking, plain=plain or session.verbose)
         if go_on:
             _go_on(talk, current, kept)
         if drawable:
-            _run_drawn(talk, session, remember=not no_save)
+            _run_drawn(talk, session, remember=keeps)
         else:
             talk.run(LinePrompt())
 
@@ -91,8 +92,5 @@ def _run_drawn(talk: Chat, session: Session, *, remember: bool) -> None:
 
 def _go_on(talk: Chat, current: Current, kept: KeptConversations) -> None:
     """Go on with the last conversation. Raises UsageError if there is none."""
-    path = kept.last()
-    if path is None:
-        raise click.UsageError("There is no conversation to go on with yet.")
-    current.go_on_in(path)
+    current.go_on_in(kept.require_last())
     talk.show_last()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onplan.cli.kept_conversations import KeptConversations
-from onplan.conversation.saved_file import ConversationFileWarning
+from onplan.cli.kept_conversations import KeptConversations, warnings_told
 from onplan.types import ContentPart, Message, Role, Text, ToolResult
 
 if TYPE_CHECKING:
@@ -75,7 +72,7 @@ class Current:
 
     def go_on_in(self, path: Path) -> None:
         """Go on with the conversation in a file, which is kept up to date. Raises ConversationFileError."""
-        with self._warnings():
+        with warnings_told(self._tell):
             self._talk = self._client.conversation.open(
                 path, keep_partial=True, attachments="inside", **self.fields
             )
@@ -83,7 +80,7 @@ class Current:
 
     def load(self, path: str) -> None:
         """Go on with a copy of the conversation in a file. Raises ConversationFileError."""
-        with self._warnings():
+        with warnings_told(self._tell):
             loaded = self._client.conversation.load(path, keep_partial=True, **self.fields)
         if self._kept is None:
             self._talk, self._path = loaded, None
@@ -127,14 +124,6 @@ class Current:
             for part in message.content
             if not isinstance(part, ToolResult)
         ]
-
-    @contextmanager
-    def _warnings(self) -> Iterator[None]:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ConversationFileWarning)
-            yield
-        for warning in caught:
-            self._tell(str(warning.message))
 
 
 def text_of(parts: Sequence[ContentPart]) -> str:

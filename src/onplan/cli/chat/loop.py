@@ -66,7 +66,7 @@ class Chat:
         """Do what was typed. False ends the chat."""
         from onplan.cli.chat.commands import carry_out
 
-        if not typed.strip() and not (self.attached.parts and typed) and not self.current.awaits_answer:
+        if not typed.strip() and not self.current.awaits_answer:
             return True
         understood = read(typed, is_file)
         try:

@@ -27,6 +27,7 @@ from onplan.cli.markdown.blocks import Block
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 _DEEP = 16  # blocks in blocks; below twenty the parser leaves text out
 _CODE_THEME = "ansi_dark"  # the terminal's own sixteen colours, which fit its background
+_MOST_COLOURED = 20_000  # characters; lines are short but in what is hardly read, such as data
 _EMPTY = Text("")
 _HEADINGS = {"h1": "bold underline", "h2": "bold", **dict.fromkeys(("h3", "h4", "h5", "h6"), "bold italic")}
 _INLINE = {"em": "italic", "strong": "bold", "s": "strike"}
@@ -143,7 +144,7 @@ class Look:
             yield Text("```", self._style("dim"))
 
     def _coloured(self, code: str, language: str) -> Text:
-        if not self.colour or not language:
+        if not self.colour or not language or len(code) > _MOST_COLOURED:
             return Text(code, self.style)
         text = Syntax(code, language, theme=_CODE_THEME, background_color="default").highlight(code)
         text.style = self.style

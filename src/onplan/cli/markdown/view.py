@@ -46,7 +46,6 @@ class AnswerView:
         self._symbols, self._waiting = symbols, waiting
         self._blocks, self._kind = Blocks(), "text"
         self._finished: list[str] = []
-        self._changed = self._ended = False
         self._since = time.monotonic()
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._keep_drawing, name="onplan-answer", daemon=True)
@@ -58,14 +57,17 @@ class AnswerView:
                 self._end_text()
                 self._kind = kind
             self._print(self._blocks.feed(harmless(text)))
-            self._changed = True
 
     def note(self, text: str) -> None:
         """Print a line of the program's own, after what came so far."""
         with self._lock:
             self._end_text()
             self._finished.append(self._drawn([text]))
-            self._changed = True
+
+    def draw(self) -> None:
+        """Draw what has arrived, as the thread does by itself."""
+        with self._lock:
+            self._draw()
 
     def flush(self) -> None:
         """End the text so far and draw it; what comes next stands below."""
@@ -81,18 +83,20 @@ class AnswerView:
             self._finished.append(self._drawn(list(self._looks[self._kind].of(blocks))))
 
     def _drawn(self, content: Sequence[object]) -> str:
-        columns, _ = self._region.size()
+        self._console.width, _ = self._region.size()
         with self._console.capture() as captured:
             for each in content:
-                self._console.print(each, width=columns, soft_wrap=False, crop=False)
+                self._console.print(each, crop=False)
         return captured.get()
 
     def _keep_drawing(self) -> None:
         pause = _PAUSE
         while not self._stop.wait(pause):
             begin = time.monotonic()
-            with self._lock:
-                self._draw()
+            try:
+                self.draw()
+            except OSError:  # the terminal is gone, as who writes the answer will find
+                return
             pause = max(_PAUSE, _SHARE * (time.monotonic() - begin))
 
     def _draw(self, *, final: bool = False) -> None:
@@ -100,9 +104,9 @@ class AnswerView:
         lines: list[str] = []
         if not final:
             if blocks := self._blocks.open():
-                lines = self._drawn(list(self._looks[self._kind].of(blocks))).splitlines()
+                lines = self._drawn(list(self._looks[self._kind].of(blocks))).removesuffix("\n").split("\n")
             elif self._waiting:
-                lines = [self._drawn([self._turning()]).rstrip("\n")]
+                lines = [self._drawn([self._turning()]).removesuffix("\n")]
         self._region.draw(finished, lines)
 
     def _turning(self) -> str:
