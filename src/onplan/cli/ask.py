@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False),
     help="A JSON schema: print the JSON that it describes.",
 )
+@click.option("--search", is_flag=True, help="Have the model search the web, and list what it cites.")
 @click.option(
     "--tool",
     "tools",
