@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ PROGRAMS = ROOT / "docs" / "comparison"
 
 NOTES = [f"On day {day} I saw {day + 1} wrens." for day in range(200)]
 SEEN = [f"{day + 1} wren" for day in range(200)]
+
+
+# Seconds after which a program that hangs is ended, so that its test fails.
+PATIENCE = 110
 
 
 def cell(row: str, library: str) -> str:
@@ -44,6 +49,7 @@ class Machine:
     emulator: Emulator
     folder: Path
     command: Callable[[Emulator, Path, str], list[Any]]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, program: str) -> subprocess.Popen[str]:
         """A program that is running; it talks through pipes."""
@@ -60,7 +66,7 @@ class Machine:
             "NO_PROXY": "127.0.0.1",
             "PYTHONUNBUFFERED": "1",  # as at a terminal, for which the chats are written
         }
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.command(self.emulator, self.folder, str(PROGRAMS / program)),
             cwd=self.folder,
             env=environment,
@@ -69,6 +75,13 @@ class Machine:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
+
+    def kill(self) -> None:
+        """End what was started and is still running."""
+        for process in self.started:
+            process.kill()
 
     def asked(self) -> list[dict[str, Any]]:
         """The requests for an answer so far."""
@@ -83,7 +96,16 @@ def machine(folder: Path, command: Callable[[Emulator, Path, str], list[Any]]) -
     scenario = Scenario(answers=answers, answer=Answer(interval=0.005))
     options = Options(codex_home=folder / "codex", codex_auth=True, scenario=scenario)
     with Emulator(options) as emulator:
-        yield Machine(emulator, folder, command)
+        found = Machine(emulator, folder, command)
+        patience = threading.Timer(PATIENCE, found.kill)
+        patience.start()
+        try:
+            yield found
+        finally:
+            patience.cancel()
+            found.kill()
+            for process in found.started:
+                process.communicate()
 
 
 def try_agent(machine: Machine, program: str) -> None:
@@ -130,15 +152,16 @@ def try_extraction(machine: Machine, program: str, *, refuse_token: bool) -> Ext
     process.stdin.write("".join(f"{note}\n" for note in NOTES))
     process.stdin.flush()
 
-    def reached(count: int, status: int) -> bool:
-        rows = [row for row in machine.asked() if row["status"] == status]
-        return len(rows) >= count or process.poll() is not None
+    def wait_for(count: int, status: int) -> None:
+        moment = threading.Event()
+        while process.poll() is None and count > sum(row["status"] == status for row in machine.asked()):
+            moment.wait(0.005)
 
     process.stdin.close()
     process.stdin = None
-    eventually(lambda: reached(40, 200))
+    wait_for(40, 200)
     machine.emulator.set_limits(Limit(300, tokens=10**9, used=10**9, resets_in=2))
-    eventually(lambda: reached(1, 429))
+    wait_for(1, 429)
     if refuse_token:
         machine.emulator.expire_access_tokens()
     printed, complaints = process.communicate(timeout=120)
@@ -165,9 +188,8 @@ def try_chat(machine: Machine, program: str) -> list[str]:
     process.communicate(timeout=60)
     assert process.returncode == 0
     items = machine.asked()[-1]["body"]["input"]
-    texts = [_text(item["content"]) for item in items if item.get("role") in ("user", "assistant")]
     assert sum(bool(item.get("encrypted_content")) for item in items) == 2
-    return texts
+    return sent_texts(items)
 
 
 def write(process: subprocess.Popen[str], line: str) -> None:
@@ -181,6 +203,11 @@ def say(process: subprocess.Popen[str], line: str) -> str:
     write(process, line)
     assert process.stdout
     return process.stdout.readline()
+
+
+def sent_texts(items: list[dict[str, Any]]) -> list[str]:
+    """What the person and the model said, of the input of a request."""
+    return [_text(item["content"]) for item in items if item.get("role") in ("user", "assistant")]
 
 
 def _text(content: Any) -> str:

@@ -90,6 +90,10 @@ said last.
 onplan adds a line for each message to a file that only you can read, and sends the conversation's
 `session_id`, by which the backend finds it in its cache ([conversations.md](conversations.md)). The other two
 programs write the whole history at each turn.
+
+Two commands do this without a program: [`onplan chat -c`](terminal.md), and `llm chat -c` of
+[llm](https://llm.datasette.io) {llm} with the plugin llm-chatgpt-plan. `llm` writes an exchange down when it
+is complete, so what was said last has to be said again, and it does not send the reasoning back.
 """,
         {
             "the model knows the whole chat": ("yes", "yes", "yes"),
@@ -136,7 +140,8 @@ def section(task: str) -> str:
     shown = [
         PROGRAM.format(library=library, name=name, code=codes[library]) for library, name in names.items()
     ]
-    return "\n".join([text.format(table=table(task, codes, outcomes)), *shown])
+    shown_table = table(task, codes, outcomes)
+    return "\n".join([text.format(table=shown_table, llm=pinned("siwc-peer.txt", "llm")), *shown])
 
 
 def pinned(requirements: str, name: str) -> str:

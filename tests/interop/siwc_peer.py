@@ -1,6 +1,7 @@
 """Runs llm-chatgpt-plan, in its own Python, with its services played by the emulator; prints what it found.
 
-The client is as it is: only the network below it leads elsewhere, as a resolver of names would.
+``siwc_peer.py ISSUER PLAN_BASE_URL``; more arguments are a command line of ``llm``. The client is as it is:
+only the network below it leads elsewhere, as a resolver of names would.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 from llm.cli import cli
 from llm_chatgpt_plan import client
 
-issuer, plan = (httpx.URL(url) for url in sys.argv[1:])
+issuer, plan = (httpx.URL(url) for url in sys.argv[1:3])
 
 
 class Emulated(httpx.HTTPTransport):
@@ -60,6 +61,8 @@ def lifetime(seconds: int) -> None:
 
 client.make_http_client = emulated
 webbrowser.open = browse
+if sys.argv[3:]:
+    cli(sys.argv[3:])  # which ends this program
 lifetime(30)  # so that the first question has to refresh it
 run("chatgpt-plan", "login")
 models = run("chatgpt-plan", "models")
