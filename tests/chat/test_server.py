@@ -283,6 +283,13 @@ def wire_events(response, *, include_usage=True):
 
 ANSWERS = {
     "text": answer(Text("Hello é 鸟")),
+    "cited text": answer(
+        Text(
+            "By us.",
+            None,
+            [{"type": "url_citation", "url": "https://a.example", "start_index": 0, "end_index": 2}],
+        )
+    ),
     "nothing": msgspec.structs.replace(answer(), usage=Usage(15, 0, 15)),
     "calls": answer(
         Text("Hm."),
@@ -330,6 +337,25 @@ class TestAnswers:
         *events, _ = wire_events(response, include_usage=False)
         assert not any("usage" in json.loads(event) for event in events)
         assert all(json.loads(event)["choices"] for event in events)
+
+
+def test_citations_are_places_in_the_whole_message():
+    """Texts are joined in this API; other annotations than of pages have no form in it."""
+    page = {"type": "url_citation", "url": "https://a.example"}
+    first = Text("By us. ", None, [{"type": "file_path", "file_id": "f"}])
+    second = Text("By me.", None, [{**page, "start_index": 3, "end_index": 5}, page])
+    response = answer(first, second)
+
+    inner = {"url": "https://a.example"}
+    cited = [
+        {"type": "url_citation", "url_citation": {**inner, "start_index": 10, "end_index": 12}},
+        {"type": "url_citation", "url_citation": inner},
+    ]
+    body = response_body(response, "chatcmpl-1", "gpt-9", 7)
+    assert body["choices"][0]["message"]["annotations"] == cited
+    encoder = ChunkEncoder("chatcmpl-1", "gpt-9", 0)
+    events = [encoder.encode(PartDone(part)) for part in (first, second)]
+    assert json.loads(events[1].split(b"data: ")[-1])["choices"][0]["delta"] == {"annotations": cited}
 
 
 def test_a_whole_answer_has_the_fields_of_the_api():

@@ -74,6 +74,6 @@ def cited(url: str, title: str, source: Any = "annotation") -> onplan.Citation:
 def test_each_page_is_listed_once_and_nothing_in_it_is_obeyed() -> None:
     """Neither line breaks nor escape sequences of a title reach the terminal."""
     pages = [cited("https://a.example", "A\n\x1b[31mB\x9b"), cited("https://a.example", "again")]
-    assert citation_lines(pages) == ["Sources:", "  1. A [31mB https://a.example"]
+    assert citation_lines(pages) == ["Sources:", "  1. A ␛[31mB� https://a.example"]
     assert citation_lines([cited("https://b.example", "", "link")])[0] == "Links in the answer:"
     assert citation_lines([]) == []

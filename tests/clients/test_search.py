@@ -183,6 +183,7 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_sent(signed_in: Emul
             ("live", lambda: client.search("a", live="no")),  # type: ignore[arg-type]
             ("'sparkle'", lambda: client.search("a", sparkle=1)),  # type: ignore[call-arg]
             ("session_id", lambda: client.search("a", session_id=5)),  # type: ignore[arg-type]
+            ("timeout", lambda: client.search("a", timeout=0, model="gpt-5.5")),
             ("max_output_tokens", lambda: client.search("a", max_output_tokens=0)),
             ("blocked_domains", lambda: client.search("a", blocked_domains=[5])),  # type: ignore[list-item]
             ("context_size", lambda: client.search("a", context_size="big")),  # type: ignore[arg-type]

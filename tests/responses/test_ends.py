@@ -484,6 +484,18 @@ def test_an_answer_that_was_produced_and_not_sent_is_an_error(listen):
     assert isinstance(listen(end("completed", usage=usage)).failure, StreamCorruptError)
 
 
+def test_an_answer_whose_annotations_come_once_is_not_doubled(listen):
+    """Items without ids are known by what they say, whichever event has the annotations of it."""
+    bare = {"type": "message", "content": [{"type": "output_text", "text": "hello"}]}
+    note = {"type": "url_citation", "url": "https://a.example"}
+    noted = {"type": "message", "content": [{"type": "output_text", "text": "hello", "annotations": [note]}]}
+    finished = {"type": "response.output_item.done", "item": noted}
+
+    for last in (bare, noted):
+        heard = listen(finished, end("completed", output=[last]))
+        assert heard.parts == [Text("hello", None, [note])]
+
+
 def test_a_hosted_tool_that_failed_leaves_the_answer_whole(listen):
     """The model goes on without the search, which stays in the history."""
     search = {"type": "web_search_call", "id": "ws", "status": "failed"}

@@ -19,6 +19,7 @@ from onplan.errors import (
 )
 from onplan.types import (
     CompletionResponse,
+    ContentPart,
     Done,
     FinishReason,
     ModelInfo,
@@ -26,6 +27,7 @@ from onplan.types import (
     Refusal,
     Resumed,
     StreamChunk,
+    Text,
     TextDelta,
     Thinking,
     ThinkingDelta,
@@ -62,6 +64,7 @@ class ChunkEncoder:
         self._begun = False
         self._positions: dict[str, int] = {}  # of the calls, by their ids
         self._custom: set[str] = set()  # the ids of those of custom tools
+        self._said = 0  # how many characters of finished texts were sent
         self._sealed = 0  # how many parts of encrypted reasoning were sent
         self._encode = msgspec.json.Encoder().encode
 
@@ -124,6 +127,10 @@ class ChunkEncoder:
 
     def _part_done(self, chunk: PartDone) -> Item | None:
         match chunk.part:
+            case Text(text=text, annotations=annotations):
+                offset, self._said = self._said, self._said + len(text)
+                cited = _cited(annotations, offset)
+                return {"annotations": cited} if cited else None
             case Refusal(text=text):
                 return {"refusal": text}
             case Thinking(encrypted=str(sealed)):
@@ -158,6 +165,28 @@ def _call(call: ToolCall) -> Item:
     return {"id": call.id, "type": "function", "function": function, **signed}
 
 
+def _cited(annotations: Iterable[Mapping[str, Any]], offset: int) -> list[Item]:
+    """The citations of pages among ``annotations`` of a text that begins at ``offset`` in the message."""
+    cited = [each for each in annotations if each.get("type") == "url_citation"]
+    return [{"type": "url_citation", "url_citation": _moved(each, offset)} for each in cited]
+
+
+def _all_cited(parts: Iterable[ContentPart]) -> list[Item]:
+    cited: list[Item] = []
+    offset = 0
+    for part in parts:
+        if isinstance(part, Text):
+            cited += _cited(part.annotations, offset)
+            offset += len(part.text)
+    return cited
+
+
+def _moved(annotation: Mapping[str, Any], offset: int) -> Item:
+    places = {name: annotation.get(name) for name in ("start_index", "end_index")}
+    moved = {name: place + offset for name, place in places.items() if isinstance(place, int)}
+    return {**{name: value for name, value in annotation.items() if name != "type"}, **moved}
+
+
 def _sealed(encrypted: str, index: int) -> Item:
     """Encrypted reasoning as an entry of ``reasoning_details``, which clients send back in the next turn.
 
@@ -178,6 +207,7 @@ def response_body(response: CompletionResponse, completion_id: str, model: str, 
     calls = [_call(part) for part in parts if isinstance(part, ToolCall)]
     message: Item = {"role": "assistant", "content": response.text or None, "refusal": refusal or None}
     optional = {
+        "annotations": _all_cited(parts),
         "reasoning_content": "".join(part.text for part in thinking),
         "reasoning_details": [_sealed(text, index) for index, text in enumerate(sealed)],
         "tool_calls": calls,

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from onplan.cli.control_characters import harmless
 from onplan.cli.talk import say
 from onplan.client_parts import takes_hosted_search
 
@@ -37,10 +38,9 @@ def citation_lines(citations: Iterable[Citation]) -> list[str]:
     if not pages:
         return []
     heading = "Sources" if pages[0].source == "annotation" else "Links in the answer"
-    named = (" ".join(filter(None, (_printable(page.title), _printable(page.url)))) for page in pages)
+    named = (" ".join(filter(None, (_on_one_line(page.title), _on_one_line(page.url)))) for page in pages)
     return [f"{heading}:", *(f"  {number}. {name}" for number, name in enumerate(named, 1))]
 
 
-def _printable(text: str) -> str:
-    """``text`` on one line, without characters that a terminal would obey."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+def _on_one_line(text: str) -> str:
+    return harmless(" ".join(text.split()))

@@ -13,11 +13,12 @@ from operator import attrgetter
 from typing import Any, cast
 
 import msgspec
+from msgspec import structs
 
 from onplan.errors import StreamCorruptError
 from onplan.responses.arrival import Arrival, EmissionOrder
 from onplan.responses.items import CALL_KINDS, CONTENT_KINDS, Item, kind_of, parts_in
-from onplan.types import ContentPart, TextDelta, ThinkingDelta
+from onplan.types import ContentPart, Text, TextDelta, ThinkingDelta
 
 MAXIMUM_ITEMS = 10_000
 _KINDS = (*CONTENT_KINDS, "")
@@ -136,7 +137,7 @@ class Arrivals:
         arrival = self._by_index.get(index)
         if arrival is None or not _may_be(arrival, kind_of(item)):
             return self._open(item, None)
-        if arrival.finished and item.get("id") and parts_in(item) != arrival.parts:
+        if arrival.finished and item.get("id") and not _has_content_of(item, arrival):
             return self._open(item, None)
         return arrival
 
@@ -204,13 +205,21 @@ class Arrivals:
 
 
 def _content_of(parts: list[ContentPart]) -> bytes:
-    """What tells ``parts`` from others; dicts in them have no hash."""
-    return msgspec.json.encode(parts)
+    """What tells ``parts`` from others: all but annotations, which need not come with every event.
+
+    It is JSON, since parts may hold dicts, which have no hash.
+    """
+    bare = [structs.replace(part, annotations=()) if isinstance(part, Text) else part for part in parts]
+    return msgspec.json.encode(bare)
 
 
 def _repeats(item: Item, arrival: Arrival) -> bool:
     """Whether ``item`` has the content of the finished ``arrival``, or is of a kind without content."""
-    return arrival.kind not in CONTENT_KINDS or parts_in(item) == arrival.parts
+    return arrival.kind not in CONTENT_KINDS or _has_content_of(item, arrival)
+
+
+def _has_content_of(item: Item, arrival: Arrival) -> bool:
+    return _content_of(parts_in(item)) == _content_of(arrival.parts)
 
 
 def _may_be(arrival: Arrival, kind: str) -> bool:

@@ -42,6 +42,7 @@ class SearchOptions(TypedDict, total=False):
         context_size: how much of the pages is told.
         max_output_tokens: how long the text may be, 10,000 if it does not say.
         model: for whom the text is written; without it, the client's.
+        timeout: seconds to wait for the answer, 120 if it does not say.
     """
 
     session_id: str | None
@@ -52,6 +53,7 @@ class SearchOptions(TypedDict, total=False):
     context_size: ContextSize | None
     max_output_tokens: int
     model: str | None
+    timeout: float
 
 
 def searched(commands: Commands, options: SearchOptions, context: Context) -> Flow[SearchResponse]:
@@ -67,7 +69,8 @@ def searched(commands: Commands, options: SearchOptions, context: Context) -> Fl
     path = _path(context.backend)
     session_id, body = _body(commands, options)
     body["model"] = options.get("model") or context.model or (yield from default_model(context))
-    request = SideRequest.json("Web search", path, body, timeout=_TIMEOUT, maximum_size=_MAXIMUM_SIZE)
+    timeout = _seconds(options.get("timeout", _TIMEOUT))
+    request = SideRequest.json("Web search", path, body, timeout=timeout, maximum_size=_MAXIMUM_SIZE)
     reply = yield from post(request, context)
     limits = limits_of_headers(reply.headers, context.now())
     return read_reply(reply.value, session_id, reply.request_id, limits)
@@ -132,6 +135,12 @@ def _settings(options: SearchOptions) -> dict[str, Any]:
 def _output_tokens(given: object) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or given < 1:
         raise InvalidRequestError("max_output_tokens is not a whole number above 0.", hint="Leave it out.")
+    return given
+
+
+def _seconds(given: object) -> float:
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < float("inf"):
+        raise InvalidRequestError("timeout is not a number of seconds.", hint="Give `timeout=60`.")
     return given
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from onplan.search.reply import SearchResponse
 from onplan.tools.function import FunctionTool, tool
 
 DEFAULT_NAME = "search_web"
+_URL = re.compile(r"https?://[^\s()<>\[\]\"']+")
 
 _DESCRIPTION = (
     "Search the web and read its pages. Each page that is found has a reference such as turn0search0, by "
@@ -63,6 +65,7 @@ def search_tool(function: Callable[..., Any], name: str) -> FunctionTool:
 
 def told(found: SearchResponse) -> str:
     """What the model is told: the text as it came, and the addresses that it does not have."""
-    missing = [result for result in found.results if result.url and result.url not in found.text]
+    shown = set(_URL.findall(found.text))
+    missing = [result for result in found.results if result.url and result.url not in shown]
     lines = [f"[{result.ref_id}] {result.title} {result.url}" for result in missing]
     return "\n".join([found.text, "", *lines]) if lines else found.text
