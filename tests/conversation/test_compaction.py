@@ -18,6 +18,7 @@ from onplan import Image, Message
 from onplan.config.settings import load_settings
 from onplan.emulator import Call, Emulator, Options, Scenario, Turn
 from onplan.stores import open_store
+from onplan.turn.compactor import SUMMARISE
 
 from ..conftest import eventually, issued
 
@@ -304,7 +305,7 @@ def test_without_the_choice_the_error_says_what_to_do(signed_in: Emulator, side:
         signed_in.arm("context_length_exceeded")
         with pytest.raises(onplan.ContextLengthError) as caught:
             side.do(talk.say("two"))
-        assert "`talk.compact()`" in caught.value.hint
+        assert '`compact="auto"`' in caught.value.hint
         side.do(talk.compact())
 
 
@@ -395,8 +396,97 @@ def test_backends_that_do_not_compact_say_so(monkeypatch: pytest.MonkeyPatch, si
     ):
         client.conversation(compact="auto")
     talk = client.conversation(messages=[Message.user("hi"), Message.assistant("ho")])
-    with pytest.raises(onplan.InvalidRequestError, match="does not compact"):
+    with pytest.raises(onplan.InvalidRequestError, match="does not compact") as caught:
         side.do(talk.compact())
+    assert '`compact="summary"`' in caught.value.hint
+
+
+@pytest.fixture(params=["openai-codex", "chatgpt-plan", "openai"])
+def backend(
+    request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Emulator, str]:
+    """An emulator, and the path of requests to the backend that the environment names."""
+    monkeypatch.setenv("ONPLAN_BACKEND", request.param)
+    if request.param == "openai":
+        monkeypatch.setenv("ONPLAN_OPENAI_BASE_URL", emulator.urls["openai_base_url"])
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-any")
+        return emulator, "/chat/completions"
+    settings = load_settings()
+    tokens = emulator.issue_plan_tokens() if settings.issuer.registers else emulator.issue_tokens()
+    open_store(settings.store).save(issued(tokens, settings.issuer), None)
+    return emulator, "/responses"
+
+
+def said(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """The roles and texts of a request's messages, in either API."""
+    items = row["body"].get("messages") or row["body"]["input"]
+    found = []
+    for item in items:
+        if item.get("role"):
+            content = item.get("content") or ""
+            parts = content if isinstance(content, list) else [{"text": content}]
+            found.append((item["role"], "".join(part["text"] for part in parts)))
+    return found
+
+
+def test_a_summary_is_for_every_backend(backend: tuple[Emulator, str], side: Side, tmp_path: Path) -> None:
+    """It is asked for like anything else, and stands in place of what it covers, in the file, too."""
+    emulator, path = backend
+    client = side.client(transport="sse", reasoning_summary="none")
+    talk = side.do(client.conversation.open(tmp_path / "talk.jsonl", "Be brief.", compact="summary"))
+    side.do(talk.say("one"))
+    emulator.play(Turn(text="It began with one."))
+    usage = side.do(talk.compact())
+    asked = [row for row in emulator.journal() if row["path"].endswith(path)][-1]
+    assert usage.total_tokens > 0
+    assert said(asked)[-1] == ("user", SUMMARISE)
+    assert said(asked)[-3:-1] == [("user", "one"), ("assistant", "You said: one")]
+
+    again = side.do(client.conversation.load(tmp_path / "talk.jsonl"))
+    for one in (talk, again):
+        assert one.compacted == 3
+        assert side.do(one.say("two")).text == "You said: two"
+        row = [row for row in emulator.journal() if row["path"].endswith(path)][-1]
+        assert said(row)[1:] == [("user", SUMMARISE), ("assistant", "It began with one."), ("user", "two")]
+        assert said(row)[0][1] == "Be brief."
+        assert [message.text for message in one.messages if message.role == "user"] == ["one", "two"]
+
+
+def test_a_summary_is_written_when_the_window_is_full(signed_in: Emulator, side: Side) -> None:
+    """The roles alternate, also in the middle of a run; and the calls of the run are whole."""
+
+    def look() -> str:
+        """Look."""
+        return "x"
+
+    talk = side.client(reasoning_summary="none").conversation(compact="summary")
+    side.do(talk.say("one"))
+    calls = [Turn(tool_calls=[Call("look", {})]) for _ in range(2)]
+    signed_in.play(*calls, Turn(fault="context_length_exceeded"), Turn(text="So far."), Turn(text="Done."))
+    response = side.do(talk.run("two", tools=[look]))
+
+    assert response.text == "Done."
+    assert len(response.steps) == 3
+    last = posts(signed_in)[-1]
+    assert said(last) == [("user", SUMMARISE), ("assistant", "So far."), ("user", "Go on.")]
+    assert kinds(last)[-2:] == ["function_call", "function_call_output"]
+    assert posts(signed_in)[-2]["body"]["tool_choice"] == "none"
+    assert talk.compacted == 5
+    assert response.messages == talk.messages
+
+
+@pytest.mark.parametrize(
+    "turn", [Turn(text=" \n"), Turn(text="x", fault="incomplete_max_output_tokens")], ids=["empty", "cut off"]
+)
+def test_what_is_no_whole_summary_is_not_used(signed_in: Emulator, side: Side, turn: Turn) -> None:
+    """The history is as it was, and the conversation goes on."""
+    talk = side.client().conversation(compact="summary")
+    side.do(talk.say("one"))
+    signed_in.play(turn)
+    with pytest.raises(onplan.UnexpectedReplyError, match="did not write a whole summary"):
+        side.do(talk.compact())
+    assert talk.compacted == 0
+    assert side.do(talk.say("two")).text == "You said: two"
 
 
 @pytest.mark.parametrize(

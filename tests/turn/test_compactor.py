@@ -8,10 +8,19 @@ from typing import Any
 import pytest
 
 from onplan.errors import UnexpectedReplyError
-from onplan.turn.compactor import USER_BYTES, Compactor, Target, compaction_of, target_of
+from onplan.turn.compactor import (
+    SUMMARISE,
+    USER_BYTES,
+    Compactor,
+    Target,
+    compaction_of,
+    summary_of,
+    target_of,
+)
 from onplan.types import (
     APIKey,
     Compaction,
+    CompletionResponse,
     File,
     FinishReason,
     Image,
@@ -243,6 +252,51 @@ def test_a_count_of_other_messages_is_not_believed() -> None:
     messages = [U, A, U, A, U, A, U]
     assert compactor.is_due(messages, HERE)
     assert not compactor.is_due(messages, Target("me", "2911", 1_000))
+
+
+def test_a_summary_stands_for_all_but_the_instructions() -> None:
+    """For every model and account. The roles alternate, whatever comes next."""
+    summary = Compaction(4, summary="So far.")
+    asked, told = Message.user(SUMMARISE), Message.assistant("So far.")
+    history = [S, U, D, A]
+    for target in (HERE, Target("you", "", None)):
+        assert shown([*history, U], summary, target=target) == [S, D, asked, told, U]
+    assert shown([*history, CALL, RESULT], summary) == [
+        S,
+        D,
+        asked,
+        told,
+        Message.user("Go on."),
+        CALL,
+        RESULT,
+    ]
+    assert shown(history, summary) == [S, D, asked, told]
+    assert shown(history[:3], summary) == history[:3]
+
+
+def test_only_what_is_encrypted_may_be_refused() -> None:
+    """The latest that can be read is a summary, or one of the backend's."""
+    summary = Compaction(4, summary="So far.")
+    assert of(made(2)).encrypted(HERE) == made(2)
+    assert of(made(2), summary).encrypted(HERE) is None
+    assert of(summary, made(6)).encrypted(HERE) == made(6)
+    assert of(summary, made(6, family="2911")).latest(HERE) == summary
+    assert of().encrypted(HERE) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("", FinishReason.STOP), (" \n", FinishReason.STOP)]
+    + [("So", reason) for reason in FinishReason if reason is not FinishReason.STOP],
+)
+def test_a_summary_is_a_whole_text(text: str, reason: FinishReason) -> None:
+    """Else it is an error that says that nothing has changed."""
+    response = CompletionResponse(Message.assistant(text), Usage(), reason, "m")
+    with pytest.raises(UnexpectedReplyError, match="whole summary") as caught:
+        summary_of(response, 2)
+    assert "as it was" in caught.value.hint
+    whole = CompletionResponse(Message.assistant("So far."), Usage(), FinishReason.STOP, "m")
+    assert summary_of(whole, 2) == Compaction(2, summary="So far.")
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def conversations(client: onplan.Client, path: Path) -> None:
     assert_type(talk.compact(), onplan.Usage)
     assert_type(talk.compacted, int)
     client.conversation(compact="auto", compact_at=0.5)
-    client.conversation.open(path, compact="auto")
+    client.conversation.open(path, compact="summary")
     client.conversation(compact="yes")  # type: ignore[arg-type]
     talk.save(path, attachments="inside")
     assert_type(client.conversation.load(path, model="gpt-5.5"), onplan.Conversation)

@@ -24,7 +24,7 @@ from onplan.turn.compactor import Compactor
 from onplan.types import CompletionRequest, ContentPart, Message, Prompt, RequestFields, Role, as_request
 
 C = TypeVar("C", bound="ConversationState")
-Compact: TypeAlias = Literal["auto"]
+Compact: TypeAlias = Literal["auto", "summary"]
 
 logger = logging.getLogger("onplan.conversation")
 
@@ -35,7 +35,8 @@ class Options:
 
     Attributes:
         keep_partial: whether what came of an answer that broke off or was stopped stays in the history.
-        compact: ``auto`` has the conversation compacted when it fills the context window; None does not.
+        compact: ``auto`` has the backend compact the conversation when it fills the context window, and
+            ``summary`` has a model write a summary of it; None does neither.
         compact_at: the share of the window at which that is.
 
     Raises InvalidRequestError for a value that cannot be used.
@@ -47,9 +48,9 @@ class Options:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.compact not in (None, "auto"):
+        if self.compact not in (None, "auto", "summary"):
             raise InvalidRequestError(
-                f"compact is {self.compact!r}, which is neither 'auto' nor None.",
+                f"compact is {self.compact!r}, which is neither 'auto', 'summary' nor None.",
                 hint='Give `compact="auto"`.',
             )
         at: object = self.compact_at
@@ -74,7 +75,8 @@ class ConversationState:
 
     def __init__(self, client: Any, history: History, settings: CompletionRequest, options: Options) -> None:
         session_id = settings.session_id or uuid_text(secrets.token_bytes(16), version=4)
-        self._compactor = Compactor(options.compact_at if options.compact else None)
+        at = options.compact_at if options.compact else None
+        self._compactor = Compactor(at, summarises=options.compact == "summary")
         self._client = client._compacted_by(self._compactor)
         self._history = history
         self._settings = msgspec.structs.replace(settings, messages=[], session_id=session_id)

@@ -230,13 +230,14 @@ class AsyncConversation(ConversationState):
     async def compact(self) -> Usage:
         """Have the backend compact the conversation, and return what that used of the plan.
 
-        From then on the compaction and what the user said lately are sent in place of the messages so far.
-        These stay in ``messages`` and in the file, so that ``undo`` and ``branch`` go back beyond it.
+        From then on the compaction and what the user said lately are sent in place of the messages so far;
+        or a summary of them, if that was chosen with ``compact="summary"``. The messages stay in ``messages``
+        and in the file, so that ``undo`` and ``branch`` go back beyond it.
 
         Raises:
             InvalidRequestError: the backend compacts no conversations, nothing new has been answered, or a
                 turn has not ended.
-            UnexpectedReplyError: the backend did not answer with one compaction.
+            UnexpectedReplyError: the answer is not one compaction, or no summary.
             OnplanError: it could not be asked. The conversation is then as it was.
         """
         turn = Turn(self)
@@ -308,7 +309,7 @@ class AsyncConversations:
                 with what was said; without it neither does.
             compact: ``auto`` has the backend compact the conversation when it fills the context window, and
                 when the backend says that it does not fit. InvalidRequestError if the backend does not do
-                that: only openai-codex does.
+                that: only openai-codex does. ``summary`` has the model write a summary instead, anywhere.
             compact_at: the share of the context window at which that is.
             fields: of ``CompletionRequest``: each request has them. ``messages`` is a history to begin with.
 

@@ -4,6 +4,8 @@ The program's history stays whole: a compaction is kept beside it, and says how 
 is sent in their place is what the official client keeps (docs/protocol.md): instructions, what the user said
 lately, and the compaction. It can be read only by the account and the family of models that it was made with;
 everything is sent where another one is asked.
+
+Where the program wants a summary instead, a model writes one, and all models can read it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from onplan.errors import UnexpectedReplyError
 from onplan.types import (
     APIKey,
     Compaction,
+    CompletionResponse,
     ContentPart,
     Credential,
     FinishReason,
@@ -68,18 +71,28 @@ def target_of(credential: Credential, model: str, known: ModelInfo | None) -> Ta
     return Target(account, family, known.context_window if known else None)
 
 
+# What a model is asked for a summary. It stands before the summary from then on, so that the roles alternate.
+SUMMARISE = (
+    "Write down what is needed to go on with this conversation without having read it: what is wanted, what "
+    "was decided and found out, what was done and how it ended, what is open, and the names, numbers and "
+    "words that still matter. Answer with that text alone."
+)
+_GO_ON = "Go on."
+
+
 class Compactor:
     """The compactions of one conversation, and when there is to be another.
 
     Args:
         at: the share of the context window at which the conversation is compacted; None: only when asked for.
+        summarises: whether a model writes a summary, instead of the backend compacting the conversation.
 
     Attributes:
         compactions: those of the history and those made since, oldest first.
     """
 
-    def __init__(self, at: float | None = None) -> None:
-        self.at = at
+    def __init__(self, at: float | None = None, *, summarises: bool = False) -> None:
+        self.at, self.summarises = at, summarises
         self.compactions: tuple[Compaction, ...] = ()
         self._refused: set[Compaction] = set()
         self._counted: tuple[Compaction | None, int, int] = (None, 0, 0)
@@ -93,14 +106,17 @@ class Compactor:
     def latest(self, target: Target) -> Compaction | None:
         """The latest compaction that the target can read."""
         ours = (target.account, target.family)
-        return next(
-            (
-                made
-                for made in reversed(self.compactions)
-                if (made.account, made.family) == ours and made not in self._refused
-            ),
-            None,
+        readable = (
+            made
+            for made in reversed(self.compactions)
+            if made.summary is not None or ((made.account, made.family) == ours and made not in self._refused)
         )
+        return next(readable, None)
+
+    def encrypted(self, target: Target) -> Compaction | None:
+        """The same if it is one that only the backend can read, and so may refuse."""
+        made = self.latest(target)
+        return made if made and made.summary is None else None
 
     def refuse(self, compaction: Compaction) -> None:
         """The backend cannot read this one after all: it is not sent again."""
@@ -111,8 +127,14 @@ class Compactor:
         made = self.latest(target)
         if made is None or made.covers > len(messages):
             return list(messages)
+        covered, rest = messages[: made.covers], messages[made.covers :]
+        if made.summary is not None:
+            instructions = [message for message in covered if message.role in _INSTRUCTIONS]
+            goes_on = [Message.user(_GO_ON)] if rest and rest[0].role is Role.ASSISTANT else []
+            summary = [Message.user(SUMMARISE), Message.assistant(made.summary)]
+            return [*instructions, *summary, *goes_on, *rest]
         stands = Message(Role.ASSISTANT, [cast("ContentPart", made)])
-        return [*_kept(messages[: made.covers]), stands, *messages[made.covers :]]
+        return [*_kept(covered), stands, *rest]
 
     def covers(self, messages: Sequence[Message], target: Target) -> int:
         """How many messages a compaction made now would cover: those that the model has answered.
@@ -176,12 +198,22 @@ def compaction_of(
     return Compaction(covers, sealed[0], target.account, target.family, known)
 
 
+def summary_of(response: CompletionResponse, covers: int) -> Compaction:
+    """The compaction that a model has written. Raises UnexpectedReplyError unless it is a whole text."""
+    if response.finish_reason is not FinishReason.STOP or not response.text.strip():
+        raise _unexpected("The model did not write a whole summary of the conversation.")
+    return Compaction(covers, summary=response.text)
+
+
 def _unexpected(sentence: str) -> UnexpectedReplyError:
     hint = (
         "The conversation is as it was. Try again: `talk.compact()`; or go on in one that is not compacted: "
         "`client.conversation(messages=talk.messages)`."
     )
     return UnexpectedReplyError(sentence, hint=hint)
+
+
+_INSTRUCTIONS = (Role.SYSTEM, Role.DEVELOPER)
 
 
 # --- what stays -------------------------------------------------------------------------------------
@@ -194,7 +226,7 @@ def _kept(messages: Sequence[Message]) -> list[Message]:
     """
     left, kept = USER_BYTES, list[Message]()
     for message in reversed(messages):
-        if message.role in (Role.SYSTEM, Role.DEVELOPER):
+        if message.role in _INSTRUCTIONS:
             kept.append(message)
         elif message.role is Role.USER and left > 0:
             parts = list(_shortened(message, left))

@@ -131,15 +131,15 @@ class Context:
         Raises InvalidRequestError if it is to be compacted and the backend does not do that.
         """
         if compactor.at is not None:
-            require_compaction(self.backend)
+            require_compaction(self.backend, compactor)
         return replace(self, compactor=compactor)
 
 
-def require_compaction(backend: Backend) -> None:
-    """Raise InvalidRequestError if ``backend`` does not compact conversations."""
-    if backend.compaction is None:
+def require_compaction(backend: Backend, compactor: Compactor) -> None:
+    """Raise InvalidRequestError if ``backend`` is to compact a conversation and does not do that."""
+    if backend.compaction is None and not compactor.summarises:
         known = " and ".join(name for name, row in BACKENDS.items() if row.compaction)
         raise InvalidRequestError(
             f"{backend.name} does not compact conversations; {known} does.",
-            hint="Leave out `compact=`, and begin another conversation when this one no longer fits.",
+            hint='With `compact="summary"` a model writes a summary instead, at any backend.',
         )

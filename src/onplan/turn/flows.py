@@ -32,13 +32,13 @@ from onplan.responses.request import CompactionTrigger, ResponsesCall
 from onplan.turn.amendments import Call
 from onplan.turn.attempts import Attempt, json_reply, persist
 from onplan.turn.catalogue_cache import Listing, account_of
-from onplan.turn.compactor import Compactor, Target, compaction_of, target_of
+from onplan.turn.compactor import SUMMARISE, Compactor, Target, compaction_of, summary_of, target_of
 from onplan.turn.completion import Completion
 from onplan.turn.context import Context, Turn, require_compaction
 from onplan.turn.repair import correction, repaired, require_repairs
 from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import Authorize, Flow, ListModels, Prepare
-from onplan.types import CompletionRequest, CompletionResponse, Credential, ModelInfo, Usage
+from onplan.types import CompletionRequest, CompletionResponse, Credential, Message, ModelInfo, Usage
 
 _ONCE = RetryPolicy(attempts=1)
 _ADVICE_SECONDS = 10.0  # what an error may wait for its hint
@@ -90,21 +90,19 @@ def turn(request: CompletionRequest, context: Context) -> Flow[CompletionRespons
 
 
 _MAKE_ROOM = (
-    '`talk.compact()` makes room, and `compact="auto"` does so by itself; or choose a model with a larger '
-    "window: `onplan models`."
+    'With `compact="auto"` the conversation makes room for itself (`"summary"` where the backend cannot); or '
+    "choose a model with a larger window: `onplan models`."
 )
 
 
 def _answered(request: CompletionRequest, model: str, context: Context) -> Flow[CompletionResponse]:
     """The answer of ``model``; the conversation is compacted first where that is due."""
-    compactor, backend = context.compactor, context.backend
-    if compactor is None or backend.compaction is None:
+    compactor = context.compactor
+    if compactor is None:
         return (yield from asked((yield Prepare(request, model)), context))
     if compactor.is_idle:
-        # The header is there from the first turn on: a WebSocket that it opens serves the later ones, too.
-        call: ResponsesCall = yield Prepare(request, model)
         try:
-            return (yield from asked(replace(call, headers=backend.compaction), context))
+            return (yield from asked((yield from _prepared(request, model, context)), context))
         except ContextLengthError as error:
             error.hint = _MAKE_ROOM
             raise
@@ -113,7 +111,7 @@ def _answered(request: CompletionRequest, model: str, context: Context) -> Flow[
         yield from _compact(request, model, target, context, "auto")
     while True:
         asking = yield from _shown(request, model, target, context)
-        earlier = compactor.latest(target)
+        earlier = compactor.encrypted(target)
         try:
             response = yield from _completed(asking, context)
         except ContextLengthError as error:
@@ -227,9 +225,9 @@ def compaction(request: CompletionRequest, context: Context) -> Flow[Usage]:
 
     Raises:
         InvalidRequestError: the backend compacts no conversations, or nothing of this one was answered yet.
-        UnexpectedReplyError: the backend did not answer with one compaction.
+        UnexpectedReplyError: the answer is not one compaction, or no summary.
     """
-    require_compaction(context.backend)
+    require_compaction(context.backend, cast("Compactor", context.compactor))
     model = request.model or context.model or (yield from default_model(context))
     target = yield from _target(model, context)
     return (yield from _compact(request, model, target, context, "manual"))
@@ -244,18 +242,19 @@ def _compact(
         raise InvalidRequestError(
             "There is nothing to compact: nothing new has been answered yet.", hint="Say something."
         )
-    # Of an answer's length and form nothing is wanted here.
+    # Of an answer's length and form nothing is wanted here, and no call.
+    choice = "none" if compactor.summarises and request.tools else None
     request = structs.replace(
         request,
         messages=request.messages[:covers],
         stop=[],
         max_tokens=None,
         response_format=None,
-        tool_choice=None,
+        tool_choice=choice,
     )
     alone = replace(context, fallback=None, resume=False)  # recorded over HTTP
     while True:
-        earlier = compactor.latest(target)
+        earlier = compactor.encrypted(target)
         asking = yield from _shown(request, model, target, alone, trigger)
         try:
             response = yield from _completed(asking, alone)
@@ -264,8 +263,12 @@ def _compact(
                 raise
             compactor.refuse(earlier)
         else:
-            compactor.add(compaction_of(asking.compactions, response.finish_reason, covers, target))
-            return response.usage
+            break
+    if compactor.summarises:
+        compactor.add(summary_of(response, covers))
+    else:
+        compactor.add(compaction_of(asking.compactions, response.finish_reason, covers, target))
+    return response.usage
 
 
 def _shown(
@@ -278,9 +281,22 @@ def _shown(
     """The question with what is sent of the conversation; with ``trigger``, to have it compacted."""
     compactor = cast("Compactor", context.compactor)
     shown = compactor.shown(request.messages, target)
-    call: ResponsesCall = yield Prepare(structs.replace(request, messages=shown), model)
-    call = replace(call, headers=context.backend.compaction or {})
-    return Completion(call.compacting(trigger) if trigger else call, context, silent=trigger is not None)
+    if trigger and compactor.summarises:
+        shown.append(Message.user(SUMMARISE))
+    call = yield from _prepared(structs.replace(request, messages=shown), model, context)
+    if trigger and not compactor.summarises:
+        call = cast("ResponsesCall", call).compacting(trigger)
+    return Completion(call, context, silent=trigger is not None)
+
+
+def _prepared(request: CompletionRequest, model: str, context: Context) -> Flow[Call]:
+    """A turn of a conversation, which says that its client knows compactions.
+
+    It does so from the first one on: a WebSocket that this opens serves the later ones, too.
+    """
+    call: Call = yield Prepare(request, model)
+    headers = context.backend.compaction
+    return replace(call, headers=headers) if headers and isinstance(call, ResponsesCall) else call
 
 
 def _target(model: str, context: Context) -> Flow[Target]:
@@ -289,7 +305,8 @@ def _target(model: str, context: Context) -> Flow[Target]:
     if not context.catalogue.attempts:
         with suppress(OnplanError):
             yield ListModels(0)
-    return target_of(credential, model, _known(model, context))
+    target = target_of(credential, model, _known(model, context))
+    return target if context.backend.compaction else replace(target, family="")  # which none is made with
 
 
 # --- models -----------------------------------------------------------------------------------------

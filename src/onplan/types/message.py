@@ -309,25 +309,27 @@ class Refusal(_Part, frozen=True, tag="refusal"):
 
 
 class Compaction(_Part, frozen=True, tag="compaction"):
-    """The beginning of a conversation as the backend compacted it. Only the backend can read it.
+    """The beginning of a conversation, compacted: by the backend, which alone can read it, or as a summary.
 
     A conversation keeps it beside its messages, and sends it in place of those that it covers
     (``turn.compactor``).
 
     Attributes:
         covers: how many messages it stands for, counted from the first.
-        encrypted: what they became.
+        encrypted: what they became at the backend; empty for a summary.
         account: a digest of the account for which it was encrypted.
         family: tells the models that can read it (``ModelInfo.compaction_family``).
         id: the backend's name of it.
+        summary: what a model wrote of them, which every model can read.
     """
 
     type: ClassVar[Literal["compaction"]] = "compaction"
     covers: int
-    encrypted: str
-    account: str
-    family: str
+    encrypted: str = ""
+    account: str = ""
+    family: str = ""
     id: str | None = None
+    summary: str | None = None
 
 
 def _role(given: object) -> Role:
