@@ -2,13 +2,13 @@
 
 ::
 
-    {"type":"onplan.conversation","version":1,"session_id":"…","settings":{"model":"gpt-5.5"}}
+    {"type":"onplan.conversation","version":2,"session_id":"…","settings":{"model":"gpt-5.5"}}
     {"role":"user","content":[{"type":"text","text":"hi"}]}
     {"role":"assistant","content":[{"type":"text","text":"Hello."}]}
     {"type":"compaction","covers":2,"encrypted":"…","account":"…","family":"2911","id":"cmp_…"}
 
-A compaction covers the first so many messages, which stay in the file. Version 2 has them; a file without any
-is written as version 1, which older releases read.
+A compaction covers the first so many messages, which stay in the file; it may have a ``summary`` instead of
+something ``encrypted``. Version 2 has them. A file without any is version 1, which older releases read.
 
 A local image or file stands there with its bytes (``data``, base64), or by its ``path`` with the ``sha256``
 of its content. The digest is required: the author of a conversation that another person loads could otherwise
