@@ -21,7 +21,14 @@ HEAVY = {
     "jwt",
     "msgspec",
     "rich",
+    "socket",
+    "ssl",
+    "tempfile",
     "uvicorn",
+    "onplan.chat.request",
+    "onplan.images",
+    "onplan.mapping",
+    "onplan.oauth.siwc",
 }
 
 

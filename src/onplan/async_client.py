@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, assert_ne
 
 from onplan.assembly import AsyncClientOptions, assemble, portable_options
 from onplan.attachments import has_attachments
-from onplan.batches.schedule import MapResult, OnLimit, Schedule, require_many
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError, TransportError
 from onplan.locks import AsyncLock
-from onplan.mapping_async import AsyncRequests, map_requests
 from onplan.plan import account
 from onplan.plan.waiting import availability
 from onplan.streams import AsyncCompletionStream
@@ -41,8 +39,10 @@ from onplan.types import (
 )
 
 if TYPE_CHECKING:
+    from onplan.batches.schedule import MapResult, OnLimit
     from onplan.conversation.conversations_async import AsyncConversations
     from onplan.images.images import AsyncImages
+    from onplan.mapping_async import AsyncRequests
     from onplan.running import AsyncRunning
     from onplan.search.searches_async import AsyncSearch
     from onplan.tools.options import AsyncRunFields, AsyncRunOptions
@@ -248,6 +248,9 @@ class AsyncClient:
         Raises:
             ConfigurationError, InvalidRequestError: an argument cannot be used.
         """
+        from onplan.batches.schedule import Schedule, require_many
+        from onplan.mapping_async import map_requests
+
         require_many(requests, AsyncIterable)
         schedule = Schedule[P](
             self._context, fields, repairs, concurrency=concurrency, ordered=ordered, on_limit=on_limit

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import platform
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from onplan._version import __version__
 from onplan.errors import USAGE_PAGE, ConfigurationError, PlanNotPermittedError, SignInAgainError
+from onplan.lazy_pattern import LazyPattern
 from onplan.types import APIKey, Credential, ModelInfo, OAuthCredentials
 
 # The catalogue lists models by client version and answers old ones with "requires a newer version".
@@ -41,6 +41,9 @@ class ParameterSupport(enum.Enum):
     DROP = "left out, and listed in ignored_parameters"
     RAISE = "an error"
     WITH_TOOLS = "sent beside tools; left out and listed where there are none"
+
+
+EVERY_NAME = LazyPattern("")
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Backend:
     request_encoding: str | None = None
     websocket: Mapping[str, str] | None = None
     required: Mapping[str, object] = field(default_factory=dict)
-    reasoning_models: re.Pattern[str] = re.compile("")
+    reasoning_models: LazyPattern = EVERY_NAME
     reasoning_required: Mapping[str, object] = field(default_factory=dict)
     parameter_support: Mapping[str, ParameterSupport] = field(default_factory=dict)
     max_tokens_field: str = "max_output_tokens"
@@ -146,7 +149,7 @@ class Backend:
     catalogue_query: str = ""
     catalogue_is_ordered: bool = False
     tool_shape: Literal["flat", "namespace", "additional_tools"] = "flat"
-    deprioritised: re.Pattern[str] | None = None
+    deprioritised: LazyPattern | None = None
     fallback_models: tuple[ModelInfo, ...] = ()
     images: ImageSupport | None = None
     advice: Mapping[str, str] = field(default_factory=dict)
@@ -328,7 +331,7 @@ _CHAT_SUPPORT: Mapping[str, ParameterSupport] = {
     "hosted_tools": ParameterSupport.RAISE,
 }
 
-_NOT_FOR_TEXT = re.compile(
+_NOT_FOR_TEXT = LazyPattern(
     r".*(?:embed|rerank|whisper|tts|audio|realtime|transcribe|dall-e|image|sora|moderation|babbage|davinci|instruct$)"
 )
 
@@ -344,14 +347,14 @@ OPENAI = Backend(
     api_key_variable="OPENAI_API_KEY",
     headers={"user-agent": USER_AGENT},
     required={"stream": True, "stream_options": {"include_usage": True}},
-    reasoning_models=re.compile(r"(?:.*/)?(?:o\d|gpt-(?:[5-9]|\d\d))(?!.*-chat)"),
+    reasoning_models=LazyPattern(r"(?:.*/)?(?:o\d|gpt-(?:[5-9]|\d\d))(?!.*-chat)"),
     parameter_support=_CHAT_SUPPORT,
     # max_tokens is refused by models that reason and outdated for all others.
     max_tokens_field="max_completion_tokens",
     reasoning_max_tokens_field="max_completion_tokens",
     system_role="system",
     # Also models that cost many times as much, and dated copies of other models.
-    deprioritised=re.compile(
+    deprioritised=LazyPattern(
         rf"{_NOT_FOR_TEXT.pattern}|.*(?:search|deep-research|computer-use|codex|-pro\b|-chat|-\d{{4}}-\d\d-\d\d|-\d{{4}}$)"
         r"|(?!gpt-|o\d)"
     ),

@@ -10,12 +10,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
 
 from onplan.assembly import ClientOptions, assemble, portable_options
-from onplan.batches.schedule import MapResult, OnLimit, Schedule, require_many
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError, TransportError
 from onplan.interruption import pause
 from onplan.locks import Lock
-from onplan.mapping import Requests, map_requests
 from onplan.plan import account
 from onplan.plan.waiting import availability
 from onplan.streams import CompletionStream
@@ -41,8 +39,10 @@ from onplan.types import (
 )
 
 if TYPE_CHECKING:
+    from onplan.batches.schedule import MapResult, OnLimit
     from onplan.conversation.conversations import Conversations
     from onplan.images.images import Images
+    from onplan.mapping import Requests
     from onplan.running import Running
     from onplan.search.searches import Search
     from onplan.tools.options import RunFields, RunOptions
@@ -248,6 +248,9 @@ class Client:
         Raises:
             ConfigurationError, InvalidRequestError: an argument cannot be used.
         """
+        from onplan.batches.schedule import Schedule, require_many
+        from onplan.mapping import map_requests
+
         require_many(requests)
         schedule = Schedule[P](
             self._context, fields, repairs, concurrency=concurrency, ordered=ordered, on_limit=on_limit

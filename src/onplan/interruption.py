@@ -6,11 +6,14 @@ known, and another thread can shut them down.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
 
 
 class Interrupted(BaseException):
@@ -27,6 +30,8 @@ class Interruption:
 
     def stop(self) -> None:
         """Have the threads raise ``Interrupted``, now where they wait for a socket or in a pause."""
+        import socket
+
         with self._lock:
             self._stopped.set()
             for waited_for in self._sockets:

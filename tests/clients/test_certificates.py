@@ -18,7 +18,8 @@ import trustme
 import onplan
 from onplan.stores.vault.login import server_from
 from onplan.transports.ca_files import trust
-from onplan.transports.route import Route, usual_certificates
+from onplan.transports.certificates import usual_certificates
+from onplan.transports.route import Route
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Far
@@ -224,7 +225,8 @@ def test_a_file_without_authorities_is_told(
 
 _READ = """
 import sys
-from onplan.transports.route import Route, usual_certificates
+from onplan.transports.certificates import usual_certificates
+from onplan.transports.route import Route
 from onplan.stores.vault.login import server_from
 from onplan.errors import ConfigurationError
 for read in (

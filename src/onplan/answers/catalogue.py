@@ -7,7 +7,6 @@ servers answer with ``{"data": [...]}``: ids, and few other fields that they agr
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -70,6 +69,8 @@ def advice_on_models(model: str, models: Sequence[ModelInfo], backend: Backend) 
     ``model`` itself is never suggested, although servers refuse models that they list: the Codex backend when
     it wants a newer client, Ollama when the model's file is missing.
     """
+    from difflib import get_close_matches
+
     names = [listed.id for listed in models if listed.id != model]
     near = get_close_matches(model, names, n=2, cutoff=0.5) or names[:2]
     version = (

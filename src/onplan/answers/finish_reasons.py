@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from onplan.lazy_pattern import LazyPattern
 from onplan.types import FinishReason
 
 
@@ -40,8 +41,8 @@ _WORDS: Mapping[str, FinishReason | _NoReason] = {
 }
 
 # The first row that matches counts: "content_filter_error" is a failure.
-_PARTS: tuple[tuple[re.Pattern[str], FinishReason | _NoReason], ...] = tuple(
-    (re.compile("|".join(parts.split())), reason)
+_PARTS: tuple[tuple[LazyPattern, FinishReason | _NoReason], ...] = tuple(
+    (LazyPattern(*parts.split()), reason)
     for reason, parts in (
         (
             _NoReason.FAILED,

@@ -7,15 +7,15 @@ llama_index issue 16796).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from onplan.flow import Response
+from onplan.lazy_pattern import LazyPattern
 
 # Headers that identify a firewall or proxy; they count only if the body is not JSON.
-_BY_HEADER: Mapping[str, re.Pattern[str]] = {
-    name: re.compile(pattern, re.IGNORECASE)
+_BY_HEADER: Mapping[str, LazyPattern] = {
+    name: LazyPattern(pattern)
     for name, pattern in {
         "cf-mitigated": ".",
         "server": r"cloudflare|akamai|sucuri|imperva|incapsula|ddos-guard|awselb|"
@@ -28,7 +28,7 @@ _BY_HEADER: Mapping[str, re.Pattern[str]] = {
         "x-zscaler": ".",
     }.items()
 }
-_CLOUDFLARE = re.compile(r"error code: (1\d{3})\b", re.IGNORECASE)
+_CLOUDFLARE = LazyPattern(r"error code: (1\d{3})\b")
 _REFUSALS = frozenset({403, 406, 451})
 _MARK = b"\xef\xbb\xbf"
 

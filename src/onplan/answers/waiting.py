@@ -93,7 +93,7 @@ _WAIT_IN_WORDS = LazyPattern(
     rf"[\s:]+({_DURATION})"
 )
 _RETRY_AFTER_IN_WORDS = LazyPattern(r"retry[-_ ]after[\"']?\s*[:=]?\s*(\d+(?:\.\d+)?)(?![\w.])")
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?|\b(?:an?|one)(?=\s))\s*(ms|mil|[dhms])", re.IGNORECASE)
+_AMOUNT = LazyPattern(r"(\d+(?:\.\d+)?|\b(?:an?|one)(?=\s))\s*(ms|mil|[dhms])")
 _SECONDS = {"ms": 0.001, "mil": 0.001, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 

@@ -7,7 +7,6 @@ import errno
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -250,6 +249,8 @@ class PrivateFile:
 
 
 def _make_temporary(target: Path) -> Path:
+    import tempfile  # loads all compressors
+
     descriptor, name = tempfile.mkstemp(prefix=_prefix(target), dir=target.parent)  # 0600, O_EXCL
     os.close(descriptor)
     return Path(name)

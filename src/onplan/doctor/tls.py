@@ -14,8 +14,9 @@ from onplan.doctor.check import Examination, NotExaminedError
 from onplan.doctor.network import SET_CLOCK, TIMEOUTS, SeenError, address_of, first_set, require_party, url_of
 from onplan.errors import ConnectError, OnplanError
 from onplan.flow import Request
+from onplan.transports.certificates import usual_certificates
 from onplan.transports.httpx2_sync import HTTPTransport
-from onplan.transports.route import Route, usual_certificates
+from onplan.transports.route import Route
 
 T = TypeVar("T", bound=BaseException)
 

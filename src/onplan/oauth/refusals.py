@@ -5,13 +5,13 @@ One table serves every step: the redirect, the device code's request and polls, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onplan.answers.firewall import cloudflare_number, is_page, refused_by_firewall
 from onplan.errors import SignInError, UnexpectedReplyError
 from onplan.flow import Response, request_id_of
+from onplan.lazy_pattern import LazyPattern
 from onplan.oauth.credentials import error_code
 
 
@@ -75,13 +75,12 @@ _BY_CODE: Mapping[str, Refusal] = {
 }
 
 # By the message, if the code is another one or missing.
-_BY_MESSAGE: tuple[tuple[re.Pattern[str], Refusal], ...] = (
-    (re.compile(r"\b(country|region|territory)\b.*\bnot (supported|available)", re.IGNORECASE), _REGION),
-    (re.compile(r"workspace\b.*\bdeactivated|deactivated workspace", re.IGNORECASE), _DEACTIVATED),
+_BY_MESSAGE: tuple[tuple[LazyPattern, Refusal], ...] = (
+    (LazyPattern(r"\b(country|region|territory)\b.*\bnot (supported|available)"), _REGION),
+    (LazyPattern(r"workspace\b.*\bdeactivated|deactivated workspace"), _DEACTIVATED),
     (
-        re.compile(
-            r"enable device.?code|device.?code (auth\w*|login|sign.?in)\b.*\b(disabled|not enabled|off)",
-            re.IGNORECASE,
+        LazyPattern(
+            r"enable device.?code|device.?code (auth\w*|login|sign.?in)\b.*\b(disabled|not enabled|off)"
         ),
         NO_DEVICE_CODES,
     ),

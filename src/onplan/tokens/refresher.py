@@ -42,7 +42,6 @@ from onplan.forking import no_fork, reset_in_child
 from onplan.oauth.credentials import came_from, stated_issuer
 from onplan.oauth.issuer import Issuer
 from onplan.oauth.refresh import refresh
-from onplan.oauth.siwc import verify_refreshed
 from onplan.oauth.verification import NO_KEYS, Keys, KeysUnavailableError
 from onplan.stores import CredentialStore, Lease, PendingRefresh, Record, Stored, conflict, why_empty
 from onplan.stores.lock import waiting_at_most
@@ -129,6 +128,8 @@ class Refresher:
         """
         if record.registration is None or record.credentials is None:
             return Stored(record, version)
+        from onplan.oauth.siwc import verify_refreshed
+
         # The token must have been valid when it was issued; it may have expired before it is verified.
         moment = min(self._now(), record.obtained_at or self._now())
         flow = verify_refreshed(self._issuer, record.credentials, record.registration, moment, self._keys)

@@ -9,19 +9,18 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
-import re
-import ssl
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from onplan.config.environment import environment_variable, system_proxies
 from onplan.errors import ConfigurationError
 from onplan.flow import is_loopback
 from onplan.secret import SecretText
-from onplan.transports.ca_files import recoded_certificates, trust
+
+if TYPE_CHECKING:
+    import ssl
 
 # The schemes of proxies with their default ports. Desktops' settings say ``socks`` for SOCKS 5.
 _PORTS: Mapping[str, int] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "socks": 1080}
@@ -99,7 +98,9 @@ class Route:
         self._ca_file = ca_file
         self._certificates = certificates
         if ca_file is not None:  # so that a wrong file is an error at once, not with the first request
-            _add(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)
+            from onplan.transports.certificates import trusting
+
+            trusting(ca_file)
 
     def proxy_for(self, url: str) -> Proxy | None:
         """The proxy for requests to ``url``, or None.
@@ -130,10 +131,10 @@ class Route:
             ConfigurationError: the environment, or ``ca_file``, names authorities that cannot be loaded.
         """
         if self._certificates is None:
+            from onplan.transports.certificates import trusting, usual_certificates
+
             context = usual_certificates()
-            if self._ca_file is not None:
-                _add(context, self._ca_file)
-            self._certificates = context
+            self._certificates = context if self._ca_file is None else trusting(self._ca_file, context)
         return self._certificates
 
 
@@ -195,59 +196,3 @@ def _names(entry: str, host: str, port: int) -> bool:
         entry = name
     entry = entry.strip("[]").removeprefix("*").removeprefix(".")
     return host == entry or host.endswith(f".{entry}")
-
-
-# --- certificates -------------------------------------------------------------------------------------------
-
-
-def usual_certificates() -> ssl.SSLContext:
-    """A context that trusts ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, else the system's authorities.
-
-    Raises ConfigurationError.
-    """
-    variable = next(filter(environment_variable, ("SSL_CERT_FILE", "SSL_CERT_DIR")), None)
-    place = environment_variable(variable) if variable else None
-    try:
-        if not place:
-            return _system_certificates()
-        if variable == "SSL_CERT_DIR":
-            next(Path(place).iterdir(), None)  # OpenSSL reports no error for a folder that it cannot read
-            return ssl.create_default_context(capath=place)
-        text = recoded_certificates(place)
-        return ssl.create_default_context(cadata=text) if text else ssl.create_default_context(cafile=place)
-    except OSError as error:  # an ssl.SSLError is one
-        named = f"{variable} ({place}) names" if variable else "the system names"
-        raise ConfigurationError(
-            f"The certificate authorities that {named} cannot be loaded: {_reason(error)}.",
-            hint=f"Correct it, or run `unset {variable}`." if variable else "Run `onplan doctor`.",
-        ) from None
-
-
-def _system_certificates() -> ssl.SSLContext:
-    """As ``httpx2.create_ssl_context()``; without httpx2 where OpenSSL knows the authorities, on Linux."""
-    known = ssl.get_default_verify_paths()
-    hashed = known.capath and any(_HASHED.fullmatch(each.name) for each in Path(known.capath).iterdir())
-    if sys.platform == "linux" and (known.cafile or hashed):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(known.cafile, known.capath)
-        return context
-    import httpx2
-
-    return httpx2.create_ssl_context(trust_env=False)
-
-
-_HASHED = re.compile(r"[0-9a-fA-F]{8}\.\d")  # the name of a certificate that OpenSSL finds in a folder
-
-
-def _add(context: ssl.SSLContext, ca_file: str | os.PathLike[str]) -> None:
-    try:
-        trust(context, ca_file)
-    except OSError as error:
-        raise ConfigurationError(
-            f"The certificate authorities in {os.fspath(ca_file)} cannot be loaded: {_reason(error)}.",
-            hint="Give `ca_file` a file that holds certificates in PEM.",
-        ) from None
-
-
-def _reason(error: OSError) -> str:
-    return "it holds no certificate" if isinstance(error, ssl.SSLError) else str(error.strerror or error)

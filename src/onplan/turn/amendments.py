@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
 from onplan.backends import ParameterSupport
 from onplan.chat import signatures, thinking
-from onplan.chat.request import ChatCall
 from onplan.errors import (
     BackendError,
     EncryptedReasoningError,
@@ -30,7 +29,10 @@ from onplan.parameters import Reports, emulating_stop
 from onplan.responses.request import ResponsesCall
 from onplan.turn.refused_fields import Path, is_refusal, names
 
-Call: TypeAlias = ResponsesCall | ChatCall
+if TYPE_CHECKING:
+    from onplan.chat.request import ChatCall
+
+Call: TypeAlias = "ResponsesCall | ChatCall"
 Body: TypeAlias = dict[str, Any]
 
 

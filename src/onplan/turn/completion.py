@@ -5,13 +5,11 @@ Failures are raised; whether another attempt follows is decided in attempts.py.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from onplan.answers.failures import failure_of_complaint, failure_of_response
-from onplan.chat.stream import ChatStream
 from onplan.errors import (
     DisconnectError,
     IdleTimeoutError,
@@ -23,6 +21,7 @@ from onplan.errors import (
     TransportError,
 )
 from onplan.flow import CLIENT_REQUEST_ID, NOTHING, Request, Response, request_id_of
+from onplan.lazy_pattern import LazyPattern
 from onplan.request.history import with_valid_calls
 from onplan.responses.continuation import Continuation, Create
 from onplan.responses.items import Item, input_items
@@ -57,7 +56,10 @@ from onplan.types import (
     read_by,
 )
 
-Stream: TypeAlias = ResponseStream | ChatStream
+if TYPE_CHECKING:
+    from onplan.chat.stream import ChatStream
+
+Stream: TypeAlias = "ResponseStream | ChatStream"
 _End: TypeAlias = Callable[[CompletionResponse], None]
 
 
@@ -316,7 +318,7 @@ class _Incoming:
 _MESSAGE_TOO_BIG = 1009
 # The error codes for a connection that is 60 minutes old, and for an earlier response that is forgotten.
 _CONNECTION_IS_OVER = frozenset({"websocket_connection_limit_reached", "previous_response_not_found"})
-_NOTHING_REMEMBERED = re.compile(r"previous.response\b.{0,100}\bnot found", re.IGNORECASE)
+_NOTHING_REMEMBERED = LazyPattern(r"previous.response\b.{0,100}\bnot found")
 
 
 def _is_over(stream: ResponseStream, error: OnplanError) -> bool:

@@ -7,7 +7,7 @@ loops; what time it is comes in as ``Context.now``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import cast
@@ -15,7 +15,6 @@ from typing import cast
 from msgspec import structs
 
 from onplan.answers.catalogue import advice_on_models, catalogue_request, models_of
-from onplan.chat import request as chat_request
 from onplan.errors import (
     ContextLengthError,
     EncryptedReasoningError,
@@ -27,8 +26,8 @@ from onplan.errors import (
 )
 from onplan.parameters import offered_effort
 from onplan.request.encodable import encodable
-from onplan.responses import request as responses_request
 from onplan.responses.request import CompactionTrigger, ResponsesCall
+from onplan.responses.request import prepare as prepare_responses
 from onplan.turn.amendments import Call
 from onplan.turn.attempts import Attempt, json_reply, persist
 from onplan.turn.catalogue_cache import Listing, account_of
@@ -182,7 +181,7 @@ def prepare(request: CompletionRequest, context: Context, model: str) -> Call:
         InvalidRequestError: it cannot be expressed in this API, or has an unsupported parameter where that is
             an error.
     """
-    build = _PREPARATIONS[context.backend.api]
+    build = _preparation_for(context.backend.api)
     raising = context.raise_unsupported
     effort = _effort_of(request, context, model)
     if is_changed := effort != request.reasoning_effort:
@@ -211,10 +210,13 @@ def _known(model: str, context: Context) -> ModelInfo | None:
     return context.catalogue.named(model) or next(built_in, None)
 
 
-_PREPARATIONS: Mapping[str, Callable[..., Call]] = {
-    "responses": responses_request.prepare,
-    "chat": chat_request.prepare,
-}
+def _preparation_for(api: str) -> Callable[..., Call]:
+    """What builds a call to ``api``. A program on the plan does not load the other."""
+    if api == "chat":
+        from onplan.chat.request import prepare as prepare_chat
+
+        return prepare_chat
+    return prepare_responses
 
 
 # --- compaction -------------------------------------------------------------------------------------
