@@ -100,6 +100,8 @@ def bell() -> Iterator[socket.socket | None]:
     if interruption is None:
         yield None
         return
+    import socket
+
     rung, ringing = socket.socketpair()
     with rung, ringing, interruption.watching(ringing):
         yield rung
