@@ -13,7 +13,7 @@ import onplan
 from onplan import TextDelta
 from onplan.emulator import Emulator, Turn
 from onplan.turn.context import Context
-from onplan.turn.steps import Flow, ReadEvents
+from onplan.turn.steps import Flow, ListModels, ReadEvents, Refresh, Sleep
 
 from ..conftest import eventually
 from .conftest import Seen
@@ -328,3 +328,69 @@ def test_a_repair_is_a_turn_of_its_own(signed_in: Emulator, driver: Any, seen: S
         ("chat gpt-5.5", "mine"),
     ]
     assert (seen.named("chat")[0].attributes or {})["gen_ai.output.type"] == "json"
+
+
+def test_an_image_is_a_span(signed_in: Emulator, seen: Seen) -> None:
+    """So is every request beside the turns, under its path; what delays it is told there."""
+    with onplan.Client(telemetry=seen.option(), retry=QUICK) as client:
+        client.credentials()
+        signed_in.expire_access_tokens()
+        client.images.generate("my-fox")
+
+    span = seen.one("images/generations")
+    assert (span.kind, [name for name, _ in events(span)]) == (SpanKind.CLIENT, ["onplan.token_refused"])
+    assert (span.attributes or {})["server.address"] == "127.0.0.1"
+    assert ("refresh_token", "get_credentials") in seen.tree
+    assert ("get_credentials", "images/generations") in seen.tree
+    assert "my-fox" not in seen.everything()
+
+
+def test_a_compaction_is_a_span_with_its_tokens(signed_in: Emulator, seen: Seen) -> None:
+    """They are counted apart from those of turns. One within a turn is below it."""
+    with onplan.Client(telemetry=seen.option(), retry=QUICK, model="gpt-5.5") as client:
+        talk = client.conversation(compact="auto")
+        talk.say("one")
+        talk.compact()
+        talk.say("two")
+        signed_in.play(Turn(fault="context_length_exceeded"))
+        assert talk.say("three").text == "You said: three"
+
+    asked, within = seen.named("compact")
+    names = {span.context.span_id: span for span in seen.spans}
+    assert asked.parent is None
+    assert within.parent
+    assert names[within.parent.span_id].name == "chat gpt-5.5"
+    used = sum((span.attributes or {})["gen_ai.usage.input_tokens"] for span in (asked, within))  # type: ignore[misc]
+    counted = {
+        told["gen_ai.token.type"]: point.sum
+        for point, told in seen.points("gen_ai.client.token.usage")
+        if told["gen_ai.operation.name"] == "compact" and told["gen_ai.request.model"] == "gpt-5.5"
+    }
+    assert counted["input"] == used > 0
+
+
+def test_what_an_inner_span_tells_is_not_told_again(signed_in: Emulator, seen: Seen) -> None:
+    """A retry, a refusal of a token or a catalogue, of a part of a turn, is that part's alone."""
+    context = onplan.Client(telemetry=seen.option(), model="gpt-5.5")._context
+    recorder = context.recorder
+    assert recorder
+
+    def part() -> Flow[None]:
+        yield Sleep(0.0, onplan.ServerError("x"))
+        yield Refresh("token")
+        yield ListModels(0)
+
+    def turn(request: onplan.CompletionRequest, context: Context) -> Flow[onplan.CompletionResponse]:
+        yield from recorder.part("part", part())
+        raise onplan.StreamTruncatedError("The end of the test.")
+
+    flow = recorder.observed(turn)(onplan.CompletionRequest(messages="hi"), context)
+    assert [isinstance(next(flow), kind) for kind in (Sleep, Refresh, ListModels)] == [True] * 3
+    with pytest.raises(onplan.StreamTruncatedError):
+        next(flow)
+
+    assert seen.tree == [("chat gpt-5.5", None), ("part", "chat gpt-5.5"), ("list_models", "part")]
+    assert events(seen.one("chat")) == []
+    assert events(seen.one("part")) == [("onplan.retry", "server_error"), ("onplan.token_refused", None)]
+    ((retries, _),) = seen.points("onplan.client.retries")
+    assert retries.value == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import TypeVar
 
 from opentelemetry import context as contexts
 from opentelemetry.metrics import get_meter
@@ -15,10 +17,12 @@ from onplan.telemetry.attributes import server_attributes
 from onplan.telemetry.instruments import Instruments, Operation
 from onplan.telemetry.options import Telemetry
 from onplan.telemetry.runs import ObservedRun
-from onplan.telemetry.turns import observed
+from onplan.telemetry.turns import ObservedTurn, begun, observed
 from onplan.turn.context import Context, RunRecorder, Turn
 from onplan.turn.steps import Flow
 from onplan.types import CompletionRequest, CompletionResponse, Limits
+
+T = TypeVar("T")
 
 _LIBRARY = "onplan"
 
@@ -40,9 +44,14 @@ class SpanRecorder:
         parent = contexts.get_current()
 
         def ask(request: CompletionRequest, context: Context) -> Flow[CompletionResponse]:
-            return observed(turn(request, context), request, context, self._instruments, parent)
+            begin = partial(ObservedTurn, request, context, self._instruments, parent)
+            return observed(turn(request, context), begin)
 
         return ask
+
+    def part(self, name: str, flow: Flow[T], operation: str | None = None) -> Flow[T]:
+        """The same flow, in a span of this name."""
+        return observed(flow, partial(begun, self._instruments, name, operation))
 
     def run(self, context: Context) -> RunRecorder:
         """The span of a run that begins."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from onplan.backends import BACKENDS, Backend
 from onplan.errors import InvalidRequestError, LimitError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onplan.tools.record import RunResponse, ToolRun
 
 
+T = TypeVar("T")
 Turn: TypeAlias = "Callable[[CompletionRequest, Context], Flow[CompletionResponse]]"
 
 
@@ -54,6 +55,13 @@ class Recorder(Protocol):
 
     def observed(self, turn: Turn, /) -> Turn:
         """The same, written down as part of what is going on here and now."""
+        ...
+
+    def part(self, name: str, flow: Flow[T], operation: str | None = None, /) -> Flow[T]:
+        """The same flow, written down under this name as part of what is going on.
+
+        ``operation``: what OpenTelemetry calls it, if it gives the ``Usage`` of tokens.
+        """
         ...
 
     def run(self, context: Context, /) -> RunRecorder:

@@ -238,6 +238,13 @@ def compaction(request: CompletionRequest, context: Context) -> Flow[Usage]:
 def _compact(
     request: CompletionRequest, model: str, target: Target, context: Context, trigger: CompactionTrigger
 ) -> Flow[Usage]:
+    flow = _compacted(request, model, target, context, trigger)
+    return context.recorder.part("compact", flow, "compact") if context.recorder else flow
+
+
+def _compacted(
+    request: CompletionRequest, model: str, target: Target, context: Context, trigger: CompactionTrigger
+) -> Flow[Usage]:
     compactor = cast("Compactor", context.compactor)
     covers = compactor.covers(request.messages, target)
     if not covers:

@@ -86,6 +86,11 @@ def post(request: SideRequest, context: Context) -> Flow[SideReply]:
         BudgetError: the budget of the client is used up.
         OnplanError: it failed otherwise.
     """
+    flow = _posted(request, context)
+    return context.recorder.part(request.path, flow) if context.recorder else flow
+
+
+def _posted(request: SideRequest, context: Context) -> Flow[SideReply]:
     budget, told = context.budget if request.uses_plan else None, None
     ticket = (yield from budget.admit(context)) if budget else None
     try:
