@@ -72,7 +72,7 @@ def test_a_backend_that_does_not_say(row: Any, hint: str) -> None:
     """Nothing is sent, and the error says where to look instead."""
     backend = Backend([HALF.usage])
 
-    for flow in (limits, reset_credits):
+    for flow in (limits, reset_credits, lambda context: spend_reset_credit(context, "id", None, None)):
         with pytest.raises(ConfigurationError, match="does not say what is left") as caught:
             backend.run(flow(backend.context(backend=row)))
         assert hint in caught.value.hint

@@ -219,6 +219,24 @@ def test_a_reset_moves_by_more_than_half_the_window(later: int, is_reset: bool) 
     assert bool(budget.check(read(60, resets_at=RESET + later))) is is_reset
 
 
+def test_a_window_of_unknown_length_is_the_same_one() -> None:
+    """Nothing tells when it has reset, so what was used when the client began does not count."""
+    budget = Budget(0.2)
+    for percent, later in ((50, 0), (65, 90_000)):
+        assert budget.check(Limits(windows=windows((percent, None, RESET + later)))) is None
+
+    assert budget.check(Limits(windows=windows((71, None, RESET + 90_000))))
+
+
+def test_a_small_share_is_kept_too() -> None:
+    """Of one per cent, more than half was used by one request: there is no room for another."""
+    budget = Budget(0.01)
+    budget.check(read(50))
+    budget.settle(object(), None)
+
+    assert budget.check(read(50.6))
+
+
 def test_the_latest_reading_says_when_it_resets() -> None:
     """Also if nothing was used since the one before."""
     budget = Budget(0.2)

@@ -32,6 +32,8 @@ def reading(
         ([reading(99.6)], None, NOW),
         # Just begun, or of unknown length, or without a time: nothing is known yet.
         ([reading(5, at=START + 60)], None, None),
+        ([reading(5, at=START + 299.5)], None, None),
+        ([reading(5, at=START + 300)], 60.0, START + 6_000),
         ([reading(50, resets_at=None)], None, None),
         ([reading(50, minutes=None)], None, None),
         # Several: the pace of the last hour.
@@ -45,6 +47,7 @@ def reading(
         ([reading(49, NOW - 300), reading(50)], 12.0, None),
         ([reading(40, NOW - HOUR), reading(60, resets_at=None)], 20.0, NOW + 2 * HOUR),
         ([reading(49, NOW - 299.5), reading(50)], 25.0, NOW + 2 * HOUR),
+        ([reading(40, NOW - HOUR, RESETS_AT + 120), reading(50)], 10.0, None),  # the same window
         ([reading(40, NOW - HOUR, RESETS_AT + 120.5), reading(50)], 25.0, NOW + 2 * HOUR),
         # Within five minutes a whole per cent may be rounding.
         ([reading(49, NOW - 60), reading(50)], 25.0, NOW + 2 * HOUR),
