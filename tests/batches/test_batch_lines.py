@@ -65,6 +65,14 @@ def test_a_line_that_is_no_request_is_named(given: bytes, words: str) -> None:
         list(read_requests([line(), given]))
 
 
+def test_the_method_may_be_left_out() -> None:
+    """There is only one."""
+    row = json.loads(line("a"))
+    del row["method"]
+
+    assert [request.custom_id for request in read_requests([json.dumps(row).encode()])] == ["a"]
+
+
 def test_two_lines_with_one_name_are_refused() -> None:
     """Their answers could not be told apart."""
     with pytest.raises(onplan.InvalidRequestError, match="Lines 1 and 3 have the same custom_id, 'a'"):
@@ -244,7 +252,7 @@ def test_failures_are_what_the_api_said_or_what_came_before() -> None:
         (onplan.InvalidRequestError("wrong"), 400),
     ):
         row = json.loads(failed_line(request, error, line_id="x"))
-        assert row["response"]["status_code"] == status
+        assert (row["response"]["status_code"], row["response"]["request_id"]) == (status, error.request_id)
         assert error.message in row["response"]["body"]["error"]["message"]
         assert row["error"] is None
     row = json.loads(failed_line(request, onplan.ConnectError("no way"), line_id="x"))

@@ -142,6 +142,17 @@ def test_a_request_that_cannot_be_sent_is_a_failure_of_its_own() -> None:
     assert isinstance(action.result.error, onplan.InvalidRequestError)
 
 
+def test_repairs_want_something_to_repair() -> None:
+    """A request without a format has none, and is a failure of its own."""
+    planned = schedule(repairs=1)
+    planned.next()
+    planned.took("hi")
+    action = planned.next()
+
+    assert isinstance(action, HandOut)
+    assert "no response_format" in str(action.result.error)
+
+
 def test_at_a_limit_all_stop() -> None:
     """What runs goes on to its end; the rest get the same error and are not asked."""
     planned = schedule(concurrency=2)
@@ -227,6 +238,26 @@ def test_a_failure_to_wait_is_what_becomes_of_the_rest() -> None:
     results = [action.result for action in (planned.next(), planned.next()) if isinstance(action, HandOut)]
 
     assert [result.error for result in results] == [ended, None]
+    assert isinstance(planned.next(), Take)
+    planned.exhausted()
+    assert isinstance(planned.next(), End)
+
+
+def test_a_pause_is_no_longer_than_five_minutes() -> None:
+    """A reset credit, or another plan, may end the wait early."""
+    planned = schedule(concurrency=1, on_limit="wait")
+    play(planned, 1)
+    pauses = []
+    for _ in range(2):
+        planned.failed(0, onplan.UsageLimitError("used up", resets_at=NOW + 9_000))
+        reset = planned.next()
+        assert isinstance(reset, Reset)
+        step = next(reset.flow)
+        pauses.append(step.seconds if isinstance(step, Sleep) else 0)
+        planned.reset()
+        assert isinstance(planned.next(), Start)
+
+    assert pauses == [0, 300]
 
 
 def test_keywords_are_for_requests_that_do_not_say_them() -> None:
