@@ -393,6 +393,12 @@ SCHEMAS: dict[str, tuple[dict[str, Any], dict[str, Any], bool, str]] = {
         True,
         "Numbers_",
     ),
+    "a title of other letters": (
+        {**CLOSED, "title": "Größe 1"},
+        {**CLOSED, "title": "Größe 1"},
+        True,
+        "Gr__e_1",
+    ),
     "in the wrapper of the Responses API": (
         {"type": "json_schema", "name": "bird-1_x y", "schema": OPEN, "strict": True},
         CLOSED,
@@ -453,6 +459,12 @@ class Flock:
     odd: dict[str, Bird] = field(default_factory=dict)
 
 
+NESTED = {
+    "type": "object",
+    "properties": {"n": {"$ref": "#/$defs/n"}},
+    "$defs": {"n": {"type": "array", "items": {"$ref": "#/$defs/n"}}},
+}
+
 MISFITS: dict[str, tuple[Any, str, str, str]] = {
     "no text": (Bird, "", "$", "it is empty"),
     "prose": (Bird, "A bird is an animal.", "$", "it is not JSON"),
@@ -462,6 +474,7 @@ MISFITS: dict[str, tuple[Any, str, str, str]] = {
     "half": (Bird, '{"name": "O', "$", "truncated"),
     "NaN": (float, '{"value": NaN}', "$", "it is not JSON"),
     "a property twice": (Bird, '{"name": "Owl", "name": "Emu"}', "$", "has the property 'name' twice"),
+    "too deep for its schema": (NESTED, '{"n": ' + "[" * 500 + "]" * 500 + "}", "$", "nested too deeply"),
     "too deep": (Any, '{"value": ' + "[" * 10_000 + "]" * 10_000 + "}", "$", "nested too deeply"),
     "another type": (Flock, '{"birds": [{"name": 3}]}', "$.birds[0].name", "expected `str`, got `int`"),
     "nothing for a name": (Bird, '{"age": 3}', "$", "missing required field `name`"),

@@ -17,7 +17,8 @@ from onplan.structured.pydantic_types import validator_of
 
 
 class ValidationError(ValueError):
-    def errors(self, **_: bool) -> list[dict[str, Any]]:
+    def errors(self, **options: bool) -> list[dict[str, Any]]:
+        assert options == {"include_url": False, "include_context": False, "include_input": False}
         return [{"msg": "Input should be a valid integer", "loc": ("birds", 0, "wing span")}]
 
 

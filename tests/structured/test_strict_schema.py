@@ -67,6 +67,8 @@ STRICT = {
         {"type": "string", "enum": [f"{number:070}" for number in range(250)]}
     ),
     "a typed const": one({"type": "string", "const": "a"}),
+    # Of 120,000 characters that are allowed, the names of the properties are one.
+    "a const of all the characters that may be": one({"type": "string", "const": "x" * 119_999}),
     "bounds": one({"type": "integer", "minimum": 0, "exclusiveMaximum": 9, "multipleOf": 3}),
     "lengths of arrays": one({"type": "array", "items": TEXT, "minItems": 1, "maxItems": 2}),
     "a pattern and a format": closed(
@@ -103,6 +105,7 @@ NOT_STRICT = {
     "anyOf beside a default": one({"anyOf": [TEXT], "default": "x"}),
     "anyOf beside a type": one({**TEXT, "anyOf": [TEXT]}),
     "an enum of nothing": one({**TEXT, "enum": []}),
+    "a const of too many characters": one({"type": "string", "const": "x" * 120_000}),
     "arrays in each other, too many": one(arrays(101)),
     "a reference as the root": {**REF, **B},
     "an array as the root": {"type": "array", "items": TEXT},

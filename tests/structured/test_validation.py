@@ -38,6 +38,7 @@ FITS: dict[str, tuple[Any, Any]] = {
     "a keyword of another shape": ({"a": 1}, {"properties": [], "required": "a", "minimum": "x", "anyOf": 1}),
     "an unknown keyword": (1, {"x-order": 1}),
     "a format": ("x", {"type": "string", "format": "date"}),
+    "a limit that is no number": (1, {"minimum": "x", "maximum": None}),
     "a limit of another type": ("x", {"minimum": 3, "maximum": 1, "minItems": 2, "maxItems": 0}),
     "exclusive limits of another type": ("x", {"exclusiveMinimum": 3, "exclusiveMaximum": 1}),
     "limits of no object": ("x", {"minProperties": 3, "maxProperties": 0}),
