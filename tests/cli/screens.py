@@ -13,14 +13,8 @@ from contextlib import contextmanager, suppress
 
 import pyte
 
-from .terminal import ONPLAN
+from .terminal import ONPLAN, SIT_DOWN
 
-# Makes its stdin the terminal of its session, so that Ctrl-C there reaches whom it starts.
-_SIT_DOWN = """
-import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 
@@ -58,7 +52,7 @@ class ScreenTerminal:
         self.written = b""
         self._set_size(columns, lines)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _SIT_DOWN, *command],
+            [sys.executable, "-c", SIT_DOWN, *command],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 
 ONPLAN = [sys.executable, "-m", "onplan"]
 # Makes its stdin the terminal of its session, so that Ctrl-C there reaches whom it starts.
-_SIT_DOWN = """
+SIT_DOWN = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
@@ -30,7 +30,7 @@ class Terminal:
         self._ours, self._theirs = pty.openpty()
         self.screen = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _SIT_DOWN, *command],
+            [sys.executable, "-c", SIT_DOWN, *command],
             stdin=self._theirs,
             stdout=subprocess.PIPE,
             stderr=self._theirs,

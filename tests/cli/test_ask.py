@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+import onplan
 from onplan.cli import ask_input
+from onplan.cli.ask_output import result_line
 from onplan.cli.kept_conversations import KeptConversations
 from onplan.config.settings import load_settings
 from onplan.emulator import Call, Emulator, Turn
@@ -178,6 +180,15 @@ def test_a_function_is_called(signed_in: Emulator, run_cli: Run, tool: str) -> N
     assert done.stderr == 'weather({"city":"Oslo"}): 3 degrees in Oslo, Norway\n'
     run_cli("ask", "-c", "Sure?")
     assert "function_call_output" in [item.get("type") for item in signed_in.journal()[-1]["body"]["input"]]
+
+
+def test_a_result_is_shown_on_a_line() -> None:
+    """Its beginning; the model gets all of it, images and files, too."""
+    call = onplan.ToolCall("1", "look", '{"a":\n 1}')
+    parts = [onplan.Text("a\nb"), onplan.Image(data=b"")]
+    for content, shown in ((parts, "a b [image]"), ("x" * 300, "x" * 200 + "…")):
+        run = onplan.ToolRun(call, onplan.ToolResult("1", content), "raised")
+        assert result_line(run) == f'look({{"a": 1}}) (raised): {shown}'
 
 
 def test_the_chunks_of_calls_are_json(signed_in: Emulator, run_cli: Run, tool: str) -> None:

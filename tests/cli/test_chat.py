@@ -204,8 +204,8 @@ def test_a_killed_chat_goes_on(signed_in: Emulator) -> None:
 
 
 @needs_terminal
-def test_commands(signed_in: Emulator, tmp_path: Path) -> None:
-    """Model and effort are changed, conversations saved, left and loaded; a wrong command is explained."""
+def test_commands(signed_in: Emulator, tmp_path: Path, clean_environment: Path) -> None:
+    """Model and effort are changed, conversations saved, left and loaded; what goes wrong is explained."""
     copy = tmp_path / "a copy.jsonl"
     with chatting("-s", "Be brief", lines=60) as terminal:
         for typed, shown in (
@@ -228,7 +228,13 @@ def test_commands(signed_in: Emulator, tmp_path: Path) -> None:
             terminal.type(f"{typed}\r")
             terminal.until(shown)
         terminal.until(at_prompt())
-        terminal.type("/quit\r")
+        for path in clean_environment.glob("conversations/*/*.jsonl"):
+            path.write_bytes(path.read_bytes() + b"\n")
+        terminal.type("lost?\r")
+        terminal.until("was changed by another program")
+        terminal.until(at_prompt("lost?"))
+        assert "`/new`" in terminal.shown
+        terminal.type(f"{CTRL_C}/quit\r")
         assert terminal.end() == 0
 
     first, second = [row["body"] for row in signed_in.journal() if row["path"].endswith("/responses")]

@@ -83,7 +83,7 @@ class Writer:
             case "part_done" if chunk.part.type == "refusal":
                 self.note(chunk.part.text)
             case "tool_done" if self.shows(chunk):
-                self.note(_result_line(chunk.run))
+                self.note(result_line(chunk.run))
             case _:
                 pass
 
@@ -130,9 +130,12 @@ class Writer:
             self.end_line()
 
 
-def _result_line(run: Any) -> str:
+def result_line(run: Any) -> str:
     """A call and what became of it, on a line."""
-    result = " ".join(str(run.result.content).split())
+    content = run.result.content
+    if not isinstance(content, str):
+        content = " ".join(part.text if part.type == "text" else f"[{part.type}]" for part in content)
+    result = " ".join(content.split())
     if len(result) > _LONGEST:
         result = f"{result[:_LONGEST]}…"
     became = "" if run.outcome == "returned" else f" ({run.outcome.replace('_', ' ')})"

@@ -14,12 +14,17 @@ from onplan.cli.control_characters import harmless
 from onplan.cli.failures import tell
 from onplan.cli.session import Session
 from onplan.cli.talk import say
-from onplan.errors import OnplanError
+from onplan.errors import ConversationFileError, OnplanError
 from onplan.types import ContentPart, File, Image, ModelInfo, Role
 
 if TYPE_CHECKING:
     from onplan.client import Client
     from onplan.types import CompletionResponse
+
+
+_FILE_HINT = (
+    "`/save PATH` saves a copy, `/new` begins another conversation, and `onplan chat --no-save` keeps none."
+)
 
 
 class Reads(Protocol):
@@ -98,6 +103,8 @@ class Chat:
         except KeyboardInterrupt:
             self._ended_early(text, parts, before, "Stopped")
         except OnplanError as error:
+            if isinstance(error, ConversationFileError):
+                error.hint = _FILE_HINT
             tell(error, self.session)
             self._ended_early(text, parts, before, "The answer broke off")
         else:

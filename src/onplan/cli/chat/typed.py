@@ -55,11 +55,11 @@ Typed: TypeAlias = Said | Command | Dropped
 
 
 def read(text: str, is_file: Callable[[str], bool]) -> Typed:
-    """What ``text`` is. A message may begin with a slash if it is typed twice."""
+    """What ``text`` is. A command has one line; a message may begin with a slash if it is typed twice."""
     stripped = text.strip()
     if stripped.startswith("//"):
         return Said(stripped[1:])
-    if not stripped.startswith("/"):
+    if not stripped.startswith("/") or "\n" in stripped:
         return dropped(stripped, is_file) or Said(text.strip("\n"))
     word, _, rest = stripped[1:].partition(" ")
     name = _ALIASES.get(word, word)
@@ -67,7 +67,7 @@ def read(text: str, is_file: Callable[[str], bool]) -> Typed:
         return Command(name, rest.strip())
     if found := dropped(stripped, is_file):
         return found
-    if "/" in word or "\n" in stripped:
+    if "/" in word:
         return Said(text.strip("\n"))
     return Command(name, rest.strip())
 
