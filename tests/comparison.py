@@ -28,9 +28,9 @@ SEEN = [f"{day + 1} wren" for day in range(200)]
 PATIENCE = 110
 
 
-def cell(row: str, library: str) -> str:
-    """What the page says of a library, in the row that begins so."""
-    page = (ROOT / "docs" / "comparison.md").read_text()
+def cell(row: str, library: str, section: str = "") -> str:
+    """What the page says of a library, in the first row that begins so below a heading."""
+    page = (ROOT / "docs" / "comparison.md").read_text().partition(f"\n## {section}")[2]
     for table in re.findall(r"(?:^\|.*\|\n)+", page, re.MULTILINE):
         head, _, *rows = [[part.strip() for part in line[1:-1].split("|")] for line in table.splitlines()]
         for first, *cells in rows:

@@ -124,10 +124,10 @@ def lines_of(code: str) -> int:
     return len(used - docstrings)
 
 
-def table(task: str, codes: dict[str, str], outcomes: dict[str, tuple[str, ...]]) -> str:
+def table(codes: dict[str, str], outcomes: dict[str, tuple[str, ...]]) -> str:
     """How long each program is, and what becomes of its task."""
     counts = tuple(str(lines_of(code)) for code in codes.values())
-    rows = [("", *LIBRARIES), ("---", *["---"] * len(LIBRARIES)), (f"lines, {task}", *counts)]
+    rows = [("", *LIBRARIES), ("---", *["---"] * len(LIBRARIES)), ("lines of code", *counts)]
     rows += [(row, *cells) for row, cells in outcomes.items()]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -140,7 +140,7 @@ def section(task: str) -> str:
     shown = [
         PROGRAM.format(library=library, name=name, code=codes[library]) for library, name in names.items()
     ]
-    shown_table = table(task, codes, outcomes)
+    shown_table = table(codes, outcomes)
     return "\n".join([text.format(table=shown_table, llm=pinned("siwc-peer.txt", "llm")), *shown])
 
 

@@ -218,6 +218,20 @@ class AsyncClient:
         """
         return AsyncCompletionStream(self.complete_stream(request, **cast("RequestFields", fields)))
 
+    @overload
+    def map(
+        self,
+        requests: AsyncRequests[P],
+        *,
+        response_format: type[T] | JSONReader[T],
+        concurrency: int = 8,
+        ordered: bool = True,
+        on_limit: OnLimit = "stop",
+        repairs: int = 0,
+        **fields: Unpack[FieldsWithoutFormat],
+    ) -> AsyncGenerator[MapResult[P, T]]: ...
+
+    @overload
     def map(
         self,
         requests: AsyncRequests[P],
@@ -227,7 +241,18 @@ class AsyncClient:
         on_limit: OnLimit = "stop",
         repairs: int = 0,
         **fields: Unpack[RequestFields],
-    ) -> AsyncGenerator[MapResult[P]]:
+    ) -> AsyncGenerator[MapResult[P]]: ...
+
+    def map(
+        self,
+        requests: AsyncRequests[P],
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        on_limit: OnLimit = "stop",
+        repairs: int = 0,
+        **fields: Any,
+    ) -> AsyncGenerator[MapResult[P, Any]]:
         """Ask many requests, several at once. One that fails has its error in its result.
 
         Requests are taken when there is room for them, so there may be any number. Those without a
@@ -253,7 +278,12 @@ class AsyncClient:
 
         require_many(requests, AsyncIterable)
         schedule = Schedule[P](
-            self._context, fields, repairs, concurrency=concurrency, ordered=ordered, on_limit=on_limit
+            self._context,
+            cast("RequestFields", fields),
+            repairs,
+            concurrency=concurrency,
+            ordered=ordered,
+            on_limit=on_limit,
         )
         return map_requests(requests, schedule, self._run, partial(self._run, total=TotalTimeout(None)))
 

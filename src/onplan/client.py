@@ -218,6 +218,20 @@ class Client:
         """
         return CompletionStream(self.complete_stream(request, **cast("RequestFields", fields)))
 
+    @overload
+    def map(
+        self,
+        requests: Requests[P],
+        *,
+        response_format: type[T] | JSONReader[T],
+        concurrency: int = 8,
+        ordered: bool = True,
+        on_limit: OnLimit = "stop",
+        repairs: int = 0,
+        **fields: Unpack[FieldsWithoutFormat],
+    ) -> Generator[MapResult[P, T]]: ...
+
+    @overload
     def map(
         self,
         requests: Requests[P],
@@ -227,7 +241,18 @@ class Client:
         on_limit: OnLimit = "stop",
         repairs: int = 0,
         **fields: Unpack[RequestFields],
-    ) -> Generator[MapResult[P]]:
+    ) -> Generator[MapResult[P]]: ...
+
+    def map(
+        self,
+        requests: Requests[P],
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        on_limit: OnLimit = "stop",
+        repairs: int = 0,
+        **fields: Any,
+    ) -> Generator[MapResult[P, Any]]:
         """Ask many requests, several at once. One that fails has its error in its result.
 
         Requests are taken when there is room for them, so there may be any number. Those without a
@@ -253,7 +278,12 @@ class Client:
 
         require_many(requests)
         schedule = Schedule[P](
-            self._context, fields, repairs, concurrency=concurrency, ordered=ordered, on_limit=on_limit
+            self._context,
+            cast("RequestFields", fields),
+            repairs,
+            concurrency=concurrency,
+            ordered=ordered,
+            on_limit=on_limit,
         )
         return map_requests(requests, schedule, self._run, partial(self._run, total=TotalTimeout(None)))
 

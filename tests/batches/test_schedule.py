@@ -11,6 +11,7 @@ from onplan.backends import BACKENDS, OPENAI_CODEX
 from onplan.batches.schedule import (
     End,
     HandOut,
+    MapResult,
     Reset,
     Schedule,
     Start,
@@ -342,3 +343,9 @@ def test_a_single_request_is_not_taken_for_many(given: Any) -> None:
 def test_whatever_holds_requests_is_taken(given: Any) -> None:
     """Lists, tuples, iterators and views."""
     require_many(given)
+
+
+def test_a_result_may_be_named_without_the_type_of_its_value() -> None:
+    """Also in a program that is running, whatever its Python."""
+    assert MapResult[str] == MapResult[str, Any]
+    assert MapResult[str, int](0, "hi") == MapResult(0, "hi")

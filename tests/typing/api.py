@@ -78,8 +78,12 @@ def many(client: onplan.Client, requests: list[onplan.CompletionRequest]) -> Non
         assert_type(answer.request, str)
     mixed: list[onplan.Prompt] = ["hi", onplan.Message.user("hi"), {"role": "user", "content": "hi"}]
     assert_type(next(client.map(mixed)), onplan.MapResult[onplan.Prompt])
+    assert_type(next(client.map(["hi"], response_format=Bird)), onplan.MapResult[str, Bird])
+    for typed in client.map(["hi"], response_format=Bird, concurrency=2, on_limit="wait", verbosity="low"):
+        assert_type(typed.response_or_raise().parsed, Bird)
+    assert_type(next(client.map(["hi"], response_format={"type": "object"})), onplan.MapResult[str])
     client.map([5])  # type: ignore[type-var]
-    client.map(["hi"], on_limit="pause")  # type: ignore[arg-type]
+    client.map(["hi"], on_limit="pause")  # type: ignore[call-overload]
 
 
 async def many_in_tasks(client: onplan.AsyncClient, requests: AsyncIterator[str]) -> None:
@@ -87,6 +91,8 @@ async def many_in_tasks(client: onplan.AsyncClient, requests: AsyncIterator[str]
         assert_type(result, onplan.MapResult[str])
     async for result in client.map(["hi"]):
         assert_type(result, onplan.MapResult[str])
+    async for typed in client.map(requests, response_format=list[int]):
+        assert_type(typed, onplan.MapResult[str, list[int]])
 
 
 async def asynchronous_streams(client: onplan.AsyncClient) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from onplan.errors import BudgetError, ConfigurationError, InvalidRequestError, OnplanError, UsageLimitError
 from onplan.plan.waiting import availability
@@ -17,6 +17,7 @@ from onplan.turn.context import Context
 from onplan.turn.repair import require_repairs
 from onplan.turn.steps import Flow, Sleep
 from onplan.types import CompletionRequest, CompletionResponse, RequestFields, as_request
+from onplan.types.answer import T_co
 
 P = TypeVar("P")
 
@@ -30,9 +31,12 @@ _LONGEST_PAUSE = 300.0
 _FRUITLESS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class MapResult(Generic[P]):
+@dataclass(frozen=True)
+class MapResult(Generic[P, T_co]):
     """What became of one request of ``client.map``: an answer or an error.
+
+    A type checker knows the types of ``request`` and of ``response.parsed``: ``MapResult[str, Bird]``, or
+    ``MapResult[str]`` without a ``response_format`` that is a type.
 
     Attributes:
         index: its place among the requests, from 0.
@@ -44,10 +48,15 @@ class MapResult(Generic[P]):
 
     index: int
     request: P
-    response: CompletionResponse | None = None
+    response: CompletionResponse[T_co] | None = None
     error: OnplanError | None = None
 
-    def response_or_raise(self) -> CompletionResponse:
+    if not TYPE_CHECKING:  # Python knows defaults of type variables since 3.13
+
+        def __class_getitem__(cls, kinds: Any) -> Any:
+            return super().__class_getitem__(kinds if isinstance(kinds, tuple) else (kinds, Any))
+
+    def response_or_raise(self) -> CompletionResponse[T_co]:
         """The answer. Raises ``error`` if there is none."""
         if self.response is None:
             raise self.error or OnplanError("There is no answer.")
