@@ -205,6 +205,21 @@ def test_a_refusal_for_length_is_answered_by_one_compaction(signed_in: Emulator,
         assert other.compacted == 0
 
 
+def test_an_answer_that_is_repaired_is_no_part_of_a_compaction(signed_in: Emulator, side: Side) -> None:
+    """What the model was told of it is not in the history, and nothing that covers it."""
+    talk = side.client(reasoning_summary="none").conversation(compact="auto")
+    side.do(talk.say("one"))
+    signed_in.play(Turn(text="no number"), Turn(fault="context_length_exceeded"))
+    answer = side.do(talk.say("two", response_format=int, repairs=1))
+
+    assert isinstance(answer.parsed, int)
+    assert answer.repairs == 1
+    assert [message.role.value for message in talk.messages] == ["user", "assistant"] * 2
+    assert talk.compacted == 3
+    assert kinds(posts(signed_in)[-1])[:3] == ["user", "user", "compaction"]
+    assert kinds(posts(signed_in)[-1])[-2:] == ["assistant", "user"]
+
+
 def test_a_run_is_compacted_between_its_turns(emulating: Callable[..., Emulator], side: Side) -> None:
     """The calls that are still to be answered stay with their results, and the history is whole."""
     turns = [Turn(tool_calls=[Call("look", {})]) for _ in range(3)]

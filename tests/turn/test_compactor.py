@@ -150,6 +150,15 @@ def test_what_was_answered_is_covered(messages: list[Message], covers: int) -> N
     assert Compactor().covers(messages, HERE) == covers
 
 
+def test_what_will_be_no_part_of_the_history_is_not_covered() -> None:
+    """The answer that did not fit, and what the model was told of it."""
+    compactor, wrong, told = Compactor(), Message.assistant("x"), Message.user("That does not fit.")
+    compactor.length = 3
+    assert compactor.covers([U, A, U, wrong, told], HERE) == 3
+    compactor.length = 1
+    assert compactor.covers([U, wrong, told], HERE) == 0
+
+
 def test_nothing_new_is_nothing_to_compact() -> None:
     """Since the latest compaction that can be read."""
     assert of(made(2)).covers([U, A, U], HERE) == 0

@@ -89,11 +89,14 @@ class Compactor:
 
     Attributes:
         compactions: those of the history and those made since, oldest first.
+        length: how many messages of a request are the program's history; those after them, with which an
+            answer is repaired, will be no part of it. None: all.
     """
 
     def __init__(self, at: float | None = None, *, summarises: bool = False) -> None:
         self.at, self.summarises = at, summarises
         self.compactions: tuple[Compaction, ...] = ()
+        self.length: int | None = None
         self._refused: set[Compaction] = set()
         self._counted: tuple[Compaction | None, int, int] = (None, 0, 0)
         self._least = 0  # tokens of the conversation right after its latest compaction
@@ -146,6 +149,7 @@ class Compactor:
             end -= 1
         if end and messages[end - 1].tool_calls:
             end -= 1
+        end = end if self.length is None else min(end, self.length)
         made = self.latest(target)
         new = messages[made.covers if made else 0 : end]
         return end if any(message.role is Role.ASSISTANT for message in new) else 0

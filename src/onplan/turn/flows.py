@@ -63,6 +63,8 @@ def _completion(
     ask: Turn, request: CompletionRequest, context: Context, repairs: int
 ) -> Flow[CompletionResponse]:
     require_repairs(repairs, request)
+    if context.compactor:
+        context.compactor.length = len(request.messages)
     response = yield from ask(request, context)
     while response.repairs < repairs:
         corrected = correction(request, response)
@@ -229,7 +231,9 @@ def compaction(request: CompletionRequest, context: Context) -> Flow[Usage]:
         InvalidRequestError: the backend compacts no conversations, or nothing of this one was answered yet.
         UnexpectedReplyError: the answer is not one compaction, or no summary.
     """
-    require_compaction(context.backend, cast("Compactor", context.compactor))
+    compactor = cast("Compactor", context.compactor)
+    require_compaction(context.backend, compactor)
+    compactor.length = len(request.messages)
     model = request.model or context.model or (yield from default_model(context))
     target = yield from _target(model, context)
     return (yield from _compact(request, model, target, context, "manual"))
