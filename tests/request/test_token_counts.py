@@ -49,6 +49,90 @@ def test_what_is_no_language(text: str, counted: int) -> None:
     assert abs(tokens_in(text) - counted) <= max(0.1 * counted, 4)
 
 
+# For a hundred of them, which are apart.
+COSTS: dict[str, int] = {
+    **{f"{'a' * length} ": cost for length, cost in zip(range(1, 5), (100, 100, 101, 102), strict=True)},
+    **dict(
+        zip(
+            (f"{'a' * length} " for length in range(5, 16)),
+            (110, 118, 120, 130, 140, 155, 172, 190, 205, 225, 255),
+            strict=True,
+        )
+    ),
+    f"{'a' * 16} ": 282,
+    f"{'a' * 20} ": 390,
+    "Aaaaaa ": 118,
+    "AA ": 100,
+    "AAAA ": 176,
+    "aaaAaa ": 202,
+    "AAAaa ": 110,
+    "it's ": 100,
+    "it'so ": 200,
+    "=a ": 200,
+    "== ": 106,
+    "=== ": 112,
+    "=+ ": 100,
+    "=+- ": 130,
+    "=+-=+ ": 190,
+    "123 ": 200,
+    "1234 ": 300,
+    "a\n": 200,
+    "+\n": 100,
+    "+/\n": 100,
+    "   a": 200,
+    "\x00": 100,
+}
+# For a hundred characters of each script.
+RATES = {
+    "é": 52,
+    "ł": 135,
+    "ɐ": 100,
+    "\u03b1": 40,
+    "\u0431": 25,
+    "\u0561": 60,
+    "א": 47,
+    "ب": 36,
+    "ހ": 60,
+    "क": 33,
+    "ก": 48,
+    "ა": 70,
+    "—": 100,
+    "⿰": 90,
+    "か": 75,
+    "中": 84,
+    "ꀀ": 100,
+    "한": 72,
+    "\ue000": 100,
+    "\uf900": 90,
+    "\ufe0f": 60,
+    "﹐": 100,
+    "\uff0c": 90,
+    "🎉": 130,
+    "\U000e0061": 190,
+}
+
+
+@pytest.mark.parametrize(("text", "cost"), COSTS.items(), ids=repr)
+def test_what_a_piece_costs(text: str, cost: int) -> None:
+    """In hundredths of a token: by its length, its capitals, and what stands before it."""
+    assert abs(tokens_in(text * 100) - cost) <= 1
+
+
+@pytest.mark.parametrize(("character", "rate"), RATES.items(), ids=ascii)
+def test_what_a_character_costs(character: str, rate: int) -> None:
+    """In hundredths of a token, by its script; among others a Latin letter less."""
+    assert tokens_in(character * 100) == rate
+    assert tokens_in(("a" + character) * 100) == rate + 22
+    assert tokens_in(character) == -(-max(100, rate) // 100)
+
+
+def test_encoded_data_costs_by_its_length() -> None:
+    """From 64 characters on."""
+    assert tokens_in("aB" * 32 + "==") == 41
+    assert tokens_in("a" * 64) == 40
+    assert tokens_in("a" * 63) == 16
+
+
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_any_text_has_a_number_of_tokens(one: str, other: str) -> None:
     """It is a whole number, at most about two for a character, and two texts have about those of both."""

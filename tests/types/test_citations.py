@@ -76,6 +76,7 @@ def test_what_was_searched_for(fields: dict[str, Any], action: SearchAction) -> 
     """Each call of the hosted search, whatever the server says of it; no other tool's."""
     response = answer(HostedToolCall("web_search", fields), HostedToolCall("sparkle", fields), Text("a"))
     assert response.searches == [action]
+    assert (SearchAction().action, SearchAction().queries) == ("", [])
 
 
 def test_parts_with_dicts_in_them_can_stand_in_sets() -> None:
@@ -101,6 +102,7 @@ def test_parts_with_dicts_in_them_can_stand_in_sets() -> None:
         ),
         (lambda: onplan.web_search(allowed_domains=5), "allowed_domains has a wrong value"),
         (lambda: onplan.web_search(location={"planet": "Mars"}), "location has a wrong value"),
+        (lambda: onplan.web_search(location={"city": 5}), "location has a wrong value"),
         (lambda: onplan.web_search(location="Rome"), "location has a wrong value"),
     ],
 )
@@ -114,6 +116,9 @@ def test_the_hosted_tool_says_what_it_was_told() -> None:
     """In the backend's words; without arguments only that pages may be fetched."""
     assert onplan.web_search() == onplan.HostedTool("web_search", {"external_web_access": True})
     assert onplan.web_search(live=None).options == {}
+    for size in ("low", "medium", "high"):
+        options = onplan.web_search(live=None, context_size=size).options
+        assert options == {"search_context_size": size}
     full = onplan.web_search(
         live=False, allowed_domains="a.example", location={"country": "NO"}, context_size="low"
     )

@@ -10,6 +10,7 @@ from onplan.search.reply import SearchResponse
 from onplan.tools.function import FunctionTool, tool
 
 DEFAULT_NAME = "search_web"
+_MOST = 100  # addresses that are told beside the text
 _URL = re.compile(r"https?://[^\s()<>\[\]\"']+")
 
 _DESCRIPTION = (
@@ -66,6 +67,6 @@ def search_tool(function: Callable[..., Any], name: str) -> FunctionTool:
 def told(found: SearchResponse) -> str:
     """What the model is told: the text as it came, and the addresses that it does not have."""
     shown = set(_URL.findall(found.text))
-    missing = [result for result in found.results if result.url and result.url not in shown]
+    missing = [result for result in found.results[:_MOST] if result.url and result.url not in shown]
     lines = [f"[{result.ref_id}] {result.title} {result.url}" for result in missing]
     return "\n".join([found.text, "", *lines]) if lines else found.text

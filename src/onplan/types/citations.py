@@ -71,10 +71,9 @@ def _annotated(annotation: dict[str, Any], offset: int, length: int) -> list[Cit
         return []
     title = title if isinstance(title, str) else ""
     start, end = annotation.get("start_index"), annotation.get("end_index")
-    known = type(start) is int and type(end) is int and 0 <= start <= end <= length
-    if not known or start is None or end is None:
-        return [Citation(url, title, None, None, "annotation")]
-    return [Citation(url, title, offset + start, offset + end, "annotation")]
+    if type(start) is int and type(end) is int and 0 <= start <= end <= length:
+        return [Citation(url, title, offset + start, offset + end, "annotation")]
+    return [Citation(url, title, None, None, "annotation")]
 
 
 def _linked(text: str) -> list[Citation]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 _FENCE = re.compile(r"(?:[ \t]|>|[-*+] |\d{1,9}[.)] )*(`{3,}(?=[^`]*$)|~{3,})")
 _MARKS = re.compile(r"\\.|`+|!?\[|\]")
@@ -97,8 +98,8 @@ def _closing_runs(text: str, begin: int, end: int) -> dict[int, int]:
 
 def _target(text: str, at: int, end: int) -> tuple[str, int] | None:
     """The address in the parentheses that open at ``at``, and where they end; None if it is no link."""
-    begun = _DESTINATION.match(text, at + 1, end)
-    url, at = (begun[1], begun.end()) if begun else (None, at + 1)
+    begun = cast("re.Match[str]", _DESTINATION.match(text, at + 1, end))  # nothing at all fits, too
+    url, at = begun[1], begun.end()
     if url is None:
         stop = _address_end(text, at, end)
         if stop is None:
