@@ -15,6 +15,7 @@ from onplan.tokens.api_key import KeyHolder
 from onplan.tokens.manager import TokenManager
 from onplan.turn.catalogue_cache import CatalogueCache, Listing
 from onplan.turn.flows import default_model
+from onplan.types import CompletionRequest
 
 
 def listing_of(client: Client) -> Listing:
@@ -50,9 +51,9 @@ def takes_hosted_search(client: Client, model: str | None) -> bool:
     return next((supports for supports in said if supports is not None), False)
 
 
-def model_of(talk: Conversation) -> str | None:
-    """The model that the turns of a conversation ask; None for the default one."""
-    return talk._settings.model
+def settings_of(talk: Conversation) -> CompletionRequest:
+    """What the requests of a conversation have besides messages."""
+    return talk._settings
 
 
 def tokens_of(client: Client) -> TokenManager | KeyHolder:

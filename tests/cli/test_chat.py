@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import onplan
 from onplan.cli.chat.command import require_prompt_toolkit
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator, Options, Scenario, Turn
@@ -257,16 +258,25 @@ def test_a_dragged_file_is_attached(signed_in: Emulator) -> None:
 
 @needs_terminal
 def test_nothing_is_kept_if_so_wished(signed_in: Emulator, clean_environment: Path) -> None:
-    """With ``--no-save`` neither the conversation nor what is typed is written."""
-    with chatting("--no-save") as terminal:
+    """With ``--no-save`` neither the conversation nor what is typed is written, also of one that goes on."""
+    with onplan.Client() as client:
+        talk = client.conversation(model="gpt-5.5", reasoning_effort="low")
+        talk.say("before")
+        talk.save(clean_environment / "conversations" / "default" / "one.jsonl")
+    (kept,) = clean_environment.rglob("*.jsonl")
+    before = kept.read_bytes()
+    with chatting("--no-save", "-c") as terminal:
         terminal.until(at_prompt())
         terminal.type("hi\r")
         terminal.until("You said: hi")
         terminal.until(at_prompt())
+        assert "gpt-5.5 · low" in terminal.shown
         terminal.type(CTRL_D)
         terminal.end()
 
-    assert not list(clean_environment.rglob("*.jsonl"))
+    assert list(clean_environment.rglob("*.jsonl")) == [kept]
+    assert kept.read_bytes() == before
+    assert words(signed_in) == ["before", "hi"]
 
 
 @needs_terminal

@@ -188,12 +188,12 @@ class _Asking:
         """The chunks of the answer, or of a run where the model may call functions."""
         from onplan.cli.ask_tools import Approval
         from onplan.cli.search import tool_for
-        from onplan.client_parts import model_of
+        from onplan.client_parts import settings_of
         from onplan.types import HostedTool, ToolChoice
 
         tools: list[Any] = [*self._tools]
         if self._question.search:
-            search = tool_for(client, model_of(talk))
+            search = tool_for(client, settings_of(talk).model)
             tools.append(search)
             self._fields["tool_choice"] = ToolChoice(search.name)
         if all(isinstance(tool, HostedTool) for tool in tools):

@@ -50,6 +50,7 @@ def _plain(text: str) -> str:
         ("`x` and ``a`b``", "`x` and `a`b`"),
         ("[a](http://b.c) <http://d.e>", "a (http://b.c) http://d.e"),
         ("![alt](http://b.c/d.png)", "alt (http://b.c/d.png)"),
+        ("see [a][1]\n\n[1]: http://b.c", "see [a][1]\n\n[1]: http://b.c"),
         ("[a](javascript:alert)", "[a](javascript:alert)"),
         ("use <b>html</b>\n\n<div>\n\n&lt;", "use <b>html</b>\n\n<div>\n\n<"),
         (CODE, CODE),
@@ -110,7 +111,7 @@ def test_colours_go_on_over_the_parts_of_code() -> None:
 
 
 @settings(max_examples=30)
-@given(texts, st.integers(1, 50))
+@given(texts, st.integers(2, 50))
 def test_everything_can_be_drawn(text: str, width: int) -> None:
     """No text fails, and no control character of it is left."""
     shown = drawn(text, width=width)

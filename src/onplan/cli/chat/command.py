@@ -14,7 +14,6 @@ from onplan.cli.talk import say
 from onplan.cli.terminal import is_watched
 
 if TYPE_CHECKING:
-    from onplan.cli.chat.current import Current
     from onplan.cli.chat.loop import Chat
 
 
@@ -61,7 +60,8 @@ def chat(
         current = Current(client, kept if keeps else None, system, fields, say)
         talk = Chat(session, client, current, thinking=thinking, plain=plain or session.verbose)
         if go_on:
-            _go_on(talk, current, kept)
+            current.go_on_in(kept.require_last()) if keeps else current.load(str(kept.require_last()))
+            talk.show_last()
         if drawable:
             _run_drawn(talk, session, remember=keeps)
         else:
@@ -88,9 +88,3 @@ def _run_drawn(talk: Chat, session: Session, *, remember: bool) -> None:
     typed = TypedLines(session.settings.home / "chat-history.jsonl") if remember else InMemoryHistory()
     with quiet_keyboard():
         talk.run(Prompt(talk, typed))
-
-
-def _go_on(talk: Chat, current: Current, kept: KeptConversations) -> None:
-    """Go on with the last conversation. Raises UsageError if there is none."""
-    current.go_on_in(kept.require_last())
-    talk.show_last()

@@ -65,8 +65,10 @@ def _model(chat: Chat, argument: str) -> None:
 def _effort(chat: Chat, argument: str) -> None:
     efforts = chat.efforts()
     if not argument:
-        now = chat.current.fields.get("reasoning_effort")
-        click.echo("\n".join(f"{'*' if effort == now else ' '} {effort}" for effort in efforts))
+        for effort in efforts:
+            click.echo(f"{'*' if effort == chat.current.effort else ' '} {effort}")
+        if not efforts:
+            say("The efforts of this model are not known.")
         return
     if efforts and argument not in efforts:
         raise InvalidRequestError(

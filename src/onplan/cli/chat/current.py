@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onplan.cli.kept_conversations import KeptConversations, warnings_told
+from onplan.client_parts import settings_of
 from onplan.types import ContentPart, Message, Role, Text, ToolResult
 
 if TYPE_CHECKING:
@@ -38,6 +39,17 @@ class Current:
         self.fields = fields
         self._talk: Conversation | None = None
         self._path: Path | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The model that was chosen, now or when the conversation began."""
+        return self.fields.get("model") or (settings_of(self._talk).model if self._talk else None)
+
+    @property
+    def effort(self) -> str | None:
+        """The effort that was chosen, likewise."""
+        own = settings_of(self._talk).reasoning_effort if self._talk else None
+        return self.fields.get("reasoning_effort") or own
 
     @property
     def messages(self) -> Sequence[Message]:

@@ -55,6 +55,7 @@ class Chat:
         self.draft = ""  # what stands at the next prompt
         self._models: Sequence[ModelInfo] | None = None
         self._noted: set[str] = set()
+        self._answered_by: str | None = None
 
     def run(self, prompt: Reads) -> None:
         """Go on until Ctrl-D or /quit."""
@@ -102,22 +103,29 @@ class Chat:
             response = show_answer(stream, thinking=self._thinking, plain=self.plain)
         except KeyboardInterrupt:
             self._ended_early(text, parts, before, "Stopped")
+        except ConversationFileError as error:
+            whole = len(self.current.messages) > before
+            error.hint = "The answer is written with the next message." if whole else _FILE_HINT
+            tell(error, self.session)
+            if not whole:
+                self._put_back(text, parts)
         except OnplanError as error:
-            if isinstance(error, ConversationFileError):
-                error.hint = _FILE_HINT
             tell(error, self.session)
             self._ended_early(text, parts, before, "The answer broke off")
         else:
+            self._answered_by = response.model
             self.session.note_limits(self.client, response.limits)
             self._note(response)
 
     def _ended_early(self, text: str, parts: list[Image | File], before: int, why: str) -> None:
-        """Put the message back if there is no answer to it at all, so that it can be sent again."""
         if len(self.current.messages) > before:
             say(f"{why}. What came of the answer is kept.")
         else:
-            self.attached.parts[:0] = parts
-            self.draft = text
+            self._put_back(text, parts)
+
+    def _put_back(self, text: str, parts: Sequence[Image | File]) -> None:
+        """Have a message stand at the prompt again, with what was attached."""
+        self.draft, self.attached.parts = text, [*parts, *self.attached.parts]
 
     def _note(self, response: CompletionResponse) -> None:
         """Say what a person should know of an answer; what a backend does not take, once."""
@@ -159,7 +167,7 @@ class Chat:
 
     def model(self) -> ModelInfo | None:
         """The model in use, if the backend lists it. Raises OnplanError."""
-        wanted = self.current.fields.get("model") or self.session.settings.model
+        wanted = self.current.model or self.session.settings.model
         return next((model for model in self.listed() if wanted in (None, model.id)), None)
 
     def models(self) -> Sequence[str]:
@@ -172,9 +180,11 @@ class Chat:
 
     def summary(self) -> str:
         """The line below the prompt: model, effort, attachments."""
-        fields = self.current.fields
-        model = fields.get("model") or self.session.settings.model or "default model"
-        parts = [model, *([fields["reasoning_effort"]] if fields.get("reasoning_effort") else [])]
+        chosen = self.current.model or self.session.settings.model
+        parts = [
+            harmless(chosen or self._answered_by or "default model"),
+            *filter(None, [self.current.effort]),
+        ]
         if attached := str(self.attached):
             parts.append(f"{attached} attached")
         return " · ".join([*parts, "/help"])
@@ -193,8 +203,7 @@ class Chat:
 
     def put_back(self, parts: Sequence[ContentPart]) -> None:
         """Have what was said stand at the prompt again."""
-        self.draft = text_of(parts)
-        self.attached.parts = [part for part in parts if isinstance(part, Image | File)]
+        self._put_back(text_of(parts), [part for part in parts if isinstance(part, Image | File)])
 
 
 def _or_none(look: Callable[[], Any]) -> Sequence[str]:

@@ -25,6 +25,7 @@ from onplan.cli.control_characters import harmless
 from onplan.cli.markdown.blocks import Block
 
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+_PARSER.disable("reference")  # what `[1]: https://…` defines would be used in other blocks, and vanish here
 _DEEP = 16  # blocks in blocks; below twenty the parser leaves text out
 _CODE_THEME = "ansi_dark"  # the terminal's own sixteen colours, which fit its background
 _MOST_COLOURED = 20_000  # characters; lines are short but in what is hardly read, such as data
@@ -205,7 +206,7 @@ class _Beside:
     style: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = max(options.max_width - cell_len(self.first), 1)
+        width = max(options.max_width - cell_len(self.first), 2)  # a wide character has two
         style = Style.parse(self.style)
         lines = console.render_lines(self.content, options.update(width=width), pad=False)
         for index, line in enumerate(lines):

@@ -83,7 +83,8 @@ class AnswerView:
             self._finished.append(self._drawn(list(self._looks[self._kind].of(blocks))))
 
     def _drawn(self, content: Sequence[object]) -> str:
-        self._console.width, _ = self._region.size()
+        columns, _ = self._region.size()
+        self._console.width = max(columns, 2)
         with self._console.capture() as captured:
             for each in content:
                 self._console.print(each, crop=False)
