@@ -21,6 +21,11 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 FULL = Path("/dev/full")
 
 
+def buffering() -> dict[str, str]:
+    """The environment, in which Python buffers its output, as it does for nearly everyone."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
 @pytest.mark.skipif(not FULL.exists(), reason="a device that is always full")
 @pytest.mark.parametrize("arguments", [["ask", "hi"], ["models"], ["help"], ["--version"]])
 def test_a_full_disk_is_no_defect_of_ours(signed_in: Emulator, arguments: list[str]) -> None:
@@ -28,7 +33,13 @@ def test_a_full_disk_is_no_defect_of_ours(signed_in: Emulator, arguments: list[s
     with FULL.open("w") as full:
         command = [sys.executable, "-m", "onplan", *arguments]
         done = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+            env=buffering(),
         )
 
     assert done.returncode == 74
@@ -42,7 +53,9 @@ def test_an_error_that_cannot_be_printed_keeps_its_exit_code(arguments: list[str
     """A log that is full does not make "not signed in" something else."""
     with FULL.open("w") as full:
         command = [sys.executable, "-m", "onplan", *arguments]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=full, timeout=60, check=False)
+        done = subprocess.run(
+            command, stdout=subprocess.DEVNULL, stderr=full, timeout=60, check=False, env=buffering()
+        )
 
     assert done.returncode == 3
 
@@ -55,7 +68,9 @@ def test_a_reader_that_has_ended_is_no_defect_of_ours(arguments: str) -> None:
     os.close(reader)
     command = [sys.executable, "-m", "onplan", *arguments.split()]
     with os.fdopen(writer, "wb") as pipe:
-        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(
+            command, stdout=pipe, stderr=subprocess.PIPE, timeout=60, check=False, env=buffering()
+        )
 
     assert (done.returncode, done.stderr) == (1, b"")
 

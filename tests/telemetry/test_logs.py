@@ -15,9 +15,11 @@ import onplan
 from onplan.config.settings import load_settings
 from onplan.emulator import Call, Emulator, Turn
 from onplan.sign_in import login
-from onplan.stores import open_store
+from onplan.stores import Record, open_store
 
 from ..conftest import visit
+from ..test_secrets import everything_about, marks
+from .conftest import Seen
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/observability.md").read_text()
@@ -124,3 +126,30 @@ def test_no_secret_and_nothing_that_was_said_is_logged(
     assert {name for name, _, _ in own} >= {"onplan.http", "onplan.tokens", "onplan.client", "onplan.tools"}
     assert {(name, level) for name, level, _ in own} <= DOCUMENTED
     assert [text for _, _, text in own if "my-question" in text or "my-answer" in text] == []
+
+
+@pytest.mark.parametrize(
+    "fault", ["unauthorized_once", "server_error_500", "token_invalid_grant", "cut_mid_event"]
+)
+def test_no_token_is_in_spans_or_tracebacks(
+    emulator: Emulator, driver: Any, seen: Seen, fault: str, clean_environment: Path
+) -> None:
+    """Even with contents, and in the frames that telemetry adds."""
+    credentials, secrets = marks(emulator)
+    store = open_store(f"file:{clean_environment / 'c.json'}")
+    store.save(Record(credentials=credentials), None)
+    emulator.arm(fault, times=9)
+    if fault.startswith("token"):
+        emulator.expire_access_tokens()
+    with pytest.raises(onplan.OnplanError) as caught:
+        driver(telemetry=seen.option(contents=True), store=store, retry=QUICK).complete(
+            "one two three", model="gpt-5.5"
+        )
+    loaded = store.load()
+    assert loaded
+    assert loaded.record.credentials
+    secrets += [str(loaded.record.credentials.access_token), str(loaded.record.credentials.refresh_token)]
+
+    assert seen.named("chat")
+    told = everything_about(caught.value) + seen.everything()
+    assert [line[:200] for line in told.splitlines() if any(secret in line for secret in secrets)] == []

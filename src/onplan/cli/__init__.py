@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper  # which Python itself has loaded
 
 from onplan._version import __version__
 
@@ -67,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed by the caller
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open until the process ends
+        stream = getattr(sys, name)
+        if isinstance(stream, TextIOWrapper):  # a character that the terminal lacks loses no answer
+            stream.reconfigure(errors="replace")  # now, for it fails where something could not be written
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["help"]:  # onplan help, onplan help COMMAND, onplan help help
         given = [*given[2 if given[1:2] == ["help"] else 1 :], "--help"]
@@ -83,15 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    from io import TextIOWrapper
-
     from onplan.cli.commands import cli
     from onplan.cli.session import Session
 
     session = Session()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a character that the terminal lacks loses no answer
-            stream.reconfigure(errors="replace")
     try:
         sys.exit(cli.main(arguments, prog_name="onplan", standalone_mode=False, obj=session) or 0)
     except Exception as error:  # noqa: BLE001 - every failure ends in one sentence and an exit code
