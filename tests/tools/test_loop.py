@@ -260,6 +260,22 @@ def test_a_run_carries_out_no_calls_once_its_tokens_are_used() -> None:
     assert result is not None
 
 
+def test_a_turn_whose_usage_is_not_known_counts_by_an_estimate() -> None:
+    """As one does that onplan ended itself, or of a server that counts nothing; the error says "about"."""
+    unknown, counted = {"usage": onplan.Usage()}, {"usage": onplan.Usage(90, 10, 100)}
+    asked = "word " * 200
+    with pytest.raises(onplan.RunLimitError, match=r"used about \d{3} tokens of its budget of 200") as raised:
+        drive(loop(asked, rules=Rules(token_budget=200)), answer(call(1), **unknown))
+    assert raised.value.run is not None
+    assert raised.value.run.usage == onplan.Usage()
+    turns = answer(call(1), **unknown), [Finished("sunny")], answer(call(2), **counted), [Finished("rainy")]
+    with pytest.raises(onplan.RunLimitError, match="used about"):
+        drive(loop(asked, rules=Rules(token_budget=400)), *turns)
+    _, result = drive(loop(asked, rules=Rules(token_budget=4_000)), *turns, answer("Well.", **counted))
+    assert result is not None
+    assert result.usage.total_tokens == 200
+
+
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
 def test_calls_of_an_answer_that_was_cut_off_are_not_carried_out(reason: str) -> None:
     """It is the end of the run, as it is of a completion."""

@@ -311,6 +311,7 @@ def runs(client: onplan.Client, **options: Unpack[onplan.RunOptions]) -> None:
     assert_type(other, onplan.FunctionTool)
     assert_type(shell, onplan.CustomFunctionTool)
     assert_type(onplan.tool(weather, format="text"), onplan.CustomFunctionTool)
+    assert_type(onplan.tool(shell, name="sh"), onplan.CustomFunctionTool)
     custom: onplan.CustomTool = shell
     onplan.tool(weather, format="text", parameters={})  # type: ignore[call-overload]
     client.run("hi", tools=[shell, weather])

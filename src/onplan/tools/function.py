@@ -92,6 +92,12 @@ Format: TypeAlias = Literal["text"] | Grammar | Mapping[str, object]
 
 
 @overload
+def tool(  # type: ignore[overload-overlap] # a tool of a tool is one of the same kind
+    function: CustomFunctionTool, *, name: str | None = None, description: str | None = None
+) -> CustomFunctionTool: ...
+
+
+@overload
 def tool(
     function: Callable[..., Any],
     *,

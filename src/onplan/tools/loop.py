@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from onplan.errors import InvalidRequestError, OnplanError, RunLimitError
+from onplan.request.token_counts import tokens_of
 from onplan.tools.function import CustomFunctionTool, FunctionTool
 from onplan.tools.parameters import Arguments, WrongArgumentsError
 from onplan.tools.record import Outcome, Run, RunResponse, Step, ToolDone, ToolRun, TurnDone, summed
@@ -113,7 +114,8 @@ class Rules:
     Attributes:
         approved: whether the program is asked before each call.
         max_turns: how many times the model is asked at most.
-        token_budget: no calls are carried out once the turns have used so many tokens; None for no budget.
+        token_budget: no calls are carried out once the turns have used so many tokens; None for no budget. A
+            turn whose usage the backend did not tell counts by an estimate.
         on_tool_error: ``tell`` the model of an exception, ``raise`` it, or what is to be told.
     """
 
@@ -169,6 +171,7 @@ class _Running:
         self._messages = list(request.messages)
         self._steps: list[Step] = []
         self._parallel = request.parallel_tool_calls is not False
+        self._estimated = 0  # tokens of turns whose usage the backend did not tell
 
     def run(self) -> Loop:
         left_over = unanswered(self._messages)
@@ -181,6 +184,7 @@ class _Running:
             response = answered.response
             self._messages.append(response.message)
             step = Step(response, [], answered.seconds)
+            self._estimate(response)
             calls = response.tool_calls
             if not calls or response.finish_reason in _CUT_OFF:
                 self._steps.append(step)
@@ -200,13 +204,19 @@ class _Running:
             request = msgspec.structs.replace(request, tool_choice=None)
         return request
 
+    def _estimate(self, response: CompletionResponse) -> None:
+        """Count a turn that has just ended, if there is a budget and nothing else counts it."""
+        if self._rules.token_budget is not None and not response.usage.total_tokens:
+            self._estimated += tokens_of(msgspec.structs.replace(self._request, messages=self._messages))
+
     def _require_more(self, steps: list[Step], turns: int) -> None:
         """Raise RunLimitError if the calls of the last of these steps are not to be carried out any more."""
-        used, budget = _usage(steps).total_tokens, self._rules.token_budget
+        used, budget = _usage(steps).total_tokens + self._estimated, self._rules.token_budget
         if budget is not None and used >= budget:
             self._steps = steps
+            about = "about " if self._estimated else ""
             raise RunLimitError(
-                f"The run has used {used} tokens of its budget of {budget}.", limit="token_budget"
+                f"The run has used {about}{used} tokens of its budget of {budget}.", limit="token_budget"
             )
         if turns >= self._rules.max_turns:
             self._steps = steps

@@ -31,7 +31,8 @@ class _RunFields(AnswerFields, total=False):
     Attributes:
         tools: functions, or what ``onplan.tool`` made of them.
         max_turns: how many times the model is asked at most; 20 if it is not given.
-        token_budget: no further calls are carried out once the turns have used so many tokens.
+        token_budget: no further calls are carried out once the turns have used so many tokens. A turn whose
+            usage the backend did not tell counts by an estimate, as with ``onplan.estimate_tokens``.
         on_tool_error: what happens when a function raises: ``tell``, the usual way, tells the model the
             class and the message of the exception; ``raise`` ends the run with it; a function of the call and
             the exception returns what the model is told.

@@ -65,4 +65,5 @@ def _tool(given: Any) -> FunctionTool | CustomFunctionTool | HostedTool:
             f"The tool {given.name} has no function that can be called.",
             hint="Make it with `tool(function)`, or carry out its calls yourself: `complete`.",
         )
-    return tool(given)
+    made: FunctionTool = tool(given)
+    return made
