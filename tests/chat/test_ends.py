@@ -732,3 +732,10 @@ def test_parts_that_are_no_text(listen):
     parts = ["One", {"type": "text", "text": " two"}, {"type": "image_url", "text": " three"}, 5]
 
     assert listen(chunk(content=parts), chunk("stop")).done.response.text == "One two"
+
+
+def test_pieces_that_come_as_messages(listen):
+    """Each is more of the text, also where it begins like all of it; with the reason comes the whole."""
+    pieces = (whole(None, content="a"), whole(None, content="aa"))
+    assert listen(*pieces, chunk("stop")).done.response.text == "aaa"
+    assert listen(*pieces, whole("stop", content="aaa")).done.response.text == "aaa"

@@ -140,6 +140,19 @@ def test_thinking_makes_the_round(listen):
         ({"tool_choice": "none"}, {"tool_choice": "none"}),
         ({"response_format": {"type": "text"}}, {"response_format": None}),
         ({"response_format": {"type": "json_object"}}, {"response_format": {"type": "object"}}),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "bird", "schema": CLOSED}}},
+            {"response_format": {"title": "bird", **CLOSED}},
+        ),
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "response", "schema": CLOSED},
+                }
+            },
+            {"response_format": CLOSED},
+        ),
         ({"metadata": {"a": "b"}}, {"metadata": {"a": "b"}}),
         ({"n": 1, "model": None}, {"model": None}),
     ],
@@ -400,6 +413,15 @@ def test_a_whole_answer_has_the_fields_of_the_api():
             "completion_tokens_details": {"reasoning_tokens": 3},
         },
     }
+
+
+def test_sealed_thinking_is_numbered():
+    """Clients tell a new entry from a piece of the one before by its index."""
+    events = wire_events(answer(Thinking("", "one"), Thinking("Hm.", "two"), Text("Hi")))
+    deltas = [choice["delta"] for event in events[:-1] for choice in json.loads(event)["choices"]]
+    sealed = [entry for each in deltas for entry in each.get("reasoning_details", ())]
+
+    assert [(entry["data"], entry["index"]) for entry in sealed] == [("one", 0), ("two", 1)]
 
 
 @pytest.mark.parametrize(

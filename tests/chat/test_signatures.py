@@ -379,3 +379,17 @@ def test_no_text_of_thinking_is_lost(entries, cuts):
         entry.get("signature") for entry in whole
     } - {None}
     json.dumps(whole)
+
+
+@pytest.mark.parametrize("name", ["extra_content", "provider_specific_fields", "thought_signature"])
+@pytest.mark.parametrize("inner", [False, True], ids=["of the call", "of its function"])
+def test_each_field_of_a_signature_is_kept(listen, name, inner):
+    """Also where it is the only one, and comes in a piece of its own."""
+    value = {"google": {"thought_signature": "c"}} if name == "extra_content" else "c"
+    signed = {"index": 0, "function": {name: value}} if inner else {"index": 0, name: value}
+    pieces = [{"index": 0, "id": "x", "function": {"name": "f", "arguments": "{}"}}, signed]
+    chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": [piece]}}]} for piece in pieces]
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
+    (call,) = listen(*chunks, end).done.response.tool_calls
+
+    assert json.loads(call.signature) == ({"function": {name: value}} if inner else {name: value})

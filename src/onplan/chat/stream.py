@@ -137,7 +137,7 @@ class ChatStream:
             with suppress(OnplanError):
                 chunks += self.close()
                 return
-        error.request_id = error.request_id or self._request_id
+        error.request_id = self._request_id
         self.failure, self.finished = error, True
 
     @property
