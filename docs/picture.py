@@ -26,7 +26,7 @@ from onplan.emulator import Emulator, Limit, Options, Scenario, Turn
 from onplan.errors import UsageLimitError
 
 WIDTH = 100
-CHAT_LINES = 34  # of the terminal, which its chat fills
+CHAT_LINES = 32  # of the terminal, which its chat fills
 
 # The states of a plan, and the faults with which the emulator plays them.
 STATES = {
@@ -100,14 +100,11 @@ def usage_in_every_state() -> Text:
 
 
 def asked() -> Text:
-    """An answer below its thinking, and one that fits a schema."""
-    turns = [
-        Turn(thinking="Garden birds will do.", text="A wren, a robin and a blackbird."),
-        Turn(text='{"name": "wren", "wingspan_cm": 15}'),
-    ]
+    """An answer in Markdown below its thinking, and the same conversation's next one, by a schema."""
+    turns = [Turn(thinking=THINKING, text=BIRDS), Turn(text='{"name": "wren", "wingspan_cm": 15}')]
     with services(turns=turns):
-        shown = [shown_by("ask", "--thinking", "Name three birds")]
-        shown.append(shown_by("ask", "--schema", "docs/bird.schema.json", "The smallest of them"))
+        shown = [shown_by("ask", "--thinking", "Three birds that sing, as a table")]
+        shown.append(shown_by("ask", "-c", "--schema", "docs/bird.schema.json", "The smallest of them"))
     return Text("\n\n").join(shown)
 
 
