@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from onplan.cli import main
 
 # What would say that a person came by SSH, has a screen, or works in a workspace in a cloud.
 _SURROUNDINGS = (
@@ -32,3 +36,34 @@ def browser(tmp_path: Path) -> str:
         "u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=20).read()\n"
     )
     return f"{shlex.quote(sys.executable)} {shlex.quote(str(script))} %s"
+
+
+@dataclass
+class Done:
+    """What a command did."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run the command in this process, which takes a fraction of the time of another one."""
+
+    def run(*arguments: str) -> Done:
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        captured = capsys.readouterr()
+        return Done(int(exit_.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder

@@ -10,50 +10,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from onplan.cli import main
 from onplan.emulator import Emulator
 
+from .conftest import Done
 from .terminal import ONPLAN, terminal
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PIXEL = Path(__file__).parent.parent / "pixel.png"
-
-
-@dataclass
-class Done:
-    """What a command did."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Run the command in this process, which takes a fraction of the time of another one."""
-
-    def run(*arguments: str) -> Done:
-        with pytest.raises(SystemExit) as exit_:
-            main(arguments)
-        captured = capsys.readouterr()
-        return Done(int(exit_.value.code or 0), captured.out, captured.err)
-
-    return run
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
 
 
 def names(folder: Path) -> list[str]:

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False),
     help="A JSON schema: print the JSON that it describes.",
 )
+@click.option(
+    "-o", "--output", metavar="FILE", help="Keep the answer in FILE, too: its images, or else its text."
+)
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
 @click.option("--search", is_flag=True, help="Have the model search the web, and list what it cites.")
 @click.option(
     "--tool",
@@ -58,18 +62,21 @@ def ask(session: Session, /, **given: Any) -> None:
 
     PROMPT is the question. What a pipe or file has on stdin stands below it, or is the question; with "-", a
     silent pipe is waited for. With --json, each line is one chunk of the stream. With --schema, the JSON is
-    printed at the end. The conversation is kept, so that -c can go on with it.
+    printed at the end. The conversation is kept, so that -c can go on with it. With an --output such as
+    fox.png, the model may draw.
     """
     from onplan.cli.ask_output import check, print_json, report
 
     question = Question(**given)
-    response = _Asking(session, question).answer()
+    asking = _Asking(session, question)
+    response = asking.answer()
     if not session.as_json:
         report(response)
     if question.search and not session.as_json:
         from onplan.cli.search import print_citations
 
         print_citations(response.citations)
+    asking.file.keep(response)
     check(response)
     if question.schema is not None:
         value = response.parsed  # raises OutputError
@@ -83,6 +90,8 @@ class Question:
 
     Attributes:
         stdin: ``-`` after the prompt.
+        output: the file to keep the answer in.
+        force: whether it may be overwritten.
         tools: as ``FILE.py:NAME``.
         yes: whether they are called unasked.
         go_on: whether the last conversation goes on.
@@ -97,6 +106,8 @@ class Question:
     images: tuple[str, ...]
     files: tuple[str, ...]
     schema: str | None
+    output: str | None
+    force: bool
     search: bool
     tools: tuple[str, ...]
     yes: bool
@@ -127,13 +138,19 @@ class Question:
 
 
 class _Asking:
-    """One question and its answer."""
+    """One question and its answer.
+
+    Attributes:
+        file: where the answer is kept besides.
+    """
 
     def __init__(self, session: Session, question: Question) -> None:
+        from onplan.cli.answer_file import AnswerFile
         from onplan.cli.ask_input import read_schema
         from onplan.cli.ask_tools import load_tools, require_somebody
 
         self._session, self._question = session, question
+        self.file = AnswerFile(question.output, force=question.force)
         self._tools: list[Callable[..., Any]] = load_tools(question.tools)
         if self._tools and not question.yes:
             require_somebody()
@@ -170,7 +187,7 @@ class _Asking:
     ) -> CompletionResponse:
         """Read the answer; a spinner turns until something is printed, which it would erase."""
         from onplan.cli.ask_output import JSONLines
-        from onplan.errors import InvalidRequestError
+        from onplan.errors import InvalidRequestError, OnplanError
 
         output: Output = JSONLines() if self._session.as_json else writer
         with closing(self._chunks(client, talk, writer, spinner)) as chunks:
@@ -179,8 +196,10 @@ class _Asking:
                     if output.shows(chunk):
                         spinner.stop()
                     output.write(chunk)
-            except InvalidRequestError as error:
-                error.hint = self._other_efforts(client) or error.hint
+            except OnplanError as error:
+                self.file.rescue(error)
+                if isinstance(error, InvalidRequestError):
+                    error.hint = self._other_efforts(client) or error.hint
                 raise
         return cast("Done", chunk).response  # the last chunk is always Done
 
@@ -191,9 +210,10 @@ class _Asking:
         from onplan.client_parts import settings_of
         from onplan.types import HostedTool, ToolChoice
 
-        tools: list[Any] = [*self._tools]
+        tools: list[Any] = [*self._tools, *(drawing := self.file.tools(client))]
         if self._question.search:
-            search = tool_for(client, settings_of(talk).model)
+            # A model that is made to use the hosted search answers then, and draws nothing.
+            search = client.search.tool() if drawing else tool_for(client, settings_of(talk).model)
             tools.append(search)
             self._fields["tool_choice"] = ToolChoice(search.name)
         if all(isinstance(tool, HostedTool) for tool in tools):

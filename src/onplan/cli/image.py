@@ -6,17 +6,17 @@ import json
 import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from onplan.cli.answer_file import save_or_keep
 from onplan.cli.session import Session, json_option, pass_session, target_options
 from onplan.cli.talk import say
 
 if TYPE_CHECKING:
-    from onplan.images.response import GeneratedImage, ImageResponse
+    from onplan.images.response import ImageResponse
 
 _STDOUT = "-"
 _LONGEST_NAME = 40  # characters of a file's name that are taken from the prompt
@@ -74,7 +74,9 @@ def image(
         sys.stdout.buffer.write(response.data)
         sys.stdout.buffer.flush()
         return
-    path = _saved(response.images[0], output or folder / _name(prompt), numbered=output is None, force=force)
+    path = save_or_keep(
+        response.images[0], output or folder / _name(prompt), numbered=output is None, force=force
+    )
     if session.as_json:
         click.echo(json.dumps(_facts(response, path), ensure_ascii=False))
         return
@@ -108,24 +110,6 @@ def _made(
         )
         session.note_limits(client, made.limits)
     return made
-
-
-def _saved(made: GeneratedImage, path: str | Path, *, numbered: bool, force: bool) -> Path:
-    """Save the image: ``numbered``, under the first name that is free.
-
-    It was paid for, so that where that fails it is saved among the temporary files, and the error says so.
-    """
-    from onplan.errors import ConfigurationError
-    from onplan.images.saving import save_numbered
-
-    try:
-        if numbered:
-            return save_numbered(made.data, made.mime_type, path)
-        return made.save(path, overwrite=force)
-    except ConfigurationError as error:
-        kept = made.save(Path(tempfile.mkdtemp(prefix="onplan-")) / "image")
-        error.hint = f"The image is in {kept} instead."
-        raise
 
 
 def _name(prompt: str) -> str:

@@ -41,6 +41,16 @@ def with_suffix(path: Path, mime_type: str) -> Path:
     return path.with_suffix(right[0]) if suffix in _KNOWN else path.with_name(path.name + right[0])
 
 
+def has_image_suffix(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of this name is an image."""
+    return Path(path).suffix.lower() in _KNOWN
+
+
+def save_file(data: bytes, path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """As ``save_image``, for what is no image: the name is left as it is."""
+    return save_image(data, "", path, overwrite=overwrite)
+
+
 def save_image(data: bytes, mime_type: str, path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     """Write ``data`` beside ``path`` and give it that name, with the type's suffix. Returns the path.
 
