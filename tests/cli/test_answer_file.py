@@ -39,7 +39,13 @@ def test_images_are_kept(signed_in: Emulator, run: Run, here: Path) -> None:
     done = run("ask", "Draw a fox and an owl", "-o", "birds.jpg")
 
     assert (done.returncode, done.stdout) == (0, "Here they are.\n")
-    assert done.stderr == "saved birds.png\nsaved birds-2.png\n"
+    told = "[image] The image (image/png, 1024x1024 pixels)."
+    assert done.stderr.splitlines() == [
+        f'generate_image({{"prompt":"a fox"}}): {told}',
+        f'generate_image({{"prompt":"an owl"}}): {told}',
+        "saved birds.png",
+        "saved birds-2.png",
+    ]
     one, other = (here / name for name in ("birds.png", "birds-2.png"))
     assert one.read_bytes().startswith(PNG)
     assert one.read_bytes() != other.read_bytes()
@@ -90,7 +96,7 @@ def test_images_of_an_answer_that_ends_badly(signed_in: Emulator, run: Run, here
     done = run("ask", "Draw a fox", "-o", "fox.png")
 
     assert (done.returncode, done.stdout, names(here)) == (20, "", ["fox.png"])
-    assert done.stderr.startswith("saved fox.png\nerror: ")
+    assert "\nsaved fox.png\nerror: " in done.stderr
 
 
 def test_where_no_images_are_made(
