@@ -72,17 +72,27 @@ def test_a_run_is_a_span_with_its_turns_and_calls(
     assert "sunny" not in seen.everything()
 
 
-def test_a_call_that_fails_or_is_not_carried_out(signed_in: Emulator, driver: Any, seen: Seen) -> None:
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_call_that_fails_or_is_not_carried_out(
+    signed_in: Emulator, driver: Any, seen: Seen, is_async: bool
+) -> None:
     """The exception's class is told; a call that is declined is an event of the run."""
 
     def weather(city: str) -> str:
         raise LookupError(f"no such city: {city}")
 
+    async def weather_later(city: str) -> str:
+        return weather(city)
+
+    function = onplan.tool(weather_later if is_async else weather, name="weather")
+
     def approve(call: onplan.ToolCall) -> bool:
         return "Oslo" in call.arguments
 
     signed_in.play(Turn(tool_calls=[OSLO, ROME]), Turn(text="I do not know."))
-    answer = driver(telemetry=seen.option(), model="gpt-5.5").run("A coat?", tools=[weather], approve=approve)
+    answer = driver(telemetry=seen.option(), model="gpt-5.5").run(
+        "A coat?", tools=[function], approve=approve
+    )
 
     span = seen.one("execute_tool")
     assert span.status.status_code is StatusCode.ERROR

@@ -16,19 +16,17 @@ _CONTENTS = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _ON_SPANS = ("true", "span_only", "span_and_event")
 
 
-def recorder_for(wanted: object, settings: Settings) -> Recorder | None:
-    """What writes down what a client with these settings does; None if ``wanted`` is False.
+def recorder_for(wanted: object, settings: Settings) -> Recorder:
+    """What writes down what a client with these settings does.
 
     Args:
-        wanted: the client's option ``telemetry``.
+        wanted: the client's option ``telemetry``, which is not False.
         settings: the client's.
 
     Raises:
         ConfigurationError: the option is no bool and no ``Telemetry``, or a provider cannot be used.
         MissingExtraError: OpenTelemetry is not installed.
     """
-    if wanted is False:
-        return None
     chosen = Telemetry() if wanted is True else wanted
     if not isinstance(chosen, Telemetry):
         raise ConfigurationError(
