@@ -223,6 +223,7 @@ def test_commands(signed_in: Emulator, tmp_path: Path, clean_environment: Path) 
             ("/new", "another conversation"),
             (f"/load '{copy}'", "> /hi\n"),
             ("and", "You said: and"),
+            ("/compact", "The conversation is compacted"),
             ("/help", "Alt-Enter"),
         ):
             terminal.until(at_prompt())
@@ -238,7 +239,7 @@ def test_commands(signed_in: Emulator, tmp_path: Path, clean_environment: Path) 
         terminal.type(f"{CTRL_C}/quit\r")
         assert terminal.end() == 0
 
-    first, second = [row["body"] for row in signed_in.journal() if row["path"].endswith("/responses")]
+    first, second, *_ = [row["body"] for row in signed_in.journal() if row["path"].endswith("/responses")]
     for body in (first, second):
         assert (body["model"], body["reasoning"]["effort"]) == ("gpt-5.5", "low")
         assert body["input"][0]["content"][0]["text"] == "Be brief"

@@ -90,6 +90,14 @@ def _undo(chat: Chat, _: str) -> None:
     say("Taken back. What you said is at the prompt again.")
 
 
+def _compact(chat: Chat, _: str) -> None:
+    from onplan.cli.chat.answering import answer_view
+
+    with answer_view(plain=chat.plain, waiting="compacting"):
+        usage = chat.current.compact()
+    say(f"The conversation is compacted, which took {usage.total_tokens:,} tokens.")
+
+
 def _new(chat: Chat, _: str) -> None:
     chat.current.begin_another()
     say("The next message begins another conversation.")
@@ -125,6 +133,7 @@ _BY_NAME: Mapping[str, Callable[[Chat, str], None]] = MappingProxyType(
         "effort": _effort,
         "usage": _usage,
         "undo": _undo,
+        "compact": _compact,
         "new": _new,
         "save": _save,
         "load": _load,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from onplan.cli.kept_conversations import KeptConversations, warnings_told
 from onplan.client_parts import settings_of
-from onplan.types import ContentPart, Message, Role, Text, ToolResult
+from onplan.errors import InvalidRequestError
+from onplan.types import ContentPart, Message, Role, Text, ToolResult, Usage
 
 if TYPE_CHECKING:
     from onplan.client import Client
@@ -103,13 +104,11 @@ class Current:
 
     def save(self, path: str) -> None:
         """Save a copy. Raises ConversationFileError; InvalidRequestError if nothing was said."""
-        from onplan.errors import InvalidRequestError
+        self._begun("save").save(path, attachments="inside")
 
-        if self._talk is None:
-            raise InvalidRequestError(
-                "There is nothing to save: nothing was said yet.", hint="Say something."
-            )
-        self._talk.save(path, attachments="inside")
+    def compact(self) -> Usage:
+        """Have the backend compact the conversation; what that used. Raises OnplanError."""
+        return self._begun("compact").compact()
 
     def use(self, **fields: Any) -> None:
         """Use these fields from now on, also when the conversation is gone on with another time."""
@@ -120,22 +119,24 @@ class Current:
 
     def undo(self) -> list[ContentPart]:
         """Take back the last exchange; what was said in it. Raises InvalidRequestError."""
-        from onplan.errors import InvalidRequestError
-
-        if self._talk is None:
-            raise InvalidRequestError(
-                "There is nothing to undo: nothing was said yet.", hint="Say something."
-            )
-        before = self._talk.messages
-        self._talk.undo()
-        gone = before[len(self._talk.messages) :]
+        talk = self._begun("undo")
+        before = talk.messages
+        talk.undo()
         return [
             part
-            for message in gone
+            for message in before[len(talk.messages) :]
             if message.role is Role.USER
             for part in message.content
             if not isinstance(part, ToolResult)
         ]
+
+    def _begun(self, what: str) -> Conversation:
+        """The conversation. Raises InvalidRequestError if there is nothing to ``what``."""
+        if self._talk is None:
+            raise InvalidRequestError(
+                f"There is nothing to {what}: nothing was said yet.", hint="Say something."
+            )
+        return self._talk
 
 
 def text_of(parts: Sequence[ContentPart]) -> str:

@@ -14,7 +14,7 @@ from onplan.cli.control_characters import harmless
 from onplan.cli.failures import tell
 from onplan.cli.session import Session
 from onplan.cli.talk import say
-from onplan.errors import ConversationFileError, OnplanError
+from onplan.errors import ContextLengthError, ConversationFileError, OnplanError
 from onplan.types import ContentPart, File, Image, ModelInfo, Role
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ class Chat:
             if not whole:
                 self._put_back(text, parts)
         except OnplanError as error:
+            if isinstance(error, ContextLengthError):
+                error.hint = "`/compact` makes room, and `/new` begins another conversation."
             tell(error, self.session)
             self._ended_early(text, parts, before, "The answer broke off")
         else:

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "effort": ("[LEVEL]", "set the reasoning effort; without LEVEL, list them"),
         "usage": ("", "show what the plan has left"),
         "undo": ("", "take back the last message and its answer"),
+        "compact": ("", "make room in a conversation that has become long"),
         "new": ("", "begin another conversation"),
         "save": ("PATH", "save a copy of the conversation"),
         "load": ("PATH", "go on with a saved conversation"),
