@@ -12,6 +12,7 @@ import pytest
 
 import onplan
 from onplan.emulator import Emulator, Limit
+from onplan.stores.memory import MemoryStore
 
 from ..conftest import eventually
 
@@ -268,3 +269,16 @@ async def test_a_slow_source_holds_up_no_answer(signed_in: Emulator) -> None:
             first.set()
 
     assert found == ["You said: one", "You said: two"]
+
+
+class _Broken(MemoryStore):
+    def load(self) -> Any:
+        raise RuntimeError("a store of the program's own is broken")
+
+
+@BOTH
+def test_what_is_no_failure_of_a_request_is_raised(emulator: Emulator, kind: str) -> None:
+    """A mistake in the program's own code is raised where the results are wanted, and ends the rest."""
+    with pytest.raises(RuntimeError, match="of the program's own"):
+        ask_all(kind, ["one", "two"], {"store": _Broken()}, model="gpt-5.5")
+    assert asked(emulator) == 0

@@ -83,6 +83,7 @@ def test_each_style_says_the_same(text: str) -> None:
         ("\n    Indented.\n    Twice.\n    ", "Indented.\nTwice."),
         ("Parameters of the weather", "Parameters of the weather"),
         ("Note: this is no section.", "Note: this is no section."),
+        ("X.\n:city: Oslo", "X.\n:city: Oslo"),
         ("The ratio is 3:4 :here: or there.", "The ratio is 3:4 :here: or there."),
     ],
 )
@@ -157,6 +158,7 @@ def test_other_fields_end_the_description(kind: str) -> None:
         ("X.\n\nOther Parameters\n---\na\n    One.", {"a": "One."}),
         ("X.\n:param dict[str, int] a: One.\n:return: Two.", {"a": "One."}),
         ("X.\n:param a:\n    One.\n\n    Not of it.", {"a": "One."}),
+        ("X.\n:param a:\n    One.\n  \n    Not of it.", {"a": "One."}),
     ],
 )
 def test_unusual_sections(text: str, parameters: dict[str, str]) -> None:

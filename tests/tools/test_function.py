@@ -232,9 +232,23 @@ class Doc:
 def test_text_in_a_doc() -> None:
     """What an annotation says by PEP 727; other remarks say nothing."""
 
-    def near(city: Annotated[str, 5, Doc("Near.")]) -> None: ...
+    def near(city: Annotated[str, 5, Doc("Near.")]) -> None:
+        """X.
+
+        Args:
+            city: Far.
+        """
 
     assert properties(near)["city"]["description"] == "Near."
+
+
+def test_what_may_be_left_out_may_come_first() -> None:
+    """Parameters that are given by name have any order."""
+
+    def say(one: int = 1, *, two: str) -> str:
+        return f"{one}{two}"
+
+    assert read(say, '{"two": "b"}') == "1b"
 
 
 class Model:

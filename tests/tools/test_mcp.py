@@ -130,6 +130,15 @@ def test_calls_go_to_the_server_and_its_content_comes_back() -> None:
     assert session.called == [("all.of", {"city": "Oslo"}), ("only", {"city": "Oslo"})]
 
 
+@pytest.mark.parametrize("name", ["structured_content", "structuredContent"])
+def test_a_result_without_content_is_its_json(name: str) -> None:
+    """In the name of either version."""
+    found = SimpleNamespace(content=[], **{name: {"speed": 5}})
+    (tool,) = made(Session([listed("wind")], wind=found))
+
+    assert asyncio.run(tool(city="Oslo")) == [onplan.Text('{"speed":5}')]
+
+
 @pytest.mark.parametrize("name", ["is_error", "isError"])
 def test_an_error_of_the_server_is_an_error_of_the_tool(name: str) -> None:
     """The model is told its text."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import onplan
-from onplan.tools.results import told
+from onplan.tools.results import sendable, told
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,23 @@ def test_an_error_can_show_what_it_is_about() -> None:
     parts = [onplan.Text("Not "), onplan.Image(data=b"\x89PNG"), onplan.Text("this one.")]
     error = onplan.ToolError(parts)
     assert (str(error), told(error)) == ("Not this one.", parts)
+
+
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        ("a", "a"),
+        ("\udcff", "\\udcff"),
+        (
+            [onplan.Text("\udcff"), onplan.Image(url="https://a")],
+            [onplan.Text("\\udcff"), onplan.Image(url="https://a")],
+        ),
+        (["\udcff"], ["\udcff"]),
+        ({"a": 1}, {"a": 1}),
+        (None, None),
+    ],
+    ids=ascii,
+)
+def test_half_a_character_is_spelled_out(content: object, sent: object) -> None:
+    """Text alone and in parts; anything else stays as it is."""
+    assert sendable(content) == sent
