@@ -46,6 +46,8 @@ def test_every_way_to_name_an_image(path: Path) -> None:
         Image(url=URL),
         URL,
         URL.replace("image/png", "image/jpeg"),
+        URL.replace("data:", "DATA:").replace(";base64", ";BASE64"),
+        URL.replace("+", "%2B"),
         MADE,
         response(MADE),
     ]
@@ -76,6 +78,8 @@ def test_other_formats_that_are_taken(data: bytes, mime_type: str) -> None:
         ("https://example.com/fox.png", "cannot be an address"),
         ("HTTP://example.com/fox.png", "cannot be an address"),
         (Image(url="https://example.com/fox.png"), "cannot be an address"),
+        (Image(url="https://example.com/fox,owl.png"), "cannot be an address"),
+        ("data:image/png;base64", "cannot be an address"),
         (response(MADE, MADE), "Which of the 2 images"),
         ("no-such-file.png", "no-such-file.png cannot be read"),
         ("nul\0.png", "cannot be read"),
@@ -99,6 +103,12 @@ def test_formats_that_are_not_taken(data: bytes, kind: str) -> None:
     with pytest.raises(InvalidImageError, match="is not a PNG, JPEG or WebP image") as caught:
         references_of(data, 5)
     assert kind in str(caught.value)
+    for named in (data, Image(data=data, path="fox.png")):
+        name = "fox.png" if isinstance(named, Image) else "The image"
+        with pytest.raises(InvalidImageError, match=f"^{name} is not"):
+            references_of(named, 5)
+    with pytest.raises(InvalidImageError, match=r"^The image is not"):
+        references_of(Image(data=data), 5)
     assert "PNG" in caught.value.hint
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from onplan.errors import ConfigurationError
 from onplan.images.response import GeneratedImage
-from onplan.images.saving import require_free, save_numbered, with_suffix
+from onplan.images.saving import has_image_suffix, require_free, save_numbered, with_suffix
 
 PNG = (Path(__file__).parent.parent / "pixel.png").read_bytes()
 FOX = GeneratedImage(PNG, "image/png")
@@ -185,6 +185,13 @@ def test_many_at_once_have_names_of_their_own(tmp_path: Path) -> None:
 
     assert sorted(path.name for path in paths) == sorted(["fox.png", *(f"fox-{n}.png" for n in range(2, 17))])
     assert len(names(tmp_path)) == 16
+
+
+def test_names_of_images() -> None:
+    """By their suffix, in capital letters, too."""
+    names = ("fox.png", "fox.JPG", "fox.txt", "fox", ".png", "png")
+
+    assert [name for name in names if has_image_suffix(name)] == ["fox.png", "fox.JPG"]
 
 
 def test_whether_a_name_is_free(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ assert PLATFORM
             {"size": "1024x1536", "quality": "high", "background": "transparent", "n": 2, "model": "m"},
         ),
         (PLATFORM, {"size": [16, 32], "n": 1}, {"model": "gpt-image-2", "size": "16x32"}),
+        (PLATFORM, {"n": 10}, {"model": "gpt-image-2", "n": 10}),
         (PLATFORM, {"size": None, "quality": None, "n": None}, {"model": "gpt-image-2"}),
         (
             PLATFORM,

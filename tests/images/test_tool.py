@@ -77,6 +77,20 @@ def test_images_are_saved_where_the_program_says(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in paths] == [PNG, PNG]
 
 
+def test_an_image_that_cannot_be_saved_is_shown(tmp_path: Path) -> None:
+    """It was paid for: the program has it in the result, and the model is told the reason."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    book = sketchbook(folder)
+    folder.rmdir()
+    part, text = book.shown(made((2, 3)))
+
+    assert part == Image(data=PNG, mime_type="image/png")
+    assert isinstance(text, Text)
+    assert "2x3 pixels, not saved: " in text.text
+    assert "cannot be written" in text.text
+
+
 def test_the_last_five_can_be_changed() -> None:
     """The oldest of them first; others are gone."""
     book = sketchbook()

@@ -82,12 +82,17 @@ class Sketchbook:
         for image in made.images:
             self._last.append(image)
             pixels = f"{image.size[0]}x{image.size[1]} pixels" if image.size else "size unknown"
-            saved = ""
-            if self._folder:
-                path = save_numbered(image.data, image.mime_type, self._folder / "image")
-                saved = f", saved as {path}"
-            parts += [image.part, Text(f"The image ({image.mime_type}, {pixels}{saved}).")]
+            parts += [image.part, Text(f"The image ({image.mime_type}, {pixels}{self._saved(image)}).")]
         return parts
+
+    def _saved(self, image: GeneratedImage) -> str:
+        """Save it if that is wanted, and tell where. Where that fails, it is in the result all the same."""
+        if self._folder is None:
+            return ""
+        try:
+            return f", saved as {save_numbered(image.data, image.mime_type, self._folder / 'image')}"
+        except ConfigurationError as error:
+            return f", not saved: {error}"
 
 
 def _existing(folder: object) -> Path:
