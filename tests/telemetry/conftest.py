@@ -26,6 +26,7 @@ class Seen:
         self.tracers = TracerProvider(shutdown_on_exit=False)
         self.tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
         self.meters = MeterProvider([self._reader], shutdown_on_exit=False)
+        self._read: dict[str, Any] = {}
         self.tracer = self.tracers.get_tracer("the program's own")
 
     def option(self, *, contents: bool | None = None) -> onplan.Telemetry:
@@ -54,14 +55,18 @@ class Seen:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Those that something was recorded for, by their names."""
+        """Those that something was recorded for, by their names, as they were read last.
+
+        Older SDKs tell a gauge once.
+        """
         data = self._reader.get_metrics_data()
-        return {
+        self._read |= {
             metric.name: metric
             for resource in (data.resource_metrics if data else ())
             for scope in resource.scope_metrics
             for metric in scope.metrics
         }
+        return self._read
 
     def points(self, name: str) -> list[tuple[Any, dict[str, Any]]]:
         """What a metric has: the sum, value or count of each series, with its attributes."""
@@ -70,7 +75,7 @@ class Seen:
 
     def everything(self) -> str:
         """All of it as text."""
-        return "\n".join([*(span.to_json() for span in self.spans), str(self._reader.get_metrics_data())])
+        return "\n".join([*(span.to_json() for span in self.spans), str(self.metrics)])
 
     def close(self) -> None:
         """End it."""
