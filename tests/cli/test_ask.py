@@ -108,6 +108,17 @@ def test_nothing_is_kept_if_so_wished(signed_in: Emulator, run_cli: Run, clean_e
     assert "no conversation to go on with" in done.stderr
 
 
+def test_what_came_of_an_answer_is_kept(signed_in: Emulator, run_cli: Run) -> None:
+    """The command fails, and ``-c`` goes on with what was printed."""
+    signed_in.play(Turn(text="one two three", fault="response_failed_after_text"))
+    done = run_cli("ask", "Count")
+
+    assert done.returncode != 0
+    assert done.stdout == "one\n"
+    run_cli("ask", "-c", "Go on")
+    assert texts(signed_in) == ["Count", "one", "Go on"]
+
+
 def test_a_wish_that_is_not_understood(run_cli: Run, clean_environment: Path) -> None:
     """Nothing is asked, since it might be kept against that wish."""
     clean_environment.mkdir()

@@ -69,7 +69,10 @@ def read_schema(name: str | None) -> dict[str, Any] | None:
 
 
 def _read_stdin() -> str:
-    return "" if sys.stdin is None else _text(sys.stdin.buffer.read()).rstrip("\r\n")
+    data: bytes | None = (
+        sys.stdin.buffer.read() if sys.stdin else None
+    )  # None, too, of a pipe that never blocks
+    return _text(data or b"").rstrip("\r\n")
 
 
 def _has_input() -> bool:
