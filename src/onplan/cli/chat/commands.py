@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from onplan.cli.chat.typed import COMMANDS, Command, unquoted
+from onplan.cli.control_characters import harmless
 from onplan.cli.talk import colour, say
 from onplan.errors import InvalidRequestError
 
@@ -55,7 +56,7 @@ def _model(chat: Chat, argument: str) -> None:
     if not argument:
         now = chat.model()
         for model in chat.listed():
-            click.echo(f"{'*' if model is now else ' '} {model.id}")
+            click.echo(f"{'*' if model is now else ' '} {harmless(model.id)}")
         return
     chat.current.use(model=argument)
     if argument not in chat.models():
