@@ -105,6 +105,16 @@ def test_no_text_is_genuine_by_chance(text):
     assert not read_callback(text, "unguessable-state").genuine
 
 
+@pytest.mark.parametrize(
+    "text", ["code=c&state=s", "#code=c&state=s", "?code=c&state=s#_", "http://x/#?code=c&state=s"]
+)
+def test_a_query_or_a_fragment_alone(text):
+    """With the mark before it, or without."""
+    callback = read_callback(text, "s")
+
+    assert (callback.code, callback.genuine) == ("c", True)
+
+
 def test_the_code_is_not_printed():
     """The printed form of a callback does not show the code."""
     assert "secret" not in repr(read_callback("code=secret&state=s", "s"))

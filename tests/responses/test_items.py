@@ -6,7 +6,18 @@ import pytest
 
 from onplan.errors import InvalidRequestError
 from onplan.responses.items import input_items, parts_in
-from onplan.types import File, HostedToolCall, Image, Message, Refusal, Text, Thinking, ToolCall, ToolResult
+from onplan.types import (
+    Compaction,
+    File,
+    HostedToolCall,
+    Image,
+    Message,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
 
 
 def said(role, *content, **fields):
@@ -78,6 +89,37 @@ CASES = [
         "a call of a namespace",
         [Message.assistant(ToolCall("call_1", "weather", '{"a":1}', "program"))],
         [{**CALL_ITEM, "namespace": "program"}],
+    ),
+    Case(
+        "a search of the server's, without what it read",
+        [
+            Message(
+                "assistant",
+                [
+                    HostedToolCall(
+                        "web_search", {"id": "ws", "action": {"type": "search", "sources": [{"url": "u"}]}}
+                    ),
+                    HostedToolCall("web_search", {"id": "x", "action": None}),
+                ],
+            )
+        ],
+        [
+            {"type": "web_search_call", "id": "ws", "action": {"type": "search"}},
+            {"type": "web_search_call", "id": "x", "action": None},
+        ],
+    ),
+    Case(
+        "a compaction",
+        [Message("assistant", [Compaction(2, "sealed", "me", "3000", "cmp_1")]), Message.user("And?")],
+        [
+            {"type": "compaction", "encrypted_content": "sealed", "id": "cmp_1"},
+            said("user", heard("And?")),
+        ],
+    ),
+    Case(
+        "a compaction without an id",
+        [Message("assistant", [Compaction(2, "sealed", "me", "3000")])],
+        [{"type": "compaction", "encrypted_content": "sealed"}],
     ),
     Case(
         "phases",

@@ -12,6 +12,8 @@ from onplan.responses.request import prepare
 from onplan.structured.strict_schema import is_strict
 from onplan.types import (
     CompletionRequest,
+    CustomTool,
+    Grammar,
     HostedTool,
     Image,
     Message,
@@ -290,6 +292,63 @@ def test_a_hosted_tool_is_chosen_by_its_type():
         assert (
             body(backend=OPENAI_RESPONSES, tools=tools, tool_choice=ToolChoice(name))["tool_choice"] == sent
         )
+
+
+@pytest.mark.parametrize(
+    ("tool", "sent"),
+    [
+        (CustomTool("run"), {"type": "custom", "name": "run", "format": {"type": "text"}}),
+        (
+            CustomTool("run", "Runs it.", Grammar("lark", "start: WORD")),
+            {
+                "type": "custom",
+                "name": "run",
+                "description": "Runs it.",
+                "format": {"type": "grammar", "syntax": "lark", "definition": "start: WORD"},
+            },
+        ),
+    ],
+    ids=["any text", "a grammar"],
+)
+def test_a_custom_tool(tool, sent):
+    """It has the shape of its text in place of a schema, and is chosen by its own type."""
+    found = body(backend=OPENAI_RESPONSES, tools=[tool], tool_choice=ToolChoice("run"))
+
+    assert found["tools"] == [sent]
+    assert found["tool_choice"] == {"type": "custom", "name": "run"}
+
+
+TRIGGERS = {
+    "auto": {"reason": "context_limit", "phase": "mid_turn"},
+    "manual": {"reason": "user_requested", "phase": "standalone_turn"},
+}
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_a_call_that_has_its_conversation_compacted(trigger):
+    """As the official client asks: an item at the end, and why, in the body and in a header."""
+    plain = call(session_id="s-1")
+    compacting = plain.compacting(trigger)
+    sent, before = json.loads(compacting.body), json.loads(plain.body)
+    metadata = sent["client_metadata"]["x-codex-turn-metadata"]
+
+    assert sent == {
+        **before,
+        "input": [*before["input"], {"type": "compaction_trigger"}],
+        "client_metadata": {"x-codex-turn-metadata": metadata},
+    }
+    assert json.loads(metadata) == {
+        "session_id": "s-1",
+        "model": "gpt-5.5",
+        "request_kind": "compaction",
+        "compaction": {
+            "implementation": "responses_compaction_v2",
+            "strategy": "memento",
+            "trigger": trigger,
+            **TRIGGERS[trigger],
+        },
+    }
+    assert compacting.request(CREDENTIALS).headers["x-codex-turn-metadata"] == metadata
 
 
 def test_what_is_sent_to_models_that_reason_alone():
