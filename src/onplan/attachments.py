@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -32,6 +33,18 @@ def read_attachments(request: CompletionRequest) -> CompletionRequest:
 def has_attachments(request: CompletionRequest) -> bool:
     """Whether there are bytes to read or encode."""
     return any(_has_bytes(part) for message in request.messages for part in message.content)
+
+
+def attachments_in(returned: object) -> list[Image | File]:
+    """The images and files with bytes to read or encode in what a function returned."""
+    parts = returned if isinstance(returned, list | tuple) else [returned]
+    return [part for part in parts if isinstance(part, Image | File) and _has_bytes(part)]
+
+
+def require_readable(parts: Iterable[Image | File]) -> None:
+    """Raise InvalidRequestError if one of these cannot be read, or cannot be sent."""
+    for part in parts:
+        _read(part)
 
 
 def _has_bytes(part: ContentPart) -> bool:

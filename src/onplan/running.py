@@ -18,6 +18,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+from onplan.attachments import attachments_in, require_readable
 from onplan.errors import OnplanError
 from onplan.tools.function import is_async
 from onplan.tools.loop import Answered, Approve, Ask, CarryOut, Finished, Loop, LoopStep, Planned, Tell
@@ -178,6 +179,7 @@ def _call(plan: Planned, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Fini
         value = plan.function(*plan.arguments.positional, **plan.arguments.named)
         if inspect.isawaitable(value):
             value = run(_coroutine(value))
+        require_readable(attachments_in(value))
     except Exception as error:  # noqa: BLE001 - the model is told of it
         return Finished(error=error, seconds=time.monotonic() - started)
     return Finished(value, seconds=time.monotonic() - started)
@@ -277,6 +279,8 @@ async def _call_async(plan: Planned) -> Finished:
     started = time.monotonic()
     try:
         value = await _awaited(plan.function, *plan.arguments.positional, **plan.arguments.named)
+        if parts := attachments_in(value):
+            await _awaited(require_readable, parts)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():

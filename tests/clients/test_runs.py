@@ -152,6 +152,35 @@ def test_a_failure_is_told_and_the_run_goes_on(signed_in: Emulator, driver: Any)
     assert answer.text == "Well."
 
 
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (onplan.Image(data=b"<svg/>"), "InvalidImageError: The image is of type SVG, and not a PNG"),
+        ([onplan.Text("Look:"), onplan.Image(path="missing.png")], "missing.png cannot be read"),
+        ([onplan.File(path="missing.pdf")], "missing.pdf cannot be read"),
+    ],
+    ids=["a type that no backend takes", "no such image", "no such file"],
+)
+@pytest.mark.parametrize("later", [False, True], ids=["plain", "async"])
+def test_a_result_that_cannot_be_sent_is_an_error_of_its_tool(
+    signed_in: Emulator, driver: Any, returned: Any, words: str, later: bool
+) -> None:
+    """It would end the run at the next turn; the model is told instead, and what else was called is kept."""
+
+    def draw() -> Any:
+        return returned
+
+    async def draw_later() -> Any:
+        return returned
+
+    tool = onplan.tool(draw_later if later else draw, name="draw")
+    signed_in.play(Turn(tool_calls=[Call("draw"), OSLO]), Turn(text="Well."))
+    answer = driver().run("A coat?", tools=[tool, weather], model="gpt-5.5")
+    assert [run.outcome for run in answer.steps[0].calls] == ["raised", "returned"]
+    assert words in told(answer)[0]
+    assert answer.text == "Well."
+
+
 def test_calls_that_nobody_offered_are_told(signed_in: Emulator, driver: Any) -> None:
     """A conversation may end with a call of a tool that is gone."""
     left = onplan.Message.assistant(onplan.ToolCall("call_1", "gone", "{}"))

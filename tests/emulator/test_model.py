@@ -277,6 +277,27 @@ def test_a_scenario_chooses_the_answer(connect, answer, deltas):
     assert events[-1]["response"]["usage"]["input_tokens"] == 7
 
 
+@pytest.mark.parametrize(
+    "text_format",
+    [
+        {"type": "json_object"},
+        {"type": "json_schema", "name": "answer", "schema": {"type": "object", "properties": {}}},
+    ],
+    ids=lambda text_format: text_format["type"],
+)
+def test_a_scenario_chooses_answers_in_json(connect, text_format):
+    """What is to be said to a question is said as it is; other questions get what fits."""
+    said = '{"a": 5}'
+    with Emulator(Options(scenario=Scenario(answers={"JSON?": said}))) as emulator:
+        client = connect(emulator)
+        told, made = (
+            text_of(client.completed(question, text={"format": text_format}))
+            for question in ("JSON?", "More JSON?")
+        )
+    assert told == said
+    assert json.loads(made) != json.loads(said)
+
+
 def test_a_scenario_chooses_the_account(connect):
     """Plan, account, e-mail and models."""
     scenario = Scenario(plan="pro", account_id="acct-9", models=({"slug": "own-model"},))

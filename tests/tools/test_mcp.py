@@ -111,6 +111,17 @@ def test_all_pages_are_read() -> None:
         del sys.modules[module.__name__]
 
 
+def test_a_list_without_an_end_is_refused() -> None:
+    """A server that hands out the same cursor for ever does not hold the program up."""
+
+    class Endless(Session):
+        async def list_tools(self, *, cursor: str | None = None) -> SimpleNamespace:
+            return SimpleNamespace(tools=[], next_cursor="again")
+
+    with pytest.raises(onplan.InvalidRequestError, match="more than 1000 pages"):
+        made(Endless())
+
+
 def test_calls_go_to_the_server_and_its_content_comes_back() -> None:
     """Text and images as such, other blocks and structured content as JSON."""
     image = Block(type="image", data=base64.b64encode(b"\x89PNG").decode())

@@ -22,6 +22,7 @@ from onplan.tools.results import ToolError
 from onplan.types import Image, Text
 
 _LONGEST_NAME = 64
+_MOST_PAGES = 1_000
 _REFUSED = re.compile(r"[^a-zA-Z0-9_-]")
 _DIGEST = 8  # characters that tell long names apart
 
@@ -48,11 +49,11 @@ async def mcp_tools(session: MCPSession, *, prefix: str = "") -> list[FunctionTo
         prefix: before each name, such as ``github_``, to tell several servers apart.
 
     Raises:
-        InvalidRequestError: two tools would have the same name.
+        InvalidRequestError: two tools would have the same name, or the list of them has no end.
     """
     tools: dict[str, FunctionTool] = {}
     page = await session.list_tools()
-    while True:
+    for _ in range(_MOST_PAGES):
         for listed in page.tools:
             name = _name(f"{prefix}{listed.name}")
             if name in tools:
@@ -65,6 +66,10 @@ async def mcp_tools(session: MCPSession, *, prefix: str = "") -> list[FunctionTo
         if cursor is None:
             return list(tools.values())
         page = await _next_page(session, cursor)
+    raise InvalidRequestError(
+        f"The MCP server's list of tools has more than {_MOST_PAGES} pages.",
+        hint="The server repeats itself: tell its authors.",
+    )
 
 
 def _tool(session: MCPSession, listed: Any, name: str) -> FunctionTool:

@@ -169,7 +169,8 @@ def _plain_text(answer: Answer, body: dict[str, Any], text_format: dict[str, Any
 
 
 def _json_object(answer: Answer, body: dict[str, Any], text_format: dict[str, Any]) -> tuple[str, ...]:
-    return words_of(msgspec.json.encode({"answer": f"You said: {_last_user_text(body)}"}).decode())
+    made = msgspec.json.encode({"answer": f"You said: {_last_user_text(body)}"}).decode()
+    return words_of(answer.text or made)
 
 
 def _json_schema(answer: Answer, body: dict[str, Any], text_format: dict[str, Any]) -> tuple[str, ...]:
