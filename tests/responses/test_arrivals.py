@@ -128,6 +128,18 @@ ITEMS: dict[str, tuple[list[Event], list[ContentPart]]] = {
         [done({"type": "message", "content": [{"type": "input_text", "text": "One"}]})],
         [Text("One")],
     ),
+    "texts and thinking by their ends alone": (
+        [
+            event("reasoning_text.done", {"text": "hm", "content_index": 0}, "r"),
+            event("reasoning_text.done", {"text": "oh", "content_index": 1}, "r"),
+            event("reasoning_summary_text.done", {"text": "ah", "summary_index": 0}, "s"),
+            event("reasoning_summary_text.done", {"text": "eh", "summary_index": 1}, "s"),
+            text_done("One", "m"),
+            text_done("Two", "m", part=1),
+            event("refusal.done", {"refusal": "No", "content_index": 2}, "m"),
+        ],
+        [Thinking("hm\n\noh"), Thinking("ah\n\neh"), Text("One"), Text("Two"), Refusal("No")],
+    ),
     "an output that repeats all": (
         [done(said("One", id="a")), done(call("{}", id="b")), completed(said("One", id="a"), call("{}"))],
         [Text("One"), ToolCall("c", "f", "{}")],
@@ -169,6 +181,7 @@ def test_whose_an_event_is(events: list[Event], parts: list[ContentPart], listen
     assert heard.failure is None
     assert heard.parts == parts
     assert heard.text == "".join(part.text for part in parts if isinstance(part, Text))
+    assert len(heard.of("tool_call_start")) == sum(isinstance(part, ToolCall) for part in parts)
 
 
 CALLS: dict[str, list[Event]] = {
@@ -315,3 +328,8 @@ def test_chunks_of_a_call_that_is_announced_late(listen: Callable[..., Any]) -> 
 
     assert [chunk.type for chunk in chunks] == ["tool_call_start", "tool_call_delta", "tool_call_delta"]
     assert heard.arguments("c") == '{"a":1}'
+
+
+def test_a_call_without_arguments_says_so(listen: Callable[..., Any]) -> None:
+    """In place of a guess at what they would have been."""
+    assert "without its arguments" in str(listen(added(call("")), completed()).failure)
