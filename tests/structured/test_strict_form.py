@@ -60,6 +60,11 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
         closed({**TEXT, "description": "A word. Default: 3. Examples: [1]."}),
         closed({**TEXT, "description": "A word. Default: 3. Examples: [1]."}),
     ),
+    "a description that ends as a sentence": (
+        one({"anyOf": [{**TEXT, "description": f"A word{end}", "default": 3} for end in ".!?:"]}),
+        closed({"anyOf": [{**TEXT, "description": f"A word{end} Default: 3."} for end in ".!?:"]}),
+        closed({"anyOf": [{**TEXT, "description": f"A word{end} Default: 3."} for end in ".!?:"]}),
+    ),
     "remarks": (
         one(
             {

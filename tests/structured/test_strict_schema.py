@@ -78,6 +78,8 @@ STRICT = {
     "a dialect": one(TEXT, **{"$schema": "https://json-schema.org/draft/2020-12/schema"}),
     "ten levels": nested(10),
     "arrays in each other": one(arrays(98)),
+    "arrays in each other, in a definition": one(TEXT, **{"$defs": {"D": arrays(98)}}),
+    "as many properties as there may be": closed({f"p{number}": TEXT for number in range(5_000)}),
 }
 NOT_STRICT = {
     "open": one(TEXT, additionalProperties=True),
@@ -106,7 +108,9 @@ NOT_STRICT = {
     "anyOf beside a type": one({**TEXT, "anyOf": [TEXT]}),
     "an enum of nothing": one({**TEXT, "enum": []}),
     "a const of too many characters": one({"type": "string", "const": "x" * 120_000}),
-    "arrays in each other, too many": one(arrays(101)),
+    "arrays in each other, too many": one(arrays(99)),
+    "arrays in each other, too many in a definition": one(TEXT, **{"$defs": {"D": arrays(99)}}),
+    "a property too many": closed({f"p{number}": TEXT for number in range(5_001)}),
     "a reference as the root": {**REF, **B},
     "an array as the root": {"type": "array", "items": TEXT},
     "an object or null as the root": one(TEXT, type=["object", "null"]),

@@ -69,9 +69,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _fenced(text: str) -> str | None:
     """What stands between the first fence and the last, if there are two."""
-    _, opened, rest = text.partition(_FENCE)
-    block, closed, _ = rest.rpartition(_FENCE)
-    if not (opened and closed):
+    block, closed, _ = text.partition(_FENCE)[2].rpartition(_FENCE)
+    if not closed:
         return None
     language, newline, inside = block.partition("\n")
     return inside if newline and language.strip().isalnum() else block
