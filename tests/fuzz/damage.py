@@ -29,6 +29,7 @@ _ODD: tuple[Any, ...] = (
     "completed",
     "failed",
     "function_call",
+    "custom_tool_call",
     "message",
     "x" * 5_000,
     [],

@@ -87,6 +87,9 @@ def _pieces_of(item: dict[str, Any]) -> list[dict[str, Any]]:
         arguments = item["arguments"]
         deltas = [arguments[:4], arguments[4:]]
         return [{"type": "response.function_call_arguments.delta", "delta": delta} for delta in deltas]
+    if item["type"] == "custom_tool_call":
+        deltas = [item["input"][:4], item["input"][4:]]
+        return [{"type": "response.custom_tool_call_input.delta", "delta": delta} for delta in deltas]
     if item["type"] == "reasoning":
         texts = [part["text"] for part in item["summary"]]
         return [
@@ -129,10 +132,22 @@ _CALLS = [
     }
     for name in ("first", "second")
 ]
+_CUSTOM_CALL = {
+    "type": "custom_tool_call",
+    "id": "ctc_third",
+    "call_id": "call_third",
+    "name": "third",
+    "input": '{"city": Oslo',
+    "status": "completed",
+}
 _OWN_STREAMS = [
-    _response_stream(_THOUGHT, _SPOKEN, *_CALLS),
+    _response_stream(_THOUGHT, _SPOKEN, *_CALLS, _CUSTOM_CALL),
     _response_stream(
-        _SPOKEN, *_CALLS, status="incomplete", incomplete_details={"reason": "max_output_tokens"}
+        _SPOKEN,
+        *_CALLS,
+        _CUSTOM_CALL,
+        status="incomplete",
+        incomplete_details={"reason": "max_output_tokens"},
     ),
     _response_stream(_SPOKEN, status="failed", error={"code": "server_error", "message": "It failed."}),
 ]

@@ -49,6 +49,13 @@ CALLS = [
     }
     for n, name in enumerate(("first", "second"))
 ]
+CUSTOM = {
+    "type": "custom_tool_call",
+    "id": "ctc_1",
+    "call_id": "call_2",
+    "name": "third",
+    "input": "{not json",
+}
 EVENTS = [
     {"type": "response.created", "response": {"id": "resp_1", "model": "m"}},
     added(0, {**REASONING, "summary": [], "encrypted_content": None}),
@@ -74,12 +81,21 @@ EVENTS = [
     *deltas("function_call_arguments", 2, "fc_0", ('{"a"', ":0}")),
     *deltas("function_call_arguments", 3, "fc_1", ('{"a"', ":1}")),
     *(done(2 + n, call) for n, call in enumerate(CALLS)),
+    added(4, {**CUSTOM, "input": ""}),
+    *deltas("custom_tool_call_input", 4, "ctc_1", ("{not", " json")),
+    {
+        "type": "response.custom_tool_call_input.done",
+        "item_id": "ctc_1",
+        "output_index": 4,
+        "input": "{not json",
+    },
+    done(4, CUSTOM),
     {
         "type": "response.completed",
         "response": {
             "id": "resp_1",
             "status": "completed",
-            "output": [REASONING, MESSAGE, *CALLS],
+            "output": [REASONING, MESSAGE, *CALLS, CUSTOM],
             "usage": {"input_tokens": 5, "output_tokens": 9, "total_tokens": 14},
         },
     },
