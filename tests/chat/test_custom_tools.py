@@ -104,6 +104,12 @@ def test_two_calls_that_say_the_same_are_two(listen):
     assert [call.id for call in heard.done.response.tool_calls] == ["x", "y"]
 
 
+def test_texts_that_are_one_json_value_are_two_texts(listen):
+    """A call without an id that repeats an earlier one is none; this one says something else."""
+    heard = listen(*stream(piece(0, "x", "sql", '{"a":1}'), piece(1, None, "sql", '{ "a": 1 }')))
+    assert [call.arguments for call in heard.done.response.tool_calls] == ['{"a":1}', '{ "a": 1 }']
+
+
 @pytest.mark.parametrize(
     "events",
     [
@@ -111,13 +117,27 @@ def test_two_calls_that_say_the_same_are_two(listen):
         stream(piece(0, "x", "sql", "a"), piece(0, None, "exec", "b")),
         stream(piece(0, "x", "sql", "a"), function(0, None, "sql", "{}"), piece(0, None, None, "b")),
         stream(function(0, "x", "sql", '{"a":'), piece(0, None, None, "b")),
+        stream(piece(0, "x", "sql", "a"), function(0, None, None, "{}")),
+        [
+            chunk(function(0, "x", "sql", '{"a"')),
+            chunk(piece(None, "x", "sql", '{"a":1}'), finish="stop", message="message"),
+        ],
         [
             chunk(piece(0, "x", "sql", "a")),
             chunk(piece(None, "x", "sql", "b"), finish="stop", message="message"),
         ],
         stream(piece(0, "x", "sql", {"a": ["b"]})),
     ],
-    ids=["no name", "two names", "then a function", "a function's", "another text at the end", "no text"],
+    ids=[
+        "no name",
+        "two names",
+        "then a function",
+        "a function's",
+        "arguments",
+        "at the end of a function's",
+        "another text at the end",
+        "no text",
+    ],
 )
 def test_a_call_that_contradicts_itself_is_an_error(events, listen):
     """What the model meant is unknown."""

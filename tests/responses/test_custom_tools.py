@@ -58,6 +58,7 @@ WHOLE = {
     "with the end of deltas alone": [added(), *PIECES, whole(), completed()],
     "without a beginning": [*PIECES, done(), completed()],
     "by index": [added(), delta(PATCH, output_index=0), done(id="other"), completed()],
+    "by its call id": [added(), {**done(id="other"), "output_index": None}, completed(item(id="third"))],
     "by elimination": [added(id=None), delta(PATCH, output_index=None), done(id=None), completed()],
     "again": [added(), done(), done(), completed(item())],
     "again without its text": [added(), done(), completed(item(None))],
@@ -103,6 +104,7 @@ DAMAGED = {
     "no text": [added(), done(None), completed()],
     "no text and no end": [added(), completed()],
     "pieces without an end": [added(), *PIECES, completed()],
+    "pieces of JSON without an end": [added(), delta('{"a":1}'), completed()],
     "the item of a function": [
         added(), {**done(), "item": {**item(None), "type": "function_call", "arguments": "{}"}}, completed()
     ],

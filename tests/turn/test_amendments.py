@@ -522,3 +522,14 @@ def test_a_client_remembers_what_a_model_refuses():
     assert b"stream_options" not in remembered.apply(call).body
     assert b"stream_options" in remembered.apply(other).body
     assert b"stream_options" in Remembered().apply(call).body
+
+
+def test_stop_is_emulated_where_the_row_says_so():
+    """At other backends its refusal stays an error, as that of all else that the program asked for."""
+    refusal = InvalidRequestError("Unsupported parameter: 'stop' is not supported with this model.")
+    call = chat_call(stop=["a", "b"])
+    _, emulated = amended(refusal, call, [])
+    assert "stop" not in json.loads(emulated.body)
+    assert (emulated.reports.emulated, emulated.reports.cut_at.stop) == (("stop",), ("a", "b"))
+    other = replace(call, backend=replace(COMPATIBLE, parameter_support={}))
+    assert amended(refusal, other, []) is None
