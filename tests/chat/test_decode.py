@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from onplan.chat.decode import decode_chunk
-from onplan.chat.events import CallDelta, Choice, Chunk, Delta, Function, Groq
+from onplan.chat.events import CallDelta, Choice, Chunk, Custom, Delta, Function, Groq
 from onplan.chat.halves import Halves
 from onplan.errors import StreamCorruptError
 
@@ -111,6 +111,10 @@ DELTAS: list[tuple[dict[str, Any], Delta]] = [
         Delta(tool_calls=[CallDelta(Function("f", {}), 1, "x", "5")]),
     ),
     ({"tool_calls": [{"function": []}]}, Delta(tool_calls=[CallDelta()])),
+    (
+        {"tool_calls": [{"type": "custom", "custom": {"name": "run", "input": "x"}}]},
+        Delta(tool_calls=[CallDelta(custom=Custom("run", "x"))]),
+    ),
     ({"tool_calls": False}, Delta()),
 ]
 

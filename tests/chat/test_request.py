@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from uuid import UUID
 
 import pytest
 
@@ -385,7 +386,9 @@ def test_the_key_is_in_one_header_only():
 def test_each_try_has_its_own_id():
     """Two tries of one call can be told apart."""
     prepared = call()
-    assert 2 == len({prepared.request(APIKey()).headers["x-client-request-id"] for _ in range(2)})
+    ids = [UUID(prepared.request(APIKey()).headers["x-client-request-id"]) for _ in range(2)]
+    assert ids[0] != ids[1]
+    assert [each.version for each in ids] == [4, 4]
 
 
 def test_image_bytes_are_encoded_whole():

@@ -338,6 +338,8 @@ class TestAnswers:
         assert b"[DONE]" == end
         for event in events:
             assert {"id", "object", "created", "model", "choices", "usage"} <= set(event)
+            for choice in event["choices"]:
+                assert {"index", "delta", "logprobs", "finish_reason"} == set(choice)
             assert "chat.completion.chunk" == event["object"]
         assert "assistant" == events[0]["choices"][0]["delta"]["role"]
         assert ([], 15) == (events[-1]["choices"], events[-1]["usage"]["total_tokens"])
@@ -413,6 +415,16 @@ def test_a_whole_answer_has_the_fields_of_the_api():
             "completion_tokens_details": {"reasoning_tokens": 3},
         },
     }
+
+
+def test_a_signature_comes_with_the_index_of_its_call():
+    """In a piece of its own, after the arguments."""
+    signature = '{"extra_content":{"google":{"thought_signature":"c"}}}'
+    events = wire_events(answer(ToolCall("w", "g", "{}"), ToolCall("x", "f", "{}", signature=signature)))
+    deltas = [choice["delta"] for event in events[:-1] for choice in json.loads(event)["choices"]]
+    pieces = [piece for each in deltas for piece in each.get("tool_calls", ()) if "extra_content" in piece]
+
+    assert pieces == [{"index": 1, **json.loads(signature)}]
 
 
 def test_sealed_thinking_is_numbered():

@@ -52,6 +52,7 @@ OPENED: dict[str, tuple[bytes, bytes]] = {
         ACCEPTED.lower().replace(b"http", b"HTTP").replace(b"accept: accept", b"accept: ACCEPT") + b"\r\n",
         b"",
     ),
+    "after one of an unknown kind": (b"HTTP/1.1 199 X\r\n\r\n" + ACCEPTED + b"\r\n", b""),
     "after informational responses": (
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + ACCEPTED + b"\r\n",
         b"",
@@ -104,6 +105,12 @@ REFUSED: dict[str, tuple[bytes, int, bytes, bool]] = {
         b"",
         True,
     ),
+    "a body of as much as is read": (
+        b"HTTP/1.1 403 No\r\n\r\n" + b"x" * LONGEST_BODY,
+        403,
+        b"x" * LONGEST_BODY,
+        True,
+    ),
     "a body without end": (
         b"HTTP/1.1 403 No\r\n\r\n" + b"x" * (LONGEST_BODY + 9),
         403,
@@ -137,6 +144,39 @@ def test_what_refuses_it(case: str, size: int | None) -> None:
     assert opening.finished is finished
     opening.close()
     assert opening.finished
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        "another protocol",
+        "TLS",
+        "a header without end",
+        "headers without end",
+        "informational responses without end",
+    ],
+)
+def test_what_will_be_no_answer_is_known_before_the_end(case: str, size: int | None) -> None:
+    """A server that goes on for ever is not listened to for ever."""
+    with pytest.raises(DisconnectError, match="did not open a WebSocket"):
+        answered(NO_ANSWER[case], size)
+
+
+@pytest.mark.parametrize(("length", "taken"), [(64 * 1024, True), (64 * 1024 + 1, False)])
+def test_how_long_a_head_may_be(length: int, taken: bool) -> None:
+    """64 KiB with the line that ends it."""
+    lines = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n" + b"".join(
+        b"X: %b\r\n" % (b"x" * 1_000) for _ in range(60)
+    )
+    head = lines + b"Y: %b\r\n\r\n" % (b"y" * (length - len(lines) - 7))
+    assert len(head) == length
+
+    if taken:
+        assert answered(head, None)[0].finished
+    else:
+        with pytest.raises(DisconnectError):
+            answered(head, None)
 
 
 def test_a_read_of_nothing_ends_no_refusal() -> None:
@@ -210,6 +250,8 @@ def test_the_request() -> None:
 
     assert line == b"GET /responses?x=1 HTTP/1.1"
     assert lines[-2:] == [b"", b""]
+    assert lines.count(b"") == 2
+    assert not upgrade()[0].finished
     assert [entry for entry in lines if entry.lower().startswith(b"host:")] == [b"Host: server.test"]
     assert {b"authorization: Bearer t", b"x-name: caf\xe9", b"Sec-WebSocket-Version: 13"} < set(lines)
 
