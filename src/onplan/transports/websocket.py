@@ -133,16 +133,16 @@ class _Pool:
         return connection
 
     async def _connect(self, request: Request, connection: Connection, opened: socket.socket) -> None:
-        """Connect ``connection`` over ``opened``, with TLS if its URL says so. Raises OSError."""
+        """Connect ``connection`` over ``opened``, with TLS for https. Raises OSError, ConfigurationError."""
         url, options = urlsplit(request.url), dict[str, Any]()
-        if url.scheme == "https":
-            options = {
-                "ssl": self._route.certificates(),
-                "server_hostname": url.hostname,
-                "ssl_handshake_timeout": self._timeouts.connect,
-                "ssl_shutdown_timeout": CLOSE_SECONDS,
-            }
         try:
+            if url.scheme == "https":
+                options = {
+                    "ssl": self._route.certificates(),
+                    "server_hostname": url.hostname,
+                    "ssl_handshake_timeout": self._timeouts.connect,
+                    "ssl_shutdown_timeout": CLOSE_SECONDS,
+                }
             await connection.loop.create_connection(lambda: connection, sock=opened, **options)
         except BaseException:
             opened.close()
