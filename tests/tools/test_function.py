@@ -521,3 +521,13 @@ def test_a_tool_is_sent_and_kept_as_its_description() -> None:
     assert copy.copy(tool) is copy.deepcopy(tool) is tool
     request = onplan.CompletionRequest(messages="hi", tools=[tool])
     assert request.tools[0] is tool
+
+
+def test_each_tool_has_a_schema_of_its_own():
+    """A program that changes the parameters of one tool changes no other, and not what it gave."""
+    given = {"type": "object", "properties": {"city": {"type": "string"}}}
+    one, other = (onplan.tool(lambda city: city, name="weather", parameters=given) for _ in range(2))
+
+    one.parameters["properties"]["city"]["description"] = "its name"
+
+    assert "description" not in str(other.parameters) + str(given)

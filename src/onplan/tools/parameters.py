@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
 
@@ -158,7 +159,8 @@ def parameters_from(schema: Mapping[str, Any], name: str) -> Parameters:
             f"The parameters of the tool {name} are not of type object.",
             hint='Give them as `{"type": "object", "properties": {…}}`.',
         )
-    return Parameters(made.schema, made.strict, made, None)
+    own = deepcopy(made.schema)  # ``made`` is shared by all that have the same schema
+    return Parameters(own, made.strict, made, None)
 
 
 # --- from a function ---------------------------------------------------------------------------------
