@@ -168,6 +168,23 @@ def test_no_other_file_is_overwritten(
     assert signed_in.journal() == []
 
 
+def test_a_dash_is_no_output_file(
+    signed_in: Emulator,
+    run_cli: Callable[..., Any],
+    files: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Other commands write to stdout then; here it would be a file of that name, so it is refused."""
+    given, _ = files
+    write_requests(given, ["a"])
+    monkeypatch.chdir(given.parent)
+    done = run_cli("batch", str(given), "-")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Name a file" in done.stderr
+    assert not (given.parent / "-").exists()
+    assert signed_in.journal() == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_a_batch_that_is_killed_goes_on(signed_in: Emulator, files: tuple[Path, Path]) -> None:
     """Killed at random moments, it has each answer once in the end, and asks nothing that has one again."""

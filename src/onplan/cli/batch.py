@@ -51,10 +51,21 @@ def batch(
     its answer. Run the same command again after it was interrupted: what OUT.jsonl has an answer to is not
     asked again.
     """
+    _refuse_stdout(output)
     with _locked(output):
         work = _Work(requests, output, model)
         _ask_all(session, work, concurrency, wait=wait)
     _report(session, work)
+
+
+def _refuse_stdout(output: Path) -> None:
+    from onplan.errors import ConfigurationError
+
+    if str(output) == "-":
+        raise ConfigurationError(
+            "The answers cannot go to stdout: the file that has them tells the next run what is left to ask.",
+            hint="Name a file for them, such as `answers.jsonl`.",
+        )
 
 
 def _locked(output: Path) -> Any:
