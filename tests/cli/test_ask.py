@@ -106,6 +106,7 @@ def test_nothing_is_kept_if_so_wished(signed_in: Emulator, run_cli: Run, clean_e
     assert not list(clean_environment.rglob("*.jsonl"))
     assert (done.returncode, done.stdout) == (2, "")
     assert "no conversation to go on with" in done.stderr
+    assert "Leave out `-c`" in done.stderr
 
 
 def test_what_came_of_an_answer_is_kept(signed_in: Emulator, run_cli: Run) -> None:

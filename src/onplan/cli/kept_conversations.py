@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import click
-
 from onplan.config.settings import Settings
+from onplan.errors import ConfigurationError
 
 _MOST_ASKED = 100  # conversations of `ask`; those of `chat` are kept until their owner removes them
 _ASKED = "ask-"
@@ -40,10 +39,12 @@ class KeptConversations:
         return max(self._files(), default=(0.0, None), key=lambda file: file[0])[1]
 
     def require_last(self) -> Path:
-        """The same. Raises UsageError if there is none."""
+        """The same. Raises ConfigurationError if there is none."""
         path = self.last()
         if path is None:
-            raise click.UsageError("There is no conversation to go on with yet.")
+            raise ConfigurationError(
+                "There is no conversation to go on with yet.", hint="Leave out `-c`, which begins one."
+            )
         return path
 
     def forget_old(self) -> None:
