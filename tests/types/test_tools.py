@@ -89,6 +89,14 @@ def test_what_onplan_writes_is_read_back() -> None:
     assert read_tools(msgspec.json.decode(written)["tools"]) == request.tools
 
 
+@pytest.mark.parametrize("tools", [len, [len]], ids=["alone", "in a list"])
+def test_a_function_that_is_not_wrapped_is_refused(tools: Any) -> None:
+    """A plain function is for `run`; the error says how to offer it without."""
+    with pytest.raises(InvalidRequestError) as caught:
+        read_tools(tools)
+    assert caught.value.hint == "Only `run` takes functions. Here, wrap it: `onplan.tool(function)`."
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

@@ -118,10 +118,10 @@ def read_tools(given: object) -> list[Tool]:
 
 def _wrong(where: str, given: object) -> InvalidRequestError:
     kind = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
-    return InvalidRequestError(
-        f"{where} has the wrong type: {kind}.",
-        hint="Give it a list of ToolDefinition, CustomTool and HostedTool objects, or of dicts.",
-    )
+    hint = "Give it a list of ToolDefinition, CustomTool and HostedTool objects, or of dicts."
+    if callable(given) and not isinstance(given, type):
+        hint = "Only `run` takes functions. Here, wrap it: `onplan.tool(function)`."
+    return InvalidRequestError(f"{where} has the wrong type: {kind}.", hint=hint)
 
 
 class _Function(msgspec.Struct, forbid_unknown_fields=True):
