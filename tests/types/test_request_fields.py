@@ -93,6 +93,10 @@ def test_defaults_stand_for_what_is_not_said(prompt: Any, fields: Any, expected:
     ("name", "hint"),
     [
         ("modle", "Did you mean `model`?"),
+        ("effort", "`reasoning_effort=`"),
+        ("schema", "`response_format=`"),
+        ("output_type", "`response_format=`"),
+        ("max_workers", "`concurrency=`"),
         ("reasoning_efort", "Did you mean `reasoning_effort`?"),
         ("max_completion_tokens", "Write `max_tokens=`."),
         ("instructions", "Message.system"),
