@@ -56,6 +56,10 @@ F1, F2, G2 = ("f", {"p": 1}), ("f", {"p": 2}), ("g", {"p": 2})
 CALLS = {
     # --- several calls under one name for them
     "one index and id, whole": ([call(0, "x", "f", P1), call(0, "x", "f", P2)], [F1, F2]),
+    "one index and id, a blank before the second": (
+        [call(0, "x", "f", P1), call(0, "x", "f", f" {P2}")],
+        [F1, F2],
+    ),
     "one index and id, three": (
         [call(0, "x", "f", P1), call(0, "x", "f", P2), call(0, "x", "g", P2)],
         [F1, F2, G2],

@@ -739,3 +739,10 @@ def test_pieces_that_come_as_messages(listen):
     pieces = (whole(None, content="a"), whole(None, content="aa"))
     assert listen(*pieces, chunk("stop")).done.response.text == "aaa"
     assert listen(*pieces, whole("stop", content="aaa")).done.response.text == "aaa"
+
+
+def test_what_is_no_text_of_a_whole_answer_contradicts_nothing(listen):
+    """Only the texts of its parts are compared with what was streamed."""
+    parts = [{"type": "text", "text": "Hi"}, {"type": "image_url", "text": " there"}]
+
+    assert listen(chunk(content="Hi"), whole("stop", content=parts)).done.response.text == "Hi"

@@ -115,6 +115,7 @@ def test_an_error_in_a_chunk(body: dict[str, Any], error: Any, status: int | Non
         {"code": "x"},
         {"status": "queued", "message": "You are number 3."},
         {"status": "ok", "message": "Hello"},
+        {"code": "OK", "message": "Hello"},
         {"message": "Hello"},
         {"object": "error", "choices": CHOICES},
         {"errors": [BOOM], "choices": CHOICES},
