@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import struct
 from base64 import b64encode
 from pathlib import Path
 from random import Random
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from onplan.errors import InvalidRequestError, UnexpectedReplyError
-from onplan.images.response import GeneratedImage, ImageResponse, pixels_of, response_of
+from onplan.images.response import ImageResponse, response_of
 from onplan.images.settings import ImageSettings
 from onplan.turn.side_request import SideReply
 from onplan.types import Usage
@@ -181,41 +180,3 @@ def test_hostile_answers() -> None:
 
 def vars_of(reported: ImageSettings) -> list[object]:
     return [getattr(reported, name) for name in ImageSettings.__struct_fields__]
-
-
-@pytest.mark.parametrize(
-    ("data", "size"),
-    [
-        (PNG, (1, 1)),
-        (PNG[:20], None),
-        (PNG[:16] + struct.pack(">II", 0, 5) + PNG[24:], None),
-        (PNG[:16] + struct.pack(">II", 100_000, 1) + PNG[24:], (100_000, 1)),
-        (PNG[:16] + struct.pack(">II", 1, 100_001) + PNG[24:], None),
-        (b"GIF89a\x02\x00\x03\x00", (2, 3)),
-        (b"GIF89a\xff\xff\x03\x00", None),
-        (b"\xff\xd8\xff\xc0\x00\x11\x08\x00\x03\x00\x02" + bytes(20), (2, 3)),
-        (b"\xff\xd8" + b"\xff" * 3_000_000, None),
-        (b"\xff\xd8\xff\xd9", None),
-        (b"\xff\xd8\xff\xc0\x00\x01", None),
-        (b"RIFF\0\0\0\0WEBPVP8L" + bytes(4) + b"\x2f\x01\x80\x00\x00" + bytes(20), (2, 3)),
-    ],
-)
-def test_the_size_is_read_from_the_image(data: bytes, size: Any) -> None:
-    """Where that cannot be, or makes no sense, it is unknown."""
-    kinds = {b"\x89": "image/png", b"G": "image/gif", b"\xff": "image/jpeg", b"R": "image/webp"}
-
-    assert pixels_of(data, kinds[data[:1]]) == size
-
-
-@pytest.mark.parametrize(
-    ("data", "kind"),
-    [
-        (b"<svg width='2' height='3'/>", "image/svg+xml"),
-        (b"\0\0\0\x18ftypavif" + bytes(100), "image/avif"),
-        (b"II*\0\x08\0\0\0" + bytes(100), "image/tiff"),
-    ],
-)
-def test_formats_that_are_not_measured(data: bytes, kind: str) -> None:
-    """Reading those could follow what a hostile file says."""
-    assert pixels_of(data, kind) is None
-    assert GeneratedImage(data, kind).size is None

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import binascii
-import io
 import os
-from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +13,11 @@ from onplan.answers.usage import usage_of
 from onplan.errors import InvalidRequestError, UnexpectedReplyError
 from onplan.images.saving import save_image
 from onplan.images.settings import MOST_IMAGES, ImageSettings
+from onplan.request.image_size import pixels_of
 from onplan.request.image_types import type_of
 from onplan.turn.side_request import SideReply
 from onplan.types import Image, Limits, Usage
+from onplan.types.hosted_images import decoded
 
 
 class GeneratedImage(msgspec.Struct, frozen=True):
@@ -173,9 +172,8 @@ def _image_of(entry: Any) -> GeneratedImage | str:
     if not isinstance(text, str) or not text:
         only_url = isinstance(entry.get("url"), str)
         return "holds the address of an image, and not the image" if only_url else "holds no image data"
-    try:
-        data = b64decode(text.rpartition(",")[2] if text.startswith("data:") else text, validate=True)
-    except (binascii.Error, ValueError):
+    data = decoded(text)
+    if data is None:
         return "holds an image whose base64 is damaged"
     found = image_of(data, _word(entry.get("revised_prompt"), _LONGEST_PROMPT))
     return found or "holds data that is no image of a known format"
@@ -186,7 +184,7 @@ def image_of(data: bytes, revised_prompt: str | None = None) -> GeneratedImage |
     kind = type_of(data)
     if kind is None or not kind.startswith("image/"):
         return None
-    return GeneratedImage(data, kind, pixels_of(data, kind), revised_prompt)
+    return GeneratedImage(data, kind, pixels_of(data), revised_prompt)
 
 
 _LONGEST_WORD, _LONGEST_PROMPT = 100, 100_000
@@ -194,24 +192,3 @@ _LONGEST_WORD, _LONGEST_PROMPT = 100, 100_000
 
 def _word(value: Any, longest: int = _LONGEST_WORD) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= longest else None
-
-
-# Where the library looks at the beginning only. It reads other formats as XML, or follows their offsets.
-_MEASURED = ("image/png", "image/jpeg", "image/webp", "image/gif")
-_HEAD = 256 * 1024  # bytes; a JPEG that has its size later than that is hostile
-_LARGEST_SIDE = 100_000  # pixels
-
-
-def pixels_of(data: bytes, kind: str) -> tuple[int, int] | None:
-    """Width and height, read from the image; None if they are unknown or make no sense."""
-    import imagesize  # type: ignore[import-untyped]
-
-    if kind not in _MEASURED:
-        return None
-    try:
-        width, height = imagesize.get(io.BytesIO(data[:_HEAD]))
-    except Exception:  # noqa: BLE001 - whatever a damaged image makes of it, the size is unknown
-        return None
-    sides = (width, height)
-    known = all(type(side) is int and 0 < side <= _LARGEST_SIDE for side in sides)
-    return sides if known else None

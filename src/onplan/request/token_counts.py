@@ -9,7 +9,6 @@ each character is looked at a few times at most.
 from __future__ import annotations
 
 import binascii
-import io
 import re
 from base64 import b64decode
 from bisect import bisect_right
@@ -18,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from onplan.request.image_size import HEAD, pixels_of
 from onplan.request.tool_results import told_of
 from onplan.types import (
     CompletionRequest,
@@ -158,7 +158,7 @@ def _hosted_call(part: HostedToolCall) -> int:
     """The call by its fields, and the image that it made by its size."""
     fields = {name: value for name, value in part.fields.items() if name != "result"}
     result = part.fields.get("result")
-    drawn = f"data:image/png;base64,{result[: 2 * _HEAD]}" if isinstance(result, str) else None
+    drawn = f"data:image/png;base64,{result[: 2 * HEAD]}" if isinstance(result, str) else None
     return _AROUND_MESSAGE + _json(fields) + (_image(Image(url=drawn)) if drawn else 0)
 
 
@@ -193,7 +193,6 @@ def _reasoning(part: Thinking) -> int:
 # 2048, the shorter side within 768, so many for each tile of 512 pixels.
 _IMAGE_BASE, _IMAGE_TILE, _TILE, _LONGEST_SIDE, _SHORTEST_SIDE = 70, 140, 512, 2048, 768
 _USUAL_SIZE = (1024, 1024)  # of an image at a URL
-_HEAD = 65_536  # bytes of an image that hold its size
 _PAGE = 1_100  # the text and the image of a page of a PDF
 _BYTES_OF_PAGE = 50_000
 
@@ -213,19 +212,13 @@ def _shrunk(width: int, height: int, factor: float) -> tuple[int, int]:
 
 
 def _size(image: Image) -> tuple[int, int]:
-    import imagesize  # type: ignore[import-untyped]
-
-    try:
-        width, height = imagesize.get(io.BytesIO(_head(image)))
-    except Exception:  # noqa: BLE001 - whatever the library does with what is no image
-        return _USUAL_SIZE
-    return (width, height) if width > 0 and height > 0 else _USUAL_SIZE
+    return pixels_of(_head(image)) or _USUAL_SIZE
 
 
 def _head(image: Image) -> bytes:
     if image.data is not None:
-        return image.data[:_HEAD]
-    start, comma, encoded = (image.url or "")[: 2 * _HEAD].partition(";base64,")
+        return image.data[:HEAD]
+    start, comma, encoded = (image.url or "")[: 2 * HEAD].partition(";base64,")
     if not comma or not start.lower().startswith("data:"):
         return b""
     try:

@@ -12,10 +12,11 @@ from onplan.types.message import IMAGE_GENERATION, ContentPart, HostedToolCall, 
 def images_in(parts: Iterable[ContentPart]) -> list[Image]:
     """The images, in order; a call without one, or whose base64 is damaged, has none."""
     calls = (part for part in parts if isinstance(part, HostedToolCall) and part.name == IMAGE_GENERATION)
-    return [Image(data=data) for call in calls if (data := _data(call.fields.get("result")))]
+    return [Image(data=data) for call in calls if (data := decoded(call.fields.get("result")))]
 
 
-def _data(result: object) -> bytes | None:
+def decoded(result: object) -> bytes | None:
+    """The bytes of base64 text, alone or in a ``data:`` URL; None if it is neither."""
     if not isinstance(result, str):
         return None
     try:
