@@ -27,6 +27,7 @@ OWN = {
     ("client_parts.py", "_assembly"),  # of the client, for the command line and the doctor
     ("client_parts.py", "_list_models"),
     ("client_parts.py", "_run"),
+    ("client_parts.py", "_settings"),  # of conversations, for the command line
 }
 OVERRIDDEN = {
     "_create_connection": "of aiohttp.BaseConnector: its reference names it for subclasses to define",

@@ -94,6 +94,11 @@ def content_of(path: str | None) -> bytes:
         raise InvalidRequestError(f"{path} cannot be read: {reason}.", hint="Check the path.") from None
 
 
+def is_url(name: str) -> bool:
+    """Whether an image or file is named by its address, and not by a path."""
+    return name.lower().startswith(("https://", "http://", "data:"))
+
+
 def expanded(path: str) -> Path:
     """``path`` with the home folder in place of a tilde."""
     try:

@@ -18,11 +18,11 @@ from onplan.types import Usage
 
 PNG = (Path(__file__).parent.parent / "pixel.png").read_bytes()
 GOOD = b64encode(PNG).decode()
-WISH = ImageSettings(model="gpt-image-2", size="2160x3040", quality="high", n=1)
+REQUESTED = ImageSettings(model="gpt-image-2", size="2160x3040", quality="high", n=1)
 
 
 def read(value: Any, **headers: str) -> ImageResponse:
-    return response_of(SideReply(value, headers), WISH, 1_800_000_000.0)
+    return response_of(SideReply(value, headers), REQUESTED, 1_800_000_000.0)
 
 
 def test_a_whole_answer() -> None:
@@ -39,7 +39,7 @@ def test_a_whole_answer() -> None:
     }
     found = read(answer, **{"x-codex-imagegen-request-id": "img_1", "x-codex-plan-type": "plus"})
 
-    assert found.requested == WISH
+    assert found.requested == REQUESTED
     assert found.reported == ImageSettings(
         size="1024x1536", quality="medium", background="opaque", format="png"
     )

@@ -9,7 +9,7 @@ import pytest
 
 from onplan.backends import OPENAI, OPENAI_CODEX
 from onplan.errors import InvalidRequestError
-from onplan.images.settings import ImageSettings, wish_of
+from onplan.images.settings import ImageSettings, checked_options
 
 CODEX, PLATFORM = OPENAI_CODEX.images, OPENAI.images
 assert CODEX
@@ -42,18 +42,18 @@ assert PLATFORM
 )
 def test_what_is_sent(support: Any, options: Any, fields: Any) -> None:
     """One image needs no ``n``; what a program does not say is what the backend's row says."""
-    assert wish_of(options, support).fields() == fields
+    assert checked_options(options, support).fields() == fields
 
 
 def test_what_was_asked_for_is_kept() -> None:
     """With the defaults in it, to be compared with what came."""
-    wish = wish_of({"size": (1024, 1536), "timeout": 5}, CODEX)
+    checked = checked_options({"size": (1024, 1536), "timeout": 5}, CODEX)
 
-    assert wish.settings == ImageSettings(
+    assert checked.settings == ImageSettings(
         model="gpt-image-2", size="1024x1536", quality="auto", background="opaque", n=1
     )
-    assert (wish.timeout, wish_of({}, CODEX).timeout) == (5.0, 300.0)
-    assert wish_of({"timeout": 0.5}, CODEX).timeout == 0.5
+    assert (checked.timeout, checked_options({}, CODEX).timeout) == (5.0, 300.0)
+    assert checked_options({"timeout": 0.5}, CODEX).timeout == 0.5
 
 
 @pytest.mark.parametrize(
@@ -89,15 +89,15 @@ def test_what_cannot_be_sent(name: str, values: list[Any]) -> None:
     """It is refused by its name, with how it is written."""
     for value in values:
         with pytest.raises(InvalidRequestError, match=name) as caught:
-            wish_of({name: value}, CODEX)
+            checked_options({name: value}, CODEX)
         assert caught.value.hint
 
 
 def test_a_misspelt_option() -> None:
     """The error names the one that was meant, or all that there are."""
     with pytest.raises(InvalidRequestError, match="no option 'qualty'") as caught:
-        wish_of({"qualty": "high"}, CODEX)
+        checked_options({"qualty": "high"}, CODEX)
     assert "`quality`" in caught.value.hint
     with pytest.raises(InvalidRequestError) as caught:
-        wish_of({"zzz": 1}, CODEX)
+        checked_options({"zzz": 1}, CODEX)
     assert "background, extra_body, model" in caught.value.hint

@@ -381,7 +381,7 @@ def test_what_an_inner_span_tells_is_not_told_again(signed_in: Emulator, seen: S
         yield ListModels(0)
 
     def turn(request: onplan.CompletionRequest, context: Context) -> Flow[onplan.CompletionResponse]:
-        yield from recorder.part("part", part())
+        yield from recorder.observed_flow("part", part())
         raise onplan.StreamTruncatedError("The end of the test.")
 
     flow = recorder.observed(turn)(onplan.CompletionRequest(messages="hi"), context)

@@ -147,13 +147,13 @@ class _Asking:
     def __init__(self, session: Session, question: Question) -> None:
         from onplan.cli.answer_file import AnswerFile
         from onplan.cli.ask_input import read_schema
-        from onplan.cli.ask_tools import load_tools, require_somebody
+        from onplan.cli.ask_tools import load_tools, require_terminal
 
         self._session, self._question = session, question
         self.file = AnswerFile(question.output, force=question.force)
         self._tools: list[Callable[..., Any]] = load_tools(question.tools)
         if self._tools and not question.yes:
-            require_somebody()
+            require_terminal()
         self._fields: dict[str, Any] = {"response_format": read_schema(question.schema)}
         self._keeps = session.keeps_conversations and not question.no_save
         self._message = question.message()

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from onplan.attachments import is_url
 from onplan.cli.talk import say
 from onplan.types import ContentPart, File, Image
 
@@ -49,8 +50,8 @@ def read_system(text: str | None) -> str | None:
 def attachments(images: Iterable[str], files: Iterable[str]) -> list[ContentPart]:
     """Images and files by their paths and addresses."""
     return [
-        *(Image(url=name) if _is_url(name) else Image(path=name) for name in images),
-        *(File(url=name) if _is_url(name) else File(path=name) for name in files),
+        *(Image(url=name) if is_url(name) else Image(path=name) for name in images),
+        *(File(url=name) if is_url(name) else File(path=name) for name in files),
     ]
 
 
@@ -91,10 +92,6 @@ def _has_input() -> bool:
         return True
     say("Nothing came from stdin, so the prompt is sent alone. `onplan ask PROMPT -` waits for it.")
     return False
-
-
-def _is_url(name: str) -> bool:
-    return name.startswith(("https://", "http://", "data:"))
 
 
 def _text(data: bytes) -> str:

@@ -58,11 +58,11 @@ def _wrong(sentence: str) -> click.BadParameter:
     return click.BadParameter(sentence, param_hint="--tool")
 
 
-def require_somebody() -> None:
-    """Raise UsageError where nobody can be asked before a function is called."""
+def require_terminal() -> None:
+    """Raise UsageError without a terminal, at which a person is asked before a function is called."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(
-            "Before a function is called you are asked, and there is no terminal. --yes calls them unasked."
+            "Approving function calls needs a terminal. --yes calls functions without asking."
         )
 
 

@@ -11,7 +11,7 @@ from onplan.backends import Backend, ImageSupport
 from onplan.errors import ConfigurationError, InvalidRequestError, NotIncludedError
 from onplan.flow import NOTHING
 from onplan.images.response import ImageResponse, response_of
-from onplan.images.settings import wish_of
+from onplan.images.settings import checked_options
 from onplan.turn.context import Context
 from onplan.turn.side_request import SideRequest, post
 from onplan.turn.steps import Flow
@@ -39,21 +39,21 @@ def generation(
         OnplanError: as ``side_request.post``.
     """
     support = support_of(context.backend)
-    wish = wish_of(options, support)
+    checked = checked_options(options, support)
     images = {"images": [{"image_url": url} for url in references]} if references else {}
     request = SideRequest.json(
         _PURPOSE,
         "images/edits" if references else "images/generations",
-        {**images, "prompt": _prompt(prompt), **wish.fields()},
+        {**images, "prompt": _prompt(prompt), **checked.fields()},
         headers={support.id_header: str(uuid4())} if support.id_header else NOTHING,
-        timeout=wish.timeout,
+        timeout=checked.timeout,
         permit=partial(_require_included, support),
         uses_plan=True,
     )
 
     def asked() -> Flow[ImageResponse]:
         reply = yield from post(request, context)
-        return response_of(reply, wish.settings, context.now())
+        return response_of(reply, checked.settings, context.now())
 
     return asked()
 

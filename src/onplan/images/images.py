@@ -11,7 +11,7 @@ from onplan.images.generation import generation, support_of
 from onplan.images.references import Reference, references_of
 from onplan.images.response import ImageResponse
 from onplan.images.settings import ImageOptions
-from onplan.images.tool import Sketchbook
+from onplan.images.tool import RecentImages
 from onplan.tools.function import FunctionTool
 from onplan.turn.context import Context
 from onplan.turn.steps import Flow
@@ -61,17 +61,17 @@ class Images:
         The model sees each image, and may change those it made before. They are in the results of
         ``answer.steps``; with ``folder`` they are saved there, too, and the model is told their paths.
         """
-        sketchbook = Sketchbook(folder, options, self._context.backend)
+        recent = RecentImages(folder, options, self._context.backend)
 
         def generate_image(
             *, prompt: str, transparent_background: bool = False, last_images: int = 0
         ) -> list[object]:
-            references = sketchbook.references(last_images)
-            wanted = sketchbook.options(transparent=transparent_background)
+            references = recent.references(last_images)
+            wanted = recent.options(transparent=transparent_background)
             made = self.edit(prompt, references, **wanted) if references else self.generate(prompt, **wanted)
-            return sketchbook.shown(made)
+            return recent.shown(made)
 
-        return sketchbook.tool(generate_image)
+        return recent.tool(generate_image)
 
 
 class AsyncImages:
@@ -99,17 +99,17 @@ class AsyncImages:
         self, folder: str | os.PathLike[str] | None = None, **options: Unpack[ImageOptions]
     ) -> FunctionTool:
         """A tool with which the model draws, as ``Images.tool``."""
-        sketchbook = Sketchbook(folder, options, self._context.backend)
+        recent = RecentImages(folder, options, self._context.backend)
 
         async def generate_image(
             *, prompt: str, transparent_background: bool = False, last_images: int = 0
         ) -> list[object]:
-            references = sketchbook.references(last_images)
-            wanted = sketchbook.options(transparent=transparent_background)
+            references = recent.references(last_images)
+            wanted = recent.options(transparent=transparent_background)
             if references:
                 made = await self.edit(prompt, references, **wanted)
             else:
                 made = await self.generate(prompt, **wanted)
-            return await asyncio.to_thread(sketchbook.shown, made)
+            return await asyncio.to_thread(recent.shown, made)
 
-        return sketchbook.tool(generate_image)
+        return recent.tool(generate_image)

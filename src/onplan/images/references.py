@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from onplan.attachments import content_of
+from onplan.attachments import content_of, is_url
 from onplan.errors import InvalidImageError, InvalidRequestError
 from onplan.images.response import GeneratedImage, ImageResponse
 from onplan.request.data_url import data_url
@@ -23,8 +23,8 @@ Reference: TypeAlias = (
 
 _ONE = (str, os.PathLike, bytes, bytearray, memoryview, Image, GeneratedImage, ImageResponse)
 # The services take these as they are; what becomes of others is not known.
-_TAKEN = ("image/png", "image/jpeg", "image/webp")
-_LARGEST = 50 * 1024 * 1024  # bytes of one image, as the platform documents it
+_ACCEPTED = ("image/png", "image/jpeg", "image/webp")
+_MAXIMUM_SIZE = 50 * 1024 * 1024  # bytes of one image, as the platform documents it
 
 
 def references_of(images: Reference | Iterable[Reference], most: int) -> list[str]:
@@ -89,7 +89,7 @@ def _data(reference: object) -> tuple[bytes, str]:
             found = data, reference.path or _NAME
         case Image(path=path):
             found = content_of(path), path or _NAME
-        case str() if reference.lower().startswith(("http://", "https://", "data:")):
+        case str() if is_url(reference):
             found = _data_of_url(reference), _NAME
         case str() | os.PathLike():
             path = os.fspath(reference)
@@ -117,14 +117,15 @@ def _data_of_url(url: str) -> bytes:
 
 def _checked(data: bytes, name: str) -> str:
     kind = type_of(data)
-    if kind not in _TAKEN:
+    if kind not in _ACCEPTED:
         is_like = f" It is {kind.rpartition('/')[2].upper()}." if kind else ""
         raise InvalidImageError(
             f"{name} is not a PNG, JPEG or WebP image.{is_like}",
             hint="Convert it to PNG, and give that.",
         )
-    if len(data) > _LARGEST:
+    if len(data) > _MAXIMUM_SIZE:
         raise InvalidImageError(
-            f"{name} has {len(data):,} bytes, and an image may have {_LARGEST:,}.", hint="Make it smaller."
+            f"{name} has {len(data):,} bytes, and an image may have {_MAXIMUM_SIZE:,}.",
+            hint="Make it smaller.",
         )
     return data_url(Image(data=data, mime_type=kind))

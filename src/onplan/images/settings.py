@@ -27,7 +27,7 @@ class ImageOptions(TypedDict, total=False):
 
     Attributes:
         model: the image model; ``gpt-image-2`` if it is not given. No catalogue lists these.
-        size: in pixels, ``"1024x1536"`` or ``(1024, 1536)``, or ``auto``. Services take it as a wish.
+        size: in pixels, ``"1024x1536"`` or ``(1024, 1536)``, or ``auto``. Services may make another size.
         quality: ``auto``, ``low``, ``medium``, ``high``; some models also know ``xhigh`` and ``max``.
         background: ``opaque``, ``transparent`` or ``auto``.
         n: how many images, up to 10. Whether a plan makes more than one at once is not known.
@@ -64,7 +64,7 @@ class ImageSettings(msgspec.Struct, frozen=True, kw_only=True):
     format: str | None = None
 
 
-class Wish(msgspec.Struct, frozen=True):
+class CheckedOptions(msgspec.Struct, frozen=True):
     """The options of one request, checked.
 
     Attributes:
@@ -85,7 +85,7 @@ class Wish(msgspec.Struct, frozen=True):
         return {**fields, **({"n": n} if n != 1 else {}), **self.extra_body}
 
 
-def wish_of(options: Mapping[str, Any], support: ImageSupport) -> Wish:
+def checked_options(options: Mapping[str, Any], support: ImageSupport) -> CheckedOptions:
     """The options, with what the backend has for those that are missing.
 
     Raises:
@@ -106,7 +106,9 @@ def wish_of(options: Mapping[str, Any], support: ImageSupport) -> Wish:
         background=_word("background", said.get("background"), _BACKGROUNDS),
         n=_count(said.get("n", 1)),
     )
-    return Wish(settings, _seconds(said.get("timeout", _SECONDS)), _extra(said.get("extra_body", {})))
+    return CheckedOptions(
+        settings, _seconds(said.get("timeout", _SECONDS)), _extra(said.get("extra_body", {}))
+    )
 
 
 def _model(given: object) -> str:

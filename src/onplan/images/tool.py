@@ -13,7 +13,7 @@ from onplan.errors import ConfigurationError
 from onplan.images.generation import support_of
 from onplan.images.response import GeneratedImage, ImageResponse
 from onplan.images.saving import save_numbered
-from onplan.images.settings import ImageOptions, wish_of
+from onplan.images.settings import ImageOptions, checked_options
 from onplan.tools.function import FunctionTool, tool
 from onplan.tools.results import ToolError
 from onplan.types import Text
@@ -40,7 +40,7 @@ _PARAMETERS: dict[str, Any] = {
 _DESCRIPTION = "Make an image from words, or change images that this tool made. You will see the result."
 
 
-class Sketchbook:
+class RecentImages:
     """The images of one tool, of which the last few are kept.
 
     Args:
@@ -56,7 +56,7 @@ class Sketchbook:
     def __init__(
         self, folder: str | os.PathLike[str] | None, options: ImageOptions, backend: Backend
     ) -> None:
-        wish_of(options, support_of(backend))
+        checked_options(options, support_of(backend))
         self._options = options
         self._folder = None if folder is None else _existing(folder)
         self._last: deque[GeneratedImage] = deque(maxlen=_KEPT)

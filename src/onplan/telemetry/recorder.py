@@ -49,7 +49,7 @@ class SpanRecorder:
 
         return ask
 
-    def part(self, name: str, flow: Flow[T], operation: str | None = None) -> Flow[T]:
+    def observed_flow(self, name: str, flow: Flow[T], operation: str | None = None) -> Flow[T]:
         """The same flow, in a span of this name."""
         return observed(flow, partial(begun, self._instruments, name, operation))
 

@@ -1,4 +1,4 @@
-"""Spans of flows: a flow is carried out as before, and its steps are written down. A turn is one of them."""
+"""Spans of flows: a flow is carried out as before, and its steps are recorded. A turn is such a flow."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ T = TypeVar("T")
 _CHAT = "chat"
 
 
-def observed(flow: Flow[T], begin: Callable[[], Part]) -> Flow[T]:
+def observed(flow: Flow[T], begin: Callable[[], ObservedFlow]) -> Flow[T]:
     """Do as ``flow`` does, in the span that ``begin`` makes with the first step.
 
     It ends with the result, or with what ended the flow; that of a turn with the last chunk, even if the
     program does not read on.
     """
-    part = begin()
+    observer = begin()
     advance = flow.send
     outcome: object = None
     try:
         while True:
             try:
-                with part.current():
+                with observer.current():
                     step = advance(outcome)
             except StopIteration as stop:
                 result: T = stop.value
-                part.answered(result)
+                observer.answered(result)
                 return result
             advance, outcome = flow.send, None
             try:
                 if isinstance(step, Emit):
-                    part.note(step.chunks)
+                    observer.note(step.chunks)
                     yield step
                 elif isinstance(step, ReadEvents):
-                    yield ReadEvents(_Noted(step.incoming, part))
+                    yield ReadEvents(_Noted(step.incoming, observer))
                 else:
-                    with part.carrying_out(step) as noted:
+                    with observer.carrying_out(step) as noted:
                         outcome = yield noted
             except OnplanError as error:
                 advance, outcome = flow.throw, error
@@ -62,10 +62,10 @@ def observed(flow: Flow[T], begin: Callable[[], Part]) -> Flow[T]:
         # The client closes a flow while it handles what ended it; that is another GeneratorExit where
         # the program reads no more of a stream.
         reason = left.__context__
-        part.left(None if isinstance(reason, GeneratorExit) else reason)
+        observer.left(None if isinstance(reason, GeneratorExit) else reason)
         raise
     except BaseException as error:
-        part.failed(error)
+        observer.failed(error)
         raise
     finally:
         outcome = None  # an error in it would hold this frame, and this frame the error
@@ -84,7 +84,7 @@ class _NotedListModels(ListModels, frozen=True):
     """One that the span of an inner flow tells."""
 
 
-class Part(Unbreakable):
+class ObservedFlow(Unbreakable):
     """The span of a flow.
 
     Args:
@@ -160,13 +160,15 @@ class Part(Unbreakable):
             self._span.end(error)
 
 
-def begun(instruments: Instruments, name: str, operation: str | None) -> Part:
+def begun(instruments: Instruments, name: str, operation: str | None) -> ObservedFlow:
     """A span of this name below what is current. ``operation``: of the conventions, if they have one."""
     attributes = {**instruments.server, **({"gen_ai.operation.name": operation} if operation else {})}
-    return Part(instruments, Operation(instruments, name, attributes, kind=SpanKind.CLIENT), attributes)
+    return ObservedFlow(
+        instruments, Operation(instruments, name, attributes, kind=SpanKind.CLIENT), attributes
+    )
 
 
-class ObservedTurn(Part):
+class ObservedTurn(ObservedFlow):
     """The span of one turn below ``parent``, and what its metrics are told."""
 
     def __init__(
@@ -229,10 +231,10 @@ class ObservedTurn(Part):
 class _Noted:
     """Makes chunks of what is read, as ``incoming`` does, and has them written down."""
 
-    __slots__ = ("_incoming", "_part")
+    __slots__ = ("_incoming", "_observer")
 
-    def __init__(self, incoming: Incoming, part: Part) -> None:
-        self._incoming, self._part = incoming, part
+    def __init__(self, incoming: Incoming, observer: ObservedFlow) -> None:
+        self._incoming, self._observer = incoming, observer
 
     @property
     def finished(self) -> bool:
@@ -245,5 +247,5 @@ class _Noted:
     def take(self, payloads: Sequence[bytes] | None) -> Sequence[StreamChunk]:
         chunks = self._incoming.take(payloads)
         if chunks:
-            self._part.note(chunks)
+            self._observer.note(chunks)
         return chunks

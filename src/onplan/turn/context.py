@@ -57,7 +57,7 @@ class Recorder(Protocol):
         """The same, written down as part of what is going on here and now."""
         ...
 
-    def part(self, name: str, flow: Flow[T], operation: str | None = None, /) -> Flow[T]:
+    def observed_flow(self, name: str, flow: Flow[T], operation: str | None = None, /) -> Flow[T]:
         """The same flow, written down under this name as part of what is going on.
 
         ``operation``: what OpenTelemetry calls it, if it gives the ``Usage`` of tokens.

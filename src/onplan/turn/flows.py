@@ -243,7 +243,7 @@ def _compact(
     request: CompletionRequest, model: str, target: Target, context: Context, trigger: CompactionTrigger
 ) -> Flow[Usage]:
     flow = _compacted(request, model, target, context, trigger)
-    return context.recorder.part("compact", flow, "compact") if context.recorder else flow
+    return context.recorder.observed_flow("compact", flow, "compact") if context.recorder else flow
 
 
 def _compacted(

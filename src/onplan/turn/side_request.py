@@ -87,7 +87,7 @@ def post(request: SideRequest, context: Context) -> Flow[SideReply]:
         OnplanError: it failed otherwise.
     """
     flow = _posted(request, context)
-    return context.recorder.part(request.path, flow) if context.recorder else flow
+    return context.recorder.observed_flow(request.path, flow) if context.recorder else flow
 
 
 def _posted(request: SideRequest, context: Context) -> Flow[SideReply]:

@@ -44,7 +44,7 @@ class PlainView:
     def write(self, text: str, kind: str = "text") -> None:
         """Print more of the text or of the thinking."""
         if kind != self._kind:
-            self._end_line()
+            self.end_line()
             self._kind = kind
         sys.stdout.write(harmless(text))
         sys.stdout.flush()
@@ -52,11 +52,12 @@ class PlainView:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        self._end_line()
+        self.end_line()
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
-    def _end_line(self) -> None:
+    def end_line(self) -> None:
+        """End what was written so far, so that something else may follow it."""
         if self._unfinished:
             sys.stdout.write("\n")
             self._unfinished = False
@@ -70,7 +71,7 @@ def answer_view(*, plain: bool, waiting: str = "") -> Iterator[View]:
         try:
             yield view
         finally:
-            view._end_line()
+            view.end_line()
             sys.stdout.flush()
         return
     from onplan.cli.markdown.view import AnswerView

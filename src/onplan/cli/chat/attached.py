@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onplan.attachments import content_of, expanded
+from onplan.attachments import content_of, expanded, is_url
 from onplan.types import File, Image
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
@@ -27,7 +27,7 @@ class Attached:
         """
         if image is None:
             image = name.lower().endswith(_IMAGES)
-        if name.startswith(("https://", "http://", "data:")):
+        if is_url(name):
             self.parts.append(Image(url=name) if image else File(url=name))
         else:
             data = content_of(name)
@@ -50,9 +50,9 @@ class Attached:
 
 def title_of(name: str) -> str:
     """The short name of a path or address."""
-    if name.startswith("data:"):
+    if name[:5].lower() == "data:":
         return "data"
-    return name if name.startswith(("https://", "http://")) else Path(name).name
+    return name if is_url(name) else Path(name).name
 
 
 def is_file(name: str) -> bool:

@@ -49,7 +49,7 @@ def chat(
         raise click.UsageError("-s begins a conversation, and -c goes on with one: leave out one of them.")
     if drawable := is_watched():
         require_prompt_toolkit()
-    from onplan.cli.chat.current import Current
+    from onplan.cli.chat.current import CurrentConversation
     from onplan.cli.chat.loop import Chat
 
     chosen: dict[str, Any] = {"model": model, "reasoning_effort": effort}
@@ -57,7 +57,7 @@ def chat(
     kept = KeptConversations(session.settings)
     keeps = session.keeps_conversations and not no_save
     with session.client() as client:
-        current = Current(client, kept if keeps else None, system, fields, say)
+        current = CurrentConversation(client, kept if keeps else None, system, fields, say)
         talk = Chat(session, client, current, thinking=thinking, plain=plain or session.verbose)
         if go_on:
             current.go_on_in(kept.require_last()) if keeps else current.load(str(kept.require_last()))

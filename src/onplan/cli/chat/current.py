@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from onplan.streams import CompletionStream
 
 
-class Current:
+class CurrentConversation:
     """The conversation that goes on now. Its file is made with the first message.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from onplan.cli.chat.answering import answer_view, show_answer
 from onplan.cli.chat.attached import Attached, is_file
-from onplan.cli.chat.current import Current, text_of
+from onplan.cli.chat.current import CurrentConversation, text_of
 from onplan.cli.chat.typed import Command, Dropped, dropped, read
 from onplan.cli.control_characters import harmless
 from onplan.cli.failures import tell
@@ -47,7 +47,7 @@ class Chat:
     """
 
     def __init__(
-        self, session: Session, client: Client, current: Current, *, thinking: bool, plain: bool
+        self, session: Session, client: Client, current: CurrentConversation, *, thinking: bool, plain: bool
     ) -> None:
         self.session, self.client, self.current = session, client, current
         self.plain, self._thinking = plain, thinking
