@@ -205,6 +205,34 @@ def test_a_killed_chat_goes_on(signed_in: Emulator) -> None:
 
 
 @needs_terminal
+def test_a_copy_is_saved_where_its_path_says(
+    signed_in: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tilde is the home folder; a copy may replace an earlier one, or an empty file, but nothing else."""
+    notes, empty, copy = tmp_path / "notes.md", tmp_path / "empty.jsonl", tmp_path / "copy.jsonl"
+    notes.write_text("my notes\n")
+    empty.touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with chatting(lines=60, columns=200) as terminal:
+        for typed, shown in (
+            ("hi", "You said: hi"),
+            ("/save ~/notes.md", "Choose another name."),
+            ("/save ~/empty.jsonl", f"Saved in {empty}."),
+            ("/save ~/copy.jsonl", f"Saved in {copy}."),
+            ("/save  ~/copy.jsonl", lambda shown: shown.count(f"Saved in {copy}.") == 2),
+            ("/new", "another conversation"),
+            ("/load ~/copy.jsonl", lambda shown: shown.count("You said: hi") == 2),
+        ):
+            terminal.until(at_prompt())
+            terminal.type(f"{typed}\r")
+            terminal.until(shown)
+        terminal.until(at_prompt())
+    assert notes.read_text() == "my notes\n"
+    assert empty.read_bytes() == copy.read_bytes() != b""
+    assert not list(Path.cwd().glob("~"))
+
+
+@needs_terminal
 def test_commands(signed_in: Emulator, tmp_path: Path, clean_environment: Path) -> None:
     """Model and effort are changed, conversations saved, left and loaded; what goes wrong is explained."""
     copy = tmp_path / "a copy.jsonl"

@@ -83,6 +83,20 @@ def _lines(header: Header, history: History, attachments: Attachments) -> list[b
     return [first, *(_line(entry, attachments) for entry in history.entries)]
 
 
+def require_replaceable(path: str | os.PathLike[str]) -> None:
+    """Raise ConversationFileError if there is a file that is neither empty nor a conversation."""
+    if is_missing(path):
+        return
+    with _explained(path, "read"), open_file(Path(path)) as file:
+        first = file.readline(file_format.LARGEST_LINE + 1)
+    try:
+        file_format.decode([first], str(path))
+    except ConversationFileError:
+        raise ConversationFileError(
+            f"{path} is another file, and no conversation that can be replaced.", hint="Choose another name."
+        ) from None
+
+
 def is_missing(path: str | os.PathLike[str]) -> bool:
     """Whether there is no file, or an empty one, in which a conversation may begin."""
     try:

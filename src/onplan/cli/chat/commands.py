@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onplan.attachments import expanded
 from onplan.cli.chat.typed import COMMANDS, Command, unquoted
 from onplan.cli.control_characters import harmless
 from onplan.cli.talk import colour, say
@@ -105,12 +106,13 @@ def _new(chat: Chat, _: str) -> None:
 
 
 def _save(chat: Chat, argument: str) -> None:
-    chat.current.save(argument)
-    say(f"Saved in {argument}.")
+    path = expanded(argument)
+    chat.current.save(path)
+    say(f"Saved in {path}.")
 
 
 def _load(chat: Chat, argument: str) -> None:
-    chat.current.load(argument)
+    chat.current.load(expanded(argument))
     chat.show_last()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from onplan.cli.kept_conversations import KeptConversations, warnings_told
 from onplan.client_parts import settings_of
+from onplan.conversation.saved_file import require_replaceable
 from onplan.errors import InvalidRequestError
 from onplan.types import ContentPart, Message, Role, Text, ToolResult, Usage
 
@@ -91,7 +92,7 @@ class CurrentConversation:
             )
         self._path = path
 
-    def load(self, path: str) -> None:
+    def load(self, path: str | Path) -> None:
         """Go on with a copy of the conversation in a file. Raises ConversationFileError."""
         with warnings_told(self._tell):
             loaded = self._client.conversation.load(path, keep_partial=True, **self.fields)
@@ -102,9 +103,14 @@ class CurrentConversation:
         loaded.save(copy, attachments="inside")
         self.go_on_in(copy)
 
-    def save(self, path: str) -> None:
-        """Save a copy. Raises ConversationFileError; InvalidRequestError if nothing was said."""
-        self._begun("save").save(path, attachments="inside")
+    def save(self, path: Path) -> None:
+        """Save a copy, in place of another conversation at most.
+
+        Raises ConversationFileError; InvalidRequestError if nothing was said.
+        """
+        talk = self._begun("save")
+        require_replaceable(path)
+        talk.save(path, attachments="inside")
 
     def compact(self) -> Usage:
         """Have the backend compact the conversation; what that used. Raises OnplanError."""
