@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def is_url(name: str) -> bool:
     return name.lower().startswith(("https://", "http://", "data:"))
 
 
-def expanded(path: str) -> Path:
+def expanded(path: str | os.PathLike[str]) -> Path:
     """``path`` with the home folder in place of a tilde."""
     try:
         return Path(path).expanduser()

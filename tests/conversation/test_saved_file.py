@@ -95,6 +95,21 @@ def test_attachments_are_saved_by_path_or_inside(folder: Path, attachments: Atta
     assert part.content == [Image(path=image.path, data=image.data), Text("a pixel")]
 
 
+def test_a_tilde_is_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for images, files and stores; no folder of that name is made."""
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(folder / "home"))
+    (folder / "home").mkdir()
+    save("~/saved.jsonl", HEADER, History((U, A)), "path")
+    file = kept(Path("~/kept.jsonl"), U)
+
+    assert list(load("~/saved.jsonl").history.entries) == [U, A]
+    assert file.is_at("~/kept.jsonl")
+    assert not saved_file.is_missing("~/kept.jsonl")
+    assert {path.name for path in (folder / "home").iterdir()} == {"saved.jsonl", "kept.jsonl"}
+    assert not (folder / "~").exists()
+
+
 def test_an_attachment_that_has_changed_is_a_text(folder: Path) -> None:
     """The model is told what is missing, and the program is warned; the rest is there."""
     save(

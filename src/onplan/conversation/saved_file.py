@@ -50,7 +50,7 @@ def load(path: str | os.PathLike[str]) -> Saved:
 
     Raises ConversationFileError if it cannot be read, or is no conversation; the file is never changed.
     """
-    with _explained(path, "read"), open_file(Path(path)) as file:
+    with _explained(path, "read"), open_file(expanded(path)) as file:
         lines = iter(lambda: file.readline(file_format.LARGEST_LINE + 1), b"")
         decoded = file_format.decode(lines, str(path))
     if decoded.torn:
@@ -75,7 +75,7 @@ def save(path: str | os.PathLike[str], header: Header, history: History, attachm
     """
     lines = _lines(header, history, attachments)
     with _explained(path, "written"):
-        write_private_file(Path(path), b"".join(lines))
+        write_private_file(expanded(path), b"".join(lines))
 
 
 def _lines(header: Header, history: History, attachments: Attachments) -> list[bytes]:
@@ -87,7 +87,7 @@ def require_replaceable(path: str | os.PathLike[str]) -> None:
     """Raise ConversationFileError if there is a file that is neither empty nor a conversation."""
     if is_missing(path):
         return
-    with _explained(path, "read"), open_file(Path(path)) as file:
+    with _explained(path, "read"), open_file(expanded(path)) as file:
         first = file.readline(file_format.LARGEST_LINE + 1)
     try:
         file_format.decode([first], str(path))
@@ -100,7 +100,7 @@ def require_replaceable(path: str | os.PathLike[str]) -> None:
 def is_missing(path: str | os.PathLike[str]) -> bool:
     """Whether there is no file, or an empty one, in which a conversation may begin."""
     try:
-        return Path(path).stat().st_size == 0 and Path(path).is_file()
+        return expanded(path).stat().st_size == 0 and expanded(path).is_file()
     except FileNotFoundError:
         return True
     except (OSError, ValueError):  # which is explained when it is opened
@@ -116,7 +116,7 @@ class KeptFile:
     """
 
     def __init__(self, path: str | os.PathLike[str], attachments: Attachments) -> None:
-        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow symbolic links
+        self.path = Path(os.path.abspath(expanded(path)))  # noqa: PTH100 - resolve() would follow symbolic links
         self._attachments = attachments
         self._header = Header("")
         self._version = 0
@@ -125,7 +125,7 @@ class KeptFile:
 
     def is_at(self, path: str | os.PathLike[str]) -> bool:
         """Whether ``path`` is that of this file."""
-        return os.path.realpath(path) == os.path.realpath(self.path)
+        return os.path.realpath(expanded(path)) == os.path.realpath(self.path)
 
     def begin(self, header: Header, history: History) -> None:
         """Write the whole file. Raises ConversationFileError, InvalidRequestError."""
