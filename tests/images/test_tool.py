@@ -116,7 +116,7 @@ def test_the_model_may_want_no_background() -> None:
 @pytest.mark.parametrize("folder", ["missing", "nul\0", 0, 5, b"missing"])
 def test_a_folder_that_is_none(tmp_path: Path, folder: Any) -> None:
     """It is refused when the tool is made, and not when an image has been paid for."""
-    with pytest.raises(ConfigurationError, match="is no folder"):
+    with pytest.raises(ConfigurationError, match="is not a folder"):
         recent(tmp_path / folder if folder == "missing" else folder)
 
 

@@ -1,1 +1,1 @@
-"""Images that the backend makes: generated from words, or edited."""
+"""Image generation: images from a prompt, or from other images."""

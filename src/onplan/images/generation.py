@@ -1,4 +1,4 @@
-"""One request for images, as a flow: what is sent to the image endpoints, and what is made of the answer."""
+"""One request to the image endpoints, as a flow: it is checked, sent, and its answer read."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _PURPOSE = "Image generation"
 def generation(
     prompt: str, references: Sequence[str], options: Mapping[str, Any], context: Context
 ) -> Flow[ImageResponse]:
-    """Have images made.
+    """Generate images, or edit some.
 
     Args:
-        prompt: what is to be seen, or to be changed.
+        prompt: what the images show, or what is to be changed.
         references: ``data:`` URLs of the images to begin with; empty for new ones.
         options: those of ``ImageOptions``.
         context: what all requests of the client have in common.
 
     Raises:
-        ConfigurationError: the backend makes no images. It is raised at once, as the next one.
+        ConfigurationError: the backend generates no images. This and the next are raised at once.
         InvalidRequestError: the prompt or an option cannot be used.
-        NotIncludedError: the plan does not include it. The flow raises this and the following.
+        NotIncludedError: the plan does not include it. The flow raises this and the next two.
         UnexpectedReplyError: an answer without images.
         OnplanError: as ``side_request.post``.
     """
@@ -59,12 +59,12 @@ def generation(
 
 
 def support_of(backend: Backend) -> ImageSupport:
-    """How ``backend`` makes images. Raises ConfigurationError if it does not."""
+    """How ``backend`` generates images. Raises ConfigurationError if it does not."""
     if backend.images is not None:
         return backend.images
     if backend.is_compatible:
         raise ConfigurationError(
-            "Servers other than OpenAI's make images in different ways, which onplan does not know.",
+            "Servers other than OpenAI's generate images in different ways, which onplan does not know.",
             hint="Use `--backend openai-codex` or OpenAI's own API, or that server's own client.",
         )
     raise ConfigurationError(

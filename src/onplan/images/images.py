@@ -18,7 +18,7 @@ from onplan.turn.steps import Flow
 
 
 class Images:
-    """Makes images with the plan. ``client.images`` is one.
+    """Generates images with the plan: ``client.images``.
 
     ::
 
@@ -30,13 +30,13 @@ class Images:
         self._context, self._run = context, run
 
     def generate(self, prompt: str, **options: Unpack[ImageOptions]) -> ImageResponse:
-        """Have an image made from words.
+        """Generate an image from a prompt.
 
         Raises:
             InvalidRequestError: an option cannot be used; nothing was sent.
-            ConfigurationError: the backend makes no images.
+            ConfigurationError: the backend generates no images.
             NotIncludedError: the plan does not include it.
-            RateLimitError: too many images; this is another limit than those of ``client.limits()``.
+            RateLimitError: too many images: a limit of its own, which ``client.limits()`` does not show.
             UnexpectedReplyError: an answer without images.
             OnplanError: it failed otherwise.
         """
@@ -45,7 +45,7 @@ class Images:
     def edit(
         self, prompt: str, images: Reference | Iterable[Reference], **options: Unpack[ImageOptions]
     ) -> ImageResponse:
-        """Have an image made from others: paths, bytes, ``onplan.Image``, or what was generated before.
+        """Generate an image from others: paths, bytes, ``onplan.Image``, or images generated before.
 
         One to five of them (16 with an API key), PNG, JPEG or WebP, the one to be changed first. Raises as
         ``generate``, and InvalidImageError for other formats.
@@ -58,7 +58,7 @@ class Images:
     ) -> FunctionTool:
         """A tool with which the model draws: ``client.run("Draw a fox", tools=[client.images.tool()])``.
 
-        The model sees each image, and may change those it made before. They are in the results of
+        The model sees each image, and can edit the last five. The images are in the results of
         ``answer.steps``; with ``folder`` they are saved there, too, and the model is told their paths.
         """
         recent = RecentImages(folder, options, self._context.backend)
@@ -75,7 +75,7 @@ class Images:
 
 
 class AsyncImages:
-    """Makes images with the plan. ``client.images`` of an ``AsyncClient`` is one; ``Images`` has examples."""
+    """Generates images with the plan: ``client.images`` of an ``AsyncClient``. ``Images`` has an example."""
 
     def __init__(
         self, context: Context, run: Callable[[Flow[ImageResponse]], Awaitable[ImageResponse]]
@@ -83,13 +83,13 @@ class AsyncImages:
         self._context, self._run = context, run
 
     async def generate(self, prompt: str, **options: Unpack[ImageOptions]) -> ImageResponse:
-        """Have an image made from words. Raises as ``Images.generate``."""
+        """Generate an image from a prompt. Raises as ``Images.generate``."""
         return await self._run(generation(prompt, (), options, self._context))
 
     async def edit(
         self, prompt: str, images: Reference | Iterable[Reference], **options: Unpack[ImageOptions]
     ) -> ImageResponse:
-        """Have an image made from others, as ``Images.edit``; files are read in a thread."""
+        """Generate an image from others, as ``Images.edit``; files are read in a thread."""
         most = support_of(self._context.backend).most_references
         references = await asyncio.to_thread(references_of, images, most)
         flow = await asyncio.to_thread(generation, prompt, references, options, self._context)

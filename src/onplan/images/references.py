@@ -1,4 +1,4 @@
-"""The images that an edit begins with, read and made ready to be sent."""
+"""Reads the images that an edit begins with, checks them and encodes them as ``data:`` URLs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from onplan.types import Image
 Reference: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | Image | GeneratedImage | ImageResponse
 )
-"""A path, the bytes of an image, an ``onplan.Image``, or what was generated before."""
+"""A path, the bytes of an image, an ``onplan.Image``, or an image generated before."""
 
 _ONE = (str, os.PathLike, bytes, bytearray, memoryview, Image, GeneratedImage, ImageResponse)
-# The services take these as they are; what becomes of others is not known.
+# What the services do with other formats is not known.
 _ACCEPTED = ("image/png", "image/jpeg", "image/webp")
 _MAXIMUM_SIZE = 50 * 1024 * 1024  # bytes of one image, as the platform documents it
 
@@ -35,7 +35,7 @@ def references_of(images: Reference | Iterable[Reference], most: int) -> list[st
         most: how many the backend takes.
 
     Raises:
-        InvalidRequestError: there is none, there are too many, or one is of another kind or cannot be read.
+        InvalidRequestError: there are none or too many, or one is of another type or cannot be read.
         InvalidImageError: one has another format than PNG, JPEG and WebP.
     """
     given = list(_several(images))
@@ -100,7 +100,7 @@ def _data(reference: object) -> tuple[bytes, str]:
 
 
 def _data_of_url(url: str) -> bytes:
-    """The image of a ``data:`` URL. Other addresses are not fetched, by us or by the service."""
+    """The image of a ``data:`` URL. Other addresses are not fetched, neither by onplan nor by the service."""
     head, comma, payload = url.partition(",")
     if not head.lower().startswith("data:") or not comma:
         raise InvalidRequestError(

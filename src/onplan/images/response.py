@@ -1,4 +1,4 @@
-"""What came back: images with their bytes, and what was asked for beside what the service reports."""
+"""The answer of the image endpoints: images with their bytes, what was requested, and what is reported."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from onplan.types.hosted_images import decoded
 
 
 class GeneratedImage(msgspec.Struct, frozen=True):
-    """An image that was made.
+    """An image that the service generated.
 
     Attributes:
         data: its bytes.
         mime_type: by its bytes, such as ``image/png``.
         size: width and height in pixels, read from the image; None if they cannot be read.
-        revised_prompt: the prompt that the service made of the program's, if it says so.
+        revised_prompt: the prompt that the service used in place of the program's, if it says so.
     """
 
     data: bytes
@@ -65,12 +65,12 @@ class ImageResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The images of one request.
 
     Attributes:
-        images: at least one. A service may make fewer than were asked for.
-        requested: what was asked for.
+        images: at least one. A service may generate fewer than were requested.
+        requested: what the program asked for.
         reported: what the service says it made, which often differs; ``size`` of each image is its own.
-        created: when they were made, Unix seconds, by the service.
+        created: when they were generated, Unix seconds, by the service's clock.
         usage: tokens, where the service counts them.
-        limits: what the plan had left before, if the answer says so.
+        limits: what the plan has left, if the answer says so.
         request_id: the service's id of the request.
     """
 
@@ -118,7 +118,7 @@ def response_of(reply: SideReply, requested: ImageSettings, now: float) -> Image
     """The images in an answer.
 
     Raises:
-        UnexpectedReplyError: there is none in it that can be used.
+        UnexpectedReplyError: it has no image that can be used.
     """
     body = reply.value if isinstance(reply.value, dict) else {}
     entries = body.get("data")
@@ -180,7 +180,7 @@ def _image_of(entry: Any) -> GeneratedImage | str:
 
 
 def image_of(data: bytes, revised_prompt: str | None = None) -> GeneratedImage | None:
-    """``data`` as an image; None if it is none of a known format."""
+    """``data`` as an image; None if its format is not known."""
     kind = type_of(data)
     if kind is None or not kind.startswith("image/"):
         return None

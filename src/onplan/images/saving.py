@@ -1,4 +1,4 @@
-"""Writes an image to a file: whole or not at all, and never over another one unless asked."""
+"""Writes an image to a file: whole or not at all, and over an existing file only if that is asked for."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def has_image_suffix(path: str | os.PathLike[str]) -> bool:
 
 
 def save_file(data: bytes, path: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """As ``save_image``, for what is no image: the name is left as it is."""
+    """Write ``data`` that is not an image, as ``save_image`` does; the name is left as it is."""
     return save_image(data, "", path, overwrite=overwrite)
 
 
 def save_image(data: bytes, mime_type: str, path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     """Write ``data`` beside ``path`` and give it that name, with the type's suffix. Returns the path.
 
-    A crash leaves no file of that name, or the old one. A symbolic link is followed. The file may be read by
-    whom the process's umask says.
+    A crash leaves no file of that name, or the old one. A symbolic link is followed. The process's umask
+    decides who may read the file.
 
     Raises:
         ConfigurationError: the file exists and may not be overwritten, or it cannot be written.

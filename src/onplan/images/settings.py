@@ -1,4 +1,4 @@
-"""What a program may say about an image besides its prompt, checked before anything is sent."""
+"""The options of an image besides its prompt, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class ImageOptions(TypedDict, total=False):
     """The keywords of ``client.images.generate`` and ``edit``, all of them optional.
 
     Attributes:
-        model: the image model; ``gpt-image-2`` if it is not given. No catalogue lists these.
+        model: the image model; ``gpt-image-2`` by default. The model catalogue does not list image models.
         size: in pixels, ``"1024x1536"`` or ``(1024, 1536)``, or ``auto``. Services may make another size.
         quality: ``auto``, ``low``, ``medium``, ``high``; some models also know ``xhigh`` and ``max``.
         background: ``opaque``, ``transparent`` or ``auto``.
-        n: how many images, up to 10. Whether a plan makes more than one at once is not known.
-        timeout: seconds that the service may take; 300 if it is not given. One image takes 40 to 120.
+        n: how many images, up to 10. Whether a plan allows more than one at once is not known.
+        timeout: seconds that the service may take; 300 by default. One image takes 40 to 120.
         extra_body: further fields of the request's body.
     """
 
@@ -45,7 +45,7 @@ class ImageOptions(TypedDict, total=False):
 
 
 class ImageSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image was asked to be, or what the service says that it is; None where nothing is said.
+    """The settings of an image, as requested or as the service reports them; None for those not mentioned.
 
     Attributes:
         model: the image model.
@@ -53,7 +53,7 @@ class ImageSettings(msgspec.Struct, frozen=True, kw_only=True):
         quality: in the service's words.
         background: in the service's words.
         n: how many images.
-        format: such as ``png``; only services say it.
+        format: such as ``png``; reported only.
     """
 
     model: str | None = None
@@ -86,7 +86,7 @@ class CheckedOptions(msgspec.Struct, frozen=True):
 
 
 def checked_options(options: Mapping[str, Any], support: ImageSupport) -> CheckedOptions:
-    """The options, with what the backend has for those that are missing.
+    """Check the options, and add the backend's defaults for those that are missing.
 
     Raises:
         InvalidRequestError: there is no such option, or its value cannot be used.

@@ -1,4 +1,4 @@
-"""What a tool that draws keeps and tells the model: the images so far, and where they were saved."""
+"""The tool with which a model generates images: its schema, and the images that the model can edit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DESCRIPTION = "Make an image from words, or change images that this tool made. 
 
 
 class RecentImages:
-    """The images of one tool, of which the last few are kept.
+    """The last few images of one tool, which the model can edit.
 
     Args:
         folder: where to save every image; None to save none.
@@ -49,7 +49,7 @@ class RecentImages:
         backend: the row.
 
     Raises:
-        ConfigurationError: there is no such folder, or the backend makes no images.
+        ConfigurationError: there is no such folder, or the backend generates no images.
         InvalidRequestError: an option cannot be used.
     """
 
@@ -97,5 +97,5 @@ class RecentImages:
 
 def _existing(folder: object) -> Path:
     if not isinstance(folder, str | os.PathLike) or not os.path.isdir(folder):  # noqa: PTH112 - it may hold a NUL
-        raise ConfigurationError(f"{folder!r} is no folder.", hint="Make it first, and give its path.")
+        raise ConfigurationError(f"{folder!r} is not a folder.", hint="Make it first, and give its path.")
     return Path(os.fsdecode(folder))

@@ -28,8 +28,8 @@ class SearchResponse(msgspec.Struct, frozen=True):
     """What a search found, or what stands on a page.
 
     Attributes:
-        text: what a model would read. Failures are told here as well: a page that cannot be fetched, a
-            reference that is not known.
+        text: what a model would read. It also says what failed: a page that cannot be fetched, a reference
+            that is not known.
         results: the pages that the text is about.
         session_id: under which the references are known; give it to ``open``, ``click`` and ``find``.
         request_id: the backend's identifier of the request, if it gave one.
@@ -44,9 +44,9 @@ class SearchResponse(msgspec.Struct, frozen=True):
 
 
 def read_reply(value: Any, session_id: str, request_id: str | None, limits: Limits | None) -> SearchResponse:
-    """The reply as a value. Only its text is needed; results that cannot be read are left out.
+    """What a reply says. Results that cannot be read are left out.
 
-    Raises UnexpectedReplyError if it has none.
+    Raises UnexpectedReplyError if the reply has no text.
     """
     text = value.get("output") if isinstance(value, dict) else None
     if not isinstance(text, str):

@@ -1,4 +1,4 @@
-"""Builds the request of a search, and asks.
+"""Builds the request of a search, and sends it.
 
 The commands are the backend's own (docs/protocol.md). It checks them strictly, so they are passed on as they
 are, but for their outermost shape.
@@ -34,15 +34,15 @@ class SearchOptions(TypedDict, total=False):
     Attributes:
         session_id: of an earlier ``SearchResponse``, whose references are to be known. Without it a new
             session begins.
-        live: whether pages are fetched now (True, the default). False searches the backend's own index
-            alone, and ``indexed`` fetches only pages of that.
+        live: whether pages are fetched now (True, the default). False searches only the backend's own index,
+            and ``indexed`` fetches only pages that are in it.
         allowed_domains: pages of other domains are not used.
         blocked_domains: pages of these domains are not used.
         location: roughly where the person is.
-        context_size: how much of the pages is told.
-        max_output_tokens: how long the text may be, 10,000 if it does not say.
-        model: for whom the text is written; without it, the client's.
-        timeout: seconds to wait for the answer, 120 if it does not say.
+        context_size: how much of the pages the text holds.
+        max_output_tokens: how long the text may be; 10,000 by default.
+        model: the model that the text is written for; the client's by default.
+        timeout: seconds to wait for the answer; 120 by default.
     """
 
     session_id: str | None
@@ -62,7 +62,7 @@ def searched(commands: Commands, options: SearchOptions, context: Context) -> Fl
     Raises:
         ConfigurationError: the backend has no search.
         InvalidRequestError: the commands or options cannot be used.
-        RateLimitError: the limit of searches is reached, which is none of the plan's.
+        RateLimitError: searches have a limit of their own, which is reached.
         SignInAgainError: this sign-in does not permit searches. Turns may still be possible.
         OnplanError: it failed otherwise.
     """
@@ -105,7 +105,7 @@ def _body(commands: Commands, options: SearchOptions) -> tuple[str, dict[str, An
     texts: tuple[tuple[str, Any], ...] = (("session_id", session_id), ("model", model))
     for name, value in texts:
         if value is not None and (not isinstance(value, str) or not value):
-            raise InvalidRequestError(f"{name} is no text.", hint=f"Leave {name} out.")
+            raise InvalidRequestError(f"{name} is not a string, or is empty.", hint=f"Leave {name} out.")
     session_id = session_id or uuid_text(secrets.token_bytes(16), version=4)
     return session_id, {
         "id": session_id,
@@ -153,7 +153,7 @@ def queries_for(queries: str | Iterable[str], recency: int | None, domains: Iter
     texts = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise InvalidRequestError(
-            "A query is no text, or is empty.", hint="Give a text, or several in a list."
+            "A query is not a string, or is empty.", hint="Give a string, or several in a list."
         )
     more: dict[str, Any] = {}
     if recency is not None:
@@ -178,7 +178,7 @@ def finding(page: str | SearchResult, text: str) -> Commands:
     """The command that looks for a text on a page."""
     given: Any = text
     if not isinstance(given, str) or not given:
-        raise InvalidRequestError("What is to be found is no text, or is empty.", hint="Give a text.")
+        raise InvalidRequestError("What is to be found is not a string, or is empty.", hint="Give a string.")
     return {"find": [{"ref_id": _reference(page), "pattern": text}]}
 
 
@@ -186,7 +186,7 @@ def _reference(page: str | SearchResult) -> str:
     given: object = page.ref_id if isinstance(page, SearchResult) else page
     if not isinstance(given, str) or not given:
         raise InvalidRequestError(
-            f"A page is not given as {type(page).__name__}.",
+            f"A page is a search result, a reference or a URL, and not {type(page).__name__}.",
             hint="Give one of `results`, its `ref_id`, or a URL.",
         )
     return given

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from onplan.search import request
 from onplan.search.reply import SearchResponse, SearchResult
 from onplan.search.request import Commands, SearchOptions
-from onplan.search.tool import DEFAULT_NAME, search_tool, told
+from onplan.search.tool import DEFAULT_NAME, result_text, search_tool
 from onplan.tools.function import FunctionTool
 from onplan.turn.context import Context
 from onplan.turn.steps import Flow
@@ -21,11 +21,11 @@ class Search:
 
     - ConfigurationError: the backend has no search; only openai-codex has.
     - InvalidRequestError: an argument cannot be used.
-    - RateLimitError: the limit of searches, which is none of those that ``client.limits()`` tells.
+    - RateLimitError: searches have a limit of their own, which ``client.limits()`` does not show.
     - SignInAgainError: this sign-in does not permit searches. Nothing is signed out.
     - OnplanError: it failed otherwise.
 
-    What fails on the web, such as a page that cannot be fetched, is no error: ``text`` says so.
+    A page that cannot be fetched, and other failures on the web, raise nothing: ``text`` says so.
     """
 
     def __init__(self, context: Context, run: Callable[[Flow[SearchResponse]], SearchResponse]) -> None:
@@ -43,8 +43,8 @@ class Search:
 
         Args:
             queries: what to search for; about four at most.
-            recency: pages of the last so many days alone.
-            domains: pages of these alone, such as ``["example.org"]``.
+            recency: only pages of the last ``recency`` days.
+            domains: only pages of these domains, such as ``["example.org"]``.
             options: as ``onplan.SearchOptions`` describes.
         """
         return self.run(request.queries_for(queries, recency, domains), **options)
@@ -60,7 +60,7 @@ class Search:
         return self.run(request.clicking(page, link), **options)
 
     def find(self, page: str | SearchResult, text: str, **options: Unpack[SearchOptions]) -> SearchResponse:
-        """The places of ``text`` on a page that was opened in this session."""
+        """Find ``text`` on a page that was opened in this session."""
         return self.run(request.finding(page, text), **options)
 
     def run(self, commands: Commands, **options: Unpack[SearchOptions]) -> SearchResponse:
@@ -70,13 +70,13 @@ class Search:
     def tool(self, *, name: str = DEFAULT_NAME, **options: Unpack[SearchOptions]) -> FunctionTool:
         """Searching and reading pages as a tool: ``client.run("…", tools=[client.search.tool()])``.
 
-        All calls of one tool share a session. It is for models that do not take ``onplan.web_search()``. A
-        search that fails is told to the model, as any function's failure.
+        All calls of one tool share a session. It is for models that do not take ``onplan.web_search()``. If
+        a search fails, the model is told so, as of any function.
         """
         session_id = request.session_of(options)
 
         def search(**commands: Any) -> str:
             wanted: SearchOptions = {**options, "session_id": session_id}
-            return told(self.run(commands, **wanted))
+            return result_text(self.run(commands, **wanted))
 
         return search_tool(search, name)

@@ -1,4 +1,4 @@
-"""A search as a function that a model may call, for models that do not take the hosted search."""
+"""Web search as a function that a model may call, for models that do not take the hosted search."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from onplan.search.reply import SearchResponse
 from onplan.tools.function import FunctionTool, tool
 
 DEFAULT_NAME = "search_web"
-_MOST = 100  # addresses that are told beside the text
+_MOST = 100  # addresses that are added to the text
 _URL = re.compile(r"https?://[^\s()<>\[\]\"']+")
 
 _DESCRIPTION = (
     "Search the web and read its pages. Each page that is found has a reference such as turn0search0, by "
     "which open, click and find name it in this and later calls; open takes a URL, too. Several commands may "
-    "stand in one call, and at most four searches. A failure is told in the result. Cite the pages that you "
+    "stand in one call, and at most four searches. The result also says what failed. Cite the pages that you "
     "use as Markdown links: [title](url)."
 )
 
@@ -34,8 +34,12 @@ _PARAMETERS: dict[str, Any] = {
             "searches",
             ("q",),
             q={"type": "string", "description": "what to search for"},
-            recency={"type": "integer", "description": "pages of the last so many days alone"},
-            domains={"type": "array", "items": {"type": "string"}, "description": "pages of these alone"},
+            recency={"type": "integer", "description": "only pages of the last so many days"},
+            domains={
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "only pages of these domains",
+            },
         ),
         "open": _array(
             "pages to read",
@@ -64,8 +68,8 @@ def search_tool(function: Callable[..., Any], name: str) -> FunctionTool:
     return tool(function, name=name, description=_DESCRIPTION, parameters=_PARAMETERS)
 
 
-def told(found: SearchResponse) -> str:
-    """What the model is told: the text as it came, and the addresses that it does not have."""
+def result_text(found: SearchResponse) -> str:
+    """The text of a search for the model, with the addresses of results that the text does not name."""
     shown = set(_URL.findall(found.text))
     missing = [result for result in found.results[:_MOST] if result.url and result.url not in shown]
     lines = [f"[{result.ref_id}] {result.title} {result.url}" for result in missing]

@@ -18,7 +18,7 @@ class Citation(msgspec.Struct, frozen=True):
         title: as the server or the model calls it; may be empty.
         start: where the passage begins in ``CompletionResponse.text``, in characters, so that
             ``response.text[start:end]`` is the passage; for a ``link``, the link in Markdown. None if the
-            server does not say, or names a place that there is not.
+            server does not say, or names a place outside of the text.
         end: the end of the passage.
         source: ``annotation`` if the server says so; ``link`` if it is a Markdown link that the model wrote,
             which is no proof that the model has read the page.
@@ -110,7 +110,7 @@ def _string(value: Any) -> str | None:
 
 
 def annotations_from(given: Any) -> tuple[dict[str, Any], ...]:
-    """Annotations of either API as those of the Responses API; what is no object is left out.
+    """Annotations of either API as those of the Responses API; anything but objects is left out.
 
     Chat Completions has ``{"type": "url_citation", "url_citation": {"url": …}}``, the other API
     ``{"type": "url_citation", "url": …}``.

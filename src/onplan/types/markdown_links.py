@@ -1,4 +1,4 @@
-"""Finds the links of a Markdown text: ``[title](https://…)``, but for those in code and for images.
+"""Finds the links in a Markdown text, ``[title](https://…)``; links in code and images are left out.
 
 The rules are CommonMark's (0.31, sections 6.1, 6.3 and 6.4) as far as models use them. A link lies within one
 paragraph. Fenced code and code spans hold none; code that is only indented is taken for text, since the items
@@ -97,7 +97,7 @@ def _closing_runs(text: str, begin: int, end: int) -> dict[int, int]:
 
 
 def _target(text: str, at: int, end: int) -> tuple[str, int] | None:
-    """The address in the parentheses that open at ``at``, and where they end; None if it is no link."""
+    """The address in the parentheses that open at ``at``, and where they end; None if it is not a link."""
     begun = cast("re.Match[str]", _DESTINATION.match(text, at + 1, end))  # nothing at all fits, too
     url, at = begun[1], begun.end()
     if url is None:

@@ -36,7 +36,7 @@ def web_search(
     pages that the answer names, and ``response.searches`` what was searched for.
 
     Args:
-        live: whether pages are fetched now. False searches the backend's own index alone; None leaves it to
+        live: whether pages are fetched now. False searches only the backend's own index; None leaves it to
             the backend.
         allowed_domains: pages of other domains are not used, such as ``["example.org"]``.
         location: roughly where the person is.
@@ -54,7 +54,10 @@ def web_search(
 
 
 def search_settings(location: Location | None, context_size: ContextSize | None) -> dict[str, Any]:
-    """These as the backend has them. Raises InvalidRequestError if one cannot be used."""
+    """The fields of a search that say where the person is and how much is read, as the backend names them.
+
+    Raises InvalidRequestError if one cannot be used.
+    """
     settings: dict[str, Any] = {}
     if context_size is not None:
         if context_size not in ("low", "medium", "high"):
@@ -72,7 +75,7 @@ def search_settings(location: Location | None, context_size: ContextSize | None)
 
 
 def domains_from(given: Iterable[str] | None, field: str) -> list[str]:
-    """The domains. Raises InvalidRequestError if one is no domain."""
+    """The domains as a list. Raises InvalidRequestError if one is not a domain."""
     if given is None:
         return []
     values: Any = given
