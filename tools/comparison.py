@@ -103,7 +103,7 @@ is complete, so what was said last has to be said again, and it does not send th
 }
 
 PROGRAM = """\
-With {library}, [{name}](comparison/{name}):
+**{library}**: [{name}](comparison/{name})
 
 ```py
 {code}```

@@ -91,7 +91,7 @@ class OnplanError(Exception):
         retry_after: seconds that the server asked to wait, if it did.
         resets_at: when a limit resets, Unix seconds, if known; ``reset_time`` is the same as a datetime.
         parts: content parts that were complete before a stream broke.
-        run: what ``run`` did before the error, an ``onplan.Run``; None elsewhere.
+        run: what ``run`` did before the error, an ``onplan.Run``; None for other calls.
     """
 
     code = "error"

@@ -285,7 +285,7 @@ async def _call_async(plan: Planned) -> Finished:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        # Nobody cancelled this call: something that it waited for was cancelled.
+        # This call was not cancelled: something that it waited for was cancelled.
         return Finished(error=RuntimeError(str(error) or "cancelled"), seconds=time.monotonic() - started)
     except Exception as error:  # noqa: BLE001 - the model is told of it
         return Finished(error=error, seconds=time.monotonic() - started)

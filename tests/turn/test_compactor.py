@@ -17,6 +17,7 @@ from onplan.turn.compactor import (
     summary_of,
     target_of,
 )
+from onplan.turn.fallback import LARGEST_MESSAGE
 from onplan.types import (
     APIKey,
     Compaction,
@@ -330,8 +331,8 @@ def test_exactly_one_whole_compaction_is_expected(items: Any, reason: FinishReas
 
 
 def test_an_id_of_another_form_is_left_out() -> None:
-    """As the official client does. The largest that is taken has 16 MiB."""
-    largest = "a" * (16 << 20)
+    """As the official client does. The largest that is taken is as large as a message of a WebSocket."""
+    largest = "a" * LARGEST_MESSAGE
     assert compaction_of([{"encrypted_content": largest}], FinishReason.STOP, 2, HERE).encrypted == largest
     ids = {"cmp_1": "cmp_1", "c": None, 7: None, None: None}
     for given, kept in ids.items():

@@ -137,7 +137,7 @@ def test_its_limit_is_its_own() -> None:
 
     assert "was rate limited" in str(caught.value)
     assert str(caught.value) == caught.value.message
-    assert "none of the limits that `onplan usage` shows" in caught.value.hint
+    assert "`onplan usage` does not show this limit" in caught.value.hint
     assert not caught.value.retryable
 
 

@@ -1,4 +1,4 @@
-"""``onplan image``: makes an image from words, or changes others, and saves it."""
+"""``onplan image``: generates an image from a prompt, or from other images, and saves it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,20 @@ _LONGEST_NAME = 40  # characters of a file's name that are taken from the prompt
 @click.command()
 @click.argument("prompt")
 @click.option(
-    "-o", "--output", metavar="FILE", help="Where to save it; - is stdout. Else named by the prompt."
+    "-o", "--output", metavar="FILE", help="Where to save it; - is stdout (default: a name from the prompt)."
 )
 @click.option(
     "--edit",
     "references",
     metavar="FILE",
     multiple=True,
-    help="An image to begin with; repeatable, 5 at most.",
+    help="An image to begin with; repeatable.",
 )
 @click.option("-m", "--model", metavar="ID", help="The image model (default: gpt-image-2).")
-@click.option("--size", metavar="WIDTHxHEIGHT", help="In pixels, as a wish, such as 1024x1536.")
-@click.option("--quality", metavar="WORD", help="auto, low, medium, high.")
+@click.option(
+    "--size", metavar="WIDTHxHEIGHT", help="In pixels, such as 1024x1536. The service may choose another."
+)
+@click.option("--quality", metavar="WORD", help="auto, low, medium or high.")
 @click.option("--background", metavar="WORD", help="opaque, transparent or auto.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 @target_options
@@ -53,10 +55,11 @@ def image(
     background: str | None,
     force: bool,
 ) -> None:
-    """Make an image from words, or from other images.
+    """Generate an image from a prompt, or from other images.
 
-    PROMPT says what is to be seen, or, with --edit, changed; "-" reads it from stdin. It takes a minute or
-    two. The image's path is printed; with --json one object: the path, what was asked for, and what came.
+    PROMPT says what the image shows, or, with --edit, what to change; "-" reads it from stdin. It takes a
+    minute or two. The image's path is printed; with --json one object: the path, what was requested, and
+    what came.
     """
     prompt = _text(prompt)
     if output == _STDOUT and (sys.stdout.isatty() or session.as_json):
@@ -68,8 +71,8 @@ def image(
         from onplan.images.saving import require_free
 
         require_free(output)
-    wish = {"model": model, "size": size, "quality": quality, "background": background}
-    response = _made(session, prompt, references, wish)
+    wanted = {"model": model, "size": size, "quality": quality, "background": background}
+    response = _made(session, prompt, references, wanted)
     if output == _STDOUT:
         sys.stdout.buffer.write(response.data)
         sys.stdout.buffer.flush()
@@ -94,11 +97,11 @@ def _text(prompt: str) -> str:
 
 
 def _made(
-    session: Session, prompt: str, references: tuple[str, ...], wish: dict[str, str | None]
+    session: Session, prompt: str, references: tuple[str, ...], wanted: dict[str, str | None]
 ) -> ImageResponse:
     from onplan.cli.terminal import Spinner
 
-    options: Any = {name: value for name, value in wish.items() if value is not None}
+    options: Any = {name: value for name, value in wanted.items() if value is not None}
     with (
         session.client() as client,
         Spinner("drawing, which takes a minute or two", wanted=not session.verbose, alone=True),
@@ -140,7 +143,7 @@ def _facts(response: ImageResponse, path: Path) -> dict[str, Any]:
 
 
 def _note(response: ImageResponse) -> None:
-    """Say what came other than it was asked for."""
+    """Say in what the image differs from what was requested."""
     size = response.images[0].size
     came = {"size": f"{size[0]}x{size[1]}" if size else None, "quality": response.reported.quality}
     other = [

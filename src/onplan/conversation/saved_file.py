@@ -202,7 +202,7 @@ class KeptFile:
             if found != size:
                 raise ConversationFileError(
                     f"{self.path} was changed by another program: it has {found} bytes and not {size}.",
-                    hint="`talk.save(PATH)` saves this conversation elsewhere; "
+                    hint="`talk.save(PATH)` saves this conversation to another file; "
                     "`client.conversation.open(PATH)` goes on with what the file holds now.",
                 )
             yield file

@@ -121,7 +121,7 @@ def _holder(path: Path) -> int | None:
         inode = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
         for line in Path("/proc/locks").read_text().splitlines():
             columns = line.split()
-            if inode in columns:  # whoever waits for it is listed after it
+            if inode in columns:  # processes that wait for it are listed after it
                 return int(columns[4]) if int(columns[4]) > 0 else None
     except (OSError, ValueError, IndexError, AttributeError):
         pass

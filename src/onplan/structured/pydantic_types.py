@@ -1,4 +1,4 @@
-"""Recognises pydantic's types without importing pydantic: whoever has one has imported it."""
+"""Recognises pydantic's types without importing pydantic: a program that has one has imported it."""
 
 from __future__ import annotations
 

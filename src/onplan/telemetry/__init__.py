@@ -1,6 +1,6 @@
 """Telemetry: what clients do, as spans and metrics of OpenTelemetry, by its conventions for generative AI.
 
-Nothing of OpenTelemetry is loaded before a client wants it.
+OpenTelemetry is not loaded before a client wants it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _ON_SPANS = ("true", "span_only", "span_and_event")
 
 
 def recorder_for(wanted: object, settings: Settings) -> Recorder:
-    """What writes down what a client with these settings does.
+    """The recorder of a client with these settings.
 
     Args:
         wanted: the client's option ``telemetry``, which is not False.
         settings: the client's.
 
     Raises:
-        ConfigurationError: the option is no bool and no ``Telemetry``, or a provider cannot be used.
+        ConfigurationError: the option is neither a bool nor a ``Telemetry``.
         MissingExtraError: OpenTelemetry is not installed.
     """
     chosen = Telemetry() if wanted is True else wanted

@@ -1,8 +1,8 @@
-"""The attributes of spans and metrics: what OpenTelemetry's conventions call what was asked and answered.
+"""The attributes of spans and metrics, as OpenTelemetry's conventions name them.
 
-The names are those of the semantic conventions 1.41 for generative AI, the last that were published with all
-others (May 2026): https://opentelemetry.io/docs/specs/semconv/gen-ai/. What they have no word for begins with
-``onplan.``.
+The names are those of the semantic conventions for generative AI in version 1.41, the last in which they were
+published with all others (May 2026): https://opentelemetry.io/docs/specs/semconv/gen-ai/. Attributes that the
+conventions do not have begin with ``onplan.``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Value: TypeAlias = str | bool | int | float | Sequence[str]
 Attributes: TypeAlias = Mapping[str, Value]
 
 _PORTS = {"https": 443, "http": 80}
-# Whose servers these are; the API of all others is OpenAI's, which is what the conventions then name.
+# Providers by host. All others speak OpenAI's API, and the conventions name the provider by the API then.
 _PROVIDERS = {
     "api.anthropic.com": "anthropic",
     "api.cohere.ai": "cohere",
@@ -41,7 +41,7 @@ _API_TYPES = {"chat": "chat_completions", "responses": "responses"}
 
 
 def provider_name(host: str) -> str:
-    """The provider at ``host``, as far as its name tells; else ``openai``, whose API it speaks."""
+    """The provider at ``host``, if its name is known; else ``openai``, whose API it speaks."""
     endings = (name for ending, name in _PROVIDERS_BY_ENDING.items() if host.endswith(ending))
     return _PROVIDERS.get(host) or next(endings, "openai")
 
@@ -91,7 +91,7 @@ def response_attributes(response: CompletionResponse) -> dict[str, Value]:
 
 
 def usage_attributes(usage: Usage) -> dict[str, Value]:
-    """The tokens; none of them where the backend did not count."""
+    """The counts of tokens; empty if the backend did not count."""
     if not is_counted(usage):
         return {}
     counts = {
@@ -112,12 +112,12 @@ def is_counted(usage: Usage) -> bool:
 
 
 def error_type(error: BaseException) -> str:
-    """The stable ``code`` of an error of onplan, the class of another one."""
+    """The stable ``code`` of an onplan error; the class name of any other."""
     return error.code if isinstance(error, OnplanError) else type(error).__name__
 
 
 def error_attributes(error: BaseException) -> dict[str, Value]:
-    """What is known of a failure, without its words, which may repeat what was asked."""
+    """The code and ids of a failure, without its message, which may repeat the request."""
     told: dict[str, Value] = {"error.type": error_type(error)}
     if isinstance(error, OnplanError):
         if error.status_code is not None:

@@ -1,7 +1,7 @@
 """Messages, answers and tool calls as JSON, in the form that OpenTelemetry's conventions give them.
 
 Their schemas: gen-ai-input-messages.json and gen-ai-output-messages.json of the conventions. Images and files
-are named and not repeated, and neither is thinking that only the server can read.
+are described without their content, and thinking that only the server can read is left out.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def call_contents(call: ToolCall) -> dict[str, str]:
 
 
 def result_contents(value: object) -> dict[str, str]:
-    """What a tool returned, as the model is told it. Raises InvalidRequestError if it cannot be told."""
+    """What a tool returned, as the model gets it. Raises InvalidRequestError if it cannot be sent."""
     content = ToolResult("", value).content
     text = _printable(content) if isinstance(content, str) else _json([_part(part) for part in content])
     return {"gen_ai.tool.call.result": text}
@@ -62,7 +62,7 @@ def result_contents(value: object) -> dict[str, str]:
 
 def _message(message: Message) -> dict[str, Any]:
     role = _ROLES.get(message.role, str(message.role))
-    # Of some thinking there is only what the server can read.
+    # Some thinking has nothing but what the server can read.
     parts = [part for part in message.content if not (isinstance(part, Thinking) and not part.text)]
     return {"role": role, "parts": [_part(part) for part in parts]}
 

@@ -1,4 +1,4 @@
-"""The tracer and the instruments of one client, and spans. Where OpenTelemetry fails, an answer does not."""
+"""Spans and metrics of one client. A failure of OpenTelemetry is logged, and never fails an answer."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Unbreakable:
 
 
 def never_raises(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R | None]:
-    """Log what ``method`` raises: a tracer, a meter or an exporter may be broken. Gives None then."""
+    """Make ``method`` log what it raises, and return None: a tracer, meter or exporter may be broken."""
 
     def call(owner: S, /, *arguments: P.args, **named: P.kwargs) -> R | None:
         try:
             return method(owner, *arguments, **named)
-        except Exception as error:  # whatever a provider of the program's raises
+        except Exception as error:  # the program's provider may raise anything
             level = logging.DEBUG if Unbreakable.has_failed else logging.WARNING
             Unbreakable.has_failed = True
             logger.log(level, "OpenTelemetry failed: %s", type(error).__name__, exc_info=error)
@@ -62,7 +62,7 @@ class Instruments(Unbreakable):
         meter: makes instruments.
         server: attributes of everything: the provider, and where its API is.
         account: attributes of what concerns the sign-in.
-        contents: whether spans have what was said.
+        contents: whether spans have messages and answers.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Instruments(Unbreakable):
 
     @never_raises
     def chunk(self, seconds: float, attributes: Attributes, *, first: bool) -> None:
-        """Something of an answer came, so long after the request, or after what came before."""
+        """Part of an answer came, so many seconds after the request, or after the part before it."""
         (self._to_first if first else self._per_chunk).record(seconds, attributes)
 
     @never_raises
@@ -111,7 +111,7 @@ class Instruments(Unbreakable):
 
     @never_raises
     def limits(self, limits: Limits) -> None:
-        """So much is used of the plan."""
+        """Record how much of the plan is used."""
         for percent, attributes in windows(limits):
             self._used.set(percent, {**self._account, **attributes})
 
@@ -123,13 +123,13 @@ def _histogram(meter: Meter, name: str, unit: str, bounds: list[float] | list[in
 
 
 class Operation(Unbreakable):
-    """One span, begun when this is made. Anything may be called after its end, and does nothing then.
+    """One span, begun when this is made. After its end, every method does nothing.
 
     Args:
         instruments: make it.
         name: of the span.
         attributes: that it has from its beginning; samplers see them.
-        parent: in which it begins; by default what is current.
+        parent: the context of the parent span; by default the current one.
         kind: ``CLIENT`` for a request to a server.
     """
 
@@ -166,7 +166,7 @@ class Operation(Unbreakable):
 
     @property
     def context(self) -> Context | None:
-        """For what belongs to it."""
+        """The context for spans below this one."""
         return self._context
 
     @never_raises
@@ -183,7 +183,7 @@ class Operation(Unbreakable):
 
     @never_raises
     def set_contents(self, contents: Callable[[], Attributes]) -> None:
-        """Add what was said, if the program wants that and the span is kept."""
+        """Add messages or results, if the program wants that and the span is recorded."""
         if self._contents and self._span and self._span.is_recording():
             self._span.set_attributes(contents())
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Telemetry:
-    """Where spans and metrics go, and what is in them: ``Client(telemetry=onplan.Telemetry(contents=True))``.
+    """Where spans and metrics go: ``Client(telemetry=onplan.Telemetry(contents=True))``.
 
     ``Client(telemetry=True)`` is the same with these defaults.
 
@@ -47,5 +47,5 @@ class Telemetry:
 
     @property
     def is_portable(self) -> bool:
-        """Whether another process can use it: it has no providers of its own."""
+        """Whether it can be sent to another process: it has no providers of its own."""
         return self.tracer_provider is None and self.meter_provider is None

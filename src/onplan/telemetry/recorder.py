@@ -1,4 +1,4 @@
-"""Writes down what a client does, as spans and metrics of OpenTelemetry."""
+"""Records what a client does, as spans and metrics of OpenTelemetry."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from typing import Any, cast
 import msgspec
 
 from onplan.errors import UnexpectedReplyError
+from onplan.turn.fallback import LARGEST_MESSAGE
 from onplan.types import (
     APIKey,
     Compaction,
@@ -38,8 +39,6 @@ from onplan.types import (
 _BYTES_PER_TOKEN = 4
 # What the user said is kept beside a compaction, the latest first, up to 64,000 tokens.
 USER_BYTES = 64_000 * _BYTES_PER_TOKEN
-# In characters: no request that holds a larger one fits a message of a WebSocket.
-_LARGEST = 16 * 1024 * 1024
 # After a compaction the conversation has to grow by this share of the window before the next one. Without
 # it, one that stays large would be compacted in every turn.
 _GROWTH = 0.1
@@ -47,7 +46,7 @@ _GROWTH = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Who is asked.
+    """The account and the model that are asked.
 
     Attributes:
         account: a digest of the account.
@@ -103,7 +102,7 @@ class Compactor:
 
     @property
     def is_idle(self) -> bool:
-        """Whether a turn needs nothing of it."""
+        """Whether a turn needs no compactor: nothing was compacted, and nothing will be by itself."""
         return self.at is None and not self.compactions
 
     def latest(self, target: Target) -> Compaction | None:
@@ -117,12 +116,12 @@ class Compactor:
         return next(readable, None)
 
     def encrypted(self, target: Target) -> Compaction | None:
-        """The same if it is one that only the backend can read, and so may refuse."""
+        """The latest compaction, if it is one that only the backend can read, and may therefore refuse."""
         made = self.latest(target)
         return made if made and made.summary is None else None
 
     def refuse(self, compaction: Compaction) -> None:
-        """The backend cannot read this one after all: it is not sent again."""
+        """Never send this compaction again: the backend cannot read it."""
         self._refused.add(compaction)
 
     def shown(self, messages: Sequence[Message], target: Target) -> list[Message]:
@@ -194,7 +193,7 @@ def compaction_of(
         raise _unexpected(f"The backend {problem} of the conversation instead of one whole.")
     if not isinstance(sealed[0], str) or not sealed[0]:
         raise _unexpected("The backend sent a compaction of the conversation with nothing in it.")
-    if len(sealed[0]) > _LARGEST:
+    if len(sealed[0]) > LARGEST_MESSAGE:  # no request with it fits a WebSocket
         raise _unexpected(f"The backend sent a compaction of {len(sealed[0]) >> 20} MiB.")
     name = items[0].get("id")
     # The official client sends no id back that has another form.

@@ -27,14 +27,14 @@ Turn: TypeAlias = "Callable[[CompletionRequest, Context], Flow[CompletionRespons
 
 
 class RunRecorder(Protocol):
-    """Writes down what one run of tools does (``telemetry.runs``). Nothing of it raises."""
+    """Records what one run of tools does (``telemetry.runs``). No method raises."""
 
     def asking(self, request: CompletionRequest, /) -> AbstractContextManager[None]:
         """Within it, a completion is begun that belongs to the run."""
         ...
 
     def observed(self, step: CarryOut, /) -> CarryOut:
-        """The same calls, which are written down when they are carried out."""
+        """The same calls, which are recorded when they are carried out."""
         ...
 
     def called(self, run: ToolRun, /) -> None:
@@ -51,14 +51,14 @@ class RunRecorder(Protocol):
 
 
 class Recorder(Protocol):
-    """Writes down what a client does (``telemetry.recorder``). Nothing of it raises."""
+    """Records what a client does (``telemetry.recorder``). No method raises."""
 
     def observed(self, turn: Turn, /) -> Turn:
-        """The same, written down as part of what is going on here and now."""
+        """The same turns, recorded below the span that is current now."""
         ...
 
     def observed_flow(self, name: str, flow: Flow[T], operation: str | None = None, /) -> Flow[T]:
-        """The same flow, written down under this name as part of what is going on.
+        """The same flow, recorded under this name below the span that is current now.
 
         ``operation``: what OpenTelemetry calls it, if it gives the ``Usage`` of tokens.
         """
@@ -114,7 +114,7 @@ class Context:
         amendments: the changes of a request that earlier requests needed.
         catalogue: the models that were listed last.
         budget: what the client may use of the plan; None if the program sets no bound.
-        recorder: writes down what is done; None if the program does not want that.
+        recorder: records what is done; None if the program does not want that.
         compactor: decides when the conversation is compacted whose turns these are; None outside of one.
     """
 

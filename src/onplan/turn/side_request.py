@@ -1,4 +1,4 @@
-"""A request beside the turns of a client: one POST whose answer is a whole JSON value, such as for an image.
+"""A side request: one POST outside of the turns, whose answer is a whole JSON value; for images and searches.
 
 It is sent as it is, neither streamed nor compressed, and has limits of its own (docs/protocol.md).
 """
@@ -76,13 +76,13 @@ class SideReply:
 def post(request: SideRequest, context: Context) -> Flow[SideReply]:
     """Send ``request``, and return its answer.
 
-    It is repeated after failures of the server and the network, as the policy of the client says, and after
-    a 401 with a refreshed token. It is not repeated at its own rate limit, nor when it took too long: the
-    server may still be busy with it.
+    It is retried after failures of the server and the network, as the client's policy says, and after a 401
+    with a refreshed token. It is not retried at its own rate limit, nor when it took too long: the server may
+    still be busy with it.
 
     Raises:
         SignInAgainError: a new token was refused as well, or there is none. Turns may still be possible.
-        RateLimitError: its own limit, which is none of the plan's usage windows.
+        RateLimitError: its own limit, which is not one of the plan's usage windows.
         BudgetError: the budget of the client is used up.
         OnplanError: it failed otherwise.
     """
@@ -131,12 +131,12 @@ class _Post(Attempt[SideReply]):
 
 
 def _explain(error: OnplanError, purpose: str) -> None:
-    """Say what an error means here, where it is not what it means for a turn."""
+    """Adapt the message and hint of an error that means something else here than for a turn."""
     match error:
         case RateLimitError():
             error.message = f"{purpose} has a limit of its own, which is reached: {error.message}"
             error.args = (error.message,)
-            error.hint = f"{error.hint} It is none of the limits that `onplan usage` shows."
+            error.hint = f"{error.hint} `onplan usage` does not show this limit."
             error.retryable = False
         case IdleTimeoutError():
             error.hint = "It may take longer than usual: allow more with `timeout=`."

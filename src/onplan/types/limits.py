@@ -124,7 +124,7 @@ class Limits(msgspec.Struct, frozen=True):
         windows: the plan's usage windows, the shortest first. There may be none.
         credits: credits that were bought; None if the backend does not say.
         meters: windows of their own that some models have.
-        spending: what a member of a workspace may spend; None where nobody has set that.
+        spending: what a member of a workspace may spend; None if there is no such limit.
         reset_credits: how many reset credits there are, each of which resets the windows once
             (``onplan usage --reset``); None if the backend does not say.
         is_allowed: whether the backend says that the windows allow more requests; None if it does not say,

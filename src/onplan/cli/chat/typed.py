@@ -14,7 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "image": ("PATH|URL", "attach an image to the next message"),
         "file": ("PATH|URL", "attach a file to the next message"),
-        "detach": ("", "attach nothing after all"),
+        "detach": ("", "remove what was attached"),
         "model": ("[ID]", "use another model; without ID, list them"),
         "effort": ("[LEVEL]", "set the reasoning effort; without LEVEL, list them"),
         "usage": ("", "show what the plan has left"),
