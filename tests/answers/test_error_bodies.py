@@ -634,6 +634,60 @@ def test_which_words_are_codes(fields: dict[str, object], codes: tuple[str, ...]
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        *("message", "msg", "detail", "errorMessage", "error_msg", "error_description"),
+        *("status_msg", "faultstring", "description", "title", "error"),
+    ],
+)
+def test_which_fields_hold_text_for_people(name: str) -> None:
+    """All of these names, also inside an object that a server wraps its error in."""
+    said = {"code": "x", name: "It is bad."}
+
+    assert read_error(said).message == "It is bad."
+    for container in ("errors", "fault", "base_resp", "response", "innerError", "cause"):
+        assert read_error({container: said}).message == "It is bad."
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ('{"detail": "No."}', "No."),
+        (' {"detail": "No."}', "No."),
+        ('["No.", "Never."]', "No.; Never."),
+        ('{"detail": "\ud800"}', "?"),
+        ("{model} is unknown", "{model} is unknown"),
+        ("[1", "[1"),
+        ("1213", "1213"),
+        ('"No."', '"No."'),
+    ],
+)
+def test_a_message_that_is_json_text(given: str, words: str) -> None:
+    """An object or a list in it is read; other text stays as it is."""
+    assert read_error({"message": given}).message == words
+
+
+@pytest.mark.parametrize(
+    ("given", "wait"),
+    [
+        ({"seconds": 2, "nanos": 500_000_000}, 2.5),
+        ({"seconds": "2"}, 2.0),
+        ({"nanos": 500_000_000}, 0.5),
+        ({"seconds": 0, "nanos": 0}, 0.0),
+        ({"seconds": True}, None),
+        ({}, None),
+        (True, None),
+        ([7], None),
+        ("soon", None),
+    ],
+    ids=str,
+)
+def test_which_values_are_a_wait(given: object, wait: float | None) -> None:
+    """A duration may be an object, and each of its two parts may be missing; other values say nothing."""
+    assert read_error({"retryDelay": given}, NOW).retry_after == wait
+
+
+@pytest.mark.parametrize(
     ("payload", "expected"),
     [
         (b'[{"error": {"code": 429, "message": "Resource exhausted"}}]', RateLimitError),

@@ -191,7 +191,7 @@ def _seconds(value: Any, now: float | None) -> float | None:
     if isinstance(value, dict):
         whole, nanos = number(value.get("seconds")), number(value.get("nanos"))
         return None if whole is None and nanos is None else (whole or 0.0) + (nanos or 0.0) / 1e9
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float):
         value = str(value)
     return seconds_until(value, now) if isinstance(value, str) else None
 
