@@ -380,6 +380,18 @@ def test_an_empty_store_is_not_signed_in(record: Record | None) -> None:
             ask()
 
 
+@pytest.mark.parametrize("record", [Record(), Record(api_key="key")], ids=["empty", "a key"])
+def test_a_turn_after_a_sign_out(record: Record) -> None:
+    """That the store holds no credentials any more is no other account's doing."""
+    machine = Machine(signed_in())
+    machine.manager.credentials()
+    machine.write(record)
+
+    with pytest.raises(NotSignedInError, match="sign"):
+        machine.manager.replace("access-1")
+    assert machine.issuer.asked == []
+
+
 def test_a_token_without_a_refresh_token_is_used_to_its_end() -> None:
     """It is used as long as it lasts, and then the error asks for a new sign-in."""
     machine = Machine(signed_in(100.0, refresh_token=None))

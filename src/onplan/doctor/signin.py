@@ -135,7 +135,7 @@ def token(examination: Examination) -> str:
         raise SignInAgainError("The sign-in does not say for which account it is.")
     lasting = is_fresh(credentials, time.time(), 0.0)
     if not lasting and not credentials.refresh_token:
-        raise cannot_be_refreshed(record, time.time())
+        raise cannot_be_refreshed(record, time.time(), refused=False)
     validity = validity_of(credentials.expires_at, time.time(), refreshable=bool(credentials.refresh_token))
     return f"{account_of(credentials)}; access token {validity}; {_origin(record)}."
 

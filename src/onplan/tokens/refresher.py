@@ -220,15 +220,17 @@ class Refresher:
         return self.load().record if saved.unverified else saved
 
     def _exchange(self, old: OAuthCredentials, reason: str, lease: Lease | None) -> OAuthCredentials:
-        timeout = min(EXCHANGE_SECONDS, lease.remaining() / 2) if lease else EXCHANGE_SECONDS
-
-        def check() -> None:
-            if lease and lease.remaining() < timeout:
+        timeout, send = EXCHANGE_SECONDS, self._send
+        if lease:
+            timeout = min(EXCHANGE_SECONDS, lease.remaining() / 2)
+            if timeout <= 0:
                 raise _TooLateError
 
-        if timeout <= 0:
-            raise _TooLateError
-        send = partial(self._send, before_sending=check) if lease else self._send
+            def check() -> None:
+                if lease.remaining() < timeout:
+                    raise _TooLateError
+
+            send = partial(self._send, before_sending=check)
         return drive(refresh(self._issuer, old, reason, self._now, timeout=timeout), send, self._sleep)
 
     def _after_failure(
@@ -307,7 +309,7 @@ def require_origin(record: Record, issuer: Issuer) -> None:
         )
 
 
-def cannot_be_refreshed(record: Record, now: float, *, refused: bool = False) -> SignInAgainError:
+def cannot_be_refreshed(record: Record, now: float, *, refused: bool) -> SignInAgainError:
     """The error for an access token in ``record`` that cannot be used and has no refresh token.
 
     ``refused``: the backend refused it, although it may not have expired.
