@@ -67,6 +67,16 @@ def test_words_of_the_service(given: str, word: str | None) -> None:
     assert read({"data": [{"b64_json": GOOD}], "quality": given}).reported.quality == word
 
 
+@pytest.mark.parametrize(
+    ("given", "prompt"),
+    [("x" * 100_000, "x" * 100_000), ("x" * 100_001, None), ("", None)],
+    ids=["long", "too long", "empty"],
+)
+def test_the_prompt_that_the_service_made(given: str, prompt: str | None) -> None:
+    """It may be long; a longer one than any is left out."""
+    assert read({"data": [{"b64_json": GOOD, "revised_prompt": given}]}).image.revised_prompt == prompt
+
+
 def test_no_more_than_can_be_asked_for() -> None:
     """Work for an answer is bounded: of a thousand images ten are read."""
     assert len(read({"data": [{"b64_json": GOOD}] * 1_000}).images) == 10
