@@ -66,21 +66,26 @@ def test_only_what_was_asked_for_is_told() -> None:
         stop=["a", "b"],
         service_tier="flex",
         response_format=int,
+        session_id="session-1",
+        reasoning_effort="high",
     )
 
     assert attributes.request_attributes(plain, None, theirs) == {"gen_ai.request.stream": True}
     assert attributes.request_attributes(plain, None, chat)["openai.api.type"] == "chat_completions"
-    assert attributes.request_attributes(full, "gpt-5.5", own) == {
+    told = {
         "gen_ai.request.model": "gpt-5.5",
+        "gen_ai.conversation.id": "session-1",
         "gen_ai.request.stream": True,
         "gen_ai.request.max_tokens": 9,
         "gen_ai.request.temperature": 0.5,
         "gen_ai.request.top_p": 0.1,
         "gen_ai.request.stop_sequences": ("a", "b"),
         "gen_ai.output.type": "json",
-        "openai.api.type": "responses",
-        "openai.request.service_tier": "flex",
+        "onplan.request.reasoning_effort": "high",
     }
+    of_openai = {"openai.api.type": "responses", "openai.request.service_tier": "flex"}
+    assert attributes.request_attributes(full, "gpt-5.5", theirs) == told
+    assert attributes.request_attributes(full, "gpt-5.5", own) == {**told, **of_openai}
 
 
 def answer(reason: FinishReason = FinishReason.STOP, **fields: Any) -> onplan.CompletionResponse:
@@ -101,6 +106,19 @@ def test_tokens_that_were_not_counted_are_not_told() -> None:
         "gen_ai.usage.cache_read.input_tokens": 2,
         "gen_ai.usage.cache_creation.input_tokens": 3,
         "gen_ai.usage.reasoning.output_tokens": 4,
+    }
+
+
+def test_an_answer_is_told_without_its_words() -> None:
+    """With the ids that the server gave it."""
+    usage = {"gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 7}
+    assert attributes.response_attributes(answer(response_id="resp_1", request_id="req_1")) == {
+        "gen_ai.response.id": "resp_1",
+        "gen_ai.response.model": "m",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "onplan.response.request_id": "req_1",
+        "gen_ai.usage.cache_read.input_tokens": 0,
+        **usage,
     }
 
 
@@ -235,6 +253,27 @@ def test_half_a_character_is_written_as_what_it_is() -> None:
             text.encode()
     with pytest.raises(InvalidRequestError):
         result_contents(half)
+
+
+def test_letters_of_every_script_are_written_as_they_are() -> None:
+    """JSON needs no escapes for them."""
+    told = request_contents(CompletionRequest(messages="Gr\u00fc\u00dfe"))
+    assert "Gr\u00fc\u00dfe" in told["gen_ai.input.messages"]
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (ToolCall("c", "f", '{"a": 1}'), '{"a": 1}'),
+        (ToolCall("c", "f", ""), "{}"),
+        (ToolCall("c", "f", "SELECT 1", is_custom=True), "SELECT 1"),
+        (ToolCall("c", "f", "", is_custom=True), ""),
+    ],
+    ids=["a function", "one without arguments", "free text", "no text"],
+)
+def test_what_a_tool_is_called_with(call: ToolCall, told: str) -> None:
+    """As the model wrote it; a function without arguments gets an empty object."""
+    assert call_contents(call) == {"gen_ai.tool.call.arguments": told}
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,23 @@ def test_annotations_are_places_in_the_whole_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "end"), [(None, 3), (3, 2), (-1, 2), (0, 27), ("0", "1"), (True, 2), (0.0, 1.0)]
+    ("start", "end"),
+    [
+        *((None, 3), (0, None), (3, 2), (-1, 2), (0, 27), (27, 27), ("0", "1")),
+        *((True, 2), (0, True), (0.0, 1), (0, 1.0)),
+    ],
 )
 def test_a_place_that_there_is_not_is_none(start: Any, end: Any) -> None:
     """The page is named all the same, and a title that is no text is empty."""
     response = answer(Text(TEXT, None, [cited(start, end, title=5)]))
     assert response.citations == [Citation(PAGE, "", None, None, "annotation")]
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 26), (0, 0), (26, 26), (25, 26)])
+def test_a_place_may_be_at_either_end(start: int, end: int) -> None:
+    """It may be empty, too."""
+    response = answer(Text(TEXT, None, [cited(start, end)]))
+    assert response.citations == [Citation(PAGE, "", start, end, "annotation")]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +139,36 @@ def test_the_hosted_tool_says_what_it_was_told() -> None:
         "search_context_size": "low",
         "user_location": {"type": "approximate", "country": "NO"},
     }
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["a.example", "b\u00fccher.example", "localhost", "x" * 253],
+    ids=lambda each: each[:20],
+)
+def test_what_a_domain_is(domain: str) -> None:
+    """A name, of any script."""
+    for given in (domain, [domain], iter([domain])):
+        options = onplan.web_search(allowed_domains=given).options
+        assert options["filters"] == {"allowed_domains": [domain]}
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["", " ", "a b", "a/b", "a:80", "me@a", "a?", "a#", "a\n", "a\0", "a\x1f", "x" * 254, 5, None, b"a"],
+    ids=lambda each: repr(each)[:20],
+)
+def test_what_no_domain_is(domain: Any) -> None:
+    """Anything else that an address may have, and whatever is too long for one."""
+    with pytest.raises(onplan.InvalidRequestError, match="allowed_domains has a wrong value") as caught:
+        onplan.web_search(allowed_domains=["a.example", domain])
+    assert "without https:// and paths" in caught.value.hint
+
+
+@pytest.mark.parametrize("domains", [None, [], ()])
+def test_without_domains_every_page_may_be_used(domains: Any) -> None:
+    """Nothing is sent of them."""
+    assert "filters" not in onplan.web_search(allowed_domains=domains).options
 
 
 def test_items_of_a_search_are_read_from_dicts() -> None:

@@ -42,6 +42,8 @@ FOUND = {
     "fenced code": ("```py\n[a](https://a.example)\n```\n[b](https://a.example)", [("b", A)]),
     "a fence in a list": ("- x\n  ~~~\n  [a](https://a.example)\n  ~~~\n", []),
     "a fence that is not closed": ("~~~\n[a](https://a.example)\n```\n", []),
+    "a long last line in it": ("~~~\n[a](https://a.example)\n" + "x" * 60, []),
+    "a line of words at the end of fenced code": ("~~~\n~~~ a\n[a](https://a.example)", []),
     "a longer fence": ("````\n```\n[a](https://a.example)\n````\n", []),
     "line ends of Windows": (
         "```\r\n[a](https://a.example)\r\n```\r\n[b](https://a.example)\r\n",

@@ -49,7 +49,7 @@ def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
         mark = _FENCE.match(line)
         if fence:
             closes = line.strip(" \t\r\n>")
-            if closes and set(closes) == {fence[0]} and len(closes) >= len(fence):
+            if set(closes) == {fence[0]} and len(closes) >= len(fence):
                 fence = ""
             begin = at + size
         elif mark or not line.strip(" \t\r\n>"):
