@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
+from types import ModuleType
 
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onplan.transports import decompression
 from onplan.transports.decompression import DamagedBodyError, Unknown, accepted, decompressor_for
 
 MEBIBYTE = 1024 * 1024
@@ -144,6 +148,49 @@ def test_what_is_accepted() -> None:
     unknown = Unknown("br")
     with pytest.raises(DamagedBodyError, match="encoded as 'br', which was not accepted"):
         unknown.feed(b"")
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    """Which library decodes zstd is found out again, now and after the test."""
+    decompression._zstandard.cache_clear()
+    yield
+    decompression._zstandard.cache_clear()
+
+
+class _StandardLibrary(ModuleType):
+    """As much of ``compression.zstd`` of Python 3.14 as is used."""
+
+    ZstdError = zstandard.ZstdError
+
+    @staticmethod
+    def ZstdDecompressor() -> object:  # noqa: N802 - its name there
+        return zstandard.ZstdDecompressor().decompressobj()
+
+
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize(
+    ("standard", "extra", "is_accepted"),
+    [
+        (_StandardLibrary("compression.zstd"), None, True),
+        (None, zstandard, True),
+        (None, None, False),
+    ],
+    ids=["the standard library", "the extra", "neither"],
+)
+def test_which_library_decodes_zstd(
+    standard: ModuleType | None, extra: ModuleType | None, is_accepted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either is enough. Without both, it is not accepted."""
+    monkeypatch.setitem(sys.modules, "compression.zstd", standard)
+    monkeypatch.setitem(sys.modules, "zstandard", extra)
+
+    assert ("zstd" in accepted()) is is_accepted
+    if is_accepted:
+        assert decoded(zstandard.compress(TEXT), "zstd", 100) == (TEXT, False)
+        assert decoded(zstandard.compress(TEXT)[:-9] + b"no content", "zstd", 100)[1]
+    else:
+        assert decompressor_for("zstd") is None
 
 
 @pytest.mark.parametrize("body", [zlib.compress(TEXT), _raw(TEXT)], ids=["with a header", "raw"])
