@@ -73,6 +73,8 @@ WHOLE: dict[str, tuple[bytes, list[bytes]]] = {
         b"\x81\x7e\x00\x01x\x81\x7f" + bytes(7) + b"\x01y",
         [b"x", b"y"],
     ),
+    "nothing, with its size in two bytes": (b"\x81\x7e\x00\x00", [b""]),
+    "nothing, with its size in eight bytes": (b"\x81\x7f" + bytes(8), [b""]),
 }
 
 
