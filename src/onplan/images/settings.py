@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import msgspec
 
 from onplan.backends import ImageSupport
 from onplan.errors import InvalidRequestError
+from onplan.turn.side_request import TIMEOUT, require_known, require_seconds
 
 ImageQuality: TypeAlias = Literal["auto", "low", "medium", "high", "xhigh", "max"]
 ImageBackground: TypeAlias = Literal["auto", "opaque", "transparent"]
@@ -19,7 +19,6 @@ _QUALITIES: tuple[str, ...] = get_args(ImageQuality)
 _BACKGROUNDS: tuple[str, ...] = get_args(ImageBackground)
 _SIZE = re.compile(r"[1-9][0-9]{0,4}x[1-9][0-9]{0,4}")
 MOST_IMAGES = 10  # images of one request, as the platform documents it
-_SECONDS = 300.0
 
 
 class ImageOptions(TypedDict, total=False):
@@ -92,12 +91,7 @@ def checked_options(options: Mapping[str, Any], support: ImageSupport) -> Checke
         InvalidRequestError: there is no such option, or its value cannot be used.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    for name in given:
-        if name not in ImageOptions.__optional_keys__:
-            known = sorted(ImageOptions.__optional_keys__)
-            near = get_close_matches(name, known)
-            hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(known)}."
-            raise InvalidRequestError(f"An image has no option {name!r}.", hint=hint)
+    require_known(given, ImageOptions.__optional_keys__, "An image")
     said = {**support.defaults, "model": support.model, **given}
     settings = ImageSettings(
         model=_model(said["model"]),
@@ -107,7 +101,7 @@ def checked_options(options: Mapping[str, Any], support: ImageSupport) -> Checke
         n=_count(said.get("n", 1)),
     )
     return CheckedOptions(
-        settings, _seconds(said.get("timeout", _SECONDS)), _extra(said.get("extra_body", {}))
+        settings, require_seconds(said.get("timeout", TIMEOUT)), _extra(said.get("extra_body", {}))
     )
 
 
@@ -141,12 +135,6 @@ def _count(given: object) -> int:
     if type(given) is int and 1 <= given <= MOST_IMAGES:
         return given
     raise InvalidRequestError(f"n is {given!r}, and not a number of images from 1 to {MOST_IMAGES}.")
-
-
-def _seconds(given: object) -> float:
-    if isinstance(given, int | float) and not isinstance(given, bool) and 0 < given < float("inf"):
-        return float(given)
-    raise InvalidRequestError(f"timeout is {given!r}, and not a number of seconds above 0.")
 
 
 def _extra(given: object) -> Mapping[str, Any]:

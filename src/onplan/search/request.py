@@ -17,7 +17,7 @@ from onplan.parameters import uuid_text
 from onplan.search.reply import SearchResponse, SearchResult, read_reply
 from onplan.turn.context import Context
 from onplan.turn.flows import default_model
-from onplan.turn.side_request import SideRequest, post
+from onplan.turn.side_request import SideRequest, post, require_known, require_seconds
 from onplan.turn.steps import Flow
 from onplan.types.web_search import ContextSize, Location, domains_from, search_settings
 
@@ -69,7 +69,7 @@ def searched(commands: Commands, options: SearchOptions, context: Context) -> Fl
     path = _path(context.backend)
     session_id, body = _body(commands, options)
     body["model"] = options.get("model") or context.model or (yield from default_model(context))
-    timeout = _seconds(options.get("timeout", _TIMEOUT))
+    timeout = require_seconds(options.get("timeout", _TIMEOUT))
     request = SideRequest.json("Web search", path, body, timeout=timeout, maximum_size=_MAXIMUM_SIZE)
     reply = yield from post(request, context)
     limits = limits_of_headers(reply.headers, context.now())
@@ -93,11 +93,7 @@ def _path(backend: Backend) -> str:
 
 def _body(commands: Commands, options: SearchOptions) -> tuple[str, dict[str, Any]]:
     """The name of the session and the body, without the model."""
-    known = SearchOptions.__optional_keys__
-    if unknown := sorted(options.keys() - known):
-        raise InvalidRequestError(
-            f"A search has no option {unknown[0]!r}.", hint=f"There are: {', '.join(sorted(known))}."
-        )
+    require_known(options, SearchOptions.__optional_keys__, "A search")
     given: Any = commands
     if not isinstance(given, Mapping) or not any(given.values()):
         raise InvalidRequestError("There is nothing to search for.", hint="Give a query.")
@@ -135,12 +131,6 @@ def _settings(options: SearchOptions) -> dict[str, Any]:
 def _output_tokens(given: object) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or given < 1:
         raise InvalidRequestError("max_output_tokens is not a whole number above 0.", hint="Leave it out.")
-    return given
-
-
-def _seconds(given: object) -> float:
-    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < float("inf"):
-        raise InvalidRequestError("timeout is not a number of seconds.", hint="Give `timeout=60`.")
     return given
 
 

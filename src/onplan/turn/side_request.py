@@ -5,8 +5,9 @@ It is sent as it is, neither streamed nor compressed, and has limits of its own 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from onplan.answers.limits import limits_of_headers
 from onplan.errors import (
     IdleTimeoutError,
+    InvalidRequestError,
     OnplanError,
     RateLimitError,
     SignInAgainError,
@@ -25,6 +27,8 @@ from onplan.turn.attempts import Attempt, json_reply, persist
 from onplan.turn.context import Context
 from onplan.turn.steps import Flow
 from onplan.types import Credential
+
+TIMEOUT = 300.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,7 @@ class SideRequest:
     content: bytes = field(repr=False)
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=lambda: NOTHING, repr=False)
-    timeout: float = 300.0
+    timeout: float = TIMEOUT
     maximum_size: int = 128 * 1024 * 1024
     permit: Callable[[Credential], None] | None = None
     uses_plan: bool = False
@@ -71,6 +75,24 @@ class SideReply:
     def request_id(self) -> str | None:
         """The server's id of the request, if it gave one."""
         return request_id_of(self.headers)
+
+
+def require_known(options: Mapping[str, object], known: Set[str], owner: str) -> None:
+    """Raise InvalidRequestError if one of the options of ``owner``, such as "An image", is not ``known``."""
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(sorted(known))}."
+            raise InvalidRequestError(f"{owner} has no option {name!r}.", hint=hint)
+
+
+def require_seconds(timeout: object) -> float:
+    """The option ``timeout``, in seconds. Raises InvalidRequestError if it cannot be used."""
+    if isinstance(timeout, int | float) and not isinstance(timeout, bool) and 0 < timeout < float("inf"):
+        return float(timeout)
+    raise InvalidRequestError(
+        f"timeout is {timeout!r}, and not a number of seconds above 0.", hint="Write `timeout=60`."
+    )
 
 
 def post(request: SideRequest, context: Context) -> Flow[SideReply]:
