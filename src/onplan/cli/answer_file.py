@@ -1,4 +1,4 @@
-"""``onplan ask --output``: keeps an answer in a file, its images or else its text."""
+"""``onplan ask --output``: saves an answer to a file: its images, or else its text."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _images_of(parts: Iterable[ContentPart], steps: Iterable[Step]) -> Iterator[
 def save_or_keep(image: GeneratedImage, path: str | Path, *, numbered: bool, force: bool) -> Path:
     """Save an image: ``numbered``, under the first name that is free.
 
-    It was paid for, so that where that fails it is saved among the temporary files, and the error says so.
+    If that fails, it is saved as a temporary file, since it was paid for; the error says where.
     """
     from onplan.errors import ConfigurationError
     from onplan.images.saving import save_numbered

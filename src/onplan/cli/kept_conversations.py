@@ -65,7 +65,7 @@ class KeptConversations:
 
 @contextmanager
 def warnings_told(tell: Callable[[str], object]) -> Iterator[None]:
-    """Have ``tell`` say what of a conversation is missing, in place of a warning of Python's."""
+    """Have ``tell`` say what is missing from a conversation, instead of issuing a Python warning."""
     from onplan.conversation.saved_file import ConversationFileWarning
 
     with warnings.catch_warnings(record=True) as caught:

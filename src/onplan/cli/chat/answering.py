@@ -1,4 +1,4 @@
-"""One turn of a chat: asks, and draws the answer while it arrives."""
+"""Shows the answer of one turn of a chat while it arrives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onplan.types import CompletionResponse, StreamChunk
 
 
-# Text that is pasted meanwhile comes as such to the next prompt, which would else send each line of it.
+# Bracketed paste: otherwise the next prompt would send each line of a text that is pasted meanwhile.
 _MARK_PASTES = "\x1b[?2004h"
 
 
@@ -30,7 +30,7 @@ class View(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Show a line of the program's own."""
+        """Show a line that is not part of the answer."""
         ...
 
 

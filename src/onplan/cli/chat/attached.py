@@ -11,13 +11,13 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 
 
 class Attached:
-    """What is attached. Files are read at once, since a screenshot may be gone when it is sent again."""
+    """The attachments of the next message. Files are read at once: a screenshot may be gone later."""
 
     def __init__(self) -> None:
         self.parts: list[Image | File] = []
 
     def add(self, name: str, *, image: bool | None = None) -> str:
-        """Attach the file or address ``name``; what it is called.
+        """Attach the file or address ``name``, and return its short name.
 
         Args:
             name: a path or URL.
@@ -36,7 +36,7 @@ class Attached:
         return title_of(name)
 
     def take(self) -> list[Image | File]:
-        """What is attached, which is no longer."""
+        """Remove and return what is attached."""
         parts, self.parts = self.parts, []
         return parts
 

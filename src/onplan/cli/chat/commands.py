@@ -1,4 +1,4 @@
-"""What the commands of a chat do."""
+"""The commands of a chat, such as ``/undo``, and what each of them does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conversation of a chat: begun, gone on with, kept in its file, and its settings changed."""
+"""The conversation of a chat: begins it, continues it, saves it to its file, and changes its settings."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class CurrentConversation:
-    """The conversation that goes on now. Its file is made with the first message.
+    """The conversation of a chat. Its file is made with the first message.
 
     Args:
         client: asks the model.
         kept: where conversations are kept; None if they are not.
-        system: instructions for the model, of conversations that begin.
+        system: instructions for the model, in new conversations.
         fields: of requests: ``model`` and ``reasoning_effort``, if they were chosen.
-        tell: is given what is worth saying.
+        tell: shows a warning to the person.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CurrentConversation:
 
     @property
     def effort(self) -> str | None:
-        """The effort that was chosen, likewise."""
+        """The effort that was chosen, now or when the conversation began."""
         own = settings_of(self._talk).reasoning_effort if self._talk else None
         return self.fields.get("reasoning_effort") or own
 

@@ -28,7 +28,7 @@ _FILE_HINT = (
 
 
 class Reads(Protocol):
-    """What asks a person."""
+    """Reads what a person types."""
 
     def read(self, text: str = "") -> str:
         """What is typed, beginning with ``text``; EOFError at the end."""
@@ -65,7 +65,7 @@ class Chat:
                 try:
                     if not self._handle(prompt.read(draft)):
                         break
-                except KeyboardInterrupt:  # in an instant without anything to stop
+                except KeyboardInterrupt:  # Ctrl-C while nothing can be stopped
                     continue
 
     def _handle(self, typed: str) -> bool:
@@ -126,11 +126,11 @@ class Chat:
             self._put_back(text, parts)
 
     def _put_back(self, text: str, parts: Sequence[Image | File]) -> None:
-        """Have a message stand at the prompt again, with what was attached."""
+        """Put a message at the prompt again, with its attachments."""
         self.draft, self.attached.parts = text, [*parts, *self.attached.parts]
 
     def _note(self, response: CompletionResponse) -> None:
-        """Say what a person should know of an answer; what a backend does not take, once."""
+        """Print notes on an answer; parameters that the backend does not take are named once."""
         if response.finish_reason == "length":
             say("The answer was cut off at the model's output limit. Say “go on” for the rest.")
         if response.finish_reason == "content_filter":
@@ -204,7 +204,7 @@ class Chat:
             say("This message has no answer yet. Press Enter to have it answered, or type another one.")
 
     def put_back(self, parts: Sequence[ContentPart]) -> None:
-        """Have what was said stand at the prompt again."""
+        """Put what was said at the prompt again."""
         self._put_back(text_of(parts), [part for part in parts if isinstance(part, Image | File)])
 
 

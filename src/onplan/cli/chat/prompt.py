@@ -35,7 +35,7 @@ class Hints(Protocol):
         ...
 
     def attach_pasted(self, text: str) -> str | None:
-        """What is inserted in place of pasted ``text`` that names files, which are attached now; or None."""
+        """Attach the files that pasted ``text`` names. Gives what to insert instead; None without files."""
         ...
 
 

@@ -39,7 +39,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command. Its name may be none of ``COMMANDS``."""
+    """A command. Its name need not be in ``COMMANDS``."""
 
     name: str
     argument: str = ""
@@ -47,7 +47,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Paths of files that there are, as terminals paste them when files are dragged there."""
+    """Paths of existing files, as terminals paste them when files are dragged there."""
 
     paths: tuple[str, ...]
 

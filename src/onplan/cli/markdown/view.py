@@ -1,6 +1,6 @@
 """An answer on a terminal, drawn while it arrives.
 
-Finished blocks are printed once; what is open is drawn anew, some twenty times a second at most. So the work
+Finished blocks are printed once; only the open one is drawn again, at most twenty times a second. So the work
 grows with the length of an answer, and not with its square.
 """
 
@@ -30,7 +30,7 @@ class AnswerView:
     Args:
         stream: the terminal.
         colour: whether colours may be used.
-        waiting: what is said while nothing arrives, such as ``thinking``; nothing if it is empty.
+        waiting: a word that is shown while nothing arrives, such as ``thinking``; empty for none.
     """
 
     def __init__(self, stream: TextIO, *, colour: bool, waiting: str = "") -> None:
@@ -59,7 +59,7 @@ class AnswerView:
             self._print(self._blocks.feed(harmless(text)))
 
     def note(self, text: str) -> None:
-        """Print a line of the program's own, after what came so far."""
+        """Print a line that is not part of the answer, after what came so far."""
         with self._lock:
             self._end_text()
             self._finished.append(self._drawn([text]))
@@ -70,7 +70,7 @@ class AnswerView:
             self._draw()
 
     def flush(self) -> None:
-        """End the text so far and draw it; what comes next stands below."""
+        """End the text so far and draw it; what comes next is drawn below."""
         with self._lock:
             self._end_text()
             self._draw(final=True)

@@ -19,7 +19,7 @@ Command = Callable[[World, Session, dict[str, Any]], Told]
 
 
 def search(world: World, request: Request) -> Reply:
-    """What the commands found, as text. A command that fails is told of there: the status is 200."""
+    """What the commands found, as text. It also says which commands failed: the status is 200."""
     authenticate(world, request)
     check_search(world, request)
     body = request.body

@@ -31,7 +31,7 @@ FAULTS = (
     ),
     Fault(
         "images_forbidden",
-        "403: the account may not make images.",
+        "403: the account may not generate images.",
         IMAGES,
         instead=error(403, "You are not allowed to use image generation.", code="permission_denied"),
     ),
@@ -68,13 +68,13 @@ FAULTS = (
     ),
     Fault(
         "images_not_an_image",
-        "Text in the place of the image's bytes.",
+        "Text in place of the bytes of the image.",
         IMAGES,
         after=_holding([{"b64_json": b64encode(b"no image").decode()}]),
     ),
     Fault(
         "images_odd",
-        "Fields of the reply have values of other types, but for the image.",
+        "All fields of the reply but the image have values of other types.",
         IMAGES,
         after=changed(lambda body: {**body, "created": "now", "size": 5, "quality": None, "background": []}),
     ),

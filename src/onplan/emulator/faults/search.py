@@ -51,7 +51,7 @@ FAULTS = (
     Fault("search_without_output", "A reply without its output.", SEARCH, after=changed(without("output"))),
     Fault(
         "search_odd_results",
-        "Results that are no objects with a reference, among others.",
+        "Some results are not objects with a reference.",
         SEARCH,
         after=changed(lambda body: {**body, "results": [None, 5, {"ref_id": 7}, *body["results"]]}),
     ),
