@@ -69,5 +69,5 @@ def reset_credits_of(client: Client) -> list[ResetCredit]:
 def spend_reset_credit(
     client: Client, request_id: str, credit_id: str | None, account_id: str | None
 ) -> Redemption:
-    """Spend one reset credit (``plan.account``). It is no method: it cannot be had back."""
+    """Spend one reset credit (``plan.account``). Not a method: it cannot be undone."""
     return client._run(account.spend_reset_credit(client._context, request_id, credit_id, account_id))

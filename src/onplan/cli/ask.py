@@ -169,7 +169,7 @@ class _Asking:
             Writer(
                 text=question.schema is None,
                 thinking=question.thinking,
-                plain=question.plain or self._session.verbose,  # a log would stand in the middle of a drawing
+                plain=question.plain or self._session.verbose,  # log lines would break up the drawing
             ) as writer,
             Spinner("thinking", wanted=not self._session.verbose) as spinner,
         ):

@@ -31,7 +31,7 @@ logger = logging.getLogger("onplan.conversation")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a conversation is carried on. No file has them.
+    """The options of a conversation, which its file does not hold.
 
     Attributes:
         keep_partial: whether what came of an answer that broke off or was stopped stays in the history.
@@ -68,7 +68,7 @@ class ConversationState:
         client: asks the model.
         history: what was said so far.
         settings: the fields of each request; its messages are left out.
-        options: how it is carried on.
+        options: those that its file does not hold.
 
     Raises InvalidRequestError if it is to be compacted and the backend does not do that.
     """

@@ -42,11 +42,11 @@ class History:
         return History((*self.entries, *messages))
 
     def grown(self, messages: Sequence[Message]) -> History:
-        """This history with those of ``messages`` after it that it lacks; the others are its own."""
+        """This history, followed by those of ``messages`` that it lacks; the others are its own."""
         return self.plus(messages[len(self.messages) :])
 
     def compacted(self, made: Iterable[Compaction]) -> History:
-        """This history with those of ``made`` that are new, and cover nothing but messages of it."""
+        """This history with those of ``made`` that are new and cover only messages of this history."""
         known, count = set(self.compactions), len(self.messages)
         new = [one for one in made if one not in known and one.covers <= count]
         return History((*self.entries, *new)) if new else self
@@ -88,7 +88,7 @@ class History:
         return self.until(-1)
 
     def _first(self, count: int) -> History:
-        """The first ``count`` messages, and the compactions of no others."""
+        """The first ``count`` messages, and the compactions that cover only these."""
         kept, left = list[Entry](), count
         for entry in self.entries:
             if isinstance(entry, Compaction):

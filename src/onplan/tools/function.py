@@ -28,7 +28,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 class _OfFunction:
-    """What both kinds of tools are that hold a function."""
+    """The common part of both kinds of tools that hold a function."""
 
     __slots__ = ()
 

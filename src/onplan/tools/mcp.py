@@ -68,7 +68,7 @@ async def mcp_tools(session: MCPSession, *, prefix: str = "") -> list[FunctionTo
         page = await _next_page(session, cursor)
     raise InvalidRequestError(
         f"The MCP server's list of tools has more than {_MOST_PAGES} pages.",
-        hint="The server repeats itself: tell its authors.",
+        hint="Report this to the authors of the server.",
     )
 
 

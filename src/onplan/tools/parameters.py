@@ -98,7 +98,7 @@ class TextParameter:
     """The parameter of a function that is called with the text for a custom tool.
 
     Attributes:
-        description: what is said of it.
+        description: of the parameter, for the model.
     """
 
     description: str

@@ -225,7 +225,7 @@ def _preparation_for(api: str) -> Callable[..., Call]:
 
 
 def compaction(request: CompletionRequest, context: Context) -> Flow[Usage]:
-    """Have a conversation compacted (``context.compactor``). Gives what that used of the plan.
+    """Compact a conversation (``context.compactor``), and return the usage of that.
 
     Raises:
         InvalidRequestError: the backend compacts no conversations, or nothing of this one was answered yet.
@@ -255,7 +255,7 @@ def _compacted(
         raise InvalidRequestError(
             "There is nothing to compact: nothing new has been answered yet.", hint="Say something."
         )
-    # Of an answer's length and form nothing is wanted here, and no call.
+    # The bounds on an answer's length and form do not apply to a compaction, and it calls no tools.
     choice = "none" if compactor.summarises and request.tools else None
     request = structs.replace(
         request,
@@ -291,7 +291,7 @@ def _shown(
     context: Context,
     trigger: CompactionTrigger | None = None,
 ) -> Flow[Completion]:
-    """The question with what is sent of the conversation; with ``trigger``, to have it compacted."""
+    """The request with what is sent of the conversation; with ``trigger``, to have it compacted."""
     compactor = cast("Compactor", context.compactor)
     shown = compactor.shown(request.messages, target)
     if trigger and compactor.summarises:
@@ -313,13 +313,15 @@ def _prepared(request: CompletionRequest, model: str, context: Context) -> Flow[
 
 
 def _target(model: str, context: Context) -> Flow[Target]:
-    """Who is asked. The catalogue is asked for once: it says how much fits the model now."""
+    """The account and model that are asked. Lists the catalogue once, for the model's context window."""
     credential: Credential = yield Authorize()
     if not context.catalogue.attempts:
         with suppress(OnplanError):
             yield ListModels(0)
     target = target_of(credential, model, _known(model, context))
-    return target if context.backend.compaction else replace(target, family="")  # which none is made with
+    return (
+        target if context.backend.compaction else replace(target, family="")
+    )  # no compaction has this family
 
 
 # --- models -----------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ WEB_SEARCH, IMAGE_GENERATION = "web_search", "image_generation"
 
 
 class HostedToolCall(_Part, frozen=True, tag="hosted_tool_call"):
-    """A call of a hosted tool, which the backend has carried out itself. It goes back to it unchanged.
+    """A call of a hosted tool, which the backend has carried out itself. It is sent back unchanged.
 
     Attributes:
         name: the tool's, such as ``web_search``.
@@ -318,7 +318,7 @@ class Compaction(_Part, frozen=True, tag="compaction"):
         covers: how many messages it stands for, counted from the first.
         encrypted: what they became at the backend; empty for a summary.
         account: a digest of the account for which it was encrypted.
-        family: tells the models that can read it (``ModelInfo.compaction_family``).
+        family: names the models that can read it (``ModelInfo.compaction_family``).
         id: the backend's name of it.
         summary: what a model wrote of them, which every model can read.
     """
