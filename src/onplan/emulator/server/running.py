@@ -9,9 +9,8 @@ import signal
 import socket
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
@@ -272,12 +271,29 @@ def serve(options: Options, *, env: bool = False, announce: Callable[[str], None
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with suppress(_Stop), Emulator(options) as emulator:
-            announce(_exports(emulator) if env else msgspec.json.encode(emulator.urls).decode())
-            while True:
-                time.sleep(3600)
+            with _signals() as arrived:
+                announce(_exports(emulator) if env else msgspec.json.encode(emulator.urls).decode())
+                while True:
+                    arrived.recv(1)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """A socket with a byte for each signal.
+
+    Python would learn of a signal that comes just before a sleep only when the sleep is over.
+    """
+    arrived, noted = socket.socketpair()
+    with arrived, noted:
+        noted.setblocking(False)
+        before = signal.set_wakeup_fd(noted.fileno(), warn_on_full_buffer=False)
+        try:
+            yield arrived
+        finally:
+            signal.set_wakeup_fd(before)
 
 
 def _exports(emulator: Emulator) -> str:
