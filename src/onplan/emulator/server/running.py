@@ -270,11 +270,10 @@ def serve(options: Options, *, env: bool = False, announce: Callable[[str], None
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with suppress(_Stop), Emulator(options) as emulator:
-            with _signals() as arrived:
-                announce(_exports(emulator) if env else msgspec.json.encode(emulator.urls).decode())
-                while True:
-                    arrived.recv(1)
+        with suppress(_Stop), Emulator(options) as emulator, _signals() as arrived:
+            announce(_exports(emulator) if env else msgspec.json.encode(emulator.urls).decode())
+            while True:
+                arrived.recv(1)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -288,7 +287,7 @@ def _signals() -> Iterator[socket.socket]:
     """
     arrived, noted = socket.socketpair()
     with arrived, noted:
-        noted.setblocking(False)
+        noted.settimeout(0)
         before = signal.set_wakeup_fd(noted.fileno(), warn_on_full_buffer=False)
         try:
             yield arrived
