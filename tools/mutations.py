@@ -244,7 +244,8 @@ class _Finder:
             case bool(value):
                 yield self._mutant(node, repr(not value), within)
             case int(value) | float(value) if self._module in FITTED and not self._depth:
-                yield self._mutant(node, repr(value * 2), within)
+                if value:
+                    yield self._mutant(node, repr(value * 2), within)
             case int(value) | float(value):
                 yield self._mutant(node, repr(value + 1), within)
                 if value > 1:

@@ -84,6 +84,7 @@ COSTS: dict[str, int] = {
 }
 # For a hundred characters of each script.
 RATES = {
+    "\x80": 52,
     "é": 52,
     "ł": 135,
     "ɐ": 100,
@@ -184,6 +185,15 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + struct.pack(">II", width, height) + b"\x08\x02\0\0\0"
 
 
+# A JPEG whose size stands after three segments of the longest kind, as of a camera that keeps a preview.
+LATE = (
+    b"\xff\xd8"
+    + (b"\xff\xe1\xff\xff" + bytes(65_533)) * 3
+    + b"\xff\xc0\x00\x11\x08\x02\x00\x02\x00"
+    + bytes(20)
+)
+
+
 @pytest.mark.parametrize(
     ("image", "tokens"),
     [
@@ -194,6 +204,7 @@ def png(width: int, height: int) -> bytes:
         (Image(data=png(2048, 2048), detail="original"), 70 + 140 * 16),
         (Image(data=png(60_000, 1)), 70 + 140 * 4),
         (Image(url=f"data:image/png;base64,{base64.b64encode(png(512, 512)).decode()}"), 70 + 140),
+        (Image(url=f"data:image/jpeg;base64,{base64.b64encode(LATE).decode()}"), 70 + 140),
         (Image(url="https://a.example/a.png"), 70 + 140 * 4),
         (Image(url="data:image/png;base64,iVBORw0KGgo="), 70 + 140 * 4),
         (Image(data=png(0, 5)), 70 + 140 * 4),
@@ -211,6 +222,13 @@ def test_an_image_that_the_backend_made_is_counted_as_one() -> None:
     assert onplan.estimate_tokens(history) in range(220, 260)
 
 
+@pytest.mark.parametrize(("characters", "tokens"), [(0, 0), (871, 0), (872, 1), (4_000, 587)])
+def test_encrypted_reasoning_is_counted_by_its_length(characters: int, tokens: int) -> None:
+    """Beyond 650 bytes, which the encryption adds, four bytes are a token."""
+    history = [Message.user("hi"), Message.assistant(Thinking("", encrypted="A" * characters))]
+    assert onplan.estimate_tokens(history) == onplan.estimate_tokens("hi") + 4 + tokens
+
+
 def test_files_are_counted_by_what_is_in_them(tmp_path: Path) -> None:
     """Text by its text, a PDF by its pages, and anything else by its size; local ones are read."""
     (tmp_path / "a.txt").write_text("hello " * 100)
@@ -220,6 +238,9 @@ def test_files_are_counted_by_what_is_in_them(tmp_path: Path) -> None:
     assert counted(File(data=b"%PDF-1.7" + b"\0" * 120_000)) == 3_300
     assert counted(File(data=b"\xff" * 60_000)) == 2_200
     assert counted(File(url="https://a.example/a.pdf")) == 1_100
+    assert counted(File(data=b"hello", filename="of.the.day.txt")) == sum(
+        map(tokens_in, ("hello", "of.the.day.txt"))
+    )
     with pytest.raises(onplan.InvalidRequestError, match="cannot be read"):
         counted(File(path=tmp_path / "none"))
 
@@ -251,6 +272,16 @@ def test_everything_of_a_request_counts() -> None:
     assert onplan.estimate_tokens(onplan.CompletionRequest(messages="hi")) == alone
     with pytest.raises(onplan.InvalidRequestError):
         onplan.estimate_tokens()
+
+
+def test_a_call_is_counted_by_its_name_and_what_it_says() -> None:
+    """Each beside what stands around a message; a hosted one by its fields."""
+    alone = onplan.estimate_tokens("hi") + 4
+    called = Message.assistant(ToolCall("c", "weather", '{"city":"Rome"}'))
+    said = tokens_in("weather") + tokens_in('{"city":"Rome"}')
+    assert onplan.estimate_tokens([Message.user("hi"), called]) == alone + 4 + said
+    searched = Message.assistant(onplan.HostedToolCall("web_search", {"query": "Rome"}))
+    assert onplan.estimate_tokens([Message.user("hi"), searched]) == alone + 4 + tokens_in('{"query":"Rome"}')
 
 
 def test_a_custom_tool_is_counted_with_its_grammar() -> None:

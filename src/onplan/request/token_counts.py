@@ -208,7 +208,8 @@ def _image(image: Image) -> int:
 
 
 def _shrunk(width: int, height: int, factor: float) -> tuple[int, int]:
-    return (width, height) if factor >= 1 else (max(1, round(width * factor)), max(1, round(height * factor)))
+    factor = min(factor, 1)
+    return max(1, round(width * factor)), max(1, round(height * factor))
 
 
 def _size(image: Image) -> tuple[int, int]:
@@ -218,9 +219,7 @@ def _size(image: Image) -> tuple[int, int]:
 def _head(image: Image) -> bytes:
     if image.data is not None:
         return image.data[:HEAD]
-    start, comma, encoded = (image.url or "")[: 2 * HEAD].partition(";base64,")
-    if not comma or not start.lower().startswith("data:"):
-        return b""
+    _, _, encoded = (image.url or "")[: 2 * HEAD].partition(";base64,")
     try:
         return b64decode(encoded[: len(encoded) // 4 * 4])
     except binascii.Error:
