@@ -94,11 +94,110 @@ CALLS = {
         ],
         [F1, G2],
     ),
+    "one id, no index, mixed": (
+        [
+            call(None, "x", "f", ""),
+            call(None, "y", "g", ""),
+            call(None, "x", "f", P1),
+            call(None, "y", "g", P2),
+        ],
+        [F1, G2],
+    ),
+    "one index and id, another tool, after an empty object": (
+        [call(0, "x", "f", "{}"), call(0, "x", "g", P2)],
+        [("f", {}), G2],
+    ),
+    "no index, mixed, in pieces": (
+        [
+            call(None, "x", "f", '{"p"'),
+            call(None, "y", "g", '{"p"'),
+            call(None, "x", None, ":1}"),
+            call(None, "y", None, ":2}"),
+        ],
+        [F1, G2],
+    ),
+    "no ids, mixed, the name in every piece": (
+        [
+            call(0, None, "f", '{"p":'),
+            call(1, None, "f", '{"p":'),
+            call(0, None, "f", "1}"),
+            call(1, None, "f", "2}"),
+        ],
+        [F1, F2],
+    ),
+    "two indices, mixed, one tool": (
+        [
+            call(0, "x", "f", '{"p":'),
+            call(1, "y", "f", ""),
+            call(0, None, None, "1}"),
+            call(1, None, None, P2),
+        ],
+        [F1, F2],
+    ),
+    "an index left out in the middle": (
+        [
+            call(0, "x", "f", ""),
+            call(1, "y", "g", ""),
+            call(0, None, None, '{"p":'),
+            call(None, None, None, "1}"),
+            call(1, None, None, P2),
+        ],
+        [F1, G2],
+    ),
+    "the id first, then the name": (
+        [call(0, "a", "f", P1), call(1, "b", None, ""), call(1, None, "g", P2)],
+        [F1, G2],
+    ),
+    "neither id nor index, the first without parameters": (
+        [[call(None, None, "f", {}), call(None, None, "f", {"p": 1})]],
+        [("f", {}), F1],
+    ),
+    "one index, another tool, a blank first": (
+        [call(0, "x", "f", P1), call(0, "y", "g", "\n"), call(0, None, None, P2)],
+        [F1, G2],
+    ),
+    "one id, two indices, a blank first": (
+        [call(0, "x", "f", P1), call(1, "x", "g", "\n"), call(1, None, None, P2)],
+        [F1, G2],
+    ),
+    "a blank first, after a call without arguments": (
+        [call(0, "x", "f", ""), call(1, "y", "f", "\n"), call(1, None, None, P1)],
+        [("f", {}), F1],
+    ),
+    "two indices, mixed, a blank first": (
+        [
+            call(0, "x", "f", '{"p":'),
+            call(1, "y", "g", "\n"),
+            call(0, None, None, "1}"),
+            call(1, None, None, P2),
+        ],
+        [F1, G2],
+    ),
+    "one index and id, lists": (
+        [call(0, "x", "f", "[1]"), call(0, "x", "f", "[2]")],
+        [("f", [1]), ("f", [2])],
+    ),
     "one index, other ids": ([call(0, "a", "f", P1), call(0, "b", "f", P2)], [F1, F2]),
     "one index, other ids, the same said": ([call(0, "a", "f", P1), call(0, "b", "f", P1)], [F1, F1]),
     "neither id nor index, the same said": (
         [[call(None, None, "f", P1), call(None, None, "f", P1)]],
         [F1, F1],
+    ),
+    "no index, mixed, one tool": (
+        [call(None, "a", "f", '{"p":'), call(None, "b", "f", P2), call(None, "a", None, "1}")],
+        [F1, F2],
+    ),
+    "one index, other ids, mixed": (
+        [call(0, "a", "f", '{"p":1'), call(0, "b", "f", P2), call(0, "a", None, "}")],
+        [F1, F2],
+    ),
+    "other ids, the first without arguments": (
+        [call(None, "a", "f", ""), call(None, "b", "f", P2)],
+        [("f", {}), F2],
+    ),
+    "no arguments, other ids, one index": (
+        [call(0, "a", "f", ""), call(0, "b", "f", "")],
+        [("f", {}), ("f", {})],
     ),
     "no arguments, other ids": (
         [[call(None, "a", "f", ""), call(None, "b", "f", "")]],
@@ -147,6 +246,14 @@ CALLS = {
         [call(0, "a1", "f", ""), call(0, "a2", "f", '{"p":'), call(0, "a3", "f", "1}")],
         [F1],
     ),
+    "another id with the arguments, no index": (
+        [call(None, "a", "f", ""), call(None, "b", None, P1)],
+        [F1],
+    ),
+    "another id in every piece, nothing in one": (
+        [call(0, "a", "f", '{"p":'), call(0, "b", None, ""), call(0, "c", None, "1}")],
+        [F1],
+    ),
     "another id and index in every piece": ([call(0, "a1", "f", '{"p":'), call(1, "a2", None, "1}")], [F1]),
     "another id and index and the name in every piece": (
         [call(0, "a1", "f", '{"p":'), call(1, "a2", "f", "1}")],
@@ -187,6 +294,7 @@ CALLS = {
         [call(0, "a", "f", P1), call(0, "b", "g", ""), call(1, None, None, P2)],
         [F1, G2],
     ),
+    "a long name": ([call(0, "a", "f" * 4096, P1)], [("f" * 4096, {"p": 1})]),
     "an id that comes after the arguments": ([call(0, None, "f", P1), call(0, "a")], [F1]),
     "arguments once more, at another index": ([call(0, "a", "f", P1), call(1, None, None, P1)], [F1]),
     "the same in pieces, and the index counts them": (
@@ -195,6 +303,23 @@ CALLS = {
     ),
     "a blank at another index": ([call(0, "a", "f", P1), call(1, None, None, " ")], [F1]),
     "a name that comes last": ([call(0, None, None, P1), call(0, None, "f")], [F1]),
+    "the head once more, without id and index": (
+        [call(None, "a", "f", P1), call(None, None, "f", "")],
+        [F1],
+    ),
+    "an empty object before them, by another id": (
+        [call(0, "a", "f", "{}"), call(0, "b", None, P1)],
+        [F1],
+    ),
+    "an empty object, another id with nothing, then more": (
+        [call(0, "a", "f", "{}"), call(0, "b", None, ""), call(0, "b", None, P1)],
+        [F1],
+    ),
+    "the id and another index come with the arguments": (
+        [call(0, None, "f", ""), call(1, "a", None, P1)],
+        [F1],
+    ),
+    "a name and an id that come last": ([call(0, None, None, P1), call(0, "a", "f")], [F1]),
     "a name that comes last, with an id": ([call(0, "a", None, P1), call(0, "a", "f")], [F1]),
     # --- arguments of other shapes
     "an empty object before them": ([call(0, "a", "f", "{}"), call(0, None, None, P1)], [F1]),
@@ -254,6 +379,20 @@ def test_it_does_not_matter_which_pieces_come_together(listen, pieces, expected)
     assert expected == said(listen(chunk(*flat, finish="stop"), DONE))
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [call(0, "a", "f", ""), call(0, "b", None, '{"p":'), call(0, "c", None, "1}")],
+        [call(0, None, "f", P1), call(0, "a")],
+    ],
+    ids=["a new one in every piece", "one that comes last"],
+)
+def test_the_first_id_is_that_of_the_call(listen, pieces):
+    """The program's result goes back under an id that the server knows."""
+    (called,) = listen(*stream(pieces)).done.response.tool_calls
+    assert called.id == "a"
+
+
 def test_calls_that_come_once_more_with_the_last_chunk_are_not_doubled(listen):
     """A second chunk that ends the answer, with the same call in it, adds nothing."""
     once = chunk(call(0, "a", "f", P1), finish="tool_calls")
@@ -270,7 +409,9 @@ def test_arguments_may_end_after_the_finish_reason(listen):
     assert [F1] == said(listen(*events, DONE))
 
 
-@pytest.mark.parametrize("text", [P1 + P2, P1 + "}", '{{"p":1}}', '{"p":', "p = 1", P1 + ' and "more"'])
+@pytest.mark.parametrize(
+    "text", [P1 + P2, P1 + "}", '{{"p":1}}', '{"p":', "p = 1", P1 + ' and "more"', 'no "p" no "p"']
+)
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_arguments_that_are_no_json_are_what_the_model_wrote(listen, text, size):
     """They are handed out whole, however they came: the program can tell the model."""
@@ -287,13 +428,17 @@ def test_arguments_that_are_no_json_are_what_the_model_wrote(listen, text, size)
         [call(0, "a", "f", P1), call(0, "b", None, P2)],
         [call(0, "a", None, P1)],
         [call(0, "a", "f", P1), call(1, None, None, P2)],
+        [call(0, "a", "f", ""), call(1, "b", None, P1)],
+        [call(0, None, "f", P1), call(1, "b")],
         [call(0, "a", "f", '{"p"'), call(0, None, "g", ":1}")],
-        [call(0, "a", "f" * 5000, P1)],
+        [call(0, "a", "f" * 4097, P1)],
     ],
     ids=[
         "arguments of a call without a name",
         "no name",
         "none at another index",
+        "none at another index, with an id",
+        "none at another index, only an id",
         "another name",
         "a name without end",
     ],

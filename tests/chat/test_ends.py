@@ -618,6 +618,10 @@ NEAR = {
     "the reason beside all of it, usage": ([chunk("stop", content="hi"), USED], True),
     "the reason before anything": ([chunk("stop", role="assistant")], False),
     "reasons in every chunk": ([chunk("stop", content="hi"), chunk("stop", content=" you")], False),
+    "nothing more after the reason": (
+        [chunk(content="hi"), chunk("stop", role="assistant"), chunk(role="assistant")],
+        True,
+    ),
     "more after the reason": (
         [
             chunk(content="hi"),
@@ -646,6 +650,21 @@ GRACE = {
     "the reason alone": ([chunk(content="hi"), chunk("stop", role="assistant")], 1.0),
     "the reason beside content": ([chunk(content="hi"), chunk("stop", content=" you")], 2.5),
     "a call that is not whole": ([chunk("tool_calls", tool_calls=[call("f", '{"a"')])], None),
+    "a call whose name has not come": (
+        [chunk("tool_calls", tool_calls=[{"index": 0, "function": {"arguments": "{}"}}])],
+        None,
+    ),
+    "a call in pieces, a reason beside each": (
+        [
+            chunk("tool_calls", tool_calls=[call("f", '{"a":')]),
+            chunk("tool_calls", tool_calls=[{"index": 0, "function": {"arguments": "1}"}}]),
+        ],
+        60.0,
+    ),
+    "a call without arguments": (
+        [chunk(tool_calls=[call("f", "")]), chunk("tool_calls", role="assistant")],
+        1.0,
+    ),
     "a call that is whole": (
         [chunk(tool_calls=[call()]), chunk("tool_calls", role="assistant")],
         1.0,
