@@ -24,6 +24,7 @@ ATTRIBUTES = {
 # Of onplan's own classes, by the one module that may use them.
 OWN = {
     ("base.py", "_compacted_by"),  # of the clients, for their conversations
+    ("base.py", "_context"),
     ("client_parts.py", "_assembly"),  # of the client, for the command line and the doctor
     ("client_parts.py", "_list_models"),
     ("client_parts.py", "_run"),

@@ -330,3 +330,27 @@ def test_parts_are_said_together(signed_in: Emulator, side: Side) -> None:
     assert talk.messages[0].content == [Text("What is this?"), image]
     item = posts(signed_in)[0]["body"]["input"][-1]
     assert [part["type"] for part in item["content"]] == ["input_text", "input_image"]
+
+
+@pytest.mark.parametrize(("chosen", "ignored"), [(None, []), ("mine", ["session_id"])])
+def test_only_a_session_id_that_was_chosen_is_reported(
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    side: Side,
+    tmp_path: Path,
+    chosen: str | None,
+    ignored: list[str],
+) -> None:
+    """A compatible server takes none, and only one that the program gave is reported as left out."""
+    address, file = emulator.urls["openai_base_url"], tmp_path / "talk.jsonl"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-any")
+    client = side.client(backend="openai", base_url=address, transport="auto")
+    fields = {"session_id": chosen} if chosen else {}
+
+    talk = side.do(client.conversation.open(file, **fields))
+    first = side.do(talk.say("hi"))
+    again = side.do(client.conversation.open(file, **fields))
+    second = side.do(again.say("and?"))
+
+    assert [first.ignored_parameters, second.ignored_parameters] == [ignored, ignored]
+    assert again.session_id == talk.session_id

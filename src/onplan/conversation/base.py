@@ -69,17 +69,28 @@ class ConversationState:
         history: what was said so far.
         settings: the fields of each request; its messages are left out.
         options: those that its file does not hold.
+        session_id: for settings that have none, of a conversation that has one already.
 
     Raises InvalidRequestError if it is to be compacted and the backend does not do that.
     """
 
-    def __init__(self, client: Any, history: History, settings: CompletionRequest, options: Options) -> None:
-        session_id = settings.session_id or uuid_text(secrets.token_bytes(16), version=4)
+    def __init__(
+        self,
+        client: Any,
+        history: History,
+        settings: CompletionRequest,
+        options: Options,
+        session_id: str | None = None,
+    ) -> None:
+        chosen = settings.session_id
+        self._session_id = chosen or session_id or uuid_text(secrets.token_bytes(16), version=4)
+        # One that no program chose is not offered to a backend that would have to report it as ignored.
+        sent = self._session_id if client._context.backend.sends("session_id") else chosen
         at = options.compact_at if options.compact else None
         self._compactor = Compactor(at, summarises=options.compact == "summary")
         self._client = client._compacted_by(self._compactor)
         self._history = history
-        self._settings = msgspec.structs.replace(settings, messages=[], session_id=session_id)
+        self._settings = msgspec.structs.replace(settings, messages=[], session_id=sent)
         self._options = options
         self._file: KeptFile | None = None
         self._in_turn = threading.Lock()
@@ -92,7 +103,7 @@ class ConversationState:
     @property
     def session_id(self) -> str:
         """The conversation's name at the backend, by which its prompt is found in the cache."""
-        return cast("str", self._settings.session_id)
+        return self._session_id
 
     @property
     def compacted(self) -> int:
@@ -362,11 +373,10 @@ def _of_file(
     header = saved.decoded.header
     settings, missing = file_format.settings_of(header, str(path))
     saved_file.warn_of_missing([name for name in missing if name not in fields], path)
-    settings = msgspec.structs.replace(settings, session_id=header.session_id)
     request = as_request(settings, fields)
     if request.messages:
         raise InvalidRequestError("A saved conversation has its messages.", hint="Leave out `messages=`.")
-    return kind(client, saved.history, request, options)
+    return kind(client, saved.history, request, options, header.session_id)
 
 
 def _require_attachments(given: object) -> None:

@@ -23,11 +23,13 @@ from onplan.flow import Request
 from onplan.plan.usage_reply import ResetCredit, limits_of_usage, reset_credits_of
 from onplan.turn.attempts import Attempt, json_reply, persist
 from onplan.turn.context import Context
+from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import Flow
 from onplan.types import Credential, Limits, OAuthCredentials
 
 T = TypeVar("T")
 
+_ONCE = RetryPolicy(attempts=1)
 _USAGE, _RESETS, _CONSUME = "usage", "rate-limit-reset-credits", "rate-limit-reset-credits/consume"
 
 
@@ -50,9 +52,12 @@ def limits(context: Context) -> Flow[Limits]:
 
 
 def reset_credits(context: Context) -> Flow[list[ResetCredit]]:
-    """The reset credits of the account. Raises as ``limits``."""
+    """The reset credits of the account, asked for once. Raises as ``limits``.
+
+    For some accounts this address answers 429 for days, while their number is told with the usage.
+    """
     _require_account(context.backend)
-    return (yield from persist(_AccountRequest(context, _RESETS, reset_credits_of), context))
+    return (yield from persist(_AccountRequest(context, _RESETS, reset_credits_of), context, _ONCE))
 
 
 class Redemption(msgspec.Struct, frozen=True):
