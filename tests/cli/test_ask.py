@@ -232,6 +232,19 @@ def test_a_person_is_asked_before_a_call(signed_in: Emulator, tool: str) -> None
         assert terminal.end() == 130
 
 
+@needs_terminal
+def test_a_function_named_as_the_search_is_asked_about(signed_in: Emulator, tmp_path: Path) -> None:
+    """Only the search of ``--search`` is called without asking, and not shown."""
+    file = tmp_path / "own.py"
+    file.write_text('def search_web(word: str) -> str:\n    """Look a word up."""\n    return "my " + word\n')
+    signed_in.play(Turn(tool_calls=[Call("search_web", {"word": "files"})]), Turn(text="Found"))
+    with at_screen("ask", "--tool", f"{file}:search_web", "Where?") as terminal:
+        terminal.until("[n]o")
+        terminal.type("y\r")
+        assert terminal.end() == 0
+    assert "my files" in terminal.shown
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -216,6 +216,8 @@ class _Asking:
             search = client.search.tool() if drawing else tool_for(client, settings_of(talk).model)
             tools.append(search)
             self._fields["tool_choice"] = ToolChoice(search.name)
+            if not isinstance(search, HostedTool):
+                writer.hidden = {search.name}
         if all(isinstance(tool, HostedTool) for tool in tools):
             return talk.stream([self._message], tools=tools or None, **self._fields)
 
@@ -223,7 +225,7 @@ class _Asking:
             spinner.stop()
             writer.end_line()
 
-        approve = Approval(ready) if self._tools and not self._question.yes else None
+        approve = Approval(ready, unasked=writer.hidden) if self._tools and not self._question.yes else None
         return talk.run_stream([self._message], tools=tools, approve=approve, **self._fields)
 
     def _other_efforts(self, client: Client) -> str | None:

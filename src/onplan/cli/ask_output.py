@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Set
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
@@ -11,7 +12,6 @@ import click
 from onplan.cli.control_characters import harmless
 from onplan.cli.talk import colour
 from onplan.cli.terminal import is_drawable
-from onplan.search.tool import DEFAULT_NAME as SEARCH
 
 if TYPE_CHECKING:
     from onplan.cli.markdown.view import AnswerView
@@ -55,6 +55,9 @@ class Writer:
         text: whether the text is printed.
         thinking: whether the thinking is.
         plain: whether text is printed as it is on a terminal, too.
+
+    Attributes:
+        hidden: names of tools whose calls are not shown.
     """
 
     def __init__(self, *, text: bool, thinking: bool, plain: bool) -> None:
@@ -64,13 +67,14 @@ class Writer:
         self._unfinished: TextIO | None = None
         self._draws = text and not plain and is_drawable(sys.stdout)
         self._view: AnswerView | None = None
+        self.hidden: Set[str] = frozenset()
 
     def shows(self, chunk: StreamChunk | RunChunk) -> bool:
         """Whether ``write`` prints anything for ``chunk``."""
         if chunk.type == "part_done":
             return chunk.part.type == "refusal"
         if chunk.type == "tool_done":
-            return chunk.run.call.name != SEARCH
+            return chunk.run.call.name not in self.hidden
         return chunk.type in self._streams
 
     def write(self, chunk: StreamChunk | RunChunk) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ import click
 
 from onplan.cli.ask_output import call_line
 from onplan.cli.control_characters import harmless
-from onplan.search.tool import DEFAULT_NAME as SEARCH
 
 if TYPE_CHECKING:
     from onplan.types import ToolCall
@@ -71,15 +70,16 @@ class Approval:
 
     Args:
         ready: is called before, to make room on the terminal.
+        unasked: names of tools that are called without asking.
     """
 
-    def __init__(self, ready: Callable[[], object]) -> None:
-        self._ready = ready
+    def __init__(self, ready: Callable[[], object], unasked: Set[str] = frozenset()) -> None:
+        self._ready, self._unasked = ready, unasked
         self._always = False
 
     def __call__(self, call: ToolCall) -> bool | str:
         """Whether the call may be carried out, or what the model is told instead."""
-        if self._always or call.name == SEARCH:
+        if self._always or call.name in self._unasked:
             return True
         self._ready()
         question = f"Call {harmless(call_line(call))}? [y]es, [n]o, [a]lways"
