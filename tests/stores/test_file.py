@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -72,6 +73,47 @@ def test_a_file_others_can_read_is_refused(tmp_path: Path) -> None:
         store.load()
 
     assert f"chmod 600 {path}" in caught.value.hint
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes there say nothing")
+def test_a_file_system_without_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where others can read every file, no credential is written, and none is used that is there."""
+    made = tempfile.mkstemp
+
+    def readable_by_all(*places: Any, **named: Any) -> tuple[int, str]:
+        descriptor, name = made(*places, **named)
+        Path(name).chmod(0o777)  # as every file there has it
+        return descriptor, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", readable_by_all)
+    path = tmp_path / "c.json"
+    store = open_store(f"file:{path}")
+
+    with pytest.raises(
+        onplan.StoreError, match="cannot be written: its file system keeps no modes"
+    ) as caught:
+        store.save(RECORD, None)
+    assert "--store keyring:" in caught.value.hint
+    assert [entry.name for entry in tmp_path.iterdir()] == ["c.json.lock"]
+
+    path.write_bytes(encode_record(RECORD))
+    path.chmod(0o777)
+    with pytest.raises(onplan.StoreError, match=r"other users .*mode 777") as caught:
+        store.load()
+    assert "`chmod` changes nothing" in caught.value.hint
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
+    """The error says what could not be done, and why; a named pipe is not waited for."""
+    path = tmp_path / "c.json"
+    store = open_store(f"file:{path}")
+    os.mkfifo(path, 0o600)
+
+    for do, done in ((store.load, "read"), (store.delete, "removed")):
+        with pytest.raises(onplan.StoreError, match=f"^{path} cannot be {done}: it is a named pipe"):
+            do()
+    assert path.is_fifo()
 
 
 def test_a_slower_writer_loses(tmp_path: Path) -> None:
