@@ -649,6 +649,143 @@ def test_which_fields_hold_text_for_people(name: str) -> None:
         assert read_error({container: said}).message == "It is bad."
 
 
+def test_everything_that_a_body_says() -> None:
+    """Each fact has its place in the result, however its name is written."""
+    said = {"message": "No.", "param": "model", "planType": "plus", "resets_at": 5, "resets-in-seconds": 7}
+    found = read_error({"error": said})
+
+    assert (found.message, found.param, found.plan) == ("No.", "model", "plus")
+    assert (found.resets_at, found.resets_in) == (5.0, 7.0)
+    assert (read_error({"param": "", "plan_type": ""}).param, read_error({"plan_type": ""}).plan) == (
+        None,
+    ) * 2
+    for name in ("code", "status", "statusCode", "http_code", "httpStatus", "error_code"):
+        assert read_error({name: 429}).status == 429
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        *("error", "errors", "detail", "details", "message", "response", "fault", "base_resp"),
+        *("innerError", "cause", "metadata", "raw", "violations"),
+    ],
+)
+def test_a_code_may_be_further_inside(container: str) -> None:
+    """In an object, or in a list of objects."""
+    for inner in ({"code": "x"}, [{"code": "x"}]):
+        assert read_error({container: inner}).codes == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("name", "wait"),
+    [
+        *[(name, 5.0) for name in ("retry_after", "retryAfterSeconds", "retry-after-secs", "retryAfterSec")],
+        *[("retryDelay", 5.0), ("retry_after_ms", 0.005), ("retryAfterMilliseconds", 0.005), ("retry", None)],
+    ],
+)
+def test_which_fields_hold_a_wait(name: str, wait: float | None) -> None:
+    """In seconds; in milliseconds where the name says so."""
+    assert read_error({name: 5}).retry_after == wait
+
+
+@pytest.mark.parametrize(("depth", "words"), [(8, "deep"), (9, "")])
+def test_how_deep_words_may_be(depth: int, words: str) -> None:
+    """Eight objects deep, and no deeper; the text of a provider counts as one of them."""
+    plain: Any = "deep"
+    wrapped: Any = {"metadata": {"raw": "deep"}}
+    listed: Any = "deep"
+    for level in range(depth):
+        plain, listed = {"error": plain}, [listed]
+        wrapped = {"error": wrapped} if level else wrapped
+
+    assert read_error(plain).message == read_error(wrapped).message == read_error(listed).message == words
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"loc": ["body", 0, "a"], "msg": "No."}, "body.0.a: No."),
+        ({"loc": "a", "type": "missing"}, "a: missing"),
+        ({"loc": 5, "title": "No."}, "5: No."),
+        ({"loc": [], "msg": "No."}, "No."),
+        ({"msg": "No."}, "No."),
+        ({"title": "No."}, "No."),
+        ({"loc": "a", "message": "No."}, "No."),
+        ({"loc": "a"}, ""),
+        ({}, ""),
+        ("No.", "No."),
+    ],
+    ids=str,
+)
+def test_an_entry_in_a_list_of_errors(entry: object, words: str) -> None:
+    """Its text, after the path of the field that it is about, if it names one."""
+    assert read_error({"errors": [entry]}).message == words
+
+
+@pytest.mark.parametrize(("depth", "words"), [(4, "deep"), (5, "")])
+def test_how_deep_entries_may_be(depth: int, words: str) -> None:
+    """A list and the object in it count as two."""
+    said: Any = "deep"
+    for _ in range(depth):
+        said = [{"cause": said}]
+
+    assert read_error(said).message == words
+
+
+def test_a_turn_that_failed_says_what_it_can() -> None:
+    """A code, if there is no text."""
+    assert failure_of_complaint(Complaint({"code": "sparkle"})).message == "sparkle"
+    assert failure_of_complaint(Complaint({})).message == "The model's turn failed."
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "message"),
+    [
+        (502, {}, b"<html></html>", "The service failed (HTTP 502)."),
+        (
+            403,
+            CLOUDFLARE,
+            b"<html></html>",
+            "A firewall in front of the backend refused this connection (cf-ray 8a1b2c-FRA).",
+        ),
+        (400, {"content-type": "text/html"}, b'{"detail": "No."}', "No."),
+        (418, {}, b"<html></html>", "A web page came back instead of an answer (HTTP 418)."),
+        (
+            403,
+            CLOUDFLARE,
+            b"",
+            "A firewall in front of the backend refused this connection (cf-ray 8a1b2c-FRA).",
+        ),
+        (
+            403,
+            {"server": "Zscaler/6.2"},
+            b"x" * 301,
+            f"A firewall in front of the backend refused this connection ({'x' * 300}).",
+        ),
+        (
+            403,
+            {"server": "Zscaler/6.2"},
+            b"No.",
+            "A firewall in front of the backend refused this connection (No).",
+        ),
+    ],
+    ids=[
+        "a page",
+        "a firewall's page",
+        "JSON",
+        "a page with another status",
+        "nothing",
+        "long text",
+        "a sentence",
+    ],
+)
+def test_the_sentence_for_what_a_firewall_or_proxy_says(
+    status: int, headers: dict[str, str], body: bytes, message: str
+) -> None:
+    """With the beginning of its own words, without their full stop."""
+    assert failure_of_response(Response(status, headers, body), NOW).message == message
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -803,6 +940,8 @@ def test_a_body_without_end_is_read_as_far_as_it_makes_sense():
 
     assert read_error(deep).message == ""
     assert len(read_error(wide).message) <= 10_000
+    coded = [{"code": "x"}] * 1_000
+    assert len(read_error({"details": coded, "violations": coded}).codes) == 99  # and the object around them
 
 
 def test_a_moment_says_nothing_where_the_time_is_not_known():

@@ -63,7 +63,7 @@ CASES = [
         422,
         {"detail": [{"loc": ["body", "model"], "msg": "Field required"}, {"type": "missing"}, "x"]},
         InvalidRequestError,
-        says="body.model: Field required; : missing",
+        says="body.model: Field required; missing",
     ),
     Case("400, error is a string", 400, {"error": "Nope."}, InvalidRequestError, says="Nope"),
     Case("400, a top-level message", 400, {"message": "Nope."}, InvalidRequestError, says="Nope"),
@@ -400,3 +400,33 @@ def test_whether_the_api_refused_the_token(name: str) -> None:
 def test_401_about_something_else_refuses_no_token(found: OnplanError) -> None:
     """A code that says more than 401, or a page that the API did not send, is its own error."""
     assert not isinstance(found, SignInAgainError)
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers", "whose"),
+    [
+        ({"plan_type": "plus"}, {}, "the plus plan"),
+        ({}, {"x-codex-plan-type": "pro"}, "the pro plan"),
+        ({"plan_type": "plus"}, {"x-codex-plan-type": "pro"}, "the plus plan"),
+        ({}, {}, "the ChatGPT plan"),
+    ],
+    ids=["the body", "a header", "both", "neither"],
+)
+def test_whose_limit_is_reached(fields: dict[str, str], headers: dict[str, str], whose: str) -> None:
+    """The body of the error says it, or else a header."""
+    body = json.dumps({"error": {"type": "usage_limit_reached", **fields}}).encode()
+
+    assert failure_of_response(Response(429, headers, body), NOW).message == (
+        f"The usage limit of {whose} is reached."
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "is_told"), [(429, "11", True), (429, "10", False), (503, "11", False)]
+)
+def test_the_hint_says_how_long_a_rate_limit_lasts(status: int, seconds: str, is_told: bool) -> None:
+    """If that is more than a moment; a failing server is something else."""
+    found = failure_of_response(Response(status, {"retry-after": seconds}, b""), NOW)
+
+    assert found.retry_after == float(seconds)
+    assert ("11 seconds" in found.hint) is is_told

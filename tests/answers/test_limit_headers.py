@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tests.plan.states import NOW, STATES, State
 
 from onplan.answers.limits import headers_of_event, limits_of_headers
-from onplan.types import Limits
+from onplan.types import Credits, Limits
 
 
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
@@ -39,11 +39,31 @@ def test_events_are_read(state: State) -> None:
         {"x-codex-primary-used-percent": "", "x-codex-plan-type": "", "x-codex-credits-balance": ""},
         {"x-codex-primary-used-percent": "0", "x-codex-primary-window-minutes": "0"},
         {"x-codex-turn-state": "t"},
+        {"x-codex-credits-has-credits": " ", "x-codex-credits-unlimited": " "},
     ],
 )
 def test_headers_that_say_nothing_of_it(headers: dict[str, str]) -> None:
     """An answer without limits has none, rather than a plan of which nothing is used."""
     assert limits_of_headers(headers, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "read"),
+    [
+        ({"x-codex-credits-has-credits": "true"}, Credits(True, False, None)),
+        ({"x-codex-credits-unlimited": "True"}, Credits(False, True, None)),
+        ({"x-codex-credits-balance": "1.5"}, Credits(False, False, 1.5)),
+        ({"x-codex-credits-has-credits": "1", "x-codex-credits-unlimited": "0"}, Credits(True, False, None)),
+        ({"x-codex-credits-has-credits": " true "}, Credits(True, False, None)),
+        ({"x-codex-credits-has-credits": "false"}, Credits(False, False, None)),
+    ],
+    ids=str,
+)
+def test_each_header_of_credits_counts(headers: dict[str, str], read: Credits) -> None:
+    """One of them is enough."""
+    found = limits_of_headers(headers, NOW)
+    assert found
+    assert found.credits == read
 
 
 @pytest.mark.parametrize("value", [None, [], {}, "", "x", True, -1, 1e308, 10**400, float("nan"), "Infinity"])

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from onplan.answers.failures import failure_of_response
-from onplan.answers.limits import Limit, headers_of_event, limit_reached, window_of
+from onplan.answers.limits import Limit, headers_of_event, limit_reached, time_in, until_reset, window_of
 from onplan.errors import UsageLimitError
 from onplan.flow import Response
 from onplan.types.limits import Window, window_name
@@ -68,6 +68,7 @@ def test_a_window_is_named_by_its_length(minutes: int, name: str) -> None:
         ({**FIVE_HOURS, "x-codex-limit-name": "codex"}, Limit(300, 1_800_000_000.0)),
         ({**FIVE_HOURS, "x-codex-primary-reset-at": "0"}, Limit(300)),
         ({**FIVE_HOURS, **SPARK, "x-codex-active-limit": "codex_bengalfox"}, Limit(60, None, "Spark")),
+        ({**FIVE_HOURS, **SPARK, "x-codex-active-limit": " Codex_Bengalfox "}, Limit(60, None, "Spark")),
         ({**FIVE_HOURS, **SPARK, "x-codex-bengalfox-limit-name": ""}, Limit(300, 1_800_000_000.0)),
         (
             {**SPARK, "x-codex-active-limit": "codex_bengalfox", "x-codex-bengalfox-limit-name": ""},
@@ -120,6 +121,35 @@ def test_what_helps_on_each_plan(plans: tuple[str | None, ...], words: str) -> N
         assert Limit(300).advice(plan).startswith("Wait until it resets, ")
         assert Limit(meter="Spark").advice(plan).endswith("choose another model: `onplan models`.")
         assert Limit(credits_of="member").advice(plan) == "Ask your workspace's admin for more credits."
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (1_800_000_000, 1_800_000_000.0),
+        ("1800000000.5", 1_800_000_000.5),
+        (1_800_000_000_000, 1_800_000_000.0),
+        (100_000_000_000, 100_000_000.0),
+        (99_999_999_999, None),
+        (29_999_999_999, 29_999_999_999.0),
+        (30_000_000_000, None),
+        (0.5, 0.5),
+        (0, None),
+        (-1, None),
+        (True, None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_what_is_a_time(given: object, read: float | None) -> None:
+    """Seconds, or milliseconds where they would be a time that no calendar shows; text of them, too."""
+    assert time_in(given) == read
+
+
+def test_when_it_resets_is_told_where_it_is_known() -> None:
+    """As the end of a sentence, in local time."""
+    assert until_reset(1_800_000_000.0).startswith("; it resets at 2027-01-1")
+    assert until_reset(None) == until_reset(3e10) == ""
 
 
 @pytest.mark.parametrize(

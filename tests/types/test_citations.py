@@ -8,6 +8,7 @@ import pytest
 
 import onplan
 from onplan import Citation, HostedToolCall, Message, SearchAction, Text, ToolCall
+from onplan.types.web_search import domains_from
 
 PAGE = "https://a.example"
 TEXT = "By [a](https://a.example)."
@@ -169,6 +170,7 @@ def test_what_no_domain_is(domain: Any) -> None:
 def test_without_domains_every_page_may_be_used(domains: Any) -> None:
     """Nothing is sent of them."""
     assert "filters" not in onplan.web_search(allowed_domains=domains).options
+    assert domains_from(domains, "allowed_domains") == []
 
 
 def test_items_of_a_search_are_read_from_dicts() -> None:

@@ -249,7 +249,7 @@ def _entry(entry: Any, depth: int) -> str:
     """The text of one entry in a list of errors, with the path of the field (``loc``) as FastAPI gives it."""
     if not isinstance(entry, dict) or not entry.keys().isdisjoint(("error", "message", "detail")):
         return _words(entry, depth + 1)
-    where = entry.get("loc")
-    path = where if isinstance(where, list) else [] if where is None else [where]
+    where = entry.get("loc", [])
+    path = ".".join(map(str, where if isinstance(where, list) else [where]))
     said = entry.get("msg") or entry.get("type") or _words(entry, depth + 1)
-    return f"{'.'.join(map(str, path))}: {said}" if said else ""
+    return f"{path}: {said}" if path and said else str(said)

@@ -99,7 +99,7 @@ def complaint_of_body(body: bytes) -> Complaint:
         return Complaint(said)
     message = read_error(said).message
     what = f": {message[:300]}" if message else "."
-    if decoded is None and is_page(response):
+    if is_page(response):
         what = ", but a web page."
     return Complaint(said, otherwise=Row(UnexpectedReplyError, f"The answer is not a stream{what}"))
 
@@ -132,7 +132,7 @@ def _text(response: Response) -> str:
     """The body if it is plain text, which proxies send; empty if it is a web page or binary."""
     if is_page(response):
         return ""
-    text = response.body[:10_000].decode("utf-8", "replace").strip()
+    text = response.body[:10_000].decode("utf-8", "replace")
     return text if text.replace("\n", " ").replace("\r", " ").replace("\t", " ").isprintable() else ""
 
 
@@ -248,7 +248,7 @@ def _note_wait(error: OnplanError, facts: ErrorBody, headers: Mapping[str, str],
 def _usage_limit(case: _Case) -> UsageLimitError:
     """The error for a used-up allowance: which one, when it resets, and what else is possible."""
     limit = limit_reached(case.headers, case.resets_at) or NO_LIMIT
-    plan = case.facts.plan or case.headers.get("x-codex-plan-type") or None
+    plan = case.facts.plan or case.headers.get("x-codex-plan-type")
     resets_at = limit.resets_at if case.resets_at is None else case.resets_at
     error = UsageLimitError(
         f"{limit.sentence(plan)}{until_reset(resets_at)}.",
