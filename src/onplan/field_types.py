@@ -1,4 +1,4 @@
-"""Checks at run time that the fields of a content part have the types of their annotations.
+"""Checks at run time that content parts have fields of the right types, and that options are known.
 
 A program that translates a history from another library by hand may put a wrong type into a field. Without
 this check that would fail while the request is built, far from the line that made the part.
@@ -6,7 +6,7 @@ this check that would fail while the request is built, far from the line that ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from types import UnionType
 from typing import Any, Protocol, Union, get_args, get_origin, get_type_hints, runtime_checkable
@@ -26,6 +26,28 @@ class PathLike(Protocol):
     def __fspath__(self) -> str:
         """The path as a string."""
         ...
+
+
+def require_known(
+    options: Iterable[str], known: Iterable[str], owner: str, other_names: Mapping[str, str] | None = None
+) -> None:
+    """Raise InvalidRequestError if one of the options of ``owner``, such as "An image", is not ``known``.
+
+    Args:
+        options: the names that were given.
+        known: the names that there are.
+        owner: what has them, as the error begins.
+        other_names: what some of the known ones are called at other places.
+    """
+    from difflib import get_close_matches
+
+    known = sorted(known)
+    for name in options:
+        if name not in known:
+            other = (other_names or {}).get(name)
+            near = [other] if other in known else get_close_matches(name, known, 1)
+            hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(known)}."
+            raise InvalidRequestError(f"{owner} has no option {name!r}.", hint=hint)
 
 
 def require_fields(part: msgspec.Struct, advice: Mapping[str, str]) -> None:

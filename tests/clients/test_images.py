@@ -207,6 +207,16 @@ def test_the_usage_limit_is_the_plans(signed_in: Emulator, driver: Any) -> None:
         ask(driver, lambda images: images.generate("a fox"))
 
 
+@BOTH
+def test_an_edit_without_images_says_where_they_go(signed_in: Emulator, driver: Any) -> None:
+    """Also one that has them under another name."""
+    for act in (lambda images: images.edit("make it blue"), lambda images: images.edit("blue", image=PNG)):
+        with pytest.raises(onplan.InvalidRequestError, match="1 to 5 images") as caught:
+            ask(driver, act)
+        assert "`images=" in caught.value.hint
+    assert posts(signed_in) == []
+
+
 @PLANS
 def test_where_no_images_are_made(signed_in: Emulator, driver: Any) -> None:
     """The other plan route has none: nothing is sent, and the error says what has."""

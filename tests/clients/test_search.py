@@ -82,7 +82,6 @@ def test_the_options_are_said_in_the_backends_words(signed_in: Emulator) -> None
         client.search(
             ["a", "b"],
             recency=7,
-            domains=["a.example"],
             session_id="s",
             live="indexed",
             allowed_domains=["a.example"],
@@ -93,7 +92,7 @@ def test_the_options_are_said_in_the_backends_words(signed_in: Emulator) -> None
         )
         client.search.run({"weather": [{"location": "Oslo"}], "open": []})
     first, second = (row["body"] for row in posts(signed_in))
-    more = {"recency": 7, "domains": ["a.example"]}
+    more = {"recency": 7}
     assert first["commands"] == {"search_query": [{"q": "a", **more}, {"q": "b", **more}]}
     assert (first["id"], first["max_output_tokens"], first["model"]) == ("s", 99, "gpt-5.5")
     assert first["settings"] == {
@@ -179,7 +178,7 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_sent(signed_in: Emul
             ("query", lambda: client.search([])),
             ("query", lambda: client.search(5)),  # type: ignore[arg-type]
             ("recency", lambda: client.search("a", recency=0)),
-            ("domains", lambda: client.search("a", domains=["https://a.example"])),
+            ("allowed_domains", lambda: client.search("a", allowed_domains=["https://a.example"])),
             ("live", lambda: client.search("a", live="no")),  # type: ignore[arg-type]
             ("'sparkle'", lambda: client.search("a", sparkle=1)),  # type: ignore[call-arg]
             ("session_id", lambda: client.search("a", session_id=5)),  # type: ignore[arg-type]
@@ -201,6 +200,49 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_sent(signed_in: Emul
             with pytest.raises(onplan.InvalidRequestError, match=says):
                 search()
     assert posts(signed_in) == []
+
+
+def test_an_error_of_a_search_says_how_it_is_written(signed_in: Emulator) -> None:
+    """Days for a word; and sites have one name, in both kinds of search."""
+    with onplan.Client() as client:
+        wrong: list[tuple[str, Callable[[], Any]]] = [
+            ("`recency=7`", lambda: client.search("a", recency="week")),  # type: ignore[arg-type]
+            ("`recency=7`", lambda: client.search("a", recency=0)),
+            ("`allowed_domains`", lambda: client.search("a", domains=["a.example"])),  # type: ignore[call-arg]
+            ("`allowed_domains`", lambda: onplan.web_search(domains=["a.example"])),  # type: ignore[arg-type]
+            ("allowed_domains, context_size, live", lambda: onplan.web_search(zzz=1)),  # type: ignore[arg-type]
+        ]
+        for hint, search in wrong:
+            with pytest.raises(onplan.InvalidRequestError) as caught:
+                search()
+            assert hint in str(caught.value.hint)
+
+
+@both
+def test_a_call_that_was_forgotten_is_in_the_hint(signed_in: Emulator, driver: Any) -> None:
+    """Of what makes a tool, in a run and in a request; in a list or alone."""
+
+    def hint_of(part: Callable[[Any], Any], method: str, *, alone: bool) -> str:
+        def ask(client: Any) -> Any:
+            return getattr(client, method)("hi", tools=part(client) if alone else [part(client)])
+
+        with pytest.raises(onplan.InvalidRequestError) as caught:
+            done(driver, ask)
+        return str(caught.value.hint)
+
+    parts: list[tuple[str, Callable[[Any], Any]]] = [
+        ("client.search.tool()", lambda client: client.search),
+        ("client.search.tool()", lambda client: client.search.tool),
+        ("client.images.tool()", lambda client: client.images),
+        ("client.images.tool()", lambda client: client.images.tool),
+        ("client.images.tool()", lambda client: client.images.generate),
+        ("onplan.web_search()", lambda client: onplan.web_search),
+    ]
+    for call, part in parts:
+        for method in ("run", "complete"):
+            for alone in (True, False):
+                assert hint_of(part, method, alone=alone) == f"Write `tools=[{call}]`."
+    assert signed_in.journal() == []
 
 
 def test_a_backend_without_searches_says_which_has_them(emulator: Emulator) -> None:

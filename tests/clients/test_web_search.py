@@ -45,6 +45,14 @@ def test_a_model_that_is_made_to_searches(signed_in: Emulator, driver: Any) -> N
     ]
 
 
+def test_a_model_without_the_hosted_search_says_what_it_can_use(signed_in: Emulator, driver: Any) -> None:
+    """The function that searches, or another model."""
+    with pytest.raises(onplan.InvalidRequestError, match="'web_search' is not supported") as caught:
+        driver().complete("What do wrens eat?", model="gpt-6.2-sol", tools=[SEARCH])
+    assert "client.search.tool()" in caught.value.hint
+    assert "supports_web_search" in caught.value.hint
+
+
 def test_annotations_of_the_server_come_before_links(signed_in: Emulator, driver: Any) -> None:
     """They say so, and where in the text."""
     signed_in.play(Turn(searches=["wrens", "food of wrens"], text=CITED, fault="annotated_links"))

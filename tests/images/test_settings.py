@@ -93,6 +93,15 @@ def test_what_cannot_be_sent(name: str, values: list[Any]) -> None:
         assert caught.value.hint
 
 
+@pytest.mark.parametrize(("name", "value"), [("n", 0), ("timeout", "3")])
+def test_a_wrong_number_says_how_it_is_written(name: str, value: Any) -> None:
+    """Nothing was sent, so the hint is not about sending it again."""
+    with pytest.raises(InvalidRequestError) as caught:
+        checked_options({name: value}, CODEX)
+    assert f"`{name}=" in caught.value.hint
+    assert "Nothing was sent" in caught.value.hint
+
+
 def test_a_misspelt_option() -> None:
     """The error names the one that was meant, or all that there are."""
     with pytest.raises(InvalidRequestError, match="no option 'qualty'") as caught:

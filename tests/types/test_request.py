@@ -43,6 +43,42 @@ def test_a_tool_choice_is_a_word_or_names_a_tool(choice: Any) -> None:
     assert CompletionRequest(messages="Hi", tool_choice=ToolChoice("weather")).tool_choice
 
 
+@pytest.mark.parametrize(
+    ("choice", "name"),
+    [
+        ("web_search", "web_search"),
+        ("image_generation", "image_generation"),
+        ({"type": "web_search"}, "web_search"),
+        ({"type": "function", "name": "weather"}, "weather"),
+        ({"type": "function", "function": {"name": "weather"}}, "weather"),
+        ({"type": "custom", "name": "sql"}, "sql"),
+        ({"type": "custom", "custom": {"name": "sql"}}, "sql"),
+    ],
+)
+def test_a_tool_choice_may_have_the_shapes_of_openais_apis(choice: Any, name: str) -> None:
+    """A hosted tool is named by its type, as there."""
+    request = CompletionRequest(messages="Hi", tool_choice=choice)
+    assert request.tool_choice == ToolChoice(name)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {},
+        {"type": 5},
+        {"type": "function"},
+        {"type": "function", "function": {}},
+        {"type": "function", "name": ""},
+        {"type": "function", "name": 5},
+        {"type": "allowed_tools", "mode": "auto", "tools": []},
+    ],
+)
+def test_a_tool_choice_that_names_no_tool_is_refused(choice: Any) -> None:
+    """It is not sent as something else."""
+    with pytest.raises(InvalidRequestError, match="neither auto, none nor required"):
+        CompletionRequest(messages="Hi", tool_choice=choice)
+
+
 def test_lists_and_dicts_may_be_absent() -> None:
     """None is the same as nothing, as other libraries say that there are none."""
     request = CompletionRequest(messages="Hi", tools=None, stop=None, metadata=None, extra_body=None)

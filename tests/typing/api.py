@@ -179,6 +179,9 @@ def searches(client: onplan.Client) -> None:
     found = onplan.web_search(live=False, allowed_domains=["a.example"], location=rome, context_size="low")
     assert_type(found, onplan.HostedTool)
     onplan.web_search(context_size="big")  # type: ignore[arg-type]
+    onplan.web_search(domains=["a.example"])  # type: ignore[arg-type]
+    client.complete("hi", tools=[found], tool_choice="web_search")
+    client.complete("hi", tools=[found], tool_choice={"type": "web_search"})
     answer = client.complete("hi", tools=[found], tool_choice=onplan.ToolChoice("web_search"))
     assert_type(answer.citations, list[onplan.Citation])
     assert_type(answer.searches, list[onplan.SearchAction])

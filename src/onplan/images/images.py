@@ -43,7 +43,7 @@ class Images:
         return self._run(generation(prompt, (), options, self._context))
 
     def edit(
-        self, prompt: str, images: Reference | Iterable[Reference], **options: Unpack[ImageOptions]
+        self, prompt: str, images: Reference | Iterable[Reference] = (), **options: Unpack[ImageOptions]
     ) -> ImageResponse:
         """Generate an image from others: paths, bytes, ``onplan.Image``, or images generated before.
 
@@ -87,7 +87,7 @@ class AsyncImages:
         return await self._run(generation(prompt, (), options, self._context))
 
     async def edit(
-        self, prompt: str, images: Reference | Iterable[Reference], **options: Unpack[ImageOptions]
+        self, prompt: str, images: Reference | Iterable[Reference] = (), **options: Unpack[ImageOptions]
     ) -> ImageResponse:
         """Generate an image from others, as ``Images.edit``; files are read in a thread."""
         most = support_of(self._context.backend).most_references

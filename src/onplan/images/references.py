@@ -42,7 +42,7 @@ def references_of(images: Reference | Iterable[Reference], most: int) -> list[st
     if not 1 <= len(given) <= most:
         raise InvalidRequestError(
             f"An edit begins with 1 to {most} images, and not with {len(given)}.",
-            hint="Without an image to begin with: `client.images.generate(…)`.",
+            hint='Give them as `images="fox.png"`, or call `client.images.generate(…)` without any.',
         )
     return [_data_url(reference) for reference in given]
 

@@ -10,7 +10,8 @@ import msgspec
 
 from onplan.backends import ImageSupport
 from onplan.errors import InvalidRequestError
-from onplan.turn.side_request import TIMEOUT, require_known, require_seconds
+from onplan.field_types import require_known
+from onplan.turn.side_request import TIMEOUT, require_seconds
 
 ImageQuality: TypeAlias = Literal["auto", "low", "medium", "high", "xhigh", "max"]
 ImageBackground: TypeAlias = Literal["auto", "opaque", "transparent"]
@@ -134,7 +135,10 @@ def _word(name: str, given: object, known: tuple[str, ...]) -> str | None:
 def _count(given: object) -> int:
     if type(given) is int and 1 <= given <= MOST_IMAGES:
         return given
-    raise InvalidRequestError(f"n is {given!r}, and not a number of images from 1 to {MOST_IMAGES}.")
+    raise InvalidRequestError(
+        f"n is {given!r}, and not a number of images from 1 to {MOST_IMAGES}.",
+        hint="Write `n=1`, or leave it out for one image. Nothing was sent.",
+    )
 
 
 def _extra(given: object) -> Mapping[str, Any]:

@@ -13,13 +13,20 @@ from typing import Any, Literal, TypeAlias, TypedDict
 from onplan.answers.limits import limits_of_headers
 from onplan.backends import Backend
 from onplan.errors import ConfigurationError, InvalidRequestError
+from onplan.field_types import require_known
 from onplan.parameters import uuid_text
 from onplan.search.reply import SearchResponse, SearchResult, read_reply
 from onplan.turn.context import Context
 from onplan.turn.flows import default_model
-from onplan.turn.side_request import SideRequest, post, require_known, require_seconds
+from onplan.turn.side_request import SideRequest, post, require_seconds
 from onplan.turn.steps import Flow
-from onplan.types.web_search import ContextSize, Location, domains_from, search_settings
+from onplan.types.web_search import (
+    OTHER_NAMES,
+    ContextSize,
+    Location,
+    domains_from,
+    search_settings,
+)
 
 Commands: TypeAlias = Mapping[str, Any]
 
@@ -93,7 +100,7 @@ def _path(backend: Backend) -> str:
 
 def _body(commands: Commands, options: SearchOptions) -> tuple[str, dict[str, Any]]:
     """The name of the session and the body, without the model."""
-    require_known(options, SearchOptions.__optional_keys__, "A search")
+    require_known(options, SearchOptions.__optional_keys__, "A search", OTHER_NAMES)
     given: Any = commands
     if not isinstance(given, Mapping) or not any(given.values()):
         raise InvalidRequestError("There is nothing to search for.", hint="Give a query.")
@@ -137,7 +144,7 @@ def _output_tokens(given: object) -> int:
 # --- commands ---------------------------------------------------------------------------------------
 
 
-def queries_for(queries: str | Iterable[str], recency: int | None, domains: Iterable[str] | None) -> Commands:
+def queries_for(queries: str | Iterable[str], recency: int | None) -> Commands:
     """The command that searches. Raises InvalidRequestError if an argument cannot be used."""
     given: Any = queries
     texts = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
@@ -147,9 +154,7 @@ def queries_for(queries: str | Iterable[str], recency: int | None, domains: Iter
         )
     more: dict[str, Any] = {}
     if recency is not None:
-        more["recency"] = _positive(recency, "recency")
-    if found := domains_from(domains, "domains"):
-        more["domains"] = found
+        more["recency"] = _positive(recency, "recency", hint="Give it days: `recency=7` is the last week.")
     return {"search_query": [{"q": text, **more} for text in texts]}
 
 
@@ -182,9 +187,9 @@ def _reference(page: str | SearchResult) -> str:
     return given
 
 
-def _positive(given: object, name: str, *, least: int = 1) -> int:
+def _positive(given: object, name: str, *, least: int = 1, hint: str | None = None) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or given < least:
         raise InvalidRequestError(
-            f"{name} is not a whole number, {least} at least.", hint=f"Give `{name}={least}`."
+            f"{name} is not a whole number, {least} at least.", hint=hint or f"Give `{name}={least}`."
         )
     return given

@@ -36,7 +36,6 @@ class Search:
         queries: str | Iterable[str],
         *,
         recency: int | None = None,
-        domains: Iterable[str] | None = None,
         **options: Unpack[SearchOptions],
     ) -> SearchResponse:
         """Search for a text, or for several at once.
@@ -44,10 +43,9 @@ class Search:
         Args:
             queries: what to search for; about four at most.
             recency: only pages of the last ``recency`` days.
-            domains: only pages of these domains, such as ``["example.org"]``.
             options: as ``onplan.SearchOptions`` describes.
         """
-        return self.run(request.queries_for(queries, recency, domains), **options)
+        return self.run(request.queries_for(queries, recency), **options)
 
     def open(
         self, page: str | SearchResult, *, line: int | None = None, **options: Unpack[SearchOptions]

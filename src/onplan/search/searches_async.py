@@ -38,7 +38,6 @@ class AsyncSearch:
         queries: str | Iterable[str],
         *,
         recency: int | None = None,
-        domains: Iterable[str] | None = None,
         **options: Unpack[SearchOptions],
     ) -> SearchResponse:
         """Search for a text, or for several at once.
@@ -46,10 +45,9 @@ class AsyncSearch:
         Args:
             queries: what to search for; about four at most.
             recency: only pages of the last ``recency`` days.
-            domains: only pages of these domains, such as ``["example.org"]``.
             options: as ``onplan.SearchOptions`` describes.
         """
-        return await self.run(request.queries_for(queries, recency, domains), **options)
+        return await self.run(request.queries_for(queries, recency), **options)
 
     async def open(
         self, page: str | SearchResult, *, line: int | None = None, **options: Unpack[SearchOptions]

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from onplan.errors import InvalidRequestError
 from onplan.tools.function import CustomFunctionTool, FunctionTool, tool
 from onplan.types import CustomTool, HostedTool, Tool, ToolDefinition
-from onplan.types.tools import read_tools
+from onplan.types.tools import maker_of_a_tool, read_tools
 
 # What `run` takes as one of its tools: a function, what `tool` made of one, or a tool that the backend runs.
 ToolLike: TypeAlias = (
@@ -37,8 +37,10 @@ def toolbox_of(given: object) -> Toolbox:
         InvalidRequestError: one is no tool, cannot be called, or has the name of another one.
     """
     if not isinstance(given, Iterable) or isinstance(given, str | Mapping):
+        maker = maker_of_a_tool(given)
         raise InvalidRequestError(
-            f"tools has the wrong type: {type(given).__name__}.", hint="Give it a list of functions."
+            f"tools has the wrong type: {type(given).__name__}.",
+            hint=f"Write `tools=[{maker}]`." if maker else "Give it a list of functions.",
         )
     offered: list[Tool] = []
     functions: dict[str, FunctionTool | CustomFunctionTool] = {}
@@ -65,5 +67,7 @@ def _tool(given: Any) -> FunctionTool | CustomFunctionTool | HostedTool:
             f"The tool {given.name} has no function that can be called.",
             hint="Make it with `tool(function)`, or carry out its calls yourself: `complete`.",
         )
+    if maker := maker_of_a_tool(given):
+        raise InvalidRequestError("What makes a tool is not one itself.", hint=f"Write `tools=[{maker}]`.")
     made: FunctionTool = tool(given)
     return made

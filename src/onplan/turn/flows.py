@@ -34,6 +34,7 @@ from onplan.turn.catalogue_cache import Listing, account_of
 from onplan.turn.compactor import SUMMARISE, Compactor, Target, compaction_of, summary_of, target_of
 from onplan.turn.completion import Completion
 from onplan.turn.context import Context, Turn, require_compaction
+from onplan.turn.refused_fields import advice_on_search
 from onplan.turn.repair import correction, repaired, require_repairs
 from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import Authorize, Flow, ListModels, Prepare
@@ -151,6 +152,9 @@ def _completed(asking: Completion, context: Context) -> Flow[CompletionResponse]
         with suppress(OnplanError):
             models = yield from catalogue(context, _ONCE, _ADVICE_SECONDS)
         error.hint = advice_on_models(asking.model, models, context.backend)
+        raise
+    except InvalidRequestError as error:
+        error.hint = advice_on_search(error, context.backend) or error.hint
         raise
     finally:
         if budget:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
+from onplan.backends import Backend
 from onplan.errors import (
     BackendError,
     ContentPolicyError,
@@ -43,6 +44,15 @@ def is_refusal(error: OnplanError) -> bool:
         and not isinstance(error, _OTHER_REFUSALS)
         and bool(_REFUSES.search(error.message))
     )
+
+
+def advice_on_search(error: OnplanError, backend: Backend) -> str | None:
+    """The hint for a model that does not take the hosted web search; None if ``error`` is another one."""
+    if "web_search" not in error.message or "choice" in error.message.lower() or not is_refusal(error):
+        return None
+    other = "give it `tools=[client.search.tool()]` with `run`" if backend.search_path else None
+    models = "choose a model with `supports_web_search`: `client.list_models()`"
+    return f"To search, {' or '.join(filter(None, (other, models)))}."
 
 
 # Between two keys of a path. Cerebras and Mistral name the role of the message there, seen November 2026:

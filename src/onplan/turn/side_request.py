@@ -5,9 +5,8 @@ It is sent as it is, neither streamed nor compressed, and has limits of its own 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -77,21 +76,13 @@ class SideReply:
         return request_id_of(self.headers)
 
 
-def require_known(options: Mapping[str, object], known: Set[str], owner: str) -> None:
-    """Raise InvalidRequestError if one of the options of ``owner``, such as "An image", is not ``known``."""
-    for name in options:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(sorted(known))}."
-            raise InvalidRequestError(f"{owner} has no option {name!r}.", hint=hint)
-
-
 def require_seconds(timeout: object) -> float:
     """The option ``timeout``, in seconds. Raises InvalidRequestError if it cannot be used."""
     if isinstance(timeout, int | float) and not isinstance(timeout, bool) and 0 < timeout < float("inf"):
         return float(timeout)
     raise InvalidRequestError(
-        f"timeout is {timeout!r}, and not a number of seconds above 0.", hint="Write `timeout=60`."
+        f"timeout is {timeout!r}, and not a number of seconds above 0.",
+        hint="Write `timeout=60`. Nothing was sent.",
     )
 
 

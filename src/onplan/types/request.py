@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -11,7 +11,14 @@ from msgspec.structs import force_setattr
 from onplan.errors import InvalidRequestError
 from onplan.types.dicts import Prompt, read_messages
 from onplan.types.message import Message
-from onplan.types.tools import Tool, ToolChoice, ToolDefinition, read_tools
+from onplan.types.tools import (
+    Tool,
+    ToolChoice,
+    ToolChoiceLike,
+    ToolDefinition,
+    read_tool_choice,
+    read_tools,
+)
 
 # A JSON schema, also in the wrappers of OpenAI's APIs; or a type: a dataclass, TypedDict, NamedTuple, Enum,
 # msgspec or pydantic type, a pydantic TypeAdapter, a plain type such as `int`, or one made of these.
@@ -29,7 +36,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         model: a model id; without one, ``ONPLAN_MODEL``, then the profile's, then the first listed.
         tools: functions that the model may call, and tools that the backend runs itself; also as dicts in
             the shapes of OpenAI's APIs.
-        tool_choice: ``auto``, ``none``, ``required``, or ``ToolChoice(name)`` for one of ``tools``.
+        tool_choice: ``auto``, ``none``, ``required``, or ``ToolChoice(name)`` for one of ``tools``; also as a
+            dict in the shapes of OpenAI's APIs, and ``web_search`` or ``image_generation``.
         parallel_tool_calls: whether several calls may come in one answer.
         temperature: sampling temperature.
         top_p: nucleus sampling.
@@ -74,7 +82,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             messages: Prompt,
             model: str | None = None,
             tools: Iterable[Tool | Mapping[str, object]] | None = ...,
-            tool_choice: Literal["auto", "none", "required"] | ToolChoice | None = None,
+            tool_choice: ToolChoiceLike | None = None,
             parallel_tool_calls: bool | None = None,
             temperature: float | None = None,
             top_p: float | None = None,
@@ -130,7 +138,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             _require_entries((*self.metadata, *self.metadata.values()), "metadata", "a dict of strings")
 
     def _require_choice(self) -> None:
-        choice = self.tool_choice
+        choice = read_tool_choice(self.tool_choice)
+        force_setattr(self, "tool_choice", choice)
         if choice is not None and not isinstance(choice, ToolChoice) and choice not in _TOOL_CHOICES:
             raise InvalidRequestError(
                 f"tool_choice is {self.tool_choice!r}, which is neither auto, none nor required.",

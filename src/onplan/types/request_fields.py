@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 import msgspec
 
 from onplan.errors import InvalidRequestError
 from onplan.types.dicts import Prompt
 from onplan.types.request import CompletionRequest, ResponseFormat
-from onplan.types.tools import Tool, ToolChoice
+from onplan.types.tools import Tool, ToolChoiceLike
 
 
 class RequestDefaults(TypedDict, total=False):
@@ -34,7 +34,7 @@ class AnswerFields(RequestDefaults, total=False):
     """The fields of ``CompletionRequest`` without ``tools`` and ``response_format``."""
 
     messages: Prompt
-    tool_choice: Literal["auto", "none", "required"] | ToolChoice | None
+    tool_choice: ToolChoiceLike | None
     session_id: str | None
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import force_setattr
 from onplan.errors import InvalidRequestError
 from onplan.field_types import require_fields
 from onplan.types.dicts import as_dict, converted
+from onplan.types.message import IMAGE_GENERATION, WEB_SEARCH
 
 
 class ToolDefinition(msgspec.Struct, frozen=True, tag_field="type", tag="function"):
@@ -102,7 +103,30 @@ class ToolChoice(msgspec.Struct, frozen=True):
     name: str
 
 
+# What `tool_choice` of a request may be.
+ToolChoiceLike: TypeAlias = (
+    Literal["auto", "none", "required", "web_search", "image_generation"] | ToolChoice | Mapping[str, object]
+)
+
 Tool: TypeAlias = ToolDefinition | CustomTool | HostedTool
+
+
+def read_tool_choice(given: object) -> object:
+    """``tool_choice``: a dict in a shape of OpenAI's APIs, or the type of a hosted tool, as a ``ToolChoice``.
+
+    Everything else stays as it is.
+    """
+    if isinstance(given, str):
+        return ToolChoice(given) if given in (WEB_SEARCH, IMAGE_GENERATION) else given
+    item = as_dict(given)
+    kind = item.get("type") if item is not None else None
+    if item is None or not isinstance(kind, str):
+        return given
+    if kind not in ("function", "custom"):
+        return ToolChoice(kind) if item.keys() == {"type"} else given
+    inner = item.get(kind)
+    name = (inner if isinstance(inner, Mapping) else item).get("name")
+    return ToolChoice(name) if isinstance(name, str) and name else given
 
 
 def read_tools(given: object) -> list[Tool]:
@@ -119,9 +143,25 @@ def read_tools(given: object) -> list[Tool]:
 def _wrong(where: str, given: object) -> InvalidRequestError:
     kind = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
     hint = "Give it a list of ToolDefinition, CustomTool and HostedTool objects, or of dicts."
-    if callable(given) and not isinstance(given, type):
+    if maker := maker_of_a_tool(given):
+        hint = f"Write `tools=[{maker}]`."
+    elif callable(given) and not isinstance(given, type):
         hint = "Only `run` takes functions. Here, wrap it: `onplan.tool(function)`."
     return InvalidRequestError(f"{where} has the wrong type: {kind}.", hint=hint)
+
+
+def maker_of_a_tool(given: object) -> str | None:
+    """The call that makes the tool which was meant, if ``given`` is a part of onplan that has one."""
+    owner = getattr(given, "__self__", given)  # of a method, its object
+    module = str(getattr(owner, "__module__", ""))
+    return next((call for place, call in _MAKERS.items() if module.startswith(place)), None)
+
+
+_MAKERS: Mapping[str, str] = {
+    "onplan.search.searches": "client.search.tool()",
+    "onplan.images.images": "client.images.tool()",
+    "onplan.types.web_search": "onplan.web_search()",
+}
 
 
 class _Function(msgspec.Struct, forbid_unknown_fields=True):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, Never, TypeAlias, TypedDict
 
 from onplan.errors import InvalidRequestError
+from onplan.field_types import require_known
 from onplan.types.message import WEB_SEARCH
 from onplan.types.tools import HostedTool
 
@@ -28,11 +29,12 @@ def web_search(
     allowed_domains: Iterable[str] | None = None,
     location: Location | None = None,
     context_size: ContextSize | None = None,
+    **unknown: Never,
 ) -> HostedTool:
     """The web search that the backend runs itself, for ``tools`` of a request.
 
     ``client.complete("Who won?", model="gpt-5.5", tools=[onplan.web_search()])``. The model decides whether
-    it searches; ``tool_choice=onplan.ToolChoice("web_search")`` makes it. ``response.citations`` are the
+    it searches; ``tool_choice="web_search"`` makes it. ``response.citations`` are the
     pages that the answer names, and ``response.searches`` what was searched for.
 
     Args:
@@ -41,16 +43,28 @@ def web_search(
         allowed_domains: pages of other domains are not used, such as ``["example.org"]``.
         location: roughly where the person is.
         context_size: how much of the pages the model reads.
+        unknown: there are no others.
 
     Raises:
         InvalidRequestError: an argument cannot be used.
     """
+    require_known(unknown, _OPTIONS, "onplan.web_search", OTHER_NAMES)
     if live not in (True, False, None):
         raise _wrong("live", "True, False or None")
     options: dict[str, Any] = {} if live is None else {"external_web_access": live}
     if domains := domains_from(allowed_domains, "allowed_domains"):
         options["filters"] = {"allowed_domains": domains}
     return HostedTool(WEB_SEARCH, {**options, **search_settings(location, context_size)})
+
+
+_OPTIONS = ("live", "allowed_domains", "location", "context_size")
+# What the backend calls them.
+OTHER_NAMES: Mapping[str, str] = {
+    "domains": "allowed_domains",
+    "search_context_size": "context_size",
+    "user_location": "location",
+    "external_web_access": "live",
+}
 
 
 def search_settings(location: Location | None, context_size: ContextSize | None) -> dict[str, Any]:
