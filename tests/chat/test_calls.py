@@ -250,10 +250,6 @@ CALLS = {
         [call(None, "a", "f", ""), call(None, "b", None, P1)],
         [F1],
     ),
-    "another id in every piece, nothing in one": (
-        [call(0, "a", "f", '{"p":'), call(0, "b", None, ""), call(0, "c", None, "1}")],
-        [F1],
-    ),
     "another id and index in every piece": ([call(0, "a1", "f", '{"p":'), call(1, "a2", None, "1}")], [F1]),
     "another id and index and the name in every piece": (
         [call(0, "a1", "f", '{"p":'), call(1, "a2", "f", "1}")],
@@ -309,10 +305,6 @@ CALLS = {
     ),
     "an empty object before them, by another id": (
         [call(0, "a", "f", "{}"), call(0, "b", None, P1)],
-        [F1],
-    ),
-    "an empty object, another id with nothing, then more": (
-        [call(0, "a", "f", "{}"), call(0, "b", None, ""), call(0, "b", None, P1)],
         [F1],
     ),
     "the id and another index come with the arguments": (

@@ -30,7 +30,7 @@ class Arguments:
         whole: whether their JSON text has ended; only an object, an array or a string can show that.
     """
 
-    __slots__ = ("_after", "_bare", "_begun", "_depth", "_escaped", "_grows", "_inside", "_pieces", "whole")
+    __slots__ = ("_after", "_begun", "_depth", "_escaped", "_grows", "_inside", "_pieces", "whole")
 
     def __init__(self) -> None:
         self._begin()
@@ -38,9 +38,8 @@ class Arguments:
     def _begin(self) -> None:
         self._pieces: list[str] = []
         self._after: list[str] = []  # what came after the end
-        self._begun = self._bare = self._inside = self._escaped = self.whole = False
-        self._depth = 0  # of braces and brackets
-        # _bare: a number or a word, of which no character marks the end.
+        self._begun = self._inside = self._escaped = self.whole = False
+        self._depth = 0  # of braces and brackets; -1 if the text is a number or a word
         # _inside: within a string; _escaped: the next character there is escaped.
         self._grows = False  # whether each piece repeats all of the text so far
 
@@ -116,8 +115,9 @@ class Arguments:
             if not begun:
                 return None
             self._begun = True
-            self._bare = begun[0] not in '{["'
-        if self._bare:
+            if begun[0] not in '{["':  # a number or a word: no character marks its end
+                self._depth = -1
+        if self._depth < 0:
             return None
         position = int(self._escaped)
         self._escaped = False
@@ -130,7 +130,7 @@ class Arguments:
                 self._escaped = len(mark) == 1  # the escaped character is in the next piece
             else:
                 self._depth += 1 if mark in "{[" else -1
-            if not self._depth and not self._inside:
+            if self._depth <= 0 and not self._inside:
                 return position
         return None
 

@@ -50,7 +50,7 @@ class _Call:
         "started",
     )
 
-    def __init__(self, server_id: str, follows: _Call | None, *, is_custom: bool) -> None:
+    def __init__(self, server_id: str = "", follows: _Call | None = None, *, is_custom: bool = False) -> None:
         self.id = self.name = ""
         self.server_id = server_id
         self.follows = follows
@@ -76,18 +76,19 @@ class _Call:
         return bool(arguments) and not arguments.whole and name in ("", self.name) and not _begins(piece)
 
     def is_padded_by(self, name: str, piece: str) -> bool:
-        """Whether ``piece`` is white space beside the same name, which does not begin a new call."""
-        return name == self.name and piece.isspace()
+        """Whether ``piece`` is white space after complete arguments, which does not begin a new call."""
+        return self.arguments.whole and name in ("", self.name) and piece.isspace()
 
-    def awaits_arguments(self, name: str) -> bool:
-        """Whether the arguments so far are an empty placeholder, and ``name`` is that of no other call."""
-        return name in ("", self.name) and self.arguments.is_placeholder
+    def is_replaced_by(self, name: str, piece: str) -> bool:
+        """Whether the arguments so far are an empty placeholder, and the real ones begin in ``piece``."""
+        begins = bool(piece) and _begins(piece)
+        return begins and name in ("", self.name) and self.arguments.is_placeholder
 
     def add_name(self, piece: str) -> None:
         """Add a piece of the name, or the whole name again. Raises StreamCorruptError if that is too late."""
         if piece == self.name:
             return
-        if self.name and self.arguments:
+        if self.started or (self.name and self.arguments):
             raise StreamCorruptError("A tool call changed its name while it arrived.")
         self.name = piece if piece.startswith(self.name) else self.name + piece
         if len(self.name) > _LONGEST_NAME:
@@ -190,7 +191,8 @@ class Calls:
     def _add(self, call: _Call, delta: CallDelta, name: str, piece: str, chunks: Chunks) -> None:
         if delta.id:
             call.server_id = call.server_id or delta.id
-            if call.follows is None:  # else it starts at the end, unless it is a repetition
+            may_repeat = call.follows is not None and not call.has_only_place
+            if not may_repeat:  # if it may, it starts at the end, unless it is a repetition
                 call.id = call.id or delta.id
             if call.server_id == delta.id:
                 self._by_id[delta.id] = call
@@ -259,35 +261,39 @@ class Calls:
             return said
         if known is not None:
             if here is known or place is None:
-                begins = known.arguments.whole and not known.awaits_arguments(name)
+                begins = known.arguments.whole and not known.is_replaced_by(name, piece)
             else:
                 begins = known.arguments.whole or _begins(piece)
             return self._open(id_, known) if name and known.name and begins else known
         if here is None:
             return self._at_new_place(id_, name, piece, choice)
         if here.arguments.whole:
-            return self._after_whole(here, id_, name)
+            return self._after_whole(here, id_, name, piece)
         goes_on = not (id_ and here.server_id) or self._renames(here, place, name, piece)
         return here if goes_on else self._open(id_)
 
     def _at_new_place(self, id_: str, name: str, piece: str, choice: int) -> _Call:
         last = self._last.get(choice)
-        if last is None or name or (id_ and (last.server_id or last.arguments.whole)):
+        if last is None or name or (id_ and (last.server_id or last.arguments.whole or not piece)):
             return self._open(id_)
         # A new index without a name or id: the server counts pieces, not calls.
         return self._open(id_, last) if last.arguments.whole and piece.strip() else last
 
-    def _after_whole(self, here: _Call, id_: str, name: str) -> _Call:
+    def _after_whole(self, here: _Call, id_: str, name: str, piece: str) -> _Call:
         """The call of a piece at the index of a call whose arguments have ended."""
-        if not (name and here.name) and not (id_ and here.server_id):
+        named_late = bool(name) and not here.name
+        identified_late = bool(id_) and not here.server_id
+        unidentified = bool(here.server_id) and not id_ and name == here.name
+        if (not name or named_late) and (not id_ or identified_late):
             return here
-        if here.server_id and not (name and id_) and here.awaits_arguments(name):
+        if (not name or unidentified) and here.is_replaced_by(name, piece):
             return here
         # A piece without a name or an id of its own may repeat the call. If there are no ids at all, it can
         # be a repetition only where the index identifies calls.
-        is_another = name and id_ and here.server_id
-        call = self._open(id_, None if is_another else here)
-        call.has_only_place = not id_ and not here.server_id
+        nothing_but_place = bool(name) and not id_ and not here.server_id
+        may_repeat = not name or identified_late or unidentified or nothing_but_place
+        call = self._open(id_, here if may_repeat else None)
+        call.has_only_place = nothing_but_place
         return call
 
     def _renames(self, here: _Call, place: _Place | None, name: str, piece: str) -> bool:
@@ -299,10 +305,12 @@ class Calls:
         If the piece has a name, too, it must be the same one, and the piece must have an index.
         """
         if not name:
-            return True
-        if name != here.name or place is None:
+            return bool(piece) or (place is not None and not here.arguments)
+        if name != here.name:
             return False
-        return here.arguments.expect_a_value if here.arguments else bool(piece)
+        if not here.arguments:
+            return bool(place and piece)
+        return not _begins(piece) or (place is not None and here.arguments.expect_a_value)
 
     def _open(self, id_: str, follows: _Call | None = None, *, is_custom: bool = False) -> _Call:
         if len(self._calls) >= MAXIMUM_CALLS:
