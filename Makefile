@@ -34,7 +34,7 @@ demo: $(VENV)/demo/.installed   ## sign in, ask, stream, call a tool, refresh: a
 	@PYTHONPATH=src $(VENV)/demo/bin/python -m onplan demo
 
 test: $(VENV)/.installed        ## the test suite, in four processes: most of them wait for servers of their own
-	$(BIN)/pytest -m 'not interop' -n 4
+	$(BIN)/pytest -m 'not interop' -n 4 --dist worksteal
 
 # The tests of what decides: no server, no file. Without those that generate thousands of cases or count work, which
 # take longer than all others together.

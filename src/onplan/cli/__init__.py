@@ -28,7 +28,7 @@ COMMANDS = {
     "models": ("onplan.cli.models:models", "List the models that the plan offers now."),
     "ask": ("onplan.cli.ask:ask", "Ask a model; the answer streams to stdout."),
     "chat": ("onplan.cli.chat.command:chat", "Talk with a model at the terminal."),
-    "image": ("onplan.cli.image:image", "Make an image from words, or from other images."),
+    "image": ("onplan.cli.image:image", "Generate an image from a prompt, or from other images."),
     "batch": ("onplan.cli.batch:batch", "Answer a file of requests, in OpenAI's batch format."),
     "token": ("onplan.cli.token:token", "Print a fresh access token, for other tools."),
     "doctor": ("onplan.cli.doctor:doctor", "Check everything that a request depends on."),
