@@ -110,6 +110,14 @@ class ScreenTerminal:
             assert time.monotonic() < deadline, self.shown
         return self.shown
 
+    def interrupt(self) -> None:
+        """Press Ctrl-C, and again where it came while the question was being drawn, as a person does."""
+        while self.process.poll() is None:
+            self.type("\x03")
+            again = time.monotonic() + 5
+            while self.process.poll() is None and time.monotonic() < again:
+                self._read()
+
     def end(self) -> int:
         """Wait until the program ends; its exit code."""
         while self._read():

@@ -20,7 +20,7 @@ from onplan.cli.kept_conversations import KeptConversations
 from onplan.config.settings import load_settings
 from onplan.emulator import Call, Emulator, Turn
 
-from .screens import CTRL_C, at_screen
+from .screens import at_screen
 
 Run = Callable[..., Any]
 
@@ -228,7 +228,7 @@ def test_a_person_is_asked_before_a_call(signed_in: Emulator, tool: str) -> None
     assert "The user declined this call." in terminal.shown
     with at_screen("ask", "--tool", tool, "A coat?") as terminal:
         terminal.until("[n]o")
-        terminal.type(CTRL_C)
+        terminal.interrupt()
         assert terminal.end() == 130
 
 
