@@ -6,7 +6,7 @@ AIMOCK_VERSION ?= 1.43.0
 PYRIGHT_VERSION ?= 1.1.414
 BIN    := $(VENV)/bin
 
-ALONE  := bench-peers release siwc-peer strangers # environments that share no version with ours
+ALONE  := bench-peers relays release schemathesis sdks siwc-peer strangers # environments that share no version with ours
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit coverage check interop fuzz mutate newest oldest pythons docs release bench speed picture screenshot constraints clean
