@@ -41,6 +41,7 @@ class Network:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
+        self._listeners: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._serving: set[asyncio.Task[None]] = set()  # an event loop holds them weakly
         self._writers: list[Writer] = []
@@ -51,6 +52,7 @@ class Network:
         async def start() -> int:
             listener = socket.create_server(("127.0.0.1", 0))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # little is on its way
+            self._listeners.append(listener)
             self._servers.append(
                 await asyncio.start_server(self._closing(handler), sock=listener, ssl=context)
             )
@@ -77,6 +79,11 @@ class Network:
         """End all of it, when those who are still being served have left, or soon."""
 
         async def end() -> None:
+            # A server that is closed between accepting a connection and making a transport of it leaves the
+            # connection open (CPython 3.11: Server._attach), so accepting ends first.
+            for listener in self._listeners:
+                self._loop.remove_reader(listener)
+            await asyncio.sleep(0)
             for server in self._servers:
                 server.close()
             while others := asyncio.all_tasks() - {asyncio.current_task()}:

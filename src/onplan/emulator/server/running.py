@@ -73,6 +73,7 @@ class _Server(uvicorn.Server):
         # uvicorn's own waits for connections to end, and a stream that stalls never does.
         for server in self.servers:
             server.close()
+        await asyncio.sleep(0)  # uvloop hands over what it has accepted in the round after that
         for connection in tuple(self.server_state.connections):
             _transport(connection).abort()
         tasks = tuple(self.server_state.tasks)
