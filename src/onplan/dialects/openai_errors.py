@@ -1,0 +1,109 @@
+"""Errors as OpenAI's APIs report them: a status, a body and what keeps clients from sending them again.
+
+Which client reacts to what is in docs/protocol.md. A usage limit has no ``Retry-After``: openai-node 6 would
+sleep until the limit resets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from onplan.dialects.served import ServedReply
+from onplan.errors import (
+    ContentPolicyError,
+    CredentialError,
+    InvalidRequestError,
+    LimitError,
+    OnplanError,
+    StreamFailedError,
+    TransportError,
+)
+
+NEVER_AGAIN = {"x-should-retry": "false"}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How an error is told.
+
+    Attributes:
+        status: the HTTP status, where nothing has been sent yet.
+        type: the ``type`` of the error.
+        code: its ``code``.
+        headers: of the reply.
+    """
+
+    status: int
+    type: str
+    code: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+# By the error's own code; what is not here is told by the class.
+_TOLD: Mapping[str, Told] = {
+    "model_not_available": Told(404, "invalid_request_error", "model_not_found"),
+    "context_length": Told(400, "invalid_request_error", "context_length_exceeded"),
+    "content_policy": Told(400, "invalid_request_error", "content_filter"),
+    "invalid_image": Told(400, "invalid_request_error", "invalid_image"),
+    # 403 and not 401, which clients try again in a loop (Codex CLI 0.171, November 2026).
+    "not_signed_in": Told(403, "authentication_error", "not_signed_in", NEVER_AGAIN),
+    "sign_in_again": Told(403, "authentication_error", "not_signed_in", NEVER_AGAIN),
+    "plan_not_permitted": Told(403, "authentication_error", "plan_not_permitted", NEVER_AGAIN),
+    # Only by this type does Codex CLI 0.171 explain the limit and stop (November 2026).
+    "usage_limit": Told(429, "usage_limit_reached", "usage_limit_reached", NEVER_AGAIN),
+    "budget": Told(429, "usage_limit_reached", "usage_limit_reached", NEVER_AGAIN),
+    "not_included": Told(403, "insufficient_quota", "usage_not_included", NEVER_AGAIN),
+    "rate_limit": Told(429, "rate_limit_error", "rate_limit_exceeded"),
+    "overloaded": Told(503, "server_error", "server_is_overloaded", {"retry-after": "5"}),
+    "idle_timeout": Told(504, "server_error", "idle_timeout"),
+    "total_timeout": Told(504, "server_error", "total_timeout"),
+}
+_BY_CLASS: tuple[tuple[type[OnplanError], Told], ...] = (
+    (ContentPolicyError, _TOLD["content_policy"]),
+    (InvalidRequestError, Told(400, "invalid_request_error", "invalid_request")),
+    (CredentialError, Told(503, "server_error", "credential_unavailable", {"retry-after": "5"})),
+    (LimitError, Told(429, "usage_limit_reached", "usage_limit_reached", NEVER_AGAIN)),
+    (StreamFailedError, Told(502, "server_error", "upstream_error")),
+    (TransportError, Told(502, "server_error", "upstream_error")),
+    (OnplanError, Told(502, "server_error", "upstream_error")),
+)
+_LONGEST_WAIT = 60  # seconds; openai-node 7 ignores a longer Retry-After, and openai-node 6 sleeps through it
+
+
+def told_of(error: OnplanError) -> Told:
+    """How ``error`` is told."""
+    return _TOLD.get(error.code) or next(told for kind, told in _BY_CLASS if isinstance(error, kind))
+
+
+def error_fields(error: OnplanError, param: str | None = None) -> dict[str, Any]:
+    """What stands under ``error``; ``resets_at`` in Unix seconds, where it is known."""
+    told = told_of(error)
+    message = f"{error.message} {error.hint}".strip()
+    fields = {"message": message, "type": told.type, "param": param, "code": told.code}
+    return fields if error.resets_at is None else {**fields, "resets_at": int(error.resets_at)}
+
+
+def failure_reply(error: OnplanError, param: str | None = None) -> ServedReply:
+    """The reply to a request that failed before anything of its answer was sent."""
+    told = told_of(error)
+    headers = dict(told.headers)
+    if told.code == "rate_limit_exceeded":
+        wait = min(max(error.retry_after or 1, 1), _LONGEST_WAIT)
+        headers["retry-after"] = str(int(wait))
+    return ServedReply.json({"error": error_fields(error, param)}, told.status, headers)
+
+
+def refusal(
+    status: int,
+    code: str,
+    message: str,
+    *,
+    type: str = "invalid_request_error",  # noqa: A002 - as the field is called
+    param: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ServedReply:
+    """The reply to a request that we refuse ourselves."""
+    error = {"message": message, "type": type, "param": param, "code": code}
+    return ServedReply.json({"error": error}, status, headers)

@@ -1,0 +1,1 @@
+"""The Responses API, as its server sees it."""

@@ -1,0 +1,52 @@
+"""A request of a client of ours, and the reply to it, as values: HTTP without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRequest:
+    """What a client asks. Headers and body may hold secrets, so ``repr`` leaves them out.
+
+    Attributes:
+        method: in upper case.
+        path: decoded, without the query: ``/v1/responses``.
+        headers: names in lower case.
+        body: decompressed.
+        query: as it came, without the question mark.
+        caller: who asks: the name of the key. What is kept for one caller is never shown to another.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    query: str = ""
+    caller: str = ""
+
+
+@dataclass(slots=True)
+class ServedReply:
+    """What is answered.
+
+    Attributes:
+        status: the HTTP status.
+        headers: names in lower case.
+        body: whole, or the pieces of a stream. Who does not read a stream to its end closes it (``aclose``).
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | AsyncGenerator[bytes] = field(repr=False)
+
+    @classmethod
+    def json(cls, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> ServedReply:
+        """A whole JSON body."""
+        return cls(
+            status, {"content-type": "application/json", **(headers or {})}, msgspec.json.encode(value)
+        )

@@ -1,0 +1,99 @@
+"""Answers requests in other people's dialects with an ``AsyncClient``: a whole server but for the socket."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from onplan.async_client import AsyncClient
+from onplan.dialects.openai_errors import failure_reply, refusal
+from onplan.dialects.openai_models import model_object, models_list
+from onplan.dialects.served import ServedReply, ServedRequest
+from onplan.errors import OnplanError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    """What the person who runs the service decides.
+
+    Attributes:
+        strict: whether a parameter that the backend does not take is refused instead of left out and named.
+        aliases: names of models that clients may use, and the models that they mean.
+    """
+
+    strict: bool = False
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+_Answer: TypeAlias = Callable[["Service", ServedRequest], Awaitable[ServedReply]]
+
+
+class Service:
+    """Answers requests; one for all requests of a server.
+
+    Args:
+        client: asks the models.
+        options: what the person decided.
+    """
+
+    def __init__(self, client: AsyncClient, options: ServiceOptions | None = None) -> None:
+        self._client, self._options = client, options or ServiceOptions()
+
+    async def answer(self, request: ServedRequest) -> ServedReply:
+        """The reply, as soon as its status is known. A failure is a reply, too, in the client's dialect.
+
+        Cancelling it, or closing the body of its reply, ends what it asks of the backend.
+        """
+        try:
+            reply = await self._route(request)
+        except OnplanError as error:
+            reply = failure_reply(error)
+        reply.headers.setdefault("x-request-id", f"req_{secrets.token_hex(12)}")
+        reply.headers.setdefault("cache-control", "no-store")
+        reply.headers["openai-version"] = "2020-10-01"
+        return reply
+
+    async def _route(self, request: ServedRequest) -> ServedReply:
+        path = request.path.removeprefix("/v1") or "/"
+        methods = _ROUTES.get(path)
+        if methods is None and path.startswith("/models/"):
+            methods = {"GET": Service._model}
+        if methods is None:
+            return _unknown(request)
+        answer = methods.get("GET" if request.method == "HEAD" else request.method)
+        if answer is None:
+            allowed = ", ".join(methods)
+            message = f"{request.path} takes {allowed}, not {request.method}."
+            return refusal(405, "method_not_allowed", message, headers={"allow": allowed})
+        return await answer(self, request)
+
+    async def _models(self, request: ServedRequest) -> ServedReply:
+        return ServedReply.json(models_list(await self._client.list_models()))
+
+    async def _model(self, request: ServedRequest) -> ServedReply:
+        wanted = request.path.removeprefix("/v1").removeprefix("/models/")
+        wanted = self._options.aliases.get(wanted, wanted)
+        for model in await self._client.list_models():
+            if model.id == wanted:
+                return ServedReply.json(model_object(model))
+        return refusal(404, "model_not_found", f"The model {wanted!r} does not exist.", param="model")
+
+
+# What clients ask for that a plan does not have.
+_NOT_ON_A_PLAN = ("audio", "batches", "completions", "embeddings", "files", "fine_tuning", "moderations")
+
+
+def _unknown(request: ServedRequest) -> ServedReply:
+    kind = request.path.removeprefix("/v1").strip("/").split("/")[0]
+    if kind in _NOT_ON_A_PLAN:
+        message = f"A ChatGPT plan has no endpoint {request.path}: there is nothing that could answer it."
+    else:
+        message = f"Unknown path {request.path}."
+    return refusal(404, "unknown_url", message)
+
+
+_ROUTES: Mapping[str, Mapping[str, _Answer]] = {
+    "/models": {"GET": Service._models},
+}
