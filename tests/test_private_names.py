@@ -23,6 +23,8 @@ ATTRIBUTES = {
 }
 # Of onplan's own classes, by the one module that may use them.
 OWN = {
+    ("async_client_parts.py", "_assembly"),  # of the client, for the service
+    ("async_client_parts.py", "_context"),
     ("base.py", "_compacted_by"),  # of the clients, for their conversations
     ("base.py", "_context"),
     ("client_parts.py", "_assembly"),  # of the client, for the command line and the doctor

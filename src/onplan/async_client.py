@@ -288,7 +288,7 @@ class AsyncClient:
         return map_requests(requests, schedule, self._run, partial(self._run, total=TotalTimeout(None)))
 
     async def _chunks(self, flow: steps.Flow[object]) -> AsyncGenerator[StreamChunk]:
-        async with _Exchange(self, flow) as exchange:
+        async with Exchange(self, flow) as exchange:
             while (chunks := await exchange.advance()) is not None:
                 for chunk in chunks:
                     yield chunk
@@ -348,7 +348,7 @@ class AsyncClient:
                     continue
                 begun = time.monotonic()
                 try:
-                    async with _Exchange(self, flow) as exchange:
+                    async with Exchange(self, flow) as exchange:
                         while (chunks := await exchange.advance()) is not None:
                             for chunk in chunks:
                                 if chunk.type != "done":
@@ -419,7 +419,7 @@ class AsyncClient:
 
     async def _run(self, flow: steps.Flow[T], total: TotalTimeout | None = None) -> T:
         """Carry out a flow to its end; what it hands out on the way is not wanted."""
-        async with _Exchange(self, flow, total) as exchange:
+        async with Exchange(self, flow, total) as exchange:
             while await exchange.advance() is not None:
                 pass
         return exchange.result
@@ -443,7 +443,7 @@ class AsyncClient:
         await self.close()
 
 
-class _Exchange(Generic[T]):
+class Exchange(Generic[T]):
     """Carries out the steps of one flow and owns the answer that it has open."""
 
     result: T

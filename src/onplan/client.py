@@ -288,7 +288,7 @@ class Client:
         return map_requests(requests, schedule, self._run, partial(self._run, total=TotalTimeout(None)))
 
     def _chunks(self, flow: steps.Flow[object]) -> Generator[StreamChunk]:
-        with _Exchange(self, flow) as exchange:
+        with Exchange(self, flow) as exchange:
             while (chunks := exchange.advance()) is not None:
                 yield from chunks
 
@@ -347,7 +347,7 @@ class Client:
                     continue
                 begun = time.monotonic()
                 try:
-                    with _Exchange(self, flow) as exchange:
+                    with Exchange(self, flow) as exchange:
                         while (chunks := exchange.advance()) is not None:
                             for chunk in chunks:
                                 if chunk.type != "done":
@@ -418,7 +418,7 @@ class Client:
 
     def _run(self, flow: steps.Flow[T], total: TotalTimeout | None = None) -> T:
         """Carry out a flow to its end; what it hands out on the way is not wanted."""
-        with _Exchange(self, flow, total) as exchange:
+        with Exchange(self, flow, total) as exchange:
             while exchange.advance() is not None:
                 pass
         return exchange.result
@@ -438,7 +438,7 @@ class Client:
         self.close()
 
 
-class _Exchange(Generic[T]):
+class Exchange(Generic[T]):
     """Carries out the steps of one flow and owns the answer that it has open."""
 
     result: T

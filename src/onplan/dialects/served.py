@@ -30,6 +30,13 @@ class ServedRequest:
     caller: str = ""
 
 
+_EVENT_STREAM = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",  # nginx hands each event on at once
+}
+
+
 @dataclass(slots=True)
 class ServedReply:
     """What is answered.
@@ -37,12 +44,20 @@ class ServedReply:
     Attributes:
         status: the HTTP status.
         headers: names in lower case.
-        body: whole, or the pieces of a stream. Who does not read a stream to its end closes it (``aclose``).
+        body: whole, or the pieces of a stream, each of them one or more whole events. It is to be closed
+            (``aclose``) if it is not read to its end.
+        heartbeat: what the server sends between two pieces when nothing was sent for 15 seconds.
     """
 
     status: int
     headers: dict[str, str]
     body: bytes | AsyncGenerator[bytes] = field(repr=False)
+    heartbeat: bytes = b""
+
+    @classmethod
+    def events(cls, body: AsyncGenerator[bytes], headers: Mapping[str, str] | None = None) -> ServedReply:
+        """A stream of server-sent events."""
+        return cls(200, {**_EVENT_STREAM, **(headers or {})}, body, b": ping\n\n")
 
     @classmethod
     def json(cls, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> ServedReply:

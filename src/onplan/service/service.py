@@ -1,4 +1,4 @@
-"""Answers requests in other people's dialects with an ``AsyncClient``: a whole server but for the socket."""
+"""Finds what answers a request: the routes of the service."""
 
 from __future__ import annotations
 
