@@ -30,6 +30,7 @@ COMMANDS = {
     "chat": ("onplan.cli.chat.command:chat", "Talk with a model at the terminal."),
     "image": ("onplan.cli.image:image", "Generate an image from a prompt, or from other images."),
     "batch": ("onplan.cli.batch:batch", "Answer a file of requests, in OpenAI's batch format."),
+    "serve": ("onplan.cli.serve:serve", "Serve programs on this machine that speak OpenAI's API."),
     "token": ("onplan.cli.token:token", "Print a fresh access token, for other tools."),
     "doctor": ("onplan.cli.doctor:doctor", "Check everything that a request depends on."),
     "emulator": ("onplan.cli.emulator:emulator", "Run local imitations of the services, for tests."),
