@@ -97,6 +97,7 @@ class Backend:
         reasoning_required: additional body fields for reasoning models, with fixed values.
         parameter_support: what becomes of parameters that are not just forwarded, and of ``hosted_tools`` and
             ``custom_tools``.
+        refuses_unknown: whether it refuses body fields that are not known to be accepted.
         max_tokens_field: what ``max_tokens`` is called in the body; for reasoning models,
             ``reasoning_max_tokens_field``.
         system_role: what a system message is sent as.
@@ -139,6 +140,7 @@ class Backend:
     reasoning_models: LazyPattern = EVERY_NAME
     reasoning_required: Mapping[str, object] = field(default_factory=dict)
     parameter_support: Mapping[str, ParameterSupport] = field(default_factory=dict)
+    refuses_unknown: bool = False
     max_tokens_field: str = "max_output_tokens"
     reasoning_max_tokens_field: str = "max_output_tokens"
     system_role: str = "developer"
@@ -165,6 +167,11 @@ class Backend:
         """Whether ``parameter`` is in the body of requests."""
         support = self.parameter_support.get(parameter)
         return support not in (ParameterSupport.DROP, ParameterSupport.EMULATE)
+
+    def takes(self, body_field: str) -> bool:
+        """Whether a field of a request's body may be handed on as a client of ours sent it."""
+        known = body_field in self.parameter_support
+        return self.sends(body_field) if known else not self.refuses_unknown
 
     def is_reasoning_model(self, model: str) -> bool:
         """Whether ``model`` reasons before it answers."""
@@ -275,6 +282,7 @@ OPENAI_CODEX = Backend(
     # The backend refuses anything else: "Store must be set to false", "Stream must be set to true".
     required={"stream": True, "store": False, "include": ["reasoning.encrypted_content"]},
     parameter_support=_PLAN_SUPPORT,
+    refuses_unknown=True,
     # Without a summary nothing arrives until the model has finished thinking. Others measured 47.8 s to the
     # first visible token, and 3.9 s with a summary.
     default_reasoning_summary="auto",
@@ -304,6 +312,7 @@ CHATGPT_PLAN = Backend(
     headers={"user-agent": USER_AGENT},
     required={"stream": True, "store": False, "include": ["reasoning.encrypted_content"]},
     parameter_support=_PLAN_SUPPORT,
+    refuses_unknown=True,
     default_reasoning_summary="auto",
     catalogue_is_ordered=True,
     advice={

@@ -6,9 +6,12 @@ sleep until the limit resets.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from onplan.dialects.served import ServedReply
 from onplan.errors import (
@@ -39,6 +42,35 @@ class Told:
     type: str
     code: str
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class ParameterError(InvalidRequestError):
+    """Something in a client's request is wrong.
+
+    Attributes:
+        param: where: the name of the field, or a path such as ``input[3].role``.
+        told: how it is told.
+    """
+
+    hint = ""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str = "invalid_value") -> None:
+        super().__init__(message)
+        self.param = param
+        self.told = Told(400, "invalid_request_error", code)
+
+
+_PLACE = re.compile(r" - at `\$\.?(.*?)`$")
+
+
+def parameter_error(error: msgspec.ValidationError) -> ParameterError:
+    """What msgspec says of a body of a wrong shape; it quotes nothing of the body."""
+    said = str(error)
+    place = _PLACE.search(said)
+    param = place[1].replace("[...]", "") if place and place[1] else None
+    message = _PLACE.sub("", said).replace("`", "")
+    told = f"{param}: {message}." if param else f"{message}."
+    return ParameterError(told, param=param, code="invalid_type")
 
 
 # By the error's own code; what is not here is told by the class.
@@ -74,25 +106,28 @@ _LONGEST_WAIT = 60  # seconds; openai-node 7 ignores a longer Retry-After, and o
 
 def told_of(error: OnplanError) -> Told:
     """How ``error`` is told."""
+    if isinstance(error, ParameterError):
+        return error.told
     return _TOLD.get(error.code) or next(told for kind, told in _BY_CLASS if isinstance(error, kind))
 
 
-def error_fields(error: OnplanError, param: str | None = None) -> dict[str, Any]:
+def error_fields(error: OnplanError) -> dict[str, Any]:
     """What stands under ``error``; ``resets_at`` in Unix seconds, where it is known."""
     told = told_of(error)
+    param = error.param if isinstance(error, ParameterError) else None
     message = f"{error.message} {error.hint}".strip()
     fields = {"message": message, "type": told.type, "param": param, "code": told.code}
     return fields if error.resets_at is None else {**fields, "resets_at": int(error.resets_at)}
 
 
-def failure_reply(error: OnplanError, param: str | None = None) -> ServedReply:
+def failure_reply(error: OnplanError) -> ServedReply:
     """The reply to a request that failed before anything of its answer was sent."""
     told = told_of(error)
     headers = dict(told.headers)
     if told.code == "rate_limit_exceeded":
         wait = min(max(error.retry_after or 1, 1), _LONGEST_WAIT)
         headers["retry-after"] = str(int(wait))
-    return ServedReply.json({"error": error_fields(error, param)}, told.status, headers)
+    return ServedReply.json({"error": error_fields(error)}, told.status, headers)
 
 
 def refusal(

@@ -1,0 +1,110 @@
+"""Input items as clients send them, made into items that every backend accepts.
+
+Ids and states are left out: backends that store nothing do not know them. An assistant's items get the form
+in which they are sent by ``responses.items``, so that a warm WebSocket recognises them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from onplan.dialects.openai_errors import ParameterError
+from onplan.flow import JSON_ERRORS
+from onplan.request.history import NO_RESULT, with_valid_calls
+from onplan.responses.items import CALL_KINDS, CONTENT_KINDS, Item, input_items, parts_in
+from onplan.types import Message, Role
+
+OUTPUTS = frozenset(f"{kind}_output" for kind in CALL_KINDS)
+
+
+def sent_items(given: str | Sequence[msgspec.Raw], system_role: str) -> list[Item]:
+    """The items to send for a client's ``input``.
+
+    Raises:
+        ParameterError: one of them is not an item.
+    """
+    if isinstance(given, str):
+        return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": given}]}]
+    items: list[Item] = []
+    for index, raw in enumerate(given):
+        try:
+            item = msgspec.json.decode(raw, type=dict[str, Any])
+        except JSON_ERRORS:
+            raise ParameterError(f"input[{index}] is not an object.", param=f"input[{index}]") from None
+        items += sent_item(item, system_role, f"input[{index}]")
+    return items
+
+
+def sent_item(item: Item, system_role: str, place: str) -> Iterable[Item]:
+    """What is sent for one item; nothing if it says nothing.
+
+    Raises:
+        ParameterError: it is not an item; ``place`` says where it stands.
+    """
+    kind = item.get("type") or ("message" if "role" in item else None)
+    if not isinstance(kind, str):
+        raise ParameterError(f"{place} has no type.", param=place)
+    if kind == "message" and item.get("role") != "assistant":
+        return [_message(item, system_role, place)]
+    if kind in CALL_KINDS and not isinstance(item.get("call_id"), str):
+        raise ParameterError(f"{place} has no call_id.", param=f"{place}.call_id")
+    if kind in CONTENT_KINDS:
+        return repeated({**item, "type": kind}, system_role)
+    return [{name: value for name, value in item.items() if name not in _LEFT_OUT and value is not None}]
+
+
+_LEFT_OUT = frozenset(("id", "status"))
+
+
+def repeated(item: Item, system_role: str) -> list[Item]:
+    """The input items with which a later request repeats an output item."""
+    try:
+        said = Message(Role.ASSISTANT, parts_in(item))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ParameterError("An item of the input has a wrong shape.", param="input") from None
+    return input_items([with_valid_calls(said)], system_role)
+
+
+def _message(item: Item, system_role: str, place: str) -> Item:
+    role, content = item.get("role"), item.get("content")
+    if not isinstance(role, str):
+        raise ParameterError(f"{place} has no role.", param=f"{place}.role")
+    if isinstance(content, str):
+        content = [{"type": "input_text", "text": content}]
+    if not isinstance(content, list):
+        raise ParameterError(f"{place} has no content.", param=f"{place}.content")
+    return {"type": "message", "role": system_role if role == "system" else role, "content": content}
+
+
+def paired(items: Iterable[Item]) -> list[Item]:
+    """The conversation with one result for each call, and a call for each result.
+
+    Aborted agents leave calls without a result (Codex issue 7051), which backends refuse. A result without
+    its call is told as a message of the user: without it models call again and again.
+    """
+    items = list(items)
+    results = {item.get("call_id") for item in items if item.get("type") in OUTPUTS}
+    called: set[Any] = set()
+    sent: list[Item] = []
+    for item in items:
+        kind = item.get("type")
+        if kind in CALL_KINDS:
+            called.add(item["call_id"])
+            sent.append(item)
+            if item["call_id"] not in results:
+                sent.append({"type": f"{kind}_output", "call_id": item["call_id"], "output": NO_RESULT})
+        elif kind in OUTPUTS and item.get("call_id") not in called:
+            sent.append({"type": "message", "role": "user", "content": _told(item.get("output"))})
+        else:
+            sent.append(item)
+    return sent
+
+
+def _told(output: Any) -> list[Item]:
+    if isinstance(output, list):
+        return output
+    text = output if isinstance(output, str) else msgspec.json.encode(output).decode()
+    return [{"type": "input_text", "text": text}]

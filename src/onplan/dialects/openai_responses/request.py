@@ -1,0 +1,223 @@
+"""Reads the body of ``POST /v1/responses``, and decides what becomes of each of its fields.
+
+What the backend takes is handed on as it came. The rest is carried out here, left out and named, or refused;
+``parameter_support`` of the backend's row says which (docs/server.md has the table).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from onplan.backends import Backend, ParameterSupport
+from onplan.dialects.openai_errors import ParameterError, parameter_error
+from onplan.dialects.openai_responses.input_items import sent_items
+from onplan.flow import JSON_ERRORS
+from onplan.parameters import CutAt
+from onplan.responses.items import Item
+from onplan.structured.strict_schema import is_strict
+
+Fields = dict[str, msgspec.Raw]
+
+
+class _Body(msgspec.Struct):
+    """The fields that are understood; all others are handed on or left out by name."""
+
+    model: str | None = None
+    input: str | list[msgspec.Raw] | None = None
+    instructions: str | None = None
+    stream: bool | None = None
+    store: bool | None = None
+    previous_response_id: str | None = None
+    prompt_cache_key: str | None = None
+    max_output_tokens: int | None = None
+    include: list[str] | None = None
+    tools: list[dict[str, Any]] | None = None
+    reasoning: dict[str, Any] | None = None
+    text: dict[str, Any] | None = None
+    service_tier: str | None = None
+    background: bool | None = None
+    generate: bool | None = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponsesRequest:
+    """What a client asks for.
+
+    Attributes:
+        model: as the client names it; None if it does not.
+        items: the new input items, ready to be sent.
+        fields: other fields of the body that the backend gets.
+        stream: whether the client wants events.
+        store: whether the client may ask for the response again, or go on from it.
+        previous_response_id: the response that it goes on from.
+        conversation: the client's own name of the conversation, if it gave one.
+        echo: fields that the response repeats.
+        ignored: parameters that are left out.
+        emulated: parameters that onplan carries out.
+        cut_at: where onplan ends the answer.
+        generate: False only prepares for the next request (Codex CLI, over a WebSocket).
+    """
+
+    model: str | None
+    items: list[Item] = field(repr=False)
+    fields: dict[str, Any] = field(repr=False)
+    stream: bool = False
+    store: bool = True
+    previous_response_id: str | None = None
+    conversation: str | None = None
+    echo: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    ignored: tuple[str, ...] = ()
+    emulated: tuple[str, ...] = ()
+    cut_at: CutAt | None = None
+    generate: bool = True
+
+
+def read_request(body: bytes, backend: Backend, *, strict: bool = False) -> ResponsesRequest:
+    """The request in ``body``.
+
+    Args:
+        body: JSON.
+        backend: the row; its API is the Responses API.
+        strict: refuse parameters that the backend does not take.
+
+    Raises:
+        ParameterError: something in it is wrong, or cannot be had.
+    """
+    try:
+        read, fields = _BODY.decode(body), _FIELDS.decode(body)
+    except msgspec.ValidationError as error:
+        raise parameter_error(error) from None
+    except JSON_ERRORS:
+        raise ParameterError("The body is not JSON.", code="invalid_json") from None
+    if read.input is None:
+        raise ParameterError("input is missing.", param="input", code="missing_required_parameter")
+    _refuse(read, fields)
+    sorted_out = _Sorted(read, fields, backend)
+    if strict and sorted_out.ignored:
+        name = sorted_out.ignored[0]
+        raise ParameterError(
+            f"{backend.name} does not take {', '.join(sorted_out.ignored)}.",
+            param=name,
+            code="unsupported_parameter",
+        )
+    items = sent_items(read.input, backend.system_role)
+    if read.instructions:
+        items.insert(0, _developer(read.instructions, backend))
+    return ResponsesRequest(
+        model=read.model or None,
+        items=items,
+        fields=sorted_out.sent,
+        stream=bool(read.stream),
+        store=read.store is not False,
+        previous_response_id=read.previous_response_id or None,
+        conversation=read.prompt_cache_key or None,
+        echo={name: fields[name] for name in _ECHOED if name in fields},
+        ignored=tuple(sorted_out.ignored),
+        emulated=tuple(sorted_out.emulated),
+        cut_at=sorted_out.cut_at,
+        generate=read.generate is not False,
+    )
+
+
+def _developer(text: str, backend: Backend) -> Item:
+    content = [{"type": "input_text", "text": text}]
+    return {"type": "message", "role": backend.system_role, "content": content}
+
+
+_ECHOED = (
+    *("instructions", "metadata", "temperature", "top_p", "tools", "tool_choice", "parallel_tool_calls"),
+    *("text", "truncation", "user", "max_output_tokens", "previous_response_id", "max_tool_calls"),
+    *("prompt_cache_key", "safety_identifier", "store", "top_logprobs"),
+)
+# The answer would be another one without these.
+_REFUSED: Mapping[str, str] = {
+    "conversation": "Send the items of the conversation, or previous_response_id.",
+    "prompt": "Send the text of the prompt as input.",
+}
+_REFUSED_TOOLS = frozenset(
+    ("file_search", "code_interpreter", "image_generation", "mcp", "computer", "computer_use_preview")
+)
+# Values that say what would happen anyway.
+_DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
+    "temperature": (b"1", b"1.0"),
+    "top_p": (b"1", b"1.0"),
+    "truncation": (b'"disabled"',),
+    "top_logprobs": (b"0",),
+    "metadata": (b"{}",),
+}
+# Fields that are read above, or have no effect of their own.
+_UNDERSTOOD = frozenset(
+    (*_Body.__struct_fields__, "type", "stream_options", "conversation", "prompt", "client_metadata")
+)
+# What every backend of this API takes.
+_SENT = ("tool_choice", "parallel_tool_calls")
+# Frameworks send lengths that no answer reaches; there is nothing to carry out then.
+_ANY_LENGTH = 100_000
+
+
+def _refuse(read: _Body, fields: Fields) -> None:
+    for name, hint in _REFUSED.items():
+        if name in fields and bytes(fields[name]) != b"null":
+            raise ParameterError(f"{name} is not supported. {hint}", param=name, code="unsupported_parameter")
+    if read.background:
+        message = "background is not supported: ask for the answer and wait for it."
+        raise ParameterError(message, param="background", code="unsupported_parameter")
+    for tool in read.tools or ():
+        if tool.get("type") in _REFUSED_TOOLS:
+            message = f"A ChatGPT plan has no tool {tool['type']}."
+            raise ParameterError(message, param="tools", code="unsupported_parameter")
+    if read.max_output_tokens is not None and read.max_output_tokens < 1:
+        raise ParameterError("max_output_tokens is less than 1.", param="max_output_tokens")
+
+
+class _Sorted:
+    """What is sent of a body's fields, and what becomes of the others."""
+
+    def __init__(self, read: _Body, fields: Fields, backend: Backend) -> None:
+        self.ignored: list[str] = []
+        self.emulated: list[str] = []
+        self.cut_at: CutAt | None = None
+        given = {name: raw for name, raw in fields.items() if bytes(raw) != b"null"}
+        self.sent: dict[str, Any] = {name: given[name] for name in _SENT if name in given}
+        if read.tools:
+            self.sent["tools"] = [_with_strict(tool) for tool in read.tools]
+        for name in ("reasoning", "text"):
+            if value := getattr(read, name):
+                self.sent[name] = value
+        if read.service_tier not in (None, "auto", "default"):
+            self.sent["service_tier"] = read.service_tier
+        if read.max_output_tokens is not None:
+            self._limit(read.max_output_tokens, backend)
+        included = set(backend.required.get("include", ()))  # type: ignore[call-overload]
+        if set(read.include or ()) - included - {"reasoning.encrypted_content"}:
+            self.ignored.append("include")
+        for name, raw in given.items():
+            if name in _UNDERSTOOD or name in self.sent or bytes(raw) in _DEFAULTS.get(name, ()):
+                continue
+            if backend.takes(name):
+                self.sent[name] = raw
+            else:
+                self.ignored.append(name)
+
+    def _limit(self, tokens: int, backend: Backend) -> None:
+        match backend.support_of("max_tokens", has_tools=False):
+            case ParameterSupport.EMULATE if tokens < _ANY_LENGTH:
+                self.emulated.append("max_output_tokens")
+                self.cut_at = CutAt(max_tokens=tokens)
+            case ParameterSupport.FORWARD:
+                self.sent["max_output_tokens"] = tokens
+
+
+def _with_strict(tool: dict[str, Any]) -> dict[str, Any]:
+    """A function that does not say ``strict`` has it where its schema permits that, so none is refused."""
+    if tool.get("type") != "function" or tool.get("strict") is not None:
+        return tool
+    return {**tool, "strict": is_strict(tool.get("parameters"))}
