@@ -70,7 +70,7 @@ def _run(session: Session, key: SecretText, listener: socket.socket, ready_file:
     from onplan.cli.talk import say
     from onplan.server.app import App
     from onplan.server.running import run, stop_on_signals
-    from onplan.service import Service
+    from onplan.service.service import Service
 
     host, port = listener.getsockname()[:2]
     url = f"http://{host}:{port}"
