@@ -45,6 +45,15 @@ def test_another_model_gets_a_tool(signed_in: Emulator, run_cli: Callable[..., A
     ]
 
 
+def test_the_small_model_searches(signed_in: Emulator, run_cli: Callable[..., Any]) -> None:
+    """It calls the tool with arguments that the tool takes, so that a first try at an emulator succeeds."""
+    done = run_cli("ask", "--search", "What does the wren eat?")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("search_web returned:")
+    assert [row["status"] for row in signed_in.journal() if row["path"].endswith("/alpha/search")] == [200]
+
+
 def test_json_has_the_calls_in_it(signed_in: Emulator, run_cli: Callable[..., Any]) -> None:
     """Each line is a chunk of the run, and the last one its whole answer."""
     signed_in.play(

@@ -120,6 +120,24 @@ def test_tool_choice_is_respected(client, fields, names):
     assert [call["name"] for call in calls_of(response)] == names
 
 
+@pytest.mark.parametrize(
+    ("properties", "arguments"),
+    [
+        ({"query": {"type": "string"}, "days": {"type": "integer"}}, {"query": "text"}),
+        ({"urls": {"type": "array", "items": {"type": "string"}}}, {"urls": ["text"]}),
+        ({"urls": {"type": "array", "items": {"$ref": "#/$defs/url"}, "minItems": 2}}, {"urls": [5, 5]}),
+        ({"url": {"$ref": "#/$defs/url"}}, {"url": 5}),
+        ({"any": True}, {"any": None}),
+        ({}, {}),
+    ],
+)
+def test_a_call_says_something(client, properties, arguments):
+    """Of a function that requires nothing, the first argument is given, and one item of a list."""
+    parameters = {"type": "object", "properties": properties, "$defs": {"url": {"const": 5}}}
+    (call,) = calls_of(client.completed(tools=[{"type": "function", "name": "f", "parameters": parameters}]))
+    assert json.loads(call["arguments"]) == arguments
+
+
 def test_after_tool_results_it_answers_in_text(client):
     """And names the tools and what they returned."""
     (call,) = calls_of(client.completed(tools=[CLOCK]))

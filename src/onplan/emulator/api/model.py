@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from onplan.emulator import script
 from onplan.emulator.api.grammar_text import UnknownGrammarError, fitting_text
 from onplan.emulator.api.offers import Tool, callable_tools, is_chosen
 from onplan.emulator.api.playing import played
-from onplan.emulator.api.schema_instance import instance
+from onplan.emulator.api.schema_instance import call_arguments, instance
 from onplan.emulator.options import Answer, Scenario
 from onplan.emulator.web import found, linked
 from onplan.emulator.wire.events import words_of
@@ -153,10 +153,10 @@ def _message(answer: Answer, body: dict[str, Any]) -> Message:
     return Message(FORMATS[text_format["type"]](answer, body, text_format))
 
 
-def _fitting(schema: Any) -> str:
-    """A value that fits the schema, as JSON; a schema that cannot be used is refused."""
+def _fitting(schema: Any, make: Callable[[Any], Any] = instance) -> str:
+    """A value that ``make`` finds for the schema, as JSON; a schema that cannot be used is refused."""
     try:
-        return msgspec.json.encode(instance(schema)).decode()
+        return msgspec.json.encode(make(schema)).decode()
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Refusal(api_error("Invalid schema.", code="invalid_json_schema")) from error
 
@@ -225,7 +225,7 @@ def _call(tool: Tool, namespace: str | None) -> Item:
     known = KNOWN_TOOLS.get((tool["type"], tool["name"]))
     if tool["type"] == "custom":
         return CustomToolCall(tool["name"], known or _text_for(tool), namespace)
-    arguments = known or _fitting(tool.get("parameters") or {"type": "object"})
+    arguments = known or _fitting(tool.get("parameters") or {"type": "object"}, call_arguments)
     return FunctionCall(tool["name"], arguments, namespace)
 
 

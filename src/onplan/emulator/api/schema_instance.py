@@ -35,6 +35,21 @@ def instance(schema: Any, root: Any = None, depth: int = 0) -> Any:
     return MAKERS[_kind(schema)](schema, root, depth + 1)
 
 
+def call_arguments(schema: Schema) -> Any:
+    """Arguments that fit the parameters of a function: what is required, or else the first one, with a value.
+
+    A call in which everything is left out fits, too, but tools whose parameters exclude each other refuse it,
+    and models do not make it.
+    """
+    made = instance(schema)
+    if made != {} or not schema.get("properties"):
+        return made
+    first, inner = next(iter(schema["properties"].items()))
+    if isinstance(inner, dict) and _kind(inner) == "array":
+        inner = {**inner, "minItems": max(1, inner.get("minItems", 0))}
+    return {first: instance(inner, schema)}
+
+
 def _kind(schema: Schema) -> str:
     declared = schema.get("type")
     kinds = declared if isinstance(declared, list) else [declared]
