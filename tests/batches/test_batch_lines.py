@@ -65,6 +65,15 @@ def test_a_line_that_is_no_request_is_named(given: bytes, words: str) -> None:
         list(read_requests([line(), given]))
 
 
+def test_the_example_in_the_hint_is_a_request() -> None:
+    """A person who gave a file of plain prompts can copy that line and change it."""
+    with pytest.raises(onplan.InvalidRequestError) as caught:
+        list(read_requests([b"Name three birds\n"]))
+    (request,) = read_requests([caught.value.hint.splitlines()[-1].encode()])
+
+    assert request.completion_request()[0].messages[0].text == "Name three birds"
+
+
 def test_the_method_may_be_left_out() -> None:
     """There is only one."""
     row = json.loads(line("a"))

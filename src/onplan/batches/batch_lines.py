@@ -16,6 +16,10 @@ from onplan.types import CompletionRequest, CompletionResponse
 
 _CHAT, _RESPONSES = "/v1/chat/completions", "/v1/responses"
 URLS = (_CHAT, _RESPONSES)
+_EXAMPLE = (
+    '{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", '
+    '"body": {"messages": [{"role": "user", "content": "Name three birds"}]}}'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,7 @@ def _read_request(line: bytes, number: int) -> BatchRequest:
     if complaint:
         raise InvalidRequestError(
             f"Line {number} is no request of a batch: {complaint}.",
-            hint='Write {"custom_id": "…", "method": "POST", "url": "/v1/chat/completions", "body": {…}}; '
-            "nothing has been asked.",
+            hint=f"Nothing has been asked. Each line is a request like this one:\n  {_EXAMPLE}",
         )
     return BatchRequest(read["custom_id"], read["url"], read["body"])
 

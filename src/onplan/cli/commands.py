@@ -11,6 +11,9 @@ from onplan._version import __version__
 from onplan.cli import COMMANDS
 from onplan.cli.session import Session, pass_session
 
+# What people type for something that another command does.
+_OTHER_NAMES = {"search": "ask --search", "edit": "image --edit", "limits": "usage", "whoami": "status"}
+
 
 class _LazyGroup(click.Group):
     """A group whose commands are imported on use."""
@@ -35,8 +38,9 @@ class _LazyGroup(click.Group):
         """The command that ``args`` begin with. Raises UsageError, naming one with a similar name."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            near = get_close_matches(name, (*COMMANDS, "help"), 1)
-            question = f" Did you mean `onplan {near[0]}`?" if near else ""
+            near = get_close_matches(name, (*COMMANDS, *_OTHER_NAMES, "help"), 1)
+            meant = _OTHER_NAMES.get(near[0], near[0]) if near else ""
+            question = f" Did you mean `onplan {meant}`?" if meant else ""
             raise click.UsageError(f"There is no command {name!r}.{question}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -22,7 +22,20 @@ _STDOUT = "-"
 _LONGEST_NAME = 40  # characters of a file's name that are taken from the prompt
 
 
-@click.command()
+class _Command(click.Command):
+    """Names --edit to people who try the options with which `onplan ask` takes an image."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments. Raises UsageError."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name not in ("--image", "-i"):
+                raise
+            raise click.UsageError(f"{error.message} Did you mean '--edit'?", ctx) from None
+
+
+@click.command(cls=_Command)
 @click.argument("prompt")
 @click.option(
     "-o", "--output", metavar="FILE", help="Where to save it; - is stdout (default: a name from the prompt)."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from typing import TextIO
 
 import click
 
@@ -25,7 +26,7 @@ def say(text: str, *, label: str = "", indent: int = 0) -> None:
         label: stands before the first line, and may have a style of its own.
         indent: how many spaces stand before every other line.
     """
-    width = _width()
+    width = width_of(sys.stderr)
     lines = []
     for paragraph in text.split("\n"):
         if width is None or paragraph.startswith(" "):
@@ -73,10 +74,10 @@ def colour() -> bool | None:
     return False if environment_variable("NO_COLOR") is not None else None
 
 
-def _width() -> int | None:
-    """The width of the terminal that stderr is, or None if it is none or does not say."""
+def width_of(stream: TextIO) -> int | None:
+    """The width of the terminal that ``stream`` is, or None if it is none or does not say."""
     try:
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):  # not a terminal; closed, or not a file
         return None
     return columns or None

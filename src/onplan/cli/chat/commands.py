@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -12,7 +13,7 @@ import click
 from onplan.attachments import expanded
 from onplan.cli.chat.typed import COMMANDS, Command, unquoted
 from onplan.cli.control_characters import harmless
-from onplan.cli.talk import colour, say
+from onplan.cli.talk import broken, colour, say, width_of
 from onplan.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -118,13 +119,20 @@ def _load(chat: Chat, argument: str) -> None:
 
 def _help(chat: Chat, _: str) -> None:
     rows = [(f"/{name} {argument}".rstrip(), text) for name, (argument, text) in COMMANDS.items()]
-    width = max(len(usage) for usage, _ in rows)
-    click.echo("\n".join(f"{usage:<{width}}  {text}" for usage, text in rows))
-    click.echo(
-        "\nEnter sends, Alt-Enter or a backslash at the end begins another line. Ctrl-C stops an answer or\n"
-        "clears the prompt, the arrow keys bring back what was typed, Tab completes. Files that are dragged\n"
-        "or pasted here are attached."
-    )
+    indent = max(len(usage) for usage, _ in rows) + 2
+    screen = width_of(sys.stdout) or 80
+    for usage, text in rows:
+        lines = broken(text, max(screen - indent, _NARROWEST))
+        click.echo(f"{usage:<{indent}}" + f"\n{' ' * indent}".join(lines))
+    click.echo("\n".join(["", *broken(_KEYS, max(screen, _NARROWEST))]))
+
+
+_NARROWEST = 20  # columns; words are not broken to fit in fewer
+_KEYS = (
+    "Enter sends, Alt-Enter or a backslash at the end begins another line. Ctrl-C stops an answer or clears "
+    "the prompt, the arrow keys bring back what was typed, Tab completes. Files that are dragged or pasted "
+    "here are attached."
+)
 
 
 _BY_NAME: Mapping[str, Callable[[Chat, str], None]] = MappingProxyType(

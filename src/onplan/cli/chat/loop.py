@@ -87,7 +87,7 @@ class Chat:
                 case _:
                     self._say(understood.text)
         except OnplanError as error:
-            tell(error, self.session)
+            self._tell(error)
         except KeyboardInterrupt:
             say("Stopped.")
         return True
@@ -106,18 +106,23 @@ class Chat:
         except ConversationFileError as error:
             whole = len(self.current.messages) > before
             error.hint = "The answer is written with the next message." if whole else _FILE_HINT
-            tell(error, self.session)
+            self._tell(error)
             if not whole:
                 self._put_back(text, parts)
         except OnplanError as error:
             if isinstance(error, ContextLengthError):
                 error.hint = "`/compact` makes room, and `/new` begins another conversation."
-            tell(error, self.session)
+            self._tell(error)
             self._ended_early(text, parts, before, "The answer broke off")
         else:
             self._answered_by = response.model
             self.session.note_limits(self.client, response.limits)
             self._note(response)
+
+    def _tell(self, error: OnplanError) -> None:
+        """Say what happened; a chat lists the models with a command of its own."""
+        error.hint = error.hint.replace("`onplan models`", "`/model`")
+        tell(error, self.session)
 
     def _ended_early(self, text: str, parts: list[Image | File], before: int, why: str) -> None:
         if len(self.current.messages) > before:
