@@ -50,13 +50,16 @@ def test_what_is_listed_can_be_armed(run_cli: Run) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sh(1)")
 def test_the_example_for_a_shell_works(tmp_path: Path) -> None:
-    """The page's lines start an emulator, are signed in there, ask, and end it."""
+    """The page's lines start an emulator, are signed in there, ask, and end it; again in the same folder."""
+    lines = example("sh") + "wait $emulator\n"
+    first, _, rest = lines.partition("\n")
+    assert "ONPLAN_HOME" in first
     command = tmp_path / "onplan"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m onplan "$@"\n')
     command.chmod(0o700)
     env = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
     result = subprocess.run(
-        ["sh", "-e", "-c", example("sh") + "wait $emulator\n"],
+        ["sh", "-e", "-c", lines + rest],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -65,7 +68,7 @@ def test_the_example_for_a_shell_works(tmp_path: Path) -> None:
         env=env,
     )
 
-    assert (result.returncode, result.stdout, result.stderr) == (0, "You said: Name three birds\n", "")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "You said: Name three birds\n" * 2, "")
 
 
 def test_the_scenario_of_the_page_is_played(
