@@ -208,7 +208,10 @@ def test_a_killed_chat_goes_on(signed_in: Emulator) -> None:
 def test_a_copy_is_saved_where_its_path_says(
     signed_in: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tilde is the home folder; a copy may replace an earlier one, or an empty file, but nothing else."""
+    """A tilde is the home folder; a copy may replace an earlier one, or an empty file, but nothing else.
+
+    Neither notes nor another conversation are replaced.
+    """
     notes, empty, copy = tmp_path / "notes.md", tmp_path / "empty.jsonl", tmp_path / "copy.jsonl"
     notes.write_text("my notes\n")
     empty.touch()
@@ -221,6 +224,8 @@ def test_a_copy_is_saved_where_its_path_says(
             ("/save ~/copy.jsonl", f"Saved in {copy}."),
             ("/save  ~/copy.jsonl", lambda shown: shown.count(f"Saved in {copy}.") == 2),
             ("/new", "another conversation"),
+            ("other", "You said: other"),
+            ("/save ~/copy.jsonl", lambda shown: shown.count("Choose another name.") == 2),
             ("/load ~/copy.jsonl", lambda shown: shown.count("You said: hi") == 2),
         ):
             terminal.until(at_prompt())
@@ -272,6 +277,30 @@ def test_commands(signed_in: Emulator, tmp_path: Path, clean_environment: Path) 
         assert (body["model"], body["reasoning"]["effort"]) == ("gpt-5.5", "low")
         assert body["input"][0]["content"][0]["text"] == "Be brief"
     assert len([item for item in second["input"] if item["type"] == "message"]) == 4
+
+
+@needs_terminal
+def test_an_unknown_model_is_answered_with_a_command_of_the_chat(signed_in: Emulator) -> None:
+    """The error names `/model`, which lists the others, and what was typed is at the prompt again."""
+    with chatting("-m", "gpt-0") as terminal:
+        terminal.until(at_prompt())
+        terminal.type("hi\r")
+        shown = terminal.until(lambda shown: "error:" in shown and at_prompt("hi")(shown))
+
+    assert "`/model` lists all." in shown
+    assert "onplan models" not in shown
+
+
+@needs_terminal
+def test_help_is_broken_at_words(signed_in: Emulator) -> None:
+    """Each command's text is in a column of its own, and no word is cut in two, on a narrow screen, too."""
+    with chatting(columns=50, lines=60) as terminal:
+        terminal.until(at_prompt())
+        terminal.type("/help\r")
+        shown = terminal.until(lambda shown: "attached." in shown and at_prompt()(shown))
+
+    assert "/compact         make room in a conversation that\n                 has become long\n" in shown
+    assert "pasted here are attached." in " ".join(shown.split())
 
 
 @needs_terminal

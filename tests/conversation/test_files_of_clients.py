@@ -99,6 +99,33 @@ def test_an_open_conversation_can_be_saved(signed_in: Emulator, side: Side, tmp_
         side.do(talk.save(other, attachments="outside"))
 
 
+def test_saving_replaces_only_the_same_conversation(signed_in: Emulator, side: Side, tmp_path: Path) -> None:
+    """As it was earlier, also before it was loaded; or an empty file. Others need ``overwrite``."""
+    path, empty, notes = tmp_path / "talk.jsonl", tmp_path / "empty.jsonl", tmp_path / "notes.md"
+    empty.touch()
+    notes.write_text("my notes\n")
+    talk = side.client().conversation()
+    side.do(talk.save(path))
+    side.do(talk.say("one"))
+    side.do(talk.save(path))
+    again = side.do(side.client().conversation.load(path))
+    side.do(again.say("two"))
+    side.do(again.save(path))
+    side.do(again.save(empty))
+    before = path.read_bytes()
+    other = again.branch()
+    for talk, file in ((other, path), (other, empty), (again, notes)):
+        with pytest.raises(ConversationFileError, match="is not a copy of this conversation") as caught:
+            side.do(talk.save(file))
+        assert "overwrite=True" in caught.value.hint
+
+    assert path.read_bytes() == empty.read_bytes() == before
+    assert notes.read_text() == "my notes\n"
+    for file in (path, notes):
+        side.do(other.save(file, overwrite=True))
+        assert side.do(side.client().conversation.load(file)).session_id == other.session_id
+
+
 def test_an_image_that_cannot_be_read_is_not_said(signed_in: Emulator, side: Side, tmp_path: Path) -> None:
     """Nothing is sent, the file is as it was, and the next turn is free."""
     path = tmp_path / "talk.jsonl"

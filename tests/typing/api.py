@@ -240,7 +240,7 @@ def conversations(client: onplan.Client, path: Path) -> None:
     client.conversation(compact="auto", compact_at=0.5)
     client.conversation.open(path, compact="summary")
     client.conversation(compact="yes")  # type: ignore[arg-type]
-    talk.save(path, attachments="inside")
+    talk.save(path, attachments="inside", overwrite=True)
     assert_type(client.conversation.load(path, model="gpt-5.5"), onplan.Conversation)
     assert_type(client.conversation.open("talk.jsonl", system="Be brief."), onplan.Conversation)
     assert issubclass(onplan.ConversationFileWarning, UserWarning)

@@ -23,6 +23,8 @@ from onplan.tools.record import Run, RunChunk, RunDone, ToolDone, TurnDone
 from onplan.turn.compactor import Compactor
 from onplan.types import CompletionRequest, ContentPart, Message, Prompt, RequestFields, Role, as_request
 
+_OVERWRITE_HINT = "Choose another name, or say that it may be replaced: `talk.save(PATH, overwrite=True)`."
+
 C = TypeVar("C", bound="ConversationState")
 Compact: TypeAlias = Literal["auto", "summary"]
 
@@ -128,12 +130,14 @@ class ConversationState:
         settings = msgspec.structs.replace(self._settings, session_id=None)
         return type(self)(self._client, history, settings, self._options)
 
-    def _write(self, path: str | os.PathLike[str], attachments: Attachments) -> None:
+    def _write(self, path: str | os.PathLike[str], attachments: Attachments, *, overwrite: bool) -> None:
         _require_attachments(attachments)
         if self._file and self._file.is_at(path):
             self._keep_in(path, attachments)
-        else:
-            saved_file.save(path, self._header(), self._history, attachments)
+            return
+        if not overwrite:
+            saved_file.require_replaceable(path, self.session_id, _OVERWRITE_HINT)
+        saved_file.save(path, self._header(), self._history, attachments)
 
     def _keep_in(self, path: str | os.PathLike[str], attachments: Attachments) -> None:
         """Write a file that goes on being written while the conversation grows."""

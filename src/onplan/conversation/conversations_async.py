@@ -258,19 +258,25 @@ class AsyncConversation(ConversationState):
         """
         await self._off_loop(self._undo)
 
-    async def save(self, path: str | os.PathLike[str], *, attachments: Attachments = "path") -> None:
-        """Write the conversation to a file that only its owner may read, in place of what is there.
+    async def save(
+        self, path: str | os.PathLike[str], *, attachments: Attachments = "path", overwrite: bool = False
+    ) -> None:
+        """Write the conversation to a file that only its owner may read.
+
+        The file may exist if it is empty, or holds this conversation as it was earlier.
 
         Args:
             path: of the file: JSON lines, the first of which has the format's version.
             attachments: how local images and files are saved: by their ``path`` and a digest of their
                 content, or ``inside``, with the content.
+            overwrite: whether any other file may be replaced.
 
         Raises:
-            ConversationFileError: it cannot be written; what was there before is unchanged.
+            ConversationFileError: there is another file, or it cannot be written; what was there before is
+                unchanged.
             InvalidRequestError: an image or file cannot be read.
         """
-        await whole(self._write, path, attachments)
+        await whole(partial(self._write, path, attachments, overwrite=overwrite))
 
 
 async def whole(function: Callable[..., T], *arguments: Any) -> T:

@@ -83,18 +83,18 @@ def _lines(header: Header, history: History, attachments: Attachments) -> list[b
     return [first, *(_line(entry, attachments) for entry in history.entries)]
 
 
-def require_replaceable(path: str | os.PathLike[str]) -> None:
-    """Raise ConversationFileError if there is a file that is neither empty nor a conversation."""
+def require_replaceable(
+    path: str | os.PathLike[str], session_id: str, hint: str = "Choose another name."
+) -> None:
+    """Raise ConversationFileError if there is a file that is neither empty nor the same conversation."""
     if is_missing(path):
         return
     with _explained(path, "read"), open_file(expanded(path)) as file:
         first = file.readline(file_format.LARGEST_LINE + 1)
-    try:
-        file_format.decode([first], str(path))
-    except ConversationFileError:
-        raise ConversationFileError(
-            f"{path} is another file, and no conversation that can be replaced.", hint="Choose another name."
-        ) from None
+    with contextlib.suppress(ConversationFileError):
+        if file_format.decode([first], str(path)).header.session_id == session_id:
+            return
+    raise ConversationFileError(f"{path} exists already, and is not a copy of this conversation.", hint=hint)
 
 
 def is_missing(path: str | os.PathLike[str]) -> bool:

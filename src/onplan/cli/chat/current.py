@@ -104,12 +104,12 @@ class CurrentConversation:
         self.go_on_in(copy)
 
     def save(self, path: Path) -> None:
-        """Save a copy, in place of another conversation at most.
+        """Save a copy, in place of an earlier one at most.
 
         Raises ConversationFileError; InvalidRequestError if nothing was said.
         """
         talk = self._begun("save")
-        require_replaceable(path)
+        require_replaceable(path, talk.session_id)  # the hint of `save` is for programs
         talk.save(path, attachments="inside")
 
     def compact(self) -> Usage:
