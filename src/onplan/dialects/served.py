@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from onplan.types import Usage
+
 
 @dataclass(frozen=True, slots=True)
 class ServedRequest:
@@ -47,12 +49,17 @@ class ServedReply:
         body: whole, or the pieces of a stream, each of them one or more whole events. It is to be closed
             (``aclose``) if it is not read to its end.
         heartbeat: what the server sends between two pieces when nothing was sent for 15 seconds.
+        model: the model that answers; None where none is asked.
+        usage: the tokens that were used, known by the end of the body; None where no model is asked. The
+            server counts them for the caller and in its metrics.
     """
 
     status: int
     headers: dict[str, str]
     body: bytes | AsyncGenerator[bytes] = field(repr=False)
     heartbeat: bytes = b""
+    model: str | None = None
+    usage: Usage | None = None
 
     @classmethod
     def events(cls, body: AsyncGenerator[bytes], headers: Mapping[str, str] | None = None) -> ServedReply:
