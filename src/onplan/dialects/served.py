@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, Self
 
 import msgspec
 
@@ -39,6 +39,18 @@ _EVENT_STREAM = {
 }
 
 
+class Pieces(Protocol):
+    """The pieces of a streamed body, each of them one or more whole events."""
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> bytes: ...
+
+    async def aclose(self) -> None:
+        """Give the rest up. It may be called at any time, also before the first piece, and again."""
+        ...
+
+
 @dataclass(slots=True)
 class ServedReply:
     """What is answered.
@@ -46,8 +58,7 @@ class ServedReply:
     Attributes:
         status: the HTTP status.
         headers: names in lower case.
-        body: whole, or the pieces of a stream, each of them one or more whole events. It is to be closed
-            (``aclose``) if it is not read to its end.
+        body: whole, or the pieces of a stream, which is to be closed if it is not read to its end.
         heartbeat: what the server sends between two pieces when nothing was sent for 15 seconds.
         model: the model that answers; None where none is asked.
         usage: the tokens that were used, known by the end of the body; None where no model is asked. The
@@ -56,13 +67,13 @@ class ServedReply:
 
     status: int
     headers: dict[str, str]
-    body: bytes | AsyncGenerator[bytes] = field(repr=False)
+    body: bytes | Pieces = field(repr=False)
     heartbeat: bytes = b""
     model: str | None = None
     usage: Usage | None = None
 
     @classmethod
-    def events(cls, body: AsyncGenerator[bytes], headers: Mapping[str, str] | None = None) -> ServedReply:
+    def events(cls, body: Pieces, headers: Mapping[str, str] | None = None) -> ServedReply:
         """A stream of server-sent events."""
         return cls(200, {**_EVENT_STREAM, **(headers or {})}, body, b": ping\n\n")
 

@@ -68,6 +68,7 @@ class ResponseStream:
         parts: the finished content parts, in the order of their items; ``kept`` come first.
         earlier: ids of earlier responses on the same connection, and of their items.
         is_mixed: whether an event came that belongs to one of those.
+        is_cut: whether onplan has ended the answer, while the backend goes on.
         limit_headers: the headers with which the answer began, for what they say about limits.
         began_at: when that was, Unix seconds.
     """
@@ -90,7 +91,7 @@ class ResponseStream:
         self.turn_state: str | None = None
         self.response: CompletionResponse | None = None
         self.earlier: Collection[str] = ()
-        self.is_mixed = False
+        self.is_mixed = self.is_cut = False
         self.limit_headers: Mapping[str, str] = NOTHING
         self.began_at: float | None = None
         self._model = model

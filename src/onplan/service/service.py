@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from onplan.async_client import AsyncClient
@@ -12,20 +11,8 @@ from onplan.dialects.openai_errors import failure_reply, refusal
 from onplan.dialects.openai_models import model_object, models_list
 from onplan.dialects.served import ServedReply, ServedRequest
 from onplan.errors import OnplanError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceOptions:
-    """What the person who runs the service decides.
-
-    Attributes:
-        strict: whether a parameter that the backend does not take is refused instead of left out and named.
-        aliases: names of models that clients may use, and the models that they mean.
-    """
-
-    strict: bool = False
-    aliases: Mapping[str, str] = field(default_factory=dict)
-
+from onplan.service.options import ServiceOptions
+from onplan.service.responses import Responses
 
 _Answer: TypeAlias = Callable[["Service", ServedRequest], Awaitable[ServedReply]]
 
@@ -40,6 +27,7 @@ class Service:
 
     def __init__(self, client: AsyncClient, options: ServiceOptions | None = None) -> None:
         self._client, self._options = client, options or ServiceOptions()
+        self._responses = Responses(client, self._options)
 
     async def answer(self, request: ServedRequest) -> ServedReply:
         """The reply, as soon as its status is known. A failure is a reply, too, in the client's dialect.
@@ -69,6 +57,9 @@ class Service:
             return refusal(405, "method_not_allowed", message, headers={"allow": allowed})
         return await answer(self, request)
 
+    async def _create_response(self, request: ServedRequest) -> ServedReply:
+        return await self._responses.create(request)
+
     async def _models(self, request: ServedRequest) -> ServedReply:
         return ServedReply.json(models_list(await self._client.list_models()))
 
@@ -96,4 +87,5 @@ def _unknown(request: ServedRequest) -> ServedReply:
 
 _ROUTES: Mapping[str, Mapping[str, _Answer]] = {
     "/models": {"GET": Service._models},
+    "/responses": {"POST": Service._create_response},
 }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from onplan.answers.cutoff import Cutoff
 from onplan.answers.failures import failure_of_complaint, failure_of_response
 from onplan.errors import (
     DisconnectError,
@@ -30,7 +31,6 @@ from onplan.responses.stream import ResponseStream
 from onplan.turn.amendments import Amendment, Call, amended
 from onplan.turn.attempts import Attempt, opened
 from onplan.turn.context import Context
-from onplan.turn.cutoff import Cutoff
 from onplan.turn.fallback import Fallback
 from onplan.turn.steps import (
     Emit,
@@ -210,11 +210,13 @@ class Completion(Attempt["CompletionResponse | None"]):
     def _settle(
         self, seen: Continuation, create: Create, stream: ResponseStream, response: CompletionResponse
     ) -> None:
-        """Remember the finished exchange for the next turn.
+        """Remember the finished exchange for the next turn, if it is finished at the backend, too.
 
         An answer that was cut off or resumed is not remembered: the program's history will differ from what
         the server saw.
         """
+        if stream.is_cut:
+            return
         answer, response_id = [], None
         whole = response.finish_reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
         if whole and not self._call.kept:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from onplan.answers.cutoff import Cutoff, quarters_in
 from onplan.parameters import CutAt
-from onplan.turn.cutoff import Cutoff, quarters_in
 from onplan.types import (
     ContentPart,
     Done,

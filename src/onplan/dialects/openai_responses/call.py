@@ -1,0 +1,143 @@
+"""A client's request made into the request that the backend gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from onplan.backends import Backend
+from onplan.dialects.openai_responses.input_items import paired
+from onplan.dialects.openai_responses.relay import RelayOptions, RelayStream
+from onplan.dialects.openai_responses.request import ResponsesRequest
+from onplan.parameters import Reports, uuid_text
+from onplan.responses.items import Item
+from onplan.responses.request import ResponsesCall
+
+
+@dataclass(slots=True)
+class Relayed:
+    """What is known of a relayed answer while it arrives.
+
+    Attributes:
+        stream: of the latest attempt; None before the backend answers.
+    """
+
+    stream: RelayStream | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RelayCall(ResponsesCall):
+    """A request that is handed on.
+
+    Attributes:
+        options: what the client wants of the stream.
+        relayed: gets the stream of each attempt.
+    """
+
+    options: RelayOptions = field(default_factory=RelayOptions)
+    relayed: Relayed = field(default_factory=Relayed)
+
+    def stream(self, request_id: str | None) -> RelayStream:
+        """What hands the answer on."""
+        stream = RelayStream(self.model, self.reports, request_id, self.options)
+        self.relayed.stream = stream
+        return stream
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a request goes: the row, the address of its API, the model, and the conversation's name there."""
+
+    backend: Backend
+    base_url: str
+    model: str
+    session_id: str
+
+
+def relay_call(
+    asked: ResponsesRequest,
+    items: Sequence[Item],
+    to: Destination,
+    relayed: Relayed,
+    *,
+    framed: bool = True,
+    headers: Mapping[str, str] | None = None,
+) -> RelayCall:
+    """The call for ``asked``.
+
+    Args:
+        asked: what the client asks for.
+        items: the whole input, what it goes on from included.
+        to: where it goes.
+        relayed: gets the stream of each attempt.
+        framed: whether the client reads server-sent events.
+        headers: of a Codex client, which are handed on; None for others.
+    """
+    backend, model = to.backend, to.model
+    body: dict[str, Any] = {"model": model, **backend.required, "input": paired(items)}
+    if backend.is_reasoning_model(model):
+        body |= backend.reasoning_required
+    if backend.sends("session_id"):
+        body["prompt_cache_key"] = to.session_id
+    options = RelayOptions(echo=asked.echo, cut_at=asked.cut_at, is_codex=headers is not None, framed=framed)
+    return RelayCall(
+        backend,
+        to.base_url,
+        model,
+        to.session_id,
+        msgspec.json.encode(body | asked.fields),
+        Reports(asked.ignored, asked.emulated),
+        frozenset(asked.fields),
+        headers=headers or {},
+        options=options,
+        relayed=relayed,
+    )
+
+
+# What the Codex backend wants to know of a turn of its own client.
+_TURN_HEADERS = (
+    "thread-id",
+    "x-codex-beta-features",
+    "x-codex-turn-metadata",
+    "x-codex-turn-state",
+    "x-codex-window-id",
+    "x-openai-internal-codex-responses-lite",
+)
+_MOST_CHARACTERS = 16_384
+
+
+def turn_headers(headers: Mapping[str, str]) -> dict[str, str] | None:
+    """Those of a Codex client's headers that are handed on; None if it is another client."""
+    if not headers.get("originator", "").startswith("codex"):
+        return None
+    given = {name: headers[name] for name in _TURN_HEADERS if name in headers}
+    return {
+        name: value
+        for name, value in given.items()
+        if value.isascii() and value.isprintable() and len(value) <= _MOST_CHARACTERS
+    }
+
+
+def conversation_of(asked: ResponsesRequest, headers: Mapping[str, str]) -> str | None:
+    """The client's own name of the conversation, if it gives one."""
+    names = (asked.conversation, headers.get("session-id"), headers.get("x-session-id"))
+    return next((name for name in names if name and name.isascii() and name.isprintable()), None)
+
+
+def session_id_for(caller: str, conversation: str | None, items: Sequence[Item]) -> str:
+    """The name by which the backend finds the prompt in its cache.
+
+    Two callers never share one, whatever they call their conversations. The main key, whose name is empty,
+    keeps the names that its clients give.
+    """
+    if conversation is not None and not caller:
+        return conversation[:_LONGEST_NAME]
+    said = [caller, conversation] if conversation is not None else [caller, items[:2]]
+    return uuid_text(sha256(msgspec.json.encode(said)).digest()[:16], version=5)
+
+
+_LONGEST_NAME = 64

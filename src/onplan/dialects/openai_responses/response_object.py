@@ -1,0 +1,99 @@
+"""The ``response`` object as OpenAI's clients read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from onplan.responses.items import Item
+
+# Clients index into these without looking (docs/protocol.md); a backend may leave any of them out.
+_USUAL: Mapping[str, Any] = {
+    "object": "response",
+    "background": False,
+    "error": None,
+    "incomplete_details": None,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "output": [],
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "reasoning": {"effort": None, "summary": None},
+    "service_tier": "default",
+    "store": True,
+    "temperature": 1.0,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": 1.0,
+    "truncation": "disabled",
+    "usage": None,
+    "user": None,
+    "metadata": {},
+}
+# What the client said and the backend was told otherwise, or not at all.
+_RESTORED = (
+    *("instructions", "max_output_tokens", "metadata", "previous_response_id", "prompt_cache_key", "store"),
+    *("temperature", "text", "tool_choice", "tools", "top_p", "truncation", "user"),
+)
+
+
+def response_object(sent: Mapping[str, Any], echo: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+    """The object for a client.
+
+    Args:
+        sent: what the backend sent.
+        echo: what the client had said; it is repeated instead of what the backend was told.
+        fields: other changes.
+    """
+    said = {name: echo[name] if name in echo else _USUAL[name] for name in _RESTORED}
+    whole = {**_USUAL, "created_at": 0, **{n: v for n, v in sent.items() if v is not None}, **said, **fields}
+    if isinstance(usage := whole["usage"], dict):
+        whole["usage"] = _usage(usage)
+    return whole
+
+
+def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The counts with the details without which Codex CLI cannot read them."""
+    return {
+        **usage,
+        "input_tokens_details": usage.get("input_tokens_details") or {"cached_tokens": 0},
+        "output_tokens_details": usage.get("output_tokens_details") or {"reasoning_tokens": 0},
+    }
+
+
+_HAS_STATUS = ("message", "function_call", "custom_tool_call", "web_search_call")
+
+
+def output_item(item: Item, index: int, status: str) -> Item:
+    """An item with the fields that clients need: an id, a state, and lists where there may be some."""
+    whole: Item = {"id": f"item_{index}", **item}
+    whole["id"] = whole["id"] or f"item_{index}"
+    if whole.get("type") in _HAS_STATUS:
+        whole["status"] = whole.get("status") or status
+    if whole.get("type") == "message" and isinstance(whole.get("content"), list):
+        whole["content"] = [_content_part(part) for part in whole["content"]]
+    if whole.get("type") == "reasoning":
+        whole["summary"] = whole.get("summary") or []
+    return whole
+
+
+def _content_part(part: Any) -> Any:
+    if isinstance(part, dict) and part.get("type") == "output_text":
+        return {**part, "annotations": part.get("annotations") or [], "logprobs": part.get("logprobs") or []}
+    return part
+
+
+def output_of(sent: Any, finished: Iterable[tuple[int, Item]]) -> list[Item]:
+    """The items of a response: those that it names, or else those that were finished on the way.
+
+    The Codex backend leaves ``output`` empty in the last event (docs/protocol.md).
+    """
+    items = sent if isinstance(sent, list) and sent else [item for _, item in sorted(finished, key=_index)]
+    return [output_item(item, index, "completed") for index, item in enumerate(items)]
+
+
+def _index(finished: tuple[int, Item]) -> int:
+    return finished[0]

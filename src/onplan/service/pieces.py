@@ -1,0 +1,76 @@
+"""The body of a streamed reply: what one turn hands out, read while it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+from onplan.async_client import Exchange
+from onplan.errors import OnplanError
+
+
+class TurnPieces:
+    """The pieces of one turn: one for each read, so that nothing waits.
+
+    Args:
+        exchange: carries the turn out; it is open, and is closed here.
+        first: what it has handed out already.
+        encode: makes the bytes of what is handed out.
+        fail: the bytes that tell a failure after the first piece.
+        end: called when the answer was whole.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange[Any],
+        first: Sequence[Any],
+        encode: Callable[[Sequence[Any]], bytes],
+        fail: Callable[[OnplanError], bytes],
+        end: Callable[[], object],
+    ) -> None:
+        self._exchange, self._first = exchange, first
+        self._encode, self._fail, self._end = encode, fail, end
+        self._is_over = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._is_over:
+            raise StopAsyncIteration
+        try:
+            piece = await self._next()
+        except OnplanError as error:
+            await self.aclose()
+            return self._fail(error)
+        except BaseException:
+            await self.aclose()
+            raise
+        if piece is None:
+            await self.aclose()
+            self._end()
+            raise StopAsyncIteration
+        return piece
+
+    async def _next(self) -> bytes | None:
+        chunks: Sequence[Any] | None = self._first
+        self._first = ()
+        while not chunks:
+            chunks = await self._exchange.advance()
+            if chunks is None:
+                return None
+        return self._encode(chunks)
+
+    async def aclose(self) -> None:
+        """End the turn, also at the backend if it has not ended."""
+        self._is_over = True
+        await self._exchange.__aexit__(None, None, None)
+
+
+async def begun(exchange: Exchange[Any]) -> Sequence[Any]:
+    """The first that ``exchange`` hands out; it is closed if it fails, or is cancelled, before that."""
+    try:
+        return await exchange.advance() or ()
+    except BaseException:
+        await exchange.__aexit__(None, None, None)
+        raise

@@ -1,0 +1,20 @@
+"""A turn whose answer is handed on as it came, to a client that speaks the backend's own API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from onplan.turn.amendments import Call
+from onplan.turn.context import Context
+from onplan.turn.flows import asked, default_model
+from onplan.turn.steps import Flow
+
+
+def relay(build: Callable[[str], Call], model: str | None, context: Context) -> Flow[Any]:
+    """Ask ``model``, or the default one, with the call that ``build`` makes; emit what its stream gives.
+
+    A refused token, failures that may pass, a warm WebSocket: all as in every other turn.
+    """
+    model = model or context.model or (yield from default_model(context))
+    return (yield from asked(build(model), context))
