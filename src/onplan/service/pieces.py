@@ -18,6 +18,9 @@ class TurnPieces:
         encode: makes the bytes of what is handed out.
         fail: the bytes that tell a failure after the first piece.
         end: called when the answer was whole.
+
+    Attributes:
+        error: what the turn failed with after its first piece, or None.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class TurnPieces:
         self._exchange, self._first = exchange, first
         self._encode, self._fail, self._end = encode, fail, end
         self._is_over = False
+        self.error: OnplanError | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -42,6 +46,7 @@ class TurnPieces:
             piece = await self._next()
         except OnplanError as error:
             await self.aclose()
+            self.error = error
             return self._fail(error)
         except BaseException:
             await self.aclose()

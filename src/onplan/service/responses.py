@@ -53,6 +53,8 @@ class Responses:
             return ServedReply.events(pieces, headers)
         async for _ in pieces:
             pass
+        if pieces.error is not None:
+            raise pieces.error
         return ServedReply.json(_stream(relayed).final, 200, headers)
 
     def _begin(

@@ -104,10 +104,12 @@ class RelayStream(ResponseStream):
     def failure_events(self, error: OnplanError) -> bytes:
         """The events that end a stream which fails after it has begun: an ``error``, and ``response.failed``.
 
-        Clients differ in which of the two they look at (docs/protocol.md).
+        Clients differ in which of the two they look at (docs/protocol.md). The first has its fields twice:
+        flat, as in OpenAI's reference, and under ``error``, for only an event with that makes OpenAI's Python
+        SDK raise. Programs that look at neither event (llm 0.36) would take the end for a success.
         """
         told = error_fields(error)
-        fields = {"code": told["code"], "message": told["message"], "param": told["param"]}
+        fields = {"code": told["code"], "message": told["message"], "param": told["param"], "error": told}
         failed = {"code": told["code"], "message": told["message"]}
         response = response_object(
             self._opened,

@@ -56,11 +56,12 @@ def response_object(sent: Mapping[str, Any], echo: Mapping[str, Any], **fields: 
 
 
 def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
-    """The counts with the details without which Codex CLI cannot read them."""
+    """The counts with the details without which Codex CLI cannot read them, and those that the SDKs name."""
+    read, written = usage.get("input_tokens_details"), usage.get("output_tokens_details")
     return {
         **usage,
-        "input_tokens_details": usage.get("input_tokens_details") or {"cached_tokens": 0},
-        "output_tokens_details": usage.get("output_tokens_details") or {"reasoning_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, **(read or {})},
+        "output_tokens_details": {"reasoning_tokens": 0, **(written or {})},
     }
 
 
