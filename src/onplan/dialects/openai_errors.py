@@ -54,10 +54,12 @@ class ParameterError(InvalidRequestError):
 
     hint = ""
 
-    def __init__(self, message: str, *, param: str | None = None, code: str = "invalid_value") -> None:
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str = "invalid_value", status: int = 400
+    ) -> None:
         super().__init__(message)
         self.param = param
-        self.told = Told(400, "invalid_request_error", code)
+        self.told = Told(status, "invalid_request_error", code)
 
 
 _PLACE = re.compile(r" - at `\$\.?(.*?)`$")

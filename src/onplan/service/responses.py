@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,17 +10,22 @@ from onplan.async_client import AsyncClient, Exchange
 from onplan.async_client_parts import context_of
 from onplan.dialects.openai_responses.call import (
     Destination,
+    RelayCall,
     Relayed,
     conversation_of,
     relay_call,
     session_id_for,
+    stored_response,
     turn_headers,
 )
+from onplan.dialects.openai_responses.relay import RelayStream
 from onplan.dialects.openai_responses.request import ResponsesRequest, read_request
+from onplan.dialects.openai_responses.stored import Before
 from onplan.dialects.served import ServedReply, ServedRequest
-from onplan.responses.items import Item
+from onplan.errors import OnplanError
 from onplan.service.options import ServiceOptions
 from onplan.service.pieces import TurnPieces, begun
+from onplan.service.stored_responses import StoredResponses
 from onplan.turn.context import Context
 from onplan.turn.relaying import relay
 
@@ -30,67 +36,96 @@ class Responses:
     Args:
         client: asks the models.
         options: of the service.
+        stored: the responses that are kept.
     """
 
-    def __init__(self, client: AsyncClient, options: ServiceOptions) -> None:
-        self._client, self._options = client, options
+    def __init__(self, client: AsyncClient, options: ServiceOptions, stored: StoredResponses) -> None:
+        self._client, self._options, self._stored = client, options, stored
 
     async def create(self, request: ServedRequest) -> ServedReply:
         """``POST /v1/responses``, streaming or not."""
         context = context_of(self._client)
         asked = read_request(request.body, context.backend, strict=self._options.strict)
-        exchange, relayed = self._begin(asked, request, context)
+        before = await self._stored.before(asked, request.caller)
+        exchange, relayed = self._begin(asked, before, request, context)
         first = await begun(exchange)
-        headers = _headers(relayed, asked)
-        pieces = TurnPieces(
-            exchange,
-            first,
-            b"".join,
-            lambda error: _stream(relayed).failure_events(error),
-            lambda: None,
-        )
+        stored = self._stored if asked.store else None
+        pieces = _RelayedPieces(exchange, first, relayed, stored, request.caller)
+        stream = pieces.stream
         if asked.stream:
-            return ServedReply.events(pieces, headers)
+            reply = ServedReply.events(pieces, stream.headers())
+            reply.model, pieces.reply = stream.model, reply
+            return reply
         async for _ in pieces:
             pass
         if pieces.error is not None:
             raise pieces.error
-        return ServedReply.json(_stream(relayed).final, 200, headers)
+        reply = ServedReply.json(stream.final, 200, stream.headers())
+        reply.model, reply.usage = stream.model, stream.usage
+        return reply
 
     def _begin(
-        self, asked: ResponsesRequest, request: ServedRequest, context: Context
+        self, asked: ResponsesRequest, before: Before, request: ServedRequest, context: Context
     ) -> tuple[Exchange[Any], Relayed]:
         """The turn that answers ``asked``, not begun yet."""
-        items: list[Item] = list(asked.items)
         conversation = conversation_of(asked, request.headers)
-        session_id = session_id_for(request.caller, conversation, items)
+        session_id = session_id_for(request.caller, conversation, asked, before)
         relayed = Relayed()
         codex = turn_headers(request.headers)
 
-        def build(model: str) -> Any:
-            where = Destination(context.backend, context.base_url, model, session_id)
-            return relay_call(asked, items, where, relayed, headers=codex)
+        def build(model: str) -> RelayCall:
+            to = Destination(context.backend, context.base_url, model, session_id)
+            return relay_call(asked, before, to, relayed, headers=codex)
 
         model = self._options.aliases.get(asked.model or "", asked.model)
         # A single question goes over a pooled connection; a WebSocket is worth opening for a conversation.
-        if conversation is None:
+        if conversation is None and before.previous is None:
             context = replace(context, fallback=None)
         flow = relay(build, model, replace(context, resume=False))
         return Exchange(self._client, flow), relayed
 
 
-def _stream(relayed: Relayed) -> Any:
-    if relayed.stream is None:
-        raise RuntimeError("an answer has a stream")
-    return relayed.stream
+class _RelayedPieces(TurnPieces):
+    """The pieces of a relayed answer. It is kept before its client sees the end, and can go on from it.
 
+    Args:
+        exchange: carries the turn out.
+        first: what it has handed out already.
+        relayed: what is known of the answer.
+        stored: keeps it; None if it is not to be kept.
+        caller: who asks.
+    """
 
-def _headers(relayed: Relayed, asked: ResponsesRequest) -> dict[str, str]:
-    """What the reply says beside its body: what became of parameters, and what the plan has left."""
-    stream = _stream(relayed)
-    headers = {name: value for name, value in stream.limit_headers.items() if name.startswith("x-codex-")}
-    if ignored := stream.reports.ignored:
-        headers["x-onplan-ignored-parameters"] = ", ".join(ignored)
-    if emulated := stream.reports.emulated:
-        headers["x-onplan-emulated-parameters"] = ", ".join(emulated)
-    return headers
+    def __init__(
+        self,
+        exchange: Exchange[Any],
+        first: Sequence[Any],
+        relayed: Relayed,
+        stored: StoredResponses | None,
+        caller: str,
+    ) -> None:
+        super().__init__(exchange, first, b"".join, self._failure, self._note_usage)
+        self._relayed, self._stored, self._caller = relayed, stored, caller
+        self.reply: ServedReply | None = None
+
+    @property
+    def stream(self) -> RelayStream:
+        """The stream of the attempt that succeeds."""
+        if self._relayed.stream is None:
+            raise RuntimeError("an answer has a stream")
+        return self._relayed.stream
+
+    async def _next(self) -> bytes | None:
+        piece = await super()._next()
+        if self._stored is not None and self.stream.final is not None:
+            stored, self._stored = self._stored, None
+            if kept := stored_response(self._relayed):
+                await stored.keep(kept, self._caller)
+        return piece
+
+    def _failure(self, error: OnplanError) -> bytes:
+        return self.stream.failure_events(error)
+
+    def _note_usage(self) -> None:
+        if self.reply is not None:
+            self.reply.usage = self.stream.usage

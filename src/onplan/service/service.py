@@ -12,7 +12,9 @@ from onplan.dialects.openai_models import model_object, models_list
 from onplan.dialects.served import ServedReply, ServedRequest
 from onplan.errors import OnplanError
 from onplan.service.options import ServiceOptions
+from onplan.service.response_stores import MemoryStore, ResponseStore
 from onplan.service.responses import Responses
+from onplan.service.stored_responses import StoredResponses
 
 _Answer: TypeAlias = Callable[["Service", ServedRequest], Awaitable[ServedReply]]
 
@@ -23,11 +25,15 @@ class Service:
     Args:
         client: asks the models.
         options: what the person decided.
+        store: where responses are kept; in memory without it, for a server of one process.
     """
 
-    def __init__(self, client: AsyncClient, options: ServiceOptions | None = None) -> None:
+    def __init__(
+        self, client: AsyncClient, options: ServiceOptions | None = None, store: ResponseStore | None = None
+    ) -> None:
         self._client, self._options = client, options or ServiceOptions()
-        self._responses = Responses(client, self._options)
+        self._stored = StoredResponses(store or MemoryStore())
+        self._responses = Responses(client, self._options, self._stored)
 
     async def answer(self, request: ServedRequest) -> ServedReply:
         """The reply, as soon as its status is known. A failure is a reply, too, in the client's dialect.
@@ -48,6 +54,8 @@ class Service:
         methods = _ROUTES.get(path)
         if methods is None and path.startswith("/models/"):
             methods = {"GET": Service._model}
+        if methods is None and path.startswith("/responses/"):
+            methods = _of_response(path)
         if methods is None:
             return _unknown(request)
         answer = methods.get("GET" if request.method == "HEAD" else request.method)
@@ -60,6 +68,13 @@ class Service:
     async def _create_response(self, request: ServedRequest) -> ServedReply:
         return await self._responses.create(request)
 
+    async def _stored_response(self, request: ServedRequest) -> ServedReply:
+        return await self._stored.answer(request, request.path.rpartition("/responses/")[2])
+
+    async def _input_items(self, request: ServedRequest) -> ServedReply:
+        response_id = request.path.rpartition("/responses/")[2].removesuffix("/input_items")
+        return await self._stored.input_items(request, response_id)
+
     async def _models(self, request: ServedRequest) -> ServedReply:
         return ServedReply.json(models_list(await self._client.list_models()))
 
@@ -70,6 +85,20 @@ class Service:
             if model.id == wanted:
                 return ServedReply.json(model_object(model))
         return refusal(404, "model_not_found", f"The model {wanted!r} does not exist.", param="model")
+
+
+# Paths below /responses that OpenAI has and that are no ids.
+_NO_IDS = ("compact", "input_tokens")
+
+
+def _of_response(path: str) -> Mapping[str, _Answer] | None:
+    """What answers a path below ``/responses/``."""
+    response_id, slash, below = path.removeprefix("/responses/").partition("/")
+    if response_id in _NO_IDS or not response_id:
+        return None
+    if not slash:
+        return {"GET": Service._stored_response, "DELETE": Service._stored_response}
+    return {"GET": Service._input_items} if below == "input_items" else None
 
 
 # What clients ask for that a plan does not have.

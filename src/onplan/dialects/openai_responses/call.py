@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -13,6 +13,7 @@ from onplan.backends import Backend
 from onplan.dialects.openai_responses.input_items import paired
 from onplan.dialects.openai_responses.relay import RelayOptions, RelayStream
 from onplan.dialects.openai_responses.request import ResponsesRequest
+from onplan.dialects.openai_responses.stored import Before, StoredResponse
 from onplan.parameters import Reports, uuid_text
 from onplan.responses.items import Item
 from onplan.responses.request import ResponsesCall
@@ -23,9 +24,11 @@ class Relayed:
     """What is known of a relayed answer while it arrives.
 
     Attributes:
+        call: the request; None before its model is known.
         stream: of the latest attempt; None before the backend answers.
     """
 
+    call: RelayCall | None = None
     stream: RelayStream | None = None
 
 
@@ -34,16 +37,19 @@ class RelayCall(ResponsesCall):
     """A request that is handed on.
 
     Attributes:
+        items: the whole input without instructions, as it is kept for later requests.
         options: what the client wants of the stream.
         relayed: gets the stream of each attempt.
     """
+
+    items: list[Item] = field(default_factory=list, repr=False)
 
     options: RelayOptions = field(default_factory=RelayOptions)
     relayed: Relayed = field(default_factory=Relayed)
 
     def stream(self, request_id: str | None) -> RelayStream:
         """What hands the answer on."""
-        stream = RelayStream(self.model, self.reports, request_id, self.options)
+        stream = RelayStream(self.model, self.reports, request_id, self.options, self.history_repairs)
         self.relayed.stream = stream
         return stream
 
@@ -60,7 +66,7 @@ class Destination:
 
 def relay_call(
     asked: ResponsesRequest,
-    items: Sequence[Item],
+    before: Before,
     to: Destination,
     relayed: Relayed,
     *,
@@ -71,20 +77,22 @@ def relay_call(
 
     Args:
         asked: what the client asks for.
-        items: the whole input, what it goes on from included.
+        before: what it goes on from.
         to: where it goes.
-        relayed: gets the stream of each attempt.
+        relayed: gets the call, and the stream of each attempt.
         framed: whether the client reads server-sent events.
         headers: of a Codex client, which are handed on; None for others.
     """
     backend, model = to.backend, to.model
-    body: dict[str, Any] = {"model": model, **backend.required, "input": paired(items)}
+    items, left_out = before.whole(asked.items, model, backend.system_role)
+    sent, repairs = paired([*asked.instructions, *items])
+    body: dict[str, Any] = {"model": model, **backend.required, "input": sent}
     if backend.is_reasoning_model(model):
         body |= backend.reasoning_required
     if backend.sends("session_id"):
         body["prompt_cache_key"] = to.session_id
     options = RelayOptions(echo=asked.echo, cut_at=asked.cut_at, is_codex=headers is not None, framed=framed)
-    return RelayCall(
+    relayed.call = RelayCall(
         backend,
         to.base_url,
         model,
@@ -92,10 +100,13 @@ def relay_call(
         msgspec.json.encode(body | asked.fields),
         Reports(asked.ignored, asked.emulated),
         frozenset(asked.fields),
+        (*left_out, *repairs),
         headers=headers or {},
+        items=items,
         options=options,
         relayed=relayed,
     )
+    return relayed.call
 
 
 # What the Codex backend wants to know of a turn of its own client.
@@ -128,16 +139,36 @@ def conversation_of(asked: ResponsesRequest, headers: Mapping[str, str]) -> str 
     return next((name for name in names if name and name.isascii() and name.isprintable()), None)
 
 
-def session_id_for(caller: str, conversation: str | None, items: Sequence[Item]) -> str:
+def session_id_for(caller: str, conversation: str | None, asked: ResponsesRequest, before: Before) -> str:
     """The name by which the backend finds the prompt in its cache.
 
     Two callers never share one, whatever they call their conversations. The main key, whose name is empty,
     keeps the names that its clients give.
     """
+    if conversation is None and before.previous is not None:
+        return before.previous.session_id
     if conversation is not None and not caller:
         return conversation[:_LONGEST_NAME]
-    said = [caller, conversation] if conversation is not None else [caller, items[:2]]
+    said = [caller, _beginning(asked) if conversation is None else conversation]
     return uuid_text(sha256(msgspec.json.encode(said)).digest()[:16], version=5)
 
 
 _LONGEST_NAME = 64
+
+
+def _beginning(asked: ResponsesRequest) -> list[Item]:
+    """What every later request of the same conversation begins with, too."""
+    beginning = list(asked.instructions)
+    for item in asked.items:
+        beginning.append(item)
+        if item.get("role") == "user":
+            break
+    return beginning
+
+
+def stored_response(relayed: Relayed) -> StoredResponse | None:
+    """What is kept of an answer that is complete."""
+    call, stream = relayed.call, relayed.stream
+    if call is None or stream is None or stream.final is None:
+        return None
+    return StoredResponse(stream.final, call.items, call.model, call.session_id)

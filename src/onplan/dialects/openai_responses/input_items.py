@@ -45,6 +45,10 @@ def sent_item(item: Item, system_role: str, place: str) -> Iterable[Item]:
         ParameterError: it is not an item; ``place`` says where it stands.
     """
     kind = item.get("type") or ("message" if "role" in item else None)
+    if kind == "item_reference" or (kind is None and item.keys() == {"id"}):
+        if not isinstance(item.get("id"), str):
+            raise ParameterError(f"{place} has no id.", param=f"{place}.id")
+        return [{"type": "item_reference", "id": item["id"]}]
     if not isinstance(kind, str):
         raise ParameterError(f"{place} has no type.", param=place)
     if kind == "message" and item.get("role") != "assistant":
@@ -79,8 +83,8 @@ def _message(item: Item, system_role: str, place: str) -> Item:
     return {"type": "message", "role": system_role if role == "system" else role, "content": content}
 
 
-def paired(items: Iterable[Item]) -> list[Item]:
-    """The conversation with one result for each call, and a call for each result.
+def paired(items: Iterable[Item]) -> tuple[list[Item], list[str]]:
+    """The conversation with one result for each call, and a call for each result; what was changed, in words.
 
     Aborted agents leave calls without a result (Codex issue 7051), which backends refuse. A result without
     its call is told as a message of the user: without it models call again and again.
@@ -89,6 +93,7 @@ def paired(items: Iterable[Item]) -> list[Item]:
     results = {item.get("call_id") for item in items if item.get("type") in OUTPUTS}
     called: set[Any] = set()
     sent: list[Item] = []
+    repairs: list[str] = []
     for item in items:
         kind = item.get("type")
         if kind in CALL_KINDS:
@@ -96,11 +101,13 @@ def paired(items: Iterable[Item]) -> list[Item]:
             sent.append(item)
             if item["call_id"] not in results:
                 sent.append({"type": f"{kind}_output", "call_id": item["call_id"], "output": NO_RESULT})
+                repairs.append("A call had no result; one was sent that says so.")
         elif kind in OUTPUTS and item.get("call_id") not in called:
             sent.append({"type": "message", "role": "user", "content": _told(item.get("output"))})
+            repairs.append("A result had no call; it was sent as a message of the user.")
         else:
             sent.append(item)
-    return sent
+    return sent, repairs
 
 
 def _told(output: Any) -> list[Item]:

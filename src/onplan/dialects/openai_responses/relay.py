@@ -21,6 +21,7 @@ from onplan.dialects.openai_responses.event_order import Event, EventOrder, Plac
 from onplan.dialects.openai_responses.response_object import output_item, output_of, response_object
 from onplan.errors import OnplanError
 from onplan.parameters import CutAt, Reports
+from onplan.responses.continuation import TURN_STATE
 from onplan.responses.items import Item
 from onplan.responses.stream import ResponseStream
 from onplan.types import FinishReason, Usage
@@ -58,8 +59,15 @@ class RelayStream(ResponseStream):
         output: the finished items, with their indexes.
     """
 
-    def __init__(self, model: str, reports: Reports, request_id: str | None, options: RelayOptions) -> None:
-        super().__init__(model, reports, request_id)
+    def __init__(
+        self,
+        model: str,
+        reports: Reports,
+        request_id: str | None,
+        options: RelayOptions,
+        history_repairs: Iterable[str] = (),
+    ) -> None:
+        super().__init__(model, reports, request_id, history_repairs=history_repairs)
         self.final: dict[str, Any] | None = None
         self.output: list[tuple[int, Item]] = []
         self._options = options
@@ -73,9 +81,28 @@ class RelayStream(ResponseStream):
         self._renumbers: bool | None = None  # whether it differs from the backend's; None before the first
 
     @property
-    def reports(self) -> Reports:
-        """What became of the client's parameters."""
-        return self._reports
+    def model(self) -> str:
+        """The model that answers."""
+        return self._model
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens that the answer took, once it is complete."""
+        return self.response.usage if self.response else None
+
+    def headers(self) -> dict[str, str]:
+        """What the reply says beside its body: what the plan has left, what became of the request."""
+        told = {**self.limit_headers, **self._limits}
+        headers = {name: value for name, value in told.items() if name.startswith("x-codex-")}
+        if not self._options.is_codex:
+            headers.pop(TURN_STATE, None)
+        if self._reports.ignored:
+            headers["x-onplan-ignored-parameters"] = ", ".join(self._reports.ignored)
+        if self._reports.emulated:
+            headers["x-onplan-emulated-parameters"] = ", ".join(self._reports.emulated)
+        if self._repairs:
+            headers["x-onplan-history-repairs"] = " ".join(dict.fromkeys(self._repairs))
+        return headers
 
     def feed(self, payloads: Iterable[bytes]) -> list[Any]:
         """What the client gets for ``payloads``: framed events, or bare payloads."""

@@ -53,7 +53,8 @@ class ResponsesRequest:
 
     Attributes:
         model: as the client names it; None if it does not.
-        items: the new input items, ready to be sent.
+        items: the new input items, ready to be sent but for ``item_reference``.
+        instructions: the items that go before all others, and are not kept.
         fields: other fields of the body that the backend gets.
         stream: whether the client wants events.
         store: whether the client may ask for the response again, or go on from it.
@@ -69,6 +70,7 @@ class ResponsesRequest:
     model: str | None
     items: list[Item] = field(repr=False)
     fields: dict[str, Any] = field(repr=False)
+    instructions: list[Item] = field(default_factory=list, repr=False)
     stream: bool = False
     store: bool = True
     previous_response_id: str | None = None
@@ -108,13 +110,11 @@ def read_request(body: bytes, backend: Backend, *, strict: bool = False) -> Resp
             param=name,
             code="unsupported_parameter",
         )
-    items = sent_items(read.input, backend.system_role)
-    if read.instructions:
-        items.insert(0, _developer(read.instructions, backend))
     return ResponsesRequest(
         model=read.model or None,
-        items=items,
+        items=sent_items(read.input, backend.system_role),
         fields=sorted_out.sent,
+        instructions=[_developer(read.instructions, backend)] if read.instructions else [],
         stream=bool(read.stream),
         store=read.store is not False,
         previous_response_id=read.previous_response_id or None,
