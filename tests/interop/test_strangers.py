@@ -11,15 +11,15 @@ import os
 import subprocess
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from onplan.emulator import Emulator, Options
 
 from ..conftest import browser_lock
+from .strangers import Raised, Row, Steps, check
 
 PYTHON = os.environ.get("STRANGERS_PYTHON")
 
@@ -36,22 +36,6 @@ ASKED = "responses 200"
 UPGRADED, SENT = "upgrade 101", "message 200"  # over WebSocket
 REFRESHED = ["responses 401", "token 200", ASKED]
 REFUSED = ["responses 401", "token 401"]
-
-
-class Raised(NamedTuple):
-    """An error of the stranger's own."""
-
-    kind: str
-    words: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """What a stranger does, its result or its error, and the requests that arrive meanwhile."""
-
-    what: str
-    result: Any
-    requests: list[str]
 
 
 STRANGERS: dict[str, tuple[str, list[Row]]] = {
@@ -184,8 +168,6 @@ STRANGERS: dict[str, tuple[str, list[Row]]] = {
 # It comes back to a port that other tests sign in at, too.
 WITH_BROWSER = "pydantic_codex.py"
 
-Steps = dict[str, dict[str, Any]]
-
 
 def run(peer: str, folder: Path) -> Steps:
     """All that a stranger does, in an environment that knows nothing of this machine's user."""
@@ -219,16 +201,6 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Steps]:
     return found
 
 
-def short_name(request: dict[str, Any]) -> str:
-    """A row of the journal in two words: what was asked, and the status."""
-    what = str(request["path"]).rpartition("/")[2]
-    if request.get("transport") == "websocket":
-        what = "message"
-    elif (request["method"], what) == ("GET", "responses"):
-        what = "upgrade"
-    return f"{what} {request['status']}"
-
-
 ROWS = [
     pytest.param(peer, row, marks=pytest.mark.stranger(name, row.what), id=f"{name}: {row.what}")
     for name, (peer, rows) in STRANGERS.items()
@@ -239,14 +211,7 @@ ROWS = [
 @pytest.mark.parametrize(("peer", "row"), ROWS)
 def test_a_stranger_finds_what_it_expects(steps: Callable[[str], Steps], peer: str, row: Row) -> None:
     """Its user gets the result or the error, after exactly the requests, that the row expects."""
-    step = steps(peer)[row.what]
-
-    result = step.get("result")
-    if "raised" in step:
-        as_expected = isinstance(row.result, Raised) and row.result.words in step["said"]
-        result = Raised(step["raised"], row.result.words if as_expected else step["said"])
-    assert result == row.result, step.get("traceback")
-    assert [short_name(request) for request in step["requests"]] == row.requests
+    check(steps(peer)[row.what], row)
 
 
 @pytest.mark.parametrize("peer", [peer for peer, _ in STRANGERS.values()])

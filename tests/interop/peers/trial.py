@@ -1,32 +1,41 @@
-"""What the peers share: the services' hosts redirected to the emulator, a browser, and a record of each step.
+"""What other people's Codex clients share: the services' hosts redirected to the emulator, and a browser.
 
-Another environment's Python runs ``peer.py ISSUER CODEX_BASE_URL PLAN_BASE_URL FOLDER``. A peer prints JSON:
-of each step its result, or the error it ended in, and the requests that arrived meanwhile.
+Another environment's Python runs ``peer.py ISSUER CODEX_BASE_URL PLAN_BASE_URL FOLDER``.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
-import traceback
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ISSUER, CODEX, PLAN = sys.argv[1:4]
+from steps import ISSUER, control, opener, report, step
+
+__all__ = [
+    "CODEX",
+    "FOLDER",
+    "ISSUER",
+    "PLAN",
+    "approve",
+    "browse",
+    "control",
+    "redirect_hosts",
+    "report",
+    "set_token_lifetime",
+    "step",
+]
+
+CODEX, PLAN = sys.argv[2:4]
 FOLDER = Path(sys.argv[4])
 HOSTS = {
     "auth.openai.com": (ISSUER, b""),
     "chatgpt.com": (CODEX.removesuffix("/backend-api/codex"), b""),
     "api.openai.com": (PLAN, b"/v1"),
 }
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-steps: dict[str, Any] = {}
 
 
 def redirect_hosts(library: Any) -> None:
@@ -56,34 +65,9 @@ def _redirect(library: Any, transport: Any, name: str) -> None:
     setattr(transport, name, handle)
 
 
-def control(path: str, body: Any = None, method: str | None = None) -> Any:
-    """A request to the emulator's control paths."""
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"content-type": "application/json"}
-    request = urllib.request.Request(f"{ISSUER}/_emulator/{path}", data, headers, method=method)
-    with opener.open(request, timeout=20) as reply:
-        return json.loads(reply.read() or b"null")
-
-
 def set_token_lifetime(seconds: float) -> None:
     """The lifetime of the access tokens to come."""
     control("tokens", {"access_token_lifetime": seconds})
-
-
-@contextmanager
-def step(name: str) -> Iterator[dict[str, Any]]:
-    """One thing that a user does; an error is noted like an answer, and the next step is tried."""
-    control("journal", method="DELETE")
-    row: dict[str, Any] = {}
-    steps[name] = row
-    try:
-        yield row
-    except Exception as error:  # noqa: BLE001 - whatever the stranger raises is what is to be known
-        row["raised"] = type(error).__name__
-        row["said"] = str(error)
-        row["traceback"] = traceback.format_exc()
-    control("faults", method="DELETE")
-    row["requests"] = control("journal")["requests"]
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -120,8 +104,3 @@ def browse(url: str) -> threading.Thread:
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
     return thread
-
-
-def report() -> None:
-    """Print every step."""
-    sys.stdout.write(f"\n{json.dumps(steps, default=str)}\n")
