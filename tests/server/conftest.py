@@ -3,82 +3,230 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import pytest
 import uvloop
 
-from onplan.server.app import Answers, App
-from onplan.server.running import run
+import onplan
+from onplan.dialects.served import ServedReply, ServedRequest
+from onplan.server.app import App, Parts
+from onplan.server.connection import Bounds
+from onplan.server.keys import NamedKey, hash_of, keys_of
+from onplan.server.ledger import Ledger
+from onplan.server.limits import KeyLimits
+from onplan.server.metrics import Metrics
+from onplan.server.options import ServerOptions
+from onplan.server.running import Stop, run
 
 KEY = "sk-onplan-of-the-tests"
 
 
-class Running:
-    """A server in a thread, for as long as the ``with`` block lasts."""
+class Stub:
+    """A service that answers with what it was asked, or thinks or streams until it is let go."""
 
-    def __init__(self, app: App) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._app = app
+    def __init__(self) -> None:
+        self.asked: list[ServedRequest] = []
+        self.ended: list[str] = []
+        self.begun = threading.Semaphore(0)
+        self.usage: onplan.Usage | None = None
+        self.plan_error: onplan.OnplanError | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._let_go: asyncio.Event | None = None
+
+    def let_go(self) -> None:
+        """Let what thinks and what streams come to its end."""
+        assert self._loop is not None
+        assert self._let_go is not None
+        self._loop.call_soon_threadsafe(self._let_go.set)
+
+    async def answer(self, request: ServedRequest) -> ServedReply:
+        """What a service does."""
+        self.asked.append(request)
+        self._loop, self._let_go = asyncio.get_running_loop(), self._let_go or asyncio.Event()
+        if request.path == "/v1/think":
+            await self._think()
+        if request.path == "/v1/stream":
+            return ServedReply(200, {"content-type": "text/event-stream"}, self._stream(), b": ping\n\n")
+        if request.path == "/v1/flood":
+            return ServedReply(200, {"content-type": "text/event-stream"}, self._flood())
+        if request.path == "/v1/fails":
+            raise RuntimeError("a fault")
+        reply = ServedReply.json({"path": request.path, "body": request.body.decode()})
+        reply.usage, reply.model = self.usage, "gpt-5.5"
+        return reply
+
+    async def limits(self) -> onplan.Limits:
+        """What the plan has left."""
+        if self.plan_error:
+            raise self.plan_error
+        return onplan.Limits(windows=(onplan.Window(minutes=300, used_percent=25.0),))
+
+    async def why_not_ready(self) -> onplan.OnplanError | None:
+        """As it was told."""
+        return self.plan_error
+
+    async def _think(self) -> None:
+        assert self._let_go is not None
+        self.begun.release()
+        try:
+            await self._let_go.wait()
+        except asyncio.CancelledError:
+            self.ended.append("cancelled")
+            raise
+
+    async def _stream(self) -> AsyncGenerator[bytes]:
+        assert self._let_go is not None
+        try:
+            for number in range(3):
+                yield f"data: {number}\n\n".encode()
+            self.begun.release()
+            await self._let_go.wait()
+            yield b"data: end\n\n"
+            self.ended.append("whole")
+        finally:
+            self.ended.append("closed")
+
+    async def _flood(self) -> AsyncGenerator[bytes]:
+        try:
+            while True:
+                self.begun.release()
+                yield bytes(65_536)
+        finally:
+            self.ended.append("closed")
+
+
+class Running:
+    """A server in a thread, for as long as the ``with`` block lasts.
+
+    Args:
+        stub: its service.
+        options, bounds: of the server.
+        limits: of a client called ``named``, whose key is ``named-key``.
+    """
+
+    def __init__(
+        self,
+        stub: Stub,
+        options: ServerOptions | None = None,
+        bounds: Bounds | None = None,
+        limits: KeyLimits | None = None,
+    ) -> None:
+        self.stub, self._options, self._bounds = stub, options or ServerOptions(), bounds
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        named = () if limits is None else (NamedKey("named", hash_of("named-key").hex(), limits),)
+        self._keys = keys_of(KEY, named)
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="server of a test")
+        self.thread = threading.Thread(target=self._serve, name="server of a test")
 
     def _serve(self) -> None:
         async def main() -> None:
-            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-            await run(self._app, [self._listener], self._ready.set, self._stop)
+            self._loop, self._stop = asyncio.get_running_loop(), Stop()
+            stub, ledger = self.stub, Ledger(None)
+            parts = Parts(lambda caller, limits: stub, stub, ledger, Metrics())
+            self.app = App(self._options, self._keys, parts)
+            await run(
+                self.app,
+                [self.listener],
+                self._options,
+                self._stop,
+                on_ready=self._ready.set,
+                bounds=self._bounds,
+            )
+            ledger.close()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
 
     def __enter__(self) -> Running:
-        self._thread.start()
+        self.thread.start()
         assert self._ready.wait(20)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(20)
-        self._listener.close()
-        assert not self._thread.is_alive()
+        if self.thread.is_alive():
+            self.stop()
+            self.stop()
+        self.thread.join(20)
+        self.listener.close()
+        assert not self.thread.is_alive()
+
+    def stop(self) -> None:
+        """Ask it to end, as SIGTERM does."""
+        self._loop.call_soon_threadsafe(self._stop.ask)
+
+    def connect(self) -> socket.socket:
+        """A connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
     def raw(self, sent: bytes, *, half_close: bool = False) -> bytes:
         """All that comes back for these bytes until the server closes the connection."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+        with self.connect() as connection:
             connection.sendall(sent)
             if half_close:
                 connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65_536), b""))
 
+    def head(self, path: str, method: str = "GET", **headers: str) -> bytes:
+        """The head of a request with the key."""
+        lines = [f"{method} {path} HTTP/1.1", f"host: 127.0.0.1:{self.port}", f"authorization: Bearer {KEY}"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode()
+
     def ask(
         self, method: str = "GET", path: str = "/v1/models", body: bytes = b"", **headers: str | None
-    ) -> Any:
+    ) -> Answer:
         """The whole answer to one request. A header that is None is left out."""
-        import http.client
-
-        given = {"authorization": f"Bearer {KEY}"} | {
-            name.replace("_", "-"): value for name, value in headers.items()
-        }
+        given: dict[str, str | None] = {"authorization": f"Bearer {KEY}"}
+        given |= {"content-type": "application/json"} if method == "POST" else {}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        sent = {name: value for name, value in given.items() if value is not None}
-        connection.request(method, path, body or None, sent)
-        answer = connection.getresponse()
-        answer.text = answer.read()  # type: ignore[attr-defined]
+        connection.request(
+            method, path, body or None, {name: value for name, value in given.items() if value is not None}
+        )
+        found = connection.getresponse()
+        answer = Answer(
+            found.status, {name.lower(): value for name, value in found.headers.items()}, found.read()
+        )
         connection.close()
         return answer
 
 
+class Answer:
+    """What came back."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self) -> Any:
+        """The body."""
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The code of the error."""
+        return str(self.json()["error"]["code"])
+
+
 @pytest.fixture
-def serve() -> Iterator[Callable[[Answers], Running]]:
-    """Start a server for this service; it ends with the test."""
+def stub() -> Stub:
+    """The service of the servers of this test."""
+    return Stub()
+
+
+@pytest.fixture
+def serve(stub: Stub) -> Iterator[Callable[..., Running]]:
+    """Start a server with these options; it ends with the test."""
     started: list[Running] = []
 
-    def start(service: Answers) -> Running:
-        started.append(Running(App(service, KEY)).__enter__())
+    def start(**options: Any) -> Running:
+        started.append(Running(stub, **options).__enter__())
         return started[-1]
 
     yield start

@@ -1,97 +1,114 @@
-"""Requests and replies over real sockets."""
+"""Requests and replies over real sockets: what reaches the service, and what its clients get."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import socket
-import threading
-from collections.abc import AsyncGenerator, Callable
-from contextlib import closing
+import struct
+from collections.abc import Callable
 
-from onplan.dialects.served import ServedReply, ServedRequest
+import pytest
 
 from ..conftest import eventually
-from .conftest import KEY, Running
+from .conftest import KEY, Running, Stub
+
+Serve = Callable[..., Running]
 
 
-class Stub:
-    """Answers with what it was asked, or streams until it is closed."""
-
-    def __init__(self) -> None:
-        self.asked: list[ServedRequest] = []
-        self.ended: list[str] = []
-        self.thinking = threading.Event()
-
-    async def answer(self, request: ServedRequest) -> ServedReply:
-        self.asked.append(request)
-        if request.path == "/v1/think":
-            await self._think()
-        if request.path == "/v1/stream":
-            return ServedReply(200, {"content-type": "text/event-stream"}, self._stream())
-        return ServedReply.json({"path": request.path, "body": request.body.decode()})
-
-    async def _think(self) -> None:
-        self.thinking.set()
-        try:
-            await asyncio.get_running_loop().create_future()
-        except asyncio.CancelledError:
-            self.ended.append("cancelled")
-            raise
-
-    async def _stream(self) -> AsyncGenerator[bytes]:
-        try:
-            for number in range(3):
-                yield f"data: {number}\n\n".encode()
-            self.thinking.set()
-            await asyncio.get_running_loop().create_future()
-        finally:
-            self.ended.append("closed")
-
-
-def test_a_request_reaches_the_service_and_its_reply_the_client(serve: Callable[..., Running]) -> None:
-    """Method, path, query, headers and body arrive as they were sent; the reply as the service gave it."""
-    stub = Stub()
-    answer = serve(stub).ask("POST", "/v1/responses?a=b", b'{"x": 1}', content_type="application/json")
+def test_a_request_reaches_the_service_and_its_reply_the_client(serve: Serve, stub: Stub) -> None:
+    """Method, path, query, headers, body and caller arrive as they were sent; the reply as it was given."""
+    answer = serve().ask("POST", "/v1/responses?a=b", b'{"x": 1}')
 
     assert answer.status == 200
-    assert json.loads(answer.text) == {"path": "/v1/responses", "body": '{"x": 1}'}
+    assert answer.json() == {"path": "/v1/responses", "body": '{"x": 1}'}
     [asked] = stub.asked
-    assert (asked.method, asked.query, asked.headers["content-type"]) == ("POST", "a=b", "application/json")
+    assert (asked.method, asked.query, asked.caller) == ("POST", "a=b", "server")
+    assert asked.headers["content-type"] == "application/json"
 
 
-def test_a_stream_is_sent_piece_by_piece_and_closed_when_its_client_leaves(
-    serve: Callable[..., Running],
-) -> None:
-    """What has been generated is there before the end; a client that leaves ends the rest."""
-    stub = Stub()
-    running = serve(stub)
-    with closing(socket.create_connection(("127.0.0.1", running.port), timeout=20)) as connection:
-        connection.sendall(f"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\n".encode())
-        connection.sendall(f"Authorization: Bearer {KEY}\r\n\r\n".encode())
+def test_a_stream_is_sent_piece_by_piece_to_its_end(serve: Serve, stub: Stub) -> None:
+    """What has been generated is there before the rest is."""
+    running = serve()
+    with running.connect() as connection:
+        connection.sendall(running.head("/v1/stream"))
         received = b""
         while b"data: 2" not in received:
             received += connection.recv(65_536)
-    assert eventually(lambda: stub.ended) == ["closed"]
+        assert b"data: end" not in received
+        stub.let_go()
+        while not received.endswith(b"0\r\n\r\n"):
+            received += connection.recv(65_536)
+    assert b"data: end" in received
+    assert stub.ended == ["whole", "closed"]
 
 
-def test_a_client_that_leaves_while_the_model_thinks_cancels_the_request(
-    serve: Callable[..., Running],
+@pytest.mark.parametrize("abruptly", [False, True])
+@pytest.mark.parametrize(("path", "ended"), [("/v1/stream", "closed"), ("/v1/think", "cancelled")])
+def test_a_client_that_leaves_ends_what_was_asked_for_it(
+    serve: Serve, stub: Stub, path: str, ended: str, *, abruptly: bool
 ) -> None:
-    """Nothing of the reply has been sent, and what was asked of the backend is ended."""
-    stub = Stub()
-    running = serve(stub)
-    with closing(socket.create_connection(("127.0.0.1", running.port), timeout=20)) as connection:
-        connection.sendall(f"GET /v1/think HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\n".encode())
-        connection.sendall(f"Authorization: Bearer {KEY}\r\n\r\n".encode())
-        assert stub.thinking.wait(20)
+    """While a reply is streamed, and while the model thinks and nothing has been sent: it is ended."""
+    running = serve()
+    with running.connect() as connection:
+        connection.sendall(running.head(path))
+        assert stub.begun.acquire(timeout=20)
+        if abruptly:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert eventually(lambda: stub.ended) == [ended]
+
+
+def test_a_client_that_leaves_after_a_large_body_is_noticed(serve: Serve, stub: Stub) -> None:
+    """Reading, which was paused while the body came faster than it was read, goes on."""
+    running = serve()
+    body = b'"' + b"x" * 4_000_000 + b'"'
+    with running.connect() as connection:
+        head = running.head(
+            "/v1/think", "POST", content_type="application/json", content_length=str(len(body))
+        )
+        connection.sendall(head + body)
+        assert stub.begun.acquire(timeout=20)
     assert eventually(lambda: stub.ended) == ["cancelled"]
 
 
-def test_a_request_without_the_key_is_refused(serve: Callable[..., Running]) -> None:
-    """Without the key or with another one: 401, and the service is not asked."""
-    stub = Stub()
-    running = serve(stub)
-    assert running.ask(authorization=None).status == 401
-    assert running.ask(authorization="Bearer wrong").status == 401
-    assert stub.asked == []
+def test_a_client_that_does_not_read_slows_the_service(serve: Serve, stub: Stub) -> None:
+    """No more is taken from the service than buffers hold, until the client reads on."""
+    running = serve()
+    with running.connect() as connection:
+        connection.sendall(running.head("/v1/flood"))
+        taken = 0
+        while stub.begun.acquire(timeout=0.5):
+            taken += 1
+            assert taken < 1_000  # 64 MB
+        connection.recv(65_536)
+        for _ in range(200):
+            connection.recv(1_000_000)
+        assert stub.begun.acquire(timeout=20)
+
+
+def test_a_fault_of_the_server_is_told_in_the_dialect(
+    serve: Serve, stub: Stub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500 with OpenAI's shape; the log has the traceback, and neither has the key."""
+    answer = serve().ask(path="/v1/fails")
+
+    assert (answer.status, answer.code) == (500, "internal_error")
+    assert "a fault" in caplog.text
+    assert KEY not in caplog.text
+    assert b"a fault" not in answer.body
+
+
+def test_head_has_the_headers_of_get_and_no_body(serve: Serve, stub: Stub) -> None:
+    """The length is that of the body that GET would have."""
+    running = serve()
+    whole, head = running.ask("GET"), running.ask("HEAD")
+
+    assert head.body == b""
+    assert head.headers["content-length"] == whole.headers["content-length"] == str(len(whole.body))
+
+
+def test_many_requests_go_over_one_connection(serve: Serve, stub: Stub) -> None:
+    """Also if the second is sent before the first is answered."""
+    running = serve()
+    with running.connect() as connection:
+        connection.sendall(running.head("/v1/models") + running.head("/v1/models", connection="close"))
+        received = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert received.count(b"HTTP/1.1 200 OK") == 2

@@ -31,3 +31,14 @@ def log_to_stderr() -> None:
     logger = logging.getLogger("onplan")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
+
+
+def log_server_to_stderr(*, requests: bool) -> None:
+    """Write what goes wrong in the server to stderr, and with ``requests`` a line for each request."""
+    logger = logging.getLogger("onplan.server")
+    if not logging.getLogger("onplan").handlers:  # -v shows all of it
+        handler = logging.StreamHandler()
+        handler.setFormatter(_RedactingFormatter("%(asctime)s %(message)s"))
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logging.getLogger("onplan.server.access").setLevel(logging.INFO if requests else logging.CRITICAL)

@@ -2,90 +2,277 @@
 
 from __future__ import annotations
 
+import json
 import os
-import socket
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from onplan.cli.session import Session, pass_session, target_options
-from onplan.errors import ConfigurationError
+from onplan.cli.session import Session, json_option, pass_session, target_options
+from onplan.cli.talk import say
 
 if TYPE_CHECKING:
-    from onplan.secret import SecretText
+    from onplan.server.keys import Keys
+    from onplan.server.options import ServerOptions
+    from onplan.server.process import Plans
 
-DEFAULT_PORT = 8399
+# The variable with a key of the person's own, used instead of the generated one.
+KEY_VARIABLE = "ONPLAN_SERVER_KEY"
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_OF_THE_SERVER = (
+    click.option("--host", metavar="ADDRESS", help="The address to listen on (default: 127.0.0.1)."),
+    click.option(
+        "--port", type=click.IntRange(0, 65_535), help="The port (default: 8399); 0 is any free one."
+    ),
+    click.option(
+        "--allow-remote", is_flag=True, default=None, help="Permit an address that other machines reach."
+    ),
+    click.option(
+        "--allow-host", "allow_hosts", multiple=True, metavar="NAME", help="Answer to this name, too."
+    ),
+    click.option(
+        "--allow-origin",
+        "allow_origins",
+        multiple=True,
+        metavar="ORIGIN",
+        help="Let pages of this origin ask.",
+    ),
+    click.option("--workers", type=click.IntRange(1), help="How many processes serve (default: 1)."),
+    click.option(
+        "--strict", is_flag=True, default=None, help="Refuse parameters that the backend does not take."
+    ),
+    click.option(
+        "--access-log", is_flag=True, default=None, help="Log each request to stderr, without bodies."
+    ),
+)
+_OF_KEYS = (
+    click.option("--show-key", is_flag=True, help="Print the server's key, and exit."),
+    click.option("--add-key", metavar="NAME", help="Make a key for one client, print it, and exit."),
+    click.option("--remove-key", metavar="NAME", help="Remove the key of a client, and exit."),
+    click.option("--list-keys", is_flag=True, help="List the clients that have keys, and exit."),
+    click.option("--requests-per-minute", type=click.IntRange(1), help="With --add-key: a limit."),
+    click.option("--tokens-per-day", type=click.IntRange(1), help="With --add-key: a limit."),
+    click.option(
+        "--window-share",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="With --add-key: how much of each usage window of the plan it may use.",
+    ),
+)
+
+
+def _with(options: tuple[Callable[[_Command], _Command], ...]) -> Callable[[_Command], _Command]:
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=DEFAULT_PORT,
-    show_default=True,
-    help="The port to listen on; 0 is any free one.",
-)
+@_with(_OF_THE_SERVER)
 @click.option(
     "--ready-file",
     type=click.Path(path_type=Path),
     help="Write the address to this file, as JSON, once it listens.",
 )
-@click.option("--show-key", is_flag=True, help="Print the key that clients need, and exit.")
+@_with(_OF_KEYS)
+@click.option("--install", is_flag=True, help="Write units for systemd that start the server, and exit.")
 @target_options
+@json_option
 @pass_session
-def serve(session: Session, host: str, port: int, ready_file: Path | None, show_key: bool) -> None:
-    """Serve programs on this machine that speak OpenAI's API."""
-    from onplan.config.environment import Environment, home_folder
-    from onplan.server.keys import server_key
+def serve(session: Session, /, ready_file: Path | None, install: bool, **given: Any) -> None:
+    """Serve programs on this machine that speak OpenAI's API.
 
-    key = server_key(home_folder(Environment(os.environ)))
-    if show_key:
-        click.echo(str(key))
+    They send the key that --show-key prints. Runs until Ctrl-C; a second one ends it at once.
+    """
+    of_keys = {name: given.pop(name) for name in _NAMES_OF_KEYS}
+    if _manage_keys(session, of_keys):
         return
+    options = _options(session, given)
+    _require_extra()
+    from onplan.server.upstream import require_servable
+
+    require_servable(session.settings)
+    if install:
+        from onplan.cli.serve_install import install_units
+
+        install_units(session, options)
+        return
+    _keys(session, options)  # so that what is wrong with them is said before anything listens
+    _run(session, options, given, ready_file)
+
+
+_NAMES_OF_KEYS = (
+    "show_key",
+    "add_key",
+    "remove_key",
+    "list_keys",
+    "requests_per_minute",
+    "tokens_per_day",
+    "window_share",
+)
+
+
+def _home(session: Session) -> Path:
+    from onplan.config.environment import no_home
+
+    if session.files.folder is None:
+        raise no_home()
+    return session.files.folder
+
+
+def _manage_keys(session: Session, given: Mapping[str, Any]) -> bool:
+    """Do what the options for keys ask; whether there was any."""
+    from onplan.server import keys
+    from onplan.server.limits import KeyLimits
+
+    limits = {name: given[name] for name in ("requests_per_minute", "tokens_per_day", "window_share")}
+    if given["add_key"] is None and any(limit is not None for limit in limits.values()):
+        raise click.UsageError("Limits are given together with --add-key NAME.")
+    if given["show_key"]:
+        click.echo(str(keys.server_key(_home(session), os.environ.get(KEY_VARIABLE) or None)))
+    elif given["add_key"] is not None:
+        click.echo(str(keys.add_key(_home(session), given["add_key"], KeyLimits(**limits))))
+        say("This is the one time that it is shown. A running server reads it at SIGHUP.")
+    elif given["remove_key"] is not None:
+        keys.remove_key(_home(session), given["remove_key"])
+        say("Removed. A running server accepts it until SIGHUP.")
+    elif given["list_keys"]:
+        _list_keys(session)
+    else:
+        return False
+    return True
+
+
+def _list_keys(session: Session) -> None:
+    import msgspec
+
+    from onplan.server.keys import named_keys
+
+    rows = [{"name": key.name, **msgspec.to_builtins(key.limits)} for key in named_keys(_home(session))]
+    if session.as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        limits = ", ".join(f"{name} {value}" for name, value in row.items() if name != "name")
+        click.echo(f"{row['name']:<20} {limits or 'no limits'}")
+
+
+def _options(session: Session, given: Mapping[str, Any]) -> ServerOptions:
+    """The options, from the command line and ``[server]`` in config.toml. Raises ConfigurationError."""
+    import msgspec
+
+    from onplan.server.options import ServerOptions
+
+    written = msgspec.structs.asdict(session.files.written.server)
+    said = {name: value for name, value in given.items() if value not in (None, ())}
+    return ServerOptions(**{name: value for name, value in (written | said).items() if value is not None})
+
+
+def _keys(session: Session, options: ServerOptions) -> Keys:
+    """All keys. Raises ConfigurationError."""
+    from onplan.errors import ConfigurationError
+    from onplan.server.keys import keys_of, named_keys, server_key
+    from onplan.server.options import is_loopback
+
+    own, home = os.environ.get(KEY_VARIABLE) or None, _home(session)
+    if own is None and not is_loopback(options.host):
+        raise ConfigurationError(
+            f"A server that other machines reach needs a key that you have chosen, in {KEY_VARIABLE}.",
+            hint=f'`export {KEY_VARIABLE}="$(onplan serve --show-key)"` takes the generated one.',
+        )
+    return keys_of(server_key(home, own), named_keys(home))
+
+
+def _require_extra() -> None:
     try:
-        import uvicorn  # noqa: F401 - asked whether it is there
+        import prometheus_client  # noqa: F401 - asked whether it is there
+        import uvicorn
+        import uvloop  # noqa: F401
     except ModuleNotFoundError:
         from onplan.config.installation import missing_extra
 
         raise missing_extra("server", "`onplan serve`") from None
-    try:
-        listener = socket.create_server((host, port), backlog=2048)
-    except OSError as error:
-        raise ConfigurationError(
-            f"The server cannot listen at {host}:{port}: {error.strerror}.",
-            hint="Choose another `--port`, or 0 for any free one.",
-        ) from None
-    with listener:
-        _run(session, key, listener, ready_file)
+    del uvicorn
 
 
-def _run(session: Session, key: SecretText, listener: socket.socket, ready_file: Path | None) -> None:
-    import asyncio
+def _run(session: Session, options: ServerOptions, given: Mapping[str, Any], ready_file: Path | None) -> None:
+    from onplan.cli.logs import log_server_to_stderr
+    from onplan.server.ledger import FILE
+    from onplan.server.process import Plans, run_process
+    from onplan.server.sockets import address_of, open_listeners
 
-    import uvloop
+    log_server_to_stderr(requests=options.access_log)
+    listeners = open_listeners(options, os.environ)
+    url = address_of(listeners[0])
 
-    from onplan.async_client import AsyncClient
-    from onplan.cli.talk import say
-    from onplan.server.app import App
-    from onplan.server.running import run, stop_on_signals
-    from onplan.service.service import Service
-
-    host, port = listener.getsockname()[:2]
-    url = f"http://{host}:{port}"
+    def read_rules() -> tuple[ServerOptions, Keys]:
+        fresh = _as_before(session)
+        now = _options(fresh, given)
+        return now, _keys(fresh, now)
 
     def ready() -> None:
-        say(f"Listening at {url}/v1. `onplan serve --show-key` prints the key.")
+        _announce(session, options, url)
         if ready_file is not None:
             from onplan.config.private_files import write_private_file
 
-            write_private_file(ready_file, f'{{"url": "{url}"}}\n'.encode())
+            content = {"url": url, "pid": os.getpid()}
+            write_private_file(ready_file, json.dumps(content).encode() + b"\n")
 
-    async def main() -> None:
-        options = {"profile": session.profile, "backend": session.backend, "store": session.store_spec}
-        async with AsyncClient(**options) as client:  # type: ignore[arg-type]
-            await run(App(Service(client), key), [listener], ready, stop_on_signals())
+    plans = Plans(read_rules, lambda now: _upstream(session, now), _home(session) / FILE, listeners)
+    if options.workers == 1:
+        run_process(plans, ready)
+    else:
+        sys.exit(_run_workers(plans, options, ready))
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+
+def _run_workers(plans: Plans, options: ServerOptions, ready: Callable[[], None]) -> int:
+    import tempfile
+
+    from onplan.server.process import run_process
+    from onplan.server.workers import Workers
+
+    with tempfile.TemporaryDirectory(prefix="onplan-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # before prometheus_client is imported by a worker
+        from onplan.server.metrics import worker_ended
+
+        def work(lives: int) -> None:
+            run_process(plans, lambda: None, lives)
+
+        return Workers(options.workers, work, options.drain_seconds, worker_ended).run(ready)
+
+
+def _as_before(session: Session) -> Session:
+    """A session with the same options, which reads the files anew."""
+    fresh = Session()
+    fresh.profile, fresh.backend, fresh.store_spec = session.profile, session.backend, session.store_spec
+    return fresh
+
+
+def _upstream(session: Session, options: ServerOptions) -> Any:
+    from onplan.server.upstream import Upstream
+    from onplan.service.service import ServiceOptions
+
+    return Upstream(
+        session.settings,
+        session.store,
+        ServiceOptions(strict=options.strict, aliases=options.aliases),
+        {"profile": session.profile, "backend": session.backend, "store": session.store_spec},
+    )
+
+
+def _announce(session: Session, options: ServerOptions, url: str) -> None:
+    from onplan.server.options import is_loopback
+
+    say(f"Listening at {url}/v1. `onplan serve --show-key` prints the key that clients need.")
+    if not is_loopback(options.host):
+        say(
+            f"Other machines reach {options.host}: each that has a key uses your plan, and without a proxy "
+            "that speaks TLS, keys and questions can be read on the way.",
+            label="Note: ",
+        )

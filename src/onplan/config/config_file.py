@@ -13,6 +13,10 @@
     backend = "openai"
     base_url = "http://127.0.0.1:11434/v1"
     api = "chat"
+
+    [server]
+    port = 8399
+    allow_hosts = ["host.docker.internal"]
 """
 
 from __future__ import annotations
@@ -44,23 +48,48 @@ class ProfileTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: str | None = None
 
 
+class ServerTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table ``[server]``, for ``onplan serve``. Keys that it lacks are None.
+
+    Their meaning is that of ``server.options.ServerOptions``.
+    """
+
+    host: str | None = None
+    port: int | None = None
+    allow_remote: bool | None = None
+    allow_hosts: tuple[str, ...] | None = None
+    allow_origins: tuple[str, ...] | None = None
+    workers: int | None = None
+    strict: bool | None = None
+    aliases: dict[str, str] | None = None
+    max_body: int | None = None
+    max_requests: int | None = None
+    max_waiting: int | None = None
+    max_connections: int | None = None
+    drain_seconds: float | None = None
+    access_log: bool | None = None
+
+
 class ConfigFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file.
 
     Attributes:
         profile: the name of the profile in use, None where the file does not say.
         profiles: the tables of the profiles by their names.
+        server: the table of the server.
     """
 
     profile: str | None = None
     profiles: dict[str, ProfileTable] = {}
+    server: ServerTable = ServerTable()
 
 
 class _Unchecked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file before its profiles are checked one by one, so that an error can name the profile."""
+    """The file before its tables are checked one by one, so that an error can name the table."""
 
     profile: str | None = None
     profiles: dict[str, Any] = {}
+    server: Any = {}
 
 
 def read_config_file(path: Path) -> ConfigFile:
@@ -79,22 +108,39 @@ def read_config_file(path: Path) -> ConfigFile:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}.") from None
     whole = _checked(path, tables, _Unchecked)
-    own = {name: _checked(path, table, ProfileTable, name) for name, table in whole.profiles.items()}
-    return ConfigFile(whole.profile, own)
+    own = {
+        name: _checked(path, table, ProfileTable, f"profiles.{name}")
+        for name, table in whole.profiles.items()
+    }
+    return ConfigFile(whole.profile, own, _checked(path, whole.server, ServerTable, "server"))
 
 
-def _checked(path: Path, table: Any, shape: type[_Shape], profile: str | None = None) -> _Shape:
-    """``table``, at the top of the file or of ``profile``, as ``shape``. Raises ConfigurationError."""
+# What msgspec expects, in plain words.
+_KINDS = {
+    "object": "a table",
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list of strings",
+}
+
+
+def _checked(path: Path, table: Any, shape: type[_Shape], name: str | None = None) -> _Shape:
+    """``table``, at the top of the file or with the ``name``, as ``shape``. Raises ConfigurationError."""
     try:
         return msgspec.convert(table, shape)
     except msgspec.ValidationError as error:
-        where = f" in [profiles.{profile}]" if profile is not None else ""
+        where = f" in [{name}]" if name is not None else ""
         if unknown := re.search("unknown field `(.*)`", str(error), re.DOTALL):
             raise _unknown_key(path, unknown[1], where, shape.__struct_fields__) from None
         # Such as: Expected `str | null`, got `int` - at `$.model`
-        expected = "a table" if "Expected `object`" in str(error) else "a string"
-        key = re.search(r"at `\$\.(\w+)", str(error))
-        named = f"{key[1]}{where}" if key else f"profiles.{profile}"
+        kind = re.search(r"Expected `(\w+)", str(error))
+        expected = _KINDS.get(kind[1] if kind else "", "a string")
+        key = re.search(r"at `\$\.(\w+)(\[)?", str(error))
+        if key and key[2]:  # in one of its elements
+            expected = "a table of strings" if key[1] == "aliases" else _KINDS["array"]
+        named = f"{key[1]}{where}" if key else str(name)
         hint = None
         if named == "profile":
             expected += ", the name of the profile in use"

@@ -1,20 +1,31 @@
-"""The ASGI application: carries requests to the service and its replies back. Needs no framework."""
+"""The ASGI application: lets requests in, has them answered in turn, and counts them. Needs no framework."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-from collections.abc import Awaitable, Callable, MutableMapping
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
+from onplan.dialects.openai_errors import refusal
 from onplan.dialects.served import ServedReply, ServedRequest
-from onplan.server.keys import hash_of
+from onplan.server.asgi import Receive, Scope, Send
+from onplan.server.bodies import ClientLeftError, Room, overloaded, read_body
+from onplan.server.guard import Guard, Head, repeated
+from onplan.server.keys import Keys
+from onplan.server.ledger import Ledger
+from onplan.server.limits import UNLIMITED, KeyLimits, admit, count
+from onplan.server.metrics import Metrics
+from onplan.server.options import ServerOptions
+from onplan.server.pages import Pages, Plan
+from onplan.server.queue import FairQueue, FullError
+from onplan.server.sending import send_reply
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+logger = logging.getLogger("onplan.server")
+access = logging.getLogger("onplan.server.access")
 
 
 class Answers(Protocol):
@@ -24,76 +35,206 @@ class Answers(Protocol):
         """The reply."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the application works with.
+
+    Attributes:
+        service_of: the service that answers a caller, by what the callers may use.
+        plan: says what the plan has left.
+        ledger: keeps what each key has used.
+        metrics: counts.
+    """
+
+    service_of: Callable[[str, Mapping[str, KeyLimits]], Answers]
+    plan: Plan
+    ledger: Ledger
+    metrics: Metrics
+
+
 class App:
     """The ASGI application.
 
     Args:
-        service: answers the requests.
-        key: what clients must send.
+        options: what the person decided.
+        keys: which keys are accepted.
+        parts: what it works with.
     """
 
-    def __init__(self, service: Answers, key: str) -> None:
-        self._service = service
-        self._hash = hash_of(key)
+    def __init__(self, options: ServerOptions, keys: Keys, parts: Parts) -> None:
+        self._parts, self._ledger, self._metrics = parts, parts.ledger, parts.metrics
+        self._pages = Pages(parts.plan, parts.ledger, parts.metrics)
+        self._queue = FairQueue(options.max_requests, options.max_waiting)
+        self._room = Room(8 * options.max_body)
+        self.is_draining = False
+        self.reload(options, keys)
+        self._streams = 0
+
+    def reload(self, options: ServerOptions, keys: Keys) -> None:
+        """Let in by other keys, hosts and origins from now on; what runs goes on."""
+        self._options, self._keys = options, keys
+        self._guard = Guard(options, keys.caller_of)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not hmac.compare_digest(hash_of(given.strip()), self._hash):
-            message = "The key is not that of this server. `onplan serve --show-key` prints it."
-            await _send(send, refusal(401, "invalid_api_key", message, headers=NEVER_AGAIN), scope["method"])
+        began = time.monotonic()
+        if scope["type"] == "websocket":
+            await self._refuse_websocket(scope, receive, send)
             return
-        body = await _body(receive)
-        if body is None:
-            return
-        query = scope["query_string"].decode("latin-1")
-        request = ServedRequest(scope["method"], scope["path"], headers, body, query, "server")
+        pairs = scope["headers"]
+        head = Head(scope["method"], scope["path"], _decoded(pairs))
+        decision = _repeated(pairs, head) or self._guard.decide(head)
+        with suppress(ClientLeftError):
+            if isinstance(decision, ServedReply):
+                await self._send(_Asked(head, "", began), send, decision)
+            else:
+                await self._answer(_Asked(head, decision, began), scope, receive, send)
+
+    def drain(self) -> None:
+        """Let no more requests in; what runs goes on."""
+        self.is_draining = True
+
+    def tick(self) -> None:
+        """Note for the metrics what is running now."""
+        self._metrics.running.set(self._queue.running)
+        self._metrics.waiting.set(self._queue.waiting)
+        self._metrics.streams.set(self._streams)
+
+    async def _answer(self, asked: _Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        head = asked.head
+        reply = await self._page(asked) or self._admit(asked)
+        if reply is None:
+            body = await read_body(receive, head.headers, self._options.max_body, self._room)
+            if isinstance(body, bytes):
+                query = scope["query_string"].decode("latin-1")
+                request = ServedRequest(head.method, head.path, head.headers, body, query, asked.caller)
+                await self._serve(asked, request, receive, send)
+                return
+            reply = body
+        await self._send(asked, send, reply)
+
+    async def _page(self, asked: _Asked) -> ServedReply | None:
+        """The reply of the server itself; None where the service is to be asked."""
+        path = asked.head.path
+        if asked.head.method not in ("GET", "HEAD") or path not in _PAGES:
+            return None
+        if path in ("/", "/healthz"):
+            return ServedReply.json({"status": "ok"})
+        if path == "/readyz":
+            return await self._pages.ready(draining=self.is_draining)
+        if path == "/metrics":
+            self.tick()
+            return self._metrics.page()
+        return await self._pages.usage(asked.caller, self._keys)
+
+    def _admit(self, asked: _Asked) -> ServedReply | None:
+        """Count the request against the limits of its key; or the refusal."""
+        if self.is_draining:
+            return overloaded("The server is about to end.")
+        if asked.head.method != "POST":
+            return None
+        with self._ledger.change(asked.caller) as used:
+            return admit(self._keys.limits.get(asked.caller, UNLIMITED), used, time.time())
+
+    async def _serve(self, asked: _Asked, request: ServedRequest, receive: Receive, send: Send) -> None:
+        """Have the service answer, in the caller's turn; end it when the client leaves."""
         answering = asyncio.current_task()
         assert answering is not None  # noqa: S101 - this is a coroutine of a task
         leaving = asyncio.create_task(_cancel_on_departure(receive, answering))
         try:
-            reply = await self._service.answer(request)
-            await _send(send, reply, request.method)
+            await self._queue.enter(request.caller)
+            try:
+                reply = await self._parts.service_of(request.caller, self._keys.limits).answer(request)
+                await self._send(asked, send, reply)
+            finally:
+                self._queue.leave()
+        except FullError:
+            await self._send(asked, send, overloaded("Too many requests are waiting."))
         except asyncio.CancelledError:
-            if not leaving.done():  # cancelled by another than the client's departure
-                raise
+            if not leaving.done():  # it was not the client's departure
+                if asked.is_answered:
+                    raise
+                await self._send(asked, send, overloaded("The server ends."))
+        except Exception:
+            logger.exception("a request of %s failed", request.caller)
+            await self._fail(asked, send)
         finally:
             leaving.cancel()
+
+    async def _send(self, asked: _Asked, send: Send, reply: ServedReply) -> None:
+        head, seconds = asked.head, time.monotonic() - asked.began
+        self._metrics.answered(head.path, reply.status, seconds)
+        asked.is_answered = True
+        if self._options.access_log:
+            access.info(
+                "%s %s %s %d %.1f ms",
+                asked.caller or "-",
+                head.method,
+                ascii(head.path)[1:-1],
+                reply.status,
+                seconds * 1000,
+            )
+        more = dict(self._guard.cross_origin(head)) if "origin" in head.headers else {}
+        if self.is_draining:
+            more["connection"] = "close"
+        is_stream = not isinstance(reply.body, bytes)
+        self._streams += is_stream
+        try:
+            await send_reply(send, reply, head.method, more)
+        finally:
+            self._streams -= is_stream
+            if reply.usage is not None:
+                self._count(asked.caller, reply)
+
+    def _count(self, caller: str, reply: ServedReply) -> None:
+        assert reply.usage is not None  # noqa: S101 - asked before
+        self._metrics.used(reply.model or "unknown", reply.usage)
+        with self._ledger.change(caller) as used:
+            count(used, reply.usage, time.time())
+
+    async def _fail(self, asked: _Asked, send: Send) -> None:
+        """Tell of a fault of the server's own. In the middle of a reply, uvicorn ends the connection."""
+        if not asked.is_answered:
+            message = "The server failed; its log says more."
+            await self._send(asked, send, refusal(500, "internal_error", message, type="server_error"))
+
+    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        pairs = scope["headers"]
+        head = Head("GET", scope["path"], _decoded(pairs))
+        decision = _repeated(pairs, head) or self._guard.decide(head)
+        if not isinstance(decision, ServedReply):
+            decision = refusal(426, "upgrade_required", "There is no WebSocket at this path.")
+        await receive()
+        body = decision.body
+        headers = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in decision.headers.items()
+        ]
+        await send({"type": "websocket.http.response.start", "status": decision.status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": body})
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One request: its head, who asks, when it began (monotonic), and whether its answer has begun."""
+
+    head: Head
+    caller: str
+    began: float
+    is_answered: bool = False
+
+
+_PAGES = frozenset({"/", "/healthz", "/readyz", "/metrics", "/v1/usage", "/usage"})
+
+
+def _decoded(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+
+
+def _repeated(pairs: Sequence[tuple[bytes, bytes]], head: Head) -> ServedReply | None:
+    return None if len(pairs) == len(head.headers) else repeated(pairs)
 
 
 async def _cancel_on_departure(receive: Receive, answering: asyncio.Task[Any]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     answering.cancel()
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body; None when the client left before it was complete."""
-    pieces: list[bytes] = []
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        pieces.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return b"".join(pieces)
-
-
-async def _send(send: Send, reply: ServedReply, method: str) -> None:
-    body = reply.body
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()]
-    if isinstance(body, bytes):
-        headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
-        return
-    try:
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        async for piece in body:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-    finally:
-        with suppress(Exception):
-            await body.aclose()

@@ -1,0 +1,81 @@
+"""``onplan serve --install``: units for systemd that start the server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from onplan.cli.session import Session
+from onplan.cli.talk import say
+from onplan.errors import ConfigurationError
+from onplan.server.options import ServerOptions, is_loopback
+from onplan.server.unit_file import SERVICE, SOCKET, folder_of_units, units
+
+# What changes where onplan finds its files and its services; secrets are not written into a unit.
+_VARIABLES = (
+    "ONPLAN_HOME",
+    "ONPLAN_PROFILE",
+    "ONPLAN_BACKEND",
+    "ONPLAN_ISSUER",
+    "ONPLAN_CODEX_BASE_URL",
+    "ONPLAN_OPENAI_BASE_URL",
+)
+
+
+def install_units(session: Session, options: ServerOptions) -> None:
+    """Write the units, have systemd check them, and say what to type. Raises ConfigurationError."""
+    if not is_loopback(options.host):
+        raise ConfigurationError(
+            "--install writes units for a server that this machine alone reaches.",
+            hint="Leave out `--host`; change the units yourself if other machines are to reach it.",
+        )
+    if options.port == 0:
+        raise ConfigurationError("A unit needs a port that stays the same.", hint="Leave out `--port 0`.")
+    environment = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
+    folder = folder_of_units(os.environ.get("XDG_CONFIG_HOME") or None, Path.home())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in units(_command(session, options), environment, options).items():
+            (folder / name).write_text(text, "utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"The units cannot be written to {folder}: {error.strerror}.") from None
+    _check(folder)
+    click.echo(str(folder / SERVICE))
+    click.echo(str(folder / SOCKET))
+    say("Start it now and with each log-in:\n")
+    say(f"    systemctl --user daemon-reload && systemctl --user enable --now {SOCKET}")
+
+
+def _command(session: Session, options: ServerOptions) -> list[str]:
+    command = [sys.executable, "-m", "onplan", "serve"]
+    for name, value in (
+        ("--profile", session.profile),
+        ("--backend", session.backend),
+        ("--store", session.store_spec),
+    ):
+        command += [name, value] if value else []
+    for name, values in (("--allow-host", options.allow_hosts), ("--allow-origin", options.allow_origins)):
+        command += [word for value in values for word in (name, value)]
+    command += ["--workers", str(options.workers)] if options.workers > 1 else []
+    command += ["--strict"] if options.strict else []
+    return [*command, "--access-log"] if options.access_log else command
+
+
+def _check(folder: Path) -> None:
+    """Have systemd read the units. Raises ConfigurationError with what it says against them."""
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        return
+    found = subprocess.run(  # noqa: S603 - the program was found in PATH, its arguments are ours
+        [analyze, "--user", "verify", str(folder / SERVICE), str(folder / SOCKET)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if found.returncode != 0:
+        say(f"systemd-analyze says: {found.stderr.strip()}")

@@ -1,0 +1,206 @@
+"""One connection: uvicorn's HTTP protocol, with bounds on what a client may send and how slowly.
+
+Overrides what asyncio and httptools call, and reads the attributes of uvicorn's protocol that they fill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import httptools
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
+from onplan.dialects.served import ServedReply
+from onplan.server.bodies import overloaded
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a connection may take.
+
+    Attributes:
+        head_bytes: of a request's line and headers together.
+        head_count: how many headers.
+        head_seconds: from a request's first byte, or the beginning of the connection, to its last header.
+        body_seconds: from there to the last byte of its body.
+        write_seconds: how long a client may read nothing while something waits to be sent to it.
+        connections: how many there may be at once.
+    """
+
+    head_bytes: int = 64 * 1024
+    head_count: int = 128
+    head_seconds: float = 15.0
+    body_seconds: float = 300.0
+    write_seconds: float = 120.0
+    connections: int = 8_192
+
+
+class RefusedError(Exception):
+    """A request's head goes beyond a bound."""
+
+    def __init__(self, reply: ServedReply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+
+
+class Connection(HttpToolsProtocol):
+    """A connection.
+
+    Args:
+        config, state: uvicorn's.
+        bounds: what it may take.
+        loop: the event loop.
+    """
+
+    def __init__(
+        self, config: Config, state: ServerState, bounds: Bounds, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(config, state, {}, loop)
+        self._bounds = bounds
+        self._fed = self._head_size = 0  # bytes received just now; and of a head, at most
+        self._in_head = False
+        self._is_receiving = False  # a request that is not complete
+        self._reading: asyncio.TimerHandle | None = None
+        self._writing: asyncio.TimerHandle | None = None
+
+    # --- what asyncio calls -------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client is there."""
+        super().connection_made(transport)
+        if len(self.connections) > self._bounds.connections:
+            self._refuse(overloaded("There are too many connections."))
+        else:
+            self._await(self._bounds.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._stop_reading_timer()
+        self._stop_writing_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what came, and begin to wait for what is missing."""
+        if self.transport.is_closing():
+            return
+        self._fed = len(data)
+        if self._in_head:
+            self._head_size += self._fed
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self._stop_reading_timer()
+                self.handle_websocket_upgrade()
+                return
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self._refuse(cause.reply if isinstance(cause, RefusedError) else _not_http())
+            return
+        if not self._is_receiving:
+            return
+        if self._in_head and self._head_size > self._bounds.head_bytes:
+            self._refuse(_head_too_large())
+        elif self._reading is None:
+            self._await(self._bounds.head_seconds if self._in_head else self._bounds.body_seconds)
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly."""
+        super().pause_writing()
+        self._stop_writing_timer()
+        self._writing = self.loop.call_later(self._bounds.write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        super().resume_writing()
+        self._stop_writing_timer()
+
+    # --- what httptools calls -----------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._unset_keepalive_if_required()
+        super().on_message_begin()
+        self._is_receiving = self._in_head = True
+        self._head_size = self._fed
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        if len(self.headers) > self._bounds.head_count or (
+            self._head_size > self._bounds.head_bytes and self._size_of_head() > self._bounds.head_bytes
+        ):
+            raise RefusedError(_head_too_large())
+        if not self.url.startswith(
+            b"/"
+        ):  # an absolute form names a host beside that in Host (RFC 9112 §3.2.2)
+            raise RefusedError(_not_http())
+        self._in_head = False
+        self._stop_reading_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        super().on_message_complete()
+        self._is_receiving = False
+        self._stop_reading_timer()
+
+    def _size_of_head(self) -> int:
+        """The size of the head alone, where a part of the body came with it."""
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    # --- ending -------------------------------------------------------------------------------------
+
+    def _await(self, seconds: float) -> None:
+        self._stop_reading_timer()
+        self._reading = self.loop.call_later(seconds, self._refuse, _too_slow())
+
+    def _stop_reading_timer(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def _stop_writing_timer(self) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+
+    def _refuse(self, reply: ServedReply) -> None:
+        """Say why, and end the connection. In the middle of another reply, only end it."""
+        self._stop_reading_timer()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
+            self.transport.abort()
+            return
+        self.transport.write(_whole(reply))
+        self.transport.close()
+
+
+def _whole(reply: ServedReply) -> bytes:
+    assert isinstance(reply.body, bytes)  # noqa: S101 - refusals are
+    lines = [f"HTTP/1.1 {reply.status} {_REASONS[reply.status]}", "connection: close"]
+    lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+    return "\r\n".join([*lines, f"content-length: {len(reply.body)}", "", ""]).encode("latin-1") + reply.body
+
+
+_REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+
+
+def _not_http() -> ServedReply:
+    return refusal(400, "invalid_request", "This is not a valid HTTP request.", headers=NEVER_AGAIN)
+
+
+def _head_too_large() -> ServedReply:
+    return refusal(431, "headers_too_large", "The headers are too large or too many.", headers=NEVER_AGAIN)
+
+
+def _too_slow() -> ServedReply:
+    return refusal(408, "request_timeout", "The request did not arrive in time.", headers=NEVER_AGAIN)

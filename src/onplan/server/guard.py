@@ -1,0 +1,173 @@
+"""Decides who may ask: the headers Host, Origin and Content-Type, and the key.
+
+A page in a browser is kept out three times: it sends an Origin; a name that its owner points at 127.0.0.1
+stands in Host (DNS rebinding); and what a page may send without asking first is not JSON. No OpenAI client
+that was tried sends an Origin (November 2026). Node's fetch sends ``Sec-Fetch-Mode: cors``, which therefore
+decides nothing.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
+from onplan.dialects.served import ServedReply
+from onplan.server.options import ServerOptions
+
+_OF_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
+# What the guard and the reading of bodies depend on; of two values, each program would choose its own.
+_ONCE = (
+    b"host",
+    b"origin",
+    b"authorization",
+    b"x-api-key",
+    b"content-type",
+    b"content-encoding",
+    b"content-length",
+)
+_PREFLIGHT_HEADERS = re.compile(
+    r"authorization|content-type|accept|x-stainless-[a-z-]+|openai-[a-z-]+|anthropic-[a-z-]+|x-api-key"
+)
+# Needs no key, and tells nothing but that a server is there.
+PUBLIC = frozenset({"/", "/healthz"})
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_MULTIPART = frozenset({"/v1/images/edits", "/images/edits"})
+_UNREADABLE_PATH = re.compile(r"//|/\.\.?(?:/|$)|[\x00-\x1f\x7f\\]|^[^/]|^$")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a request.
+
+    Attributes:
+        method: in upper case; ``GET`` for a WebSocket.
+        path: decoded, without the query.
+        headers: names in lower case.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+
+class Guard:
+    """Decides about requests by their heads.
+
+    Args:
+        options: which hosts and origins are accepted.
+        caller_of: the name of the caller with this key, None for a wrong one.
+    """
+
+    def __init__(self, options: ServerOptions, caller_of: Callable[[str], str | None]) -> None:
+        own = f"[{options.host}]" if ":" in options.host else options.host
+        self._hosts = frozenset(name.lower() for name in (*_OF_LOOPBACK, own, *options.allow_hosts))
+        self._origins = frozenset(origin.lower() for origin in options.allow_origins)
+        self._caller_of = caller_of
+
+    def decide(self, head: Head) -> ServedReply | str:
+        """The name of the caller, empty for a public path; or the refusal."""
+        return self._host(head) or self._origin(head) or _path(head) or self._caller(head)
+
+    def cross_origin(self, head: Head) -> Mapping[str, str]:
+        """The headers with which a page of an accepted origin may read the reply."""
+        origin = head.headers.get("origin")
+        if origin is None or origin.lower() not in self._origins:
+            return {}
+        return {
+            "access-control-allow-origin": origin,
+            "access-control-expose-headers": "x-request-id, retry-after",
+            "vary": "origin",
+        }
+
+    def _host(self, head: Head) -> ServedReply | None:
+        host = _HOST.fullmatch(head.headers.get("host", "").lower())
+        if host and host[1] in self._hosts:
+            return None
+        message = (
+            "This server does not answer to the name in Host. `onplan serve --allow-host NAME` adds one."
+        )
+        return refusal(421, "host_not_allowed", message, headers=NEVER_AGAIN)
+
+    def _origin(self, head: Head) -> ServedReply | None:
+        origin = head.headers.get("origin")
+        if head.method == "OPTIONS" and (origin is None or "access-control-request-method" in head.headers):
+            return self._preflight(head)
+        if origin is None or origin.lower() in self._origins:
+            return None
+        return _origin_refused()
+
+    def _preflight(self, head: Head) -> ServedReply:
+        allowed = self.cross_origin(head)
+        if not allowed:
+            return _origin_refused()
+        wanted = head.headers.get("access-control-request-headers", "").lower()
+        names = [name for name in map(str.strip, wanted.split(",")) if _PREFLIGHT_HEADERS.fullmatch(name)]
+        answer = {
+            **allowed,
+            "access-control-allow-methods": "GET, POST, DELETE",
+            "access-control-allow-headers": ", ".join(names),
+            "access-control-max-age": "600",
+        }
+        return ServedReply(204, answer, b"")
+
+    def _caller(self, head: Head) -> ServedReply | str:
+        if head.path in PUBLIC and head.method in ("GET", "HEAD"):
+            return ""
+        for key in keys_in(head.headers):
+            caller = self._caller_of(key)
+            if caller is not None:
+                return _media_type(head) or caller
+        message = "The key is missing, or is not one of this server. `onplan serve --show-key` prints it."
+        headers = {**NEVER_AGAIN, "www-authenticate": "Bearer"}
+        return refusal(401, "invalid_api_key", message, headers=headers)
+
+
+def _origin_refused() -> ServedReply:
+    message = "Pages of this origin may not ask. `onplan serve --allow-origin ORIGIN` permits one."
+    return refusal(403, "origin_not_allowed", message, headers=NEVER_AGAIN)
+
+
+def _path(head: Head) -> ServedReply | None:
+    """Refuses paths that another program might read in another way."""
+    if not _UNREADABLE_PATH.search(head.path):
+        return None
+    return refusal(404, "unknown_url", "Unknown path.")
+
+
+def _media_type(head: Head) -> ServedReply | None:
+    if head.method in _WITHOUT_BODY:
+        return None
+    given = head.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given == "application/json" or (given == "multipart/form-data" and head.path in _MULTIPART):
+        return None
+    message = "The body must be JSON, and the header Content-Type must say so: application/json."
+    return refusal(415, "unsupported_media_type", message, headers=NEVER_AGAIN)
+
+
+def repeated(headers: Iterable[tuple[bytes, bytes]]) -> ServedReply | None:
+    """Refuses a request in which a header that decides something stands twice."""
+    names = [name for name, _ in headers if name in _ONCE]
+    if len(names) == len(set(names)):
+        return None
+    message = "A header that may stand once stands twice."
+    return refusal(400, "invalid_request", message, headers=NEVER_AGAIN)
+
+
+def keys_in(headers: Mapping[str, str]) -> Iterator[str]:
+    """The keys that a request brings: as a Bearer token, in x-api-key, or as the password of Basic."""
+    kind, _, value = headers.get("authorization", "").partition(" ")
+    value = value.strip()
+    if kind.lower() == "bearer":
+        yield value
+    elif kind.lower() == "basic":
+        try:
+            user, _, password = binascii.a2b_base64(value, strict_mode=True).decode().partition(":")
+        except ValueError:  # not base64, or not UTF-8
+            return
+        yield password or user
+    if "x-api-key" in headers:
+        yield headers["x-api-key"].strip()

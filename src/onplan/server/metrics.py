@@ -1,0 +1,127 @@
+"""What the server counts for Prometheus. With several workers, each adds to files that any of them reads."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from onplan.dialects.served import ServedReply
+
+if TYPE_CHECKING:
+    from onplan.types import Limits, Usage
+
+# Seconds to the first byte: a model thinks for minutes.
+_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+# What counts as a route of its own; a path of a client's own making must not make a time series.
+_ROUTES = frozenset(
+    {
+        "/responses",
+        "/chat/completions",
+        "/models",
+        "/images/generations",
+        "/images/edits",
+        "/usage",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/",
+    }
+)
+
+
+def route_of(path: str) -> str:
+    """The route of a path, by a name of which there are few."""
+    short = path.removeprefix("/v1") or "/"
+    if short in _ROUTES:
+        return short
+    kind = next((kind for kind in ("/models", "/responses") if short.startswith(f"{kind}/")), None)
+    return f"{kind}/{{id}}" if kind else "other"
+
+
+class Metrics:
+    """Counters, gauges and histograms of one process."""
+
+    def __init__(self) -> None:
+        import prometheus_client as prometheus
+
+        registry = prometheus.CollectorRegistry()
+        options: dict[str, Any] = {"registry": registry}
+        live: dict[str, Any] = {**options, "multiprocess_mode": "livesum"}
+        self._requests = prometheus.Counter(
+            "onplan_requests", "Requests, by route and status.", ["route", "status"], **options
+        )
+        self._first_byte = prometheus.Histogram(
+            "onplan_first_byte_seconds",
+            "From a request to its reply's first byte.",
+            ["route"],
+            buckets=_BUCKETS,
+            **options,
+        )
+        self._tokens = prometheus.Counter(
+            "onplan_tokens", "Tokens, by kind and model.", ["kind", "model"], **options
+        )
+        self._window = prometheus.Gauge(
+            "onplan_window_used_ratio",
+            "How much of a usage window is used, from 0 to 1.",
+            ["window"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.streams = prometheus.Gauge("onplan_streams", "Replies that are being streamed.", **live)
+        self.running = prometheus.Gauge("onplan_requests_running", "Requests that are answered now.", **live)
+        self.waiting = prometheus.Gauge(
+            "onplan_requests_waiting", "Requests that wait for their turn.", **live
+        )
+        self._registry = registry
+        self._known: dict[tuple[str, int], Any] = {}
+        self._routes: dict[str, Any] = {}
+
+    def answered(self, path: str, status: int, seconds: float) -> None:
+        """Count a request, at its reply's first byte."""
+        route = route_of(path)
+        counter = self._known.get((route, status))
+        if counter is None:
+            counter = self._known[route, status] = self._requests.labels(route, str(status))
+            self._routes.setdefault(route, self._first_byte.labels(route))
+        counter.inc()
+        self._routes[route].observe(seconds)
+
+    def used(self, model: str, usage: Usage) -> None:
+        """Count the tokens of an answer."""
+        kinds = {
+            "prompt": usage.prompt_tokens,
+            "completion": usage.completion_tokens,
+            "cached": usage.cache_read_tokens,
+            "reasoning": usage.reasoning_tokens,
+        }
+        for kind, tokens in kinds.items():
+            self._tokens.labels(kind, model).inc(tokens)
+
+    def plan(self, limits: Limits) -> None:
+        """Note what of the plan is used."""
+        for window in limits.windows:
+            self._window.labels(window.name).set(window.used_percent / 100)
+
+    def page(self) -> ServedReply:
+        """The text that Prometheus reads."""
+        import prometheus_client as prometheus
+
+        registry: Any = self._registry
+        if _folder():
+            from prometheus_client.multiprocess import MultiProcessCollector
+
+            registry = prometheus.CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        headers = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
+        return ServedReply(200, headers, prometheus.generate_latest(registry))
+
+
+def _folder() -> str | None:
+    return os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+
+
+def worker_ended(process: int) -> None:
+    """Forget the gauges of a worker that has ended."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(process)  # type: ignore[no-untyped-call]

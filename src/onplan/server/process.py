@@ -1,0 +1,107 @@
+"""One process of the server: makes its parts, runs it, and does what signals ask."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onplan.errors import OnplanError
+from onplan.server.app import App, Parts
+from onplan.server.keys import Keys
+from onplan.server.ledger import Ledger
+from onplan.server.metrics import Metrics
+from onplan.server.options import ServerOptions
+from onplan.server.running import Stop, run
+
+if TYPE_CHECKING:
+    from onplan.server.upstream import Upstream
+
+logger = logging.getLogger("onplan.server")
+
+Rules = tuple[ServerOptions, Keys]
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """What each process of a server is made from.
+
+    Attributes:
+        read_rules: reads options and keys, at the start and at each reload. Raises OnplanError.
+        make_upstream: makes what stands behind the server, by its options.
+        ledger: the file in which it is kept what each key has used.
+        listeners: the sockets, listening.
+    """
+
+    read_rules: Callable[[], Rules]
+    make_upstream: Callable[[ServerOptions], Upstream]
+    ledger: Path
+    listeners: list[socket.socket]
+
+
+def run_process(plans: Plans, on_ready: Callable[[], object], lives: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reads the rules again.
+
+    Args:
+        plans: what it is made from.
+        on_ready: called once it answers.
+        lives: a descriptor that can be read once the process that started this one is gone.
+    """
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(plans, on_ready, lives))
+
+
+async def _serve(plans: Plans, on_ready: Callable[[], object], lives: int | None) -> None:
+    options, keys = plans.read_rules()
+    stop = Stop()
+    ledger = Ledger(plans.ledger)
+    async with plans.make_upstream(options) as upstream:
+        app = App(options, keys, Parts(upstream.service_of, upstream, ledger, Metrics()))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, stop.ask)
+        had_terminal = has_terminal()
+        loop.add_signal_handler(signal.SIGHUP, lambda: _hang_up(app, plans, stop, had_terminal=had_terminal))
+        if lives is not None:
+            loop.add_reader(lives, _orphaned, lives, stop)
+        try:
+            await run(app, plans.listeners, options, stop, on_ready=on_ready)
+        finally:
+            ledger.close()
+
+
+def _orphaned(lives: int, stop: Stop) -> None:
+    """The process that started this one is gone."""
+    asyncio.get_running_loop().remove_reader(lives)
+    stop.ask()
+
+
+def _hang_up(app: App, plans: Plans, stop: Stop, *, had_terminal: bool) -> None:
+    """Read the rules again; but end where the signal says that the terminal is gone."""
+    if had_terminal and not has_terminal():
+        stop.ask()
+        return
+    try:
+        app.reload(*plans.read_rules())
+    except OnplanError as error:
+        logger.error("nothing was changed: %s", error)  # noqa: TRY400 - the sentence says it all
+    else:
+        logger.info("options and keys were read again")
+
+
+def has_terminal() -> bool:
+    """Whether this process has a terminal."""
+    with suppress(OSError):
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        return True
+    return False

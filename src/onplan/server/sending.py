@@ -1,0 +1,86 @@
+"""Sends replies: whole ones, and streams with a sign of life while the model thinks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+
+from onplan.dialects.served import ServedReply
+from onplan.server.asgi import Send
+
+# Seconds without anything sent after which the heartbeat of a stream is sent.
+SILENCE = 15.0
+
+
+async def send_reply(
+    send: Send, reply: ServedReply, method: str, more: Mapping[str, str] | None = None
+) -> None:
+    """Send ``reply``, with ``more`` headers. The body of a stream is closed, however it ends."""
+    body = reply.body
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()]
+    if more:
+        headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in more.items()]
+    if not isinstance(body, bytes):
+        await _send_stream(send, reply.status, headers, body, reply.heartbeat)
+        return
+    if reply.status != 204:
+        headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+
+
+async def _send_stream(
+    send: Send,
+    status: int,
+    headers: list[tuple[bytes, bytes]],
+    body: AsyncGenerator[bytes],
+    heartbeat: bytes,
+) -> None:
+    beating = _Heartbeat(send, heartbeat) if heartbeat else None
+    try:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        if beating:
+            beating.begin()
+        async for piece in body:
+            if beating:
+                beating.is_due = False
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if beating:
+            beating.end()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    finally:
+        if beating:
+            beating.end()
+        await body.aclose()
+
+
+class _Heartbeat:
+    """Sends something when a whole interval has passed without a piece."""
+
+    def __init__(self, send: Send, sent: bytes) -> None:
+        self._send, self._sent = send, sent
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self.is_due = False
+
+    def begin(self) -> None:
+        """Begin to watch."""
+        self.is_due = True
+        self._timer = self._loop.call_later(SILENCE, self._beat)
+
+    def end(self) -> None:
+        """Stop watching."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._sending is not None:
+            self._sending.cancel()
+
+    def _beat(self) -> None:
+        # A client that reads too slowly still has the last one before it.
+        if self.is_due and (self._sending is None or self._sending.done()):
+            self._sending = self._loop.create_task(self._send_one())
+        self.begin()
+
+    async def _send_one(self) -> None:
+        await self._send({"type": "http.response.body", "body": self._sent, "more_body": True})

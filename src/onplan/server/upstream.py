@@ -1,0 +1,94 @@
+"""What stands behind the server: clients that ask the models, and the sign-in that they use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from onplan.assembly import AsyncClientOptions
+from onplan.async_client import AsyncClient
+from onplan.config.hints import not_signed_in
+from onplan.config.settings import Settings
+from onplan.errors import ConfigurationError, OnplanError
+from onplan.server.limits import KeyLimits
+from onplan.service.service import Service, ServiceOptions
+from onplan.stores import CredentialStore, why_empty
+from onplan.tokens.api_key import KeyHolder
+from onplan.types import APIKey, Limits
+
+
+def require_servable(settings: Settings) -> None:
+    """Raise ConfigurationError for a backend that may be used by the connected application alone."""
+    if settings.backend.name == "chatgpt-plan":
+        raise ConfigurationError(
+            "The backend chatgpt-plan is for the application that is connected to the plan, and for no other "
+            "programs, so it is not served.",
+            hint="Sign in for openai-codex instead: `onplan login --backend openai-codex`.",
+        )
+
+
+class Upstream:
+    """The services of the server, and what it asks about the plan.
+
+    Callers share one client, whose connections stay warm; one with a share of the usage windows has a client
+    of its own, which keeps the budget. Use it with ``async with``.
+
+    Args:
+        settings, store: of the profile.
+        service_options: what the person decided.
+        options: of the clients.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: CredentialStore,
+        service_options: ServiceOptions,
+        options: AsyncClientOptions,
+    ) -> None:
+        self._settings, self._store, self._options = settings, store, options
+        self._service_options = service_options
+        self._client = AsyncClient(**options)
+        self._shared = Service(self._client, service_options)
+        self._own: dict[str, tuple[float, Service]] = {}
+        self._clients = [self._client]
+
+    async def __aenter__(self) -> Upstream:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for client in self._clients:
+            await client.close()
+
+    def service_of(self, caller: str, limits: Mapping[str, KeyLimits]) -> Service:
+        """The service that answers a caller."""
+        share = limits[caller].window_share if caller in limits else None
+        if share is None:
+            return self._shared
+        known = self._own.get(caller)
+        if known is None or known[0] != share:
+            options = self._options.copy()
+            options["max_window_share"] = share
+            self._clients.append(AsyncClient(**options))
+            known = self._own[caller] = (share, Service(self._clients[-1], self._service_options))
+        return known[1]
+
+    async def limits(self) -> Limits:
+        """What the plan has left. Raises OnplanError."""
+        return await self._client.limits()
+
+    async def why_not_ready(self) -> OnplanError | None:
+        """Why no request can be answered, by the store alone; None if there is no such reason."""
+        try:
+            return await asyncio.to_thread(self._look)
+        except OnplanError as error:
+            return error
+
+    def _look(self) -> OnplanError | None:
+        backend, profile = self._settings.backend, self._settings.profile
+        if backend.credential is APIKey:
+            found = KeyHolder(self._settings, self._store).source() is not None
+        else:
+            stored = self._store.load()
+            found = stored is not None and stored.record.credentials is not None
+        return None if found else not_signed_in(profile, backend.name, why_empty(self._store))

@@ -1,0 +1,118 @@
+"""Several processes on one socket: starts workers, replaces those that die, and hands on signals.
+
+The first process only waits for signals. It has no threads and no event loop, so it can fork at any time. The
+workers share the listening sockets and the files of the server; each has its own connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+# Signals of which the first process waits.
+_AWAITED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# A worker that ends sooner than this (seconds) has failed; after so many in a row, the server ends.
+_SHORT, _FAILURES = 2.0, 5
+# Seconds that workers get to end beyond the time for draining.
+_GRACE = 10.0
+
+
+class Workers:
+    """The workers.
+
+    Args:
+        count: how many.
+        work: what a worker does; given a descriptor that can be read once the first process is gone.
+        drain_seconds: how long workers may take to end.
+        on_death: told of the process id of a worker that has ended.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        work: Callable[[int], object],
+        drain_seconds: float,
+        on_death: Callable[[int], object],
+    ) -> None:
+        self._count, self._work, self._on_death = count, work, on_death
+        self._patience = drain_seconds + _GRACE
+        self._begun: dict[int, float] = {}
+        self._failures = 0
+        self._lives, self._life = os.pipe()  # the writing end is open for as long as this process lives
+
+    def run(self, on_ready: Callable[[], object]) -> int:
+        """Run until SIGTERM or SIGINT has come and all workers have ended; the exit code."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+        for _ in range(self._count):
+            self._start()
+        on_ready()
+        while True:
+            number = signal.sigwait(_AWAITED)
+            if number == signal.SIGCHLD:
+                self._replace()
+                if self._failures >= _FAILURES:
+                    return self._stop() or 1
+            elif number == signal.SIGHUP:
+                self._tell(signal.SIGHUP)
+            else:
+                return self._stop()
+
+    def _start(self) -> None:
+        process = os.fork()
+        if process == 0:
+            self._become_worker()
+        self._begun[process] = time.monotonic()
+
+    def _become_worker(self) -> NoReturn:
+        code = 1
+        try:
+            os.close(self._life)
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # Ctrl-C reaches all processes; the first one hands it on
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
+            self._work(self._lives)
+            code = 0
+        finally:
+            os._exit(code)  # nothing of the first process may be cleaned up twice
+
+    def _ended(self) -> list[int]:
+        """The workers that have ended."""
+        ended = []
+        with contextlib.suppress(ChildProcessError):
+            while (process := os.waitpid(-1, os.WNOHANG)[0]) != 0:
+                if process in self._begun:
+                    ended.append(process)
+        return ended
+
+    def _replace(self) -> None:
+        for process in self._ended():
+            lived = time.monotonic() - self._begun.pop(process)
+            self._on_death(process)
+            self._failures = self._failures + 1 if lived < _SHORT else 0
+            if self._failures < _FAILURES:
+                self._start()
+
+    def _tell(self, number: signal.Signals) -> None:
+        for process in self._begun:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+
+    def _stop(self) -> int:
+        """End the workers: when they have drained; at a second signal at once; in the end by force."""
+        self._tell(signal.SIGTERM)
+        deadline = time.monotonic() + self._patience
+        while self._begun:
+            came = signal.sigtimedwait(_AWAITED, max(deadline - time.monotonic(), 0.0))
+            if came is None:
+                self._tell(signal.SIGKILL)
+                deadline = time.monotonic() + _GRACE
+            elif came.si_signo in (signal.SIGTERM, signal.SIGINT):
+                self._tell(signal.SIGTERM)
+            for process in self._ended():
+                del self._begun[process]
+        return 0
