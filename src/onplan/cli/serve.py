@@ -224,25 +224,35 @@ def _run(session: Session, options: ServerOptions, given: Mapping[str, Any], rea
             content = {"url": url, "pid": os.getpid()}
             write_private_file(ready_file, json.dumps(content).encode() + b"\n")
 
-    plans = Plans(read_rules, lambda now: _upstream(session, now), _home(session) / FILE, listeners)
+    def plans(shared: Path | None) -> Plans:
+        return Plans(
+            read_rules, lambda now: _upstream(session, now, shared), _home(session) / FILE, listeners
+        )
+
     if options.workers == 1:
-        run_process(plans, ready)
+        run_process(plans(None), ready)
     else:
         sys.exit(_run_workers(plans, options, ready))
 
 
-def _run_workers(plans: Plans, options: ServerOptions, ready: Callable[[], None]) -> int:
+def _run_workers(
+    plans: Callable[[Path | None], Plans], options: ServerOptions, ready: Callable[[], None]
+) -> int:
     import tempfile
 
     from onplan.server.process import run_process
     from onplan.server.workers import Workers
 
-    with tempfile.TemporaryDirectory(prefix="onplan-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # before prometheus_client is imported by a worker
+    with tempfile.TemporaryDirectory(prefix="onplan-server-") as name:  # which others cannot read
+        folder = Path(name)
+        metrics, responses = folder / "metrics", folder / "responses"
+        for each in (metrics, responses):
+            each.mkdir(mode=0o700)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)  # before prometheus_client is imported
         from onplan.server.metrics import worker_ended
 
         def work(lives: int) -> None:
-            run_process(plans, lambda: None, lives)
+            run_process(plans(responses), lambda: None, lives)
 
         return Workers(options.workers, work, options.drain_seconds, worker_ended).run(ready)
 
@@ -254,15 +264,17 @@ def _as_before(session: Session) -> Session:
     return fresh
 
 
-def _upstream(session: Session, options: ServerOptions) -> Any:
+def _upstream(session: Session, options: ServerOptions, shared: Path | None) -> Any:
     from onplan.server.upstream import Upstream
-    from onplan.service.service import ServiceOptions
+    from onplan.service.options import ServiceOptions
+    from onplan.service.response_stores import FolderStore
 
     return Upstream(
         session.settings,
         session.store,
         ServiceOptions(strict=options.strict, aliases=options.aliases),
         {"profile": session.profile, "backend": session.backend, "store": session.store_spec},
+        FolderStore(shared) if shared else None,
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 
-from onplan.dialects.served import ServedReply
+from onplan.dialects.served import Pieces, ServedReply
 from onplan.server.asgi import Send
 
 # Seconds without anything sent after which the heartbeat of a stream is sent.
@@ -33,7 +33,7 @@ async def _send_stream(
     send: Send,
     status: int,
     headers: list[tuple[bytes, bytes]],
-    body: AsyncGenerator[bytes],
+    body: Pieces,
     heartbeat: bytes,
 ) -> None:
     beating = _Heartbeat(send, heartbeat) if heartbeat else None

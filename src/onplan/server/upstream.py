@@ -11,7 +11,9 @@ from onplan.config.hints import not_signed_in
 from onplan.config.settings import Settings
 from onplan.errors import ConfigurationError, OnplanError
 from onplan.server.limits import KeyLimits
-from onplan.service.service import Service, ServiceOptions
+from onplan.service.options import ServiceOptions
+from onplan.service.response_stores import MemoryStore, ResponseStore
+from onplan.service.service import Service
 from onplan.stores import CredentialStore, why_empty
 from onplan.tokens.api_key import KeyHolder
 from onplan.types import APIKey, Limits
@@ -37,6 +39,7 @@ class Upstream:
         settings, store: of the profile.
         service_options: what the person decided.
         options: of the clients.
+        responses: where responses are kept; in memory without it, for a server of one process.
     """
 
     def __init__(
@@ -45,11 +48,12 @@ class Upstream:
         store: CredentialStore,
         service_options: ServiceOptions,
         options: AsyncClientOptions,
+        responses: ResponseStore | None = None,
     ) -> None:
         self._settings, self._store, self._options = settings, store, options
-        self._service_options = service_options
+        self._service_options, self._responses = service_options, responses or MemoryStore()
         self._client = AsyncClient(**options)
-        self._shared = Service(self._client, service_options)
+        self._shared = Service(self._client, service_options, self._responses)
         self._own: dict[str, tuple[float, Service]] = {}
         self._clients = [self._client]
 
@@ -70,7 +74,8 @@ class Upstream:
             options = self._options.copy()
             options["max_window_share"] = share
             self._clients.append(AsyncClient(**options))
-            known = self._own[caller] = (share, Service(self._clients[-1], self._service_options))
+            service = Service(self._clients[-1], self._service_options, self._responses)
+            known = self._own[caller] = (share, service)
         return known[1]
 
     async def limits(self) -> Limits:
