@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from onplan.dialects.openai_errors import refusal
@@ -18,11 +19,13 @@ from onplan.server.guard import Guard, Head, repeated
 from onplan.server.keys import Keys
 from onplan.server.ledger import Ledger
 from onplan.server.limits import UNLIMITED, KeyLimits, admit, count
+from onplan.server.messages import serve_messages
 from onplan.server.metrics import Metrics
 from onplan.server.options import ServerOptions
 from onplan.server.pages import Pages, Plan
 from onplan.server.queue import FairQueue, FullError
 from onplan.server.sending import send_reply
+from onplan.service.responses_socket import ResponsesSocket
 
 logger = logging.getLogger("onplan.server")
 access = logging.getLogger("onplan.server.access")
@@ -33,6 +36,10 @@ class Answers(Protocol):
 
     async def answer(self, request: ServedRequest) -> ServedReply:
         """The reply."""
+        ...
+
+    def open_socket(self, request: ServedRequest) -> ResponsesSocket | None:
+        """What answers over a WebSocket that ``request`` opens; None if there is none at its path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class App:
         self._pages = Pages(parts.plan, parts.ledger, parts.metrics)
         self._queue = FairQueue(options.max_requests, options.max_waiting)
         self._room = Room(8 * options.max_body)
-        self.is_draining = False
+        self.is_draining, self._draining = False, asyncio.Event()
         self.reload(options, keys)
         self._streams = 0
 
@@ -79,7 +86,7 @@ class App:
         """Answer one request."""
         began = time.monotonic()
         if scope["type"] == "websocket":
-            await self._refuse_websocket(scope, receive, send)
+            await self._websocket(scope, receive, send)
             return
         pairs = scope["headers"]
         head = Head(scope["method"], scope["path"], _decoded(pairs))
@@ -93,6 +100,7 @@ class App:
     def drain(self) -> None:
         """Let no more requests in; what runs goes on."""
         self.is_draining = True
+        self._draining.set()
 
     def tick(self) -> None:
         """Note for the metrics what is running now."""
@@ -102,7 +110,7 @@ class App:
 
     async def _answer(self, asked: _Asked, scope: Scope, receive: Receive, send: Send) -> None:
         head = asked.head
-        reply = await self._page(asked) or self._admit(asked)
+        reply = await self._page(asked) or self._admit(asked, head.method)
         if reply is None:
             body = await read_body(receive, head.headers, self._options.max_body, self._room)
             if isinstance(body, bytes):
@@ -127,11 +135,11 @@ class App:
             return self._metrics.page()
         return await self._pages.usage(asked.caller, self._keys)
 
-    def _admit(self, asked: _Asked) -> ServedReply | None:
+    def _admit(self, asked: _Asked, method: str) -> ServedReply | None:
         """Count the request against the limits of its key; or the refusal."""
         if self.is_draining:
             return overloaded("The server is about to end.")
-        if asked.head.method != "POST":
+        if method != "POST":
             return None
         with self._ledger.change(asked.caller) as used:
             return admit(self._keys.limits.get(asked.caller, UNLIMITED), used, time.time())
@@ -198,12 +206,23 @@ class App:
             message = "The server failed; its log says more."
             await self._send(asked, send, refusal(500, "internal_error", message, type="server_error"))
 
-    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         pairs = scope["headers"]
         head = Head("GET", scope["path"], _decoded(pairs))
         decision = _repeated(pairs, head) or self._guard.decide(head)
         if not isinstance(decision, ServedReply):
-            decision = refusal(426, "upgrade_required", "There is no WebSocket at this path.")
+            caller = decision
+            request = ServedRequest("GET", head.path, head.headers, caller=caller)
+            socket = self._parts.service_of(caller, self._keys.limits).open_socket(request)
+            if socket is not None and not self.is_draining:
+                in_turn = partial(self._in_turn, _Asked(head, caller, time.monotonic()))
+                await serve_messages(socket, receive, send, in_turn, self._draining)
+                return
+            decision = (
+                overloaded("The server is about to end.")
+                if self.is_draining
+                else refusal(426, "upgrade_required", "There is no WebSocket at this path.")
+            )
         await receive()
         body = decision.body
         headers = [
@@ -211,6 +230,20 @@ class App:
         ]
         await send({"type": "websocket.http.response.start", "status": decision.status, "headers": headers})
         await send({"type": "websocket.http.response.body", "body": body})
+
+    async def _in_turn(self, asked: _Asked, answer: Callable[[], Awaitable[None]]) -> ServedReply | None:
+        """Answer one message of a WebSocket in the caller's turn; or the refusal."""
+        if reply := self._admit(asked, "POST"):
+            return reply
+        try:
+            await self._queue.enter(asked.caller)
+        except FullError:
+            return overloaded("Too many requests are waiting.")
+        try:
+            await answer()
+        finally:
+            self._queue.leave()
+        return None
 
 
 @dataclass(slots=True)

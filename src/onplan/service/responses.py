@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,8 +26,7 @@ from onplan.errors import OnplanError
 from onplan.service.options import ServiceOptions
 from onplan.service.pieces import TurnPieces, begun
 from onplan.service.stored_responses import StoredResponses
-from onplan.turn.context import Context
-from onplan.turn.relaying import relay
+from onplan.turn.relaying import prepare_relay, relay
 
 
 class Responses:
@@ -40,16 +39,15 @@ class Responses:
     """
 
     def __init__(self, client: AsyncClient, options: ServiceOptions, stored: StoredResponses) -> None:
-        self._client, self._options, self._stored = client, options, stored
+        self._client, self._options, self.stored = client, options, stored
 
     async def create(self, request: ServedRequest) -> ServedReply:
         """``POST /v1/responses``, streaming or not."""
-        context = context_of(self._client)
-        asked = read_request(request.body, context.backend, strict=self._options.strict)
-        before = await self._stored.before(asked, request.caller)
-        exchange, relayed = self._begin(asked, before, request, context)
+        asked = self.read(request.body)
+        before = await self.stored.before(asked, request.caller)
+        exchange, relayed = self.begin(asked, before, request)
         first = await begun(exchange)
-        stored = self._stored if asked.store else None
+        stored = self.stored if asked.store else None
         pieces = _RelayedPieces(exchange, first, relayed, stored, request.caller)
         stream = pieces.stream
         if asked.stream:
@@ -64,25 +62,62 @@ class Responses:
         reply.model, reply.usage = stream.model, stream.usage
         return reply
 
-    def _begin(
-        self, asked: ResponsesRequest, before: Before, request: ServedRequest, context: Context
+    def read(self, body: bytes) -> ResponsesRequest:
+        """What a client asks. Raises ParameterError."""
+        return read_request(body, context_of(self._client).backend, strict=self._options.strict)
+
+    def begin(
+        self, asked: ResponsesRequest, before: Before, request: ServedRequest, *, framed: bool = True
     ) -> tuple[Exchange[Any], Relayed]:
-        """The turn that answers ``asked``, not begun yet."""
+        """The turn that answers ``asked``, not begun yet, and what will be known of its answer.
+
+        Args:
+            asked: what the client asks.
+            before: what it goes on from.
+            request: whose headers name the conversation.
+            framed: whether the client reads server-sent events; if not, it speaks WebSocket.
+        """
+        context, relayed = context_of(self._client), Relayed()
+        is_conversation = conversation_of(asked, request.headers) or before.previous is not None
+        # A single question goes over a pooled connection; a WebSocket is worth opening for a conversation.
+        if framed and not is_conversation:
+            context = replace(context, fallback=None)
+        build = self._builder(asked, before, request, relayed, framed=framed)
+        flow = relay(build, self._model(asked), replace(context, resume=False))
+        return Exchange(self._client, flow), relayed
+
+    async def prewarm(self, asked: ResponsesRequest, before: Before, request: ServedRequest) -> None:
+        """Let the backend read a conversation before it is asked to answer. Raises an OnplanError."""
+        context = context_of(self._client)
+        if context.fallback is None:
+            return
+        build = self._builder(asked, before, request, Relayed(), framed=False)
+        async with Exchange(self._client, prepare_relay(build, self._model(asked), context)) as exchange:
+            while await exchange.advance() is not None:
+                pass
+
+    def _model(self, asked: ResponsesRequest) -> str | None:
+        return self._options.aliases.get(asked.model or "", asked.model)
+
+    def _builder(
+        self,
+        asked: ResponsesRequest,
+        before: Before,
+        request: ServedRequest,
+        relayed: Relayed,
+        *,
+        framed: bool,
+    ) -> Callable[[str], RelayCall]:
+        context = context_of(self._client)
         conversation = conversation_of(asked, request.headers)
         session_id = session_id_for(request.caller, conversation, asked, before)
-        relayed = Relayed()
         codex = turn_headers(request.headers)
 
         def build(model: str) -> RelayCall:
             to = Destination(context.backend, context.base_url, model, session_id)
-            return relay_call(asked, before, to, relayed, headers=codex)
+            return relay_call(asked, before, to, relayed, framed=framed, headers=codex)
 
-        model = self._options.aliases.get(asked.model or "", asked.model)
-        # A single question goes over a pooled connection; a WebSocket is worth opening for a conversation.
-        if conversation is None and before.previous is None:
-            context = replace(context, fallback=None)
-        flow = relay(build, model, replace(context, resume=False))
-        return Exchange(self._client, flow), relayed
+        return build
 
 
 class _RelayedPieces(TurnPieces):

@@ -14,6 +14,7 @@ from onplan.errors import OnplanError
 from onplan.service.options import ServiceOptions
 from onplan.service.response_stores import MemoryStore, ResponseStore
 from onplan.service.responses import Responses
+from onplan.service.responses_socket import ResponsesSocket
 from onplan.service.stored_responses import StoredResponses
 
 _Answer: TypeAlias = Callable[["Service", ServedRequest], Awaitable[ServedReply]]
@@ -48,6 +49,11 @@ class Service:
         reply.headers.setdefault("cache-control", "no-store")
         reply.headers["openai-version"] = "2020-10-01"
         return reply
+
+    def open_socket(self, request: ServedRequest) -> ResponsesSocket | None:
+        """What answers over a WebSocket that ``request`` opens; None if there is none at its path."""
+        is_there = request.path.removeprefix("/v1") == "/responses"
+        return ResponsesSocket(self._responses, request) if is_there else None
 
     async def _route(self, request: ServedRequest) -> ServedReply:
         path = request.path.removeprefix("/v1") or "/"

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from onplan.turn.amendments import Call
+from onplan.turn.attempts import persist
+from onplan.turn.completion import Completion
 from onplan.turn.context import Context
 from onplan.turn.flows import asked, default_model
 from onplan.turn.steps import Flow
@@ -18,3 +20,9 @@ def relay(build: Callable[[str], Call], model: str | None, context: Context) -> 
     """
     model = model or context.model or (yield from default_model(context))
     return (yield from asked(build(model), context))
+
+
+def prepare_relay(build: Callable[[str], Call], model: str | None, context: Context) -> Flow[None]:
+    """Let the backend read the beginning of a conversation over a WebSocket; nothing is emitted."""
+    model = model or context.model or (yield from default_model(context))
+    yield from persist(Completion(build(model), context, generate=False), context)

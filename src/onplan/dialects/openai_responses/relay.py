@@ -31,6 +31,7 @@ _OPENING = frozenset(("response.created", "response.in_progress", "response.queu
 _TERMINAL = frozenset(
     ("response.completed", "response.incomplete", "response.done", "response.cancelled", "response.failed")
 )
+_OWN = ("codex.", "response.metadata")  # the Codex backend's own events, which only its client reads
 _NUMBER = b'"sequence_number":'
 
 
@@ -136,19 +137,21 @@ class RelayStream(ResponseStream):
         SDK raise. Programs that look at neither event (llm 0.36) would take the end for a success.
         """
         told = error_fields(error)
-        fields = {"code": told["code"], "message": told["message"], "param": told["param"], "error": told}
-        failed = {"code": told["code"], "message": told["message"]}
-        response = response_object(
-            self._opened,
-            self._options.echo,
-            status="failed",
-            error=failed,
-            output=output_of(None, self.output),
-        )
         sent: list[bytes] = []
+        fields = {"code": told["code"], "message": told["message"], "param": told["param"], "error": told}
         self._emit({"type": "error", **fields}, sent)
+        return b"".join([*sent, self.failed_event(error)])
+
+    def failed_event(self, error: OnplanError) -> bytes:
+        """The event ``response.failed``."""
+        told = error_fields(error)
+        failed = {"code": told["code"], "message": told["message"]}
+        output = output_of(None, self.output)
+        fields: dict[str, Any] = {"status": "failed", "error": failed, "output": output}
+        sent: list[bytes] = []
+        response = response_object(self._opened, self._options.echo, **fields)
         self._emit({"type": "response.failed", "response": response}, sent)
-        return b"".join(sent)
+        return sent[0]
 
     # --- events -------------------------------------------------------------------------------------
 
@@ -159,11 +162,13 @@ class RelayStream(ResponseStream):
             return  # no event: a keep-alive, or a whole answer that came in place of a stream
         kind = place.type
         if kind in _OPENING:
-            self._open(kind, payload)
+            self._open(kind, payload, sent if self._begun else self._held)
         elif kind in _TERMINAL or self.finished:
             self._finish_response(payload, sent)
         elif self._is_left_out(place):
             self._renumbers = self._renumbers or _NUMBER in payload
+        elif kind.startswith(_OWN):
+            self._pass(kind, payload, sent if self._begun else self._held)
         else:
             self._release(sent)
             for event in self._order.missing(place, payload):
@@ -176,18 +181,17 @@ class RelayStream(ResponseStream):
 
     def _is_left_out(self, place: Place) -> bool:
         """Whether the client does not get the event: the backend's own kinds, and repeated announcements."""
-        own = place.type.startswith("codex.") or place.type == "response.metadata"
-        return (own and not self._options.is_codex) or self._order.is_repeated(place)
+        return (place.type.startswith(_OWN) and not self._options.is_codex) or self._order.is_repeated(place)
 
-    def _open(self, kind: str, payload: bytes) -> None:
-        """Hold an opening event: the request can be sent again until there is more."""
+    def _open(self, kind: str, payload: bytes, sent: list[bytes]) -> None:
+        """An opening event; it is held until there is more, for until then the request can be sent again."""
         response = msgspec.json.decode(payload).get("response") or {}
         if not self._opened:
             self._opened = response
         elif kind == "response.created":
             return
         event = {"type": kind, "response": response_object(response, self._options.echo, output=[])}
-        self._emit(event, self._held)
+        self._emit(event, sent)
 
     def _release(self, sent: list[bytes]) -> None:
         if not self._begun:

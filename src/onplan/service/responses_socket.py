@@ -1,0 +1,138 @@
+"""Answers what a client says over a WebSocket of ``/v1/responses``: each message is a request of its own.
+
+A connection remembers its latest responses, also those that are not stored: Codex CLI sends only what is new,
+with ``previous_response_id``.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import msgspec
+
+from onplan.dialects.openai_errors import ParameterError, error_fields, told_of
+from onplan.dialects.openai_responses.call import conversation_of, session_id_for, stored_response
+from onplan.dialects.openai_responses.request import ResponsesRequest
+from onplan.dialects.openai_responses.response_object import response_object
+from onplan.dialects.openai_responses.stored import Before, StoredResponse
+from onplan.dialects.served import ServedRequest
+from onplan.errors import OnplanError
+from onplan.flow import JSON_ERRORS
+from onplan.service.responses import Responses
+
+_REMEMBERED = 4  # the latest responses of a connection; a client goes on from one of them
+
+
+class _Message(msgspec.Struct):
+    type: str = ""
+
+
+class ResponsesSocket:
+    """One connection.
+
+    Args:
+        responses: answers the requests.
+        request: the one that opened the connection.
+    """
+
+    def __init__(self, responses: Responses, request: ServedRequest) -> None:
+        self._responses, self._request = responses, request
+        self._seen: dict[str, StoredResponse] = {}
+        self._is_answering = False
+
+    async def answer(self, message: bytes) -> AsyncGenerator[bytes]:
+        """The messages that answer this one. It is to be closed if it is not read to its end.
+
+        One message is answered at a time: another one that comes meanwhile is answered by an error.
+        """
+        if self._is_answering:
+            yield _error(ParameterError("A response is in progress.", code="response_in_progress"))
+            return
+        self._is_answering = True
+        try:
+            async for frame in self._frames(message):
+                yield frame
+        finally:
+            self._is_answering = False
+
+    async def _frames(self, message: bytes) -> AsyncGenerator[bytes]:
+        try:
+            asked = self._read(message)
+            before = await self._before(asked)
+        except OnplanError as error:
+            yield _error(error)
+            return
+        if not asked.generate:
+            for frame in await self._prepared(asked, before):
+                yield frame
+            return
+        exchange, relayed = self._responses.begin(asked, before, self._request, framed=False)
+        async with exchange:
+            has_begun = False
+            try:
+                while (events := await exchange.advance()) is not None:
+                    for event in cast("Sequence[bytes]", events):
+                        yield event
+                    has_begun = has_begun or bool(events)
+            except OnplanError as error:
+                yield _error(error)
+                if has_begun and relayed.stream:
+                    yield relayed.stream.failed_event(error)
+                return
+        if kept := stored_response(relayed):
+            self._remember(kept)
+            if asked.store:
+                await self._responses.stored.keep(kept, self._request.caller)
+
+    def _read(self, message: bytes) -> ResponsesRequest:
+        try:
+            kind = msgspec.json.decode(message, type=_Message).type
+        except JSON_ERRORS:
+            raise ParameterError(
+                "The message is not a JSON object with a type.", code="invalid_json"
+            ) from None
+        if kind != "response.create":
+            raise ParameterError(f"Messages of the type {kind!r} are not supported.", param="type")
+        return self._responses.read(message)
+
+    async def _before(self, asked: ResponsesRequest) -> Before:
+        seen = self._seen.get(asked.previous_response_id or "")
+        return Before(seen) if seen else await self._responses.stored.before(asked, self._request.caller)
+
+    async def _prepared(self, asked: ResponsesRequest, before: Before) -> Sequence[bytes]:
+        """The answer to a request that only prepares for the next one; the backend is prepared, too."""
+        with suppress(OnplanError):  # whatever is wrong will be wrong with the request itself
+            await self._responses.prewarm(asked, before, self._request)
+        fields: dict[str, Any] = {
+            "id": f"resp_{secrets.token_hex(20)}",
+            "created_at": int(time.time()),
+            "model": asked.model,
+        }
+        usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+        begun = response_object({**fields, "status": "in_progress"}, asked.echo)
+        ended = response_object({**fields, "status": "completed", "usage": usage}, asked.echo)
+        earlier = before.previous.items if before.previous else []
+        conversation = conversation_of(asked, self._request.headers)
+        session_id = session_id_for(self._request.caller, conversation, asked, before)
+        self._remember(StoredResponse(ended, [*earlier, *asked.items], asked.model or "", session_id))
+        return [
+            msgspec.json.encode({"type": "response.created", "response": begun, "sequence_number": 0}),
+            msgspec.json.encode({"type": "response.completed", "response": ended, "sequence_number": 1}),
+        ]
+
+    def _remember(self, response: StoredResponse) -> None:
+        self._seen[response.id] = response
+        for oldest in list(self._seen)[:-_REMEMBERED]:
+            del self._seen[oldest]
+
+
+def _error(error: OnplanError) -> bytes:
+    """An error as a message. Codex CLI ignores one without a status."""
+    told = told_of(error)
+    return msgspec.json.encode(
+        {"type": "error", "status": told.status, "error": error_fields(error), "headers": dict(told.headers)}
+    )
