@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from onplan.answers.catalogue import advice_on_models, catalogue_request, models_of
-from onplan.backends import CHATGPT_PLAN, CLIENT_VERSION, COMPATIBLE, OPENAI, OPENAI_CODEX
+from onplan.backends import CHATGPT_PLAN, CLIENT_VERSION, COMPATIBLE, OPENAI, OPENAI_CODEX, ROWS
 from onplan.errors import UnexpectedReplyError
 from onplan.types import APIKey, ModelInfo, OAuthCredentials
 
@@ -46,7 +46,11 @@ def test_an_entry_becomes_a_model():
         display_name="GPT-5.5",
         context_window=272_000,
         input_modalities=["text", "image"],
-        supported_reasoning_levels=[{"effort": "low", "description": "x"}, {"effort": "high"}],
+        supported_reasoning_levels=[
+            {"effort": "low", "description": "x"},
+            {"description": "y"},
+            {"effort": "high"},
+        ],
         default_reasoning_level="low",
         base_instructions="…",
     )
@@ -79,11 +83,31 @@ def test_a_slug_is_enough():
     )
 
 
+@pytest.mark.parametrize(("lite", "takes"), [(True, False), (False, True), (None, None)])
+def test_who_takes_the_hosted_search(lite, takes):
+    """Every model but the lite ones; of one of which nothing is said it is not known."""
+    (model,) = models_of({"models": [entry("x", use_responses_lite=lite)]}, OPENAI_CODEX)
+
+    assert model.supports_web_search is takes
+
+
 def test_the_best_comes_first():
     """Models come by priority, lowest number first; the server's order decides between equals."""
-    assert ["c", "a", "d", "b"] == ids(
-        entry("a", priority=2), entry("b", priority=9), entry("c", priority=1), entry("d", priority=2)
+    assert ["e", "c", "a", "d", "b"] == ids(
+        entry("a", priority=2),
+        entry("b", priority=9),
+        entry("c", priority=1),
+        entry("d", priority=2),
+        entry("e", priority=0),
     )
+
+
+def test_a_catalogue_that_is_ordered_stays_as_it_is():
+    """Where the backend lists the best first, priorities are for other clients."""
+    (ordered,) = [row for row in ROWS if row.catalogue_is_ordered]
+    body = {"models": [entry("a", priority=2), entry("b", priority=1)]}
+
+    assert ["a", "b"] == [model.id for model in models_of(body, ordered)]
 
 
 def test_without_priorities_the_server_decides():
@@ -103,24 +127,24 @@ def test_one_bad_entry_does_not_void_the_others(bad):
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "says"),
     [
-        None,
-        [],
-        "models",
-        {},
-        {"models": None},
-        {"models": {}},
-        {"models": []},
-        {"models": [{}]},
-        {"models": [entry("a", visibility="hide")]},
-        {"detail": "no"},
+        (None, "could not be read"),
+        ([], "could not be read"),
+        ("models", "could not be read"),
+        ({}, "could not be read"),
+        ({"models": None}, "could not be read"),
+        ({"models": {}}, "could not be read"),
+        ({"detail": "no"}, "could not be read"),
+        ({"models": []}, "is empty"),
+        ({"models": [{}]}, "is empty"),
+        ({"models": [entry("a", visibility="hide")]}, "is empty"),
     ],
     ids=str,
 )
-def test_no_catalogue_is_an_error(body):
-    """A body that lists no model is never an empty list of models."""
-    with pytest.raises(UnexpectedReplyError):
+def test_no_catalogue_is_an_error(body, says):
+    """A body that lists no model is never an empty list of models; the error says which of the two it is."""
+    with pytest.raises(UnexpectedReplyError, match=f"The model catalogue {says}"):
         models_of(body, OPENAI_CODEX)
 
 
@@ -174,7 +198,7 @@ def test_a_listed_id_becomes_a_model(entry, model):
 
 def test_entries_without_an_id_are_not_listed():
     """An entry that cannot be read does not void the others."""
-    assert ["a"] == [model.id for model in listed({"id": 5}, {"name": "x"}, {"id": "a"})]
+    assert ["a"] == [model.id for model in listed({"id": 5}, {"name": "x"}, None, "b", {"id": "a"})]
 
 
 OLD, NEW = {"id": "gpt-4", "created": 1}, {"id": "gpt-5", "created": 2}
@@ -213,17 +237,18 @@ def test_where_both_lists_are_sent_the_described_one_counts():
     ("model", "ids", "says"),
     [
         ("gpt-5.6", ["gpt-5.5", "o3", "gpt-5.4"], "Nearest to it: gpt-5.5 or gpt-5.4; "),
+        ("gpt-5.6", ["gpt-5.5", "gpt-5.4", "gpt-5.3"], "Nearest to it: gpt-5.5 or gpt-5.4; "),
         ("moonrise", ["gpt-5.5", "o3", "gpt-5.4"], "Nearest to it: gpt-5.5 or o3; "),
         ("gpt-5.5", ["gpt-5.5", "o3"], "Nearest to it: o3; "),
         ("gpt-5.5", ["gpt-5.5"], "Run `onplan models`"),
         ("gpt-5.5", [], "Run `onplan models`"),
     ],
-    ids=["similar ids", "no similar id", "the model itself", "only the model itself", "none"],
+    ids=["similar ids", "many of them", "no similar id", "the model itself", "only the model itself", "none"],
 )
 def test_a_hint_names_models_to_use_instead(model, ids, says):
     """Those with similar ids, or else the best; never the one that was refused."""
     models = [ModelInfo(id=id_, name=id_, provider="openai") for id_ in ids]
 
     assert advice_on_models(model, models, COMPATIBLE).startswith(says)
-    assert "official client" not in advice_on_models(model, models, COMPATIBLE)
+    assert advice_on_models(model, models, COMPATIBLE).endswith((" lists all.", " to see which there are."))
     assert CLIENT_VERSION in advice_on_models(model, models, OPENAI_CODEX)

@@ -649,6 +649,24 @@ def test_which_fields_hold_text_for_people(name: str) -> None:
         assert read_error({container: said}).message == "It is bad."
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (raw("no"), "Acme: no"),
+        (raw("no", provider_name=""), "no"),
+        (raw("no", provider_name=7), "no"),
+        ({"message": " ", "detail": "b"}, "b"),
+        ({"errors": [{"error": "a", "type": "x"}, {"message": "b", "type": "x"}]}, "a; b"),
+        ({"errors": [{"detail": "c", "type": "x"}, {"type": "x"}, {"loc": "d", "msg": "e"}]}, "c; x; d: e"),
+        ({"message": "x" * 20_000}, "x" * 10_000),
+    ],
+    ids=lambda each: str(each)[:60],
+)
+def test_the_words_of_a_body(body: object, message: str) -> None:
+    """Words for people come before the kind of error, and the provider's name before its words."""
+    assert read_error(body).message == message
+
+
 def test_everything_that_a_body_says() -> None:
     """Each fact has its place in the result, however its name is written."""
     said = {"message": "No.", "param": "model", "planType": "plus", "resets_at": 5, "resets-in-seconds": 7}

@@ -203,6 +203,20 @@ def test_a_request_that_never_fits(message: str, never: bool) -> None:
     assert ("Waiting does not help" in (row.hint or "")) is never
 
 
+@pytest.mark.parametrize(("code", "error"), PAIRS)
+def test_the_first_of_several_codes_counts(code: str, error: Kind) -> None:
+    """Every code is known before the others that stand behind it, which are of another kind."""
+    for other in ("slow_down", "server_error"):
+        row = row_of([code, other], "", 400, waits=False)
+        assert row
+        assert row.error is error
+
+
+def test_a_code_says_more_than_words() -> None:
+    """Of the context window, too."""
+    assert meaning("content_filter", "Please reduce the length of the messages.") is ContentPolicyError
+
+
 def test_the_first_known_code_counts() -> None:
     """Before families, and those before messages; among several codes the first that is known."""
     row = row_of(["x", "server_error", "invalid_image"], "overloaded", 429, waits=False)

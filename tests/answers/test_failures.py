@@ -214,6 +214,8 @@ CASES = [
     ),
     Case("503, slow down", 503, error("slow_down"), RateLimitError),
     Case("503, page with a wait", 503, PAGE, ServerError, {**HTML, **WAIT}, known={"retry_after": 2.0}),
+    Case("499, page", 499, PAGE, UnexpectedReplyError, HTML),
+    Case("503, about the model", 503, error(None, "Gone.", param="model"), ServerError, says="Gone."),
     Case("200, page", 200, PAGE, UnexpectedReplyError, HTML, says="web page"),
     Case("200, neither JSON nor page", 200, b"OK", UnexpectedReplyError),
     Case("302", 302, b"", UnexpectedReplyError, {"location": "https://example.org/"}),
@@ -248,6 +250,28 @@ CASES = [
         error(None, None, type="usage_limit_reached", resets_at="soon"),
         UsageLimitError,
         known={"resets_at": None},
+    ),
+    Case(
+        "reset at zero",
+        429,
+        error(None, None, type="usage_limit_reached", resets_at=0),
+        UsageLimitError,
+        known={"resets_at": None},
+    ),
+    Case(
+        "reset at a time and in some seconds",
+        429,
+        error(None, None, type="usage_limit_reached", resets_at=NOW + 9, resets_in_seconds=5),
+        UsageLimitError,
+        known={"resets_at": NOW + 9},
+    ),
+    Case(
+        "the window that is used up",
+        429,
+        error(None, None, type="usage_limit_reached"),
+        UsageLimitError,
+        {"x-codex-primary-used-percent": "100", "x-codex-primary-window-minutes": "300"},
+        known={"window_minutes": 300},
     ),
     Case(
         "a detail that says nothing of where",
@@ -323,8 +347,29 @@ def test_a_message_is_one_line_of_bearable_length():
 
     sentence = str(failure_of_response(Response(400, {}, body), NOW))
 
-    assert sentence.startswith("a b x")
-    assert len(sentence) <= 500
+    assert sentence == "a b " + "x" * 496
+
+
+def test_a_long_message_in_a_stream_is_cut_as_well():
+    """The same sentence as in a reply of its own, whatever is known of the error."""
+    for code in (None, "server_error"):
+        assert str(complaint({"code": code, "message": "x" * 10_000})) == "x" * 500
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "says"),
+    [
+        (400, "Bad value.", "Bad value. (Parameter: top_p.)"),
+        (400, "Bad top_p.", "Bad top_p."),
+        (503, "Bad value.", "Bad value."),
+    ],
+)
+def test_the_parameter_is_named(status, message, says):
+    """Once, and only where the request is to blame."""
+    body = json.dumps(error(None, message, param="top_p")).encode()
+
+    assert str(failure_of_response(Response(status, {}, body), NOW)).startswith(says)
+    assert str(failure_of_response(Response(status, {}, body), NOW)).count("top_p") == says.count("top_p")
 
 
 @pytest.mark.parametrize(
@@ -422,11 +467,12 @@ def test_whose_limit_is_reached(fields: dict[str, str], headers: dict[str, str],
 
 
 @pytest.mark.parametrize(
-    ("status", "seconds", "is_told"), [(429, "11", True), (429, "10", False), (503, "11", False)]
+    ("status", "seconds", "is_told"),
+    [(429, "11", True), (429, "10", False), (429, "9.5", False), (503, "11", False)],
 )
 def test_the_hint_says_how_long_a_rate_limit_lasts(status: int, seconds: str, is_told: bool) -> None:
     """If that is more than a moment; a failing server is something else."""
     found = failure_of_response(Response(status, {"retry-after": seconds}, b""), NOW)
 
     assert found.retry_after == float(seconds)
-    assert ("11 seconds" in found.hint) is is_told
+    assert found.hint.endswith(" seconds and try again.") is is_told

@@ -32,7 +32,7 @@ WORDS = {
         malformed_function_call MALFORMED_RESPONSE UNEXPECTED_TOOL_CALL
         MISSING_THOUGHT_SIGNATURE timeout time_out ERROR_TOXIC ERROR_LIMIT too_many_tool_calls
         OTHER server_overloaded rate_limit_exceeded failed malformed_model_output interrupted
-        upstream_disconnected tooManyToolCalls
+        upstream_disconnected tooManyToolCalls IMAGE_OTHER NO_IMAGE
         """,
 }
 
@@ -42,7 +42,9 @@ WORDS = {
 )
 def test_a_word_says_why_the_answer_ended(word, reason):
     """Each server's word is one of five, however it is spelt."""
-    assert Finish(reason) == finish_of(word)
+    found = finish_of(word)
+    assert found == Finish(reason)
+    assert found.is_known
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,8 @@ def test_a_word_says_why_the_answer_ended(word, reason):
         ("content_filter: PROHIBITED_CONTENT", FinishReason.CONTENT_FILTER),
         ("stop sequence", FinishReason.STOP),
         ("max tokens", FinishReason.LENGTH),
+        ("rate limit", None),
+        ("rate-limit.", None),
     ],
 )
 def test_several_words_say_it_as_well(sentence, reason):
@@ -66,6 +70,9 @@ def test_several_words_say_it_as_well(sentence, reason):
         "null",
         "None",
         "NULL",
+        "nil",
+        "unfinished",
+        "in progress",
         "not_finished",
         "notFinished",
         "FINISH_REASON_UNSPECIFIED",

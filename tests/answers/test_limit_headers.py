@@ -20,6 +20,18 @@ def test_headers_are_read(state: State) -> None:
     assert limits_of_headers(state.headers, NOW) == replace(expected, read_at=NOW)
 
 
+def test_the_shorter_window_comes_first() -> None:
+    """Wherever it is told; one of unknown length comes last."""
+    told = {"primary": "10080", "secondary": "300"}
+    headers = {f"x-codex-{which}-window-minutes": minutes for which, minutes in told.items()}
+    used = {f"x-codex-{which}-used-percent": "5" for which in told}
+
+    for unknown, lengths in ({}, [300, 10080]), ({"x-codex-primary-window-minutes": ""}, [300, None]):
+        found = limits_of_headers({**headers, **used, **unknown})
+        assert found
+        assert [window.minutes for window in found.windows] == lengths
+
+
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
 def test_events_are_read(state: State) -> None:
     """An event in the stream says the same as the headers, and is read by the same rules."""

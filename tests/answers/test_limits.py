@@ -75,6 +75,8 @@ def test_a_window_is_named_by_its_length(minutes: int, name: str) -> None:
             Limit(60),
         ),
         (SPARK, Limit(60, None, "Spark")),
+        ({**SPARK, "x-codex-bengalfox-primary-used-percent": "50"}, None),
+        ({**FIVE_HOURS, **WEEK, "x-codex-secondary-reset-at": ""}, Limit(300, 1_800_000_000.0)),
         (
             {**FIVE_HOURS, "x-codex-active-limit": "p", "x-p-primary-used-percent": ""},
             Limit(300, 1_800_000_000.0),
@@ -253,7 +255,8 @@ UNUSED = {**FIVE_HOURS, **WEEK, "x-codex-primary-used-percent": "98", "x-codex-s
     ("headers", "resets_at", "minutes"),
     [
         (UNUSED, 1_800_000_000, 300),
-        (UNUSED, 1_800_000_030.5, 300),
+        (UNUSED, 1_800_000_060, 300),
+        (UNUSED, 1_800_000_060.5, None),
         (UNUSED, 1_800_500_000, 10_080),
         (UNUSED, 1_800_000_900, None),
         (UNUSED, None, None),

@@ -150,6 +150,17 @@ def test_an_event_is_handed_over_as_soon_as_its_blank_line_is_there():
     """The last byte of an event's blank line hands the event over, whichever line ends are used."""
     for end in (b"\n\n", b"\r\r", b"\r\n\r"):  # the LF of a last CRLF is not waited for
         assert [b"a"] == EventDecoder().feed(b"data: a" + end)
+    for end, rest in ((b"\n", b""), (b"", b"\ndata: b")):
+        decoder = EventDecoder()
+        assert feed_all(decoder, [b"data: a" + end, b"\n" * (2 - len(end)) + rest]) == [b"a"]
+
+
+def test_what_was_handed_over_is_not_handed_over_again():
+    """The end of a stream may be told twice: the second time nothing is left."""
+    decoder = EventDecoder()
+    decoder.feed(b"data: [DONE]\n")
+
+    assert (decoder.close(), decoder.close()) == ([b"[DONE]"], [])
 
 
 @pytest.mark.parametrize(
@@ -163,6 +174,7 @@ def test_an_event_is_handed_over_as_soon_as_its_blank_line_is_there():
         b"data: a\ndata: b",
         b": keep-alive\ndata: {",
         b"\xef\xbb\xbfdata: a",
+        b"data: a\n\nOllama is running",
     ],
     ids=repr,
 )
@@ -184,6 +196,15 @@ class TestSize:
 
         with pytest.raises(StreamCorruptError, match="larger than 100 bytes"):
             feed_all(decoder, [b"x" * 10] * 20)
+
+    def test_the_largest_event_is_none(self):
+        """The limit itself is permitted, one byte more is not."""
+        decoder = EventDecoder(maximum_event_size=100)
+
+        assert feed_all(decoder, [b"data: " + b"x" * 94, b"\n\n"]) == [b"x" * 94]
+        decoder.feed(b"data: " + b"x" * 95)
+        with pytest.raises(StreamCorruptError, match="larger than 100 bytes"):
+            decoder.feed(b"\n\n")
 
     def test_lines_without_a_blank_line_count_together(self):
         """Many short lines of one event are refused like one long line."""
@@ -238,6 +259,15 @@ class TestSize:
         with pytest.raises(StreamCorruptError, match="100,000 lines"):
             decoder.close()
 
+    def test_so_is_one_without_its_end(self):
+        """The last event counts, too, when no blank line follows it."""
+        decoder = EventDecoder()
+        decoder.feed(b"data:\n" * MAXIMUM_EVENT_LINES)
+
+        with pytest.raises(StreamCorruptError, match="100,000 lines"):
+            decoder.close()
+        assert len(EventDecoder().feed(b"data:\n" * MAXIMUM_EVENT_LINES + b"\n")) == 1
+
 
 # --- what servers say outside the data of an event ------------------------------------------------------
 
@@ -277,6 +307,8 @@ ERRORS = [
         [FAILED, b"[DONE]"],
     ),
     Case("an event of that name without data", b"event: error\n\ndata: 1\n\n", [b"1"]),
+    Case("bytes that are no text", b"error: \xff\n\n", ['{"type":"error","error":"\ufffd"}'.encode()]),
+    Case("the end of a body", b"error: no", [b'{"type":"error","error":"no"}']),
     Case(
         "among usual events",
         b'event: a\ndata: 1\n\nevent: error\ndata: {"message":"no","code":7}\n\nevent: a\ndata: 2\n\n',
@@ -286,6 +318,7 @@ ERRORS = [
     Case(
         "JSON without a field name", b'data: 1\n\n{"error":{}}\n\ndata: 2\n\n', [b"1", b'{"error":{}}', b"2"]
     ),
+    Case("the same, indented", b'data: 1\n\n {"error":{}}\n\n', [b"1", b' {"error":{}}']),
     Case("the same at the end", b'data: 1\n\n{"error":{}}', [b"1", b'{"error":{}}']),
     Case("the same, no JSON", b"data: 1\n\n{oops}\n\n", [b"1"]),
     Case(
@@ -330,7 +363,8 @@ BODIES = [
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body)[:40])
 def test_a_body_that_is_no_stream_is_handed_over_whole(body):
     """One JSON object or list, or a text, is one payload, and says that it is a body."""
-    for pieces in ([body], [bytes([byte]) for byte in body]):
+    later = [] if BYTE_ORDER_MARK in body else [[b"\n\n", body + b"\n\n"]]
+    for pieces in ([body], [bytes([byte]) for byte in body], *later):
         (payload,) = decoded(pieces)
 
         assert isinstance(payload, Body)
@@ -374,11 +408,12 @@ def test_a_stream_without_data_is_no_body(stream):
     assert decoded([stream]) == []
 
 
-@pytest.mark.parametrize("cut", [b'{"a": ', b'[{"a": 1}', b'{"a": 1}}'])
-def test_a_document_that_is_not_whole_is_an_error(cut):
+@pytest.mark.parametrize("cut", [b'{"a": ', b'[{"a": 1}', b'{"a": 1}}', b"[ \n [1]", b"\xef\xbb\xbf [{}"])
+@pytest.mark.parametrize("bytewise", [False, True], ids=["whole", "byte by byte"])
+def test_a_document_that_is_not_whole_is_an_error(cut, bytewise):
     """What was cut is never read as what it might have been."""
     decoder = EventDecoder()
-    decoder.feed(cut)
+    feed_all(decoder, [bytes([byte]) for byte in cut] if bytewise else [cut])
 
     with pytest.raises(StreamTruncatedError):
         decoder.close()

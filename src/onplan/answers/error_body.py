@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -33,15 +33,15 @@ class ErrorBody:
         headers: those of the provider behind a gateway; names in lower case.
     """
 
-    codes: tuple[str, ...] = ()
-    message: str = ""
-    status: int | None = None
-    param: str | None = None
-    plan: str | None = None
-    resets_at: float | None = None
-    resets_in: float | None = None
-    retry_after: float | None = None
-    headers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    codes: tuple[str, ...]
+    message: str
+    status: int | None
+    param: str | None
+    plan: str | None
+    resets_at: float | None
+    resets_in: float | None
+    retry_after: float | None
+    headers: Mapping[str, str]
 
 
 _LONGEST_MESSAGE = 10_000
@@ -111,7 +111,7 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
         for found in level:
             entry = _decoded(found)
             if isinstance(entry, list):
-                following += entry[: _MOST_OBJECTS - count]
+                following += entry
             elif isinstance(entry, dict) and count < _MOST_OBJECTS:
                 count += 1
                 fields = {_plain(name): inner for name, inner in entry.items()}
@@ -236,11 +236,11 @@ def _words(value: Any, depth: int = 0) -> str:
     return next((words for words in said if words.strip()), "")
 
 
-def _providers_words(fields: dict[str, Any], depth: int) -> str:
+def _providers_words(fields: dict[str, Any], depth: int) -> str | None:
     """The message of the provider behind OpenRouter, whose own message is only "Provider returned error"."""
     metadata = fields.get("metadata")
     if not isinstance(metadata, dict):
-        return ""
+        return None
     words, provider = _words(metadata.get("raw"), depth + 1), metadata.get("provider_name")
     return f"{provider}: {words}" if words and isinstance(provider, str) and provider else words
 

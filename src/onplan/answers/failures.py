@@ -82,7 +82,7 @@ def failure_of_complaint(
     """
     facts = read_error(complaint.error, now)
     status = complaint.status or facts.status
-    failed = Row(StreamFailedError, facts.message or _named(facts) or "The model's turn failed.")
+    failed = Row(StreamFailedError, _named(facts) or "The model's turn failed.")
     case = _Case(facts, status, request_id, {**headers, **complaint.headers}, now)
     row = row_of_status(status, _named(facts)) if status else complaint.otherwise or failed
     error = _failure(case, row)
@@ -113,7 +113,7 @@ def complaint_of_payload(payload: bytes) -> Complaint | None:
         return complaint_of_body(payload)
     if payload[:1] == b"[":
         body = decode_json(payload)
-        if isinstance(body, list) and body and isinstance(body[0], dict) and body[0].get("error"):
+        if body and isinstance(body[0], dict) and body[0].get("error"):
             return Complaint(body[0])
     return None
 
@@ -160,11 +160,8 @@ def _failure_on_the_way(response: Response, body: Any, facts: ErrorBody) -> Onpl
     if number and status == 429:
         sentence = f"A firewall in front of the backend limits how often it lets you through ({number})."
         return _plain_error(RateLimitError, sentence, response)
-    if not page:
+    if not page or status == 429 or status >= 500:
         return None
-    if status == 429 or status >= 500:
-        row = row_of_status(status, "")
-        return _plain_error(row.error, row.sentence, response)
     return _plain_error(
         UnexpectedReplyError, f"A web page came back instead of an answer (HTTP {status}).", response
     )

@@ -30,8 +30,6 @@ _WORDS: Mapping[str, FinishReason | _NoReason] = {
         ("", "null", "none", "nil", "unspecified", "not_finished", "unfinished"), _NoReason.CONTINUES
     ),
     **dict.fromkeys(("in_progress", "pending", "queued", "running"), _NoReason.CONTINUES),
-    "eos": FinishReason.STOP,
-    "eot": FinishReason.STOP,
     "ok": FinishReason.STOP,
     "language": FinishReason.CONTENT_FILTER,  # Gemini: a language that it does not support
     "other": _NoReason.FAILED,  # Gemini: it stopped, and does not say why

@@ -17,7 +17,6 @@ from onplan.lazy_pattern import LazyPattern
 _BY_HEADER: Mapping[str, LazyPattern] = {
     name: LazyPattern(pattern)
     for name, pattern in {
-        "cf-mitigated": ".",
         "server": r"cloudflare|akamai|sucuri|imperva|incapsula|ddos-guard|awselb|"
         r"zscaler|squid|big-?ip|fortiweb|barracuda|mcafee|bluecoat|netskope|forcepoint",
         "x-sucuri-id": ".",

@@ -92,7 +92,7 @@ def limit_reached(headers: Mapping[str, str], resets_at: float | None = None) ->
     ``resets_at``, which the error itself may give, or else the one that resets last. Headers that came before
     the error may not show yet which window is used up: then ``resets_at`` alone decides.
     """
-    kind = headers.get("x-codex-rate-limit-reached-type", "")
+    kind = headers.get("x-codex-rate-limit-reached-type")
     for holder in _CREDITS:
         if kind == f"workspace_{holder}_credits_depleted":
             return Limit(credits_of=holder)
@@ -262,7 +262,7 @@ _MILLISECONDS = 1e11  # as seconds the year 5138; a larger number counts millise
 
 def number_in(value: object) -> float | None:
     """A finite number, or the text of one; None for everything else, ``True`` among it."""
-    if value is None or isinstance(value, bool):
+    if isinstance(value, bool):
         return None
     try:
         number = float(value)  # type: ignore[arg-type]

@@ -52,7 +52,7 @@ class EventDecoder:
         self._after_carriage_return = False
         self._at_start = True
         self._is_document: bool | None = None  # unknown before the first byte that is not white space
-        self._undecided = b""  # a start that is neither: a byte order mark, an opening bracket
+        self._undecided = b""  # a start that may be either: of a byte order mark, or an opening bracket
         self._began = False  # whether there was a payload
         self._head = b""  # the beginning of the body, until there was one
         self._between_events = False  # whether the last read ended with an event, and nothing is pending
@@ -74,14 +74,14 @@ class EventDecoder:
             if payloads:
                 return payloads
         payloads = self._feed(data)
-        self._between_events = self._began and not (
-            self._pending or self._after_carriage_return or self._excess
-        )
+        self._between_events = self._began and not (self._pending or self._excess)
         return payloads
 
     def _feed(self, data: bytes) -> list[bytes]:
         self._check_size()
-        if self._is_document is not False and self._begins_document(data):
+        if self._is_document is None:
+            self._is_document = self._begins_document(data)
+        if self._is_document:
             self._pending += data
             return []
         data = self._normalise(data)
@@ -116,7 +116,7 @@ class EventDecoder:
         self._check_size()
         last_line = rest.rpartition(b"\n")[2]
         # A comment that was cut does not matter.
-        if last_line and not last_line.startswith(b":") and not all(map(_is_whole, payloads or [b""])):
+        if last_line and not last_line.startswith(b":") and not (payloads and all(map(_is_whole, payloads))):
             raise StreamTruncatedError("The answer was cut off in the middle of an event.")
         return payloads
 
@@ -126,19 +126,17 @@ class EventDecoder:
             return [payload for payload in self.close() if self._is_document or type(payload) is not Body]
         return []
 
-    def _begins_document(self, data: bytes) -> bool:
-        """Whether the body is JSON, not a stream; undecided while only white space or ``[`` has come."""
-        if self._is_document is None:
-            head = (self._undecided + data).lstrip()
-            start = head.removeprefix(_BYTE_ORDER_MARK).lstrip()
-            mark = _BYTE_ORDER_MARK if start != head else b""
-            if not start or _BYTE_ORDER_MARK.startswith(head):
-                self._undecided = mark or head
-            elif start[:1] == b"[" and not start[1:].lstrip():
-                self._undecided = mark + b"["
-            else:
-                self._is_document = _DOCUMENT.match(start) is not None
-        return bool(self._is_document)
+    def _begins_document(self, data: bytes) -> bool | None:
+        """Whether the body is JSON, not a stream; None while only white space or ``[`` has come."""
+        head = self._undecided + data
+        start = head.removeprefix(_BYTE_ORDER_MARK).strip()
+        if _BYTE_ORDER_MARK.startswith(head):
+            self._undecided = head
+        elif start in (b"", b"["):
+            self._undecided = start
+        else:
+            return _DOCUMENT.match(start) is not None
+        return None
 
     def _normalise(self, data: bytes) -> bytes:
         """``data`` with LF for every line end; a CRLF split between two reads is one line end."""
@@ -151,10 +149,12 @@ class EventDecoder:
         return data
 
     def _payloads(self, data: bytes) -> list[bytes]:
-        """The payloads of whole events, of which none may have too many lines."""
-        if len(data) >= MAXIMUM_EVENT_LINES and data.count(b"\n") >= MAXIMUM_EVENT_LINES:
-            data = self._without_excess(data)
-        payloads = _payloads(data)
+        """The payloads of whole events, up to the first one that has too many lines."""
+        try:
+            payloads = _payloads(data)
+        except StreamCorruptError:
+            self._excess = _TOO_MANY_LINES
+            payloads = _payloads(_without_excess(data))
         if payloads:
             self._began = True
         else:
@@ -162,23 +162,10 @@ class EventDecoder:
         return payloads
 
     def _note_silence(self, data: bytes) -> None:
-        if not self._began and len(self._head) < _HEAD_SIZE:
-            self._head += data[:_HEAD_SIZE]
+        self._head = (self._head + data)[:_HEAD_SIZE]
         self._silent += len(data)
         if self._silent > self._maximum:
             self._excess = f"More than {self._maximum:,} bytes of the stream held no event."
-
-    def _without_excess(self, data: bytes) -> bytes:
-        """``data`` up to the first event with too many lines."""
-        start = 0
-        while start < len(data):
-            end = data.find(b"\n\n", start)
-            end = len(data) if end < 0 else end
-            if data.count(b"\n", start, end) >= MAXIMUM_EVENT_LINES:
-                self._excess = _TOO_MANY_LINES
-                return data[:start]
-            start = end + 2
-        return data
 
     def _check_size(self) -> None:
         # Checked before more is read, so that events completed earlier have been returned.
@@ -244,23 +231,31 @@ def _payloads(data: bytes) -> list[bytes]:
     return payloads
 
 
+def _without_excess(data: bytes) -> bytes:
+    """``data`` up to the first event with too many lines, of which there is one."""
+    blocks = data.split(b"\n\n")
+    lines = (block.count(b"\n") for block in blocks)
+    first = next(place for place, count in enumerate(lines) if count >= MAXIMUM_EVENT_LINES)
+    return b"\n\n".join(blocks[:first])
+
+
 def _read_event(block: bytes) -> list[bytes]:
     """The payloads of one event, usually one."""
-    event, data, errors = b"", [], []
+    is_error, data, errors = False, [], []
     for line in block.split(b"\n"):
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
             data.append(value)
         elif name == b"event":
-            event = value
+            is_error = value == b"error"
         elif name == b"error":  # llama.cpp until autumn 2025 (its pull request 16109)
             errors.append(_error_event(value))
     if not data and not errors:
         # Bare JSON among the events: gateways that fail in the middle of an answer (llm_wiki issue 619).
         is_json = block.lstrip().startswith(b"{")
         return [line for line in _events_of(block.split(b"\n")) if _is_whole(line)] if is_json else []
-    if event.strip() == b"error":
+    if is_error:
         return [*errors, *_error_data(data)]
     return [*errors, *_events_of(data)]
 
@@ -270,10 +265,9 @@ def _events_of(data: list[bytes]) -> list[bytes]:
 
     GLM-4.7 and Kimi-K2.5 gateways leave out the blank lines (eventsource-parser pull request 31).
     """
-    joined = b"\n".join(data)
-    if len(data) > 1 and decode_json(joined) is None and all(_is_whole(line) for line in data):
+    if len(data) > 1 and all(_is_whole(line) for line in data):
         return data
-    return [joined] if data else []
+    return [b"\n".join(data)] if data else []
 
 
 def _error_data(data: list[bytes]) -> list[bytes]:
