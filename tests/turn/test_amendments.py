@@ -210,6 +210,32 @@ def test_words_that_refuse_nothing_unasked_change_nothing(message):
     assert changed(responses_call(), message) is None
 
 
+NO_EFFORT = (
+    "Unsupported value: 'none' is not supported with the 'gpt-9' model. (Parameter: reasoning.effort.)"
+)
+
+
+@pytest.mark.parametrize("effort", ["none", "minimal"])
+def test_an_effort_that_another_program_asks_for_by_itself_becomes_one_that_all_models_offer(effort):
+    """So a client of the server is answered. A program's own wish, by our parameter, stays an error."""
+    call = responses_call(reasoning_effort=effort)
+    served = replace(call, given=frozenset({"reasoning"}))
+    error = InvalidRequestError(NO_EFFORT, status_code=400)
+
+    assert amended(error, call, []) is None
+    _, changed_call = amended(error, served, [])
+    assert json.loads(changed_call.body)["reasoning"]["effort"] == "low"
+    assert amended(error, changed_call, []) is None
+
+
+@pytest.mark.parametrize("effort", ["low", "high"])
+def test_another_effort_stays_as_it_is(effort):
+    """One that a model would offer less of is not for us to choose."""
+    served = replace(responses_call(reasoning_effort=effort), given=frozenset())
+
+    assert amended(InvalidRequestError(NO_EFFORT, status_code=400), served, []) is None
+
+
 def test_a_parameter_called_reasoning_is_no_thinking():
     """Where the Responses API refuses ``reasoning``, earlier thinking stays in the input."""
     assert changed(responses_call(reasoning_effort="low"), "Unknown parameter: 'reasoning'.") is None

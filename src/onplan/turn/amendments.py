@@ -326,6 +326,27 @@ def _with_other_length(body: Body) -> bool:
     return name is not None
 
 
+_SHORT_EFFORTS = ("none", "minimal")
+_refuses_effort_field = _refuses(("reasoning", "effort"), ("reasoning_effort",))
+
+
+def _refuses_effort(error: OnplanError, body: Body) -> bool:
+    """Whether a model does not think as little as it is asked to."""
+    return _refuses_effort_field(error, body) and _with_low_effort(dict(body))
+
+
+def _with_low_effort(body: Body) -> bool:
+    """Ask for little thinking in place of none: the shortest effort that every model offers."""
+    reasoning = body.get("reasoning") or {}
+    if reasoning.get("effort") in _SHORT_EFFORTS:
+        body["reasoning"] = {**reasoning, "effort": "low"}
+        return True
+    if body.get("reasoning_effort") in _SHORT_EFFORTS:
+        body["reasoning_effort"] = "low"
+        return True
+    return False
+
+
 AMENDMENTS: tuple[Amendment, ...] = (
     # Thinking that was sealed for another account or model: what comes from this one is good.
     Amendment(
@@ -364,6 +385,10 @@ AMENDMENTS: tuple[Amendment, ...] = (
         "summary",
         asked_by="reasoning_summary",
         words=r"verified to generate reasoning summar|reasoning summar\w+ (?:is|are)(?: not|n't)",
+    ),
+    # OpenAI's Agents SDK 0.24, as a client of the server, asks models for "none" by itself (November 2026).
+    Amendment(
+        "reasoning effort", is_meant=_refuses_effort, change=_with_low_effort, asked_by="reasoning_effort"
     ),
     _unasked("tool_choice", asked_by="tool_choice"),
     _unasked("parallel_tool_calls", asked_by="parallel_tool_calls"),
