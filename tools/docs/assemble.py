@@ -33,6 +33,7 @@ MENU = {
         "docs/images.md",
         "docs/conversations.md",
         "docs/terminal.md",
+        "docs/run.md",
         "docs/batch.md",
         "docs/usage.md",
         "docs/comparison.md",

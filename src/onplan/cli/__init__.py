@@ -31,6 +31,7 @@ COMMANDS = {
     "image": ("onplan.cli.image:image", "Generate an image from a prompt, or from other images."),
     "batch": ("onplan.cli.batch:batch", "Answer a file of requests, in OpenAI's batch format."),
     "serve": ("onplan.cli.serve:serve", "Serve programs on this machine that speak OpenAI's API."),
+    "run": ("onplan.cli.run:run", "Run a program that speaks OpenAI's API, on the plan."),
     "token": ("onplan.cli.token:token", "Print a fresh access token, for other tools."),
     "doctor": ("onplan.cli.doctor:doctor", "Check everything that a request depends on."),
     "emulator": ("onplan.cli.emulator:emulator", "Run local imitations of the services, for tests."),

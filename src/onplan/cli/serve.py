@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onplan.server.keys import Keys
     from onplan.server.options import ServerOptions
     from onplan.server.process import Plans
+    from onplan.server.upstream import Upstream
 
 # The variable with a key of the person's own, used instead of the generated one.
 KEY_VARIABLE = "ONPLAN_SERVER_KEY"
@@ -93,8 +94,8 @@ def serve(session: Session, /, ready_file: Path | None, install: bool, **given: 
     of_keys = {name: given.pop(name) for name in _NAMES_OF_KEYS}
     if _manage_keys(session, of_keys):
         return
-    options = _options(session, given)
-    _require_extra()
+    options = server_options(session, given)
+    require_server_extra("`onplan serve`")
     from onplan.server.upstream import require_servable
 
     require_servable(session.settings)
@@ -163,7 +164,7 @@ def _list_keys(session: Session) -> None:
         click.echo(f"{row['name']:<20} {limits or 'no limits'}")
 
 
-def _options(session: Session, given: Mapping[str, Any]) -> ServerOptions:
+def server_options(session: Session, given: Mapping[str, Any]) -> ServerOptions:
     """The options, from the command line and ``[server]`` in config.toml. Raises ConfigurationError."""
     import msgspec
 
@@ -189,7 +190,8 @@ def _keys(session: Session, options: ServerOptions) -> Keys:
     return keys_of(server_key(home, own), named_keys(home))
 
 
-def _require_extra() -> None:
+def require_server_extra(purpose: str) -> None:
+    """Raise MissingExtraError if the packages of the server are not installed."""
     try:
         import prometheus_client  # noqa: F401 - asked whether it is there
         import uvicorn
@@ -197,7 +199,7 @@ def _require_extra() -> None:
     except ModuleNotFoundError:
         from onplan.config.installation import missing_extra
 
-        raise missing_extra("server", "`onplan serve`") from None
+        raise missing_extra("server", purpose) from None
     del uvicorn
 
 
@@ -213,7 +215,7 @@ def _run(session: Session, options: ServerOptions, given: Mapping[str, Any], rea
 
     def read_rules() -> tuple[ServerOptions, Keys]:
         fresh = _as_before(session)
-        now = _options(fresh, given)
+        now = server_options(fresh, given)
         return now, _keys(fresh, now)
 
     def ready() -> None:
@@ -226,7 +228,7 @@ def _run(session: Session, options: ServerOptions, given: Mapping[str, Any], rea
 
     def plans(shared: Path | None) -> Plans:
         return Plans(
-            read_rules, lambda now: _upstream(session, now, shared), _home(session) / FILE, listeners
+            read_rules, lambda now: upstream_of(session, now, shared), _home(session) / FILE, listeners
         )
 
     if options.workers == 1:
@@ -264,7 +266,8 @@ def _as_before(session: Session) -> Session:
     return fresh
 
 
-def _upstream(session: Session, options: ServerOptions, shared: Path | None) -> Any:
+def upstream_of(session: Session, options: ServerOptions, shared: Path | None = None) -> Upstream:
+    """What stands behind a server; ``shared`` is the folder in which its workers keep responses."""
     from onplan.server.upstream import Upstream
     from onplan.service.options import ServiceOptions
     from onplan.service.response_stores import FolderStore

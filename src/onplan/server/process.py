@@ -36,13 +36,13 @@ class Plans:
     Attributes:
         read_rules: reads options and keys, at the start and at each reload. Raises OnplanError.
         make_upstream: makes what stands behind the server, by its options.
-        ledger: the file in which it is kept what each key has used.
+        ledger: the file in which it is kept what each key has used; None to keep it in memory.
         listeners: the sockets, listening.
     """
 
     read_rules: Callable[[], Rules]
     make_upstream: Callable[[ServerOptions], Upstream]
-    ledger: Path
+    ledger: Path | None
     listeners: list[socket.socket]
 
 
