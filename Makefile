@@ -4,6 +4,7 @@ VENV   ?= .venv
 CODEX_VERSIONS ?= 0.171.0 0.169.0
 AIMOCK_VERSION ?= 1.43.0
 PYRIGHT_VERSION ?= 1.1.414
+OPENAI_OAUTH_VERSION ?= 2.0.0
 BIN    := $(VENV)/bin
 
 ALONE  := bench-peers relays release schemathesis sdks siwc-peer strangers # environments that share no version with ours
@@ -113,10 +114,10 @@ release: $(VENV)/release/.installed  ## sdist and wheel in dist/, checked; the d
 	cd $(VENV)/wheel && bin/onplan demo
 	ls -l dist
 
-bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## speed, as ratios against others in the same run (8 minutes)
+bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed $(VENV)/.relays  ## speed, as ratios against others in the same run (14 minutes)
 	$(BIN)/python -m bench
 
-speed: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed  ## the same, into docs/speed.md and docs/speed.svg
+speed: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed $(VENV)/.relays  ## the same, into docs/speed.md and docs/speed.svg
 	$(BIN)/python -m bench --markdown --picture docs/speed.svg > $(VENV)/speed.md
 	mv $(VENV)/speed.md docs/speed.md
 
@@ -171,12 +172,23 @@ $(VENV)/.system: $(VENV)/.installed
 	@touch $@
 
 # npm keeps these out of the repository; only their versions are ours: of the CLI the newest, and an older one.
+OPENAI_OAUTH_INSTALLED := $(VENV)/openai-oauth-$(OPENAI_OAUTH_VERSION)/.installed
 $(CODEX_INSTALLED): PACKAGE = @openai/codex
 $(AIMOCK_INSTALLED): PACKAGE = @copilotkit/aimock
 $(PYRIGHT_INSTALLED): PACKAGE = pyright
-$(CODEX_INSTALLED) $(AIMOCK_INSTALLED) $(PYRIGHT_INSTALLED):
-	@command -v npm >/dev/null || { echo "make interop needs npm (Node.js 20.15 or newer) to install $(PACKAGE)"; exit 1; }
+$(OPENAI_OAUTH_INSTALLED): PACKAGE = openai-oauth
+$(CODEX_INSTALLED) $(AIMOCK_INSTALLED) $(PYRIGHT_INSTALLED) $(OPENAI_OAUTH_INSTALLED):
+	@command -v npm >/dev/null || { echo "npm (Node.js 20.15 or newer) is needed to install $(PACKAGE)"; exit 1; }
 	mkdir -p $(@D)
 	npm install --loglevel=error --no-fund --no-audit --no-save --prefix $(@D) \
 	  $(PACKAGE)@$(lastword $(subst -, ,$(notdir $(@D))))
+	@touch $@
+
+# Servers that are compared with ours and are no Python packages. The tables say what is missing.
+$(VENV)/.relays: $(VENV)/relays/.installed
+	@if command -v nginx >/dev/null || [ -x /usr/sbin/nginx ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light; \
+	else echo "make bench: nginx is missing and is left out"; fi
+	@$(MAKE) --no-print-directory $(OPENAI_OAUTH_INSTALLED) || echo "make bench: openai-oauth is left out"
 	@touch $@

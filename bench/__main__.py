@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import chart, endurance, prompts, reading, starts
+from bench import chart, endurance, prompts, reading, relay_tables, relaying, starts
 from bench.clients import CLIENTS, REFERENCE
 from bench.entrants import Entrants
 from bench.tables import Table, ratio
@@ -27,12 +27,14 @@ class Bench:
         entrants: who takes part.
         markdown: whether the tables are shown as the README has them.
         picture: where the bars are drawn.
+        quick: whether fewer rounds will do, where that can be chosen.
     """
 
     folder: Path
     entrants: Entrants
     markdown: bool
     picture: Path | None
+    quick: bool
 
     def show(self, table: Table) -> None:
         """Print it at once: the next one takes its time."""
@@ -80,6 +82,11 @@ class Bench:
     def runs(self) -> None:
         self.in_process("bench.runs")
 
+    def relays(self) -> None:
+        effort = relaying.QUICK if self.quick else relaying.THOROUGH
+        for table in relay_tables.tables(relaying.measure(self.folder, effort)):
+            self.show(table)
+
     def in_process(self, module: str) -> None:
         """A table that is measured in this process, against an emulator that the environment points at."""
         with upstream(self.folder, module, 20) as target, process_environment(target.environment):
@@ -87,7 +94,7 @@ class Bench:
 
 
 DRAWN = {"full": "at full speed", "paced": "50 at once, 20 ms between deltas"}
-TABLES = ("first", "start", "long", "many", "credentials", "sessions", "caching", "prompts", "runs")
+TABLES = ("first", "start", "long", "many", "credentials", "sessions", "caching", "prompts", "runs", "relays")
 
 
 def panel(name: str, results: reading.Results, labels: dict[str, str]) -> chart.Panel:
@@ -114,7 +121,8 @@ _INTRODUCTION = """\
 `make bench` reads the same emulated answers with onplan and with other clients, each used as its own
 documentation advises, warm, in a process of its own whose CPU alone is counted. Machines differ, so read the
 ratios. "fast" is `pip install 'onplan[fast]'`; uvloop is the program's own choice of event loop. `make speed`
-writes this page.
+writes this page. `make bench` also puts `onplan serve` and other servers in front of one upstream that costs
+less than any of them, and lets them take turns: those tables are the last.
 
 ![Bars: the CPU that reading an event costs, client by client](speed.svg)
 """
@@ -136,6 +144,7 @@ def main() -> None:
         default=Path(sys.prefix, "bench-peers", "bin", "python"),
         help="the Python that has the libraries of requirements/bench-peers.in",
     )
+    parser.add_argument("--quick", action="store_true", help="relays: fewer rounds, and no 2,000 streams")
     arguments = parser.parse_args()
     if unknown := set(arguments.name) - set(names):
         parser.error(f"no table is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
@@ -144,7 +153,8 @@ def main() -> None:
         print(f"# Speed\n\n{_INTRODUCTION}")
     print(f"{made()}. Ratios are against {CLIENTS[REFERENCE].label}, in the same run.", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), Entrants(arguments.peers), arguments.markdown, arguments.picture)
+        entrants = Entrants(arguments.peers)
+        bench = Bench(Path(folder), entrants, arguments.markdown, arguments.picture, arguments.quick)
         if measures := [name for name in reading.MEASURES if name in wanted]:
             bench.read(measures)
         for name in TABLES:
