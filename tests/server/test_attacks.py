@@ -236,6 +236,7 @@ def test_nothing_gets_in(attacked: Running, attack: Attack) -> None:
     assert b"location:" not in head.lower()
     if attack.code:
         assert f'"code":"{attack.code}"'.encode() in body
+        assert b"x-request-id: req_" in head
     assert attacked.ask().status == 200
 
 

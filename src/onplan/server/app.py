@@ -26,6 +26,7 @@ from onplan.server.pages import Pages, Plan
 from onplan.server.queue import FairQueue, FullError
 from onplan.server.sending import send_reply
 from onplan.service.responses_socket import ResponsesSocket
+from onplan.service.service import stamped
 
 logger = logging.getLogger("onplan.server")
 access = logging.getLogger("onplan.server.access")
@@ -188,7 +189,7 @@ class App:
         is_stream = not isinstance(reply.body, bytes)
         self._streams += is_stream
         try:
-            await send_reply(send, reply, head.method, more)
+            await send_reply(send, stamped(reply), head.method, more)
         finally:
             self._streams -= is_stream
             if reply.usage is not None:
@@ -226,7 +227,8 @@ class App:
         await receive()
         body = decision.body
         headers = [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in decision.headers.items()
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in stamped(decision).headers.items()
         ]
         await send({"type": "websocket.http.response.start", "status": decision.status, "headers": headers})
         await send({"type": "websocket.http.response.body", "body": body})

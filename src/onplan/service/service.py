@@ -20,6 +20,14 @@ from onplan.service.stored_responses import StoredResponses
 _Answer: TypeAlias = Callable[["Service", ServedRequest], Awaitable[ServedReply]]
 
 
+def stamped(reply: ServedReply) -> ServedReply:
+    """``reply`` with the headers that every one has: an id, by which SDKs name a request, among them."""
+    reply.headers.setdefault("x-request-id", f"req_{secrets.token_hex(12)}")
+    reply.headers.setdefault("cache-control", "no-store")
+    reply.headers["openai-version"] = "2020-10-01"
+    return reply
+
+
 class Service:
     """Answers requests; one for all requests of a server.
 
@@ -45,10 +53,7 @@ class Service:
             reply = await self._route(request)
         except OnplanError as error:
             reply = failure_reply(error)
-        reply.headers.setdefault("x-request-id", f"req_{secrets.token_hex(12)}")
-        reply.headers.setdefault("cache-control", "no-store")
-        reply.headers["openai-version"] = "2020-10-01"
-        return reply
+        return stamped(reply)
 
     def open_socket(self, request: ServedRequest) -> ResponsesSocket | None:
         """What answers over a WebSocket that ``request`` opens; None if there is none at its path."""
