@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-import httptools
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -40,11 +39,7 @@ class Bounds:
 
 
 class RefusedError(Exception):
-    """A request's head goes beyond a bound."""
-
-    def __init__(self, reply: ServedReply) -> None:
-        super().__init__(reply.status)
-        self.reply = reply
+    """A request's head goes beyond a bound, so the parser is to stop."""
 
 
 class Connection(HttpToolsProtocol):
@@ -62,7 +57,8 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, state, {}, loop)
         self._bounds = bounds
         self._fed = self._head_size = 0  # bytes received just now; and of a head, at most
-        self._in_head = False
+        self._refusal: ServedReply | None = None  # why the parser was stopped
+        self._in_head = self._is_upgraded = False
         self._is_receiving = False  # a request that is not complete
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
@@ -90,16 +86,8 @@ class Connection(HttpToolsProtocol):
         self._fed = len(data)
         if self._in_head:
             self._head_size += self._fed
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            if self._should_upgrade():
-                self._stop_reading_timer()
-                self.handle_websocket_upgrade()
-                return
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            self._refuse(cause.reply if isinstance(cause, RefusedError) else _not_http())
+        super().data_received(data)
+        if self._is_upgraded or self.transport.is_closing():
             return
         if not self._is_receiving:
             return
@@ -107,6 +95,16 @@ class Connection(HttpToolsProtocol):
             self._refuse(_head_too_large())
         elif self._reading is None:
             self._await(self._bounds.head_seconds if self._in_head else self._bounds.body_seconds)
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is refused, or is no HTTP."""
+        self._refuse(self._refusal or _not_http())
+
+    def handle_websocket_upgrade(self) -> None:
+        """The connection becomes a WebSocket's."""
+        self._is_upgraded = True
+        self._stop_reading_timer()
+        super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -123,7 +121,6 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
-        self._unset_keepalive_if_required()
         super().on_message_begin()
         self._is_receiving = self._in_head = True
         self._head_size = self._fed
@@ -133,11 +130,13 @@ class Connection(HttpToolsProtocol):
         if len(self.headers) > self._bounds.head_count or (
             self._head_size > self._bounds.head_bytes and self._size_of_head() > self._bounds.head_bytes
         ):
-            raise RefusedError(_head_too_large())
+            self._refusal = _head_too_large()
+            raise RefusedError
         if not self.url.startswith(
             b"/"
         ):  # an absolute form names a host beside that in Host (RFC 9112 §3.2.2)
-            raise RefusedError(_not_http())
+            self._refusal = _not_http()
+            raise RefusedError
         self._in_head = False
         self._stop_reading_timer()
         super().on_headers_complete()
