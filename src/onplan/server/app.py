@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from onplan.dialects.openai_errors import refusal
 from onplan.dialects.served import ServedReply, ServedRequest
-from onplan.server.asgi import Receive, Scope, Send
+from onplan.server.asgi import CONNECTION, LeavingClient, Receive, Scope, Send
 from onplan.server.bodies import ClientLeftError, Room, overloaded, read_body
 from onplan.server.guard import Guard, Head, repeated
 from onplan.server.keys import Keys
 from onplan.server.ledger import Ledger
-from onplan.server.limits import UNLIMITED, KeyLimits, admit, count
+from onplan.server.limits import KeyLimits, admit, count
 from onplan.server.messages import serve_messages
 from onplan.server.metrics import Metrics
 from onplan.server.options import ServerOptions
@@ -77,6 +77,7 @@ class App:
         self.is_draining, self._draining = False, asyncio.Event()
         self.reload(options, keys)
         self._streams = 0
+        self._uncounted: dict[str, int] = {}  # requests of callers without limits, since the last tick
 
     def reload(self, options: ServerOptions, keys: Keys) -> None:
         """Let in by other keys, hosts and origins from now on; what runs goes on."""
@@ -104,20 +105,26 @@ class App:
         self._draining.set()
 
     def tick(self) -> None:
-        """Note for the metrics what is running now."""
+        """Write down what was counted since the last time, and what is running now."""
+        self._metrics.tick()
+        uncounted, self._uncounted = self._uncounted, {}
+        for caller, requests in uncounted.items():
+            with self._ledger.change(caller) as used:
+                used.requests += requests
         self._metrics.running.set(self._queue.running)
         self._metrics.waiting.set(self._queue.waiting)
         self._metrics.streams.set(self._streams)
 
     async def _answer(self, asked: _Asked, scope: Scope, receive: Receive, send: Send) -> None:
         head = asked.head
-        reply = await self._page(asked) or self._admit(asked, head.method)
+        reply = await self._page(asked) if head.path in _PAGES else None
+        reply = reply or self._admit(asked, head.method)
         if reply is None:
             body = await read_body(receive, head.headers, self._options.max_body, self._room)
             if isinstance(body, bytes):
                 query = scope["query_string"].decode("latin-1")
                 request = ServedRequest(head.method, head.path, head.headers, body, query, asked.caller)
-                await self._serve(asked, request, receive, send)
+                await self._serve(asked, request, scope["extensions"][CONNECTION], send)
                 return
             reply = body
         await self._send(asked, send, reply)
@@ -125,14 +132,14 @@ class App:
     async def _page(self, asked: _Asked) -> ServedReply | None:
         """The reply of the server itself; None where the service is to be asked."""
         path = asked.head.path
-        if asked.head.method not in ("GET", "HEAD") or path not in _PAGES:
+        if asked.head.method not in ("GET", "HEAD"):
             return None
         if path in ("/", "/healthz"):
             return ServedReply.json({"status": "ok"})
         if path == "/readyz":
             return await self._pages.ready(draining=self.is_draining)
+        self.tick()
         if path == "/metrics":
-            self.tick()
             return self._metrics.page()
         return await self._pages.usage(asked.caller, self._keys)
 
@@ -142,16 +149,28 @@ class App:
             return overloaded("The server is about to end.")
         if method != "POST":
             return None
+        limits = self._keys.limits.get(asked.caller)
+        if limits is None:
+            self._uncounted[asked.caller] = self._uncounted.get(asked.caller, 0) + 1
+            return None
         with self._ledger.change(asked.caller) as used:
-            return admit(self._keys.limits.get(asked.caller, UNLIMITED), used, time.time())
+            return admit(limits, used, time.time())
 
-    async def _serve(self, asked: _Asked, request: ServedRequest, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, asked: _Asked, request: ServedRequest, connection: LeavingClient, send: Send
+    ) -> None:
         """Have the service answer, in the caller's turn; end it when the client leaves."""
         answering = asyncio.current_task()
         assert answering is not None  # noqa: S101 - this is a coroutine of a task
-        leaving = asyncio.create_task(_cancel_on_departure(receive, answering))
+
+        def leave() -> None:
+            asked.has_left = True
+            answering.cancel()
+
+        connection.on_departure = leave
         try:
-            await self._queue.enter(request.caller)
+            if not self._queue.enter_at_once():
+                await self._queue.enter(request.caller)
             try:
                 reply = await self._parts.service_of(request.caller, self._keys.limits).answer(request)
                 await self._send(asked, send, reply)
@@ -160,7 +179,7 @@ class App:
         except FullError:
             await self._send(asked, send, overloaded("Too many requests are waiting."))
         except asyncio.CancelledError:
-            if not leaving.done():  # it was not the client's departure
+            if not asked.has_left:
                 if asked.is_answered:
                     raise
                 await self._send(asked, send, overloaded("The server ends."))
@@ -168,7 +187,7 @@ class App:
             logger.exception("a request of %s failed", request.caller)
             await self._fail(asked, send)
         finally:
-            leaving.cancel()
+            connection.on_departure = None
 
     async def _send(self, asked: _Asked, send: Send, reply: ServedReply) -> None:
         head, seconds = asked.head, time.monotonic() - asked.began
@@ -250,12 +269,13 @@ class App:
 
 @dataclass(slots=True)
 class _Asked:
-    """One request: its head, who asks, when it began (monotonic), and whether its answer has begun."""
+    """One request: its head, who asks, when it began; whether its reply has begun, and its client left."""
 
     head: Head
     caller: str
     began: float
     is_answered: bool = False
+    has_left: bool = False
 
 
 _PAGES = frozenset({"/", "/healthz", "/readyz", "/metrics", "/v1/usage", "/usage"})
@@ -267,9 +287,3 @@ def _decoded(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 def _repeated(pairs: Sequence[tuple[bytes, bytes]], head: Head) -> ServedReply | None:
     return None if len(pairs) == len(head.headers) else repeated(pairs)
-
-
-async def _cancel_on_departure(receive: Receive, answering: asyncio.Task[Any]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    answering.cancel()

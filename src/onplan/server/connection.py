@@ -6,6 +6,7 @@ Overrides what asyncio and httptools call, and reads the attributes of uvicorn's
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from uvicorn import Config
@@ -14,6 +15,7 @@ from uvicorn.server import ServerState
 
 from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
 from onplan.dialects.served import ServedReply
+from onplan.server.asgi import CONNECTION
 from onplan.server.bodies import overloaded
 
 
@@ -45,6 +47,9 @@ class RefusedError(Exception):
 class Connection(HttpToolsProtocol):
     """A connection.
 
+    Attributes:
+        on_departure: called when the client is gone, by whoever answers a request of it.
+
     Args:
         config, state: uvicorn's.
         bounds: what it may take.
@@ -60,6 +65,7 @@ class Connection(HttpToolsProtocol):
         self._refusal: ServedReply | None = None  # why the parser was stopped
         self._in_head = self._is_upgraded = False
         self._is_receiving = False  # a request that is not complete
+        self.on_departure: Callable[[], object] | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
 
@@ -78,6 +84,8 @@ class Connection(HttpToolsProtocol):
         self._stop_reading_timer()
         self._stop_writing_timer()
         super().connection_lost(exc)
+        if self.on_departure is not None:
+            self.on_departure()
 
     def data_received(self, data: bytes) -> None:
         """Hand on what came, and begin to wait for what is missing."""
@@ -122,6 +130,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION: self}  # type: ignore[typeddict-unknown-key]
         self._is_receiving = self._in_head = True
         self._head_size = self._fed
 
@@ -138,14 +147,17 @@ class Connection(HttpToolsProtocol):
             self._refusal = _not_http()
             raise RefusedError
         self._in_head = False
-        self._stop_reading_timer()
+        if self._reading is not None:
+            self._stop_reading_timer()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The request is complete."""
         super().on_message_complete()
         self._is_receiving = False
-        self._stop_reading_timer()
+        if self._reading is not None:
+            self._stop_reading_timer()
+        self.flow.resume_reading()  # so that the client's departure is noticed, however large its body was
 
     def _size_of_head(self) -> int:
         """The size of the head alone, where a part of the body came with it."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
 from onplan.dialects.served import ServedReply
@@ -34,13 +35,13 @@ _PREFLIGHT_HEADERS = re.compile(
 )
 # Needs no key, and tells nothing but that a server is there.
 PUBLIC = frozenset({"/", "/healthz"})
+_MOST_KNOWN = 64
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _MULTIPART = frozenset({"/v1/images/edits", "/images/edits"})
 _UNREADABLE_PATH = re.compile(r"//|/\.\.?(?:/|$)|[\x00-\x1f\x7f\\]|^[^/]|^$")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """The head of a request.
 
     Attributes:
@@ -67,6 +68,7 @@ class Guard:
         self._hosts = frozenset(name.lower() for name in (*_OF_LOOPBACK, own, *options.allow_hosts))
         self._origins = frozenset(origin.lower() for origin in options.allow_origins)
         self._caller_of = caller_of
+        self._known_hosts: set[str] = set()  # such values of Host as have been looked at and are right
 
     def decide(self, head: Head) -> ServedReply | str:
         """The name of the caller, empty for a public path; or the refusal."""
@@ -84,8 +86,13 @@ class Guard:
         }
 
     def _host(self, head: Head) -> ServedReply | None:
-        host = _HOST.fullmatch(head.headers.get("host", "").lower())
+        given = head.headers.get("host", "")
+        if given in self._known_hosts:
+            return None
+        host = _HOST.fullmatch(given.lower())
         if host and host[1] in self._hosts:
+            if len(self._known_hosts) < _MOST_KNOWN:
+                self._known_hosts.add(given)
             return None
         message = (
             "This server does not answer to the name in Host. `onplan serve --allow-host NAME` adds one."
@@ -141,7 +148,10 @@ def _path(head: Head) -> ServedReply | None:
 def _media_type(head: Head) -> ServedReply | None:
     if head.method in _WITHOUT_BODY:
         return None
-    given = head.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = head.headers.get("content-type", "")
+    if given == "application/json":
+        return None
+    given = given.partition(";")[0].strip().lower()
     if given == "application/json" or (given == "multipart/form-data" and head.path in _MULTIPART):
         return None
     message = "The body must be JSON, and the header Content-Type must say so: application/json."

@@ -73,18 +73,25 @@ class Metrics:
             "onplan_requests_waiting", "Requests that wait for their turn.", **live
         )
         self._registry = registry
-        self._known: dict[tuple[str, int], Any] = {}
-        self._routes: dict[str, Any] = {}
+        self._answered: dict[tuple[str, int], list[float]] = {}
 
     def answered(self, path: str, status: int, seconds: float) -> None:
-        """Count a request, at its reply's first byte."""
-        route = route_of(path)
-        counter = self._known.get((route, status))
-        if counter is None:
-            counter = self._known[route, status] = self._requests.labels(route, str(status))
-            self._routes.setdefault(route, self._first_byte.labels(route))
-        counter.inc()
-        self._routes[route].observe(seconds)
+        """Note a request, at its reply's first byte. It is counted at the next tick."""
+        key = (route_of(path), status)
+        noted = self._answered.get(key)
+        if noted is None:
+            self._answered[key] = [seconds]
+        else:
+            noted.append(seconds)
+
+    def tick(self) -> None:
+        """Count what was noted."""
+        answered, self._answered = self._answered, {}
+        for (route, status), noted in answered.items():
+            self._requests.labels(route, str(status)).inc(len(noted))
+            observe = self._first_byte.labels(route).observe
+            for seconds in noted:
+                observe(seconds)
 
     def used(self, model: str, usage: Usage) -> None:
         """Count the tokens of an answer."""
