@@ -61,6 +61,10 @@ class Stub:
         reply.usage, reply.model = self.usage, "gpt-5.5"
         return reply
 
+    def open_socket(self, request: ServedRequest) -> StubSocket | None:
+        """What a service does."""
+        return StubSocket(self) if request.path == "/v1/responses" else None
+
     async def limits(self) -> onplan.Limits:
         """What the plan has left."""
         if self.plan_error:
@@ -99,6 +103,22 @@ class Stub:
                 yield bytes(65_536)
         finally:
             self.ended.append("closed")
+
+
+class StubSocket:
+    """Answers each message with itself, twice; one that says ``think`` first when it is let go."""
+
+    def __init__(self, stub: Stub) -> None:
+        self._stub = stub
+
+    async def answer(self, message: bytes) -> AsyncGenerator[bytes]:
+        """What a socket of a service does."""
+        self._stub._loop = asyncio.get_running_loop()
+        self._stub._let_go = self._stub._let_go or asyncio.Event()
+        yield message
+        if message == b"think":
+            await self._stub._think()
+        yield message
 
 
 class Running:

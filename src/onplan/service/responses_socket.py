@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, cast
 
 import msgspec
@@ -54,8 +54,9 @@ class ResponsesSocket:
             return
         self._is_answering = True
         try:
-            async for frame in self._frames(message):
-                yield frame
+            async with aclosing(self._frames(message)) as frames:
+                async for frame in frames:
+                    yield frame
         finally:
             self._is_answering = False
 

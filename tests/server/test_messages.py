@@ -1,0 +1,118 @@
+"""WebSockets of clients over real sockets: who gets one, in what turn messages are answered, how they end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from onplan.server.limits import KeyLimits
+from onplan.server.options import ServerOptions
+
+from ..conftest import eventually
+from .conftest import KEY, Running, Stub
+
+
+def opened(server: Running, path: str = "/v1/responses", key: str = KEY) -> ClientConnection:
+    """A WebSocket of a client with this key."""
+    headers = {"authorization": f"Bearer {key}"}
+    return connect(
+        f"ws://127.0.0.1:{server.port}{path}", additional_headers=headers, proxy=None, open_timeout=20
+    )
+
+
+def closed(client: ClientConnection) -> int:
+    """The code with which the server closes the connection."""
+    with pytest.raises(ConnectionClosed) as error:
+        client.recv(20)
+    assert error.value.rcvd
+    return error.value.rcvd.code
+
+
+def test_messages_are_answered() -> None:
+    """Each by the frames of the service, over one connection."""
+    with Running(Stub()) as server, opened(server) as client:
+        for text in ("one", "two"):
+            client.send(text)
+            assert [client.recv(20), client.recv(20)] == [text, text]
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "status"), [("/v1/responses", "wrong", 401), ("/v1/elsewhere", KEY, 426)]
+)
+def test_others_get_none(path: str, key: str, status: int) -> None:
+    """A wrong key and a wrong path are answered before there is a WebSocket, with an error in JSON."""
+    with Running(Stub()) as server:
+        with pytest.raises(InvalidStatus) as refused:
+            opened(server, path, key)
+        assert refused.value.response.status_code == status
+        assert json.loads(refused.value.response.body or b"")["error"]["message"]
+
+
+def test_a_binary_message_ends_the_connection() -> None:
+    """With 1003: messages are texts."""
+    with Running(Stub()) as server, opened(server) as client:
+        client.send(b"one")
+        assert closed(client) == 1003
+
+
+def test_a_client_that_leaves_ends_its_answer() -> None:
+    """What is asked of the backend ends with it."""
+    stub = Stub()
+    with Running(stub) as server:
+        with opened(server) as client:
+            client.send("think")
+            assert client.recv(20) == "think"
+            assert stub.begun.acquire(timeout=20)
+        assert eventually(lambda: stub.ended) == ["cancelled"]
+
+
+def test_an_idle_connection_ends_with_the_server() -> None:
+    """With 1001, at once: the server does not wait for its client."""
+    with Running(Stub()) as server, opened(server) as client:
+        client.send("one")
+        assert [client.recv(20), client.recv(20)] == ["one", "one"]
+        server.stop()
+        assert closed(client) == 1001
+
+
+def test_an_answer_is_finished_before_the_server_ends() -> None:
+    """Then the connection is closed with 1001."""
+    stub = Stub()
+    with Running(stub) as server, opened(server) as client:
+        client.send("think")
+        assert client.recv(20) == "think"
+        assert stub.begun.acquire(timeout=20)
+        server.stop()
+        stub.let_go()
+        assert client.recv(20) == "think"
+        assert closed(client) == 1001
+
+
+def test_messages_wait_for_their_turn() -> None:
+    """A message that finds too many waiting gets an error with the status 503, and no place."""
+    stub = Stub()
+    options = ServerOptions(max_requests=1, max_waiting=0)
+    with Running(stub, options) as server, opened(server) as first, opened(server) as second:
+        first.send("think")
+        assert first.recv(20) == "think"
+        assert stub.begun.acquire(timeout=20)
+        second.send("two")
+        error = json.loads(second.recv(20))
+        stub.let_go()
+        assert first.recv(20) == "think"
+        assert (error["type"], error["status"]) == ("error", 503)
+        assert error["error"]["code"] == "server_overloaded"
+
+
+def test_messages_count_as_requests_of_their_key() -> None:
+    """One beyond the key's limit gets an error, and the connection stays."""
+    with Running(Stub(), limits=KeyLimits(requests_per_minute=1)) as server:
+        with opened(server, key="named-key") as client:
+            client.send("one")
+            assert [client.recv(20), client.recv(20)] == ["one", "one"]
+            client.send("two")
+            error = json.loads(client.recv(20))
+            assert (error["type"], error["status"]) == ("error", 429)
