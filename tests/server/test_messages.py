@@ -109,10 +109,10 @@ def test_messages_wait_for_their_turn() -> None:
 
 def test_messages_count_as_requests_of_their_key() -> None:
     """One beyond the key's limit gets an error, and the connection stays."""
-    with Running(Stub(), limits=KeyLimits(requests_per_minute=1)) as server:
-        with opened(server, key="named-key") as client:
-            client.send("one")
-            assert [client.recv(20), client.recv(20)] == ["one", "one"]
-            client.send("two")
-            error = json.loads(client.recv(20))
-            assert (error["type"], error["status"]) == ("error", 429)
+    limits = KeyLimits(requests_per_minute=1)
+    with Running(Stub(), limits=limits) as server, opened(server, key="named-key") as client:
+        client.send("one")
+        assert [client.recv(20), client.recv(20)] == ["one", "one"]
+        client.send("two")
+        error = json.loads(client.recv(20))
+        assert (error["type"], error["status"]) == ("error", 429)
