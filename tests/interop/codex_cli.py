@@ -117,6 +117,7 @@ class AppServer:
     """`codex app-server` and what it says, message by message."""
 
     def __init__(self, codex: Codex) -> None:
+        self._codex = codex
         variables = {
             "CODEX_APP_SERVER_LOGIN_ISSUER": codex.emulator.issuer,
             "CODEX_REVOKE_TOKEN_URL_OVERRIDE": f"{codex.emulator.issuer}/oauth/revoke",
@@ -160,6 +161,22 @@ class AppServer:
         """The parameters of the next notification of a method."""
         return dict(self._wait(lambda said: said.get("method") == method)["params"])
 
+    def start_thread(self, model: str) -> str:
+        """The id of a thread in which nothing has to be approved."""
+        params = {
+            "model": model,
+            "cwd": str(self._codex.home.parent),
+            "approvalPolicy": "never",
+            "sandbox": "danger-full-access",
+        }
+        return str(self.call("thread/start", params)["thread"]["id"])
+
+    def turn(self, method: str, **params: Any) -> None:
+        """A turn of a thread, to its end."""
+        self.call(method, params)
+        ended = self.notified("turn/completed")["turn"]
+        assert (ended["status"], ended["error"]) == ("completed", None)
+
     def _wait(self, fits: Callable[[Message], bool]) -> Message:
         while (said := self._said.get(timeout=TIMEOUT)) is not None:
             if fits(said):
@@ -178,3 +195,20 @@ class AppServer:
         self._process.wait(TIMEOUT)
         self._reader.join(TIMEOUT)
         self._process.stdout.close()
+
+
+def completed(events: list[Message], kind: str) -> list[Any]:
+    """The items of a kind, in the order in which they were completed."""
+    items = [event["item"] for event in events if event["type"] == "item.completed"]
+    return [item for item in items if item["type"] == kind]
+
+
+def check_tool_turn(events: list[Message]) -> None:
+    """A command was run as the model asked, and its output is in the answer."""
+    (command,) = completed(events, "command_execution")
+    (message,) = completed(events, "agent_message")
+    assert (command["exit_code"], command["aggregated_output"]) == (0, "hello-tool\n")
+    assert "hello-tool" in message["text"]
+    assert events[-1]["type"] == "turn.completed"
+    assert events[-1]["usage"]["output_tokens"] > 0
+    assert events[-1]["usage"]["cached_input_tokens"] > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,20 +26,6 @@ class Row:
     requests: list[str]
 
 
-def check(step: Step, row: Row, besides: Collection[str] = ()) -> None:
-    """The stranger's user got the result or the error, after exactly the requests, that the row expects.
-
-    Requests in ``besides``, by their short names, do not count.
-    """
-    result = step.get("result")
-    if "raised" in step:
-        as_expected = isinstance(row.result, Raised) and row.result.words in step["said"]
-        result = Raised(step["raised"], row.result.words if as_expected else step["said"])
-    assert result == row.result, step.get("traceback")
-    requests = [short_name(request) for request in step["requests"]]
-    assert [request for request in requests if request not in besides] == row.requests
-
-
 def short_name(request: dict[str, Any]) -> str:
     """A row of the journal in two words: what was asked, and the status."""
     what = str(request["path"]).rpartition("/")[2]
@@ -48,3 +34,16 @@ def short_name(request: dict[str, Any]) -> str:
     elif (request["method"], what) == ("GET", "responses"):
         what = "upgrade"
     return f"{what} {request['status']}"
+
+
+def check(step: Step, row: Row, name: Callable[[dict[str, Any]], str | None] = short_name) -> None:
+    """The stranger's user got the result or the error, after exactly the requests, that the row expects.
+
+    ``name`` names a request; None if it does not count.
+    """
+    result = step.get("result")
+    if "raised" in step:
+        as_expected = isinstance(row.result, Raised) and row.result.words in step["said"]
+        result = Raised(step["raised"], row.result.words if as_expected else step["said"])
+    assert result == row.result, step.get("traceback")
+    assert [named for request in step["requests"] if (named := name(request))] == row.requests

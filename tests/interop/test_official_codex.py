@@ -15,7 +15,7 @@ from onplan.emulator.codex_home import write_codex_home
 from onplan.emulator.journal import fingerprint
 
 from ..conftest import browser_lock
-from .codex_cli import VERSIONS, Codex, installed, with_clients
+from .codex_cli import VERSIONS, Codex, check_tool_turn, installed, with_clients
 
 pytestmark = [pytest.mark.interop, pytest.mark.stranger("Codex CLI {version}"), with_clients]
 
@@ -42,14 +42,6 @@ def signed_in(tmp_path, binary):
     home = tmp_path / "codex"
     with Emulator(Options(codex_home=home, codex_auth=True)) as emulator:
         yield Codex(binary, emulator, home)
-
-
-def completed(events, kind):
-    return [
-        event["item"]
-        for event in events
-        if event["type"] == "item.completed" and event["item"]["type"] == kind
-    ]
 
 
 def test_it_signs_in_by_device_code(codex):
@@ -114,32 +106,17 @@ def test_fractions_in_the_usage_are_what_it_refuses(signed_in):
         server.call("account/rateLimits/read")
 
 
-def turn(server, method, **params):
-    """A turn of a thread, to its end."""
-    server.call(method, params)
-    ended = server.notified("turn/completed")["turn"]
-    assert (ended["status"], ended["error"]) == ("completed", None)
-
-
 def test_its_app_server_talks_compacts_and_reviews(signed_in):
     """A turn with a tool; its history as one sealed item, which comes back; a review in its own socket."""
     with signed_in.app_server() as server:
-        thread = server.call(
-            "thread/start",
-            {
-                "model": "gpt-5.5",
-                "cwd": str(signed_in.home.parent),
-                "approvalPolicy": "never",
-                "sandbox": "danger-full-access",
-            },
-        )["thread"]["id"]
+        thread = server.start_thread("gpt-5.5")
         said = [{"type": "text", "text": "say hi"}]
-        turn(server, "turn/start", threadId=thread, input=said)
-        turn(server, "thread/compact/start", threadId=thread)
+        server.turn("turn/start", threadId=thread, input=said)
+        server.turn("thread/compact/start", threadId=thread)
         compacted = signed_in.turns[-1]
-        turn(server, "turn/start", threadId=thread, input=said)
+        server.turn("turn/start", threadId=thread, input=said)
         target = {"type": "custom", "instructions": "Look at it."}
-        turn(server, "review/start", threadId=thread, target=target, delivery="inline")
+        server.turn("review/start", threadId=thread, target=target, delivery="inline")
     assert compacted["body"]["input"][-1]["type"] == "compaction_trigger"
     kinds = [{item["type"] for item in row["body"]["input"]} for row in signed_in.turns]
     assert any("compaction" in seen for seen in kinds), "sealed here, sent back, and accepted"
@@ -161,17 +138,6 @@ def test_its_app_server_refreshes_and_signs_out(signed_in):
     (revoke,) = signed_in.requests("/oauth/revoke")
     assert revoke["body"]["token"] == fingerprint(after)
     assert not (signed_in.home / "auth.json").exists()
-
-
-def check_tool_turn(events):
-    """A command was run as the model asked, and its output is in the answer."""
-    (command,) = completed(events, "command_execution")
-    (message,) = completed(events, "agent_message")
-    assert (command["exit_code"], command["aggregated_output"]) == (0, "hello-tool\n")
-    assert "hello-tool" in message["text"]
-    assert events[-1]["type"] == "turn.completed"
-    assert events[-1]["usage"]["output_tokens"] > 0
-    assert events[-1]["usage"]["cached_input_tokens"] > 0
 
 
 @pytest.fixture(params=["plain", "lite"])
