@@ -84,7 +84,7 @@ class Cutoff:
         end = min(ends)[1] if ends else None
         certain = len(text) - (0 if is_last else self._overlap(text)) if end is None else end
         self._held, text = text[certain:], text[:certain]
-        fits = self._fitting(text)
+        fits = self.fitting(text)
         if fits < len(text):
             text, end, self.reason = text[:fits], fits, FinishReason.LENGTH
         elif end is not None:
@@ -104,7 +104,7 @@ class Cutoff:
         )
         return max(begun, default=0)
 
-    def _fitting(self, text: str) -> int:
+    def fitting(self, text: str) -> int:
         """How many characters of ``text`` are not too many; they are counted."""
         if self._left is None:
             return len(text)
@@ -114,4 +114,4 @@ class Cutoff:
         return bisect_right(list(accumulate(map(_quarters_of, text))), self._left)
 
     def _is_too_long(self, arguments: str) -> bool:
-        return self._fitting(arguments) < len(arguments)
+        return self.fitting(arguments) < len(arguments)

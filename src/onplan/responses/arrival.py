@@ -6,7 +6,7 @@ came earlier must be the beginning of what comes later; a contradiction is an er
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from io import StringIO
 from typing import TypeAlias
 
@@ -188,6 +188,11 @@ class Arrival:
             chunks.append(ToolCallDelta(self._call_id, text))
         # A refusal is emitted whole, so that no program takes it for the text of the answer.
         streamed.write(text)
+
+    @property
+    def sections(self) -> Collection[Section]:
+        """The sections that have begun."""
+        return self._sections.keys()
 
     def emits(self, section: Section) -> bool:
         """Whether more text of ``section``, which is text or thinking, is emitted at once."""

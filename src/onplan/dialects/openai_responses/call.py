@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -15,6 +17,7 @@ from onplan.dialects.openai_responses.relay import RelayOptions, RelayStream
 from onplan.dialects.openai_responses.request import ResponsesRequest
 from onplan.dialects.openai_responses.stored import Before, StoredResponse
 from onplan.parameters import Reports, uuid_text
+from onplan.request.token_counts import tokens_in
 from onplan.responses.items import Item
 from onplan.responses.request import ResponsesCall
 
@@ -91,7 +94,14 @@ def relay_call(
         body |= backend.reasoning_required
     if backend.sends("session_id"):
         body["prompt_cache_key"] = to.session_id
-    options = RelayOptions(echo=asked.echo, cut_at=asked.cut_at, is_codex=headers is not None, framed=framed)
+    options = RelayOptions(
+        echo=asked.echo,
+        cut_at=asked.cut_at,
+        is_codex=headers is not None,
+        framed=framed,
+        response_id=f"resp_{secrets.token_hex(16)}",
+        input_tokens=partial(_tokens_of, sent),
+    )
     relayed.call = RelayCall(
         backend,
         to.base_url,
@@ -107,6 +117,27 @@ def relay_call(
         relayed=relayed,
     )
     return relayed.call
+
+
+def _tokens_of(items: Iterable[Item]) -> int:
+    """About how many tokens the texts of the input have."""
+    return sum(tokens_in(text) for item in items for text in _texts(item))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in an item, without encoded images and files."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(inner, str) and name in _TEXT_FIELDS:
+                yield inner
+            elif not isinstance(inner, str):
+                yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+_TEXT_FIELDS = frozenset(("text", "arguments", "input", "output", "content"))
 
 
 # What the Codex backend wants to know of a turn of its own client.

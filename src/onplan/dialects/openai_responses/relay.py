@@ -1,38 +1,47 @@
 """Hands a stream of the Responses API on to a client: the events as they came, but for what clients need.
 
-Each event is read as well, so that a stream is whole or an error here as everywhere. The bytes of an event go
-out unchanged unless it opens or ends the response, or an item lacks something that clients need. Nothing is
-handed on before the backend has begun to answer: until then a failure has an HTTP status of its own, and the
-request can be sent again.
+Each event is read as well, so that a stream is whole or an error here as everywhere, and each belongs to one
+item (``responses.arrivals``). The bytes of an event go out unchanged unless it opens or ends the response, or
+lacks something that clients need. Nothing is handed on before the backend has begun to answer: until then a
+failure has an HTTP status of its own, and the request can be sent again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from onplan.answers.cutoff import Cutoff
 from onplan.dialects.openai_errors import error_fields
-from onplan.dialects.openai_responses.cut import Ending
-from onplan.dialects.openai_responses.event_order import Event, EventOrder, Place
-from onplan.dialects.openai_responses.response_object import output_item, output_of, response_object
+from onplan.dialects.openai_responses.event_writer import EventWriter, Place, place_of
+from onplan.dialects.openai_responses.outgoing import (
+    PART_EVENTS,
+    SECTION_EVENTS,
+    OutgoingItem,
+    OutgoingItems,
+    section_of_part,
+)
+from onplan.dialects.openai_responses.response_object import response_object
 from onplan.errors import OnplanError
 from onplan.parameters import CutAt, Reports
+from onplan.responses.arrival import Arrival
+from onplan.responses.arrivals import Arrivals
 from onplan.responses.continuation import TURN_STATE
-from onplan.responses.items import Item
+from onplan.responses.items import Item, Section, parts_in
 from onplan.responses.stream import ResponseStream
-from onplan.types import FinishReason, Usage
+from onplan.types import FinishReason, StreamChunk, Usage
 
-_place = msgspec.json.Decoder(Place).decode
+_TEXT_DELTA = "response.output_text.delta"
+_ITEM_EVENTS = ("response.output_item.added", "response.output_item.done")
 _OPENING = frozenset(("response.created", "response.in_progress", "response.queued"))
 _TERMINAL = frozenset(
     ("response.completed", "response.incomplete", "response.done", "response.cancelled", "response.failed")
 )
 _OWN = ("codex.", "response.metadata")  # the Codex backend's own events, which only its client reads
-_NUMBER = b'"sequence_number":'
+_MOST_HELD = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +53,51 @@ class RelayOptions:
         cut_at: where the answer is to end.
         is_codex: whether it reads the Codex backend's own events.
         framed: whether events are framed as server-sent events; else each is one bare payload.
+        response_id: of a response to which the backend gives no id.
+        input_tokens: estimates the tokens of the request, for an answer whose end does not come.
     """
 
     echo: Mapping[str, Any] = field(default_factory=dict, repr=False)
     cut_at: CutAt | None = None
     is_codex: bool = False
     framed: bool = True
+    response_id: str = "resp_0"
+    input_tokens: Callable[[], int] = int
+
+
+class _Arrivals(Arrivals):
+    """The items of an answer; notes which ones an event is about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latest: Arrival | None = None
+        self.outputs: list[tuple[Arrival, Item]] = []
+
+    def of_delta(self, item_id: str | None, index: int | None, kind: str) -> Arrival:
+        self.latest = super().of_delta(item_id, index, kind)
+        return self.latest
+
+    def of_item(self, item: Item, index: int | None) -> Arrival:
+        self.latest = super().of_item(item, index)
+        return self.latest
+
+    def of_outputs(self, response: Mapping[str, Any]) -> Iterator[tuple[Arrival, Item]]:
+        for pair in super().of_outputs(response):
+            self.outputs.append(pair)
+            yield pair
+
+
+class _Text(NamedTuple):
+    """Consecutive deltas of one text that are handed on as they are."""
+
+    at: tuple[str | None, int | None, int | None]
+    write: Callable[[str], object]
+    item: OutgoingItem
+    section: Section
+
+
+class _LongEnoughError(Exception):
+    """The answer is as long as the client wants it."""
 
 
 class RelayStream(ResponseStream):
@@ -57,7 +105,6 @@ class RelayStream(ResponseStream):
 
     Attributes:
         final: the whole ``response`` object, once the answer is complete.
-        output: the finished items, with their indexes.
     """
 
     def __init__(
@@ -70,16 +117,17 @@ class RelayStream(ResponseStream):
     ) -> None:
         super().__init__(model, reports, request_id, history_repairs=history_repairs)
         self.final: dict[str, Any] | None = None
-        self.output: list[tuple[int, Item]] = []
         self._options = options
+        self._arrivals: _Arrivals = _Arrivals()
+        self._items = OutgoingItems()
+        self._writer = EventWriter(framed=options.framed)
         self._cutoff = Cutoff(options.cut_at) if options.cut_at else None
-        self._ending = Ending() if options.cut_at else None
-        self._order = EventOrder()
-        self._held: list[bytes] = []  # the events before the first of an item
         self._begun = False
         self._opened: dict[str, Any] = {}  # the response object of the first event
-        self._next = 0  # our next sequence number
-        self._renumbers: bool | None = None  # whether it differs from the backend's; None before the first
+        self._openings: set[str] = set()
+        self._held = 0  # how many of the backend's own events were written
+        self._text: _Text | None = None
+        self._of_text: OutgoingItem | None = None  # the item of the latest text
 
     @property
     def model(self) -> str:
@@ -107,22 +155,27 @@ class RelayStream(ResponseStream):
 
     def feed(self, payloads: Iterable[bytes]) -> list[Any]:
         """What the client gets for ``payloads``: framed events, or bare payloads."""
-        sent: list[bytes] = []
+        hand_on = self._writer.hand_on
         for payload in payloads:
             if self.finished or self.is_cut:
                 break
-            chunks = super().feed((payload,))
-            if self.failure:
-                break  # it is told by ``failure_events``, or as an HTTP status
-            if self._cutoff:
-                passed = self._cutoff.passed(chunks)
-                if self._cutoff.reason:
-                    sent += self._cut(payload, passed)
-                    break
-            self._take(payload, sent)
-        return sent
+            place, text = place_of(payload), self._text
+            # Nearly every event is more text of the same item as the event before.
+            if (
+                text is not None
+                and place is not None
+                and place.type == _TEXT_DELTA
+                and (place.item_id, place.output_index, place.content_index) == text.at
+                and type(place.delta) is str
+                and place.logprobs is not msgspec.UNSET
+            ):
+                text.write(place.delta)
+                hand_on(place, payload)
+            else:
+                self._take(place, payload)
+        return self._writer.taken() if self._begun else []
 
-    def close(self) -> list[Any]:
+    def close(self) -> list[StreamChunk]:
         """Note the end of the events. Raises StreamTruncatedError unless the stream is finished."""
         if self.is_cut:
             self.finished = True
@@ -137,170 +190,238 @@ class RelayStream(ResponseStream):
         SDK raise. Programs that look at neither event (llm 0.36) would take the end for a success.
         """
         told = error_fields(error)
-        sent: list[bytes] = []
         fields = {"code": told["code"], "message": told["message"], "param": told["param"], "error": told}
-        self._emit({"type": "error", **fields}, sent)
-        return b"".join([*sent, self.failed_event(error)])
+        self._writer.write({"type": "error", **fields})
+        return b"".join([*self._writer.taken(), self.failed_event(error)])
 
     def failed_event(self, error: OnplanError) -> bytes:
         """The event ``response.failed``."""
         told = error_fields(error)
         failed = {"code": told["code"], "message": told["message"]}
-        output = output_of(None, self.output)
-        fields: dict[str, Any] = {"status": "failed", "error": failed, "output": output}
-        sent: list[bytes] = []
-        response = response_object(self._opened, self._options.echo, **fields)
-        self._emit({"type": "response.failed", "response": response}, sent)
-        return sent[0]
+        output = [item.done for item in self._items if item.done is not None]
+        response = self._response({}, status="failed", error=failed, output=output)
+        self._writer.write({"type": "response.failed", "response": response})
+        return b"".join(self._writer.taken())
 
     # --- events -------------------------------------------------------------------------------------
 
-    def _take(self, payload: bytes, sent: list[bytes]) -> None:
+    def _take(self, place: Place | None, payload: bytes) -> None:
+        """An event that is more than text of the same item as the event before."""
+        if text := self._text:
+            text.item.sent[text.section] = text.item.arrival.text(text.section).tell()
+            self._text = None
+        self._arrivals.latest = None
+        super().feed((payload,))
+        if self.failure or (place is None and not self.finished):
+            return  # told by ``failure_events``, or as an HTTP status; or no event: a keep-alive
         try:
-            place = _place(payload)
-        except msgspec.MsgspecError:
-            return  # no event: a keep-alive, or a whole answer that came in place of a stream
-        kind = place.type
-        if kind in _OPENING:
-            self._open(kind, payload, sent if self._begun else self._held)
-        elif kind in _TERMINAL or self.finished:
-            self._finish_response(payload, sent)
-        elif self._is_left_out(place):
-            self._renumbers = self._renumbers or _NUMBER in payload
-        elif kind.startswith(_OWN):
-            self._pass(kind, payload, sent if self._begun else self._held)
-        else:
-            self._release(sent)
-            for event in self._order.missing(place, payload):
-                self._emit(event, sent)
-                self._renumbers = True
-            if kind in ("response.output_item.added", "response.output_item.done"):
-                self._item(place, payload, sent)
-            else:
-                self._pass(kind, payload, sent)
+            if self.finished:
+                self._finish_response(payload)
+            elif place is not None and place.type in _OPENING:
+                self._open(place.type, payload)
+            elif place is not None and place.type.startswith(_OWN):
+                self._own(place, payload)
+            elif place is not None and self._is_handed_on(place):
+                self._begin({})
+                self._event(place, payload)
+        except _LongEnoughError:
+            self._cut()
+        except OnplanError as error:
+            self.failure, self.finished = error, True
 
-    def _is_left_out(self, place: Place) -> bool:
-        """Whether the client does not get the event: the backend's own kinds, and repeated announcements."""
-        return (place.type.startswith(_OWN) and not self._options.is_codex) or self._order.is_repeated(place)
+    def _own(self, place: Place, payload: bytes) -> None:
+        """An event of the Codex backend's own. It begins nothing: the request can still be sent again."""
+        if self._options.is_codex and place.type.isprintable() and (self._begun or self._held < _MOST_HELD):
+            self._held += 1
+            self._writer.hand_on(place, payload)
 
-    def _open(self, kind: str, payload: bytes, sent: list[bytes]) -> None:
-        """An opening event; it is held until there is more, for until then the request can be sent again."""
+    def _is_handed_on(self, place: Place) -> bool:
+        """Whether the client gets the event: not if it is an earlier answer's."""
+        if place.type in _TERMINAL or not place.type.isprintable():
+            return False
+        return not (self.earlier and place.item_id in self.earlier and not self._items.named(place))
+
+    def _open(self, kind: str, payload: bytes) -> None:
+        """Write an opening event. It is held: the request can be sent again until there is more."""
         response = msgspec.json.decode(payload).get("response") or {}
-        if not self._opened:
-            self._opened = response
-        elif kind == "response.created":
+        if kind in self._openings or self._begun or response.get("id") in self.earlier:
             return
-        event = {"type": kind, "response": response_object(response, self._options.echo, output=[])}
-        self._emit(event, sent)
+        self._openings.add(kind)
+        if kind == "response.created" or not self._opened:
+            self._announce_response(response)
+        if kind != "response.created":
+            self._writer.write({"type": kind, "response": self._response({}, output=[])})
 
-    def _release(self, sent: list[bytes]) -> None:
-        if not self._begun:
-            self._begun = True
-            if not self._held:  # a backend that does not announce its response
-                event = {"type": "response.created", "response": self._announcement()}
-                self._emit(event, self._held)
-                self._renumbers = True
-            sent += self._held
-
-    def _announcement(self) -> dict[str, Any]:
-        self._opened = {"id": self._response_id or "resp_0", "model": self._model, "status": "in_progress"}
-        return response_object(self._opened, self._options.echo)
-
-    def _item(self, place: Place, payload: bytes, sent: list[bytes]) -> None:
-        event = msgspec.json.decode(payload)
-        item, is_done = event.get("item"), place.type.endswith("done")
-        index = place.output_index if place.output_index is not None else len(self.output)
-        if not isinstance(item, dict):
+    def _announce_response(self, response: Mapping[str, Any]) -> None:
+        """Write the first event of all, once."""
+        if self._opened:
             return
-        whole = output_item(item, index, "completed" if is_done else "in_progress")
-        if is_done:
-            self.output.append((index, whole))
-        if self._ending:
-            self._ending.item(index, whole, is_done=is_done)
-        if whole == item:
-            self._pass(place.type, payload, sent)
+        self._openings.add("response.created")
+        self._opened = {
+            "created_at": int(self.began_at or 0),
+            **response,
+            "status": "in_progress",
+            "id": self._response_id or self._options.response_id,
+            "model": self._model,
+        }
+        self._writer.write({"type": "response.created", "response": self._response({}, output=[])})
+
+    def _begin(self, response: Mapping[str, Any]) -> None:
+        """From now on the client gets what is written. Backends that announce no response are helped out."""
+        self._announce_response(response)
+        self._begun = True
+
+    def _event(self, place: Place, payload: bytes) -> None:
+        name, _, what = place.type.rpartition(".")
+        events = SECTION_EVENTS.get(name)
+        if events is None and place.type not in _ITEM_EVENTS:
+            self._other(place, payload)
+            return
+        item = self._item_of(place)
+        if item is None:
+            return
+        if events is None:
+            self._item(item, place, payload)
+            return
+        section = events.section_at(place)
+        if what == "delta":
+            self._delta(item, section, place, payload)
         else:
-            self._emit({**event, "item": whole}, sent)
+            self._section_end(item, section, place, payload)
 
-    def _finish_response(self, payload: bytes, sent: list[bytes]) -> None:
+    def _item_of(self, place: Place) -> OutgoingItem | None:
+        """The item that an event belongs to; None if that was an earlier answer's."""
+        if arrival := self._arrivals.latest:
+            return self._items.of(arrival, place, self._opened["id"])
+        return self._of_text if place.type == _TEXT_DELTA and self._run[0] is not None else None
+
+    def _delta(self, item: OutgoingItem, section: Section, place: Place, payload: bytes) -> None:
+        if not item.can_be_announced:
+            return  # its text is told once the client can be told what it is
+        self._announce(item, section)
+        delta, unsent = place.delta, item.count_unsent(section)
+        if self._cutoff is not None or type(delta) is not str or unsent != len(delta):
+            self._tell_rest(item, section)
+            return
+        item.sent[section] = item.sent.get(section, 0) + unsent
+        is_as_it_came = self._writer.hand_on_at(item.place(section), place, payload)
+        if place.type == _TEXT_DELTA:
+            self._of_text = item
+            at = (place.item_id, place.output_index, place.content_index)
+            if is_as_it_came and self._run[0] == at:
+                self._text = _Text(at, self._run[1], item, section)
+
+    def _section_end(self, item: OutgoingItem, section: Section, place: Place, payload: bytes) -> None:
+        if item.can_be_announced:
+            self._tell_rest(item, section)
+            if section not in item.ended:
+                item.ended.add(section)
+                self._writer.hand_on_at(item.place(section), place, payload)
+
+    def _other(self, place: Place, payload: bytes) -> None:
+        """An event that the assembler does not read: a part of an item, or a kind of its own."""
+        name, _, what = place.type.rpartition(".")
+        item = self._items.named(place)
+        if name not in PART_EVENTS:
+            self._writer.hand_on_at(item.place(None) if item else {}, place, payload)
+        elif item is not None:
+            section = section_of_part(place, payload)
+            if what == "added":
+                if section in item.parts:
+                    return
+                self._announce(item)
+                item.note_part(section)
+            self._writer.hand_on_at(item.place(section), place, payload)
+
+    # --- items --------------------------------------------------------------------------------------
+
+    def _item(self, item: OutgoingItem, place: Place, payload: bytes) -> None:
+        is_end = place.type.endswith("done")
+        if item.done is not None or (not is_end and (item.is_announced or not item.can_be_announced)):
+            return
+        given = msgspec.json.decode(payload)["item"]
+        event = self._ending(item, given) if is_end else item.announcement(given)
+        if event["item"] == given and place.output_index == item.index:
+            self._writer.hand_on(place, payload)
+        else:
+            self._writer.write(event)
+
+    def _ending(self, item: OutgoingItem, given: Item) -> dict[str, Any]:
+        """Tell what is missing of an item; return the event that it is finished."""
+        self._announce(item)
+        for section in list(item.arrival.sections):
+            self._tell_rest(item, section)
+        for event in item.ends():
+            self._writer.write(event)
+        return item.end(item.whole(given, "completed"))
+
+    def _announce(self, item: OutgoingItem, section: Section | None = None) -> None:
+        """Tell that an item, and a section of it, begins."""
+        if not item.is_announced:
+            self._writer.write(item.announcement(item.arrival.item))
+        if section is not None:
+            for event in item.missing_part(section):
+                self._writer.write(event)
+
+    def _tell_rest(self, item: OutgoingItem, section: Section) -> None:
+        """Tell the text of a section that came otherwise than in deltas, as one delta."""
+        self._announce(item, section)
+        if text := item.unsent(section):
+            self._tell(item, section, text)
+
+    def _tell(self, item: OutgoingItem, section: Section, text: str) -> None:
+        """Tell more text of a section, as far as the answer may go on."""
+        fits = len(text)
+        if self._cutoff is not None and section[0] in ("output_text", "arguments"):
+            fits = self._cutoff.fitting(text)
+        if fits:
+            self._writer.write(item.delta(section, text[:fits]))
+        if fits < len(text):
+            raise _LongEnoughError
+
+    # --- the end ------------------------------------------------------------------------------------
+
+    def _finish_response(self, payload: bytes) -> None:
         event = msgspec.json.decode(payload)
         response = event.get("response") or (event if event.get("object") == "response" else {})
-        self._release(sent)
-        output = output_of(response.get("output"), self.output)
-        self._rest(output, sent)
-        is_cut = response.get("status") == "incomplete" or bool(response.get("incomplete_details"))
-        fields: dict[str, Any] = {"status": "incomplete" if is_cut else "completed", "output": output}
-        if not response.get("id"):
-            fields["id"] = self._opened["id"]
-        self.final = response_object({**self._opened, **response}, self._options.echo, **fields)
-        self._emit({"type": f"response.{fields['status']}", "response": self.final}, sent)
+        self._begin(response)
+        details = response.get("incomplete_details")
+        status = "incomplete" if response.get("status") == "incomplete" or details else "completed"
+        for arrival, given in self._arrivals.outputs:
+            item = self._items.of(arrival, Place(), self._opened["id"])
+            if item.done is None:
+                self._writer.write(self._ending(item, given))
+        for item in self._items:
+            if item.done is None:
+                self._writer.write(self._ending(item, item.as_arrived(status)))
+        self._write_end(response, status, details)
 
-    def _rest(self, output: list[Item], sent: list[bytes]) -> None:
-        """The items that only the last event has."""
-        if len(self.output) >= len(output):
-            return
-        for index, item in enumerate(output[len(self.output) :], len(self.output)):
-            event = {"type": "response.output_item.done", "output_index": index, "item": item}
-            payload = msgspec.json.encode(event)
-            for missing in self._order.missing(_place(payload), payload):
-                self._emit(missing, sent)
-            self.output.append((index, item))
-            self._emit(event, sent)
-
-    def _cut(self, payload: bytes, passed: list[Any]) -> list[bytes]:
-        """End the answer here: what was said before the cut, and the ends of what is open."""
-        sent: list[bytes] = []
-        self._release(sent)
-        assert self._ending is not None  # noqa: S101 - there is one where there is a cutoff
-        for event in self._ending.events(_place(payload), passed):
-            self._emit(event, sent)
-        output = [*self.output, *self._ending.open_items()]
-        details = {"reason": "max_output_tokens"}
-        self.final = response_object(
-            self._opened,
-            self._options.echo,
-            status="incomplete",
-            incomplete_details=details,
-            output=output_of(None, output),
-        )
-        self._emit({"type": "response.incomplete", "response": self.final}, sent)
+    def _cut(self) -> None:
+        """End the answer here: what was told of it, and the ends of what is open."""
+        for item in self._items:
+            if item.done is None:
+                for event in item.ends():
+                    self._writer.write(event)
+                self._writer.write(item.end(item.as_sent("incomplete")))
+        usage = self.usage or self._estimated_usage()
+        parts = [part for item in self._items for part in parts_in(item.done or {})]
+        self.response = self.answer_of(parts, usage, FinishReason.LENGTH)
         self.is_cut, self.grace = True, 0.0  # the connection is closed without reading on
-        self.response = self.answer_of(
-            self._cutoff.parts if self._cutoff else [], Usage(), FinishReason.LENGTH
-        )
-        return sent
+        counts = {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens}
+        counts["total_tokens"] = usage.total_tokens
+        self._write_end({"usage": counts}, "incomplete", {"reason": "max_output_tokens"})
 
-    # --- bytes --------------------------------------------------------------------------------------
+    def _estimated_usage(self) -> Usage:
+        """The tokens of an answer that is as long as the client wants it: the backend does not say them."""
+        limit = self._options.cut_at.max_tokens if self._options.cut_at else None
+        return Usage(prompt_tokens=self._options.input_tokens(), completion_tokens=limit or 0)
 
-    def _emit(self, event: Event, sent: list[bytes]) -> None:
-        """One of our own events, with our number."""
-        numbered = {"type": event["type"], **event, "sequence_number": self._next}
-        self._next += 1
-        sent.append(self._framed(event["type"], msgspec.json.encode(numbered)))
+    def _write_end(self, response: Mapping[str, Any], status: str, details: Any) -> None:
+        output = [item.done for item in self._items]
+        self.final = self._response(response, status=status, output=output, incomplete_details=details)
+        self._writer.write({"type": f"response.{status}", "response": self.final})
 
-    def _pass(self, kind: str, payload: bytes, sent: list[bytes]) -> None:
-        """An event as it came; with our number if events were added or left out."""
-        number = self._next
-        self._next += 1
-        if self._ending:
-            self._ending.note(payload)
-        if self._renumbers is not False:
-            before = payload
-            payload = _renumbered(payload, number)
-            self._renumbers = self._renumbers or before != payload
-        sent.append(self._framed(kind, payload))
-
-    def _framed(self, kind: str, payload: bytes) -> bytes:
-        return b"event: %b\ndata: %b\n\n" % (kind.encode(), payload) if self._options.framed else payload
-
-
-def _renumbered(payload: bytes, number: int) -> bytes:
-    """The event with this ``sequence_number``. Inside a JSON text the name would have escaped quotes."""
-    start = payload.find(_NUMBER)
-    if start < 0:
-        return b'%b,"sequence_number":%d}' % (payload.rstrip()[:-1], number)
-    start += len(_NUMBER)
-    end = start
-    while payload[end : end + 1].isdigit() or payload[end : end + 1] == b" ":
-        end += 1
-    return b"%b%d%b" % (payload[:start], number, payload[end:])
+    def _response(self, response: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+        """The response object; its id and its beginning are those of the first event."""
+        same = {name: self._opened[name] for name in ("id", "created_at")}
+        return response_object({**self._opened, **response}, self._options.echo, **fields, **same)

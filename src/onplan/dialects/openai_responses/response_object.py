@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from onplan.responses.items import Item
+from onplan.responses.items import CALL_KINDS, Item, text_of
 
 # Clients index into these without looking (docs/protocol.md); a backend may leave any of them out.
 _USUAL: Mapping[str, Any] = {
@@ -68,12 +68,15 @@ def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
 _HAS_STATUS = ("message", "function_call", "custom_tool_call", "web_search_call")
 
 
-def output_item(item: Item, index: int, status: str) -> Item:
+def output_item(item: Item, item_id: str, status: str) -> Item:
     """An item with the fields that clients need: an id, a state, and lists where there may be some."""
-    whole: Item = {"id": f"item_{index}", **item}
-    whole["id"] = whole["id"] or f"item_{index}"
+    whole: Item = {**item, "id": item_id}
     if whole.get("type") in _HAS_STATUS:
         whole["status"] = whole.get("status") or status
+    if whole.get("type") in CALL_KINDS:
+        whole["call_id"] = whole.get("call_id") or item.get("id") or item_id
+        if type(whole.get("arguments", "")) is not str:
+            whole["arguments"] = text_of(whole["arguments"])
     if whole.get("type") == "message" and isinstance(whole.get("content"), list):
         whole["content"] = [_content_part(part) for part in whole["content"]]
     if whole.get("type") == "reasoning":
@@ -85,16 +88,3 @@ def _content_part(part: Any) -> Any:
     if isinstance(part, dict) and part.get("type") == "output_text":
         return {**part, "annotations": part.get("annotations") or [], "logprobs": part.get("logprobs") or []}
     return part
-
-
-def output_of(sent: Any, finished: Iterable[tuple[int, Item]]) -> list[Item]:
-    """The items of a response: those that it names, or else those that were finished on the way.
-
-    The Codex backend leaves ``output`` empty in the last event (docs/protocol.md).
-    """
-    items = sent if isinstance(sent, list) and sent else [item for _, item in sorted(finished, key=_index)]
-    return [output_item(item, index, "completed") for index, item in enumerate(items)]
-
-
-def _index(finished: tuple[int, Item]) -> int:
-    return finished[0]

@@ -1,0 +1,102 @@
+"""Writes the events of one stream: as they came where that will do, all with consecutive numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from onplan.responses.items import text_of
+
+Event: TypeAlias = dict[str, Any]
+
+
+class Place(msgspec.Struct, gc=False):
+    """Where an event belongs, and what deltas have besides."""
+
+    type: str = ""
+    item_id: str | None = None
+    output_index: int | None = None
+    content_index: int | None = None
+    summary_index: int | None = None
+    delta: Any = None
+    arguments: Any = ""
+    sequence_number: Any = None
+    logprobs: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode_place = msgspec.json.Decoder(Place).decode
+
+
+def place_of(payload: bytes) -> Place | None:
+    """Where the event in ``payload`` belongs; None if it is not an event."""
+    try:
+        return _decode_place(payload)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+class EventWriter:
+    """Writes events.
+
+    Args:
+        framed: whether they are framed as server-sent events; else each is one bare payload.
+    """
+
+    def __init__(self, *, framed: bool) -> None:
+        self._framed = framed
+        self._next = 0
+        self._written: list[bytes] = []
+
+    def taken(self) -> list[bytes]:
+        """What was written since it was taken last."""
+        written, self._written = self._written, []
+        return written
+
+    def write(self, event: Event) -> None:
+        """An event of our own."""
+        kind = event["type"]
+        self._append(kind, msgspec.json.encode({"type": kind, **event, "sequence_number": self._next}))
+
+    def hand_on(self, place: Place, payload: bytes) -> None:
+        """An event as it came."""
+        if place.sequence_number != self._next:
+            payload = _renumbered(payload, place.sequence_number, self._next)
+        if b"\n" in payload or b"\r" in payload:  # between its tokens
+            payload = msgspec.json.encode(msgspec.json.decode(payload))
+        self._append(place.type, payload)
+
+    def hand_on_at(self, at: Mapping[str, Any], place: Place, payload: bytes) -> bool:
+        """An event with the ids and indexes that the client knows. Return whether it came with them."""
+        lacks = place.logprobs is msgspec.UNSET and place.type.startswith("response.output_text.")
+        is_same = (
+            not lacks
+            and type(place.arguments) is str
+            and all(getattr(place, name) == value for name, value in at.items())
+        )
+        if is_same:
+            self.hand_on(place, payload)
+        else:
+            event = {**msgspec.json.decode(payload), **at}
+            if type(event.get("arguments", "")) is not str:  # llama.cpp sends an object
+                event["arguments"] = text_of(event["arguments"])
+            self.write({**event, "logprobs": []} if lacks else event)
+        return is_same
+
+    def _append(self, kind: str, payload: bytes) -> None:
+        self._next += 1
+        if self._framed:
+            payload = b"event: %b\ndata: %b\n\n" % (kind.encode(), payload)
+        self._written.append(payload)
+
+
+def _renumbered(payload: bytes, old: Any, number: int) -> bytes:
+    """The event with this ``sequence_number``; its bytes are kept where it is clear where that stands."""
+    if type(old) is int:
+        said = b'"sequence_number":%d' % old
+        start = payload.find(said)
+        end = start + len(said)
+        if start >= 0 and payload[end : end + 1] in (b",", b"}") and payload.find(said, end) < 0:
+            return b'%b"sequence_number":%d%b' % (payload[:start], number, payload[end:])
+    return msgspec.json.encode({**msgspec.json.decode(payload), "sequence_number": number})
