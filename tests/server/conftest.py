@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -179,7 +180,8 @@ class Running:
 
     def stop(self) -> None:
         """Ask it to end, as SIGTERM does."""
-        self._loop.call_soon_threadsafe(self._stop.ask)
+        with suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(self._stop.ask)
 
     def connect(self) -> socket.socket:
         """A connection."""

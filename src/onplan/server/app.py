@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Protocol
 
 from onplan.dialects.openai_errors import refusal
@@ -281,8 +282,10 @@ class _Asked:
 _PAGES = frozenset({"/", "/healthz", "/readyz", "/metrics", "/v1/usage", "/usage"})
 
 
-def _decoded(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+def _decoded(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The headers as text; decoded all at once, for a line feed can be in none of them."""
+    words = iter(b"\n".join(chain.from_iterable(pairs)).decode("latin-1").split("\n"))
+    return dict(zip(words, words, strict=True)) if pairs else {}
 
 
 def _repeated(pairs: Sequence[tuple[bytes, bytes]], head: Head) -> ServedReply | None:

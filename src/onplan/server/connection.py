@@ -142,9 +142,8 @@ class Connection(HttpToolsProtocol):
         ):
             self._refusal = _head_too_large()
             raise RefusedError
-        if not self.url.startswith(
-            b"/"
-        ):  # an absolute form names a host beside that in Host (RFC 9112 §3.2.2)
+        # An absolute form names a host beside that in Host (RFC 9112 §3.2.2).
+        if not self.url.startswith(b"/"):
             self._refusal = _not_http()
             raise RefusedError
         self._in_head = False

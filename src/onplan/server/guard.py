@@ -33,6 +33,8 @@ _ONCE = (
 _PREFLIGHT_HEADERS = re.compile(
     r"authorization|content-type|accept|x-stainless-[a-z-]+|openai-[a-z-]+|anthropic-[a-z-]+|x-api-key"
 )
+# Looked at first, for most requests are for these.
+_USUAL = frozenset({"/v1/responses", "/v1/chat/completions"})
 # Needs no key, and tells nothing but that a server is there.
 PUBLIC = frozenset({"/", "/healthz"})
 _MOST_KNOWN = 64
@@ -140,7 +142,7 @@ def _origin_refused() -> ServedReply:
 
 def _path(head: Head) -> ServedReply | None:
     """Refuses paths that another program might read in another way."""
-    if not _UNREADABLE_PATH.search(head.path):
+    if head.path in _USUAL or not _UNREADABLE_PATH.search(head.path):
         return None
     return refusal(404, "unknown_url", "Unknown path.")
 

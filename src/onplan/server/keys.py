@@ -79,7 +79,7 @@ def new_key() -> SecretText:
 
 def hash_of(key: str) -> bytes:
     """What is kept and compared instead of a key; a key has so many random bits that no salt is needed."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(key.encode()).digest()
 
 
 def server_key(home: Path, given: str | None = None) -> SecretText:
