@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
@@ -37,6 +38,18 @@ _EVENT_STREAM = {
     "cache-control": "no-cache",
     "x-accel-buffering": "no",  # nginx hands each event on at once
 }
+
+
+# Names of parameters come from the client; what is longer or not of these characters is no parameter.
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MOST_NAMES = 64
+
+
+def reported_parameters(ignored: Iterable[str], emulated: Iterable[str]) -> dict[str, str]:
+    """The headers that tell a client which of its parameters were left out, and which onplan carried out."""
+    told = {"x-onplan-ignored-parameters": ignored, "x-onplan-emulated-parameters": emulated}
+    named = {header: [name for name in names if _NAME.fullmatch(name)] for header, names in told.items()}
+    return {header: ", ".join(names[:_MOST_NAMES]) for header, names in named.items() if names}
 
 
 class Pieces(Protocol):

@@ -11,6 +11,7 @@ from onplan.dialects.openai_errors import failure_reply, refusal
 from onplan.dialects.openai_models import model_object, models_list
 from onplan.dialects.served import ServedReply, ServedRequest
 from onplan.errors import OnplanError
+from onplan.service.images import Images
 from onplan.service.options import ServiceOptions
 from onplan.service.response_stores import MemoryStore, ResponseStore
 from onplan.service.responses import Responses
@@ -43,6 +44,7 @@ class Service:
         self._client, self._options = client, options or ServiceOptions()
         self._stored = StoredResponses(store or MemoryStore())
         self._responses = Responses(client, self._options, self._stored)
+        self._images = Images(client, self._options)
 
     async def answer(self, request: ServedRequest) -> ServedReply:
         """The reply, as soon as its status is known. A failure is a reply, too, in the client's dialect.
@@ -86,6 +88,12 @@ class Service:
         response_id = request.path.rpartition("/responses/")[2].removesuffix("/input_items")
         return await self._stored.input_items(request, response_id)
 
+    async def _generate_images(self, request: ServedRequest) -> ServedReply:
+        return await self._images.generate(request)
+
+    async def _edit_images(self, request: ServedRequest) -> ServedReply:
+        return await self._images.edit(request)
+
     async def _models(self, request: ServedRequest) -> ServedReply:
         return ServedReply.json(models_list(await self._client.list_models()))
 
@@ -126,6 +134,8 @@ def _unknown(request: ServedRequest) -> ServedReply:
 
 
 _ROUTES: Mapping[str, Mapping[str, _Answer]] = {
+    "/images/edits": {"POST": Service._edit_images},
+    "/images/generations": {"POST": Service._generate_images},
     "/models": {"GET": Service._models},
     "/responses": {"POST": Service._create_response},
 }

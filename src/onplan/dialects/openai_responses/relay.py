@@ -25,6 +25,7 @@ from onplan.dialects.openai_responses.outgoing import (
     section_of_part,
 )
 from onplan.dialects.openai_responses.response_object import response_object
+from onplan.dialects.served import reported_parameters
 from onplan.errors import OnplanError
 from onplan.parameters import CutAt, Reports
 from onplan.responses.arrival import Arrival
@@ -145,10 +146,7 @@ class RelayStream(ResponseStream):
         headers = {name: value for name, value in told.items() if name.startswith("x-codex-")}
         if not self._options.is_codex:
             headers.pop(TURN_STATE, None)
-        if self._reports.ignored:
-            headers["x-onplan-ignored-parameters"] = ", ".join(self._reports.ignored)
-        if self._reports.emulated:
-            headers["x-onplan-emulated-parameters"] = ", ".join(self._reports.emulated)
+        headers |= reported_parameters(self._reports.ignored, self._reports.emulated)
         if self._repairs:
             headers["x-onplan-history-repairs"] = " ".join(dict.fromkeys(self._repairs))
         return headers
