@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from onplan.async_client import AsyncClient
 from onplan.config.settings import Settings
+from onplan.turn.catalogue_cache import account_of
 from onplan.turn.context import Context
 
 
@@ -15,3 +16,8 @@ def context_of(client: AsyncClient) -> Context:
 def settings_of(client: AsyncClient) -> Settings:
     """The settings with which ``client`` was made."""
     return client._assembly.settings
+
+
+async def account_in_use(client: AsyncClient) -> str:
+    """Tells the account apart that ``client`` asks for now (``account_of``). Raises CredentialError."""
+    return account_of(await client._assembly.tokens.credentials_async())

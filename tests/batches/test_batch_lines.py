@@ -171,7 +171,7 @@ def test_what_has_no_effect_is_passed_over() -> None:
         (RESPONSES, {"input": "hi", "conversation": "x"}, "conversation is not supported"),
         (RESPONSES, {"input": "hi", "prompt": {"id": "x"}}, "prompt is not supported"),
         (RESPONSES, {"input": "hi", "temperature": "warm"}, "temperature has the wrong type"),
-        (CHAT, {}, "messages must be an array"),
+        (CHAT, {}, "messages is missing"),
         (CHAT, {"messages": [{"role": "user", "content": "hi"}], "stream": True}, "no streams"),
     ],
 )

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from onplan.backends import COMPATIBLE, OPENAI
-from onplan.chat.encode import ChunkEncoder, response_body
-from onplan.chat.parse import parse_request
 from onplan.chat.request import prepare
+from onplan.dialects.openai_chat.answer import response_body
+from onplan.dialects.openai_chat.chunks import ChunkEncoder
+from onplan.dialects.openai_chat.request import read_request
 from onplan.errors import InvalidRequestError, StreamCorruptError, StreamTruncatedError
 from onplan.types import (
     CompletionRequest,
@@ -177,6 +178,10 @@ def sent(request, backend=OPENAI):
     return json.loads(prepare(request, backend, "https://api.example/v1", request.model).body)
 
 
+def parsed(body):
+    return read_request(json.dumps(body).encode())
+
+
 def test_a_request_says_it_in_the_words_of_this_api():
     """Tools, the choice among them, and calls have an object ``custom``; results are like all others."""
     body = sent(ASKED)
@@ -196,9 +201,9 @@ def test_a_request_says_it_in_the_words_of_this_api():
 
 def test_a_request_survives_the_wire():
     """What our client says is what our server hears."""
-    assert parse_request(sent(ASKED)).request.messages == ASKED.messages
-    assert parse_request(sent(ASKED)).request.tools == ASKED.tools
-    assert parse_request(sent(ASKED)).request.tool_choice == ASKED.tool_choice
+    assert parsed(sent(ASKED)).request.messages == ASKED.messages
+    assert parsed(sent(ASKED)).request.tools == ASKED.tools
+    assert parsed(sent(ASKED)).request.tool_choice == ASKED.tool_choice
 
 
 @pytest.mark.parametrize(
@@ -211,18 +216,18 @@ def test_a_request_survives_the_wire():
             [{"type": "custom", "custom": {"name": "a", "format": 5}}],
             r"tools\[0\]\.custom\.format is of",
         ),
-        ("tool_choice", {"type": "custom", "custom": {}}, r"tool_choice\.custom\.name must be a string"),
+        ("tool_choice", {"type": "custom", "custom": {}}, r"tool_choice\.custom\.name is missing"),
         (
             "messages",
             [{"role": "assistant", "tool_calls": [{"id": "x", "type": "custom", "custom": {"name": 5}}]}],
-            r"messages\[0\]\.tool_calls\[0\]\.custom\.name is wrong: expected `str`",
+            r"messages\[0\]\.tool_calls\[0\]\.custom\.name is not a string",
         ),
     ],
 )
 def test_our_server_says_what_is_wrong(field, value, says):
     """And where."""
     with pytest.raises(InvalidRequestError, match=says):
-        parse_request({"model": "m", "messages": [{"role": "user", "content": "hi"}], field: value})
+        parsed({"model": "m", "messages": [{"role": "user", "content": "hi"}], field: value})
 
 
 def test_an_answer_survives_the_wire(listen):
@@ -234,7 +239,7 @@ def test_an_answer_survives_the_wire(listen):
         ToolCallDelta("x", TEXT[:4]),
         ToolCallDelta("x", TEXT[4:]),
     ]
-    written = b"".join(map(encoder.encode, [start, *pieces]))
+    written = encoder.encode([start, *pieces])
     written += b'data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]}\n\ndata: [DONE]\n\n'
     assert listen.bytes(written).done.response.tool_calls == [CALL]
     whole = response_body(answer, "c", "m", 1)

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from onplan import errors
 from onplan.backends import COMPATIBLE, OPENAI
-from onplan.chat.encode import ChunkEncoder, error_body, models_body, response_body
-from onplan.chat.parse import parse_request
 from onplan.chat.request import prepare
-from onplan.errors import InvalidRequestError, OverloadedError, StreamTruncatedError
+from onplan.dialects.openai_chat.answer import response_body
+from onplan.dialects.openai_chat.chunks import ChunkEncoder
+from onplan.dialects.openai_chat.request import read_request
+from onplan.dialects.openai_errors import error_fields
+from onplan.errors import OverloadedError, StreamTruncatedError
+from onplan.structured.output_format import output_format
 from onplan.types import (
     CompletionRequest,
     CompletionResponse,
@@ -23,7 +26,6 @@ from onplan.types import (
     FinishReason,
     Image,
     Message,
-    ModelInfo,
     PartDone,
     Refusal,
     Resumed,
@@ -37,7 +39,6 @@ from onplan.types import (
     ToolCallStart,
     ToolChoice,
     ToolDefinition,
-    ToolResult,
     Usage,
 )
 
@@ -48,6 +49,10 @@ CLOSED = {"type": "object", "properties": {}, "required": [], "additionalPropert
 
 def sent(request, backend=OPENAI):
     return json.loads(prepare(request, backend, "https://example.org", "gpt-9").body)
+
+
+def parsed(body):
+    return read_request(json.dumps(body).encode())
 
 
 # --- requests ----------------------------------------------------------------------------------------
@@ -86,10 +91,12 @@ REQUEST = CompletionRequest(
 
 def test_a_request_survives_the_wire():
     """What our client says is what our server hears, word for word."""
-    parsed = parse_request(sent(REQUEST))
+    heard = parsed(sent(REQUEST))
 
-    assert REQUEST == parsed.request
-    assert (True, True, ()) == (parsed.stream, parsed.include_usage, parsed.ignored_parameters)
+    named = output_format(heard.request.response_format)
+    assert (named.name, named.schema, named.strict) == ("answer", {**CLOSED, "title": "answer"}, True)
+    assert REQUEST == msgspec.structs.replace(heard.request, response_format=REQUEST.response_format)
+    assert (True, True, ()) == (heard.stream, heard.include_usage, heard.ignored_parameters)
 
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
@@ -116,142 +123,20 @@ def test_any_conversation_survives_the_wire(users, spoken, calls, system, number
         messages=messages, model="gpt-9", temperature=numbers[0], max_tokens=numbers[1], session_id="s"
     )
 
-    assert request == parse_request(sent(request)).request
+    assert request == parsed(sent(request)).request
 
 
 def test_thinking_makes_the_round(listen):
-    """What our server tells of thinking, our client keeps and says again, and our server hears it."""
+    """What is sealed of it our server tells, our client keeps and says again, and our server hears it."""
     thinking = [Thinking("Hm.", "gAAAAsealed"), Thinking("", "gAAAAmore")]
     response = answer(*thinking, Text("Hi"))
     kept = listen(*wire_events(response)).done.response.message
     body = sent(CompletionRequest(messages=[Message.user("?"), kept, Message.user("!")]), COMPATIBLE)
 
     assert "Hm." == kept.content[0].text
-    assert [*thinking, Text("Hi")] == parse_request(body).request.messages[1].content
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"max_tokens": 5}, {"max_tokens": 5}),
-        ({"max_tokens": 5, "max_completion_tokens": 7}, {"max_tokens": 7}),
-        ({"stop": "END"}, {"stop": ["END"]}),
-        ({"temperature": 1}, {"temperature": 1.0}),
-        ({"tool_choice": "none"}, {"tool_choice": "none"}),
-        ({"response_format": {"type": "text"}}, {"response_format": None}),
-        ({"response_format": {"type": "json_object"}}, {"response_format": {"type": "object"}}),
-        (
-            {"response_format": {"type": "json_schema", "json_schema": {"name": "bird", "schema": CLOSED}}},
-            {"response_format": {"title": "bird", **CLOSED}},
-        ),
-        (
-            {
-                "response_format": {
-                    "type": "json_schema",
-                    "json_schema": {"name": "response", "schema": CLOSED},
-                }
-            },
-            {"response_format": CLOSED},
-        ),
-        ({"metadata": {"a": "b"}}, {"metadata": {"a": "b"}}),
-        ({"n": 1, "model": None}, {"model": None}),
-    ],
-    ids=str,
-)
-def test_every_spelling_is_read(fields, expected):
-    """Old names and short forms mean what they mean."""
-    request = parse_request({**HELLO, **fields}).request
-    assert expected == {name: getattr(request, name) for name in expected}
-
-
-def test_plain_messages():
-    """A null content, a string for an image, and a list of texts are read."""
-    messages = [
-        {"role": "user", "content": [{"type": "image_url", "image_url": "https://example.org/a.png"}]},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "x", "function": {"name": "f"}}]},
-        {"role": "tool", "tool_call_id": "x", "content": [{"type": "text", "text": "a"}]},
-        {"role": "user", "content": [{"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}}]},
-        {"role": "user", "content": "", "name": "Ann"},
-    ]
-    assert [
-        Message.user(Image(url="https://example.org/a.png")),
-        Message.assistant(ToolCall("x", "f", "")),
-        Message("tool", [ToolResult("x", [Text("a")])]),
-        Message.user("b"),
-        Message.user(""),
-    ] == parse_request({"messages": messages}).request.messages
-
-
-@pytest.mark.parametrize("strict", [True, False])
-def test_tools_are_read_as_everywhere(strict):
-    """With all that is said of them: ``strict``, too."""
-    function = {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": strict}
-    tools = [{"type": "function", "function": function}]
-    assert [ToolDefinition("f", "d", {"type": "object"}, strict)] == parse_request(
-        {**HELLO, "tools": tools}
-    ).request.tools
-
-
-def test_what_has_no_place_is_reported():
-    """Parameters that we have no words for are listed; at their default values they say nothing."""
-    quiet = {
-        "frequency_penalty": 0,
-        "logprobs": False,
-        "logit_bias": {},
-        "store": None,
-        "modalities": ["text"],
-    }
-    parsed = parse_request({**HELLO, **quiet, "seed": 0, "user": "me", "sparkle": True})
-
-    assert ("seed", "user", "sparkle") == parsed.ignored_parameters
-    assert (False, False) == (parsed.stream, parsed.include_usage)
-
-
-def message(**fields):
-    return {"messages": [{"role": "user", "content": "Hi", **fields}]}
-
-
-WRONG = [
-    ([], "body"),
-    ("x", "body"),
-    ({}, "messages"),
-    ({"messages": {}}, "messages"),
-    ({"messages": ["Hi"]}, r"messages\[0\]"),
-    (message(role="robot"), r"messages\[0\].role"),
-    (message(role=None), r"messages\[0\].role"),
-    (message(content=5), r"messages\[0\].content"),
-    (message(content=[{"type": "input_audio"}]), r"content\[0\].type"),
-    (message(content=[{"type": "text"}]), r"content\[0\].text"),
-    (message(content=[{"type": "image_url"}]), r"content\[0\].image_url"),
-    (message(content=[{"type": "file", "file": {"file_id": "f"}}]), "file.file_id"),
-    (message(content=[{"type": "file", "file": {"file_data": "data:x;base64,*"}}]), "file_data"),
-    (message(role="tool"), "tool_call_id"),
-    (message(role="tool", tool_call_id="x", content=[{"type": "refusal", "refusal": "n"}]), "no text"),
-    (message(role="assistant", tool_calls=[{"id": "x"}]), "function"),
-    (message(role="assistant", tool_calls=[{"function": {"name": "f", "arguments": "{}"}}]), "id"),
-    (message(role="assistant", tool_calls=5), "tool_calls"),
-    ({**HELLO, "temperature": "hot"}, "temperature"),
-    ({**HELLO, "temperature": True}, "temperature"),
-    ({**HELLO, "max_tokens": True}, "max_tokens"),
-    ({**HELLO, "stream": 1}, "stream"),
-    ({**HELLO, "n": 2}, "n must be 1"),
-    ({**HELLO, "audio": {}}, "audio"),
-    ({**HELLO, "functions": []}, "functions"),
-    ({**HELLO, "tools": [{"type": "custom"}]}, r"tools\[0\]"),
-    ({**HELLO, "tools": [{"type": "function", "function": {}}]}, "name"),
-    ({**HELLO, "tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
-    ({**HELLO, "response_format": {"type": "xml"}}, "response_format.type"),
-    ({**HELLO, "response_format": {"type": "json_schema"}}, "json_schema"),
-    ({**HELLO, "metadata": {"a": 1}}, "metadata.a"),
-    ({**HELLO, "stop": [1]}, "stop"),
-]
-
-
-@pytest.mark.parametrize(("body", "says"), WRONG, ids=[says for _, says in WRONG])
-def test_what_cannot_be_read_is_refused(body, says):
-    """A body that is wrong is told where."""
-    with pytest.raises(InvalidRequestError, match=says):
-        parse_request(body)
+    assert [Thinking("", "gAAAAsealed"), Thinking("", "gAAAAmore"), Text("Hi")] == parsed(
+        body
+    ).request.messages[1].content
 
 
 # --- answers -----------------------------------------------------------------------------------------
@@ -290,7 +175,7 @@ def chunks_of(response):
 
 def wire_events(response, *, include_usage=True):
     encoder = ChunkEncoder("chatcmpl-1", "gpt-9", 1_800_000_000, include_usage=include_usage)
-    data = b"".join(encoder.encode(chunk) for chunk in chunks_of(response))
+    data = b"".join(encoder.encode([chunk]) for chunk in chunks_of(response))
     return [frame.removeprefix(b"data: ") for frame in data.split(b"\n\n") if frame]
 
 
@@ -369,14 +254,14 @@ def test_citations_are_places_in_the_whole_message():
     body = response_body(response, "chatcmpl-1", "gpt-9", 7)
     assert body["choices"][0]["message"]["annotations"] == cited
     encoder = ChunkEncoder("chatcmpl-1", "gpt-9", 0)
-    events = [encoder.encode(PartDone(part)) for part in (first, second)]
+    events = [encoder.encode([PartDone(part)]) for part in (first, second)]
     assert json.loads(events[1].split(b"data: ")[-1])["choices"][0]["delta"] == {"annotations": cited}
 
 
 def test_a_whole_answer_has_the_fields_of_the_api():
     """Thinking and what is sealed of it, calls with what servers signed, and the counts."""
     signed = ToolCall("x", "f", '{"a":1}', signature='{"extra_content":{"google":{"thought_signature":"c"}}}')
-    parts = [Thinking("Hm. "), Thinking("Oh.", "sealed"), signed, ToolCall("y", "g", "{}")]
+    parts = [Thinking("Hm."), Thinking("Oh.", "sealed"), signed, ToolCall("y", "g", "{}")]
     body = response_body(answer(*parts, reason=FinishReason.TOOL_CALLS), "chatcmpl-1", "gpt-9", 7)
 
     assert body == {
@@ -384,6 +269,8 @@ def test_a_whole_answer_has_the_fields_of_the_api():
         "object": "chat.completion",
         "created": 7,
         "model": "gpt-9",
+        "service_tier": "default",
+        "system_fingerprint": None,
         "choices": [
             {
                 "index": 0,
@@ -391,7 +278,8 @@ def test_a_whole_answer_has_the_fields_of_the_api():
                     "role": "assistant",
                     "content": None,
                     "refusal": None,
-                    "reasoning_content": "Hm. Oh.",
+                    "annotations": [],
+                    "reasoning_content": "Hm.\n\nOh.",
                     "reasoning_details": [{"type": "reasoning.encrypted", "data": "sealed", "index": 0}],
                     "tool_calls": [
                         {
@@ -411,8 +299,13 @@ def test_a_whole_answer_has_the_fields_of_the_api():
             "prompt_tokens": 10,
             "completion_tokens": 5,
             "total_tokens": 15,
-            "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
-            "completion_tokens_details": {"reasoning_tokens": 3},
+            "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2, "audio_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": 3,
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
         },
     }
 
@@ -436,33 +329,10 @@ def test_sealed_thinking_is_numbered():
     assert [(entry["data"], entry["index"]) for entry in sealed] == [("one", 0), ("two", 1)]
 
 
-@pytest.mark.parametrize(
-    ("fields", "thinking"),
-    [
-        ({"reasoning_content": "Hm."}, [Thinking("Hm.")]),
-        ({"reasoning_details": [{"data": "x"}]}, [Thinking("", "x")]),
-        ({"reasoning_content": "Hm.", "reasoning_details": [{"data": "x"}]}, [Thinking("Hm.", "x")]),
-        (
-            {"reasoning_details": [{"data": "x"}, {"data": 5}, "z", {"data": "y"}]},
-            [Thinking("", "x"), Thinking("", "y")],
-        ),
-        ({"reasoning_details": {"data": "x"}}, []),
-        ({"reasoning_content": ""}, []),
-        ({"reasoning_content": 5}, []),
-    ],
-    ids=str,
-)
-def test_thinking_that_comes_back(fields, thinking):
-    """Its text, and what is sealed of it; each of several sealed pieces is one of its own."""
-    messages = [*HELLO["messages"], {"role": "assistant", "content": "Hi", **fields}]
-
-    assert parse_request({"messages": messages}).request.messages[1].content == [*thinking, Text("Hi")]
-
-
 def test_a_failure_after_the_beginning_is_told(listen):
     """A stream that fails says so in the place of its end, and a client of ours hears what it was."""
     encoder = ChunkEncoder("chatcmpl-1", "gpt-9", 0)
-    data = encoder.encode(TextDelta("Hi")) + encoder.encode_failure(OverloadedError("Busy."))
+    data = encoder.encode([TextDelta("Hi")]) + encoder.encode_failure(OverloadedError("Busy."))
     heard = listen.bytes(data)
 
     assert "Hi" == heard.joined("text")
@@ -472,56 +342,16 @@ def test_a_failure_after_the_beginning_is_told(listen):
 def test_an_answer_that_begins_anew_is_an_error():
     """What was told cannot be taken back here, so a resumed answer is never passed on as one."""
     encoder = ChunkEncoder("chatcmpl-1", "gpt-9", 0)
-    encoder.encode(TextDelta("Hal"))
+    encoder.encode([TextDelta("Hal")])
     with pytest.raises(StreamTruncatedError):
-        encoder.encode(Resumed([]))
-
-
-CALLERS, SERVERS = "invalid_request_error", "server_error"
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "code"),
-    [
-        (errors.ModelNotAvailableError("x"), CALLERS, "model_not_found"),
-        (errors.ContextLengthError("x"), CALLERS, "context_length_exceeded"),
-        (errors.ContentPolicyError("x"), CALLERS, "content_policy_violation"),
-        (errors.InvalidImageError("x"), CALLERS, "invalid_image"),
-        (errors.InvalidRequestError("x"), CALLERS, "invalid_request"),
-        (errors.NotSignedInError("x"), CALLERS, "not_signed_in"),
-        (errors.SignInAgainError("x"), CALLERS, "sign_in_again"),
-        (errors.PlanNotPermittedError("x"), CALLERS, "plan_not_permitted"),
-        (errors.BudgetError("x"), CALLERS, "budget"),
-        (errors.UsageLimitError("x"), "usage_limit_reached", "usage_limit_reached"),
-        (errors.NotIncludedError("x"), "insufficient_quota", "usage_not_included"),
-        (errors.RateLimitError("x"), "rate_limit_error", "rate_limit_exceeded"),
-        (errors.OverloadedError("x"), SERVERS, "server_is_overloaded"),
-        (errors.ServerError("x"), SERVERS, "server_error"),
-        (errors.ConnectError("x"), SERVERS, "connect"),
-    ],
-    ids=lambda value: getattr(value, "code", value),
-)
-def test_errors_are_told_in_their_words(error, kind, code):
-    """Other people's clients look for the platform's types and codes; sentence and advice are ours."""
-    told = error_body(error)["error"]
-    assert (kind, code) == (told["type"], told["code"])
-    assert {"message", "type", "param", "code"} == set(told)
-    assert error.hint in told["message"]
+        encoder.encode([Resumed([])])
 
 
 def test_a_usage_limit_says_when_it_resets(listen):
     """By its type, as the plan's own service does it; a client of ours reads what it was."""
     failure = errors.UsageLimitError("The plan is used up.", resets_at=1_790_000_000.4)
-    told = error_body(failure)["error"]
+    told = error_fields(failure)
     assert (told["type"], told["resets_at"]) == ("usage_limit_reached", 1_790_000_000)
     heard = listen.bytes(ChunkEncoder("chatcmpl-1", "gpt-9", 0).encode_failure(failure)).failure
     assert isinstance(heard, errors.UsageLimitError)
     assert heard.resets_at == 1_790_000_000
-
-
-def test_models_are_listed():
-    """The list has the fields that clients read."""
-    assert {
-        "object": "list",
-        "data": [{"id": "gpt-9", "object": "model", "created": 0, "owned_by": "openai-codex"}],
-    } == models_body([ModelInfo("gpt-9", "GPT 9", "openai-codex")])

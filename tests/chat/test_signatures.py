@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from onplan.backends import COMPATIBLE, OPENAI, Backend
 from onplan.chat.details import Details
-from onplan.chat.encode import ChunkEncoder, response_body
-from onplan.chat.parse import parse_request
 from onplan.chat.request import prepare
+from onplan.dialects.openai_chat.answer import response_body
+from onplan.dialects.openai_chat.chunks import ChunkEncoder
+from onplan.dialects.openai_chat.request import read_request
 from onplan.flow import decode_json
 from onplan.types import CompletionRequest, Message
 
@@ -160,13 +161,13 @@ def test_a_signature_passes_through_a_server_of_this_api(listen, case, streamed)
     heard = listen(*events, DONE)
     if streamed:
         encoder = ChunkEncoder("id", "m", 0)
-        data = b"".join(map(encoder.encode, heard.chunks))
+        data = encoder.encode(heard.chunks)
         served = listen.bytes(data).done.response
     else:
         body = response_body(heard.done.response, "id", "m", 0)
         item = body["choices"][0]["message"]
         messages = [{"role": "user", "content": "hi"}, item]
-        message = parse_request({"messages": messages}).request.messages[1]
+        message = read_request(json.dumps({"messages": messages}).encode()).request.messages[1]
         assert carried == signed(sent_back(message))
         served = listen(body).done.response
 

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from onplan.batches.responses_body import read_responses_body, write_responses_body
-from onplan.chat.encode import error_body, response_body
-from onplan.chat.parse import parse_request
+from onplan.dialects.openai_chat.answer import response_body
+from onplan.dialects.openai_chat.request import read_request
+from onplan.dialects.openai_errors import error_fields
 from onplan.errors import InvalidRequestError, OnplanError
 from onplan.types import CompletionRequest, CompletionResponse
 
@@ -40,7 +41,7 @@ class BatchRequest:
         """The request, and the names of parameters that were left out. Raises InvalidRequestError."""
         if self.url == _RESPONSES:
             return read_responses_body(self.body)
-        parsed = parse_request(self.body)
+        parsed = read_request(msgspec.json.encode(self.body))
         if parsed.stream:
             raise InvalidRequestError("A batch has no streams.", hint="Leave stream out.")
         return parsed.request, parsed.ignored_parameters
@@ -110,7 +111,7 @@ def failed_line(request: BatchRequest, error: OnplanError, *, line_id: str) -> b
     if status is None:
         told = {"code": error.code, "message": error.message}
         return _line(request, line_id, None, told)
-    response = {"status_code": status, "request_id": error.request_id, "body": error_body(error)}
+    response = {"status_code": status, "request_id": error.request_id, "body": {"error": error_fields(error)}}
     return _line(request, line_id, response)
 
 

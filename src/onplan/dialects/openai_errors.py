@@ -62,15 +62,25 @@ class ParameterError(InvalidRequestError):
         self.told = Told(status, "invalid_request_error", code)
 
 
-_PLACE = re.compile(r" - at `\$\.?(.*?)`$")
+_PLACE = re.compile(r" - at `\$(.*?)`$")
+_MISSING = re.compile(r"Object missing required field `(.*)`")
+_OF_JSON: Mapping[str, str] = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 
 
-def parameter_error(error: msgspec.ValidationError) -> ParameterError:
-    """What msgspec says of a body of a wrong shape; it quotes nothing of the body."""
+def parameter_error(error: msgspec.ValidationError, where: str = "") -> ParameterError:
+    """What msgspec says of a value of a wrong shape; it quotes nothing of it but a word out of a list.
+
+    ``where``: the name of the field that the value was decoded from, if it was not the whole body.
+    """
     said = str(error)
     place = _PLACE.search(said)
-    param = place[1].replace("[...]", "") if place and place[1] else None
-    message = _PLACE.sub("", said).replace("`", "")
+    param = (where + (place[1].replace("[...]", "") if place else "")).lstrip(".") or None
+    said = _PLACE.sub("", said)
+    if missing := _MISSING.fullmatch(said):
+        name = f"{param}.{missing[1]}" if param else missing[1]
+        return ParameterError(f"{name} is missing.", param=name, code="missing_required_parameter")
+    reason = re.sub(r"\b(?:str|int|float|bool)\b", lambda name: _OF_JSON[name[0]], said)
+    message = reason.replace("`", "")
     told = f"{param}: {message}." if param else f"{message}."
     return ParameterError(told, param=param, code="invalid_type")
 

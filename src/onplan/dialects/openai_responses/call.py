@@ -6,17 +6,17 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import msgspec
 
 from onplan.backends import Backend
+from onplan.dialects.conversation_names import named_by_client, session_name
 from onplan.dialects.openai_responses.input_items import paired
 from onplan.dialects.openai_responses.relay import RelayOptions, RelayStream
 from onplan.dialects.openai_responses.request import ResponsesRequest
 from onplan.dialects.openai_responses.stored import Before, StoredResponse
-from onplan.parameters import Reports, uuid_text
+from onplan.parameters import Reports
 from onplan.request.token_counts import tokens_in
 from onplan.responses.items import Item
 from onplan.responses.request import ResponsesCall
@@ -166,25 +166,14 @@ def turn_headers(headers: Mapping[str, str]) -> dict[str, str] | None:
 
 def conversation_of(asked: ResponsesRequest, headers: Mapping[str, str]) -> str | None:
     """The client's own name of the conversation, if it gives one."""
-    names = (asked.conversation, headers.get("session-id"), headers.get("x-session-id"))
-    return next((name for name in names if name and name.isascii() and name.isprintable()), None)
+    return named_by_client(asked.conversation, headers)
 
 
 def session_id_for(caller: str, conversation: str | None, asked: ResponsesRequest, before: Before) -> str:
-    """The name by which the backend finds the prompt in its cache.
-
-    Two callers never share one, whatever they call their conversations. The main key, whose name is empty,
-    keeps the names that its clients give.
-    """
+    """The name by which the backend finds the prompt in its cache (``conversation_names``)."""
     if conversation is None and before.previous is not None:
         return before.previous.session_id
-    if conversation is not None and not caller:
-        return conversation[:_LONGEST_NAME]
-    said = [caller, _beginning(asked) if conversation is None else conversation]
-    return uuid_text(sha256(msgspec.json.encode(said)).digest()[:16], version=5)
-
-
-_LONGEST_NAME = 64
+    return session_name(caller, conversation, _beginning(asked))
 
 
 def _beginning(asked: ResponsesRequest) -> list[Item]:

@@ -1,0 +1,97 @@
+"""What becomes of each field of a Chat Completions request at a backend (docs/server.md has the table)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from onplan.backends import Backend, ParameterSupport
+from onplan.dialects.openai_chat.request import ChatRequest
+from onplan.dialects.openai_chat.tools import allowed_tools_of
+from onplan.dialects.openai_errors import ParameterError
+from onplan.types import CompletionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A request for one backend.
+
+    Attributes:
+        request: what is asked.
+        names: what the client called the fields of it.
+        ignored: fields of the client's body that have no effect there, as it called them.
+    """
+
+    request: CompletionRequest
+    names: Mapping[str, str]
+    ignored: tuple[str, ...]
+
+    def named(self, fields: Iterable[str]) -> list[str]:
+        """The client's names of ``fields`` of the request, without those that it did not give itself."""
+        return [self.names.get(name, name) for name in fields if name != "session_id" or name in self.names]
+
+
+# Where the backend does not take them, these values say what would happen anyway.
+_DEFAULTS: Mapping[str, float] = {"temperature": 1.0, "top_p": 1.0}
+# Frameworks send lengths that no answer reaches; counting would carry out nothing then.
+_ANY_LENGTH = 100_000
+# What they ask for has no place in the answers of ``answer`` and ``chunks``.
+_NOT_TOLD = frozenset(("logprobs", "top_logprobs", "store"))
+
+
+def fitted(parsed: ChatRequest, backend: Backend, *, strict: bool = False) -> Fitted:
+    """The request for ``backend``.
+
+    Args:
+        parsed: the client's.
+        backend: the row.
+        strict: refuse what would be ignored.
+
+    Raises:
+        ParameterError: ``strict``, and something would be.
+    """
+    request = parsed.request
+    changed: dict[str, Any] = {name: None for name in parsed.names if _says_nothing(name, request, backend)}
+    sent = {name: raw for name, raw in parsed.others.items() if _is_sent(name, backend)}
+    extra = {name: msgspec.json.decode(raw) for name, raw in sent.items()}
+    if parsed.allowed_tools is not None and request.tools:
+        choice = allowed_tools_of(parsed.allowed_tools, nested=backend.api == "chat")
+        extra["tool_choice"] = choice
+    if extra:
+        changed["extra_body"] = extra
+    given = [name for name in parsed.names if name not in changed]
+    dropped = [parsed.names[name] for name in given if _is_dropped(name, request, backend)]
+    ignored = (*dropped, *(name for name in parsed.others if name not in sent))
+    if strict and ignored:
+        raise ParameterError(
+            f"{backend.name} does not take {', '.join(ignored)}.",
+            param=ignored[0],
+            code="unsupported_parameter",
+        )
+    return Fitted(structs.replace(request, **changed) if changed else request, parsed.names, ignored)
+
+
+def _support(name: str, request: CompletionRequest, backend: Backend) -> ParameterSupport:
+    return backend.support_of(name, has_tools=bool(request.tools))
+
+
+def _says_nothing(name: str, request: CompletionRequest, backend: Backend) -> bool:
+    value, support = getattr(request, name), _support(name, request, backend)
+    if name == "max_tokens":
+        return support is ParameterSupport.EMULATE and bool(value >= _ANY_LENGTH)
+    return support is ParameterSupport.DROP and name in _DEFAULTS and value == _DEFAULTS[name]
+
+
+def _is_dropped(name: str, request: CompletionRequest, backend: Backend) -> bool:
+    return _support(name, request, backend) is ParameterSupport.DROP and bool(
+        getattr(request, name) not in ({}, [])
+    )
+
+
+def _is_sent(name: str, backend: Backend) -> bool:
+    """Whether a field that ``CompletionRequest`` does not have goes on as it is: to servers of this API."""
+    return backend.api == "chat" and name not in _NOT_TOLD and backend.takes(name)

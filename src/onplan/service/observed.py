@@ -1,0 +1,70 @@
+"""Follows a turn from outside: which call was made, for which account, and with what the answer began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from onplan.errors import OnplanError
+from onplan.flow import NOTHING
+from onplan.responses.continuation import TURN_STATE
+from onplan.turn import steps
+from onplan.turn.amendments import Call
+from onplan.turn.catalogue_cache import account_of
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Observed:
+    """What is known of a turn so far.
+
+    Attributes:
+        call: the request as it was made for the backend; None before that.
+        account: for which it was last asked.
+        headers: of the latest answer, names in lower case; those of a WebSocket that had been open before say
+            nothing new, and are left out.
+    """
+
+    call: Call | None = None
+    account: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def limit_headers(self) -> dict[str, str]:
+        """What the backend says of the plan's limits, for the client."""
+        told = {name: value for name, value in self.headers.items() if name.startswith("x-codex-")}
+        told.pop(TURN_STATE, None)  # which is for whoever sends the turn's next request, and that is onplan
+        return told
+
+    def follow(self, flow: steps.Flow[T]) -> steps.Flow[T]:
+        """The same flow; what its steps come to is noted."""
+        outcome: Any = None
+        error: OnplanError | None = None
+        while True:
+            try:
+                step = flow.throw(error) if error else flow.send(outcome)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            try:
+                outcome, error = (yield step), None
+            except OnplanError as failure:
+                error = failure
+            except BaseException:
+                flow.close()
+                raise
+            else:
+                self._note(step, outcome)
+
+    def _note(self, step: steps.Step, outcome: Any) -> None:
+        match step:
+            case steps.Prepare():
+                self.call = outcome
+            case steps.Authorize() | steps.Refresh():
+                self.account = account_of(outcome)
+            case steps.Send():
+                self.headers = outcome.headers
+            case steps.Join() if outcome is not None:
+                self.headers = NOTHING if outcome.warm else outcome.head.headers
