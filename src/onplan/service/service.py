@@ -11,11 +11,8 @@ from onplan.dialects.openai_errors import failure_reply, refusal
 from onplan.dialects.openai_models import model_object, models_list
 from onplan.dialects.served import ServedReply, ServedRequest
 from onplan.errors import OnplanError
-<<<<<<< HEAD
-from onplan.service.images import Images
-=======
 from onplan.service.chat import ChatCompletions
->>>>>>> de6f4cd (POST /v1/chat/completions: bodies read and told apart by what a backend takes, answers whole and in chunks, thoughts kept between tools)
+from onplan.service.images import Images
 from onplan.service.options import ServiceOptions
 from onplan.service.response_stores import MemoryStore, ResponseStore
 from onplan.service.responses import Responses
@@ -48,11 +45,8 @@ class Service:
         self._client, self._options = client, options or ServiceOptions()
         self._stored = StoredResponses(store or MemoryStore())
         self._responses = Responses(client, self._options, self._stored)
-<<<<<<< HEAD
-        self._images = Images(client, self._options)
-=======
         self._chat = ChatCompletions(client, self._options)
->>>>>>> de6f4cd (POST /v1/chat/completions: bodies read and told apart by what a backend takes, answers whole and in chunks, thoughts kept between tools)
+        self._images = Images(client, self._options)
 
     async def answer(self, request: ServedRequest) -> ServedReply:
         """The reply, as soon as its status is known. A failure is a reply, too, in the client's dialect.
@@ -96,16 +90,14 @@ class Service:
         response_id = request.path.rpartition("/responses/")[2].removesuffix("/input_items")
         return await self._stored.input_items(request, response_id)
 
-<<<<<<< HEAD
     async def _generate_images(self, request: ServedRequest) -> ServedReply:
         return await self._images.generate(request)
 
     async def _edit_images(self, request: ServedRequest) -> ServedReply:
         return await self._images.edit(request)
-=======
+
     async def _complete_chat(self, request: ServedRequest) -> ServedReply:
         return await self._chat.create(request)
->>>>>>> de6f4cd (POST /v1/chat/completions: bodies read and told apart by what a backend takes, answers whole and in chunks, thoughts kept between tools)
 
     async def _models(self, request: ServedRequest) -> ServedReply:
         return ServedReply.json(models_list(await self._client.list_models()))
@@ -147,12 +139,9 @@ def _unknown(request: ServedRequest) -> ServedReply:
 
 
 _ROUTES: Mapping[str, Mapping[str, _Answer]] = {
-<<<<<<< HEAD
+    "/chat/completions": {"POST": Service._complete_chat},
     "/images/edits": {"POST": Service._edit_images},
     "/images/generations": {"POST": Service._generate_images},
-=======
-    "/chat/completions": {"POST": Service._complete_chat},
->>>>>>> de6f4cd (POST /v1/chat/completions: bodies read and told apart by what a backend takes, answers whole and in chunks, thoughts kept between tools)
     "/models": {"GET": Service._models},
     "/responses": {"POST": Service._create_response},
 }
