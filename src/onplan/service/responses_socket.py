@@ -42,23 +42,24 @@ class ResponsesSocket:
     def __init__(self, responses: Responses, request: ServedRequest) -> None:
         self._responses, self._request = responses, request
         self._seen: dict[str, StoredResponse] = {}
-        self._is_answering = False
+        self._answering: object = None
 
     async def answer(self, message: bytes) -> AsyncGenerator[bytes]:
         """The messages that answer this one. It is to be closed if it is not read to its end.
 
         One message is answered at a time: another one that comes meanwhile is answered by an error.
         """
-        if self._is_answering:
+        if self._answering is not None:
             yield _error(ParameterError("A response is in progress.", code="response_in_progress"))
             return
-        self._is_answering = True
+        answering = self._answering = object()
         try:
             async with aclosing(self._frames(message)) as frames:
                 async for frame in frames:
                     yield frame
         finally:
-            self._is_answering = False
+            if self._answering is answering:
+                self._answering = None
 
     async def _frames(self, message: bytes) -> AsyncGenerator[bytes]:
         try:
@@ -76,7 +77,11 @@ class ResponsesSocket:
             has_begun = False
             try:
                 while (events := await exchange.advance()) is not None:
-                    for event in cast("Sequence[bytes]", events):
+                    if whole := stored_response(relayed):
+                        await self._keep(whole, asked)
+                    for left, event in enumerate(cast("Sequence[bytes]", events), 1 - len(events)):
+                        if whole and left == 0:
+                            self._answering = None  # the next message may come as soon as this is sent
                         yield event
                     has_begun = has_begun or bool(events)
             except OnplanError as error:
@@ -84,10 +89,12 @@ class ResponsesSocket:
                 if has_begun and relayed.stream:
                     yield relayed.stream.failed_event(error)
                 return
-        if kept := stored_response(relayed):
-            self._remember(kept)
-            if asked.store:
-                await self._responses.stored.keep(kept, self._request.caller)
+
+    async def _keep(self, response: StoredResponse, asked: ResponsesRequest) -> None:
+        """Note a whole answer before its end is sent: the client may go on from it at once."""
+        self._remember(response)
+        if asked.store:
+            await self._responses.stored.keep(response, self._request.caller)
 
     def _read(self, message: bytes) -> ResponsesRequest:
         try:
