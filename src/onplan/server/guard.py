@@ -110,13 +110,11 @@ class Guard:
         return _origin_refused()
 
     def _preflight(self, head: Head) -> ServedReply:
-        allowed = self.cross_origin(head)
-        if not allowed:
+        if not self.cross_origin(head):
             return _origin_refused()
         wanted = head.headers.get("access-control-request-headers", "").lower()
         names = [name for name in map(str.strip, wanted.split(",")) if _PREFLIGHT_HEADERS.fullmatch(name)]
         answer = {
-            **allowed,
             "access-control-allow-methods": "GET, POST, DELETE",
             "access-control-allow-headers": ", ".join(names),
             "access-control-max-age": "600",
