@@ -60,6 +60,10 @@ CALLS = {
         [call(0, "x", "f", P1), call(0, "x", "f", f" {P2}")],
         [F1, F2],
     ),
+    "one index and id, the first without arguments": (
+        [call(0, "x", "f", "{}"), call(0, "x", "f", ""), call(0, "x", None, P2)],
+        [("f", {}), F2],
+    ),
     "one index and id, three": (
         [call(0, "x", "f", P1), call(0, "x", "f", P2), call(0, "x", "g", P2)],
         [F1, F2, G2],
@@ -298,6 +302,30 @@ CALLS = {
         [F1],
     ),
     "a blank at another index": ([call(0, "a", "f", P1), call(1, None, None, " ")], [F1]),
+    "calls once more, where the index counts them": (
+        [call(0, None, "f", P1), call(0, None, "f", P1), call(1, None, "g", P2)],
+        [F1, G2],
+    ),
+    "calls without ids, where the index is always 0": (
+        [call(0, None, "f", P1), call(0, None, "f", P1), call(0, None, "g", P2)],
+        [F1, F1, G2],
+    ),
+    "one id for the second and the third, and none for the first": (
+        [call(0, None, "f", P1), call(0, "x", "f", P2), call(0, "x", "g", P2)],
+        [F1, F2, G2],
+    ),
+    "one without an id and arguments, after one with both": (
+        [call(0, "a", "f", P1), call(0, None, "g", "")],
+        [F1, ("g", {})],
+    ),
+    "an id alone at another index, before the arguments": (
+        [call(0, None, "f", ""), call(1, "a"), call(2, None, None, P1)],
+        [F1],
+    ),
+    "another id with nothing, between the arguments": (
+        [call(0, "a", "f", '{"p"'), call(0, "b", None, ""), call(0, "b", None, ":1}")],
+        [F1],
+    ),
     "a name that comes last": ([call(0, None, None, P1), call(0, None, "f")], [F1]),
     "the head once more, without id and index": (
         [call(None, "a", "f", P1), call(None, None, "f", "")],
@@ -371,6 +399,72 @@ def test_it_does_not_matter_which_pieces_come_together(listen, pieces, expected)
     assert expected == said(listen(chunk(*flat, finish="stop"), DONE))
 
 
+def at_the_end(pieces, calls):
+    """The pieces in a chunk each, then a message that has the whole answer in it."""
+    last = {"index": 0, "message": {"content": "Hm", "tool_calls": calls}, "finish_reason": "tool_calls"}
+    first = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hm"}, "finish_reason": None}]}
+    return [first, *(chunk(piece) for piece in pieces), {"id": "c", "choices": [last]}, DONE]
+
+
+STREAMED = [call(0, "a", "f", P1), call(1, "b", "g", P2)]
+WHOLE = {
+    "as they were": (STREAMED, [call(None, "a", "f", P1), call(None, "b", "g", P2)], [F1, G2]),
+    "by their ids, in another order": (
+        STREAMED,
+        [call(None, "b", "g", P2), call(None, "a", "f", P1)],
+        [F1, G2],
+    ),
+    "without ids": (STREAMED, [call(None, None, "f", P1), call(None, None, "g", P2)], [F1, G2]),
+    "without ids, in another order": (
+        STREAMED,
+        [call(None, None, "g", P2), call(None, None, "f", P1)],
+        [F1, G2],
+    ),
+    "without names": (STREAMED, [call(None, "a", None, P1), call(None, "b", None, P2)], [F1, G2]),
+    "only the last one, by its id": (STREAMED, [call(None, "b", "g", P2)], [F1, G2]),
+    "one more": (STREAMED[:1], [call(None, "a", "f", P1), call(None, "b", "g", P2)], [F1, G2]),
+    "only the rest of them": ([], STREAMED, [F1, G2]),
+    "the rest of the arguments": ([call(0, "a", "f", '{"p"')], [call(None, "a", "f", P1)], [F1]),
+    "the arguments": ([call(0, "a", "f")], [call(None, "a", "f", P1)], [F1]),
+    "the arguments in place of an empty object": (
+        [call(0, "a", "f", "{}")],
+        [call(None, "a", "f", P1)],
+        [F1],
+    ),
+    "other white space": ([call(0, "a", "f", P1)], [call(None, "a", "f", '{ "p": 1 }')], [F1]),
+    "no arguments": ([call(0, "a", "f", P1)], [call(None, "a", "f")], [F1]),
+    "an object": ([call(0, "a", "f", P1)], [call(None, "a", "f", {"p": 1})], [F1]),
+}
+
+
+@pytest.mark.parametrize(("pieces", "calls", "expected"), WHOLE.values(), ids=WHOLE)
+def test_a_whole_message_at_the_end_adds_what_the_pieces_lack(listen, pieces, calls, expected):
+    """Its calls are those of the pieces, found by their ids or their places, and no others."""
+    assert expected == said(listen(*at_the_end(pieces, calls)))
+
+
+@pytest.mark.parametrize("arguments", [P2, '{"p"'])
+def test_a_whole_message_that_contradicts_the_pieces_is_an_error(listen, arguments):
+    """One of the two is wrong, and which one is not known."""
+    heard = listen(*at_the_end([call(0, "a", "f", P1)], [call(None, "a", "f", arguments)]))
+
+    assert isinstance(heard.failure, StreamCorruptError)
+
+
+def test_a_whole_message_doubles_no_text(listen):
+    """Arguments that are no JSON are said once, too."""
+    assert listen(*at_the_end([call(0, "a", "f", "p = 1")], [call(None, "a", "f", "p = 1")])).calls == [
+        ("f", "p = 1")
+    ]
+
+
+def test_the_id_may_come_with_the_whole_message(listen):
+    """The program's result goes back under it."""
+    heard = listen(*at_the_end([call(0, None, "f", P1)], [call(None, "a", "f", P1)]))
+
+    assert [(one.id, one.name) for one in heard.done.response.tool_calls] == [("a", "f")]
+
+
 @pytest.mark.parametrize(
     "pieces",
     [
@@ -405,10 +499,11 @@ def test_arguments_may_end_after_the_finish_reason(listen):
     "text", [P1 + P2, P1 + "}", '{{"p":1}}', '{"p":', "p = 1", P1 + ' and "more"', 'no "p" no "p"']
 )
 @pytest.mark.parametrize("size", [1, 3, 100])
-def test_arguments_that_are_no_json_are_what_the_model_wrote(listen, text, size):
+@pytest.mark.parametrize("id_", ["a", None])
+def test_arguments_that_are_no_json_are_what_the_model_wrote(listen, text, size, id_):
     """They are handed out whole, however they came: the program can tell the model."""
     pieces = [call(0, None, None, text[at : at + size]) for at in range(0, len(text), size)]
-    heard = listen(*stream([call(0, "a", "f", ""), *pieces]))
+    heard = listen(*stream([call(0, id_, "f", ""), *pieces]))
 
     assert [("f", text)] == heard.calls
     assert text == "".join(one.arguments_delta for one in heard.of("tool_call_delta"))
@@ -423,6 +518,7 @@ def test_arguments_that_are_no_json_are_what_the_model_wrote(listen, text, size)
         [call(0, "a", "f", ""), call(1, "b", None, P1)],
         [call(0, None, "f", P1), call(1, "b")],
         [call(0, "a", "f", '{"p"'), call(0, None, "g", ":1}")],
+        [call(0, None, "f", '{"p"'), call(0, None, "g", ":1}")],
         [call(0, "a", "f" * 4097, P1)],
     ],
     ids=[
@@ -432,6 +528,7 @@ def test_arguments_that_are_no_json_are_what_the_model_wrote(listen, text, size)
         "none at another index, with an id",
         "none at another index, only an id",
         "another name",
+        "another name, and no id",
         "a name without end",
     ],
 )
@@ -447,6 +544,13 @@ def test_a_cut_leaves_what_is_whole(listen, again):
 
     assert [F1] == said(heard)
     assert FinishReason.LENGTH is heard.done.finish_reason
+
+
+def test_a_cut_leaves_out_a_call_whose_name_had_not_come(listen):
+    """Its arguments are of no use without it."""
+    heard = listen(*stream([call(0, "a", "f", P1), call(1, "b", None, P2)], finish="length"))
+
+    assert [F1] == said(heard)
 
 
 # --- every style of numbering, naming, cutting and repeating, with every other ------------------------

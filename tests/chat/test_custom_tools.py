@@ -68,6 +68,17 @@ SENT = {
         chunk(piece(None, "x", "sql", TEXT), finish="tool_calls", message="message"),
         DONE,
     ],
+    "with its id last": stream(piece(0, None, "sql", HALVES[0]), piece(0, "x", None, HALVES[1])),
+    "whole again, without its id": [
+        chunk(piece(0, "x", "sql", "{not")),
+        chunk(piece(None, None, "sql", TEXT), finish="tool_calls", message="message"),
+        DONE,
+    ],
+    "its name again, without its text": [
+        chunk(piece(0, "x", "sql", TEXT)),
+        chunk(piece(None, "x", "sql"), finish="tool_calls", message="message"),
+        DONE,
+    ],
     "called a stop": stream(piece(0, "x", "sql", TEXT), finish="stop"),
 }
 
@@ -99,6 +110,42 @@ def test_calls_of_both_kinds_come_side_by_side(listen):
     assert three == ToolCall("z", "sql", "", is_custom=True)
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        stream(piece(0, "x", "sql", "a"), piece(0, "y", "sql", "b")),
+        stream(piece(None, "x", "sql", "a"), piece(None, "y", "sql", "b")),
+        [
+            chunk(piece(0, "x", "sql", "a")),
+            chunk(piece(1, "y", "sql", "b")),
+            chunk(
+                piece(None, "y", "sql", "b"), piece(None, "x", "sql", "a"), finish="stop", message="message"
+            ),
+            DONE,
+        ],
+        [
+            chunk(piece(0, "x", "sql", "a")),
+            chunk(
+                piece(None, "x", "sql", "a"), piece(None, "y", "sql", "b"), finish="stop", message="message"
+            ),
+            DONE,
+        ],
+        [
+            chunk(piece(0, "y", "exec", "b")),
+            chunk(
+                piece(None, "x", "sql", "a"), piece(None, "y", "exec", "b"), finish="stop", message="message"
+            ),
+            DONE,
+        ],
+    ],
+    ids=["one index", "no index", "again in another order", "the second at the end", "the first at the end"],
+)
+def test_two_calls_are_told_apart_by_their_ids(listen, events):
+    """Each has its text, and none is doubled."""
+    calls = listen(*events).done.response.tool_calls
+    assert sorted((call.id, call.arguments) for call in calls) == [("x", "a"), ("y", "b")]
+
+
 def test_two_calls_that_say_the_same_are_two(listen):
     """They have ids of their own, so neither is a repetition."""
     heard = listen(*stream(piece(0, "x", "sql", "a"), piece(1, "y", "sql", "a")))
@@ -115,6 +162,7 @@ def test_texts_that_are_one_json_value_are_two_texts(listen):
     "events",
     [
         stream(piece(0, None, None, "a")),
+        stream(piece(0, "x", "sql", "a"), piece(0, "y", None, "b")),
         stream(piece(0, "x", "sql", "a"), piece(0, None, "exec", "b")),
         stream(piece(0, "x", "sql", "a"), function(0, None, "sql", "{}"), piece(0, None, None, "b")),
         stream(function(0, "x", "sql", '{"a":'), piece(0, None, None, "b")),
@@ -131,6 +179,7 @@ def test_texts_that_are_one_json_value_are_two_texts(listen):
     ],
     ids=[
         "no name",
+        "no name of a second one",
         "two names",
         "then a function",
         "a function's",

@@ -152,7 +152,7 @@ def test_many_calls_are_kept_in_one_list():
     deltas = [CallDelta(Function("f", "{}"), number, f"c{number}") for number in range(4000)]
 
     def allocated(count: int) -> int:
-        return bytes_allocated(lambda: Calls().feed(deltas[:count], []))
+        return bytes_allocated(lambda: Calls().feed(deltas[:count], [], 0))
 
     assert allocated(4000) < 14 * allocated(400)
 

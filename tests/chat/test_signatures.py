@@ -145,6 +145,20 @@ def test_a_calls_signature_goes_back_with_it(listen, events, carried):
     assert carried == signed(sent_back(answer))
 
 
+@pytest.mark.parametrize("field", ["extra_content", "provider_specific_fields", "thought_signature"])
+@pytest.mark.parametrize("is_inside", [False, True], ids=["beside the function", "in it"])
+def test_a_signature_may_come_with_any_piece(listen, field, is_inside):
+    """In each of the six places, with the arguments or after them."""
+    signature = {field: "S" if field == "thought_signature" else {"thought_signature": "S"}}
+    signature = {"function": signature} if is_inside else signature
+    for pieces in ([{"arguments": "{}", **signature}], [{"arguments": "{}"}, signature]):
+        events = [chunk(tool_calls=[call(0, "a", "f", "")])]
+        events += [chunk(tool_calls=[call(0, **piece)]) for piece in pieces]
+        answer = listen(*events, chunk("tool_calls"), DONE).done.response.message
+
+        assert signed(sent_back(answer)) == [signature]
+
+
 def test_a_platform_that_signs_nothing_is_sent_no_signature(listen):
     """A history that began at another server has nothing of it where such fields are refused."""
     events, _ = SIGNED["a call that came whole"]

@@ -50,9 +50,8 @@ class _Call:
         "started",
     )
 
-    def __init__(self, server_id: str = "", follows: _Call | None = None, *, is_custom: bool = False) -> None:
-        self.id = self.name = ""
-        self.server_id = server_id
+    def __init__(self, follows: _Call | None, *, is_custom: bool) -> None:
+        self.id = self.name = self.server_id = ""
         self.follows = follows
         self.is_custom = is_custom
         self.arguments = FreeText() if is_custom else Arguments()
@@ -76,19 +75,18 @@ class _Call:
         return bool(arguments) and not arguments.whole and name in ("", self.name) and not _begins(piece)
 
     def is_padded_by(self, name: str, piece: str) -> bool:
-        """Whether ``piece`` is white space after complete arguments, which does not begin a new call."""
-        return self.arguments.whole and name in ("", self.name) and piece.isspace()
+        """Whether ``piece`` is white space, which does not begin a new call."""
+        return name == self.name and piece.isspace()
 
     def is_replaced_by(self, name: str, piece: str) -> bool:
         """Whether the arguments so far are an empty placeholder, and the real ones begin in ``piece``."""
-        begins = bool(piece) and _begins(piece)
-        return begins and name in ("", self.name) and self.arguments.is_placeholder
+        return bool(piece) and name in ("", self.name) and self.arguments.is_placeholder
 
     def add_name(self, piece: str) -> None:
         """Add a piece of the name, or the whole name again. Raises StreamCorruptError if that is too late."""
         if piece == self.name:
             return
-        if self.started or (self.name and self.arguments):
+        if self.name and self.arguments:
             raise StreamCorruptError("A tool call changed its name while it arrived.")
         self.name = piece if piece.startswith(self.name) else self.name + piece
         if len(self.name) > _LONGEST_NAME:
@@ -126,16 +124,17 @@ class Calls:
     def __init__(self) -> None:
         self.pieces = 0
         self._calls: list[_Call] = []
-        self._by_id: dict[str, _Call] = {}  # the newest with that id
+        self._by_id: dict[str | None, _Call] = {}  # the newest with that id
         self._by_place: dict[_Place, _Call] = {}
         self._last: dict[int, _Call] = {}  # the call of the latest piece, in each choice
 
     def __bool__(self) -> bool:
         return bool(self._calls)
 
-    def feed(self, deltas: Iterable[CallDelta], chunks: Chunks, choice: int = 0) -> None:
+    def feed(self, deltas: Iterable[CallDelta], chunks: Chunks, choice: int) -> None:
         """Add pieces. Raises StreamCorruptError if they contradict earlier ones."""
         for delta in deltas:
+            self.pieces += 1
             if delta.custom is not None:
                 self._add_custom(delta, delta.custom, chunks, choice)
                 continue
@@ -166,19 +165,16 @@ class Calls:
                     or function.thought_signature
                 ):
                     merge(call.signature, signature_in(delta))
-            self.pieces += 1
 
-    def complete(self, calls: Sequence[CallDelta], chunks: Chunks, choice: int = 0) -> None:
+    def complete(self, calls: Sequence[CallDelta], chunks: Chunks, choice: int) -> None:
         """Add what the pieces did not contain, from whole calls that are sent again at the end, in order."""
         for position, whole in enumerate(calls):
             if whole.custom is not None:
                 self._complete_custom(position, whole, whole.custom, chunks, choice)
                 continue
             function = whole.function or whole
-            name = function.name or ""
-            known = self._by_id.get(whole.id or "")
-            call = known or (self._calls[position] if position < len(self._calls) else None)
-            if call is None or call.name != name:
+            call = self._streamed(whole, position)
+            if call is None or call.name != function.name:
                 self.feed([whole], chunks, choice)
                 continue
             arguments, streamed = text_of(function.arguments), call.arguments.text
@@ -186,13 +182,20 @@ class Calls:
             rest = arguments.removeprefix(streamed) if goes_on else ""
             if not goes_on and arguments and meaning_of(arguments) != meaning_of(streamed):
                 raise StreamCorruptError("What was streamed of a tool call contradicts the whole message.")
-            self._add(call, whole, name, rest, chunks)
+            self._add(call, whole, None, rest, chunks)
 
-    def _add(self, call: _Call, delta: CallDelta, name: str, piece: str, chunks: Chunks) -> None:
+    def _streamed(self, whole: CallDelta, position: int) -> _Call | None:
+        """The call that came in pieces before: the one with this id, else the one at this position."""
+        if known := self._by_id.get(whole.id):
+            return known
+        return self._calls[position] if position < len(self._calls) else None
+
+    def _add(
+        self, call: _Call, delta: CallDelta, name: str | None, piece: str | None, chunks: Chunks
+    ) -> None:
         if delta.id:
             call.server_id = call.server_id or delta.id
-            may_repeat = call.follows is not None and not call.has_only_place
-            if not may_repeat:  # if it may, it starts at the end, unless it is a repetition
+            if call.follows is None:  # else it may repeat that call: it starts at the end, if it does not
                 call.id = call.id or delta.id
             if call.server_id == delta.id:
                 self._by_id[delta.id] = call
@@ -211,33 +214,30 @@ class Calls:
         what it belongs to. So a piece goes to the call with its index or id, and a new id or name begins one.
         """
         place = None if delta.index is None else (choice, delta.index)
-        call = self._by_place.get(place) if place else self._by_id.get(delta.id or "", self._last.get(choice))
-        name = custom.name or ""
+        call = self._by_place.get(place) if place else self._by_id.get(delta.id, self._last.get(choice))
         if call is None or (delta.id and call.server_id and delta.id != call.server_id):
-            if not name:
+            if not custom.name:
                 raise StreamCorruptError("A piece of a tool call came that belongs to no call.")
-            call = self._open(delta.id or "", is_custom=True)
+            call = self._open(is_custom=True)
         if not call.is_custom:
             raise StreamCorruptError(_OTHER_TYPE)
         self._last[choice] = call
         if place is not None:
             self._by_place[place] = call
-        self._add(call, delta, name, custom.input or "", chunks)
-        self.pieces += 1
+        self._add(call, delta, custom.name, custom.input, chunks)
 
     def _complete_custom(
         self, position: int, whole: CallDelta, custom: Custom, chunks: Chunks, choice: int
     ) -> None:
         """Add what the pieces of a call did not contain, from the whole call that is sent at the end."""
-        known = self._by_id.get(whole.id or "")
-        call = known or (self._calls[position] if position < len(self._calls) else None)
+        call = self._streamed(whole, position)
         if call is None or call.name != custom.name:
             self._add_custom(whole, custom, chunks, choice)
             return
         text, streamed = custom.input or "", call.arguments.text
         if not call.is_custom or (text and not text.startswith(streamed)):
             raise StreamCorruptError("What was streamed of a tool call contradicts the whole message.")
-        self._add(call, whole, custom.name or "", text[len(streamed) :], chunks)
+        self._add(call, whole, None, text[len(streamed) :], chunks)
 
     # --- which call a piece belongs to --------------------------------------------------------------
 
@@ -264,58 +264,51 @@ class Calls:
                 begins = known.arguments.whole and not known.is_replaced_by(name, piece)
             else:
                 begins = known.arguments.whole or _begins(piece)
-            return self._open(id_, known) if name and known.name and begins else known
+            return self._open(known) if name and known.name and begins else known
         if here is None:
             return self._at_new_place(id_, name, piece, choice)
         if here.arguments.whole:
             return self._after_whole(here, id_, name, piece)
-        goes_on = not (id_ and here.server_id) or self._renames(here, place, name, piece)
-        return here if goes_on else self._open(id_)
+        goes_on = not name or not (id_ and here.server_id) or self._renames(here, place, name, piece)
+        return here if goes_on else self._open()
 
     def _at_new_place(self, id_: str, name: str, piece: str, choice: int) -> _Call:
         last = self._last.get(choice)
-        if last is None or name or (id_ and (last.server_id or last.arguments.whole or not piece)):
-            return self._open(id_)
-        # A new index without a name or id: the server counts pieces, not calls.
-        return self._open(id_, last) if last.arguments.whole and piece.strip() else last
+        if last is None or name or (id_ and (last.server_id or last.arguments.whole)):
+            return self._open()
+        # A new index without a name or an id of its own: the server counts pieces, not calls.
+        return self._open(last) if last.arguments.whole and piece.strip() else last
 
     def _after_whole(self, here: _Call, id_: str, name: str, piece: str) -> _Call:
         """The call of a piece at the index of a call whose arguments have ended."""
-        named_late = bool(name) and not here.name
-        identified_late = bool(id_) and not here.server_id
-        unidentified = bool(here.server_id) and not id_ and name == here.name
-        if (not name or named_late) and (not id_ or identified_late):
+        if not (name and here.name) and not (id_ and here.server_id):
             return here
-        if (not name or unidentified) and here.is_replaced_by(name, piece):
+        is_unidentified = bool(here.server_id) and not id_
+        if (not name or is_unidentified) and here.is_replaced_by(name, piece):
             return here
         # A piece without a name or an id of its own may repeat the call. If there are no ids at all, it can
         # be a repetition only where the index identifies calls.
-        nothing_but_place = bool(name) and not id_ and not here.server_id
-        may_repeat = not name or identified_late or unidentified or nothing_but_place
-        call = self._open(id_, here if may_repeat else None)
-        call.has_only_place = nothing_but_place
+        may_repeat = not (name and id_ and here.server_id)
+        call = self._open(here if may_repeat else None)
+        call.has_only_place = not id_ and not here.server_id
         return call
 
     def _renames(self, here: _Call, place: _Place | None, name: str, piece: str) -> bool:
-        """Whether a piece continues ``here`` although its id differs.
+        """Whether a piece with the same name continues ``here`` although its id differs.
 
         Poolside's server gives each piece a new id (seen May 2026, poolsideai/pool issue 9), and
         mlx-openai-server did until March 2026 (its pull request 216).
 
-        If the piece has a name, too, it must be the same one, and the piece must have an index.
+        The piece must have an index.
         """
-        if not name:
-            return bool(piece) or (place is not None and not here.arguments)
-        if name != here.name:
+        if name != here.name or place is None:
             return False
-        if not here.arguments:
-            return bool(place and piece)
-        return not _begins(piece) or (place is not None and here.arguments.expect_a_value)
+        return here.arguments.expect_a_value if here.arguments else bool(piece)
 
-    def _open(self, id_: str, follows: _Call | None = None, *, is_custom: bool = False) -> _Call:
+    def _open(self, follows: _Call | None = None, *, is_custom: bool = False) -> _Call:
         if len(self._calls) >= MAXIMUM_CALLS:
             raise StreamCorruptError(f"The answer has more than {MAXIMUM_CALLS:,} tool calls.")
-        call = _Call(id_, follows, is_custom=is_custom)
+        call = _Call(follows, is_custom=is_custom)
         self._calls.append(call)
         return call
 
@@ -370,9 +363,7 @@ class Calls:
             if rest and call.started:
                 chunks.append(ToolCallDelta(call.id, rest))
             followed = call.follows if numbered or not call.has_only_place else None
-            if followed and not call.name and not call.arguments:
-                continue  # it is empty
-            words = call.name or (followed.name if followed else ""), call.meaning
+            words = (call.name or followed.name) if followed else call.name, call.meaning
             first = None if call.started else _repeated_by(call, followed, words, said)
             if first is not None:
                 merge(first.signature, call.signature)
