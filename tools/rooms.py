@@ -100,6 +100,8 @@ SLOW = (
     "tests/chat/test_many.py::test_ten_times_as_much_is_ten_times_the_memory",
     "tests/chat/test_many.py::test_ten_times_as_much_is_ten_times_the_work",
     "tests/responses/test_bounds.py::test_ten_times_as_much_takes_about_ten_times_the_memory",
+    "tests/clients/test_websocket_messages.py::test_many_fragments_are_no_more_work_each_than_few",
+    "tests/clients/test_websocket_messages.py::test_a_large_frame_may_come_byte_by_byte",
     "tests/tokens/test_kills.py",
     "tests/tokens/test_machines.py",
     "tests/tokens/test_races.py",

@@ -111,6 +111,8 @@ def _raw(data: bytes) -> bytes:
         pytest.param("deflate", _raw(TEXT), TEXT, id="without a header"),
         pytest.param("deflate", zlib.compress(TEXT) + b"after the end", TEXT, id="text after zlib"),
         pytest.param("deflate", zlib.compress(b"a") + zlib.compress(b"b"), b"a", id="zlib twice"),
+        pytest.param("deflate", zlib.compress(b"a") + gzip.compress(b"b"), b"a", id="gzip after zlib"),
+        pytest.param("deflate", b"\x09\x02\x00\xfd\xffhi", b"hi", id="without a header, stored"),
         pytest.param("ZSTD", zstandard.compress(TEXT), TEXT, id="zstd"),
         pytest.param("gzip", b"", b"", id="nothing"),
     ],
@@ -118,6 +120,12 @@ def _raw(data: bytes) -> bytes:
 def test_what_a_body_decodes_to(encoding: str, body: bytes, expected: bytes, size: int) -> None:
     """Deflate with its header or without; gzip members one after another; what follows the end is ignored."""
     assert decoded(body, encoding, size) == (expected, False)
+
+
+def test_the_end_of_what_is_decoded_may_come_after_the_last_byte_is_read() -> None:
+    """Where the bytes of a body are all read and a piece is full, the rest of the content is not lost."""
+    for size in range(MEBIBYTE + 1, MEBIBYTE + 40, 3):
+        assert decoded(_raw(bytes(size)), "deflate", 100_000) == (bytes(size), False)
 
 
 @pytest.mark.parametrize("size", [1, 100_000])

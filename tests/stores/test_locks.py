@@ -296,6 +296,25 @@ def test_a_program_that_ends_waits_no_longer(tmp_path: Path) -> None:
     assert left.stdout == "StoreError\n"
 
 
+LISTED = """\
+1: POSIX  ADVISORY  WRITE 17 fe:01:7 0 EOF
+2: FLOCK  ADVISORY  WRITE 1 fe:01:8 0 EOF
+2: -> FLOCK  ADVISORY  WRITE 19 fe:01:8 0 EOF
+3: FLOCK  ADVISORY  WRITE 0 fe:01:9 0 EOF
+4: OFDLCK ADVISORY  WRITE -1 fe:01:10 0 EOF
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "process"),
+    [("fe:01:7", 17), ("fe:01:8", 1), ("fe:01:9", None), ("fe:01:10", None), ("fe:01:1", None)],
+    ids=["a process", "the first process, and one that waits", "another container's", "none", "not locked"],
+)
+def test_who_holds_a_lock_is_read_from_the_systems_list(file: str, process: int | None) -> None:
+    """It has the holder first, then those who wait; not every holder has a number here (proc(5))."""
+    assert locks._holder_listed(LISTED, file) == process
+
+
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="this system does not say who holds a lock")
 def test_a_lock_of_no_process_names_none(tmp_path: Path) -> None:
     """A lock that belongs to an open file has no process: the error says another program."""

@@ -118,11 +118,16 @@ def _holder(path: Path) -> int | None:
     """The id of the process that holds the lock, on Linux (/proc/locks, proc(5)); else None."""
     try:
         found = path.stat()
-        inode = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
-        for line in Path("/proc/locks").read_text().splitlines():
-            columns = line.split()
-            if inode in columns:  # processes that wait for it are listed after it
-                return int(columns[4]) if int(columns[4]) > 0 else None
+        file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        return _holder_listed(Path("/proc/locks").read_text(), file)
     except (OSError, ValueError, IndexError, AttributeError):
-        pass
-    return None
+        return None
+
+
+def _holder_listed(locks: str, file: str) -> int | None:
+    """The process that holds the lock on ``file`` by a text of /proc/locks; None if it has no number here."""
+    rows = (line.split() for line in locks.splitlines())
+    # Processes that wait for a lock are listed after the one that holds it. A process of another container
+    # has the number 0, a lock of an open file description -1.
+    process = next((int(row[4]) for row in rows if file in row), 0)
+    return process if process > 0 else None
