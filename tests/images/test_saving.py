@@ -13,7 +13,7 @@ import pytest
 
 from onplan.errors import ConfigurationError
 from onplan.images.response import GeneratedImage
-from onplan.images.saving import has_image_suffix, require_free, save_numbered, with_suffix
+from onplan.images.saving import has_image_suffix, require_free, save_file, save_numbered, with_suffix
 
 PNG = (Path(__file__).parent.parent / "pixel.png").read_bytes()
 FOX = GeneratedImage(PNG, "image/png")
@@ -113,6 +113,17 @@ def test_others_may_read_it_as_the_umask_says(tmp_path: Path) -> None:
         os.umask(before)
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_what_is_no_image_keeps_its_name(tmp_path: Path) -> None:
+    """Its suffix says nothing of the data; it overwrites no more than an image does."""
+    path = tmp_path / "fox.png"
+    assert save_file(b"a text", path, overwrite=False) == path
+    with pytest.raises(ConfigurationError, match="exists already"):
+        save_file(b"another", path, overwrite=False)
+    assert path.read_bytes() == b"a text"
+    save_file(b"another", path, overwrite=True)
+    assert (path.read_bytes(), names(tmp_path)) == (b"another", ["fox.png"])
 
 
 @pytest.mark.parametrize("path", ["", ".", "/", "folder/", None, 5, b"fox.png"])
