@@ -12,8 +12,9 @@ from functools import partial
 from itertools import chain
 from typing import Protocol
 
-from onplan.dialects.openai_errors import refusal
+from onplan.dialects.openai_errors import failure_reply, refusal
 from onplan.dialects.served import ServedReply, ServedRequest
+from onplan.errors import OnplanError
 from onplan.server.asgi import CONNECTION, LeavingClient, Receive, Scope, Send
 from onplan.server.bodies import ClientLeftError, Room, overloaded, read_body
 from onplan.server.guard import Guard, Head, repeated
@@ -184,6 +185,8 @@ class App:
                 if asked.is_answered:
                     raise
                 await self._send(asked, send, overloaded("The server ends."))
+        except OnplanError as error:
+            await self._send(asked, send, failure_reply(error))
         except Exception:
             logger.exception("a request of %s failed", request.caller)
             await self._fail(asked, send)

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from onplan.config.private_files import PrivateFile, locked_for_change
-from onplan.errors import ConfigurationError, InvalidRequestError
+from onplan.errors import ConfigurationError
 from onplan.secret import SecretText
 from onplan.server.limits import KeyLimits
 
@@ -117,19 +117,19 @@ def named_keys(home: Path) -> tuple[NamedKey, ...]:
 def add_key(home: Path, name: str, limits: KeyLimits) -> SecretText:
     """Make a key for the client ``name``. It is kept as a hash only, so this is the one time it is told.
 
-    Raises InvalidRequestError for a name that cannot be used; ConfigurationError if it cannot be kept.
+    Raises ConfigurationError for a name that cannot be used, and if it cannot be kept.
     """
     _require_sensible(name, limits)
     key = new_key()
     with _changing(home / NAMED_KEYS_FILE) as file:
         keys = _decoded(file)
         if any(each.name == name for each in keys):
-            raise InvalidRequestError(
+            raise ConfigurationError(
                 f"There is a key for {name} already.",
                 hint=f"Remove it first: `onplan serve --remove-key {name}`.",
             )
         if len(keys) >= _MOST:
-            raise InvalidRequestError(
+            raise ConfigurationError(
                 f"There are {_MOST} keys already.", hint="Remove some that are not used."
             )
         _write(file, (*keys, NamedKey(name, hash_of(key).hex(), limits)))
@@ -137,12 +137,12 @@ def add_key(home: Path, name: str, limits: KeyLimits) -> SecretText:
 
 
 def remove_key(home: Path, name: str) -> None:
-    """Remove the key of the client ``name``. Raises InvalidRequestError if there is none."""
+    """Remove the key of the client ``name``. Raises ConfigurationError if there is none."""
     with _changing(home / NAMED_KEYS_FILE) as file:
         keys = _decoded(file)
         kept = tuple(each for each in keys if each.name != name)
         if len(kept) == len(keys):
-            raise InvalidRequestError(
+            raise ConfigurationError(
                 f"There is no key for {name}.", hint="`onplan serve --list-keys` shows which there are."
             )
         _write(file, kept)
@@ -150,16 +150,16 @@ def remove_key(home: Path, name: str) -> None:
 
 def _require_sensible(name: str, limits: KeyLimits) -> None:
     if not _NAME.fullmatch(name) or name == OWNER:
-        raise InvalidRequestError(
+        raise ConfigurationError(
             f"{name!r} cannot be the name of a key.",
             hint=f"Use letters, digits, dots and dashes, up to 64, and another word than {OWNER}.",
         )
     for field_name in ("requests_per_minute", "tokens_per_day"):
         number = getattr(limits, field_name)
         if number is not None and number < 1:
-            raise InvalidRequestError(f"{field_name} must be 1 or more, and is {number}.")
+            raise ConfigurationError(f"{field_name} must be 1 or more, and is {number}.")
     if limits.window_share is not None and not 0 < limits.window_share <= 1:
-        raise InvalidRequestError(
+        raise ConfigurationError(
             f"window_share is {limits.window_share}, and not a share above 0 and up to 1.",
             hint="Write 0.2 for a fifth of each usage window.",
         )

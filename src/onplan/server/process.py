@@ -24,6 +24,9 @@ from onplan.server.running import Stop, run
 if TYPE_CHECKING:
     from onplan.server.upstream import Upstream
 
+# Seconds after the start at which what the first request needs is loaded.
+_AT_REST = 0.05
+
 logger = logging.getLogger("onplan.server")
 
 Rules = tuple[ServerOptions, Keys]
@@ -75,6 +78,7 @@ async def _serve(plans: Plans, on_ready: Callable[[], object], lives: int | None
         if lives is not None:
             loop.add_reader(lives, _orphaned, lives, stop)
         try:
+            loop.call_later(_AT_REST, upstream.warm)
             await run(app, plans.listeners, options, stop, on_ready=on_ready)
         finally:
             ledger.close()

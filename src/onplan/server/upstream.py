@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
+from functools import cached_property
 
 from onplan.assembly import AsyncClientOptions
 from onplan.async_client import AsyncClient
@@ -17,6 +19,8 @@ from onplan.service.service import Service
 from onplan.stores import CredentialStore, why_empty
 from onplan.tokens.api_key import KeyHolder
 from onplan.types import APIKey, Limits
+
+logger = logging.getLogger("onplan.server")
 
 
 def require_servable(settings: Settings) -> None:
@@ -52,10 +56,8 @@ class Upstream:
     ) -> None:
         self._settings, self._store, self._options = settings, store, options
         self._service_options, self._responses = service_options, responses or MemoryStore()
-        self._client = AsyncClient(**options)
-        self._shared = Service(self._client, service_options, self._responses)
         self._own: dict[str, tuple[float, Service]] = {}
-        self._clients = [self._client]
+        self._clients: list[AsyncClient] = []
 
     async def __aenter__(self) -> Upstream:
         return self
@@ -73,10 +75,30 @@ class Upstream:
         if known is None or known[0] != share:
             options = self._options.copy()
             options["max_window_share"] = share
-            self._clients.append(AsyncClient(**options))
-            service = Service(self._clients[-1], self._service_options, self._responses)
-            known = self._own[caller] = (share, service)
+            known = self._own[caller] = (share, self._service(self._client_with(options)))
         return known[1]
+
+    @cached_property
+    def _client(self) -> AsyncClient:
+        return self._client_with(self._options)
+
+    @cached_property
+    def _shared(self) -> Service:
+        return self._service(self._client)
+
+    def _client_with(self, options: AsyncClientOptions) -> AsyncClient:
+        self._clients.append(AsyncClient(**options))
+        return self._clients[-1]
+
+    def _service(self, client: AsyncClient) -> Service:
+        return Service(client, self._service_options, self._responses)
+
+    def warm(self) -> None:
+        """Make the client that callers share, so that the first request need not wait for it."""
+        try:
+            self._shared  # noqa: B018 - it is made when it is looked at
+        except OnplanError as error:
+            logger.error("no request can be answered: %s", error)  # noqa: TRY400 - the sentence says it all
 
     async def limits(self) -> Limits:
         """What the plan has left. Raises OnplanError."""
