@@ -465,6 +465,43 @@ def test_thoughts_that_the_backend_cannot_read_are_forgotten(emulator: Emulator)
     assert with_reasoning == [False, True, False, False]
 
 
+# --- other backends -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["chat", "responses"])
+def _platform(request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenAI's platform, in either of its APIs, with a key."""
+    monkeypatch.setenv("ONPLAN_BACKEND", "openai")
+    monkeypatch.setenv("ONPLAN_OPENAI_BASE_URL", emulator.urls["openai_base_url"])
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    monkeypatch.setenv("ONPLAN_API", request.param)
+
+
+@pytest.mark.usefixtures("_platform")
+def test_a_backend_with_a_key(emulator: Emulator) -> None:
+    """Whichever API it speaks, answers, calls and failures look the same."""
+    emulator.play(Turn(text="Hello!"), Turn(tool_calls=[Call("f", {"a": "1"})]), Turn(text="Done."))
+
+    async def converse() -> list[Answer]:
+        async with onplan.AsyncClient(retry=ONCE) as client:
+            service = Asking(Service(client))
+            text = await service.chat({**STREAM, "stream_options": {"include_usage": True}, "seed": 1})
+            called = await service.chat({**HELLO, "tools": TOOLS})
+            done = await service.chat({**follow_up(called, "42"), "stream": True})
+            emulator.play(Turn(fault="overloaded_503"))
+            return [text, called, done, await service.chat(STREAM)]
+
+    text, called, done, failed = asyncio.run(converse())
+    assert (text.joined("content"), text.finish_reasons) == ("Hello!", ["stop"])
+    assert text.events[-2]["usage"]["total_tokens"] > 0
+    assert called.json["choices"][0]["finish_reason"] == "tool_calls"
+    assert done.joined("content") == "Done."
+    assert (failed.status, failed.json["error"]["code"]) == (503, "server_is_overloaded")
+    assert not any(
+        "session" in answer.headers.get("x-onplan-ignored-parameters", "") for answer in (text, done)
+    )
+
+
 # --- clients that leave ---------------------------------------------------------------------------------
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.amount_of_work import bytes_allocated, lines_run
 
 from onplan.dialects.openai_chat.request import ChatRequest, read_request
 from onplan.dialects.openai_errors import ParameterError
@@ -389,3 +391,39 @@ def test_what_cannot_be_read_is_refused(body: Any, param: str | None) -> None:
     assert caught.value.param == param
     assert param is None or caught.value.message.startswith(param)
     assert "msgspec" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda size: {"messages": [{"role": "user", "content": "x" * size}]},
+        lambda size: {
+            "messages": [*HELLO["messages"], {"role": "tool", "tool_call_id": "c", "content": "x" * size}]
+        },
+        lambda size: {**HELLO, "sparkle": "x" * size},
+    ],
+    ids=["a message", "a result", "a field that is not known"],
+)
+def test_the_work_does_not_grow_with_the_length_of_texts(body: Any) -> None:
+    """Megabytes are decoded by one call, and never looked at piece by piece, nor copied."""
+    small, large = (json.dumps(body(size)).encode() for size in (100, 1_000_000))
+    parsed(small)
+    assert lines_run(lambda: parsed(large)) == lines_run(lambda: parsed(small))
+    assert bytes_allocated(lambda: parsed(large)) < 2_300_000
+
+
+def test_the_work_grows_with_the_number_of_messages() -> None:
+    """And not with its square."""
+
+    def turns(count: int) -> bytes:
+        call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        turn = [
+            {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+            {"role": "assistant", "content": None, "tool_calls": [call], "function_call": call["function"]},
+            {"role": "tool", "tool_call_id": "c", "content": "1"},
+            {"role": "function", "name": "f", "content": "1"},
+        ]
+        return json.dumps({"messages": turn * count}).encode()
+
+    few, many = (lines_run(partial(parsed, turns(count))) for count in (50, 500))
+    assert many < 11 * few

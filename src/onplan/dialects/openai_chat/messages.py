@@ -214,12 +214,11 @@ class _Conversation:
                 self.messages.append(Message(Role(role), list(_contents(item, place))))
 
     def _add_result(self, call_id: str, item: _Message, place: str) -> None:
-        content = item.content if isinstance(item.content, str) else list(_contents(item, place))
-        for index, part in enumerate(content):
-            if isinstance(part, Refusal):
-                where = f"{place}.content[{index}]"
-                raise ParameterError(f"{where}.type is a refusal, which is no result of a tool.", param=where)
-        self.messages.append(Message(Role.TOOL, [ToolResult(call_id, content or "")]))
+        content: object = item.content or ""
+        if isinstance(item.content, list):
+            parts = enumerate(_contents(item, place))
+            content = [_of_result(part, f"{place}.content[{index}]") for index, part in parts]
+        self.messages.append(Message(Role.TOOL, [ToolResult(call_id, content)]))
 
     def _calls_of(self, item: _Message, place: str) -> Iterator[ToolCall]:
         for index, call in enumerate(item.tool_calls or ()):
@@ -229,6 +228,12 @@ class _Conversation:
             self._functions += 1
             call_id = self._calls[name] = f"call_{self._functions}_{name}"
             yield ToolCall(call_id, name, _arguments(item.function_call.get("arguments")))
+
+
+def _of_result(part: ContentPart, where: str) -> ContentPart:
+    if isinstance(part, Refusal):
+        raise ParameterError(f"{where}.type is a refusal, which is no result of a tool.", param=where)
+    return part
 
 
 def _said(item: _Message, place: str) -> Iterator[ContentPart]:

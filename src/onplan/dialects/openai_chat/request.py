@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from onplan.dialects.json_fields import decoded, fields_of
+from onplan.dialects.json_fields import decoded, fields_of, size_of
 from onplan.dialects.openai_chat.messages import read_messages
 from onplan.dialects.openai_chat.responses_body import as_chat_fields, read_input
 from onplan.dialects.openai_chat.tools import read_response_format, read_tool_choice, read_tools
@@ -198,10 +198,10 @@ def _refuse(fields: Fields) -> None:
 
 
 def _is_idle(name: str, raw: msgspec.Raw) -> bool:
-    if len(bytes(raw)) > _LONGEST_IDLE:
+    if size_of(raw) > _LONGEST_IDLE:
         return False
     value = decoded(raw, _ANY, name)
     return value in ("", [], {}) or value in _NEUTRAL.get(name, ())
 
 
-_LONGEST_IDLE = 64  # characters of JSON; what is longer says something
+_LONGEST_IDLE = 64  # bytes of JSON; what is longer says something
