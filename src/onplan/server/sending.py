@@ -10,6 +10,9 @@ from onplan.server.asgi import Send
 
 # Seconds without anything sent after which the heartbeat of a stream is sent.
 SILENCE = 15.0
+# Pieces after which others have their turn: where all are there already, nothing is waited for, and once the
+# client is gone, sending does not wait either.
+_AT_A_STRETCH = 64
 
 
 async def send_reply(
@@ -41,7 +44,11 @@ async def _send_stream(
         await send({"type": "http.response.start", "status": status, "headers": headers})
         if beating:
             beating.begin()
+        number = 0
         async for piece in body:
+            number += 1
+            if number % _AT_A_STRETCH == 0:
+                await asyncio.sleep(0)
             if beating:
                 beating.is_due = False
             await send({"type": "http.response.body", "body": piece, "more_body": True})
