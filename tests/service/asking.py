@@ -11,6 +11,8 @@ import onplan
 from onplan.dialects.served import ServedReply, ServedRequest
 from onplan.service import Service, ServiceOptions
 
+from ..openapi import check_answer
+
 
 class Answer:
     """What came back: the status, the headers and the body, whose events are read."""
@@ -70,9 +72,11 @@ class Asking:
         """The answer to a request of Chat Completions, read to its end."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         reply = await self.service.answer(ServedRequest("POST", path, headers or {}, data, caller=caller))
-        if isinstance(reply.body, bytes):
-            return Answer(reply, reply.body)
-        return Answer(reply, b"".join([piece async for piece in reply.body]))
+        answer = (
+            reply.body if isinstance(reply.body, bytes) else b"".join([piece async for piece in reply.body])
+        )
+        check_answer("POST", path, reply.status, reply.headers, answer)
+        return Answer(reply, answer)
 
 
 def asked(*bodies: Any, options: ServiceOptions | None = None, **client: Any) -> list[Answer]:

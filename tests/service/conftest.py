@@ -14,6 +14,8 @@ from onplan.dialects.served import ServedReply, ServedRequest
 from onplan.service import Service, ServiceOptions
 from onplan.service.response_stores import ResponseStore
 
+from ..openapi import check_answer
+
 T = TypeVar("T")
 
 
@@ -77,9 +79,11 @@ class Asking:
         path, _, query = path.partition("?")
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
         reply = await self.service.answer(ServedRequest(method, path, headers or {}, data, query, caller))
-        if isinstance(reply.body, bytes):
-            return Answer(reply, reply.body)
-        return Answer(reply, b"".join([piece async for piece in reply.body]))
+        answer = (
+            reply.body if isinstance(reply.body, bytes) else b"".join([piece async for piece in reply.body])
+        )
+        check_answer(method, path, reply.status, reply.headers, answer)
+        return Answer(reply, answer)
 
     async def create(self, *, caller: str = "", headers: Any = None, **body: Any) -> Answer:
         """``POST /v1/responses``; the model is named unless it is given."""

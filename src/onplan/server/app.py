@@ -119,7 +119,7 @@ class App:
 
     async def _answer(self, asked: _Asked, scope: Scope, receive: Receive, send: Send) -> None:
         head = asked.head
-        reply = await self._page(asked) if head.path in _PAGES else None
+        reply = await self._page(asked) if head.path in PAGES else None
         reply = reply or self._admit(asked, head.method)
         if reply is None:
             body = await read_body(receive, head.headers, self._options.max_body, self._room)
@@ -140,6 +140,8 @@ class App:
             return ServedReply.json({"status": "ok"})
         if path == "/readyz":
             return await self._pages.ready(draining=self.is_draining)
+        if path == "/openapi.json":
+            return self._pages.document()
         self.tick()
         if path == "/metrics":
             return self._metrics.page()
@@ -282,7 +284,7 @@ class _Asked:
     has_left: bool = False
 
 
-_PAGES = frozenset({"/", "/healthz", "/readyz", "/metrics", "/v1/usage", "/usage"})
+PAGES = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/usage", "/usage"})
 
 
 def _decoded(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -55,6 +55,12 @@ class Pages:
         reply = failure_reply(error)
         return ServedReply(503, reply.headers, reply.body)
 
+    def document(self) -> ServedReply:
+        """The OpenAPI document."""
+        from onplan.server.openapi import openapi_document
+
+        return ServedReply.json(openapi_document())
+
     async def usage(self, caller: str, keys: Keys) -> ServedReply:
         """What the plan has left, and what the caller has used; for the owner, what each key has used."""
         try:

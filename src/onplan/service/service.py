@@ -66,7 +66,7 @@ class Service:
 
     async def _route(self, request: ServedRequest) -> ServedReply:
         path = request.path.removeprefix("/v1") or "/"
-        methods = _ROUTES.get(path)
+        methods = ROUTES.get(path)
         if methods is None and path.startswith("/models/"):
             methods = {"GET": Service._model}
         if methods is None and path.startswith("/responses/"):
@@ -138,7 +138,7 @@ def _unknown(request: ServedRequest) -> ServedReply:
     return refusal(404, "unknown_url", message)
 
 
-_ROUTES: Mapping[str, Mapping[str, _Answer]] = {
+ROUTES: Mapping[str, Mapping[str, _Answer]] = {
     "/chat/completions": {"POST": Service._complete_chat},
     "/images/edits": {"POST": Service._edit_images},
     "/images/generations": {"POST": Service._generate_images},

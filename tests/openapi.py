@@ -1,0 +1,76 @@
+"""Holds answers of the server against its OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+from onplan.server.openapi import openapi_document
+from onplan.structured.misfit import Misfit
+from onplan.structured.validation import validate
+
+# What the events of a stream are, which OpenAPI 3.1 cannot say.
+_EVENTS = {"createResponse": "ResponseEvent", "createChatCompletion": "ChatCompletionChunk"}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The document, as a client reads it."""
+    read: dict[str, Any] = json.loads(json.dumps(openapi_document()))
+    return read
+
+
+def check_answer(method: str, path: str, status: int, headers: dict[str, str], body: bytes) -> None:
+    """Raise AssertionError unless the document says that this can be the answer.
+
+    Paths that the document does not have are only answered with an error; WebSockets and CORS are not in it.
+    """
+    if method == "OPTIONS":
+        return
+    operation = operation_of(method, path)
+    if operation is None:
+        assert status >= 400, f"{method} {path} is answered, and is not in the document"
+        _fits(json.loads(body), {"$ref": "#/components/schemas/Error"}) if body and method != "HEAD" else None
+        return
+    name = operation["operationId"]
+    answer = operation["responses"].get(str(status))
+    assert answer is not None, f"{name}: the status {status} is not in the document"
+    if "$ref" in answer:
+        answer = document()["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+    for header, described in answer.get("headers", {}).items():
+        assert header in headers or not described.get("required"), f"{name}: the header {header} is missing"
+    kind = headers["content-type"].partition(";")[0]
+    assert kind in answer["content"], f"{name}: {kind} is not in the document"
+    if method == "HEAD":
+        return
+    if kind == "application/json":
+        _fits(json.loads(body), answer["content"][kind]["schema"])
+    elif kind == "text/event-stream":
+        _events_fit(body, _EVENTS[name])
+
+
+def operation_of(method: str, path: str) -> dict[str, Any] | None:
+    """What the document says of a request; None if nothing."""
+    for template, found in document()["paths"].items():
+        pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, path) or re.fullmatch(pattern, f"/v1{path}"):
+            operation: dict[str, Any] | None = found.get("get" if method == "HEAD" else method.lower())
+            return operation
+    return None
+
+
+def _events_fit(body: bytes, schema: str) -> None:
+    for line in body.split(b"\n"):
+        if line.startswith(b"data: ") and line != b"data: [DONE]":
+            event = json.loads(line.removeprefix(b"data: "))
+            is_error = schema == "ChatCompletionChunk" and "error" in event
+            _fits(event, {"$ref": f"#/components/schemas/{'Error' if is_error else schema}"})
+
+
+def _fits(value: Any, schema: dict[str, Any]) -> None:
+    try:
+        validate(value, schema, document())
+    except Misfit as misfit:
+        raise AssertionError(f"{misfit.path} {misfit.problem}: {json.dumps(value)[:600]}") from None
