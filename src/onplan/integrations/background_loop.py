@@ -1,0 +1,59 @@
+"""An event loop on a thread of its own: coroutines answer the requests of synchronous libraries there."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class BackgroundLoop:
+    """One loop for all synchronous clients of a process; a forked child makes its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._process: int | None = None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of ``work``. It is cancelled when the caller is interrupted, by Ctrl-C for instance."""
+        future = asyncio.run_coroutine_threadsafe(work, self._running())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None or self._process != os.getpid():
+                self._loop, self._process = asyncio.new_event_loop(), os.getpid()
+                self._thread = threading.Thread(
+                    target=self._loop.run_forever, name="onplan-requests", daemon=True
+                )
+                self._thread.start()
+                atexit.register(self._stop, self._loop, self._thread, self._process)
+            return self._loop
+
+    @staticmethod
+    def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, process: int) -> None:
+        if process == os.getpid():
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(5)
+            if not loop.is_running():
+                loop.close()
+
+    def after_fork(self) -> None:
+        """In a forked child the lock may be held by a thread that is not there."""
+        self._lock = threading.Lock()
+
+
+BACKGROUND = BackgroundLoop()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=BACKGROUND.after_fork)

@@ -1,0 +1,123 @@
+"""A transport for httpx and httpx2 whose requests the service answers; none leaves for a network as it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
+from types import ModuleType
+from typing import Any
+from urllib.parse import unquote
+
+from onplan.async_client import AsyncClient
+from onplan.dialects.openai_errors import NEVER_AGAIN
+from onplan.dialects.served import Pieces, ServedReply, ServedRequest
+from onplan.integrations.background_loop import BACKGROUND
+from onplan.service import Service
+
+
+class _Answers:
+    """What both transports do: requests become those of a service, and its replies responses."""
+
+    def __init__(self, client: AsyncClient, service: Service, caller: str) -> None:
+        self._client, self._service, self._caller = client, service, caller
+
+    def request(self, given: Any, body: bytes) -> ServedRequest:
+        """The request, without what is the SDK's own: its placeholder for a key, above all."""
+        headers = {name.lower(): value for name, value in given.headers.items()}
+        for name in [*_LEFT_OUT, *(name for name in headers if name.startswith("x-stainless-"))]:
+            headers.pop(name, None)
+        path, query = unquote(given.url.path), given.url.query.decode("ascii", "replace")
+        return ServedRequest(given.method, path, headers, body, query, self._caller)
+
+    async def reply(self, request: ServedRequest) -> ServedReply:
+        """The reply; onplan has tried again where that made sense, so the SDK need not."""
+        reply = await self._service.answer(request)
+        if reply.status >= 400:
+            reply.headers.update(NEVER_AGAIN)
+        return reply
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+_LEFT_OUT = ("authorization", "api-key", "x-api-key", "cookie", "openai-organization", "openai-project")
+
+
+class _Body:
+    """The pieces of a reply, read from a loop on another thread."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        while (piece := BACKGROUND.run(_next(self._pieces))) is not None:
+            yield piece
+
+    def close(self) -> None:
+        """Give the rest up."""
+        BACKGROUND.run(_close(self._pieces))
+
+
+async def _next(pieces: Pieces) -> bytes | None:
+    return await anext(pieces, None)
+
+
+async def _close(pieces: Pieces) -> None:
+    await pieces.aclose()
+
+
+class _AsyncBody:
+    """The pieces of a reply."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._pieces:
+            yield piece
+
+    async def aclose(self) -> None:
+        """Give the rest up; what is asked of the backend ends."""
+        with suppress(RuntimeError):  # the event loop of a stream that nobody read to its end is gone
+            await self._pieces.aclose()
+
+
+def transports(http: ModuleType) -> tuple[type[Any], type[Any]]:
+    """The synchronous and the asynchronous transport for ``http``, which is httpx or httpx2."""
+
+    class SyncStream(_Body, http.SyncByteStream):  # type: ignore[name-defined,misc]
+        pass
+
+    class AsyncStream(_AsyncBody, http.AsyncByteStream):  # type: ignore[name-defined,misc]
+        pass
+
+    def response(reply: ServedReply, stream: type[Any]) -> Any:
+        headers: Mapping[str, str] = reply.headers
+        if isinstance(reply.body, bytes):
+            return http.Response(reply.status, headers=headers, content=reply.body)
+        return http.Response(reply.status, headers=headers, stream=stream(reply.body))
+
+    class Transport(http.BaseTransport):  # type: ignore[name-defined,misc]
+        def __init__(self, client: AsyncClient, service: Service, caller: str) -> None:
+            self._answers = _Answers(client, service, caller)
+
+        def handle_request(self, request: Any) -> Any:
+            asked = self._answers.request(request, request.read())
+            return response(BACKGROUND.run(self._answers.reply(asked)), SyncStream)
+
+        def close(self) -> None:
+            BACKGROUND.run(self._answers.close())
+
+    class AsyncTransport(http.AsyncBaseTransport):  # type: ignore[name-defined,misc]
+        def __init__(self, client: AsyncClient, service: Service, caller: str) -> None:
+            self._answers = _Answers(client, service, caller)
+
+        async def handle_async_request(self, request: Any) -> Any:
+            asked = self._answers.request(request, await request.aread())
+            return response(await self._answers.reply(asked), AsyncStream)
+
+        async def aclose(self) -> None:
+            await self._answers.close()
+
+    return Transport, AsyncTransport
