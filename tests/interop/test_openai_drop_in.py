@@ -7,8 +7,12 @@ import concurrent.futures
 import gc
 import json
 import multiprocessing
+import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +31,7 @@ pytestmark = [
 ]
 
 MODEL = "gpt-5.5"
+PAGE = Path(__file__).parents[2] / "docs/openai-sdk.md"
 QUESTION = [{"role": "user", "content": "one two"}]
 TOOL = {
     "type": "function",
@@ -226,6 +231,14 @@ def test_after_a_fork(client: Any) -> None:
     child.start()
     assert queue.get(timeout=60) == "You said: child"
     child.join(60)
+
+
+@pytest.mark.parametrize(
+    "code", re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+)
+def test_the_examples_run(signed_in: Emulator, code: str) -> None:
+    """Those of docs/openai-sdk.md, without an error."""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
 
 
 @pytest.mark.parametrize("make", [OpenAI, AsyncOpenAI])

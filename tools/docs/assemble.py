@@ -34,6 +34,7 @@ MENU = {
         "docs/conversations.md",
         "docs/terminal.md",
         "docs/run.md",
+        "docs/openai-sdk.md",
         "docs/batch.md",
         "docs/usage.md",
         "docs/comparison.md",
