@@ -59,6 +59,8 @@ class Stub:
             return ServedReply(200, {"content-type": "text/event-stream"}, self._stream(), b": ping\n\n")
         if request.path == "/v1/flood":
             return ServedReply(200, {"content-type": "text/event-stream"}, self._flood())
+        if request.path == "/v1/breaks":
+            return ServedReply(200, {"content-type": "text/event-stream"}, self._broken())
         if request.path == "/v1/fails":
             raise RuntimeError("a fault")
         reply = ServedReply.json({"path": request.path, "body": request.body.decode()})
@@ -99,6 +101,10 @@ class Stub:
             self.ended.append("whole")
         finally:
             self.ended.append("closed")
+
+    async def _broken(self) -> AsyncGenerator[bytes]:
+        yield b"data: 0\n\n"
+        raise onplan.TransportError("The connection broke.")
 
     async def _flood(self) -> AsyncGenerator[bytes]:
         try:

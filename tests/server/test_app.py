@@ -112,3 +112,29 @@ def test_many_requests_go_over_one_connection(serve: Serve, stub: Stub) -> None:
         connection.sendall(running.head("/v1/models") + running.head("/v1/models", connection="close"))
         received = b"".join(iter(lambda: connection.recv(65_536), b""))
     assert received.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_a_stream_gives_a_sign_of_life_while_nothing_comes(
+    serve: Serve, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two pieces the heartbeat of the reply is sent, again and again, and none after the end."""
+    monkeypatch.setattr("onplan.server.sending.SILENCE", 0.05)
+    running = serve()
+    with running.connect() as connection:
+        connection.sendall(running.head("/v1/stream", connection="close"))
+        received = b""
+        while received.count(b": ping\n\n") < 2:
+            received += connection.recv(65_536)
+        stub.let_go()
+        received += b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert received.index(b"data: 2") < received.index(b": ping")
+    assert received.endswith(b"data: end\n\n\r\n0\r\n\r\n")
+
+
+def test_a_stream_that_breaks_never_ends_as_if_it_were_whole(serve: Serve, stub: Stub) -> None:
+    """The connection is cut, which every client takes for a failure."""
+    running = serve()
+    received = running.raw(running.head("/v1/breaks"))
+
+    assert b"data: 0" in received
+    assert not received.endswith(b"0\r\n\r\n")

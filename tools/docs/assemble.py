@@ -36,6 +36,7 @@ MENU = {
         "docs/run.md",
         "docs/openai-sdk.md",
         "docs/batch.md",
+        "docs/server.md",
         "docs/usage.md",
         "docs/comparison.md",
         "docs/parameters.md",

@@ -188,10 +188,11 @@ class App:
                     raise
                 await self._send(asked, send, overloaded("The server ends."))
         except OnplanError as error:
-            await self._send(asked, send, failure_reply(error))
+            await self._fail(asked, send, failure_reply(error))
         except Exception:
             logger.exception("a request of %s failed", request.caller)
-            await self._fail(asked, send)
+            message = "The server failed; its log says more."
+            await self._fail(asked, send, refusal(500, "internal_error", message, type="server_error"))
         finally:
             connection.on_departure = None
 
@@ -226,11 +227,10 @@ class App:
         with self._ledger.change(caller) as used:
             count(used, reply.usage, time.time())
 
-    async def _fail(self, asked: _Asked, send: Send) -> None:
-        """Tell of a fault of the server's own. In the middle of a reply, uvicorn ends the connection."""
+    async def _fail(self, asked: _Asked, send: Send, reply: ServedReply) -> None:
+        """Tell of a failure. In the middle of another reply nothing is said, and uvicorn cuts it off."""
         if not asked.is_answered:
-            message = "The server failed; its log says more."
-            await self._send(asked, send, refusal(500, "internal_error", message, type="server_error"))
+            await self._send(asked, send, reply)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         pairs = scope["headers"]
