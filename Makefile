@@ -7,10 +7,10 @@ PYRIGHT_VERSION ?= 1.1.414
 OPENAI_OAUTH_VERSION ?= 2.0.0
 BIN    := $(VENV)/bin
 
-ALONE  := bench-peers relays release schemathesis sdks siwc-peer strangers # environments that share no version with ours
+ALONE  := aider bench-peers relays release schemathesis sdks siwc-peer strangers # environments that share no version with ours
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit coverage check interop fuzz mutate newest oldest pythons docs release bench speed picture screenshot constraints clean
+.PHONY: help demo test unit coverage check interop clients fuzz mutate newest oldest pythons docs release bench speed picture screenshot constraints clean
 
 # $(call install,FOLDER,ARGUMENTS): pip with a dot for each package, so that a long run is seen to be at work. What it
 # has to say about a failure goes to stderr as ever; its exit status is kept in a file, for a pipe would lose it.
@@ -59,16 +59,25 @@ check: $(VENV)/.installed       ## lint, format, types, import layers
 CODEX_INSTALLED  := $(CODEX_VERSIONS:%=$(VENV)/codex-%/.installed)
 AIMOCK_INSTALLED := $(VENV)/aimock-$(AIMOCK_VERSION)/.installed
 PYRIGHT_INSTALLED := $(VENV)/pyright-$(PYRIGHT_VERSION)/.installed
+NODE_SDKS := $(VENV)/node-sdks/.installed
+AGENTS    := $(VENV)/agents/.installed
 INTEROP := $(VENV)/.installed $(VENV)/.bench $(VENV)/.interop $(VENV)/.system \
-  $(VENV)/siwc-peer/.installed $(VENV)/strangers/.installed $(CODEX_INSTALLED) $(AIMOCK_INSTALLED) $(PYRIGHT_INSTALLED)
+  $(VENV)/siwc-peer/.installed $(VENV)/strangers/.installed $(VENV)/sdks/.installed $(NODE_SDKS) \
+  $(CODEX_INSTALLED) $(AIMOCK_INSTALLED) $(PYRIGHT_INSTALLED)
 interop: $(INTEROP)  ## other people's programs: Codex clients, SDKs, a mock server, a browser, a keyring, two hosts
 	CODEX_FOLDER="$(CURDIR)/$(VENV)" CODEX_VERSIONS="$(CODEX_VERSIONS)" \
 	OPENAI_SDK_PYTHON="$(CURDIR)/$(BIN)/python" \
 	SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" \
 	STRANGERS_PYTHON="$(CURDIR)/$(VENV)/strangers/bin/python" \
+	SDKS_PYTHON="$(CURDIR)/$(VENV)/sdks/bin/python" \
+	NODE_SDKS="$(CURDIR)/$(dir $(NODE_SDKS))" \
 	AIMOCK="$(CURDIR)/$(dir $(AIMOCK_INSTALLED))node_modules/.bin/llmock" \
 	PYRIGHT="$(CURDIR)/$(dir $(PYRIGHT_INSTALLED))node_modules/.bin/pyright" \
-	$(BIN)/pytest -m interop -n 2 --dist loadfile tests/interop
+	$(BIN)/pytest -m 'interop and not agents' -n 2 --dist loadfile tests/interop
+
+clients: $(VENV)/.installed $(VENV)/aider/.installed $(AGENTS)  ## coding agents on `onplan run`: opencode, Cline, Continue, aider (1 GB; Python 3.12 at most)
+	AGENTS="$(CURDIR)/$(dir $(AGENTS))" AIDER="$(CURDIR)/$(VENV)/aider/bin/aider" \
+	$(BIN)/pytest -m agents tests/interop
 
 fuzz: $(VENV)/.installed        ## 200,000 damaged streams, frames, bodies, token responses and files, always the same (2 minutes)
 	ONPLAN_FUZZ_CASES=200000 $(BIN)/pytest -n 2 tests/fuzz
@@ -169,6 +178,13 @@ $(VENV)/.system: $(VENV)/.installed
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES); \
 	else echo "make interop: $(SYSTEM_PACKAGES) are missing; what needs them is skipped"; fi
+	@touch $@
+
+# Packages for Node.js that stand in one list, with a Node.js of their own where it is in the list.
+$(NODE_SDKS) $(AGENTS): $(VENV)/%/.installed: requirements/%.json
+	@command -v npm >/dev/null || { echo "npm (Node.js 20.15 or newer) is needed to install $<"; exit 1; }
+	rm -rf $(@D) && mkdir -p $(@D) && cp $< $(@D)/package.json
+	npm install --loglevel=error --no-fund --no-audit --no-package-lock --prefix $(@D)
 	@touch $@
 
 # npm keeps these out of the repository; only their versions are ours: of the CLI the newest, and an older one.

@@ -11,24 +11,13 @@ import pytest
 from onplan.emulator import Scenario
 from onplan.emulator.catalogue import CATALOGUE, serves
 
+from .clients_page import settings
 from .codex_cli import VERSIONS, Codex, check_tool_turn, installed, with_clients
 from .served import Served, served
 
 VERSION = (VERSIONS or ["none"])[0]
 
 pytestmark = [pytest.mark.interop, pytest.mark.stranger(f"Codex CLI {VERSION} at serve"), with_clients]
-
-SETTINGS = """
-model = "gpt-5.5"
-model_provider = "onplan"
-
-[model_providers.onplan]
-name = "onplan"
-base_url = "{base_url}"
-wire_api = "responses"
-env_key = "OPENAI_API_KEY"
-supports_websockets = {websockets}
-"""
 
 
 @dataclass
@@ -39,14 +28,14 @@ class ServedCodex(Codex):
 
     def environment(self, **variables: str) -> dict[str, str]:
         """With the server's key; of its address only the settings know."""
-        return super().environment(OPENAI_API_KEY=self.server.key, **variables)
+        return super().environment(ONPLAN_KEY=self.server.key, **variables)
 
     def use(self, transport: str) -> None:
-        """Write its settings."""
+        """Write the settings of docs/clients.md."""
         self.home.mkdir(exist_ok=True)
-        text = SETTINGS.format(
-            base_url=self.server.base_url, websockets=str(transport == "WebSocket").lower()
-        )
+        text = settings("Codex CLI", self.server.base_url)
+        if transport == "SSE":
+            text = text.replace("supports_websockets = true", "supports_websockets = false")
         (self.home / "config.toml").write_text(text)
 
 

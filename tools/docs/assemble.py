@@ -40,6 +40,7 @@ MENU = {
         "docs/usage.md",
         "docs/comparison.md",
         "docs/parameters.md",
+        "docs/clients.md",
         "docs/backends.md",
         "docs/chatgpt-plan.md",
         "docs/stores.md",
