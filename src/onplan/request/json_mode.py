@@ -10,6 +10,7 @@ from onplan.request.history import History
 from onplan.types import Message, Text
 
 ASKED = "Answer with a JSON object."
+REPAIR = f"No message named JSON, which the backend demands; one was put in front: {ASKED}"
 
 
 def with_the_word(history: History) -> History:
@@ -17,5 +18,4 @@ def with_the_word(history: History) -> History:
     texts = (part.text for message in history.messages for part in message.content if isinstance(part, Text))
     if any("json" in text.lower() for text in texts):
         return history
-    repair = f"No message named JSON, which the backend demands; one was put in front: {ASKED}"
-    return History([Message.developer(ASKED), *history.messages], (*history.repairs, repair))
+    return History([Message.developer(ASKED), *history.messages], (*history.repairs, REPAIR))

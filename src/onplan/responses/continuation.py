@@ -33,11 +33,14 @@ class Create:
 
     Attributes:
         size: length of that body in bytes; a message with the whole input is about as long.
+        metadata: what the client tells of itself; another turn says something else.
     """
 
     def __init__(self, body: bytes) -> None:
         self.size = len(body)
         self.fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        said = self.fields.pop("client_metadata", None)
+        self.metadata: dict[str, Any] = msgspec.json.decode(said) if said is not None else {}
         self.items = msgspec.json.decode(self.fields.pop("input"), type=list[msgspec.Raw])
         self.digests = [_digest(item) for item in self.items]
         self.fields_digest = _digest(msgspec.json.encode(self.fields))
@@ -90,8 +93,8 @@ class Continuation:
             message["input"] = create.items[len(self._digests) :]
         if not generate:
             message["generate"] = False
-        if turn_state:
-            message["client_metadata"] = {TURN_STATE: turn_state}
+        if metadata := {**create.metadata, **({TURN_STATE: turn_state} if turn_state else {})}:
+            message["client_metadata"] = metadata
         self.settled, self.turn_state, self._response_id = False, turn_state, None
         return msgspec.json.encode(message)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from onplan.async_client import AsyncClient, Exchange
 from onplan.async_client_parts import context_of
+from onplan.dialects.openai_errors import ParameterError
 from onplan.dialects.openai_responses.call import (
     Destination,
     RelayCall,
@@ -26,6 +27,7 @@ from onplan.errors import OnplanError
 from onplan.service.options import ServiceOptions
 from onplan.service.pieces import TurnPieces, begun
 from onplan.service.stored_responses import StoredResponses
+from onplan.turn.flows import known_model
 from onplan.turn.relaying import prepare_relay, relay
 
 
@@ -64,7 +66,14 @@ class Responses:
 
     def read(self, body: bytes) -> ResponsesRequest:
         """What a client asks. Raises ParameterError."""
-        return read_request(body, context_of(self._client).backend, strict=self._options.strict)
+        backend = context_of(self._client).backend
+        if backend.api != "responses":
+            raise ParameterError(
+                f"{backend.name} does not speak the Responses API: use /v1/chat/completions.",
+                code="unknown_url",
+                status=404,
+            )
+        return read_request(body, backend, strict=self._options.strict)
 
     def begin(
         self, asked: ResponsesRequest, before: Before, request: ServedRequest, *, framed: bool = True
@@ -114,7 +123,8 @@ class Responses:
         codex = turn_headers(request.headers)
 
         def build(model: str) -> RelayCall:
-            to = Destination(context.backend, context.base_url, model, session_id)
+            known = known_model(model, context)
+            to = Destination(context.backend, context.base_url, model, session_id, known)
             return relay_call(asked, before, to, relayed, framed=framed, headers=codex)
 
         return build

@@ -204,13 +204,13 @@ def _effort_of(request: CompletionRequest, context: Context, model: str) -> str 
     """The effort to ask for: one that the model offers, as far as that is known without asking."""
     if request.reasoning_effort is None:
         return None
-    known = _known(model, context)
+    known = known_model(model, context)
     if known is None:
         return request.reasoning_effort
     return offered_effort(request.reasoning_effort, known, raising=context.raise_unsupported)
 
 
-def _known(model: str, context: Context) -> ModelInfo | None:
+def known_model(model: str, context: Context) -> ModelInfo | None:
     """What is known of a model without asking."""
     built_in = (known for known in context.backend.fallback_models if known.id == model)
     return context.catalogue.named(model) or next(built_in, None)
@@ -322,7 +322,7 @@ def _target(model: str, context: Context) -> Flow[Target]:
     if not context.catalogue.attempts:
         with suppress(OnplanError):
             yield ListModels(0)
-    target = target_of(credential, model, _known(model, context))
+    target = target_of(credential, model, known_model(model, context))
     return (
         target if context.backend.compaction else replace(target, family="")
     )  # no compaction has this family

@@ -12,14 +12,15 @@ import msgspec
 
 from onplan.backends import Backend
 from onplan.dialects.conversation_names import named_by_client, session_name
-from onplan.dialects.openai_responses.input_items import paired
+from onplan.dialects.openai_responses.input_items import paired, with_the_word
 from onplan.dialects.openai_responses.relay import RelayOptions, RelayStream
 from onplan.dialects.openai_responses.request import ResponsesRequest
 from onplan.dialects.openai_responses.stored import Before, StoredResponse
-from onplan.parameters import Reports
+from onplan.parameters import Reports, offered_effort
 from onplan.request.token_counts import tokens_in
 from onplan.responses.items import Item
 from onplan.responses.request import ResponsesCall
+from onplan.types import ModelInfo
 
 
 @dataclass(slots=True)
@@ -59,12 +60,21 @@ class RelayCall(ResponsesCall):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a request goes: the row, the address of its API, the model, and the conversation's name there."""
+    """Where a request goes.
+
+    Attributes:
+        backend: the row.
+        base_url: the address of its API.
+        model: the model that is asked.
+        session_id: the conversation's name there.
+        known: what is known of the model, if anything is.
+    """
 
     backend: Backend
     base_url: str
     model: str
     session_id: str
+    known: ModelInfo | None = None
 
 
 def relay_call(
@@ -89,6 +99,12 @@ def relay_call(
     backend, model = to.backend, to.model
     items, left_out = before.whole(asked.items, model, backend.system_role)
     sent, repairs = paired([*asked.instructions, *items])
+    if (asked.fields.get("text", {}).get("format") or {}).get("type") == "json_object":
+        sent, more = with_the_word(sent, backend.system_role)
+        repairs += more
+    fields, emulated = _offered(asked, to.known)
+    if headers is not None and asked.client_metadata:
+        fields = {**fields, "client_metadata": asked.client_metadata}
     body: dict[str, Any] = {"model": model, **backend.required, "input": sent}
     if backend.is_reasoning_model(model):
         body |= backend.reasoning_required
@@ -107,8 +123,8 @@ def relay_call(
         to.base_url,
         model,
         to.session_id,
-        msgspec.json.encode(body | asked.fields),
-        Reports(asked.ignored, asked.emulated),
+        msgspec.json.encode(body | fields),
+        Reports(asked.ignored, emulated),
         frozenset(asked.fields),
         (*left_out, *repairs),
         headers=headers or {},
@@ -117,6 +133,17 @@ def relay_call(
         relayed=relayed,
     )
     return relayed.call
+
+
+def _offered(asked: ResponsesRequest, known: ModelInfo | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The fields with an effort that the model offers, and the names of parameters that are emulated."""
+    reasoning = asked.fields.get("reasoning", {})
+    effort = reasoning.get("effort")
+    offered = effort and known and offered_effort(effort, known, raising=False)
+    if not offered or offered == effort:
+        return asked.fields, asked.emulated
+    fields = {**asked.fields, "reasoning": {**reasoning, "effort": offered}}
+    return fields, (*asked.emulated, "reasoning.effort")
 
 
 def _tokens_of(items: Iterable[Item]) -> int:

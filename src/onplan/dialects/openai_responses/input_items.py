@@ -6,7 +6,7 @@ in which they are sent by ``responses.items``, so that a warm WebSocket recognis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from onplan.dialects.openai_errors import ParameterError
 from onplan.flow import JSON_ERRORS
 from onplan.request.history import NO_RESULT, with_valid_calls
+from onplan.request.json_mode import ASKED, REPAIR
 from onplan.responses.items import CALL_KINDS, CONTENT_KINDS, Item, input_items, parts_in
 from onplan.types import Message, Role
 
@@ -56,31 +57,70 @@ def sent_item(item: Item, system_role: str, place: str) -> Iterable[Item]:
     if kind in CALL_KINDS and not isinstance(item.get("call_id"), str):
         raise ParameterError(f"{place} has no call_id.", param=f"{place}.call_id")
     if kind in CONTENT_KINDS:
-        return repeated({**item, "type": kind}, system_role)
+        return repeated({**item, "type": kind}, system_role, place)
+    if kind in OUTPUTS and not isinstance(item.get("call_id"), str):
+        raise ParameterError(f"{place} has no call_id.", param=f"{place}.call_id")
     return [{name: value for name, value in item.items() if name not in _LEFT_OUT and value is not None}]
 
 
 _LEFT_OUT = frozenset(("id", "status"))
 
 
-def repeated(item: Item, system_role: str) -> list[Item]:
+def repeated(item: Item, system_role: str, place: str) -> list[Item]:
     """The input items with which a later request repeats an output item."""
     try:
         said = Message(Role.ASSISTANT, parts_in(item))
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise ParameterError("An item of the input has a wrong shape.", param="input") from None
+        raise ParameterError(f"{place} has a wrong shape.", param=place) from None
     return input_items([with_valid_calls(said)], system_role)
 
 
 def _message(item: Item, system_role: str, place: str) -> Item:
     role, content = item.get("role"), item.get("content")
-    if not isinstance(role, str):
-        raise ParameterError(f"{place} has no role.", param=f"{place}.role")
+    if role not in _ROLES:
+        message = f"{place} has no role, or another one than {', '.join(_ROLES)} and assistant."
+        raise ParameterError(message, param=f"{place}.role")
     if isinstance(content, str):
         content = [{"type": "input_text", "text": content}]
     if not isinstance(content, list):
         raise ParameterError(f"{place} has no content.", param=f"{place}.content")
+    for index, part in enumerate(content):
+        _check_part(part, f"{place}.content[{index}]")
     return {"type": "message", "role": system_role if role == "system" else role, "content": content}
+
+
+_ROLES = ("user", "system", "developer")
+_KEPT_FILES = "A ChatGPT plan keeps no files: send the {} itself, as a data URL."
+
+
+def _check_part(part: Any, place: str) -> None:
+    """Raise ParameterError if a part of a message's content is none, or cannot be had."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    if not isinstance(kind, str):
+        raise ParameterError(f"{place} has no type.", param=f"{place}.type")
+    if kind == "input_audio":
+        message = "Models of a ChatGPT plan hear no audio: send the words as text."
+        raise ParameterError(message, param=place, code="unsupported_value")
+    if kind == "input_text" and not isinstance(part.get("text"), str):
+        raise ParameterError(f"{place} has no text.", param=f"{place}.text")
+    if kind in ("input_image", "input_file") and part.get("file_id") is not None:
+        message = _KEPT_FILES.format("image" if kind == "input_image" else "file")
+        raise ParameterError(message, param=f"{place}.file_id", code="unsupported_value")
+
+
+def with_the_word(items: list[Item], system_role: str) -> tuple[list[Item], list[str]]:
+    """The conversation with the word JSON in it, which ``json_object`` demands; what was changed for it."""
+    if any("json" in text.lower() for item in items for text in _said(item)):
+        return items, []
+    asked = {"type": "message", "role": system_role, "content": [{"type": "input_text", "text": ASKED}]}
+    return [asked, *items], [REPAIR]
+
+
+def _said(item: Item) -> Iterator[str]:
+    content = item.get("content") if item.get("type") == "message" else None
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict) and isinstance(part.get("text"), str):
+            yield part["text"]
 
 
 def paired(items: Iterable[Item]) -> tuple[list[Item], list[str]]:

@@ -41,6 +41,7 @@ class _Body(msgspec.Struct):
     service_tier: str | None = None
     background: bool | None = None
     generate: bool | None = None
+    client_metadata: dict[str, Any] | None = None
 
 
 _BODY = msgspec.json.Decoder(_Body)
@@ -64,6 +65,7 @@ class ResponsesRequest:
         ignored: parameters that are left out.
         emulated: parameters that onplan carries out.
         cut_at: where onplan ends the answer.
+        client_metadata: what a Codex client tells its backend of the turn.
         generate: False only prepares for the next request (Codex CLI, over a WebSocket).
     """
 
@@ -79,6 +81,7 @@ class ResponsesRequest:
     ignored: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
     cut_at: CutAt | None = None
+    client_metadata: dict[str, str] | None = field(default=None, repr=False)
     generate: bool = True
 
 
@@ -123,6 +126,7 @@ def read_request(body: bytes, backend: Backend, *, strict: bool = False) -> Resp
         ignored=tuple(sorted_out.ignored),
         emulated=tuple(sorted_out.emulated),
         cut_at=sorted_out.cut_at,
+        client_metadata=read.client_metadata,
         generate=read.generate is not False,
     )
 
@@ -154,9 +158,7 @@ _DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
     "metadata": (b"{}",),
 }
 # Fields that are read above, or have no effect of their own.
-_UNDERSTOOD = frozenset(
-    (*_Body.__struct_fields__, "type", "stream_options", "conversation", "prompt", "client_metadata")
-)
+_UNDERSTOOD = frozenset((*_Body.__struct_fields__, "type", "stream_options", "conversation", "prompt"))
 # What every backend of this API takes.
 _SENT = ("tool_choice", "parallel_tool_calls")
 # Frameworks send lengths that no answer reaches; there is nothing to carry out then.
@@ -170,12 +172,31 @@ def _refuse(read: _Body, fields: Fields) -> None:
     if read.background:
         message = "background is not supported: ask for the answer and wait for it."
         raise ParameterError(message, param="background", code="unsupported_parameter")
-    for tool in read.tools or ():
-        if tool.get("type") in _REFUSED_TOOLS:
-            message = f"A ChatGPT plan has no tool {tool['type']}."
-            raise ParameterError(message, param="tools", code="unsupported_parameter")
+    for index, tool in enumerate(read.tools or ()):
+        _check_tool(tool, f"tools[{index}]")
+    if read.reasoning is not None and not isinstance(read.reasoning.get("effort"), str | None):
+        raise ParameterError(
+            "reasoning.effort is not a string.", param="reasoning.effort", code="invalid_type"
+        )
+    if read.text is not None and not isinstance(read.text.get("format"), dict | None):
+        raise ParameterError("text.format is not an object.", param="text.format", code="invalid_type")
     if read.max_output_tokens is not None and read.max_output_tokens < 1:
         raise ParameterError("max_output_tokens is less than 1.", param="max_output_tokens")
+
+
+def _check_tool(tool: Mapping[str, Any], place: str) -> None:
+    kind = tool.get("type")
+    if not isinstance(kind, str):
+        raise ParameterError(
+            f"{place} has no type.", param=f"{place}.type", code="missing_required_parameter"
+        )
+    if kind in _REFUSED_TOOLS:
+        message = f"A ChatGPT plan has no tool {kind}."
+        raise ParameterError(message, param=place, code="unsupported_parameter")
+    if kind in ("function", "custom") and not isinstance(tool.get("name"), str):
+        hint = " Here the name stands beside the type, not inside of function." if "function" in tool else ""
+        message = f"{place} has no name.{hint}"
+        raise ParameterError(message, param=f"{place}.name", code="missing_required_parameter")
 
 
 class _Sorted:
