@@ -369,6 +369,26 @@ def test_what_is_wrong_is_told(emulator: Emulator, body: Any, param: str | None)
     assert sent(emulator) == []
 
 
+def test_names_of_fields_are_no_headers() -> None:
+    """What a client calls its fields cannot write headers, nor make them long."""
+    odd = {"a\r\nset-cookie: b": 1, "\N{SNOWMAN}": 1, **{f"field{number}": 1 for number in range(5_000)}}
+    answer = one({**HELLO, **odd})
+    header = answer.headers["x-onplan-ignored-parameters"]
+    assert header.isascii()
+    assert header.isprintable()
+    assert len(header) < 1_000
+
+
+@pytest.mark.parametrize("depth", [900, 960, 970, 980, 5_000])
+def test_a_body_that_is_nested_deeply(depth: int) -> None:
+    """However deep a value is, and wherever that is noticed: there is an answer, or the client is told."""
+    deep = '{"a":' * depth + "1" + "}" * depth
+    asking = json.dumps({**HELLO, "deep": "HERE"}).replace('"HERE"', deep)
+    mixed_up = '{"model": "gpt-5.5", "input": [{"role": "user", "content": "hi", "x": ' + deep + "}]}"
+    for answer in asked(asking.encode(), mixed_up.encode()):
+        assert answer.status in (200, 400)
+
+
 def test_a_body_of_megabytes(emulator: Emulator) -> None:
     """Histories and files may be large."""
     file = {"filename": "a.txt", "file_data": "data:text/plain;base64," + "QUFB" * 1_000_000}
@@ -410,6 +430,28 @@ def test_thoughts_come_back(emulator: Emulator) -> None:
     kinds = [item["type"] for item in second["input"]]
     assert kinds == ["message", "reasoning", "message", "function_call", "function_call_output"]
     assert second["input"][1]["encrypted_content"]
+
+
+async def test_thoughts_are_kept_before_the_end_is_seen(emulator: Emulator) -> None:
+    """A client that acts on the end mark at once finds them."""
+    call = Turn(thinking="Hm.", tool_calls=[Call("f", {"a": "1"})])
+    emulator.play(call, Turn(text="Done."))
+    async with onplan.AsyncClient(transport="sse") as client:
+        service = Asking(Service(client))
+        asking = {**STREAM, "messages": [{"role": "user", "content": "?"}], "tools": TOOLS}
+        request = ServedRequest("POST", "/v1/chat/completions", {}, json.dumps(asking).encode())
+        body: Any = (await service.service.answer(request)).body
+        seen = b""
+        while b"[DONE]" not in seen:
+            seen += await anext(body)
+        called = seen.split(b'"id":"call_')[1].split(b'"')[0].decode()
+        tool_call = {"id": f"call_{called}", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        kept = {"role": "assistant", "content": None, "tool_calls": [tool_call]}
+        result = {"role": "tool", "tool_call_id": tool_call["id"], "content": "42"}
+        await service.chat({**HELLO, "tools": TOOLS, "messages": [*asking["messages"], kept, result]})
+        await body.aclose()
+    kinds = [item["type"] for item in sent(emulator)[-1]["input"]]
+    assert kinds == ["message", "reasoning", "function_call", "function_call_output"]
 
 
 def test_callers_share_nothing(emulator: Emulator) -> None:

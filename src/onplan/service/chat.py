@@ -17,15 +17,16 @@ from onplan.dialects.openai_chat.chunks import ChunkEncoder
 from onplan.dialects.openai_chat.kept_turns import KeptTurns, TurnOwner
 from onplan.dialects.openai_chat.parameters import Fitted, fitted
 from onplan.dialects.openai_chat.request import ChatRequest, read_request
-from onplan.dialects.openai_errors import failure_reply
-from onplan.dialects.served import ServedReply, ServedRequest
+from onplan.dialects.openai_errors import ParameterError, failure_reply
+from onplan.dialects.served import ServedReply, ServedRequest, reported_parameters
 from onplan.errors import OnplanError
 from onplan.parameters import NOTHING_REPORTED
 from onplan.service.observed import Observed
 from onplan.service.options import ServiceOptions
 from onplan.service.pieces import TurnPieces, begun
+from onplan.turn.context import Context
 from onplan.turn.flows import completion
-from onplan.types import CompletionResponse, Message, Role, as_request
+from onplan.types import CompletionResponse, Done, Message, Role, StreamChunk, as_request
 
 
 class ChatCompletions:
@@ -39,9 +40,16 @@ class ChatCompletions:
     def __init__(self, client: AsyncClient, options: ServiceOptions) -> None:
         self._client, self._options = client, options
         self._kept = KeptTurns()
+        self._contexts: tuple[Context, Context, Context] | None = None  # see `_context`
 
     async def create(self, request: ServedRequest) -> ServedReply:
         """``POST /v1/chat/completions``, streaming or not. Raises OnplanError if nothing could be asked."""
+        try:
+            return await self._create(request)
+        except RecursionError:
+            raise ParameterError("The body is nested too deeply.", code="invalid_json") from None
+
+    async def _create(self, request: ServedRequest) -> ServedReply:
         parsed = read_request(request.body)
         fit = fitted(parsed, context_of(self._client).backend, strict=self._options.strict)
         turn = await self._turn(fit, request)
@@ -66,10 +74,8 @@ class ChatCompletions:
             messages = self._kept.restored(owner, messages, time.monotonic())
         sent = session_id if context.backend.sends("session_id") else None
         asked = structs.replace(given, messages=messages, model=model, session_id=sent)
-        # A single question goes over a pooled connection; a WebSocket is worth opening for a conversation.
-        if name is None and not any(message.role is Role.ASSISTANT for message in messages):
-            context = replace(context, fallback=None)
-        context = replace(context, resume=False)
+        has_history = any(message.role is Role.ASSISTANT for message in messages)
+        context = self._context(is_conversation=name is not None or has_history)
         observed = Observed()
         flow = observed.follow(completion(as_request(asked, {}, context.defaults), context))
         return _Turn(fit, owner, observed, Exchange(self._client, flow))
@@ -77,12 +83,14 @@ class ChatCompletions:
     async def _streamed(self, turn: _Turn, parsed: ChatRequest) -> ServedReply:
         first = await begun(turn.exchange)
         encoder = ChunkEncoder(_new_id(), turn.model, int(time.time()), include_usage=parsed.include_usage)
-        reply = ServedReply.events(
-            TurnPieces(
-                turn.exchange, first, encoder.encode, encoder.encode_failure, lambda: self._end(turn, reply)
-            ),
-            turn.headers(),
-        )
+
+        def encode(chunks: Sequence[StreamChunk]) -> bytes:
+            if isinstance(last := chunks[-1], Done):  # before the client sees the end, and asks again
+                self._answered(turn, last.response, reply)
+            return encoder.encode(chunks)
+
+        pieces = TurnPieces(turn.exchange, first, encode, encoder.encode_failure, lambda: None)
+        reply = ServedReply.events(pieces, turn.headers())
         reply.model = turn.asked_model
         return reply
 
@@ -91,20 +99,32 @@ class ChatCompletions:
             while await exchange.advance() is not None:
                 pass
         response = exchange.result
-        body = response_body(response, _new_id(), turn.model, int(time.time()), parsed.request.service_tier)
+        tier = parsed.request.service_tier
+        body = response_body(response, _new_id(), turn.model, int(time.time()), tier)
         reply = ServedReply.json(body, 200, turn.headers(response))
         reply.model = turn.asked_model
-        self._end(turn, reply)
+        self._answered(turn, response, reply)
         return reply
 
-    def _end(self, turn: _Turn, reply: ServedReply) -> None:
+    def _answered(self, turn: _Turn, response: CompletionResponse, reply: ServedReply) -> None:
         """The answer is whole: count it, and keep what the client cannot send back."""
-        response = turn.exchange.result
         reply.usage = response.usage
         owner = turn.owner._replace(account=turn.observed.account)
         if "thinking" in response.ignored_parameters:
             self._kept.forget(owner)
         self._kept.keep(owner, response.message, time.monotonic())
+
+    def _context(self, *, is_conversation: bool) -> Context:
+        """What the turns have in common. Nothing can be taken back in this API, so no answer is resumed.
+
+        A single question goes over a pooled connection; a WebSocket is worth opening for a conversation.
+        """
+        context = context_of(self._client)
+        if self._contexts is None or self._contexts[0] is not context:
+            for_conversations = replace(context, resume=False)
+            self._contexts = (context, for_conversations, replace(for_conversations, fallback=None))
+        _, for_conversations, for_questions = self._contexts
+        return for_conversations if is_conversation else for_questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +158,8 @@ class _Turn:
         reports = self.observed.call.reports if self.observed.call else NOTHING_REPORTED
         ignored = reports.ignored if response is None else response.ignored_parameters
         emulated = reports.emulated if response is None else response.emulated_parameters
-        lists = {
-            "x-onplan-ignored-parameters": (*self.fit.ignored, *self.fit.named(ignored)),
-            "x-onplan-emulated-parameters": tuple(self.fit.named(emulated)),
-        }
-        named = {name: ", ".join(dict.fromkeys(listed)) for name, listed in lists.items() if listed}
-        return {**self.observed.limit_headers, **named}
+        left_out = dict.fromkeys((*self.fit.ignored, *self.fit.named(ignored)))
+        return {**self.observed.limit_headers, **reported_parameters(left_out, self.fit.named(emulated))}
 
 
 def _beginning(messages: Sequence[Message]) -> list[Message]:

@@ -10,10 +10,13 @@ import msgspec
 from msgspec import structs
 
 from onplan.backends import Backend, ParameterSupport
+from onplan.dialects.json_fields import decoded
 from onplan.dialects.openai_chat.request import ChatRequest
 from onplan.dialects.openai_chat.tools import allowed_tools_of
 from onplan.dialects.openai_errors import ParameterError
 from onplan.types import CompletionRequest
+
+_ANY = msgspec.json.Decoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ class Fitted:
 _DEFAULTS: Mapping[str, float] = {"temperature": 1.0, "top_p": 1.0}
 # Frameworks send lengths that no answer reaches; counting would carry out nothing then.
 _ANY_LENGTH = 100_000
-# What they ask for has no place in the answers of ``answer`` and ``chunks``.
-_NOT_TOLD = frozenset(("logprobs", "top_logprobs", "store"))
+# What has no place in the answers of ``answer`` and ``chunks``, and what is ``messages`` in the other API.
+_NOT_SENT = frozenset(("logprobs", "top_logprobs", "store", "input"))
 
 
 def fitted(parsed: ChatRequest, backend: Backend, *, strict: bool = False) -> Fitted:
@@ -57,7 +60,7 @@ def fitted(parsed: ChatRequest, backend: Backend, *, strict: bool = False) -> Fi
     request = parsed.request
     changed: dict[str, Any] = {name: None for name in parsed.names if _says_nothing(name, request, backend)}
     sent = {name: raw for name, raw in parsed.others.items() if _is_sent(name, backend)}
-    extra = {name: msgspec.json.decode(raw) for name, raw in sent.items()}
+    extra = {name: decoded(raw, _ANY, name) for name, raw in sent.items()}
     if parsed.allowed_tools is not None and request.tools:
         choice = allowed_tools_of(parsed.allowed_tools, nested=backend.api == "chat")
         extra["tool_choice"] = choice
@@ -94,4 +97,4 @@ def _is_dropped(name: str, request: CompletionRequest, backend: Backend) -> bool
 
 def _is_sent(name: str, backend: Backend) -> bool:
     """Whether a field that ``CompletionRequest`` does not have goes on as it is: to servers of this API."""
-    return backend.api == "chat" and name not in _NOT_TOLD and backend.takes(name)
+    return backend.api == "chat" and name not in _NOT_SENT and backend.takes(name)
