@@ -56,6 +56,7 @@ class _Reader:
     def __init__(self) -> None:
         self.created: Event | None = None
         self.items: dict[int, _Item] = {}
+        self.ids: set[str] = set()
         self.error: Event | None = None
         self.end: Event | None = None
 
@@ -94,7 +95,8 @@ class _Reader:
 
     def added(self, index: int, item: Event) -> None:
         assert index == len(self.items), "an index twice, or with a gap"
-        assert item["id"] not in {other.added["id"] for other in self.items.values()}
+        assert item["id"] not in self.ids
+        self.ids.add(item["id"])
         match item["type"]:
             case "message":
                 assert item["content"] == []

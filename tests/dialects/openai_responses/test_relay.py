@@ -463,3 +463,11 @@ def test_two_items_with_one_id_stay_two() -> None:
     ]
     got = read(told(encoded(events)))
     assert (got.text, got.calls) == ("hi", CALLS[:1])
+
+
+def test_endless_items_end() -> None:
+    """A backend cannot fill the memory with them: what was finished until then is told with the error."""
+    events = (done(number, message("hi", f"m{number}")) for number in range(20_000))
+    error, sent = failed(encoded([whole_stream()[0], *events]), relay(framed=False))
+    assert isinstance(error, StreamCorruptError)
+    assert len(sent) < 100_000

@@ -241,7 +241,9 @@ class RelayStream(ResponseStream):
 
     def _open(self, kind: str, payload: bytes) -> None:
         """Write an opening event. It is held: the request can be sent again until there is more."""
-        response = msgspec.json.decode(payload).get("response") or {}
+        response = msgspec.json.decode(payload).get("response")
+        if not isinstance(response, dict):
+            response = {}
         if kind in self._openings or self._begun or response.get("id") in self.earlier:
             return
         self._openings.add(kind)
