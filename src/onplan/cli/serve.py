@@ -172,6 +172,8 @@ def server_options(session: Session, given: Mapping[str, Any]) -> ServerOptions:
 
     written = msgspec.structs.asdict(session.files.written.server)
     said = {name: value for name, value in given.items() if value not in (None, ())}
+    if session.verbose:
+        said["access_log"] = True
     return ServerOptions(**{name: value for name, value in (written | said).items() if value is not None})
 
 

@@ -29,6 +29,7 @@ from onplan.server.queue import FairQueue, FullError
 from onplan.server.sending import send_reply
 from onplan.service.responses_socket import ResponsesSocket
 from onplan.service.service import stamped
+from onplan.types import Usage
 
 logger = logging.getLogger("onplan.server")
 access = logging.getLogger("onplan.server.access")
@@ -219,13 +220,12 @@ class App:
         finally:
             self._streams -= is_stream
             if reply.usage is not None:
-                self._count(asked.caller, reply)
+                self._count(asked.caller, reply.model or "unknown", reply.usage)
 
-    def _count(self, caller: str, reply: ServedReply) -> None:
-        assert reply.usage is not None  # noqa: S101 - asked before
-        self._metrics.used(reply.model or "unknown", reply.usage)
+    def _count(self, caller: str, model: str, usage: Usage) -> None:
+        self._metrics.used(model, usage)
         with self._ledger.change(caller) as used:
-            count(used, reply.usage, time.time())
+            count(used, usage, time.time())
 
     async def _fail(self, asked: _Asked, send: Send, reply: ServedReply) -> None:
         """Tell of a failure. In the middle of another reply nothing is said, and uvicorn cuts it off."""
@@ -241,6 +241,7 @@ class App:
             request = ServedRequest("GET", head.path, head.headers, caller=caller)
             socket = self._parts.service_of(caller, self._keys.limits).open_socket(request)
             if socket is not None and not self.is_draining:
+                socket.on_usage = partial(self._count, caller)
                 in_turn = partial(self._in_turn, _Asked(head, caller, time.monotonic()))
                 await serve_messages(socket, receive, send, in_turn, self._draining)
                 return

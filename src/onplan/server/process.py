@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable
@@ -20,12 +21,14 @@ from onplan.server.ledger import Ledger
 from onplan.server.metrics import Metrics
 from onplan.server.options import ServerOptions
 from onplan.server.running import Stop, run
+from onplan.service.options import ServiceOptions
 
 if TYPE_CHECKING:
     from onplan.server.upstream import Upstream
 
 # Seconds after the start at which what the first request needs is loaded.
 _AT_REST = 0.05
+_MOST_FILES = 65_536
 
 logger = logging.getLogger("onplan.server")
 
@@ -59,6 +62,7 @@ def run_process(plans: Plans, on_ready: Callable[[], object], lives: int | None 
     """
     import uvloop
 
+    _permit_many_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(plans, on_ready, lives))
 
@@ -69,12 +73,18 @@ async def _serve(plans: Plans, on_ready: Callable[[], object], lives: int | None
     ledger = Ledger(plans.ledger)
     async with plans.make_upstream(options) as upstream:
         app = App(options, keys, Parts(upstream.service_of, upstream, ledger, Metrics()))
+
+        def reload() -> None:
+            now, keys = plans.read_rules()
+            app.reload(now, keys)
+            upstream.reload(ServiceOptions(strict=now.strict, aliases=now.aliases))
+
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, stop.ask)
         had_terminal = has_terminal()
-        loop.add_signal_handler(signal.SIGHUP, lambda: _hang_up(app, plans, stop, had_terminal=had_terminal))
+        loop.add_signal_handler(signal.SIGHUP, lambda: _hang_up(reload, stop, had_terminal=had_terminal))
         if lives is not None:
             loop.add_reader(lives, _orphaned, lives, stop)
         try:
@@ -84,19 +94,28 @@ async def _serve(plans: Plans, on_ready: Callable[[], object], lives: int | None
             ledger.close()
 
 
+def _permit_many_files() -> None:
+    """Raise the limit of open files to what the system permits: a stream takes two, and 1,024 is usual."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def _orphaned(lives: int, stop: Stop) -> None:
     """The process that started this one is gone."""
     asyncio.get_running_loop().remove_reader(lives)
     stop.ask()
 
 
-def _hang_up(app: App, plans: Plans, stop: Stop, *, had_terminal: bool) -> None:
+def _hang_up(reload: Callable[[], None], stop: Stop, *, had_terminal: bool) -> None:
     """Read the rules again; but end where the signal says that the terminal is gone."""
     if had_terminal and not has_terminal():
         stop.ask()
         return
     try:
-        app.reload(*plans.read_rules())
+        reload()
     except OnplanError as error:
         logger.error("nothing was changed: %s", error)  # noqa: TRY400 - the sentence says it all
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from functools import cached_property
 
 from onplan.assembly import AsyncClientOptions
 from onplan.async_client import AsyncClient
@@ -19,6 +18,8 @@ from onplan.service.service import Service
 from onplan.stores import CredentialStore, why_empty
 from onplan.tokens.api_key import KeyHolder
 from onplan.types import APIKey, Limits
+
+_SHARED = ("", None)  # what callers without a share have in common
 
 logger = logging.getLogger("onplan.server")
 
@@ -56,53 +57,49 @@ class Upstream:
     ) -> None:
         self._settings, self._store, self._options = settings, store, options
         self._service_options, self._responses = service_options, responses or MemoryStore()
-        self._own: dict[str, tuple[float, Service]] = {}
-        self._clients: list[AsyncClient] = []
+        self._clients: dict[tuple[str, float | None], AsyncClient] = {}
+        self._services: dict[tuple[str, float | None], Service] = {}
 
     async def __aenter__(self) -> Upstream:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for client in self._clients:
+        for client in self._clients.values():
             await client.close()
 
     def service_of(self, caller: str, limits: Mapping[str, KeyLimits]) -> Service:
         """The service that answers a caller."""
         share = limits[caller].window_share if caller in limits else None
-        if share is None:
-            return self._shared
-        known = self._own.get(caller)
-        if known is None or known[0] != share:
+        key = (caller, share) if share is not None else _SHARED
+        service = self._services.get(key)
+        if service is None:
+            service = Service(self._client_of(*key), self._service_options, self._responses)
+            self._services[key] = service
+        return service
+
+    def _client_of(self, caller: str, share: float | None) -> AsyncClient:
+        client = self._clients.get((caller, share))
+        if client is None:
             options = self._options.copy()
             options["max_window_share"] = share
-            known = self._own[caller] = (share, self._service(self._client_with(options)))
-        return known[1]
+            client = self._clients[caller, share] = AsyncClient(**options)
+        return client
 
-    @cached_property
-    def _client(self) -> AsyncClient:
-        return self._client_with(self._options)
-
-    @cached_property
-    def _shared(self) -> Service:
-        return self._service(self._client)
-
-    def _client_with(self, options: AsyncClientOptions) -> AsyncClient:
-        self._clients.append(AsyncClient(**options))
-        return self._clients[-1]
-
-    def _service(self, client: AsyncClient) -> Service:
-        return Service(client, self._service_options, self._responses)
+    def reload(self, options: ServiceOptions) -> None:
+        """Answer by other options from now on; clients, with their connections and budgets, stay."""
+        self._service_options = options
+        self._services.clear()
 
     def warm(self) -> None:
         """Make the client that callers share, so that the first request need not wait for it."""
         try:
-            self._shared  # noqa: B018 - it is made when it is looked at
+            self._client_of(*_SHARED)
         except OnplanError as error:
             logger.error("no request can be answered: %s", error)  # noqa: TRY400 - the sentence says it all
 
     async def limits(self) -> Limits:
         """What the plan has left. Raises OnplanError."""
-        return await self._client.limits()
+        return await self._client_of(*_SHARED).limits()
 
     async def why_not_ready(self) -> OnplanError | None:
         """Why no request can be answered, by the store alone; None if there is no such reason."""

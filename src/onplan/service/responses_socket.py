@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, cast
 
@@ -23,8 +23,13 @@ from onplan.dialects.served import ServedRequest
 from onplan.errors import OnplanError
 from onplan.flow import JSON_ERRORS
 from onplan.service.responses import Responses
+from onplan.types import Usage
 
 _REMEMBERED = 4  # the latest responses of a connection; a client goes on from one of them
+
+
+def _untold(model: str, usage: Usage) -> None:
+    """Nothing is counted."""
 
 
 class _Message(msgspec.Struct):
@@ -34,6 +39,9 @@ class _Message(msgspec.Struct):
 class ResponsesSocket:
     """One connection.
 
+    Attributes:
+        on_usage: told of the model and the tokens of each answer.
+
     Args:
         responses: answers the requests.
         request: the one that opened the connection.
@@ -41,6 +49,7 @@ class ResponsesSocket:
 
     def __init__(self, responses: Responses, request: ServedRequest) -> None:
         self._responses, self._request = responses, request
+        self.on_usage: Callable[[str, Usage], object] = _untold
         self._seen: dict[str, StoredResponse] = {}
         self._answering: object = None
 
@@ -88,7 +97,9 @@ class ResponsesSocket:
                 yield _error(error)
                 if has_begun and relayed.stream:
                     yield relayed.stream.failed_event(error)
-                return
+            finally:
+                if relayed.stream and relayed.stream.usage:
+                    self.on_usage(relayed.stream.model, relayed.stream.usage)
 
     async def _keep(self, response: StoredResponse, asked: ResponsesRequest) -> None:
         """Note a whole answer before its end is sent: the client may go on from it at once."""
