@@ -179,6 +179,23 @@ def test_an_answer_that_comes_late_changes_nothing() -> None:
     assert program.budget.check(read(70.1))
 
 
+@pytest.mark.parametrize(("at_once", "questions"), [(False, 0), (True, 1)])
+def test_an_answer_does_not_count_what_ends_while_it_comes(at_once: bool, questions: int) -> None:
+    """Of two at once, the reading of the one that ends last counts neither, so there is less room."""
+    program = Program(0.2, told(50), told(54), told(66))
+    program.ask(read(50))
+    program.ask(read(54))
+    before = program.questions
+
+    tickets = [program.begin(), program.begin() if at_once else None]
+    if at_once:
+        program.budget.settle(tickets[1], None)
+    program.budget.settle(tickets[0], read(58))
+    program.begin()
+
+    assert program.questions - before == questions
+
+
 def test_what_the_backend_takes_back_is_not_spent() -> None:
     """It may give some of a window back without resetting it; asked for, less is believed."""
     budget = Budget(0.2)

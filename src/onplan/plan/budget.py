@@ -59,42 +59,47 @@ class Budget:
         self._share = share
         self._accounts: dict[tuple[str, int | None], _Account] = {}
         self._is_known = False  # whether there has been a reading
-        self._under_way: set[object] = set()
-        self._uncounted = 0  # requests that have ended since the latest reading
+        self._under_way: dict[object, int] = {}  # and how many had ended when each began
+        self._ended = 0  # requests that have ended
+        self._read = 0  # those of them that readings count for certain, which are the first ones
         self._cost = 0.0  # of one request lately, per cent of the window that it uses most of
         self._counted, self._grown = 0, 0.0  # all requests that readings count, and what they cost
 
     def admit(self, context: Context) -> Flow[object]:
         """Let one request pass; ``settle`` wants what is returned. Raises BudgetError if none may."""
         ticket = object()
-        self._under_way.add(ticket)
+        self._under_way[ticket] = self._ended
         try:
             yield from self._require_room(context)
         except BaseException:
-            self._under_way.discard(ticket)
+            del self._under_way[ticket]
             raise
         return ticket
 
     def _require_room(self, context: Context) -> Flow[None]:
-        if self._is_known and (self._counted or not self._uncounted):
+        uncounted, ended = self._ended - self._read, self._ended
+        if self._is_known and (self._counted or not uncounted):
             at_most = (self._grown + _ROUNDING) / self._counted if self._counted else 0.0
-            if not self._exceeded(max(self._cost, at_most), self._uncounted):
+            if not self._exceeded(max(self._cost, at_most), uncounted):
                 return
-        blocked = self.check((yield from limits(context)))
+        blocked = self.check((yield from limits(context)), ended)
         if blocked:
             raise blocked
 
     def settle(self, ticket: object, told: Limits | None) -> None:
-        """A request has ended; ``told``: what came with its answer, which does not count it yet."""
-        self._under_way.discard(ticket)
+        """A request has ended; ``told`` came with its answer, and counts those that ended before it began."""
+        ended = self._under_way.pop(ticket, self._ended)
         if told:
-            self._note(told, asked=False)
-        self._uncounted += 1
+            self._note(told, ended, asked=False)
+        self._ended += 1
 
-    def check(self, told: Limits) -> BudgetError | None:
-        """Why no request may be made, by ``told``, which counts all that have ended; None if one may."""
-        self._note(told, asked=True)
-        window = self._exceeded(self._cost)
+    def check(self, told: Limits, ended: int | None = None) -> BudgetError | None:
+        """Why no request may be made, by ``told``; None if one may.
+
+        ``ended``: how many requests had ended when it was asked for; None for as many as have by now.
+        """
+        self._note(told, self._ended if ended is None else ended, asked=True)
+        window = self._exceeded(self._cost, self._ended - self._read)
         if window is None:
             return None
         error = BudgetError(
@@ -118,8 +123,9 @@ class Budget:
         ]
         return max(over, key=lambda window: window.resets_at or 0.0, default=None)
 
-    def _note(self, told: Limits, *, asked: bool) -> None:
-        uncounted, self._uncounted = self._uncounted, 0
+    def _note(self, told: Limits, ended: int, *, asked: bool) -> None:
+        """A reading, which counts the first ``ended`` requests that have ended, and perhaps more of them."""
+        uncounted, self._read = max(0, ended - self._read), max(ended, self._read)
         grown, self._is_known = 0.0, True
         for key, window in _windows(told):
             before = self._accounts.get(key)
