@@ -137,7 +137,7 @@ async def bare_loop() -> AsyncIterator[Read]:
 
 @asynccontextmanager
 async def onplan_async(transport: Literal["websocket", "sse"]) -> AsyncIterator[Read]:
-    """``AsyncClient``, over HTTP by aiohttp where that is not forbidden."""
+    """``AsyncClient``, over HTTP by the fastest library that is not forbidden."""
     import onplan
 
     request = onplan.CompletionRequest(messages=PROMPT, model=MODEL)
@@ -156,13 +156,22 @@ async def onplan_async(transport: Literal["websocket", "sse"]) -> AsyncIterator[
 
 def onplan_fast() -> AbstractAsyncContextManager[Read]:
     """As where the extra ``fast`` is installed."""
-    import aiohttp  # noqa: F401 - without it this would measure something else
+    import httptools  # noqa: F401 - without it this would measure something else
 
+    return onplan_async("sse")
+
+
+def onplan_aiohttp() -> AbstractAsyncContextManager[Read]:
+    """As where aiohttp is installed, and httptools is not."""
+    import aiohttp  # noqa: F401
+
+    sys.modules["onplan.transports.httptools"] = None  # type: ignore[assignment]
     return onplan_async("sse")
 
 
 def onplan_plain() -> AbstractAsyncContextManager[Read]:
     """As where it is not."""
+    sys.modules["onplan.transports.httptools"] = None  # type: ignore[assignment]
     sys.modules["onplan.transports.aiohttp"] = None  # type: ignore[assignment]
     return onplan_async("sse")
 
@@ -333,6 +342,10 @@ CLIENTS = {
     "bare-uvloop": Client("bare aiohttp + msgspec loop, uvloop", bare_loop, kind="limit", uvloop=True),
     "onplan": Client("onplan AsyncClient, fast", onplan_fast, kind="ours"),
     "onplan-uvloop": Client("onplan AsyncClient, fast, uvloop", onplan_fast, kind="ours", uvloop=True),
+    "onplan-aiohttp": Client("onplan AsyncClient, aiohttp", onplan_aiohttp, kind="ours"),
+    "onplan-aiohttp-uvloop": Client(
+        "onplan AsyncClient, aiohttp, uvloop", onplan_aiohttp, kind="ours", uvloop=True
+    ),
     "onplan-httpx2": Client("onplan AsyncClient, without fast", onplan_plain, kind="ours"),
     "onplan-websocket": Client("onplan AsyncClient, WebSocket", onplan_websocket, kind="ours"),
     "onplan-sync": Client("onplan Client (synchronous)", onplan_sync, kind="ours"),

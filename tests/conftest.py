@@ -206,7 +206,10 @@ def signed_in(
 
 
 # What is asked of each client over each transport; where the backend matters, on both plans.
-_DRIVERS = ("sync", "async", "async-httpx2", "async-websocket")
+_DRIVERS = ("sync", "async", "async-aiohttp", "async-httpx2", "async-websocket")
+over_http = pytest.mark.parametrize(
+    "driver", ["sync", "async", "async-aiohttp", "async-httpx2"], indirect=True
+)
 _ON_BOTH = ("test_answers", "test_failures", "test_resume", "test_limits", "test_leaving", "test_parsed")
 
 
@@ -218,6 +221,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         of_codex = metafunc.definition.get_closest_marker("codex")
         more = ("plan-sync", "plan-async") if on_both and not of_codex else ()
         metafunc.parametrize("driver", [*_DRIVERS, *more], indirect=True)
+
+
+# How an asynchronous client sends over HTTP; each is preferred to those after it.
+_HTTP = ("httptools", "aiohttp", "httpx2")
+
+
+def use_http(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have clients use the transport that ``name`` ends with, as where those before it are not installed."""
+    chosen = name.rpartition("-")[2]
+    for other in _HTTP[: _HTTP.index(chosen)] if chosen in _HTTP else ():
+        monkeypatch.setitem(sys.modules, f"onplan.transports.{other}", None)
 
 
 class SyncDriver:
@@ -333,8 +347,7 @@ class AsyncDriver:
 @pytest.fixture
 def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Both clients, the asynchronous one over every transport: one suite. Call it with client options."""
-    if request.param == "async-httpx2":  # as where the extra is not installed
-        monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
+    use_http(request.param, monkeypatch)
     if request.param.endswith("sync") and "async" not in request.param:
         return SyncDriver
     # Without falling back, so that what went wrong over a WebSocket is seen.

@@ -17,6 +17,7 @@ HEAVY = {
     "cryptography",
     "filelock",
     "http.server",
+    "httptools",
     "httpx2",
     "jwt",
     "msgspec",
@@ -69,8 +70,8 @@ def test_nothing_is_loaded_before_it_is_needed(signed_in: Emulator, case: Case) 
     assert {name for name in installed if not name.startswith("_")} <= case.third_party
 
 
-def test_a_client_that_sends_through_aiohttp_never_loads_httpx2(signed_in: Emulator) -> None:
-    """One HTTP library is enough for an answer; the other one is for a refresh. No telemetry is."""
+def test_a_client_that_sends_through_httptools_loads_no_other_http_library(signed_in: Emulator) -> None:
+    """One is enough for an answer; httpx2 is for a refresh. No telemetry is loaded either."""
     code = (
         "import asyncio, onplan\n"
         "async def main():\n"
@@ -80,8 +81,16 @@ def test_a_client_that_sends_through_aiohttp_never_loads_httpx2(signed_in: Emula
     )
 
     loaded = _modules(code)
-    assert "aiohttp" in loaded
-    assert not loaded & {"httpx2", "httpcore2", "anyio", "python_socks", "opentelemetry", "onplan.telemetry"}
+    assert "httptools" in loaded
+    assert not loaded & {
+        "aiohttp",
+        "httpx2",
+        "httpcore2",
+        "anyio",
+        "python_socks",
+        "opentelemetry",
+        "onplan.telemetry",
+    }
 
 
 def _modules(code: str) -> set[str]:

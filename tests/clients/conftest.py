@@ -75,6 +75,10 @@ class Network:
 
         return handle
 
+    def call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Have it called on their thread, soon."""
+        self._loop.call_soon_threadsafe(function, *arguments)
+
     def close(self) -> None:
         """End all of it, when those who are still being served have left, or soon."""
 

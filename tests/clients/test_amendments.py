@@ -13,11 +13,11 @@ from onplan.emulator import Emulator, Turn
 from onplan.turn import amendments
 from onplan.turn.amendments import NEUTRAL_INSTRUCTIONS
 
+from ..conftest import over_http
 from .conftest import Network
 from .exact import Answer, Body, Exact, refused, spoken
 
 ONCE = RetryPolicy(attempts=1)
-over_http = pytest.mark.parametrize("driver", ["sync", "async", "async-httpx2"], indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,12 @@ import pytest
 import onplan
 from onplan import CompletionRequest, FinishReason, Message, RetryPolicy, ToolDefinition
 
+from ..conftest import over_http
 from .conftest import Network
 from .exact import USAGE, Answer, Exact, chunk, refused, said
 
 THRICE = RetryPolicy(attempts=3, wait_initial=0.001, wait_max=0.01)
 TOOLS = [ToolDefinition("f"), ToolDefinition("g")]
-over_http = pytest.mark.parametrize("driver", ["sync", "async", "async-httpx2"], indirect=True)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ import onplan
 from onplan.emulator import Emulator
 from onplan.transports import compression
 
+from ..conftest import use_http
+
 if TYPE_CHECKING:
     from tests.clients.conftest import Far, Network, Reader, Writer
 
@@ -32,13 +34,12 @@ def fresh_choice() -> Iterator[None]:
     compression._compressor.cache_clear()
 
 
-@pytest.fixture(params=["sync", "async", "async-httpx2"])
+@pytest.fixture(params=["sync", "async", "async-aiohttp", "async-httpx2"])
 def client(
     request: pytest.FixtureRequest, far: Far, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
     """Ask over HTTP, several things with one client; gives the answers, or the errors."""
-    if request.param == "async-httpx2":
-        monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
+    use_http(request.param, monkeypatch)
     options = {"store": far.store(), "retry": onplan.RetryPolicy(attempts=1)}
     return partial(_ask if request.param == "sync" else _ask_async, options)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import aclosing
 from typing import Any
 
@@ -18,7 +17,7 @@ from onplan.stores.memory import MemoryStore
 from onplan.transports import Timeouts, choose
 from onplan.transports.route import Route
 
-from ..conftest import eventually
+from ..conftest import eventually, use_http
 
 REQUEST = onplan.CompletionRequest(messages="one two three", model="gpt-5.5")
 
@@ -73,16 +72,18 @@ def test_one_client_in_two_loops(signed_in: Emulator) -> None:
 
 
 def test_the_fast_transport_is_chosen_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """aiohttp where it is installed, whatever the proxy; httpx2 without it, and where the user brings one."""
+    """The fastest that is installed, whatever the proxy; the user's own library where they bring a client."""
 
     def chosen(client: Any = None, proxy: str | None = None) -> str:
         return type(choose(Timeouts(), Route(proxy), client)).__name__
 
-    assert chosen() == "AiohttpTransport"
+    assert chosen() == "HttptoolsTransport"
     assert chosen(httpx2.AsyncClient()) == "AsyncHTTPTransport"
-    assert chosen(proxy="http://127.0.0.1:9") == "AiohttpTransport"
-    assert chosen(proxy="socks5://127.0.0.1:9") == "AiohttpTransport"
-    monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
+    assert chosen(proxy="http://127.0.0.1:9") == "HttptoolsTransport"
+    assert chosen(proxy="socks5://127.0.0.1:9") == "HttptoolsTransport"
+    use_http("aiohttp", monkeypatch)
+    assert chosen() == "AiohttpTransport"
+    use_http("httpx2", monkeypatch)
     assert chosen() == "AsyncHTTPTransport"
 
 

@@ -15,6 +15,7 @@ import zstandard
 import onplan
 from onplan import CompletionRequest, RetryPolicy, Timeouts
 
+from ..conftest import over_http
 from .conftest import Network
 from .exact import USAGE, Answer, Exact, chunk, completed, events, refused, said
 
@@ -27,8 +28,6 @@ DOCUMENT = {
     "choices": [{"index": 0, "message": {"content": "hello"}, "finish_reason": "stop"}],
 }
 PING = b": ping\n\n"
-
-over_http = pytest.mark.parametrize("driver", ["sync", "async", "async-httpx2"], indirect=True)
 
 
 @pytest.fixture

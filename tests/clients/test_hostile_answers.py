@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import os
 import signal
-import sys
 import threading
 import warnings
 import zlib
@@ -25,6 +24,7 @@ from onplan.transports import base
 from onplan.transports.per_loop_client import PerLoopClient, running_loop
 from onplan.transports.silence import Silence
 
+from ..conftest import over_http, use_http
 from .exact import events
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 ONCE = onplan.RetryPolicy(attempts=1)
 REQUEST = onplan.CompletionRequest(messages="hi", model="gpt-5.5")
-OVER_HTTP = pytest.mark.parametrize("driver", ["sync", "async", "async-httpx2"], indirect=True)
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 WHOLE = events(
@@ -90,7 +89,7 @@ class Endless:
             yield self._piece
 
 
-@OVER_HTTP
+@over_http
 @pytest.mark.parametrize(
     ("first", "piece"),
     [
@@ -122,7 +121,7 @@ def test_what_leads_nowhere_is_silence(
         driver(**options_for(port, timeout=onplan.Timeouts(idle=0.6, total=25))).complete(REQUEST)
 
 
-@OVER_HTTP
+@over_http
 @pytest.mark.parametrize(
     "head", [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n", b"HTTP/1.1 400 Bad\r\n\r\n"]
 )
@@ -139,7 +138,7 @@ def test_a_body_has_an_end(
         )
 
 
-@OVER_HTTP
+@over_http
 @pytest.mark.parametrize(
     ("first", "piece"),
     [
@@ -161,7 +160,7 @@ def test_a_head_has_an_end(
     assert not isinstance(caught.value, onplan.TotalTimeoutError)
 
 
-@OVER_HTTP
+@over_http
 @pytest.mark.parametrize(
     "pieces",
     [
@@ -235,7 +234,7 @@ def compressed(encoding: str, pieces: list[bytes]) -> list[bytes]:
     ]
 
 
-@OVER_HTTP
+@over_http
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_compressed_stream(network: Network, clean_environment: Any, driver: Any, encoding: str) -> None:
     """Its events come one by one, and its end is the stream's."""
@@ -248,7 +247,7 @@ def test_a_compressed_stream(network: Network, clean_environment: Any, driver: A
     assert chunks[-1].response.text == "yes"
 
 
-@OVER_HTTP
+@over_http
 def test_a_compressed_refusal(network: Network, clean_environment: Any, driver: Any) -> None:
     """Its words are read."""
     body = gzip.compress(b'{"error": {"message": "no such thing", "code": "x"}}')
@@ -259,7 +258,7 @@ def test_a_compressed_refusal(network: Network, clean_environment: Any, driver: 
         driver(**options_for(network.serve(answering(head, [body])))).complete(REQUEST)
 
 
-@OVER_HTTP
+@over_http
 @pytest.mark.parametrize("encoding", ["aws-chunked", "gzip, rot13"])
 def test_an_encoding_that_was_not_asked_for(
     network: Network, clean_environment: Any, driver: Any, encoding: str
@@ -271,7 +270,7 @@ def test_an_encoding_that_was_not_asked_for(
         driver(**options_for(network.serve(answering(first, [WHOLE])))).complete(REQUEST)
 
 
-@OVER_HTTP
+@over_http
 def test_a_refusal_in_an_encoding_that_was_not_asked_for(
     network: Network, clean_environment: Any, driver: Any
 ) -> None:
@@ -287,18 +286,17 @@ def test_a_refusal_in_an_encoding_that_was_not_asked_for(
 # --- several event loops, and forks ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("without", [None, "onplan.transports.aiohttp"])
+@pytest.mark.parametrize("kind", ["httptools", "aiohttp", "httpx2"])
 def test_two_loops_keep_their_connections(
     emulator: Emulator,
     far: Far,
     network: Network,
     monkeypatch: pytest.MonkeyPatch,
     pass_on: Any,
-    without: Any,
+    kind: str,
 ) -> None:
     """One client in two event loops at once uses a connection for each, again and again."""
-    if without:
-        monkeypatch.setitem(sys.modules, without, None)
+    use_http(kind, monkeypatch)
     connections: list[object] = []
 
     async def count(reader: Reader, writer: Writer) -> None:

@@ -19,10 +19,9 @@ from onplan.emulator import Call, Emulator, Limit, Options, Scenario, Turn
 from onplan.stores import open_store
 from onplan.turn.side_request import SideRequest, post
 
-from ..conftest import eventually, issued, source_locals
+from ..conftest import eventually, issued, over_http, source_locals
 
 BOTH = pytest.mark.parametrize("driver", ["sync", "async"], indirect=True)
-EVERY = pytest.mark.parametrize("driver", ["sync", "async", "async-httpx2"], indirect=True)
 PLANS = pytest.mark.parametrize("driver", ["plan-sync", "plan-async"], indirect=True)
 PNG = (Path(__file__).parent.parent / "pixel.png").read_bytes()
 
@@ -166,7 +165,7 @@ def test_the_free_plan_is_not_asked(point_at: Callable[[Emulator], None], driver
         assert emulator.journal() == []
 
 
-@EVERY
+@over_http
 def test_an_image_that_takes_too_long(signed_in: Emulator, driver: Any) -> None:
     """It is not asked for again: the service may still be busy with the first one."""
     signed_in.arm("images_slow", seconds=600)
@@ -258,7 +257,7 @@ ANSWER = (
 )
 
 
-@EVERY
+@over_http
 @pytest.mark.parametrize("most", [SIZE + 2, SIZE + 1])
 def test_how_much_is_read(signed_in: Emulator, network: Any, driver: Any, most: int) -> None:
     """An image may be larger than other answers, up to a limit that also holds for what is compressed."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -15,19 +14,20 @@ import pytest
 import onplan
 from onplan.emulator import Emulator
 
+from ..conftest import use_http
+
 if TYPE_CHECKING:
     from tests.clients.conftest import Far, Network, Reader, Writer
 
 REQUEST = onplan.CompletionRequest(messages="one two three", model="gpt-5.5")
 
 
-@pytest.fixture(params=["aiohttp", "httpx2", "websocket"])
+@pytest.fixture(params=["httptools", "aiohttp", "httpx2", "websocket"])
 def make(
     request: pytest.FixtureRequest, far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., onplan.AsyncClient]:
     """An asynchronous client for an address, over each transport."""
-    if request.param == "httpx2":
-        monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
+    use_http(request.param, monkeypatch)
     transport: Any = "websocket" if request.param == "websocket" else "sse"
     return lambda url, **options: onplan.AsyncClient(
         store=far.store(), base_url=url, transport=transport, **options

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import pytest
 
 import onplan
 from onplan.emulator import Emulator
+
+from ..conftest import use_http
 
 MANY = 500
 
@@ -47,13 +48,12 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("transport", ["sse", "sse-httpx2", "websocket"])
+@pytest.mark.parametrize("transport", ["sse", "sse-aiohttp", "sse-httpx2", "websocket"])
 async def test_cancelling_leaves_no_connection_and_no_task(
     signed_in: Emulator, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     """Every stream is closed at once, on both ends, while the client itself goes on being usable."""
-    if transport == "sse-httpx2":
-        monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
+    use_http(transport, monkeypatch)
     signed_in.arm("stall", times=MANY)
     begun: set[int] = set()
 

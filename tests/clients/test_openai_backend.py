@@ -20,6 +20,8 @@ from onplan.emulator.faults.register import FAULTS
 from onplan.emulator.journal import fingerprint
 from onplan.stores import Record, open_store
 
+from ..conftest import over_http
+
 KEY = "sk-of-the-environment"
 ONCE = RetryPolicy(attempts=1)
 TOOLS = [
@@ -30,10 +32,6 @@ TOOLS = [
 ]
 WHOLE = [("first", {"a": "text"}), ("second", {"a": "text"})]
 FAST = RetryPolicy(wait_initial=0.01)
-
-
-# These backends speak no WebSocket: every other way.
-over_http = pytest.mark.parametrize("driver", ["sync", "async", "async-httpx2"], indirect=True)
 
 
 @pytest.fixture

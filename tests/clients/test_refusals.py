@@ -11,13 +11,13 @@ import onplan
 from onplan import CompletionRequest, RetryPolicy
 from onplan.emulator import Emulator
 
+from ..conftest import over_http
 from .conftest import Network
 from .exact import Answer, Exact, refused, said, spoken
 
 REQUEST = CompletionRequest(messages="hi", model="m")
 QUICK = RetryPolicy(attempts=3, wait_initial=0.001, wait_max=0.5, timeout=30.0)
 
-over_http = pytest.mark.parametrize("driver", ["sync", "async", "async-httpx2"], indirect=True)
 both_apis = pytest.mark.parametrize("api", ["chat", "responses"])
 
 Ask = Callable[..., tuple[Any, int]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-import sys
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -27,6 +26,8 @@ from onplan import CompletionRequest, RetryPolicy, Timeouts
 from onplan.emulator import Emulator, Options
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
+
+from ..conftest import use_http
 
 STORE = MemoryStore(record=Record(credentials=onplan.OAuthCredentials(access_token="t", account_id="a")))
 REQUEST = CompletionRequest(messages="hi", model="gpt-5.5")
@@ -235,13 +236,12 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(params=["sync", "async", "async-httpx2", "async-websocket"])
+@pytest.fixture(params=["sync", "async", "async-aiohttp", "async-httpx2", "async-websocket"])
 def ask(
     server: Server, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., list[onplan.StreamChunk]]:
     """The chunks of one answer, by one of the clients, over one of the transports."""
-    if request.param == "async-httpx2":
-        monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
+    use_http(request.param, monkeypatch)
     transport = "websocket" if request.param == "async-websocket" else "sse"
 
     def ask_sync(idle: float) -> list[onplan.StreamChunk]:

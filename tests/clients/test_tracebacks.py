@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -18,6 +17,8 @@ import onplan
 from onplan.stores import Record
 from onplan.stores.memory import MemoryStore
 from onplan.transports.tracebacks import forget_frames
+
+from ..conftest import over_http, use_http
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Network, Reader, Writer
@@ -82,14 +83,13 @@ async def by_cancelling(call: Awaitable[object]) -> None:
 
 
 @pytest.mark.parametrize("cut", [by_timeout, by_cancelling])
-@pytest.mark.parametrize("kind", ["aiohttp", "httpx2", "own-httpx2"])
+@pytest.mark.parametrize("kind", ["httptools", "aiohttp", "httpx2", "own-httpx2"])
 def test_a_call_that_is_cut(
     silent: Any, monkeypatch: pytest.MonkeyPatch, kind: str, cut: Callable[[Awaitable[object]], Any]
 ) -> None:
     """A program's own limit around a call, or its cancelling, leaves no token in the traceback."""
     url, _ = silent
-    if kind == "httpx2":
-        monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
+    use_http(kind, monkeypatch)
 
     async def ask() -> None:
         own = httpx2.AsyncClient() if kind == "own-httpx2" else None
@@ -128,7 +128,7 @@ def test_ctrl_c(silent: Any, own: bool) -> None:
     assert shown(caught.value) == []
 
 
-@pytest.mark.parametrize("driver", ["sync", "async", "async-httpx2"], indirect=True)
+@over_http
 def test_an_error(driver: Any, silent: Any) -> None:
     """Nor does an error of ours, or what it came from."""
     url, _ = silent
@@ -140,7 +140,7 @@ def test_an_error(driver: Any, silent: Any) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
-@pytest.mark.parametrize("kind", ["aiohttp", "httpx2"])
+@pytest.mark.parametrize("kind", ["httptools", "aiohttp", "httpx2"])
 def test_a_proxy_that_is_silent(
     network: Network, clean_environment: Any, monkeypatch: pytest.MonkeyPatch, kind: str, scheme: str
 ) -> None:
@@ -152,8 +152,7 @@ def test_a_proxy_that_is_silent(
             writer.write(b"\x05\x02" if scheme == "socks5" else b"")
             await reader.read()
 
-    if kind == "httpx2":
-        monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
+    use_http(kind, monkeypatch)
     proxy = f"{scheme}://me:{PASSWORD}@127.0.0.1:{network.serve(listen)}"
     options = options_for("https://backend.invalid", transport="sse", proxy=proxy)
 
@@ -177,7 +176,7 @@ def test_a_proxy_that_is_silent(
         ("http", [b"SSH-2.0\r\n\r\n"]),
     ],
 )
-@pytest.mark.parametrize("kind", ["aiohttp", "httpx2", "websocket", "sync"])
+@pytest.mark.parametrize("kind", ["httptools", "aiohttp", "httpx2", "websocket", "sync"])
 def test_a_proxy_that_refuses(
     network: Network,
     clean_environment: Any,
@@ -194,8 +193,7 @@ def test_a_proxy_that_refuses(
             writer.write(words)
         await reader.read()
 
-    if kind == "httpx2":
-        monkeypatch.setitem(sys.modules, "onplan.transports.aiohttp", None)
+    use_http(kind, monkeypatch)
     proxy = f"{scheme}://me:{PASSWORD}@127.0.0.1:{network.serve(listen)}"
     options = options_for(
         "https://backend.invalid", transport="websocket" if kind == "websocket" else "sse", proxy=proxy

@@ -5,7 +5,8 @@ has their interfaces.
 
 ================ ============================================================================================
 httpx2_sync.py   for the synchronous client
-aiohttp.py       for the asynchronous client where aiohttp is installed (extra ``fast``): the least CPU time
+httptools.py     for the asynchronous client where httptools is installed (extra ``fast``): the least CPU time
+aiohttp.py       where aiohttp is installed instead, and with an aiohttp session of the user's own
 httpx2_async.py  for the asynchronous client otherwise, or with an httpx2 client of the user's own
 websocket.py     for the asynchronous client where the backend speaks WebSocket (extra ``ws``)
 ================ ============================================================================================
@@ -48,6 +49,13 @@ __all__ = [
 
 def choose(timeouts: Timeouts, route: Route, client: Any = None) -> AsyncTransport:
     """The transport for the user's own ``client``; without one, the fastest that is installed."""
+    if client is None:
+        try:
+            from onplan.transports.httptools import HttptoolsTransport
+
+            return HttptoolsTransport(timeouts, route)
+        except ModuleNotFoundError:
+            pass
     if client is None or type(client).__module__.partition(".")[0] == "aiohttp":
         try:
             from onplan.transports.aiohttp import AiohttpTransport

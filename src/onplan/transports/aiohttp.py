@@ -26,13 +26,7 @@ from onplan.transports.connection_errors import (
     stopped_listening,
     unreachable,
 )
-from onplan.transports.decompression import (
-    DamagedBodyError,
-    Decompressor,
-    Unknown,
-    accepted,
-    decompressor_for,
-)
+from onplan.transports.decompression import DamagedBodyError, Decompressor, accepted, decompressor_of
 from onplan.transports.per_loop_client import PerLoopClient, running_loop
 from onplan.transports.route import Proxy, Route
 from onplan.transports.tracebacks import forget_frames
@@ -259,13 +253,8 @@ class _Decompressed:
 
 
 def _content(response: aiohttp.ClientResponse) -> aiohttp.StreamReader | _Decompressed:
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity"):
-        return response.content
-    decompressor = decompressor_for(encoding)
-    if decompressor is None and response.status >= 400:  # the status is what counts
-        return response.content
-    return _Decompressed(response.content, decompressor or Unknown(encoding))
+    decompressor = decompressor_of(response.headers.get("content-encoding", ""), response.status)
+    return _Decompressed(response.content, decompressor) if decompressor else response.content
 
 
 class _Answer(OpenAnswer):

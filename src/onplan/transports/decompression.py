@@ -128,6 +128,17 @@ def decompressor_for(content_encoding: str) -> Decompressor | None:
     return make() if make else None
 
 
+def decompressor_of(content_encoding: str, status: int) -> Decompressor | None:
+    """What decodes the body of an answer; None for one that is read as it is.
+
+    An encoding that is not known makes an ``Unknown``; but of a refusal it is the status that counts.
+    """
+    name = content_encoding.strip().lower()
+    if name in ("", "identity"):
+        return None
+    return decompressor_for(name) or (None if status >= 400 else Unknown(name))
+
+
 def accepted() -> str:
     """The value of Accept-Encoding: what can be decoded here."""
     return "gzip, deflate, zstd" if _zstandard() else "gzip, deflate"

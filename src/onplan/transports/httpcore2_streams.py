@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import selectors
 import socket
 import ssl
@@ -19,6 +18,7 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 from onplan.forking import no_fork
 from onplan.interruption import interruptible
 from onplan.transports.deadline import count_read, seconds_left
+from onplan.transports.readiness import is_readable
 
 _TLS_RECORD_SIZE = 16 * 1024
 # The errors by which an exchange on a stream fails.
@@ -194,23 +194,12 @@ def _about(opened: socket.socket, info: str) -> Any:
         case "socket":
             return opened
         case "is_readable":
-            return _is_readable(opened)
+            return is_readable(opened.fileno())
         case "client_addr":
             return opened.getsockname()
         case "server_addr":
             return opened.getpeername()
     return None
-
-
-def _is_readable(opened: socket.socket) -> bool:
-    """Whether bytes or the end have come. An idle connection on which they have is not used again."""
-    if opened.fileno() < 0:
-        return True
-    if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([opened], [], [], 0)[0])
-    waiting = select.poll()
-    waiting.register(opened, select.POLLIN)
-    return bool(waiting.poll(0))
 
 
 class AsyncStream(httpcore2.AsyncNetworkStream):

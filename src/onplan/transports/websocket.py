@@ -11,7 +11,6 @@ import socket
 from functools import partial
 from hashlib import sha256
 from typing import Any, Self, cast
-from urllib.parse import urlsplit
 
 from onplan.errors import IdleTimeoutError, StreamCorruptError
 from onplan.flow import Request
@@ -21,7 +20,7 @@ from onplan.transports.base import Timeouts, log_exchange, logger
 from onplan.transports.connection_errors import no_answer, unreachable
 from onplan.transports.per_loop_client import PerLoopClient, running_loop
 from onplan.transports.route import Route
-from onplan.transports.sockets import open_socket
+from onplan.transports.sockets import open_socket, start_protocol
 from onplan.transports.websocket_connection import CLOSE_SECONDS, Connection
 from onplan.turn.steps import Head, Join, Joined
 
@@ -115,7 +114,7 @@ class _Pool:
         try:
             async with limit:
                 opened = await open_socket(self._route, request.url)
-                await self._connect(request, connection, opened)
+                await start_protocol(self._route, request.url, opened, connection, self._timeouts.connect)
                 await connection.open(request)
         except OSError as error:  # a TimeoutError is one
             connection.abort()
@@ -131,22 +130,6 @@ class _Pool:
             connection.abort()
             raise
         return connection
-
-    async def _connect(self, request: Request, connection: Connection, opened: socket.socket) -> None:
-        """Connect ``connection`` over ``opened``, with TLS for https. Raises OSError, ConfigurationError."""
-        url, options = urlsplit(request.url), dict[str, Any]()
-        try:
-            if url.scheme == "https":
-                options = {
-                    "ssl": self._route.certificates(),
-                    "server_hostname": url.hostname,
-                    "ssl_handshake_timeout": self._timeouts.connect,
-                    "ssl_shutdown_timeout": CLOSE_SECONDS,
-                }
-            await connection.loop.create_connection(lambda: connection, sock=opened, **options)
-        except BaseException:
-            opened.close()
-            raise
 
     def _take(self, join: Join) -> _Member | None:
         """The session's idle connection on which the turn can continue, else the one used last."""

@@ -13,9 +13,10 @@ from websockets.client import ClientProtocol
 from websockets.http11 import Response
 from websockets.protocol import State
 
-from onplan.errors import DisconnectError, TransportError
+from onplan.errors import DisconnectError
 from onplan.flow import Request
-from onplan.secret import SecretBytes, SecretText
+from onplan.secret import SecretBytes
+from onplan.transports.request_head import header_lines, unwritable
 from onplan.turn.steps import Head
 
 # Bytes of an answer's head, with the informational responses (1xx) that come before it.
@@ -26,7 +27,6 @@ LONGEST_BODY = 256 * 1024
 _LINE_END, _END_OF_HEAD = b"\r\n", b"\r\n\r\n"
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]")
 _BEGINNING = b"HTTP/1."
-_HEADERS = re.compile(r"(?:[!-9;-~]+: [\t -~\x80-\xff]*\r\n)*")
 
 
 class Upgrade:
@@ -63,10 +63,10 @@ class Upgrade:
         """
         self._protocol.send_request(self._protocol.connect())
         usual = b"".join(self._protocol.data_to_send()).removesuffix(_LINE_END)
-        lines = SecretText("".join(f"{name}: {value}\r\n" for name, value in request.headers.items()))
-        if not _HEADERS.fullmatch(lines) or lines.count("\r\n") != len(request.headers):
-            raise TransportError(f"The request to {self._origin} could not be written.")
-        return SecretBytes(usual + lines.encode("latin-1") + _LINE_END)
+        lines = header_lines(request.headers)
+        if lines is None:
+            raise unwritable(self._origin)
+        return SecretBytes(usual + lines + _LINE_END)
 
     def feed(self, data: bytes) -> bytes:
         """Bytes from the network; returns those that follow the head of an answer that opens the connection.
