@@ -110,6 +110,13 @@ def run(use: Use, kind: str = "httptools", **limits: float) -> Any:
         return runner.run(main())
 
 
+async def until(seen: Callable[[], bool]) -> None:
+    """Servers have a loop of their own, which tells of nothing."""
+    async with asyncio.timeout(20):
+        while not seen():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 every = pytest.mark.parametrize("kind", ["httptools", "httptools-uvloop", "aiohttp", "httpx2"])
 ours = pytest.mark.parametrize("kind", ["httptools", "httptools-uvloop"])
 
@@ -166,8 +173,11 @@ def test_what_follows_an_answer_is_not_taken_for_the_next_one(
 
 
 @ours
-def test_what_is_said_unasked_closes_an_idle_connection(network: Network, kind: str) -> None:
+def test_what_is_said_unasked_closes_an_idle_connection(
+    network: Network, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Bytes that come between two exchanges belong to no answer."""
+    monkeypatch.setattr("onplan.transports.httptools_pool.LONGEST_IDLE", 3_600.0)
     writers: list[Writer] = []
 
     async def answer(number: int, writer: Writer) -> None:
@@ -179,9 +189,7 @@ def test_what_is_said_unasked_closes_an_idle_connection(network: Network, kind: 
     async def use(transport: AsyncTransport) -> None:
         await transport.fetch(server.request())
         network.call(writers[0].write, b"HTTP/1.1 408 Late\r\n\r\n")
-        async with asyncio.timeout(20):
-            while not server.left:  # noqa: ASYNC110 - nothing tells of it
-                await asyncio.sleep(0.01)
+        await until(lambda: server.left == 1)
         assert (await transport.fetch(server.request())).status == 200
 
     run(use, kind)
@@ -276,12 +284,13 @@ def test_a_new_connection_that_ends_is_not_tried_again(network: Network, kind: s
 
 
 @ours
-def test_idle_connections_are_bounded_in_number_and_age(
-    network: Network, kind: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("most", "longest", "left"), [(2, 3_600.0, 3), (5, 0.2, 5)], ids=["number", "age"])
+def test_idle_connections_are_bounded(
+    network: Network, kind: str, monkeypatch: pytest.MonkeyPatch, most: int, longest: float, left: int
 ) -> None:
-    """Those beyond the bound are closed at once, the one idle for longest first; the others after a while."""
-    monkeypatch.setattr("onplan.transports.httptools_pool.MOST_IDLE", 2)
-    monkeypatch.setattr("onplan.transports.httptools_pool.LONGEST_IDLE", 0.3)
+    """In their number, and in the time that they are kept."""
+    monkeypatch.setattr("onplan.transports.httptools_pool.MOST_IDLE", most)
+    monkeypatch.setattr("onplan.transports.httptools_pool.LONGEST_IDLE", longest)
     together = asyncio.Barrier(5)
 
     async def answer(number: int, writer: Writer) -> None:
@@ -290,14 +299,12 @@ def test_idle_connections_are_bounded_in_number_and_age(
 
     server = Server(network, answer)
 
-    async def use(transport: AsyncTransport) -> None:
+    async def use(transport: AsyncTransport) -> int:
         await asyncio.gather(*(transport.fetch(server.request()) for _ in range(5)))
-        async with asyncio.timeout(20):
-            for left in (3, 5):
-                while server.left < left:  # noqa: ASYNC110 - nothing tells of it
-                    await asyncio.sleep(0.01)
+        await until(lambda: server.left >= left)
+        return server.left
 
-    run(use, kind)
+    assert run(use, kind) == left
     assert server.connections == 5
 
 
@@ -371,14 +378,18 @@ def test_a_body_until_the_end_of_the_connection(network: Network, kind: str) -> 
 
 @ours
 def test_an_answer_that_comes_before_the_request_has_ended(network: Network, kind: str) -> None:
-    """A refusal is read although the server does not take the rest of a large body."""
+    """A refusal is read although not all of a large body is sent; then the connection is closed."""
+    left = threading.Event()
 
     async def refuse(reader: Reader, writer: Writer) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
         await writer.drain()
-        while await reader.read(65_536):  # until the client leaves
-            pass
+        try:
+            while await reader.read(65_536):
+                pass
+        finally:
+            left.set()
 
     request = Request("POST", f"http://127.0.0.1:{network.serve(refuse)}/", {}, bytes(30_000_000), timeout=20)
 
@@ -387,6 +398,7 @@ def test_an_answer_that_comes_before_the_request_has_ended(network: Network, kin
             return answer.head.status, await answer.read_body()
 
     assert run(use, kind) == (413, b"no")
+    assert left.wait(20)
 
 
 @ours
@@ -402,11 +414,11 @@ def test_a_server_that_refuses_and_reads_no_more(network: Network, kind: str) ->
     request = Request("POST", f"http://127.0.0.1:{network.serve(refuse)}/", {}, bytes(30_000_000), timeout=20)
 
     async def use(transport: AsyncTransport) -> tuple[int, bytes]:
-        async with await transport.open(request) as answer:
+        async with asyncio.timeout(20), await transport.open(request) as answer:
             return answer.head.status, await answer.read_body()
 
     try:
-        assert run(use, kind) == (413, b"no")
+        assert run(use, kind, write=3_600) == (413, b"no")
     finally:
         network.call(over.set)
 
@@ -451,9 +463,7 @@ def test_a_consumer_that_is_slow_slows_the_server(network: Network, kind: str) -
 
     async def use(transport: AsyncTransport) -> tuple[int, int]:
         async with await transport.open(server.request()) as answer:
-            async with asyncio.timeout(20):
-                while not held_up.is_set():  # noqa: ASYNC110 - it is of another loop
-                    await asyncio.sleep(0.01)
+            await until(held_up.is_set)
             return sent, len(await answer.read_body(maximum_size=size))
 
     before, read = run(use, kind)
