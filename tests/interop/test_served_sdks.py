@@ -256,12 +256,31 @@ for _api in ("responses", "chat"):
     ]
 LLM.append(Row("an expired token", HI, REFRESHED))
 
+AGENTS_SDK = []
+for _api in ("responses", "chat"):
+    # It asks for no thinking by itself, which the model refuses; the server asks for a little from then on.
+    _first, _used = (["responses 400", ASKED], [11, 19]) if _api == "responses" else ([ASKED], USED[:2])
+    AGENTS_SDK += [
+        Row(f"Runner.run, {_api}", [HI, _used], _first),
+        Row(f"run_streamed, {_api}", [HI, True], [ASKED]),
+        Row(f"a tool, {_api}", SEVEN, [ASKED, ASKED]),
+        Row(f"a tool in a stream, {_api}", [SEVEN, True], [ASKED, ASKED]),
+        Row(f"goes on with the history, {_api}", "You said: and now?", [ASKED]),
+        Row(f"a session, {_api}", "You said: and now?", [ASKED, ASKED]),
+        Row(f"typed output, {_api}", BIRD, [ASKED]),
+        Row(f"a handoff, {_api}", "plain", [ASKED, ASKED]),
+        Row(f"a usage limit, {_api}", Raised("RateLimitError", "usage limit"), [LIMITED]),
+        Row(f"a stream that breaks, {_api}", Raised("APIError"), [ASKED]),
+    ]
+AGENTS_SDK.append(Row("previous_response_id", SEVEN, [ASKED, ASKED]))
+
 CLIENTS = {
     Client("openai-python", "served_openai.py"): OPENAI_PYTHON,
     Client("openai-node", "served_openai.mjs"): OPENAI_NODE,
     Client("Vercel AI SDK", "served_ai_sdk.mjs"): AI_SDK,
     Client("LangChain, ChatOpenAI", "served_langchain.py"): LANGCHAIN,
     Client("pydantic-ai, OpenAI", "served_pydantic.py"): PYDANTIC_AI,
+    Client("OpenAI Agents SDK", "served_agents_sdk.py"): AGENTS_SDK,
     Client("llm", "served_llm.py"): LLM,
 }
 

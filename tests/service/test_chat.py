@@ -172,6 +172,15 @@ def test_structured_output(emulator: Emulator) -> None:
     }
 
 
+@pytest.mark.parametrize("body", [HELLO, STREAM], ids=["whole", "streamed"])
+def test_no_thinking_becomes_a_little_where_the_model_refuses_to_do_without(
+    emulator: Emulator, body: dict[str, Any]
+) -> None:
+    """It is asked for as the client says, and once it is refused, for less than the model does by itself."""
+    assert one({**body, "reasoning_effort": "none"}).status == 200
+    assert [request["reasoning"]["effort"] for request in sent(emulator)] == ["none", "low"]
+
+
 # --- parameters -----------------------------------------------------------------------------------------
 
 

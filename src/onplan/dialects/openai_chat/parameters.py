@@ -64,6 +64,9 @@ def fitted(parsed: ChatRequest, backend: Backend, *, strict: bool = False) -> Fi
     if parsed.allowed_tools is not None and request.tools:
         choice = allowed_tools_of(parsed.allowed_tools, nested=backend.api == "chat")
         extra["tool_choice"] = choice
+    if request.reasoning_effort == "none":
+        changed["reasoning_effort"] = None
+        extra |= _no_effort(backend)
     if extra:
         changed["extra_body"] = extra
     given = [name for name in parsed.names if name not in changed]
@@ -76,6 +79,14 @@ def fitted(parsed: ChatRequest, backend: Backend, *, strict: bool = False) -> Fi
             code="unsupported_parameter",
         )
     return Fitted(structs.replace(request, **changed) if changed else request, parsed.names, ignored)
+
+
+def _no_effort(backend: Backend) -> dict[str, Any]:
+    """The effort "none", as a field of the body: there it becomes another one if the model refuses it.
+
+    Models take it that do not list it, and programs choose it for a model that they know from the platform.
+    """
+    return {"reasoning_effort": "none"} if backend.api == "chat" else {"reasoning": {"effort": "none"}}
 
 
 def _support(name: str, request: CompletionRequest, backend: Backend) -> ParameterSupport:
