@@ -48,7 +48,7 @@ _MOST_NAMES = 64
 def reported_parameters(ignored: Iterable[str], emulated: Iterable[str]) -> dict[str, str]:
     """The headers that tell a client which of its parameters were left out, and which onplan carried out."""
     told = {"x-onplan-ignored-parameters": ignored, "x-onplan-emulated-parameters": emulated}
-    named = {header: [name for name in names if _NAME.fullmatch(name)] for header, names in told.items()}
+    named = {header: list(filter(_NAME.fullmatch, dict.fromkeys(names))) for header, names in told.items()}
     return {header: ", ".join(names[:_MOST_NAMES]) for header, names in named.items() if names}
 
 

@@ -132,11 +132,12 @@ class App:
             reply = body
         await self._send(asked, send, reply)
 
-    async def _page(self, asked: _Asked) -> ServedReply | None:
-        """The reply of the server itself; None where the service is to be asked."""
+    async def _page(self, asked: _Asked) -> ServedReply:
+        """The reply of the server itself."""
         path = asked.head.path
         if asked.head.method not in ("GET", "HEAD"):
-            return None
+            message = f"{path} takes GET, not {asked.head.method}."
+            return refusal(405, "method_not_allowed", message, headers={"allow": "GET, HEAD"})
         if path in ("/", "/healthz"):
             return ServedReply.json({"status": "ok"})
         if path == "/readyz":

@@ -38,7 +38,6 @@ _USUAL = frozenset({"/v1/responses", "/v1/chat/completions"})
 # Needs no key, and tells nothing but that a server is there.
 PUBLIC = frozenset({"/", "/healthz"})
 _MOST_KNOWN = 64
-_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _MULTIPART = frozenset({"/v1/images/edits", "/images/edits"})
 _UNREADABLE_PATH = re.compile(r"//|/\.\.?(?:/|$)|[\x00-\x1f\x7f\\]|^[^/]|^$")
 
@@ -146,7 +145,7 @@ def _path(head: Head) -> ServedReply | None:
 
 
 def _media_type(head: Head) -> ServedReply | None:
-    if head.method in _WITHOUT_BODY:
+    if head.method != "POST":  # no other method has a body that is read for what it says
         return None
     given = head.headers.get("content-type", "")
     if given == "application/json":

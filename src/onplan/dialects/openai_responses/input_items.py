@@ -54,7 +54,7 @@ def sent_item(item: Item, system_role: str, place: str) -> Iterable[Item]:
         raise ParameterError(f"{place} has no type.", param=place)
     if kind == "message" and item.get("role") != "assistant":
         return [_message(item, system_role, place)]
-    if kind in CALL_KINDS and not isinstance(item.get("call_id"), str):
+    if (kind in CALL_KINDS or kind in OUTPUTS) and not isinstance(item.get("call_id"), str):
         raise ParameterError(f"{place} has no call_id.", param=f"{place}.call_id")
     if kind in CONTENT_KINDS:
         return repeated({**item, "type": kind}, system_role, place)

@@ -122,7 +122,7 @@ def read_request(body: bytes, backend: Backend, *, strict: bool = False) -> Resp
         store=read.store is not False,
         previous_response_id=read.previous_response_id or None,
         conversation=read.prompt_cache_key or None,
-        echo={name: fields[name] for name in _ECHOED if name in fields},
+        echo={name: fields[name] for name in _ECHOED if name in fields and _can_be_repeated(name, fields)},
         ignored=tuple(sorted_out.ignored),
         emulated=tuple(sorted_out.emulated),
         cut_at=sorted_out.cut_at,
@@ -136,11 +136,24 @@ def _developer(text: str, backend: Backend) -> Item:
     return {"type": "message", "role": backend.system_role, "content": content}
 
 
-_ECHOED = (
-    *("instructions", "metadata", "temperature", "top_p", "tools", "tool_choice", "parallel_tool_calls"),
-    *("text", "truncation", "user", "max_output_tokens", "previous_response_id", "max_tool_calls"),
-    *("prompt_cache_key", "safety_identifier", "store", "top_logprobs"),
-)
+# What the response repeats, with the bytes that a value may begin with. Clients read it by its type, and what
+# is left out of the request has not been looked at.
+_TEXT, _NUMBER, _BOOLEAN, _OBJECT = b'"', b"-0123456789", b"tf", b"{"
+_ECHOED: Mapping[str, bytes] = {
+    **dict.fromkeys(("instructions", "previous_response_id", "prompt_cache_key", "user"), _TEXT),
+    **dict.fromkeys(("safety_identifier", "truncation"), _TEXT),
+    **dict.fromkeys(("max_output_tokens", "max_tool_calls", "temperature", "top_logprobs", "top_p"), _NUMBER),
+    **dict.fromkeys(("parallel_tool_calls", "store"), _BOOLEAN),
+    **dict.fromkeys(("metadata", "text"), _OBJECT),
+    "tool_choice": _TEXT + _OBJECT,
+    "tools": b"[",
+}
+
+
+def _can_be_repeated(name: str, fields: Fields) -> bool:
+    return memoryview(fields[name])[0] in _ECHOED[name]
+
+
 # The answer would be another one without these.
 _REFUSED: Mapping[str, str] = {
     "conversation": "Send the items of the conversation, or previous_response_id.",
