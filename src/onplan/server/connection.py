@@ -18,6 +18,7 @@ from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
 from onplan.dialects.served import ServedReply
 from onplan.server.asgi import CONNECTION
 from onplan.server.bodies import overloaded
+from onplan.server.gathered_writes import GatheredWrites
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
-        super().connection_made(transport)
+        gathered = cast("asyncio.Transport", GatheredWrites(transport, self.loop))
+        super().connection_made(gathered)
         if len(self.connections) > self._bounds.connections:
             self._refuse(overloaded("There are too many connections."))
         else:
@@ -113,6 +115,7 @@ class Connection(HttpToolsProtocol):
         """The connection becomes a WebSocket's."""
         self._is_upgraded = True
         self._stop_reading_timer()
+        self.transport = cast("GatheredWrites", self.transport).unwrapped
         super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
