@@ -365,6 +365,18 @@ def test_a_failure_after_the_first_byte(emulator: Emulator, fault: str) -> None:
     assert whole.json["error"]["code"] == "upstream_error"
 
 
+def test_a_backend_that_falls_silent(emulator: Emulator) -> None:
+    """Before the first byte that is a 504, and after it the last event."""
+    impatient = onplan.Timeouts(idle=0.05)
+    emulator.arm("stall")
+    answer = one(STREAM, retry=ONCE, timeout=impatient)
+    assert answer.events[-1]["error"]["code"] == "idle_timeout"
+    emulator.disarm()
+    emulator.arm("slow_first_byte", seconds=0.5)
+    answer = one(STREAM, retry=ONCE, timeout=impatient)
+    assert (answer.status, answer.json["error"]["code"]) == (504, "idle_timeout")
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [(b"{", None), (b"[]", None), ({"messages": []}, "messages"), ({**HELLO, "n": 2}, "n")],

@@ -1,0 +1,56 @@
+"""The names of conversations at the backend: the same for every turn, never the same for two callers."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from onplan.dialects.conversation_names import named_by_client, session_name
+
+BEGINNING = [{"role": "user", "content": "Hi"}]
+
+
+def test_a_conversation_keeps_its_name() -> None:
+    """It is a UUID, found from the beginning, which the whole conversation has in common."""
+    name = session_name("ann", None, BEGINNING)
+    assert name == session_name("ann", None, [dict(each) for each in BEGINNING])
+    assert str(uuid.UUID(name)) == name
+    assert name != session_name("ann", None, [{"role": "user", "content": "Ho"}])
+
+
+@pytest.mark.parametrize("named", [None, "mine"])
+def test_callers_are_kept_apart(named: str | None) -> None:
+    """Whatever they call it, and also if one is called like the other's conversation."""
+    callers = ("", "ann", "bob", '["ann"', "mine")
+    assert len({session_name(caller, named, BEGINNING) for caller in callers}) == len(callers)
+
+
+def test_a_name_is_no_beginning() -> None:
+    """A client cannot name its conversation so that it gets the name of an unnamed one."""
+    assert session_name("ann", '"Hi"', "x") != session_name("ann", None, "Hi")
+    assert session_name("ann", "Hi", "x") != session_name("ann", None, ["Hi"])
+
+
+def test_the_main_key_keeps_its_names() -> None:
+    """As long as the backend takes them."""
+    assert session_name("", "mine", BEGINNING) == "mine"
+    assert len(session_name("", "x" * 100, BEGINNING)) == 64
+
+
+@pytest.mark.parametrize(
+    ("in_body", "headers", "expected"),
+    [
+        ("a", {"session-id": "b"}, "a"),
+        (None, {"session-id": "b", "x-session-id": "c"}, "b"),
+        (None, {"x-session-id": "c", "x-session-affinity": "d"}, "c"),
+        (None, {"x-session-affinity": "d"}, "d"),
+        ("", {"session-id": "b"}, "b"),
+        ("é", {}, None),
+        ("a\r\nb: c", {"session-id": "b"}, "b"),
+        (None, {}, None),
+    ],
+)
+def test_where_clients_name_it(in_body: str | None, headers: dict[str, str], expected: str | None) -> None:
+    """The body first, then the headers; what no header can hold is no name."""
+    assert named_by_client(in_body, headers) == expected
