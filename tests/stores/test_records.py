@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,6 +120,21 @@ def test_an_unknown_kind_of_issuer_is_damage() -> None:
     """A record of this schema names a kind that there is."""
     with pytest.raises(onplan.StoreDamagedError):
         decode_record(b'{"schema": 2, "issuer_kind": "elsewhere"}', "a file")
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b'{"schema": 2, "credentials": {"refresh_token": "MARKED', b'{"schema": 9, "api_key": "MARKED"}'],
+    ids=["cut", "newer"],
+)
+def test_the_traceback_of_a_record_that_cannot_be_read_holds_no_secret(damaged: bytes) -> None:
+    """Tools that show the variables of each frame show nothing of the content."""
+    with pytest.raises(onplan.StoreError) as caught:
+        decode_record(damaged, "a file")
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
+
+    assert frames
+    assert [frame.f_code.co_name for frame in frames if "MARKED" in repr(frame.f_locals)] == []
 
 
 # --- how a record is written and printed -------------------------------------------------------------------

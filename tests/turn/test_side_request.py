@@ -23,7 +23,7 @@ from onplan.errors import (
     UsageLimitError,
 )
 from onplan.turn.retry import RetryPolicy
-from onplan.turn.side_request import SideReply, SideRequest, post
+from onplan.turn.side_request import SideReply, SideRequest, post, require_seconds
 from onplan.turn.steps import Authorize, Head, ReadBody, Send
 from onplan.types import APIKey, Credential
 
@@ -240,3 +240,83 @@ def test_a_budget_is_settled_after_a_failure() -> None:
         backend.run(post(request, backend.context(budget=budget)))
 
     assert budget.told == ["admitted", (7, None)]
+
+
+def test_what_the_plan_has_left_is_told_to_the_budget() -> None:
+    """By the headers of the answer, in the order in which the steps are carried out."""
+    budget = Counted()
+    request = SideRequest.json("Image generation", "images", {}, uses_plan=True)
+    flow = post(request, Backend([]).context(budget=budget))
+    flow.send(None)
+    flow.send(FIRST)
+    flow.send(Head(200, {"x-codex-primary-used-percent": "5", "x-codex-primary-window-minutes": "300"}))
+    with pytest.raises(StopIteration):
+        flow.send(b"{}")
+
+    assert budget.told == ["admitted", (7, 5.0)]
+
+
+def test_a_body_and_headers_of_its_own() -> None:
+    """A form may be sent as well, and headers beside the usual ones."""
+    backend = Backend([{}])
+    request = SideRequest(
+        purpose="Image editing",
+        path="images/edits",
+        content=b"--x--",
+        content_type="multipart/form-data; boundary=x",
+        headers={"x-of": "its own"},
+        timeout=5.0,
+        maximum_size=10,
+    )
+
+    backend.run(post(request, backend.context()))
+
+    [sent] = backend.sent
+    assert (sent.body, sent.headers["content-type"]) == (b"--x--", "multipart/form-data; boundary=x")
+    assert sent.headers["x-of"] == "its own"
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        (60, 60.0),
+        (0.5, 0.5),
+        (1, 1.0),
+        (1e300, 1e300),
+        (0, None),
+        (-1, None),
+        (True, None),
+        ("60", None),
+        (None, None),
+        (float("inf"), None),
+        (float("nan"), None),
+    ],
+)
+def test_what_is_a_timeout(given: Any, seconds: float | None) -> None:
+    """A number of seconds above 0; everything else is refused with an example."""
+    if seconds is not None:
+        assert require_seconds(given) == seconds
+        assert type(require_seconds(given)) is float
+        return
+    with pytest.raises(InvalidRequestError, match="not a number of seconds above 0") as caught:
+        require_seconds(given)
+    assert "`timeout=60`" in caught.value.hint
+
+
+class Noted:
+    """A recorder that notes what it is given to record."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def observed_flow(self, name: str, flow: Any, operation: str | None = None, /) -> Any:
+        self.names.append(name)
+        return flow
+
+
+def test_it_is_recorded_by_its_path() -> None:
+    """Where the program wants records of what is done."""
+    recorder, backend = Noted(), Backend([{"answer": 1}])
+
+    assert backend.run(post(WHAT, backend.context(recorder=recorder))).value == {"answer": 1}
+    assert recorder.names == ["images/generations"]
