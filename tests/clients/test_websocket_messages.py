@@ -192,6 +192,7 @@ def test_the_latest_ping_is_answered() -> None:
 def test_only_what_can_be_delivered_is_unread() -> None:
     """Messages that wait count with their size; fragments and control frames do not count."""
     read = reader()
+    assert read.unread == 0
     read.feed(frames.encode(TEXT, b"x" * 1_000) + CONTROL * 1_000)
     first = read.unread
     read.feed(frames.encode(TEXT, b"y" * 50_000, final=False))
