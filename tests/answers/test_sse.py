@@ -155,6 +155,17 @@ def test_an_event_is_handed_over_as_soon_as_its_blank_line_is_there():
         assert feed_all(decoder, [b"data: a" + end, b"\n" * (2 - len(end)) + rest]) == [b"a"]
 
 
+def test_line_ends_may_change_between_reads():
+    """A read of whole events after another one is no quicker than its line ends permit."""
+    decoder = EventDecoder()
+
+    assert feed_all(decoder, [b"data: 1\n\n", b"data: a\r\ndata: b\n\n", b"data: c\rdata: d\n\n"]) == [
+        b"1",
+        b"a\nb",
+        b"c\nd",
+    ]
+
+
 def test_what_was_handed_over_is_not_handed_over_again():
     """The end of a stream may be told twice: the second time nothing is left."""
     decoder = EventDecoder()
