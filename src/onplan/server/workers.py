@@ -7,11 +7,16 @@ workers share the listening sockets and the files of the server; each has its ow
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import time
 from collections.abc import Callable
 from typing import NoReturn
+
+from onplan.errors import OnplanError
+
+logger = logging.getLogger("onplan.server")
 
 # Signals of which the first process waits.
 _AWAITED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -55,7 +60,9 @@ class Workers:
             if number == signal.SIGCHLD:
                 self._replace()
                 if self._failures >= _FAILURES:
-                    return self._stop() or 1
+                    logger.error("workers end as soon as they begin, so the server ends")
+                    self._stop()
+                    return 1
             elif number == signal.SIGHUP:
                 self._tell(signal.SIGHUP)
             else:
@@ -77,6 +84,10 @@ class Workers:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
             self._work(self._lives)
             code = 0
+        except OnplanError as error:
+            logger.error("a worker cannot begin: %s", error)  # noqa: TRY400 - the sentence says it all
+        except BaseException:
+            logger.exception("a worker failed")
         finally:
             os._exit(code)  # nothing of the first process may be cleaned up twice
 
