@@ -298,3 +298,28 @@ def test_the_server_listens_before_heavy_modules_are_loaded(signed_in: Emulator)
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_ends_with_its_terminal(signed_in: Emulator, workers: str) -> None:
+    """SIGHUP reads the configuration again, but where the terminal was closed it means the end."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    script = (
+        "import os, sys; os.open(sys.argv[1], os.O_RDWR)\n"  # which makes it the terminal of the session
+        "os.execv(sys.executable, [sys.executable, '-m', 'onplan', 'serve', '--port', '0', *sys.argv[2:]])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, os.ttyname(theirs), "--workers", workers],
+        start_new_session=True,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"Listening" not in shown:
+        shown += os.read(ours, 4_096)
+    os.close(ours)
+    assert process.wait(timeout=30) == 0

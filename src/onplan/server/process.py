@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import resource
 import signal
 import socket
@@ -21,6 +20,7 @@ from onplan.server.ledger import Ledger
 from onplan.server.metrics import Metrics
 from onplan.server.options import ServerOptions
 from onplan.server.running import Stop, run
+from onplan.server.terminal import Terminal
 from onplan.service.options import ServiceOptions
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ async def _serve(plans: Plans, on_ready: Callable[[], object], lives: int | None
         for number in (signal.SIGTERM, signal.SIGINT):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, stop.ask)
-        had_terminal = has_terminal()
-        loop.add_signal_handler(signal.SIGHUP, lambda: _hang_up(reload, stop, had_terminal=had_terminal))
+        # A worker leaves it to the first process to end when the terminal is gone.
+        terminal = Terminal() if lives is None else None
+        loop.add_signal_handler(signal.SIGHUP, _hang_up, reload, stop, terminal)
         if lives is not None:
             loop.add_reader(lives, _orphaned, lives, stop)
         try:
@@ -109,9 +110,9 @@ def _orphaned(lives: int, stop: Stop) -> None:
     stop.ask()
 
 
-def _hang_up(reload: Callable[[], None], stop: Stop, *, had_terminal: bool) -> None:
+def _hang_up(reload: Callable[[], None], stop: Stop, terminal: Terminal | None) -> None:
     """Read the rules again; but end where the signal says that the terminal is gone."""
-    if had_terminal and not has_terminal():
+    if terminal and terminal.is_gone:
         stop.ask()
         return
     try:
@@ -120,11 +121,3 @@ def _hang_up(reload: Callable[[], None], stop: Stop, *, had_terminal: bool) -> N
         logger.error("nothing was changed: %s", error)  # noqa: TRY400 - the sentence says it all
     else:
         logger.info("options and keys were read again")
-
-
-def has_terminal() -> bool:
-    """Whether this process has a terminal."""
-    with suppress(OSError):
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-        return True
-    return False

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from onplan.errors import OnplanError
+from onplan.server.terminal import Terminal
 
 logger = logging.getLogger("onplan.server")
 
@@ -47,6 +48,7 @@ class Workers:
         self._patience = drain_seconds + _GRACE
         self._begun: dict[int, float] = {}
         self._failures = 0
+        self._terminal = Terminal()
         self._lives, self._life = os.pipe()  # the writing end is open for as long as this process lives
 
     def run(self, on_ready: Callable[[], object]) -> int:
@@ -63,7 +65,7 @@ class Workers:
                     logger.error("workers end as soon as they begin, so the server ends")
                     self._stop()
                     return 1
-            elif number == signal.SIGHUP:
+            elif number == signal.SIGHUP and not self._terminal.is_gone:
                 self._tell(signal.SIGHUP)
             else:
                 return self._stop()
