@@ -62,7 +62,7 @@ PYRIGHT_INSTALLED := $(VENV)/pyright-$(PYRIGHT_VERSION)/.installed
 NODE_SDKS := $(VENV)/node-sdks/.installed
 AGENTS    := $(VENV)/agents/.installed
 INTEROP := $(VENV)/.installed $(VENV)/.bench $(VENV)/.interop $(VENV)/.system \
-  $(VENV)/siwc-peer/.installed $(VENV)/strangers/.installed $(VENV)/sdks/.installed $(NODE_SDKS) \
+  $(VENV)/siwc-peer/.installed $(VENV)/strangers/.installed $(VENV)/sdks/.installed $(VENV)/schemathesis/.installed $(NODE_SDKS) \
   $(CODEX_INSTALLED) $(AIMOCK_INSTALLED) $(PYRIGHT_INSTALLED)
 interop: $(INTEROP)  ## other people's programs: Codex clients, SDKs, a mock server, a browser, a keyring, two hosts
 	CODEX_FOLDER="$(CURDIR)/$(VENV)" CODEX_VERSIONS="$(CODEX_VERSIONS)" \
@@ -70,6 +70,7 @@ interop: $(INTEROP)  ## other people's programs: Codex clients, SDKs, a mock ser
 	SIWC_PEER_PYTHON="$(CURDIR)/$(VENV)/siwc-peer/bin/python" \
 	STRANGERS_PYTHON="$(CURDIR)/$(VENV)/strangers/bin/python" \
 	SDKS_PYTHON="$(CURDIR)/$(VENV)/sdks/bin/python" \
+	SCHEMATHESIS="$(CURDIR)/$(VENV)/schemathesis/bin/st" \
 	NODE_SDKS="$(CURDIR)/$(dir $(NODE_SDKS))" \
 	AIMOCK="$(CURDIR)/$(dir $(AIMOCK_INSTALLED))node_modules/.bin/llmock" \
 	PYRIGHT="$(CURDIR)/$(dir $(PYRIGHT_INSTALLED))node_modules/.bin/pyright" \

@@ -11,9 +11,6 @@ from onplan.server.openapi import openapi_document
 from onplan.structured.misfit import Misfit
 from onplan.structured.validation import validate
 
-# What the events of a stream are, which OpenAPI 3.1 cannot say.
-_EVENTS = {"createResponse": "ResponseEvent", "createChatCompletion": "ChatCompletionChunk"}
-
 
 @cache
 def document() -> dict[str, Any]:
@@ -48,7 +45,7 @@ def check_answer(method: str, path: str, status: int, headers: dict[str, str], b
     if kind == "application/json":
         _fits(json.loads(body), answer["content"][kind]["schema"])
     elif kind == "text/event-stream":
-        _events_fit(body, _EVENTS[name])
+        _events_fit(body, answer["content"][kind]["itemSchema"])
 
 
 def operation_of(method: str, path: str) -> dict[str, Any] | None:
@@ -61,12 +58,19 @@ def operation_of(method: str, path: str) -> dict[str, Any] | None:
     return None
 
 
-def _events_fit(body: bytes, schema: str) -> None:
-    for line in body.split(b"\n"):
-        if line.startswith(b"data: ") and line != b"data: [DONE]":
-            event = json.loads(line.removeprefix(b"data: "))
-            is_error = schema == "ChatCompletionChunk" and "error" in event
-            _fits(event, {"$ref": f"#/components/schemas/{'Error' if is_error else schema}"})
+def _events_fit(body: bytes, schema: dict[str, Any]) -> None:
+    for frame in body.split(b"\n\n"):
+        lines = (line.partition(b": ") for line in frame.split(b"\n") if line and line[:1] != b":")
+        event = {name.decode(): value.decode() for name, _, value in lines}
+        if event:
+            _event_fits(event, schema)
+
+
+def _event_fits(event: dict[str, str], schema: dict[str, Any]) -> None:
+    _fits(event, schema)
+    if event["data"] != "[DONE]":  # what a string holds is not looked at by the validation above
+        described = schema.get("anyOf", [schema])[-1]["properties"]["data"]
+        _fits(json.loads(event["data"]), described["contentSchema"])
 
 
 def _fits(value: Any, schema: dict[str, Any]) -> None:

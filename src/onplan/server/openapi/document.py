@@ -15,9 +15,9 @@ _ABOUT = (
 
 
 def openapi_document() -> dict[str, Any]:
-    """The OpenAPI document (version 3.1) of the server."""
+    """The OpenAPI document (version 3.2, which can describe events) of the server."""
     return {
-        "openapi": "3.1.0",
+        "openapi": "3.2.0",
         "info": {"title": "onplan serve", "version": __version__, "description": _ABOUT},
         "security": [{"key": []}],
         "paths": PATHS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onplan.server.openapi.schemas import INTEGER, NAME, STRING, Schema, ref, words
+from onplan.server.openapi.schemas import INTEGER, NAME, STRING, Schema, record, ref, words
 
 # What can be wrong with a request, by status: guard.py, bodies.py, limits.py and openai_errors.py.
 REFUSALS: dict[str, str] = {
@@ -84,9 +84,24 @@ _HEADERS = {
 _TEXT = {"text/plain": {"schema": STRING}}
 
 
-def _streamed(whole: str) -> dict[str, Any]:
+def _streamed(whole: str, event: Schema) -> dict[str, Any]:
     """A whole answer, or the events of one: ``stream`` in the request decides."""
-    return {**_json(ref(whole)), "text/event-stream": {"schema": STRING}}
+    return {**_json(ref(whole)), "text/event-stream": {"itemSchema": event}}
+
+
+def _event(data: Schema, **more: Schema) -> Schema:
+    """A server-sent event whose data is JSON."""
+    text = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    return record({"data": text}, **more)
+
+
+_RESPONSE_EVENT = _event(ref("ResponseEvent"), event=NAME)
+_CHAT_EVENT = {
+    "anyOf": [
+        record({"data": {"const": "[DONE]"}}),
+        _event({"anyOf": [ref("ChatCompletionChunk"), ref("Error")]}),
+    ]
+}
 
 
 def _in_path(name: str, description: str) -> dict[str, Any]:
@@ -98,9 +113,6 @@ def _in_query(name: str, description: str, schema: Schema) -> dict[str, Any]:
 
 
 _RESPONSE_ID = _in_path("response_id", "The id of a response that is kept.")
-_STREAMED = (
-    "Each event of a stream is a ResponseEvent; over a WebSocket (GET with Upgrade) each message is one."
-)
 _IMAGE_EDIT = {**_json(ref("ImageEdit")), "multipart/form-data": {"schema": ref("ImageEditForm")}}
 
 PATHS: dict[str, dict[str, Any]] = {
@@ -108,9 +120,9 @@ PATHS: dict[str, dict[str, Any]] = {
         "post": _operation(
             "createResponse",
             "Ask a model.",
-            _streamed("Response"),
+            _streamed("Response", _RESPONSE_EVENT),
             body=_json(ref("ResponseRequest")),
-            description=_STREAMED,
+            description="Over a WebSocket (GET with Upgrade) each message is a ResponseEvent.",
         ),
     },
     "/v1/responses/{response_id}": {
@@ -135,9 +147,9 @@ PATHS: dict[str, dict[str, Any]] = {
         "post": _operation(
             "createChatCompletion",
             "Ask a model.",
-            _streamed("ChatCompletion"),
+            _streamed("ChatCompletion", _CHAT_EVENT),
             body=_json(ref("ChatRequest")),
-            description="Each event of a stream is a ChatCompletionChunk, or an Error; the last is [DONE].",
+            description="The last event of a stream is [DONE], or an error.",
         ),
     },
     "/v1/models": {"get": _operation("listModels", "The models, best first.", _json(ref("ModelList")))},
