@@ -6,6 +6,7 @@ import base64
 import gzip
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,6 +186,18 @@ ATTACKS = [
         (400,),
         b"2;\nx\r\n{}\r\n0\r\n\r\n",
     ),
+    Attack(
+        "a key behind the body",
+        (POST, HOST, JSON, "transfer-encoding: chunked", "connection: close"),
+        (401,),
+        f"2\r\n{{}}\r\n0\r\n{BEARER}\r\n\r\n".encode(),
+    ),
+    Attack(
+        "a media type behind the body",
+        (POST, HOST, BEARER, "transfer-encoding: chunked", "connection: close"),
+        (415,),
+        f"2\r\n{{}}\r\n0\r\n{JSON}\r\n\r\n".encode(),
+    ),
     Attack("a space before the colon", (POST, HOST, BEARER, JSON, "content-length : 2"), (400,)),
     Attack("a folded header", (POST, HOST, BEARER, JSON, "x-a: b\r\n c: d", "content-length: 2"), (400,)),
     Attack("a lone line feed", (POST, HOST, BEARER, f"{JSON}\ncontent-length: 2"), (400,)),
@@ -302,6 +315,32 @@ def test_a_body_without_a_length_is_bounded(serve: Serve) -> None:
         assert b" 413 " in connection.recv(65_536)
 
 
+@pytest.mark.parametrize("piece", [b"x-a: b\r\n", b"x"], ids=["many", "one"])
+def test_what_follows_a_body_is_bounded(serve: Serve, stub: Stub, piece: bytes) -> None:
+    """Trailers, and the extensions of chunks, are given up when they are too long."""
+    running = serve()
+    head = running.head("/v1/responses", "POST", content_type="application/json", transfer_encoding="chunked")
+    start = b"2\r\n{}\r\n0\r\n" + (b"x-a: " if piece == b"x" else b"")
+    sent = 0
+    with running.connect() as connection, suppress(ConnectionError):
+        connection.sendall(head + start)
+        while sent < 20_000_000:
+            sent += connection.send(piece * 1_000)
+    assert sent < 20_000_000
+    assert stub.asked == []
+    assert running.ask().status == 200
+
+
+def test_a_body_in_many_small_chunks_is_read(serve: Serve, stub: Stub) -> None:
+    """Programs write it piece by piece; what stands around the pieces does not count."""
+    running = serve()
+    head = running.head("/v1/responses", "POST", content_type="application/json", transfer_encoding="chunked")
+    with running.connect() as connection:
+        connection.sendall(head + b"1\r\n \r\n" * 50_000 + b"0\r\n\r\n")
+        assert b" 200 " in connection.recv(65_536)
+    assert stub.asked[0].body == b" " * 50_000
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
@@ -366,14 +405,13 @@ def test_garbage_behind_a_request_never_becomes_a_reply_within_a_reply(serve: Se
     running = serve()
     with running.connect() as connection:
         connection.sendall(running.head("/v1/stream"))
-        assert stub.begun.acquire(timeout=20)
-        connection.sendall(b"garbage\r\n\r\n")
         received = b""
-        try:
+        while b"data: 2" not in received:
+            received += connection.recv(65_536)
+        connection.sendall(b"garbage\r\n\r\n")
+        with suppress(ConnectionResetError):
             while piece := connection.recv(65_536):
                 received += piece
-        except ConnectionResetError:
-            pass
     assert received.count(b"HTTP/1.1") == 1
     assert not received.endswith(b"0\r\n\r\n")
     assert eventually(lambda: stub.ended) == ["closed"]

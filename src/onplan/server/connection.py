@@ -64,6 +64,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, state, {}, loop)
         self._bounds = bounds
         self._fed = self._head_size = 0  # bytes received just now; and of a head, at most
+        self._sent = self._content = 0  # bytes received after a head; and of the body in them
         self._refusal: ServedReply | None = None  # why the parser was stopped
         self._in_head = self._is_upgraded = False
         self._is_receiving = False  # a request that is not complete
@@ -97,12 +98,14 @@ class Connection(HttpToolsProtocol):
         self._fed = len(data)
         if self._in_head:
             self._head_size += self._fed
+        else:
+            self._sent += self._fed
         super().data_received(data)
         if self._is_upgraded or self.transport.is_closing():
             return
         if not self._is_receiving:
             return
-        if self._in_head and self._head_size > self._bounds.head_bytes:
+        if self._head_size_now() > self._bounds.head_bytes:
             self._refuse(_head_too_large())
         elif self._reading is None:
             self._await(self._bounds.head_seconds if self._in_head else self._bounds.body_seconds)
@@ -150,9 +153,17 @@ class Connection(HttpToolsProtocol):
             self._refusal = _not_http()
             raise RefusedError
         self._in_head = False
+        self._sent = self._content = 0
+        # Without what may follow the body as trailers: a key or a host there counts for nothing.
+        self.scope["headers"] = [*self.headers]
         if self._reading is not None:
             self._stop_reading_timer()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._content += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is complete."""
@@ -161,6 +172,13 @@ class Connection(HttpToolsProtocol):
         if self._reading is not None:
             self._stop_reading_timer()
         self.flow.resume_reading()  # so that the client's departure is noticed, however large its body was
+
+    def _head_size_now(self) -> int:
+        """Bytes of the head so far; after it, those around the body: sizes of chunks, and trailers.
+
+        A chunk of a single byte needs five around it, which are allowed for.
+        """
+        return self._head_size if self._in_head else self._sent - 6 * self._content
 
     def _size_of_head(self) -> int:
         """The size of the head alone, where a part of the body came with it."""
