@@ -14,6 +14,13 @@ from typing import Any
 Event = dict[str, Any]
 _LIFECYCLE = ("response.created", "response.queued", "response.in_progress")
 _ENDS = ("response.completed", "response.incomplete", "response.failed")
+_INSIDE = frozenset(
+    f"response.{name}"
+    for name in (
+        *("content_part", "reasoning_summary_part", "output_text", "refusal", "reasoning_summary_text"),
+        *("function_call_arguments", "custom_tool_call_input"),
+    )
+)
 _PARTS = {"output_text": "text", "refusal": "refusal", "summary_text": "text", "reasoning_text": "text"}
 
 
@@ -74,7 +81,7 @@ class _Reader:
             self.added(event["output_index"], event["item"])
         elif kind == "response.output_item.done":
             self.done(event["output_index"], event["item"])
-        elif "output_index" in event:
+        elif kind.rpartition(".")[0] in _INSIDE:
             item = self.items[event["output_index"]]
             assert item.done is None, f"{kind} after its item was done"
             assert event["item_id"] == item.added["id"]

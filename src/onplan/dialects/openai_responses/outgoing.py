@@ -7,12 +7,9 @@ gaps; they take arguments from deltas alone, and Codex CLI takes items from ``ou
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import msgspec
+from typing import Any, NamedTuple
 
 from onplan.dialects.openai_responses.event_writer import Event, Place
 from onplan.dialects.openai_responses.response_object import output_item
@@ -57,6 +54,7 @@ _PARTS = {
     "summary": "response.reasoning_summary_part",
 }
 PART_EVENTS = frozenset(_PARTS.values())
+_ARGUMENTS: Section = ("arguments", 0)
 _EMPTY: dict[str, Item] = {
     "message": {"role": "assistant", "content": [], "status": "in_progress"},
     "function_call": {"arguments": "", "status": "in_progress"},
@@ -70,45 +68,50 @@ class OutgoingItem:
     """One item.
 
     Attributes:
-        index: among the items of the answer, without gaps where the backend leaves none.
         id: the same in all events.
         arrival: the item as it arrives.
-        is_announced: whether the client knows of it.
+        index: among the items that the client knows of, without gaps; None before it does.
         done: the item as it was finished.
         parts: the indexes of its parts, in the order in which they were announced.
         sent: how many characters of each section were sent.
         ended: sections whose end was told.
     """
 
-    index: int
     id: str
     arrival: Arrival
-    is_announced: bool = False
+    index: int | None = None
     done: Item | None = None
     parts: dict[Section, int] = field(default_factory=dict)
     sent: dict[Section, int] = field(default_factory=dict)
     ended: set[Section] = field(default_factory=set)
-    _counts: Counter[str] = field(default_factory=Counter)  # of the parts of each kind of event
+    _kind: str = ""
+    _counts: dict[str, int] = field(default_factory=dict)  # of the parts of each kind of event
 
     @property
     def kind(self) -> str:
-        """Its type."""
-        return self.arrival.kind
+        """Its type; that with which it was announced."""
+        return self._kind or self.arrival.kind
+
+    def begin(self, index: int) -> None:
+        """It gets to be known to the client."""
+        self.index, self._kind = index, self.arrival.kind
 
     def announcement(self, item: Item) -> Event:
         """The event that it begins, without any of its content: that follows."""
-        self.is_announced = True
-        begun = output_item({**item, **_EMPTY.get(self.kind, {})}, self.id, "in_progress")
-        if self.kind in _EMPTY:
-            begun["type"] = self.kind
+        begun = {**item, "type": self.kind, **_EMPTY.get(self.kind, {})}
+        begun = output_item(begun, self.id, "in_progress")
         return {"type": "response.output_item.added", "output_index": self.index, "item": begun}
 
-    def missing_part(self, section: Section) -> Iterator[Event]:
-        """The event that a part begins, if the client does not know of it. Raises StreamCorruptError."""
+    def part_added(self, section: Section) -> Event:
+        """The event that a part begins."""
+        return self._part_event(section, "added", "")
+
+    def lacks_part(self, section: Section) -> bool:
+        """Whether a section is to be announced as a part. If so, it counts as announced. Raises as below."""
         if section in self.parts or section[0] not in _PARTS:
-            return
+            return False
         self.note_part(section)
-        yield self._part_event(section, "added", "")
+        return True
 
     def note_part(self, section: Section) -> None:
         """A part begins.
@@ -119,15 +122,16 @@ class OutgoingItem:
         if len(self.parts) >= MAXIMUM_SECTIONS:
             raise StreamCorruptError(f"An item of the answer has more than {MAXIMUM_SECTIONS:,} parts.")
         events = _PARTS.get(section[0], "response.content_part")
-        self.parts[section] = self._counts[events]
-        self._counts[events] += 1
+        self.parts[section] = self._counts.get(events, 0)
+        self._counts[events] = self.parts[section] + 1
 
     @property
     def can_be_announced(self) -> bool:
-        """Whether enough is known of it: clients take a call's id and name when it begins."""
+        """Whether enough is known of it: clients take its type, and a call's id and name, when it begins."""
+        if self.index is not None:
+            return True
         known = self.arrival.item
-        is_known = bool(known.get("call_id") and known.get("name"))
-        return is_known or self.is_announced or self.kind not in CALL_KINDS
+        return bool(known.get("call_id") and known.get("name") if self.kind in CALL_KINDS else self.kind)
 
     def count_unsent(self, section: Section) -> int:
         """How many characters of a section have arrived and were not sent."""
@@ -147,17 +151,26 @@ class OutgoingItem:
         event = {"type": f"{self._name(section)}.delta", **self._at(section), "delta": text}
         return {**event, "logprobs": []} if section[0] == "output_text" else event
 
+    def section_end(self, section: Section) -> Event:
+        """The event that a section ends, with the text that was sent of it."""
+        self.ended.add(section)
+        name = _NAMES[section[0], self.kind]
+        text = self.sent_text(section)
+        event = {"type": f"{name}.done", **self._at(section), SECTION_EVENTS[name].text_field: text}
+        return {**event, "logprobs": []} if section[0] == "output_text" else event
+
     def ends(self) -> Iterator[Event]:
         """The events that sections and their parts end, as far as they were not told."""
-        for section, length in self.sent.items():
-            if section in self.ended or (name := self._name(section)) is None:
-                continue
-            self.ended.add(section)
-            text = self.arrival.text(section).getvalue()[:length]
-            event = {"type": f"{name}.done", **self._at(section), SECTION_EVENTS[name].text_field: text}
-            yield {**event, "logprobs": []} if section[0] == "output_text" else event
-            if section in self.parts:
-                yield self._part_event(section, "done", text)
+        for section in self.sent:
+            if section not in self.ended and self._name(section) is not None:
+                yield self.section_end(section)
+                if section in self.parts:
+                    yield self._part_event(section, "done", self.sent_text(section))
+
+    def sent_text(self, section: Section) -> str:
+        """What was sent of a section."""
+        sent = self.sent.get(section, 0)
+        return self.arrival.text(section).getvalue()[:sent] if sent else ""
 
     def end(self, item: Item) -> Event:
         """The event that it is finished, as ``item``."""
@@ -165,10 +178,26 @@ class OutgoingItem:
         return {"type": "response.output_item.done", "output_index": self.index, "item": item}
 
     def whole(self, item: Item, status: str) -> Item:
-        """``item`` as the backend finished it, with its id, and and with the text that it lacks."""
-        said = sections_of({**item, "type": self.kind}) if self.kind in CONTENT_KINDS else {}
-        lacks = any(length and not said.get(section) for section, length in self.sent.items())
-        return output_item({**item, **self._content()} if lacks else item, self.id, status)
+        """``item`` as the backend finished it, with its id; where it is not what was sent, with that."""
+        typed = {**item, "type": self.kind}
+        if self.kind in CONTENT_KINDS:
+            if not self._is_as_sent(typed):
+                typed |= self._content()
+            if self.kind != "reasoning" and typed.get("status") not in ("completed", "incomplete"):
+                typed["status"] = status
+        return output_item(typed, self.id, status)
+
+    def _is_as_sent(self, item: Item) -> bool:
+        """Whether a finished item has the text that was sent of it, in parts that clients can read."""
+        said = sections_of(item)
+        if self.kind in CALL_KINDS:
+            field_name = "arguments" if self.kind == "function_call" else "input"
+            return field_name in item and (bool(said[_ARGUMENTS]) or not self.sent.get(_ARGUMENTS))
+        parts = item.get("summary" if self.kind == "reasoning" else "content")
+        kinds = ("summary_text",) if self.kind == "reasoning" else ("output_text", "refusal")
+        if not isinstance(parts, list) or any(part.get("type") not in kinds for part in parts):
+            return False
+        return self._told() == [each for each in said.items() if each[1] and each[0] in self.parts]
 
     def as_sent(self, status: str) -> Item:
         """The item with the text that was sent of it."""
@@ -176,18 +205,20 @@ class OutgoingItem:
         return output_item(item, self.id, status)
 
     def _content(self) -> Item:
-        texts = {section: self.arrival.text(section).getvalue()[:n] for section, n in self.sent.items()}
         match self.kind:
             case "message":
-                return {"role": "assistant", "content": [_part(*each) for each in texts.items()]}
+                return {"role": "assistant", "content": [_part(*each) for each in self._told()]}
             case "reasoning":
-                parts = [_part(*each) for each in texts.items() if each[0][0] == "summary"]
-                return {"summary": parts}
+                return {"summary": [_part(*each) for each in self._told() if each[0][0] == "summary"]}
             case "function_call":
-                return {"arguments": texts.get(("arguments", 0), "")}
+                return {"arguments": self.sent_text(_ARGUMENTS)}
             case "custom_tool_call":
-                return {"input": texts.get(("arguments", 0), "")}
+                return {"input": self.sent_text(_ARGUMENTS)}
         return {}
+
+    def _told(self) -> list[tuple[Section, str]]:
+        """The texts of its parts that were sent, in the order of the parts."""
+        return [(section, text) for section in self.parts if (text := self.sent_text(section))]
 
     def as_arrived(self, status: str) -> Item:
         """The item as far as the backend has told it."""
@@ -196,6 +227,10 @@ class OutgoingItem:
     def place(self, section: Section | None) -> Event:
         """Where an event of the item, or of a section of it, belongs."""
         return self._at(section) if section else {"item_id": self.id, "output_index": self.index}
+
+    def has(self, section: Section) -> bool:
+        """Whether items of its kind have such a section."""
+        return self._name(section) is not None
 
     def _name(self, section: Section) -> str | None:
         return _NAMES.get((section[0], self.kind))
@@ -220,14 +255,26 @@ def _part(section: Section, text: str) -> Item:
     return {"type": "summary_text", "text": text}
 
 
-def section_of_part(place: Place, payload: bytes) -> Section:
-    """The section that an event about a part belongs to."""
+_PART_TYPES = {"output_text": "text", "refusal": "refusal", "summary_text": "text", "reasoning_text": "text"}
+_PART_SECTIONS = {"refusal": "refusal", "summary_text": "summary", "reasoning_text": "reasoning"}
+
+
+def section_of_part(place: Place, part: Any) -> Section | None:
+    """The section that an event about a part belongs to; None if it is a part of a new kind."""
     if place.type.startswith("response.reasoning_summary_part."):
         return "summary", place.summary_index or 0
-    part = msgspec.json.decode(payload).get("part")
     kind = part.get("type") if isinstance(part, dict) else None
-    names = {"refusal": "refusal", "reasoning_text": "reasoning"}
-    return names.get(str(kind), "output_text"), place.content_index or 0
+    if isinstance(kind, str) and kind not in _PART_TYPES:
+        return None
+    return _PART_SECTIONS.get(str(kind), "output_text"), place.content_index or 0
+
+
+def is_part(part: Any, section: Section) -> bool:
+    """Whether clients can read ``part`` as one of this kind of section."""
+    if not isinstance(part, dict) or not isinstance(kind := part.get("type"), str):
+        return False
+    is_kind = _PART_SECTIONS.get(kind, "output_text") == section[0]
+    return is_kind and isinstance(part.get(_PART_TYPES.get(kind, "")), str)
 
 
 class OutgoingItems:
@@ -236,36 +283,41 @@ class OutgoingItems:
     def __init__(self) -> None:
         self._all: dict[Arrival, OutgoingItem] = {}
         self._ids: dict[str, OutgoingItem] = {}
-        self._indexes: dict[int, OutgoingItem] = {}
-        self._next = 0
+        self._at: dict[int | None, OutgoingItem] = {}  # by the backend's index
+        self._announced: list[OutgoingItem] = []
 
     def __iter__(self) -> Iterator[OutgoingItem]:
-        """All of them, by their index."""
-        return (self._indexes[index] for index in sorted(self._indexes))
+        """Those that the client knows of, in their order."""
+        return iter(self._announced)
+
+    def unannounced(self) -> list[OutgoingItem]:
+        """Those that the client does not know of."""
+        return [item for item in self._all.values() if item.index is None]
 
     def of(self, arrival: Arrival, place: Place, name: str) -> OutgoingItem:
         """The item that arrives as ``arrival``.
 
         Args:
             arrival: as the assembler found it.
-            place: where its first event says that it belongs; another item may have that index already.
+            place: where the event says that it belongs.
             name: of the response, for the id of an item that has none of its own.
         """
         found = self._all.get(arrival)
         if found is None:
-            index = place.output_index
-            if index is None or not 0 <= index <= self._next or index in self._indexes:
-                index = self._next
-            self._next = max(self._next, index + 1)
             item_id = arrival.item.get("id") or place.item_id
             if not isinstance(item_id, str) or item_id in self._ids:
-                item_id = f"item_{name.removeprefix('resp_')}_{index}"
-            found = self._all[arrival] = self._ids[item_id] = OutgoingItem(index, item_id, arrival)
-            self._indexes[index] = found
+                item_id = f"item_{name.removeprefix('resp_')}_{len(self._all)}"
+            found = self._all[arrival] = self._ids[item_id] = OutgoingItem(item_id, arrival)
+            self._at[place.output_index] = found
         return found
+
+    def announce(self, item: OutgoingItem) -> None:
+        """Give an item its index: the client gets to know of it."""
+        item.begin(len(self._announced))
+        self._announced.append(item)
 
     def named(self, place: Place) -> OutgoingItem | None:
         """The item that an event belongs to which the assembler does not read, if that is clear."""
-        if place.item_id is not None:
-            return self._ids.get(place.item_id)
-        return self._indexes.get(place.output_index) if place.output_index is not None else None
+        if place.item_id is not None and (found := self._ids.get(place.item_id)):
+            return found
+        return self._at.get(place.output_index) if place.output_index is not None else None

@@ -22,11 +22,12 @@ from onplan.dialects.openai_responses.outgoing import (
     SECTION_EVENTS,
     OutgoingItem,
     OutgoingItems,
+    is_part,
     section_of_part,
 )
 from onplan.dialects.openai_responses.response_object import response_object
 from onplan.dialects.served import reported_parameters
-from onplan.errors import OnplanError
+from onplan.errors import OnplanError, StreamCorruptError
 from onplan.parameters import CutAt, Reports
 from onplan.responses.arrival import Arrival
 from onplan.responses.arrivals import Arrivals
@@ -41,6 +42,8 @@ _OPENING = frozenset(("response.created", "response.in_progress", "response.queu
 _TERMINAL = frozenset(
     ("response.completed", "response.incomplete", "response.done", "response.cancelled", "response.failed")
 )
+# Items and parts are not declared as types, since they get new fields; one of a wrong shape ends up here.
+_MALFORMED = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 _OWN = ("codex.", "response.metadata")  # the Codex backend's own events, which only its client reads
 _MOST_HELD = 100
 
@@ -125,6 +128,7 @@ class RelayStream(ResponseStream):
         self._cutoff = Cutoff(options.cut_at) if options.cut_at else None
         self._begun = False
         self._opened: dict[str, Any] = {}  # the response object of the first event
+        self._begun_response = msgspec.Raw()
         self._openings: set[str] = set()
         self._held = 0  # how many of the backend's own events were written
         self._text: _Text | None = None
@@ -226,6 +230,9 @@ class RelayStream(ResponseStream):
             self._cut()
         except OnplanError as error:
             self.failure, self.finished = error, True
+        except _MALFORMED:
+            malformed = "An event of the stream is malformed."
+            self.failure, self.finished = StreamCorruptError(malformed, request_id=self._request_id), True
 
     def _own(self, place: Place, payload: bytes) -> None:
         """An event of the Codex backend's own. It begins nothing: the request can still be sent again."""
@@ -235,7 +242,7 @@ class RelayStream(ResponseStream):
 
     def _is_handed_on(self, place: Place) -> bool:
         """Whether the client gets the event: not if it is an earlier answer's."""
-        if place.type in _TERMINAL or not place.type.isprintable():
+        if not place.type or place.type in _TERMINAL or not place.type.isprintable():
             return False
         return not (self.earlier and place.item_id in self.earlier and not self._items.named(place))
 
@@ -250,21 +257,23 @@ class RelayStream(ResponseStream):
         if kind == "response.created" or not self._opened:
             self._announce_response(response)
         if kind != "response.created":
-            self._writer.write({"type": kind, "response": self._response({}, output=[])})
+            self._writer.write({"type": kind, "response": self._begun_response})
 
     def _announce_response(self, response: Mapping[str, Any]) -> None:
         """Write the first event of all, once."""
         if self._opened:
             return
         self._openings.add("response.created")
+        created_at = response.get("created_at")
         self._opened = {
-            "created_at": int(self.began_at or 0),
             **response,
+            "created_at": created_at if type(created_at) is int else int(self.began_at or 0),
             "status": "in_progress",
             "id": self._response_id or self._options.response_id,
             "model": self._model,
         }
-        self._writer.write({"type": "response.created", "response": self._response({}, output=[])})
+        self._begun_response = msgspec.Raw(msgspec.json.encode(self._response({}, output=[])))
+        self._writer.write({"type": "response.created", "response": self._begun_response})
 
     def _begin(self, response: Mapping[str, Any]) -> None:
         """From now on the client gets what is written. Backends that announce no response are helped out."""
@@ -296,7 +305,7 @@ class RelayStream(ResponseStream):
         return self._of_text if place.type == _TEXT_DELTA and self._run[0] is not None else None
 
     def _delta(self, item: OutgoingItem, section: Section, place: Place, payload: bytes) -> None:
-        if not item.can_be_announced:
+        if not item.can_be_announced or not item.has(section):
             return  # its text is told once the client can be told what it is
         self._announce(item, section)
         delta, unsent = place.delta, item.count_unsent(section)
@@ -312,35 +321,63 @@ class RelayStream(ResponseStream):
                 self._text = _Text(at, self._run[1], item, section)
 
     def _section_end(self, item: OutgoingItem, section: Section, place: Place, payload: bytes) -> None:
-        if item.can_be_announced:
-            self._tell_rest(item, section)
-            if section not in item.ended:
-                item.ended.add(section)
-                self._writer.hand_on_at(item.place(section), place, payload)
+        if item.done is not None or section in item.ended or not item.can_be_announced:
+            return
+        if not item.has(section):
+            return
+        self._tell_rest(item, section)
+        said = msgspec.json.decode(payload).get(SECTION_EVENTS[place.type.rpartition(".")[0]].text_field)
+        event = item.section_end(section)
+        if said == item.sent_text(section):
+            self._writer.hand_on_at(item.place(section), place, payload)
+        else:
+            self._writer.write(event)
 
     def _other(self, place: Place, payload: bytes) -> None:
         """An event that the assembler does not read: a part of an item, or a kind of its own."""
         name, _, what = place.type.rpartition(".")
         item = self._items.named(place)
-        if name not in PART_EVENTS:
-            self._writer.hand_on_at(item.place(None) if item else {}, place, payload)
-        elif item is not None:
-            section = section_of_part(place, payload)
-            if what == "added":
-                if section in item.parts:
-                    return
-                self._announce(item)
-                item.note_part(section)
+        is_part_event = name in PART_EVENTS
+        part = msgspec.json.decode(payload).get("part") if is_part_event else None
+        section = section_of_part(place, part) if is_part_event else None
+        if item is None:
+            if not is_part_event:
+                self._writer.hand_on(place, payload)
+        elif item.done is not None or not item.can_be_announced:
+            return
+        elif section is None:
+            self._announce(item)
+            self._writer.hand_on_at(item.place(None), place, payload)
+        elif what == "added":
+            self._part_added(item, section, part, place, payload)
+        elif section in item.parts and is_part(part, section):
             self._writer.hand_on_at(item.place(section), place, payload)
+
+    def _part_added(
+        self, item: OutgoingItem, section: Section, part: Any, place: Place, payload: bytes
+    ) -> None:
+        if section in item.parts:
+            return
+        self._announce(item)
+        item.note_part(section)
+        if is_part(part, section) and "" in (part.get("text"), part.get("refusal")):
+            self._writer.hand_on_at(item.place(section), place, payload)
+        else:
+            self._writer.write(item.part_added(section))
 
     # --- items --------------------------------------------------------------------------------------
 
     def _item(self, item: OutgoingItem, place: Place, payload: bytes) -> None:
         is_end = place.type.endswith("done")
-        if item.done is not None or (not is_end and (item.is_announced or not item.can_be_announced)):
+        is_known = item.index is not None
+        if item.done is not None or not item.can_be_announced or (is_known and not is_end):
             return
         given = msgspec.json.decode(payload)["item"]
-        event = self._ending(item, given) if is_end else item.announcement(given)
+        if is_end:
+            event = self._ending(item, given)
+        else:
+            self._items.announce(item)
+            event = item.announcement(given)
         if event["item"] == given and place.output_index == item.index:
             self._writer.hand_on(place, payload)
         else:
@@ -350,18 +387,19 @@ class RelayStream(ResponseStream):
         """Tell what is missing of an item; return the event that it is finished."""
         self._announce(item)
         for section in list(item.arrival.sections):
-            self._tell_rest(item, section)
+            if item.has(section):
+                self._tell_rest(item, section)
         for event in item.ends():
             self._writer.write(event)
         return item.end(item.whole(given, "completed"))
 
     def _announce(self, item: OutgoingItem, section: Section | None = None) -> None:
         """Tell that an item, and a section of it, begins."""
-        if not item.is_announced:
+        if item.index is None:
+            self._items.announce(item)
             self._writer.write(item.announcement(item.arrival.item))
-        if section is not None:
-            for event in item.missing_part(section):
-                self._writer.write(event)
+        if section is not None and item.lacks_part(section):
+            self._writer.write(item.part_added(section))
 
     def _tell_rest(self, item: OutgoingItem, section: Section) -> None:
         """Tell the text of a section that came otherwise than in deltas, as one delta."""
@@ -389,10 +427,10 @@ class RelayStream(ResponseStream):
         status = "incomplete" if response.get("status") == "incomplete" or details else "completed"
         for arrival, given in self._arrivals.outputs:
             item = self._items.of(arrival, Place(), self._opened["id"])
-            if item.done is None:
+            if item.done is None and item.can_be_announced:
                 self._writer.write(self._ending(item, given))
-        for item in self._items:
-            if item.done is None:
+        for item in (*self._items, *self._items.unannounced()):
+            if item.done is None and item.can_be_announced:
                 self._writer.write(self._ending(item, item.as_arrived(status)))
         self._write_end(response, status, details)
 
@@ -424,4 +462,5 @@ class RelayStream(ResponseStream):
     def _response(self, response: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
         """The response object; its id and its beginning are those of the first event."""
         same = {name: self._opened[name] for name in ("id", "created_at")}
-        return response_object({**self._opened, **response}, self._options.echo, **fields, **same)
+        fields |= {**same, "model": self._model, "object": "response"}
+        return response_object({**self._opened, **response}, self._options.echo, **fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from onplan.answers.usage import usage_of
 from onplan.responses.items import CALL_KINDS, Item, text_of
 
 # Clients index into these without looking (docs/protocol.md); a backend may leave any of them out.
@@ -50,19 +51,28 @@ def response_object(sent: Mapping[str, Any], echo: Mapping[str, Any], **fields: 
     """
     said = {name: echo[name] if name in echo else _USUAL[name] for name in _RESTORED}
     whole = {**_USUAL, "created_at": 0, **{n: v for n, v in sent.items() if v is not None}, **said, **fields}
-    if isinstance(usage := whole["usage"], dict):
-        whole["usage"] = _usage(usage)
+    whole["usage"] = _usage(whole["usage"]) if isinstance(whole["usage"], dict) else None
     return whole
 
 
-def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
+def _usage(given: Mapping[str, Any]) -> dict[str, Any]:
     """The counts with the details without which Codex CLI cannot read them, and those that the SDKs name."""
-    read, written = usage.get("input_tokens_details"), usage.get("output_tokens_details")
-    return {
-        **usage,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, **(read or {})},
-        "output_tokens_details": {"reasoning_tokens": 0, **(written or {})},
+    usage = usage_of(given)
+    read = {"cached_tokens": usage.cache_read_tokens, "cache_write_tokens": usage.cache_write_tokens}
+    counts = {
+        "input_tokens": usage.prompt_tokens,
+        "output_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "input_tokens_details": _details(given, "input_tokens_details") | read,
+        "output_tokens_details": _details(given, "output_tokens_details")
+        | {"reasoning_tokens": usage.reasoning_tokens},
     }
+    return {**given, **counts}
+
+
+def _details(usage: Mapping[str, Any], name: str) -> dict[str, Any]:
+    details = usage.get(name)
+    return details if isinstance(details, dict) else {}
 
 
 _HAS_STATUS = ("message", "function_call", "custom_tool_call", "web_search_call")
