@@ -138,3 +138,24 @@ def test_a_stream_that_breaks_never_ends_as_if_it_were_whole(serve: Serve, stub:
 
     assert b"data: 0" in received
     assert not received.endswith(b"0\r\n\r\n")
+
+
+def test_uploads_reach_the_service_where_images_are_edited(serve: Serve, stub: Stub) -> None:
+    """A form is taken there, with and without /v1, and at no other path."""
+    running, form = serve(), "multipart/form-data; boundary=x"
+    statuses = [
+        running.ask("POST", path, b"--x--\r\n", content_type=form).status
+        for path in ("/v1/images/edits", "/images/edits", "/v1/images/generations")
+    ]
+
+    assert statuses == [200, 200, 415]
+    assert [request.body for request in stub.asked] == [b"--x--\r\n", b"--x--\r\n"]
+
+
+def test_pages_of_the_server_take_get_alone(serve: Serve, stub: Stub) -> None:
+    """Other methods are refused with what is allowed, and the service is not asked."""
+    running = serve()
+    for path in ("/healthz", "/v1/usage"):
+        answer = running.ask("DELETE", path)
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert stub.asked == []
