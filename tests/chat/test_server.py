@@ -16,7 +16,7 @@ from onplan.dialects.openai_chat.answer import response_body
 from onplan.dialects.openai_chat.chunks import ChunkEncoder
 from onplan.dialects.openai_chat.request import read_request
 from onplan.dialects.openai_errors import error_fields
-from onplan.errors import OverloadedError, StreamTruncatedError
+from onplan.errors import OverloadedError
 from onplan.structured.output_format import output_format
 from onplan.types import (
     CompletionRequest,
@@ -28,7 +28,6 @@ from onplan.types import (
     Message,
     PartDone,
     Refusal,
-    Resumed,
     Text,
     TextDelta,
     Thinking,
@@ -239,96 +238,6 @@ class TestAnswers:
         assert all(json.loads(event)["choices"] for event in events)
 
 
-def test_citations_are_places_in_the_whole_message():
-    """Texts are joined in this API; other annotations than of pages have no form in it."""
-    page = {"type": "url_citation", "url": "https://a.example"}
-    first = Text("By us. ", None, [{"type": "file_path", "file_id": "f"}])
-    second = Text("By me.", None, [{**page, "start_index": 3, "end_index": 5}, page])
-    response = answer(first, second)
-
-    inner = {"url": "https://a.example"}
-    cited = [
-        {"type": "url_citation", "url_citation": {**inner, "start_index": 10, "end_index": 12}},
-        {"type": "url_citation", "url_citation": inner},
-    ]
-    body = response_body(response, "chatcmpl-1", "gpt-9", 7)
-    assert body["choices"][0]["message"]["annotations"] == cited
-    encoder = ChunkEncoder("chatcmpl-1", "gpt-9", 0)
-    events = [encoder.encode([PartDone(part)]) for part in (first, second)]
-    assert json.loads(events[1].split(b"data: ")[-1])["choices"][0]["delta"] == {"annotations": cited}
-
-
-def test_a_whole_answer_has_the_fields_of_the_api():
-    """Thinking and what is sealed of it, calls with what servers signed, and the counts."""
-    signed = ToolCall("x", "f", '{"a":1}', signature='{"extra_content":{"google":{"thought_signature":"c"}}}')
-    parts = [Thinking("Hm."), Thinking("Oh.", "sealed"), signed, ToolCall("y", "g", "{}")]
-    body = response_body(answer(*parts, reason=FinishReason.TOOL_CALLS), "chatcmpl-1", "gpt-9", 7)
-
-    assert body == {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 7,
-        "model": "gpt-9",
-        "service_tier": "default",
-        "system_fingerprint": None,
-        "choices": [
-            {
-                "index": 0,
-                "message": {
-                    "role": "assistant",
-                    "content": None,
-                    "refusal": None,
-                    "annotations": [],
-                    "reasoning_content": "Hm.\n\nOh.",
-                    "reasoning_details": [{"type": "reasoning.encrypted", "data": "sealed", "index": 0}],
-                    "tool_calls": [
-                        {
-                            "id": "x",
-                            "type": "function",
-                            "function": {"name": "f", "arguments": '{"a":1}'},
-                            "extra_content": {"google": {"thought_signature": "c"}},
-                        },
-                        {"id": "y", "type": "function", "function": {"name": "g", "arguments": "{}"}},
-                    ],
-                },
-                "logprobs": None,
-                "finish_reason": "tool_calls",
-            }
-        ],
-        "usage": {
-            "prompt_tokens": 10,
-            "completion_tokens": 5,
-            "total_tokens": 15,
-            "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2, "audio_tokens": 0},
-            "completion_tokens_details": {
-                "reasoning_tokens": 3,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
-        },
-    }
-
-
-def test_a_signature_comes_with_the_index_of_its_call():
-    """In a piece of its own, after the arguments."""
-    signature = '{"extra_content":{"google":{"thought_signature":"c"}}}'
-    events = wire_events(answer(ToolCall("w", "g", "{}"), ToolCall("x", "f", "{}", signature=signature)))
-    deltas = [choice["delta"] for event in events[:-1] for choice in json.loads(event)["choices"]]
-    pieces = [piece for each in deltas for piece in each.get("tool_calls", ()) if "extra_content" in piece]
-
-    assert pieces == [{"index": 1, **json.loads(signature)}]
-
-
-def test_sealed_thinking_is_numbered():
-    """Clients tell a new entry from a piece of the one before by its index."""
-    events = wire_events(answer(Thinking("", "one"), Thinking("Hm.", "two"), Text("Hi")))
-    deltas = [choice["delta"] for event in events[:-1] for choice in json.loads(event)["choices"]]
-    sealed = [entry for each in deltas for entry in each.get("reasoning_details", ())]
-
-    assert [(entry["data"], entry["index"]) for entry in sealed] == [("one", 0), ("two", 1)]
-
-
 def test_a_failure_after_the_beginning_is_told(listen):
     """A stream that fails says so in the place of its end, and a client of ours hears what it was."""
     encoder = ChunkEncoder("chatcmpl-1", "gpt-9", 0)
@@ -337,14 +246,6 @@ def test_a_failure_after_the_beginning_is_told(listen):
 
     assert "Hi" == heard.joined("text")
     assert isinstance(heard.failure, OverloadedError)
-
-
-def test_an_answer_that_begins_anew_is_an_error():
-    """What was told cannot be taken back here, so a resumed answer is never passed on as one."""
-    encoder = ChunkEncoder("chatcmpl-1", "gpt-9", 0)
-    encoder.encode([TextDelta("Hal")])
-    with pytest.raises(StreamTruncatedError):
-        encoder.encode([Resumed([])])
 
 
 def test_a_usage_limit_says_when_it_resets(listen):

@@ -99,3 +99,19 @@ def test_names() -> None:
     names = fit(OPENAI_CODEX, max_completion_tokens=5)
     assert names.named(["max_tokens", "session_id", "thinking"]) == ["max_completion_tokens", "thinking"]
     assert fit(OPENAI_CODEX, prompt_cache_key="x").named(["session_id"]) == ["prompt_cache_key"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "expected"),
+    [(OPENAI, {"reasoning_effort": "none"}), (OPENAI_CODEX, {"reasoning": {"effort": "none"}})],
+)
+def test_no_effort(backend: Backend, expected: dict[str, Any]) -> None:
+    """It is sent as it is, for models take it that do not list it."""
+    request = fit(backend, reasoning_effort="none").request
+    assert (request.reasoning_effort, request.extra_body) == (None, expected)
+
+
+def test_nothing_is_refused_unasked() -> None:
+    """Being strict is the person's decision."""
+    body = b'{"messages": [{"role": "user", "content": "Hi"}], "seed": 1}'
+    assert fitted(read_request(body), OPENAI_CODEX).ignored == ("seed",)

@@ -427,3 +427,82 @@ def test_the_work_grows_with_the_number_of_messages() -> None:
 
     few, many = (lines_run(partial(parsed, turns(count))) for count in (50, 500))
     assert many < 11 * few
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", "invalid_json"),
+        ({}, "missing_required_parameter"),
+        ({**HELLO, "model": 5}, "invalid_type"),
+        ({**HELLO, "n": 2}, "unsupported_value"),
+        ({**HELLO, "modalities": ["audio"]}, "unsupported_value"),
+        ({**HELLO, "functions": [{"name": "f"}]}, "unsupported_parameter"),
+        ({"input": "x", "conversation": "c"}, "unsupported_parameter"),
+        ({**HELLO, "tools": [{"type": "mcp"}]}, "unsupported_value"),
+        ({**HELLO, "tools": [{"type": 5}]}, "invalid_type"),
+        ({**HELLO, "tool_choice": "maybe"}, "invalid_value"),
+        (message(content=[{"type": "input_audio"}]), "unsupported_value"),
+        (message(content=[{"type": "image_url", "image_url": "x"}]), "invalid_value"),
+        (message(role="assistant", tool_calls=[{"id": 5}]), "invalid_type"),
+        (schema(json_schema={"schema": {"type": "array"}}), "invalid_json_schema"),
+        (schema(json_schema={"schema": {"type": "object", "properties": {"a": {"$ref": "#/x"}}}}), None),
+    ],
+    ids=str,
+)
+def test_codes(body: Any, code: str | None) -> None:
+    """Clients tell mistakes apart by them."""
+    if code is None:
+        parsed(body)
+        return
+    with pytest.raises(ParameterError) as caught:
+        parsed(body)
+    assert caught.value.told.code == code
+
+
+def test_what_is_missing_and_what_is_empty() -> None:
+    """The sentence says which."""
+    for body, word in (({}, "missing"), ({"messages": []}, "empty")):
+        with pytest.raises(ParameterError, match=word):
+            parsed(body)
+
+
+NOT_HERE = "file_search code_interpreter image_generation mcp computer computer_use_preview"
+
+
+@pytest.mark.parametrize("kind", NOT_HERE.split())
+def test_tools_that_there_are_not(kind: str) -> None:
+    """Each is refused by its name."""
+    with pytest.raises(ParameterError, match=kind):
+        parsed({**HELLO, "tools": [{"type": kind}]})
+
+
+def test_small_spellings() -> None:
+    """A tool without its type is a function, and both APIs' fields at once are Chat Completions."""
+    assert parsed({**HELLO, "tools": [{"function": {"name": "f"}}]}).request.tools == [ToolDefinition("f")]
+    both = parsed({**HELLO, "input": "x"})
+    assert (both.request.messages, both.ignored_parameters) == ([Message.user("Hi")], ("input",))
+    assert parsed({**HELLO, "max_tokens": 1}).request.max_tokens == 1
+    assert parsed({**HELLO, "service_tier": "default"}).request.service_tier is None
+    assert parsed({**HELLO, "function_call": "none"}).ignored_parameters == ()
+    assert parsed({"input": "x", "truncation": "auto"}).ignored_parameters == ()
+
+
+def test_files() -> None:
+    """By a data URL, whose type may be missing, or by base64 alone; in the form of either API."""
+    parts = [
+        {"type": "file", "file": {"file_data": "MQ=="}},
+        {"type": "file", "file": {"file_data": "data:;base64,MQ=="}},
+        {"type": "file", "file": {"file_data": "x,MQ=="}},
+        {"type": "input_file", "file_data": "DATA:text/plain;base64,MQ==", "filename": "a"},
+    ]
+    (read,) = parsed(message(content=parts)).request.messages
+    assert read.content == [
+        File(data=b"1"),
+        File(data=b"1"),
+        File(data=b"1"),
+        File(data=b"1", mime_type="text/plain", filename="a"),
+    ]
+    with pytest.raises(ParameterError) as caught:
+        parsed(message(content=[{"type": "input_file", "file_id": "f"}]))
+    assert caught.value.param == "messages[0].content[0].file_data"
