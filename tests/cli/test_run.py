@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -88,6 +89,25 @@ def test_a_command_that_is_killed_leaves_no_server(signed_in: Emulator) -> None:
     assert eventually(lambda: not is_listening(url))
 
 
+def test_closed_standard_files_stay_closed_and_are_no_matter_to_the_server(
+    signed_in: Emulator, tmp_path: Path
+) -> None:
+    """As a supervisor may start it: the server's socket is not taken for one of them."""
+    seen = tmp_path / "seen"
+    after = f"""
+import errno, pathlib
+closed = []
+for number in range(3):
+    try: os.fstat(number)
+    except OSError as error: closed.append(error.errno == errno.EBADF)
+pathlib.Path({str(seen)!r}).write_text(f"{{closed}} {{ask()}}")
+"""
+    command = shlex.join([*ONPLAN, "run", "--", sys.executable, "-S", "-c", ASK + after])
+    subprocess.run(["sh", "-c", f"{command} <&- >&- 2>&-"], check=True, timeout=60)
+
+    assert seen.read_text() == "[True, True, True] completed"
+
+
 def test_ctrl_c_reaches_the_command_alone(signed_in: Emulator) -> None:
     """A program that handles Ctrl-C gets it once, and is answered after it."""
     after = """
@@ -123,8 +143,9 @@ def test_what_cannot_be_run_is_told_with_the_exit_code_of_a_shell(
     """127 for a command that is not there, 126 for a file that is no program; before anything is started."""
     (tmp_path / "notes").write_text("no program")
     missing, file = run("run", "no-such-command"), run("run", "--", str(tmp_path / "notes"))
+    folder = run("run", "--", str(tmp_path))
 
-    assert (missing.returncode, file.returncode) == (127, 126)
+    assert (missing.returncode, file.returncode, folder.returncode) == (127, 126, 126)
     assert "no-such-command" in missing.stderr
     assert "PATH" in missing.stderr
     assert "chmod +x" in file.stderr

@@ -66,7 +66,7 @@ def test_what_fails_before_it_is_ready_is_told(tmp_path: Path) -> None:
 from onplan.errors import ConfigurationError
 from onplan.server.beside import start_beside
 def fail(ready, error): raise error
-for error in (ConfigurationError("No."), ValueError("sk-secret"), SystemExit(3)):
+for error in (ConfigurationError("No.", hint="Ask again."), ValueError("sk-secret"), SystemExit(3)):
     try:
         start_beside(lambda ready: fail(ready, error), []).wait()
     except ConfigurationError as told:
@@ -77,7 +77,7 @@ for error in (ConfigurationError("No."), ValueError("sk-secret"), SystemExit(3))
     )
 
     assert done.stdout.splitlines() == [
-        "The server could not be started: No.",
+        "The server could not be started: No. Ask again.",
         "The server could not be started: an unexpected ValueError.",
         "The server could not be started: an unexpected SystemExit.",
     ]

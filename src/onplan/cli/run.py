@@ -7,6 +7,7 @@ when the process does, however it ends.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -69,8 +72,10 @@ def _program(name: str) -> str:
     found = shutil.which(name)
     if found:
         return found
-    if os.path.exists(name) and os.sep in name:  # noqa: PTH110 - the name may hold a NUL
-        raise _cannot_run(f"{name} is not a program: it cannot be executed.", f"Try `chmod +x {name}`.")
+    if os.sep in name and Path(name).is_dir():
+        raise _cannot_run(f"{name} is a folder.", "Name the program to run.")
+    if os.sep in name and Path(name).exists():
+        raise _cannot_run(f"{name} may not be executed.", f"If it is a program: `chmod +x {quote(name)}`.")
     error = ConfigurationError(
         f"There is no command {name!r}.",
         hint="Check its name and PATH. A function or alias of your shell needs the shell: "
@@ -102,9 +107,10 @@ def _require_servable(session: Session) -> None:
 
 def _start_server(session: Session, key: SecretText) -> tuple[str, Starting]:
     """Begin to start the server; its URL."""
-    from onplan.server.beside import ThisProcess, start_beside
+    from onplan.server.beside import ThisProcess, fill_standard_files, start_beside
 
     options = _server_options(session)
+    fill_standard_files()
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         command = ThisProcess()
         keep = (listener.fileno(), *command.descriptors)
@@ -164,7 +170,9 @@ def _become(program: str, command: tuple[str, ...], environment: Mapping[str, st
     try:
         os.execve(program, command, environment)  # noqa: S606 - what the user asks for
     except OSError as error:
-        hint = "If it is a script, its first line must name its interpreter: `#!/bin/sh`."
+        hint = "Try it without onplan: the shell says more."
+        if error.errno == errno.ENOEXEC:
+            hint = "If it is a script, its first line must name its interpreter: `#!/bin/sh`."
         raise _cannot_run(f"{program} cannot be run: {error.strerror}.", hint) from None
 
 

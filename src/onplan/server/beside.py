@@ -20,6 +20,7 @@ from onplan.errors import ConfigurationError, OnplanError
 # Seconds between two looks whether a process is still there, where the system does not say when it ends.
 _POLL = 0.2
 _READY = b"ready"
+_LAST_STANDARD = 2  # stderr
 
 
 class ThisProcess:
@@ -72,6 +73,16 @@ class Starting:
             )
 
 
+def fill_standard_files() -> None:
+    """Open what is closed of stdin, stdout and stderr, so that nothing else gets their descriptors.
+
+    A program that this process becomes finds them closed, as this one did.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= _LAST_STANDARD:
+        pass
+    os.close(opened)
+
+
 def start_beside(
     work: Callable[[Callable[[], object]], object], keep: Iterable[int], *, keep_stderr: bool = False
 ) -> Starting:
@@ -110,16 +121,21 @@ def _in_between(
 
 
 def _work(work: Callable[[Callable[[], object]], object], writing: int) -> int:
+    told = open(writing, "wb", buffering=0)  # noqa: SIM115 - a descriptor, closed when it is ready
+
     def ready() -> None:
-        os.write(writing, _READY)
-        os.close(writing)
+        told.write(_READY)
+        told.close()
 
     try:
         work(ready)
     except BaseException as error:  # noqa: BLE001 - the first process reports it, if it is still waiting
-        reason = str(error) if isinstance(error, OnplanError) else f"an unexpected {type(error).__name__}."
-        with suppress(OSError):
-            os.write(writing, reason.encode())
+        reason = f"an unexpected {type(error).__name__}."
+        if isinstance(error, OnplanError):
+            reason = f"{error.message} {error.hint}"
+        if not told.closed:
+            with suppress(OSError):
+                told.write(reason.encode())
         return 1
     return 0
 
@@ -129,6 +145,6 @@ def _close_files(keep: set[int], *, keep_stderr: bool) -> None:
     for number in (0, 1) if keep_stderr else (0, 1, 2):
         os.dup2(nothing, number)
     for number in [int(file.name) for file in Path("/dev/fd").iterdir()]:
-        if number > 2 and number not in keep:
+        if number > _LAST_STANDARD and number not in keep:
             with suppress(OSError):  # that of the listing itself is closed already
                 os.close(number)
