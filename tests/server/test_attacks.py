@@ -14,6 +14,8 @@ import pytest
 import zstandard
 
 from onplan.server.connection import Bounds
+from onplan.server.guard import Head
+from onplan.server.keys import hash_of, keys_of
 from onplan.server.options import ServerOptions
 
 from ..conftest import eventually
@@ -470,3 +472,12 @@ def test_pages_of_an_accepted_origin_may_ask(serve: Serve) -> None:
     assert answer.status == 200
     assert answer.headers["access-control-allow-origin"] == "https://app.example"
     assert running.ask(origin="https://app.example.evil").status == 403
+
+
+def test_no_key_has_a_printed_form() -> None:
+    """Neither a request's head nor the keys show one, as in a traceback with local variables."""
+    printed = repr(
+        [Head("GET", "/v1/models", {"authorization": f"Bearer {KEY}"}), keys_of(KEY), hash_of(KEY)]
+    )
+    assert KEY not in printed
+    assert "Bearer" not in printed

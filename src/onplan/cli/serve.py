@@ -15,6 +15,7 @@ from onplan.cli.session import Session, json_option, pass_session, target_option
 from onplan.cli.talk import say
 
 if TYPE_CHECKING:
+    from onplan.secret import SecretText
     from onplan.server.keys import Keys
     from onplan.server.options import ServerOptions
     from onplan.server.process import Plans
@@ -127,6 +128,14 @@ def _home(session: Session) -> Path:
     return session.files.folder
 
 
+def _given_key() -> SecretText | None:
+    """The key that the person has chosen, if there is one."""
+    from onplan.secret import SecretText
+
+    given = os.environ.get(KEY_VARIABLE)
+    return SecretText(given) if given else None
+
+
 def _manage_keys(session: Session, given: Mapping[str, Any]) -> bool:
     """Do what the options for keys ask; whether there was any."""
     from onplan.server import keys
@@ -136,18 +145,28 @@ def _manage_keys(session: Session, given: Mapping[str, Any]) -> bool:
     if given["add_key"] is None and any(limit is not None for limit in limits.values()):
         raise click.UsageError("Limits are given together with --add-key NAME.")
     if given["show_key"]:
-        click.echo(str(keys.server_key(_home(session), os.environ.get(KEY_VARIABLE) or None)))
+        click.echo(str(keys.server_key(_home(session), _given_key())))
     elif given["add_key"] is not None:
         click.echo(str(keys.add_key(_home(session), given["add_key"], KeyLimits(**limits))))
         say("This is the one time that it is shown. A running server reads it at SIGHUP.")
     elif given["remove_key"] is not None:
         keys.remove_key(_home(session), given["remove_key"])
+        _forget_usage(_home(session), given["remove_key"])
         say("Removed. A running server accepts it until SIGHUP.")
     elif given["list_keys"]:
         _list_keys(session)
     else:
         return False
     return True
+
+
+def _forget_usage(home: Path, name: str) -> None:
+    """A key that is made later for the same name begins with nothing used."""
+    from onplan.server.ledger import FILE, Ledger
+
+    ledger = Ledger(home / FILE)
+    ledger.forget(name)
+    ledger.close()
 
 
 def _list_keys(session: Session) -> None:
@@ -183,7 +202,7 @@ def _keys(session: Session, options: ServerOptions) -> Keys:
     from onplan.server.keys import keys_of, named_keys, server_key
     from onplan.server.options import is_loopback
 
-    own, home = os.environ.get(KEY_VARIABLE) or None, _home(session)
+    own, home = _given_key(), _home(session)
     if own is None and not is_loopback(options.host):
         raise ConfigurationError(
             f"A server that other machines reach needs a key that you have chosen, in {KEY_VARIABLE}.",

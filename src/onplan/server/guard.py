@@ -55,6 +55,10 @@ class Head(msgspec.Struct, frozen=True):
     path: str
     headers: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        """Without the headers, which hold the key."""
+        return f"Head({self.method!r}, {self.path!r})"
+
 
 class Guard:
     """Decides about requests by their heads.

@@ -86,7 +86,7 @@ class Ledger:
     def forget(self, name: str) -> None:
         """Free the record of a key that is removed."""
         with self._locked():
-            place = self._place(name)
+            place = self._place(name)  # a new one, if it has none
             self._memory[place : place + _RECORD.size] = bytes(_RECORD.size)
         self._places.pop(name, None)
 
