@@ -334,6 +334,24 @@ def test_closing_ends_what_is_idle_and_what_is_not(network: Network, kind: str) 
     eventually(lambda: server.left == server.connections == 2)
 
 
+@ours
+def test_a_connection_that_is_made_while_its_client_is_closed_is_not_kept(
+    network: Network, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request is answered, but nothing waits for another one."""
+    monkeypatch.setattr("onplan.transports.httptools_pool.LONGEST_IDLE", 3_600.0)
+    server = Server(network, saying(WHOLE))
+
+    async def use(transport: AsyncTransport) -> None:
+        asking = asyncio.ensure_future(transport.fetch(server.request()))
+        await asyncio.sleep(0)
+        await transport.close()
+        assert (await asking).body == b"ab"
+        await until(lambda: server.left == 1)
+
+    run(use, kind)
+
+
 # --- in the middle of one -------------------------------------------------------------------------------
 
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from onplan.transports import answer_parser
 from onplan.transports.answer_parser import AnswerParser, BadAnswerError
 
+from ..amount_of_work import bytes_allocated
+
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 
@@ -207,6 +209,16 @@ def test_a_long_body_of_small_chunks_is_no_head(monkeypatch: pytest.MonkeyPatch)
 
     assert answer.take() == b"a" * 200
     assert answer.is_complete
+
+
+def test_many_headers_of_one_name_cost_no_more_than_others() -> None:
+    """Four times as many take four times the work, not sixteen times."""
+
+    def work(count: int) -> int:
+        said = OK + b"x: y\r\n" * count + b"content-length: 0\r\n\r\n"
+        return bytes_allocated(lambda: AnswerParser("POST").feed(said))
+
+    assert work(8_000) < 6 * work(2_000)
 
 
 def test_headers() -> None:

@@ -35,7 +35,7 @@ class AnswerParser:
 
     __slots__ = (
         "_around",
-        "_headers",
+        "_fields",
         "_is_bodiless",
         "_parser",
         "_refused",
@@ -52,7 +52,7 @@ class AnswerParser:
         self.parts: list[bytes] = []
         self.is_complete = self.keeps_open = False
         self.on_body = self.parts.append  # called by httptools, without a step through Python
-        self._headers: dict[str, str] = {}
+        self._fields: dict[str, list[str]] = {}
         self._is_bodiless = method == "HEAD"
         self._until_close = False
         self._around = 0  # bytes that have come since the last one of the body
@@ -117,27 +117,26 @@ class AnswerParser:
         """An answer begins, or an informational response."""
         if self.is_complete:
             raise BadAnswerError
-        self._headers = {}
+        self._fields = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a field of the trailer section, which is of no use."""
         if self.head is None:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            known = self._headers.get(key)
-            self._headers[key] = text if known is None else f"{known}, {text}"  # RFC 9110 §5.2
+            self._fields.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         parser = self._parser
         status = parser.get_status_code() if parser else 0
-        self._refused = refusal(status, self._headers)
+        headers = {name: ", ".join(values) for name, values in self._fields.items()}  # RFC 9110 §5.2
+        self._refused = refusal(status, headers)
         if parser is None or self._refused:
             raise BadAnswerError
         if status < 200:
             return
         self.parts.clear()  # an informational response has no body
-        self._until_close = ends_with_the_connection(status, self._headers)
-        self.head = Head(status, self._headers)
+        self._until_close = ends_with_the_connection(status, headers)
+        self.head = Head(status, headers)
         self.keeps_open = parser.should_keep_alive() and not self._is_bodiless
         self.is_complete = self._is_bodiless
 

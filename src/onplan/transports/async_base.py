@@ -1,4 +1,4 @@
-"""What asynchronous HTTP does alike through httpx2 and aiohttp: whole responses, and reading open ones."""
+"""What asynchronous HTTP does alike through every library: whole responses, and reading open ones."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ class ConnectionPool:
         self._connections: set[Connection] = set()
         self._idle: dict[Connection, None] = {}  # the one idle for longest first
         self._expiry: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     async def ask(self, head: SecretBytes, request: Request, limits: Timeouts) -> tuple[Connection, Head]:
         """Send ``request`` on an idle connection or a new one; the one that it was, and the answer's head.
@@ -67,6 +68,9 @@ class ConnectionPool:
     def end(self, connection: Connection) -> None:
         """The exchange on ``connection`` is over; it is kept for the next one if its answer is complete."""
         if not connection.end():
+            return
+        if self._is_closed:  # while this one was being made
+            connection.abort()
             return
         self._idle[connection] = None
         if len(self._idle) > MOST_IDLE:
@@ -127,6 +131,7 @@ class ConnectionPool:
 
     async def close(self) -> None:
         """Close all connections, also those that are in use."""
+        self._is_closed = True
         if self._expiry:
             self._expiry.cancel()
             self._expiry = None
