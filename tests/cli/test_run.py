@@ -108,6 +108,13 @@ pathlib.Path({str(seen)!r}).write_text(f"{{closed}} {{ask()}}")
     assert seen.read_text() == "[True, True, True] completed"
 
 
+def test_a_command_that_a_signal_ends_is_seen_to_be_ended_by_it(signed_in: Emulator) -> None:
+    """Also by SIGPIPE, which Python ignores and a program expects."""
+    done = subprocess.run([*ONPLAN, "run", "--", "sh", "-c", "kill -PIPE $$"], check=False, timeout=60)
+
+    assert done.returncode == -signal.SIGPIPE
+
+
 def test_ctrl_c_reaches_the_command_alone(signed_in: Emulator) -> None:
     """A program that handles Ctrl-C gets it once, and is answered after it."""
     after = """

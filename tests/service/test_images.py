@@ -199,12 +199,36 @@ def test_a_form_without_its_boundary_is_refused(signed_in: Emulator) -> None:
         assert send(WHOLE, content_type).error["code"] == "invalid_form"
 
 
-def test_failures_of_the_backend_are_told(signed_in: Emulator) -> None:
-    """The limit of its own that images have, and what the backend refuses."""
-    signed_in.arm("images_rate_limited")
-    limited = generate(prompt="x")
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        ("images_rate_limited", 429, "rate_limit_exceeded"),
+        ("images_refused", 400, "content_filter"),
+        ("images_forbidden", 403, "usage_not_included"),
+        ("images_empty", 502, "upstream_error"),
+        ("images_url", 502, "upstream_error"),
+        ("images_bad_base64", 502, "upstream_error"),
+        ("images_not_an_image", 502, "upstream_error"),
+        ("images_list", 502, "upstream_error"),
+        ("images_404", 502, "upstream_error"),
+        ("images_odd", 200, None),
+        ("images_unauthorized", 200, None),
+        ("images_500", 200, None),
+    ],
+)
+def test_what_goes_wrong_at_the_backend_is_told_or_mended(
+    signed_in: Emulator, fault: str, status: int, code: str | None
+) -> None:
+    """An error with the status and the code that clients know; or an image, after another try."""
+    signed_in.arm(fault)
+    answer = generate(prompt="x")
+
+    assert (answer.status, answer.error["code"] if code else None) == (status, code)
+    assert "retry-after" not in answer.headers or 1 <= int(answer.headers["retry-after"]) <= 60
+
+
+def test_a_model_that_is_none_is_not_found(signed_in: Emulator) -> None:
+    """As the models of texts are."""
     refused = generate(prompt="x", model="dall-e-3")
 
-    assert (limited.status, limited.error["code"]) == (429, "rate_limit_exceeded")
-    assert 1 <= int(limited.headers["retry-after"]) <= 60
-    assert (refused.status, refused.error["type"]) == (404, "invalid_request_error")
+    assert (refused.status, refused.error["code"]) == (404, "model_not_found")
