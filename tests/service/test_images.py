@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -197,6 +198,13 @@ def test_a_form_without_its_boundary_is_refused(signed_in: Emulator) -> None:
         f"multipart/form-data; boundary={'x' * 600}",
     ):
         assert send(WHOLE, content_type).error["code"] == "invalid_form"
+
+
+def test_uploads_need_the_extra(signed_in: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where python-multipart is not installed, the reply says what to type."""
+    monkeypatch.setitem(sys.modules, "python_multipart.exceptions", None)
+
+    assert "onplan[server]" in send(WHOLE).error["message"]
 
 
 @pytest.mark.parametrize(
