@@ -76,7 +76,7 @@ interop: $(INTEROP)  ## other people's programs: Codex clients, SDKs, a mock ser
 	PYRIGHT="$(CURDIR)/$(dir $(PYRIGHT_INSTALLED))node_modules/.bin/pyright" \
 	$(BIN)/pytest -m 'interop and not agents' -n 2 --dist loadfile tests/interop
 
-clients: $(VENV)/.installed $(VENV)/aider/.installed $(AGENTS)  ## coding agents on `onplan run`: opencode, Cline, Continue, aider (1 GB; Python 3.12 at most)
+clients: $(VENV)/.installed $(VENV)/aider/.installed $(AGENTS)  ## coding agents on `onplan run`: opencode, Cline, Continue, Qwen Code, aider (1 GB; Python 3.12 at most)
 	AGENTS="$(CURDIR)/$(dir $(AGENTS))" AIDER="$(CURDIR)/$(VENV)/aider/bin/aider" \
 	$(BIN)/pytest -m agents tests/interop
 

@@ -104,6 +104,17 @@ def test_continue(used: Plan) -> None:
     check_arrived(used)
 
 
+@pytest.mark.stranger("Qwen Code by run", "reads a file and answers")
+def test_qwen_code(used: Plan) -> None:
+    """Over Chat Completions, by the variables alone."""
+    reads(used, "read_file", {"file_path": str(used.folder / "bird.txt")})
+
+    said = used.run([agent("qwen"), "--auth-type", "openai", "-p", SAID], OPENAI_MODEL="gpt-5.5")
+
+    assert said.strip() == ANSWER
+    check_arrived(used)
+
+
 @pytest.mark.stranger("aider by run", "edits a file")
 def test_aider(used: Plan) -> None:
     """Over Chat Completions, streaming; LiteLLM asks for it."""
