@@ -116,3 +116,21 @@ def test_messages_count_as_requests_of_their_key() -> None:
         client.send("two")
         error = json.loads(client.recv(20))
         assert (error["type"], error["status"]) == ("error", 429)
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_a_message_that_is_too_large_ends_the_connection(compression: str | None) -> None:
+    """With 1009; one that is compressed is measured by what it would become."""
+    with Running(Stub(), ServerOptions(max_body=1 << 20)) as server:
+        with connect(
+            f"ws://127.0.0.1:{server.port}/v1/responses",
+            additional_headers={"authorization": f"Bearer {KEY}"},
+            proxy=None,
+            compression=compression,  # type: ignore[arg-type]
+        ) as client:
+            client.send("small")
+            assert client.recv(20) == "small"
+            client.recv(20)
+            client.send(" " * (64 << 20 if compression else 2 << 20))
+            assert closed(client) == 1009
+        assert server.ask().status == 200
