@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Protocol
 
 from onplan.dialects.openai_errors import failure_reply, refusal
@@ -290,9 +289,7 @@ PAGES = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v1
 
 
 def _decoded(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The headers as text; decoded all at once, for a line feed can be in none of them."""
-    words = iter(b"\n".join(chain.from_iterable(pairs)).decode("latin-1").split("\n"))
-    return dict(zip(words, words, strict=True)) if pairs else {}
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
 
 
 def _repeated(pairs: Sequence[tuple[bytes, bytes]], head: Head) -> ServedReply | None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -170,17 +171,16 @@ def repeated(headers: Iterable[tuple[bytes, bytes]]) -> ServedReply | None:
     return refusal(400, "invalid_request", message, headers=NEVER_AGAIN)
 
 
-def keys_in(headers: Mapping[str, str]) -> Iterator[str]:
+def keys_in(headers: Mapping[str, str]) -> list[str]:
     """The keys that a request brings: as a Bearer token, in x-api-key, or as the password of Basic."""
+    keys = []
     kind, _, value = headers.get("authorization", "").partition(" ")
-    value = value.strip()
     if kind.lower() == "bearer":
-        yield value
+        keys.append(value.strip())
     elif kind.lower() == "basic":
-        try:
-            user, _, password = binascii.a2b_base64(value, strict_mode=True).decode().partition(":")
-        except ValueError:  # not base64, or not UTF-8
-            return
-        yield password or user
+        with suppress(ValueError):  # not base64, or not UTF-8
+            user, _, password = binascii.a2b_base64(value.strip(), strict_mode=True).decode().partition(":")
+            keys.append(password or user)
     if "x-api-key" in headers:
-        yield headers["x-api-key"].strip()
+        keys.append(headers["x-api-key"].strip())
+    return keys
