@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from onplan.answers.sse import EventDecoder
-from onplan.dialects.openai_responses.relay import RelayOptions, RelayStream
+from onplan.dialects.openai_responses.relay import RelayStream
+from onplan.dialects.openai_responses.relay_options import RelayOptions
 from onplan.errors import OnplanError
 from onplan.parameters import NOTHING_REPORTED
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -341,3 +342,39 @@ def test_every_recorded_request_is_taken(body: dict[str, Any], headers: dict[str
     ]
     assert all("id" not in item for item in decoded["input"])
     assert asked.stream == bool(body.get("stream"))
+
+
+def test_the_page_says_what_becomes_of_each_field() -> None:
+    """docs/server.md has a row for each fate, and each field that is read or named here is in one."""
+    page = (Path(__file__).parents[3] / "docs/server.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \| (sent|carried out|left out|refused)", page, re.MULTILINE)
+    fates = {fate: re.findall(r"`(\w+)`", names) for names, fate in rows}
+    values: dict[str, Any] = {
+        "input": "other",
+        "tools": [TOOL],
+        "reasoning": {"effort": "low"},
+        "text": {"verbosity": "low"},
+        "parallel_tool_calls": True,
+        "background": True,
+        "stream": True,
+        "store": False,
+        "max_output_tokens": 5,
+    }
+    for name in fates["sent"]:
+        body = {name: values.get(name, "priority")}
+        assert read(**body).ignored == ()
+        assert (
+            name == "prompt_cache_key"
+            or sent(**body) != sent()
+            or body == {"model": "gpt-5.5"}
+            or name == "model"
+        )
+    for name in fates["carried out"]:
+        asked = read(**{name: values.get(name, "resp_1")})
+        assert asked.ignored == ()
+        assert {"input", *sent()} == {"input", *sent(**{name: values.get(name, "resp_1")})}
+    for name in fates["left out"]:
+        assert read(**{name: values.get(name, "x")}).ignored == (name,)
+    for name in fates["refused"]:
+        with pytest.raises(ParameterError):
+            read(**{name: values.get(name, "x")})

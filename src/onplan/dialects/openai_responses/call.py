@@ -13,7 +13,8 @@ import msgspec
 from onplan.backends import Backend
 from onplan.dialects.conversation_names import named_by_client, session_name
 from onplan.dialects.openai_responses.input_items import paired, with_the_word
-from onplan.dialects.openai_responses.relay import RelayOptions, RelayStream
+from onplan.dialects.openai_responses.relay import RelayStream
+from onplan.dialects.openai_responses.relay_options import RelayOptions
 from onplan.dialects.openai_responses.request import ResponsesRequest
 from onplan.dialects.openai_responses.stored import Before, StoredResponse
 from onplan.parameters import Reports, offered_effort

@@ -8,8 +8,7 @@ failure has an HTTP status of its own, and the request can be sent again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +16,7 @@ import msgspec
 from onplan.answers.cutoff import Cutoff
 from onplan.dialects.openai_errors import error_fields
 from onplan.dialects.openai_responses.event_writer import EventWriter, Place, place_of
+from onplan.dialects.openai_responses.noted_arrivals import NotedArrivals
 from onplan.dialects.openai_responses.outgoing import (
     PART_EVENTS,
     SECTION_EVENTS,
@@ -25,12 +25,11 @@ from onplan.dialects.openai_responses.outgoing import (
     is_part,
     section_of_part,
 )
+from onplan.dialects.openai_responses.relay_options import RelayOptions
 from onplan.dialects.openai_responses.response_object import response_object
 from onplan.dialects.served import reported_parameters
 from onplan.errors import OnplanError, StreamCorruptError
-from onplan.parameters import CutAt, Reports
-from onplan.responses.arrival import Arrival
-from onplan.responses.arrivals import Arrivals
+from onplan.parameters import Reports
 from onplan.responses.continuation import TURN_STATE
 from onplan.responses.items import Item, Section, parts_in
 from onplan.responses.stream import ResponseStream
@@ -46,49 +45,6 @@ _TERMINAL = frozenset(
 _MALFORMED = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 _OWN = ("codex.", "response.metadata")  # the Codex backend's own events, which only its client reads
 _MOST_HELD = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelayOptions:
-    """What a client wants of the stream.
-
-    Attributes:
-        echo: fields of its request that the response repeats.
-        cut_at: where the answer is to end.
-        is_codex: whether it reads the Codex backend's own events.
-        framed: whether events are framed as server-sent events; else each is one bare payload.
-        response_id: of a response to which the backend gives no id.
-        input_tokens: estimates the tokens of the request, for an answer whose end does not come.
-    """
-
-    echo: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    cut_at: CutAt | None = None
-    is_codex: bool = False
-    framed: bool = True
-    response_id: str = "resp_0"
-    input_tokens: Callable[[], int] = int
-
-
-class _Arrivals(Arrivals):
-    """The items of an answer; notes which ones an event is about."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.latest: Arrival | None = None
-        self.outputs: list[tuple[Arrival, Item]] = []
-
-    def of_delta(self, item_id: str | None, index: int | None, kind: str) -> Arrival:
-        self.latest = super().of_delta(item_id, index, kind)
-        return self.latest
-
-    def of_item(self, item: Item, index: int | None) -> Arrival:
-        self.latest = super().of_item(item, index)
-        return self.latest
-
-    def of_outputs(self, response: Mapping[str, Any]) -> Iterator[tuple[Arrival, Item]]:
-        for pair in super().of_outputs(response):
-            self.outputs.append(pair)
-            yield pair
 
 
 class _Text(NamedTuple):
@@ -122,7 +78,7 @@ class RelayStream(ResponseStream):
         super().__init__(model, reports, request_id, history_repairs=history_repairs)
         self.final: dict[str, Any] | None = None
         self._options = options
-        self._arrivals: _Arrivals = _Arrivals()
+        self._arrivals: NotedArrivals = NotedArrivals()
         self._items = OutgoingItems()
         self._writer = EventWriter(framed=options.framed)
         self._cutoff = Cutoff(options.cut_at) if options.cut_at else None
