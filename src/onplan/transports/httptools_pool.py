@@ -14,12 +14,11 @@ from onplan.transports.connection_errors import no_answer, unreachable
 from onplan.transports.httptools_connection import Connection
 from onplan.transports.request_head import is_idempotent
 from onplan.transports.route import Route
-from onplan.transports.sockets import open_socket, start_protocol
+from onplan.transports.sockets import READ_SIZE, open_socket, start_protocol
 from onplan.turn.steps import Head
 
 LONGEST_IDLE: Final = 5.0  # seconds; the other transports keep idle connections as long
 MOST_IDLE: Final = 100  # connections, whatever their servers
-_READ_SIZE = 256 * 1024  # bytes
 _CLOSE_SECONDS = 1.0  # for the event loop to close the sockets
 
 
@@ -32,7 +31,7 @@ class ConnectionPool:
 
     def __init__(self, route: Route) -> None:
         self._route = route
-        self._buffer = memoryview(bytearray(_READ_SIZE))
+        self._buffer = memoryview(bytearray(READ_SIZE))
         self._connections: set[Connection] = set()
         self._idle: dict[Connection, None] = {}  # the one idle for longest first
         self._expiry: asyncio.TimerHandle | None = None

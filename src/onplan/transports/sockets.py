@@ -13,6 +13,7 @@ from onplan.transports.connection_errors import unreachable
 from onplan.transports.happy_eyeballs import connect_async
 from onplan.transports.route import Proxy, Route
 
+READ_SIZE = 256 * 1024  # bytes that are read at once, into a buffer that the connections of a loop share
 CLOSE_SECONDS = 1.0  # that closing a connection may take; after that it is aborted
 
 

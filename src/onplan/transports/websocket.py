@@ -20,7 +20,7 @@ from onplan.transports.base import Timeouts, log_exchange, logger
 from onplan.transports.connection_errors import no_answer, unreachable
 from onplan.transports.per_loop_client import PerLoopClient, running_loop
 from onplan.transports.route import Route
-from onplan.transports.sockets import open_socket, start_protocol
+from onplan.transports.sockets import READ_SIZE, open_socket, start_protocol
 from onplan.transports.websocket_connection import CLOSE_SECONDS, Connection
 from onplan.turn.steps import Head, Join, Joined
 
@@ -84,6 +84,7 @@ class _Pool:
         self._timeouts, self._route = timeouts, route
         self._idle: dict[_Member, None] = {}  # the one idle for longest first
         self._connections: set[Connection] = set()
+        self._buffer = memoryview(bytearray(READ_SIZE))
 
     async def join(self, join: Join) -> Exchange | None:
         """An idle connection or a new one; for ``WebSockets.join``."""
@@ -109,7 +110,10 @@ class _Pool:
         One limit is for all of it: name, addresses, proxy, TLS, the upgrade, and the body of a refusal. Of
         that body, what has come in time is enough.
         """
-        connection, limit = Connection(request, self._timeouts), asyncio.timeout(self._timeouts.connect)
+        connection, limit = (
+            Connection(request, self._timeouts, self._buffer),
+            asyncio.timeout(self._timeouts.connect),
+        )
         opened: socket.socket | None = None
         try:
             async with limit:

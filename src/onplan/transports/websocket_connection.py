@@ -36,12 +36,14 @@ LIBRARY_LOGGER = logging.Logger("onplan.websocket", logging.WARNING)  # noqa: LO
 LIBRARY_LOGGER.parent = logging.getLogger("onplan")
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A connection, used by one turn at a time.
 
     Args:
         request: the one that opens it; only its URL is used here.
         timeouts: ``idle`` is between the messages of a turn; pings and pongs do not count as messages.
+        buffer: for what comes, until it is copied, which is at once, so all connections of a loop share it.
+            asyncio would make a new one of 256 KiB for each read.
 
     Attributes:
         failure: why the connection cannot be used any more; None while it can.
@@ -49,11 +51,11 @@ class Connection(asyncio.Protocol):
         closed: done when the socket is closed.
     """
 
-    def __init__(self, request: Request, timeouts: Timeouts) -> None:
+    def __init__(self, request: Request, timeouts: Timeouts, buffer: memoryview) -> None:
         self.loop = asyncio.get_running_loop()
         self.failure: OnplanError | None = None
         self.closed: asyncio.Future[None] = self.loop.create_future()
-        self._process = os.getpid()
+        self._process, self._buffer = os.getpid(), buffer
         self._origin = request.origin
         self._idle, self._write = timeouts.idle, timeouts.write
         self._ping = min(PING_SECONDS, timeouts.idle / 3)
@@ -171,8 +173,13 @@ class Connection(asyncio.Protocol):
         """The socket is connected."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes are to go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the network, split anywhere."""
+        data = bytes(self._buffer[:nbytes])
         self._heard = self.loop.time()
         if not self._is_open:
             data = self._open_with(data)
