@@ -156,6 +156,8 @@ def test_a_worker_that_is_killed_is_replaced(
     ids = [json.loads(body)["id"] for _, body in bodies]
     assert {server.ask(f"/v1/responses/{each}", key)[0] for each in ids for _ in range(3)} == {200}
     assert eventually(lambda: _requests(server, key) == 8)
+    counted = 'onplan_requests_total{route="/responses",status="200"} 8.0'
+    assert eventually(lambda: counted in server.ask("/metrics", key)[1].decode())
     assert server.end() == 0
     assert not any(Path(f"/proc/{process}").exists() for process in before)
 

@@ -24,6 +24,7 @@ _ROUTES = frozenset(
         "/healthz",
         "/readyz",
         "/metrics",
+        "/openapi.json",
         "/",
     }
 )
