@@ -348,6 +348,10 @@ CALLS = {
         [F1],
     ),
     "an empty object before them, in one piece": ([call(0, "a", "f", "{}" + P1)], [F1]),
+    "an empty object, then another call": (
+        [call(0, "a", "f", "{}"), call(0, "b", "f", P1)],
+        [("f", {}), F1],
+    ),
     "an empty object alone": ([call(0, "a", "f", "{}")], [("f", {})]),
     "an empty list for an empty object": ([call(0, "a", "f", [])], [("f", {})]),
     "an object": ([call(0, "a", "f", {"p": 1})], [F1]),

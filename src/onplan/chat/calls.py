@@ -389,7 +389,7 @@ def _repeated_by(call: _Call, followed: _Call | None, words: _Content, said: _Fi
 
 def _begins(piece: str) -> bool:
     """Whether arguments may begin with ``piece``: it is empty, or begins an object."""
-    return not piece or piece.lstrip().startswith("{")
+    return not piece or piece.startswith("{")
 
 
 def _derived_id(response_id: str, position: int, call: _Call) -> str:
