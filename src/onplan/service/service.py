@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from onplan.async_client import AsyncClient
+from onplan.async_client_parts import account_in_use, context_of
 from onplan.dialects.openai_errors import failure_reply, refusal
 from onplan.dialects.openai_models import model_object, models_list
 from onplan.dialects.served import ServedReply, ServedRequest
@@ -18,6 +19,7 @@ from onplan.service.response_stores import MemoryStore, ResponseStore
 from onplan.service.responses import Responses
 from onplan.service.responses_socket import ResponsesSocket
 from onplan.service.stored_responses import StoredResponses
+from onplan.types import ModelInfo
 
 _Answer: TypeAlias = Callable[["Service", ServedRequest], Awaitable[ServedReply]]
 
@@ -100,15 +102,24 @@ class Service:
         return await self._chat.create(request)
 
     async def _models(self, request: ServedRequest) -> ServedReply:
-        return ServedReply.json(models_list(await self._client.list_models()))
+        return ServedReply.json(models_list(await self._listed() or await self._client.list_models()))
 
     async def _model(self, request: ServedRequest) -> ServedReply:
         wanted = request.path.removeprefix("/v1").removeprefix("/models/")
         wanted = self._options.aliases.get(wanted, wanted)
-        for model in await self._client.list_models():
-            if model.id == wanted:
-                return ServedReply.json(model_object(model))
-        return refusal(404, "model_not_found", f"The model {wanted!r} does not exist.", param="model")
+        found = _named(await self._listed(), wanted) or _named(await self._client.list_models(), wanted)
+        if found is None:
+            return refusal(404, "model_not_found", f"The model {wanted!r} does not exist.", param="model")
+        return ServedReply.json(model_object(found))
+
+    async def _listed(self) -> Sequence[ModelInfo]:
+        """The models as the backend listed them within the hour, else none: clients ask at every start."""
+        context = context_of(self._client)
+        return context.catalogue.models(context.now(), await account_in_use(self._client))
+
+
+def _named(models: Sequence[ModelInfo], wanted: str) -> ModelInfo | None:
+    return next((model for model in models if model.id == wanted), None)
 
 
 # Paths below /responses that OpenAI has and that are no ids.
