@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     _ParseOptions = Callable[[str | bytes | None], tuple[bytes, dict[bytes, bytes]]]
 
 _MOST_FIELDS = 100
+# Without any handler Python prints what the library says of damaged forms on stderr; the reply says it, too.
+_UNPRINTED = logging.NullHandler()
 
 
 def read_form(body: bytes, content_type: str) -> list[FormField]:
@@ -34,6 +37,7 @@ def read_form(body: bytes, content_type: str) -> list[FormField]:
         from onplan.config.installation import missing_extra
 
         raise missing_extra("server", "Reading uploads") from None
+    logging.getLogger("python_multipart").addHandler(_UNPRINTED)
     fields = _Fields(parse_options_header)
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if boundary:
