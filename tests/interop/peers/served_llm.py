@@ -30,9 +30,8 @@ USER.mkdir(parents=True, exist_ok=True)
 def run(*arguments: str) -> str:
     """What a command prints."""
     said = io.StringIO()
-    key = ("--key", os.environ["OPENAI_API_KEY"])
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):  # there it thinks aloud
-        cli.main([arguments[0], *key, *arguments[1:]], standalone_mode=False)
+        cli.main(list(arguments), standalone_mode=False)
     return said.getvalue().strip()
 
 
