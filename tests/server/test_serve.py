@@ -325,3 +325,20 @@ def test_a_server_ends_with_its_terminal(signed_in: Emulator, workers: str) -> N
         shown += os.read(ours, 4_096)
     os.close(ours)
     assert process.wait(timeout=30) == 0
+
+
+def test_a_missing_extra_is_named(clean_environment: Path) -> None:
+    """Without its packages the command says what to install, and its keys can be managed all the same."""
+    code = (
+        "import sys; sys.modules['uvicorn'] = None\n"
+        "from onplan.cli import main; main(['serve', *sys.argv[1:]])"
+    )
+    done, shown = (
+        subprocess.run(
+            [sys.executable, "-c", code, *options], capture_output=True, text=True, timeout=60, check=False
+        )
+        for options in ([], ["--show-key"])
+    )
+    assert done.returncode != 0
+    assert "onplan[server]" in done.stderr
+    assert shown.stdout.strip() == key_of(clean_environment)

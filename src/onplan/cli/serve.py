@@ -213,15 +213,13 @@ def _keys(session: Session, options: ServerOptions) -> Keys:
 
 def require_server_extra(purpose: str) -> None:
     """Raise MissingExtraError if the packages of the server are not installed."""
-    try:
-        import prometheus_client  # noqa: F401 - asked whether it is there
-        import uvicorn
-        import uvloop  # noqa: F401
-    except ModuleNotFoundError:
+    from importlib.util import find_spec
+
+    # Not imported: prometheus_client decides then whether there are several processes.
+    if not all(map(find_spec, ("httptools", "prometheus_client", "uvicorn", "uvloop", "websockets"))):
         from onplan.config.installation import missing_extra
 
-        raise missing_extra("server", purpose) from None
-    del uvicorn
+        raise missing_extra("server", purpose)
 
 
 def _run(session: Session, options: ServerOptions, given: Mapping[str, Any], ready_file: Path | None) -> None:
