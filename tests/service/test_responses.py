@@ -149,6 +149,7 @@ def test_a_usage_limit_says_when_it_resets_and_asks_for_no_second_try(signed_in:
     signed_in.arm("usage_limit_429")
     answer = asked(signed_in)
     assert answer.headers["x-should-retry"] == "false"
+    assert float(answer.headers["x-codex-primary-used-percent"]) == 100
     assert "retry-after" not in answer.headers
     assert isinstance(answer.error["resets_at"], int)
 
@@ -248,3 +249,54 @@ def test_a_client_that_leaves_ends_what_it_asked(signed_in: Emulator) -> None:
         return await asking.create(input="hi")
 
     assert serving(use, transport="sse").status == 200
+
+
+def test_conversations_of_one_name_are_not_mixed(signed_in: Emulator) -> None:
+    """Programs give all their conversations one cache key; each question gets its own answer."""
+
+    async def use(asking: Asking) -> list[tuple[str, str]]:
+        async def ask(number: int) -> tuple[str, str]:
+            history: list[Any] = []
+            said = ""
+            for turn in "abc":
+                history.append({"role": "user", "content": f"question {number}{turn}"})
+                answer = (await asking.create(input=history, prompt_cache_key="app", store=False)).json
+                history += answer["output"]
+                said = next(item for item in answer["output"] if item["type"] == "message")["content"][0][
+                    "text"
+                ]
+            return f"question {number}c", said
+
+        return await asyncio.gather(*(ask(number) for number in range(12)))
+
+    assert all(question in said for question, said in serving(use))
+
+
+@pytest.mark.parametrize("depth", [400, 900, 990, 5_000])
+def test_a_body_that_is_nested_deeply_is_answered(signed_in: Emulator, depth: int) -> None:
+    """Taken or refused, whatever part of it can be read."""
+    nested = b'{"a":' * depth + b"1" + b"}" * depth
+    bodies = []
+    for field in (b"input", b"tools", b"text", b"metadata"):
+        value = b"[" + nested + b"]" if field in (b"input", b"tools") else nested
+        bodies.append(b'{"model":"gpt-5.5","input":"hi","%b":%b}' % (field, value))
+
+    async def use(asking: Asking) -> list[int]:
+        return [(await asking.ask("POST", "/v1/responses", body)).status for body in bodies]
+
+    assert set(serving(use, transport="sse", retry=ONCE)) <= {200, 400}
+
+
+def test_a_backend_of_the_other_api_says_which_path_to_use(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A platform key is asked over Chat Completions unless the person says otherwise."""
+    monkeypatch.setenv("ONPLAN_OPENAI_BASE_URL", emulator.urls["openai_base_url"])
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-emulated")
+
+    async def use(asking: Asking) -> Answer:
+        return await asking.create(input="hi")
+
+    answer = serving(use, backend="openai")
+    assert (answer.status, answer.error["code"]) == (404, "unknown_url")
+    assert "/v1/chat/completions" in answer.error["message"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from onplan.async_client import AsyncClient, Exchange
 from onplan.async_client_parts import context_of
-from onplan.dialects.openai_errors import ParameterError
+from onplan.dialects.openai_errors import ParameterError, failure_reply
 from onplan.dialects.openai_responses.call import (
     Destination,
     RelayCall,
@@ -24,6 +24,7 @@ from onplan.dialects.openai_responses.request import ResponsesRequest, read_requ
 from onplan.dialects.openai_responses.stored import Before
 from onplan.dialects.served import ServedReply, ServedRequest
 from onplan.errors import OnplanError
+from onplan.service.observed import Observed
 from onplan.service.options import ServiceOptions
 from onplan.service.pieces import TurnPieces, begun
 from onplan.service.stored_responses import StoredResponses
@@ -44,25 +45,22 @@ class Responses:
         self._client, self._options, self.stored = client, options, stored
 
     async def create(self, request: ServedRequest) -> ServedReply:
-        """``POST /v1/responses``, streaming or not."""
-        asked = self.read(request.body)
-        before = await self.stored.before(asked, request.caller)
-        exchange, relayed = self.begin(asked, before, request)
-        first = await begun(exchange)
-        stored = self.stored if asked.store else None
-        pieces = _RelayedPieces(exchange, first, relayed, stored, request.caller)
-        stream = pieces.stream
-        if asked.stream:
-            reply = ServedReply.events(pieces, stream.headers())
-            reply.model, pieces.reply = stream.model, reply
+        """``POST /v1/responses``, streaming or not. Raises OnplanError if nothing could be asked."""
+        observed = Observed()
+        try:
+            asked = self.read(request.body)
+            before = await self.stored.before(asked, request.caller)
+            exchange, relayed = self.begin(asked, before, request, observed)
+            first = await begun(exchange)
+            stored = self.stored if asked.store else None
+            pieces = _RelayedPieces(exchange, first, relayed, stored, request.caller)
+            return await (_streamed if asked.stream else _whole)(pieces)
+        except RecursionError:
+            raise ParameterError("The body is nested too deeply.", code="invalid_json") from None
+        except OnplanError as error:
+            reply = failure_reply(error)
+            reply.headers |= observed.limit_headers
             return reply
-        async for _ in pieces:
-            pass
-        if pieces.error is not None:
-            raise pieces.error
-        reply = ServedReply.json(stream.final, 200, stream.headers())
-        reply.model, reply.usage = stream.model, stream.usage
-        return reply
 
     def read(self, body: bytes) -> ResponsesRequest:
         """What a client asks. Raises ParameterError."""
@@ -76,7 +74,13 @@ class Responses:
         return read_request(body, backend, strict=self._options.strict)
 
     def begin(
-        self, asked: ResponsesRequest, before: Before, request: ServedRequest, *, framed: bool = True
+        self,
+        asked: ResponsesRequest,
+        before: Before,
+        request: ServedRequest,
+        observed: Observed,
+        *,
+        framed: bool = True,
     ) -> tuple[Exchange[Any], Relayed]:
         """The turn that answers ``asked``, not begun yet, and what will be known of its answer.
 
@@ -84,6 +88,7 @@ class Responses:
             asked: what the client asks.
             before: what it goes on from.
             request: whose headers name the conversation.
+            observed: gets what the turn's steps come to.
             framed: whether the client reads server-sent events; if not, it speaks WebSocket.
         """
         context, relayed = context_of(self._client), Relayed()
@@ -93,7 +98,7 @@ class Responses:
             context = replace(context, fallback=None)
         build = self._builder(asked, before, request, relayed, framed=framed)
         flow = relay(build, self._model(asked), replace(context, resume=False))
-        return Exchange(self._client, flow), relayed
+        return Exchange(self._client, observed.follow(flow)), relayed
 
     async def prewarm(self, asked: ResponsesRequest, before: Before, request: ServedRequest) -> None:
         """Let the backend read a conversation before it is asked to answer. Raises an OnplanError."""
@@ -128,6 +133,24 @@ class Responses:
             return relay_call(asked, before, to, relayed, framed=framed, headers=codex)
 
         return build
+
+
+async def _streamed(pieces: _RelayedPieces) -> ServedReply:
+    stream = pieces.stream
+    reply = ServedReply.events(pieces, stream.headers())
+    reply.model, pieces.reply = stream.model, reply
+    return reply
+
+
+async def _whole(pieces: _RelayedPieces) -> ServedReply:
+    async for _ in pieces:
+        pass
+    if pieces.error is not None:
+        raise pieces.error
+    stream = pieces.stream
+    reply = ServedReply.json(stream.final, 200, stream.headers())
+    reply.model, reply.usage = stream.model, stream.usage
+    return reply
 
 
 class _RelayedPieces(TurnPieces):

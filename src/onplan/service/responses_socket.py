@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, cast
 
@@ -21,7 +21,8 @@ from onplan.dialects.openai_responses.response_object import response_object
 from onplan.dialects.openai_responses.stored import Before, StoredResponse
 from onplan.dialects.served import ServedRequest
 from onplan.errors import OnplanError
-from onplan.flow import JSON_ERRORS
+from onplan.flow import JSON_ERRORS, NOTHING
+from onplan.service.observed import Observed
 from onplan.service.responses import Responses
 from onplan.types import Usage
 
@@ -81,7 +82,8 @@ class ResponsesSocket:
             for frame in await self._prepared(asked, before):
                 yield frame
             return
-        exchange, relayed = self._responses.begin(asked, before, self._request, framed=False)
+        observed = Observed()
+        exchange, relayed = self._responses.begin(asked, before, self._request, observed, framed=False)
         async with exchange:
             has_begun = False
             try:
@@ -94,7 +96,7 @@ class ResponsesSocket:
                         yield event
                     has_begun = has_begun or bool(events)
             except OnplanError as error:
-                yield _error(error)
+                yield _error(error, observed.limit_headers)
                 if has_begun and relayed.stream:
                     yield relayed.stream.failed_event(error)
             finally:
@@ -149,9 +151,10 @@ class ResponsesSocket:
             del self._seen[oldest]
 
 
-def _error(error: OnplanError) -> bytes:
-    """An error as a message. Codex CLI ignores one without a status."""
+def _error(error: OnplanError, limit_headers: Mapping[str, str] = NOTHING) -> bytes:
+    """An error as a message. Codex CLI ignores one without a status, and reads the plan's limits from it."""
     told = told_of(error)
+    headers = {**told.headers, **limit_headers}
     return msgspec.json.encode(
-        {"type": "error", "status": told.status, "error": error_fields(error), "headers": dict(told.headers)}
+        {"type": "error", "status": told.status, "error": error_fields(error), "headers": headers}
     )

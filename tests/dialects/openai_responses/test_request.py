@@ -363,16 +363,12 @@ def test_the_page_says_what_becomes_of_each_field() -> None:
     for name in fates["sent"]:
         body = {name: values.get(name, "priority")}
         assert read(**body).ignored == ()
-        assert (
-            name == "prompt_cache_key"
-            or sent(**body) != sent()
-            or body == {"model": "gpt-5.5"}
-            or name == "model"
-        )
+        # The model and the name are those of the call, which the service chooses.
+        assert name in ("model", "prompt_cache_key") or sent(**body) != sent()
     for name in fates["carried out"]:
-        asked = read(**{name: values.get(name, "resp_1")})
-        assert asked.ignored == ()
-        assert {"input", *sent()} == {"input", *sent(**{name: values.get(name, "resp_1")})}
+        body = {name: values.get(name, "resp_1")}
+        assert read(**body).ignored == ()
+        assert sent(**body) == sent()
     for name in fates["left out"]:
         assert read(**{name: values.get(name, "x")}).ignored == (name,)
     for name in fates["refused"]:
