@@ -107,6 +107,20 @@ def test_they_are_kept_for_so_long() -> None:
     assert len(turns) == 0
 
 
+def test_how_much_is_kept() -> None:
+    """4096 turns, of 32 MiB in all, for an hour."""
+    turns = KeptTurns()
+    for number in range(4_097):
+        turns.keep(OWNER, Message.assistant(THOUGHT, ToolCall(f"call_{number}", "f", "{}")), 0.0)
+    assert len(turns) == 4_096
+    assert restored(turns, ToolCall("call_1", "f", "{}"), now=3_600.0)[0] == THOUGHT
+    assert restored(turns, ToolCall("call_2", "f", "{}"), now=3_601.0) == [ToolCall("call_2", "f", "{}")]
+    around = 2 * 200 + len("call_1" + "f" + "{}") - len("call_1")
+    for size, number in ((32 * 1024 * 1024 - around, 1), (32 * 1024 * 1024 - around + 1, 0)):
+        turns = kept(Thinking("", "x" * size), ToolCall("call_1", "f", "{}"))
+        assert len(turns) == number
+
+
 def test_an_id_that_comes_again() -> None:
     """Some servers number their calls in each answer: the latest one counts."""
     turns = kept(THOUGHT, CALL)

@@ -157,14 +157,15 @@ def test_calls_from_before_there_were_tools() -> None:
     """A message of the role function is the result of the call of its name; without one, of none."""
     messages = [
         {"role": "user", "content": "?"},
-        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": '{"a":1}'}},
         {"role": "function", "name": "f", "content": "1"},
         {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
         {"role": "function", "name": "f", "content": "2"},
         {"role": "function", "name": "g", "content": "3"},
     ]
     _, call, result, again, second, stray = parsed({"messages": messages}).request.messages
-    assert result.content == [ToolResult(call.tool_calls[0].id, "1")]
+    assert call.content == [ToolCall("call_1_f", "f", '{"a":1}')]
+    assert result.content == [ToolResult("call_1_f", "1")]
     assert second.content == [ToolResult(again.tool_calls[0].id, "2")]
     assert call.tool_calls[0].id != again.tool_calls[0].id
     assert stray.content == [ToolResult("g", "3")]
@@ -220,9 +221,12 @@ def test_what_has_no_place_is_reported() -> None:
         "function_call": "auto",
         "stream_options": {"include_obfuscation": False},
     }
-    heard = parsed({**HELLO, **quiet, "seed": 0, "user": "me", "sparkle": True, "logprobs": True})
+    heard = parsed(
+        {**HELLO, **quiet, "seed": 0, "user": "me", "sparkle": True, "logprobs": True, "long": "x" * 65}
+    )
 
-    assert set(heard.ignored_parameters) == {"seed", "user", "sparkle", "logprobs"}
+    assert set(heard.ignored_parameters) == {"seed", "user", "sparkle", "logprobs", "long"}
+    assert "sparkle" not in repr(heard)
     assert (False, False) == (heard.stream, heard.include_usage)
 
 
@@ -233,9 +237,9 @@ def test_a_body_of_the_other_api() -> None:
         "instructions": "Be brief.",
         "input": [
             {"role": "system", "content": "You are Cursor."},
-            {"role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
-            {"type": "function_call", "call_id": "x", "name": "f", "arguments": "{}"},
-            {"type": "function_call_output", "call_id": "x", "output": "1"},
+            {"role": "user", "name": "me", "content": [{"type": "input_text", "text": "Hi", "mark": 1}]},
+            {"type": "function_call", "call_id": "x", "name": "f", "arguments": "{}", "mark": None},
+            {"type": "function_call_output", "call_id": "x", "output": "1", "status": "completed", "mark": 1},
         ],
         "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}],
         "tool_choice": {"type": "function", "name": "f"},
@@ -263,6 +267,7 @@ def test_a_body_of_the_other_api() -> None:
     assert request.tools == [ToolDefinition("f", "", {"type": "object"}, False)]
     assert (heard.stream, heard.ignored_parameters) == (True, ("sparkle",))
     assert parsed({"input": "Hi"}).request.messages == [Message.user("Hi")]
+    assert parsed({"input": "Hi", "messages": []}).request.messages == [Message.user("Hi")]
 
 
 def message(**fields: Any) -> dict[str, Any]:
@@ -329,6 +334,10 @@ WRONG: list[tuple[Any, str | None]] = [
     ),
     (message(role="assistant", tool_calls=[{"function": {"name": "f"}}]), "messages[0].tool_calls[0].id"),
     (message(role="assistant", tool_calls=5), "messages[0].tool_calls"),
+    (
+        message(role="assistant", tool_calls=[{"id": "", "function": {"name": "f"}}]),
+        "messages[0].tool_calls[0].id",
+    ),
     (message(role="assistant", function_call={}), "messages[0].function_call.name"),
     ({**HELLO, "model": 5}, "model"),
     ({**HELLO, "temperature": "hot"}, "temperature"),
@@ -377,6 +386,10 @@ WRONG: list[tuple[Any, str | None]] = [
     ({**HELLO, "stop": 1}, "stop"),
     ({"input": 5}, "input"),
     ({"input": [{"type": "sparkle"}]}, "input[0].type"),
+    ({"input": [{"type": 5}]}, "input[0].type"),
+    ({"input": [{"role": "user", "content": [5]}]}, "input[0].content[0]"),
+    ({"input": [{"type": "function_call", "name": "f"}]}, "input[0].call_id"),
+    ({"input": []}, "input"),
     ({"input": "x", "instructions": 5}, "instructions"),
     ({"input": "x", "previous_response_id": "resp_1"}, "previous_response_id"),
     ({"input": "x", "reasoning": "low"}, "reasoning"),
@@ -446,6 +459,8 @@ def test_the_work_grows_with_the_number_of_messages() -> None:
         (message(content=[{"type": "image_url", "image_url": "x"}]), "invalid_value"),
         (message(role="assistant", tool_calls=[{"id": 5}]), "invalid_type"),
         (schema(json_schema={"schema": {"type": "array"}}), "invalid_json_schema"),
+        (message(content=[{"type": "file", "file": {}}]), "missing_required_parameter"),
+        (message(content=[{"type": "image_url", "image_url": "HTTP://example.org/a.png"}]), None),
         (schema(json_schema={"schema": {"type": "object", "properties": {"a": {"$ref": "#/x"}}}}), None),
     ],
     ids=str,
@@ -493,7 +508,7 @@ def test_files() -> None:
     parts = [
         {"type": "file", "file": {"file_data": "MQ=="}},
         {"type": "file", "file": {"file_data": "data:;base64,MQ=="}},
-        {"type": "file", "file": {"file_data": "x,MQ=="}},
+        {"type": "file", "file": {"file_data": "abcdef;g,MQ=="}},
         {"type": "input_file", "file_data": "DATA:text/plain;base64,MQ==", "filename": "a"},
     ]
     (read,) = parsed(message(content=parts)).request.messages

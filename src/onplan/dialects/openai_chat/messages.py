@@ -12,7 +12,6 @@ import msgspec
 from onplan.chat.signatures import sealed, signature_of
 from onplan.dialects.json_fields import decoded
 from onplan.dialects.openai_errors import ParameterError
-from onplan.errors import InvalidRequestError
 from onplan.types import (
     ContentPart,
     File,
@@ -176,13 +175,7 @@ def read_messages(raw: msgspec.Raw) -> list[Message]:
     """
     conversation = _Conversation()
     for index, item in enumerate(decoded(raw, _MESSAGES, "messages")):
-        try:
-            conversation.add(item, f"messages[{index}]")
-        except ParameterError:
-            raise
-        except InvalidRequestError as error:
-            place = f"messages[{index}]"
-            raise ParameterError(f"{place}: {error.message}", param=place) from None
+        conversation.add(item, f"messages[{index}]")
     return conversation.messages
 
 

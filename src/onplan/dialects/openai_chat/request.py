@@ -56,7 +56,7 @@ def read_request(body: bytes) -> ChatRequest:
         ParameterError: something in it is wrong, or cannot be had.
     """
     fields = fields_of(body)
-    if "messages" not in fields and "input" in fields:
+    if "input" in fields and _are_none(fields):
         instructions = fields.get("instructions")
         messages, fields = read_input(fields["input"], instructions), as_chat_fields(fields)
     else:
@@ -76,6 +76,11 @@ def read_request(body: bytes) -> ChatRequest:
         allowed_tools=allowed,
         others={name: raw for name, raw in fields.items() if name not in _KNOWN and not _is_idle(name, raw)},
     )
+
+
+def _are_none(fields: Fields) -> bool:
+    """Whether there are no messages, or an empty list of them."""
+    return "messages" not in fields or _is_idle("messages", fields["messages"])
 
 
 def _messages(fields: Fields) -> list[Message]:

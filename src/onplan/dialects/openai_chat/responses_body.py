@@ -25,12 +25,46 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def read_input(raw: msgspec.Raw, instructions: msgspec.Raw | None) -> list[Message]:
     """The conversation that ``input`` is, after ``instructions``. Raises ParameterError."""
     said = decoded(raw, _INPUT, "input")
+    items = said if isinstance(said, str) else [_known_fields(item) for item in said]
     first = [Message.developer(decoded(instructions, _TEXT, "instructions"))] if instructions else []
+    if not items:
+        raise ParameterError("input is empty.", param="input", code="missing_required_parameter")
     try:
-        return [*first, *read_messages(said)]
+        return [*first, *read_messages(items)]
     except InvalidRequestError as error:  # it names the place as if this were `messages`
         message = error.message.replace("messages", "input", 1)
         raise ParameterError(message, param=message.partition(" ")[0]) from None
+
+
+# What is read of an item by its type; whatever else clients add to it changes nothing.
+_ITEM_FIELDS: Mapping[object, tuple[str, ...]] = {
+    "message": ("type", "role", "content", "phase"),
+    "function_call": ("type", "call_id", "name", "arguments", "namespace"),
+    "custom_tool_call": ("type", "call_id", "name", "input", "namespace"),
+    "function_call_output": ("type", "call_id", "output"),
+    "custom_tool_call_output": ("type", "call_id", "output"),
+    "reasoning": ("type", "summary", "content", "encrypted_content"),
+}
+_PART_FIELDS = (
+    *("type", "text", "refusal", "annotations", "image_url", "detail"),
+    *("file", "file_data", "file_url", "filename"),
+)
+
+
+def _known_fields(item: dict[str, Any]) -> dict[str, Any]:
+    kind = item.get("type") or "message"
+    fields = _ITEM_FIELDS.get(kind) if isinstance(kind, str) else None
+    if fields is None:
+        return item
+    known = {name: item[name] for name in fields if name in item}
+    for name in ("content", "output"):
+        if isinstance(parts := known.get(name), list):
+            known[name] = [_known_in_part(part) for part in parts]
+    return known
+
+
+def _known_in_part(part: Any) -> Any:
+    return {name: part[name] for name in _PART_FIELDS if name in part} if isinstance(part, dict) else part
 
 
 # Fields that are said otherwise in Chat Completions, and those inside of others.
@@ -42,7 +76,9 @@ _INNER: Mapping[tuple[str, str], str] = {
     ("text", "verbosity"): "verbosity",
 }
 # Fields that this API does without: what they ask for happens anyway, or cannot be seen in the answer.
-_IDLE = frozenset(("input", "instructions", "include", "store", "truncation", "reasoning", "text"))
+_IDLE = frozenset(
+    ("input", "instructions", "messages", "include", "store", "truncation", "reasoning", "text")
+)
 _REFUSED = frozenset(("previous_response_id", "conversation", "background", "prompt"))
 
 
