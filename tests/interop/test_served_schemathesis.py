@@ -38,7 +38,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
             *(str(SCHEMATHESIS), "run", f"{server.base_url.removesuffix('/v1')}/openapi.json"),
             *("--header", f"Authorization: Bearer {server.key}", "--checks", ",".join(CHECKS)),
             *("--max-time", str(SECONDS), "--seed", "1", "--continue-on-failure", "--no-color"),
-            *("--suppress-health-check", "all", "--warnings", "off"),
+            *("--suppress-health-check", "all", "--warnings", "off", "--workers", "1"),
         ]
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
         done = subprocess.run(

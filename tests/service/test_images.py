@@ -107,9 +107,10 @@ def test_parameters_are_named_that_are_left_out_or_carried_out(signed_in: Emulat
         ({"prompt": "x", "response_format": "url"}, "response_format", "unsupported_value"),
         ({"prompt": "x", "stream": True}, "stream", "unsupported_value"),
         ({"prompt": "x", "mask": PIXEL_URL}, "mask", "unsupported_parameter"),
-        ({"prompt": "x", "n": 11}, None, "invalid_request"),
-        ({"prompt": "x", "size": "big"}, None, "invalid_request"),
-        ({"prompt": "x", "quality": "best"}, None, "invalid_request"),
+        ({"prompt": "x", "n": 11}, "n", "invalid_value"),
+        ({"prompt": "x", "size": "big"}, "size", "invalid_value"),
+        ({"prompt": "x", "quality": "best"}, "quality", "invalid_value"),
+        ({"prompt": "x", "background": "blue"}, "background", "invalid_value"),
     ],
 )
 def test_what_cannot_be_had_is_refused_before_anything_is_sent(
@@ -233,6 +234,18 @@ def test_what_goes_wrong_at_the_backend_is_told_or_mended(
 
     assert (answer.status, answer.error["code"] if code else None) == (status, code)
     assert "retry-after" not in answer.headers or 1 <= int(answer.headers["retry-after"]) <= 60
+
+
+def test_a_backend_without_images_has_no_such_path(unused_url: str) -> None:
+    """As any path that is not there; nothing is sent."""
+    answer = serving(
+        lambda asking: asking.ask("POST", "/v1/images/generations", {"prompt": "x"}),
+        backend="openai",
+        base_url=unused_url,
+        api_key="sk-any",
+    )
+
+    assert (answer.status, answer.error["code"]) == (404, "unknown_url")
 
 
 def test_a_model_that_is_none_is_not_found(signed_in: Emulator) -> None:

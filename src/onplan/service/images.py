@@ -8,9 +8,14 @@ from base64 import b64encode
 from typing import Any
 
 from onplan.async_client import AsyncClient
+from onplan.async_client_parts import context_of
+from onplan.dialects.openai_errors import ParameterError
 from onplan.dialects.openai_images import ImagesRequest, read_form_fields, read_json
 from onplan.dialects.served import ServedReply, ServedRequest, reported_parameters
+from onplan.errors import ConfigurationError, InvalidRequestError
+from onplan.images.generation import support_of
 from onplan.images.response import GeneratedImage, ImageResponse
+from onplan.images.settings import checked_options
 from onplan.service.form import read_form
 from onplan.service.options import ServiceOptions
 
@@ -44,6 +49,16 @@ class Images:
         return read_json(request.body, edit=True, strict=strict)
 
     def _wishes(self, asked: ImagesRequest) -> Any:
+        """The options for ``client.images``. Raises ParameterError for the first that cannot be used."""
+        try:
+            support = support_of(context_of(self._client).backend)
+        except ConfigurationError as error:
+            raise ParameterError(error.message, code="unknown_url", status=404) from None
+        for name, value in asked.options.items():
+            try:
+                checked_options({name: value}, support)
+            except InvalidRequestError as error:  # its hint is for programs in Python
+                raise ParameterError(error.message, param=name) from None
         model = asked.options.get("model")
         return {**asked.options, "model": self._options.aliases.get(model, model) if model else None}
 
