@@ -514,7 +514,7 @@ def test_a_limit_begins_anew_with_each_read(network: Network, kind: str) -> None
     async def answer(number: int, writer: Writer) -> None:
         writer.write(CHUNKED)
         for _ in range(6):
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.5)
             writer.write(b"9\r\ndata: {}\n\r\n2\r\n\n\n\r\n")
         writer.write(b"0\r\n\r\n")
 
@@ -525,11 +525,11 @@ def test_a_limit_begins_anew_with_each_read(network: Network, kind: str) -> None
         async with await transport.open(server.request()) as answer:
             while (payloads := await answer.read_events()) is not None:
                 if not events:
-                    await asyncio.sleep(1.2)
+                    await asyncio.sleep(2.2)
                 events += len(payloads)
         return events
 
-    assert run(use, kind, idle=1.0) == 6
+    assert run(use, kind, idle=2.0) == 6
 
 
 @ours
