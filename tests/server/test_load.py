@@ -55,7 +55,7 @@ async def test_a_turn_is_never_lost() -> None:
     await asyncio.sleep(0)
     queue.leave()  # to c, which is cancelled before it runs
     gets.cancel()
-    await last
+    await asyncio.wait_for(last, 20)
     assert (queue.waiting, queue.running) == (0, 1)
     queue.leave()
     assert queue.running == 0

@@ -99,7 +99,7 @@ def test_a_program_is_answered_from_the_plan(
     signed_in: Emulator, start: Callable[..., Server], clean_environment: Path, run_cli: RunCLI
 ) -> None:
     """The key is made once, kept private and shown; with it a question is answered; SIGTERM ends it well."""
-    server = start()
+    server = start("--access-log")
     key = run_cli("serve", "--show-key").stdout.strip()
 
     assert key == key_of(clean_environment)
@@ -111,6 +111,7 @@ def test_a_program_is_answered_from_the_plan(
     assert plan["windows"]
     assert server.ask("/v1/models", "wrong")[0] == 401
     assert server.end() == 0
+    assert "server POST /v1/responses 200" in server.log.read_text()
     assert key not in server.log.read_text()
 
 

@@ -281,6 +281,7 @@ def _run_workers(
 def _as_before(session: Session) -> Session:
     """A session with the same options, which reads the files anew."""
     fresh = Session()
+    fresh.verbose = session.verbose
     fresh.profile, fresh.backend, fresh.store_spec = session.profile, session.backend, session.store_spec
     return fresh
 
