@@ -173,14 +173,17 @@ def _requests(server: Server, key: str) -> int:
 
 
 def test_workers_end_when_the_first_process_is_killed(
-    signed_in: Emulator, start: Callable[..., Server]
+    signed_in: Emulator, start: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They would hold the port otherwise."""
+    """They would hold the port otherwise. They remove the files of the server, which it can no longer do."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     server = start("--workers", "2")
     workers = _children(server.process.pid)
+    assert list(tmp_path.glob("onplan-server-*"))
     server.process.kill()
     server.process.wait(timeout=30)
     assert eventually(lambda: not any(Path(f"/proc/{each}").exists() for each in workers))
+    assert not list(tmp_path.glob("onplan-server-*"))
 
 
 def test_systemd_hands_over_its_socket(signed_in: Emulator, tmp_path: Path, clean_environment: Path) -> None:

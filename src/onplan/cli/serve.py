@@ -259,23 +259,36 @@ def _run(session: Session, options: ServerOptions, given: Mapping[str, Any], rea
 def _run_workers(
     plans: Callable[[Path | None], Plans], options: ServerOptions, ready: Callable[[], None]
 ) -> int:
+    import shutil
     import tempfile
 
     from onplan.server.process import run_process
     from onplan.server.workers import Workers
 
-    with tempfile.TemporaryDirectory(prefix="onplan-server-") as name:  # which others cannot read
-        folder = Path(name)
-        metrics, responses = folder / "metrics", folder / "responses"
-        for each in (metrics, responses):
-            each.mkdir(mode=0o700)
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)  # before prometheus_client is imported
+    with (  # which others cannot read
+        tempfile.TemporaryDirectory(prefix="onplan-server-") as metrics,
+        tempfile.TemporaryDirectory(prefix="onplan-server-", dir=_in_memory()) as responses,
+    ):
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics  # before prometheus_client is imported
         from onplan.server.metrics import worker_ended
 
+        first = os.getpid()
+
         def work(lives: int) -> None:
-            run_process(plans(responses), lambda: None, lives)
+            try:
+                run_process(plans(Path(responses)), lambda: None, lives)
+            finally:
+                if os.getppid() != first:  # it was killed, and cannot tidy up
+                    for folder in (metrics, responses):
+                        shutil.rmtree(folder, ignore_errors=True)
 
         return Workers(options.workers, work, options.drain_seconds, worker_ended).run(ready)
+
+
+def _in_memory() -> str | None:
+    """Linux's folder in memory, for what comes and goes often: a busy disk would hold up the workers."""
+    memory = "/dev/shm"  # noqa: S108 - a folder with a name of its own is made there
+    return memory if os.access(memory, os.W_OK | os.X_OK) else None
 
 
 def _as_before(session: Session) -> Session:
