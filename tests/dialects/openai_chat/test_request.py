@@ -266,6 +266,7 @@ def test_a_body_of_the_other_api() -> None:
     assert request.response_format == {"type": "json_schema", "json_schema": NAMED}
     assert request.tools == [ToolDefinition("f", "", {"type": "object"}, False)]
     assert (heard.stream, heard.ignored_parameters) == (True, ("sparkle",))
+    assert (heard.names["max_tokens"], heard.names["verbosity"]) == ("max_output_tokens", "text.verbosity")
     assert parsed({"input": "Hi"}).request.messages == [Message.user("Hi")]
     assert parsed({"input": "Hi", "messages": []}).request.messages == [Message.user("Hi")]
 
@@ -393,6 +394,9 @@ WRONG: list[tuple[Any, str | None]] = [
     ({"input": "x", "instructions": 5}, "instructions"),
     ({"input": "x", "previous_response_id": "resp_1"}, "previous_response_id"),
     ({"input": "x", "reasoning": "low"}, "reasoning"),
+    ({"input": "x", "reasoning": {"effort": 5}}, "reasoning.effort"),
+    ({"input": "x", "max_output_tokens": 0}, "max_output_tokens"),
+    ({"input": "x", "text": {"format": {"type": "json_schema"}}}, "text.format.json_schema.schema"),
 ]
 
 

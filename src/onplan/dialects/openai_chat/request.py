@@ -14,13 +14,16 @@ import msgspec
 
 from onplan.dialects.json_fields import decoded, fields_of, size_of
 from onplan.dialects.openai_chat.messages import read_messages
-from onplan.dialects.openai_chat.responses_body import as_chat_fields, read_input
+from onplan.dialects.openai_chat.responses_body import CLIENT_NAMES, as_chat_fields, read_input
 from onplan.dialects.openai_chat.tools import read_response_format, read_tool_choice, read_tools
 from onplan.dialects.openai_errors import ParameterError
 from onplan.types import CompletionRequest, Message
 
 T = TypeVar("T")
 Fields = Mapping[str, msgspec.Raw]
+
+
+_AS_THEY_ARE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +58,15 @@ def read_request(body: bytes) -> ChatRequest:
     Raises:
         ParameterError: something in it is wrong, or cannot be had.
     """
-    fields = fields_of(body)
+    fields, called = fields_of(body), _AS_THEY_ARE
     if "input" in fields and _are_none(fields):
         instructions = fields.get("instructions")
         messages, fields = read_input(fields["input"], instructions), as_chat_fields(fields)
+        called = CLIENT_NAMES
     else:
         messages = _messages(fields)
     _refuse(fields)
-    given, names = _given(fields)
+    given, names = _given(fields, called)
     choice = given.get("tool_choice")
     allowed = given.pop("tool_choice") if isinstance(choice, dict) else None
     options = (
@@ -91,15 +95,19 @@ def _messages(fields: Fields) -> list[Message]:
     return messages
 
 
-def _given(fields: Fields) -> tuple[dict[str, Any], dict[str, str]]:
-    """The fields of ``CompletionRequest``, and what the client called each. Of two names the later counts."""
+def _given(fields: Fields, called: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The fields of ``CompletionRequest``, and what the client called each. Of two names the later counts.
+
+    ``called``: where the client has another name for a field than this API.
+    """
     given: dict[str, Any] = {}
     names: dict[str, str] = {}
     for name, (sets, read) in _PARAMETERS.items():
         if name in fields:
-            value = read(fields[name], name)
+            where = called.get(name, name)
+            value = read(fields[name], where)
             if value is not None:
-                given[sets], names[sets] = value, name
+                given[sets], names[sets] = value, where
     return given, names
 
 

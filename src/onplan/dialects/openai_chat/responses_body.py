@@ -75,6 +75,12 @@ _INNER: Mapping[tuple[str, str], str] = {
     ("text", "format"): "response_format",
     ("text", "verbosity"): "verbosity",
 }
+CLIENT_NAMES: Mapping[str, str] = {
+    **{name: outer for outer, name in _RENAMED.items()},
+    **{name: f"{outer}.{inner}" for (outer, inner), name in _INNER.items()},
+}
+"""What a client of the Responses API calls these fields of Chat Completions."""
+
 # Fields that this API does without: what they ask for happens anyway, or cannot be seen in the answer.
 _IDLE = frozenset(
     ("input", "instructions", "messages", "include", "store", "truncation", "reasoning", "text")

@@ -1,4 +1,4 @@
-"""What a server of ours will need: requests of others read, answers told in their words. And back again."""
+"""What our client says of a request our server hears; what that says of an answer the client hears."""
 
 from __future__ import annotations
 
