@@ -82,7 +82,8 @@ def test_cline(used: Plan) -> None:
     reads(used, "read_files", {"files": [{"path": str(used.folder / "bird.txt")}]})
 
     ask = f"{cline} -P openai -m gpt-5.5 --json '{SAID}'"
-    said = used.run(["sh", "-c", f"{cline} {sign_in} && {ask}"])
+    # Otherwise a process of its own stays behind, with this address and key, and works for the next one.
+    said = used.run(["sh", "-c", f"{cline} {sign_in} && {ask}"], CLINE_SESSION_BACKEND_MODE="local")
 
     result = json.loads(said.splitlines()[-1])
     assert (result["finishReason"], result["text"]) == ("completed", ANSWER)
