@@ -38,6 +38,7 @@ from .streams import (
     numbered,
     relay,
     split,
+    text_part,
     told,
     told_bytes,
     whole_stream,
@@ -149,6 +150,25 @@ def with_own_events(events: list[Event]) -> list[Event]:
     return [events[0], limits, *events[1:4], metadata, *events[4:]]
 
 
+def with_some_logprobs(events: list[Event]) -> list[Event]:
+    """Every second delta has none."""
+    for event in events[::2]:
+        event.pop("logprobs", None)
+    return events
+
+
+def with_content_as_texts(events: list[Event]) -> list[Event]:
+    """A message's content is a text, or a list of texts."""
+    events[-1]["response"]["output"] = []
+    for event in events:
+        item = event.get("item", {})
+        if item.get("content"):
+            item["content"] = [TEXT]
+        if item.get("summary"):
+            item["summary"] = THOUGHT
+    return events
+
+
 def as_done(events: list[Event]) -> list[Event]:
     """As the Codex WebSocket ends."""
     events[-1]["type"] = "response.done"
@@ -181,6 +201,8 @@ CHANGES = {
     "no statuses": in_items("status"),
     "no sequence numbers": without("sequence_number"),
     "no logprobs": without("logprobs"),
+    "some logprobs": with_some_logprobs,
+    "content as texts": with_content_as_texts,
     "no parts": without_types(*PARTS),
     "no announcements": without_types(ADDED),
     "no announcements and no parts": without_types(ADDED, *PARTS),
@@ -299,6 +321,34 @@ def test_nothing_is_told_before_the_backend_has_begun() -> None:
     }
     assert stream.feed(encoded([failed_event])) == []
     assert isinstance(stream.failure, OverloadedError)
+
+
+def test_the_opening_is_told_once() -> None:
+    """However often it came."""
+    events = whole_stream()
+    assert len(told(encoded([*events[:2] * 1_000, *events[2:]]))) == len(events)
+
+
+def test_a_number_inside_of_an_event_is_not_its_own() -> None:
+    """Only the event's own number is changed where events were left out before it."""
+    nested = {"type": "response.of_tomorrow", "held": {"sequence_number": 4}, "sequence_number": 4}
+    own = {"type": "codex.rate_limits", "sequence_number": 3}
+    events = told(encoded([*whole_stream()[:3], own, nested, *whole_stream()[3:]]))
+    [handed_on] = [event for event in events if event["type"] == "response.of_tomorrow"]
+    assert handed_on == {**nested, "sequence_number": 3}
+
+
+def test_the_state_of_a_turn_is_for_codex_alone() -> None:
+    """Other clients get what the plan has left."""
+    for is_codex in (True, False):
+        stream = relay(is_codex=is_codex)
+        stream.limit_headers = {"x-codex-turn-state": "t", "x-codex-primary-used-percent": "7", "via": "x"}
+        stream.feed(encoded(with_own_events(whole_stream())))
+        state = {"x-codex-turn-state": "t"} if is_codex else {}
+        told_headers = stream.headers()
+        assert float(told_headers.pop("x-codex-primary-used-percent")) == 7
+        assert {name: told_headers[name] for name in told_headers if "turn" in name} == state
+        assert "via" not in told_headers
 
 
 @pytest.mark.parametrize(
@@ -465,9 +515,14 @@ def test_two_items_with_one_id_stay_two() -> None:
     assert (got.text, got.calls) == ("hi", CALLS[:1])
 
 
-def test_endless_items_end() -> None:
+def test_endless_items_and_parts_end() -> None:
     """A backend cannot fill the memory with them: what was finished until then is told with the error."""
     events = (done(number, message("hi", f"m{number}")) for number in range(20_000))
     error, sent = failed(encoded([whole_stream()[0], *events]), relay(framed=False))
     assert isinstance(error, StreamCorruptError)
     assert len(sent) < 100_000
+
+    part = {"type": "response.content_part.added", "item_id": "msg_1", "output_index": 0}
+    parts = ({**part, "content_index": number, "part": text_part("")} for number in range(20_000))
+    error, _ = failed(encoded([whole_stream()[0], added(0, message("")), *parts]), relay())
+    assert isinstance(error, StreamCorruptError)

@@ -195,7 +195,9 @@ class OutgoingItem:
             return field_name in item and (bool(said[_ARGUMENTS]) or not self.sent.get(_ARGUMENTS))
         parts = item.get("summary" if self.kind == "reasoning" else "content")
         kinds = ("summary_text",) if self.kind == "reasoning" else ("output_text", "refusal")
-        if not isinstance(parts, list) or any(part.get("type") not in kinds for part in parts):
+        if not isinstance(parts, list):
+            return False
+        if any(not isinstance(part, dict) or part.get("type") not in kinds for part in parts):
             return False
         return self._told() == [each for each in said.items() if each[1] and each[0] in self.parts]
 
