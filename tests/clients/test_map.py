@@ -145,6 +145,14 @@ def test_many_prompts_share_few_connections(signed_in: Emulator, opened: Opened,
     assert opened.count <= 8 + 1  # one for the journal
 
 
+def test_no_more_threads_are_started_than_there_is_work_at_once(signed_in: Emulator) -> None:
+    """One that has answered takes the next request."""
+    with onplan.Client() as client, closing(client.map(["a", "b", "c"], concurrency=1)) as results:
+        names = [[thread.name for thread in threading.enumerate()] for _ in results]
+
+    assert [found.count("onplan map") for found in names] == [1, 1, 1]
+
+
 @BOTH
 def test_requests_are_taken_when_there_is_room(signed_in: Emulator, kind: str) -> None:
     """Of two thousand prompts few have been taken, and fewer asked, when the first answer is there."""
