@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from collections.abc import Callable
 
 import pytest
+
+from onplan.dialects.served import ServedReply
+from onplan.server.asgi import Message
+from onplan.server.sending import send_reply
 
 from ..conftest import eventually
 from .conftest import KEY, Running, Stub
@@ -159,3 +164,33 @@ def test_pages_of_the_server_take_get_alone(serve: Serve, stub: Stub) -> None:
         answer = running.ask("DELETE", path)
         assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
     assert stub.asked == []
+
+
+class _Pieces:
+    """A body without an end, which is no generator."""
+
+    is_closed = False
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return b"data: 1\n\n"
+
+    async def aclose(self) -> None:
+        """Note it."""
+        self.is_closed = True
+
+
+async def test_a_body_that_is_not_sent_to_its_end_is_closed() -> None:
+    """Wherever sending fails or is cancelled: what was asked of the backend ends there."""
+    for failing in ("http.response.start", "http.response.body"):
+        body = _Pieces()
+
+        async def send(message: Message, failing: str = failing) -> None:
+            if message["type"] == failing:
+                raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await send_reply(send, ServedReply.events(body), "POST")
+        assert body.is_closed

@@ -268,6 +268,16 @@ def test_metrics_count_requests_tokens_and_limits(serve: Serve, stub: Stub) -> N
     assert "made-up" not in page
 
 
+def test_metrics_of_the_plan_need_no_other_request(serve: Serve, stub: Stub) -> None:
+    """Reading them has the plan asked for the next time; where it cannot be asked, they are without it."""
+    running = serve()
+    wanted = 'onplan_window_used_ratio{window="5-hour"} 0.25'
+    assert eventually(lambda: wanted in running.ask(path="/metrics").body.decode())
+    stub.plan_error = onplan.NotSignedInError("Not signed in.")
+    without = serve()
+    assert [without.ask(path="/metrics").status for _ in range(3)] == [200] * 3
+
+
 def test_the_access_log_has_no_secret(serve: Serve, stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
     """Caller, method, path and status; neither the key nor the query nor the body."""
     caplog.set_level("INFO", "onplan.server.access")

@@ -91,6 +91,18 @@ def test_an_answer_is_finished_before_the_server_ends() -> None:
         assert closed(client) == 1001
 
 
+def test_an_answer_that_does_not_end_ends_with_the_server() -> None:
+    """When the time for it is up, the connection is closed with 1001 in the middle of it."""
+    stub = Stub()
+    with Running(stub, ServerOptions(drain_seconds=0.0)) as server, opened(server) as client:
+        client.send("think")
+        assert client.recv(20) == "think"
+        assert stub.begun.acquire(timeout=20)
+        server.stop()
+        assert closed(client) == 1001
+    assert stub.ended == ["cancelled"]
+
+
 def test_messages_wait_for_their_turn() -> None:
     """A message that finds too many waiting gets an error with the status 503, and no place."""
     stub = Stub()

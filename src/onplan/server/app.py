@@ -145,7 +145,7 @@ class App:
             return self._pages.document()
         self.tick()
         if path == "/metrics":
-            return self._metrics.page()
+            return self._pages.metrics()
         return await self._pages.usage(asked.caller, self._keys)
 
     def _admit(self, asked: _Asked, method: str) -> ServedReply | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -44,6 +45,7 @@ class Pages:
         self._plan, self._ledger, self._metrics = plan, ledger, metrics
         self._asking = asyncio.Lock()
         self._limits: tuple[float, Limits] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def ready(self, *, draining: bool) -> ServedReply:
         """Whether requests can be answered."""
@@ -71,16 +73,22 @@ class Pages:
         used = [self._used(name, keys.limits.get(name, UNLIMITED)) for name in names]
         return ServedReply.json({"object": "usage", "plan": limits, "keys": used})
 
-    def note(self, limits: Limits) -> None:
-        """Keep what a backend has told."""
-        self._limits = (time.monotonic(), limits)
-        self._metrics.plan(limits)
+    def metrics(self) -> ServedReply:
+        """The page for Prometheus. What the plan has left is asked meanwhile, for the next time."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh())
+        return self._metrics.page()
+
+    async def _refresh(self) -> None:
+        with suppress(OnplanError):  # the backend does not say, or cannot be asked now
+            await self._current_limits()
 
     async def _current_limits(self) -> Limits:
         async with self._asking:
             if self._limits is None or time.monotonic() - self._limits[0] > _FRESH:
-                self.note(await self._plan.limits())
-            assert self._limits is not None  # noqa: S101 - it was noted above
+                limits = await self._plan.limits()
+                self._limits = (time.monotonic(), limits)
+                self._metrics.plan(limits)
             return self._limits[1]
 
     def _used(self, name: str, limits: KeyLimits) -> dict[str, Any]:
