@@ -21,6 +21,7 @@ from onplan.server.metrics import Metrics
 from onplan.server.options import ServerOptions
 from onplan.server.running import Stop, run
 from onplan.server.terminal import Terminal
+from onplan.server.workers import receive_signals
 from onplan.service.options import ServiceOptions
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ async def _serve(plans: Plans, on_ready: Callable[[], object], lives: int | None
         loop.add_signal_handler(signal.SIGHUP, _hang_up, reload, stop, terminal)
         if lives is not None:
             loop.add_reader(lives, _orphaned, lives, stop)
+            receive_signals()
         try:
             loop.call_later(_AT_REST, upstream.warm)
             await run(app, plans.listeners, options, stop, on_ready=on_ready)

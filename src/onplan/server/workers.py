@@ -27,12 +27,18 @@ _SHORT, _FAILURES = 2.0, 5
 _GRACE = 10.0
 
 
+def receive_signals() -> None:
+    """For a worker that has handlers for them: those that came before are received now."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
+
+
 class Workers:
     """The workers.
 
     Args:
         count: how many.
-        work: what a worker does; given a descriptor that can be read once the first process is gone.
+        work: what a worker does; given a descriptor that can be read once the first process is gone. Signals
+            are blocked until it calls ``receive_signals``.
         drain_seconds: how long workers may take to end.
         on_death: told of the process id of a worker that has ended.
     """
@@ -83,7 +89,6 @@ class Workers:
             signal.signal(
                 signal.SIGINT, signal.SIG_IGN
             )  # Ctrl-C reaches all processes; the first one hands it on
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
             self._work(self._lives)
             code = 0
         except OnplanError as error:
