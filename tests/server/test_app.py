@@ -11,7 +11,7 @@ import pytest
 
 from onplan.dialects.served import ServedReply
 from onplan.server.asgi import Message
-from onplan.server.sending import send_reply
+from onplan.server.sending import Heartbeat, send_reply
 
 from ..conftest import eventually
 from .conftest import KEY, Running, Stub
@@ -194,3 +194,22 @@ async def test_a_body_that_is_not_sent_to_its_end_is_closed() -> None:
         with pytest.raises(asyncio.CancelledError):
             await send_reply(send, ServedReply.events(body), "POST")
         assert body.is_closed
+
+
+async def test_a_heartbeat_is_for_intervals_without_a_piece() -> None:
+    """An interval in which something was sent has none; the next one, if nothing comes, has."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    heartbeat = Heartbeat(send, b": ping\n\n")
+    heartbeat.begin()
+    heartbeat.is_due = False  # a piece was sent
+    heartbeat.beat()
+    await asyncio.sleep(0)
+    assert sent == []
+    heartbeat.beat()
+    await asyncio.sleep(0)
+    assert [message["body"] for message in sent] == [b": ping\n\n"]
+    heartbeat.end()

@@ -39,7 +39,7 @@ async def _send_stream(
     body: Pieces,
     heartbeat: bytes,
 ) -> None:
-    beating = _Heartbeat(send, heartbeat) if heartbeat else None
+    beating = Heartbeat(send, heartbeat) if heartbeat else None
     try:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         if beating:
@@ -61,8 +61,12 @@ async def _send_stream(
         await body.aclose()
 
 
-class _Heartbeat:
-    """Sends something when a whole interval has passed without a piece."""
+class Heartbeat:
+    """Sends something when a whole interval has passed without a piece.
+
+    Attributes:
+        is_due: whether no piece was sent since the interval began.
+    """
 
     def __init__(self, send: Send, sent: bytes) -> None:
         self._send, self._sent = send, sent
@@ -74,7 +78,7 @@ class _Heartbeat:
     def begin(self) -> None:
         """Begin to watch."""
         self.is_due = True
-        self._timer = self._loop.call_later(SILENCE, self._beat)
+        self._timer = self._loop.call_later(SILENCE, self.beat)
 
     def end(self) -> None:
         """Stop watching."""
@@ -83,7 +87,8 @@ class _Heartbeat:
         if self._sending is not None:
             self._sending.cancel()
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """An interval is over."""
         # A client that reads too slowly still has the last one before it.
         if self.is_due and (self._sending is None or self._sending.done()):
             self._sending = self._loop.create_task(self._send_one())
