@@ -526,3 +526,11 @@ def test_endless_items_and_parts_end() -> None:
     parts = ({**part, "content_index": number, "part": text_part("")} for number in range(20_000))
     error, _ = failed(encoded([whole_stream()[0], added(0, message("")), *parts]), relay())
     assert isinstance(error, StreamCorruptError)
+
+
+def test_an_event_that_only_the_relay_cannot_read_is_an_error() -> None:
+    """Not an exception of another kind, which no program expects."""
+    stream = relay()
+    stream.earlier = {"resp_0"}
+    error, _ = failed(encoded([{"type": "response.created", "response": {"id": ["resp_1"]}}]), stream)
+    assert isinstance(error, StreamCorruptError)
