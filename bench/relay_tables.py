@@ -73,6 +73,7 @@ def speed_table(bench: Bench, dialect: str) -> Table:
         f"Streams: of {DELTAS} deltas, as many a second as can be had with {clients} clients at once.",
         f"First token: the median of what is added to the upstream's, alone and beside {PACED} open streams.",
         f"CPU: of the relay and all its processes per delta, {crowd}.",
+        f"Ratios are against {RELAYS[REFERENCE].label}.",
     ]
     if any(bench.found[running.name].spoken[dialect].late for running in bench.speaking(dialect)):
         notes.append("* could not keep the pace.")
