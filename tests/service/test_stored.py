@@ -165,7 +165,7 @@ def test_another_model_does_not_get_the_encrypted_reasoning(signed_in: Emulator)
 
     same, other = serving(use, transport="sse")
     assert same == ""
-    assert other == "Left out 1 encrypted reasoning item(s): gpt-5.6-sol cannot read them."
+    assert other == "Left out 1 encrypted reasoning item(s): another model thought them."
     kinds = [{item["type"] for item in sent} for sent in asked_of(signed_in)[1:]]
     assert ["reasoning" in each for each in kinds] == [True, False]
 

@@ -534,3 +534,14 @@ def test_an_event_that_only_the_relay_cannot_read_is_an_error() -> None:
     stream.earlier = {"resp_0"}
     error, _ = failed(encoded([{"type": "response.created", "response": {"id": ["resp_1"]}}]), stream)
     assert isinstance(error, StreamCorruptError)
+
+
+def test_a_header_holds_only_what_headers_can() -> None:
+    """What the backend says of limits in an event becomes headers, unless it is something else."""
+    limits = {"primary": {"used_percent": 7, "window_minutes": 300}}
+    evil = {"type": "codex.rate_limits", "plan_type": "plus\r\nx-evil: 1", "rate_limits": limits}
+    stream = relay()
+    stream.feed(encoded([whole_stream()[0], evil, *whole_stream()[1:]]))
+    headers = stream.headers()
+    assert headers["x-codex-primary-used-percent"] in ("7", "7.0")
+    assert all((name + value).isprintable() for name, value in headers.items())

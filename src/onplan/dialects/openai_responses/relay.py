@@ -103,7 +103,11 @@ class RelayStream(ResponseStream):
     def headers(self) -> dict[str, str]:
         """What the reply says beside its body: what the plan has left, what became of the request."""
         told = {**self.limit_headers, **self._limits}
-        headers = {name: value for name, value in told.items() if name.startswith("x-codex-")}
+        headers = {
+            name: value
+            for name, value in told.items()
+            if name.startswith("x-codex-") and f"{name}{value}".isprintable() and f"{name}{value}".isascii()
+        }
         if not self._options.is_codex:
             headers.pop(TURN_STATE, None)
         headers |= reported_parameters(self._reports.ignored, self._reports.emulated)

@@ -165,7 +165,7 @@ class Before:
         kept = [item for item, by in known if by in (None, model) or item["type"] != "reasoning"]
         if not (left_out := len(known) - len(kept)):
             return kept, []
-        return kept, [f"Left out {left_out} encrypted reasoning item(s): {model} cannot read them."]
+        return kept, [f"Left out {left_out} encrypted reasoning item(s): another model thought them."]
 
 
 def references_in(items: Iterable[Item]) -> list[str]:
