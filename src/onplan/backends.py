@@ -84,6 +84,7 @@ class Backend:
         account_header: the header that names the account, if the backend wants one.
         required_scope: what the person must have granted for requests to be made at all.
         local_stores_only: whether a credential may be kept only on the person's own machine.
+        may_serve_others: whether its terms let other programs of the person use the same connection.
         usage_page: where the person sees and limits what this program uses, if there is such a page.
         compaction: headers of requests in a conversation that the backend may compact; None if it cannot.
         account_path: where the endpoints about the account are, relative to the API; None if the backend does
@@ -129,6 +130,7 @@ class Backend:
     account_header: str | None = None
     required_scope: str | None = None
     local_stores_only: bool = False
+    may_serve_others: bool = True
     usage_page: str | None = None
     compaction: Mapping[str, str] | None = None
     account_path: str | None = None
@@ -308,6 +310,7 @@ CHATGPT_PLAN = Backend(
     base_url_variable="ONPLAN_PLAN_BASE_URL",
     required_scope="chatgpt.tokens.use.direct",
     local_stores_only=True,
+    may_serve_others=False,
     usage_page=USAGE_PAGE,
     headers={"user-agent": USER_AGENT},
     required={"stream": True, "store": False, "include": ["reasoning.encrypted_content"]},
