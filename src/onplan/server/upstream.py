@@ -28,8 +28,8 @@ def require_servable(settings: Settings) -> None:
     """Raise ConfigurationError for a backend that may be used by the connected application alone."""
     if not settings.backend.may_serve_others:
         raise ConfigurationError(
-            f"The backend {settings.backend.name} is for the application that is connected to the plan, and for "
-            "no other programs, so it is not served.",
+            f"The backend {settings.backend.name} is for the application that is connected to the plan, and "
+            "for no other programs, so it is not served.",
             hint="Sign in for openai-codex instead: `onplan login --backend openai-codex`.",
         )
 
