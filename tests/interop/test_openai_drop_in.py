@@ -137,6 +137,17 @@ def test_the_token_is_nowhere(client: Any, signed_in: Emulator) -> None:
     assert not [name for name in headers if name.startswith("x-stainless") or name == "x-mine"]
 
 
+def test_conversations_have_the_same_name_in_every_process(signed_in: Emulator) -> None:
+    """So the backend finds their beginnings in its cache: the client's own name, or one made from the beginning."""
+    for _ in range(2):  # as a program that is started twice
+        with OpenAI() as client:
+            client.responses.create(model=MODEL, input="one two")
+            client.responses.create(model=MODEL, input="one two", prompt_cache_key="mine")
+    asked = [row["body"] for row in signed_in.journal() if row["path"].endswith("/responses")]
+    names = [body["prompt_cache_key"] for body in asked if body]
+    assert names == [names[0], "mine"] * 2
+
+
 FAULTS: list[tuple[str, type[Exception]]] = [
     ("usage_limit_429", openai.RateLimitError),
     ("usage_limit_in_stream", openai.RateLimitError),

@@ -12,7 +12,6 @@ Needs the package ``openai``, 2.x or 3.x.
 from __future__ import annotations
 
 import importlib
-import secrets
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +55,7 @@ def AsyncOpenAI(**options: Any) -> openai.AsyncOpenAI:  # noqa: N802 - it is use
     return sdk.AsyncOpenAI(api_key=PLACEHOLDER, base_url=BASE_URL, http_client=client, **for_sdk)
 
 
-def _parts(options: dict[str, Any]) -> tuple[dict[str, Any], tuple[AsyncClient, Service, str]]:
+def _parts(options: dict[str, Any]) -> tuple[dict[str, Any], tuple[AsyncClient, Service]]:
     """The options that go to the SDK, and what answers its requests."""
     for name in _OURS & options.keys():
         raise ConfigurationError(
@@ -67,7 +66,7 @@ def _parts(options: dict[str, Any]) -> tuple[dict[str, Any], tuple[AsyncClient, 
     for_sdk = {name: value for name, value in options.items() if name not in known}
     client = AsyncClient(**own)
     service = Service(client, ServiceOptions(strict=own.get("unsupported") == "raise"))
-    return for_sdk, (client, service, secrets.token_hex(8))
+    return for_sdk, (client, service)
 
 
 _OURS = frozenset(("base_url", "http_client", "websocket_base_url", "organization", "project"))

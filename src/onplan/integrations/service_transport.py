@@ -18,8 +18,8 @@ from onplan.service import Service
 class _Answers:
     """What both transports do: requests become those of a service, and its replies responses."""
 
-    def __init__(self, client: AsyncClient, service: Service, caller: str) -> None:
-        self._client, self._service, self._caller = client, service, caller
+    def __init__(self, client: AsyncClient, service: Service) -> None:
+        self._client, self._service = client, service
 
     def request(self, given: Any, body: bytes) -> ServedRequest:
         """The request, without what is the SDK's own: its placeholder for a key, above all."""
@@ -27,7 +27,7 @@ class _Answers:
         for name in [*_LEFT_OUT, *(name for name in headers if name.startswith("x-stainless-"))]:
             headers.pop(name, None)
         path, query = unquote(given.url.path), given.url.query.decode("ascii", "replace")
-        return ServedRequest(given.method, path, headers, body, query, self._caller)
+        return ServedRequest(given.method, path, headers, body, query)
 
     async def reply(self, request: ServedRequest) -> ServedReply:
         """The reply; onplan has tried again where that made sense, so the SDK need not."""
@@ -79,7 +79,7 @@ class _AsyncBody:
 
     async def aclose(self) -> None:
         """Give the rest up; what is asked of the backend ends."""
-        with suppress(RuntimeError):  # the event loop of a stream that nobody read to its end is gone
+        with suppress(RuntimeError):  # the event loop of a stream that was not read to its end is gone
             await self._pieces.aclose()
 
 
@@ -99,8 +99,8 @@ def transports(http: ModuleType) -> tuple[type[Any], type[Any]]:
         return http.Response(reply.status, headers=headers, stream=stream(reply.body))
 
     class Transport(http.BaseTransport):  # type: ignore[name-defined,misc]
-        def __init__(self, client: AsyncClient, service: Service, caller: str) -> None:
-            self._answers = _Answers(client, service, caller)
+        def __init__(self, client: AsyncClient, service: Service) -> None:
+            self._answers = _Answers(client, service)
 
         def handle_request(self, request: Any) -> Any:
             asked = self._answers.request(request, request.read())
@@ -110,8 +110,8 @@ def transports(http: ModuleType) -> tuple[type[Any], type[Any]]:
             BACKGROUND.run(self._answers.close())
 
     class AsyncTransport(http.AsyncBaseTransport):  # type: ignore[name-defined,misc]
-        def __init__(self, client: AsyncClient, service: Service, caller: str) -> None:
-            self._answers = _Answers(client, service, caller)
+        def __init__(self, client: AsyncClient, service: Service) -> None:
+            self._answers = _Answers(client, service)
 
         async def handle_async_request(self, request: Any) -> Any:
             asked = self._answers.request(request, await request.aread())
