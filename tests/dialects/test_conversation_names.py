@@ -32,10 +32,13 @@ def test_a_name_is_no_beginning() -> None:
     assert session_name("ann", "Hi", "x") != session_name("ann", None, ["Hi"])
 
 
-def test_the_main_key_keeps_its_names() -> None:
-    """As long as the backend takes them."""
+def test_the_caller_without_a_name_keeps_its_names() -> None:
+    """One that is longer than backends take gets another, and not that of all that begin like it."""
     assert session_name("", "mine", BEGINNING) == "mine"
-    assert len(session_name("", "x" * 100, BEGINNING)) == 64
+    assert session_name("", "x" * 64, BEGINNING) == "x" * 64
+    long = [session_name("", "x" * 64 + end, BEGINNING) for end in "ab"]
+    assert len({*long, "x" * 64}) == 3
+    assert all(len(name) <= 64 for name in long)
 
 
 @pytest.mark.parametrize(

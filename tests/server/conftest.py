@@ -116,7 +116,7 @@ class Stub:
 
 
 class StubSocket:
-    """Answers each message with itself, twice; one that says ``think`` first when it is let go."""
+    """Answers each message with itself, twice; one that says ``think`` waits in between."""
 
     def __init__(self, stub: Stub) -> None:
         self._stub = stub
@@ -128,6 +128,8 @@ class StubSocket:
         yield message
         if message == b"think":
             await self._stub._think()
+        if message == b"fails":
+            raise RuntimeError("a fault")
         yield message
 
 

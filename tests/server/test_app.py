@@ -26,7 +26,7 @@ def test_a_request_reaches_the_service_and_its_reply_the_client(serve: Serve, st
     assert answer.status == 200
     assert answer.json() == {"path": "/v1/responses", "body": '{"x": 1}'}
     [asked] = stub.asked
-    assert (asked.method, asked.query, asked.caller) == ("POST", "a=b", "server")
+    assert (asked.method, asked.query, asked.caller) == ("POST", "a=b", "")
     assert asked.headers["content-type"] == "application/json"
 
 

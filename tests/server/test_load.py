@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 import onplan
 from onplan.server.ledger import Ledger, Used
@@ -18,6 +19,7 @@ from onplan.server.queue import FairQueue, FullError
 
 from ..conftest import eventually
 from .conftest import KEY, Answer, Running, Stub
+from .test_messages import opened
 
 Serve = Callable[..., Running]
 
@@ -191,7 +193,7 @@ def test_a_key_has_its_own_limits(serve: Serve, stub: Stub) -> None:
     assert [running.ask("POST", **named).status for _ in range(3)] == [200, 200, 429]
     assert running.ask("GET", **named).status == 200
     assert running.ask("POST").status == 200
-    assert [request.caller for request in stub.asked] == ["named", "named", "named", "server"]
+    assert [request.caller for request in stub.asked] == ["named", "named", "named", ""]
 
 
 # --- what is counted -------------------------------------------------------------------------------------
@@ -285,7 +287,14 @@ def test_the_access_log_has_no_secret(serve: Serve, stub: Stub, caplog: pytest.L
     running.ask("POST", "/v1/responses?secret=query", b'{"secret": "body"}')
     running.ask(path="/v1/%0afake%20line", authorization="Bearer wrong")
 
+    with pytest.raises(InvalidStatus):
+        opened(running, "/v1/responses", "wrong")
+    with opened(running):
+        pass
+
     assert "server POST /v1/responses 200" in caplog.text
+    assert "- GET /v1/responses 401" in caplog.text
+    assert "server GET /v1/responses 101" in caplog.text
     assert "- GET /v1/\\nfake line 404" in caplog.text
     for secret in (KEY, "query", "body", "wrong"):
         assert secret not in caplog.text

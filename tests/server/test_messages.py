@@ -130,6 +130,33 @@ def test_messages_count_as_requests_of_their_key() -> None:
         assert (error["type"], error["status"]) == ("error", 429)
 
 
+def test_a_fault_while_a_message_is_answered_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """With the status 500; the log says more, and the connection stays."""
+    with Running(Stub()) as server, opened(server) as client:
+        client.send("fails")
+        assert client.recv(20) == "fails"
+        error = json.loads(client.recv(20))
+        assert (error["type"], error["status"]) == ("error", 500)
+        assert error["error"]["code"] == "internal_error"
+        assert "a fault" not in str(error)
+        client.send("one")
+        assert client.recv(20) == "one"
+    assert "a request of server failed" in caplog.text
+
+
+def test_a_client_that_sends_and_sends_is_sent_away() -> None:
+    """With 1008: its messages would take the places of all other clients. What it asked for ends."""
+    stub = Stub()
+    with Running(stub) as server, opened(server) as client:
+        for _ in range(65):
+            client.send("think")
+        for _ in range(64):
+            assert client.recv(20) == "think"
+        assert closed(client) == 1008
+        assert eventually(lambda: len(stub.ended) == 64)
+        assert server.app._queue.running == 0
+
+
 @pytest.mark.parametrize("compression", [None, "deflate"])
 def test_a_message_that_is_too_large_ends_the_connection(compression: str | None) -> None:
     """With 1009; one that is compressed is measured by what it would become."""

@@ -23,15 +23,15 @@ def named_by_client(in_body: str | None, headers: Mapping[str, str]) -> str | No
 def session_name(caller: str, name: str | None, beginning: object) -> str:
     """The name by which the backend finds the prompt in its cache.
 
-    Two callers never share one, whatever they call their conversations. The main key, whose name is empty,
-    keeps the names that its clients give.
+    Two callers never share one, whatever they call their conversations. The caller without a name keeps the
+    names that its clients give, as far as a backend takes them.
 
     Args:
-        caller: who asks.
+        caller: who asks; empty for the person who runs the service.
         name: what the client calls the conversation, if it does.
         beginning: what every request of it begins with, as a JSON value; it counts where there is no name.
     """
-    if name is not None and not caller:
-        return name[:_LONGEST_NAME]
+    if name is not None and not caller and len(name) <= _LONGEST_NAME:
+        return name
     said = [caller, name] if name is not None else [caller, beginning]
     return uuid_text(sha256(msgspec.json.encode(said)).digest()[:16], version=5)

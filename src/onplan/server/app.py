@@ -17,7 +17,7 @@ from onplan.errors import OnplanError
 from onplan.server.asgi import CONNECTION, LeavingClient, Receive, Scope, Send
 from onplan.server.bodies import ClientLeftError, Room, overloaded, read_body
 from onplan.server.guard import Guard, Head, repeated
-from onplan.server.keys import Keys
+from onplan.server.keys import OWNER, Keys
 from onplan.server.ledger import Ledger
 from onplan.server.limits import KeyLimits, admit, count
 from onplan.server.messages import serve_messages
@@ -125,7 +125,8 @@ class App:
             body = await read_body(receive, head.headers, self._options.max_body, self._room)
             if isinstance(body, bytes):
                 query = scope["query_string"].decode("latin-1")
-                request = ServedRequest(head.method, head.path, head.headers, body, query, asked.caller)
+                caller = _name_in_service(asked.caller)
+                request = ServedRequest(head.method, head.path, head.headers, body, query, caller)
                 await self._serve(asked, request, scope["extensions"][CONNECTION], send)
                 return
             reply = body
@@ -175,9 +176,9 @@ class App:
         connection.on_departure = leave
         try:
             if not self._queue.enter_at_once():
-                await self._queue.enter(request.caller)
+                await self._queue.enter(asked.caller)
             try:
-                reply = await self._parts.service_of(request.caller, self._keys.limits).answer(request)
+                reply = await self._parts.service_of(asked.caller, self._keys.limits).answer(request)
                 await self._send(asked, send, reply)
             finally:
                 self._queue.leave()
@@ -191,25 +192,15 @@ class App:
         except OnplanError as error:
             await self._fail(asked, send, failure_reply(error))
         except Exception:
-            logger.exception("a request of %s failed", request.caller)
-            message = "The server failed; its log says more."
-            await self._fail(asked, send, refusal(500, "internal_error", message, type="server_error"))
+            logger.exception("a request of %s failed", asked.caller)
+            await self._fail(asked, send, _unexpected_failure())
         finally:
             connection.on_departure = None
 
     async def _send(self, asked: _Asked, send: Send, reply: ServedReply) -> None:
-        head, seconds = asked.head, time.monotonic() - asked.began
-        self._metrics.answered(head.path, reply.status, seconds)
+        head = asked.head
+        self._note(asked, reply.status)
         asked.is_answered = True
-        if self._options.access_log:
-            access.info(
-                "%s %s %s %d %.1f ms",
-                asked.caller or "-",
-                head.method,
-                ascii(head.path)[1:-1],
-                reply.status,
-                seconds * 1000,
-            )
         more = dict(self._guard.cross_origin(head)) if "origin" in head.headers else {}
         if self.is_draining:
             more["connection"] = "close"
@@ -221,6 +212,14 @@ class App:
             self._streams -= is_stream
             if reply.usage is not None:
                 self._count(asked.caller, reply.model or "unknown", reply.usage)
+
+    def _note(self, asked: _Asked, status: int) -> None:
+        """Count a reply, and log it where that is wanted."""
+        head, seconds = asked.head, time.monotonic() - asked.began
+        self._metrics.answered(head.path, status, seconds)
+        if self._options.access_log:
+            path = ascii(head.path)[1:-1]
+            access.info("%s %s %s %d %.1f ms", asked.caller or "-", head.method, path, status, seconds * 1000)
 
     def _count(self, caller: str, model: str, usage: Usage) -> None:
         self._metrics.used(model, usage)
@@ -236,28 +235,36 @@ class App:
         pairs = scope["headers"]
         head = Head("GET", scope["path"], _decoded(pairs))
         decision = _repeated(pairs, head) or self._guard.decide(head)
-        if not isinstance(decision, ServedReply):
-            caller = decision
-            request = ServedRequest("GET", head.path, head.headers, caller=caller)
-            socket = self._parts.service_of(caller, self._keys.limits).open_socket(request)
-            if socket is not None and not self.is_draining:
-                socket.on_usage = partial(self._count, caller)
-                in_turn = partial(self._in_turn, _Asked(head, caller, time.monotonic()))
-                await serve_messages(socket, receive, send, in_turn, self._draining)
-                return
-            decision = (
-                overloaded("The server is about to end.")
-                if self.is_draining
-                else refusal(426, "upgrade_required", "There is no WebSocket at this path.")
-            )
+        asked = _Asked(head, decision if isinstance(decision, str) else "", time.monotonic())
+        socket = decision if isinstance(decision, ServedReply) else self._open_socket(asked)
+        if isinstance(socket, ServedReply):
+            await self._refuse_websocket(asked, receive, send, socket)
+            return
+        self._note(asked, _SWITCHING_PROTOCOLS)
+        socket.on_usage = partial(self._count, asked.caller)
+        await serve_messages(socket, receive, send, partial(self._in_turn, asked), self._draining)
+
+    def _open_socket(self, asked: _Asked) -> ResponsesSocket | ServedReply:
+        """What answers over a WebSocket; or the refusal."""
+        if self.is_draining:
+            return overloaded("The server is about to end.")
+        request = ServedRequest(
+            "GET", asked.head.path, asked.head.headers, caller=_name_in_service(asked.caller)
+        )
+        socket = self._parts.service_of(asked.caller, self._keys.limits).open_socket(request)
+        return socket or refusal(426, "upgrade_required", "There is no WebSocket at this path.")
+
+    async def _refuse_websocket(
+        self, asked: _Asked, receive: Receive, send: Send, reply: ServedReply
+    ) -> None:
+        self._note(asked, reply.status)
         await receive()
-        body = decision.body
         headers = [
             (name.encode("latin-1"), value.encode("latin-1"))
-            for name, value in stamped(decision).headers.items()
+            for name, value in stamped(reply).headers.items()
         ]
-        await send({"type": "websocket.http.response.start", "status": decision.status, "headers": headers})
-        await send({"type": "websocket.http.response.body", "body": body})
+        await send({"type": "websocket.http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": reply.body})
 
     async def _in_turn(self, asked: _Asked, answer: Callable[[], Awaitable[None]]) -> ServedReply | None:
         """Answer one message of a WebSocket in the caller's turn; or the refusal."""
@@ -269,6 +276,11 @@ class App:
             return overloaded("Too many requests are waiting.")
         try:
             await answer()
+        except OSError:  # the client is gone
+            return None
+        except Exception:
+            logger.exception("a request of %s failed", asked.caller)
+            return _unexpected_failure()
         finally:
             self._queue.leave()
         return None
@@ -285,7 +297,18 @@ class _Asked:
     has_left: bool = False
 
 
+_SWITCHING_PROTOCOLS = 101  # the status with which a connection becomes a WebSocket
 PAGES = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/usage", "/usage"})
+
+
+def _unexpected_failure() -> ServedReply:
+    message = "The server failed; its log says more."
+    return refusal(500, "internal_error", message, type="server_error")
+
+
+def _name_in_service(caller: str) -> str:
+    """The owner has no name there, so the names of conversations that its clients give stay as they are."""
+    return "" if caller == OWNER else caller
 
 
 def _decoded(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

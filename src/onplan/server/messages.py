@@ -14,7 +14,10 @@ from onplan.server.asgi import Receive, Send
 from onplan.server.websocket import GOING_AWAY
 from onplan.service.responses_socket import ResponsesSocket
 
-_TEXT_ONLY = 1003  # RFC 6455 §7.4.1: a kind of data that is not accepted
+_TEXT_ONLY, _AGAINST_POLICY = 1003, 1008  # RFC 6455 §7.4.1
+# Messages of one connection that may be without their whole answer. One is answered at a time, so that more
+# of them are of a client that reads none; each takes a place in the queue of all clients.
+_MOST_AT_ONCE = 64
 
 Turn: TypeAlias = Callable[[Callable[[], Awaitable[None]]], Awaitable[ServedReply | None]]
 """Calls what it is given in the turn of the client; returns the refusal if it may not have one."""
@@ -37,6 +40,11 @@ async def serve_messages(
                 return
             if (text := message.get("text")) is None:
                 await send({"type": "websocket.close", "code": _TEXT_ONLY})
+                return
+            if len(answers) >= _MOST_AT_ONCE:
+                for answering in answers:
+                    answering.cancel()  # first, for a client that does not read holds up what is sent
+                await send({"type": "websocket.close", "code": _AGAINST_POLICY})
                 return
             answering = asyncio.create_task(_answer(socket, text.encode(), send, in_turn))
             answers.add(answering)
