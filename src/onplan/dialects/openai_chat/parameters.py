@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -29,7 +29,7 @@ class Fitted:
         ignored: fields of the client's body that have no effect there, as it called them.
     """
 
-    request: CompletionRequest
+    request: CompletionRequest = field(repr=False)
     names: Mapping[str, str]
     ignored: tuple[str, ...]
 

@@ -39,7 +39,7 @@ class ChatRequest:
         others: the other fields of the body that ask for something, as JSON.
     """
 
-    request: CompletionRequest
+    request: CompletionRequest = field(repr=False)
     stream: bool = False
     include_usage: bool = False
     names: Mapping[str, str] = field(default_factory=dict)

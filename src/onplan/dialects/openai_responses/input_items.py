@@ -58,8 +58,6 @@ def sent_item(item: Item, system_role: str, place: str) -> Iterable[Item]:
         raise ParameterError(f"{place} has no call_id.", param=f"{place}.call_id")
     if kind in CONTENT_KINDS:
         return repeated({**item, "type": kind}, system_role, place)
-    if kind in OUTPUTS and not isinstance(item.get("call_id"), str):
-        raise ParameterError(f"{place} has no call_id.", param=f"{place}.call_id")
     return [{name: value for name, value in item.items() if name not in _LEFT_OUT and value is not None}]
 
 

@@ -27,4 +27,4 @@ class RelayOptions:
     is_codex: bool = False
     framed: bool = True
     response_id: str = "resp_0"
-    input_tokens: Callable[[], int] = int
+    input_tokens: Callable[[], int] = field(default=int, repr=False)

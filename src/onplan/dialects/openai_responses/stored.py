@@ -32,6 +32,10 @@ class StoredResponse(msgspec.Struct):
     model: str
     session_id: str
 
+    def __repr__(self) -> str:
+        """Without what was asked and answered."""
+        return f"StoredResponse({self.id!r})"
+
     @property
     def id(self) -> str:
         """The id of the response."""
