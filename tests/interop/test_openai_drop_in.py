@@ -138,7 +138,7 @@ def test_the_token_is_nowhere(client: Any, signed_in: Emulator) -> None:
 
 
 def test_conversations_have_the_same_name_in_every_process(signed_in: Emulator) -> None:
-    """So the backend finds their beginnings in its cache: the client's own name, or one made from the beginning."""
+    """The client's own, or one made from the beginning: so the backend finds that in its cache."""
     for _ in range(2):  # as a program that is started twice
         with OpenAI() as client:
             client.responses.create(model=MODEL, input="one two")

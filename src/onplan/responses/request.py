@@ -82,7 +82,7 @@ class ResponsesCall:
     history_repairs: tuple[str, ...] = ()
     kept: tuple[ContentPart, ...] = ()
     output: OutputFormat | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def url(self) -> str:
