@@ -76,11 +76,17 @@ def _program(name: str) -> str:
         raise _cannot_run(f"{name} is a folder.", "Name the program to run.")
     if os.sep in name and Path(name).exists():
         raise _cannot_run(f"{name} may not be executed.", f"If it is a program: `chmod +x {quote(name)}`.")
-    error = ConfigurationError(
-        f"There is no command {name!r}.",
-        hint="Check its name and PATH. A function or alias of your shell needs the shell: "
-        "`onplan run -- bash -ic 'COMMAND'`.",
+    message = f"There is no command {name!r}."
+    hint = (
+        "Check its name and PATH. A function or alias of your shell needs the shell: "
+        "`onplan run -- bash -ic 'COMMAND'`."
     )
+    if name.startswith("-"):
+        message = f"There is no option or command {name!r}."
+        hint = "`onplan run --help` lists the options; they stand before `--`, and the command after it."
+    elif " " in name:
+        hint = f"The quotes make one name of it: leave them out, or run `onplan run -- sh -c {quote(name)}`."
+    error = ConfigurationError(message, hint=hint)
     error.exit_code = _NOT_FOUND
     raise error
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # The variable with a key of the person's own, used instead of the generated one.
 KEY_VARIABLE = "ONPLAN_SERVER_KEY"
+_AT_SIGHUP = "after SIGHUP: `kill -HUP PID`, or `systemctl --user reload onplan`"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _OF_THE_SERVER = (
@@ -148,11 +149,11 @@ def _manage_keys(session: Session, given: Mapping[str, Any]) -> bool:
         click.echo(str(keys.server_key(_home(session), _given_key())))
     elif given["add_key"] is not None:
         click.echo(str(keys.add_key(_home(session), given["add_key"], KeyLimits(**limits))))
-        say("This is the one time that it is shown. A running server reads it at SIGHUP.")
+        say(f"It is shown only this once. A running server accepts it {_AT_SIGHUP}.")
     elif given["remove_key"] is not None:
         keys.remove_key(_home(session), given["remove_key"])
         _forget_usage(_home(session), given["remove_key"])
-        say("Removed. A running server accepts it until SIGHUP.")
+        say(f"Removed. A running server refuses it only {_AT_SIGHUP}.")
     elif given["list_keys"]:
         _list_keys(session)
     else:
@@ -206,7 +207,7 @@ def _keys(session: Session, options: ServerOptions) -> Keys:
     if own is None and not is_loopback(options.host):
         raise ConfigurationError(
             f"A server that other machines reach needs a key that you have chosen, in {KEY_VARIABLE}.",
-            hint=f'`export {KEY_VARIABLE}="$(onplan serve --show-key)"` takes the generated one.',
+            hint=f'To choose the generated one: `export {KEY_VARIABLE}="$(onplan serve --show-key)"`.',
         )
     return keys_of(server_key(home, own), named_keys(home))
 
@@ -317,7 +318,10 @@ def upstream_of(session: Session, options: ServerOptions, shared: Path | None = 
 def _announce(session: Session, options: ServerOptions, url: str) -> None:
     from onplan.server.options import is_loopback
 
-    say(f"Listening at {url}/v1. `onplan serve --show-key` prints the key that clients need.")
+    key = "`onplan serve --show-key` prints the key that clients need."
+    if _given_key() is not None:
+        key = f"Clients need the key that is in {KEY_VARIABLE} here."
+    say(f"Listening at {url}/v1. {key}")
     if not is_loopback(options.host):
         say(
             f"Other machines reach {options.host}: each that has a key uses your plan, and without a proxy "
