@@ -453,6 +453,24 @@ def test_a_websocket_is_refused_before_it_is_one(
     assert status in received.partition(b"\r\n")[0] + b" "
 
 
+@pytest.mark.parametrize(
+    ("line", "header"),
+    [
+        ("GET /v1/responses HTTP/1.1", "content-length: 5"),
+        ("POST /v1/responses HTTP/1.1", "transfer-encoding: chunked"),
+        ("POST /v1/responses HTTP/1.1", "accept: */*"),
+        ("GET /v1/responses HTTP/1.1", f"x-long: {'x' * 9_000}"),
+        ("GET /v1/responses HTTP/1.1", "sec-websocket-key: again"),
+    ],
+)
+def test_what_cannot_open_a_websocket_is_refused(serve: Serve, line: str, header: str) -> None:
+    """At once, and the connection is closed: it would wait for as long as its client likes, without a key."""
+    lines = [line, "host: 127.0.0.1", "connection: upgrade", "upgrade: websocket"]
+    lines += ["sec-websocket-version: 13", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", header]
+    received = serve().raw("\r\n".join([*lines, "", ""]).encode())
+    assert received.startswith(b"HTTP/1.1 4")
+
+
 def test_pages_of_an_accepted_origin_may_ask(serve: Serve) -> None:
     """With the option: the preflight says what may be sent, and replies may be read."""
     options = ServerOptions(allow_origins=("https://app.example",), allow_hosts=("host.docker.internal",))

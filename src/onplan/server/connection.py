@@ -19,6 +19,7 @@ from onplan.dialects.served import ServedReply
 from onplan.server.asgi import CONNECTION
 from onplan.server.bodies import overloaded
 from onplan.server.gathered_writes import GatheredWrites
+from onplan.server.websocket import WebSocketConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,10 @@ class Connection(HttpToolsProtocol):
         self._stop_reading_timer()
         self.transport = cast("GatheredWrites", self.transport).unwrapped
         super().handle_websocket_upgrade()
+        # The library says nothing of a request that it cannot read, and would wait for another one.
+        protocol = cast("WebSocketConnection", self.transport.get_protocol())
+        if not protocol.handshake_initiated:
+            self._refuse(_not_a_handshake())
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -228,6 +233,11 @@ _REASONS = {
 
 def _not_http() -> ServedReply:
     return refusal(400, "invalid_request", "This is not a valid HTTP request.", headers=NEVER_AGAIN)
+
+
+def _not_a_handshake() -> ServedReply:
+    message = "This does not open a WebSocket: it has a body, or a header of more than 8,000 bytes."
+    return refusal(400, "invalid_request", message, headers=NEVER_AGAIN)
 
 
 def _head_too_large() -> ServedReply:

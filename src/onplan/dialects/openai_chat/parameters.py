@@ -14,6 +14,7 @@ from onplan.dialects.json_fields import decoded
 from onplan.dialects.openai_chat.request import ChatRequest
 from onplan.dialects.openai_chat.tools import allowed_tools_of
 from onplan.dialects.openai_errors import ParameterError
+from onplan.dialects.openai_parameters import ANY_LENGTH
 from onplan.types import CompletionRequest
 
 _ANY = msgspec.json.Decoder()
@@ -40,8 +41,6 @@ class Fitted:
 
 # Where the backend does not take them, these values say what would happen anyway.
 _DEFAULTS: Mapping[str, float] = {"temperature": 1.0, "top_p": 1.0}
-# Frameworks send lengths that no answer reaches; counting would carry out nothing then.
-_ANY_LENGTH = 100_000
 # What has no place in the answers of ``answer`` and ``chunks``, and what is ``messages`` in the other API.
 _NOT_SENT = frozenset(("logprobs", "top_logprobs", "store", "input"))
 
@@ -96,7 +95,7 @@ def _support(name: str, request: CompletionRequest, backend: Backend) -> Paramet
 def _says_nothing(name: str, request: CompletionRequest, backend: Backend) -> bool:
     value, support = getattr(request, name), _support(name, request, backend)
     if name == "max_tokens":
-        return support is ParameterSupport.EMULATE and bool(value >= _ANY_LENGTH)
+        return support is ParameterSupport.EMULATE and bool(value >= ANY_LENGTH)
     return support is ParameterSupport.DROP and name in _DEFAULTS and value == _DEFAULTS[name]
 
 

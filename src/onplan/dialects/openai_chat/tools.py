@@ -9,6 +9,7 @@ import msgspec
 
 from onplan.dialects.json_fields import converted, decoded
 from onplan.dialects.openai_errors import ParameterError
+from onplan.dialects.openai_parameters import NOT_OFFERED_TOOLS, not_offered
 from onplan.errors import InvalidRequestError
 from onplan.structured.output_format import output_format
 from onplan.types import CustomTool, HostedTool, Tool, ToolChoice, ToolDefinition
@@ -32,10 +33,6 @@ class _Custom(msgspec.Struct):
 
 _OBJECTS = msgspec.json.Decoder(list[Item])
 _ANY = msgspec.json.Decoder()
-# Tools of the API that a plan has not, or whose results have no place in a chat message.
-_NOT_HERE = frozenset(
-    ("file_search", "code_interpreter", "image_generation", "mcp", "computer", "computer_use_preview")
-)
 
 
 def read_tools(raw: msgspec.Raw, where: str = "tools") -> list[Tool]:
@@ -61,14 +58,10 @@ def _tool(item: Item, where: str) -> Tool:
             except InvalidRequestError as error:
                 raise ParameterError(error.message, param=f"{place}.format") from None
             return CustomTool(_named(custom.name, place), custom.description or "", form)
-        case str() if kind not in _NOT_HERE:
+        case str() if kind not in NOT_OFFERED_TOOLS:
             return HostedTool(kind, {name: value for name, value in item.items() if name != "type"})
         case str():
-            raise ParameterError(
-                f"{where}.type is {kind}, a tool that there is not here.",
-                param=f"{where}.type",
-                code="unsupported_value",
-            )
+            raise ParameterError(not_offered(kind, where), param=f"{where}.type", code="unsupported_value")
         case _:
             raise ParameterError(f"{where}.type is not a string.", param=f"{where}.type", code="invalid_type")
 

@@ -14,6 +14,7 @@ import msgspec
 
 from onplan.backends import Backend, ParameterSupport
 from onplan.dialects.openai_errors import ParameterError, parameter_error
+from onplan.dialects.openai_parameters import ANY_LENGTH, NOT_OFFERED_TOOLS, not_offered
 from onplan.dialects.openai_responses.input_items import sent_items
 from onplan.flow import JSON_ERRORS
 from onplan.parameters import CutAt
@@ -159,9 +160,6 @@ _REFUSED: Mapping[str, str] = {
     "conversation": "Send the items of the conversation, or previous_response_id.",
     "prompt": "Send the text of the prompt as input.",
 }
-_REFUSED_TOOLS = frozenset(
-    ("file_search", "code_interpreter", "image_generation", "mcp", "computer", "computer_use_preview")
-)
 # Values that say what would happen anyway.
 _DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
     "temperature": (b"1", b"1.0"),
@@ -174,8 +172,6 @@ _DEFAULTS: Mapping[str, tuple[bytes, ...]] = {
 _UNDERSTOOD = frozenset((*_Body.__struct_fields__, "type", "stream_options", "conversation", "prompt"))
 # What every backend of this API takes.
 _SENT = ("tool_choice", "parallel_tool_calls")
-# Frameworks send lengths that no answer reaches; there is nothing to carry out then.
-_ANY_LENGTH = 100_000
 
 
 def _refuse(read: _Body, fields: Fields) -> None:
@@ -203,9 +199,8 @@ def _check_tool(tool: Mapping[str, Any], place: str) -> None:
         raise ParameterError(
             f"{place} has no type.", param=f"{place}.type", code="missing_required_parameter"
         )
-    if kind in _REFUSED_TOOLS:
-        message = f"A ChatGPT plan has no tool {kind}."
-        raise ParameterError(message, param=place, code="unsupported_parameter")
+    if kind in NOT_OFFERED_TOOLS:
+        raise ParameterError(not_offered(kind, place), param=place, code="unsupported_parameter")
     if kind in ("function", "custom") and not isinstance(tool.get("name"), str):
         hint = " Here the name stands beside the type, not inside of function." if "function" in tool else ""
         message = f"{place} has no name.{hint}"
@@ -243,7 +238,7 @@ class _Sorted:
 
     def _limit(self, tokens: int, backend: Backend) -> None:
         match backend.support_of("max_tokens", has_tools=False):
-            case ParameterSupport.EMULATE if tokens < _ANY_LENGTH:
+            case ParameterSupport.EMULATE if tokens < ANY_LENGTH:
                 self.emulated.append("max_output_tokens")
                 self.cut_at = CutAt(max_tokens=tokens)
             case ParameterSupport.FORWARD:
