@@ -226,6 +226,25 @@ def test_twenty_event_loops(signed_in: Emulator) -> None:
         gc.collect()
 
 
+def test_no_other_server_is_asked(client: Any, signed_in: Emulator) -> None:
+    """An address that is given later is refused, instead of being answered by the plan."""
+    with pytest.raises(openai.BadRequestError, match="leave out base_url"):
+        client.with_options(base_url="http://127.0.0.1:1/v1").responses.create(model=MODEL, input="x")
+
+
+def test_an_interpreter_that_ends_is_quiet(signed_in: Emulator) -> None:
+    """A stream that was left in the middle, and never closed, says nothing at the end."""
+    code = (
+        "from onplan.integrations.openai import OpenAI\n"
+        "for event in OpenAI().responses.create(model='gpt-5.5', input='a b c', stream=True):\n"
+        "    break\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stderr == ""
+
+
 def _in_a_child(queue: Any) -> None:
     with OpenAI() as client:
         queue.put(client.responses.create(model=MODEL, input="child").output_text)

@@ -22,8 +22,15 @@ class BackgroundLoop:
         self._process: int | None = None
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of ``work``. It is cancelled when the caller is interrupted, by Ctrl-C for instance."""
-        future = asyncio.run_coroutine_threadsafe(work, self._running())
+        """The result of ``work``. It is cancelled when the caller is interrupted, by Ctrl-C for instance.
+
+        Raises RuntimeError when the interpreter is ending and the loop has ended before it.
+        """
+        loop = self._running()
+        if loop.is_closed():
+            work.close()
+            raise RuntimeError("the interpreter is ending")
+        future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
             return future.result()
         except BaseException:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from onplan.assembly import AsyncClientOptions
 from onplan.async_client import AsyncClient
 from onplan.errors import ConfigurationError
+from onplan.integrations.service_transport import HOST, transports
 from onplan.service import Service, ServiceOptions
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 
 PLACEHOLDER = "on-plan"
 """The ``api_key`` of the clients. It is sent to nobody."""
-# A name that no network has (RFC 6761 §6.4): what does not go through our transport reaches nothing.
-BASE_URL = "https://onplan.invalid/v1"
+BASE_URL = f"https://{HOST}/v1"
 
 
 def OpenAI(**options: Any) -> openai.OpenAI:  # noqa: N802 - it is used in place of the SDK's class
@@ -88,8 +88,6 @@ _made: dict[str, tuple[type[Any], type[Any]]] = {}
 
 
 def _transports(http: ModuleType) -> tuple[type[Any], type[Any]]:
-    from onplan.integrations.service_transport import transports
-
     if http.__name__ not in _made:
         _made[http.__name__] = transports(http)
     return _made[http.__name__]

@@ -9,10 +9,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from onplan.async_client import AsyncClient
-from onplan.dialects.openai_errors import NEVER_AGAIN
+from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
 from onplan.dialects.served import Pieces, ServedReply, ServedRequest
 from onplan.integrations.background_loop import BACKGROUND
 from onplan.service import Service
+
+# A name that no network has (RFC 6761 §6.4): what does not go through this transport reaches nothing.
+HOST = "onplan.invalid"
 
 
 class _Answers:
@@ -21,7 +24,7 @@ class _Answers:
     def __init__(self, client: AsyncClient, service: Service) -> None:
         self._client, self._service = client, service
 
-    def request(self, given: Any, body: bytes) -> ServedRequest:
+    def _request(self, given: Any, body: bytes) -> ServedRequest:
         """The request, without what is the SDK's own: its placeholder for a key, above all."""
         headers = {name.lower(): value for name, value in given.headers.items()}
         for name in [*_LEFT_OUT, *(name for name in headers if name.startswith("x-stainless-"))]:
@@ -29,9 +32,12 @@ class _Answers:
         path, query = unquote(given.url.path), given.url.query.decode("ascii", "replace")
         return ServedRequest(given.method, path, headers, body, query)
 
-    async def reply(self, request: ServedRequest) -> ServedReply:
+    async def reply(self, given: Any, body: bytes) -> ServedReply:
         """The reply; onplan has tried again where that made sense, so the SDK need not."""
-        reply = await self._service.answer(request)
+        if given.url.host != HOST:
+            message = f"This client asks your plan, and not {given.url.host}: leave out base_url."
+            return refusal(400, "unsupported_base_url", message, headers=NEVER_AGAIN)
+        reply = await self._service.answer(self._request(given, body))
         if reply.status >= 400:
             reply.headers.update(NEVER_AGAIN)
         return reply
@@ -56,7 +62,8 @@ class _Body:
 
     def close(self) -> None:
         """Give the rest up."""
-        BACKGROUND.run(_close(self._pieces))
+        with suppress(RuntimeError):  # the interpreter is ending
+            BACKGROUND.run(_close(self._pieces))
 
 
 async def _next(pieces: Pieces) -> bytes | None:
@@ -103,8 +110,8 @@ def transports(http: ModuleType) -> tuple[type[Any], type[Any]]:
             self._answers = _Answers(client, service)
 
         def handle_request(self, request: Any) -> Any:
-            asked = self._answers.request(request, request.read())
-            return response(BACKGROUND.run(self._answers.reply(asked)), SyncStream)
+            reply = self._answers.reply(request, request.read())
+            return response(BACKGROUND.run(reply), SyncStream)
 
         def close(self) -> None:
             BACKGROUND.run(self._answers.close())
@@ -114,8 +121,7 @@ def transports(http: ModuleType) -> tuple[type[Any], type[Any]]:
             self._answers = _Answers(client, service)
 
         async def handle_async_request(self, request: Any) -> Any:
-            asked = self._answers.request(request, await request.aread())
-            return response(await self._answers.reply(asked), AsyncStream)
+            return response(await self._answers.reply(request, await request.aread()), AsyncStream)
 
         async def aclose(self) -> None:
             await self._answers.close()
