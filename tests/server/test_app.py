@@ -89,6 +89,14 @@ def test_a_client_that_does_not_read_slows_the_service(serve: Serve, stub: Stub)
         assert stub.begun.acquire(timeout=20)
 
 
+def test_an_upload_that_is_not_taken_is_told_by_the_service(serve: Serve, stub: Stub) -> None:
+    """What a plan has not is 404 with the reason, and not a question of the media type."""
+    body, kind = b"--x--\r\n", "multipart/form-data; boundary=x"
+    serve().ask("POST", "/v1/audio/transcriptions", body, content_type=kind)
+
+    assert [request.path for request in stub.asked] == ["/v1/audio/transcriptions"]
+
+
 def test_a_fault_of_the_server_is_told_in_the_dialect(
     serve: Serve, stub: Stub, caplog: pytest.LogCaptureFixture
 ) -> None:

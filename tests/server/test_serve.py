@@ -159,6 +159,7 @@ def test_a_worker_that_is_killed_is_replaced(
     assert eventually(lambda: _requests(server, key) == 8)
     counted = 'onplan_requests_total{route="/responses",status="200"} 8.0'
     assert eventually(lambda: counted in server.ask("/metrics", key)[1].decode())
+    assert "another one takes its place" in server.log.read_text()
     assert server.end() == 0
     assert not any(Path(f"/proc/{process}").exists() for process in before)
 
@@ -282,6 +283,39 @@ def test_units_are_written_for_systemd(run_cli: RunCLI, tmp_path: Path) -> None:
     assert "ListenStream=127.0.0.1:8399" in listening.read_text()
     assert "systemctl --user" in done.stderr
     assert "systemd-analyze says" not in done.stderr
+
+
+def test_a_unit_has_what_the_sign_in_needs(run_cli: RunCLI, tmp_path: Path) -> None:
+    """The store and the proxy that the environment names, but no password; no store that systemd has not."""
+    told = {"XDG_CONFIG_HOME": str(tmp_path), "ONPLAN_STORE": "codex:/x", "NO_PROXY": "a.example"}
+    secret = {"HTTPS_PROXY": "http://me:marked@127.0.0.1:1"}
+    done = run_cli("serve", "--install", env={**os.environ, **told, **secret})
+    text = Path(done.stdout.splitlines()[0]).read_text()
+    assert 'Environment="ONPLAN_STORE=codex:/x"' in text
+    assert 'Environment="NO_PROXY=a.example"' in text
+    assert "marked" not in text + done.stderr
+    assert "HTTPS_PROXY is left out" in done.stderr
+
+    refused = run_cli("serve", "--install", env={**os.environ, **told, "ONPLAN_STORE": "env:TOKEN"})
+    assert refused.returncode == 2
+    assert "A unit cannot sign in" in refused.stderr
+
+
+def test_one_thing_at_a_time(run_cli: RunCLI) -> None:
+    """Options that each end the command are not given together: none of them is carried out."""
+    done = run_cli("serve", "--add-key", "one", "--remove-key", "two")
+    assert done.returncode == 2
+    assert "one of --add-key and --remove-key" in done.stderr
+    assert run_cli("serve", "--list-keys").stdout == ""
+
+
+def test_a_server_without_a_sign_in_says_so(
+    emulator: Emulator, start: Callable[..., Server], clean_environment: Path
+) -> None:
+    """On stderr, with the command that helps; it answers as soon as there is a sign-in."""
+    server = start()
+    assert eventually(lambda: "onplan login" in server.log.read_text())
+    assert "no request can be answered: " in server.log.read_text()
 
 
 def test_the_server_listens_before_heavy_modules_are_loaded(signed_in: Emulator) -> None:

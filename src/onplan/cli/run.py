@@ -87,7 +87,8 @@ def _program(name: str) -> str:
     elif " " in name:
         hint = f"The quotes make one name of it: leave them out, or run `onplan run -- sh -c {quote(name)}`."
     error = ConfigurationError(message, hint=hint)
-    error.exit_code = _NOT_FOUND
+    if not name.startswith("-"):
+        error.exit_code = _NOT_FOUND
     raise error
 
 
@@ -146,10 +147,10 @@ def _serve(
 ) -> None:
     """Serve until the command has ended."""
     from onplan.cli.serve import upstream_of
-    from onplan.server.keys import keys_of
+    from onplan.server.keys import OF_COMMAND, keys_of
     from onplan.server.process import Plans, run_process
 
-    rules = (options, keys_of(key))
+    rules = (options, keys_of(key, where=OF_COMMAND))
     run_process(Plans(lambda: rules, lambda now: upstream_of(session, now), None, [listener]), ready, lives)
 
 

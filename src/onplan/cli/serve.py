@@ -94,6 +94,7 @@ def serve(session: Session, /, ready_file: Path | None, install: bool, **given: 
     They send the key that --show-key prints. Runs until Ctrl-C; a second one ends it at once.
     """
     of_keys = {name: given.pop(name) for name in _NAMES_OF_KEYS}
+    _require_one(install=install, **{name: of_keys[name] for name in _NAMES_OF_KEYS[:4]})
     if _manage_keys(session, of_keys):
         return
     options = server_options(session, given)
@@ -108,6 +109,13 @@ def serve(session: Session, /, ready_file: Path | None, install: bool, **given: 
         return
     _keys(session, options)  # so that what is wrong with them is said before anything listens
     _run(session, options, given, ready_file)
+
+
+def _require_one(**asked: Any) -> None:
+    """Raise UsageError if several things are to be done before the command exits."""
+    names = [f"--{name.replace('_', '-')}" for name, value in asked.items() if value]
+    if len(names) > 1:
+        raise click.UsageError(f"Give one of {' and '.join(names)} at a time.")
 
 
 _NAMES_OF_KEYS = (
@@ -200,7 +208,7 @@ def server_options(session: Session, given: Mapping[str, Any]) -> ServerOptions:
 def _keys(session: Session, options: ServerOptions) -> Keys:
     """All keys. Raises ConfigurationError."""
     from onplan.errors import ConfigurationError
-    from onplan.server.keys import keys_of, named_keys, server_key
+    from onplan.server.keys import CHOSEN, SHOWN, keys_of, named_keys, server_key
     from onplan.server.options import is_loopback
 
     own, home = _given_key(), _home(session)
@@ -209,7 +217,7 @@ def _keys(session: Session, options: ServerOptions) -> Keys:
             f"A server that other machines reach needs a key that you have chosen, in {KEY_VARIABLE}.",
             hint=f'To choose the generated one: `export {KEY_VARIABLE}="$(onplan serve --show-key)"`.',
         )
-    return keys_of(server_key(home, own), named_keys(home))
+    return keys_of(server_key(home, own), named_keys(home), SHOWN if own is None else CHOSEN)
 
 
 def require_server_extra(purpose: str) -> None:

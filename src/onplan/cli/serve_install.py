@@ -21,6 +21,10 @@ _VARIABLES = (
     "ONPLAN_HOME",
     "ONPLAN_PROFILE",
     "ONPLAN_BACKEND",
+    "ONPLAN_STORE",
+    *("CODEX_HOME", "VAULT_ADDR", "VAULT_NAMESPACE", "VAULT_CACERT", "VAULT_CAPATH"),
+    *("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
     "ONPLAN_ISSUER",
     "ONPLAN_CODEX_BASE_URL",
     "ONPLAN_OPENAI_BASE_URL",
@@ -36,7 +40,15 @@ def install_units(session: Session, options: ServerOptions) -> None:
         )
     if options.port == 0:
         raise ConfigurationError("A unit needs a port that stays the same.", hint="Leave out `--port 0`.")
-    environment = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
+    if session.settings.store.partition(":")[0] in ("env", "memory"):
+        raise ConfigurationError(
+            f"A unit cannot sign in: the store {session.settings.store} is not there when systemd starts it.",
+            hint="Use a store that is kept: `onplan login --store file:PATH`.",
+        )
+    given = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
+    environment = {name: value for name, value in given.items() if "@" not in value}
+    for name in given.keys() - environment.keys():
+        say(f"{name} is left out of the unit, because it may hold a password: add it to the unit yourself.")
     folder = folder_of_units(os.environ.get("XDG_CONFIG_HOME") or None, Path.home())
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -84,7 +84,7 @@ class App:
     def reload(self, options: ServerOptions, keys: Keys) -> None:
         """Let in by other keys, hosts and origins from now on; what runs goes on."""
         self._options, self._keys = options, keys
-        self._guard = Guard(options, keys.caller_of)
+        self._guard = Guard(options, keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 import msgspec
 
 from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
 from onplan.dialects.served import ServedReply
+from onplan.server.keys import Keys
 from onplan.server.options import ServerOptions
+from onplan.service.service import ROUTES
 
 _OF_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
@@ -66,14 +68,14 @@ class Guard:
 
     Args:
         options: which hosts and origins are accepted.
-        caller_of: the name of the caller with this key, None for a wrong one.
+        keys: which keys are accepted.
     """
 
-    def __init__(self, options: ServerOptions, caller_of: Callable[[str], str | None]) -> None:
+    def __init__(self, options: ServerOptions, keys: Keys) -> None:
         own = f"[{options.host}]" if ":" in options.host else options.host
         self._hosts = frozenset(name.lower() for name in (*_OF_LOOPBACK, own, *options.allow_hosts))
         self._origins = frozenset(origin.lower() for origin in options.allow_origins)
-        self._caller_of = caller_of
+        self._keys = keys
         self._known_hosts: set[str] = set()  # such values of Host as have been looked at and are right
 
     def decide(self, head: Head) -> ServedReply | str:
@@ -129,10 +131,10 @@ class Guard:
         if head.path in PUBLIC and head.method in ("GET", "HEAD"):
             return ""
         for key in keys_in(head.headers):
-            caller = self._caller_of(key)
+            caller = self._keys.caller_of(key)
             if caller is not None:
                 return _media_type(head) or caller
-        message = "The key is missing, or is not one of this server. `onplan serve --show-key` prints it."
+        message = f"The key is missing, or is not one of this server. {self._keys.where}"
         headers = {**NEVER_AGAIN, "www-authenticate": "Bearer"}
         return refusal(401, "invalid_api_key", message, headers=headers)
 
@@ -150,8 +152,8 @@ def _path(head: Head) -> ServedReply | None:
 
 
 def _media_type(head: Head) -> ServedReply | None:
-    if head.method != "POST":  # no other method has a body that is read for what it says
-        return None
+    if head.method != "POST" or head.path.removeprefix("/v1") not in ROUTES:
+        return None  # no body is read for what it says: of other methods, and at paths that there are not
     given = head.headers.get("content-type", "")
     if given == "application/json":
         return None

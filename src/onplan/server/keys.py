@@ -44,6 +44,12 @@ class _NamedKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: tuple[NamedKey, ...] = ()
 
 
+# Where a client finds the key: the generated one, one that the person chose, that of one command.
+SHOWN = "`onplan serve --show-key` prints it."
+CHOSEN = "It is what ONPLAN_SERVER_KEY was when the server was started."
+OF_COMMAND = "It is in OPENAI_API_KEY, in the environment that `onplan run` gave to the command."
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """All keys that are accepted.
@@ -51,10 +57,12 @@ class Keys:
     Attributes:
         hashes: of the keys, with the names of their callers.
         limits: of the callers that have any.
+        where: where a client finds the key, as a sentence.
     """
 
     hashes: tuple[tuple[bytes, str], ...] = field(repr=False)
     limits: Mapping[str, KeyLimits] = field(default_factory=dict)
+    where: str = SHOWN
 
     def caller_of(self, key: str) -> str | None:
         """The name of the caller with this key. Takes as long for a wrong key as for a right one."""
@@ -65,11 +73,11 @@ class Keys:
         return caller
 
 
-def keys_of(own: str, named: tuple[NamedKey, ...] = ()) -> Keys:
-    """The keys: the server's own, and the named ones."""
+def keys_of(own: str, named: tuple[NamedKey, ...] = (), where: str = SHOWN) -> Keys:
+    """The keys: the server's own, and the named ones; ``where`` the own one is found, as a sentence."""
     hashes = [(hash_of(own), OWNER)]
     hashes += [(bytes.fromhex(each.hash), each.name) for each in named]
-    return Keys(tuple(hashes), {each.name: each.limits for each in named})
+    return Keys(tuple(hashes), {each.name: each.limits for each in named}, where)
 
 
 def new_key() -> SecretText:

@@ -91,10 +91,14 @@ async def _serve(plans: Plans, on_ready: Callable[[], object], lives: int | None
         if lives is not None:
             loop.add_reader(lives, _orphaned, lives, stop)
             receive_signals()
+        # A server beside a command, and workers, leave it to the process that started them.
+        advising = asyncio.create_task(upstream.warn()) if lives is None else None
         try:
             loop.call_later(_AT_REST, _settle, upstream)
             await run(app, plans.listeners, options, stop, on_ready=on_ready)
         finally:
+            if advising:
+                advising.cancel()
             ledger.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from email.utils import formatdate
@@ -15,6 +16,8 @@ from onplan.server.app import App
 from onplan.server.connection import Bounds, Connection
 from onplan.server.options import ServerOptions
 from onplan.server.websocket import WebSocketConnection
+
+logger = logging.getLogger("onplan.server")
 
 # Seconds that what was written gets to reach its clients, and that cancelled requests get to end.
 _LAST_BYTES, _LAST_STEPS = 1.0, 5.0
@@ -64,6 +67,8 @@ async def run(
         on_ready()
         await stop.asked()
         app.drain()
+        if state.tasks:
+            logger.info("waiting for what is being answered (%d); Ctrl-C ends it at once", len(state.tasks))
         await _drained(state, options.drain_seconds, stop)
     finally:
         ticking.cancel()

@@ -97,6 +97,11 @@ class Upstream:
         except OnplanError as error:
             logger.error("no request can be answered: %s", error)  # noqa: TRY400 - the sentence says it all
 
+    async def warn(self) -> None:
+        """Log why no request can be answered, if that is known without sending one."""
+        if error := await self.why_not_ready():
+            logger.warning("no request can be answered: %s %s", error.message, error.hint)
+
     async def limits(self) -> Limits:
         """What the plan has left. Raises OnplanError."""
         return await self._client_of(*_SHARED).limits()

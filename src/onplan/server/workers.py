@@ -113,6 +113,7 @@ class Workers:
             self._on_death(process)
             self._failures = self._failures + 1 if lived < _SHORT else 0
             if self._failures < _FAILURES:
+                logger.warning("a worker has ended, and another one takes its place")
                 self._start()
 
     def _tell(self, number: signal.Signals) -> None:
