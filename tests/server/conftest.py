@@ -18,7 +18,7 @@ import onplan
 from onplan.dialects.served import ServedReply, ServedRequest
 from onplan.server.app import App, Parts
 from onplan.server.connection import Bounds
-from onplan.server.keys import NamedKey, hash_of, keys_of
+from onplan.server.keys import Keys, NamedKey, hash_of, keys_of
 from onplan.server.ledger import Ledger
 from onplan.server.limits import KeyLimits
 from onplan.server.metrics import Metrics
@@ -193,6 +193,12 @@ class Running:
         """Ask it to end, as SIGTERM does."""
         with suppress(RuntimeError):  # it has ended by itself
             self._loop.call_soon_threadsafe(self._stop.ask)
+
+    def reload(self, keys: Keys) -> None:
+        """Let in by these keys from now on, as SIGHUP does."""
+        done = threading.Event()
+        self._loop.call_soon_threadsafe(lambda: (self.app.reload(self._options, keys), done.set()))
+        assert done.wait(20)
 
     def connect(self) -> socket.socket:
         """A connection."""

@@ -489,6 +489,7 @@ def test_pages_of_an_accepted_origin_may_ask(serve: Serve) -> None:
     answer = running.ask(host="host.docker.internal:8399", **origin)
     assert answer.status == 200
     assert answer.headers["access-control-allow-origin"] == "https://app.example"
+    assert "x-should-retry" in answer.headers["access-control-expose-headers"]
     assert running.ask(origin="https://app.example.evil").status == 403
 
 

@@ -8,6 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from onplan.server.keys import keys_of
 from onplan.server.limits import KeyLimits
 from onplan.server.options import ServerOptions
 
@@ -155,6 +156,17 @@ def test_a_client_that_sends_and_sends_is_sent_away() -> None:
         assert closed(client) == 1008
         assert eventually(lambda: len(stub.ended) == 64)
         assert server.app._queue.running == 0
+
+
+def test_a_key_that_is_removed_is_refused_over_an_open_connection() -> None:
+    """From the reload on: otherwise it would be without limits for as long as its client likes."""
+    with Running(Stub(), limits=KeyLimits()) as server, opened(server, key="named-key") as client:
+        client.send("one")
+        assert [client.recv(20), client.recv(20)] == ["one", "one"]
+        server.reload(keys_of(KEY))
+        client.send("two")
+        error = json.loads(client.recv(20))
+        assert (error["status"], error["error"]["code"]) == (401, "invalid_api_key")
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])

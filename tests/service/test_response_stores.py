@@ -81,7 +81,7 @@ def test_what_is_kept_again_is_the_newest(tmp_path: Path) -> None:
 
 
 def test_an_item_is_no_response(tmp_path: Path) -> None:
-    """Whoever deletes by the id of an item deletes nothing."""
+    """To delete by the id of an item deletes nothing."""
     store = FolderStore(tmp_path)
     found = run(store.put(name("a"), [name("b")], b"{}"), store.remove(name("b")), store.get(name("a")))
     assert found == [None, False, b"{}"]

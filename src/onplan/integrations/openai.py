@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import openai
 
 PLACEHOLDER = "on-plan"
-"""The ``api_key`` of the clients. It is sent to nobody."""
+"""The ``api_key`` of the clients. It is never sent."""
 BASE_URL = f"https://{HOST}/v1"
 
 

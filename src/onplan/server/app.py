@@ -268,8 +268,10 @@ class App:
 
     async def _in_turn(self, asked: _Asked, answer: Callable[[], Awaitable[None]]) -> ServedReply | None:
         """Answer one message of a WebSocket in the caller's turn; or the refusal."""
-        if reply := self._admit(asked, "POST"):
-            return reply
+        decision = self._guard.decide(asked.head)  # its key may have been removed since it was opened
+        refused = decision if isinstance(decision, ServedReply) else self._admit(asked, "POST")
+        if refused is not None:
+            return refused
         try:
             await self._queue.enter(asked.caller)
         except FullError:

@@ -51,7 +51,7 @@ class Connection(HttpToolsProtocol):
     """A connection.
 
     Attributes:
-        on_departure: called when the client is gone, by whoever answers a request of it.
+        on_departure: called when the client is gone; set by what answers its request.
 
     Args:
         config, state: uvicorn's.

@@ -36,6 +36,11 @@ _ONCE = (
 _PREFLIGHT_HEADERS = re.compile(
     r"authorization|content-type|accept|x-stainless-[a-z-]+|openai-[a-z-]+|anthropic-[a-z-]+|x-api-key"
 )
+# What SDKs read in a browser: without x-should-retry they would send again what is refused for hours.
+_EXPOSED = (
+    "x-request-id, x-should-retry, retry-after, "
+    "x-onplan-ignored-parameters, x-onplan-emulated-parameters, x-onplan-history-repairs"
+)
 # Looked at first, for most requests are for these.
 _USUAL = frozenset({"/v1/responses", "/v1/chat/completions"})
 # Needs no key, and tells nothing but that a server is there.
@@ -89,7 +94,7 @@ class Guard:
             return {}
         return {
             "access-control-allow-origin": origin,
-            "access-control-expose-headers": "x-request-id, retry-after",
+            "access-control-expose-headers": _EXPOSED,
             "vary": "origin",
         }
 

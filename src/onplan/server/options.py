@@ -54,7 +54,7 @@ class ServerOptions:
         """Check the values. Raises ConfigurationError."""
         if not is_loopback(self.host) and not self.allow_remote:
             raise ConfigurationError(
-                f"The address {self.host} lets other machines in: whoever has the key and reaches it uses "
+                f"The address {self.host} lets other machines in: anyone who has the key and reaches it uses "
                 "your plan, and without TLS the key and all that is asked can be read on the way.",
                 hint="Listen on 127.0.0.1, or add `--allow-remote` if that is what you want.",
             )

@@ -35,7 +35,7 @@ class Observed:
     def limit_headers(self) -> dict[str, str]:
         """What the backend says of the plan's limits, for the client."""
         told = {name: value for name, value in self.headers.items() if name.startswith("x-codex-")}
-        told.pop(TURN_STATE, None)  # which is for whoever sends the turn's next request, and that is onplan
+        told.pop(TURN_STATE, None)  # it belongs into the turn's next request, which onplan sends
         return told
 
     def follow(self, flow: steps.Flow[T]) -> steps.Flow[T]:

@@ -66,7 +66,7 @@ class FolderStore:
     for that.
 
     Args:
-        folder: private (0700), on a local disk or in memory; whoever made it removes it.
+        folder: private (0700), on a local disk or in memory; what made it removes it.
         bounds: how much is kept, of all processes together; each may add half as much before it looks.
     """
 

@@ -10,7 +10,7 @@ from onplan.server.openapi.schemas import INTEGER, NAME, STRING, Schema, record,
 REFUSALS: dict[str, str] = {
     "400": "The request cannot be read, or asks for what cannot be had.",
     "401": "The key is missing, or is not one of this server.",
-    "403": "Pages of this origin may not ask; nobody is signed in; or the plan does not permit it.",
+    "403": "Pages of this origin may not ask; no account is signed in; or the plan does not permit it.",
     "404": "There is no such path, model or response.",
     "405": "The path does not take this method.",
     "413": "The body is too large.",
