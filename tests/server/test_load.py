@@ -63,6 +63,30 @@ async def test_a_turn_is_never_lost() -> None:
     assert queue.running == 0
 
 
+async def test_a_turn_is_not_given_to_one_that_is_cancelled() -> None:
+    """Some leave at the moment a turn comes: it goes to the next that stays, or is free."""
+    queue = FairQueue(1, 10)
+    await queue.enter("a")
+    leaving = [asyncio.create_task(queue.enter(name)) for name in ("b", "b", "c")]
+    stays = asyncio.create_task(queue.enter("c"))
+    await asyncio.sleep(0)
+    for each in leaving:
+        each.cancel()
+    queue.leave()
+    await asyncio.wait_for(stays, 20)
+    assert all(
+        isinstance(one, asyncio.CancelledError)
+        for one in await asyncio.gather(*leaving, return_exceptions=True)
+    )
+    leaves = asyncio.create_task(queue.enter("b"))
+    await asyncio.sleep(0)
+    leaves.cancel()
+    queue.leave()
+    with pytest.raises(asyncio.CancelledError):
+        await leaves
+    assert (queue.waiting, queue.running) == (0, 0)
+
+
 async def test_a_full_queue_takes_no_more() -> None:
     """One more than may wait is refused at once."""
     queue = FairQueue(1, 1)

@@ -59,20 +59,23 @@ class FairQueue:
             raise
 
     def _forget(self, caller: str, mine: asyncio.Future[None]) -> None:
+        queue = self._waiting.get(caller)
+        if queue is None or mine not in queue:
+            return  # a turn came after it was cancelled, and went on to the next one
         self.waiting -= 1
-        queue = self._waiting[caller]
         queue.remove(mine)
         if not queue:
             del self._waiting[caller]
 
     def leave(self) -> None:
         """Give the turn to the caller that has waited longest for one."""
-        if not self._waiting:
-            self._free += 1
-            return
-        caller, queue = self._waiting.popitem(last=False)
-        first = queue.popleft()
-        self.waiting -= 1
-        if queue:
-            self._waiting[caller] = queue  # at the end
-        first.set_result(None)
+        while self._waiting:
+            caller, queue = self._waiting.popitem(last=False)
+            first = queue.popleft()
+            self.waiting -= 1
+            if queue:
+                self._waiting[caller] = queue  # at the end
+            if not first.done():  # cancelled, and its task has not run since
+                first.set_result(None)
+                return
+        self._free += 1
