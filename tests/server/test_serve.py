@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -162,6 +163,37 @@ def test_a_worker_that_is_killed_is_replaced(
     assert "another one takes its place" in server.log.read_text()
     assert server.end() == 0
     assert not any(Path(f"/proc/{process}").exists() for process in before)
+
+
+def test_a_broken_configuration_ends_no_server_that_works(
+    signed_in: Emulator, start: Callable[..., Server], clean_environment: Path
+) -> None:
+    """A worker that cannot be replaced is missing until it can; the other one answers."""
+    server = start("--workers", "2")
+    key = key_of(clean_environment)
+    before = _children(server.process.pid)
+    began = time.monotonic()
+    assert eventually(lambda: time.monotonic() - began > 2.0)  # as long as a worker must have lived to count
+
+    (clean_environment / "config.toml").write_text("[server")
+    os.kill(min(before), signal.SIGKILL)
+    assert eventually(lambda: server.log.read_text().count("a worker cannot begin") >= 5)
+    assert server.ask("/v1/models", key)[0] == 200
+    (clean_environment / "config.toml").write_text("")
+    assert eventually(lambda: len(_children(server.process.pid) - before) == 1)
+    assert server.ask("/v1/models", key)[0] == 200
+    assert server.end() == 0
+
+
+def test_a_ready_file_that_cannot_be_written_ends_the_server(signed_in: Emulator) -> None:
+    """With its workers, which say nothing: what is wrong is the last that is said."""
+    command = [sys.executable, "-m", "onplan", "serve", "--port", "0", "--workers", "2"]
+    ended = subprocess.run(
+        [*command, "--ready-file", "/dev/null/ready"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-2].startswith("error: /dev/null")
 
 
 def _children(process: int) -> set[int]:

@@ -21,7 +21,9 @@ logger = logging.getLogger("onplan.server")
 
 # Signals of which the first process waits.
 _AWAITED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# A worker that ends sooner than this (seconds) has failed; after so many in a row, the server ends.
+# A worker that ends sooner than this (seconds) has failed; after so many in a row, the server ends. While
+# another one works it goes on, and tries again after this time: a configuration that is broken now must not
+# end what began with a good one.
 _SHORT, _FAILURES = 2.0, 5
 # Seconds that workers get to end beyond the time for draining.
 _GRACE = 10.0
@@ -53,7 +55,7 @@ class Workers:
         self._count, self._work, self._on_death = count, work, on_death
         self._patience = drain_seconds + _GRACE
         self._begun: dict[int, float] = {}
-        self._failures = 0
+        self._failures = self._missing = 0
         self._terminal = Terminal()
         self._lives, self._life = os.pipe()  # the writing end is open for as long as this process lives
 
@@ -62,12 +64,16 @@ class Workers:
         signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
         for _ in range(self._count):
             self._start()
-        on_ready()
+        try:
+            on_ready()
+        except BaseException:
+            self._stop()
+            raise
         while True:
-            number = signal.sigwait(_AWAITED)
-            if number == signal.SIGCHLD:
-                self._replace()
-                if self._failures >= _FAILURES:
+            number = self._next_signal()
+            if number in (None, signal.SIGCHLD):
+                self._replace(try_again=number is None)
+                if self._missing and not self._any_works():
                     logger.error("workers end as soon as they begin, so the server ends")
                     self._stop()
                     return 1
@@ -75,6 +81,17 @@ class Workers:
                 self._tell(signal.SIGHUP)
             else:
                 return self._stop()
+
+    def _next_signal(self) -> int | None:
+        """The signal that comes next; None when it is time to try again to start workers that are missing."""
+        if not self._missing:
+            return signal.sigwait(_AWAITED)
+        came = signal.sigtimedwait(_AWAITED, _SHORT)
+        return None if came is None else came.si_signo
+
+    def _any_works(self) -> bool:
+        """Whether a worker has lived long enough."""
+        return any(time.monotonic() - begun >= _SHORT for begun in self._begun.values())
 
     def _start(self) -> None:
         process = os.fork()
@@ -107,14 +124,18 @@ class Workers:
                     ended.append(process)
         return ended
 
-    def _replace(self) -> None:
+    def _replace(self, *, try_again: bool) -> None:
+        """Start others for the workers that have ended; those that end at once, only to try again."""
         for process in self._ended():
             lived = time.monotonic() - self._begun.pop(process)
             self._on_death(process)
             self._failures = self._failures + 1 if lived < _SHORT else 0
-            if self._failures < _FAILURES:
+            self._missing += 1
+        if self._failures < _FAILURES or try_again:
+            for _ in range(self._missing):
                 logger.warning("a worker has ended, and another one takes its place")
                 self._start()
+            self._missing = 0
 
     def _tell(self, number: signal.Signals) -> None:
         for process in self._begun:
