@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
@@ -69,6 +69,8 @@ class Stub:
 
     def open_socket(self, request: ServedRequest) -> StubSocket | None:
         """What a service does."""
+        if self.plan_error:
+            raise self.plan_error
         return StubSocket(self) if request.path == "/v1/responses" else None
 
     async def limits(self) -> onplan.Limits:
@@ -116,7 +118,10 @@ class Stub:
 
 
 class StubSocket:
-    """Answers each message with itself, twice; one that says ``think`` waits in between."""
+    """Answers each message with itself, twice; one that says ``think`` waits in between.
+
+    ``fails`` is a fault, and the answer to ``flood`` does not end.
+    """
 
     def __init__(self, stub: Stub) -> None:
         self._stub = stub
@@ -128,6 +133,10 @@ class StubSocket:
         yield message
         if message == b"think":
             await self._stub._think()
+        if message == b"flood":
+            async with aclosing(self._stub._flood()) as pieces:
+                async for piece in pieces:
+                    yield piece
         if message == b"fails":
             raise RuntimeError("a fault")
         yield message

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+import onplan
+from onplan.server.connection import Bounds
 from onplan.server.keys import keys_of
 from onplan.server.limits import KeyLimits
 from onplan.server.options import ServerOptions
@@ -167,6 +170,44 @@ def test_a_key_that_is_removed_is_refused_over_an_open_connection() -> None:
         client.send("two")
         error = json.loads(client.recv(20))
         assert (error["status"], error["error"]["code"]) == (401, "invalid_api_key")
+
+
+def test_a_client_that_reads_nothing_is_given_up() -> None:
+    """The answer that it does not read ends, and so does the connection."""
+    stub = Stub()
+    with (
+        Running(stub, bounds=Bounds(write_seconds=0.05)) as server,
+        connect(
+            f"ws://127.0.0.1:{server.port}/v1/responses",
+            additional_headers={"authorization": f"Bearer {KEY}"},
+            proxy=None,
+            max_queue=1,
+        ) as client,
+    ):
+        client.send("flood")
+        assert eventually(lambda: stub.ended) == ["closed"]
+
+
+def test_a_client_that_leaves_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be sent to it any more is not logged, and its answer ends although it never waits."""
+    stub = Stub()
+    with Running(stub) as server:
+        with opened(server) as client:
+            client.send("flood")
+            assert stub.begun.acquire(timeout=20)
+            client.socket.close()
+        assert eventually(lambda: stub.ended) == ["closed"]
+    gc.collect()  # a task whose error was not fetched is logged when it is freed
+    assert caplog.text == ""
+
+
+def test_without_a_service_there_is_no_connection() -> None:
+    """What is wrong is told before there is a WebSocket."""
+    stub = Stub()
+    stub.plan_error = onplan.NotSignedInError("Not signed in.")
+    with Running(stub) as server, pytest.raises(InvalidStatus) as refused:
+        opened(server)
+    assert json.loads(refused.value.response.body or b"")["error"]["message"].startswith("Not signed in.")
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])

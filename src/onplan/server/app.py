@@ -251,7 +251,10 @@ class App:
         request = ServedRequest(
             "GET", asked.head.path, asked.head.headers, caller=_name_in_service(asked.caller)
         )
-        socket = self._parts.service_of(asked.caller, self._keys.limits).open_socket(request)
+        try:
+            socket = self._parts.service_of(asked.caller, self._keys.limits).open_socket(request)
+        except OnplanError as error:
+            return failure_reply(error)
         return socket or refusal(426, "upgrade_required", "There is no WebSocket at this path.")
 
     async def _refuse_websocket(

@@ -10,6 +10,9 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
+# Pieces after which others have their turn: where all are there already, nothing is waited for, and once the
+# client is gone, sending does not wait either.
+AT_A_STRETCH = 64
 # The extension of the scope that holds the connection of an HTTP request.
 CONNECTION = "onplan.connection"
 

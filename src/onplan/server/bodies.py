@@ -17,7 +17,7 @@ class ClientLeftError(Exception):
 
 
 class Room:
-    """How many bytes of bodies may be held at once, while they arrive and while they are worked on."""
+    """How many bytes of bodies may be held at once while they arrive."""
 
     def __init__(self, size: int) -> None:
         self.left = size

@@ -123,6 +123,7 @@ class Connection(HttpToolsProtocol):
         super().handle_websocket_upgrade()
         # The library says nothing of a request that it cannot read, and would wait for another one.
         protocol = cast("WebSocketConnection", self.transport.get_protocol())
+        protocol.write_seconds = self._bounds.write_seconds
         if not protocol.handshake_initiated:
             self._refuse(_not_a_handshake())
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, TypeAlias
 
 import msgspec
 
 from onplan.dialects.served import ServedReply
-from onplan.server.asgi import Receive, Send
+from onplan.server.asgi import AT_A_STRETCH, Receive, Send
 from onplan.server.websocket import GOING_AWAY
 from onplan.service.responses_socket import ResponsesSocket
 
@@ -72,11 +72,16 @@ async def _next(receive: Receive, ending: asyncio.Task[Any]) -> Any:
 async def _answer(socket: ResponsesSocket, message: bytes, send: Send, in_turn: Turn) -> None:
     async def answer() -> None:
         async with aclosing(socket.answer(message)) as frames:
+            number = 0
             async for frame in frames:
+                number += 1
+                if number % AT_A_STRETCH == 0:
+                    await asyncio.sleep(0)
                 await send({"type": "websocket.send", "text": frame.decode()})
 
     refusal = await in_turn(answer)
     if refusal is not None and isinstance(refusal.body, bytes):
         error = msgspec.json.decode(refusal.body)["error"]
         told = {"type": "error", "status": refusal.status, "error": error, "headers": refusal.headers}
-        await send({"type": "websocket.send", "text": msgspec.json.encode(told).decode()})
+        with suppress(OSError):  # the client is gone
+            await send({"type": "websocket.send", "text": msgspec.json.encode(told).decode()})

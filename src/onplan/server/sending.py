@@ -6,13 +6,10 @@ import asyncio
 from collections.abc import Mapping
 
 from onplan.dialects.served import Pieces, ServedReply
-from onplan.server.asgi import Send
+from onplan.server.asgi import AT_A_STRETCH, Send
 
 # Seconds without anything sent after which the heartbeat of a stream is sent.
 SILENCE = 15.0
-# Pieces after which others have their turn: where all are there already, nothing is waited for, and once the
-# client is gone, sending does not wait either.
-_AT_A_STRETCH = 64
 
 
 async def send_reply(
@@ -47,7 +44,7 @@ async def _send_stream(
         number = 0
         async for piece in body:
             number += 1
-            if number % _AT_A_STRETCH == 0:
+            if number % AT_A_STRETCH == 0:
                 await asyncio.sleep(0)
             if beating:
                 beating.is_due = False
