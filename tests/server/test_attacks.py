@@ -6,7 +6,7 @@ import base64
 import gzip
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -469,6 +469,32 @@ def test_what_cannot_open_a_websocket_is_refused(serve: Serve, line: str, header
     lines += ["sec-websocket-version: 13", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", header]
     received = serve().raw("\r\n".join([*lines, "", ""]).encode())
     assert received.startswith(b"HTTP/1.1 4")
+
+
+def test_bodies_that_grow_are_bounded_together(serve: Serve, stub: Stub) -> None:
+    """As long as they are worked on, those of eight times the largest body are held, and no more."""
+    running = serve(options=ServerOptions(max_body=1 << 20))
+    body = gzip.compress(bytes(1 << 20))
+    head = running.head(
+        "/v1/think",
+        "POST",
+        content_type="application/json",
+        content_encoding="gzip",
+        content_length=str(len(body)),
+    )
+    with ExitStack() as stack:
+        clients = [stack.enter_context(running.connect()) for _ in range(8)]
+        for client in clients:
+            client.sendall(head + body)
+        for _ in clients:
+            assert stub.begun.acquire(timeout=20)
+        refused = running.ask("POST", body=body, content_encoding="gzip")
+        assert (refused.status, refused.code) == (503, "server_overloaded")
+        assert running.ask("POST", body=b"{}").status == 200
+        stub.let_go()
+        for client in clients:
+            assert client.recv(20).startswith(b"HTTP/1.1 200")
+    assert eventually(lambda: running.ask("POST", body=body, content_encoding="gzip").status == 200)
 
 
 def test_pages_of_an_accepted_origin_may_ask(serve: Serve) -> None:

@@ -127,7 +127,9 @@ class App:
                 query = scope["query_string"].decode("latin-1")
                 caller = _name_in_service(asked.caller)
                 request = ServedRequest(head.method, head.path, head.headers, body, query, caller)
-                await self._serve(asked, request, scope["extensions"][CONNECTION], send)
+                decoded = len(body) if "content-encoding" in head.headers else 0
+                with self._room.held(decoded):
+                    await self._serve(asked, request, scope["extensions"][CONNECTION], send)
                 return
             reply = body
         await self._send(asked, send, reply)

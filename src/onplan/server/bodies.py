@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
 from onplan.dialects.served import ServedReply
@@ -17,10 +18,26 @@ class ClientLeftError(Exception):
 
 
 class Room:
-    """How many bytes of bodies may be held at once while they arrive."""
+    """How many bytes of bodies may be held at once.
+
+    Args:
+        size: of bodies that arrive, and as many of those that were decompressed, which few bytes may become.
+
+    Attributes:
+        left, left_decoded: how much there still is.
+    """
 
     def __init__(self, size: int) -> None:
-        self.left = size
+        self.left = self.left_decoded = size
+
+    @contextmanager
+    def held(self, decoded: int) -> Iterator[None]:
+        """Hold a body that was decompressed until the block ends."""
+        self.left_decoded -= decoded
+        try:
+            yield
+        finally:
+            self.left_decoded += decoded
 
 
 async def read_body(
@@ -40,7 +57,7 @@ async def read_body(
     body = await _received(receive, largest, room)
     if isinstance(body, ServedReply) or encoding == "identity" or not body:
         return body
-    return _decoded(body, encoding, largest)
+    return _decoded(body, encoding, largest, room)
 
 
 async def _received(receive: Receive, largest: int, room: Room) -> bytes | ServedReply:
@@ -64,7 +81,7 @@ async def _received(receive: Receive, largest: int, room: Room) -> bytes | Serve
         room.left += size
 
 
-def _decoded(body: bytes, encoding: str, largest: int) -> bytes | ServedReply:
+def _decoded(body: bytes, encoding: str, largest: int, room: Room) -> bytes | ServedReply:
     decompressor = decompressor_for(encoding)
     if decompressor is None:
         return refusal(
@@ -76,6 +93,8 @@ def _decoded(body: bytes, encoding: str, largest: int) -> bytes | ServedReply:
             size += len(piece)
             if size > largest:
                 return _too_large(largest)
+            if size > room.left_decoded:
+                return overloaded("Too many large requests are answered at once.")
             pieces.append(piece)
     except DamagedBodyError:
         return refusal(400, "invalid_request", f"The body is not valid {encoding}.", headers=NEVER_AGAIN)
