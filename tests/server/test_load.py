@@ -246,6 +246,25 @@ def test_usage_says_what_the_plan_has_left_and_what_keys_have_used(serve: Serve,
     assert [key["name"] for key in everything["keys"]] == ["server", "named"]
 
 
+@pytest.mark.parametrize(("path", "completion_tokens"), [("/v1/think", 0), ("/v1/flood", 327)])
+def test_an_answer_that_is_left_counts(serve: Serve, stub: Stub, path: str, completion_tokens: int) -> None:
+    """By an estimate, before its first byte as well as later: no limit can be evaded by leaving early."""
+    running = serve(limits=KeyLimits(tokens_per_day=1_000))
+    body = b'"%s"' % (b"x" * 3_998)
+    length = str(len(body))
+    with running.connect() as connection:
+        head = running.head(path, "POST", content_type="application/json", content_length=length)
+        connection.sendall(head.replace(KEY.encode(), b"named-key") + body)
+        assert stub.begun.acquire(timeout=20)
+        if completion_tokens:
+            connection.recv(65_536)
+
+    mine = eventually(lambda: _used(running.ask(path="/v1/usage", authorization="Bearer named-key")))
+    assert mine["keys"][0]["prompt_tokens"] == 1_000
+    assert mine["keys"][0]["completion_tokens"] >= completion_tokens
+    assert running.ask("POST", authorization="Bearer named-key").status == 429
+
+
 def _used(answer: Answer) -> Any:
     found = answer.json()
     return found if found["keys"][0]["prompt_tokens"] else None

@@ -74,6 +74,7 @@ class ServedReply:
         body: whole, or the pieces of a stream, which is to be closed if it is not read to its end.
         heartbeat: what the server sends between two pieces when nothing was sent for 15 seconds.
         model: the model that answers; None where none is asked.
+        sent: how many bytes of a stream have been sent.
         usage: the tokens that were used, known by the end of the body; None where no model is asked. The
             server counts them for the caller and in its metrics.
     """
@@ -84,6 +85,7 @@ class ServedReply:
     heartbeat: bytes = b""
     model: str | None = None
     usage: Usage | None = None
+    sent: int = 0
 
     @classmethod
     def events(cls, body: Pieces, headers: Mapping[str, str] | None = None) -> ServedReply:
@@ -96,3 +98,18 @@ class ServedReply:
         return cls(
             status, {"content-type": "application/json", **(headers or {})}, msgspec.json.encode(value)
         )
+
+
+# Bytes of a request, and of a stream of events, for a token: about as many as there usually are.
+_BYTES_ASKED, _BYTES_SENT = 4, 200
+
+
+def estimated_usage(asked: int, sent: int) -> Usage:
+    """About the tokens of an answer that its client did not wait for: the backend tells them at the end.
+
+    Args:
+        asked: bytes of the request.
+        sent: bytes of events that the client got.
+    """
+    prompt, completion = asked // _BYTES_ASKED, sent // _BYTES_SENT
+    return Usage(prompt, completion, prompt + completion)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from onplan.dialects.openai_errors import failure_reply, refusal
-from onplan.dialects.served import ServedReply, ServedRequest
+from onplan.dialects.served import ServedReply, ServedRequest, estimated_usage
 from onplan.errors import OnplanError
 from onplan.server.asgi import CONNECTION, LeavingClient, Receive, Scope, Send
 from onplan.server.bodies import ClientLeftError, Room, overloaded, read_body
@@ -176,6 +176,7 @@ class App:
             answering.cancel()
 
         connection.on_departure = leave
+        asked.size = len(request.body)
         try:
             if not self._queue.enter_at_once():
                 await self._queue.enter(asked.caller)
@@ -187,6 +188,8 @@ class App:
         except FullError:
             await self._send(asked, send, overloaded("Too many requests are waiting."))
         except asyncio.CancelledError:
+            if not asked.is_answered and request.method == "POST":
+                self._count(asked.caller, _UNKNOWN, estimated_usage(asked.size, 0))
             if not asked.has_left:
                 if asked.is_answered:
                     raise
@@ -212,8 +215,9 @@ class App:
             await send_reply(send, stamped(reply), head.method, more)
         finally:
             self._streams -= is_stream
-            if reply.usage is not None:
-                self._count(asked.caller, reply.model or "unknown", reply.usage)
+            usage = reply.usage or (estimated_usage(asked.size, reply.sent) if is_stream else None)
+            if usage is not None:
+                self._count(asked.caller, reply.model or _UNKNOWN, usage)
 
     def _note(self, asked: _Asked, status: int) -> None:
         """Count a reply, and log it where that is wanted."""
@@ -300,10 +304,12 @@ class _Asked:
     head: Head
     caller: str
     began: float
+    size: int = 0  # of the body, in bytes
     is_answered: bool = False
     has_left: bool = False
 
 
+_UNKNOWN = "unknown"  # the model of an answer of which not so much was told
 _SWITCHING_PROTOCOLS = 101  # the status with which a connection becomes a WebSocket
 PAGES = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/usage", "/usage"})
 

@@ -21,7 +21,7 @@ async def send_reply(
     if more:
         headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in more.items()]
     if not isinstance(body, bytes):
-        await _send_stream(send, reply.status, headers, body, reply.heartbeat)
+        await _send_stream(send, reply, headers, body)
         return
     if reply.status != 204:
         headers.append((b"content-length", b"%d" % len(body)))
@@ -30,15 +30,11 @@ async def send_reply(
 
 
 async def _send_stream(
-    send: Send,
-    status: int,
-    headers: list[tuple[bytes, bytes]],
-    body: Pieces,
-    heartbeat: bytes,
+    send: Send, reply: ServedReply, headers: list[tuple[bytes, bytes]], body: Pieces
 ) -> None:
-    beating = Heartbeat(send, heartbeat) if heartbeat else None
+    beating = Heartbeat(send, reply.heartbeat) if reply.heartbeat else None
     try:
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         if beating:
             beating.begin()
         number = 0
@@ -48,6 +44,7 @@ async def _send_stream(
                 await asyncio.sleep(0)
             if beating:
                 beating.is_due = False
+            reply.sent += len(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         if beating:
             beating.end()

@@ -19,7 +19,7 @@ from onplan.dialects.openai_responses.call import conversation_of, session_id_fo
 from onplan.dialects.openai_responses.request import ResponsesRequest
 from onplan.dialects.openai_responses.response_object import response_object
 from onplan.dialects.openai_responses.stored import Before, StoredResponse
-from onplan.dialects.served import ServedRequest
+from onplan.dialects.served import ServedRequest, estimated_usage
 from onplan.errors import OnplanError
 from onplan.flow import JSON_ERRORS, NOTHING
 from onplan.service.observed import Observed
@@ -85,7 +85,7 @@ class ResponsesSocket:
         observed = Observed()
         exchange, relayed = self._responses.begin(asked, before, self._request, observed, framed=False)
         async with exchange:
-            has_begun = False
+            has_begun, sent = False, 0
             try:
                 while (events := await exchange.advance()) is not None:
                     if whole := stored_response(relayed):
@@ -93,6 +93,7 @@ class ResponsesSocket:
                     for left, event in enumerate(cast("Sequence[bytes]", events), 1 - len(events)):
                         if whole and left == 0:
                             self._answering = None  # the next message may come as soon as this is sent
+                        sent += len(event)
                         yield event
                     has_begun = has_begun or bool(events)
             except OnplanError as error:
@@ -100,8 +101,8 @@ class ResponsesSocket:
                 if has_begun and relayed.stream:
                     yield relayed.stream.failed_event(error)
             finally:
-                if relayed.stream and relayed.stream.usage:
-                    self.on_usage(relayed.stream.model, relayed.stream.usage)
+                if (stream := relayed.stream) is not None:
+                    self.on_usage(stream.model, stream.usage or estimated_usage(len(message), sent))
 
     async def _keep(self, response: StoredResponse, asked: ResponsesRequest) -> None:
         """Note a whole answer before its end is sent: the client may go on from it at once."""
