@@ -21,6 +21,8 @@ from onplan import ConfigurationError
 from onplan.emulator import Emulator
 from onplan.integrations.openai import PLACEHOLDER, AsyncOpenAI, OpenAI
 
+from ..conftest import eventually
+
 openai = pytest.importorskip("openai")
 
 pytestmark = [
@@ -261,6 +263,51 @@ def test_after_a_fork(client: Any) -> None:
     child.start()
     assert queue.get(timeout=60) == "You said: child"
     child.join(60)
+
+
+def _left_behind(queue: Any, stream: Any) -> None:
+    try:
+        for _ in stream:
+            pass
+    except RuntimeError as error:
+        queue.put(str(error))
+    stream.close()
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12: fork beside threads
+def test_a_stream_stays_with_its_process(client: Any, signed_in: Emulator) -> None:
+    """A forked child neither reads it nor waits for it."""
+    signed_in.arm("stall", 1)
+    stream = client.responses.create(model=MODEL, input="one two", stream=True)
+    next(iter(stream))
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_left_behind, args=(queue, stream))
+    child.start()
+    assert "not by a fork" in queue.get(timeout=60)
+    child.join(60)
+    assert child.exitcode == 0
+    stream.close()
+    assert client.responses.create(model=MODEL, input="parent").output_text == "You said: parent"
+
+
+def _open_files() -> int:
+    gc.collect()
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+def test_streams_that_are_dropped_unread(client: Any, signed_in: Emulator) -> None:
+    """Their connections are given up, and so are those of a client that is dropped."""
+    client.responses.create(model=MODEL, input="x")
+    before = _open_files()
+    signed_in.arm("stall", 10)
+    for _ in range(10):
+        client.responses.create(model=MODEL, input="x", stream=True)
+    assert eventually(lambda: _open_files() <= before + 2)
+    for _ in range(10):
+        OpenAI().responses.create(model=MODEL, input="x")
+    assert eventually(lambda: _open_files() <= before + 6)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,29 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
+
+_begun: set[asyncio.Future[object]] = set()  # a loop alone does not keep its tasks
+
+
+def begin_on(loop: asyncio.AbstractEventLoop, work: Work) -> None:
+    """Begin ``work`` on a loop from any thread, and do not wait for it; nothing happens on a closed one.
+
+    Takes no lock, so that it may be called while objects are freed, by a thread that has any lock.
+    """
+    with suppress(RuntimeError):  # it is closed
+        loop.call_soon_threadsafe(_begin, work)
+
+
+def _begin(work: Work) -> None:
+    task = asyncio.ensure_future(work())
+    _begun.add(task)
+    task.add_done_callback(_begun.discard)
 
 
 class BackgroundLoop:
@@ -36,6 +55,11 @@ class BackgroundLoop:
         except BaseException:
             future.cancel()
             raise
+
+    def begin(self, work: Work) -> None:
+        """Begin ``work`` there, and do not wait for it; nothing happens without a loop."""
+        if self._loop is not None and self._process == os.getpid():
+            begin_on(self._loop, work)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:

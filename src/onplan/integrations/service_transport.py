@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from types import ModuleType
@@ -11,7 +13,7 @@ from urllib.parse import unquote
 from onplan.async_client import AsyncClient
 from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
 from onplan.dialects.served import Pieces, ServedReply, ServedRequest
-from onplan.integrations.background_loop import BACKGROUND
+from onplan.integrations.background_loop import BACKGROUND, begin_on
 from onplan.service import Service
 
 # A name that no network has (RFC 6761 §6.4): what does not go through this transport reaches nothing.
@@ -54,16 +56,29 @@ class _Body:
     """The pieces of a reply, read from a loop on another thread."""
 
     def __init__(self, pieces: Pieces) -> None:
-        self._pieces = pieces
+        self._pieces, self._process, self._is_over = pieces, os.getpid(), False
 
     def __iter__(self) -> Iterator[bytes]:
-        while (piece := BACKGROUND.run(_next(self._pieces))) is not None:
+        while (piece := self._next()) is not None:
             yield piece
+        self._is_over = True
+
+    def _next(self) -> bytes | None:
+        if self._process != os.getpid():
+            raise RuntimeError("a stream is read by the process that began it, and not by a fork of it")
+        return BACKGROUND.run(_next(self._pieces))
 
     def close(self) -> None:
-        """Give the rest up."""
-        with suppress(RuntimeError):  # the interpreter is ending
-            BACKGROUND.run(_close(self._pieces))
+        """Give the rest up. In a forked process nothing happens: the stream is the parent's."""
+        if not self._is_over and self._process == os.getpid():
+            self._is_over = True
+            with suppress(RuntimeError):  # the interpreter is ending
+                BACKGROUND.run(_close(self._pieces))
+
+    def __del__(self) -> None:
+        """Give up a stream that was dropped without being read: its connection would stay open."""
+        if not self._is_over and self._process == os.getpid():
+            BACKGROUND.begin(self._pieces.aclose)
 
 
 async def _next(pieces: Pieces) -> bytes | None:
@@ -78,16 +93,24 @@ class _AsyncBody:
     """The pieces of a reply."""
 
     def __init__(self, pieces: Pieces) -> None:
-        self._pieces = pieces
+        self._pieces, self._process, self._is_over = pieces, os.getpid(), False
+        self._loop = asyncio.get_running_loop()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._pieces:
             yield piece
+        self._is_over = True
 
     async def aclose(self) -> None:
         """Give the rest up; what is asked of the backend ends."""
+        self._is_over = True
         with suppress(RuntimeError):  # the event loop of a stream that was not read to its end is gone
             await self._pieces.aclose()
+
+    def __del__(self) -> None:
+        """Give up a stream that was dropped without being read: its connection would stay open."""
+        if not self._is_over and self._process == os.getpid():
+            begin_on(self._loop, self._pieces.aclose)
 
 
 def transports(http: ModuleType) -> tuple[type[Any], type[Any]]:
@@ -114,7 +137,11 @@ def transports(http: ModuleType) -> tuple[type[Any], type[Any]]:
             return response(BACKGROUND.run(reply), SyncStream)
 
         def close(self) -> None:
-            BACKGROUND.run(self._answers.close())
+            with suppress(RuntimeError):  # the interpreter is ending
+                BACKGROUND.run(self._answers.close())
+
+        def __del__(self) -> None:
+            BACKGROUND.begin(self._answers.close)  # as the SDK's own clients do
 
     class AsyncTransport(http.AsyncBaseTransport):  # type: ignore[name-defined,misc]
         def __init__(self, client: AsyncClient, service: Service) -> None:
