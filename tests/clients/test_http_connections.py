@@ -420,6 +420,29 @@ def test_an_answer_that_comes_before_the_request_has_ended(network: Network, kin
 
 
 @ours
+@pytest.mark.parametrize("said", [b"HTTP/1.1 200 OK\r\n", b""], ids=["headers", "informational"])
+def test_a_head_without_an_end(network: Network, kind: str, said: bytes) -> None:
+    """It is an error once it is too large, although the program has nothing to take until then."""
+    more = b"x: " + b"y" * 1_000 + b"\r\n" if said else b"HTTP/1.1 103 Early Hints\r\n\r\n"
+
+    async def flood(reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        while True:
+            writer.write(more * 100)
+            await writer.drain()
+
+    request = Request("GET", f"http://127.0.0.1:{network.serve(flood)}/", {}, timeout=3_600)
+
+    async def use(transport: AsyncTransport) -> None:
+        async with asyncio.timeout(60), await transport.open(request):
+            pass
+
+    with pytest.raises(TransportError, match="broke"):
+        run(use, kind)
+
+
+@ours
 def test_a_server_that_refuses_and_reads_no_more(network: Network, kind: str) -> None:
     """Its refusal ends the sending, which would never end by itself."""
     over = asyncio.Event()

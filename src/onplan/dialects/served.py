@@ -52,6 +52,15 @@ def reported_parameters(ignored: Iterable[str], emulated: Iterable[str]) -> dict
     return {header: ", ".join(names[:_MOST_NAMES]) for header, names in named.items() if names}
 
 
+def limit_headers(told: Mapping[str, str]) -> dict[str, str]:
+    """What a backend says of the plan's limits in headers and events, as far as headers can hold it."""
+    return {
+        name: value
+        for name, value in told.items()
+        if name.startswith("x-codex-") and (text := f"{name}{value}").isascii() and text.isprintable()
+    }
+
+
 class Pieces(Protocol):
     """The pieces of a streamed body, each of them one or more whole events."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from onplan.dialects.served import limit_headers
 from onplan.errors import OnplanError
 from onplan.flow import NOTHING
 from onplan.responses.continuation import TURN_STATE
@@ -34,7 +35,7 @@ class Observed:
     @property
     def limit_headers(self) -> dict[str, str]:
         """What the backend says of the plan's limits, for the client."""
-        told = {name: value for name, value in self.headers.items() if name.startswith("x-codex-")}
+        told = limit_headers(self.headers)
         told.pop(TURN_STATE, None)  # it belongs into the turn's next request, which onplan sends
         return told
 

@@ -183,7 +183,9 @@ class Connection(asyncio.BufferedProtocol):
             self._give_up(broken(self.origin, error))
             return
         self._unread += nbytes
-        if self._unread > MOST_UNREAD and not self._is_held_up and not answer.is_complete:
+        # Without a part of the body there is nothing to take, after which reading would go on.
+        is_much = self._unread > MOST_UNREAD and bool(answer.parts)
+        if is_much and not self._is_held_up and not answer.is_complete:
             self._is_held_up = True
             self._socket.pause_reading()
         self._wake()

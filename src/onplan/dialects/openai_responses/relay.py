@@ -27,7 +27,7 @@ from onplan.dialects.openai_responses.outgoing import (
 )
 from onplan.dialects.openai_responses.relay_options import RelayOptions
 from onplan.dialects.openai_responses.response_object import response_object
-from onplan.dialects.served import reported_parameters
+from onplan.dialects.served import limit_headers, reported_parameters
 from onplan.errors import OnplanError, StreamCorruptError
 from onplan.parameters import Reports
 from onplan.responses.continuation import TURN_STATE
@@ -102,12 +102,7 @@ class RelayStream(ResponseStream):
 
     def headers(self) -> dict[str, str]:
         """What the reply says beside its body: what the plan has left, what became of the request."""
-        told = {**self.limit_headers, **self._limits}
-        headers = {
-            name: value
-            for name, value in told.items()
-            if name.startswith("x-codex-") and f"{name}{value}".isprintable() and f"{name}{value}".isascii()
-        }
+        headers = limit_headers({**self.limit_headers, **self._limits})
         if not self._options.is_codex:
             headers.pop(TURN_STATE, None)
         headers |= reported_parameters(self._reports.ignored, self._reports.emulated)
