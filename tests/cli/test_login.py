@@ -91,7 +91,7 @@ def test_ctrl_c_gives_up(point_at: Callable[[Emulator], None], arguments: list[s
         with terminal(*ONPLAN, *arguments) as at:
             at.address()
             at.type("\x03")
-            assert at.end() == (130, "")
+            assert at.end() == (130, ""), at.screen
 
     assert "Traceback" not in at.screen
     assert open_store(load_settings().store).load() is None
