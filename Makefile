@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 ALONE  := aider bench-peers relays release schemathesis sdks siwc-peer strangers # environments that share no version with ours
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit coverage check interop clients fuzz mutate newest oldest pythons docs release bench speed picture screenshot constraints clean
+.PHONY: help demo test unit coverage check interop clients frameworks fuzz mutate newest oldest pythons docs release bench speed picture screenshot constraints clean
 
 # $(call install,FOLDER,ARGUMENTS): pip with a dot for each package, so that a long run is seen to be at work. What it
 # has to say about a failure goes to stderr as ever; its exit status is kept in a file, for a pipe would lose it.
@@ -80,6 +80,13 @@ clients: $(VENV)/.installed $(VENV)/aider/.installed $(AGENTS)  ## coding agents
 	AGENTS="$(CURDIR)/$(dir $(AGENTS))" AIDER="$(CURDIR)/$(VENV)/aider/bin/aider" \
 	$(BIN)/pytest -m agents tests/interop
 
+# Each adapter in an environment of its own, for frameworks need versions that exclude each other. LIGHT=1: what is
+# installed within seconds. FRAMEWORKS='openai langchain' chooses.
+LIGHT_FRAMEWORKS := openai-2
+FRAMEWORKS ?= $(if $(LIGHT),$(LIGHT_FRAMEWORKS),$(patsubst requirements/frameworks/%.txt,%,$(wildcard requirements/frameworks/*.txt)))
+frameworks: $(VENV)/.installed $(FRAMEWORKS:%=$(VENV)/frameworks/%/.installed)  ## the adapters, each with its framework: a table of versions and cases
+	$(BIN)/python tools/frameworks.py $(FRAMEWORKS)
+
 fuzz: $(VENV)/.installed        ## 200,000 damaged streams, frames, bodies, token responses and files, always the same (2 minutes)
 	ONPLAN_FUZZ_CASES=200000 $(BIN)/pytest -n 2 tests/fuzz
 
@@ -145,6 +152,7 @@ constraints:    ## pin every dependency again, with hashes (needs uv)
 	$(PIN) requirements/bench.in -c constraints.txt -o requirements/bench.txt
 	$(PIN) requirements/interop.in -c constraints.txt -o requirements/interop.txt
 	$(filter-out --generate-hashes,$(PIN)) --resolution lowest-direct --extra all pyproject.toml -o requirements/oldest.txt
+	for each in requirements/frameworks/*.in; do $(PIN) --extra emulator --extra fast pyproject.toml $$each -o $${each%.in}.txt || exit; done
 	for name in $(ALONE); do $(PIN) requirements/$$name.in -o requirements/$$name.txt || exit; done
 
 clean:          ## forget the virtual environment

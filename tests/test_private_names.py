@@ -109,6 +109,8 @@ def test_no_class_overrides_what_is_private_to_its_base(module: str) -> None:
     """A class that inherits from another library's defines nothing by a name that is private there."""
     if module == "onplan.__main__":
         return
+    if module.startswith("onplan.integrations."):
+        pytest.importorskip(module)  # needs its framework: those have these tests, too (make frameworks)
     classes = [
         each
         for each in vars(importlib.import_module(module)).values()

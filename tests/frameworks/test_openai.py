@@ -25,13 +25,6 @@ from ..conftest import eventually
 
 openai = pytest.importorskip("openai")
 
-pytestmark = [
-    pytest.mark.interop,
-    pytest.mark.stranger(
-        f"openai-python {openai.__version__}", "in the same process: onplan.integrations.openai"
-    ),
-]
-
 MODEL = "gpt-5.5"
 PAGE = Path(__file__).parents[2] / "docs/openai-sdk.md"
 QUESTION = [{"role": "user", "content": "one two"}]

@@ -1,0 +1,114 @@
+"""Run each adapter's tests in an environment of its framework, and print one table (`make frameworks`)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).parent.parent
+TESTS = ROOT / "tests/frameworks"
+
+
+@dataclass(frozen=True)
+class Row:
+    """An environment: requirements/frameworks/NAME.txt, and what of tests/frameworks is run in it."""
+
+    name: str
+    distribution: str  # its version is what the table shows
+    tests: tuple[str, ...]
+
+
+ROWS = {
+    row.name: row
+    for row in (
+        Row("openai", "openai", ("test_openai.py",)),
+        Row("openai-2", "openai", ("test_openai.py",)),
+        Row("openai-2-httpx2", "openai", ("test_openai.py",)),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out of one environment."""
+
+    row: Row
+    version: str
+    passed: int
+    skipped: int
+    failed: int
+    output: str
+
+
+def run(row: Row, environments: Path) -> Result:
+    """Run the tests of one row; its output is shown only where something failed."""
+    python = environments / row.name / "bin/python"
+    asked = f"from importlib.metadata import version; print(version({row.distribution!r}))"
+    version = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        command = [python, "-m", "pytest", f"--junitxml={report}", *(TESTS / each for each in row.tests)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "ONPLAN_TESTS_OF_FRAMEWORKS": row.name}
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=1200, check=False
+        )
+        counts = _counts(report)
+    failed = counts["failures"] + counts["errors"] or (1 if done.returncode else 0)
+    passed = counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"]
+    return Result(row, version, passed, counts["skipped"], failed, done.stdout + done.stderr)
+
+
+def _counts(report: Path) -> dict[str, int]:
+    names = ("tests", "failures", "errors", "skipped")
+    if not report.exists():
+        return dict.fromkeys(names, 0)
+    suites = ElementTree.parse(report).getroot().iter("testsuite")  # a file that we have just had written
+    totals = dict.fromkeys(names, 0)
+    for suite in suites:
+        for name in names:
+            totals[name] += int(suite.get(name, 0))
+    return totals
+
+
+def table(results: list[Result]) -> str:
+    """Framework, environment, version, cases, passed, skipped."""
+    lines = [("framework", "environment", "version", "cases", "passed", "skipped", "")]
+    for each in results:
+        cases = each.passed + each.skipped + each.failed
+        row = (each.row.distribution, each.row.name, each.version, cases, each.passed, each.skipped)
+        lines.append((*map(str, row), "FAILED" if each.failed else "ok"))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def main() -> None:
+    """Two environments at a time; exit status 1 if a test failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="environments; all of them if none is named")
+    parser.add_argument("--environments", type=Path, default=Path(sys.prefix, "frameworks"))
+    given = parser.parse_args()
+    unknown = sorted(set(given.names) - ROWS.keys())
+    if unknown:
+        parser.error(f"no such environment: {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    with ThreadPoolExecutor(2) as pool:
+        rows = [ROWS[name] for name in given.names or ROWS]
+        results = list(pool.map(lambda row: run(row, given.environments), rows))
+    for result in results:
+        if result.failed:
+            print(f"==== {result.row.name} ====\n{result.output}")
+    print(table(results))
+    sys.exit(any(result.failed for result in results))
+
+
+if __name__ == "__main__":
+    main()
