@@ -116,10 +116,10 @@ class _AsyncBody:
 def transports(http: ModuleType) -> tuple[type[Any], type[Any]]:
     """The synchronous and the asynchronous transport for ``http``, which is httpx or httpx2."""
 
-    class SyncStream(_Body, http.SyncByteStream):  # type: ignore[name-defined,misc]
+    class SyncStream(_Body, http.SyncByteStream):  # type: ignore[name-defined]
         pass
 
-    class AsyncStream(_AsyncBody, http.AsyncByteStream):  # type: ignore[name-defined,misc]
+    class AsyncStream(_AsyncBody, http.AsyncByteStream):  # type: ignore[name-defined]
         pass
 
     def response(reply: ServedReply, stream: type[Any]) -> Any:
@@ -128,7 +128,7 @@ def transports(http: ModuleType) -> tuple[type[Any], type[Any]]:
             return http.Response(reply.status, headers=headers, content=reply.body)
         return http.Response(reply.status, headers=headers, stream=stream(reply.body))
 
-    class Transport(http.BaseTransport):  # type: ignore[name-defined,misc]
+    class Transport(http.BaseTransport):  # type: ignore[name-defined]
         def __init__(self, client: AsyncClient, service: Service) -> None:
             self._answers = _Answers(client, service)
 
@@ -143,7 +143,7 @@ def transports(http: ModuleType) -> tuple[type[Any], type[Any]]:
         def __del__(self) -> None:
             BACKGROUND.begin(self._answers.close)  # as the SDK's own clients do
 
-    class AsyncTransport(http.AsyncBaseTransport):  # type: ignore[name-defined,misc]
+    class AsyncTransport(http.AsyncBaseTransport):  # type: ignore[name-defined]
         def __init__(self, client: AsyncClient, service: Service) -> None:
             self._answers = _Answers(client, service)
 
