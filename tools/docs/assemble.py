@@ -51,6 +51,7 @@ MENU = {
         "docs/glossary.md",
         "docs/speed.md",
     ],
+    "Keep your framework": [],
     "Test with it": ["docs/emulator.md"],
     "Work on it": [
         "CONTRIBUTING.md",
@@ -103,7 +104,8 @@ def assemble(folder: Path) -> None:
     decisions = sorted(path.name for path in (ROOT / "docs/decisions").glob("[0-9]*.md"))
     pages = {page for group in MENU.values() for page in group} | {"README.md"}
     pages |= {f"docs/decisions/{name}" for name in decisions}
-    forgotten = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - pages
+    written = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/integrations").glob("*.md")]
+    forgotten = {path.relative_to(ROOT).as_posix() for path in written} - pages
     if forgotten:
         raise SystemExit(f"tools/docs/assemble.py: MENU does not have {', '.join(sorted(forgotten))}")
     for page in pages:
