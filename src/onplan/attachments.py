@@ -12,7 +12,7 @@ from onplan.config.file_errors import reason_of
 from onplan.config.file_reading import read_file
 from onplan.errors import InvalidRequestError
 from onplan.request.image_types import image_type, with_true_type
-from onplan.types import CompletionRequest, ContentPart, File, Image, Message, ToolResult
+from onplan.types import CompletionRequest, ContentPart, File, Image, Message, Text, ToolResult
 
 # No request of OpenAI's API may be larger, in bytes: "up to 512 MB total payload size" (its guide to images).
 _LARGEST = 512 * 1024 * 1024
@@ -33,7 +33,8 @@ def read_attachments(request: CompletionRequest) -> CompletionRequest:
 
 def has_attachments(request: CompletionRequest) -> bool:
     """Whether there are bytes to read or encode."""
-    return any(_has_bytes(part) for message in request.messages for part in message.content)
+    parts = (part for message in request.messages for part in message.content)
+    return any(type(part) is not Text and _has_bytes(part) for part in parts)
 
 
 def attachments_in(returned: object) -> list[Image | File]:

@@ -200,7 +200,7 @@ class Backend:
         if isinstance(credential, OAuthCredentials) and not self.is_permitted(credential):
             raise PlanNotPermittedError("You are signed in, but did not permit this use of your plan.")
         account_id = credential.account_id or "" if isinstance(credential, OAuthCredentials) else ""
-        if not all(_fits_header(value) for value in (credential.access_token, account_id)):
+        if not (_fits_header(credential.access_token) and _fits_header(account_id)):
             raise SignInAgainError("The stored credential is damaged: no header can hold it.")
         headers = dict(self.headers)
         if credential.access_token:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -179,8 +179,13 @@ def given_by(request: CompletionRequest) -> list[str]:
     return [name for name, default in _NOTHING_GIVEN.items() if getattr(request, name) != default]
 
 
-def asked_by(request: CompletionRequest, given: Iterable[str]) -> frozenset[str]:
+_NONE_GIVEN: frozenset[str] = frozenset()
+
+
+def asked_by(request: CompletionRequest, given: Collection[str]) -> frozenset[str]:
     """The parameters that the program set, ``given``, and ``strict`` if it says that of a tool."""
+    if not given:
+        return _NONE_GIVEN
     says = any(isinstance(tool, ToolDefinition) and tool.strict is not None for tool in request.tools)
     return frozenset((*given, "strict") if says else given)
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from onplan.errors import InvalidRequestError
 
 
-@contextmanager
-def encodable() -> Iterator[None]:
+class _Encodable:
+    """A context manager without state; a generator would cost each request more than the check."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, UnicodeEncodeError):
+            raise InvalidRequestError(
+                "The request holds half of a character (a lone surrogate), which cannot be sent.",
+                hint='Where the text comes from bytes, decode them with errors="replace".',
+            ) from None
+
+
+_ENCODABLE = _Encodable()
+
+
+def encodable() -> _Encodable:
     """Raise InvalidRequestError where the body of a request is encoded and its text cannot be."""
-    try:
-        yield
-    except UnicodeEncodeError:
-        raise InvalidRequestError(
-            "The request holds half of a character (a lone surrogate), which cannot be sent.",
-            hint='Where the text comes from bytes, decode them with errors="replace".',
-        ) from None
+    return _ENCODABLE

@@ -78,7 +78,7 @@ _HOLDS: Mapping[Role, tuple[type, ...]] = {
 
 def _message_items(message: Message, system_role: str) -> Iterable[Item]:
     """The items of one message, in the order of its parts; adjacent texts and images share one item."""
-    role = system_role if message.role is Role.SYSTEM else message.role.value
+    role: str = system_role if message.role is Role.SYSTEM else message.role
     content: list[Item] = []
     phase: str | None = None
     for part in message.content:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -91,8 +91,8 @@ class ResponsesCall:
 
     def request(self, credentials: Credential) -> Request:
         """The HTTP request with ``credentials``."""
-        content = {"accept": "text/event-stream", "content-type": "application/json"}
-        headers = {**self._headers(credentials), **content}
+        headers = self._headers(credentials)
+        headers["accept"], headers["content-type"] = "text/event-stream", "application/json"
         return Request("POST", self.url, headers, self.body, encoding=self.backend.request_encoding)
 
     def upgrade(self, credentials: Credential) -> Request:
@@ -135,13 +135,12 @@ class ResponsesCall:
         return msgspec.json.encode({**body, "input": change(body["input"])})
 
     def _headers(self, credentials: Credential) -> dict[str, str]:
-        header = self.backend.session_header
-        return {
-            **self.backend.api_headers(credentials),
-            **({header: self.session_id} if header else {}),
-            CLIENT_REQUEST_ID: uuid_text(secrets.token_bytes(16), version=4),
-            **self.headers,
-        }
+        headers = self.backend.api_headers(credentials)
+        if self.backend.session_header:
+            headers[self.backend.session_header] = self.session_id
+        headers[CLIENT_REQUEST_ID] = uuid_text(secrets.token_bytes(16), version=4)
+        headers.update(self.headers)
+        return headers
 
 
 def prepare(
@@ -164,7 +163,9 @@ def prepare(
     history, output = repaired(request.messages, late_results=True), output_format_of(request)
     if output is not None and output.json_object:
         history = with_the_word(history)
-    body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
+    body = msgspec.json.encode(
+        _body(request, history.messages, backend, model, session_id=session_id, given=given)
+    )
     return ResponsesCall(
         backend,
         base_url,
@@ -179,7 +180,13 @@ def prepare(
 
 
 def _body(
-    request: CompletionRequest, messages: Sequence[Message], backend: Backend, model: str, session_id: str
+    request: CompletionRequest,
+    messages: Sequence[Message],
+    backend: Backend,
+    model: str,
+    *,
+    session_id: str,
+    given: Collection[str],
 ) -> Body:
     """The fields of the body, without those that have no value."""
     items = input_items(messages, backend.system_role)
@@ -193,7 +200,7 @@ def _body(
         body |= backend.reasoning_required
     if backend.sends("session_id"):
         body["prompt_cache_key"] = session_id
-    for name, build in _FIELDS.items():
+    for name, build in (_FIELDS if given else _ALWAYS).items():
         value = build(request, backend)
         if value is not None:
             body[name] = value
@@ -255,11 +262,10 @@ def _parallel_tool_calls(request: CompletionRequest, backend: Backend) -> bool |
 
 def _reasoning(request: CompletionRequest, backend: Backend) -> Body | None:
     summary = request.reasoning_summary or backend.default_reasoning_summary
-    reasoning = {
-        "effort": request.reasoning_effort,
-        "summary": None if summary == "none" else summary,
-    }
-    return {name: value for name, value in reasoning.items() if value} or None
+    reasoning: Body = {"effort": request.reasoning_effort} if request.reasoning_effort else {}
+    if summary and summary != "none":
+        reasoning["summary"] = summary
+    return reasoning or None
 
 
 def _text(request: CompletionRequest, backend: Backend) -> Body | None:
@@ -299,3 +305,5 @@ _FIELDS: dict[str, Callable[[CompletionRequest, Backend], Any]] = {
     "reasoning": _reasoning,
     "text": _text,
 }
+# What a request has that sets no parameter.
+_ALWAYS = {"reasoning": _reasoning}

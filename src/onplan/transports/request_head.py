@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from onplan.backends import USER_AGENT
@@ -30,7 +30,8 @@ def request_head(request: Request, accepted: str) -> SecretBytes:
     Raises:
         TransportError: it cannot be written, because its method, its host or a header is not valid.
     """
-    target, lines = _target(request.url), header_lines(_headers(request, accepted))
+    target, host = _place(request.url)
+    lines = header_lines(_headers(request, host, accepted))
     if lines is None or not _METHOD.fullmatch(request.method):
         raise unwritable(request.origin)
     return SecretBytes(f"{request.method} {target} HTTP/1.1\r\n".encode() + lines + b"\r\n")
@@ -38,7 +39,7 @@ def request_head(request: Request, accepted: str) -> SecretBytes:
 
 def header_lines(headers: Mapping[str, str]) -> SecretBytes | None:
     """``headers`` as they are sent; None if one of them cannot be."""
-    lines = SecretText("".join(f"{name}: {value}\r\n" for name, value in headers.items()))
+    lines = SecretText("".join([f"{name}: {value}\r\n" for name, value in headers.items()]))
     if not _LINES.fullmatch(lines) or lines.count("\r\n") != len(headers):
         return None
     return SecretBytes(lines.encode("latin-1"))
@@ -54,15 +55,25 @@ def is_idempotent(method: str) -> bool:
     return method in _IDEMPOTENT
 
 
-def _target(url: str) -> str:
+@lru_cache(maxsize=8)  # a client asks at few addresses, and quoting costs as much as all headers together
+def _place(url: str) -> tuple[str, str]:
+    """The target of the request line, and the value of ``Host``.
+
+    That is in ASCII if it can be, without the port that the scheme has by default.
+    """
     parts = urlsplit(url)
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    return quote(target, safe=_SAFE)
+    host = parts.netloc.rpartition("@")[2].removesuffix(_DEFAULT_PORTS.get(parts.scheme, ""))
+    try:
+        host = host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        host = "\0"  # which no header can hold
+    return quote(target, safe=_SAFE), host
 
 
-def _headers(request: Request, accepted: str) -> dict[str, str]:
+def _headers(request: Request, host: str, accepted: str) -> dict[str, str]:
     headers = {
-        "host": _host(request.url),
+        "host": host,
         "accept": "*/*",
         "accept-encoding": accepted,
         "user-agent": USER_AGENT,
@@ -71,12 +82,3 @@ def _headers(request: Request, accepted: str) -> dict[str, str]:
     if request.body or request.method in ("POST", "PUT", "PATCH"):
         headers["content-length"] = str(len(request.body or b""))
     return headers
-
-
-def _host(url: str) -> str:
-    """The value of ``Host``: in ASCII if it can be, without the port that the scheme has by default."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2].removesuffix(_DEFAULT_PORTS.get(parts.scheme, ""))
-    with suppress(UnicodeError):
-        return host if host.isascii() else host.encode("idna").decode()
-    return "\0"  # which no header can hold

@@ -332,6 +332,10 @@ class Compaction(_Part, frozen=True, tag="compaction"):
     summary: str | None = None
 
 
+def _is_several(given: object) -> bool:
+    return isinstance(given, Iterable) and not isinstance(given, str | Mapping)
+
+
 def _role(given: object) -> Role:
     try:
         return Role(given)  # type: ignore[arg-type] # whatever was given
@@ -367,7 +371,7 @@ class Message(msgspec.Struct, frozen=True):
         if type(self.role) is not Role:
             force_setattr(self, "role", _role(self.role))
         given: Any = self.content
-        items = given if isinstance(given, Iterable) and not isinstance(given, str | Mapping) else (given,)
+        items = given if isinstance(given, list | tuple) or _is_several(given) else (given,)
         parts = [Text(item) if isinstance(item, str) else item for item in items]
         for part in parts:
             if not isinstance(part, _Part):

@@ -159,8 +159,8 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "max_tokens": ((int,), "a whole number"),
     "parallel_tool_calls": ((bool,), "True or False"),
     "stop": ((list, tuple), "a string, or several"),
-    "metadata": ((Mapping,), "a dict of strings"),
-    "extra_body": ((Mapping,), "a dict"),
+    "metadata": ((dict, Mapping), "a dict of strings"),
+    "extra_body": ((dict, Mapping), "a dict"),
 }
 
 

@@ -116,6 +116,8 @@ def read_tool_choice(given: object) -> object:
 
     Everything else stays as it is.
     """
+    if given is None:
+        return None
     if isinstance(given, str):
         return ToolChoice(given) if given in (WEB_SEARCH, IMAGE_GENERATION) else given
     item = as_dict(given)
