@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import aclosing, closing
@@ -135,6 +138,22 @@ def test_the_usage_limit_is_waited_for(signed_in: Emulator, kind: str) -> None:
 
 
 @BOTH
+def test_a_wait_that_fails_ends_what_was_not_asked(signed_in: Emulator, kind: str) -> None:
+    """A sign-in that is refused during the wait is what becomes of all other requests."""
+    signed_in.set_limits(Limit(300, tokens=10, used=10, resets_in=3))
+
+    def sign_out(error: onplan.OnplanError, seconds: float) -> None:
+        signed_in.arm("refresh_token_reused", times=50)
+        signed_in.expire_access_tokens()
+
+    client = {"model": "gpt-5.5", "on_retry": sign_out}
+    results = ask_all(kind, ["hi"] * 6, client, concurrency=2, on_limit="wait")
+
+    assert {type(result.error) for result in results} == {onplan.SignInAgainError}
+    assert len(results) == 6
+
+
+@BOTH
 def test_many_prompts_share_few_connections(signed_in: Emulator, opened: Opened, kind: str) -> None:
     """Two hundred prompts open no WebSocket each, and no more connections than are asked at once."""
     results = ask_all(kind, ["hi"] * 200, {"model": "gpt-5.5"}, concurrency=8)
@@ -151,6 +170,31 @@ def test_no_more_threads_are_started_than_there_is_work_at_once(signed_in: Emula
         names = [[thread.name for thread in threading.enumerate()] for _ in results]
 
     assert [found.count("onplan map") for found in names] == [1, 1, 1]
+
+
+async def test_tasks_that_have_ended_are_let_go(signed_in: Emulator) -> None:
+    """Their number does not grow with that of the requests."""
+    async with onplan.AsyncClient(model="gpt-5.5") as client:
+        async with aclosing(client.map(["hi"] * 40, concurrency=2)) as results:
+            async for result in results:
+                if result.index == 38:
+                    break
+            gc.collect()
+            left = [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and each.done()]
+
+    assert len(left) < 20
+
+
+_LEAVES = """
+import onplan
+results = onplan.Client(model="gpt-5.5").map(["hi"] * 3, concurrency=1)
+next(results)
+"""
+
+
+def test_a_program_may_end_in_the_middle(signed_in: Emulator) -> None:
+    """It does not wait for threads whose work nothing will take."""
+    subprocess.run([sys.executable, "-c", _LEAVES], check=True, timeout=60)
 
 
 @BOTH
