@@ -174,13 +174,15 @@ def test_no_more_threads_are_started_than_there_is_work_at_once(signed_in: Emula
 
 async def test_tasks_that_have_ended_are_let_go(signed_in: Emulator) -> None:
     """Their number does not grow with that of the requests."""
-    async with onplan.AsyncClient(model="gpt-5.5") as client:
-        async with aclosing(client.map(["hi"] * 40, concurrency=2)) as results:
-            async for result in results:
-                if result.index == 38:
-                    break
-            gc.collect()
-            left = [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and each.done()]
+    async with (
+        onplan.AsyncClient(model="gpt-5.5") as client,
+        aclosing(client.map(["hi"] * 40, concurrency=2)) as results,
+    ):
+        async for result in results:
+            if result.index == 38:
+                break
+        gc.collect()
+        left = [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and each.done()]
 
     assert len(left) < 20
 
