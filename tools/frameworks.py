@@ -31,6 +31,9 @@ ROWS = {
         Row("openai", "openai", ("test_openai.py",)),
         Row("openai-2", "openai", ("test_openai.py",)),
         Row("openai-2-httpx2", "openai", ("test_openai.py",)),
+        Row("openai-oldest", "openai", ("test_openai.py",)),
+        Row("langchain-openai", "langchain-openai", ("test_langchain_openai.py",)),
+        Row("langchain-openai-oldest", "langchain-openai", ("test_langchain_openai.py",)),
     )
 }
 

@@ -6,8 +6,8 @@ import asyncio
 import concurrent.futures
 import gc
 import json
+import logging
 import multiprocessing
-import re
 import subprocess
 import sys
 import warnings
@@ -18,15 +18,17 @@ from typing import Any
 import pytest
 
 from onplan import ConfigurationError
-from onplan.emulator import Emulator
+from onplan.config.settings import load_settings
+from onplan.emulator import Emulator, Turn
 from onplan.integrations.openai import PLACEHOLDER, AsyncOpenAI, OpenAI
+from onplan.stores import open_store
 
-from ..conftest import eventually
+from ..conftest import eventually, source_locals
+from . import pages
 
 openai = pytest.importorskip("openai")
 
 MODEL = "gpt-5.5"
-PAGE = Path(__file__).parents[2] / "docs/openai-sdk.md"
 QUESTION = [{"role": "user", "content": "one two"}]
 TOOL = {
     "type": "function",
@@ -146,9 +148,14 @@ def test_conversations_have_the_same_name_in_every_process(signed_in: Emulator) 
 FAULTS: list[tuple[str, type[Exception]]] = [
     ("usage_limit_429", openai.RateLimitError),
     ("usage_limit_in_stream", openai.RateLimitError),
+    ("rate_limited_429_milliseconds", openai.RateLimitError),
+    ("context_length_exceeded", openai.BadRequestError),
+    ("content_policy", openai.BadRequestError),
     ("overloaded_503", openai.InternalServerError),
+    ("connection_reset", openai.InternalServerError),
     ("cloudflare_403", openai.APIStatusError),
     ("overloaded_in_stream", openai.APIError),
+    ("response_failed_after_text", openai.APIError),
     ("eof_without_terminal", openai.APIError),
     ("cut_mid_event", openai.APIError),
 ]
@@ -162,11 +169,37 @@ def test_failures_are_the_sdks_own(
 ) -> None:
     """Each failure is an error of the SDK's, asked for once; none is taken for a whole answer."""
     signed_in.arm(fault, 9)
-    with OpenAI(retry=1) as client:
+    with OpenAI(retry=1, max_retries=2) as client:
         signed_in.clear_journal()
-        with pytest.raises(error):
+        with pytest.raises(error) as failed:
             _ask(client, api, stream=stream)
-        assert len([row for row in signed_in.journal() if row["path"].endswith("/responses")]) == 1
+        assert len(_asked(signed_in)) == 1
+    if isinstance(failed.value, openai.APIStatusError):
+        assert failed.value.response.headers["x-should-retry"] == "false"
+        assert str(failed.value.request_id).startswith("req_")
+
+
+@pytest.mark.parametrize("fault", ["usage_limit_429", "cut_mid_event", "response_failed_after_text"])
+@pytest.mark.parametrize("api", ["responses", "chat"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_failures_of_the_asynchronous_client(signed_in: Emulator, fault: str, api: str, stream: bool) -> None:
+    """They are the SDK's errors as well, asked for once."""
+    signed_in.arm(fault, 9)
+
+    async def ask() -> None:
+        async with AsyncOpenAI(retry=1) as client:
+            given: dict[str, Any] = {"model": MODEL, "stream": stream}
+            if api == "responses":
+                answer = await client.responses.create(input="one two three", **given)
+            else:
+                answer = await client.chat.completions.create(messages=QUESTION, **given)
+            if stream:
+                async for _ in answer:
+                    pass
+
+    with pytest.raises(openai.APIError):
+        asyncio.run(ask())
+    assert len(_asked(signed_in)) == 1
 
 
 def _ask(client: Any, api: str, *, stream: bool) -> None:
@@ -174,6 +207,124 @@ def _ask(client: Any, api: str, *, stream: bool) -> None:
         list(client.responses.create(model=MODEL, input="one two three", stream=stream))
     else:
         list(client.chat.completions.create(model=MODEL, messages=QUESTION, stream=stream))
+
+
+def _asked(emulator: Emulator) -> list[Any]:
+    return [row for row in emulator.journal() if row["path"].endswith("/responses")]
+
+
+@pytest.mark.parametrize("api", ["responses", "chat"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_rate_limit_is_tried_again(client: Any, signed_in: Emulator, api: str, stream: bool) -> None:
+    """By onplan, before anything of the answer was handed out."""
+    signed_in.arm("rate_limited_429_milliseconds", 1)
+    _ask(client, api, stream=stream)
+    assert len(_asked(signed_in)) == 2
+
+
+@pytest.mark.parametrize("api", ["responses", "chat"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_timeout_is_the_sdks_own(client: Any, signed_in: Emulator, api: str, stream: bool) -> None:
+    """The one that is given with a request ends it, before its answer and within; it is asked for once."""
+    signed_in.arm("stall", 9)
+    with pytest.raises(openai.APITimeoutError):
+        _ask(client.with_options(timeout=0.2), api, stream=stream)
+    assert len(_asked(signed_in)) == 1
+
+
+def test_a_timeout_of_the_asynchronous_client(signed_in: Emulator) -> None:
+    """It is the SDK's error as well, for a whole answer and within a stream."""
+    signed_in.arm("stall", 9)
+
+    async def ask(*, stream: bool) -> None:
+        async with AsyncOpenAI() as client:
+            answer = await client.responses.create(
+                model=MODEL, input="one two three", stream=stream, timeout=0.2
+            )
+            if stream:
+                async for _ in answer:
+                    pass
+
+    for stream in (False, True):
+        with pytest.raises(openai.APITimeoutError):
+            asyncio.run(ask(stream=stream))
+
+
+def test_without_a_sign_in(emulator: Emulator) -> None:
+    """The SDK's AuthenticationError says which command signs in."""
+    with OpenAI() as client, pytest.raises(openai.AuthenticationError, match="onplan login"):
+        client.responses.create(model=MODEL, input="x")
+
+
+@pytest.mark.parametrize("api", ["responses", "chat"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_refused_sign_in(client: Any, signed_in: Emulator, api: str, stream: bool) -> None:
+    """A sign-in that ended at the service, too."""
+    signed_in.expire_access_tokens()
+    signed_in.revoke_refresh_tokens()
+    with pytest.raises(openai.AuthenticationError, match="onplan login"):
+        _ask(client, api, stream=stream)
+
+
+def test_what_changes_the_meaning_is_refused(client: Any) -> None:
+    """What a plan cannot do, and what would change the answer if it were left out, is the SDK's error."""
+    with pytest.raises(openai.BadRequestError, match="background"):
+        client.responses.create(model=MODEL, input="x", background=True)
+    with pytest.raises(openai.BadRequestError, match="conversation"):
+        client.responses.create(model=MODEL, input="x", extra_body={"conversation": "conv_1"})
+    with pytest.raises(openai.BadRequestError, match="resp_none"):
+        client.responses.create(model=MODEL, input="x", previous_response_id="resp_none")
+    with pytest.raises(openai.BadRequestError, match="n"):
+        client.chat.completions.create(model=MODEL, messages=QUESTION, n=2)
+
+
+def test_what_onplan_carries_out(client: Any, signed_in: Emulator) -> None:
+    """Texts that end an answer are looked for by onplan, whole and streamed; the thinking is handed on."""
+    turn = Turn(thinking="A list.", text="Robin. Wren. STOP Owl.")
+    signed_in.play(turn, turn)
+    given = {"model": MODEL, "messages": QUESTION, "stop": ["STOP"], "reasoning_effort": "low"}
+    whole = client.chat.completions.create(**given).choices[0]
+    choices = [each.choices[0] for each in client.chat.completions.create(**given, stream=True)]
+
+    assert (whole.message.content, whole.finish_reason) == ("Robin. Wren. ", "stop")
+    assert "".join(each.delta.content or "" for each in choices) == whole.message.content
+    assert whole.message.reasoning_content == "A list."
+    assert "".join(getattr(each.delta, "reasoning_content", None) or "" for each in choices) == "A list."
+
+
+def test_answers_without_their_items_at_the_end(client: Any, signed_in: Emulator) -> None:
+    """The backend's last event is filled with what came before it."""
+    signed_in.arm("terminal_output_empty", 2)
+    with client.responses.stream(model=MODEL, input="one two") as stream:
+        assert stream.get_final_response().output_text == "You said: one two"
+    assert client.responses.create(model=MODEL, input="one two").output_text == "You said: one two"
+
+
+@pytest.mark.parametrize("name", ["responses", "realtime"])
+def test_websockets_of_the_sdk_are_refused(client: Any, name: str) -> None:
+    """They would not go through the transport; copies of a client refuse them as well."""
+    for each in (client, client.with_options(max_retries=1)):
+        if hasattr(type(getattr(each, name)), "connect"):  # responses has none in 2.0
+            with pytest.raises(openai.OpenAIError, match="no WebSockets"):
+                getattr(each, name).connect(model=MODEL)
+    assert isinstance(client, openai.OpenAI)
+    assert client.with_options(timeout=60).responses.create(model=MODEL, input="x").output_text
+
+
+def test_secrets_stay_out_of_sight(signed_in: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    """No printed form, traceback or log record has a token, not even with everything logged."""
+    stored = open_store(load_settings().store).load()
+    assert stored is not None
+    kept = stored.record.credentials
+    secrets = [str(kept.access_token), str(kept.refresh_token)]
+    signed_in.arm("usage_limit_429", 1)
+    with caplog.at_level(logging.DEBUG), OpenAI() as client:
+        with pytest.raises(openai.RateLimitError) as failed:
+            client.responses.create(model=MODEL, input="x")
+        transport = client._client._transport
+        shown = [repr(client), repr(vars(client)), repr(transport), repr(vars(transport)), caplog.text]
+    shown += map(str, source_locals(failed.value))
+    assert not [secret for secret in secrets for text in shown if secret in text]
 
 
 def test_an_expired_token_is_refreshed_once(client: Any, signed_in: Emulator) -> None:
@@ -188,6 +339,19 @@ def test_an_expired_token_is_refreshed_once(client: Any, signed_in: Emulator) ->
     assert len([row for row in signed_in.journal() if row["path"] == "/oauth/token"]) == 1
 
 
+def test_an_expired_token_is_refreshed_once_by_tasks(signed_in: Emulator) -> None:
+    """Twenty tasks of one asynchronous client as well."""
+
+    async def ask() -> list[str]:
+        async with AsyncOpenAI() as client:
+            asking = (client.responses.create(model=MODEL, input=f"q{number}") for number in range(20))
+            return [answer.output_text for answer in await asyncio.gather(*asking)]
+
+    signed_in.expire_access_tokens()
+    assert asyncio.run(ask()) == [f"You said: q{number}" for number in range(20)]
+    assert len([row for row in signed_in.journal() if row["path"] == "/oauth/token"]) == 1
+
+
 def test_leaving_a_stream_ends_it_at_the_backend(client: Any, signed_in: Emulator) -> None:
     """A stream that is closed early gives its connection up, and the next request is answered."""
     stream = client.responses.create(model=MODEL, input="one two three", stream=True)
@@ -195,6 +359,28 @@ def test_leaving_a_stream_ends_it_at_the_backend(client: Any, signed_in: Emulato
     stream.close()
 
     assert client.responses.create(model=MODEL, input="x").output_text == "You said: x"
+
+
+def test_leaving_as_a_task(signed_in: Emulator) -> None:
+    """A task that is cancelled, and a stream that is closed, end what they asked of the backend."""
+
+    async def leave() -> None:
+        async with AsyncOpenAI() as client:
+            await client.responses.create(model=MODEL, input="x")
+            before = _open_files()
+            signed_in.arm("stall", 2)
+            task = asyncio.ensure_future(client.responses.create(model=MODEL, input="one two"))
+            await asyncio.to_thread(eventually, lambda: len(_asked(signed_in)) == 2)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            stream = await client.responses.create(model=MODEL, input="one two", stream=True)
+            await anext(aiter(stream))
+            await stream.close()
+            await asyncio.to_thread(eventually, lambda: _open_files() <= before)
+            assert (await client.responses.create(model=MODEL, input="x")).output_text == "You said: x"
+
+    asyncio.run(leave())
 
 
 def _answers_of_twenty_loops() -> list[str]:
@@ -304,11 +490,11 @@ def test_streams_that_are_dropped_unread(client: Any, signed_in: Emulator) -> No
 
 
 @pytest.mark.parametrize(
-    "code", re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    "code", [code for code in pages.python_blocks("openai.md") if "langchain" not in code]
 )
 def test_the_examples_run(signed_in: Emulator, code: str) -> None:
-    """Those of docs/openai-sdk.md, without an error."""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
+    """Those of docs/integrations/openai.md, without an error."""
+    assert pages.run(code).startswith("You said: Name three birds")
 
 
 @pytest.mark.parametrize("make", [OpenAI, AsyncOpenAI])

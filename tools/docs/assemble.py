@@ -34,7 +34,6 @@ MENU = {
         "docs/conversations.md",
         "docs/terminal.md",
         "docs/run.md",
-        "docs/openai-sdk.md",
         "docs/batch.md",
         "docs/server.md",
         "docs/usage.md",
@@ -51,7 +50,10 @@ MENU = {
         "docs/glossary.md",
         "docs/speed.md",
     ],
-    "Keep your framework": [],
+    "Keep your framework": [
+        "docs/integrations/openai.md",
+        "docs/openai-sdk.md",
+    ],
     "Test with it": ["docs/emulator.md"],
     "Work on it": [
         "CONTRIBUTING.md",

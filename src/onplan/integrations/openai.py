@@ -6,12 +6,13 @@
 
 What the SDK does with answers stays as it is: ``stream``, ``parse``, tools, its error classes. A token is
 never where the SDK could send it: its ``api_key`` is a placeholder, and no request leaves by its transport.
-Needs the package ``openai``. Tried with 3.54; not with 2.x, for which httpx is chosen instead of httpx2.
+Needs the package ``openai``, 2.0 or newer; 2.x is given clients of httpx, and 3.x of httpx2.
 """
 
 from __future__ import annotations
 
 import importlib
+from functools import cache, cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -33,26 +34,32 @@ def OpenAI(**options: Any) -> openai.OpenAI:  # noqa: N802 - it is used in place
     """A synchronous client of the SDK on your plan.
 
     Args:
-        options: those of ``onplan.AsyncClient``, such as ``profile``, ``store`` and ``timeout``; all others
-            go to the SDK, such as ``max_retries`` and ``default_headers``.
+        options: those of ``onplan.AsyncClient``, such as ``profile``, ``store``, ``timeout`` and ``retry``;
+            all others go to the SDK, such as ``default_headers``. Its ``max_retries`` is 0 unless you give
+            it, for onplan tries again.
 
     Raises:
         ConfigurationError: the SDK is not installed, or an option cannot be used.
     """
     sdk, http = _sdk()
-    sync, _ = _transports(http)
+    sync, _ = _transports(sdk, http)
     for_sdk, parts = _parts(options)
-    client = http.Client(transport=sync(*parts), base_url=BASE_URL)
-    return sdk.OpenAI(api_key=PLACEHOLDER, base_url=BASE_URL, http_client=client, **for_sdk)
+    made = _without_websockets(sdk.OpenAI, sdk.OpenAIError)
+    client: openai.OpenAI = made(
+        http_client=http.Client(transport=sync(*parts), base_url=BASE_URL), **for_sdk
+    )
+    return client
 
 
 def AsyncOpenAI(**options: Any) -> openai.AsyncOpenAI:  # noqa: N802 - it is used in place of the SDK's class
     """An asynchronous client of the SDK on your plan; options and errors as for ``OpenAI``."""
     sdk, http = _sdk()
-    _, asynchronous = _transports(http)
+    _, asynchronous = _transports(sdk, http)
     for_sdk, parts = _parts(options)
-    client = http.AsyncClient(transport=asynchronous(*parts), base_url=BASE_URL)
-    return sdk.AsyncOpenAI(api_key=PLACEHOLDER, base_url=BASE_URL, http_client=client, **for_sdk)
+    made = _without_websockets(sdk.AsyncOpenAI, sdk.OpenAIError)
+    http_client = http.AsyncClient(transport=asynchronous(*parts), base_url=BASE_URL)
+    client: openai.AsyncOpenAI = made(http_client=http_client, **for_sdk)
+    return client
 
 
 def _parts(options: dict[str, Any]) -> tuple[dict[str, Any], tuple[AsyncClient, Service]]:
@@ -63,7 +70,9 @@ def _parts(options: dict[str, Any]) -> tuple[dict[str, Any], tuple[AsyncClient, 
         )
     known = AsyncClientOptions.__optional_keys__
     own = {name: value for name, value in options.items() if name in known}
-    for_sdk = {name: value for name, value in options.items() if name not in known}
+    # No timeout of the SDK's but one that is given with a request: onplan has its own.
+    for_sdk = {"api_key": PLACEHOLDER, "base_url": BASE_URL, "timeout": None, "max_retries": 0}
+    for_sdk |= {name: value for name, value in options.items() if name not in known}
     client = AsyncClient(**own)
     service = Service(client, ServiceOptions(strict=own.get("unsupported") == "raise"))
     return for_sdk, (client, service)
@@ -81,13 +90,54 @@ def _sdk() -> tuple[Any, ModuleType]:
             "OpenAI's SDK is not installed.", hint="Install it: `pip install openai`."
         ) from None
     major = int(sdk.__version__.partition(".")[0])
-    return sdk, importlib.import_module("httpx2" if major >= 3 else "httpx")
+    # For either: 2.x looks with each request whether httpx2 is there, and takes it while another thread is
+    # still importing it. onplan would import it on a thread of its own, with its first refresh of a token.
+    httpx2 = importlib.import_module("httpx2")
+    return sdk, httpx2 if major >= 3 else importlib.import_module("httpx")
 
 
 _made: dict[str, tuple[type[Any], type[Any]]] = {}
 
 
-def _transports(http: ModuleType) -> tuple[type[Any], type[Any]]:
+def _transports(sdk: Any, http: ModuleType) -> tuple[type[Any], type[Any]]:
+    def timed_out(request: Any) -> Exception:
+        error: Exception = sdk.APITimeoutError(request=request)
+        return error
+
     if http.__name__ not in _made:
-        _made[http.__name__] = transports(http)
+        _made[http.__name__] = transports(http, timed_out)
     return _made[http.__name__]
+
+
+_NO_WEBSOCKET = (
+    "This client has no WebSockets: they would not go through the transport that onplan answers. Use "
+    "responses.create(..., stream=True), or the WebSocket of `onplan serve`."
+)
+
+
+@cache
+def _without_websockets(kind: type[Any], error: type[Exception]) -> type[Any]:
+    """The SDK's class whose WebSockets are refused where they are asked for, in copies of a client, too."""
+
+    def refused(*_: object, **__: object) -> Any:
+        raise error(_NO_WEBSOCKET)
+
+    def refusing(resource: Any) -> Any:
+        resource.connect = refused
+        return resource
+
+    class Client(kind):
+        @cached_property
+        def responses(self) -> Any:
+            return refusing(super().responses)
+
+        @cached_property
+        def realtime(self) -> Any:
+            return refusing(super().realtime)
+
+        @cached_property
+        def live(self) -> Any:
+            return refusing(super().live)
+
+    Client.__name__ = Client.__qualname__ = kind.__name__
+    return Client
