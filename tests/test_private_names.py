@@ -23,8 +23,9 @@ ATTRIBUTES = {
 }
 # Of onplan's own classes, by the one module that may use them.
 OWN = {
-    ("async_client_parts.py", "_assembly"),  # of the client, for the service
+    ("async_client_parts.py", "_assembly"),  # of the client, for the service and the integrations
     ("async_client_parts.py", "_context"),
+    ("async_client_parts.py", "_transport"),
     ("base.py", "_compacted_by"),  # of the clients, for their conversations
     ("base.py", "_context"),
     ("client_parts.py", "_assembly"),  # of the client, for the command line and the doctor
@@ -35,6 +36,7 @@ OWN = {
 OVERRIDDEN = {
     "_create_connection": "of aiohttp.BaseConnector: its reference names it for subclasses to define",
     "_abc_impl": "of abc.ABCMeta, which gives one to each of its classes",
+    "_prepare_chat_with_tools": "of llama_index's FunctionCallingLLM: abstract, for subclasses to define",
 }
 
 

@@ -157,9 +157,7 @@ def assemble(
         ConfigurationError: there is no such option, or a setting cannot be used.
     """
     hide_secrets(options)
-    _require_known(options, client)
-    _require_kinds(options)
-    defaults = _defaults(options)
+    defaults = check_options(options, client)
     store, timeouts = options.get("store"), timeouts_of(options.get("timeout"))
     if isinstance(store, os.PathLike):
         store = spec_of_file(store)
@@ -229,7 +227,13 @@ def portable_options(assembly: Assembly) -> dict[str, Any]:
     Raises:
         ConfigurationError: an option is a secret, or belongs to this process.
     """
-    options = {name: value for name, value in assembly.options.items() if value is not None}
+    pinned = {"profile": assembly.settings.profile, "backend": assembly.settings.backend.name}
+    return {**pinned, **portable(assembly.options)}
+
+
+def portable(given: Mapping[str, object]) -> dict[str, Any]:
+    """The options in ``given`` for a client in another process. Raises as ``portable_options``."""
+    options = {name: value for name, value in given.items() if value is not None}
     for name, (stays, why, hint) in _NOT_PORTABLE.items():
         if name in options and stays(options[name]):
             raise ConfigurationError(
@@ -237,8 +241,12 @@ def portable_options(assembly: Assembly) -> dict[str, Any]:
             )
     proxy = options.get("proxy")
     secrets = {"proxy": str(proxy)} if proxy is not None else {}
-    pinned = {"profile": assembly.settings.profile, "backend": assembly.settings.backend.name}
-    return {**pinned, **options, **secrets}
+    return {**options, **secrets}
+
+
+def is_portable(name: str, value: object) -> bool:
+    """Whether an option of a client may be written down: it is no secret, and means the same elsewhere."""
+    return value is not None and not (name in _NOT_PORTABLE and _NOT_PORTABLE[name][0](value))
 
 
 # What a client is not pickled with: which values, why not, and what to do instead.
@@ -287,6 +295,19 @@ def hide_secrets(options: CommonOptions) -> None:
 
 
 _KNOWN = {"Client": ClientOptions.__optional_keys__, "AsyncClient": AsyncClientOptions.__optional_keys__}
+
+
+def check_options(options: CommonOptions, client: Literal["Client", "AsyncClient"]) -> Mapping[str, object]:
+    """See that the options of a client have names and kinds of values that there are.
+
+    Returns what its requests are to have that do not say it; the model is the context's.
+
+    Raises:
+        ConfigurationError: one has not.
+    """
+    _require_known(options, client)
+    _require_kinds(options)
+    return _defaults(options)
 
 
 def _require_known(options: CommonOptions, client: str) -> None:

@@ -1,4 +1,4 @@
-"""What the service uses of an ``AsyncClient`` besides its public methods, in one place."""
+"""What the service and the integrations use of an ``AsyncClient`` besides its public methods."""
 
 from __future__ import annotations
 
@@ -21,3 +21,10 @@ def settings_of(client: AsyncClient) -> Settings:
 async def account_in_use(client: AsyncClient) -> str:
     """Tells the account apart that ``client`` asks for now (``account_of``). Raises CredentialError."""
     return account_of(await client._assembly.tokens.credentials_async())
+
+
+async def close_connections(client: AsyncClient) -> None:
+    """Close the connections that belong to the running event loop; those of other loops stay open."""
+    await client._transport.close()
+    if client._assembly.sockets:
+        await client._assembly.sockets.close()

@@ -1,4 +1,4 @@
-"""What onplan's own commands and checks use of a client besides its public methods, in one place."""
+"""What onplan's commands, checks and integrations use of a client besides its public methods."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from onplan.client import Client
 from onplan.config.settings import Settings
 from onplan.conversation.conversations import Conversation
+from onplan.errors import OnplanError
 from onplan.plan import account
 from onplan.plan.account import Redemption
 from onplan.plan.usage_reply import ResetCredit
@@ -15,7 +16,7 @@ from onplan.tokens.api_key import KeyHolder
 from onplan.tokens.manager import TokenManager
 from onplan.turn.catalogue_cache import CatalogueCache, Listing
 from onplan.turn.flows import default_model
-from onplan.types import CompletionRequest
+from onplan.types import CompletionRequest, ModelInfo
 
 
 def listing_of(client: Client) -> Listing:
@@ -71,3 +72,22 @@ def spend_reset_credit(
 ) -> Redemption:
     """Spend one reset credit (``plan.account``). Not a method: it cannot be undone."""
     return client._run(account.spend_reset_credit(client._context, request_id, credit_id, account_id))
+
+
+def known_model(client: Client, model: str | None) -> tuple[ModelInfo | None, bool]:
+    """What is known of ``model``, or of the one that requests get which name none; and whether that is all.
+
+    The backend is asked for its catalogue only about a model that neither an earlier answer of it nor the
+    built-in list has. A failure is not raised: the next request will say what is wrong.
+    """
+    context = client._context
+    model = model or context.model
+    built_in = {each.id: each for each in context.backend.fallback_models}
+    found = (context.catalogue.named(model) or built_in.get(model)) if model else None
+    if found is not None:
+        return found, True
+    try:
+        listed = client.list_models()
+    except OnplanError:
+        return None, False
+    return next((each for each in listed if each.id == (model or listed[0].id)), None), True

@@ -1,0 +1,239 @@
+"""LlamaIndex's messages and their blocks as onplan's, and answers as LlamaIndex's."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    DocumentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from onplan.errors import InvalidRequestError
+from onplan.integrations.kept_parts import KEY, kept, restored
+from onplan.types import (
+    CompletionResponse,
+    ContentPart,
+    File,
+    Image,
+    Message,
+    Refusal,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+)
+
+ENCRYPTED = "encrypted"
+"""Where a ``ThinkingBlock`` has the sealed reasoning, in its ``additional_information``."""
+
+_ROLES = {
+    MessageRole.SYSTEM: Role.SYSTEM,
+    MessageRole.DEVELOPER: Role.DEVELOPER,
+    MessageRole.USER: Role.USER,
+    MessageRole.ASSISTANT: Role.ASSISTANT,
+    MessageRole.CHATBOT: Role.ASSISTANT,
+    MessageRole.MODEL: Role.ASSISTANT,
+    MessageRole.TOOL: Role.TOOL,
+    MessageRole.FUNCTION: Role.TOOL,
+}
+
+
+def messages_of(given: Iterable[ChatMessage]) -> list[Message]:
+    """The conversation. Raises InvalidRequestError for a block that models on a plan do not take."""
+    return [_message(message) for message in given]
+
+
+def _message(given: ChatMessage) -> Message:
+    role = _ROLES[given.role]
+    extra = given.additional_kwargs
+    if role is Role.TOOL:
+        parts = list(_parts(given.blocks))
+        alone = parts[0] if len(parts) == 1 else None
+        return Message.tool(_call_id(extra), alone.text if isinstance(alone, Text) else parts or "")
+    if role is Role.ASSISTANT:
+        return Message(role, _assistant_parts(given))
+    return Message(role, [*_parts(given.blocks)])
+
+
+def _call_id(extra: Mapping[str, Any]) -> str:
+    found = extra.get("tool_call_id")
+    if not isinstance(found, str):
+        raise InvalidRequestError(
+            "A tool's message has no tool_call_id.",
+            hint='Give it `additional_kwargs={"tool_call_id": …}`, the id of the call that it answers.',
+        )
+    return found
+
+
+def _assistant_parts(given: ChatMessage) -> list[ContentPart]:
+    """The parts of an answer: as they came, if the message was not changed since."""
+    as_they_came = restored(given.additional_kwargs.get(KEY))
+    if as_they_came and blocks_of(as_they_came) == given.blocks:
+        return as_they_came
+    parts = list(_parts(given.blocks))
+    if not any(isinstance(part, ToolCall) for part in parts):
+        parts += _older_calls(given.additional_kwargs.get("tool_calls"))
+    return parts
+
+
+def _older_calls(given: Any) -> Iterator[ToolCall]:
+    """Calls beside the blocks, where classes for OpenAI's API have put them."""
+    for call in given or ():
+        item = call.model_dump() if hasattr(call, "model_dump") else call
+        function = item.get("function") if isinstance(item, Mapping) else None
+        if isinstance(function, Mapping):
+            yield ToolCall(str(item.get("id")), str(function.get("name")), function.get("arguments") or "{}")
+
+
+def _parts(blocks: Iterable[Any]) -> Iterator[ContentPart]:
+    for block in blocks:
+        yield from _part(block)
+
+
+def _part(block: Any) -> Iterator[ContentPart]:
+    match block.block_type:
+        case "text":
+            if block.text:
+                yield Text(block.text)
+        case "image":
+            yield _image(block)
+        case "document":
+            yield _file(block)
+        case "thinking":
+            yield Thinking(block.content or "", block.additional_information.get(ENCRYPTED))
+        case "tool_call":
+            given = block.tool_kwargs
+            arguments = given if isinstance(given, str) else msgspec.json.encode(given).decode()
+            yield ToolCall(block.tool_call_id or block.tool_name, block.tool_name, arguments)
+        case "cache":  # the backend finds by itself what is in its cache
+            pass
+        case "citable":
+            yield from _parts(block.content)
+        case "citation":
+            yield from _part(block.cited_content)
+        case kind:
+            raise InvalidRequestError(
+                f"A message has a block of the type {kind}, which models on a plan do not take.",
+                hint="Give them text, images and documents.",
+            )
+
+
+def _image(block: ImageBlock) -> Image:
+    if block.url is not None:
+        return Image(url=str(block.url), detail=block.detail)
+    if block.path is not None:
+        return Image(path=os.fspath(block.path), detail=block.detail)
+    data = _bytes(block.image, block.resolve_image)
+    return Image(data=data, mime_type=block.image_mimetype, detail=block.detail)
+
+
+def _file(block: DocumentBlock) -> File:
+    kind, name = block.document_mimetype, block.title
+    if block.url is not None:
+        return File(url=str(block.url), mime_type=kind, filename=name)
+    if block.path is not None:
+        path = os.fspath(block.path)
+        return File(path=path, mime_type=kind, filename=os.path.basename(path))  # noqa: PTH119 - no disk here
+    if kind == "application/pdf" and name and not name.endswith(".pdf"):
+        name += ".pdf"
+    return File(data=_bytes(block.data, block.resolve_document), mime_type=kind, filename=name)
+
+
+def _bytes(given: Any, resolve: Any) -> bytes:
+    """The content of a block, which holds it in base64, or as an open file."""
+    if isinstance(given, bytes):
+        try:
+            return b64decode(given, validate=True)
+        except ValueError:
+            return given
+    if given is None:
+        raise InvalidRequestError(
+            "An image or document block is empty.", hint="Give it a url, a path or bytes."
+        )
+    content: bytes = resolve().read()
+    return content
+
+
+def blocks_of(parts: Iterable[ContentPart]) -> list[Any]:
+    """The blocks of an answer. Texts in a row are one, as ``message.content`` joins blocks by lines."""
+    blocks: list[Any] = []
+    for part in parts:
+        match part:
+            case Text() | Refusal():
+                if blocks and isinstance(blocks[-1], TextBlock):
+                    blocks[-1].text += part.text
+                else:
+                    blocks.append(TextBlock(text=part.text))
+            case Thinking():
+                sealed = {ENCRYPTED: part.encrypted} if part.encrypted else {}
+                blocks.append(ThinkingBlock(content=part.text or None, additional_information=sealed))
+            case ToolCall():
+                blocks.append(call_block(part.id, part.name, part.arguments))
+    return blocks
+
+
+def call_block(call_id: str, name: str, arguments: str) -> ToolCallBlock:
+    """A call, with its arguments as the text that the model wrote."""
+    return ToolCallBlock(tool_call_id=call_id, tool_name=name, tool_kwargs=arguments)
+
+
+def _is_said_by_blocks(parts: Sequence[ContentPart], blocks: Sequence[Any]) -> bool:
+    return list(_parts(blocks)) == list(parts)
+
+
+def answer_message(blocks: list[Any], **extra: Any) -> ChatMessage:
+    """An answer's message. Calls stand beside the blocks, too: LlamaIndex's streams of objects look there."""
+    if calls := [_beside(block) for block in blocks if isinstance(block, ToolCallBlock)]:
+        extra["tool_calls"] = calls
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra)
+
+
+def _beside(call: ToolCallBlock) -> dict[str, Any]:
+    function = {"name": call.tool_name, "arguments": call.tool_kwargs}
+    return {"id": call.tool_call_id, "type": "function", "function": function}
+
+
+def response_of(answer: CompletionResponse, delta: str | None = None) -> ChatResponse:
+    """A whole answer."""
+    parts = answer.message.content
+    blocks = blocks_of(parts)
+    message = answer_message(blocks, **({} if _is_said_by_blocks(parts, blocks) else {KEY: kept(parts)}))
+    raw = facts_of(answer)
+    return ChatResponse(message=message, raw=raw, delta=delta, additional_kwargs=counts_of(answer))
+
+
+def counts_of(answer: CompletionResponse) -> dict[str, Any]:
+    """The tokens, where classes of LlamaIndex have them."""
+    usage = answer.usage
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+
+
+def facts_of(answer: CompletionResponse) -> dict[str, Any]:
+    """What is known of an answer besides its message, as JSON values."""
+    facts: dict[str, Any] = {
+        "model": answer.model,
+        "finish_reason": answer.finish_reason.value,
+        "usage": msgspec.to_builtins(answer.usage),
+    }
+    for name in ("response_id", "request_id", "refusal", "limits"):
+        if (value := getattr(answer, name)) is not None:
+            facts[name] = msgspec.to_builtins(value)
+    for name in ("ignored_parameters", "emulated_parameters", "history_repairs"):
+        if value := getattr(answer, name):
+            facts[name] = list(value)
+    return facts

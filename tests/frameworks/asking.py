@@ -1,0 +1,25 @@
+"""What the tests of adapters ask of the emulator and of this process."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+from onplan.emulator import Emulator
+
+
+def asked(emulator: Emulator) -> list[dict[str, Any]]:
+    """The requests for an answer that have come."""
+    return [row for row in emulator.journal() if row["path"].endswith("/responses")]
+
+
+def refreshes(emulator: Emulator) -> int:
+    """How often a token was refreshed."""
+    return len([row for row in emulator.journal() if row["path"] == "/oauth/token"])
+
+
+def open_files() -> int:
+    """How many files and sockets this process has open, after what was dropped is gone."""
+    gc.collect()
+    return len(list(Path("/dev/fd").iterdir()))
