@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -259,6 +261,41 @@ def test_a_file_s_descriptor_is_not_left_open(tmp_path: Path) -> None:
             open_file(tmp_path)
 
     assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_of_a_reading_is_told_as_one(tmp_path: Path) -> None:
+    """Ctrl-C at any step of it is no error of the file, whose descriptor might be closed twice."""
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    steps = 0
+    while interrupted_at(steps, lambda: read_file(path)):
+        steps += 1
+    assert steps > 5
+
+
+def interrupted_at(step: int, work: Callable[[], object]) -> bool:
+    """Whether ``work`` has so many lines and returns that Ctrl-C can come at this one, and raises it then."""
+    left = step
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal left
+        left -= event in ("line", "return")
+        if left < 0:
+            sys.settrace(None)
+            del argument  # what would have been returned: nothing holds it any more
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -21,13 +21,22 @@ def open_file(path: str | Path) -> BinaryIO:
     Raises OSError, and UnusableFileError for a FIFO, socket or device: reading one could wait for another
     program, or never end. The null device counts as an empty file.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    return open(path, "rb", opener=_regular)
+
+
+def _regular(path: str, flags: int) -> int:
+    """The descriptor of a regular file.
+
+    ``open`` takes it over without a step in between. Ctrl-C there would have it closed twice, and the error
+    of the second time told instead.
+    """
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     try:
         require_regular(os.fstat(descriptor), or_null=True)
-        return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+    return descriptor
 
 
 def read_file(path: str | Path, largest: int = LARGEST) -> bytes:
