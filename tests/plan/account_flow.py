@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ class Backend:
     Attributes:
         sent: every request.
         waits: every wait in seconds, with what it was for.
+        on_send: called with each request; it may change what is known meanwhile.
     """
 
     answers: Sequence[Any]
@@ -37,6 +38,7 @@ class Backend:
     now: float = NOW
     sent: list[Request] = field(default_factory=list)
     waits: list[tuple[float, Exception]] = field(default_factory=list)
+    on_send: Callable[[], object] = lambda: None
 
     def context(self, **options: Any) -> Context:
         policy = RetryPolicy(attempts=1)
@@ -67,6 +69,7 @@ class Backend:
                 case Send(request):
                     answer = self.answers[min(len(self.sent), len(self.answers) - 1)]
                     self.sent.append(request)
+                    self.on_send()
                     if isinstance(answer, Exception):
                         failure = answer
                         continue

@@ -315,6 +315,20 @@ def test_waiting_is_for_the_budget_as_well() -> None:
     program.ask()
 
 
+def test_what_ends_while_waiting_asks_may_not_be_counted_yet() -> None:
+    """A request costs ten per cent; of another one nothing is told so far, so there may be no room."""
+    program = Program(0.25, told(60), FRESH.usage)
+    program.budget.check(read(50))
+    program.budget.settle(object(), None)
+    program.budget.check(read(60))
+    ticket = program.begin()
+    program.backend.on_send = lambda: program.budget.settle(ticket, None)
+
+    program.backend.run(availability(program.context, None))
+
+    assert program.backend.waits
+
+
 @pytest.mark.parametrize("share", [0, 1.5, 20, -0.2, True, "0.2", float("nan")])
 def test_a_share_that_is_none_is_refused(share: Any) -> None:
     """Where the client is made."""

@@ -51,6 +51,9 @@ class Budget:
     What a request costs is estimated from earlier ones. Answers say what was used before them; where they say
     nothing, and before a request is stopped, the backend is asked.
 
+    Attributes:
+        ended: how many requests have ended.
+
     Args:
         share: of each window, above 0 and up to 1.
     """
@@ -60,7 +63,7 @@ class Budget:
         self._accounts: dict[tuple[str, int | None], _Account] = {}
         self._is_known = False  # whether there has been a reading
         self._under_way: dict[object, int] = {}  # and how many had ended when each began
-        self._ended = 0  # requests that have ended
+        self.ended = 0
         self._read = 0  # those of them that readings count for certain, which are the first ones
         self._cost = 0.0  # of one request lately, per cent of the window that it uses most of
         self._counted, self._grown = 0, 0.0  # all requests that readings count, and what they cost
@@ -68,7 +71,7 @@ class Budget:
     def admit(self, context: Context) -> Flow[object]:
         """Let one request pass; ``settle`` wants what is returned. Raises BudgetError if none may."""
         ticket = object()
-        self._under_way[ticket] = self._ended
+        self._under_way[ticket] = self.ended
         try:
             yield from self._require_room(context)
         except BaseException:
@@ -77,7 +80,7 @@ class Budget:
         return ticket
 
     def _require_room(self, context: Context) -> Flow[None]:
-        uncounted, ended = self._ended - self._read, self._ended
+        uncounted, ended = self.ended - self._read, self.ended
         if self._is_known and (self._counted or not uncounted):
             at_most = (self._grown + _ROUNDING) / self._counted if self._counted else 0.0
             if not self._exceeded(max(self._cost, at_most), uncounted):
@@ -88,18 +91,18 @@ class Budget:
 
     def settle(self, ticket: object, told: Limits | None) -> None:
         """A request has ended; ``told`` came with its answer, and counts those that ended before it began."""
-        ended = self._under_way.pop(ticket, self._ended)
+        ended = self._under_way.pop(ticket, self.ended)
         if told:
             self._note(told, ended, asked=False)
-        self._ended += 1
+        self.ended += 1
 
     def check(self, told: Limits, ended: int | None = None) -> BudgetError | None:
         """Why no request may be made, by ``told``; None if one may.
 
         ``ended``: how many requests had ended when it was asked for; None for as many as have by now.
         """
-        self._note(told, self._ended if ended is None else ended, asked=True)
-        window = self._exceeded(self._cost, self._ended - self._read)
+        self._note(told, self.ended if ended is None else ended, asked=True)
+        window = self._exceeded(self._cost, self.ended - self._read)
         if window is None:
             return None
         error = BudgetError(

@@ -32,11 +32,11 @@ def availability(context: Context, timeout: float | None) -> Flow[Limits]:
         OnplanError: the backend could not be asked.
     """
     deadline = None if timeout is None else context.now() + _seconds(timeout)
-    found = yield from limits(context)
-    while (blocked := _blocked(found, context)) is not None:
+    found, ended = yield from _asked(context)
+    while (blocked := _blocked(found, ended, context)) is not None:
         yield Sleep(_wait(blocked, context.now(), deadline), blocked)
         try:
-            found = yield from limits(context)
+            found, ended = yield from _asked(context)
         except OnplanError as error:
             if not error.retryable:
                 raise
@@ -52,10 +52,16 @@ def _seconds(timeout: object) -> float:
     )
 
 
-def _blocked(found: Limits, context: Context) -> LimitError | None:
+def _asked(context: Context) -> Flow[tuple[Limits, int]]:
+    """What is left, and how many requests had ended when it was asked for: those it counts for certain."""
+    ended = context.budget.ended if context.budget else 0
+    return (yield from limits(context)), ended
+
+
+def _blocked(found: Limits, ended: int, context: Context) -> LimitError | None:
     """Why no request can be made now; None if one can."""
     if found.is_available:
-        return context.budget.check(found) if context.budget else None
+        return context.budget.check(found, ended) if context.budget else None
     window = found.blocking
     limit = Limit(window.minutes, window.resets_at) if window else Limit()
     error = UsageLimitError(

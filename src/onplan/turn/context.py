@@ -82,7 +82,13 @@ class Recorder(Protocol):
 
 
 class Budget(Protocol):
-    """Decides before each completion whether it may be asked for (``plan.budget``)."""
+    """Decides before each completion whether it may be asked for (``plan.budget``).
+
+    Attributes:
+        ended: how many have ended.
+    """
+
+    ended: int
 
     def admit(self, context: Context, /) -> Flow[object]:
         """Let one pass; ``settle`` wants what is returned. Raises LimitError if none may."""
@@ -92,8 +98,11 @@ class Budget(Protocol):
         """One has ended; ``told``: what the plan has left, by its answer."""
         ...
 
-    def check(self, told: Limits, /) -> LimitError | None:
-        """Why none may be asked for when this is left; None if one may."""
+    def check(self, told: Limits, ended: int, /) -> LimitError | None:
+        """Why none may be asked for when this is left; None if one may.
+
+        ``ended``: how many had ended when it was asked what is left.
+        """
         ...
 
 
