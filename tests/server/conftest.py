@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import http.client
 import json
 import socket
@@ -120,7 +121,7 @@ class Stub:
 class StubSocket:
     """Answers each message with itself, twice; one that says ``think`` waits in between.
 
-    ``fails`` is a fault, and the answer to ``flood`` does not end.
+    ``fails`` is a fault, and so is ``disk``; the answer to ``flood`` does not end.
     """
 
     def __init__(self, stub: Stub) -> None:
@@ -139,6 +140,8 @@ class StubSocket:
                     yield piece
         if message == b"fails":
             raise RuntimeError("a fault")
+        if message == b"disk":
+            raise OSError(errno.ENOSPC, "a full disk")
         yield message
 
 

@@ -12,6 +12,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 import onplan
+from onplan.dialects.served import ServedReply
 from onplan.server.ledger import Ledger, Used
 from onplan.server.limits import KeyLimits, admit, count
 from onplan.server.options import ServerOptions
@@ -137,9 +138,38 @@ def test_a_client_that_leaves_while_it_waits_takes_no_turn(serve: Serve, stub: S
     assert [request.path for request in stub.asked] == ["/v1/think", "/v1/last"]
 
 
+def test_large_bodies_are_bounded_together_while_they_are_answered(serve: Serve, stub: Stub) -> None:
+    """One more than there is room for gets 503; a small one is answered, and so is it when there is room."""
+    running = serve(options=ServerOptions(max_body=1 << 20))
+    large = bytes(1 << 20)
+    asking = [threading.Thread(target=running.ask, args=("POST", "/v1/think", large)) for _ in range(8)]
+    for each in asking:
+        each.start()
+    for _ in asking:
+        assert stub.begun.acquire(timeout=20)
+
+    refused = running.ask("POST", body=large)
+    assert (refused.status, refused.code, refused.headers["retry-after"]) == (503, "server_overloaded", "1")
+    assert running.ask("POST", body=b"{}").status == 200
+    stub.let_go()
+    for each in asking:
+        each.join(20)
+    assert running.ask("POST", body=large).status == 200
+
+
 # --- limits ----------------------------------------------------------------------------------------------
 
 NOON = 86_400 * 20_000 + 43_200.0
+
+
+def error_of(refused: ServedReply) -> dict[str, Any]:
+    assert isinstance(refused.body, bytes)
+    error: dict[str, Any] = json.loads(refused.body)["error"]
+    return error
+
+
+def resets_at(refused: ServedReply) -> object:
+    return error_of(refused)["resets_at"]
 
 
 def test_requests_a_minute_flow_back_evenly() -> None:
@@ -149,11 +179,11 @@ def test_requests_a_minute_flow_back_evenly() -> None:
     assert [admit(limits, used, NOON) for _ in range(3)] == [None] * 3
     refused = admit(limits, used, NOON + 19.9)
     assert refused is not None
-    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+    assert (refused.status, refused.headers["retry-after"], resets_at(refused)) == (429, "1", NOON + 21)
     assert admit(limits, used, NOON + 20) is None
     refused = admit(limits, used, NOON + 20)
     assert refused is not None
-    assert refused.headers["retry-after"] == "20"
+    assert (refused.headers["retry-after"], resets_at(refused)) == ("20", NOON + 40)
     assert [admit(limits, used, NOON + 3_600) for _ in range(3)] == [None] * 3
     assert admit(limits, used, NOON + 3_600) is not None
     assert used.requests == 7
@@ -177,7 +207,8 @@ def test_tokens_a_day_begin_anew_at_midnight() -> None:
     refused = admit(limits, used, NOON)
     assert refused is not None
     assert refused.headers == {"content-type": "application/json", "x-should-retry": "false"}
-    assert json.loads(bytes(refused.body))["error"]["code"] == "usage_limit_reached"  # type: ignore[arg-type]
+    assert error_of(refused)["code"] == "usage_limit_reached"
+    assert resets_at(refused) == NOON + 43_200
     assert admit(limits, used, NOON + 43_200) is None
 
 
@@ -217,7 +248,7 @@ def test_a_key_has_its_own_limits(serve: Serve, stub: Stub) -> None:
     assert [running.ask("POST", **named).status for _ in range(3)] == [200, 200, 429]
     assert running.ask("GET", **named).status == 200
     assert running.ask("POST").status == 200
-    assert [request.caller for request in stub.asked] == ["named", "named", "named", ""]
+    assert [request.caller.partition(":")[0] for request in stub.asked] == ["named", "named", "named", ""]
 
 
 # --- what is counted -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from websockets.sync.client import ClientConnection, connect
 
 import onplan
 from onplan.server.connection import Bounds
-from onplan.server.keys import keys_of
+from onplan.server.keys import NamedKey, hash_of, keys_of
 from onplan.server.limits import KeyLimits
 from onplan.server.options import ServerOptions
 
@@ -134,15 +134,17 @@ def test_messages_count_as_requests_of_their_key() -> None:
         assert (error["type"], error["status"]) == ("error", 429)
 
 
-def test_a_fault_while_a_message_is_answered_is_told(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("fault", ["fails", "disk"])
+def test_a_fault_while_a_message_is_answered_is_told(caplog: pytest.LogCaptureFixture, fault: str) -> None:
     """With the status 500; the log says more, and the connection stays."""
     with Running(Stub()) as server, opened(server) as client:
-        client.send("fails")
-        assert client.recv(20) == "fails"
+        client.send(fault)
+        assert client.recv(20) == fault
         error = json.loads(client.recv(20))
         assert (error["type"], error["status"]) == ("error", 500)
         assert error["error"]["code"] == "internal_error"
         assert "a fault" not in str(error)
+        assert "a full disk" not in str(error)
         client.send("one")
         assert client.recv(20) == "one"
     assert "a request of server failed" in caplog.text
@@ -172,6 +174,19 @@ def test_a_key_that_is_removed_is_refused_over_an_open_connection() -> None:
         assert (error["status"], error["error"]["code"]) == (401, "invalid_api_key")
 
 
+def test_a_key_that_is_made_again_is_another_caller() -> None:
+    """What the service keeps for the client that had the name before does not exist for it."""
+    stub = Stub()
+    with Running(stub, limits=KeyLimits()) as server:
+        server.ask(authorization="Bearer named-key")
+        server.reload(keys_of(KEY, (NamedKey("named", hash_of("another-key").hex()),)))
+        server.ask(authorization="Bearer another-key")
+        server.ask()
+    first, second, owner = [request.caller for request in stub.asked]
+    assert first != second
+    assert owner == ""
+
+
 def test_a_client_that_reads_nothing_is_given_up() -> None:
     """The answer that it does not read ends, and so does the connection."""
     stub = Stub()
@@ -182,6 +197,7 @@ def test_a_client_that_reads_nothing_is_given_up() -> None:
             additional_headers={"authorization": f"Bearer {KEY}"},
             proxy=None,
             max_queue=1,
+            compression=None,  # compressed, the answer takes half a minute to fill the buffers in between
         ) as client,
     ):
         client.send("flood")

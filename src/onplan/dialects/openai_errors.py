@@ -150,7 +150,10 @@ def refusal(
     type: str = "invalid_request_error",  # noqa: A002 - as the field is called
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
+    resets_at: int | None = None,
 ) -> ServedReply:
-    """The reply to a request that we refuse ourselves."""
-    error = {"message": message, "type": type, "param": param, "code": code}
+    """The reply to a request that we refuse ourselves. ``resets_at``: when a limit ends, Unix seconds."""
+    error: dict[str, Any] = {"message": message, "type": type, "param": param, "code": code}
+    if resets_at is not None:
+        error["resets_at"] = resets_at
     return ServedReply.json({"error": error}, status, headers)

@@ -22,7 +22,8 @@ class ServedRequest:
         headers: names in lower case.
         body: decompressed.
         query: as it came, without the question mark.
-        caller: who asks: the name of the key. What is kept for one caller is never shown to another.
+        caller: who asks; empty for the person who runs the service. What is kept for one caller is never
+            shown to another.
     """
 
     method: str

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from uvicorn.protocols.utils import ClientDisconnected
+
 from onplan.dialects.openai_errors import failure_reply, refusal
 from onplan.dialects.served import ServedReply, ServedRequest, estimated_usage
 from onplan.errors import OnplanError
 from onplan.server.asgi import CONNECTION, LeavingClient, Receive, Scope, Send
-from onplan.server.bodies import ClientLeftError, Room, overloaded, read_body
+from onplan.server.bodies import ClientLeftError, Room, overloaded, read_body, too_many_large
 from onplan.server.guard import Guard, Head, repeated
-from onplan.server.keys import OWNER, Keys
+from onplan.server.keys import Keys
 from onplan.server.ledger import Ledger
-from onplan.server.limits import KeyLimits, admit, count
+from onplan.server.limits import UNLIMITED, KeyLimits, admit, count
 from onplan.server.messages import serve_messages
 from onplan.server.metrics import Metrics
 from onplan.server.options import ServerOptions
@@ -50,13 +52,13 @@ class Parts:
     """What the application works with.
 
     Attributes:
-        service_of: the service that answers a caller, by what the callers may use.
+        service_of: the service that answers a caller, by its identity and what it may use.
         plan: says what the plan has left.
         ledger: keeps what each key has used.
         metrics: counts.
     """
 
-    service_of: Callable[[str, Mapping[str, KeyLimits]], Answers]
+    service_of: Callable[[str, KeyLimits], Answers]
     plan: Plan
     ledger: Ledger
     metrics: Metrics
@@ -99,7 +101,8 @@ class App:
             if isinstance(decision, ServedReply):
                 await self._send(_Asked(head, "", began), send, decision)
             else:
-                await self._answer(_Asked(head, decision, began), scope, receive, send)
+                asked = _Asked(head, decision, began, self._keys.identity_of(decision))
+                await self._answer(asked, scope, receive, send)
 
     def drain(self) -> None:
         """Let no more requests in; what runs goes on."""
@@ -125,12 +128,12 @@ class App:
             body = await read_body(receive, head.headers, self._options.max_body, self._room)
             if isinstance(body, bytes):
                 query = scope["query_string"].decode("latin-1")
-                caller = _name_in_service(asked.caller)
-                request = ServedRequest(head.method, head.path, head.headers, body, query, caller)
-                decoded = len(body) if "content-encoding" in head.headers else 0
-                with self._room.held(decoded):
-                    await self._serve(asked, request, scope["extensions"][CONNECTION], send)
-                return
+                request = ServedRequest(head.method, head.path, head.headers, body, query, asked.identity)
+                with self._room.held(body) as is_room:
+                    if is_room:
+                        await self._serve(asked, request, scope["extensions"][CONNECTION], send)
+                        return
+                body = too_many_large()
             reply = body
         await self._send(asked, send, reply)
 
@@ -164,6 +167,10 @@ class App:
         with self._ledger.change(asked.caller) as used:
             return admit(limits, used, time.time())
 
+    def _service_of(self, asked: _Asked) -> Answers:
+        limits = self._keys.limits.get(asked.caller, UNLIMITED)
+        return self._parts.service_of(asked.identity, limits)
+
     async def _serve(
         self, asked: _Asked, request: ServedRequest, connection: LeavingClient, send: Send
     ) -> None:
@@ -181,7 +188,7 @@ class App:
             if not self._queue.enter_at_once():
                 await self._queue.enter(asked.caller)
             try:
-                reply = await self._parts.service_of(asked.caller, self._keys.limits).answer(request)
+                reply = await self._service_of(asked).answer(request)
                 await self._send(asked, send, reply)
             finally:
                 self._queue.leave()
@@ -241,7 +248,8 @@ class App:
         pairs = scope["headers"]
         head = Head("GET", scope["path"], _decoded(pairs))
         decision = _repeated(pairs, head) or self._guard.decide(head)
-        asked = _Asked(head, decision if isinstance(decision, str) else "", time.monotonic())
+        caller = decision if isinstance(decision, str) else ""
+        asked = _Asked(head, caller, time.monotonic(), self._keys.identity_of(caller))
         socket = decision if isinstance(decision, ServedReply) else self._open_socket(asked)
         if isinstance(socket, ServedReply):
             await self._refuse_websocket(asked, receive, send, socket)
@@ -254,11 +262,9 @@ class App:
         """What answers over a WebSocket; or the refusal."""
         if self.is_draining:
             return overloaded("The server is about to end.")
-        request = ServedRequest(
-            "GET", asked.head.path, asked.head.headers, caller=_name_in_service(asked.caller)
-        )
+        request = ServedRequest("GET", asked.head.path, asked.head.headers, caller=asked.identity)
         try:
-            socket = self._parts.service_of(asked.caller, self._keys.limits).open_socket(request)
+            socket = self._service_of(asked).open_socket(request)
         except OnplanError as error:
             return failure_reply(error)
         return socket or refusal(426, "upgrade_required", "There is no WebSocket at this path.")
@@ -287,7 +293,7 @@ class App:
             return overloaded("Too many requests are waiting.")
         try:
             await answer()
-        except OSError:  # the client is gone
+        except ClientDisconnected:
             return None
         except Exception:
             logger.exception("a request of %s failed", asked.caller)
@@ -304,6 +310,7 @@ class _Asked:
     head: Head
     caller: str
     began: float
+    identity: str = ""
     size: int = 0  # of the body, in bytes
     is_answered: bool = False
     has_left: bool = False
@@ -317,11 +324,6 @@ PAGES = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v1
 def _unexpected_failure() -> ServedReply:
     message = "The server failed; its log says more."
     return refusal(500, "internal_error", message, type="server_error")
-
-
-def _name_in_service(caller: str) -> str:
-    """The owner has no name there, so the names of conversations that its clients give stay as they are."""
-    return "" if caller == OWNER else caller
 
 
 def _decoded(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from onplan.dialects.served import ServedReply
 from onplan.server.asgi import Receive
 from onplan.transports.decompression import DamagedBodyError, decompressor_for
 
+_SMALL = 256 * 1024  # bytes
 _DECODED = frozenset({"gzip", "x-gzip", "zstd"})
 
 
@@ -21,23 +22,30 @@ class Room:
     """How many bytes of bodies may be held at once.
 
     Args:
-        size: of bodies that arrive, and as many of those that were decompressed, which few bytes may become.
+        size: of bodies that arrive, and as many of those that are answered.
 
     Attributes:
-        left, left_decoded: how much there still is.
+        left, left_answered: how much there still is.
     """
 
     def __init__(self, size: int) -> None:
-        self.left = self.left_decoded = size
+        self.left = self.left_answered = size
 
     @contextmanager
-    def held(self, decoded: int) -> Iterator[None]:
-        """Hold a body that was decompressed until the block ends."""
-        self.left_decoded -= decoded
+    def held(self, body: bytes) -> Iterator[bool]:
+        """Hold a body until the block ends, which answers it; False if there is no room for it.
+
+        Small ones are not counted: the number of requests that are answered at once bounds them.
+        """
+        size = len(body) if len(body) > _SMALL else 0
+        if size > self.left_answered:
+            yield False
+            return
+        self.left_answered -= size
         try:
-            yield
+            yield True
         finally:
-            self.left_decoded += decoded
+            self.left_answered += size
 
 
 async def read_body(
@@ -93,8 +101,8 @@ def _decoded(body: bytes, encoding: str, largest: int, room: Room) -> bytes | Se
             size += len(piece)
             if size > largest:
                 return _too_large(largest)
-            if size > room.left_decoded:
-                return overloaded("Too many large requests are answered at once.")
+            if size > max(room.left_answered, _SMALL):
+                return too_many_large()
             pieces.append(piece)
     except DamagedBodyError:
         return refusal(400, "invalid_request", f"The body is not valid {encoding}.", headers=NEVER_AGAIN)
@@ -106,6 +114,11 @@ def _too_large(largest: int) -> ServedReply:
         f"The body is larger than {largest} bytes. `max_body` under [server] in config.toml changes that."
     )
     return refusal(413, "request_too_large", message, headers=NEVER_AGAIN)
+
+
+def too_many_large() -> ServedReply:
+    """The refusal of a large body while others are answered."""
+    return overloaded("Too many large requests are answered at once.")
 
 
 def overloaded(message: str) -> ServedReply:

@@ -58,11 +58,13 @@ class Keys:
         hashes: of the keys, with the names of their callers.
         limits: of the callers that have any.
         where: where a client finds the key, as a sentence.
+        identities: of the callers, by their names; see ``identity_of``.
     """
 
     hashes: tuple[tuple[bytes, str], ...] = field(repr=False)
     limits: Mapping[str, KeyLimits] = field(default_factory=dict)
     where: str = SHOWN
+    identities: Mapping[str, str] = field(default_factory=dict)
 
     def caller_of(self, key: str) -> str | None:
         """The name of the caller with this key. Takes as long for a wrong key as for a right one."""
@@ -72,12 +74,20 @@ class Keys:
                 caller = name
         return caller
 
+    def identity_of(self, caller: str) -> str:
+        """What no other caller is ever called: a key that is made anew for a name is another caller.
+
+        That of the owner is empty, so the names of conversations that its clients give stay as they are.
+        """
+        return self.identities.get(caller, caller)
+
 
 def keys_of(own: str, named: tuple[NamedKey, ...] = (), where: str = SHOWN) -> Keys:
     """The keys: the server's own, and the named ones; ``where`` the own one is found, as a sentence."""
     hashes = [(hash_of(own), OWNER)]
     hashes += [(bytes.fromhex(each.hash), each.name) for each in named]
-    return Keys(tuple(hashes), {each.name: each.limits for each in named}, where)
+    identities = {OWNER: "", **{each.name: f"{each.name}:{each.hash[:16]}" for each in named}}
+    return Keys(tuple(hashes), {each.name: each.limits for each in named}, where, identities)
 
 
 def new_key() -> SecretText:

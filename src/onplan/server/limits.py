@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
@@ -37,13 +39,21 @@ def admit(limits: KeyLimits, used: Used, now: float) -> ServedReply | None:
         message = (
             f"This key has used its {limits.tokens_per_day} tokens of today; at midnight UTC it may go on."
         )
-        return _used_up(message)
+        return _used_up(message, (used.day + 1) * _DAY)
     if limits.requests_per_minute is not None:
         wait = _take(limits.requests_per_minute, used, now)
         if wait:
-            message = f"This key may make {limits.requests_per_minute} requests a minute."
-            headers = {"retry-after": str(wait)}
-            return refusal(429, "rate_limit_exceeded", message, type="rate_limit_error", headers=headers)
+            message = (
+                f"This key may make {limits.requests_per_minute} requests a minute; the next one in {wait} s."
+            )
+            return refusal(
+                429,
+                "rate_limit_exceeded",
+                message,
+                type="rate_limit_error",
+                headers={"retry-after": str(wait)},
+                resets_at=math.ceil(now) + wait,
+            )
     used.requests += 1
     return None
 
@@ -79,5 +89,13 @@ def _take(per_minute: int, used: Used, now: float) -> int:
     return 0
 
 
-def _used_up(message: str) -> ServedReply:
-    return refusal(429, "usage_limit_reached", message, type="usage_limit_reached", headers=NEVER_AGAIN)
+def _used_up(message: str, resets_at: int) -> ServedReply:
+    """Without Retry-After, as for the plan's own limits: openai-node 6 would sleep until then."""
+    return refusal(
+        429,
+        "usage_limit_reached",
+        message,
+        type="usage_limit_reached",
+        headers=NEVER_AGAIN,
+        resets_at=resets_at,
+    )

@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 from typing import Any, TypeAlias
 
 import msgspec
+from uvicorn.protocols.utils import ClientDisconnected
 
 from onplan.dialects.served import ServedReply
 from onplan.server.asgi import AT_A_STRETCH, Receive, Send
@@ -83,5 +84,5 @@ async def _answer(socket: ResponsesSocket, message: bytes, send: Send, in_turn: 
     if refusal is not None and isinstance(refusal.body, bytes):
         error = msgspec.json.decode(refusal.body)["error"]
         told = {"type": "error", "status": refusal.status, "error": error, "headers": refusal.headers}
-        with suppress(OSError):  # the client is gone
+        with suppress(ClientDisconnected):
             await send({"type": "websocket.send", "text": msgspec.json.encode(told).decode()})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 
 from onplan.assembly import AsyncClientOptions
 from onplan.async_client import AsyncClient
 from onplan.config.hints import not_signed_in
 from onplan.config.settings import Settings
+from onplan.dialects.openai_chat.kept_turns import KeptTurns
 from onplan.errors import ConfigurationError, OnplanError
 from onplan.server.limits import KeyLimits
 from onplan.service.options import ServiceOptions
@@ -57,6 +57,7 @@ class Upstream:
     ) -> None:
         self._settings, self._store, self._options = settings, store, options
         self._service_options, self._responses = service_options, responses or MemoryStore()
+        self._kept = KeptTurns()
         self._clients: dict[tuple[str, float | None], AsyncClient] = {}
         self._services: dict[tuple[str, float | None], Service] = {}
 
@@ -67,13 +68,13 @@ class Upstream:
         for client in self._clients.values():
             await client.close()
 
-    def service_of(self, caller: str, limits: Mapping[str, KeyLimits]) -> Service:
-        """The service that answers a caller."""
-        share = limits[caller].window_share if caller in limits else None
+    def service_of(self, caller: str, limits: KeyLimits) -> Service:
+        """The service that answers a caller, by its identity and what it may use."""
+        share = limits.window_share
         key = (caller, share) if share is not None else _SHARED
         service = self._services.get(key)
         if service is None:
-            service = Service(self._client_of(*key), self._service_options, self._responses)
+            service = Service(self._client_of(*key), self._service_options, self._responses, self._kept)
             self._services[key] = service
         return service
 
@@ -86,7 +87,10 @@ class Upstream:
         return client
 
     def reload(self, options: ServiceOptions) -> None:
-        """Answer by other options from now on; clients, with their connections and budgets, stay."""
+        """Answer by other options from now on; clients, with their connections and budgets, stay.
+
+        What was kept of turns and responses stays, too.
+        """
         self._service_options = options
         self._services.clear()
 

@@ -35,11 +35,11 @@ class ChatCompletions:
     Args:
         client: asks the models.
         options: of the service.
+        kept: what was thought before tools were called.
     """
 
-    def __init__(self, client: AsyncClient, options: ServiceOptions) -> None:
-        self._client, self._options = client, options
-        self._kept = KeptTurns()
+    def __init__(self, client: AsyncClient, options: ServiceOptions, kept: KeptTurns) -> None:
+        self._client, self._options, self._kept = client, options, kept
         self._contexts: tuple[Context, Context, Context] | None = None  # see `_context`
 
     async def create(self, request: ServedRequest) -> ServedReply:

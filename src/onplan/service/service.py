@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from onplan.async_client import AsyncClient
 from onplan.async_client_parts import account_in_use, context_of
+from onplan.dialects.openai_chat.kept_turns import KeptTurns
 from onplan.dialects.openai_errors import failure_reply, refusal
 from onplan.dialects.openai_models import model_object, models_list
 from onplan.dialects.served import ServedReply, ServedRequest
@@ -39,15 +40,20 @@ class Service:
         client: asks the models.
         options: what the person decided.
         store: where responses are kept; in memory without it, for a server of one process.
+        kept: what was thought before tools were called; a new memory without it.
     """
 
     def __init__(
-        self, client: AsyncClient, options: ServiceOptions | None = None, store: ResponseStore | None = None
+        self,
+        client: AsyncClient,
+        options: ServiceOptions | None = None,
+        store: ResponseStore | None = None,
+        kept: KeptTurns | None = None,
     ) -> None:
         self._client, self._options = client, options or ServiceOptions()
         self._stored = StoredResponses(store or MemoryStore())
         self._responses = Responses(client, self._options, self._stored)
-        self._chat = ChatCompletions(client, self._options)
+        self._chat = ChatCompletions(client, self._options, KeptTurns() if kept is None else kept)
         self._images = Images(client, self._options)
 
     async def answer(self, request: ServedRequest) -> ServedReply:

@@ -20,7 +20,7 @@ class TurnOwner(NamedTuple):
     """Whose a turn is: it is put back only where all of these are the same.
 
     Attributes:
-        caller: the client's key, by its name.
+        caller: who asks.
         conversation: the name of the conversation.
         account: that the backend was asked for.
         model: that answered.
