@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from onplan.backends import OPENAI_CODEX
 from onplan.dialects.openai_chat import request as chat
 from onplan.dialects.openai_chat.parameters import fitted
@@ -29,7 +31,6 @@ def test_requests_of_chat_completions() -> None:
 
 def test_stored_responses() -> None:
     """Neither what was asked nor what was answered."""
-    stored = StoredResponse(
-        {"id": "resp_1", "output": ["secret"]}, [{"content": "secret"}], "gpt-5.5", "name"
-    )
+    response = msgspec.Raw(b'{"id":"resp_1","output":[{"content":"secret"}]}')
+    stored = StoredResponse(response, [{"content": "secret"}], "gpt-5.5", "name")
     assert repr(Before(stored)) == "Before(previous=StoredResponse('resp_1'), referenced={})"

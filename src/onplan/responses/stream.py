@@ -9,7 +9,7 @@ SSE and WebSocket both deliver one JSON payload per event, so nothing here depen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -123,7 +123,7 @@ class ResponseStream:
         """What the plan has left, as far as headers and events have said so."""
         return limits_of_headers({**self.limit_headers, **self._limits}, self.began_at)
 
-    def feed(self, payloads: Iterable[bytes]) -> list[StreamChunk]:
+    def feed(self, payloads: Sequence[bytes]) -> list[StreamChunk]:
         """The chunks for ``payloads``. After ``failure`` or the terminal event, the rest is ignored."""
         chunks: list[StreamChunk] = []
         event = None

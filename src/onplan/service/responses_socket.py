@@ -136,7 +136,11 @@ class ResponsesSocket:
         }
         usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
         begun = response_object({**fields, "status": "in_progress"}, asked.echo)
-        ended = response_object({**fields, "status": "completed", "usage": usage}, asked.echo)
+        ended = msgspec.Raw(
+            msgspec.json.encode(
+                response_object({**fields, "status": "completed", "usage": usage}, asked.echo)
+            )
+        )
         earlier = before.previous.items if before.previous else []
         conversation = conversation_of(asked, self._request.headers)
         session_id = session_id_for(self._request.caller, conversation, asked, before)

@@ -71,7 +71,12 @@ class Completion(Attempt["CompletionResponse | None"]):
         context: what all turns of the client have in common.
         generate: False sends the request over a WebSocket without having it answered (``prewarm``).
         silent: whether the program sees nothing of the answer.
+
+    Attributes:
+        returns_answer: whether ``run`` returns it.
     """
+
+    returns_answer = True
 
     def __init__(self, call: Call, context: Context, *, generate: bool = True, silent: bool = False) -> None:
         self.model = call.model
@@ -125,7 +130,7 @@ class Completion(Attempt["CompletionResponse | None"]):
             raise
         for amendment in self._amendments:
             self._remembered.keep(amendment, self._call)
-        return self._stream.response if self._stream else None
+        return self._stream.response if self._stream and self.returns_answer else None
 
     def _ask(self, credentials: Credential) -> Flow[None]:
         fallback = self._fallback
@@ -234,7 +239,7 @@ class Completion(Attempt["CompletionResponse | None"]):
         failure.parts = stream.parts
         return failure
 
-    def _read(self, stream: Stream, end: _End = lambda _: None) -> Flow[None]:
+    def _read(self, stream: Stream, end: _End | None = None) -> Flow[None]:
         """Emit the answer. ``end`` gets it when it is whole, before its last chunks are emitted."""
         self._stream = stream
         incoming = _Incoming(self, stream, end)
@@ -273,7 +278,7 @@ class _Incoming:
 
     __slots__ = ("_completion", "_cutoff", "_end", "_stream", "finished", "grace")
 
-    def __init__(self, completion: Completion, stream: Stream, end: _End) -> None:
+    def __init__(self, completion: Completion, stream: Stream, end: _End | None) -> None:
         self._completion, self._stream, self._end = completion, stream, end
         at = completion._call.reports.cut_at
         self._cutoff = Cutoff(at, completion._call.kept) if at else None
@@ -298,9 +303,11 @@ class _Incoming:
             self.grace = 0.0  # the connection is closed without reading on
         elif stream.finished:
             self.finished = True
-            if stream.response:
-                read_by(stream.response, completion._call.output)
-                self._end(stream.response)
+            output = completion._call.output
+            if (output or self._end) and (response := stream.response):
+                read_by(response, output)
+                if self._end:
+                    self._end(response)
         if not chunks or completion._silent:
             return ()
         completion.seen = True

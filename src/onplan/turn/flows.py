@@ -115,7 +115,7 @@ def _answered(request: CompletionRequest, model: str, context: Context) -> Flow[
         asking = yield from _shown(request, model, target, context)
         earlier = compactor.encrypted(target)
         try:
-            response = yield from _completed(asking, context)
+            response = yield from completed(asking, context)
         except ContextLengthError as error:
             if not compactor.covers(request.messages, target):
                 raise
@@ -139,10 +139,11 @@ def asked(call: Call, context: Context) -> Flow[CompletionResponse]:
     goes over a WebSocket where there is a fallback that does not say otherwise. What a server refuses of it
     although the program did not ask for it is left out, and remembered for later requests.
     """
-    return (yield from _completed(Completion(call, context), context))
+    return (yield from completed(Completion(call, context), context))
 
 
-def _completed(asking: Completion, context: Context) -> Flow[CompletionResponse]:
+def completed(asking: Completion, context: Context) -> Flow[CompletionResponse]:
+    """Carry ``asking`` out within the budget; its errors tell what helps."""
     budget = context.budget
     ticket = (yield from budget.admit(context)) if budget else None
     try:
@@ -274,7 +275,7 @@ def _compacted(
         earlier = compactor.encrypted(target)
         asking = yield from _shown(request, model, target, alone, trigger)
         try:
-            response = yield from _completed(asking, alone)
+            response = yield from completed(asking, alone)
         except EncryptedReasoningError:
             if earlier is None:
                 raise

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from onplan.dialects.openai_responses.stored import (
     Bounds,
     KeptResponses,
@@ -12,6 +16,10 @@ from onplan.dialects.openai_responses.stored import (
     name_for,
     names_of,
 )
+
+
+def as_json(response: dict[str, Any]) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(response))
 
 
 def test_the_oldest_go_first() -> None:
@@ -58,7 +66,9 @@ def test_names_tell_callers_and_ids_apart() -> None:
 def test_a_response_survives_being_encoded() -> None:
     """It is the same afterwards, with whatever items backends invent; its text is not in its repr's names."""
     item = {"type": "of tomorrow", "id": "x_1", "nested": [{"a": None}]}
-    stored = StoredResponse({"id": "resp_1", "output": [item, {"type": "message"}]}, [item], "m", "s")
+    stored = StoredResponse(
+        as_json({"id": "resp_1", "output": [item, {"type": "message"}]}), [item], "m", "s"
+    )
     assert decode(encode(stored)) == stored
     assert names_of(stored, "me") == (name_for("me", "resp_1"), [name_for("me", "x_1")])
 
@@ -66,8 +76,8 @@ def test_a_response_survives_being_encoded() -> None:
 def test_listed_items_have_ids_of_their_own() -> None:
     """An item that came without an id gets one that says its kind and is the same on every page."""
     items = [{"type": "message", "role": "user"}, {"type": "reasoning"}, {"type": "of tomorrow"}]
-    stored = StoredResponse({"id": "resp_7", "output": []}, items, "m", "s")
+    stored = StoredResponse(as_json({"id": "resp_7", "output": []}), items, "m", "s")
     listed = input_items_page(stored, {"order": "asc"})["data"]
     assert [each["id"] for each in listed] == ["msg_7_0", "rs_7_1", "item_7_2"]
-    empty = StoredResponse({"id": "resp_7", "output": []}, [], "m", "s")
+    empty = StoredResponse(as_json({"id": "resp_7", "output": []}), [], "m", "s")
     assert input_items_page(empty, {})["first_id"] is None

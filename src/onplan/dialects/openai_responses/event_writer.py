@@ -10,6 +10,8 @@ import msgspec
 from onplan.responses.items import text_of
 
 Event: TypeAlias = dict[str, Any]
+MOST_HELD = 100
+"""How many of the backend's own events are held until the answer begins."""
 
 
 class Place(msgspec.Struct, gc=False):
@@ -53,6 +55,10 @@ class EventWriter:
         """What was written since it was taken last."""
         written, self._written = self._written, []
         return written
+
+    def go_on_after(self, other: EventWriter) -> None:
+        """Drop what was written: ``other`` wrote it, and its numbers go on here."""
+        self._written, self._next = [], other._next
 
     def write(self, event: Event) -> None:
         """An event of our own."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from onplan.answers.usage import usage_of
 from onplan.responses.items import CALL_KINDS, Item, text_of
 
 # Clients index into these without looking (docs/protocol.md); a backend may leave any of them out.
-_USUAL: Mapping[str, Any] = {
+_DEFAULTS: Mapping[str, Any] = {
     "object": "response",
     "background": False,
     "error": None,
@@ -39,18 +41,22 @@ _RESTORED = (
     *("instructions", "max_output_tokens", "metadata", "previous_response_id", "prompt_cache_key", "store"),
     *("temperature", "text", "tool_choice", "tools", "top_p", "truncation", "user"),
 )
+_UNTOLD = {name: _DEFAULTS[name] for name in _RESTORED}
+NULL = msgspec.Raw(b"null")
+"""A field that is null, undecoded."""
 
 
 def response_object(sent: Mapping[str, Any], echo: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
     """The object for a client.
 
     Args:
-        sent: what the backend sent.
+        sent: what the backend sent; all but the usage may be undecoded.
         echo: what the client had said; it is repeated instead of what the backend was told.
         fields: other changes.
     """
-    said = {name: echo[name] if name in echo else _USUAL[name] for name in _RESTORED}
-    whole = {**_USUAL, "created_at": 0, **{n: v for n, v in sent.items() if v is not None}, **said, **fields}
+    told = {name: value for name, value in sent.items() if value is not None and value != NULL}
+    said = {name: value for name, value in echo.items() if name in _UNTOLD}
+    whole = {**_DEFAULTS, "created_at": 0, **told, **_UNTOLD, **said, **fields}
     whole["usage"] = _usage(whole["usage"]) if isinstance(whole["usage"], dict) else None
     return whole
 

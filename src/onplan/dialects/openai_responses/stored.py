@@ -21,13 +21,13 @@ class StoredResponse(msgspec.Struct):
     """One response, and what it answers.
 
     Attributes:
-        response: the ``response`` object as the client got it.
+        response: the ``response`` object as the client got it, as JSON: most are never looked into.
         items: the whole input as it was sent, with all that went before, without instructions.
         model: the model that was asked.
         session_id: the conversation's name at the backend.
     """
 
-    response: dict[str, Any]
+    response: msgspec.Raw
     items: list[Item]
     model: str
     session_id: str
@@ -39,15 +39,31 @@ class StoredResponse(msgspec.Struct):
     @property
     def id(self) -> str:
         """The id of the response."""
-        return str(self.response["id"])
+        return _decode_named(self.response).id
 
     @property
     def output(self) -> list[Item]:
         """The items of the answer."""
-        output: list[Item] = self.response["output"]
-        return output
+        return _decode_output(self.response).output
 
 
+class _NamedItem(msgspec.Struct):
+    id: Any = None
+
+
+class _Named(msgspec.Struct):
+    """The ids in a response."""
+
+    id: str
+    output: list[_NamedItem]
+
+
+class _Output(msgspec.Struct):
+    output: list[Item]
+
+
+_decode_named = msgspec.json.Decoder(_Named).decode
+_decode_output = msgspec.json.Decoder(_Output).decode
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(StoredResponse).decode
 
@@ -59,8 +75,9 @@ def name_for(caller: str, kept_id: str) -> str:
 
 def names_of(stored: StoredResponse, caller: str) -> tuple[str, list[str]]:
     """The name of a response, and the names of its items, to which clients refer."""
-    ids = (item.get("id") for item in stored.output)
-    return name_for(caller, stored.id), [name_for(caller, each) for each in ids if isinstance(each, str)]
+    named = _decode_named(stored.response)
+    ids = (item.id for item in named.output)
+    return name_for(caller, named.id), [name_for(caller, each) for each in ids if isinstance(each, str)]
 
 
 # --- keeping ----------------------------------------------------------------------------------------

@@ -1,0 +1,236 @@
+"""Streams that come as usual are handed on without being assembled: clients get what they get otherwise."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from onplan.dialects.openai_responses.careful_relay import CarefulRelay
+from onplan.dialects.openai_responses.relay import RelayStream
+from onplan.dialects.openai_responses.relay_options import RelayOptions
+from onplan.errors import StreamTruncatedError
+from onplan.parameters import NOTHING_REPORTED, CutAt
+
+from ..damage import damage
+from .streams import CALLS, RESPONSE, USAGE, Event, added, call, done, encoded, message, numbered, text_part
+from .streams import reasoning as thought
+
+CUSTOM = {"id": "ctc_1", "type": "custom_tool_call", "call_id": "call_9", "name": "patch"}
+OWN: Event = {"type": "codex.rate_limits", "plan_type": "plus", "rate_limits": {"allowed": True}}
+
+
+# --- streams as usual -------------------------------------------------------------------------------
+
+
+def usual_stream(chance: random.Random) -> list[Event]:
+    """The announcement, items of every kind, and the end; sometimes an event of the backend's own."""
+    begun = {**RESPONSE, "status": "in_progress", "output": [], "tools": [], "usage": None}
+    events = [{"type": f"response.{name}", "response": begun} for name in ("created", "in_progress")]
+    items = [chance.choice(ITEMS)(index, chance) for index in range(chance.randrange(1, 5))]
+    items.append(_message(len(items), chance))
+    for each in items:
+        events += each
+    if chance.random() < 0.3:
+        events.insert(chance.choice([0, 1, 2, len(events)]), OWN)
+    ended = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+    output = chance.choice([ended, [], None])
+    response = {**RESPONSE, "status": "completed", "output": output, "usage": USAGE, "error": None}
+    return numbered([*events, {"type": "response.completed", "response": response}])
+
+
+def _texts(chance: random.Random) -> list[str]:
+    return [
+        chance.choice(["Hel", "lo, ", "wörld \u2028", '"quoted"\n', "🙂"]) for _ in range(chance.randrange(4))
+    ]
+
+
+def _message(index: int, chance: random.Random) -> list[Event]:
+    name = f"msg_{index}"
+    events = [added(index, message("", name))]
+    content: list[Event] = []
+    for part in range(chance.randrange(1, 3)):
+        texts = _texts(chance)
+        at = {"item_id": name, "output_index": index, "content_index": part}
+        events += _part("content_part", at, text_part(""))[:1]
+        events += _text("output_text", at, texts, "text", logprobs=[])
+        content.append({**text_part("".join(texts)), "annotations": [{"type": "url_citation"}] * part})
+        events += _part("content_part", at, content[-1])[1:]
+    return [*events, done(index, {**message("x", name), "content": content, "phase": "final_answer"})]
+
+
+def _reasoning(index: int, chance: random.Random) -> list[Event]:
+    begun = {**thought(""), "id": f"rs_{index}"}
+    events, summary = [added(index, begun)], []
+    for part in range(chance.randrange(3)):
+        at = {"item_id": begun["id"], "output_index": index, "summary_index": part}
+        texts = _texts(chance)
+        summary.append({"type": "summary_text", "text": "".join(texts)})
+        first, last = _part("reasoning_summary_part", at, summary[-1])
+        events += [first, *_text("reasoning_summary_text", at, texts, "text"), last]
+    return [*events, done(index, {**begun, "summary": summary})]
+
+
+def _part(name: str, at: Event, part: Event) -> list[Event]:
+    return [
+        {"type": f"response.{name}.added", **at, "part": {**part, "text": ""}},
+        {"type": f"response.{name}.done", **at, "part": part},
+    ]
+
+
+def _text(name: str, at: Event, texts: Sequence[str], field: str, **more: Any) -> list[Event]:
+    deltas = [{"type": f"response.{name}.delta", **at, "delta": text, **more} for text in texts]
+    return [*deltas, {"type": f"response.{name}.done", **at, field: "".join(texts), **more}]
+
+
+def _custom_call(index: int, chance: random.Random) -> list[Event]:
+    item = {**CUSTOM, "id": f"ctc_{index}", "call_id": f"call_{index}", "input": "", "status": "in_progress"}
+    texts = _texts(chance)
+    text = _text("custom_tool_call_input", {"item_id": item["id"], "output_index": index}, texts, "input")
+    return [added(index, item), *text, done(index, {**item, "input": "".join(texts), "status": "completed"})]
+
+
+def _call(index: int, chance: random.Random) -> list[Event]:
+    at = {"item_id": f"fc_{index}", "output_index": index}
+    named = {"id": at["item_id"], "call_id": f"call_{index}"}
+    arguments = CALLS[0][2]
+    cut = chance.randrange(len(arguments))
+    return [
+        added(index, {**call(0, is_done=False), **named}),
+        *_text("function_call_arguments", at, [arguments[:cut], arguments[cut:]][cut == 0 :], "arguments"),
+        done(index, {**call(0, is_done=True), **named}),
+    ]
+
+
+ITEMS: list[Callable[[int, random.Random], list[Event]]] = [_message, _reasoning, _call, _custom_call]
+
+
+def as_sent(events: Sequence[Event]) -> list[bytes]:
+    """Payloads with characters beyond ASCII as they are, as the backend writes them."""
+    return [msgspec.json.encode(event) for event in events]
+
+
+# --- both ways of handing on ------------------------------------------------------------------------
+
+
+def carefully(**options: Any) -> CarefulRelay:
+    return CarefulRelay("gpt-5.5", NOTHING_REPORTED, None, RelayOptions(**options))
+
+
+def relayed(**options: Any) -> RelayStream:
+    return RelayStream("gpt-5.5", NOTHING_REPORTED, None, RelayOptions(**options))
+
+
+def is_usual(stream: RelayStream) -> bool:
+    """Whether the stream has been handed on without being assembled."""
+    return stream._usual is not None
+
+
+def fed(stream: CarefulRelay, payloads: Sequence[bytes], chance: random.Random) -> list[bytes]:
+    """What a client gets of payloads that arrive some at a time."""
+    told: list[bytes] = []
+    at = 0
+    while at < len(payloads):
+        count = chance.choice([1, 1, 2, 5, 50])
+        told += stream.feed(payloads[at : at + count])
+        at += count
+    return told
+
+
+def outcome(stream: CarefulRelay) -> tuple[Any, ...]:
+    """All that is known of an answer after its end."""
+    failure = stream.failure and (type(stream.failure), stream.failure.message)
+    final = stream.final and json.loads(bytes(stream.final))
+    known = (stream.finished, failure, final, stream.response, stream.parts, stream.ids, stream.limits)
+    return (*known, stream.turn_state, stream.failure_codes)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_client_gets_the_same_bytes(seed: int) -> None:
+    """However the stream is split, and whether events are framed: as if each event had been assembled."""
+    chance = random.Random(seed)
+    payloads = as_sent(usual_stream(chance))
+    options = {"framed": chance.random() < 0.5, "is_codex": chance.random() < 0.5}
+    usual, careful = relayed(**options), carefully(**options)
+    assert fed(usual, payloads, chance) == fed(careful, payloads, chance)
+    assert is_usual(usual)
+    assert usual.finished
+    assert usual.usage == (careful.response and careful.response.usage)
+    assert outcome(usual) == outcome(careful)
+    assert not is_usual(usual)  # the answer was assembled when it was asked for
+
+
+def disturbed(payload: bytes, chance: random.Random) -> bytes:
+    """The payload with odd bytes: white space, escapes, fields that do not belong there, twice or cut off."""
+    event = json.loads(payload)
+    value = chance.choice([None, 7, "x", {}, [1]])
+    name = chance.choice(["arguments", "summary_index", "content_index", "item_id", "delta", "error"])
+    twice = chance.choice(list(event))
+    return chance.choice(
+        [
+            json.dumps(event, indent=chance.choice([None, 1])).encode(),
+            payload.replace(b",", b",\r", 1),
+            payload[: chance.randrange(len(payload))],
+            chance.choice([b"{}", b"[DONE]", b"busy", b'{"error":"out of memory"}', b"[" * 2_000]),
+            json.dumps({name: value, **event}).encode(),
+            payload[:-1] + b"," + json.dumps({twice: value}).encode()[1:],
+            payload.replace(b"e", b"\\u0065"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_a_damaged_stream_is_as_if_it_had_been_assembled_from_its_start(seed: int) -> None:
+    """Events lost, doubled, moved, changed, with odd bytes: the same events, and the same end."""
+    chance = random.Random(seed)
+    events = copy.deepcopy(usual_stream(chance))
+    for _ in range(chance.choice([0, 1, 1, 2, 3])):
+        damage(events, chance)
+    payloads = encoded(events)
+    for at in chance.sample(range(len(payloads)), min(len(payloads), chance.choice([0, 0, 1, 2]))):
+        payloads[at] = disturbed(payloads[at], chance)
+    usual, careful = relayed(framed=False), carefully(framed=False)
+    usual.earlier = careful.earlier = chance.choice(
+        [(), (), {"resp_1": None}, {"msg_0": None, "call_1": None}]
+    )
+    told = [list(map(json.loads, fed(stream, payloads, chance))) for stream in (usual, careful)]
+    assert told[0] == told[1]
+    assert outcome(usual) == outcome(careful)
+
+
+def test_a_stream_that_ends_too_early_is_no_answer() -> None:
+    """Wherever it breaks off. What its client was told of it is what the failure goes on from."""
+    payloads = as_sent(usual_stream(random.Random(7)))
+    for length in range(len(payloads)):
+        usual, careful = relayed(framed=False), carefully(framed=False)
+        assert [usual.feed([each]) for each in payloads[:length]] == [
+            careful.feed([each]) for each in payloads[:length]
+        ]
+        assert (usual.final, usual.usage, usual.finished) == (None, None, False)
+        for stream in (usual, careful):
+            with pytest.raises(StreamTruncatedError):
+                stream.close()
+        error = StreamTruncatedError("The answer ended before it was complete.")
+        if length > 2:
+            assert usual.failure_events(error) == careful.failure_events(error)
+
+
+def test_events_of_the_backends_own_do_not_grow_without_bound() -> None:
+    """A stream with many of them is not noted for ever."""
+    usual = relayed(is_codex=False)
+    for _ in range(200):
+        usual.feed(encoded([OWN]))
+    assert not is_usual(usual)
+
+
+@pytest.mark.parametrize("change", [{"cut_at": CutAt(max_tokens=5)}])
+def test_an_answer_that_may_have_to_be_cut_is_assembled(change: dict[str, Any]) -> None:
+    """Each of its deltas may be the last one."""
+    usual = relayed(framed=False, **change)
+    told = [json.loads(each) for each in usual.feed(as_sent(usual_stream(random.Random(3))))]
+    assert told[-1]["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
