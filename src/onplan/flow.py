@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
@@ -122,8 +122,7 @@ class Request:
     @property
     def origin(self) -> str:
         """Scheme and host, for error messages; paths and queries may hold secrets."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        return _origin_of(self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +141,12 @@ class Response:
     def json(self) -> Any:
         """The decoded body, or None if it is not JSON."""
         return decode_json(self.body)
+
+
+@lru_cache(maxsize=64)  # a client asks at few addresses, for each request several times
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 Flow: TypeAlias = Generator[Request, Response, T]

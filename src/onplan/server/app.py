@@ -81,7 +81,7 @@ class App:
         self.is_draining, self._draining = False, asyncio.Event()
         self.reload(options, keys)
         self._streams = 0
-        self._uncounted: dict[str, int] = {}  # requests of callers without limits, since the last tick
+        self._uncounted: dict[str, _Uncounted] = {}  # by callers without limits
 
     def reload(self, options: ServerOptions, keys: Keys) -> None:
         """Let in by other keys, hosts and origins from now on; what runs goes on."""
@@ -113,9 +113,10 @@ class App:
         """Write down what was counted since the last time, and what is running now."""
         self._metrics.tick()
         uncounted, self._uncounted = self._uncounted, {}
-        for caller, requests in uncounted.items():
+        for caller, each in uncounted.items():
             with self._ledger.change(caller) as used:
-                used.requests += requests
+                used.requests += each.requests
+                count(used, Usage(each.prompt_tokens, each.completion_tokens), time.time())
         self._metrics.running.set(self._queue.running)
         self._metrics.waiting.set(self._queue.waiting)
         self._metrics.streams.set(self._streams)
@@ -162,7 +163,7 @@ class App:
             return None
         limits = self._keys.limits.get(asked.caller)
         if limits is None:
-            self._uncounted[asked.caller] = self._uncounted.get(asked.caller, 0) + 1
+            self._uncounted_of(asked.caller).requests += 1
             return None
         with self._ledger.change(asked.caller) as used:
             return admit(limits, used, time.time())
@@ -236,8 +237,19 @@ class App:
 
     def _count(self, caller: str, model: str, usage: Usage) -> None:
         self._metrics.used(model, usage)
-        with self._ledger.change(caller) as used:
-            count(used, usage, time.time())
+        if caller in self._keys.limits:
+            with self._ledger.change(caller) as used:
+                count(used, usage, time.time())
+            return
+        uncounted = self._uncounted_of(caller)
+        uncounted.prompt_tokens += usage.prompt_tokens
+        uncounted.completion_tokens += usage.completion_tokens
+
+    def _uncounted_of(self, caller: str) -> _Uncounted:
+        found = self._uncounted.get(caller)
+        if found is None:
+            found = self._uncounted[caller] = _Uncounted()
+        return found
 
     async def _fail(self, asked: _Asked, send: Send, reply: ServedReply) -> None:
         """Tell of a failure. In the middle of another reply nothing is said, and uvicorn cuts it off."""
@@ -314,6 +326,15 @@ class _Asked:
     size: int = 0  # of the body, in bytes
     is_answered: bool = False
     has_left: bool = False
+
+
+@dataclass(slots=True)
+class _Uncounted:
+    """What a caller has used since the last tick."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 _UNKNOWN = "unknown"  # the model of an answer of which not so much was told

@@ -9,16 +9,18 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import unquote
 
+import httptools
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
 from onplan.dialects.served import ServedReply
 from onplan.server.asgi import CONNECTION
 from onplan.server.bodies import overloaded
-from onplan.server.gathered_writes import GatheredWrites
+from onplan.server.cycle import Cycle
 from onplan.server.websocket import WebSocketConnection
 
 
@@ -77,8 +79,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
-        gathered = cast("asyncio.Transport", GatheredWrites(transport, self.loop))
-        super().connection_made(gathered)
+        super().connection_made(transport)
         if len(self.connections) > self._bounds.connections:
             self._refuse(overloaded("There are too many connections."))
         else:
@@ -119,7 +120,6 @@ class Connection(HttpToolsProtocol):
         """The connection becomes a WebSocket's."""
         self._is_upgraded = True
         self._stop_reading_timer()
-        self.transport = cast("GatheredWrites", self.transport).unwrapped
         super().handle_websocket_upgrade()
         # The library says nothing of a request that it cannot read, and would wait for another one.
         protocol = cast("WebSocketConnection", self.transport.get_protocol())
@@ -164,7 +164,23 @@ class Connection(HttpToolsProtocol):
         self.scope["headers"] = [*self.headers]
         if self._reading is not None:
             self._stop_reading_timer()
-        super().on_headers_complete()
+        version = self.parser.get_http_version()
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        if version != "1.1":
+            self.scope["http_version"] = version
+        if self.parser.should_upgrade() and self._should_upgrade():
+            return
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["raw_path"], self.scope["query_string"] = url.path, url.query or b""
+        before: Cycle | None = self.cycle  # type: ignore[assignment] # which are made here alone
+        self.cycle = Cycle(self, keep_alive=version != "1.0" and self.parser.should_keep_alive())
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # a request that is sent before the one before it is answered
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
@@ -209,7 +225,7 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, reply: ServedReply) -> None:
         """Say why, and end the connection. In the middle of another reply, only end it."""
         self._stop_reading_timer()
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle: Cycle | None = self.cycle  # type: ignore[assignment]
         if cycle is not None and cycle.response_started and not cycle.response_complete:
             self.transport.abort()
             return

@@ -30,6 +30,9 @@ _ROUTES = frozenset(
 )
 
 
+_KINDS = ("prompt", "completion", "cached", "reasoning")  # of tokens
+
+
 def route_of(path: str) -> str:
     """The route of a path, by a name of which there are few."""
     short = path.removeprefix("/v1") or "/"
@@ -75,6 +78,7 @@ class Metrics:
         )
         self._registry = registry
         self._answered: dict[tuple[str, int], list[float]] = {}
+        self._used: dict[str, list[int]] = {}  # by model, of each of the kinds
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         """Note a request, at its reply's first byte. It is counted at the next tick."""
@@ -93,17 +97,20 @@ class Metrics:
             observe = self._first_byte.labels(route).observe
             for seconds in noted:
                 observe(seconds)
+        used, self._used = self._used, {}
+        for model, numbers in used.items():
+            for kind, tokens in zip(_KINDS, numbers, strict=True):
+                self._tokens.labels(kind, model).inc(tokens)
 
     def used(self, model: str, usage: Usage) -> None:
-        """Count the tokens of an answer."""
-        kinds = {
-            "prompt": usage.prompt_tokens,
-            "completion": usage.completion_tokens,
-            "cached": usage.cache_read_tokens,
-            "reasoning": usage.reasoning_tokens,
-        }
-        for kind, tokens in kinds.items():
-            self._tokens.labels(kind, model).inc(tokens)
+        """Note the tokens of an answer. They are counted at the next tick."""
+        numbers = self._used.get(model)
+        if numbers is None:
+            numbers = self._used[model] = [0] * len(_KINDS)
+        numbers[0] += usage.prompt_tokens
+        numbers[1] += usage.completion_tokens
+        numbers[2] += usage.cache_read_tokens
+        numbers[3] += usage.reasoning_tokens
 
     def plan(self, limits: Limits) -> None:
         """Note what of the plan is used."""

@@ -75,6 +75,7 @@ async def run(
         for server in servers:
             server.close()
         await _end(state)
+        app.tick()
 
 
 def _config(app: App, options: ServerOptions) -> uvicorn.Config:

@@ -27,9 +27,11 @@ _Answer: TypeAlias = Callable[["Service", ServedRequest], Awaitable[ServedReply]
 
 def stamped(reply: ServedReply) -> ServedReply:
     """``reply`` with the headers that every one has: an id, by which SDKs name a request, among them."""
-    reply.headers.setdefault("x-request-id", f"req_{secrets.token_hex(12)}")
-    reply.headers.setdefault("cache-control", "no-store")
-    reply.headers["openai-version"] = "2020-10-01"
+    headers = reply.headers
+    if "x-request-id" not in headers:
+        headers["x-request-id"] = f"req_{secrets.token_hex(12)}"
+    headers.setdefault("cache-control", "no-store")
+    headers["openai-version"] = "2020-10-01"
     return reply
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import httptools
 
@@ -52,7 +52,7 @@ class AnswerParser:
         self.parts: list[bytes] = []
         self.is_complete = self.keeps_open = False
         self.on_body = self.parts.append  # called by httptools, without a step through Python
-        self._fields: dict[str, list[str]] = {}
+        self._fields: list[bytes] = []  # names and values, in turn
         self._is_bodiless = method == "HEAD"
         self._until_close = False
         self._around = 0  # bytes that have come since the last one of the body
@@ -117,18 +117,18 @@ class AnswerParser:
         """An answer begins, or an informational response."""
         if self.is_complete:
             raise BadAnswerError
-        self._fields = {}
+        self._fields = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a field of the trailer section, which is of no use."""
         if self.head is None:
-            self._fields.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+            self._fields += (name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         parser = self._parser
         status = parser.get_status_code() if parser else 0
-        headers = {name: ", ".join(values) for name, values in self._fields.items()}  # RFC 9110 §5.2
+        headers = headers_of(self._fields)
         self._refused = refusal(status, headers)
         if parser is None or self._refused:
             raise BadAnswerError
@@ -143,6 +143,27 @@ class AnswerParser:
     def on_message_complete(self) -> None:
         """An answer ends, or an informational response."""
         self.is_complete = self.head is not None
+
+
+def headers_of(fields: Sequence[bytes]) -> dict[str, str]:
+    """The headers in ``fields``, which are names and values in turn. Names are made lower case.
+
+    What several headers of one name say becomes one value (RFC 9110 §5.2).
+    """
+    texts = b"\n".join(fields).decode("latin-1").split("\n")  # all at once: no name or value has a line end
+    names, values = [name.lower() for name in texts[::2]], texts[1::2]
+    headers = dict(zip(names, values, strict=False))
+    if 2 * len(headers) != len(fields) or len(texts) != len(fields):
+        return _joined(fields)
+    return headers
+
+
+def _joined(fields: Sequence[bytes]) -> dict[str, str]:
+    """The headers where a name stands twice."""
+    values: dict[str, list[str]] = {}
+    for name, value in zip(fields[::2], fields[1::2], strict=True):
+        values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    return {name: ", ".join(several) for name, several in values.items()}
 
 
 def refusal(status: int, headers: Mapping[str, str]) -> str | None:

@@ -39,6 +39,8 @@ class AsyncHTTP(ABC):
             request: its body is compressed if the server takes it so.
             timeout: seconds for each read and each write, instead of the transport's own.
         """
+        if self._compression.leaves(request):
+            return await self._send(timeout, request)
         return await open_compressed_async(self._compression, request, partial(self._send, timeout))
 
     @abstractmethod

@@ -201,6 +201,8 @@ def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
 
 def log_exchange(request: Request, status: int) -> None:
     """Log method, URL without its query, and status; no header and no body."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
     path = request.url.removeprefix(request.origin).partition("?")[0]
     logger.info("%s %s%s: %d", request.method, request.origin, path, status)
 

@@ -36,6 +36,10 @@ class Compression:
     def __init__(self) -> None:
         self._refused = False
 
+    def leaves(self, request: Request) -> bool:
+        """Whether ``request`` is sent as it is, for certain: most are small."""
+        return request.encoding is None or request.body is None or len(request.body) < SMALLEST
+
     def compress(self, request: Request) -> Request:
         """``request`` with a compressed body, or as it is if that is not worthwhile or was refused."""
         return _compressed(request) if self._is_worthwhile(request) else request

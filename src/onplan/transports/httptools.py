@@ -120,6 +120,11 @@ class _Answer(OpenAnswer):
                 return error
         raise error
 
+    async def release(self) -> None:
+        """Briefly read on to the end of a complete answer, so that its connection can be reused."""
+        if not self._connection.is_at_end:  # as it nearly always is: the end comes with the last event
+            await super().release()
+
     async def close(self) -> None:
         """Close the response; its connection too, if some of the response is unread."""
         if not self._is_closed:

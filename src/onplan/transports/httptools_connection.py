@@ -125,6 +125,12 @@ class Connection(asyncio.BufferedProtocol):
             raise self._failure
         return None
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the answer has come and was taken, to its end."""
+        answer = self._answer
+        return answer is not None and answer.is_complete and not answer.parts
+
     def end(self) -> bool:
         """End the exchange. Gives whether there can be another one; if not, the connection is closed."""
         answer, self._answer = self._answer, None

@@ -10,9 +10,9 @@ from urllib.parse import quote, urlsplit
 from onplan.backends import USER_AGENT
 from onplan.errors import TransportError
 from onplan.flow import Request
+from onplan.header_lines import are_names, has_lines
 from onplan.secret import SecretBytes, SecretText
 
-_LINES = re.compile(r"(?:[!-9;-~]+: [\t -~\x80-\xff]*\r\n)*")
 _METHOD = re.compile(r"[A-Z]+")
 _DEFAULT_PORTS: Mapping[str, str] = {"http": ":80", "https": ":443"}
 _SAFE = "/%:=&?+$!*'(),;@~[]"  # in a URL as it is written; the rest is encoded
@@ -39,10 +39,13 @@ def request_head(request: Request, accepted: str) -> SecretBytes:
 
 def header_lines(headers: Mapping[str, str]) -> SecretBytes | None:
     """``headers`` as they are sent; None if one of them cannot be."""
-    lines = SecretText("".join([f"{name}: {value}\r\n" for name, value in headers.items()]))
-    if not _LINES.fullmatch(lines) or lines.count("\r\n") != len(headers):
+    text = SecretText("".join([f"{name}: {value}\r\n" for name, value in headers.items()]))
+    try:
+        lines = SecretBytes(text.encode("latin-1"))
+    except UnicodeEncodeError:
         return None
-    return SecretBytes(lines.encode("latin-1"))
+    names = [name.encode() for name in headers]
+    return lines if are_names(names) and has_lines(lines, len(headers)) else None
 
 
 def unwritable(origin: str) -> TransportError:
