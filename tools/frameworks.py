@@ -34,6 +34,8 @@ ROWS = {
         Row("openai-oldest", "openai", ("test_openai.py",)),
         Row("langchain-openai", "langchain-openai", ("test_langchain_openai.py",)),
         Row("langchain-openai-oldest", "langchain-openai", ("test_langchain_openai.py",)),
+        Row("dspy", "dspy", ("test_dspy.py",)),
+        Row("dspy-oldest", "dspy", ("test_dspy.py",)),
         Row("llama-index", "llama-index-core", ("test_llama_index.py",)),
         Row("llama-index-oldest", "llama-index-core", ("test_llama_index.py",)),
     )

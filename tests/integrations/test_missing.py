@@ -9,7 +9,10 @@ import pytest
 
 from onplan import ConfigurationError
 
-FRAMEWORKS = {"llama_index": ("llama_index", "pip install llama-index-core")}
+FRAMEWORKS = {
+    "dspy": ("dspy", "pip install 'dspy>=3.4'"),
+    "llama_index": ("llama_index", "pip install llama-index-core"),
+}
 
 
 @pytest.mark.parametrize("module", FRAMEWORKS)

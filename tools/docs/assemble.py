@@ -54,6 +54,7 @@ MENU = {
         "docs/integrations/openai.md",
         "docs/openai-sdk.md",
         "docs/integrations/llama-index.md",
+        "docs/integrations/dspy.md",
     ],
     "Test with it": ["docs/emulator.md"],
     "Work on it": [

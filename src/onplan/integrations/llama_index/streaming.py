@@ -6,6 +6,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse, TextBlock, ThinkingBlock
 
+from onplan.integrations.growing_arguments import GrowingArguments
 from onplan.integrations.llama_index.messages import answer_message, call_block, response_of
 from onplan.types import (
     Done,
@@ -16,11 +17,6 @@ from onplan.types import (
     ToolCallEnd,
     ToolCallStart,
 )
-
-# How much longer the arguments of a call must be than when they were last told. Their readers parse them
-# from the beginning each time: telling each delta would cost the square of their length.
-_GROWTH = 1.05
-_ALWAYS = 400  # characters; shorter ones are told with each delta
 
 
 class Growing:
@@ -44,7 +40,7 @@ class Growing:
                 self._blocks.append(call_block(call_id, name, ""))
                 return self._so_far("")
             case ToolCallDelta(id=call_id, arguments_delta=delta):
-                return self._tell(call_id) if self._calls[call_id].grow(delta) else None
+                return self._tell(call_id) if self._calls[call_id].arguments.add(delta) else None
             case ToolCallEnd(id=call_id):
                 return self._tell(call_id)
             case Done(response=answer):
@@ -61,7 +57,7 @@ class Growing:
 
     def _tell(self, call_id: str) -> ChatResponse:
         call = self._calls[call_id]
-        self._blocks[call.place] = call_block(call_id, call.name, call.told())
+        self._blocks[call.place] = call_block(call_id, call.name, call.arguments.tell()[0])
         return self._so_far("")
 
     def _so_far(self, delta: str, **extra: Any) -> ChatResponse:
@@ -70,21 +66,7 @@ class Growing:
 
 
 class _Call:
-    """The arguments of one call, as far as they have come."""
+    """One call: its name, the place of its block, and its arguments so far."""
 
     def __init__(self, name: str, place: int) -> None:
-        self.name, self.place = name, place
-        self._pieces: list[str] = []
-        self._length = self._told = 0
-
-    def grow(self, delta: str) -> bool:
-        """Whether it has grown enough to be told again."""
-        self._pieces.append(delta)
-        self._length += len(delta)
-        return self._length < _ALWAYS or self._length > self._told * _GROWTH
-
-    def told(self) -> str:
-        """All of them, which are told now."""
-        self._told = self._length
-        self._pieces = ["".join(self._pieces)]
-        return self._pieces[0]
+        self.name, self.place, self.arguments = name, place, GrowingArguments()

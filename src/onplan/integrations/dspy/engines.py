@@ -1,0 +1,135 @@
+"""The engines that DSPy asks, and a language model with both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, closing
+from typing import Any, Self
+
+import dspy
+
+from onplan.assembly import AsyncClientOptions
+from onplan.client_parts import reports_of
+from onplan.integrations.client_pair import ClientPair
+from onplan.integrations.dspy.failures import translated
+from onplan.integrations.dspy.requests import PREFIX, outgoing
+from onplan.integrations.dspy.responses import Events, adaptations_of, response_of
+
+
+class _Engine:
+    """What both engines have: the clients, and what DSPy may ask about the models.
+
+    Args:
+        options: those of ``onplan.AsyncClient``, but for ``http_client`` and ``resume``.
+
+    Raises:
+        ConfigurationError: there is no such option, or it has a wrong value.
+    """
+
+    supports_function_calling = True
+    supports_reasoning = True
+    supports_response_schema = True
+    supported_params = frozenset(
+        {
+            "max_tokens",
+            "parallel_tool_calls",
+            "reasoning_effort",
+            "response_format",
+            "stop",
+            "stream",
+            "temperature",
+            "tool_choice",
+            "tools",
+            "top_p",
+        }
+    )
+
+    def __init__(self, **options: Any) -> None:
+        # DSPy's answers are plain texts only where no thinking comes with them.
+        self._clients = ClientPair({"reasoning_summary": "none", **options})
+
+    def dump_state(self) -> dict[str, Any]:
+        """What is saved with a program: the options that are no secrets and no objects."""
+        return self._clients.dumped()
+
+    @classmethod
+    def load_state(cls, state: dict[str, Any]) -> Self:
+        """An engine with those options."""
+        return cls(**state)
+
+    def _prepared(self, request: Any) -> tuple[Any, Events]:
+        """The request to send, and the events of its answer."""
+        asked = outgoing(request)
+        reports = reports_of(self._clients.sync, asked.request)
+        return asked.request, Events(request.model, [*asked.adaptations, *adaptations_of(reports)])
+
+
+class Engine(_Engine):
+    """Answers the requests of ``dspy.LM(…, engine=Engine())`` on your plan.
+
+    Its errors are those of ``dspy.lm15``. It takes the options of ``onplan.AsyncClient``.
+    """
+
+    def complete(self, request: Any) -> Any:
+        """The whole response. Raises an error of ``dspy.lm15``."""
+        with translated():
+            asked = outgoing(request)
+            return response_of(self._clients.sync.complete(asked.request), asked.adaptations)
+
+    def stream(self, request: Any) -> Iterator[Any]:
+        """The events of the response, as it arrives. Raises an error of ``dspy.lm15``."""
+        with translated():
+            asked, events = self._prepared(request)
+            with closing(self._clients.sync.complete_stream(asked)) as chunks:
+                for chunk in chunks:
+                    yield from events.feed(chunk)
+
+    def close(self) -> None:
+        """Close the connections. It can be used again."""
+        self._clients.close()
+
+
+class AsyncEngine(_Engine):
+    """The same for ``dspy.LM(…, async_engine=AsyncEngine())``, under any number of event loops."""
+
+    async def complete(self, request: Any) -> Any:
+        """The whole response. Raises an error of ``dspy.lm15``."""
+        with translated():
+            asked = outgoing(request)
+            answer = await self._clients.asynchronous.complete(asked.request)
+            return response_of(answer, asked.adaptations)
+
+    async def stream(self, request: Any) -> AsyncIterator[Any]:
+        """The events of the response, as it arrives. Raises an error of ``dspy.lm15``."""
+        with translated():
+            asked, events = self._prepared(request)
+            async with aclosing(self._clients.asynchronous.complete_stream(asked)) as chunks:
+                async for chunk in chunks:
+                    for event in events.feed(chunk):
+                        yield event
+
+    async def aclose(self) -> None:
+        """Close the connections that belong to the running event loop. It can be used again."""
+        await self._clients.aclose()
+
+
+# What a dspy.LM has itself, and puts into its requests.
+_OF_DSPY = frozenset(("model", "temperature", "max_tokens", "top_p", "stop", "reasoning_effort"))
+
+
+def lm(model: str, **options: Any) -> Any:
+    """A ``dspy.LM`` on your plan: ``dspy.configure(lm=lm("gpt-5.5"))``.
+
+    Args:
+        model: a model id, such as ``gpt-5.5``.
+        options: those of ``onplan.AsyncClient``, such as ``profile``; all others go to ``dspy.LM``, such as
+            ``cache``. DSPy does not try again unless ``num_retries`` says so: onplan does.
+
+    Raises:
+        ConfigurationError: an option of onplan has a wrong value.
+    """
+    known = AsyncClientOptions.__optional_keys__ - _OF_DSPY
+    own = {name: options.pop(name) for name in tuple(options) if name in known}
+    options.setdefault("num_retries", 0)
+    engines = {"engine": Engine(**own), "async_engine": AsyncEngine(**own)}
+    return dspy.LM(PREFIX + model.removeprefix(PREFIX), **engines, **options)

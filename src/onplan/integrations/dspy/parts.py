@@ -1,0 +1,87 @@
+"""Parts of answers as DSPy's, and what goes back with them unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from dspy import lm15
+
+from onplan.integrations.kept_parts import kept, restored
+from onplan.request.history import INVALID_ARGUMENTS
+from onplan.types import ContentPart, Refusal, Text, Thinking, ToolCall
+
+PROVIDER = "onplan"
+# What onplan keeps in ``continuation``: of thinking the reasoning that only the backend can read, and of a
+# message all of its parts where DSPy has no place for some of what they are.
+THINKING, PARTS = "thinking", "parts"
+
+
+def state(kind: str, **data: Any) -> Any:
+    """What goes back to the backend as it is."""
+    return lm15.ContinuationState(PROVIDER, kind, data)
+
+
+def answer_message(parts: Sequence[ContentPart]) -> Any:
+    """The message of an answer."""
+    theirs = their_parts(parts) or (lm15.TextPart(""),)
+    return lm15.Message("assistant", theirs, states_of(parts))
+
+
+def states_of(parts: Sequence[ContentPart]) -> tuple[Any, ...]:
+    """All of ``parts``, if DSPy's would lose something of them."""
+    return () if all(map(_is_plain, parts)) else (state(PARTS, parts=kept(parts)),)
+
+
+def _is_plain(part: ContentPart) -> bool:
+    match part:
+        case Text():
+            return part == Text(part.text)
+        case ToolCall():
+            read = arguments_of(part.arguments)
+            written = msgspec.json.encode(read).decode()
+            return part == ToolCall(part.id, part.name, written)
+        case _:
+            return isinstance(part, Thinking | Refusal)
+
+
+def their_parts(parts: Iterable[ContentPart]) -> tuple[Any, ...]:
+    """DSPy's parts; calls of hosted tools have none."""
+    made = (_theirs(part) for part in parts)
+    return tuple(part for part in made if part is not None)
+
+
+def _theirs(part: ContentPart) -> Any:
+    match part:
+        case Text(text=text):
+            return lm15.TextPart(text)
+        case Refusal(text=text):
+            return lm15.RefusalPart(text) if text else None
+        case Thinking(text=text, encrypted=encrypted):
+            sealed = (state(THINKING, encrypted=encrypted),) if encrypted else ()
+            return lm15.ThinkingPart(text, sealed)
+        case ToolCall(id=call_id, name=name, arguments=arguments):
+            return lm15.ToolCallPart(call_id, name, arguments_of(arguments))
+        case _:
+            return None
+
+
+def arguments_of(text: str) -> dict[str, Any]:
+    """The arguments of a call; what is no JSON object is put into one."""
+    try:
+        read = msgspec.json.decode(text or "{}")
+    except msgspec.DecodeError:
+        read = None
+    return read if isinstance(read, dict) else {INVALID_ARGUMENTS: text}
+
+
+def as_they_came(message: Any) -> list[ContentPart] | None:
+    """The parts of an answer that was not changed since; None if it was, or if nothing was kept of it."""
+    if message.role != "assistant":
+        return None
+    for each in message.continuation:
+        if each.provider == PROVIDER and each.kind == PARTS:
+            parts = restored(each.data.get("parts"))
+            return parts if parts and their_parts(parts) == message.parts else None
+    return None

@@ -1,0 +1,190 @@
+"""Requests of DSPy (``dspy.lm15``) as onplan's."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from dspy import lm15
+
+from onplan.integrations.dspy.parts import PROVIDER, THINKING, as_they_came
+from onplan.types import (
+    CompletionRequest,
+    ContentPart,
+    File,
+    HostedTool,
+    Image,
+    Message,
+    Refusal,
+    Role,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolDefinition,
+    ToolResult,
+)
+
+PREFIX = f"{PROVIDER}/"
+
+
+@dataclass
+class Outgoing:
+    """A request, and what of it a plan has no place for."""
+
+    request: CompletionRequest
+    adaptations: list[Any] = field(default_factory=list)
+
+
+def outgoing(given: Any) -> Outgoing:
+    """What is to be asked. Raises ``lm15.UnsupportedFeatureError`` for what an answer cannot do without."""
+    dropped = _dropped(given.config)
+    tools, choice = _tools(given)
+    return Outgoing(
+        CompletionRequest(
+            model=given.model.removeprefix(PREFIX),
+            messages=list(_messages(given)),
+            tools=tools,
+            tool_choice=choice,
+            **_parameters(given.config),
+        ),
+        dropped,
+    )
+
+
+def unsupported(feature: str, reason: str) -> Any:
+    """The error for what a plan does not have."""
+    return lm15.UnsupportedFeatureError(f"{feature}: {reason}", provider=PROVIDER, feature=feature)
+
+
+# --- parameters -------------------------------------------------------------------------------------
+
+# What no plan takes, and an answer can do without.
+_HINTS = ("top_k", "seed", "frequency_penalty", "presence_penalty", "user_id", "store")
+
+
+def _dropped(config: Any) -> list[Any]:
+    if config.logprobs is not None:
+        raise unsupported("config.logprobs", "models on a plan do not tell probabilities")
+    if config.probabilities == "required":
+        raise unsupported("config.probabilities", "models on a plan do not tell probabilities")
+    if config.cache is not None and config.cache.resource is not None:
+        raise unsupported("config.cache.resource", "a plan has no stored caches")
+    asked = {name: getattr(config, name) for name in _HINTS}
+    if config.probabilities == "if_available":
+        asked["probabilities"] = config.probabilities
+    if config.reasoning is not None:
+        asked["reasoning.thinking_budget"] = config.reasoning.thinking_budget
+    return [
+        lm15.Adaptation(f"config.{name}", "dropped", "A plan does not take it.", asked=value)
+        for name, value in asked.items()
+        if value is not None
+    ]
+
+
+def _parameters(config: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "max_tokens": config.max_tokens,
+        "temperature": config.temperature,
+        "top_p": config.top_p,
+        "stop": list(config.stop),
+        "response_format": config.response_format,
+        "service_tier": config.service_tier,
+        "extra_body": config.extensions,
+    }
+    if config.reasoning is not None:
+        fields["reasoning_effort"] = "none" if config.reasoning.is_off else config.reasoning.effort
+        fields["reasoning_summary"] = config.reasoning.summary or (
+            None if config.reasoning.is_off else "auto"
+        )
+    if config.cache is not None:
+        fields["session_id"] = config.cache.key
+    if config.tool_choice is not None:
+        fields["parallel_tool_calls"] = config.tool_choice.parallel
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _tools(given: Any) -> tuple[list[Tool], Any]:
+    """The tools, of which the choice may allow a few, and the choice."""
+    choice = given.config.tool_choice
+    allowed: tuple[str, ...] = choice.allowed if choice is not None else ()
+    tools = [_tool(tool) for tool in given.tools if not allowed or tool.name in allowed]
+    if choice is None or not tools:
+        return tools, None
+    if choice.mode == "required" and len(allowed) == 1:
+        return tools, ToolChoice(allowed[0])
+    return tools, choice.mode
+
+
+def _tool(tool: Any) -> Tool:
+    if tool.type == "builtin":
+        return HostedTool(tool.name, dict(tool.config or {}))
+    return ToolDefinition(tool.name, tool.description or "", tool.parameters)
+
+
+# --- messages ---------------------------------------------------------------------------------------
+
+
+def _messages(given: Any) -> Iterator[Message]:
+    if given.system is not None:
+        system = [Text(given.system)] if isinstance(given.system, str) else list(_parts(given.system))
+        yield Message(Role.SYSTEM, system)
+    for message in given.messages:
+        yield Message(Role(message.role), as_they_came(message) or list(_parts(message.parts)))
+
+
+def _parts(parts: Iterable[Any]) -> Iterator[ContentPart]:
+    for part in parts:
+        match part.type:
+            case "citation":  # it says where the text beside it comes from
+                continue
+            case "tool_result":
+                content = list(_parts(part.content))
+                alone = content[0] if len(content) == 1 else None
+                result = alone.text if isinstance(alone, Text) else content
+                yield ToolResult(part.id, result, part.is_error)
+            case _:
+                yield part_of(part)
+
+
+def part_of(part: Any) -> ContentPart:  # noqa: PLR0911 - one for each
+    """One part. Raises ``lm15.UnsupportedFeatureError``."""
+    match part.type:
+        case "text":
+            return Text(part.text)
+        case "refusal":
+            return Refusal(part.text)
+        case "data":
+            return Text(msgspec.json.encode(part.value).decode())
+        case "thinking":
+            sealed = lm15.continuation_data(part, PROVIDER, THINKING)
+            return Thinking(part.text, (sealed or {}).get("encrypted"))
+        case "tool_call":
+            return ToolCall(part.id, part.name, msgspec.json.encode(part.input).decode())
+        case "image":
+            return Image(**_source(part), mime_type=part.media_type, detail=part.detail)
+        case "document":
+            return File(**_source(part), mime_type=part.media_type, filename=_filename(part))
+        case kind:
+            raise unsupported(f"messages.{kind}", "models on a plan take text, images and documents")
+
+
+def _source(part: Any) -> Mapping[str, Any]:
+    if part.url is not None:
+        return {"url": part.url}
+    if part.path is not None:
+        return {"path": os.fspath(part.path)}
+    if part.data is not None:
+        return {"data": b64decode(part.data)}
+    raise unsupported(f"messages.{part.type}.file_id", "a plan stores no files")
+
+
+def _filename(part: Any) -> str | None:
+    if part.path is not None:
+        return str(part.path.name)
+    return "document.pdf" if part.media_type == "application/pdf" and part.data is not None else None
