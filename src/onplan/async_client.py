@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, assert_never, cast, overload
 
 from onplan.assembly import AsyncClientOptions, assemble, portable_options
-from onplan.attachments import has_attachments
+from onplan.attachments import takes_long
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError, TransportError
 from onplan.locks import AsyncLock
@@ -531,7 +531,7 @@ class Exchange(Generic[T]):
             case steps.Refresh(access_token, again):
                 return await self._assembly.tokens.replace_async(access_token, again=again)
             case steps.Prepare(request, model):
-                if has_attachments(request):  # reading and encoding megabytes would hold up the loop
+                if takes_long(request):  # it would hold up the loop
                     return await asyncio.to_thread(self._assembly.prepare, request, model)
                 return self._assembly.prepare(request, model)
             case steps.ListModels(attempts):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from onplan.async_client import AsyncClient
 from onplan.config.settings import Settings
+from onplan.errors import SignInAgainError
+from onplan.stores import Record
+from onplan.tokens.manager import TokenManager
 from onplan.turn.catalogue_cache import account_of
 from onplan.turn.context import Context
 
@@ -21,6 +24,12 @@ def settings_of(client: AsyncClient) -> Settings:
 async def account_in_use(client: AsyncClient) -> str:
     """Tells the account apart that ``client`` asks for now (``account_of``). Raises CredentialError."""
     return account_of(await client._assembly.tokens.credentials_async())
+
+
+def why_ended(client: AsyncClient, record: Record) -> SignInAgainError | None:
+    """Why the sign-in in ``record`` can be used no more, as far as ``client`` has found out."""
+    tokens = client._assembly.tokens
+    return tokens.why_ended(record) if isinstance(tokens, TokenManager) else None
 
 
 async def close_connections(client: AsyncClient) -> None:

@@ -16,6 +16,7 @@ from onplan.types import CompletionRequest, ContentPart, File, Image, Message, T
 
 # No request of OpenAI's API may be larger, in bytes: "up to 512 MB total payload size" (its guide to images).
 _LARGEST = 512 * 1024 * 1024
+_MANY = 500  # messages
 
 
 def read_attachments(request: CompletionRequest) -> CompletionRequest:
@@ -35,6 +36,11 @@ def has_attachments(request: CompletionRequest) -> bool:
     """Whether there are bytes to read or encode."""
     parts = (part for message in request.messages for part in message.content)
     return any(type(part) is not Text and _has_bytes(part) for part in parts)
+
+
+def takes_long(request: CompletionRequest) -> bool:
+    """Whether it takes milliseconds to make ``request`` ready: it has files, or very many messages."""
+    return len(request.messages) > _MANY or has_attachments(request)
 
 
 def attachments_in(returned: object) -> list[Image | File]:

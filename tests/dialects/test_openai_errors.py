@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -47,7 +48,35 @@ def test_errors_are_told_in_their_words(error: OnplanError, status: int, kind: s
     told = msgspec.json.decode(reply.body)["error"]
     assert (reply.status, told["type"], told["code"]) == (status, kind, code)
     assert {"message", "type", "param", "code"} == set(told)
-    assert error.hint in told["message"]
+    assert told["message"].startswith("x")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (errors.UsageLimitError("It is used up.", hint="Wait."), "It is used up. Wait."),
+        (errors.CertificateError("x"), "x Run `onplan doctor`, where the server runs."),
+        (errors.BudgetError("x"), "x `GET /v1/usage` tells what this key may use."),
+        (errors.InvalidRequestError("x", hint="Write `n=1`."), f"x {errors.InvalidRequestError.hint}"),
+        (errors.InvalidImageError("x", hint="Give `Image(data=…)`."), f"x {errors.InvalidImageError.hint}"),
+        (
+            errors.ContextLengthError("x", hint='`compact="auto"` helps.'),
+            f"x {errors.ContextLengthError.hint}",
+        ),
+    ],
+)
+def test_clients_of_http_get_no_advice_for_programs_in_python(error: OnplanError, told: str) -> None:
+    """Commands and what a request may say are for everyone; a call of onplan's is left out."""
+    assert error_fields(error)["message"] == told
+
+
+def test_no_error_s_own_advice_is_for_programs_in_python_alone() -> None:
+    """Whatever its class: the reply shows no call, no method and no keyword argument."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    for kind in kinds:
+        if issubclass(kind, OnplanError) and kind.__init__ is OnplanError.__init__:
+            message = error_fields(kind("x"))["message"]
+            assert not {"Client(", "client.", "timeout=", "onplan."} & set(re.findall(r"\w+[(.=]", message))
 
 
 @pytest.mark.parametrize("wait", [None, 0.2, 5.0, 7_200.0])

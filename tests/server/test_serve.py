@@ -120,7 +120,10 @@ def test_keys_of_clients_come_and_go_at_sighup(
     signed_in: Emulator, start: Callable[..., Server], clean_environment: Path, run_cli: RunCLI
 ) -> None:
     """A named key is shown once and kept as a hash; a running server learns of both at SIGHUP."""
-    server = start()
+    server = start("--json")
+    assert server.ready.read_text() in server.log.read_text()
+    own = json.loads(run_cli("serve", "--show-key", "--json").stdout)
+    assert own == {"name": "server", "key": key_of(clean_environment)}
     key = run_cli("serve", "--add-key", "editor", "--requests-per-minute", "60").stdout.strip()
     assert key not in (clean_environment / "server-keys.json").read_text()
     assert json.loads(run_cli("serve", "--list-keys", "--json").stdout) == [
@@ -130,7 +133,7 @@ def test_keys_of_clients_come_and_go_at_sighup(
     server.process.send_signal(signal.SIGHUP)
     assert eventually(lambda: server.ask("/v1/models", key)[0] == 200)
     assert run_cli("serve", "--add-key", "editor").returncode == 2
-    assert run_cli("serve", "--remove-key", "editor").returncode == 0
+    assert json.loads(run_cli("serve", "--remove-key", "editor", "--json").stdout) == {"removed": "editor"}
     server.process.send_signal(signal.SIGHUP)
     assert eventually(lambda: server.ask("/v1/models", key)[0] == 401)
     (clean_environment / "server-keys.json").write_text("damaged")
@@ -295,8 +298,13 @@ def test_the_table_in_the_config_file_is_checked(
     assert words in done.stderr.replace("\n", " ")
 
 
-def test_units_are_written_for_systemd(run_cli: RunCLI, tmp_path: Path) -> None:
-    """A socket, and a service that runs this onplan with these options; systemd accepts them."""
+def test_units_are_written_for_systemd(run_cli: RunCLI, clean_environment: Path, tmp_path: Path) -> None:
+    """A socket, and a service that runs this onplan with these options; systemd accepts them.
+
+    What stands in config.toml is read there at each start, and no key is written into a unit.
+    """
+    clean_environment.mkdir(parents=True, exist_ok=True)
+    (clean_environment / "config.toml").write_text("[server]\nstrict = true\n")
     done = run_cli(
         "serve",
         "--install",
@@ -304,13 +312,22 @@ def test_units_are_written_for_systemd(run_cli: RunCLI, tmp_path: Path) -> None:
         "2",
         "--store",
         "file:/odd $name %h",
-        env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "a folder")},
+        "--json",
+        env={
+            **os.environ,
+            "XDG_CONFIG_HOME": str(tmp_path / "a folder"),
+            "ONPLAN_SERVER_KEY": "a-key-that-the-person-has-chosen",
+        },
     )
     assert done.returncode == 0, done.stderr
-    service, listening = (Path(line) for line in done.stdout.splitlines())
+    written = json.loads(done.stdout)
+    service, listening = Path(written["service"]), Path(written["socket"])
     assert service.parent == tmp_path / "a folder/systemd/user"
     text = service.read_text()
     assert f'ExecStart="{sys.executable}" "-m" "onplan" "serve" "--store" "file:/odd $$name %%h"' in text
+    assert '"--workers" "2"\n' in text
+    assert "has-chosen" not in text + done.stderr
+    assert "ONPLAN_SERVER_KEY is left out" in done.stderr
     assert f'Environment="ONPLAN_HOME={os.environ["ONPLAN_HOME"]}"' in text
     assert "ListenStream=127.0.0.1:8399" in listening.read_text()
     assert "systemctl --user" in done.stderr

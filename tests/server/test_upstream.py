@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
+import pytest
+
 import onplan
 from onplan.config.settings import load_settings
 from onplan.dialects.served import ServedRequest
@@ -14,6 +17,8 @@ from onplan.server.upstream import Upstream
 from onplan.service.options import ServiceOptions
 from onplan.service.service import Service
 from onplan.stores import open_store
+
+from ..conftest import issued
 
 FIFTH, SLOW = KeyLimits(window_share=0.2), KeyLimits(requests_per_minute=5)
 
@@ -94,3 +99,52 @@ async def test_readiness_is_read_from_the_store_alone(signed_in: Emulator) -> No
         error = await behind.why_not_ready()
         assert isinstance(error, onplan.NotSignedInError)
         assert len(signed_in.journal()) == asked
+
+
+@pytest.mark.parametrize("has_expired", [True, False])
+async def test_a_sign_in_that_has_ended_makes_it_not_ready(signed_in: Emulator, has_expired: bool) -> None:
+    """From the request on that finds it out; another sign-in makes it ready again."""
+    settings = load_settings()
+    store = open_store(settings.store)
+    signed_in.revoke_refresh_tokens()
+    signed_in.expire_access_tokens()
+    if has_expired:
+        before = store.load()
+        assert before
+        assert before.record.credentials
+        expired = msgspec.structs.replace(before.record.credentials, expires_at=1.0)
+        store.save(msgspec.structs.replace(before.record, credentials=expired), before.version)
+    async with upstream() as behind:
+        service = behind.service_of("", UNLIMITED)
+        assert await behind.why_not_ready() is None
+        status, body = await ask(service)
+        assert (status, body["error"]["code"]) == (403, "not_signed_in")
+
+        asked = len(signed_in.journal())
+        error = await behind.why_not_ready()
+        assert isinstance(error, onplan.SignInAgainError)
+        assert "onplan login" in error.hint
+        assert len(signed_in.journal()) == asked
+
+        ended = store.load()
+        assert ended
+        store.save(issued(signed_in.issue_tokens(), settings.issuer), ended.version)
+        assert await behind.why_not_ready() is None
+        assert (await ask(service))[0] == 200
+
+
+async def test_a_token_that_has_expired_and_cannot_be_refreshed_makes_it_not_ready(
+    signed_in: Emulator,
+) -> None:
+    """That is known without a request."""
+    settings = load_settings()
+    store = open_store(settings.store)
+    before = store.load()
+    assert before
+    assert before.record.credentials
+    bare = msgspec.structs.replace(before.record.credentials, expires_at=1.0, refresh_token=None)
+    store.save(msgspec.structs.replace(before.record, credentials=bare), before.version)
+    async with upstream() as behind:
+        behind.warm()
+        assert isinstance(await behind.why_not_ready(), onplan.SignInAgainError)
+    assert signed_in.journal() == []

@@ -253,3 +253,4 @@ def test_a_model_that_is_none_is_not_found(signed_in: Emulator) -> None:
     refused = generate(prompt="x", model="dall-e-3")
 
     assert (refused.status, refused.error["code"]) == (404, "model_not_found")
+    assert "gpt-image-2" in refused.error["message"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from onplan.emulator import Emulator
 from onplan.service import ServiceOptions
 
@@ -42,3 +44,24 @@ def test_a_model_that_is_not_known_is_looked_for_again(signed_in: Emulator) -> N
 
     serving(use, ServiceOptions(aliases={"fast": "gpt-5.5"}))
     assert listings(signed_in) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/v1/v1/responses", "/v1 twice"),
+        ("/v1/messages", "Anthropic"),
+        ("/v1/conversations", "previous_response_id"),
+        ("/v1/embeddings", "nothing that could answer it"),
+        ("/v1/elsewhere", "Unknown path /v1/elsewhere."),
+    ],
+)
+def test_a_path_that_there_is_not_says_what_to_do(signed_in: Emulator, path: str, told: str) -> None:
+    """What clients ask for by mistake, or of another API."""
+
+    async def use(asking: Asking) -> None:
+        answer = await asking.ask("POST", path, {})
+        assert (answer.status, answer.error["code"]) == (404, "unknown_url")
+        assert told in answer.error["message"]
+
+    serving(use)

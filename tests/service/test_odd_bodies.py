@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Iterator
 from itertools import islice
@@ -110,3 +111,45 @@ def test_odd_values_are_the_clients_mistakes(signed_in: Emulator, path: str, bod
     first, *others = serving(use, transport="sse")
     assert first == 200
     assert max(others) < 500
+
+
+MANY = 40_000
+TEXT = {"type": "input_text", "text": "x"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}] * MANY}, "messages"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": [TEXT] * MANY}]}, "messages"),
+        ("/v1/chat/completions", {"input": [{"role": "user", "content": "x"}] * MANY}, "input"),
+        ("/v1/chat/completions", {"input": [{"role": "user", "content": [TEXT] * MANY}]}, "input"),
+        ("/v1/chat/completions", {**CHAT, "tools": CHAT["tools"] * MANY}, "tools"),
+        ("/v1/responses", {"input": [{"role": "user", "content": "x"}] * MANY}, "input"),
+        ("/v1/responses", {"input": [{"role": "user", "content": [TEXT] * MANY}]}, "input"),
+        ("/v1/responses", {**RESPONSES, "tools": RESPONSES["tools"] * MANY}, "tools"),
+    ],
+)
+def test_lists_are_bounded(signed_in: Emulator, path: str, body: dict[str, Any], param: str) -> None:
+    """More than any model reads is refused at once, and nothing is asked of the backend."""
+
+    async def use(asking: Asking) -> None:
+        answer = await asking.ask("POST", path, {"model": "gpt-5.5", **body})
+        assert (answer.status, answer.error["param"]) == (400, param)
+        assert answer.error["code"] == "array_above_max_length"
+
+    serving(use)
+    assert signed_in.journal() == []
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions"])
+def test_others_have_their_turn_while_a_large_body_is_read(signed_in: Emulator, path: str) -> None:
+    """It is read on another thread: the event loop goes on before the body is refused."""
+
+    async def use(asking: Asking) -> None:
+        turns = asyncio.create_task(asyncio.sleep(0))
+        answer = await asking.ask("POST", path, {"model": 1, "user": "x" * 300_000})
+        assert answer.status == 400
+        assert turns.done()
+
+    serving(use)

@@ -105,7 +105,7 @@ def serve(session: Session, /, ready_file: Path | None, install: bool, **given: 
     if install:
         from onplan.cli.serve_install import install_units
 
-        install_units(session, options)
+        install_units(session, options, given)
         return
     _keys(session, options)  # so that what is wrong with them is said before anything listens
     _run(session, options, given, ready_file)
@@ -154,19 +154,26 @@ def _manage_keys(session: Session, given: Mapping[str, Any]) -> bool:
     if given["add_key"] is None and any(limit is not None for limit in limits.values()):
         raise click.UsageError("Limits are given together with --add-key NAME.")
     if given["show_key"]:
-        click.echo(str(keys.server_key(_home(session), _given_key())))
+        _print_key(session, keys.OWNER, keys.server_key(_home(session), _given_key()))
     elif given["add_key"] is not None:
-        click.echo(str(keys.add_key(_home(session), given["add_key"], KeyLimits(**limits))))
+        key = keys.add_key(_home(session), given["add_key"], KeyLimits(**limits))
+        _print_key(session, given["add_key"], key)
         say(f"It is shown only this once. A running server accepts it {_AT_SIGHUP}.")
     elif given["remove_key"] is not None:
         keys.remove_key(_home(session), given["remove_key"])
         _forget_usage(_home(session), given["remove_key"])
+        if session.as_json:
+            click.echo(json.dumps({"removed": given["remove_key"]}))
         say(f"Removed. A running server refuses it only {_AT_SIGHUP}.")
     elif given["list_keys"]:
         _list_keys(session)
     else:
         return False
     return True
+
+
+def _print_key(session: Session, name: str, key: SecretText) -> None:
+    click.echo(json.dumps({"name": name, "key": str(key)}) if session.as_json else str(key))
 
 
 def _forget_usage(home: Path, name: str) -> None:
@@ -248,11 +255,13 @@ def _run(session: Session, options: ServerOptions, given: Mapping[str, Any], rea
 
     def ready() -> None:
         _announce(session, options, url)
+        told = json.dumps({"url": url, "pid": os.getpid()})
+        if session.as_json:
+            click.echo(told)
         if ready_file is not None:
             from onplan.config.private_files import write_private_file
 
-            content = {"url": url, "pid": os.getpid()}
-            write_private_file(ready_file, json.dumps(content).encode() + b"\n")
+            write_private_file(ready_file, told.encode() + b"\n")
 
     def plans(shared: Path | None) -> Plans:
         return Plans(

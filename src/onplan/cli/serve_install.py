@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
+from onplan.cli.serve import KEY_VARIABLE
 from onplan.cli.session import Session
 from onplan.cli.talk import say
 from onplan.errors import ConfigurationError
@@ -31,8 +35,11 @@ _VARIABLES = (
 )
 
 
-def install_units(session: Session, options: ServerOptions) -> None:
-    """Write the units, have systemd check them, and say what to type. Raises ConfigurationError."""
+def install_units(session: Session, options: ServerOptions, given: Mapping[str, Any]) -> None:
+    """Write the units, have systemd check them, and say what to type. Raises ConfigurationError.
+
+    ``given``: the options that were given to the command; the others are read from config.toml at each start.
+    """
     if not is_loopback(options.host):
         raise ConfigurationError(
             "--install writes units for a server that this machine alone reaches.",
@@ -45,25 +52,30 @@ def install_units(session: Session, options: ServerOptions) -> None:
             f"A unit cannot sign in: the store {session.settings.store} is not there when systemd starts it.",
             hint="Use a store that is kept: `onplan login --store file:PATH`.",
         )
-    given = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
-    environment = {name: value for name, value in given.items() if "@" not in value}
-    for name in given.keys() - environment.keys():
+    found = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
+    environment = {name: value for name, value in found.items() if "@" not in value}
+    for name in found.keys() - environment.keys():
         say(f"{name} is left out of the unit, because it may hold a password: add it to the unit yourself.")
+    if os.environ.get(KEY_VARIABLE):
+        say(
+            f"{KEY_VARIABLE} is left out of the unit, because it is a key: the service takes the one that "
+            f"`env -u {KEY_VARIABLE} onplan serve --show-key` prints, unless you add yours to the unit."
+        )
     folder = folder_of_units(os.environ.get("XDG_CONFIG_HOME") or None, Path.home())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in units(_command(session, options), environment, options).items():
+        for name, text in units(_command(session, given), environment, options).items():
             (folder / name).write_text(text, "utf-8")
     except OSError as error:
         raise ConfigurationError(f"The units cannot be written to {folder}: {error.strerror}.") from None
     _check(folder)
-    click.echo(str(folder / SERVICE))
-    click.echo(str(folder / SOCKET))
+    paths = {"service": str(folder / SERVICE), "socket": str(folder / SOCKET)}
+    click.echo(json.dumps(paths) if session.as_json else "\n".join(paths.values()))
     say("Start it now and with each log-in:\n")
     say(f"    systemctl --user daemon-reload && systemctl --user enable --now {SOCKET}")
 
 
-def _command(session: Session, options: ServerOptions) -> list[str]:
+def _command(session: Session, given: Mapping[str, Any]) -> list[str]:
     command = [sys.executable, "-m", "onplan", "serve"]
     for name, value in (
         ("--profile", session.profile),
@@ -71,11 +83,12 @@ def _command(session: Session, options: ServerOptions) -> list[str]:
         ("--store", session.store_spec),
     ):
         command += [name, value] if value else []
-    for name, values in (("--allow-host", options.allow_hosts), ("--allow-origin", options.allow_origins)):
-        command += [word for value in values for word in (name, value)]
-    command += ["--workers", str(options.workers)] if options.workers > 1 else []
-    command += ["--strict"] if options.strict else []
-    return [*command, "--access-log"] if options.access_log else command
+    for name in ("allow_hosts", "allow_origins"):
+        option = f"--{name.replace('_', '-').removesuffix('s')}"
+        command += [word for value in given[name] for word in (option, value)]
+    command += ["--workers", str(given["workers"])] if given["workers"] is not None else []
+    command += ["--strict"] if given["strict"] else []
+    return [*command, "--access-log"] if given["access_log"] or session.verbose else command
 
 
 def _check(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -41,6 +42,23 @@ def fields_of(body: bytes) -> dict[str, msgspec.Raw]:
 def size_of(raw: msgspec.Raw) -> int:
     """How many bytes of JSON a value is, without a copy of them."""
     return memoryview(raw).nbytes
+
+
+MOST_ELEMENTS = 32_768
+"""More messages, items and parts than any model reads; OpenAI itself takes 2,048 messages."""
+
+
+def require_few(count: int, where: str) -> None:
+    """Refuse a list whose elements would keep a server busy for seconds. Raises ParameterError."""
+    if count > MOST_ELEMENTS:
+        raise ParameterError(
+            f"{where} has more than {MOST_ELEMENTS:,} elements.", param=where, code="array_above_max_length"
+        )
+
+
+def elements_of(values: Iterable[Any]) -> int:
+    """How many elements those of ``values`` have that are lists."""
+    return sum(len(value) for value in values if type(value) is list)
 
 
 def decoded(raw: msgspec.Raw, decoder: _Decoder[T_co], where: str) -> T_co:

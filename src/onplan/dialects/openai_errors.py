@@ -127,9 +127,26 @@ def error_fields(error: OnplanError) -> dict[str, Any]:
     """What stands under ``error``; ``resets_at`` in Unix seconds, where it is known."""
     told = told_of(error)
     param = error.param if isinstance(error, ParameterError) else None
-    message = f"{error.message} {error.hint}".strip()
+    message = f"{error.message} {_hint_of(error)}".strip()
     fields = {"message": message, "type": told.type, "param": param, "code": told.code}
     return fields if error.resets_at is None else {**fields, "resets_at": int(error.resets_at)}
+
+
+# Code of programs in Python: a call, a method, a keyword argument.
+_PYTHON = re.compile(r"`(?:[\w.]+\(|\w+\.\w+\(|\w+=)")
+# What helps a client of HTTP where the hint is for programs in Python. By the error's own code.
+_HINTS: Mapping[str, str] = {
+    "budget": "`GET /v1/usage` tells what this key may use.",
+    "certificate": "Run `onplan doctor`, where the server runs.",
+    "idle_timeout": "Ask again; with less `reasoning_effort` it takes less time.",
+    "total_timeout": "Ask again; with less `reasoning_effort` it takes less time.",
+}
+
+
+def _hint_of(error: OnplanError) -> str:
+    """The hint, if it is not one for programs in Python; else another one, or none."""
+    hints = (error.hint, type(error).hint, _HINTS.get(error.code, ""))
+    return next((hint for hint in hints if not _PYTHON.search(hint)), "")
 
 
 def failure_reply(error: OnplanError) -> ServedReply:

@@ -8,7 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 from onplan.backends import Backend, ImageSupport
-from onplan.errors import ConfigurationError, InvalidRequestError, NotIncludedError
+from onplan.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    ModelNotAvailableError,
+    NotIncludedError,
+)
 from onplan.flow import NOTHING
 from onplan.images.response import ImageResponse, response_of
 from onplan.images.settings import checked_options
@@ -52,7 +57,11 @@ def generation(
     )
 
     def asked() -> Flow[ImageResponse]:
-        reply = yield from post(request, context)
+        try:
+            reply = yield from post(request, context)
+        except ModelNotAvailableError as error:
+            error.hint = f"Images are made by {support.model}, also where no model is named."
+            raise
         return response_of(reply, checked.settings, context.now())
 
     return asked()

@@ -29,7 +29,7 @@ class Plan(Protocol):
         """What the plan has left. Raises OnplanError."""
 
     async def why_not_ready(self) -> OnplanError | None:
-        """Why no request can be answered, by the store alone: nothing is refreshed. None if all is well."""
+        """Why no request can be answered, as far as it is known: nothing is asked. None if all is well."""
 
 
 class Pages:

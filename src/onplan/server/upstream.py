@@ -7,7 +7,8 @@ import logging
 
 from onplan.assembly import AsyncClientOptions
 from onplan.async_client import AsyncClient
-from onplan.config.hints import not_signed_in
+from onplan.async_client_parts import why_ended
+from onplan.config.hints import complete_commands, not_signed_in
 from onplan.config.settings import Settings
 from onplan.dialects.openai_chat.kept_turns import KeptTurns
 from onplan.errors import ConfigurationError, OnplanError
@@ -111,17 +112,27 @@ class Upstream:
         return await self._client_of(*_SHARED).limits()
 
     async def why_not_ready(self) -> OnplanError | None:
-        """Why no request can be answered, by the store alone; None if there is no such reason."""
+        """Why no request can be answered, by the store and by what earlier requests have found out.
+
+        Nothing is refreshed or sent. None if there is no such reason.
+        """
         try:
-            return await asyncio.to_thread(self._look)
-        except OnplanError as error:
-            return error
+            error = await asyncio.to_thread(self._look)
+        except OnplanError as failure:
+            error = failure
+        if error:
+            complete_commands(error, self._settings)
+        return error
 
     def _look(self) -> OnplanError | None:
         backend, profile = self._settings.backend, self._settings.profile
         if backend.credential is APIKey:
-            found = KeyHolder(self._settings, self._store).source() is not None
+            record, found = None, KeyHolder(self._settings, self._store).source() is not None
         else:
             stored = self._store.load()
-            found = stored is not None and stored.record.credentials is not None
-        return None if found else not_signed_in(profile, backend.name, why_empty(self._store))
+            record = stored.record if stored else None
+            found = record is not None and record.credentials is not None
+        if not found:
+            return not_signed_in(profile, backend.name, why_empty(self._store))
+        ended = (why_ended(client, record) for client in tuple(self._clients.values()) if record)
+        return next(filter(None, ended), None)

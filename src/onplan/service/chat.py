@@ -21,6 +21,7 @@ from onplan.dialects.openai_errors import ParameterError, failure_reply
 from onplan.dialects.served import ServedReply, ServedRequest, reported_parameters
 from onplan.errors import OnplanError
 from onplan.parameters import NOTHING_REPORTED
+from onplan.service.bodies import read_body
 from onplan.service.observed import Observed
 from onplan.service.options import ServiceOptions
 from onplan.service.pieces import TurnPieces, begun
@@ -50,7 +51,7 @@ class ChatCompletions:
             raise ParameterError("The body is nested too deeply.", code="invalid_json") from None
 
     async def _create(self, request: ServedRequest) -> ServedReply:
-        parsed = read_request(request.body)
+        parsed = await read_body(read_request, request.body)
         fit = fitted(parsed, context_of(self._client).backend, strict=self._options.strict)
         turn = await self._turn(fit, request)
         try:

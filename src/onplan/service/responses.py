@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from onplan.async_client import AsyncClient, Exchange
@@ -24,6 +25,7 @@ from onplan.dialects.openai_responses.request import ResponsesRequest, read_requ
 from onplan.dialects.openai_responses.stored import Before
 from onplan.dialects.served import ServedReply, ServedRequest
 from onplan.errors import OnplanError
+from onplan.service.bodies import read_body
 from onplan.service.observed import Observed
 from onplan.service.options import ServiceOptions
 from onplan.service.pieces import TurnPieces, begun
@@ -48,7 +50,7 @@ class Responses:
         """``POST /v1/responses``, streaming or not. Raises OnplanError if nothing could be asked."""
         observed = Observed()
         try:
-            asked = self.read(request.body)
+            asked = await self.read(request.body)
             before = await self.stored.before(asked, request.caller)
             exchange, relayed = self.begin(asked, before, request, observed)
             first = await begun(exchange)
@@ -62,7 +64,7 @@ class Responses:
             reply.headers |= observed.limit_headers
             return reply
 
-    def read(self, body: bytes) -> ResponsesRequest:
+    async def read(self, body: bytes) -> ResponsesRequest:
         """What a client asks. Raises ParameterError."""
         backend = context_of(self._client).backend
         if backend.api != "responses":
@@ -71,7 +73,8 @@ class Responses:
                 code="unknown_url",
                 status=404,
             )
-        return read_request(body, backend, strict=self._options.strict)
+        read = partial(read_request, backend=backend, strict=self._options.strict)
+        return await read_body(read, body)
 
     def begin(
         self,

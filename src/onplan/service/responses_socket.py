@@ -73,7 +73,7 @@ class ResponsesSocket:
 
     async def _frames(self, message: bytes) -> AsyncGenerator[bytes]:
         try:
-            asked = self._read(message)
+            asked = await self._read(message)
             before = await self._before(asked)
         except OnplanError as error:
             yield _error(error)
@@ -110,7 +110,7 @@ class ResponsesSocket:
         if asked.store:
             await self._responses.stored.keep(response, self._request.caller)
 
-    def _read(self, message: bytes) -> ResponsesRequest:
+    async def _read(self, message: bytes) -> ResponsesRequest:
         try:
             kind = msgspec.json.decode(message, type=_Message).type
         except JSON_ERRORS:
@@ -119,7 +119,7 @@ class ResponsesSocket:
             ) from None
         if kind != "response.create":
             raise ParameterError(f"Messages of the type {kind!r} are not supported.", param="type")
-        return self._responses.read(message)
+        return await self._responses.read(message)
 
     async def _before(self, asked: ResponsesRequest) -> Before:
         seen = self._seen.get(asked.previous_response_id or "")

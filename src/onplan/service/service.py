@@ -145,7 +145,19 @@ def _of_response(path: str) -> Mapping[str, _Answer] | None:
 
 
 # What clients ask for that a plan does not have.
-_NOT_ON_A_PLAN = ("audio", "batches", "completions", "embeddings", "files", "fine_tuning", "moderations")
+_NOT_ON_A_PLAN = frozenset(
+    (
+        *("assistants", "audio", "batches", "completions", "containers", "embeddings", "evals", "files"),
+        *("fine_tuning", "moderations", "realtime", "threads", "uploads", "vector_stores", "videos"),
+    )
+)
+# What else clients ask for, and what they can do.
+_ADVICE: Mapping[str, str] = {
+    "v1": "It has /v1 twice: the client adds it to a base URL that ends in it, so leave it out there.",
+    "conversations": "No conversations are kept here: send their items, or previous_response_id.",
+    "messages": "This is a path of Anthropic's API. Here are OpenAI's: /v1/responses, /v1/chat/completions.",
+    "engines": "Engines were replaced by the field model of /v1/chat/completions.",
+}
 
 
 def _unknown(request: ServedRequest) -> ServedReply:
@@ -153,7 +165,7 @@ def _unknown(request: ServedRequest) -> ServedReply:
     if kind in _NOT_ON_A_PLAN:
         message = f"A ChatGPT plan has no endpoint {request.path}: there is nothing that could answer it."
     else:
-        message = f"Unknown path {request.path}."
+        message = f"Unknown path {request.path}. {_ADVICE.get(kind, '')}".strip()
     return refusal(404, "unknown_url", message)
 
 

@@ -29,7 +29,7 @@ from onplan.oauth.issuer import Issuer
 from onplan.secret import SecretText
 from onplan.stores import CredentialStore, Record
 from onplan.stores.lock import waiting_at_most
-from onplan.tokens.refresher import PROACTIVE, UNAUTHORIZED, Refresher, Send
+from onplan.tokens.refresher import PROACTIVE, UNAUTHORIZED, Refresher, Send, cannot_be_refreshed
 from onplan.turn.context import Recorder
 from onplan.types import OAuthCredentials
 
@@ -92,6 +92,7 @@ class TokenManager:
         self._waiting = recorder.waiting_for_credentials if recorder else nullcontext
         self._now = now
         self._cached: Record | None = None
+        self._unusable: str | None = None  # an access token that a backend refused, and that stays the last
         self._pause_until = 0.0
         self._failures, self._failure = 0, CredentialError("")
         self._mutex = threading.Lock()
@@ -128,6 +129,17 @@ class TokenManager:
     def _wait(self, refresh: Callable[[], OAuthCredentials]) -> OAuthCredentials:
         with self._waiting():
             return self._begin(refresh).result()
+
+    def why_ended(self, record: Record) -> SignInAgainError | None:
+        """Why the sign-in in ``record`` can be used no more, as far as it is known; nothing is sent."""
+        credentials, now = record.credentials, self._now()
+        if credentials is None:
+            return None
+        if is_fresh(credentials, now, 0.0) and credentials.access_token != self._unusable:
+            return None
+        if not credentials.refresh_token:
+            return cannot_be_refreshed(record, now, refused=True)
+        return self._refresher.refusal_of(credentials)
 
     def drain(self) -> None:
         """Wait for a refresh in progress, and save refreshed tokens that could not be saved before."""
@@ -256,7 +268,11 @@ class TokenManager:
             cached = self._lasting()
             if cached and cached.access_token != access_token:
                 return cached
-            return self._adopt(require_same_account(self._refresher.refresh(UNAUTHORIZED, good)))
+            try:
+                return self._adopt(require_same_account(self._refresher.refresh(UNAUTHORIZED, good)))
+            except SignInAgainError:
+                self._unusable = access_token
+                raise
 
         return refresh
 

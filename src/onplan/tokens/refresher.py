@@ -105,6 +105,11 @@ class Refresher:
         """The error for a store without credentials."""
         return not_signed_in(self._profile, self._backend, why_empty(self._store))
 
+    def refusal_of(self, credentials: OAuthCredentials) -> SignInAgainError | None:
+        """What the server said when it refused the refresh token of ``credentials`` for good, if it did."""
+        refused = self._refused
+        return refused[1] if refused and refused[0] == _fingerprint(credentials) else None
+
     def load(self) -> Stored:
         """Load the record; verify its ID token if that is still to be done.
 
@@ -192,8 +197,8 @@ class Refresher:
         if good(record):
             return record
         old = self._credentials(record)
-        if self._refused and self._refused[0] == _fingerprint(old):
-            raise self._refused[1]
+        if refused := self.refusal_of(old):
+            raise refused
         if not old.refresh_token:
             raise cannot_be_refreshed(record, self._now(), refused=reason == UNAUTHORIZED)
         if unsaved := self._unsaved.successor_of(old):  # another client of this process has spent it

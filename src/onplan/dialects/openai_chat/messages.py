@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from onplan.chat.signatures import sealed, signature_of
-from onplan.dialects.json_fields import decoded
+from onplan.dialects.json_fields import decoded, elements_of, require_few
 from onplan.dialects.openai_errors import ParameterError
 from onplan.types import (
     ContentPart,
@@ -173,8 +173,10 @@ def read_messages(raw: msgspec.Raw) -> list[Message]:
     Raises:
         ParameterError: one of them has a wrong shape.
     """
-    conversation = _Conversation()
-    for index, item in enumerate(decoded(raw, _MESSAGES, "messages")):
+    conversation, items = _Conversation(), decoded(raw, _MESSAGES, "messages")
+    require_few(len(items), "messages")
+    require_few(sum(1 + elements_of((item.content, item.tool_calls)) for item in items), "messages")
+    for index, item in enumerate(items):
         conversation.add(item, f"messages[{index}]")
     return conversation.messages
 

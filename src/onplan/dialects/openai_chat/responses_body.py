@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from onplan.dialects.json_fields import decoded
+from onplan.dialects.json_fields import decoded, elements_of, require_few
 from onplan.dialects.openai_errors import ParameterError
 from onplan.errors import InvalidRequestError
 from onplan.types import Message
@@ -25,6 +25,9 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def read_input(raw: msgspec.Raw, instructions: msgspec.Raw | None) -> list[Message]:
     """The conversation that ``input`` is, after ``instructions``. Raises ParameterError."""
     said = decoded(raw, _INPUT, "input")
+    if not isinstance(said, str):
+        require_few(len(said), "input")
+        require_few(sum(1 + elements_of(item.values()) for item in said), "input")
     items = said if isinstance(said, str) else [_known_fields(item) for item in said]
     first = [Message.developer(decoded(instructions, _TEXT, "instructions"))] if instructions else []
     if not items:

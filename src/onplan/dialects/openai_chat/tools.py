@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from onplan.dialects.json_fields import converted, decoded
+from onplan.dialects.json_fields import converted, decoded, require_few
 from onplan.dialects.openai_errors import ParameterError
 from onplan.dialects.openai_parameters import NOT_OFFERED_TOOLS, not_offered
 from onplan.errors import InvalidRequestError
@@ -37,7 +37,9 @@ _ANY = msgspec.json.Decoder()
 
 def read_tools(raw: msgspec.Raw, where: str = "tools") -> list[Tool]:
     """The tools; those of the Responses API, which are flat, are read, too. Raises ParameterError."""
-    return [_tool(item, f"{where}[{index}]") for index, item in enumerate(decoded(raw, _OBJECTS, where))]
+    items = decoded(raw, _OBJECTS, where)
+    require_few(len(items), where)
+    return [_tool(item, f"{where}[{index}]") for index, item in enumerate(items)]
 
 
 def _tool(item: Item, where: str) -> Tool:

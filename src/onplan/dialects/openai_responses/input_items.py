@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from onplan.dialects.json_fields import elements_of, require_few
 from onplan.dialects.openai_errors import ParameterError
 from onplan.flow import JSON_ERRORS
 from onplan.request.history import NO_RESULT, with_valid_calls
@@ -29,12 +30,16 @@ def sent_items(given: str | Sequence[msgspec.Raw], system_role: str) -> list[Ite
     """
     if isinstance(given, str):
         return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": given}]}]
+    require_few(len(given), "input")
     items: list[Item] = []
+    elements = len(given)
     for index, raw in enumerate(given):
         try:
             item = msgspec.json.decode(raw, type=dict[str, Any])
         except JSON_ERRORS:
             raise ParameterError(f"input[{index}] is not an object.", param=f"input[{index}]") from None
+        elements += elements_of(item.values())
+        require_few(elements, "input")
         items += sent_item(item, system_role, f"input[{index}]")
     return items
 

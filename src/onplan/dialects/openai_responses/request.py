@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from onplan.backends import Backend, ParameterSupport
+from onplan.dialects.json_fields import require_few
 from onplan.dialects.openai_errors import ParameterError, parameter_error
 from onplan.dialects.openai_parameters import ANY_LENGTH, NOT_OFFERED_TOOLS, not_offered
 from onplan.dialects.openai_responses.input_items import sent_items
@@ -181,6 +182,7 @@ def _refuse(read: _Body, fields: Fields) -> None:
     if read.background:
         message = "background is not supported: ask for the answer and wait for it."
         raise ParameterError(message, param="background", code="unsupported_parameter")
+    require_few(len(read.tools or ()), "tools")
     for index, tool in enumerate(read.tools or ()):
         _check_tool(tool, f"tools[{index}]")
     if read.reasoning is not None and not isinstance(read.reasoning.get("effort"), str | None):
