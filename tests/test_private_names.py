@@ -36,6 +36,13 @@ OWN = {
 OVERRIDDEN = {
     "_create_connection": "of aiohttp.BaseConnector: its reference names it for subclasses to define",
     "_abc_impl": "of abc.ABCMeta, which gives one to each of its classes",
+    **dict.fromkeys(
+        (
+            *("_generate", "_agenerate", "_stream", "_astream", "_llm_type", "_identifying_params"),
+            *("_get_ls_params", "_resolve_model_profile"),
+        ),
+        "of langchain_core's BaseChatModel: its reference names it for subclasses to define",
+    ),
     "_prepare_chat_with_tools": "of llama_index's FunctionCallingLLM: abstract, for subclasses to define",
 }
 

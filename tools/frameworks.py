@@ -25,6 +25,7 @@ class Row:
     tests: tuple[str, ...]
 
 
+_LANGCHAIN = ("test_langchain.py", "test_langchain_standard.py")
 ROWS = {
     row.name: row
     for row in (
@@ -38,6 +39,9 @@ ROWS = {
         Row("dspy-oldest", "dspy", ("test_dspy.py",)),
         Row("llama-index", "llama-index-core", ("test_llama_index.py",)),
         Row("llama-index-oldest", "llama-index-core", ("test_llama_index.py",)),
+        Row("langchain", "langchain-core", _LANGCHAIN),
+        Row("langchain-oldest", "langchain-core", _LANGCHAIN),
+        Row("langchain-agents", "langchain", ("test_langchain_agents.py",)),
     )
 }
 

@@ -11,6 +11,7 @@ from onplan import ConfigurationError
 
 FRAMEWORKS = {
     "dspy": ("dspy", "pip install 'dspy>=3.4'"),
+    "langchain": ("langchain_core", "pip install langchain-core"),
     "llama_index": ("llama_index", "pip install llama-index-core"),
 }
 

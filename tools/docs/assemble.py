@@ -53,6 +53,7 @@ MENU = {
     "Keep your framework": [
         "docs/integrations/openai.md",
         "docs/openai-sdk.md",
+        "docs/integrations/langchain.md",
         "docs/integrations/llama-index.md",
         "docs/integrations/dspy.md",
     ],

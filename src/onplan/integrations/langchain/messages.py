@@ -1,0 +1,87 @@
+"""LangChain's messages as onplan's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from onplan.errors import InvalidRequestError
+from onplan.integrations.langchain.content import answered_parts, given_parts
+from onplan.integrations.langchain.merged_parts import kept_in, merged
+from onplan.types import ContentPart, Message, Refusal, Role, ToolCall, ToolResult
+
+_Messages = Iterable[Any]
+
+
+def onplan_messages(messages: _Messages) -> list[Message]:
+    """The conversation. Raises InvalidRequestError, which names the place, for what cannot be sent."""
+    return [_message(message, f"messages[{index}]") for index, message in enumerate(messages)]
+
+
+def _message(message: Any, where: str) -> Message:
+    match message:
+        case AIMessage():
+            return Message(Role.ASSISTANT, _answer(message))
+        case ToolMessage():
+            result = _result(given_parts(message.content, where))
+            failed = message.status == "error"
+            return Message(Role.TOOL, [ToolResult(message.tool_call_id, result, failed)])
+        case HumanMessage():
+            return Message(Role.USER, given_parts(message.content, where))
+        case SystemMessage():
+            # langchain-core reads the role "developer" as a system message with this note.
+            role = message.additional_kwargs.get("__openai_role__") or Role.SYSTEM
+            return Message(role, given_parts(message.content, where))
+        case ChatMessage():
+            return Message(_role(message.role), given_parts(message.content, where))
+    kind = type(message).__name__ if isinstance(message, BaseMessage) else f"a {type(message).__name__}"
+    raise InvalidRequestError(
+        f"{where} is {kind}, which cannot be sent.",
+        hint="Use HumanMessage, AIMessage, SystemMessage and ToolMessage.",
+    )
+
+
+def _role(given: str) -> str:
+    return {"human": "user", "ai": "assistant"}.get(given, given)
+
+
+def _result(parts: list[Any]) -> Any:
+    """What a tool gave: a text alone as a string, as most servers want it."""
+    if not parts:
+        return ""
+    return parts[0].text if len(parts) == 1 and parts[0].type == "text" else parts
+
+
+def _answer(message: Any) -> list[ContentPart]:
+    said = answered_parts(message.content)
+    refusal = message.additional_kwargs.get("refusal")
+    if refusal and not any(isinstance(part, Refusal) for part in said):
+        said.append(Refusal(str(refusal)))
+    return merged(kept_in(message.additional_kwargs), said, _calls(message))
+
+
+def _calls(message: Any) -> list[ToolCall]:
+    calls = [
+        ToolCall(_id(call), call["name"], json.dumps(call["args"], ensure_ascii=False))
+        for call in message.tool_calls
+    ]
+    invalid = [
+        ToolCall(_id(call), call.get("name") or "", call.get("args") or "")
+        for call in message.invalid_tool_calls
+    ]
+    return [*calls, *invalid]
+
+
+def _id(call: Any) -> str:
+    """The id by which a result names the call; a program may have left it out."""
+    return call.get("id") or f"call_{call.get('name') or ''}"
