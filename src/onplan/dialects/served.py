@@ -44,22 +44,30 @@ _EVENT_STREAM = {
 # Names of parameters come from the client; what is longer or not of these characters is no parameter.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_NAMES = 64
+_IGNORED, _EMULATED = "x-onplan-ignored-parameters", "x-onplan-emulated-parameters"
 
 
 def reported_parameters(ignored: Iterable[str], emulated: Iterable[str]) -> dict[str, str]:
     """The headers that tell a client which of its parameters were left out, and which onplan carried out."""
-    told = {"x-onplan-ignored-parameters": ignored, "x-onplan-emulated-parameters": emulated}
-    named = {header: list(filter(_NAME.fullmatch, dict.fromkeys(names))) for header, names in told.items()}
-    return {header: ", ".join(names[:_MOST_NAMES]) for header, names in named.items() if names}
+    headers: dict[str, str] = {}
+    for header, names in ((_IGNORED, ignored), (_EMULATED, emulated)):
+        if named := [name for name in dict.fromkeys(names) if _NAME.fullmatch(name)]:
+            headers[header] = ", ".join(named[:_MOST_NAMES])
+    return headers
 
 
 def limit_headers(told: Mapping[str, str]) -> dict[str, str]:
     """What a backend says of the plan's limits in headers and events, as far as headers can hold it."""
-    return {
-        name: value
-        for name, value in told.items()
-        if name.startswith("x-codex-") and (text := f"{name}{value}").isascii() and text.isprintable()
-    }
+    # Slices and one look at all: each answer has some twenty headers, of which few are meant.
+    limits = {name: value for name, value in told.items() if name[:8] == "x-codex-"}
+    if _are_sendable("".join(limits), "".join(limits.values())):
+        return limits
+    return {name: value for name, value in limits.items() if _are_sendable(name, value)}
+
+
+def _are_sendable(names: str, values: str) -> bool:
+    text = names + values
+    return text.isascii() and text.isprintable()
 
 
 class Pieces(Protocol):

@@ -27,7 +27,7 @@ from onplan.server.metrics import Metrics
 from onplan.server.options import ServerOptions
 from onplan.server.pages import Pages, Plan
 from onplan.server.queue import FairQueue, FullError
-from onplan.server.sending import send_reply
+from onplan.server.sending import encoded, send_reply
 from onplan.service.responses_socket import ResponsesSocket
 from onplan.service.service import stamped
 from onplan.types import Usage
@@ -130,9 +130,13 @@ class App:
             if isinstance(body, bytes):
                 query = scope["query_string"].decode("latin-1")
                 request = ServedRequest(head.method, head.path, head.headers, body, query, asked.identity)
+                connection = scope["extensions"][CONNECTION]
+                if not self._room.counts(body):
+                    await self._serve(asked, request, connection, send)
+                    return
                 with self._room.held(body) as is_room:
                     if is_room:
-                        await self._serve(asked, request, scope["extensions"][CONNECTION], send)
+                        await self._serve(asked, request, connection, send)
                         return
                 body = too_many_large()
             reply = body
@@ -286,10 +290,7 @@ class App:
     ) -> None:
         self._note(asked, reply.status)
         await receive()
-        headers = [
-            (name.encode("latin-1"), value.encode("latin-1"))
-            for name, value in stamped(reply).headers.items()
-        ]
+        headers = encoded(stamped(reply).headers)
         await send({"type": "websocket.http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "websocket.http.response.body", "body": reply.body})
 

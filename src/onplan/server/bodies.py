@@ -31,13 +31,14 @@ class Room:
     def __init__(self, size: int) -> None:
         self.left = self.left_answered = size
 
+    def counts(self, body: bytes) -> bool:
+        """Whether a body is to be held. Small ones are bounded by the number of requests at once."""
+        return len(body) > _SMALL
+
     @contextmanager
     def held(self, body: bytes) -> Iterator[bool]:
-        """Hold a body until the block ends, which answers it; False if there is no room for it.
-
-        Small ones are not counted: the number of requests that are answered at once bounds them.
-        """
-        size = len(body) if len(body) > _SMALL else 0
+        """Hold a body until the block ends, which answers it; False if there is no room for it."""
+        size = len(body) if self.counts(body) else 0
         if size > self.left_answered:
             yield False
             return

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 
 from msgspec import structs
 
@@ -22,10 +23,10 @@ from onplan.dialects.served import ServedReply, ServedRequest, reported_paramete
 from onplan.errors import OnplanError
 from onplan.parameters import NOTHING_REPORTED
 from onplan.service.bodies import read_body
+from onplan.service.contexts import TurnContexts
 from onplan.service.observed import Observed
 from onplan.service.options import ServiceOptions
 from onplan.service.pieces import TurnPieces, begun
-from onplan.turn.context import Context
 from onplan.turn.flows import completion
 from onplan.types import CompletionResponse, Done, Message, Role, StreamChunk, as_request
 
@@ -41,7 +42,7 @@ class ChatCompletions:
 
     def __init__(self, client: AsyncClient, options: ServiceOptions, kept: KeptTurns) -> None:
         self._client, self._options, self._kept = client, options, kept
-        self._contexts: tuple[Context, Context, Context] | None = None  # see `_context`
+        self._contexts = TurnContexts(client)
 
     async def create(self, request: ServedRequest) -> ServedReply:
         """``POST /v1/chat/completions``, streaming or not. Raises OnplanError if nothing could be asked."""
@@ -74,9 +75,11 @@ class ChatCompletions:
             owner = owner._replace(account=await account_in_use(self._client))
             messages = self._kept.restored(owner, messages, time.monotonic())
         sent = session_id if context.backend.sends("session_id") else None
-        asked = structs.replace(given, messages=messages, model=model, session_id=sent)
+        asked = copy(given)  # with other values of the same kinds, which are not looked at once more
+        for field, value in (("messages", messages), ("model", model), ("session_id", sent)):
+            structs.force_setattr(asked, field, value)
         has_history = any(message.role is Role.ASSISTANT for message in messages)
-        context = self._context(is_conversation=name is not None or has_history)
+        context = self._contexts.of(is_conversation=name is not None or has_history)
         observed = Observed()
         flow = observed.follow(completion(as_request(asked, {}, context.defaults), context))
         return _Turn(fit, owner, observed, Exchange(self._client, flow))
@@ -84,15 +87,9 @@ class ChatCompletions:
     async def _streamed(self, turn: _Turn, parsed: ChatRequest) -> ServedReply:
         first = await begun(turn.exchange)
         encoder = ChunkEncoder(_new_id(), turn.model, int(time.time()), include_usage=parsed.include_usage)
-
-        def encode(chunks: Sequence[StreamChunk]) -> bytes:
-            if isinstance(last := chunks[-1], Done):  # before the client sees the end, and asks again
-                self._answered(turn, last.response, reply)
-            return encoder.encode(chunks)
-
-        pieces = TurnPieces(turn.exchange, first, encode, encoder.encode_failure, lambda: None)
+        pieces = _ChatPieces(first, turn, encoder, self._kept)
         reply = ServedReply.events(pieces, turn.headers())
-        reply.model = turn.asked_model
+        reply.model, pieces.reply = turn.asked_model, reply
         return reply
 
     async def _whole(self, turn: _Turn, parsed: ChatRequest) -> ServedReply:
@@ -103,29 +100,9 @@ class ChatCompletions:
         tier = parsed.request.service_tier
         body = response_body(response, _new_id(), turn.model, int(time.time()), tier)
         reply = ServedReply.json(body, 200, turn.headers(response))
-        reply.model = turn.asked_model
-        self._answered(turn, response, reply)
+        reply.model, reply.usage = turn.asked_model, response.usage
+        turn.answered(response, self._kept)
         return reply
-
-    def _answered(self, turn: _Turn, response: CompletionResponse, reply: ServedReply) -> None:
-        """The answer is whole: count it, and keep what the client cannot send back."""
-        reply.usage = response.usage
-        owner = turn.owner._replace(account=turn.observed.account)
-        if "thinking" in response.ignored_parameters:
-            self._kept.forget(owner)
-        self._kept.keep(owner, response.message, time.monotonic())
-
-    def _context(self, *, is_conversation: bool) -> Context:
-        """What the turns have in common. Nothing can be taken back in this API, so no answer is resumed.
-
-        A single question goes over a pooled connection; a WebSocket is worth opening for a conversation.
-        """
-        context = context_of(self._client)
-        if self._contexts is None or self._contexts[0] is not context:
-            for_conversations = replace(context, resume=False)
-            self._contexts = (context, for_conversations, replace(for_conversations, fallback=None))
-        _, for_conversations, for_questions = self._contexts
-        return for_conversations if is_conversation else for_questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +138,33 @@ class _Turn:
         emulated = reports.emulated if response is None else response.emulated_parameters
         left_out = dict.fromkeys((*self.fit.ignored, *self.fit.named(ignored)))
         return {**self.observed.limit_headers, **reported_parameters(left_out, self.fit.named(emulated))}
+
+    def answered(self, response: CompletionResponse, kept: KeptTurns) -> None:
+        """The answer is whole: keep what the client cannot send back."""
+        owner = self.owner._replace(account=self.observed.account)
+        if "thinking" in response.ignored_parameters:
+            kept.forget(owner)
+        kept.keep(owner, response.message, time.monotonic())
+
+
+class _ChatPieces(TurnPieces):
+    """The chunks of an answer. What is kept of it is kept before its client sees the end, and asks again."""
+
+    def __init__(
+        self, first: Sequence[StreamChunk], turn: _Turn, encoder: ChunkEncoder, kept: KeptTurns
+    ) -> None:
+        super().__init__(turn.exchange, first)
+        self._turn, self._encoder, self._kept = turn, encoder, kept
+
+    def _encoded(self, chunks: Sequence[StreamChunk]) -> bytes:
+        if isinstance(last := chunks[-1], Done):
+            self._turn.answered(last.response, self._kept)
+            if self.reply is not None:
+                self.reply.usage = last.response.usage
+        return self._encoder.encode(chunks)
+
+    def _failed(self, error: OnplanError) -> bytes:
+        return self._encoder.encode_failure(error)
 
 
 def _beginning(messages: Sequence[Message]) -> list[Message]:

@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self
 
 from onplan.async_client import Exchange
+from onplan.dialects.served import ServedReply
 from onplan.errors import OnplanError
 
 
-class TurnPieces:
+class TurnPieces(ABC):
     """The pieces of one turn: one for each read, so that nothing waits.
 
     Args:
         exchange: carries the turn out; it is open, and is closed here.
         first: what it has handed out already.
-        encode: makes the bytes of what is handed out.
-        fail: the bytes that tell a failure after the first piece.
-        end: called when the answer was whole.
 
     Attributes:
         error: what the turn failed with after its first piece, or None.
+        reply: whose body this is, until it has ended; None for a reply that is not streamed.
     """
 
-    def __init__(
-        self,
-        exchange: Exchange[Any],
-        first: Sequence[Any],
-        encode: Callable[[Sequence[Any]], bytes],
-        fail: Callable[[OnplanError], bytes],
-        end: Callable[[], object],
-    ) -> None:
+    def __init__(self, exchange: Exchange[Any], first: Sequence[Any]) -> None:
         self._exchange, self._first = exchange, first
-        self._encode, self._fail, self._end = encode, fail, end
         self._is_over = False
         self.error: OnplanError | None = None
+        self.reply: ServedReply | None = None
+
+    @abstractmethod
+    def _encoded(self, chunks: Sequence[Any]) -> bytes:
+        """The bytes of what is handed out."""
+
+    @abstractmethod
+    def _failed(self, error: OnplanError) -> bytes:
+        """The bytes that tell a failure after the first piece."""
 
     def __aiter__(self) -> Self:
         return self
@@ -47,13 +48,12 @@ class TurnPieces:
         except OnplanError as error:
             await self.aclose()
             self.error = error
-            return self._fail(error)
+            return self._failed(error)
         except BaseException:
             await self.aclose()
             raise
         if piece is None:
             await self.aclose()
-            self._end()
             raise StopAsyncIteration
         return piece
 
@@ -64,11 +64,11 @@ class TurnPieces:
             chunks = await self._exchange.advance()
             if chunks is None:
                 return None
-        return self._encode(chunks)
+        return self._encoded(chunks)
 
     async def aclose(self) -> None:
         """End the turn, also at the backend if it has not ended."""
-        self._is_over = True
+        self._is_over, self.reply = True, None  # which holds this
         await self._exchange.__aexit__(None, None, None)
 
 

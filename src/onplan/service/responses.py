@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +25,7 @@ from onplan.dialects.openai_responses.stored import Before
 from onplan.dialects.served import ServedReply, ServedRequest
 from onplan.errors import OnplanError
 from onplan.service.bodies import read_body
+from onplan.service.contexts import TurnContexts
 from onplan.service.observed import Observed
 from onplan.service.options import ServiceOptions
 from onplan.service.pieces import TurnPieces, begun
@@ -45,6 +45,7 @@ class Responses:
 
     def __init__(self, client: AsyncClient, options: ServiceOptions, stored: StoredResponses) -> None:
         self._client, self._options, self.stored = client, options, stored
+        self._contexts = TurnContexts(client)
 
     async def create(self, request: ServedRequest) -> ServedReply:
         """``POST /v1/responses``, streaming or not. Raises OnplanError if nothing could be asked."""
@@ -94,13 +95,10 @@ class Responses:
             observed: gets what the turn's steps come to.
             framed: whether the client reads server-sent events; if not, it speaks WebSocket.
         """
-        context, relayed = context_of(self._client), Relayed()
-        is_conversation = conversation_of(asked, request.headers) or before.previous is not None
-        # A single question goes over a pooled connection; a WebSocket is worth opening for a conversation.
-        if framed and not is_conversation:
-            context = replace(context, fallback=None)
-        build = self._builder(asked, before, request, relayed, framed=framed)
-        flow = relay(build, self._model(asked), replace(context, resume=False))
+        relayed, name = Relayed(), conversation_of(asked, request.headers)
+        is_conversation = not framed or name is not None or before.previous is not None
+        build = self._builder(asked, before, request, relayed, name, framed=framed)
+        flow = relay(build, self._model(asked), self._contexts.of(is_conversation=is_conversation))
         return Exchange(self._client, observed.follow(flow)), relayed
 
     async def prewarm(self, asked: ResponsesRequest, before: Before, request: ServedRequest) -> None:
@@ -108,7 +106,8 @@ class Responses:
         context = context_of(self._client)
         if context.fallback is None:
             return
-        build = self._builder(asked, before, request, Relayed(), framed=False)
+        name = conversation_of(asked, request.headers)
+        build = self._builder(asked, before, request, Relayed(), name, framed=False)
         async with Exchange(self._client, prepare_relay(build, self._model(asked), context)) as exchange:
             while await exchange.advance() is not None:
                 pass
@@ -122,11 +121,11 @@ class Responses:
         before: Before,
         request: ServedRequest,
         relayed: Relayed,
+        conversation: str | None,
         *,
         framed: bool,
     ) -> Callable[[str], RelayCall]:
         context = context_of(self._client)
-        conversation = conversation_of(asked, request.headers)
         session_id = session_id_for(request.caller, conversation, asked, before)
         codex = turn_headers(request.headers)
 
@@ -175,9 +174,8 @@ class _RelayedPieces(TurnPieces):
         stored: StoredResponses | None,
         caller: str,
     ) -> None:
-        super().__init__(exchange, first, b"".join, self._failure, self._note_usage)
+        super().__init__(exchange, first)
         self._relayed, self._stored, self._caller = relayed, stored, caller
-        self.reply: ServedReply | None = None
 
     @property
     def stream(self) -> RelayStream:
@@ -188,15 +186,18 @@ class _RelayedPieces(TurnPieces):
 
     async def _next(self) -> bytes | None:
         piece = await super()._next()
-        if self._stored is not None and self.stream.final is not None:
-            stored, self._stored = self._stored, None
-            if kept := stored_response(self._relayed):
-                await stored.keep(kept, self._caller)
+        stream = self.stream
+        if stream.final is not None:
+            if self.reply is not None:
+                self.reply.usage = stream.usage
+            if self._stored is not None:
+                stored, self._stored = self._stored, None
+                if kept := stored_response(self._relayed):
+                    await stored.keep(kept, self._caller)
         return piece
 
-    def _failure(self, error: OnplanError) -> bytes:
-        return self.stream.failure_events(error)
+    def _encoded(self, chunks: Sequence[bytes]) -> bytes:
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _note_usage(self) -> None:
-        if self.reply is not None:
-            self.reply.usage = self.stream.usage
+    def _failed(self, error: OnplanError) -> bytes:
+        return self.stream.failure_events(error)

@@ -29,12 +29,16 @@ class Relayed:
     """What is known of a relayed answer while it arrives.
 
     Attributes:
-        call: the request; None before its model is known.
         stream: of the latest attempt; None before the backend answers.
+        items: the whole input without instructions, as it is kept for later requests.
+        model: that was asked.
+        session_id: the conversation's name at the backend.
     """
 
-    call: RelayCall | None = None
     stream: RelayStream | None = None
+    items: list[Item] = field(default_factory=list, repr=False)
+    model: str = ""
+    session_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ def relay_call(
         asked: what the client asks for.
         before: what it goes on from.
         to: where it goes.
-        relayed: gets the call, and the stream of each attempt.
+        relayed: gets what is kept of the request, and the stream of each attempt.
         framed: whether the client reads server-sent events.
         headers: of a Codex client, which are handed on; None for others.
     """
@@ -119,7 +123,8 @@ def relay_call(
         response_id=f"resp_{secrets.token_hex(16)}",
         input_tokens=partial(_tokens_of, sent),
     )
-    relayed.call = RelayCall(
+    relayed.items, relayed.model, relayed.session_id = items, model, to.session_id
+    return RelayCall(
         backend,
         to.base_url,
         model,
@@ -133,7 +138,6 @@ def relay_call(
         options=options,
         relayed=relayed,
     )
-    return relayed.call
 
 
 def _offered(asked: ResponsesRequest, known: ModelInfo | None) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -216,7 +220,7 @@ def _beginning(asked: ResponsesRequest) -> list[Item]:
 
 def stored_response(relayed: Relayed) -> StoredResponse | None:
     """What is kept of an answer that is complete."""
-    call, stream = relayed.call, relayed.stream
-    if call is None or stream is None or stream.final is None:
+    stream = relayed.stream
+    if stream is None or stream.final is None:
         return None
-    return StoredResponse(stream.final, call.items, call.model, call.session_id)
+    return StoredResponse(stream.final, relayed.items, relayed.model, relayed.session_id)
