@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import gzip
+import http.client
+import json
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -453,6 +455,17 @@ def test_a_websocket_is_refused_before_it_is_one(
     assert status in received.partition(b"\r\n")[0] + b" "
 
 
+NO_KEY, NO_PAGE = "authorization: Bearer wrong", "origin: https://evil.example"
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "code"),
+    [
+        (f"authorization: Bearer {KEY}", 400, "invalid_request"),
+        (NO_KEY, 401, "invalid_api_key"),
+        (NO_PAGE, 403, "origin_not_allowed"),
+    ],
+)
 @pytest.mark.parametrize(
     ("line", "header"),
     [
@@ -460,15 +473,32 @@ def test_a_websocket_is_refused_before_it_is_one(
         ("POST /v1/responses HTTP/1.1", "transfer-encoding: chunked"),
         ("POST /v1/responses HTTP/1.1", "accept: */*"),
         ("GET /v1/responses HTTP/1.1", f"x-long: {'x' * 9_000}"),
+        (f"GET /v1/responses?{'x' * 9_000} HTTP/1.1", "accept: */*"),
         ("GET /v1/responses HTTP/1.1", "sec-websocket-key: again"),
+        ("GET /v1/responses HTTP/1.1", "sec-websocket-version: 12"),
+        ("GET /v1/responses HTTP/1.1", "sec-websocket-extensions: ;"),
+        ("GET /v1/responses HTTP/1.0", "accept: */*"),
     ],
 )
-def test_what_cannot_open_a_websocket_is_refused(serve: Serve, line: str, header: str) -> None:
-    """At once, and the connection is closed: it would wait for as long as its client likes, without a key."""
+def test_what_cannot_open_a_websocket_is_refused(
+    serve: Serve, line: str, header: str, said: str, status: int, code: str
+) -> None:
+    """By those that may ask with what is wrong, in JSON, and by others as every request is.
+
+    It would wait for as long as its client likes, without a key.
+    """
     lines = [line, "host: 127.0.0.1", "connection: upgrade", "upgrade: websocket"]
-    lines += ["sec-websocket-version: 13", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", header]
-    received = serve().raw("\r\n".join([*lines, "", ""]).encode())
-    assert received.startswith(b"HTTP/1.1 4")
+    lines += ["sec-websocket-version: 13", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", said, header]
+    lines += ["content-type: application/json"]
+    with serve().connect() as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        error = json.loads(answer.read())["error"]
+        assert (answer.status, error["code"]) == (status, code)
+        if status == 400:
+            assert error["message"].startswith("This does not open a WebSocket: ")
+            assert connection.recv(1) == b""
 
 
 def test_bodies_that_grow_are_bounded_together(serve: Serve, stub: Stub) -> None:

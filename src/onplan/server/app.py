@@ -18,7 +18,7 @@ from onplan.dialects.served import ServedReply, ServedRequest, estimated_usage
 from onplan.errors import OnplanError
 from onplan.server.asgi import CONNECTION, LeavingClient, Receive, Scope, Send
 from onplan.server.bodies import ClientLeftError, Room, overloaded, read_body, too_many_large
-from onplan.server.guard import Guard, Head, repeated
+from onplan.server.guard import Guard, Head, not_a_handshake, repeated
 from onplan.server.keys import Keys
 from onplan.server.ledger import Ledger
 from onplan.server.limits import UNLIMITED, KeyLimits, admit, count
@@ -28,6 +28,7 @@ from onplan.server.options import ServerOptions
 from onplan.server.pages import Pages, Plan
 from onplan.server.queue import FairQueue, FullError
 from onplan.server.sending import encoded, send_reply
+from onplan.server.websocket import REFUSED
 from onplan.service.responses_socket import ResponsesSocket
 from onplan.service.service import stamped
 from onplan.types import Usage
@@ -97,6 +98,8 @@ class App:
         pairs = scope["headers"]
         head = Head(scope["method"], scope["path"], _decoded(pairs))
         decision = _repeated(pairs, head) or self._guard.decide(head)
+        if isinstance(decision, str) and head.headers.get("upgrade", "").lower() == "websocket":
+            decision = not_a_handshake()
         with suppress(ClientLeftError):
             if isinstance(decision, ServedReply):
                 await self._send(_Asked(head, "", began), send, decision)
@@ -266,6 +269,8 @@ class App:
         decision = _repeated(pairs, head) or self._guard.decide(head)
         caller = decision if isinstance(decision, str) else ""
         asked = _Asked(head, caller, time.monotonic(), self._keys.identity_of(caller))
+        if isinstance(decision, str) and (why := scope["extensions"].get(REFUSED)):
+            decision = not_a_handshake(why)
         socket = decision if isinstance(decision, ServedReply) else self._open_socket(asked)
         if isinstance(socket, ServedReply):
             await self._refuse_websocket(asked, receive, send, socket)

@@ -21,7 +21,8 @@ from onplan.dialects.served import ServedReply
 from onplan.server.asgi import CONNECTION
 from onplan.server.bodies import overloaded
 from onplan.server.cycle import Cycle
-from onplan.server.websocket import WebSocketConnection
+from onplan.server.guard import not_a_handshake
+from onplan.server.websocket import WebSocketConnection, may_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +122,10 @@ class Connection(HttpToolsProtocol):
         self._is_upgraded = True
         self._stop_reading_timer()
         super().handle_websocket_upgrade()
-        # The library says nothing of a request that it cannot read, and would wait for another one.
         protocol = cast("WebSocketConnection", self.transport.get_protocol())
         protocol.write_seconds = self._bounds.write_seconds
-        if not protocol.handshake_initiated:
-            self._refuse(_not_a_handshake())
+        if not protocol.handshake_initiated:  # it could not be read, and the library would wait for another
+            self._refuse(not_a_handshake())
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -168,7 +168,7 @@ class Connection(HttpToolsProtocol):
         self.scope["method"] = self.parser.get_method().decode("ascii")
         if version != "1.1":
             self.scope["http_version"] = version
-        if self.parser.should_upgrade() and self._should_upgrade():
+        if self.parser.should_upgrade() and self._opens_websocket():
             return
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
@@ -177,7 +177,7 @@ class Connection(HttpToolsProtocol):
         before: Cycle | None = self.cycle  # type: ignore[assignment] # which are made here alone
         self.cycle = Cycle(self, keep_alive=version != "1.0" and self.parser.should_keep_alive())
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._start(self.cycle)
         else:  # a request that is sent before the one before it is answered
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
@@ -194,6 +194,20 @@ class Connection(HttpToolsProtocol):
         if self._reading is not None:
             self._stop_reading_timer()
         self.flow.resume_reading()  # so that the client's departure is noticed, however large its body was
+
+    def _opens_websocket(self) -> bool:
+        """Whether the head opens a WebSocket. For one that only wants to, its wish is hidden from uvicorn."""
+        if (b"upgrade", b"websocket") not in [(name, value.lower()) for name, value in self.headers]:
+            return False
+        if may_open(self.parser.get_method(), self.parser.get_http_version(), self.url, self.headers):
+            return True
+        self.headers = [(name, value) for name, value in self.headers if name != b"upgrade"]
+        return False
+
+    def _start(self, cycle: Cycle) -> None:
+        task = self.loop.create_task(cycle.run_asgi(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _head_size_now(self) -> int:
         """Bytes of the head so far; after it, those around the body: sizes of chunks, and trailers.
@@ -250,11 +264,6 @@ _REASONS = {
 
 def _not_http() -> ServedReply:
     return refusal(400, "invalid_request", "This is not a valid HTTP request.", headers=NEVER_AGAIN)
-
-
-def _not_a_handshake() -> ServedReply:
-    message = "This does not open a WebSocket: it has a body, or a header of more than 8,000 bytes."
-    return refusal(400, "invalid_request", message, headers=NEVER_AGAIN)
 
 
 def _head_too_large() -> ServedReply:

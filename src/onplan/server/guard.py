@@ -169,6 +169,14 @@ def _media_type(head: Head) -> ServedReply | None:
     return refusal(415, "unsupported_media_type", message, headers=NEVER_AGAIN)
 
 
+def not_a_handshake(
+    why: str = "it takes a GET of HTTP/1.1 without a body and with short headers",
+) -> ServedReply:
+    """The refusal of a request that wants a WebSocket and does not open one; the connection ends with it."""
+    message = f"This does not open a WebSocket: {why}."
+    return refusal(400, "invalid_request", message, headers={**NEVER_AGAIN, "connection": "close"})
+
+
 def repeated(headers: Iterable[tuple[bytes, bytes]]) -> ServedReply | None:
     """Refuses a request in which a header that decides something stands twice."""
     names = [name for name, _ in headers if name in _ONCE]

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping, Sequence
+from copy import copy
+from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake
+from websockets.http11 import Request
 
 GOING_AWAY = 1001
+# The extension of the scope that says why a request does not open a WebSocket; the application refuses it.
+REFUSED = "onplan.refused"
+_LONGEST_LINE = 8_000  # bytes; the library reads little more
+_BODIES = frozenset((b"content-length", b"transfer-encoding"))
+
+
+def may_open(method: bytes, version: str, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether the library can read a request that wants a WebSocket: a GET of HTTP/1.1 without a body."""
+    return (
+        method == b"GET"
+        and version == "1.1"
+        and len(url) <= _LONGEST_LINE
+        and all(name not in _BODIES and len(name) + len(value) <= _LONGEST_LINE for name, value in headers)
+    )
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
@@ -18,6 +38,17 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     write_seconds = 120.0
     _writing: asyncio.TimerHandle | None = None
+
+    def handle_connect(self, event: Request) -> None:
+        """Have the application answer, also where the library would refuse: it looks at the key first."""
+        try:
+            self.conn.process_request(event)
+        except InvalidHandshake as error:
+            super().handle_connect(_mended(event))
+            extensions: MutableMapping[str, Any] = self.scope["extensions"]
+            extensions[REFUSED] = str(error)
+        else:
+            super().handle_connect(event)
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -48,3 +79,21 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
+
+
+def _mended(event: Request) -> Request:
+    """The same with a handshake that is right (RFC 6455 §1.3 has the key), and what it says besides."""
+    mended, headers = copy(event), Headers()
+    for name, value in event.headers.raw_items():
+        if not name.lower().startswith(("sec-websocket-", "connection", "upgrade")):
+            headers[name] = value
+    headers.update(
+        {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        }
+    )
+    mended.headers = headers
+    return mended
