@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import os
 import signal
@@ -388,6 +389,28 @@ def test_clients_of_dead_loops_are_dropped(signed_in: Emulator, monkeypatch: pyt
 
     assert len(made) == 5
     assert len(owner._made) == 1
+
+
+@pytest.mark.parametrize("kind", ["httptools", "aiohttp", "httpx2", "websocket"])
+def test_a_loop_that_ends_closes_its_connections(
+    signed_in: Emulator, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A client that is used by one ``asyncio.run`` after another, and never closed, leaves nothing open."""
+    if kind != "websocket":
+        use_http(kind, monkeypatch)
+    client = onplan.AsyncClient(transport="websocket" if kind == "websocket" else "sse")
+    open_files: list[int] = []
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            assert asyncio.run(client.complete("hi")).text == "You said: hi"
+            gc.collect()
+            open_files.append(len(os.listdir("/dev/fd")))  # noqa: PTH208 - names alone
+        del client
+        gc.collect()
+
+    assert [str(each.message) for each in warned] == []
+    assert open_files[0] == open_files[-1]
 
 
 async def test_a_head_that_does_not_come_to_a_client_of_the_users_own(network: Network) -> None:

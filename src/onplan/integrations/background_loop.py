@@ -75,6 +75,8 @@ class BackgroundLoop:
     @staticmethod
     def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, process: int) -> None:
         if process == os.getpid():
+            with suppress(Exception):  # connections that are open are closed
+                asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).result(5)
             loop.call_soon_threadsafe(loop.stop)
             thread.join(5)
             if not loop.is_running():

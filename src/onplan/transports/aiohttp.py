@@ -126,7 +126,9 @@ class AiohttpTransport(AsyncHTTP):
         super().__init__()
         self._timeouts = timeouts or Timeouts()
         self._is_users_client = client is not None
-        self._sessions = PerLoopClient(partial(session_for, route or Route()), client, running_loop)
+        self._sessions = PerLoopClient(
+            partial(session_for, route or Route()), client, running_loop, aiohttp.ClientSession.close
+        )
 
     async def _send(self, timeout: float | None, request: Request) -> OpenAnswer:  # noqa: ASYNC109 - per read
         idle, connect = timeout or self._timeouts.idle, self._timeouts.connect

@@ -36,7 +36,9 @@ class HttptoolsTransport(AsyncHTTP):
         super().__init__()
         self._timeouts = timeouts or Timeouts()
         make = partial(ConnectionPool, route or Route())
-        self._pools: PerLoopClient[ConnectionPool] = PerLoopClient(make, None, running_loop)
+        self._pools: PerLoopClient[ConnectionPool] = PerLoopClient(
+            make, None, running_loop, ConnectionPool.close
+        )
 
     async def _send(self, timeout: float | None, request: Request) -> OpenAnswer:  # noqa: ASYNC109 - per read
         usual, limits = self._timeouts, self._timeouts

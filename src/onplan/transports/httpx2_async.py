@@ -56,7 +56,9 @@ class AsyncHTTPTransport(AsyncHTTP):
     ) -> None:
         super().__init__()
         self._timeouts = timeouts or Timeouts()
-        self._clients = PerLoopClient(partial(async_client_for, route or Route()), client, running_loop)
+        self._clients = PerLoopClient(
+            partial(async_client_for, route or Route()), client, running_loop, httpx2.AsyncClient.aclose
+        )
 
     async def _send(self, timeout: float | None, request: Request) -> OpenAnswer:  # noqa: ASYNC109 - per read
         idle = timeout or self._timeouts.idle

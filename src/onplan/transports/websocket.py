@@ -35,7 +35,7 @@ class WebSockets:
 
     def __init__(self, timeouts: Timeouts | None = None, route: Route | None = None) -> None:
         make = partial(_Pool, timeouts or Timeouts(), route or Route())
-        self._clients: PerLoopClient[_Pool] = PerLoopClient(make, None, running_loop)
+        self._clients: PerLoopClient[_Pool] = PerLoopClient(make, None, running_loop, _Pool.close)
 
     async def join(self, join: Join) -> Exchange | None:
         """A connection for one turn, or the server's refusal to open one. Raises TransportError.
