@@ -37,6 +37,8 @@ ROWS = {
         Row("langchain-openai-oldest", "langchain-openai", ("test_langchain_openai.py",)),
         Row("dspy", "dspy", ("test_dspy.py",)),
         Row("dspy-oldest", "dspy", ("test_dspy.py",)),
+        Row("haystack", "haystack-ai", ("test_haystack.py",)),
+        Row("haystack-oldest", "haystack-ai", ("test_haystack.py",)),
         Row("llama-index", "llama-index-core", ("test_llama_index.py",)),
         Row("llama-index-oldest", "llama-index-core", ("test_llama_index.py",)),
         Row("langchain", "langchain-core", _LANGCHAIN),

@@ -442,6 +442,7 @@ def test_what_is_saved(model: Any, signed_in: Emulator, tmp_path: Path) -> None:
     other.load(path, allow_unsafe_lm_state=True)
 
     saved = json.loads(path.read_text())
+    assert saved["lm"]["engine"]["class"] == "onplan.integrations.dspy:Engine"
     assert saved["lm"]["engine"]["state"] == {
         "profile": "default",
         "timeout": 60,

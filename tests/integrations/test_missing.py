@@ -12,6 +12,7 @@ from onplan import ConfigurationError
 FRAMEWORKS = {
     "dspy": ("dspy", "pip install 'dspy>=3.4'"),
     "langchain": ("langchain_core", "pip install langchain-core"),
+    "haystack": ("haystack", "pip install haystack-ai"),
     "llama_index": ("llama_index", "pip install llama-index-core"),
 }
 

@@ -56,6 +56,7 @@ MENU = {
         "docs/integrations/langchain.md",
         "docs/integrations/llama-index.md",
         "docs/integrations/dspy.md",
+        "docs/integrations/haystack.md",
     ],
     "Test with it": ["docs/emulator.md"],
     "Work on it": [

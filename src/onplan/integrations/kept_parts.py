@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from onplan.errors import InvalidRequestError
-from onplan.types import ContentPart, Message
+from onplan.request.history import INVALID_ARGUMENTS
+from onplan.types import ContentPart, Message, Refusal, Text, Thinking, ToolCall
 
 KEY = "onplan"
 """Where a framework's message has a dict for extras, its parts stand under this name."""
@@ -32,3 +33,24 @@ def restored(value: object) -> list[ContentPart] | None:
         return Message.assistant(*msgspec.convert(value, list[ContentPart])).content
     except (msgspec.ValidationError, InvalidRequestError):
         return None
+
+
+def is_plain(part: ContentPart) -> bool:
+    """Whether nothing of ``part`` is lost where text is a string and arguments are a dict."""
+    match part:
+        case Text():
+            return part == Text(part.text)
+        case ToolCall():
+            written = msgspec.json.encode(arguments_of(part.arguments)).decode()
+            return part == ToolCall(part.id, part.name, written)
+        case _:
+            return isinstance(part, Thinking | Refusal)
+
+
+def arguments_of(text: str) -> dict[str, Any]:
+    """The arguments of a call as a dict; what is no JSON object is put into one."""
+    try:
+        read = msgspec.json.decode(text or "{}")
+    except msgspec.DecodeError:
+        read = None
+    return read if isinstance(read, dict) else {INVALID_ARGUMENTS: text}

@@ -15,6 +15,8 @@ from onplan.integrations.dspy.failures import translated
 from onplan.integrations.dspy.requests import PREFIX, outgoing
 from onplan.integrations.dspy.responses import Events, adaptations_of, response_of
 
+_HOME = "onplan.integrations.dspy"  # by which programs that are saved name the engines
+
 
 class _Engine:
     """What both engines have: the clients, and what DSPy may ask about the models.
@@ -70,6 +72,8 @@ class Engine(_Engine):
     Its errors are those of ``dspy.lm15``. It takes the options of ``onplan.AsyncClient``.
     """
 
+    __module__ = _HOME
+
     def complete(self, request: Any) -> Any:
         """The whole response. Raises an error of ``dspy.lm15``."""
         with translated():
@@ -91,6 +95,8 @@ class Engine(_Engine):
 
 class AsyncEngine(_Engine):
     """The same for ``dspy.LM(…, async_engine=AsyncEngine())``, under any number of event loops."""
+
+    __module__ = _HOME
 
     async def complete(self, request: Any) -> Any:
         """The whole response. Raises an error of ``dspy.lm15``."""

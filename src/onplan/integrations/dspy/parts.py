@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 from dspy import lm15
 
-from onplan.integrations.kept_parts import kept, restored
-from onplan.request.history import INVALID_ARGUMENTS
+from onplan.integrations.kept_parts import arguments_of, is_plain, kept, restored
 from onplan.types import ContentPart, Refusal, Text, Thinking, ToolCall
 
 PROVIDER = "onplan"
@@ -31,19 +29,7 @@ def answer_message(parts: Sequence[ContentPart]) -> Any:
 
 def states_of(parts: Sequence[ContentPart]) -> tuple[Any, ...]:
     """All of ``parts``, if DSPy's would lose something of them."""
-    return () if all(map(_is_plain, parts)) else (state(PARTS, parts=kept(parts)),)
-
-
-def _is_plain(part: ContentPart) -> bool:
-    match part:
-        case Text():
-            return part == Text(part.text)
-        case ToolCall():
-            read = arguments_of(part.arguments)
-            written = msgspec.json.encode(read).decode()
-            return part == ToolCall(part.id, part.name, written)
-        case _:
-            return isinstance(part, Thinking | Refusal)
+    return () if all(map(is_plain, parts)) else (state(PARTS, parts=kept(parts)),)
 
 
 def their_parts(parts: Iterable[ContentPart]) -> tuple[Any, ...]:
@@ -65,15 +51,6 @@ def _theirs(part: ContentPart) -> Any:
             return lm15.ToolCallPart(call_id, name, arguments_of(arguments))
         case _:
             return None
-
-
-def arguments_of(text: str) -> dict[str, Any]:
-    """The arguments of a call; what is no JSON object is put into one."""
-    try:
-        read = msgspec.json.decode(text or "{}")
-    except msgspec.DecodeError:
-        read = None
-    return read if isinstance(read, dict) else {INVALID_ARGUMENTS: text}
 
 
 def as_they_came(message: Any) -> list[ContentPart] | None:

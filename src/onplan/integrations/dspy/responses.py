@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from dspy import lm15
 
+from onplan.integrations.answer_facts import facts_of
 from onplan.integrations.dspy.parts import PROVIDER, THINKING, answer_message, states_of
 from onplan.integrations.growing_arguments import GrowingArguments
 from onplan.parameters import Reports
@@ -68,7 +68,7 @@ def response_of(answer: CompletionResponse, adaptations: list[Any]) -> Any:
         message=answer_message(answer.message.content),
         finish_reason=_FINISHED[answer.finish_reason],
         usage=_usage(answer.usage),
-        provider_data=_facts(answer),
+        provider_data=facts_of(answer),
         adaptations=(*adaptations, *adaptations_of(reports)),
     )
 
@@ -82,17 +82,6 @@ def _usage(usage: Usage) -> Any:
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
     )
-
-
-def _facts(answer: CompletionResponse) -> dict[str, Any]:
-    """What is known of an answer besides, as JSON values."""
-    facts: dict[str, Any] = {"model": answer.model}
-    for name in ("response_id", "request_id", "limits"):
-        if (value := getattr(answer, name)) is not None:
-            facts[name] = msgspec.to_builtins(value)
-    if answer.history_repairs:
-        facts["history_repairs"] = list(answer.history_repairs)
-    return facts
 
 
 class Events:
@@ -141,7 +130,7 @@ class Events:
     def _end(self, answer: CompletionResponse) -> Iterator[Any]:
         for each in states_of(answer.message.content):
             yield self._event(lm15.ContinuationDelta(each.provider, each.kind, each.data))
-        yield lm15.StreamEndEvent(_FINISHED[answer.finish_reason], _usage(answer.usage), _facts(answer))
+        yield lm15.StreamEndEvent(_FINISHED[answer.finish_reason], _usage(answer.usage), facts_of(answer))
 
     def _more_of(self, call_id: str) -> Any:
         index, arguments = self._calls[call_id]

@@ -20,6 +20,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from onplan.errors import InvalidRequestError
+from onplan.integrations.answer_facts import facts_of
 from onplan.integrations.kept_parts import KEY, kept, restored
 from onplan.types import (
     CompletionResponse,
@@ -221,19 +222,3 @@ def counts_of(answer: CompletionResponse) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
     }
-
-
-def facts_of(answer: CompletionResponse) -> dict[str, Any]:
-    """What is known of an answer besides its message, as JSON values."""
-    facts: dict[str, Any] = {
-        "model": answer.model,
-        "finish_reason": answer.finish_reason.value,
-        "usage": msgspec.to_builtins(answer.usage),
-    }
-    for name in ("response_id", "request_id", "refusal", "limits"):
-        if (value := getattr(answer, name)) is not None:
-            facts[name] = msgspec.to_builtins(value)
-    for name in ("ignored_parameters", "emulated_parameters", "history_repairs"):
-        if value := getattr(answer, name):
-            facts[name] = list(value)
-    return facts

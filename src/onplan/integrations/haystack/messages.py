@@ -1,0 +1,137 @@
+"""Haystack's messages as onplan's, and answers as Haystack's."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+from haystack.dataclasses import ChatMessage, ReasoningContent
+from haystack.dataclasses import ToolCall as TheirCall
+
+from onplan.errors import InvalidRequestError
+from onplan.integrations.answer_facts import facts_of
+from onplan.integrations.kept_parts import KEY, arguments_of, kept, restored
+from onplan.types import (
+    CompletionResponse,
+    ContentPart,
+    File,
+    Image,
+    Message,
+    Refusal,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+
+ENCRYPTED = "encrypted"
+"""Where a ``ReasoningContent`` has the sealed reasoning, in its ``extra``."""
+
+
+def messages_of(given: Iterable[ChatMessage] | str) -> list[Message]:
+    """The conversation.
+
+    Raises:
+        InvalidRequestError: something in it is no message, or cannot be sent to a model.
+    """
+    if isinstance(given, str):
+        return [Message.user(given)]
+    return [_message(message, index) for index, message in enumerate(given)]
+
+
+def _message(given: ChatMessage, index: int) -> Message:
+    if not isinstance(given, ChatMessage):
+        raise InvalidRequestError(
+            f"messages[{index}] is no ChatMessage, but of the type {type(given).__name__}.",
+            hint="Make it with `ChatMessage.from_user(…)` or the like.",
+        )
+    written = given.to_dict()
+    role = Role(written["role"])
+    if role is Role.ASSISTANT:
+        as_they_came = restored(given.meta.get(KEY))
+        if as_they_came and _content(as_they_came) == written["content"]:
+            return Message(role, as_they_came)
+    return Message(role, list(_parts(written["content"])))
+
+
+def _content(parts: Iterable[ContentPart]) -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = _reply(parts, {}).to_dict()["content"]
+    return content
+
+
+def _parts(content: Iterable[Mapping[str, Any]]) -> Iterator[ContentPart]:
+    """The parts of a message, which Haystack writes in their order."""
+    for each in content:
+        [(kind, value)] = each.items()
+        yield _part(kind, value)
+
+
+def _part(kind: str, value: Any) -> ContentPart:
+    match kind:
+        case "text":
+            return Text(value)
+        case "image":
+            return Image(
+                data=b64decode(value["base64_image"]), mime_type=value["mime_type"], detail=value["detail"]
+            )
+        case "file":
+            return File(
+                data=b64decode(value["base64_data"]),
+                mime_type=value["mime_type"],
+                filename=value["filename"] or _name(value["mime_type"]),
+            )
+        case "reasoning":
+            return Thinking(value["reasoning_text"], value["extra"].get(ENCRYPTED))
+        case "tool_call":
+            return _call(value)
+        case "tool_call_result":
+            return _result(value)
+        case _:
+            raise InvalidRequestError(f"A message holds {kind}, which models on a plan do not take.")
+
+
+def _name(mime_type: str | None) -> str | None:
+    return "document.pdf" if mime_type == "application/pdf" else None
+
+
+def _call(value: Mapping[str, Any]) -> ToolCall:
+    arguments = msgspec.json.encode(value["arguments"]).decode()
+    return ToolCall(value["id"] or value["tool_name"], value["tool_name"], arguments)
+
+
+def _result(value: Mapping[str, Any]) -> ToolResult:
+    result, origin = value["result"], value["origin"]
+    content = result if isinstance(result, str) else list(_parts(result))
+    return ToolResult(origin["id"] or origin["tool_name"], content, bool(value["error"]))
+
+
+def reply_of(answer: CompletionResponse, **meta: Any) -> ChatMessage:
+    """A whole answer. All of its parts are kept beside it where Haystack's would lose something of them."""
+    parts = answer.message.content
+    reply = _reply(parts, {**facts_of(answer), "index": 0, **meta})
+    if list(_parts(reply.to_dict()["content"])) != parts:
+        reply.meta[KEY] = kept(parts)
+    return reply
+
+
+def _reply(parts: Iterable[ContentPart], meta: dict[str, Any]) -> ChatMessage:
+    parts = list(parts)
+    texts = [part.text for part in parts if isinstance(part, Text | Refusal)]
+    calls = [part for part in parts if isinstance(part, ToolCall)]
+    return ChatMessage.from_assistant(
+        "".join(texts) if texts else None,
+        meta=meta,
+        reasoning=_reasoning([part for part in parts if isinstance(part, Thinking)]),
+        tool_calls=[TheirCall(call.name, arguments_of(call.arguments), call.id) for call in calls],
+    )
+
+
+def _reasoning(thoughts: list[Thinking]) -> ReasoningContent | None:
+    if not thoughts:
+        return None
+    text = "\n\n".join(thought.text for thought in thoughts if thought.text)
+    sealed = thoughts[0].encrypted if len(thoughts) == 1 else None
+    return ReasoningContent(text, {ENCRYPTED: sealed} if sealed else {})
