@@ -7,16 +7,19 @@ unchanged in the next turn, and finds the conversation in its cache only then.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from onplan.errors import InvalidRequestError
 from onplan.request.history import INVALID_ARGUMENTS
-from onplan.types import ContentPart, Message, Refusal, Text, Thinking, ToolCall
+from onplan.types import ContentPart, HostedToolCall, Message, Refusal, Text, Thinking, ToolCall
 
 KEY = "onplan"
 """Where a framework's message has a dict for extras, its parts stand under this name."""
+
+# No images and files: what is kept may come from another person, who could name a file of this machine.
+_Answered: TypeAlias = Text | Refusal | ToolCall | HostedToolCall | Thinking
 
 
 def kept(parts: Sequence[ContentPart]) -> list[dict[str, Any]]:
@@ -30,7 +33,7 @@ def restored(value: object) -> list[ContentPart] | None:
     if not isinstance(value, list) or not value:
         return None
     try:
-        return Message.assistant(*msgspec.convert(value, list[ContentPart])).content
+        return Message.assistant(*msgspec.convert(value, list[_Answered])).content
     except (msgspec.ValidationError, InvalidRequestError):
         return None
 
