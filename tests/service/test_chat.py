@@ -84,6 +84,27 @@ def test_a_stream(emulator: Emulator) -> None:
     assert answer.usage.prompt_tokens == 11
 
 
+def test_a_warm_websocket_tells_what_the_plan_has_left(emulator: Emulator) -> None:
+    """In an event, which becomes headers of the reply as it does over HTTP."""
+    named = {"x-session-id": "one"}
+
+    async def ask() -> list[dict[str, str]]:
+        async with onplan.AsyncClient(transport="websocket") as client:
+            service = Asking(Service(client))
+            return [(await service.chat(body, named)).headers for body in (HELLO, HELLO, STREAM)]
+
+    for headers in asyncio.run(ask()):
+        assert float(headers["x-codex-primary-used-percent"]) >= 0
+
+
+def test_what_was_changed_in_the_conversation_is_told(emulator: Emulator) -> None:
+    """In a header, in which what the client wrote is no more than a part of a line."""
+    call = {"id": "a\r\nx: é", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = {"role": "assistant", "tool_calls": [call]}
+    answer = one({**HELLO, "messages": [{"role": "user", "content": "?"}, said, *HELLO["messages"]]})
+    assert answer.headers["x-onplan-history-repairs"].startswith("The call a??x: ? to f had no result")
+
+
 def test_without_counts() -> None:
     """A client that did not ask for token counts gets no chunk without a choice, and no field of counts."""
     *chunks, _ = one(STREAM).events

@@ -44,6 +44,7 @@ _EVENT_STREAM = {
 # Names of parameters come from the client; what is longer or not of these characters is no parameter.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_NAMES = 64
+_REPAIRS, _LONGEST = "x-onplan-history-repairs", 4_096
 _IGNORED, _EMULATED = "x-onplan-ignored-parameters", "x-onplan-emulated-parameters"
 
 
@@ -54,6 +55,13 @@ def reported_parameters(ignored: Iterable[str], emulated: Iterable[str]) -> dict
         if named := [name for name in dict.fromkeys(names) if _NAME.fullmatch(name)]:
             headers[header] = ", ".join(named[:_MOST_NAMES])
     return headers
+
+
+def reported_repairs(repairs: Iterable[str]) -> dict[str, str]:
+    """The header that tells a client what was changed in its conversation, which may quote its ids."""
+    told = " ".join(dict.fromkeys(repairs))[:_LONGEST]
+    text = "".join(each if each.isascii() and each.isprintable() else "?" for each in told)
+    return {_REPAIRS: text} if text else {}
 
 
 def limit_headers(told: Mapping[str, str]) -> dict[str, str]:

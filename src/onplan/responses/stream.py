@@ -123,6 +123,11 @@ class ResponseStream:
         """What the plan has left, as far as headers and events have said so."""
         return limits_of_headers({**self.limit_headers, **self._limits}, self.began_at)
 
+    @property
+    def limits_in_events(self) -> Mapping[str, str]:
+        """What the events have said so far of what the plan has left, as headers."""
+        return self._limits
+
     def feed(self, payloads: Sequence[bytes]) -> list[StreamChunk]:
         """The chunks for ``payloads``. After ``failure`` or the terminal event, the rest is ignored."""
         chunks: list[StreamChunk] = []

@@ -19,7 +19,7 @@ from onplan.dialects.openai_chat.kept_turns import KeptTurns, TurnOwner
 from onplan.dialects.openai_chat.parameters import Fitted, fitted
 from onplan.dialects.openai_chat.request import ChatRequest, read_request
 from onplan.dialects.openai_errors import ParameterError, failure_reply
-from onplan.dialects.served import ServedReply, ServedRequest, reported_parameters
+from onplan.dialects.served import ServedReply, ServedRequest, reported_parameters, reported_repairs
 from onplan.errors import OnplanError
 from onplan.parameters import NOTHING_REPORTED
 from onplan.service.bodies import read_body
@@ -137,7 +137,9 @@ class _Turn:
         ignored = reports.ignored if response is None else response.ignored_parameters
         emulated = reports.emulated if response is None else response.emulated_parameters
         left_out = dict.fromkeys((*self.fit.ignored, *self.fit.named(ignored)))
-        return {**self.observed.limit_headers, **reported_parameters(left_out, self.fit.named(emulated))}
+        headers = {**self.observed.limit_headers, **reported_parameters(left_out, self.fit.named(emulated))}
+        repairs = self.observed.call.history_repairs if self.observed.call else ()
+        return headers | reported_repairs(repairs) if repairs else headers
 
     def answered(self, response: CompletionResponse, kept: KeptTurns) -> None:
         """The answer is whole: keep what the client cannot send back."""

@@ -26,16 +26,19 @@ class Observed:
         account: for which it was last asked.
         headers: of the latest answer, names in lower case; those of a WebSocket that had been open before say
             nothing new, and are left out.
+        incoming: takes the latest answer; its events may say what the plan has left.
     """
 
     call: Call | None = None
     account: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    incoming: steps.Incoming | None = field(default=None, repr=False)
 
     @property
     def limit_headers(self) -> dict[str, str]:
         """What the backend says of the plan's limits, for the client."""
-        told = limit_headers(self.headers)
+        in_events = self.incoming.limits_in_events if self.incoming else NOTHING
+        told = limit_headers({**self.headers, **in_events})
         told.pop(TURN_STATE, None)  # it belongs into the turn's next request, which onplan sends
         return told
 
@@ -49,6 +52,8 @@ class Observed:
             except StopIteration as stop:
                 result: T = stop.value
                 return result
+            if isinstance(step, steps.ReadEvents):
+                self.incoming = step.incoming
             try:
                 outcome, error = (yield step), None
             except OnplanError as failure:

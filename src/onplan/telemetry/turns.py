@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
@@ -239,6 +239,10 @@ class _Noted:
     @property
     def finished(self) -> bool:
         return self._incoming.finished
+
+    @property
+    def limits_in_events(self) -> Mapping[str, str]:
+        return self._incoming.limits_in_events
 
     @property
     def grace(self) -> float | None:

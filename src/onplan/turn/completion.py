@@ -285,6 +285,11 @@ class _Incoming:
         self.finished = False
         self.grace: float | None = None
 
+    @property
+    def limits_in_events(self) -> Mapping[str, str]:
+        """What they have said so far of what the plan has left, as headers."""
+        return self._stream.limits_in_events if isinstance(self._stream, ResponseStream) else NOTHING
+
     def take(self, payloads: Sequence[bytes] | None) -> Sequence[StreamChunk]:
         """What the program is to see after one read."""
         stream, completion, cutoff = self._stream, self._completion, self._cutoff

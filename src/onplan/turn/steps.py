@@ -155,6 +155,11 @@ class Incoming(Protocol):
         """
         ...
 
+    @property
+    def limits_in_events(self) -> Mapping[str, str]:
+        """What the events have said so far of what the plan has left, as headers."""
+        ...
+
     def take(self, payloads: Sequence[bytes] | None) -> Sequence[StreamChunk]:
         """The chunks for the program after one read: the event payloads it completed, or None at the end.
 

@@ -220,7 +220,10 @@ def test_only_codex_says_something_of_its_turn() -> None:
         }
     )
     assert codex == {"x-codex-turn-state": "t"}
+    for named in ({}, {"originator": "Codex Desktop"}):
+        assert turn_headers({**named, "x-codex-window-id": "w"}) == {"x-codex-window-id": "w"}
     assert turn_headers({"originator": "other", "x-codex-turn-state": "t"}) is None
+    assert turn_headers({"thread-id": "t"}) is None
     assert sent(headers=codex, client_metadata=metadata)["client_metadata"] == metadata
     assert "client_metadata" not in sent(client_metadata=metadata)
     assert call_of(read(), headers=codex).headers == codex

@@ -186,9 +186,12 @@ _MOST_CHARACTERS = 16_384
 
 def turn_headers(headers: Mapping[str, str]) -> dict[str, str] | None:
     """Those of a Codex client's headers that are handed on; None if it is another client."""
-    if not headers.get("originator", "").startswith("codex"):
+    originator = headers.get("originator")
+    if originator is not None and not originator.lower().startswith("codex"):
         return None
     given = {name: headers[name] for name in _TURN_HEADERS if name in headers}
+    if originator is None and not any(name.startswith("x-codex-") for name in given):
+        return None
     return {
         name: value
         for name, value in given.items()

@@ -16,7 +16,7 @@ from typing import Any
 from onplan.dialects.openai_responses.careful_relay import CarefulRelay
 from onplan.dialects.openai_responses.event_writer import place_of
 from onplan.dialects.openai_responses.usual_stream import UsualStream
-from onplan.dialects.served import limit_headers, reported_parameters
+from onplan.dialects.served import limit_headers, reported_parameters, reported_repairs
 from onplan.errors import OnplanError
 from onplan.responses.continuation import TURN_STATE
 from onplan.responses.items import Item
@@ -79,9 +79,7 @@ class RelayStream(CarefulRelay):
         if not self._options.is_codex:
             headers.pop(TURN_STATE, None)
         headers |= reported_parameters(self._reports.ignored, self._reports.emulated)
-        if self._repairs:
-            headers["x-onplan-history-repairs"] = " ".join(dict.fromkeys(self._repairs))
-        return headers
+        return headers | reported_repairs(self._repairs) if self._repairs else headers
 
     def feed(self, payloads: Sequence[bytes]) -> list[Any]:
         """What the client gets for ``payloads``: framed events, or bare payloads."""

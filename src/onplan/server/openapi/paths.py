@@ -80,6 +80,7 @@ _HEADERS = {
     "x-request-id": {"description": "To quote in a report.", "required": True, "schema": NAME},
     "x-onplan-ignored-parameters": {"description": "Parameters that were left out.", "schema": STRING},
     "x-onplan-emulated-parameters": {"description": "Parameters that onplan carried out.", "schema": STRING},
+    "x-onplan-history-repairs": {"description": "What was changed in the conversation.", "schema": STRING},
 }
 _TEXT = {"text/plain": {"schema": STRING}}
 
