@@ -138,21 +138,25 @@ def test_tools_that_the_backend_cannot_run_are_refused() -> None:
         ({"a": {"b": 1}}, {"a": 5}, {"a": 5}),
         ({"a": 5}, {"a": {"b": 1}}, {"a": {"b": 1}}),
         ({"a": [1]}, {"a": [2]}, {"a": [2]}),
+        ({"include": ["a"]}, {"include": ["b", "a"]}, {"include": ["a", "b"]}),
+        ({}, {"include": ["b"]}, {"include": ["b"]}),
     ],
 )
 def test_extra_fields_are_merged(body: dict[str, Any], extra: dict[str, Any], sent: dict[str, Any]) -> None:
-    """Objects with objects; any other value takes the place of what was there. Neither is changed."""
+    """Objects with objects, lists of what is included; else the new value counts. Neither is changed."""
     before = str((body, extra))
 
     assert with_extra(body, asking(extra_body=extra), BACKEND) == sent
     assert str((body, extra)) == before
 
 
-@pytest.mark.parametrize("name", ["model", "input", "messages", "stream", "store", "include"])
+@pytest.mark.parametrize("name", ["model", "input", "messages", "stream", "store"])
 def test_what_a_backend_needs_is_no_extra(name: str) -> None:
     """The row's own fields, and what a request says in another way."""
     with pytest.raises(InvalidRequestError, match=f"extra_body cannot change {name}"):
         with_extra({}, asking(extra_body={name: 1, "other": 2}), BACKEND)
+    with pytest.raises(InvalidRequestError, match=r"extra_body\.include is not a list"):
+        with_extra({"include": ["a"]}, asking(extra_body={"include": "b"}), BACKEND)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ ROWS = {
         Row("langchain", "langchain-core", _LANGCHAIN),
         Row("langchain-oldest", "langchain-core", _LANGCHAIN),
         Row("langchain-agents", "langchain", ("test_langchain_agents.py",)),
+        Row("llm", "llm", ("test_llm.py",)),
+        Row("llm-oldest", "llm", ("test_llm.py",)),
     )
 }
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from onplan.async_client import AsyncClient
 from onplan.config.settings import Settings
 from onplan.errors import SignInAgainError
 from onplan.stores import Record
 from onplan.tokens.manager import TokenManager
-from onplan.turn.catalogue_cache import account_of
+from onplan.turn.catalogue_cache import CatalogueCache, account_of
 from onplan.turn.context import Context
 
 
@@ -37,3 +40,13 @@ async def close_connections(client: AsyncClient) -> None:
     await client._transport.close()
     if client._assembly.sockets:
         await client._assembly.sockets.close()
+
+
+def keep_catalogue(client: AsyncClient, cache_for: Callable[[Settings], CatalogueCache]) -> None:
+    """Keep the models of ``client`` in ``cache_for(settings)``; to be called before its first request.
+
+    Compatible servers list first the model that is loaded now, so theirs are not kept.
+    """
+    settings = client._assembly.settings
+    if not settings.backend.is_compatible:
+        client._context = replace(client._context, catalogue=cache_for(settings))

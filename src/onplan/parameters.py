@@ -129,19 +129,29 @@ def takes_custom_tools(backend: Backend) -> bool:
 
 
 def with_extra(body: dict[str, Any], request: CompletionRequest, backend: Backend) -> dict[str, Any]:
-    """``body`` with the fields of ``extra_body``; objects in both are merged.
+    """``body`` with the fields of ``extra_body``; objects in both are merged, and ``include`` gets longer.
 
     Raises:
         InvalidRequestError: it would change what this backend needs as it is.
     """
     if not request.extra_body:
         return body
-    fixed = sorted(request.extra_body.keys() & {"model", "input", "messages", *backend.required})
+    needs = {"model", "input", "messages", *backend.required} - {_INCLUDE}
+    fixed = sorted(request.extra_body.keys() & needs)
     if fixed:
         raise InvalidRequestError(
             f"extra_body cannot change {', '.join(fixed)}.", hint="Leave that out of extra_body."
         )
-    return _merged(body, request.extra_body)
+    merged = _merged(body, request.extra_body)
+    needed, wanted = body.get(_INCLUDE), merged.get(_INCLUDE)
+    if isinstance(needed, list):
+        if not isinstance(wanted, list):
+            raise InvalidRequestError("extra_body.include is not a list.", hint="Give it a list of strings.")
+        merged[_INCLUDE] = [*needed, *(name for name in wanted if name not in needed)]
+    return merged
+
+
+_INCLUDE = "include"  # what else the backend is to say of an answer; it needs some, and more does no harm
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

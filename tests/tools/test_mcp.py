@@ -141,6 +141,29 @@ def test_calls_go_to_the_server_and_its_content_comes_back() -> None:
     assert session.called == [("all.of", {"city": "Oslo"}), ("only", {"city": "Oslo"})]
 
 
+@pytest.mark.parametrize("kind", ["mime_type", "mimeType"])
+def test_bytes_are_told_as_what_they_are(kind: str) -> None:
+    """An image in a resource is one; sounds and other bytes are counted, for a model could not read them."""
+    data = base64.b64encode(b"\x89PNG").decode()
+    picture = SimpleNamespace(uri="file:///a.png", blob=data, **{kind: "image/png"})
+    archive = SimpleNamespace(uri="file:///a.zip", blob="AAAA" * 1000)
+    sound = Block(type="audio", mimeType="audio/wav", data="AAAA" * 1000)
+
+    class Resource(Block):
+        def model_dump(self, **options: Any) -> dict[str, Any]:
+            return {**super().model_dump(**options), "resource": dict(vars(self.resource))}
+
+    blocks = [Resource(type="resource", resource=each) for each in (picture, archive)]
+    (tool,) = made(Session([listed("all")], all=result(*blocks, sound)))
+    image, packed, heard = asyncio.run(tool(city="Oslo"))
+
+    assert image == onplan.Image(data=b"\x89PNG")
+    assert "file:///a.zip" in packed.text
+    for told in (packed.text, heard.text):
+        assert "3000 bytes, which are not shown to the model" in told
+        assert "AAAA" not in told
+
+
 @pytest.mark.parametrize("name", ["structured_content", "structuredContent"])
 def test_a_result_without_content_is_its_json(name: str) -> None:
     """In the name of either version."""

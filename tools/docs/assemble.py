@@ -54,6 +54,7 @@ MENU = {
         "docs/integrations/openai.md",
         "docs/openai-sdk.md",
         "docs/integrations/langchain.md",
+        "docs/integrations/llm.md",
         "docs/integrations/llama-index.md",
         "docs/integrations/dspy.md",
         "docs/integrations/haystack.md",

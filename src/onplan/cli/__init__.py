@@ -65,8 +65,13 @@ _AT_ONCE: dict[tuple[str, ...], str] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point: runs a command and exits with its code."""
+def main(arguments: Sequence[str] | None = None, program: str = "onplan") -> None:
+    """The entry point: runs a command and exits with its code.
+
+    Args:
+        arguments: those of the command line; without them, the process's own.
+        program: what a person types to run this, in the command line of another program.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed by the caller
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open until the process ends
@@ -76,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["help"]:  # onplan help, onplan help COMMAND, onplan help help
         given = [*given[2 if given[1:2] == ["help"] else 1 :], "--help"]
-    at_once = _AT_ONCE.get(tuple(given))
+    at_once = _AT_ONCE.get(tuple(given)) if program == "onplan" else None
     if at_once is not None and _COMPLETION not in os.environ:
         try:
             sys.stdout.write(at_once)
@@ -85,16 +90,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             pass  # a full disk, or a reader that has ended: click fails in the same way, and reports it
         else:
             sys.exit(0)
-    _run(given)
+    _run(given, program)
 
 
-def _run(arguments: list[str]) -> None:
+def _run(arguments: list[str], program: str) -> None:
     from onplan.cli.commands import cli
     from onplan.cli.session import Session
 
+    if program != "onplan":
+        from onplan.cli.talk import run_as
+
+        run_as(program)
     session = Session()
     try:
-        sys.exit(cli.main(arguments, prog_name="onplan", standalone_mode=False, obj=session) or 0)
+        sys.exit(cli.main(arguments, prog_name=program, standalone_mode=False, obj=session) or 0)
     except Exception as error:  # noqa: BLE001 - every failure ends in one sentence and an exit code
         from onplan.cli.failures import report
 

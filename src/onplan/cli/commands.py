@@ -19,14 +19,14 @@ class _LazyGroup(click.Group):
     """A group whose commands are imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of the table."""
-        return list(COMMANDS)
+        """The names, in the order of the table; after them, what another program has added."""
+        return [*COMMANDS, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command."""
         row = COMMANDS.get(cmd_name)
         if row is None:
-            return None
+            return super().get_command(ctx, cmd_name)
         module, _, name = row[0].partition(":")
         command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)  # noqa: S101 - the table is ours
@@ -37,17 +37,19 @@ class _LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that ``args`` begin with. Raises UsageError, naming one with a similar name."""
         name = args[0]
-        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            near = get_close_matches(name, (*COMMANDS, *_OTHER_NAMES, "help"), 1)
+        known = self.list_commands(ctx)
+        if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(name, (*known, *_OTHER_NAMES, "help"), 1)
             meant = _OTHER_NAMES.get(near[0], near[0]) if near else ""
-            question = f" Did you mean `onplan {meant}`?" if meant else ""
+            question = f" Did you mean `{ctx.command_path} {meant}`?" if meant else ""
             raise click.UsageError(f"There is no command {name!r}.{question}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table, without importing anything."""
+        added = [(name, command.get_short_help_str()) for name, command in sorted(self.commands.items())]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl([*((name, text) for name, (_, text) in COMMANDS.items()), *added])
 
 
 @click.group(

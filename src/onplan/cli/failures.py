@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from onplan.cli.exit_codes import INPUT_OUTPUT, INTERNAL, INTERRUPTED
-from onplan.cli.talk import say
+from onplan.cli.talk import as_typed, say
 from onplan.config.hints import complete_commands
 from onplan.errors import OnplanError
 
@@ -39,6 +39,7 @@ def report(error: Exception, session: Session) -> int:
         # Python would complain a second time when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     facts, exit_code = _described(error, session)
+    facts["hint"] = as_typed(str(facts["hint"]))
     try:
         _say(facts, as_json=session.as_json)
     except OSError:  # stderr cannot be written: the exit code says all the same what happened

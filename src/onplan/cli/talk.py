@@ -15,6 +15,20 @@ from onplan.config.environment import environment_variable
 _WORD = re.compile(r"(?:[^\s`]*`[^`\n]*`)+[^\s`]*|\S+")
 
 
+_program = "onplan"
+
+
+def run_as(program: str) -> None:
+    """Have commands in what is said begin with ``program``, under which the command line runs now."""
+    global _program  # noqa: PLW0603 - a process is run under one name
+    _program = program
+
+
+def as_typed(text: str) -> str:
+    """``text``, whose commands begin with the name under which the command line runs."""
+    return text.replace("`onplan ", f"`{_program} ")
+
+
 def say(text: str, *, label: str = "", indent: int = 0) -> None:
     """Print ``text`` on stderr.
 
@@ -28,7 +42,7 @@ def say(text: str, *, label: str = "", indent: int = 0) -> None:
     """
     width = width_of(sys.stderr)
     lines = []
-    for paragraph in text.split("\n"):
+    for paragraph in as_typed(text).split("\n"):
         if width is None or paragraph.startswith(" "):
             lines.append(paragraph)
         else:

@@ -81,6 +81,12 @@ class CatalogueFile(CatalogueCache):
                 write_private_file(self._path, msgspec.json.encode(after))
 
 
+def last_listed(settings: Settings) -> Sequence[ModelInfo]:
+    """The models that the backend of ``settings`` listed last, however long ago and for whichever account."""
+    kept = _read(settings.folder / "models.json").get(settings.key) if settings.folder else None
+    return kept.models if kept else ()
+
+
 def _read(path: Path) -> dict[str, _Kept]:
     try:
         return msgspec.json.decode(read_file(path), type=dict[str, _Kept])

@@ -41,8 +41,8 @@ async def mcp_tools(session: MCPSession, *, prefix: str = "") -> list[FunctionTo
     """The tools of an MCP server, for ``AsyncClient.run``: a session belongs to its event loop.
 
     Their names are the server's, with ``_`` for characters that models' APIs refuse; long ones are cut.
-    A result has the text and the images of the server's, and everything else as JSON. One that the server
-    marks as an error is told to the model as an error.
+    A result has the text and the images of the server's, and everything else as JSON; of sounds and other
+    bytes it says how many there are. One that the server marks as an error is told to the model as an error.
 
     Args:
         session: initialized.
@@ -118,7 +118,22 @@ def _part(block: Any) -> Text | Image:
         return Text(block.text)
     if block.type == "image":
         return Image(data=base64.b64decode(block.data))
-    return Text(_json(block.model_dump(mode="json", by_alias=True, exclude_none=True)))
+    resource = getattr(block, "resource", None)  # which stands in the result itself
+    blob, kind = getattr(resource, "blob", None), _either(resource, "mime_type", "mimeType")
+    if blob and (kind or "").startswith("image/"):
+        return Image(data=base64.b64decode(blob))
+    return Text(_json(_without_data(block.model_dump(mode="json", by_alias=True, exclude_none=True))))
+
+
+def _without_data(fields: dict[str, Any]) -> dict[str, Any]:
+    """``fields`` without sounds and other bytes, which to a model would be a long text without meaning."""
+    told = {
+        name: f"{len(value) * 3 // 4} bytes, which are not shown to the model"
+        for name, value in fields.items()
+        if name in ("data", "blob") and isinstance(value, str)
+    }
+    inner = {name: _without_data(value) for name, value in fields.items() if isinstance(value, dict)}
+    return {**fields, **inner, **told}
 
 
 def _json(value: Any) -> str:

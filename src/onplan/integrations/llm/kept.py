@@ -1,0 +1,67 @@
+"""What ``llm`` has no field for, kept in its log beside each part and given back to the backend unchanged."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from onplan.errors import InvalidRequestError
+from onplan.types import ContentPart, HostedToolCall, Refusal, Text, Thinking, ToolCall
+
+KEY = "onplan"
+"""Under which ``provider_metadata`` has it. Plug-ins for other models leave it alone and send it nowhere."""
+
+_Kept = Text | Refusal | Thinking | ToolCall | HostedToolCall
+_OF_LLM = {
+    "text": ("text",),
+    "refusal": ("text",),
+    "thinking": ("text",),
+    "tool_call": ("id", "name", "arguments"),
+}
+_SAID_BY_LLM = ({"type": "text"}, {"type": "thinking"}, {"type": "tool_call"})
+
+
+def metadata_of(part: ContentPart) -> dict[str, Any] | None:
+    """What to keep of ``part``; None where ``llm``'s own fields say it all."""
+    fields: dict[str, Any] = msgspec.to_builtins(part)
+    kept = {name: value for name, value in fields.items() if name not in _OF_LLM.get(fields["type"], ())}
+    if isinstance(part, ToolCall) and part.arguments != written(parsed(part.arguments)):
+        kept["arguments"] = part.arguments  # the prompt cache wants the very same text
+    return None if kept in _SAID_BY_LLM else {KEY: kept}
+
+
+def restored(part: Any, **own: str) -> ContentPart | None:
+    """The part that ``part`` was before; None if nothing was kept, or what cannot be read any longer.
+
+    Args:
+        part: of ``llm``.
+        own: fields that ``part`` itself says.
+    """
+    kept = (part.provider_metadata or {}).get(KEY)
+    if not isinstance(kept, dict):
+        return None
+    if "arguments" in own and parsed(kept.get("arguments")) == parsed(own["arguments"]):
+        own["arguments"] = kept["arguments"]
+    try:
+        part_before: ContentPart = msgspec.convert({**kept, **own}, _Kept)
+    except (msgspec.ValidationError, InvalidRequestError):
+        return None
+    return part_before
+
+
+def parsed(arguments: Any) -> dict[str, Any]:
+    """The arguments of a call as ``llm`` has them; a text that is no JSON object stands under ``_raw``."""
+    try:
+        value = json.loads(arguments or "{}")
+    except (ValueError, TypeError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"_raw": arguments}
+
+
+def written(arguments: dict[str, Any]) -> str:
+    """The other way."""
+    if arguments.keys() == {"_raw"} and isinstance(arguments["_raw"], str):
+        return arguments["_raw"]
+    return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
