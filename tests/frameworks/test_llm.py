@@ -117,13 +117,15 @@ def test_a_prompt(type_: Callable[..., Any], signed_in: Emulator) -> None:
     assert row["response_json"]["limits"]["windows"][0]["used_percent"] > 0
 
 
-def test_a_model_that_is_not_listed(
-    type_: Callable[..., Any], signed_in: Emulator, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("options", [[], ["--async"]])
+def test_the_default_model(
+    type_: Callable[..., Any], signed_in: Emulator, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
-    """The default model is the one that onplan's settings name."""
-    type_("-m", "onplan", "one")
+    """It is the best one that is listed, which is kept for a day, or the one that onplan's settings name."""
+    type_("-m", "onplan", "one", *options)
+    assert (load_settings().home / "models.json").exists()
     monkeypatch.setenv("ONPLAN_MODEL", "gpt-5.5")
-    type_("-m", "onplan", "one")
+    type_("-m", "onplan", "one", *options)
     assert [body["model"] for body in asked(signed_in)] == [OPENAI_CODEX.fallback_models[0].id, "gpt-5.5"]
 
 

@@ -189,11 +189,17 @@ def test_fields_that_onplan_does_not_know_are_sent():
     assert ({"verbosity": "high"}, [1]) == (sent["text"], sent["x"])
 
 
-@pytest.mark.parametrize("name", ["model", "input", "stream", "store", "include"])
+@pytest.mark.parametrize("name", ["model", "input", "stream", "store"])
 def test_fields_that_the_backend_demands_stay(name):
     """What it would refuse otherwise, or what is said in another way, cannot be changed there."""
     with pytest.raises(InvalidRequestError, match=f"extra_body cannot change {name}"):
         call(extra_body={name: "x"})
+
+
+def test_more_may_be_included():
+    """Beside what onplan needs."""
+    sent = body(extra_body={"include": ["web_search_call.results"]})
+    assert sent["include"] == ["reasoning.encrypted_content", "web_search_call.results"]
 
 
 @pytest.mark.parametrize("name", EMULATED)

@@ -98,7 +98,7 @@ class _Model:
 class OnplanModel(_Model, llm.Model):
     """A model of the plan."""
 
-    def execute(self, prompt: Any, stream: bool, response: Any, conversation: Any) -> Iterator[StreamEvent]:  # noqa: FBT001
+    def execute(self, prompt: Any, stream: bool, response: Any, conversation: Any) -> Iterator[StreamEvent]:
         """The events of the answer. Raises llm.ModelError."""
         with _model_errors():
             from onplan.integrations.llm.clients import CLIENTS
@@ -119,7 +119,7 @@ class AsyncOnplanModel(_Model, llm.AsyncModel):
     async def execute(
         self,
         prompt: Any,
-        stream: bool,  # noqa: FBT001 - of llm
+        stream: bool,
         response: Any,
         conversation: Any,
     ) -> AsyncIterator[StreamEvent]:
