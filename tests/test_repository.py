@@ -9,10 +9,6 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-import pytest
-
-import onplan
-
 ROOT = Path(__file__).parent.parent
 
 
@@ -47,17 +43,6 @@ def test_the_extra_all_is_all() -> None:
     [everything] = extras.pop("all")
 
     assert everything == f"onplan[{','.join(sorted(extras))}]"
-
-
-@pytest.mark.parametrize("package", sorted(path.name for path in (ROOT / "packages").iterdir()))
-def test_thin_distributions_go_with_this_version(package: str) -> None:
-    """Those in packages/ have onplan's version, and need its releases with the same first two numbers."""
-    project = tomllib.loads((ROOT / "packages" / package / "pyproject.toml").read_text())["project"]
-    major, minor, _ = onplan.__version__.split(".")
-
-    assert project["name"] == package
-    assert project["version"] == onplan.__version__
-    assert f"onplan=={major}.{minor}.*" in project["dependencies"]
 
 
 def test_the_repository_names_no_machine() -> None:
