@@ -26,6 +26,8 @@ class Row:
 
 
 _LANGCHAIN = ("test_langchain.py", "test_langchain_standard.py")
+_LLM = ("test_llm.py", "test_llm_plugin.py", "test_llm_python.py")
+
 ROWS = {
     row.name: row
     for row in (
@@ -44,8 +46,8 @@ ROWS = {
         Row("langchain", "langchain-core", _LANGCHAIN),
         Row("langchain-oldest", "langchain-core", _LANGCHAIN),
         Row("langchain-agents", "langchain", ("test_langchain_agents.py",)),
-        Row("llm", "llm", ("test_llm.py",)),
-        Row("llm-oldest", "llm", ("test_llm.py",)),
+        Row("llm", "llm", _LLM),
+        Row("llm-oldest", "llm", _LLM),
     )
 }
 
