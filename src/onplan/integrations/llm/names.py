@@ -41,7 +41,7 @@ Names = dict[str | None, list[str]]
 
 
 def model_id(name: str, profile: str | None) -> str:
-    """How ``llm`` knows the model: ``onplan/gpt-5.5``, or ``onplan/work/gpt-5.5`` on the profile ``work``."""
+    """How ``llm`` knows the model: ``onplan/gpt-5.5``, or ``onplan/plan/gpt-5.5`` on the profile ``plan``."""
     return f"onplan/{name}" if profile is None else f"onplan/{profile}/{name}"
 
 
