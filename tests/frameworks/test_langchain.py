@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
@@ -23,7 +24,7 @@ import pytest
 import onplan
 from onplan.emulator import Call, Emulator, Turn
 
-from ..conftest import eventually
+from ..conftest import eventually, issued
 from . import distributions, pages
 from .asking import asked, open_files, refreshes
 
@@ -36,7 +37,9 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.load import dumps, load, loads
 from langchain_core.messages import (
     AIMessage,
+    ChatMessage,
     HumanMessage,
+    RemoveMessage,
     SystemMessage,
     ToolMessage,
     message_chunk_to_message,
@@ -48,7 +51,10 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
+from onplan.config.settings import load_settings
 from onplan.integrations.langchain import ChatOnplan
+from onplan.integrations.langchain.answers import message_of
+from onplan.stores import open_store
 
 MODEL = "gpt-5.5"
 HAS_MODEL_ERRORS = hasattr(exceptions, "ModelError")
@@ -171,6 +177,13 @@ def test_parameters(signed_in: Emulator) -> None:
         ChatOnplan(model=MODEL, unsupported="raise").invoke("x", temperature=0.3)
     with pytest.raises(onplan.InvalidRequestError, match="Did you mean `verbosity`"):
         model.invoke("x", verbosit="low")
+
+
+def test_an_answer_without_usage() -> None:
+    """Where onplan ended it before the backend had counted there is none, rather than zeros."""
+    said = onplan.Message.assistant("x")
+    response = onplan.CompletionResponse(said, onplan.Usage(), onplan.FinishReason.STOP, MODEL)
+    assert message_of(response).usage_metadata is None
 
 
 # --- messages -------------------------------------------------------------------------------------------
@@ -310,6 +323,23 @@ def test_edited_messages_are_sent_as_they_are_now(model: ChatOnplan, signed_in: 
     assert "function_call" not in [item["type"] for item in without["input"]]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        AIMessage("", tool_calls=[{"name": "f", "args": {"at": datetime.now(UTC)}, "id": "1"}]),
+        RemoveMessage(id="1"),
+        ChatMessage(role="critic", content="x"),
+        HumanMessage("\ud800"),
+    ],
+)
+def test_messages_that_cannot_be_sent(model: ChatOnplan, signed_in: Emulator, message: Any) -> None:
+    """They are refused before anything is sent, as errors of both libraries."""
+    with pytest.raises(onplan.InvalidRequestError) as raised:
+        model.invoke([HumanMessage("?"), message])
+    assert isinstance(raised.value, exceptions.LangChainException)
+    assert not _asked(signed_in)
+
+
 def test_kept_parts_of_another_person(model: ChatOnplan, signed_in: Emulator, tmp_path: Path) -> None:
     """What is kept in a message cannot make this machine's files be sent, nor break a request."""
     secret = tmp_path / "secret.txt"
@@ -347,7 +377,7 @@ async def test_tools(model: ChatOnplan, signed_in: Emulator) -> None:
     assert answer.content == "Take a coat."
     sent = json.dumps(_asked(signed_in)[-1]["input"])
     assert "rain in Oslo" in sent
-    assert "no such city" in sent
+    assert "Error: no such city" in sent
 
 
 @pytest.mark.parametrize(
@@ -372,6 +402,15 @@ def test_tool_choice(model: ChatOnplan, signed_in: Emulator, choice: Any, sent: 
     assert body["parallel_tool_calls"] is False
 
 
+@pytest.mark.parametrize("given", [5, {}, object()])
+def test_what_is_no_tool(model: ChatOnplan, given: Any) -> None:
+    """It is refused where it is given, by its place."""
+    with pytest.raises(onplan.InvalidRequestError, match=r"tools\[1\]"):
+        model.bind_tools([weather, given])
+    with pytest.raises(onplan.InvalidRequestError, match=r"tools\[0\]"):
+        model.with_structured_output({"type": "object"}, method="function_calling")
+
+
 def test_a_choice_that_is_not_offered(model: ChatOnplan) -> None:
     """It is refused where it is made, with the names that there are."""
     with pytest.raises(onplan.InvalidRequestError, match="none of the tools") as raised:
@@ -385,10 +424,14 @@ def test_hosted_search(signed_in: Emulator, given: Any) -> None:
     signed_in.arm("annotated_links", 9)
     page = "See [Oslo](https://example.org/oslo)."
     turn = Turn(searches=["Oslo"], text=page)
-    signed_in.play(turn, turn)
+    signed_in.play(turn, turn, turn)
     bound = ChatOnplan(model=MODEL).bind_tools([given])
     whole, streamed = bound.invoke("Oslo?"), _added(bound.stream("Oslo?"))
+    in_blocks = _added(ChatOnplan(model=MODEL, output_version="v1").bind_tools([given]).stream("Oslo?"))
 
+    assert {block["type"] for block in in_blocks.content} >= {"server_tool_call", "server_tool_result"}
+    [cited_text] = [block for block in in_blocks.content if block["type"] == "text"]
+    assert cited_text["annotations"][0]["cited_text"] == page[4:-1]
     for answer in (whole, streamed):
         kinds = [block["type"] for block in answer.content_blocks]
         assert kinds.index("server_tool_call") < kinds.index("server_tool_result") < kinds.index("text")
@@ -480,6 +523,8 @@ def test_structured_output_of_other_classes(model: ChatOnplan, signed_in: Emulat
     signed_in.play(Turn(text=jumbo), Turn(text=f'{{"value": [{jumbo}]}}'))
     assert model.with_structured_output(Plane).invoke("?") == Plane("Jumbo")
     assert model.with_structured_output(list[Plane]).invoke("?") == [Plane("Jumbo")]
+    untitled = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    assert model.with_structured_output(untitled).invoke("?").keys() == {"a"}
     assert all(body["text"]["format"]["strict"] is True for body in _asked(signed_in))
 
 
@@ -506,9 +551,12 @@ def test_include_raw(model: ChatOnplan, signed_in: Emulator) -> None:
 
 @pytest.mark.parametrize("schema", [Bird, BirdDict])
 @pytest.mark.parametrize("how", ["invoke", "stream"])
-def test_half_answers_have_no_value(model: ChatOnplan, signed_in: Emulator, schema: Any, how: str) -> None:
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_half_answers_have_no_value(
+    model: ChatOnplan, signed_in: Emulator, schema: Any, how: str, method: Any
+) -> None:
     """Neither cut answers nor refusals become values, although LangChain completes JSON that is cut off."""
-    typed = model.with_structured_output(schema)
+    typed = model.with_structured_output(schema, method=method)
     refused: Any = getattr(exceptions, "ModelRefusalError", OutputParserException)
     for fault, error in (("incomplete_max_output_tokens", OutputParserException), ("refusal", refused)):
         signed_in.arm(fault, 1)
@@ -882,6 +930,16 @@ def test_configurable_fields_share_connections(model: ChatOnplan) -> None:
 
 
 # --- arguments ------------------------------------------------------------------------------------------
+
+
+def test_a_store_at_a_path(signed_in: Emulator, tmp_path: Path) -> None:
+    """It is written down as the spec that it stands for, and found again."""
+    store = tmp_path / "elsewhere.json"
+    settings = load_settings()
+    open_store(f"file:{store}").save(issued(signed_in.issue_tokens(), settings.issuer), None)
+    model = ChatOnplan(model=MODEL, store=store)
+    assert model.invoke("x").content == "You said: x"
+    assert json.loads(dumps(model))["kwargs"]["store"] == f"file:{store}"
 
 
 def test_arguments(signed_in: Emulator) -> None:

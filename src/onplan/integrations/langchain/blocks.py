@@ -56,7 +56,7 @@ def blocks_of_chunk(chunk: Any) -> list[Any]:
 
 
 def _says(message: Any, parts: Sequence[ContentPart]) -> bool:
-    calls = [call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)]
+    calls = [str(call["id"]) for call in (*message.tool_calls, *message.invalid_tool_calls)]
     thinking = "\n\n".join(part.text for part in parts if isinstance(part, Thinking) and part.text)
     return (
         message.content == text_of(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import Any, Literal, Self, TypeAlias
@@ -12,6 +13,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from onplan.backends import ROWS
+from onplan.config.store_spec import spec_of_file
 from onplan.errors import ConfigurationError
 from onplan.integrations.langchain import blocks
 from onplan.integrations.langchain.answers import PROVIDER, ChunkWriter, message_of
@@ -94,6 +96,12 @@ class ChatOnplan(BaseChatModel):
                 hint="Name the sign-in: `ChatOnplan(account=…)`.",
             )
         return given
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _name_store(cls, given: Any) -> Any:
+        """A path as the spec that it stands for, which can be written down."""
+        return spec_of_file(given) if isinstance(given, os.PathLike) else given
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:

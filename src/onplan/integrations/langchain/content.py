@@ -32,12 +32,12 @@ def answered_parts(content: Any) -> list[ContentPart]:
     """
     parts: list[ContentPart] = []
     for block in [content] if isinstance(content, str) else content:
-        if isinstance(block, str):
-            parts += [Text(block)] if block else []
-        elif block.get("type") in _TEXTS and isinstance(text := block.get("text"), str):
-            parts.append(Text(text))
-        elif block.get("type") == "refusal":
-            parts.append(Refusal(str(block.get("refusal") or "")))
+        given = {"type": "text", "text": block} if isinstance(block, str) else block
+        kind, text = str(given.get("type")), given.get("text")
+        if kind in _TEXTS and isinstance(text, str):
+            parts += [Text(text)] if text else []
+        elif kind == "refusal":
+            parts.append(Refusal(str(given.get("refusal") or "")))
     return parts
 
 
@@ -45,11 +45,13 @@ _TEXTS = frozenset({"text", "text-plain", "input_text", "output_text"})
 
 
 def _given(block: Mapping[str, Any], where: str) -> Text | Image | File:
-    kind = block.get("type")
-    if kind in _TEXTS and isinstance(block.get("text"), str):
-        return Text(block["text"])
-    read = _READERS.get(kind) if isinstance(kind, str) else None
+    kind, text = str(block.get("type")), block.get("text")
+    if kind in _TEXTS and isinstance(text, str):
+        return Text(text)
+    read = _READERS.get(kind)
     if read is None:
+        if kind in _TEXTS:
+            raise _wrong(where, kind)
         raise InvalidRequestError(f"{where} is of the type {kind!r}, which cannot be sent.", hint=_HINT)
     try:
         part = read(block, where)
@@ -63,7 +65,7 @@ def _given(block: Mapping[str, Any], where: str) -> Text | Image | File:
 _HINT = "Models on a plan take text, images and files (PDF)."
 
 
-def _wrong(where: str, kind: object) -> InvalidRequestError:
+def _wrong(where: str, kind: str) -> InvalidRequestError:
     return InvalidRequestError(
         f"{where} is a block of the type {kind!r} without usable content.",
         hint='Give it "base64" and "mime_type", or "url". Ids of uploaded files mean nothing here.',

@@ -31,7 +31,7 @@ def onplan_messages(messages: _Messages) -> list[Message]:
 def _message(message: Any, where: str) -> Message:
     match message:
         case AIMessage():
-            return Message(Role.ASSISTANT, _answer(message))
+            return Message(Role.ASSISTANT, _answer(message, where))
         case ToolMessage():
             result = _result(given_parts(message.content, where))
             failed = message.status == "error"
@@ -62,24 +62,33 @@ def _result(parts: list[Any]) -> Any:
     return parts[0].text if len(parts) == 1 and parts[0].type == "text" else parts
 
 
-def _answer(message: Any) -> list[ContentPart]:
+def _answer(message: Any, where: str) -> list[ContentPart]:
     said = answered_parts(message.content)
     refusal = message.additional_kwargs.get("refusal")
     if refusal and not any(isinstance(part, Refusal) for part in said):
         said.append(Refusal(str(refusal)))
-    return merged(kept_in(message.additional_kwargs), said, _calls(message))
+    return merged(kept_in(message.additional_kwargs), said, _calls(message, where))
 
 
-def _calls(message: Any) -> list[ToolCall]:
+def _calls(message: Any, where: str) -> list[ToolCall]:
     calls = [
-        ToolCall(_id(call), call["name"], json.dumps(call["args"], ensure_ascii=False))
-        for call in message.tool_calls
+        ToolCall(_id(call), call["name"], _json_of(call["args"], f"{where}.tool_calls[{index}]"))
+        for index, call in enumerate(message.tool_calls)
     ]
     invalid = [
         ToolCall(_id(call), call.get("name") or "", call.get("args") or "")
         for call in message.invalid_tool_calls
     ]
     return [*calls, *invalid]
+
+
+def _json_of(arguments: Any, where: str) -> str:
+    try:
+        return json.dumps(arguments, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidRequestError(
+            f"{where} has arguments that are no JSON.", hint="Give it strings, numbers, lists and dicts."
+        ) from None
 
 
 def _id(call: Any) -> str:

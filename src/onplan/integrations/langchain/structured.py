@@ -11,7 +11,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.runnables import RunnableLambda, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from typing_extensions import is_typeddict  # that of Python 3.11 does not know those of this package
 
@@ -70,7 +70,7 @@ def _by_schema(model: Any, schema: Any, strict: bool | None, bound: dict[str, An
         }
         parser = RunnableLambda(_reader(given)).with_types(output_type=schema)
     else:
-        plain = convert_to_json_schema(schema)
+        plain = _plain_schema(schema)
         named = {"name": output_format(plain).name, "schema": plain}
         named |= {} if strict is None else {"strict": strict}
         parser = _WholePydantic(pydantic_object=schema) if _is_pydantic(schema) else _WholeJSON()
@@ -87,7 +87,8 @@ def _by_schema(model: Any, schema: Any, strict: bool | None, bound: dict[str, An
 
 
 def _by_call(model: Any, schema: Any, strict: bool | None, bound: dict[str, Any]) -> tuple[Any, Any]:
-    name = convert_to_openai_tool(schema)["function"]["name"]
+    [offered] = tool_dicts([schema], strict)
+    name = offered["function"]["name"]
     if "tool_choice" in bound:
         raise InvalidRequestError("tool_choice is the schema here.", hint="Leave it out.")
     asking = model.bind_tools(
@@ -101,8 +102,8 @@ def _by_call(model: Any, schema: Any, strict: bool | None, bound: dict[str, Any]
         **{"parallel_tool_calls": False, **{key: bound[key] for key in bound if key != "tools"}},
     )
     if _is_pydantic(schema):
-        return asking, PydanticToolsParser(tools=[schema], first_tool_only=True)
-    return asking, JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+        return asking, _WholePydanticCall(tools=[schema], first_tool_only=True)
+    return asking, _WholeCall(key_name=name, first_tool_only=True)
 
 
 def _by_any_json(model: Any, schema: Any, strict: None, bound: dict[str, Any]) -> tuple[Any, Any]:
@@ -119,6 +120,16 @@ _MAKERS: Mapping[str, Callable[..., tuple[Any, Any]]] = {
     "function_calling": _by_call,
     "json_mode": _by_any_json,
 }
+
+
+def _plain_schema(schema: Any) -> dict[str, Any]:
+    """A TypedDict, a class of pydantic 1, or a schema, perhaps in a wrapper, as a JSON schema."""
+    try:
+        return dict(convert_to_json_schema(schema))
+    except ValueError:
+        if not isinstance(schema, Mapping):
+            raise
+        return dict(schema)  # without a title, which nothing but LangChain asks for
 
 
 def _with_tools(bound: dict[str, Any], strict: bool | None) -> dict[str, Any]:
@@ -186,4 +197,12 @@ class _WholeJSON(_Whole, JsonOutputParser):
 
 
 class _WholePydantic(_Whole, PydanticOutputParser):
+    pass
+
+
+class _WholeCall(_Whole, JsonOutputKeyToolsParser):
+    pass
+
+
+class _WholePydanticCall(_Whole, PydanticToolsParser):
     pass

@@ -13,11 +13,14 @@ from onplan.types import CustomTool, HostedTool, ToolDefinition
 
 
 def tool_dicts(tools: Iterable[Any], strict: bool | None) -> list[dict[str, Any]]:
-    """Each tool as a dict of OpenAI's APIs: LangChain's and onplan's, functions, classes, schemas, dicts."""
-    return [_tool(tool, strict) for tool in tools]
+    """Each tool as a dict of OpenAI's APIs: LangChain's and onplan's, functions, classes, schemas, dicts.
+
+    Raises InvalidRequestError, which names the place, for what is none.
+    """
+    return [_tool(tool, strict, f"tools[{index}]") for index, tool in enumerate(tools)]
 
 
-def _tool(tool: Any, strict: bool | None) -> dict[str, Any]:
+def _tool(tool: Any, strict: bool | None, where: str) -> dict[str, Any]:
     match tool:
         case HostedTool(name=name, options=options):
             return {"type": name, **options}
@@ -25,7 +28,13 @@ def _tool(tool: Any, strict: bool | None) -> dict[str, Any]:
             return dict(msgspec.to_builtins(tool))
         case {"type": str(kind)} if kind not in _NO_HOSTED and "input_schema" not in tool:
             return dict(tool)  # a tool that the backend runs itself; it refuses those that it has not
-    return dict(convert_to_openai_tool(tool, strict=strict))
+    try:
+        return dict(convert_to_openai_tool(tool, strict=strict))
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(
+            f"{where} is of the type {type(tool).__name__}, of which no tool can be made: {error}",
+            hint="Give it a function with annotations, a tool of LangChain's, or a schema with a title.",
+        ) from error
 
 
 _NO_HOSTED = ("function", "object")
