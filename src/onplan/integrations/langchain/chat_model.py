@@ -24,7 +24,7 @@ from onplan.integrations.langchain.structured import structured_output
 from onplan.integrations.langchain.tools import tool_choice_for, tool_dicts
 from onplan.secret import SecretText
 from onplan.token_estimate import estimate_tokens
-from onplan.types import CompletionRequest, as_request
+from onplan.types import CompletionRequest, ModelInfo, as_request
 
 blocks.register()
 Messages: TypeAlias = list[BaseMessage]
@@ -358,9 +358,9 @@ _OWN_ARGUMENTS = {
 }
 
 
-def _model_profile(model: Any) -> dict[str, Any]:
+def _model_profile(model: ModelInfo) -> dict[str, Any]:
     return {
-        "max_input_tokens": model.context_window,
+        **({"max_input_tokens": model.context_window} if model.context_window else {}),
         "text_inputs": True,
         "image_inputs": model.supports_vision,
         "image_url_inputs": model.supports_vision,
