@@ -99,7 +99,9 @@ def test_signing_in(emulator: Emulator, type_: Callable[..., Any], user_folder: 
     assert [row["path"] for row in emulator.journal()][-1].startswith("/backend-api/codex/models")
     assert type_("-m", "onplan", "hi").stdout == "You said: hi\n"
     assert (user_folder / "onplan.json").exists()
-    assert "person@example.com" in type_("onplan", "status").stdout
+    status = type_("onplan", "status").stdout
+    assert "person@example.com" in status
+    assert "`llm onplan usage`" in status
     assert "gpt-5.5" in type_("onplan", "models").stdout
     assert "5-hour" in type_("onplan", "usage").stdout
     type_("onplan", "logout")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, target_options
+from onplan.cli.talk import as_typed
 from onplan.config.descriptions import account_of, validity_of
 from onplan.types import APIKey, OAuthCredentials
 
@@ -64,7 +65,7 @@ def status(session: Session) -> None:
             *_use(settings, credentials),
             *_left(facts),
         ]:
-            click.echo(f"{label:<10} {value}")
+            click.echo(as_typed(f"{label:<10} {value}"))
     if credentials is None:
         raise not_signed_in(settings.profile, settings.backend.name, why_empty(store))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onplan.cli.session import Session, json_option, pass_session, target_options
-from onplan.cli.talk import colour, say
+from onplan.cli.talk import as_typed, colour, say
 from onplan.cli.usage_view import Screen, View, lines
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _show(session: Session, view: View, printed: int) -> int:
     shown = lines(view, screen)
     if printed and screen.width is not None:
         sys.stdout.write(f"\x1b[{printed}F\x1b[J")  # click would take it out where there are to be no colours
-    click.echo("\n".join(shown), color=colour())
+    click.echo(as_typed("\n".join(shown)), color=colour())
     return len(shown)
 
 
