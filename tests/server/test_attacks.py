@@ -6,6 +6,7 @@ import base64
 import gzip
 import http.client
 import json
+import resource
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -432,6 +433,20 @@ def test_connections_are_bounded(serve: Serve) -> None:
         first.sendall(running.head("/v1/models"))
         assert b" 200 " in first.recv(65_536)
     assert eventually(lambda: running.ask().status == 200)
+
+
+def test_connections_leave_descriptors_for_the_backend(serve: Serve) -> None:
+    """Half of those that the process may open; the next is told so, and not closed without a word."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    try:
+        running = serve()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(running.connect())
+        assert b" 503 " in running.raw(b"")
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onplan.dialects.served import ServedReply
+from onplan.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from onplan.types import Limits, Usage
@@ -43,11 +45,13 @@ def route_of(path: str) -> str:
 
 
 class Metrics:
-    """Counters, gauges and histograms of one process."""
+    """Counters, gauges and histograms of one process. Raises ConfigurationError if its files have no room."""
 
     def __init__(self) -> None:
         import prometheus_client as prometheus
 
+        if folder := _folder():
+            reserve_files(Path(folder))
         registry = prometheus.CollectorRegistry()
         options: dict[str, Any] = {"registry": registry}
         live: dict[str, Any] = {**options, "multiprocess_mode": "livesum"}
@@ -129,6 +133,30 @@ class Metrics:
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         headers = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
         return ServedReply(200, headers, prometheus.generate_latest(registry))
+
+
+# The files of one process in prometheus_client 0.2x (values.py), and their bytes; all time series fit in.
+_FILES = ("counter", "histogram", "gauge_livesum", "gauge_mostrecent")
+_FILE_BYTES = 256 * 1024
+
+
+def reserve_files(folder: Path) -> None:
+    """Make the files of this process, which it maps into its memory: a disk that fills up later harms none.
+
+    Their client makes them without taking up room. A disk that is full then ends the process by a signal.
+    Raises ConfigurationError.
+    """
+    try:
+        for name in _FILES:
+            with (folder / f"{name}_{os.getpid()}.db").open("xb") as file:
+                file.write(bytes(_FILE_BYTES))
+    except FileExistsError:  # of a process with the same id that has ended: they go on
+        pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"The metrics cannot be kept in {folder}: {error.strerror}.",
+            hint="Make room there, or choose another folder: `export TMPDIR=/path/to/folder`.",
+        ) from None
 
 
 def _folder() -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 from collections.abc import Callable
 from email.utils import formatdate
@@ -57,7 +58,9 @@ async def run(
     loop = asyncio.get_running_loop()
     config = _config(app, options)
     state = ServerState()
-    bounds = bounds or Bounds(connections=options.max_connections)
+    # Each may take another one to the backend; where none are left, connections are closed without a word.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+    bounds = bounds or Bounds(connections=min(options.max_connections, most))
     servers = [
         await loop.create_server(lambda: Connection(config, state, bounds, loop), sock=each, backlog=2048)
         for each in listeners
