@@ -9,6 +9,7 @@ import json
 import pickle
 import threading
 import warnings
+import weakref
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,20 @@ def test_connections_are_closed_with_their_loop(signed_in: Emulator) -> None:
         for _ in range(10):
             assert asyncio.run(_ask(pair)) == "You said: x"
         assert eventually(lambda: _open_files() <= before)
+
+
+def test_loops_that_have_ended_are_forgotten(signed_in: Emulator) -> None:
+    """A program that runs one loop after another for days keeps none of them."""
+    pair, loops = ClientPair({"model": "gpt-5.5"}), []
+
+    async def ask() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await _ask(pair)
+
+    for _ in range(5):
+        asyncio.run(ask())
+    gc.collect()
+    assert [loop() for loop in loops[:-1]] == [None] * 4
 
 
 def test_a_loop_that_ends_leaves_the_others_alone(signed_in: Emulator) -> None:

@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import Any, Self, cast
-from weakref import WeakKeyDictionary
 
 from onplan.assembly import (
     AsyncClientOptions,
@@ -45,7 +44,7 @@ class ClientPair:
         check_options(given, "AsyncClient")
         self._options = given
         self._clients: dict[type, Client | AsyncClient] = {}
-        self._ends: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None]] = WeakKeyDictionary()
+        self._ends: dict[asyncio.AbstractEventLoop, AsyncGenerator[None]] = {}
 
     @property
     def sync(self) -> Client:
@@ -66,6 +65,8 @@ class ClientPair:
         client = cast("AsyncClient", made)
         loop = asyncio.get_running_loop()
         if loop not in self._ends:
+            for ended in [each for each in tuple(self._ends) if each.is_closed()]:
+                self._ends.pop(ended, None)
             self._ends[loop] = _closing_with_its_loop(client)
         return client
 
