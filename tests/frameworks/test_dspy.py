@@ -172,12 +172,11 @@ def test_images_and_documents(signed_in: Emulator, tmp_path: Path) -> None:
     assert document["filename"] == "document.pdf"
 
 
+@pytest.mark.parametrize("arguments", ['{"city":  "Oslo"}', '{"city":"Oslo"}'])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_thinking_and_tools_go_back_as_they_came(signed_in: Emulator, streamed: bool) -> None:
+def test_thinking_and_tools_go_back_as_they_came(signed_in: Emulator, streamed: bool, arguments: str) -> None:
     """The sealed reasoning, and arguments to the letter."""
-    signed_in.play(
-        Turn(thinking="Hm.", tool_calls=[Call("weather", '{"city":  "Oslo"}')]), Turn(text="Rain.")
-    )
+    signed_in.play(Turn(thinking="Hm.", tool_calls=[Call("weather", arguments)]), Turn(text="Rain."))
     engine = Engine()
     config = lm15.Config(reasoning=lm15.Reasoning("low", summary="auto"))
     first = request(tools=(TOOL,), config=config)
@@ -193,9 +192,7 @@ def test_thinking_and_tools_go_back_as_they_came(signed_in: Emulator, streamed: 
     assert thinking.text == "Hm."
     [reasoning] = [item for item in sent if item.get("type") == "reasoning"]
     assert reasoning["encrypted_content"]
-    assert [item["arguments"] for item in sent if item.get("type") == "function_call"] == [
-        '{"city":  "Oslo"}'
-    ]
+    assert [item["arguments"] for item in sent if item.get("type") == "function_call"] == [arguments]
     assert [item["output"] for item in sent if item.get("type") == "function_call_output"] == ["rain"]
 
 

@@ -228,6 +228,23 @@ def test_messages_of_others(generator: OnplanChatGenerator, signed_in: Emulator)
     assert result["output"] != "no such city"
 
 
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [ChatMessage.from_assistant(tool_calls=[ToolCall("f", {"a": object()}, "1")])],
+        [ChatMessage.from_user(content_parts=[ImageContent("%%%", "image/png", validation=False)])],
+        [{"role": "user"}],
+        [None],
+        5,
+    ],
+)
+def test_messages_that_are_none(generator: OnplanChatGenerator, signed_in: Emulator, messages: Any) -> None:
+    """They are refused in words, before anything is sent."""
+    with pytest.raises(onplan.InvalidRequestError):
+        generator.run(messages)
+    assert not asked(signed_in)
+
+
 def test_chunks_of_calls(generator: OnplanChatGenerator, signed_in: Emulator) -> None:
     """Each call has an index of its own, under which its arguments follow."""
     calls = [Call("weather", {"city": "Oslo"}), Call("weather", "[1]")]

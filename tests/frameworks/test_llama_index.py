@@ -259,6 +259,22 @@ def test_broken_arguments(llm: Onplan, signed_in: Emulator) -> None:
         llm.chat([ChatMessage("x"), answer.message, ChatMessage(role="tool", content="What?")])
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        ChatMessage(role="tool", content="x"),
+        ChatMessage(role="user", blocks=[ImageBlock()]),
+        ChatMessage(role="user", blocks=[ImageBlock(url="file:///etc/passwd")]),
+        ChatMessage(role="assistant", blocks=[ToolCallBlock(tool_name="f", tool_kwargs={"a": object()})]),
+    ],
+)
+def test_messages_that_are_none(llm: Onplan, signed_in: Emulator, message: Any) -> None:
+    """They are refused in words, before anything is sent."""
+    with pytest.raises(onplan.InvalidRequestError):
+        llm.chat([message])
+    assert not asked(signed_in)
+
+
 def test_calls_of_older_messages(llm: Onplan, signed_in: Emulator) -> None:
     """Histories that other classes have stored have their calls beside the blocks, or as dicts in them."""
     function = {"name": "weather", "arguments": '{"city": "Oslo"}'}

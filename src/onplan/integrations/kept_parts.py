@@ -44,8 +44,7 @@ def is_plain(part: ContentPart) -> bool:
         case Text():
             return part == Text(part.text)
         case ToolCall():
-            written = msgspec.json.encode(arguments_of(part.arguments)).decode()
-            return part == ToolCall(part.id, part.name, written)
+            return part == ToolCall(part.id, part.name, written(arguments_of(part.arguments)))
         case _:
             return isinstance(part, Thinking | Refusal)
 
@@ -57,3 +56,14 @@ def arguments_of(text: str) -> dict[str, Any]:
     except msgspec.DecodeError:
         read = None
     return read if isinstance(read, dict) else {INVALID_ARGUMENTS: text}
+
+
+def written(arguments: object) -> str:
+    """The arguments of a call as JSON. Raises InvalidRequestError if they cannot be."""
+    try:
+        return msgspec.json.encode(arguments).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise InvalidRequestError(
+            "The arguments of a tool call are not JSON values.",
+            hint="Give the call as it came in an answer.",
+        ) from None

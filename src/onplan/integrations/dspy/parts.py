@@ -53,6 +53,12 @@ def _theirs(part: ContentPart) -> Any:
             return None
 
 
+def sealed_in(part: Any) -> str | None:
+    """The reasoning that only the backend can read, which came with a part of thinking."""
+    kept_with = (each for each in part.continuation if (each.provider, each.kind) == (PROVIDER, THINKING))
+    return next((each.data.get("encrypted") for each in kept_with), None)
+
+
 def as_they_came(message: Any) -> list[ContentPart] | None:
     """The parts of an answer that was not changed since; None if it was, or if nothing was kept of it."""
     if message.role != "assistant":

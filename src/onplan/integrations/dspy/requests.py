@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 from dspy import lm15
 
-from onplan.integrations.dspy.parts import PROVIDER, THINKING, as_they_came
+from onplan.integrations.dspy.parts import PROVIDER, as_they_came, sealed_in
+from onplan.integrations.kept_parts import written
 from onplan.types import (
     CompletionRequest,
     ContentPart,
@@ -160,12 +160,11 @@ def part_of(part: Any) -> ContentPart:  # noqa: PLR0911 - one for each
         case "refusal":
             return Refusal(part.text)
         case "data":
-            return Text(msgspec.json.encode(part.value).decode())
+            return Text(written(part.value))
         case "thinking":
-            sealed = lm15.continuation_data(part, PROVIDER, THINKING)
-            return Thinking(part.text, (sealed or {}).get("encrypted"))
+            return Thinking(part.text, sealed_in(part))
         case "tool_call":
-            return ToolCall(part.id, part.name, msgspec.json.encode(part.input).decode())
+            return ToolCall(part.id, part.name, written(part.input))
         case "image":
             return Image(**_source(part), mime_type=part.media_type, detail=part.detail)
         case "document":

@@ -6,13 +6,12 @@ from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import msgspec
 from haystack.dataclasses import ChatMessage, ReasoningContent
 from haystack.dataclasses import ToolCall as TheirCall
 
 from onplan.errors import InvalidRequestError
 from onplan.integrations.answer_facts import facts_of
-from onplan.integrations.kept_parts import KEY, arguments_of, kept, restored
+from onplan.integrations.kept_parts import KEY, arguments_of, kept, restored, written
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -39,6 +38,11 @@ def messages_of(given: Iterable[ChatMessage] | str) -> list[Message]:
     """
     if isinstance(given, str):
         return [Message.user(given)]
+    if not isinstance(given, Iterable):
+        raise InvalidRequestError(
+            f"messages is no list of ChatMessage, but of the type {type(given).__name__}.",
+            hint="Give it a text, or a list of messages.",
+        )
     return [_message(message, index) for index, message in enumerate(given)]
 
 
@@ -75,16 +79,16 @@ def _part(kind: str, value: Any) -> ContentPart:
             return Text(value)
         case "image":
             return Image(
-                data=b64decode(value["base64_image"]), mime_type=value["mime_type"], detail=value["detail"]
+                data=_bytes(value["base64_image"]), mime_type=value["mime_type"], detail=value["detail"]
             )
         case "file":
             return File(
-                data=b64decode(value["base64_data"]),
+                data=_bytes(value["base64_data"]),
                 mime_type=value["mime_type"],
                 filename=value["filename"] or _name(value["mime_type"]),
             )
         case "reasoning":
-            return Thinking(value["reasoning_text"], value["extra"].get(ENCRYPTED))
+            return Thinking(value["reasoning_text"], (value["extra"] or {}).get(ENCRYPTED))
         case "tool_call":
             return _call(value)
         case "tool_call_result":
@@ -93,18 +97,24 @@ def _part(kind: str, value: Any) -> ContentPart:
             raise InvalidRequestError(f"A message holds {kind}, which models on a plan do not take.")
 
 
+def _bytes(encoded: str) -> bytes:
+    try:
+        return b64decode(encoded, validate=True)
+    except ValueError:
+        raise InvalidRequestError("An image or a file is not base64.") from None
+
+
 def _name(mime_type: str | None) -> str | None:
     return "document.pdf" if mime_type == "application/pdf" else None
 
 
 def _call(value: Mapping[str, Any]) -> ToolCall:
-    arguments = msgspec.json.encode(value["arguments"]).decode()
-    return ToolCall(value["id"] or value["tool_name"], value["tool_name"], arguments)
+    return ToolCall(value["id"] or value["tool_name"], value["tool_name"], written(value["arguments"]))
 
 
 def _result(value: Mapping[str, Any]) -> ToolResult:
     result, origin = value["result"], value["origin"]
-    content = result if isinstance(result, str) else list(_parts(result))
+    content = list(_parts(result)) if isinstance(result, list) else result
     return ToolResult(origin["id"] or origin["tool_name"], content, bool(value["error"]))
 
 

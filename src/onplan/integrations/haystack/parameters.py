@@ -34,12 +34,11 @@ def fields_of(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         InvalidRequestError: several answers are asked for.
     """
     fields = {_NAMES.get(name, name): value for name, value in given.items()}
-    if fields.pop("n", 1) != 1:
+    if fields.pop("n", None) not in (None, 1):
         raise InvalidRequestError("A plan gives one answer to a request.", hint="Leave out `n`.")
     ignored = [name for name in _IGNORED if fields.pop(name, None) is not None]
-    reasoning = fields.pop("reasoning", None)
-    if isinstance(reasoning, Mapping):
-        for name, value in reasoning.items():
+    if isinstance(fields.get("reasoning"), Mapping):
+        for name, value in fields.pop("reasoning").items():
             fields.setdefault(f"reasoning_{name}", value)
     return fields, ignored
 

@@ -7,7 +7,6 @@ from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
@@ -21,7 +20,7 @@ from llama_index.core.base.llms.types import (
 
 from onplan.errors import InvalidRequestError
 from onplan.integrations.answer_facts import facts_of
-from onplan.integrations.kept_parts import KEY, kept, restored
+from onplan.integrations.kept_parts import KEY, kept, restored, written
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -90,7 +89,7 @@ def _assistant_parts(given: ChatMessage) -> list[ContentPart]:
 
 def _older_calls(given: Any) -> Iterator[ToolCall]:
     """Calls beside the blocks, where classes for OpenAI's API have put them."""
-    for call in given or ():
+    for call in given if isinstance(given, list) else ():
         item = call.model_dump() if hasattr(call, "model_dump") else call
         function = item.get("function") if isinstance(item, Mapping) else None
         if isinstance(function, Mapping):
@@ -115,7 +114,7 @@ def _part(block: Any) -> Iterator[ContentPart]:
             yield Thinking(block.content or "", block.additional_information.get(ENCRYPTED))
         case "tool_call":
             given = block.tool_kwargs
-            arguments = given if isinstance(given, str) else msgspec.json.encode(given).decode()
+            arguments = given if isinstance(given, str) else written(given)
             yield ToolCall(block.tool_call_id or block.tool_name, block.tool_name, arguments)
         case "cache":  # the backend finds by itself what is in its cache
             pass
