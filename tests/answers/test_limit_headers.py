@@ -32,6 +32,20 @@ def test_the_shorter_window_comes_first() -> None:
         assert [window.minutes for window in found.windows] == lengths
 
 
+def test_what_is_told_again_is_read_anew() -> None:
+    """Each answer has limits of its own, and the time when they came, though the headers are the same."""
+    headers = {"x-codex-primary-used-percent": "5", "x-codex-primary-window-minutes": "300"}
+    first, second = limits_of_headers(headers, 1.0), limits_of_headers(headers, 2.0)
+    assert first
+    assert second
+    first.windows.clear()  # a program may do that
+    assert (first.read_at, second.read_at) == (1.0, 2.0)
+    assert [window.minutes for window in second.windows] == [300]
+    other = limits_of_headers({**headers, "x-bengalfox-primary-used-percent": "7"})
+    assert other
+    assert [meter.id for meter in other.meters] == ["bengalfox"]
+
+
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
 def test_events_are_read(state: State) -> None:
     """An event in the stream says the same as the headers, and is read by the same rules."""

@@ -20,7 +20,7 @@ from onplan.dialects.served import ServedReply, ServedRequest
 from onplan.server.app import App, Parts
 from onplan.server.connection import Bounds
 from onplan.server.keys import Keys, NamedKey, hash_of, keys_of
-from onplan.server.ledger import Ledger
+from onplan.server.ledger import Ledger, Used
 from onplan.server.limits import KeyLimits
 from onplan.server.metrics import Metrics
 from onplan.server.options import ServerOptions
@@ -163,6 +163,7 @@ class Running:
     ) -> None:
         self.stub, self._options, self._bounds = stub, options or ServerOptions(), bounds
         self.listener = socket.create_server(("127.0.0.1", 0))
+        self.used: dict[str, Used] = {}  # by caller, when it has ended
         self.port = self.listener.getsockname()[1]
         named = () if limits is None else (NamedKey("named", hash_of("named-key").hex(), limits),)
         self._keys = keys_of(KEY, named)
@@ -183,6 +184,7 @@ class Running:
                 on_ready=self._ready.set,
                 bounds=self._bounds,
             )
+            self.used = {name: ledger.read(name) for name in ("server", "named")}
             ledger.close()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

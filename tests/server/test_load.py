@@ -301,6 +301,19 @@ def _used(answer: Answer) -> Any:
     return found if found["keys"][0]["prompt_tokens"] else None
 
 
+def test_what_was_used_last_is_written_down_at_the_end(stub: Stub) -> None:
+    """Keys without limits are counted once a second, and when the server ends."""
+    stub.usage = onplan.Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10)
+    running = Running(stub, limits=KeyLimits(tokens_per_day=100))
+    with running:
+        for _ in range(2):
+            running.ask("POST", "/v1/responses")
+        running.ask("POST", "/v1/responses", authorization="Bearer named-key")
+
+    counts = {name: (used.requests, used.day_tokens) for name, used in running.used.items()}
+    assert counts == {"server": (2, 20), "named": (1, 10)}
+
+
 def test_usage_is_told_where_the_plan_cannot_be_asked(serve: Serve, stub: Stub) -> None:
     """What the keys used is known all the same."""
     stub.plan_error = onplan.NotSignedInError("Not signed in.")

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from msgspec.structs import replace
@@ -138,6 +139,19 @@ def limits_of_headers(headers: Mapping[str, str], now: float | None = None) -> L
         headers: names in lower case; those that say the same in events, added by ``headers_of_event``.
         now: when they came, Unix seconds.
     """
+    # The plan's own windows are nearly all, and are the same for a while.
+    others = [meter for meter in _meters(headers) if meter != _PLAN]
+    said = tuple([(name, headers[name]) for name in _OF_PLAN if name in headers])
+    found = _limits_in(headers) if others else _plan_limits(said)
+    return found and replace(found, windows=[*found.windows], read_at=now)
+
+
+@lru_cache(maxsize=64)
+def _plan_limits(said: tuple[tuple[str, str], ...]) -> Limits | None:
+    return _limits_in(dict(said))
+
+
+def _limits_in(headers: Mapping[str, str]) -> Limits | None:
     meters = [
         Meter(meter.replace("-", "_"), _name(headers, meter), windows)
         for meter in dict.fromkeys(_meters(headers))
@@ -150,7 +164,7 @@ def limits_of_headers(headers: Mapping[str, str], now: float | None = None) -> L
         meters=meters,
         reached=_text(headers, "x-codex-rate-limit-reached-type"),
     )
-    return None if found == Limits() else replace(found, read_at=now)
+    return None if found == Limits() else found
 
 
 def shortest_first(windows: Iterable[Window]) -> list[Window]:
@@ -237,6 +251,13 @@ def _window(headers: Mapping[str, str], prefix: str) -> Window:
 
 
 _WINDOW_FIELDS = ("used-percent", "window-minutes", "reset-at")
+# The headers that say what of the plan is left.
+_OF_PLAN = (
+    *(f"{prefix}-{name}" for prefix in _prefixes(_PLAN) for name in _WINDOW_FIELDS),
+    *(f"x-codex-credits-{name}" for name in _CREDIT_FIELDS),
+    "x-codex-plan-type",
+    "x-codex-rate-limit-reached-type",
+)
 
 
 def window_of(used_percent: object, minutes: object, resets_at: object) -> Window:

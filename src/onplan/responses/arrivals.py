@@ -92,6 +92,12 @@ class Arrivals:
         without an id at the index of a finished item is a new one, unless its content is the same.
         """
         named = self._named_by(item)
+        if (
+            named is None
+            and item.get("id")
+            and not (index is None or index in self._by_index or self._anonymous)
+        ):
+            return self._open(item, index)  # nearly always
         arrival = named or self._find(item.get("id"), index, kind_of(item))
         if arrival is None or (arrival.finished and not named and not _repeats(item, arrival)):
             return self._open(item, index)

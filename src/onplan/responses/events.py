@@ -288,7 +288,8 @@ SKIPPED = [
     msgspec.defstruct("Skipped", (), bases=(Skipped,), tag=name, frozen=True, gc=False)
     for name in _SKIPPED_TYPES
 ]
-_decode: Callable[[bytes], Event | Skipped] = msgspec.json.Decoder(Union[Event, *SKIPPED]).decode
+decode_known: Callable[[bytes], Event | Skipped] = msgspec.json.Decoder(Union[Event, *SKIPPED]).decode
+"""The event in a payload. Raises one of ``JSON_ERRORS`` for what ``decode_event`` looks at more closely."""
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _KNOWN = frozenset(kind.__struct_config__.tag for kind in get_args(Event))
 # Fields that make an object without a type an answer or an error. Others, such as {}, are keep-alives.
@@ -303,7 +304,7 @@ def decode_event(payload: bytes) -> Event | Skipped | Document | None:
             part of the answer.
     """
     try:
-        return _decode(payload)
+        return decode_known(payload)
     except JSON_ERRORS:
         pass
     if type(payload) is Body:

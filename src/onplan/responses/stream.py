@@ -26,13 +26,13 @@ from onplan.errors import (
     StreamFailedError,
     StreamTruncatedError,
 )
-from onplan.flow import NOTHING
+from onplan.flow import JSON_ERRORS, NOTHING
 from onplan.parameters import NOTHING_REPORTED, Reports
 from onplan.responses import events
 from onplan.responses.arrival import ARGUMENTS, Arrival, Chunks
 from onplan.responses.arrivals import Arrivals
 from onplan.responses.continuation import TURN_STATE
-from onplan.responses.events import OutputTextDelta, decode_event
+from onplan.responses.events import OutputTextDelta, decode_event, decode_known
 from onplan.responses.items import CALL_KINDS, COMPACTIONS, CONTENT_KINDS, Item, text_of
 from onplan.types import (
     CompletionResponse,
@@ -131,13 +131,16 @@ class ResponseStream:
     def feed(self, payloads: Sequence[bytes]) -> list[StreamChunk]:
         """The chunks for ``payloads``. After ``failure`` or the terminal event, the rest is ignored."""
         chunks: list[StreamChunk] = []
-        event = None
+        event: events.Event | events.Skipped | events.Document | None = None
         text, write = self._run
         try:
             for payload in payloads:
                 if self.finished:
                     break
-                event = decode_event(payload)
+                try:
+                    event = decode_known(payload)
+                except JSON_ERRORS:
+                    event = decode_event(payload)
                 # Nearly every event is more text of the same item as the event before.
                 if (
                     type(event) is OutputTextDelta
@@ -294,21 +297,19 @@ class ResponseStream:
         for arrival in self._arrivals:
             if not arrival.finished:
                 arrival.finish_as_it_is(chunks)
-        self._check_nothing_is_missing(usage := usage_of(response.get("usage")))
-        self._done(usage, self._reason(), chunks)
+        usage, parts = usage_of(response.get("usage")), self.parts
+        self._check_nothing_is_missing(usage)
+        self._done(parts, usage, _reason(parts), chunks)
 
     def _check_nothing_is_missing(self, usage: Usage) -> None:
-        if any(arrival.kind in CALL_KINDS and not arrival.parts for arrival in self._arrivals):
-            raise StreamCorruptError("A tool call was cut off.")
-        silent = all(not arrival.parts and arrival.kind in CONTENT_KINDS for arrival in self._arrivals)
+        silent = True
+        for arrival in self._arrivals:
+            if arrival.parts or arrival.kind not in CONTENT_KINDS:
+                silent = False
+            elif arrival.kind in CALL_KINDS:
+                raise StreamCorruptError("A tool call was cut off.")
         if silent and usage.completion_tokens > usage.reasoning_tokens:
             raise StreamCorruptError("The answer was produced, but none of it was sent.")
-
-    def _reason(self) -> FinishReason:
-        kinds = {type(part) for part in self.parts}
-        if Refusal in kinds:
-            return FinishReason.CONTENT_FILTER
-        return FinishReason.TOOL_CALLS if ToolCall in kinds else FinishReason.STOP
 
     def _incomplete(self, response: Mapping[str, Any], chunks: Chunks) -> None:
         reason = _cut(response)
@@ -324,7 +325,7 @@ class ResponseStream:
                 arrival.forget_unless_whole(is_last=arrival is self._arrivals.last)
             elif not arrival.finished:
                 arrival.finish_as_it_is(chunks)
-        self._done(usage_of(response.get("usage")), reason, chunks)
+        self._done(self.parts, usage_of(response.get("usage")), reason, chunks)
 
     def _error(self, event: events.ErrorEvent, chunks: Chunks) -> None:
         status = http_status(event.status) or http_status(event.status_code)
@@ -351,9 +352,9 @@ class ResponseStream:
         self._response_id = str(response.get("id") or "") or self._response_id
         self._model = str(response.get("model") or self._model)
 
-    def _done(self, usage: Usage, reason: FinishReason, chunks: Chunks) -> None:
+    def _done(self, parts: list[ContentPart], usage: Usage, reason: FinishReason, chunks: Chunks) -> None:
         self.finished = True
-        response = self.response = self.answer_of(self.parts, usage, reason)
+        response = self.response = self.answer_of(parts, usage, reason)
         chunks.append(Done(usage, reason, response))
 
     def answer_of(self, parts: list[ContentPart], usage: Usage, reason: FinishReason) -> CompletionResponse:
@@ -415,6 +416,14 @@ def _done(section: str, kind: str, index: str, text: str = "text") -> _Handler:
         arrival.complete((section, index_of(event) or 0), text_in(event), chunks)
 
     return handle
+
+
+def _reason(parts: Iterable[ContentPart]) -> FinishReason:
+    """Why a whole answer ended."""
+    kinds = {type(part) for part in parts}
+    if Refusal in kinds:
+        return FinishReason.CONTENT_FILTER
+    return FinishReason.TOOL_CALLS if ToolCall in kinds else FinishReason.STOP
 
 
 _Ending: TypeAlias = (
