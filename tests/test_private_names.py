@@ -19,6 +19,7 @@ SOURCES = sorted(Path(onplan.__file__).parent.rglob("*.py"))
 # Private names that are used all the same, and why they may be.
 ATTRIBUTES = {
     "_exit": "of os: documented, for a child process after a fork",
+    "_hidden_params": "of LiteLLM's answers: its documentation says to read there what a provider adds",
     "_replace": "of named tuples: documented, and underscored only to leave room for the fields' names",
 }
 # Of onplan's own classes, by the one module that may use them.

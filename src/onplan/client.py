@@ -446,7 +446,7 @@ class Exchange(Generic[T]):
     def __init__(self, client: Client, flow: steps.Flow[T], total: TotalTimeout | None = None) -> None:
         self._client, self._flow, self._assembly = client, flow, client._assembly
         self._total = total or TotalTimeout(self._assembly.timeouts.total)
-        self._timed = self._assembly.timeouts.total is not None
+        self._timed = self._total.is_limited
         self._answer: Answer | None = None
         self._reading: steps.ReadEvents | None = None
         self._over = False  # whether the answer's end was not waited for any longer

@@ -16,8 +16,14 @@ from onplan.plan.usage_reply import ResetCredit
 from onplan.tokens.api_key import KeyHolder
 from onplan.tokens.manager import TokenManager
 from onplan.turn.catalogue_cache import CatalogueCache, Listing
+from onplan.turn.context import Context
 from onplan.turn.flows import default_model
 from onplan.types import CompletionRequest, ModelInfo
+
+
+def context_of(client: Client) -> Context:
+    """What all turns of ``client`` have in common."""
+    return client._context
 
 
 def listing_of(client: Client) -> Listing:

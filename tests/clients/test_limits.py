@@ -11,9 +11,14 @@ import msgspec
 import pytest
 
 import onplan
+from onplan import async_client_parts, client_parts
+from onplan.async_client import Exchange as AsyncExchange
+from onplan.client import Exchange
 from onplan.emulator import Emulator
 from onplan.stores import CredentialStore, Record
 from onplan.stores.memory import MemoryStore
+from onplan.transports.total_timeout import TotalTimeout
+from onplan.turn.flows import completion
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Far, Network, Reader, Writer
@@ -217,3 +222,32 @@ def test_a_turn_within_its_limit(emulator: Emulator, far: Far, driver: Any) -> N
     ).complete(REQUEST)
 
     assert answer.text == "You said: one two three"
+
+
+async def test_a_limit_of_one_turn(signed_in: Emulator) -> None:
+    """A turn that is given a limit keeps to it in a client that has none, until it is lifted."""
+    signed_in.arm("slow_first_byte", 4, 0.4)
+
+    def ask(client: onplan.Client, total: TotalTimeout) -> str:
+        with Exchange(client, completion(REQUEST, client_parts.context_of(client)), total) as exchange:
+            while exchange.advance() is not None:
+                pass
+        return exchange.result.text
+
+    async def ask_async(client: onplan.AsyncClient, total: TotalTimeout) -> str:
+        turn = completion(REQUEST, async_client_parts.context_of(client))
+        async with AsyncExchange(client, turn, total) as exchange:
+            while await exchange.advance() is not None:
+                pass
+        return exchange.result.text
+
+    lifted = TotalTimeout(0.1)
+    lifted.lift()
+    with onplan.Client() as client:
+        with pytest.raises(onplan.TotalTimeoutError, match=r"0\.1 seconds"):
+            ask(client, TotalTimeout(0.1))
+        assert ask(client, lifted) == "You said: one two three"
+    async with onplan.AsyncClient() as client_:
+        with pytest.raises(onplan.TotalTimeoutError, match=r"0\.1 seconds"):
+            await ask_async(client_, TotalTimeout(0.1))
+        assert await ask_async(client_, lifted) == "You said: one two three"

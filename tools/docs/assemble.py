@@ -55,6 +55,7 @@ MENU = {
         "docs/openai-sdk.md",
         "docs/integrations/langchain.md",
         "docs/integrations/llm.md",
+        "docs/integrations/litellm.md",
         "docs/integrations/llama-index.md",
         "docs/integrations/dspy.md",
         "docs/integrations/haystack.md",

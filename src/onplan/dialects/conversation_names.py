@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 import msgspec
 
 from onplan.parameters import uuid_text
+from onplan.types import Message, Role
 
 # In which clients name a conversation: Codex and opencode; opencode with providers that are not OpenAI's.
 _HEADERS = ("session-id", "x-session-id", "x-session-affinity")
@@ -35,3 +36,9 @@ def session_name(caller: str, name: str | None, beginning: object) -> str:
         return name
     said = [caller, name] if name is not None else [caller, beginning]
     return uuid_text(sha256(msgspec.json.encode(said)).digest()[:16], version=5)
+
+
+def beginning_of(messages: Sequence[Message]) -> list[Message]:
+    """The messages up to the user's first, with which all requests of a conversation begin."""
+    users = (place for place, message in enumerate(messages) if message.role is Role.USER)
+    return list(messages[: next(users, len(messages)) + 1])

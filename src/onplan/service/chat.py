@@ -12,7 +12,7 @@ from msgspec import structs
 
 from onplan.async_client import AsyncClient, Exchange
 from onplan.async_client_parts import account_in_use, context_of
-from onplan.dialects.conversation_names import named_by_client, session_name
+from onplan.dialects.conversation_names import beginning_of, named_by_client, session_name
 from onplan.dialects.openai_chat.answer import response_body
 from onplan.dialects.openai_chat.chunks import ChunkEncoder
 from onplan.dialects.openai_chat.kept_turns import KeptTurns, TurnOwner
@@ -28,7 +28,7 @@ from onplan.service.observed import Observed
 from onplan.service.options import ServiceOptions
 from onplan.service.pieces import TurnPieces, begun
 from onplan.turn.flows import completion
-from onplan.types import CompletionResponse, Done, Message, Role, StreamChunk, as_request
+from onplan.types import CompletionResponse, Done, Role, StreamChunk, as_request
 
 
 class ChatCompletions:
@@ -67,7 +67,7 @@ class ChatCompletions:
         context = context_of(self._client)
         given = fit.request
         name = named_by_client(given.session_id, request.headers)
-        session_id = session_name(request.caller, name, _beginning(given.messages))
+        session_id = session_name(request.caller, name, beginning_of(given.messages))
         model = self._options.aliases.get(given.model or "", given.model)
         owner = TurnOwner(request.caller, session_id, "", model or "")
         messages = given.messages
@@ -167,12 +167,6 @@ class _ChatPieces(TurnPieces):
 
     def _failed(self, error: OnplanError) -> bytes:
         return self._encoder.encode_failure(error)
-
-
-def _beginning(messages: Sequence[Message]) -> list[Message]:
-    """The messages up to the user's first, with which all requests of a conversation begin."""
-    users = (place for place, message in enumerate(messages) if message.role is Role.USER)
-    return list(messages[: next(users, len(messages)) + 1])
 
 
 def _new_id() -> str:

@@ -14,6 +14,15 @@ class TotalTimeout:
         self._seconds = seconds
         self._end = None if seconds is None else time.monotonic() + seconds
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit."""
+        return self._end is not None
+
+    def lift(self) -> None:
+        """Take the limit away: what it was for has happened in time."""
+        self._end = None
+
     def left(self) -> float | None:
         """Seconds that are left; None without a limit. Raises TotalTimeoutError when there are none."""
         if self._end is None:

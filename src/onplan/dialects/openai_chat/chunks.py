@@ -80,12 +80,19 @@ class ChunkEncoder:
                 pieces += (self._before_text, _encode(chunk.text), self._after_text)
             elif isinstance(chunk, Done):
                 pieces += self._last(chunk)
-            elif (delta := _DELTAS[type(chunk)](self, chunk)) is not None:
+            elif (delta := self.delta(chunk)) is not None:
                 pieces += (self._before, _encode(delta), self._after)
         if pieces and not self._begun:
             self._begun = True
             pieces[:0] = (self._before, b'{"role":"assistant","content":""}', self._after)
         return b"".join(pieces)
+
+    def delta(self, chunk: StreamChunk) -> Item | None:
+        """The ``delta`` for a chunk that is neither text nor the last; None if it has no equivalent.
+
+        Raises StreamTruncatedError as ``encode`` does.
+        """
+        return _DELTAS[type(chunk)](self, chunk)
 
     def encode_failure(self, error: OnplanError) -> bytes:
         """The event that ends a stream that failed after it had begun. Nothing follows it."""
