@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import chart, endurance, prompts, reading, relay_tables, relaying, starts
+from bench import chart, endurance, prompts, reading, relay_tables, relaying, serving, starts
 from bench.clients import CLIENTS, REFERENCE
 from bench.entrants import Entrants
 from bench.tables import Table, ratio
@@ -66,6 +66,9 @@ class Bench:
     def many(self) -> None:
         self.show(endurance.many_table(self.folder, self.entrants))
 
+    def serving(self) -> None:
+        self.show(serving.table(self.folder, quick=self.quick))
+
     def credentials(self) -> None:
         self.in_process("bench.credentials")
 
@@ -94,7 +97,10 @@ class Bench:
 
 
 DRAWN = {"full": "at full speed", "paced": "50 at once, 20 ms between deltas"}
-TABLES = ("first", "start", "long", "many", "credentials", "sessions", "caching", "prompts", "runs", "relays")
+TABLES = (
+    *("first", "start", "long", "many", "serving", "credentials", "sessions", "caching", "prompts", "runs"),
+    "relays",
+)
 
 
 def panel(name: str, results: reading.Results, labels: dict[str, str]) -> chart.Panel:
@@ -144,7 +150,9 @@ def main() -> None:
         default=Path(sys.prefix, "bench-peers", "bin", "python"),
         help="the Python that has the libraries of requirements/bench-peers.in",
     )
-    parser.add_argument("--quick", action="store_true", help="relays: fewer rounds, and no 2,000 streams")
+    parser.add_argument(
+        "--quick", action="store_true", help="relays: fewer rounds, and no 2,000 streams; serving: a tenth"
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.name) - set(names):
         parser.error(f"no table is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
