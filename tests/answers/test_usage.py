@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from onplan.answers.usage import usage_of
+from onplan.answers.usage import _usage_by_any_name, usage_of
 from onplan.types import Usage
 
 COUNTS: dict[str, tuple[Any, Usage]] = {
@@ -60,3 +62,26 @@ COUNTS: dict[str, tuple[Any, Usage]] = {
 def test_counts_are_read_in_any_spelling(usage, expected):
     """A count that is missing or no number is 0, and the total is the sum where none is given."""
     assert usage_of(usage) == expected
+
+
+NUMBERS = st.sampled_from([None, 0, 3, -1, 2.0, 2.5, True, "4", "x", [], {}, 2**70])
+_NAMED = (
+    "input_tokens output_tokens total_tokens prompt_tokens completion_tokens cached_tokens "
+    "cache_write_tokens reasoning_tokens prompt_cache_hit_tokens other"
+)
+NAMES = st.sampled_from(_NAMED.split())
+DETAILS = st.dictionaries(NAMES, NUMBERS, max_size=3) | NUMBERS
+WHOLE = st.fixed_dictionaries(
+    {"input_tokens": NUMBERS, "output_tokens": NUMBERS},
+    optional={
+        "input_tokens_details": DETAILS,
+        "output_tokens_details": DETAILS,
+        "prompt_tokens_details": DETAILS,
+    },
+)
+
+
+@given(whole=WHOLE, more=st.dictionaries(NAMES, NUMBERS, max_size=2))
+def test_the_usual_counts_are_read_as_all_others(whole: dict[str, Any], more: dict[str, Any]) -> None:
+    """What is read at once where the shape is the usual one is what a look at each name finds."""
+    assert usage_of({**whole, **more}) == _usage_by_any_name({**whole, **more})

@@ -4,7 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from onplan.types import Usage
+
+
+class _Read(msgspec.Struct, frozen=True, gc=False):
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+
+
+class _Written(msgspec.Struct, frozen=True, gc=False):
+    reasoning_tokens: int = 0
+
+
+class _Usual(msgspec.Struct, gc=False):
+    """The counts of the Responses API, and none by other names."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int = 0
+    input_tokens_details: _Read = _Read()
+    output_tokens_details: _Written = _Written()
+    prompt_tokens: None = None
+    completion_tokens: None = None
+    prompt_tokens_details: None = None
+    completion_tokens_details: None = None
+    prompt_cache_hit_tokens: None = None
+    cached_tokens: None = None
+    reasoning_tokens: None = None
 
 
 def usage_of(usage: Any) -> Usage:
@@ -13,6 +41,22 @@ def usage_of(usage: Any) -> Usage:
     Chat Completions has ``prompt_tokens`` where the Responses API has ``input_tokens``; DeepSeek has
     ``prompt_cache_hit_tokens`` beside them (tests/chat/servers/deepseek.sse); gateways mix the names.
     """
+    try:
+        usual = msgspec.convert(usage, _Usual)
+    except msgspec.ValidationError:
+        return _usage_by_any_name(usage)
+    read, written = usual.input_tokens_details, usual.output_tokens_details
+    return Usage(
+        prompt_tokens=usual.input_tokens,
+        completion_tokens=usual.output_tokens,
+        total_tokens=usual.total_tokens or usual.input_tokens + usual.output_tokens,
+        cache_read_tokens=read.cached_tokens,
+        cache_write_tokens=read.cache_write_tokens,
+        reasoning_tokens=written.reasoning_tokens,
+    )
+
+
+def _usage_by_any_name(usage: Any) -> Usage:
     prompt = _count(usage, "prompt_tokens", "input_tokens")
     completion = _count(usage, "completion_tokens", "output_tokens")
     prompt_details = _details(usage, "prompt_tokens_details", "input_tokens_details")
