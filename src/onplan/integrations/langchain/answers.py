@@ -6,15 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
+from onplan.integrations.answer_facts import facts_of
 from onplan.integrations.langchain.merged_parts import CUSTOM_INPUT, additional, arguments_of
 from onplan.types import (
     CompletionResponse,
     Done,
-    Limits,
     StreamChunk,
     TextDelta,
     ThinkingDelta,
@@ -162,24 +161,12 @@ def _usage(usage: Usage) -> Any:
 
 
 def _metadata(response: CompletionResponse) -> dict[str, Any]:
-    known = {
-        "id": response.response_id,
-        "request_id": response.request_id,
-        "native_finish_reason": response.native_finish_reason,
-        "ignored_parameters": response.ignored_parameters,
-        "emulated_parameters": response.emulated_parameters,
-        "history_repairs": response.history_repairs,
-        "limits": _limits(response.limits),
-    }
-    return {
-        "model_provider": PROVIDER,
-        "model_name": response.model,
-        "finish_reason": response.finish_reason.value,
-        **{name: value for name, value in known.items() if value},
-    }
+    """What else is known, under LangChain's names where it has one."""
+    facts = {name: value for name, value in facts_of(response).items() if name not in _SAID_APART}
+    if response.native_finish_reason:
+        facts["native_finish_reason"] = response.native_finish_reason
+    return {"model_provider": PROVIDER} | {_THEIR_NAMES.get(name, name): facts[name] for name in facts}
 
 
-def _limits(limits: Limits | None) -> dict[str, Any]:
-    """What the plan has left, as far as it came with the answer."""
-    told = {} if limits is None else msgspec.to_builtins(limits)
-    return {name: value for name, value in told.items() if value}
+_SAID_APART = ("usage", "refusal")
+_THEIR_NAMES = {"model": "model_name", "response_id": "id"}

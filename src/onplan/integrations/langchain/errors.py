@@ -29,7 +29,10 @@ def as_langchain(error: OnplanError) -> OnplanError:
     """The same error as an instance of LangChain's class, too; ``str`` of it ends with the hint."""
     if hasattr(error, "is_retryable"):  # it is one
         return error
-    return _restored(type(error), error.args, vars(error))
+    state = {**vars(error)}
+    if notes := [note for note in state.pop("__notes__", ()) if note != error.hint]:  # it would be told twice
+        state["__notes__"] = notes
+    return _restored(type(error), error.args, state)
 
 
 def _restored(kind: type[OnplanError], arguments: tuple[Any, ...], state: dict[str, Any]) -> OnplanError:
