@@ -847,24 +847,28 @@ def _in_a_child(queue: Any, model: ChatOnplan) -> None:
     queue.put([model.invoke("child").content, asyncio.run(model.ainvoke("child")).content])
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12: fork beside threads
-def test_other_processes(model: ChatOnplan, method: str) -> None:
-    """A forked child asks with its parent's model, another process with one that was pickled."""
-    if method not in multiprocessing.get_all_start_methods():
-        pytest.skip("no fork here")
+def test_a_forked_child(model: ChatOnplan) -> None:
+    """It asks with its parent's model, with and without an event loop."""
     assert model.invoke("parent").content == "You said: parent"
-    if method == "spawn":
-        copy = pickle.loads(pickle.dumps(model))
-        assert copy.invoke("copy").content == "You said: copy"
-        return
-    context = multiprocessing.get_context(method)
+    context = multiprocessing.get_context("fork")
     queue = context.Queue()
     child = context.Process(target=_in_a_child, args=(queue, model))
     child.start()
     assert queue.get(timeout=60) == ["You said: child"] * 2
     child.join(60)
     assert child.exitcode == 0
+    assert model.invoke("parent").content == "You said: parent"
+
+
+def test_a_pickled_model(model: ChatOnplan) -> None:
+    """Another process asks with it, for the same sign-in."""
+    model.invoke("x")
+    copy = pickle.dumps(model.bind_tools([{"type": "web_search"}]))
+    assert pickle.loads(copy).bound.account == "default"
+    code = f"import pickle; print(pickle.loads({copy!r}).invoke('copy').content)"
+    assert pages.run(code) == "You said: copy\n"
 
 
 # --- saving, caching, tracing ---------------------------------------------------------------------------
