@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -100,11 +101,14 @@ class ResponseStream:
         self._request_id = request_id
         self._kept = list(kept)
         self._response_id: str | None = None
-        self._arrivals = Arrivals()
         self._words = ""  # plain text that came in place of an event
         self._limits: dict[str, str] = {}  # the plan's limits from events, as headers
         # Consecutive deltas of one text: the ids and indexes that they share, and what writes their text.
         self._run: _Run = _NO_RUN
+
+    @cached_property
+    def _arrivals(self) -> Arrivals:
+        return Arrivals()
 
     @property
     def parts(self) -> list[ContentPart]:

@@ -7,6 +7,7 @@ as everywhere, and each belongs to one item (``responses.arrivals``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -73,8 +74,6 @@ class CarefulRelay(ResponseStream):
         super().__init__(model, reports, request_id, history_repairs=history_repairs)
         self.final: msgspec.Raw | None = None
         self._options = options
-        self._arrivals: NotedArrivals = NotedArrivals()
-        self._items = OutgoingItems()
         self._writer = EventWriter(framed=options.framed)
         self._cutoff = Cutoff(options.cut_at) if options.cut_at else None
         self._begun = False
@@ -84,6 +83,14 @@ class CarefulRelay(ResponseStream):
         self._held = 0  # how many of the backend's own events were written
         self._text: _Text | None = None
         self._of_text: OutgoingItem | None = None  # the item of the latest text
+
+    @cached_property
+    def _arrivals(self) -> NotedArrivals:
+        return NotedArrivals()
+
+    @cached_property
+    def _items(self) -> OutgoingItems:
+        return OutgoingItems()
 
     def feed(self, payloads: Sequence[bytes]) -> list[Any]:
         """What the client gets for ``payloads``: framed events, or bare payloads."""

@@ -10,6 +10,7 @@ import msgspec
 from onplan.responses.items import text_of
 
 Event: TypeAlias = dict[str, Any]
+LINE_FEED, CARRIAGE_RETURN = b"\n\r"  # `in` finds a number four times as fast as a byte string
 MOST_HELD = 100
 """How many of the backend's own events are held until the answer begins."""
 
@@ -47,7 +48,7 @@ class EventWriter:
     """
 
     def __init__(self, *, framed: bool) -> None:
-        self._framed = framed
+        self._is_framed = framed
         self._next = 0
         self._written: list[bytes] = []
 
@@ -62,16 +63,20 @@ class EventWriter:
 
     def write(self, event: Event) -> None:
         """An event of our own."""
-        kind = event["type"]
-        self._append(kind, msgspec.json.encode({"type": kind, **event, "sequence_number": self._next}))
+        kind, number = event["type"], self._next
+        payload = msgspec.json.encode({"type": kind, **event, "sequence_number": number})
+        self._next = number + 1
+        self._written.append(_framed(kind, payload) if self._is_framed else payload)
 
     def hand_on(self, place: Place, payload: bytes) -> None:
         """An event as it came."""
-        if place.sequence_number != self._next:
-            payload = _renumbered(payload, place.sequence_number, self._next)
-        if b"\n" in payload or b"\r" in payload:  # between its tokens
+        number = self._next
+        if place.sequence_number != number:
+            payload = _renumbered(payload, place.sequence_number, number)
+        if LINE_FEED in payload or CARRIAGE_RETURN in payload:  # between its tokens
             payload = msgspec.json.encode(msgspec.json.decode(payload))
-        self._append(place.type, payload)
+        self._next = number + 1
+        self._written.append(_framed(place.type, payload) if self._is_framed else payload)
 
     def hand_on_at(self, at: Mapping[str, Any], place: Place, payload: bytes) -> bool:
         """An event with the ids and indexes that the client knows. Return whether it came with them."""
@@ -90,11 +95,10 @@ class EventWriter:
             self.write({**event, "logprobs": []} if lacks else event)
         return is_same
 
-    def _append(self, kind: str, payload: bytes) -> None:
-        self._next += 1
-        if self._framed:
-            payload = b"event: %b\ndata: %b\n\n" % (kind.encode(), payload)
-        self._written.append(payload)
+
+def _framed(kind: str, payload: bytes) -> bytes:
+    """A server-sent event."""
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), payload)
 
 
 def _renumbered(payload: bytes, old: Any, number: int) -> bytes:

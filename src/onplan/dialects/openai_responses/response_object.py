@@ -9,9 +9,10 @@ import msgspec
 
 from onplan.answers.usage import usage_of
 from onplan.responses.items import CALL_KINDS, Item, text_of
+from onplan.types import Usage
 
 # Clients index into these without looking (docs/protocol.md); a backend may leave any of them out.
-_DEFAULTS: Mapping[str, Any] = {
+_DEFAULTS: dict[str, Any] = {
     "object": "response",
     "background": False,
     "error": None,
@@ -35,6 +36,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "usage": None,
     "user": None,
     "metadata": {},
+    "created_at": 0,
 }
 # What the client said and the backend was told otherwise, or not at all.
 _RESTORED = (
@@ -50,30 +52,39 @@ def response_object(sent: Mapping[str, Any], echo: Mapping[str, Any], **fields: 
     """The object for a client.
 
     Args:
-        sent: what the backend sent; all but the usage may be undecoded.
+        sent: what the backend sent; it may be undecoded, but for the usage.
         echo: what the client had said; it is repeated instead of what the backend was told.
-        fields: other changes.
+        fields: other changes; ``usage`` as ``told_usage`` gives it.
     """
-    told = {name: value for name, value in sent.items() if value is not None and value != NULL}
-    said = {name: value for name, value in echo.items() if name in _UNTOLD}
-    whole = {**_DEFAULTS, "created_at": 0, **told, **_UNTOLD, **said, **fields}
-    whole["usage"] = _usage(whole["usage"]) if isinstance(whole["usage"], dict) else None
+    whole = _DEFAULTS.copy()
+    whole.update({name: value for name, value in sent.items() if value is not None and value != NULL})
+    whole.update(_UNTOLD)
+    whole.update({name: value for name, value in echo.items() if name in _UNTOLD})
+    whole.update(fields)
+    if "usage" not in fields:
+        whole["usage"] = told_usage(whole["usage"], usage_of(whole["usage"]))
     return whole
 
 
-def _usage(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The counts with the details without which Codex CLI cannot read them, and those that the SDKs name."""
-    usage = usage_of(given)
+def told_usage(given: Any, usage: Usage) -> dict[str, Any] | None:
+    """The counts with the details without which Codex CLI cannot read them, and those that the SDKs name.
+
+    Args:
+        given: the counts as the backend sent them.
+        usage: what they say.
+    """
+    if not isinstance(given, dict):
+        return None
     read = {"cached_tokens": usage.cache_read_tokens, "cache_write_tokens": usage.cache_write_tokens}
-    counts = {
+    thought = {"reasoning_tokens": usage.reasoning_tokens}
+    return {
+        **given,
         "input_tokens": usage.prompt_tokens,
         "output_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
-        "input_tokens_details": _details(given, "input_tokens_details") | read,
-        "output_tokens_details": _details(given, "output_tokens_details")
-        | {"reasoning_tokens": usage.reasoning_tokens},
+        "input_tokens_details": {**_details(given, "input_tokens_details"), **read},
+        "output_tokens_details": {**_details(given, "output_tokens_details"), **thought},
     }
-    return {**given, **counts}
 
 
 def _details(usage: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -27,6 +27,13 @@ class UsualEvent(Place, gc=False):
     error: Any = None
 
 
+class _Named(msgspec.Struct, gc=False):
+    """A response, or whatever has an id."""
+
+    id: str
+
+
+decode_named = msgspec.json.Decoder(_Named).decode
 decode_event = msgspec.json.Decoder(UsualEvent).decode
 
 
@@ -57,49 +64,72 @@ _decode_item = msgspec.json.Decoder(_Item).decode
 _decode_part = msgspec.json.Decoder(_Part).decode
 
 
-class _Kind(NamedTuple):
-    """What is usual for one type of item.
+class Kind(NamedTuple):
+    """What is usual for one type of item; the first four are types of events.
 
     Attributes:
-        texts: what the events of its texts are called.
-        index_of: the index of a part in an event about it.
-        text_field: the field of the last event of a text with all of it.
-        part_type: of its parts; empty if its only text is no part.
-        parts: what the events of its parts are called.
+        delta: more of a text.
+        text_done: its end.
+        part_added: the beginning of the part that the text is; empty if it is no part.
+        part_done: its end.
+        index_of: the index of a text in an event about it.
+        text_field: the field of ``text_done`` with the text.
+        part_type: of its parts.
+        has_logprobs: whether clients need ``logprobs`` in the events of a text.
     """
 
-    texts: str
+    delta: str
+    text_done: str
+    part_added: str
+    part_done: str
     index_of: Callable[[UsualEvent], int | None]
-    text_field: str = "text"
+    text_field: str
     part_type: str = ""
-    parts: str = ""
+    has_logprobs: bool = False
 
 
-def _no_index(_: UsualEvent) -> int:
+def _only_one(_: UsualEvent) -> int:
     """The index of the only text of an item."""
     return 0
 
 
-_KINDS: Mapping[str, _Kind] = {
-    "message": _Kind(
-        "response.output_text",
+KINDS: Mapping[str, Kind] = {
+    "message": Kind(
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.content_part.added",
+        "response.content_part.done",
         attrgetter("content_index"),
-        part_type="output_text",
-        parts="response.content_part",
+        "text",
+        "output_text",
+        has_logprobs=True,
     ),
-    "reasoning": _Kind(
-        "response.reasoning_summary_text",
+    "reasoning": Kind(
+        "response.reasoning_summary_text.delta",
+        "response.reasoning_summary_text.done",
+        "response.reasoning_summary_part.added",
+        "response.reasoning_summary_part.done",
         attrgetter("summary_index"),
-        part_type="summary_text",
-        parts="response.reasoning_summary_part",
+        "text",
+        "summary_text",
     ),
-    "function_call": _Kind("response.function_call_arguments", _no_index, "arguments"),
-    "custom_tool_call": _Kind("response.custom_tool_call_input", _no_index, "input"),
+    "function_call": Kind(
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "",
+        "",
+        _only_one,
+        "arguments",
+    ),
+    "custom_tool_call": Kind(
+        "response.custom_tool_call_input.delta",
+        "response.custom_tool_call_input.done",
+        "",
+        "",
+        _only_one,
+        "input",
+    ),
 }
-TEXTS = [kind.texts for kind in _KINDS.values()]
-"""What the events of texts are called, without ``.delta`` and ``.done``."""
-PARTS = [kind.parts for kind in _KINDS.values() if kind.parts]
-"""What the events of parts are called, without ``.added`` and ``.done``."""
 
 
 class UsualText:
@@ -113,37 +143,42 @@ class UsualText:
 
     __slots__ = (
         "_buffer",
+        "_has_logprobs",
         "_index",
         "_index_of",
         "_item_id",
         "_output_index",
+        "_write",
         "is_over",
         "kind",
         "whole",
-        "write",
     )
 
-    def __init__(self, kind: _Kind, item_id: str, output_index: int, index: int) -> None:
-        self.kind = f"{kind.texts}.delta"
+    def __init__(self, kind: Kind, item_id: str, output_index: int, index: int) -> None:
+        self.kind, self._has_logprobs = kind.delta, kind.has_logprobs
         self.whole: str | None = None
         self.is_over = False
         self._item_id, self._output_index = item_id, output_index
         self._index, self._index_of = index, kind.index_of
         self._buffer = StringIO(newline="")
-        self.write = self._buffer.write
+        self._write = self._buffer.write
 
-    def goes_on_with(self, event: UsualEvent) -> bool:
-        """Whether a delta belongs to this text, and clients can read it as it is."""
-        return (
+    def takes(self, event: UsualEvent) -> bool:
+        """Take a delta. Return whether it belongs to this text, and clients can read it as it is."""
+        delta = event.delta
+        if (
             event.item_id == self._item_id
             and event.output_index == self._output_index
             and self._index_of(event) == self._index
             and self.whole is None
-            and type(event.delta) is str
-            and event.delta != ""
+            and type(delta) is str
+            and delta
             and type(event.arguments) is str
-            and (event.logprobs is not _UNSET or self.kind != "response.output_text.delta")
-        )
+            and (event.logprobs is not _UNSET or not self._has_logprobs)
+        ):
+            self._write(delta)
+            return True
+        return False
 
     def end(self) -> str:
         """All of it."""
@@ -159,7 +194,7 @@ class UsualText:
         return msgspec.json.encode({"type": self.kind, **fields, **indexes})
 
 
-NO_TEXT = UsualText(_Kind("", _no_index), "", 0, 0)
+NO_TEXT = UsualText(Kind("", "", "", "", _only_one, ""), "", 0, 0)
 """To which no delta belongs."""
 
 
@@ -178,7 +213,7 @@ class UsualItem:
     __slots__ = ("_as_begun", "_kind", "done", "has_content", "id", "ids", "index", "is_call", "texts")
 
     def __init__(self, item: _Item, index: int) -> None:
-        self._as_begun, self._kind = item, _KINDS[item.type]
+        self._as_begun, self._kind = item, KINDS[item.type]
         self.id, self.index = item.id, index
         self.is_call = item.type in CALL_KINDS
         self.ids = {item.id, str(item.call_id)} if self.is_call else {item.id}
@@ -213,22 +248,21 @@ class UsualItem:
     def begins_part(self, event: UsualEvent) -> bool:
         """Whether its next part, which has no text yet, begins with ``event``."""
         is_next = not self.texts or self.texts[-1].whole is not None
-        return is_next and self._is_part(event, "added", len(self.texts), "")
+        return is_next and self._is_part(event, self._kind.part_added, len(self.texts), "")
 
     def ends_part(self, event: UsualEvent) -> bool:
         """Whether its latest part ends with ``event``, after its text and once. If so, it has ended."""
         text = self.texts[-1] if self.texts else NO_TEXT
         if text.whole is None or text.is_over:
             return False
-        text.is_over = self._is_part(event, "done", len(self.texts) - 1, text.whole)
+        text.is_over = self._is_part(event, self._kind.part_done, len(self.texts) - 1, text.whole)
         return text.is_over
 
-    def _is_part(self, event: UsualEvent, what: str, index: int, text: str) -> bool:
-        kind = self._kind
-        if event.type != f"{kind.parts}.{what}" or kind.index_of(event) != index:
+    def _is_part(self, event: UsualEvent, event_type: str, index: int, text: str) -> bool:
+        if event.type != event_type or self._kind.index_of(event) != index:
             return False
         part = _decode_part(event.part)
-        return part.type == kind.part_type and part.text == text and type(event.arguments) is str
+        return part.type == self._kind.part_type and part.text == text and type(event.arguments) is str
 
     def ends_text(self, event: UsualEvent) -> bool:
         """Whether its latest text ends with ``event``. If so, it has ended."""
@@ -236,11 +270,11 @@ class UsualItem:
             return False
         text, kind = self.texts[-1], self._kind
         is_last = (
-            event.type == f"{kind.texts}.done"
+            event.type == kind.text_done
             and kind.index_of(event) == len(self.texts) - 1
             and text.whole is None
             and type(event.arguments) is str
-            and (event.logprobs is not _UNSET or kind.part_type != "output_text")
+            and (event.logprobs is not _UNSET or not kind.has_logprobs)
         )
         return is_last and getattr(event, kind.text_field) == text.end()
 

@@ -15,17 +15,23 @@ from typing import Any, TypeAlias
 import msgspec
 
 from onplan.answers.usage import usage_of
-from onplan.dialects.openai_responses.event_writer import MOST_HELD, EventWriter, Place
+from onplan.dialects.openai_responses.event_writer import (
+    CARRIAGE_RETURN,
+    LINE_FEED,
+    MOST_HELD,
+    EventWriter,
+    Place,
+)
 from onplan.dialects.openai_responses.relay_options import RelayOptions
-from onplan.dialects.openai_responses.response_object import NULL, response_object
+from onplan.dialects.openai_responses.response_object import NULL, response_object, told_usage
 from onplan.dialects.openai_responses.usual_items import (
+    KINDS,
     NO_TEXT,
-    PARTS,
-    TEXTS,
     UsualEvent,
     UsualItem,
     UsualText,
     decode_event,
+    decode_named,
 )
 from onplan.types import Usage
 
@@ -68,7 +74,8 @@ class UsualStream:
         self._began_at, self._earlier, self._options = began_at, earlier, options
         self._own = 0  # how many events of the backend's own there were
         self._noted: list[bytes | UsualText] = []
-        self._opened: dict[str, Any] = {}  # the response object of the first event
+        self._opened: dict[str, Any] = {}  # the response of the first event
+        self._same: dict[str, Any] = {}  # what all events say of the response
         self._begun_response = msgspec.Raw()
         self._latest_opening = ""
         self._ids: set[str] = set()
@@ -91,18 +98,16 @@ class UsualStream:
 
         Nothing has happened to that one. Returns how many there are if all are, or if the answer is complete.
         """
-        text, writer = self._text, self.writer
-        for place in range(at, len(payloads)):
-            payload = payloads[place]
+        text, hand_on = self._text, self.writer.hand_on
+        for place, payload in enumerate(payloads[at:], at):
             try:
                 event = decode_event(payload)
                 # Nearly every event is more text of the same item as the event before.
-                if event.type == text.kind and text.goes_on_with(event):
-                    text.write(event.delta)
-                    writer.hand_on(event, payload)
+                if event.type == text.kind and text.takes(event):
+                    hand_on(event, payload)
                     continue
                 # Pieces of it become part of our own events, which are one line each.
-                if _LINE_FEED in payload or _CARRIAGE_RETURN in payload:
+                if LINE_FEED in payload or CARRIAGE_RETURN in payload:
                     return place
                 if not _TAKES[event.type](self, event, payload):
                     return place
@@ -133,24 +138,24 @@ class UsualStream:
         if response.get("usage", NULL) != NULL:
             return False
         created_at = _decode(response.get("created_at", NULL))
-        opened: dict[str, Any] = {
-            **response,
-            "created_at": created_at if type(created_at) is int else int(self._began_at or 0),
-            "status": "in_progress",
+        self._same = {
             "id": response_id,
-            "model": model,
+            "created_at": created_at if type(created_at) is int else int(self._began_at or 0),
+            "object": "response",
         }
-        begun = msgspec.Raw(msgspec.json.encode(self._response(opened, {}, model, output=[])))
-        self.model, self.response_id = model, response_id
-        self._opened, self._begun_response, self._latest_opening = opened, begun, event.type
-        self.writer.write({"type": event.type, "response": begun})
+        self._opened = {**response, "status": "in_progress"}
+        fields = {**self._same, "model": model, "output": [], "usage": None}
+        begun = response_object(self._opened, self._options.echo, **fields)
+        self.model, self.response_id, self._latest_opening = model, response_id, event.type
+        self._begun_response = msgspec.Raw(msgspec.json.encode(begun))
+        self.writer.write({"type": event.type, "response": self._begun_response})
         self._noted.append(payload)
         return True
 
     def _in_progress(self, event: UsualEvent, payload: bytes) -> bool:
         if self._latest_opening != "response.created" or self.begun:
             return False
-        if _text_in(_decode_response(event.response), "id") != self.response_id:
+        if decode_named(event.response).id != self.response_id:
             return False
         self._latest_opening = event.type
         self.writer.write({"type": event.type, "response": self._begun_response})
@@ -171,14 +176,18 @@ class UsualStream:
         )
         if not is_whole or not model or "usage" not in response:
             return False
-        usage = _decode(response["usage"])
-        items = [item.done for item in self._items]
-        changes = {"status": "completed", "output": items, "incomplete_details": None}
-        final = msgspec.json.encode(
-            self._response(self._opened, {**response, "usage": usage}, model, **changes)
-        )
-        self.usage = usage_of(usage)
-        self.model, self.final = model, msgspec.Raw(final)
+        given = _decode(response["usage"])
+        usage = usage_of(given)
+        fields = {
+            **self._same,
+            "model": model,
+            "status": "completed",
+            "output": [item.done for item in self._items],
+            "incomplete_details": None,
+            "usage": told_usage(given, usage),
+        }
+        final = response_object({**self._opened, **response}, self._options.echo, **fields)
+        self.model, self.usage, self.final = model, usage, msgspec.Raw(msgspec.json.encode(final))
         self.writer.write({"type": event.type, "response": self.final})
         self._noted.append(payload)
         return True
@@ -188,19 +197,7 @@ class UsualStream:
         if output in (NULL, _NO_OUTPUT):
             return True
         items = [item.done for item in self._items if item.done is not None]
-        return bool(output == msgspec.json.encode(items) or _decode(output) == list(map(_decode, items)))
-
-    def _response(
-        self, opened: Mapping[str, Any], response: Mapping[str, Any], model: str, **fields: Any
-    ) -> dict[str, Any]:
-        """The response object; its id and its beginning are those of the first event."""
-        fields |= {
-            "id": opened["id"],
-            "created_at": opened["created_at"],
-            "model": model,
-            "object": "response",
-        }
-        return response_object({**opened, **response}, self._options.echo, **fields)
+        return bytes(output) == msgspec.json.encode(items) or _decode(output) == list(map(_decode, items))
 
     # --- items --------------------------------------------------------------------------------------
 
@@ -246,9 +243,8 @@ class UsualStream:
         """More of another text than the latest delta: calls may arrive at once."""
         item = self._open_item(event)
         text = item.texts[-1] if item is not None and item.texts else NO_TEXT
-        if event.type != text.kind or not text.goes_on_with(event):
+        if event.type != text.kind or not text.takes(event):
             return False
-        text.write(event.delta)
         self.writer.hand_on(event, payload)
         self._text = text
         return True
@@ -278,7 +274,6 @@ class UsualStream:
         self._noted.append(payload)
 
 
-_LINE_FEED, _CARRIAGE_RETURN = b"\n\r"
 _NO_OUTPUT = msgspec.Raw(b"[]")
 
 
@@ -295,8 +290,8 @@ _TAKES: Mapping[str, _Take] = {
     "response.completed": UsualStream._completed,
     "response.output_item.added": UsualStream._item_added,
     "response.output_item.done": UsualStream._item_done,
-    **dict.fromkeys((f"{name}.added" for name in PARTS), UsualStream._part_added),
-    **dict.fromkeys((f"{name}.done" for name in PARTS), UsualStream._part_done),
-    **dict.fromkeys((f"{name}.delta" for name in TEXTS), UsualStream._delta),
-    **dict.fromkeys((f"{name}.done" for name in TEXTS), UsualStream._text_done),
+    **{kind.part_added: UsualStream._part_added for kind in KINDS.values() if kind.part_added},
+    **{kind.part_done: UsualStream._part_done for kind in KINDS.values() if kind.part_done},
+    **{kind.delta: UsualStream._delta for kind in KINDS.values()},
+    **{kind.text_done: UsualStream._text_done for kind in KINDS.values()},
 }
