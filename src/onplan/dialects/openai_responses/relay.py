@@ -19,14 +19,13 @@ from onplan.dialects.openai_responses.usual_stream import UsualStream
 from onplan.dialects.served import limit_headers, reported_parameters, reported_repairs
 from onplan.errors import OnplanError
 from onplan.responses.continuation import TURN_STATE
-from onplan.responses.items import Item
-from onplan.types import CompletionResponse, ContentPart, Usage
+from onplan.types import CompletionResponse, ContentPart, FinishReason, ToolCall, Usage
 
 
 class RelayStream(CarefulRelay):
     """Takes the payloads of one stream and returns what the client gets: bytes.
 
-    What else is known of the answer (``response``, ``parts``, ``ids``) is assembled when it is asked for.
+    What programs read of the answer (``response``, ``parts``) is made when it is asked for.
     """
 
     _usual: UsualStream | None = None  # as long as the stream is as usual
@@ -48,7 +47,12 @@ class RelayStream(CarefulRelay):
     @property
     def response(self) -> CompletionResponse | None:
         """The answer for programs, once it is complete."""
-        self._read_carefully()
+        usual = self._usual
+        if self._answer is None and usual is not None and usual.usage is not None:
+            parts = usual.parts
+            called = any(type(part) is ToolCall for part in parts)
+            reason = FinishReason.TOOL_CALLS if called else FinishReason.STOP
+            self._answer = self.answer_of(parts, usual.usage, reason)
         return self._answer
 
     @response.setter
@@ -58,20 +62,12 @@ class RelayStream(CarefulRelay):
     @property
     def parts(self) -> list[ContentPart]:
         """The finished parts, in order."""
-        self._read_carefully()
-        return super().parts
-
-    @property
-    def compactions(self) -> list[Item]:
-        """The finished items in which a conversation was compacted."""
-        self._read_carefully()
-        return super().compactions
+        return super().parts if self._usual is None else self._usual.parts
 
     @property
     def ids(self) -> set[str]:
         """The ids of the response and of its items."""
-        self._read_carefully()
-        return super().ids
+        return super().ids if self._usual is None else self._usual.ids
 
     def headers(self) -> dict[str, str]:
         """What the reply says beside its body: what the plan has left, what became of the request."""

@@ -3,8 +3,7 @@
 The response is announced; then each item begins, has its texts, each of them announced, streamed and ended,
 and ends as it was streamed; then the response is completed (docs/protocol.md). ``careful_relay`` would write
 the same for such events, but it would also assemble the answer for a program, and look everything up that may
-be missing or mixed up. It reads what was noted here once an event is not as usual, or a program does want the
-answer.
+be missing or mixed up. It reads what was noted here once an event is not as usual.
 """
 
 from __future__ import annotations
@@ -33,7 +32,8 @@ from onplan.dialects.openai_responses.usual_items import (
     decode_event,
     decode_named,
 )
-from onplan.types import Usage
+from onplan.responses.items import parts_in
+from onplan.types import ContentPart, Usage
 
 # What decoding raises, and reading a value of a wrong shape: then an event is not as usual.
 _UNUSUAL = (msgspec.MsgspecError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
@@ -85,6 +85,17 @@ class UsualStream:
     def taken(self) -> list[bytes]:
         """What was written since it was taken last; nothing before the client is to get any of it."""
         return self.writer.taken() if self.begun else []
+
+    @property
+    def ids(self) -> set[str]:
+        """The ids of the response and of its items."""
+        return self._ids | ({self.response_id} if self.response_id else set())
+
+    @property
+    def parts(self) -> list[ContentPart]:
+        """The content parts of the items that have ended, in order."""
+        ended = [item.done for item in self._items if item.done is not None]
+        return [part for item in ended for part in parts_in(_decode(item))]
 
     def payloads(self) -> Iterator[bytes]:
         """Payloads that say what all those said which were taken."""
