@@ -51,6 +51,8 @@ ROWS = {
         Row("langchain", "langchain-core", _LANGCHAIN),
         Row("langchain-oldest", "langchain-core", _LANGCHAIN),
         Row("langchain-agents", "langchain", ("test_langchain_agents.py",)),
+        Row("mcp", "mcp", ("test_mcp.py",)),
+        Row("mcp-1", "mcp", ("test_mcp.py",)),
         Row("llm", "llm", _LLM),
         Row("llm-oldest", "llm", _LLM),
     )

@@ -193,7 +193,7 @@ def test_histories_of_other_models(signed_in: Emulator) -> None:
         llm.tool_message(
             ToolResultPart("weather", "rain"), ToolResultPart("weather", "no", exception="E: no")
         ),
-        llm.assistant(TextPart("")),
+        llm.assistant(TextPart(""), llm.Attachment(type="image/png", content=b"made by a model")),
     ]
     signed_in.clear_journal()
     response = llm.get_model(MODEL).prompt("Sure?", messages=history, system="Be brief")
