@@ -37,6 +37,8 @@ ROWS = {
         Row("openai-oldest", "openai", ("test_openai.py",)),
         Row("langchain-openai", "langchain-openai", ("test_langchain_openai.py",)),
         Row("langchain-openai-oldest", "langchain-openai", ("test_langchain_openai.py",)),
+        Row("agent-framework", "agent-framework-openai", ("test_agent_framework.py",)),
+        Row("agno", "agno", ("test_agno.py",)),
         Row("dspy", "dspy", ("test_dspy.py",)),
         Row("dspy-oldest", "dspy", ("test_dspy.py",)),
         Row("haystack", "haystack-ai", ("test_haystack.py",)),

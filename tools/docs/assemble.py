@@ -59,6 +59,8 @@ MENU = {
         "docs/integrations/llama-index.md",
         "docs/integrations/dspy.md",
         "docs/integrations/haystack.md",
+        "docs/integrations/agno.md",
+        "docs/integrations/agent-framework.md",
     ],
     "Test with it": ["docs/emulator.md"],
     "Work on it": [

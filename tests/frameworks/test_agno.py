@@ -1,0 +1,95 @@
+"""Agno on the plan: its model class with clients whose requests onplan answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onplan.emulator import Call, Emulator, Turn
+
+from .asking import asked
+
+os.environ["AGNO_TELEMETRY"] = "false"
+pytest.importorskip("agno")
+
+from agno.agent import Agent
+from agno.exceptions import ModelProviderError, ModelRateLimitError
+from agno.models.openai import OpenAIResponses
+from agno.run.base import RunStatus
+from pydantic import BaseModel
+
+from onplan.integrations.openai import AsyncOpenAI, OpenAI
+
+PAGE = Path(__file__).parents[2] / "docs/integrations/agno.md"
+
+
+class Bird(BaseModel):
+    """A bird."""
+
+    name: str
+    wingspan: int
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"rain in {city}"
+
+
+@pytest.fixture
+def model(signed_in: Emulator) -> Iterator[Any]:
+    """A model of Agno's."""
+    with OpenAI() as client:
+        yield OpenAIResponses(id="gpt-5.5", client=client, async_client=AsyncOpenAI())
+
+
+def test_an_agent(model: Any, signed_in: Emulator) -> None:
+    """It calls a tool and answers; streamed, awaited and typed."""
+    called, said = Turn(tool_calls=[Call("weather", {"city": "Oslo"})]), Turn(text="Take a coat.")
+    signed_in.play(called, said, called, said, called, said)
+    agent = Agent(model=model, tools=[weather], telemetry=False)
+    whole = agent.run("A coat?")
+    told = "".join(event.content or "" for event in agent.run("A coat?", stream=True) if event.content)
+    awaited = asyncio.run(agent.arun("A coat?"))
+    outputs = [item for row in asked(signed_in) for item in row["body"]["input"] if "output" in item]
+
+    assert whole.content == awaited.content == "Take a coat."
+    assert "Take a coat." in told
+    assert all("rain in Oslo" in str(output["output"]) for output in outputs)
+    assert len(asked(signed_in)) == 6
+    assert whole.metrics.output_tokens > 0
+    typed = Agent(model=model, output_schema=Bird, telemetry=False).run("A bird")
+    assert isinstance(typed.content, Bird)
+
+
+def test_a_usage_limit(model: Any, signed_in: Emulator) -> None:
+    """It is Agno's error for rates, with the reason, asked for once."""
+    signed_in.arm("usage_limit_429", 9)
+    with pytest.raises(ModelProviderError) as caught:
+        model.response([_message("x")])
+    assert isinstance(caught.value, ModelRateLimitError)
+    assert "limit" in str(caught.value)
+    assert len(asked(signed_in)) == 1
+    ended = Agent(model=model, telemetry=False).run("x")
+    assert ended.status is RunStatus.error
+
+
+def _message(text: str) -> Any:
+    from agno.models.message import Message
+
+    return Message(role="user", content=text)
+
+
+@pytest.mark.parametrize(
+    "code", re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+)
+def test_the_examples_run(signed_in: Emulator, code: str) -> None:
+    """Those of the page, without an error."""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
