@@ -76,6 +76,8 @@ def _dropped(config: Any) -> list[Any]:
     if config.cache is not None and config.cache.resource is not None:
         raise unsupported("config.cache.resource", "a plan has no stored caches")
     asked = {name: getattr(config, name) for name in _HINTS}
+    if config.store is False:  # which a plan does not either
+        del asked["store"]
     if config.probabilities == "if_available":
         asked["probabilities"] = config.probabilities
     if config.reasoning is not None:
