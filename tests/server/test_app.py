@@ -127,6 +127,22 @@ def test_many_requests_go_over_one_connection(serve: Serve, stub: Stub) -> None:
     assert received.count(b"HTTP/1.1 200 OK") == 2
 
 
+def test_a_client_that_asks_before_its_body_is_told_to_go_on(serve: Serve, stub: Stub) -> None:
+    """As curl does with a large one; a client that is refused need not send it."""
+    running = serve()
+    fields = {"expect": "100-continue", "content_type": "application/json", "content_length": "2"}
+    head = running.head("/v1/responses", "POST", connection="close", **fields)
+    with running.connect() as connection:
+        connection.sendall(head)
+        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        for byte in (b"{", b"}"):
+            connection.sendall(byte)
+        received = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert stub.asked[0].body == b"{}"
+    assert running.raw(head.replace(b"authorization", b"x-none")).startswith(b"HTTP/1.1 401 ")
+
+
 def test_a_stream_gives_a_sign_of_life_while_nothing_comes(
     serve: Serve, stub: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

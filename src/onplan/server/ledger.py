@@ -1,7 +1,8 @@
 """What each key has used: in one file, which all processes of the server map into their memory.
 
 A record for each key, found by the hash of its name, changed under a lock of the file. Whatever is killed in
-the middle leaves at most one record half counted. Limits hold across workers and across restarts.
+the middle leaves at most one record half counted. Limits hold across workers and across restarts. What a key
+without limits uses is written once a second (``App.tick``).
 """
 
 from __future__ import annotations
