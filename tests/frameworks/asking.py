@@ -14,6 +14,11 @@ def asked(emulator: Emulator) -> list[dict[str, Any]]:
     return [row for row in emulator.journal() if row["path"].endswith("/responses")]
 
 
+def turns(emulator: Emulator) -> list[dict[str, Any]]:
+    """Their bodies."""
+    return [row["body"] for row in asked(emulator) if row["body"]]
+
+
 def refreshes(emulator: Emulator) -> int:
     """How often a token was refreshed."""
     return len([row for row in emulator.journal() if row["path"] == "/oauth/token"])

@@ -12,7 +12,7 @@ from onplan.emulator import Call as ToolCall
 from onplan.emulator import Emulator, Turn
 from onplan.integrations.openai import AsyncOpenAI, OpenAI
 
-from . import pages
+from . import asking, pages
 
 openai = pytest.importorskip("openai")
 langchain = pytest.importorskip("langchain_openai")
@@ -100,7 +100,7 @@ def test_failures(model: Any, signed_in: Emulator, fault: str, error: str, strea
     signed_in.arm(fault, 9)
     with pytest.raises(getattr(openai, error)):
         list(model.stream("one two")) if stream else model.invoke("one two")
-    assert len([row for row in signed_in.journal() if row["path"].endswith("/responses")]) == 1
+    assert len(asking.asked(signed_in)) == 1
 
 
 @APIS

@@ -10,7 +10,6 @@ import logging
 import multiprocessing
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from onplan.integrations.openai import PLACEHOLDER, AsyncOpenAI, OpenAI
 from onplan.stores import open_store
 
 from ..conftest import eventually, source_locals
-from . import pages
+from . import asking, pages
 
 openai = pytest.importorskip("openai")
 
@@ -173,7 +172,7 @@ def test_failures_are_the_sdks_own(
         signed_in.clear_journal()
         with pytest.raises(error) as failed:
             _ask(client, api, stream=stream)
-        assert len(_asked(signed_in)) == 1
+        assert len(asking.asked(signed_in)) == 1
     if isinstance(failed.value, openai.APIStatusError):
         assert failed.value.response.headers["x-should-retry"] == "false"
         assert str(failed.value.request_id).startswith("req_")
@@ -199,7 +198,7 @@ def test_failures_of_the_asynchronous_client(signed_in: Emulator, fault: str, ap
 
     with pytest.raises(openai.APIError):
         asyncio.run(ask())
-    assert len(_asked(signed_in)) == 1
+    assert len(asking.asked(signed_in)) == 1
 
 
 def _ask(client: Any, api: str, *, stream: bool) -> None:
@@ -209,17 +208,13 @@ def _ask(client: Any, api: str, *, stream: bool) -> None:
         list(client.chat.completions.create(model=MODEL, messages=QUESTION, stream=stream))
 
 
-def _asked(emulator: Emulator) -> list[Any]:
-    return [row for row in emulator.journal() if row["path"].endswith("/responses")]
-
-
 @pytest.mark.parametrize("api", ["responses", "chat"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_rate_limit_is_tried_again(client: Any, signed_in: Emulator, api: str, stream: bool) -> None:
     """By onplan, before anything of the answer was handed out."""
     signed_in.arm("rate_limited_429_milliseconds", 1)
     _ask(client, api, stream=stream)
-    assert len(_asked(signed_in)) == 2
+    assert len(asking.asked(signed_in)) == 2
 
 
 @pytest.mark.parametrize("api", ["responses", "chat"])
@@ -229,7 +224,7 @@ def test_a_timeout_is_the_sdks_own(client: Any, signed_in: Emulator, api: str, s
     signed_in.arm("stall", 9)
     with pytest.raises(openai.APITimeoutError):
         _ask(client.with_options(timeout=0.2), api, stream=stream)
-    assert len(_asked(signed_in)) == 1
+    assert len(asking.asked(signed_in)) == 1
 
 
 def test_a_timeout_of_the_asynchronous_client(signed_in: Emulator) -> None:
@@ -367,17 +362,17 @@ def test_leaving_as_a_task(signed_in: Emulator) -> None:
     async def leave() -> None:
         async with AsyncOpenAI() as client:
             await client.responses.create(model=MODEL, input="x")
-            before = _open_files()
+            before = asking.open_files()
             signed_in.arm("stall", 2)
             task = asyncio.ensure_future(client.responses.create(model=MODEL, input="one two"))
-            await asyncio.to_thread(eventually, lambda: len(_asked(signed_in)) == 2)
+            await asyncio.to_thread(eventually, lambda: len(asking.asked(signed_in)) == 2)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             stream = await client.responses.create(model=MODEL, input="one two", stream=True)
             await anext(aiter(stream))
             await stream.close()
-            await asyncio.to_thread(eventually, lambda: _open_files() <= before)
+            await asyncio.to_thread(eventually, lambda: asking.open_files() <= before)
             assert (await client.responses.create(model=MODEL, input="x")).output_text == "You said: x"
 
     asyncio.run(leave())
@@ -400,14 +395,11 @@ def _answers_of_twenty_loops() -> list[str]:
 
 def test_twenty_event_loops(signed_in: Emulator) -> None:
     """One client serves one loop after another, and keeps no connections of loops that are closed."""
-    with warnings.catch_warnings():
-        # Python remarks on connections whose loop was closed beneath them.
-        warnings.simplefilter("ignore", ResourceWarning)
-        assert _answers_of_twenty_loops() == [f"You said: q{number}" for number in range(20)]
-        gc.collect()
+    assert _answers_of_twenty_loops() == [f"You said: q{number}" for number in range(20)]
+    gc.collect()
 
 
-def test_no_other_server_is_asked(client: Any, signed_in: Emulator) -> None:
+def test_no_other_server_isasking.asked(client: Any, signed_in: Emulator) -> None:
     """An address that is given later is refused, instead of being answered by the plan."""
     with pytest.raises(openai.BadRequestError, match="leave out base_url"):
         client.with_options(base_url="http://127.0.0.1:1/v1").responses.create(model=MODEL, input="x")
@@ -471,22 +463,17 @@ def test_a_stream_stays_with_its_process(client: Any, signed_in: Emulator) -> No
     assert client.responses.create(model=MODEL, input="parent").output_text == "You said: parent"
 
 
-def _open_files() -> int:
-    gc.collect()
-    return len(list(Path("/dev/fd").iterdir()))
-
-
 def test_streams_that_are_dropped_unread(client: Any, signed_in: Emulator) -> None:
     """Their connections are given up, and so are those of a client that is dropped."""
     client.responses.create(model=MODEL, input="x")
-    before = _open_files()
+    before = asking.open_files()
     signed_in.arm("stall", 10)
     for _ in range(10):
         client.responses.create(model=MODEL, input="x", stream=True)
-    assert eventually(lambda: _open_files() <= before + 2)
+    assert eventually(lambda: asking.open_files() <= before + 2)
     for _ in range(10):
         OpenAI().responses.create(model=MODEL, input="x")
-    assert eventually(lambda: _open_files() <= before + 6)
+    assert eventually(lambda: asking.open_files() <= before + 6)
 
 
 @pytest.mark.parametrize(

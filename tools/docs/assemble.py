@@ -52,6 +52,10 @@ MENU = {
     ],
     "Keep your framework": [
         "docs/integrations/openai.md",
+        "docs/integrations/agents.md",
+        "docs/integrations/pydantic-ai.md",
+        "docs/integrations/instructor.md",
+        "docs/integrations/smolagents.md",
         "docs/openai-sdk.md",
         "docs/integrations/langchain.md",
         "docs/integrations/llm.md",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from onplan.assembly import AsyncClientOptions
 from onplan.async_client import AsyncClient
 from onplan.errors import ConfigurationError
+from onplan.integrations.missing import MissingFrameworkError
 from onplan.integrations.service_transport import HOST, transports
 from onplan.service import Service, ServiceOptions
 
@@ -86,9 +87,7 @@ def _sdk() -> tuple[Any, ModuleType]:
     try:
         sdk = importlib.import_module("openai")
     except ImportError:
-        raise ConfigurationError(
-            "OpenAI's SDK is not installed.", hint="Install it: `pip install openai`."
-        ) from None
+        raise MissingFrameworkError("OpenAI's SDK", "openai") from None
     major = int(sdk.__version__.partition(".")[0])
     # For either: 2.x looks with each request whether httpx2 is there, and takes it while another thread is
     # still importing it. onplan would import it on a thread of its own, with its first refresh of a token.

@@ -1,0 +1,45 @@
+"""smolagents on your plan: a model for its agents.
+
+>>> from smolagents import CodeAgent  # doctest: +SKIP
+>>> from onplan.integrations.smolagents import OnplanModel  # doctest: +SKIP
+>>> CodeAgent(tools=[], model=OnplanModel("gpt-5.5")).run("What is 17 * 23?")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onplan.integrations.missing import MissingFrameworkError
+from onplan.integrations.openai import OpenAI
+
+try:
+    import openai
+    from smolagents import OpenAIModel
+except ImportError:
+    raise MissingFrameworkError("smolagents with OpenAI's models", "'smolagents[openai]'") from None
+
+
+class OnplanModel(OpenAIModel):
+    """A model of your plan, by Chat Completions.
+
+    Agents of smolagents stop the model at texts such as ``Observation:``. A plan takes no such texts: onplan
+    looks for them, and ends the answer there.
+
+    Args:
+        model_id: of the model, such as ``gpt-5.5``.
+        client: of ``onplan.integrations.openai.OpenAI``, with options of its own; without it, one of the
+            default profile. It is not saved with the model.
+        given: what smolagents' ``OpenAIModel`` takes. ``retry`` is False unless it is given: smolagents takes
+            a usage limit for a rate limit, and would ask for minutes.
+
+    Raises:
+        ConfigurationError: an option cannot be used.
+    """
+
+    def __init__(self, model_id: str, *, client: openai.OpenAI | None = None, **given: Any) -> None:
+        super().__init__(model_id, client=client or OpenAI(), **{"retry": False, **given})
+
+    @property
+    def supports_stop_parameter(self) -> bool:
+        """True: smolagents knows models that refuse such texts, which are not sent to them here."""
+        return True
