@@ -11,7 +11,6 @@ import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -399,7 +398,7 @@ def test_twenty_event_loops(signed_in: Emulator) -> None:
     gc.collect()
 
 
-def test_no_other_server_isasking.asked(client: Any, signed_in: Emulator) -> None:
+def test_no_other_server_is_asked(client: Any, signed_in: Emulator) -> None:
     """An address that is given later is refused, instead of being answered by the plan."""
     with pytest.raises(openai.BadRequestError, match="leave out base_url"):
         client.with_options(base_url="http://127.0.0.1:1/v1").responses.create(model=MODEL, input="x")
