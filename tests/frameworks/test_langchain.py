@@ -52,7 +52,7 @@ from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
 from onplan.config.settings import load_settings
-from onplan.integrations.langchain import ChatOnplan
+from onplan.integrations.langchain import ChatOnplan, RetryableModelError
 from onplan.integrations.langchain.answers import message_of
 from onplan.stores import open_store
 
@@ -602,6 +602,7 @@ def test_typed_output_beside_tools(model: ChatOnplan, signed_in: Emulator) -> No
         (None, {}, "needs a schema"),
         (Bird, {"method": "function_calling", "tool_choice": "any"}, "tool_choice"),
         (5, {}, "response_format cannot be used"),
+        (onplan.web_search(), {"method": "function_calling"}, "of another kind"),
         (dict[str, int], {"strict": True}, "cannot be strict"),
     ],
 )
@@ -671,7 +672,8 @@ async def test_a_usage_limit_is_never_tried_again(signed_in: Emulator, attempts:
     """Neither by onplan nor by LangChain's ``with_retry``; and a fallback answers in its place."""
     signed_in.arm("usage_limit_429", 99)
     model = ChatOnplan(model=MODEL, **attempts)
-    for asking in (model, model.with_retry(), model.bind_tools([weather]).with_retry()):
+    chain = model.with_structured_output(Bird).with_retry(retry_if_exception_type=(RetryableModelError,))
+    for asking in (model, model.with_retry(), model.bind_tools([weather]).with_retry(), chain):
         signed_in.clear_journal()
         with pytest.raises(onplan.UsageLimitError):
             asking.invoke("x")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from onplan.integrations.langchain import ChatGPTToken, ChatGPTTokenProvider, ChatOnplan
+from onplan.integrations.langchain import (
+    ChatGPTToken,
+    ChatGPTTokenProvider,
+    ChatOnplan,
+    RetryableModelError,
+)
 
-__all__ = ["ChatGPTToken", "ChatGPTTokenProvider", "ChatOnplan"]
+__all__ = ["ChatGPTToken", "ChatGPTTokenProvider", "ChatOnplan", "RetryableModelError"]

@@ -18,5 +18,6 @@ except ImportError:
 
 from onplan.integrations.langchain.chat_model import ChatOnplan
 from onplan.integrations.langchain.chatgpt_tokens import ChatGPTToken, ChatGPTTokenProvider
+from onplan.integrations.langchain.errors import RetryableModelError
 
-__all__ = ["ChatGPTToken", "ChatGPTTokenProvider", "ChatOnplan"]
+__all__ = ["ChatGPTToken", "ChatGPTTokenProvider", "ChatOnplan", "RetryableModelError"]

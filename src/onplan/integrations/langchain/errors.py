@@ -13,7 +13,7 @@ from onplan.errors import OnplanError
 
 
 class RetryableModelError(Exception):
-    """A base of those errors after which the same request may succeed. ``ChatOnplan.with_retry`` uses it."""
+    """A base of the errors after which the same request may succeed: what ``with_retry`` is to try again."""
 
 
 @contextmanager

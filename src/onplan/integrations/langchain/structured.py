@@ -54,26 +54,7 @@ def structured_output(
 
 
 def _by_schema(model: Any, schema: Any, strict: bool | None, bound: dict[str, Any]) -> tuple[Any, Any]:
-    parser: Any
-    named: dict[str, Any]
-    if _is_read_here(schema):
-        given = output_format(schema)
-        if strict and not given.strict:
-            raise InvalidRequestError(
-                f"{given.name} cannot be strict: its schema is not in the subset that services take.",
-                hint="Leave out strict=True.",
-            )
-        named = {
-            "name": given.name,
-            "schema": given.schema,
-            "strict": given.strict if strict is None else strict,
-        }
-        parser = RunnableLambda(_reader(given)).with_types(output_type=schema)
-    else:
-        plain = _plain_schema(schema)
-        named = {"name": output_format(plain).name, "schema": plain}
-        named |= {} if strict is None else {"strict": strict}
-        parser = _WholePydantic(pydantic_object=schema) if _is_pydantic(schema) else _WholeJSON()
+    named, parser = _read_here(schema, strict) if _is_read_here(schema) else _read_there(schema, strict)
     is_known = not _is_read_here(schema) or _is_pydantic(schema)
     asking = model.bind(
         response_format={"type": "json_schema", "json_schema": named},
@@ -86,14 +67,36 @@ def _by_schema(model: Any, schema: Any, strict: bool | None, bound: dict[str, An
     return asking, parser
 
 
+def _read_here(schema: Any, strict: bool | None) -> tuple[dict[str, Any], Any]:
+    """The schema to send, and onplan's reader of the answer."""
+    given = output_format(schema)
+    if strict and not given.strict:
+        raise InvalidRequestError(
+            f"{given.name} cannot be strict: its schema is not in the subset that services take.",
+            hint="Leave out strict=True.",
+        )
+    is_strict = given.strict if strict is None else strict
+    parser = RunnableLambda(_reader(given)).with_types(output_type=schema)
+    return {"name": given.name, "schema": given.schema, "strict": is_strict}, parser
+
+
+def _read_there(schema: Any, strict: bool | None) -> tuple[dict[str, Any], Any]:
+    """The schema to send, and LangChain's reader of the answer."""
+    plain = _plain_schema(schema)
+    named = {"name": output_format(plain).name, "schema": plain}
+    parser = _WholePydantic(pydantic_object=schema) if _is_pydantic(schema) else _WholeJSON()
+    return named if strict is None else {**named, "strict": strict}, parser
+
+
 def _by_call(model: Any, schema: Any, strict: bool | None, bound: dict[str, Any]) -> tuple[Any, Any]:
     [offered] = tool_dicts([schema], strict)
-    name = offered["function"]["name"]
+    if "function" not in offered:
+        raise InvalidRequestError("The schema is a tool of another kind.", hint="Give it a pydantic class.")
     if "tool_choice" in bound:
         raise InvalidRequestError("tool_choice is the schema here.", hint="Leave it out.")
     asking = model.bind_tools(
         [schema, *(bound.get("tools") or ())],
-        tool_choice=name,
+        tool_choice=(name := offered["function"]["name"]),
         strict=strict,
         ls_structured_output_format={
             "kwargs": {"method": "function_calling", "strict": strict},
