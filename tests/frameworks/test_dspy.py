@@ -260,6 +260,29 @@ def weather(city: str) -> str:
     return f"rain in {city}"
 
 
+class Choice(dspy.Signature):
+    """Choose a tool."""
+
+    question: str = dspy.InputField()
+    picture: dspy.Image = dspy.InputField()
+    tools: list[dspy.Tool] = dspy.InputField()
+    calls: dspy.ToolCalls = dspy.OutputField()
+
+
+def test_calls_of_the_models_own(model: Any, signed_in: Emulator) -> None:
+    """An adapter that has tools called natively offers them to the model; a picture goes along."""
+    signed_in.play(Turn(tool_calls=[Call("weather", {"city": "Oslo"})]))
+    picture = dspy.Image(f"data:image/png;base64,{base64.b64encode(png_of('x', 2, 2)).decode()}")
+    with dspy.context(lm=model, adapter=dspy.ChatAdapter(use_native_function_calling=True)):
+        chosen = dspy.Predict(Choice)(question="Oslo?", picture=picture, tools=[dspy.Tool(weather)])
+    body = asked(signed_in)[0]["body"]
+
+    [call] = chosen.calls.tool_calls
+    assert (call.name, call.args) == ("weather", {"city": "Oslo"})
+    assert [tool["name"] for tool in body["tools"]] == ["weather"]
+    assert "data:image/png;base64," in json.dumps(body["input"])
+
+
 def test_react(model: Any, signed_in: Emulator) -> None:
     """DSPy's own agent calls a tool and answers."""
 
