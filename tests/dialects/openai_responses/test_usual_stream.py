@@ -203,6 +203,98 @@ def test_a_damaged_stream_is_as_if_it_had_been_assembled_from_its_start(seed: in
     assert outcome(usual) == outcome(careful)
 
 
+def _first(events: list[Event], kind: str) -> Event:
+    return next(event for event in events if event["type"] == f"response.{kind}")
+
+
+def _changed(kind: str, **fields: Any) -> Callable[[list[Event]], None]:
+    return lambda events: _first(events, kind).update(fields)
+
+
+def _lacking(kind: str, name: str) -> Callable[[list[Event]], None]:
+    def change(events: list[Event]) -> None:
+        del _first(events, kind)[name]
+
+    return change
+
+
+def _with_other_arguments_at_the_end(events: list[Event]) -> None:
+    events[-1]["response"]["output"] = [{**call(0, is_done=True), "arguments": "{}"}, *_ended(events)[1:]]
+
+
+def _ended(events: list[Event]) -> list[Event]:
+    return [event["item"] for event in events if event["type"] == "response.output_item.done"]
+
+
+def _without_text(events: list[Event]) -> None:
+    """Nothing but the announcement and the end, which says that there was an answer."""
+    del events[2:-1]
+    events[-1]["response"]["output"] = []
+
+
+def _with_messages_at_once(events: list[Event]) -> None:
+    """The second one begins before the first one has ended, and says more first."""
+    more = _message(2, random.Random(5))
+    events[-1:-1] = [more[0]]
+    last = next(at for at, event in enumerate(events) if event.get("output_index") == 1)
+    events.insert(last + 1, events.pop(-2))
+    events[-1:-1] = more[1:]
+    events[-1]["response"]["output"] = []
+
+
+ODD: dict[str, Callable[[list[Event]], None]] = {
+    "arguments of another type": _changed("output_text.delta", arguments={}),
+    "a delta without logprobs": _lacking("output_text.delta", "logprobs"),
+    "an end of a text without logprobs": _lacking("output_text.done", "logprobs"),
+    "an end of a text with arguments": _changed("output_text.done", arguments=[1]),
+    "a part with arguments": _changed("content_part.done", arguments=[1]),
+    "another text in the end": _changed("output_text.done", text="other"),
+    "a part of another kind": _changed("content_part.added", part={"type": "refusal", "refusal": ""}),
+    "a part that has its text": _changed("content_part.added", part=text_part("Hel")),
+    "other arguments at the end": _with_other_arguments_at_the_end,
+    "an answer that was not sent": _without_text,
+    "two messages at once": _with_messages_at_once,
+    "a response that failed": lambda events: events[-1]["response"].update(error={"code": "x"}),
+    "a response that was cut": lambda events: events[-1]["response"].update(
+        incomplete_details={"reason": "max_output_tokens"}
+    ),
+    "an item that failed": lambda events: _ended(events)[-1].update(status="failed"),
+    "an end of another response": lambda events: events[-1]["response"].update(id="resp_2"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_not_as_usual_is_read_carefully(odd: str) -> None:
+    """One thing that is odd in a stream that is otherwise as usual."""
+    chance = random.Random(5)
+    begun, *_ = usual_stream(chance)
+    events = [begun, {**begun, "type": "response.in_progress"}, *_call(0, chance), *_message(1, chance)]
+    response = {**RESPONSE, "status": "completed", "output": _ended(events), "usage": USAGE}
+    events.append({"type": "response.completed", "response": response})
+    events = copy.deepcopy(events)
+    payloads = as_sent(numbered(events))
+    plain = relayed(framed=False)
+    plain.feed(payloads)
+    assert is_usual(plain)
+    ODD[odd](events)
+    payloads = as_sent(numbered(events))
+    usual, careful = relayed(framed=False), carefully(framed=False)
+    assert fed(usual, payloads, chance) == fed(careful, payloads, chance)
+    assert not is_usual(usual)
+    assert outcome(usual) == outcome(careful)
+
+
+def test_line_ends_between_tokens_do_not_end_up_in_events() -> None:
+    """Each event is one line, whatever part of it the backend wrote."""
+    payloads = [
+        payload.replace(b'"response":{', b'"response":\n{\r\n').replace(b'"item":{', b'"item":{\n')
+        for payload in as_sent(usual_stream(random.Random(5)))
+    ]
+    for event in relayed().feed(payloads):
+        assert event.count(b"\n") == len(b"\n\n\n")
+        assert b"\r" not in event
+
+
 def test_a_stream_that_ends_too_early_is_no_answer() -> None:
     """Wherever it breaks off. What its client was told of it is what the failure goes on from."""
     payloads = as_sent(usual_stream(random.Random(7)))
