@@ -32,12 +32,18 @@ import haystack.version
 from haystack import Document, Pipeline
 from haystack.components.agents import Agent
 from haystack.components.builders import ChatPromptBuilder
+from haystack.components.generators.chat import FallbackChatGenerator
 from haystack.components.retrievers.in_memory import InMemoryBM25Retriever
 from haystack.core.errors import PipelineRuntimeError
 from haystack.dataclasses import ChatMessage, FileContent, ImageContent, StreamingChunk, ToolCall
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.tools import Tool, Toolset, create_tool_from_function
 from pydantic import BaseModel
+
+try:
+    from haystack import AsyncPipeline
+except ImportError:  # Haystack 3 has one class for both
+    AsyncPipeline = None
 
 from onplan.integrations.haystack import OnplanChatGenerator
 
@@ -329,6 +335,20 @@ def test_a_pipeline(generator: OnplanChatGenerator, signed_in: Emulator) -> None
     assert "type: onplan.integrations.haystack.OnplanChatGenerator" in simple.dumps()
     again = Pipeline.loads(simple.dumps())
     assert again.run({"ask": {"messages": [ChatMessage.from_user("x")]}})["ask"]["replies"][0].text
+
+
+async def test_where_pipelines_and_fallbacks_await_it(
+    generator: OnplanChatGenerator, signed_in: Emulator
+) -> None:
+    """An asynchronous pipeline, and another model in place of one that is used up."""
+    signed_in.play(Turn(fault="usage_limit_429"), Turn(text="They dive."))
+    pipeline = (AsyncPipeline or Pipeline)()
+    other = OnplanChatGenerator("gpt-5.6-luna")
+    pipeline.add_component("ask", FallbackChatGenerator([generator, other]))
+    done = await pipeline.run_async({"ask": {"messages": [ChatMessage.from_user("Terns?")]}})
+
+    assert done["ask"]["replies"][0].text == "They dive."
+    assert [row["body"]["model"] for row in asked(signed_in)] == [MODEL, "gpt-5.6-luna"]
 
 
 FAULTS: list[tuple[str, type[Exception]]] = [
