@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from onplan.server.keys import Keys
     from onplan.server.options import ServerOptions
     from onplan.server.process import Plans
+    from onplan.server.sharing import Share
     from onplan.server.upstream import Upstream
 
 # The variable with a key of the person's own, used instead of the generated one.
@@ -292,9 +293,9 @@ def _run_workers(
 
         first = os.getpid()
 
-        def work(lives: int) -> None:
+        def work(lives: int, share: Share) -> None:
             try:
-                run_process(plans(Path(responses)), lambda: None, lives)
+                run_process(plans(Path(responses)), lambda: None, lives, share)
             finally:
                 if os.getppid() != first:  # it was killed, and cannot tidy up
                     for folder in (metrics, responses):

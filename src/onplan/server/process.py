@@ -21,6 +21,7 @@ from onplan.server.ledger import Ledger
 from onplan.server.metrics import Metrics
 from onplan.server.options import ServerOptions
 from onplan.server.running import Stop, run
+from onplan.server.sharing import Share
 from onplan.server.terminal import Terminal
 from onplan.server.workers import receive_signals
 from onplan.service.options import ServiceOptions
@@ -56,22 +57,30 @@ class Plans:
     listeners: list[socket.socket]
 
 
-def run_process(plans: Plans, on_ready: Callable[[], object], lives: int | None = None) -> None:
+def run_process(
+    plans: Plans,
+    on_ready: Callable[[], object],
+    lives: int | None = None,
+    share: Share | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reads the rules again.
 
     Args:
         plans: what it is made from.
         on_ready: called once it answers.
         lives: a descriptor that can be read once the process that started this one is gone.
+        share: of the connections, if there are other processes.
     """
     import uvloop
 
     _permit_many_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(plans, on_ready, lives))
+        runner.run(_serve(plans, on_ready, lives, share))
 
 
-async def _serve(plans: Plans, on_ready: Callable[[], object], lives: int | None) -> None:
+async def _serve(
+    plans: Plans, on_ready: Callable[[], object], lives: int | None, share: Share | None
+) -> None:
     options, keys = plans.read_rules()
     stop = Stop()
     ledger = Ledger(plans.ledger)
@@ -97,7 +106,7 @@ async def _serve(plans: Plans, on_ready: Callable[[], object], lives: int | None
         advising = asyncio.create_task(upstream.warn()) if lives is None else None
         try:
             loop.call_later(_AT_REST, _settle, upstream)
-            await run(app, plans.listeners, options, stop, on_ready=on_ready)
+            await run(app, plans.listeners, options, stop, on_ready=on_ready, share=share)
         finally:
             if advising:
                 advising.cancel()

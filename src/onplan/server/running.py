@@ -16,12 +16,14 @@ from uvicorn.server import ServerState
 from onplan.server.app import App
 from onplan.server.connection import Bounds, Connection
 from onplan.server.options import ServerOptions
+from onplan.server.sharing import Share, SharedListener
 from onplan.server.websocket import WebSocketConnection
 
 logger = logging.getLogger("onplan.server")
 
 # Seconds that what was written gets to reach its clients, and that cancelled requests get to end.
 _LAST_BYTES, _LAST_STEPS = 1.0, 5.0
+_BACKLOG = 2048  # connections that wait to be accepted
 # Seconds that a connection may be idle. Clients that keep theirs for a minute must not find it closed.
 _IDLE = 75
 
@@ -53,16 +55,23 @@ async def run(
     *,
     on_ready: Callable[[], object],
     bounds: Bounds | None = None,
+    share: Share | None = None,
 ) -> None:
-    """Serve until ``stop`` is asked, and what is running then has ended."""
+    """Serve until ``stop`` is asked, and what is running then has ended. ``share``: of a worker."""
     loop = asyncio.get_running_loop()
     config = _config(app, options)
     state = ServerState()
     # Each may take another one to the backend; where none are left, connections are closed without a word.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
     bounds = bounds or Bounds(connections=min(options.max_connections, most))
+
+    def make() -> Connection:
+        return Connection(config, state, bounds, loop)
+
     servers = [
-        await loop.create_server(lambda: Connection(config, state, bounds, loop), sock=each, backlog=2048)
+        SharedListener(each, make, state.connections.__len__, share)
+        if share
+        else await loop.create_server(make, sock=each, backlog=_BACKLOG)
         for each in listeners
     ]
     ticking = asyncio.create_task(_tick(state, app))

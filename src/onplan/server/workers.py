@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from onplan.errors import OnplanError
+from onplan.server.sharing import Share, Shares
 from onplan.server.terminal import Terminal
 
 logger = logging.getLogger("onplan.server")
@@ -39,8 +40,8 @@ class Workers:
 
     Args:
         count: how many.
-        work: what a worker does; given a descriptor that can be read once the first process is gone. Signals
-            are blocked until it calls ``receive_signals``.
+        work: what a worker does; given a descriptor that can be read once the first process is gone, and its
+            share of the connections. Signals are blocked until it calls ``receive_signals``.
         drain_seconds: how long workers may take to end.
         on_death: told of the process id of a worker that has ended.
     """
@@ -48,13 +49,14 @@ class Workers:
     def __init__(
         self,
         count: int,
-        work: Callable[[int], object],
+        work: Callable[[int, Share], object],
         drain_seconds: float,
         on_death: Callable[[int], object],
     ) -> None:
         self._count, self._work, self._on_death = count, work, on_death
         self._patience = drain_seconds + _GRACE
-        self._begun: dict[int, float] = {}
+        self._begun: dict[int, tuple[float, Share]] = {}
+        self._shares = Shares(count)
         self._failures = self._missing = 0
         self._terminal = Terminal()
         self._lives, self._life = os.pipe()  # the writing end is open for as long as this process lives
@@ -91,22 +93,23 @@ class Workers:
 
     def _any_works(self) -> bool:
         """Whether a worker has lived long enough."""
-        return any(time.monotonic() - begun >= _SHORT for begun in self._begun.values())
+        return any(time.monotonic() - begun >= _SHORT for begun, _ in self._begun.values())
 
     def _start(self) -> None:
+        share = self._shares.begin()
         process = os.fork()
         if process == 0:
-            self._become_worker()
-        self._begun[process] = time.monotonic()
+            self._become_worker(share)
+        self._begun[process] = time.monotonic(), share
 
-    def _become_worker(self) -> NoReturn:
+    def _become_worker(self, share: Share) -> NoReturn:
         code = 1
         try:
             os.close(self._life)
             signal.signal(
                 signal.SIGINT, signal.SIG_IGN
             )  # Ctrl-C reaches all processes; the first one hands it on
-            self._work(self._lives)
+            self._work(self._lives, share)
             code = 0
         except OnplanError as error:
             logger.error("a worker cannot begin: %s", error)  # noqa: TRY400 - the sentence says it all
@@ -127,7 +130,9 @@ class Workers:
     def _replace(self, *, try_again: bool) -> None:
         """Start others for the workers that have ended; those that end at once, only to try again."""
         for process in self._ended():
-            lived = time.monotonic() - self._begun.pop(process)
+            begun, share = self._begun.pop(process)
+            share.end()
+            lived = time.monotonic() - begun
             self._on_death(process)
             self._failures = self._failures + 1 if lived < _SHORT else 0
             self._missing += 1
