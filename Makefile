@@ -131,7 +131,7 @@ release: $(VENV)/release/.installed  ## sdist and wheel in dist/, checked; the d
 	cd $(VENV)/wheel && bin/onplan demo
 	ls -l dist
 
-bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed $(VENV)/.relays  ## speed, as ratios against others in the same run (14 minutes)
+bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed $(VENV)/.relays  ## speed, as ratios against others in the same run (16 minutes; adapters where `make frameworks` was)
 	$(BIN)/python -m bench
 
 speed: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed $(VENV)/.relays  ## the same, into docs/speed.md and docs/speed.svg

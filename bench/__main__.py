@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import chart, endurance, prompts, reading, relay_tables, relaying, serving, starts
+from bench import adapters, chart, endurance, prompts, reading, relay_tables, relaying, serving, starts
 from bench.clients import CLIENTS, REFERENCE
 from bench.entrants import Entrants
 from bench.tables import Table, ratio
@@ -85,6 +85,9 @@ class Bench:
     def runs(self) -> None:
         self.in_process("bench.runs")
 
+    def adapters(self) -> None:
+        self.show(adapters.table(self.folder))
+
     def relays(self) -> None:
         effort = relaying.QUICK if self.quick else relaying.THOROUGH
         for table in relay_tables.tables(relaying.measure(self.folder, effort)):
@@ -99,6 +102,7 @@ class Bench:
 DRAWN = {"full": "at full speed", "paced": "50 at once, 20 ms between deltas"}
 TABLES = (
     *("first", "start", "long", "many", "serving", "credentials", "sessions", "caching", "prompts", "runs"),
+    "adapters",
     "relays",
 )
 

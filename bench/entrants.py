@@ -6,13 +6,13 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.clients import CLIENTS
+from bench.clients import CLIENTS, Client
 from bench.upstream import PADDING, ROOT, Upstream
 
 
@@ -27,8 +27,11 @@ class Reader:
         cold: seconds from its start to its first text, once it is warm.
     """
 
-    def __init__(self, name: str, target: Upstream, python: Path) -> None:
+    def __init__(
+        self, name: str, target: Upstream, python: Path, clients: Mapping[str, Client] = CLIENTS
+    ) -> None:
         self.name, self.cold = name, 0.0
+        self._silent = clients[name].silent
         self._target = target
         if not python.exists():
             raise FailedError(f"there is no {python}")
@@ -63,7 +66,7 @@ class Reader:
         self._process.stdin.flush()
         found = self.answer()
         expected = (streams - len(found["errors"])) * self._target.deltas * PADDING
-        if not CLIENTS[self.name].silent and found["characters"] != expected:
+        if not self._silent and found["characters"] != expected:
             raise FailedError(f"it read {found['characters']:,} characters of {expected:,}")
         return found
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from bench.adapter_clients import READ
 from bench.clients import CLIENTS, Read, Reading, SyncRead
 
 Outcome = tuple[Reading, float] | Exception  # what was read, and the Unix seconds of the request
@@ -121,7 +122,7 @@ def new_loop(*, uvloop: bool) -> asyncio.AbstractEventLoop:
 
 def main() -> None:
     """Read with the client that is named on the command line; say so if it is not installed."""
-    client = CLIENTS[sys.argv[1]]
+    client = {**CLIENTS, **READ}[sys.argv[1]]
     try:
         from importlib.metadata import version
 
