@@ -219,11 +219,11 @@ def test_a_rate_limit_is_tried_again(client: Any, signed_in: Emulator, api: str,
 @pytest.mark.parametrize("api", ["responses", "chat"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_timeout_is_the_sdks_own(client: Any, signed_in: Emulator, api: str, stream: bool) -> None:
-    """The one that is given with a request ends it, before its answer and within; it is asked for once."""
+    """The one that is given with a request ends it, before its answer and within; it is not asked again."""
     signed_in.arm("stall", 9)
     with pytest.raises(openai.APITimeoutError):
         _ask(client.with_options(timeout=0.2), api, stream=stream)
-    assert len(asking.asked(signed_in)) == 1
+    assert len(asking.asked(signed_in)) <= 1  # none, where the machine is slower than the timeout
 
 
 def test_a_timeout_of_the_asynchronous_client(signed_in: Emulator) -> None:
@@ -487,6 +487,8 @@ def test_the_examples_run(signed_in: Emulator, code: str) -> None:
 def test_options(make: Callable[..., Any], signed_in: Emulator) -> None:
     """Options of onplan and of the SDK go where they belong; those that would lead elsewhere are refused."""
     assert make(max_retries=5, profile="default").max_retries == 5
+    assert make(timeout=openai.Timeout(30)).timeout == openai.Timeout(30)
+    assert make(timeout=30).timeout is None  # it is onplan's
     for name in ("base_url", "http_client", "organization"):
         with pytest.raises(ConfigurationError, match=name):
             make(**{name: "x"})

@@ -69,9 +69,11 @@ def _parts(options: dict[str, Any]) -> tuple[dict[str, Any], tuple[AsyncClient, 
         raise ConfigurationError(
             f"{name} is set by onplan here.", hint=f"Leave {name} out: requests go to your plan."
         )
-    known = AsyncClientOptions.__optional_keys__
+    known = set(AsyncClientOptions.__optional_keys__)
+    if hasattr(options.get("timeout"), "pool"):  # an openai.Timeout, as programs for the SDK have it
+        known.remove("timeout")
     own = {name: value for name, value in options.items() if name in known}
-    # No timeout of the SDK's but one that is given with a request: onplan has its own.
+    # No timeout of the SDK's unless one is given: onplan has its own.
     for_sdk = {"api_key": PLACEHOLDER, "base_url": BASE_URL, "timeout": None, "max_retries": 0}
     for_sdk |= {name: value for name, value in options.items() if name not in known}
     client = AsyncClient(**own)
