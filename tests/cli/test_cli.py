@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from onplan.cli import COMMANDS
+import onplan.cli
+from onplan.cli import COMMANDS, main
 from onplan.cli.commands import cli as group
 from onplan.emulator import Emulator
 
@@ -315,6 +317,51 @@ def test_ctrl_c_ends_the_stream(signed_in: Emulator) -> None:
 
     assert process.returncode == 130
     assert "Traceback" not in talk
+
+
+def test_an_interruption_of_any_line_ends_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also while modules are imported, and while another failure is reported."""
+    imported = ("onplan.cli.commands", "onplan.cli.session", "onplan.cli.failures")
+    for name in imported:
+        monkeypatch.delitem(sys.modules, name, raising=False)  # those of other tests come back
+    step, met = 5, True  # after the first lines of the entry point
+    while met:
+        for name in imported:
+            sys.modules.pop(name, None)
+        code, met = interrupted_at(step, lambda: main(["login", "--none-such"]))
+        assert code == (130 if met else 2), step
+        step += 7
+    assert step > 100
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def interrupted_at(step: int, work: Callable[[], object]) -> tuple[object, bool]:
+    """The exit code of ``work`` that is interrupted at this one of onplan's lines; whether it has so many.
+
+    Not those of other libraries: the collector of garbage may come in between, which swallows it.
+    """
+    left, met, source = step, False, str(Path(onplan.cli.__file__).parent)
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal left, met
+        left -= event == "line" and frame.f_code.co_filename.startswith(source)
+        if left < 0:
+            sys.settrace(None)
+            met = True
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except SystemExit as end:
+        return end.code, met
+    finally:
+        sys.settrace(before)
+    return None, met
 
 
 def test_a_reader_that_leaves_is_no_error(signed_in: Emulator) -> None:

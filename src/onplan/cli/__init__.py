@@ -54,6 +54,8 @@ Options:
 Commands:
 """ + "".join(f"  {name:<{_WIDTH}}  {text}\n" for name, (_, text) in COMMANDS.items())
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
 # The shell sets it to ask for its completion script or for matching words; click answers.
 _COMPLETION = "_ONPLAN_COMPLETE"
 
@@ -72,6 +74,13 @@ def main(arguments: Sequence[str] | None = None, program: str = "onplan") -> Non
         arguments: those of the command line; without them, the process's own.
         program: what a person types to run this, in the command line of another program.
     """
+    try:
+        _begin(arguments, program)
+    except KeyboardInterrupt:  # also while a module was imported, or a failure was reported
+        sys.exit(INTERRUPTED)
+
+
+def _begin(arguments: Sequence[str] | None, program: str) -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed by the caller
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open until the process ends
@@ -110,7 +119,3 @@ def _run(arguments: list[str], program: str) -> None:
         # The parser stops at the first unknown option, perhaps before it has seen --json.
         session.as_json = session.as_json or "--json" in arguments
         sys.exit(report(error, session))
-    except KeyboardInterrupt:
-        from onplan.cli.exit_codes import INTERRUPTED
-
-        sys.exit(INTERRUPTED)

@@ -6,9 +6,9 @@ arguments end in click's 2. README has the whole table.
 
 from __future__ import annotations
 
+from onplan.cli import INTERRUPTED
 from onplan.errors import INTERNAL
 
 __all__ = ["INPUT_OUTPUT", "INTERNAL", "INTERRUPTED"]
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
 INPUT_OUTPUT = 74  # EX_IOERR of sysexits.h
