@@ -14,11 +14,25 @@ import pytest
 from onplan.dialects.openai_responses.careful_relay import CarefulRelay
 from onplan.dialects.openai_responses.relay import RelayStream
 from onplan.dialects.openai_responses.relay_options import RelayOptions
-from onplan.errors import StreamTruncatedError
+from onplan.errors import StreamCorruptError, StreamTruncatedError
 from onplan.parameters import NOTHING_REPORTED, CutAt
 
 from ..damage import damage
-from .streams import CALLS, RESPONSE, USAGE, Event, added, call, done, encoded, message, numbered, text_part
+from .streams import (
+    CALLS,
+    RESPONSE,
+    USAGE,
+    Event,
+    added,
+    call,
+    done,
+    encoded,
+    failed,
+    message,
+    numbered,
+    text_part,
+    whole_stream,
+)
 from .streams import reasoning as thought
 
 CUSTOM = {"id": "ctc_1", "type": "custom_tool_call", "call_id": "call_9", "name": "patch"}
@@ -295,11 +309,27 @@ def test_line_ends_between_tokens_do_not_end_up_in_events() -> None:
         assert b"\r" not in event
 
 
+@pytest.mark.parametrize("value", [b"1e999", b'"\xff"', b"[" * 3_000 + b"]" * 3_000])
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [(b"text.delta", 0), (b"text.delta", -1), (b"item.added", 0), (b"item.added", -1), (b"part.done", 0)],
+)
+def test_a_value_that_cannot_be_decoded_is_an_error(kind: bytes, number: int, value: bytes) -> None:
+    """In a field that is not read, of an event that is written anew, as its number is missing."""
+    payloads = [msgspec.json.encode({**event, "sequence_number": None}) for event in whole_stream()]
+    at = [place for place, payload in enumerate(payloads) if kind in payload][number]
+    payloads[at] = payloads[at][:-1] + b',"new":' + value + b"}"
+    error, told = failed(payloads, relayed(framed=False))
+    assert isinstance(error, StreamCorruptError)
+    assert told == failed(payloads, carefully(framed=False))[1] == told[:at]
+
+
 def test_a_stream_that_ends_too_early_is_no_answer() -> None:
     """Wherever it breaks off. What its client was told of it is what the failure goes on from."""
     payloads = as_sent(usual_stream(random.Random(7)))
     for length in range(len(payloads)):
-        usual, careful = relayed(framed=False), carefully(framed=False)
+        usual, careful = relayed(framed=False), relayed(framed=False)
+        careful._read_carefully()
         assert [usual.feed([each]) for each in payloads[:length]] == [
             careful.feed([each]) for each in payloads[:length]
         ]

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from onplan.answers.cutoff import Cutoff
-from onplan.dialects.openai_errors import error_fields
 from onplan.dialects.openai_responses.event_writer import MOST_HELD, EventWriter, Place, place_of
 from onplan.dialects.openai_responses.noted_arrivals import NotedArrivals
 from onplan.dialects.openai_responses.outgoing import (
@@ -108,8 +107,12 @@ class CarefulRelay(ResponseStream):
                 and type(place.delta) is str
                 and place.logprobs is not msgspec.UNSET
             ):
-                text.write(place.delta)
-                hand_on(place, payload)
+                try:
+                    hand_on(place, payload)
+                except _MALFORMED:
+                    self._note_malformed()
+                else:
+                    text.write(place.delta)
             else:
                 self._take(place, payload)
         return self._writer.taken() if self._begun else []
@@ -120,27 +123,6 @@ class CarefulRelay(ResponseStream):
             self.finished = True
             return []
         return super().close()
-
-    def failure_events(self, error: OnplanError) -> bytes:
-        """The events that end a stream which fails after it has begun: an ``error``, and ``response.failed``.
-
-        Clients differ in which of the two they look at (docs/protocol.md). The first has its fields twice:
-        flat, as in OpenAI's reference, and under ``error``, for only an event with that makes OpenAI's Python
-        SDK raise. Programs that look at neither event (llm 0.36) would take the end for a success.
-        """
-        told = error_fields(error)
-        fields = {"code": told["code"], "message": told["message"], "param": told["param"], "error": told}
-        self._writer.write({"type": "error", **fields})
-        return b"".join([*self._writer.taken(), self.failed_event(error)])
-
-    def failed_event(self, error: OnplanError) -> bytes:
-        """The event ``response.failed``."""
-        told = error_fields(error)
-        failed = {"code": told["code"], "message": told["message"]}
-        output = [item.done for item in self._items if item.done is not None]
-        response = self._response({}, status="failed", error=failed, output=output)
-        self._writer.write({"type": "response.failed", "response": response})
-        return b"".join(self._writer.taken())
 
     # --- events -------------------------------------------------------------------------------------
 
@@ -168,8 +150,11 @@ class CarefulRelay(ResponseStream):
         except OnplanError as error:
             self.failure, self.finished = error, True
         except _MALFORMED:
-            malformed = "An event of the stream is malformed."
-            self.failure, self.finished = StreamCorruptError(malformed, request_id=self._request_id), True
+            self._note_malformed()
+
+    def _note_malformed(self) -> None:
+        malformed = "An event of the stream is malformed."
+        self.failure, self.finished = StreamCorruptError(malformed, request_id=self._request_id), True
 
     def _own(self, place: Place, payload: bytes) -> None:
         """An event of the Codex backend's own. It begins nothing: the request can still be sent again."""

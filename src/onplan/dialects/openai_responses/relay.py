@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from onplan.dialects.openai_errors import error_fields
 from onplan.dialects.openai_responses.careful_relay import CarefulRelay
 from onplan.dialects.openai_responses.event_writer import place_of
 from onplan.dialects.openai_responses.usual_stream import UsualStream
@@ -97,14 +98,27 @@ class RelayStream(CarefulRelay):
         return usual.taken()
 
     def failure_events(self, error: OnplanError) -> bytes:
-        """The events that end a stream which fails after it has begun."""
+        """The events that end a stream which fails after it has begun: an ``error``, and ``response.failed``.
+
+        Clients differ in which of the two they look at (docs/protocol.md). The first has its fields twice:
+        flat, as in OpenAI's reference, and under ``error``, for only an event with that makes OpenAI's Python
+        SDK raise. Programs that look at neither event (llm 0.36) would take the end for a success.
+        """
         self._read_carefully()
-        return super().failure_events(error)
+        told = error_fields(error)
+        fields = {"code": told["code"], "message": told["message"], "param": told["param"], "error": told}
+        self._writer.write({"type": "error", **fields})
+        return b"".join([*self._writer.taken(), self.failed_event(error)])
 
     def failed_event(self, error: OnplanError) -> bytes:
         """The event ``response.failed``."""
         self._read_carefully()
-        return super().failed_event(error)
+        told = error_fields(error)
+        failed = {"code": told["code"], "message": told["message"]}
+        output = [item.done for item in self._items if item.done is not None]
+        response = self._response({}, status="failed", error=failed, output=output)
+        self._writer.write({"type": "response.failed", "response": response})
+        return b"".join(self._writer.taken())
 
     def _take_own(self, usual: UsualStream, payload: bytes) -> bool:
         """Take an event of the Codex backend's own, if it is one that says something to onplan as well."""

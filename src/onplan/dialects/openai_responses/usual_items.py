@@ -139,6 +139,7 @@ class UsualText:
         kind: the type of its deltas.
         whole: all of it, once it has ended.
         is_over: whether its part has ended, too.
+        write: adds to it.
     """
 
     __slots__ = (
@@ -148,10 +149,10 @@ class UsualText:
         "_index_of",
         "_item_id",
         "_output_index",
-        "_write",
         "is_over",
         "kind",
         "whole",
+        "write",
     )
 
     def __init__(self, kind: Kind, item_id: str, output_index: int, index: int) -> None:
@@ -161,12 +162,12 @@ class UsualText:
         self._item_id, self._output_index = item_id, output_index
         self._index, self._index_of = index, kind.index_of
         self._buffer = StringIO(newline="")
-        self._write = self._buffer.write
+        self.write = self._buffer.write
 
-    def takes(self, event: UsualEvent) -> bool:
-        """Take a delta. Return whether it belongs to this text, and clients can read it as it is."""
+    def goes_on_with(self, event: UsualEvent) -> bool:
+        """Whether a delta belongs to this text, and clients can read it as it is."""
         delta = event.delta
-        if (
+        return bool(
             event.item_id == self._item_id
             and event.output_index == self._output_index
             and self._index_of(event) == self._index
@@ -175,10 +176,7 @@ class UsualText:
             and delta
             and type(event.arguments) is str
             and (event.logprobs is not _UNSET or not self._has_logprobs)
-        ):
-            self._write(delta)
-            return True
-        return False
+        )
 
     def end(self) -> str:
         """All of it."""

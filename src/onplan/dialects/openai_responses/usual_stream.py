@@ -114,8 +114,9 @@ class UsualStream:
             try:
                 event = decode_event(payload)
                 # Nearly every event is more text of the same item as the event before.
-                if event.type == text.kind and text.takes(event):
+                if event.type == text.kind and text.goes_on_with(event):
                     hand_on(event, payload)
+                    text.write(event.delta)
                     continue
                 # Pieces of it become part of our own events, which are one line each.
                 if LINE_FEED in payload or CARRIAGE_RETURN in payload:
@@ -254,9 +255,10 @@ class UsualStream:
         """More of another text than the latest delta: calls may arrive at once."""
         item = self._open_item(event)
         text = item.texts[-1] if item is not None and item.texts else NO_TEXT
-        if event.type != text.kind or not text.takes(event):
+        if event.type != text.kind or not text.goes_on_with(event):
             return False
         self.writer.hand_on(event, payload)
+        text.write(event.delta)
         self._text = text
         return True
 
@@ -280,8 +282,8 @@ class UsualStream:
 
     def _hand_on(self, event: UsualEvent, payload: bytes) -> None:
         """Hand on an event as it came. From now on the client gets what is written."""
-        self.begun = True
         self.writer.hand_on(event, payload)
+        self.begun = True
         self._noted.append(payload)
 
 
