@@ -56,7 +56,6 @@ MENU = {
         "docs/integrations/pydantic-ai.md",
         "docs/integrations/instructor.md",
         "docs/integrations/smolagents.md",
-        "docs/openai-sdk.md",
         "docs/integrations/langchain.md",
         "docs/integrations/llm.md",
         "docs/integrations/litellm.md",
