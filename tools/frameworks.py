@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,7 @@ class Result:
     passed: int
     skipped: int
     failed: int
+    seconds: float
     output: str
 
 
@@ -86,6 +88,7 @@ def run(row: Row, environments: Path) -> Result:
     python = environments / row.name / "bin/python"
     asked = f"from importlib.metadata import version; print(version({row.distribution!r}))"
     version = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         command = [python, "-m", "pytest", f"--junitxml={report}", *(TESTS / each for each in row.tests)]
@@ -96,7 +99,8 @@ def run(row: Row, environments: Path) -> Result:
         counts = _counts(report)
     failed = counts["failures"] + counts["errors"] or (1 if done.returncode else 0)
     passed = counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"]
-    return Result(row, version, passed, counts["skipped"], failed, done.stdout + done.stderr)
+    seconds = time.monotonic() - began
+    return Result(row, version, passed, counts["skipped"], failed, seconds, done.stdout + done.stderr)
 
 
 def _counts(report: Path) -> dict[str, int]:
@@ -112,11 +116,12 @@ def _counts(report: Path) -> dict[str, int]:
 
 
 def table(results: list[Result]) -> str:
-    """Framework, environment, version, cases, passed, skipped."""
-    lines = [("framework", "environment", "version", "cases", "passed", "skipped", "")]
+    """Framework, environment, version, cases, passed, skipped, seconds."""
+    lines = [("framework", "environment", "version", "cases", "passed", "skipped", "seconds", "")]
     for each in results:
         cases = each.passed + each.skipped + each.failed
-        row = (each.row.distribution, each.row.name, each.version, cases, each.passed, each.skipped)
+        counts = (cases, each.passed, each.skipped, round(each.seconds))
+        row = (each.row.distribution, each.row.name, each.version, *counts)
         lines.append((*map(str, row), "FAILED" if each.failed else "ok"))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
