@@ -119,17 +119,19 @@ docs: $(VENV)/docs/.installed   ## the documentation as a site in build/site, wi
 	LC_ALL=C PYTHONPATH=src $(VENV)/docs/bin/sphinx-build --quiet --fail-on-warning --keep-going -b html build/docs build/site
 	@echo 'See build/site/index.html.'
 
-release: $(VENV)/release/.installed  ## sdist and wheel in dist/, checked; the demo runs from the wheel in a fresh environment
+release: $(VENV)/release/.installed  ## sdist and wheel in dist/ and the thin ones in dist/thin, checked; the demo runs from the wheel in a fresh environment
 	rm -rf dist
 	$(VENV)/release/bin/python -m build --no-isolation
 	$(VENV)/release/bin/twine check --strict dist/*
 	$(VENV)/release/bin/check-wheel-contents dist/*.whl
 	$(PYTHON) tools/check_release.py dist
+	for each in packages/*/; do $(VENV)/release/bin/python -m build --no-isolation --outdir dist/thin $$each || exit; done
+	$(VENV)/release/bin/twine check --strict dist/thin/*
 	$(call environment,$(VENV)/wheel,release,--clear)
 	$(call install,$(VENV)/wheel,--require-hashes -r requirements/demo.txt)
 	$(VENV)/wheel/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index dist/*.whl
 	cd $(VENV)/wheel && bin/onplan demo
-	ls -l dist
+	ls -l dist dist/thin
 
 bench: $(VENV)/.installed $(VENV)/.bench $(VENV)/bench-peers/.installed $(VENV)/.relays  ## speed, as ratios against others in the same run (16 minutes; adapters where `make frameworks` was)
 	$(BIN)/python -m bench
