@@ -49,6 +49,11 @@ CASES = [
     Case("file of bytes", File(data=b"x"), File(data=b"x")),
     Case("empty file of bytes", File(data=b""), File(data=b"")),
     Case(
+        "document without a name",
+        File(data=b"x", mime_type="application/pdf"),
+        File(data=b"x", filename="document.pdf", mime_type="application/pdf"),
+    ),
+    Case(
         "file named in bytes",
         File(data=b"x", filename="a.pdf"),
         File(data=b"x", filename="a.pdf", mime_type="application/pdf"),

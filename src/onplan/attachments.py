@@ -78,11 +78,15 @@ def _read(part: ContentPart) -> ContentPart:
             return part if true == url else msgspec.structs.replace(part, url=true)
         case File(url=None):
             data = part.data if part.data is not None else content_of(part.path)
-            name = part.filename or (Path(part.path).name if part.path else None)
+            name = part.filename or (Path(part.path).name if part.path else _NAMES.get(part.mime_type or ""))
             guessed = part.mime_type or _type_by_name(name or "")
             return msgspec.structs.replace(part, data=data, filename=name, mime_type=guessed)
         case _:
             return part
+
+
+# Backends want a name for the data of a document, and a program may have none.
+_NAMES = {"application/pdf": "document.pdf"}
 
 
 def _type_by_name(name: str) -> str | None:

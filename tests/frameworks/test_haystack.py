@@ -35,7 +35,14 @@ from haystack.components.builders import ChatPromptBuilder
 from haystack.components.generators.chat import FallbackChatGenerator
 from haystack.components.retrievers.in_memory import InMemoryBM25Retriever
 from haystack.core.errors import PipelineRuntimeError
-from haystack.dataclasses import ChatMessage, FileContent, ImageContent, StreamingChunk, ToolCall
+from haystack.dataclasses import (
+    ChatMessage,
+    FileContent,
+    ImageContent,
+    StreamingChunk,
+    TextContent,
+    ToolCall,
+)
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.tools import Tool, Toolset, create_tool_from_function
 from pydantic import BaseModel
@@ -232,6 +239,18 @@ def test_messages_of_others(generator: OnplanChatGenerator, signed_in: Emulator)
     assert asked_for["call_id"] == result["call_id"]
     assert "no such city" in str(result["output"])
     assert result["output"] != "no such city"
+
+
+@pytest.mark.parametrize(("result", "told"), [([TextContent("rain")], "rain"), ([], "")])
+def test_a_tool_that_says_a_text_or_nothing(
+    generator: OnplanChatGenerator, signed_in: Emulator, result: list[Any], told: str
+) -> None:
+    """Its result is a string, also where Haystack has a list."""
+    call = ToolCall("weather", {"city": "Oslo"}, "c1")
+    said = [ChatMessage.from_user("x"), ChatMessage.from_assistant(tool_calls=[call])]
+    reply(generator, *said, ChatMessage.from_tool(result, call))
+    [sent] = [item for item in asked(signed_in)[0]["body"]["input"] if "output" in item]
+    assert sent["output"] == told
 
 
 @pytest.mark.parametrize(

@@ -380,6 +380,17 @@ async def test_tools(model: ChatOnplan, signed_in: Emulator) -> None:
     assert "Error: no such city" in sent
 
 
+@pytest.mark.parametrize(("content", "told"), [([{"type": "text", "text": "rain"}], "rain"), ([], "")])
+def test_a_tool_that_says_a_text_or_nothing(
+    model: ChatOnplan, signed_in: Emulator, content: list[Any], told: str
+) -> None:
+    """Its result is a string, also where LangChain has blocks."""
+    called = AIMessage("", tool_calls=[{"name": "weather", "args": {"city": "Oslo"}, "id": "c1"}])
+    model.invoke([HumanMessage("?"), called, ToolMessage(content, tool_call_id="c1")])
+    [sent] = [item for item in _asked(signed_in)[0]["input"] if "output" in item]
+    assert sent["output"] == told
+
+
 @pytest.mark.parametrize(
     ("choice", "sent"),
     [

@@ -288,6 +288,18 @@ def test_calls_of_older_messages(llm: Onplan, signed_in: Emulator) -> None:
         assert json.loads(call["arguments"]) == {"city": "Oslo"}
 
 
+@pytest.mark.parametrize(("blocks", "told"), [([TextBlock(text="rain")], "rain"), ([], "")])
+def test_a_tool_that_says_a_text_or_nothing(
+    llm: Onplan, signed_in: Emulator, blocks: list[Any], told: str
+) -> None:
+    """Its result is a string, also where LlamaIndex has blocks."""
+    call = ToolCallBlock(tool_call_id="c1", tool_name="weather", tool_kwargs={"city": "Oslo"})
+    result = ChatMessage(role="tool", blocks=blocks, additional_kwargs={"tool_call_id": "c1"})
+    llm.chat([ChatMessage("x"), ChatMessage(role="assistant", blocks=[call]), result])
+    [sent] = [item for item in asked(signed_in)[0]["body"]["input"] if "output" in item]
+    assert sent["output"] == told
+
+
 async def test_typed_output(llm: Onplan, signed_in: Emulator) -> None:
     """By ``structured_predict``, ``as_structured_llm`` and a program; streamed; and by response_format."""
     prompt = PromptTemplate("A {kind}")

@@ -21,12 +21,15 @@ SEEN = Image(url="https://example.org/a.png")
         ("error", True, "error"),
         ("", True, "Error: "),
         ({"code": 5}, True, 'Error: {"code":5}'),
+        ([Text("sunny")], False, "sunny"),
+        ([Text("no such city")], True, "Error: no such city"),
+        ([SEEN], False, [SEEN]),
         (["see", SEEN], False, [Text("see"), SEEN]),
         (["see", SEEN], True, [Text("Error:"), Text("see"), SEEN]),
     ],
 )
 def test_the_model_is_told_that_a_tool_failed(content: Any, is_error: bool, told: Any) -> None:
-    """In front of what the tool said, once."""
+    """In front of what the tool said, once; a text alone is a string."""
     result = ToolResult("c", content, is_error)
 
     assert told_of(result) == told

@@ -18,8 +18,11 @@ from onplan.types import ContentPart, HostedToolCall, Message, Refusal, Text, Th
 KEY = "onplan"
 """Where a framework's message has a dict for extras, its parts stand under this name."""
 
+ENCRYPTED = "encrypted"
+"""Where a framework's thinking has a dict for extras, its sealed reasoning stands under this name."""
+
 # No images and files: what is kept may come from another person, who could name a file of this machine.
-_Answered: TypeAlias = Text | Refusal | ToolCall | HostedToolCall | Thinking
+KeptPart: TypeAlias = Text | Refusal | ToolCall | HostedToolCall | Thinking
 
 
 def kept(parts: Sequence[ContentPart]) -> list[dict[str, Any]]:
@@ -33,7 +36,7 @@ def restored(value: object) -> list[ContentPart] | None:
     if not isinstance(value, list) or not value:
         return None
     try:
-        return Message.assistant(*msgspec.convert(value, list[_Answered])).content
+        return Message.assistant(*msgspec.convert(value, list[KeptPart])).content
     except (msgspec.ValidationError, InvalidRequestError):
         return None
 

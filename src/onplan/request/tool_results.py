@@ -6,8 +6,13 @@ from onplan.types import File, Image, Text, ToolResult
 
 
 def told_of(result: ToolResult) -> str | list[Text | Image | File]:
-    """The content to send; that of an error begins with the word, if it does not yet."""
+    """The content to send: text alone as a string, as most servers want it.
+
+    That of an error begins with the word, if it does not yet.
+    """
     content = result.content
+    if len(content) == 1 and isinstance(content[0], Text):
+        content = content[0].text
     if not result.is_error:
         return content
     if isinstance(content, str):

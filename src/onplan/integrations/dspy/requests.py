@@ -146,10 +146,7 @@ def _parts(parts: Iterable[Any]) -> Iterator[ContentPart]:
             case "citation":  # it says where the text beside it comes from
                 continue
             case "tool_result":
-                content = list(_parts(part.content))
-                alone = content[0] if len(content) == 1 else None
-                result = alone.text if isinstance(alone, Text) else content
-                yield ToolResult(part.id, result, part.is_error)
+                yield ToolResult(part.id, list(_parts(part.content)), part.is_error)
             case _:
                 yield part_of(part)
 
@@ -170,7 +167,7 @@ def part_of(part: Any) -> ContentPart:  # noqa: PLR0911 - one for each
         case "image":
             return Image(**_source(part), mime_type=part.media_type, detail=part.detail)
         case "document":
-            return File(**_source(part), mime_type=part.media_type, filename=_filename(part))
+            return File(**_source(part), mime_type=part.media_type)
         case kind:
             raise unsupported(f"messages.{kind}", "models on a plan take text, images and documents")
 
@@ -183,9 +180,3 @@ def _source(part: Any) -> Mapping[str, Any]:
     if part.data is not None:
         return {"data": b64decode(part.data)}
     raise unsupported(f"messages.{part.type}.file_id", "a plan stores no files")
-
-
-def _filename(part: Any) -> str | None:
-    if part.path is not None:
-        return str(part.path.name)
-    return "document.pdf" if part.media_type == "application/pdf" and part.data is not None else None

@@ -128,9 +128,7 @@ class OnplanChatGenerator:
         """
         if not messages:
             return {"replies": []}
-        callback = select_streaming_callback(
-            self.streaming_callback, streaming_callback, requires_async=False
-        )
+        callback = self._callback(streaming_callback, requires_async=False)
         fields, ignored = self._fields(generation_kwargs, tools, tools_strict)
         client, asked = self._clients.sync, messages_of(messages)
         if callback is None:

@@ -11,7 +11,7 @@ from haystack.dataclasses import ToolCall as TheirCall
 
 from onplan.errors import InvalidRequestError
 from onplan.integrations.answer_facts import facts_of
-from onplan.integrations.kept_parts import KEY, arguments_of, kept, restored, written
+from onplan.integrations.kept_parts import ENCRYPTED, KEY, arguments_of, kept, restored, written
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -26,9 +26,6 @@ from onplan.types import (
     ToolResult,
 )
 
-ENCRYPTED = "encrypted"
-"""Where a ``ReasoningContent`` has the sealed reasoning, in its ``extra``."""
-
 
 def messages_of(given: Iterable[ChatMessage] | str) -> list[Message]:
     """The conversation.
@@ -40,7 +37,7 @@ def messages_of(given: Iterable[ChatMessage] | str) -> list[Message]:
         return [Message.user(given)]
     if not isinstance(given, Iterable):
         raise InvalidRequestError(
-            f"messages is no list of ChatMessage, but of the type {type(given).__name__}.",
+            f"messages must be a list of ChatMessage, not {type(given).__name__}.",
             hint="Give it a text, or a list of messages.",
         )
     return [_message(message, index) for index, message in enumerate(given)]
@@ -49,7 +46,7 @@ def messages_of(given: Iterable[ChatMessage] | str) -> list[Message]:
 def _message(given: ChatMessage, index: int) -> Message:
     if not isinstance(given, ChatMessage):
         raise InvalidRequestError(
-            f"messages[{index}] is no ChatMessage, but of the type {type(given).__name__}.",
+            f"messages[{index}] must be a ChatMessage, not {type(given).__name__}.",
             hint="Make it with `ChatMessage.from_user(…)` or the like.",
         )
     written = given.to_dict()
@@ -85,7 +82,7 @@ def _part(kind: str, value: Any) -> ContentPart:
             return File(
                 data=_bytes(value["base64_data"]),
                 mime_type=value["mime_type"],
-                filename=value["filename"] or _name(value["mime_type"]),
+                filename=value["filename"],
             )
         case "reasoning":
             return Thinking(value["reasoning_text"], (value["extra"] or {}).get(ENCRYPTED))
@@ -104,17 +101,13 @@ def _bytes(encoded: str) -> bytes:
         raise InvalidRequestError("An image or a file is not base64.") from None
 
 
-def _name(mime_type: str | None) -> str | None:
-    return "document.pdf" if mime_type == "application/pdf" else None
-
-
 def _call(value: Mapping[str, Any]) -> ToolCall:
     return ToolCall(value["id"] or value["tool_name"], value["tool_name"], written(value["arguments"]))
 
 
 def _result(value: Mapping[str, Any]) -> ToolResult:
     result, origin = value["result"], value["origin"]
-    content = list(_parts(result)) if isinstance(result, list) else result
+    content = (list(_parts(result)) or "") if isinstance(result, list) else result
     return ToolResult(origin["id"] or origin["tool_name"], content, bool(value["error"]))
 
 

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-import msgspec
-
-from onplan.errors import OnplanError
-from onplan.integrations.kept_parts import KEY, kept
-from onplan.types import ContentPart, HostedToolCall, Refusal, Text, Thinking, ToolCall
+from onplan.integrations.kept_parts import KEY, kept, restored
+from onplan.types import ContentPart, Refusal, Text, ToolCall
 
 # The name under which LangChain has the text for a custom tool.
 CUSTOM_INPUT = "__arg1"
-
-# No images and files: what is kept may come from another person, who could name a file of this machine.
-_Answered: TypeAlias = Text | Refusal | ToolCall | HostedToolCall | Thinking
 
 
 def additional(parts: Sequence[ContentPart]) -> dict[str, Any]:
@@ -39,10 +33,7 @@ def _says_more(part: ContentPart) -> bool:
 
 def kept_in(additional: Mapping[str, Any]) -> list[ContentPart]:
     """The parts that were kept; none if they are not as onplan wrote them."""
-    try:
-        return list(msgspec.convert(additional.get(KEY), list[_Answered]))
-    except (msgspec.ValidationError, OnplanError):
-        return []
+    return restored(additional.get(KEY)) or []
 
 
 def merged(kept: Iterable[ContentPart], said: list[ContentPart], calls: list[ToolCall]) -> list[ContentPart]:

@@ -33,7 +33,7 @@ def _message(message: Any, where: str) -> Message:
         case AIMessage():
             return Message(Role.ASSISTANT, _answer(message, where))
         case ToolMessage():
-            result = _result(given_parts(message.content, where))
+            result = given_parts(message.content, where) or ""
             failed = message.status == "error"
             return Message(Role.TOOL, [ToolResult(message.tool_call_id, result, failed)])
         case HumanMessage():
@@ -53,13 +53,6 @@ def _message(message: Any, where: str) -> Message:
 
 def _role(given: str) -> str:
     return {"human": "user", "ai": "assistant"}.get(given, given)
-
-
-def _result(parts: list[Any]) -> Any:
-    """What a tool gave: a text alone as a string, as most servers want it."""
-    if not parts:
-        return ""
-    return parts[0].text if len(parts) == 1 and parts[0].type == "text" else parts
 
 
 def _answer(message: Any, where: str) -> list[ContentPart]:

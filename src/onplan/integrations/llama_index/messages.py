@@ -20,7 +20,7 @@ from llama_index.core.base.llms.types import (
 
 from onplan.errors import InvalidRequestError
 from onplan.integrations.answer_facts import facts_of
-from onplan.integrations.kept_parts import KEY, kept, restored, written
+from onplan.integrations.kept_parts import ENCRYPTED, KEY, kept, restored, written
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -33,9 +33,6 @@ from onplan.types import (
     Thinking,
     ToolCall,
 )
-
-ENCRYPTED = "encrypted"
-"""Where a ``ThinkingBlock`` has the sealed reasoning, in its ``additional_information``."""
 
 _ROLES = {
     MessageRole.SYSTEM: Role.SYSTEM,
@@ -58,9 +55,7 @@ def _message(given: ChatMessage) -> Message:
     role = _ROLES[given.role]
     extra = given.additional_kwargs
     if role is Role.TOOL:
-        parts = list(_parts(given.blocks))
-        alone = parts[0] if len(parts) == 1 else None
-        return Message.tool(_call_id(extra), alone.text if isinstance(alone, Text) else parts or "")
+        return Message.tool(_call_id(extra), list(_parts(given.blocks)) or "")
     if role is Role.ASSISTANT:
         return Message(role, _assistant_parts(given))
     return Message(role, [*_parts(given.blocks)])

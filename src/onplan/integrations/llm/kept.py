@@ -8,12 +8,9 @@ from typing import Any
 import msgspec
 
 from onplan.errors import InvalidRequestError
-from onplan.types import ContentPart, HostedToolCall, Refusal, Text, Thinking, ToolCall
+from onplan.integrations.kept_parts import KEY, KeptPart
+from onplan.types import ContentPart, ToolCall
 
-KEY = "onplan"
-"""Under which ``provider_metadata`` has it. Plug-ins for other models leave it alone and send it nowhere."""
-
-_Kept = Text | Refusal | Thinking | ToolCall | HostedToolCall
 _OF_LLM = {
     "text": ("text",),
     "refusal": ("text",),
@@ -29,6 +26,7 @@ def metadata_of(part: ContentPart) -> dict[str, Any] | None:
     kept = {name: value for name, value in fields.items() if name not in _OF_LLM.get(fields["type"], ())}
     if isinstance(part, ToolCall) and part.arguments != written(parsed(part.arguments)):
         kept["arguments"] = part.arguments  # the prompt cache wants the very same text
+    # Plug-ins for other models leave it alone and send it nowhere.
     return None if kept in _SAID_BY_LLM else {KEY: kept}
 
 
@@ -45,7 +43,7 @@ def restored(part: Any, **own: str) -> ContentPart | None:
     if "arguments" in own and parsed(kept.get("arguments")) == parsed(own["arguments"]):
         own["arguments"] = kept["arguments"]
     try:
-        part_before: ContentPart = msgspec.convert({**kept, **own}, _Kept)
+        part_before: ContentPart = msgspec.convert({**kept, **own}, KeptPart)
     except (msgspec.ValidationError, InvalidRequestError):
         return None
     return part_before

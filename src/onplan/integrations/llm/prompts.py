@@ -152,8 +152,6 @@ def _attached(attachment: Any, detail: str | None) -> onplan.Image | onplan.File
         source = {"url": attachment.url}
     if kind.startswith("image/"):
         return onplan.Image(**source, mime_type=kind, detail=detail)
-    if "data" in source:
-        source["filename"] = "attachment.pdf"
     return onplan.File(**source, mime_type=kind)
 
 
