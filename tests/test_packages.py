@@ -20,3 +20,10 @@ def test_versions(package: str) -> None:
     assert project["version"] == __version__
     major, minor, _ = __version__.split(".")
     assert f"onplan=={major}.{minor}.*" in project["dependencies"]
+
+
+@pytest.mark.parametrize("package", sorted(path.name for path in PACKAGES.iterdir()))
+def test_licenses(package: str) -> None:
+    """Each is a distribution of its own, and has the licence's text in it."""
+    text = (PACKAGES.parent / "LICENSE").read_bytes()
+    assert (PACKAGES / package / "LICENSE").read_bytes() == text
