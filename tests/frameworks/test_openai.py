@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from onplan import ConfigurationError
 from onplan.config.settings import load_settings
 from onplan.emulator import Emulator, Turn
+from onplan.integrations.background_loop import BACKGROUND
 from onplan.integrations.openai import PLACEHOLDER, AsyncOpenAI, OpenAI
 from onplan.stores import open_store
 
@@ -352,6 +354,25 @@ def test_leaving_a_stream_ends_it_at_the_backend(client: Any, signed_in: Emulato
     next(iter(stream))
     stream.close()
 
+    assert client.responses.create(model=MODEL, input="x").output_text == "You said: x"
+
+
+def test_a_stream_that_is_freed_on_the_thread_that_answers(client: Any, signed_in: Emulator) -> None:
+    """The garbage collector may close a stream that was dropped there; later requests are answered."""
+    stream = client.responses.create(model=MODEL, input="one two three", stream=True)
+    events = iter(stream)
+    next(events)
+    circle: list[Any] = [stream, events]
+    circle.append(circle)
+    del stream, events, circle
+    collected = threading.Event()
+
+    async def collect() -> None:
+        gc.collect()
+        collected.set()
+
+    BACKGROUND.begin(collect)
+    assert collected.wait(10)
     assert client.responses.create(model=MODEL, input="x").output_text == "You said: x"
 
 

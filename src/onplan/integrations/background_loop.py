@@ -43,18 +43,35 @@ class BackgroundLoop:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``. It is cancelled when the caller is interrupted, by Ctrl-C for instance.
 
-        Raises RuntimeError when the interpreter is ending and the loop has ended before it.
+        Raises RuntimeError when the interpreter is ending and the loop has ended before it, and on the
+        loop's own thread, which would wait for itself.
         """
         loop = self._running()
         if loop.is_closed():
             work.close()
             raise RuntimeError("the interpreter is ending")
+        if self._is_here():
+            work.close()
+            raise RuntimeError("what runs on onplan's own thread must not wait for what is to run there")
         future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    def finish(self, work: Work) -> None:
+        """Run ``work`` to its end, as ``run`` does; on the loop's own thread begin it.
+
+        Garbage is collected on any thread, and what is freed there may close a stream of another one.
+        """
+        if self._is_here():
+            self.begin(work)
+        else:
+            self.run(work())
+
+    def _is_here(self) -> bool:
+        return threading.current_thread() is self._thread
 
     def begin(self, work: Work) -> None:
         """Begin ``work`` there, and do not wait for it; nothing happens without a loop."""

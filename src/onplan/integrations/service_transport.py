@@ -103,7 +103,7 @@ class _Body:
         if not self._is_over and self._process == os.getpid():
             self._is_over = True
             with suppress(RuntimeError):  # the interpreter is ending
-                BACKGROUND.run(_close(self._pieces))
+                BACKGROUND.finish(self._pieces.aclose)
 
     def __del__(self) -> None:
         """Give up a stream that was dropped without being read: its connection would stay open."""
@@ -116,10 +116,6 @@ async def _next(pieces: Pieces, patience: float | None) -> bytes | None:
         return await anext(pieces, None)
     async with asyncio.timeout(patience):
         return await anext(pieces, None)
-
-
-async def _close(pieces: Pieces) -> None:
-    await pieces.aclose()
 
 
 class _AsyncBody:
@@ -179,7 +175,7 @@ def transports(http: ModuleType, timed_out: TimedOut) -> tuple[type[Any], type[A
 
         def close(self) -> None:
             with suppress(RuntimeError):  # the interpreter is ending
-                BACKGROUND.run(self._answers.close())
+                BACKGROUND.finish(self._answers.close)
 
         def __del__(self) -> None:
             BACKGROUND.begin(self._answers.close)  # as the SDK's own clients do
