@@ -47,7 +47,12 @@ COUNTS: dict[str, tuple[Any, Usage]] = {
     "numbers as text": ({"prompt_tokens": "10", "completion_tokens": "5"}, Usage(10, 5, 15)),
     "numbers with a point": ({"prompt_tokens": 10.0, "completion_tokens": 5.0}, Usage(10, 5, 15)),
     "text that is no number": ({"prompt_tokens": "many", "completion_tokens": "\u0665"}, Usage()),
-    "as many digits as a count may have": ({"prompt_tokens": "9" * 19}, Usage(10**19 - 1, 0, 10**19 - 1)),
+    "as many digits as a count may have": ({"prompt_tokens": "1" + "0" * 12}, Usage(10**12, 0, 10**12)),
+    "more than any answer takes": (
+        {"input_tokens": 10**12 + 1, "output_tokens": 1e300, "total_tokens": 5},
+        Usage(0, 0, 5),
+    ),
+    "less than nothing": ({"input_tokens": -5, "output_tokens": -0.5, "total_tokens": "-1"}, Usage()),
     "more digits than any count has": ({"prompt_tokens": "9" * 20}, Usage()),
     "a list": ({"prompt_tokens": [10], "completion_tokens": {"all": 5}}, Usage()),
     "true": ({"prompt_tokens": True}, Usage()),

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
 from onplan.types import Usage
 
+_MOST = 10**12
+"""Tokens. What is more, or less than none, would spoil every sum that it is added to."""
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+
 
 class _Read(msgspec.Struct, frozen=True, gc=False):
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
+    cached_tokens: _Count = 0
+    cache_write_tokens: _Count = 0
 
 
 class _Written(msgspec.Struct, frozen=True, gc=False):
-    reasoning_tokens: int = 0
+    reasoning_tokens: _Count = 0
 
 
 class _Usual(msgspec.Struct, gc=False):
     """The counts of the Responses API, and none by other names."""
 
-    input_tokens: int
-    output_tokens: int
-    total_tokens: int = 0
+    input_tokens: _Count
+    output_tokens: _Count
+    total_tokens: _Count = 0
     input_tokens_details: _Read = _Read()
     output_tokens_details: _Written = _Written()
     prompt_tokens: None = None
@@ -36,7 +40,7 @@ class _Usual(msgspec.Struct, gc=False):
 
 
 def usage_of(usage: Any) -> Usage:
-    """Token counts of an answer; what is missing or not a number counts as 0.
+    """Token counts of an answer; what is missing or no possible number counts as 0.
 
     Chat Completions has ``prompt_tokens`` where the Responses API has ``input_tokens``; DeepSeek has
     ``prompt_cache_hit_tokens`` beside them (tests/chat/servers/deepseek.sse); gateways mix the names.
@@ -90,12 +94,11 @@ def _count(counts: Any, *names: str) -> int:
 
 
 def _integer(value: Any) -> int:
-    """``value`` as an integer, if it is a number or a string of digits; else 0."""
-    if type(value) is int:
-        return value
+    """``value`` as an integer, if it is a number or a string of digits, and possible; else 0."""
     if isinstance(value, str):
-        return int(value) if value.isascii() and value.isdigit() and len(value) < _MOST_DIGITS else 0
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+        value = int(value) if value.isascii() and value.isdigit() and len(value) < _MOST_DIGITS else 0
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and 0 <= value <= _MOST else 0
 
 
 _MOST_DIGITS = 20
