@@ -314,6 +314,26 @@ def test_what_was_used_last_is_written_down_at_the_end(stub: Stub) -> None:
     assert counts == {"server": (2, 20), "named": (1, 10)}
 
 
+def test_what_cannot_be_counted_does_not_end_the_counting(
+    serve: Serve, stub: Stub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server writes down every second what was used, also after a second in which that failed."""
+
+    def failed() -> int:
+        return sum("could not be counted" in each.message for each in caplog.records)
+
+    running = serve()
+    for times in (1, 2):
+        stub.usage = onplan.Usage(prompt_tokens=-1)
+        running.ask("POST", "/v1/chat/completions")
+        eventually(lambda times=times: failed() == times)
+    stub.usage = onplan.Usage(prompt_tokens=3)
+    running.ask("POST", "/v1/chat/completions")
+    assert (
+        'onplan_tokens_total{kind="prompt",model="gpt-5.5"} 3.0' in running.ask(path="/metrics").body.decode()
+    )
+
+
 def test_usage_is_told_where_the_plan_cannot_be_asked(serve: Serve, stub: Stub) -> None:
     """What the keys used is known all the same."""
     stub.plan_error = onplan.NotSignedInError("Not signed in.")

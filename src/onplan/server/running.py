@@ -114,7 +114,10 @@ async def _tick(state: ServerState, app: App) -> None:
     """Keep the time in the header Date, and the gauges."""
     while True:
         state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
-        app.tick()
+        try:
+            app.tick()
+        except Exception:  # what cannot be counted now must not end the counting
+            logger.exception("what was used could not be counted")
         await asyncio.sleep(1)
 
 
