@@ -23,7 +23,7 @@ class _Written(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.writes: list[bytes] = []
-        self.is_closed = False
+        self.is_closed = self.is_aborted = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.writes.append(bytes(data))
@@ -34,6 +34,9 @@ class _Written(asyncio.Transport):
     def close(self) -> None:
         self.is_closed = True
 
+    def abort(self) -> None:
+        self.is_closed = self.is_aborted = True
+
     def pause_reading(self) -> None:
         pass
 
@@ -41,10 +44,12 @@ class _Written(asyncio.Transport):
         pass
 
 
-def cycle_on(written: _Written, method: str = "POST", *, keep_alive: bool = True) -> Cycle:
+def cycle_on(
+    written: _Written, method: str = "POST", *, keep_alive: bool = True, version: str = "1.1"
+) -> Cycle:
     """A request over a connection on which nothing else is said."""
     connection: Any = SimpleNamespace(
-        scope={"method": method},
+        scope={"method": method, "http_version": version},
         transport=written,
         flow=FlowControl(written),
         logger=SimpleNamespace(exception=lambda _: None),
@@ -142,6 +147,23 @@ async def test_where_a_body_ends(method: str, status: int, headers: Any, body: b
     await cycle.send({**START, "status": status, "headers": headers})
     await cycle.send({**LAST, "body": body})
     assert written.writes[0].partition(b"date: now\r\n")[2] == said
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_client_of_http_1_0_gets_no_chunks(*, is_whole: bool) -> None:
+    """The end of the connection is the end of a body whose length is not known, unless that is cut."""
+    written = _Written()
+
+    async def app(_: Any, __: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        await send(START)
+        await send(BODY)
+        if is_whole:
+            await send(LAST)
+
+    await cycle_on(written, keep_alive=False, version="1.0").run_asgi(app)
+    head = b"HTTP/1.1 200 OK\r\ndate: now\r\nx: y\r\nconnection: close\r\n\r\n"
+    assert b"".join(written.writes) == head + b"piece"
+    assert (written.is_closed, written.is_aborted) == (True, not is_whole)
 
 
 async def test_the_last_reply_says_so() -> None:

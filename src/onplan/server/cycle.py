@@ -48,6 +48,7 @@ class Cycle(RequestResponseCycle):
         self._is_head = connection.scope["method"] == "HEAD"
         self._kept: list[bytes] | None = None  # what is written with the head
         self._size = 0
+        self._ends_with_connection = False  # whether nothing else ends the body
 
     async def run_asgi(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:  # type: ignore[override]
         """Have ``app`` answer; the connection is cut where it does not, or not to the end."""
@@ -58,7 +59,8 @@ class Cycle(RequestResponseCycle):
         if not (self.response_complete or self.disconnected):
             if self.response_started:
                 self._write_kept()
-                self.transport.close()
+                # Of an answer that only the end of the connection ends, that must not look like its end.
+                (self.transport.abort if self._ends_with_connection else self.transport.close)()
             else:
                 await self.send_500_response()
         self.on_response = _nothing  # else connection and cycle hold each other
@@ -87,8 +89,11 @@ class Cycle(RequestResponseCycle):
         if b"content-length" in fields:
             self.expected_content_length = 0 if self._is_head else int(fields[b"content-length"])
         elif not self._is_head and status not in (204, 304):
-            self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked\r\n")
+            # HTTP/1.0 has no chunks (RFC 9112 §6.1).
+            self._ends_with_connection = self.scope["http_version"] != "1.1"
+            self.chunked_encoding = not self._ends_with_connection
+            if self.chunked_encoding:
+                lines.append(b"transfer-encoding: chunked\r\n")
         lines.append(b"\r\n")
         head = b"".join(lines)
         if not (are_names(fields) and has_lines(head, len(lines))):
@@ -104,6 +109,8 @@ class Cycle(RequestResponseCycle):
                 pieces = (b"%x\r\n" % len(body), body, b"\r\n0\r\n\r\n" if is_last else b"\r\n")
             elif is_last:
                 pieces = (b"0\r\n\r\n",)
+        elif self._ends_with_connection:
+            pieces = (body,)
         elif not self._is_head:
             self.expected_content_length -= len(body)
             pieces = (body,)
