@@ -324,6 +324,51 @@ def test_a_value_that_cannot_be_decoded_is_an_error(kind: bytes, number: int, va
     assert told == failed(payloads, carefully(framed=False))[1] == told[:at]
 
 
+@pytest.mark.parametrize(
+    "kind", ["output_text.delta", "content_part.added", "output_item.done", "new", "codex"]
+)
+def test_what_is_no_text_is_never_handed_on(kind: str) -> None:
+    """Bytes that are not UTF-8, in a field that is not looked at otherwise: the answer is damaged."""
+    events = usual_stream(random.Random(7))
+    own = {"new": {"type": "response.new"}, "codex": OWN}.get(kind)
+    events.insert(4, own or {"type": "response.newer"})
+    odd = own or _first(events, kind)
+    odd["extra"] = [{"of": "bytes"}]
+    payloads = [each.replace(b'"bytes"', b'"\xff"') for each in encoded(numbered(events))]
+    usual, careful = relayed(framed=False), carefully(framed=False)
+    told = usual.feed(payloads)
+    assert told == careful.feed(payloads)
+    assert all(each.decode() for each in told)
+    assert type(usual.failure) is type(careful.failure) is StreamCorruptError
+    assert usual.final is None
+
+
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_what_has_no_type_is_no_event(place: int) -> None:
+    """It may have anything else of a delta."""
+    payloads = as_sent(usual_stream(random.Random(7)))
+    nameless = [
+        {"item_id": "", "output_index": 0, "delta": "x"},
+        {"type": "", "item_id": "", "output_index": 0},
+    ]
+    usual, plain = relayed(), relayed()
+    told = usual.feed([*payloads[:place], *encoded(nameless), *payloads[place:]])
+    assert told == plain.feed(payloads)
+
+
+def test_numbers_of_objects_inside_of_an_event_stay() -> None:
+    """Only the event itself gets another ``sequence_number``."""
+    events = usual_stream(random.Random(7))
+    delta = _first(events, "output_text.delta")
+    number = events.index(delta)
+    delta |= {"sequence_number": 70, "before": {"sequence_number": 70}}
+    for payload in (encoded([delta])[0], json.dumps({"before": 0, "sequence_number": 70} | delta).encode()):
+        usual = relayed(framed=False)
+        usual.feed([*as_sent(events[:number])])
+        (told,) = usual.feed([payload])
+        assert json.loads(told) == {**delta, "sequence_number": number}
+
+
 def test_a_stream_that_ends_too_early_is_no_answer() -> None:
     """Wherever it breaks off. What its client was told of it is what the failure goes on from."""
     payloads = as_sent(usual_stream(random.Random(7)))

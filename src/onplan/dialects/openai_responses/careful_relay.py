@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from onplan.answers.cutoff import Cutoff
-from onplan.dialects.openai_responses.event_writer import MOST_HELD, EventWriter, Place, place_of
+from onplan.dialects.openai_responses.event_writer import MOST_HELD, EventWriter, Place, is_text, place_of
 from onplan.dialects.openai_responses.noted_arrivals import NotedArrivals
 from onplan.dialects.openai_responses.outgoing import (
     PART_EVENTS,
@@ -39,6 +39,7 @@ _TERMINAL = frozenset(
 )
 # Items and parts are not declared as types, since they get new fields; one of a wrong shape ends up here.
 _MALFORMED = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+_MALFORMED_EVENT = "An event of the stream is malformed."
 _OWN = ("codex.", "response.metadata")  # the Codex backend's own events, which only its client reads
 
 
@@ -97,6 +98,9 @@ class CarefulRelay(ResponseStream):
         for payload in payloads:
             if self.finished or self.is_cut:
                 break
+            if not is_text(payload):
+                self._fail("An event of the stream is not UTF-8.")
+                break
             place, text = place_of(payload), self._text
             # Nearly every event is more text of the same item as the event before.
             if (
@@ -110,7 +114,7 @@ class CarefulRelay(ResponseStream):
                 try:
                     hand_on(place, payload)
                 except _MALFORMED:
-                    self._note_malformed()
+                    self._fail(_MALFORMED_EVENT)
                 else:
                     text.write(place.delta)
             else:
@@ -150,11 +154,10 @@ class CarefulRelay(ResponseStream):
         except OnplanError as error:
             self.failure, self.finished = error, True
         except _MALFORMED:
-            self._note_malformed()
+            self._fail(_MALFORMED_EVENT)
 
-    def _note_malformed(self) -> None:
-        malformed = "An event of the stream is malformed."
-        self.failure, self.finished = StreamCorruptError(malformed, request_id=self._request_id), True
+    def _fail(self, why: str) -> None:
+        self.failure, self.finished = StreamCorruptError(why, request_id=self._request_id), True
 
     def _own(self, place: Place, payload: bytes) -> None:
         """An event of the Codex backend's own. It begins nothing: the request can still be sent again."""

@@ -29,6 +29,7 @@ class Place(msgspec.Struct, gc=False):
     logprobs: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+_NUMBER = b'"sequence_number"'
 _decode_place = msgspec.json.Decoder(Place).decode
 
 
@@ -38,6 +39,17 @@ def place_of(payload: bytes) -> Place | None:
         return _decode_place(payload)
     except (msgspec.MsgspecError, RecursionError):
         return None
+
+
+def is_text(payload: bytes) -> bool:
+    """Whether all of ``payload`` is UTF-8. What is not decoded of an event is not looked at otherwise."""
+    if payload.isascii():  # which takes no time
+        return True
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class EventWriter:
@@ -104,9 +116,10 @@ def _framed(kind: str, payload: bytes) -> bytes:
 def _renumbered(payload: bytes, old: Any, number: int) -> bytes:
     """The event with this ``sequence_number``; its bytes are kept where it is clear where that stands."""
     if type(old) is int:
-        said = b'"sequence_number":%d' % old
-        start = payload.find(said)
+        said = b"%b:%d" % (_NUMBER, old)
+        start = payload.find(_NUMBER)
         end = start + len(said)
-        if start >= 0 and payload[end : end + 1] in (b",", b"}") and payload.find(said, end) < 0:
-            return b'%b"sequence_number":%d%b' % (payload[:start], number, payload[end:])
+        is_clear = payload.startswith(said, start) and payload[end : end + 1] in (b",", b"}")
+        if is_clear and payload.find(_NUMBER, end) < 0:  # else one of them may stand in an object inside
+            return b"%b%b:%d%b" % (payload[:start], _NUMBER, number, payload[end:])
     return msgspec.json.encode({**msgspec.json.decode(payload), "sequence_number": number})

@@ -15,7 +15,7 @@ from typing import Any
 
 from onplan.dialects.openai_errors import error_fields
 from onplan.dialects.openai_responses.careful_relay import CarefulRelay
-from onplan.dialects.openai_responses.event_writer import place_of
+from onplan.dialects.openai_responses.event_writer import is_text, place_of
 from onplan.dialects.openai_responses.usual_stream import UsualStream
 from onplan.dialects.served import limit_headers, reported_parameters, reported_repairs
 from onplan.errors import OnplanError
@@ -124,6 +124,8 @@ class RelayStream(CarefulRelay):
         """Take an event of the Codex backend's own, if it is one that says something to onplan as well."""
         place = place_of(payload)
         if place is None or place.type not in ("codex.rate_limits", "response.metadata"):
+            return False
+        if not is_text(payload):
             return False
         super(CarefulRelay, self).feed((payload,))
         if self.failure is not None:  # it is found again by reading carefully

@@ -193,7 +193,9 @@ class UsualText:
 
 
 NO_TEXT = UsualText(Kind("", "", "", "", _only_one, ""), "", 0, 0)
-"""To which no delta belongs."""
+"""To which no delta belongs, and no end."""
+NO_TEXT.end()
+NO_TEXT.is_over = True
 
 
 class UsualItem:

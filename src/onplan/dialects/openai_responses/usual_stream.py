@@ -20,6 +20,7 @@ from onplan.dialects.openai_responses.event_writer import (
     MOST_HELD,
     EventWriter,
     Place,
+    is_text,
 )
 from onplan.dialects.openai_responses.relay_options import RelayOptions
 from onplan.dialects.openai_responses.response_object import NULL, response_object, told_usage
@@ -111,6 +112,8 @@ class UsualStream:
         """
         text, hand_on = self._text, self.writer.hand_on
         for place, payload in enumerate(payloads[at:], at):
+            if not is_text(payload):
+                return place
             try:
                 event = decode_event(payload)
                 # Nearly every event is more text of the same item as the event before.
