@@ -124,18 +124,22 @@ def test_a_server_that_is_full_says_when_to_come_again(serve: Serve, stub: Stub)
 
 
 def test_a_client_that_leaves_while_it_waits_takes_no_turn(serve: Serve, stub: Stub) -> None:
-    """The request behind it is answered; its own never reaches the service."""
+    """The request behind it is answered; its own never reaches the service, and takes no tokens."""
     running = serve(options=ServerOptions(max_requests=1, max_waiting=1))
     first, second = running.connect(), running.connect()
     first.sendall(running.head("/v1/think"))
     assert stub.begun.acquire(timeout=20)
-    second.sendall(running.head("/v1/never"))
+    body = b'"%s"' % (b"x" * 3_998)
+    length = str(len(body))
+    second.sendall(running.head("/v1/never", "POST", content_type="application/json", content_length=length))
+    second.sendall(body)
     assert eventually(lambda: "onplan_requests_waiting 1.0" in running.ask(path="/metrics").body.decode())
     second.close()
     assert eventually(lambda: "onplan_requests_waiting 0.0" in running.ask(path="/metrics").body.decode())
     first.close()
     assert running.ask("POST", "/v1/last").status == 200
     assert [request.path for request in stub.asked] == ["/v1/think", "/v1/last"]
+    assert running.ask(path="/v1/usage").json()["keys"][0]["prompt_tokens"] == 0
 
 
 def test_large_bodies_are_bounded_together_while_they_are_answered(serve: Serve, stub: Stub) -> None:

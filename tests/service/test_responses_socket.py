@@ -15,6 +15,8 @@ from onplan.emulator import Emulator
 from onplan.service import Service
 from onplan.service.responses_socket import ResponsesSocket
 
+from ..conftest import eventually
+
 MODEL = "gpt-5.5"
 SPOKEN = b'{"type":"response.create","model":"gpt-5.5","input":"a b"}'
 
@@ -166,3 +168,27 @@ def test_leaving_ends_the_answer(signed_in: Emulator) -> None:
         assert (await ask(socket, input="x"))[-1]["type"] == "response.completed"
 
     connected(use)
+
+
+def test_a_question_that_is_left_before_its_answer_begins_counts(signed_in: Emulator) -> None:
+    """By an estimate: no limit can be evaded by leaving early. One that fails takes nothing."""
+    told: list[tuple[str | None, onplan.Usage]] = []
+
+    async def use(socket: ResponsesSocket) -> None:
+        socket.on_usage = lambda model, usage: told.append((model, usage))
+        signed_in.arm("slow_first_byte", seconds=600)
+        asking = asyncio.create_task(ask(socket, input="x" * 4_000))
+        assert await asyncio.to_thread(eventually, lambda: _has_been_asked(signed_in))
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert [(model, usage.prompt_tokens >= 1_000) for model, usage in told] == [(None, True)]
+        signed_in.arm("empty_500")
+        assert [event["type"] for event in await ask(socket, input="x")] == ["error"]
+        assert len(told) == 1
+
+    connected(use, transport="sse", retry=1)
+
+
+def _has_been_asked(emulator: Emulator) -> bool:
+    return any(row["path"].endswith("/responses") for row in emulator.journal())

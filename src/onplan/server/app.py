@@ -191,10 +191,10 @@ class App:
             answering.cancel()
 
         connection.on_departure = leave
-        asked.size = len(request.body)
         try:
             if not self._queue.enter_at_once():
                 await self._queue.enter(asked.caller)
+            asked.size = len(request.body)  # of what is asked from now on, also if the client leaves
             try:
                 reply = await self._service_of(asked).answer(request)
                 await self._send(asked, send, reply)
@@ -204,7 +204,7 @@ class App:
             await self._send(asked, send, overloaded("Too many requests are waiting."))
         except asyncio.CancelledError:
             if not asked.is_answered and request.method == "POST":
-                self._count(asked.caller, _UNKNOWN, estimated_usage(asked.size, 0))
+                self._count(asked.caller, None, estimated_usage(asked.size, 0))
             if not asked.has_left:
                 if asked.is_answered:
                     raise
@@ -232,7 +232,7 @@ class App:
             self._streams -= is_stream
             usage = reply.usage or (estimated_usage(asked.size, reply.sent) if is_stream else None)
             if usage is not None:
-                self._count(asked.caller, reply.model or _UNKNOWN, usage)
+                self._count(asked.caller, reply.model, usage)
 
     def _note(self, asked: _Asked, status: int) -> None:
         """Count a reply, and log it where that is wanted."""
@@ -242,8 +242,8 @@ class App:
             path = ascii(head.path)[1:-1]
             access.info("%s %s %s %d %.1f ms", asked.caller or "-", head.method, path, status, seconds * 1000)
 
-    def _count(self, caller: str, model: str, usage: Usage) -> None:
-        self._metrics.used(model, usage)
+    def _count(self, caller: str, model: str | None, usage: Usage) -> None:
+        self._metrics.used(model or _UNKNOWN, usage)
         if caller in self._keys.limits:
             with self._ledger.change(caller) as used:
                 count(used, usage, time.time())
@@ -329,7 +329,7 @@ class _Asked:
     caller: str
     began: float
     identity: str = ""
-    size: int = 0  # of the body, in bytes
+    size: int = 0  # of the body, in bytes; 0 until its turn has come
     is_answered: bool = False
     has_left: bool = False
 

@@ -16,6 +16,7 @@ import msgspec
 
 from onplan.dialects.openai_errors import ParameterError, error_fields, told_of
 from onplan.dialects.openai_responses.call import conversation_of, session_id_for, stored_response
+from onplan.dialects.openai_responses.relay import RelayStream
 from onplan.dialects.openai_responses.request import ResponsesRequest
 from onplan.dialects.openai_responses.response_object import response_object
 from onplan.dialects.openai_responses.stored import Before, StoredResponse
@@ -29,7 +30,7 @@ from onplan.types import Usage
 _REMEMBERED = 4  # the latest responses of a connection; a client goes on from one of them
 
 
-def _untold(model: str, usage: Usage) -> None:
+def _untold(model: str | None, usage: Usage) -> None:
     """Nothing is counted."""
 
 
@@ -41,7 +42,8 @@ class ResponsesSocket:
     """One connection.
 
     Attributes:
-        on_usage: told of the model and the tokens of each answer.
+        on_usage: told of the model and the tokens of each answer; the model is None where its client
+            left before the answer began.
 
     Args:
         responses: answers the requests.
@@ -50,7 +52,7 @@ class ResponsesSocket:
 
     def __init__(self, responses: Responses, request: ServedRequest) -> None:
         self._responses, self._request = responses, request
-        self.on_usage: Callable[[str, Usage], object] = _untold
+        self.on_usage: Callable[[str | None, Usage], object] = _untold
         self._seen: dict[str, StoredResponse] = {}
         self._answering: object = None
 
@@ -85,7 +87,7 @@ class ResponsesSocket:
         observed = Observed()
         exchange, relayed = self._responses.begin(asked, before, self._request, observed, framed=False)
         async with exchange:
-            has_begun, sent = False, 0
+            has_begun, has_failed, sent = False, False, 0
             try:
                 while (events := await exchange.advance()) is not None:
                     if whole := stored_response(relayed):
@@ -97,12 +99,18 @@ class ResponsesSocket:
                         yield event
                     has_begun = has_begun or bool(events)
             except OnplanError as error:
+                has_failed = True
                 yield _error(error, observed.limit_headers)
                 if has_begun and relayed.stream:
                     yield relayed.stream.failed_event(error)
             finally:
-                if (stream := relayed.stream) is not None:
-                    self.on_usage(stream.model, stream.usage or estimated_usage(len(message), sent))
+                if relayed.stream or not has_failed:
+                    self._tell_usage(relayed.stream, len(message), sent)
+
+    def _tell_usage(self, stream: RelayStream | None, asked: int, sent: int) -> None:
+        """Tell what an answer took. There is no stream where its client left before it began."""
+        usage = stream.usage if stream else None
+        self.on_usage(stream.model if stream else None, usage or estimated_usage(asked, sent))
 
     async def _keep(self, response: StoredResponse, asked: ResponsesRequest) -> None:
         """Note a whole answer before its end is sent: the client may go on from it at once."""
