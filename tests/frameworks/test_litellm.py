@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import pickle
 import traceback
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,29 @@ def test_a_usage_limit_is_met_once(ask: Callable[..., Any], signed_in: Emulator)
     with pytest.raises(litellm.RateLimitError):
         ask()
     assert len(asked(signed_in)) == 2  # another call is another question
+
+
+def test_a_request_that_met_a_usage_limit_is_not_kept(provider: Any, signed_in: Emulator) -> None:
+    """What is remembered of it is the error, and not what was asked."""
+
+    class Messages(list[Any]):
+        pass
+
+    messages = Messages(QUESTION)
+    asked_for = weakref.ref(messages)
+    signed_in.arm("usage_limit_429", 1)
+    for _ in range(3):
+        with pytest.raises(litellm.RateLimitError):
+            provider.completion(
+                model="gpt-5.5",
+                messages=messages,
+                optional_params={},
+                litellm_params={"litellm_call_id": "the same"},
+            )
+    del messages
+    gc.collect()
+    assert asked_for() is None
+    assert len(asked(signed_in)) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])

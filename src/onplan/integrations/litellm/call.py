@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from typing import Any, NamedTuple, TypedDict
 
@@ -70,8 +71,9 @@ class Memory:
         """Keep in mind that a call has met a limit at which it is of no use to ask again, if it has."""
         if isinstance(error, LimitError) and not error.retryable:
             with no_fork(), self._lock:
+                kept = copy(error)  # without its traceback, which would keep the whole request
                 for name in filter(None, (call.id, call.trace)):
-                    self._limited[name] = time.monotonic(), error
+                    self._limited[name] = time.monotonic(), kept
                 while len(self._limited) > _MOST_LIMITED:
                     self._limited.popitem(last=False)
 
@@ -80,7 +82,7 @@ class Memory:
         name = call.trace if call.is_repeated else call.id
         met_at, error = self._limited.get(name, (0.0, None))
         if error is not None and time.monotonic() - met_at < _LIMITED_FOR:
-            raise error
+            raise copy(error)  # several threads may raise it
 
 
 class CallName(NamedTuple):
