@@ -490,14 +490,15 @@ def test_custom_tools(model: ChatOnplan, signed_in: Emulator) -> None:
     assert call["input"] == text
 
 
-def test_calls_that_are_no_json(model: ChatOnplan, signed_in: Emulator) -> None:
+@pytest.mark.parametrize("arguments", ["{city: Oslo", '{"city": ' + "[" * 20_000 + "]" * 20_000 + "}"])
+def test_calls_that_are_no_json(model: ChatOnplan, signed_in: Emulator, arguments: str) -> None:
     """They are LangChain's invalid calls, go back to the model, and the request is not refused."""
-    signed_in.play(Turn(tool_calls=[Call("weather", "{city: Oslo")]))
+    signed_in.play(Turn(tool_calls=[Call("weather", arguments)]))
     bound = model.bind_tools([weather])
     called = bound.invoke("?")
     assert not called.tool_calls
     [wrong] = called.invalid_tool_calls
-    assert wrong["args"] == "{city: Oslo"
+    assert wrong["args"] == arguments
     answer = bound.invoke([HumanMessage("?"), called, ToolMessage("no JSON", tool_call_id=wrong["id"])])
     assert answer.response_metadata["history_repairs"]
 

@@ -246,14 +246,15 @@ def test_which_tool_is_called(llm: Onplan, signed_in: Emulator) -> None:
     assert issubclass(NoToolCallError, onplan.OutputError)
 
 
-def test_broken_arguments(llm: Onplan, signed_in: Emulator) -> None:
-    """Arguments that are no JSON are an empty selection, as with LlamaIndex's own classes, and go back."""
-    signed_in.play(Turn(tool_calls=[Call("weather", '[1, "')]))
+@pytest.mark.parametrize("arguments", ['[1, "', '{"city": "Os', '{"city": ', "[" * 20_000])
+def test_broken_arguments(llm: Onplan, signed_in: Emulator, arguments: str) -> None:
+    """Arguments of a whole answer that are no JSON object are not completed, and go back as they came."""
+    signed_in.play(Turn(tool_calls=[Call("weather", arguments)]))
     answer = llm.chat_with_tools([WEATHER], user_msg="x")
     [call] = llm.get_tool_calls_from_response(answer)
     result = ChatMessage(role="tool", content="What?", additional_kwargs={"tool_call_id": call.tool_id})
 
-    assert call.tool_kwargs == {}
+    assert call.tool_kwargs == {"invalid_arguments": arguments}
     assert llm.chat([ChatMessage("x"), answer.message, result]).message.content
     with pytest.raises(onplan.InvalidRequestError, match="tool_call_id"):
         llm.chat([ChatMessage("x"), answer.message, ChatMessage(role="tool", content="What?")])

@@ -19,7 +19,7 @@ from onplan import HostedToolCall, Text, Thinking, ToolCall
 from onplan.client_parts import known_model
 from onplan.emulator import Emulator
 from onplan.integrations.client_pair import ClientPair
-from onplan.integrations.kept_parts import kept, restored
+from onplan.integrations.kept_parts import arguments_of, kept, restored
 
 from ..conftest import eventually
 
@@ -201,3 +201,9 @@ def test_parts_are_kept_as_json() -> None:
 def test_what_was_never_kept_is_not_restored(value: object) -> None:
     """Such as what another program has put there."""
     assert restored(value) is None
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"city": "Os', '{"n": NaN}', '{"n": 1e400}', '{"n": ' + "[" * 20_000])
+def test_arguments_that_are_no_json_object(text: str) -> None:
+    """They are put into one as they are, however they are wrong: nothing is completed or guessed."""
+    assert arguments_of(text) == {"invalid_arguments": text}

@@ -56,7 +56,7 @@ def arguments_of(text: str) -> dict[str, Any]:
     """The arguments of a call as a dict; what is no JSON object is put into one."""
     try:
         read = msgspec.json.decode(text or "{}")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         read = None
     return read if isinstance(read, dict) else {INVALID_ARGUMENTS: text}
 

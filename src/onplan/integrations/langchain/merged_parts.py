@@ -65,7 +65,10 @@ def arguments_of(call: ToolCall) -> Any:
     """The arguments of a call as LangChain has them: a dict. Raises ValueError if they are no JSON object."""
     if call.is_custom:
         return {CUSTOM_INPUT: call.arguments}
-    arguments = json.loads(call.arguments or "{}", strict=False)
+    try:
+        arguments = json.loads(call.arguments or "{}", strict=False)
+    except RecursionError:
+        raise ValueError("the arguments are nested too deeply") from None
     if not isinstance(arguments, dict):
         raise ValueError("the arguments are no JSON object")  # noqa: TRY004 - as for other wrong JSON
     return arguments

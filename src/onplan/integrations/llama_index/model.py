@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import aclosing, closing
 from typing import Any
 
-import msgspec
 from llama_index.core.base.llms.generic_utils import (
     achat_to_completion_decorator,
     astream_chat_to_completion_decorator,
@@ -33,6 +32,7 @@ from llama_index.core.llms.utils import parse_partial_json
 from onplan.client_parts import known_model
 from onplan.errors import OutputError
 from onplan.integrations.client_pair import ClientPair
+from onplan.integrations.kept_parts import arguments_of
 from onplan.integrations.llama_index.messages import messages_of, response_of
 from onplan.integrations.llama_index.streaming import Growing
 from onplan.types import ModelInfo, ToolChoice
@@ -222,6 +222,9 @@ class Onplan(FunctionCallingLLM):
     ) -> list[ToolSelection]:
         """The calls of an answer, also of one that is still arriving.
 
+        Arguments of a whole answer that are no JSON object stand under ``invalid_arguments``: they are not
+        completed, for a tool would be called with others than the model wrote.
+
         Raises:
             OutputError: there is none, and there should be. LlamaIndex's own classes raise ValueError.
         """
@@ -230,11 +233,12 @@ class Onplan(FunctionCallingLLM):
             raise NoToolCallError(
                 "The model answered without calling a tool.", text=response.message.content or ""
             )
+        read = arguments_of if response.raw else _arguments_so_far
         return [
             ToolSelection(
                 tool_id=call.tool_call_id or "",
                 tool_name=call.tool_name,
-                tool_kwargs=_arguments(call.tool_kwargs),
+                tool_kwargs=read(given) if isinstance(given := call.tool_kwargs, str) else dict(given),
             )
             for call in calls
         ]
@@ -290,14 +294,10 @@ def _choice(given: Any) -> Any:
     return "required" if given == "any" else given
 
 
-def _arguments(given: Any) -> dict[str, Any]:
-    if not isinstance(given, str):
-        return dict(given)
+def _arguments_so_far(text: str) -> dict[str, Any]:
+    """What can be read of arguments that are still arriving."""
     try:
-        read = msgspec.json.decode(given)
-    except msgspec.DecodeError:
-        try:
-            read = parse_partial_json(given)
-        except ValueError:
-            read = {}
+        read = parse_partial_json(text)
+    except (ValueError, RecursionError):
+        read = {}
     return read if isinstance(read, dict) else {}
