@@ -16,10 +16,13 @@ def python_blocks(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def run(code: str) -> str:
-    """What a block prints, run as a program of its own; it must not fail, and says nothing beside it."""
+def run(code: str, *options: str) -> str:
+    """What a block prints, run as a program of its own; it must not fail, and says nothing beside it.
+
+    ``options`` are the interpreter's.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *options, "-c", code],
         capture_output=True,
         text=True,
         timeout=120,

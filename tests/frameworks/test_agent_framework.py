@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from onplan.emulator import Call, Emulator, Turn
 
-from .asking import asked
+from .asking import asked, refreshes
+from .pages import python_blocks, run
 
 pytest.importorskip("agent_framework")
 
@@ -22,8 +19,6 @@ from agent_framework.openai import OpenAIChatClient
 from pydantic import BaseModel
 
 from onplan.integrations.openai import AsyncOpenAI
-
-PAGE = Path(__file__).parents[2] / "docs/integrations/agent-framework.md"
 
 
 class Bird(BaseModel):
@@ -82,9 +77,30 @@ async def test_a_usage_limit(client: Any, signed_in: Emulator) -> None:
     assert len(asked(signed_in)) == 1
 
 
-@pytest.mark.parametrize(
-    "code", re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_breaks_off(client: Any, signed_in: Emulator, stream: bool) -> None:
+    """It is the framework's error, and never a whole answer."""
+    signed_in.arm("cut_mid_event", 9)
+    agent = Agent(client=client)
+
+    async def ask() -> Any:
+        if stream:
+            return await agent.run("one two three", stream=True).get_final_response()
+        return await agent.run("one two three")
+
+    with pytest.raises(ChatClientException):
+        await ask()
+    assert len(asked(signed_in)) == 1
+
+
+async def test_an_expired_token_is_refreshed_once(client: Any, signed_in: Emulator) -> None:
+    """By onplan: the agent is answered."""
+    signed_in.expire_access_tokens()
+    assert (await Agent(client=client).run("x")).text == "You said: x"
+    assert refreshes(signed_in) == 1
+
+
+@pytest.mark.parametrize("code", python_blocks("agent-framework.md"))
 def test_the_examples_run(signed_in: Emulator, code: str) -> None:
     """Those of the page, without an error."""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
+    run(code)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from onplan.emulator import Call, Emulator, Turn
 
-from .asking import asked
+from .asking import asked, refreshes
+from .pages import python_blocks, run
 
 os.environ["AGNO_TELEMETRY"] = "false"
 pytest.importorskip("agno")
@@ -27,8 +24,6 @@ from agno.run.base import RunStatus
 from pydantic import BaseModel
 
 from onplan.integrations.openai import AsyncOpenAI, OpenAI
-
-PAGE = Path(__file__).parents[2] / "docs/integrations/agno.md"
 
 
 class Bird(BaseModel):
@@ -81,15 +76,30 @@ def test_a_usage_limit(model: Any, signed_in: Emulator) -> None:
     assert ended.status is RunStatus.error
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_breaks_off(model: Any, signed_in: Emulator, stream: bool) -> None:
+    """It is Agno's error, and never a whole answer."""
+    signed_in.arm("cut_mid_event", 9)
+    asking = model.response_stream if stream else model.response
+    with pytest.raises(ModelProviderError):
+        list(asking([_message("one two three")]))
+    assert len(asked(signed_in)) == 1
+
+
+def test_an_expired_token_is_refreshed_once(model: Any, signed_in: Emulator) -> None:
+    """By onplan: the agent is answered."""
+    signed_in.expire_access_tokens()
+    assert Agent(model=model, telemetry=False).run("x").content == "You said: x"
+    assert refreshes(signed_in) == 1
+
+
 def _message(text: str) -> Any:
     from agno.models.message import Message
 
     return Message(role="user", content=text)
 
 
-@pytest.mark.parametrize(
-    "code", re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-)
+@pytest.mark.parametrize("code", python_blocks("agno.md"))
 def test_the_examples_run(signed_in: Emulator, code: str) -> None:
     """Those of the page, without an error."""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
+    run(code)

@@ -9,9 +9,6 @@ import json
 import multiprocessing
 import os
 import pickle
-import re
-import subprocess
-import sys
 from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +21,7 @@ from onplan.emulator.wire.png import png_of
 
 from ..conftest import eventually, source_locals
 from .asking import asked, open_files, refreshes
+from .pages import python_blocks, run
 
 os.environ["DSPY_CACHEDIR"] = "/nonexistent"  # read when DSPy is imported
 pytest.importorskip("dspy.lm15")
@@ -34,7 +32,6 @@ from dspy import lm15
 from onplan.integrations.dspy import AsyncEngine, Engine, lm
 
 MODEL = "gpt-5.5"
-PAGE = Path(__file__).parents[2] / "docs/integrations/dspy.md"
 TOOL = lm15.FunctionTool(
     "weather",
     "The weather.",
@@ -489,9 +486,7 @@ def test_options(signed_in: Emulator) -> None:
         lm(MODEL, http_client=object())
 
 
-@pytest.mark.parametrize(
-    "code", re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-)
+@pytest.mark.parametrize("code", python_blocks("dspy.md"))
 def test_the_examples_run(signed_in: Emulator, code: str) -> None:
     """Those of the page, without an error."""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
+    run(code)

@@ -9,10 +9,6 @@ import json
 import multiprocessing
 import os
 import pickle
-import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +19,7 @@ from onplan.emulator.wire.png import png_of
 
 from ..conftest import eventually, source_locals
 from .asking import asked, open_files, refreshes
+from .pages import python_blocks, run
 
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"  # read when Haystack is imported
 os.environ["HAYSTACK_DESERIALIZATION_ALLOWLIST"] = "onplan,tests"  # which Haystack 3 asks for
@@ -55,7 +52,6 @@ except ImportError:  # Haystack 3 has one class for both
 from onplan.integrations.haystack import OnplanChatGenerator
 
 MODEL = "gpt-5.5"
-PAGE = Path(__file__).parents[2] / "docs/integrations/haystack.md"
 
 
 class Bird(BaseModel):
@@ -537,9 +533,7 @@ def test_what_is_written_down(signed_in: Emulator) -> None:
         pickle.dumps(secret)
 
 
-@pytest.mark.parametrize(
-    "code", re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-)
+@pytest.mark.parametrize("code", python_blocks("haystack.md"))
 def test_the_examples_run(signed_in: Emulator, code: str) -> None:
     """Those of the page, without an error."""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
+    run(code)

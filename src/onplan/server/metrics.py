@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,10 +149,9 @@ def reserve_files(folder: Path) -> None:
     """
     try:
         for name in _FILES:
-            with (folder / f"{name}_{os.getpid()}.db").open("xb") as file:
+            # One of a process with the same id that has ended goes on.
+            with suppress(FileExistsError), (folder / f"{name}_{os.getpid()}.db").open("xb") as file:
                 file.write(bytes(_FILE_BYTES))
-    except FileExistsError:  # of a process with the same id that has ended: they go on
-        pass
     except OSError as error:
         raise ConfigurationError(
             f"The metrics cannot be kept in {folder}: {error.strerror}.",
