@@ -203,7 +203,9 @@ def test_what_was_never_kept_is_not_restored(value: object) -> None:
     assert restored(value) is None
 
 
-@pytest.mark.parametrize("text", ["[1]", '{"city": "Os', '{"n": NaN}', '{"n": 1e400}', '{"n": ' + "[" * 20_000])
+@pytest.mark.parametrize(
+    "text", ["[1]", '{"city": "Os', '{"n": NaN}', '{"n": 1e400}', '{"n": ' + "[" * 20_000]
+)
 def test_arguments_that_are_no_json_object(text: str) -> None:
     """They are put into one as they are, however they are wrong: nothing is completed or guessed."""
     assert arguments_of(text) == {"invalid_arguments": text}
