@@ -9,7 +9,6 @@ from onplan.client import Client
 from onplan.config.settings import Settings
 from onplan.conversation.conversations import Conversation
 from onplan.errors import OnplanError
-from onplan.parameters import Reports, given_by, reports_on
 from onplan.plan import account
 from onplan.plan.account import Redemption
 from onplan.plan.usage_reply import ResetCredit
@@ -98,12 +97,3 @@ def known_model(client: Client, model: str | None) -> tuple[ModelInfo | None, bo
     except OnplanError:
         return None, False
     return next((each for each in listed if each.id == (model or listed[0].id)), None), True
-
-
-def reports_of(client: Client, request: CompletionRequest) -> Reports:
-    """What becomes of the parameters of ``request`` that the backend does not take, as its row says.
-
-    Raises InvalidRequestError if there are tools that it cannot run.
-    """
-    backend = client._context.backend
-    return reports_on(given_by(request), request, backend, raising=client._context.raise_unsupported)

@@ -8,12 +8,14 @@ from typing import Any, Self
 
 import dspy
 
+from onplan import async_client_parts, client_parts
 from onplan.assembly import AsyncClientOptions
-from onplan.client_parts import reports_of
 from onplan.integrations.client_pair import ClientPair
 from onplan.integrations.dspy.failures import translated
 from onplan.integrations.dspy.requests import PREFIX, outgoing
 from onplan.integrations.dspy.responses import Events, adaptations_of, response_of
+from onplan.parameters import given_by, reports_on
+from onplan.turn.context import Context
 
 _HOME = "onplan.integrations.dspy"  # by which programs that are saved name the engines
 
@@ -59,10 +61,12 @@ class _Engine:
         """An engine with those options."""
         return cls(**state)
 
-    def _prepared(self, request: Any) -> tuple[Any, Events]:
-        """The request to send, and the events of its answer."""
+    def _prepared(self, request: Any, context: Context) -> tuple[Any, Events]:
+        """The request to send, and the events of its answer: the first says already what is left out."""
         asked = outgoing(request)
-        reports = reports_of(self._clients.sync, asked.request)
+        reports = reports_on(
+            given_by(asked.request), asked.request, context.backend, raising=context.raise_unsupported
+        )
         return asked.request, Events(request.model, [*asked.adaptations, *adaptations_of(reports)])
 
 
@@ -83,8 +87,9 @@ class Engine(_Engine):
     def stream(self, request: Any) -> Iterator[Any]:
         """The events of the response, as it arrives. Raises an error of ``dspy.lm15``."""
         with translated():
-            asked, events = self._prepared(request)
-            with closing(self._clients.sync.complete_stream(asked)) as chunks:
+            client = self._clients.sync
+            asked, events = self._prepared(request, client_parts.context_of(client))
+            with closing(client.complete_stream(asked)) as chunks:
                 for chunk in chunks:
                     yield from events.feed(chunk)
 
@@ -108,8 +113,9 @@ class AsyncEngine(_Engine):
     async def stream(self, request: Any) -> AsyncIterator[Any]:
         """The events of the response, as it arrives. Raises an error of ``dspy.lm15``."""
         with translated():
-            asked, events = self._prepared(request)
-            async with aclosing(self._clients.asynchronous.complete_stream(asked)) as chunks:
+            client = self._clients.asynchronous
+            asked, events = self._prepared(request, async_client_parts.context_of(client))
+            async with aclosing(client.complete_stream(asked)) as chunks:
                 async for chunk in chunks:
                     for event in events.feed(chunk):
                         yield event
