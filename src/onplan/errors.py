@@ -157,6 +157,11 @@ class ConfigurationError(OnplanError):
     code, exit_code = "configuration", 2
     hint = "Correct the setting and run the command again."
 
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        # Mostly raised while a client is made or a module imported, where nothing else shows the hint.
+        self.add_note(self.hint)
+
 
 class MissingExtraError(ConfigurationError):
     """An optional dependency is not installed.
@@ -501,7 +506,7 @@ class StreamError(OnplanError):
     """
 
     code, exit_code = "stream", 59
-    hint = "The answer is not complete. Ask again."
+    hint = "Ask again; what has arrived is not the whole answer."
 
 
 class StreamTruncatedError(StreamError):

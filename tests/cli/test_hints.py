@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 
 import pytest
@@ -70,6 +72,14 @@ def test_a_program_that_catches_nothing_shows_the_hint_last(work: Emulator) -> N
 
     assert done.stderr.endswith("with the profile nobody.\nRun `onplan login --profile nobody`.\n")
     assert done.stderr.count("Run `onplan login") == 1
+
+
+def test_so_does_one_whose_client_cannot_be_made() -> None:
+    """The hint is below the traceback once, too, whatever a copy of the error went through."""
+    with pytest.raises(onplan.ConfigurationError) as caught:
+        onplan.Client(profil="work")  # type: ignore[call-arg]
+    shown = "".join(traceback.format_exception(pickle.loads(pickle.dumps(caught.value))))
+    assert shown.endswith("no option 'profil'.\nDid you mean 'profile'?\n")
 
 
 async def test_a_profile_that_was_named_is_named_again(work: Emulator, run_cli: Run) -> None:

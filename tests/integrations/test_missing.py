@@ -31,6 +31,7 @@ def test_a_missing_framework_says_what_to_type(module: str, monkeypatch: pytest.
         importlib.import_module(f"onplan.integrations.{module}")
     assert isinstance(caught.value, ImportError)
     assert command in caught.value.hint
+    assert caught.value.__notes__ == [caught.value.hint]  # which a traceback shows
 
 
 def test_a_missing_sdk_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:

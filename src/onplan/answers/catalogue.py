@@ -74,7 +74,7 @@ def advice_on_models(model: str, models: Sequence[ModelInfo], backend: Backend) 
     names = [listed.id for listed in models if listed.id != model]
     near = get_close_matches(model, names, n=2, cutoff=0.5) or names[:2]
     version = (
-        f" It lists what it has for version {backend.client_version} of the official client."
+        f" The backend offers what it has for version {backend.client_version} of the Codex CLI."
         if backend.client_version
         else ""
     )

@@ -44,7 +44,7 @@ def complete_commands(error: OnplanError, settings: Settings) -> None:
     So they act on the sign-in that the error is about, whatever the profile in use is. The hint is also added
     below the traceback, for programs that do not catch the error.
     """
-    profile = _of_profile(settings.profile)
+    before, profile = error.hint, _of_profile(settings.profile)
     if settings.profile_named:
         profile = ["--profile", settings.profile]
     both = [*_of_backend(settings.backend.name), *profile]
@@ -63,7 +63,10 @@ def complete_commands(error: OnplanError, settings: Settings) -> None:
     if isinstance(error, NotSignedInError) and not store.lasting:  # another process cannot sign in there
         error.hint = "The program itself puts a sign-in into this store; or choose another one."
     error.hint = re.sub("`onplan (login|models|usage|logout|import)((?: [^`]*)?)`", completed, error.hint)
-    if error.hint not in getattr(error, "__notes__", ()):
+    notes: list[str] = getattr(error, "__notes__", [])
+    if before in notes:
+        notes[notes.index(before)] = error.hint
+    elif error.hint not in notes:
         error.add_note(error.hint)
 
 
