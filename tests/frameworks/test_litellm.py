@@ -423,6 +423,22 @@ def test_registration(monkeypatch: pytest.MonkeyPatch, signed_in: Emulator) -> N
         adapter._require_litellm()
 
 
+def test_what_a_plan_has_not_says_what_to_do(provider: Any) -> None:
+    """Embeddings and images are LiteLLM's NotFoundError, with what to use instead."""
+    with pytest.raises(litellm.NotFoundError, match="another provider"):
+        litellm.embedding(MODEL, ["hi"])
+    with pytest.raises(litellm.NotFoundError, match="onplan image"):
+        litellm.image_generation(prompt="a fox", model=MODEL)
+
+    async def both() -> None:
+        with pytest.raises(litellm.NotFoundError, match="another provider"):
+            await litellm.aembedding(MODEL, ["hi"])
+        with pytest.raises(litellm.NotFoundError, match="onplan image"):
+            await litellm.aimage_generation(prompt="a fox", model=MODEL)
+
+    asyncio.run(both())
+
+
 def test_the_examples_run(signed_in: Emulator) -> None:
     """Those of docs/integrations/litellm.md, one after the other: LiteLLM takes seconds to import."""
     run("\n".join(python_blocks("litellm.md")))

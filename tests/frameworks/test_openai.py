@@ -513,3 +513,12 @@ def test_options(make: Callable[..., Any], signed_in: Emulator) -> None:
     for name in ("base_url", "http_client", "organization"):
         with pytest.raises(ConfigurationError, match=name):
             make(**{name: "x"})
+
+
+@pytest.mark.parametrize("make", [OpenAI, AsyncOpenAI])
+@pytest.mark.parametrize(("name", "meant"), [("profil", "profile"), ("default_header", "default_headers")])
+def test_an_option_that_there_is_not(make: Callable[..., Any], name: str, meant: str) -> None:
+    """It is told with the one that it resembles, of onplan or of the SDK."""
+    with pytest.raises(ConfigurationError, match=f"no option '{name}'") as caught:
+        make(**{name: "x"})
+    assert caught.value.hint == f"Did you mean '{meant}'?"

@@ -150,6 +150,14 @@ def test_leaving_a_stream(model: Any, signed_in: Emulator) -> None:
     assert model.generate(QUESTION).content == "You said: one two"
 
 
+@pytest.mark.parametrize("name", ["profile", "backend"])
+def test_options_of_the_client_say_where_they_go(name: str) -> None:
+    """smolagents would send them with each request."""
+    with pytest.raises(ConfigurationError) as caught:
+        OnplanModel("gpt-5.5", **{name: "x"})
+    assert f"client=OpenAI({name}=…)" in caught.value.hint
+
+
 def test_what_is_saved(model: Any) -> None:
     """A model that is saved has no client and nothing of the sign-in; one that is loaded makes its own."""
     saved = OnplanModel(MODEL, temperature=0.3).to_dict()

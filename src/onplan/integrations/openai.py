@@ -12,6 +12,8 @@ Needs the package ``openai``, 2.0 or newer; 2.x is given clients of httpx, and 3
 from __future__ import annotations
 
 import importlib
+import inspect
+from difflib import get_close_matches
 from functools import cache, cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -44,7 +46,7 @@ def OpenAI(**options: Any) -> openai.OpenAI:  # noqa: N802 - it is used in place
     """
     sdk, http = _sdk()
     sync, _ = _transports(sdk, http)
-    for_sdk, parts = _parts(options)
+    for_sdk, parts = _parts(options, sdk.OpenAI)
     made = _without_websockets(sdk.OpenAI, sdk.OpenAIError)
     client: openai.OpenAI = made(
         http_client=http.Client(transport=sync(*parts), base_url=BASE_URL), **for_sdk
@@ -56,19 +58,20 @@ def AsyncOpenAI(**options: Any) -> openai.AsyncOpenAI:  # noqa: N802 - it is use
     """An asynchronous client of the SDK on your plan; options and errors as for ``OpenAI``."""
     sdk, http = _sdk()
     _, asynchronous = _transports(sdk, http)
-    for_sdk, parts = _parts(options)
+    for_sdk, parts = _parts(options, sdk.AsyncOpenAI)
     made = _without_websockets(sdk.AsyncOpenAI, sdk.OpenAIError)
     http_client = http.AsyncClient(transport=asynchronous(*parts), base_url=BASE_URL)
     client: openai.AsyncOpenAI = made(http_client=http_client, **for_sdk)
     return client
 
 
-def _parts(options: dict[str, Any]) -> tuple[dict[str, Any], tuple[AsyncClient, Service]]:
+def _parts(options: dict[str, Any], kind: type[Any]) -> tuple[dict[str, Any], tuple[AsyncClient, Service]]:
     """The options that go to the SDK, and what answers its requests."""
     for name in _OURS & options.keys():
         raise ConfigurationError(
             f"{name} is set by onplan here.", hint=f"Leave {name} out: requests go to your plan."
         )
+    _require_known(options, kind)
     known = set(AsyncClientOptions.__optional_keys__)
     if hasattr(options.get("timeout"), "pool"):  # an openai.Timeout, as programs for the SDK have it
         known.remove("timeout")
@@ -79,6 +82,15 @@ def _parts(options: dict[str, Any]) -> tuple[dict[str, Any], tuple[AsyncClient, 
     client = AsyncClient(**own)
     service = Service(client, ServiceOptions(strict=own.get("unsupported") == "raise"))
     return for_sdk, (client, service)
+
+
+def _require_known(options: dict[str, Any], kind: type[Any]) -> None:
+    """Raise a ConfigurationError if neither onplan nor the SDK's class has such an option."""
+    known = AsyncClientOptions.__optional_keys__ | inspect.signature(kind).parameters.keys()
+    for name in options.keys() - known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(known - _OURS))}."
+        raise ConfigurationError(f"{kind.__name__} has no option {name!r}.", hint=hint)
 
 
 _OURS = frozenset(("base_url", "http_client", "websocket_base_url", "organization", "project"))

@@ -7,8 +7,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
+from onplan.assembly import AsyncClientOptions
+from onplan.errors import ConfigurationError
 from onplan.integrations.missing import MissingFrameworkError
 from onplan.integrations.openai import OpenAI
 
@@ -17,6 +20,14 @@ try:
     from smolagents import OpenAIModel
 except ImportError:
     raise MissingFrameworkError("smolagents with OpenAI's models", "'smolagents[openai]'") from None
+
+
+# Options of onplan that smolagents would send with each request.
+_OF_THE_CLIENT = AsyncClientOptions.__optional_keys__ - {
+    "api_key",
+    "retry",  # smolagents' own: whether it asks again
+    *inspect.signature(openai.resources.chat.Completions.create).parameters,
+}
 
 
 class OnplanModel(OpenAIModel):
@@ -37,6 +48,11 @@ class OnplanModel(OpenAIModel):
     """
 
     def __init__(self, model_id: str, *, client: openai.OpenAI | None = None, **given: Any) -> None:
+        for name in given.keys() & _OF_THE_CLIENT:
+            raise ConfigurationError(
+                f"OnplanModel has no option {name!r}.",
+                hint=f"Give it to the client: `OnplanModel({model_id!r}, client=OpenAI({name}=…))`.",
+            )
         super().__init__(model_id, client=client or OpenAI(), **{"retry": False, **given})
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import Any, Unpack
 
 import litellm
@@ -99,6 +99,30 @@ class Onplan(litellm.CustomLLM):
                     for chunk in read:
                         for made in call.chunks_of(chunk):
                             yield made
+
+    def embedding(self, *_: Any, **given: Any) -> Any:
+        """Raises LiteLLM's NotFoundError: a plan has no embeddings."""
+        raise _not_there("A ChatGPT plan has no embeddings. Take another provider's model for them.", given)
+
+    async def aembedding(self, *_: Any, **given: Any) -> Any:
+        """As ``embedding``."""
+        self.embedding(**given)
+
+    def image_generation(self, *_: Any, **given: Any) -> Any:
+        """Raises LiteLLM's NotFoundError: images are made by onplan's own client."""
+        advice = "Type `onplan image`, or call `onplan.Client().images.generate(…)`."
+        raise _not_there(f"Images are not made through LiteLLM on a plan. {advice}", given)
+
+    async def aimage_generation(self, *_: Any, **given: Any) -> Any:
+        """As ``image_generation``."""
+        self.image_generation(**given)
+
+
+def _not_there(message: str, given: Mapping[str, Any]) -> Exception:
+    made: Exception = litellm.NotFoundError(
+        message=message, model=given.get("model") or "", llm_provider=PROVIDER
+    )
+    return made
 
 
 handler = Onplan()
