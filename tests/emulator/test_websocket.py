@@ -329,7 +329,7 @@ def test_a_client_that_leaves_ends_its_turn(client):
             opened.send("hi")
             opened.connection.recv(timeout=20)
             if not goodbye:
-                opened.connection.socket.close()
+                opened.connection.socket.shutdown(socket.SHUT_RDWR)
     left = ["client_left"] * 2
     assert eventually(lambda: [row[3] for row in rows(client) if row[0] == "POST"] == left)
 

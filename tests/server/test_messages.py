@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import socket
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -211,7 +212,7 @@ def test_a_client_that_leaves_is_no_fault(caplog: pytest.LogCaptureFixture) -> N
         with opened(server) as client:
             client.send("flood")
             assert stub.begun.acquire(timeout=20)
-            client.socket.close()
+            client.socket.shutdown(socket.SHUT_RDWR)
         assert eventually(lambda: stub.ended) == ["closed"]
     gc.collect()  # a task whose error was not fetched is logged when it is freed
     assert caplog.text == ""
