@@ -175,6 +175,10 @@ class Backend:
         known = body_field in self.parameter_support
         return self.sends(body_field) if known else not self.refuses_unknown
 
+    def passes_on(self, body_field: str) -> bool:
+        """Whether a field that ``CompletionRequest`` does not have is sent as it is."""
+        return self.api == "chat" and self.takes(body_field)
+
     def is_reasoning_model(self, model: str) -> bool:
         """Whether ``model`` reasons before it answers."""
         return bool(self.reasoning_models.match(model))

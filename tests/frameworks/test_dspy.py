@@ -102,6 +102,16 @@ def test_what_is_adapted(signed_in: Emulator) -> None:
     assert asked(signed_in)[0]["body"]["prompt_cache_key"] == "k"
 
 
+def test_what_another_backend_takes(emulator: Emulator) -> None:
+    """A server of Chat Completions is given what a plan does not take."""
+    known = {"api_key": "sk-emulator", "base_url": emulator.urls["openai_base_url"], "api": "chat"}
+    response = Engine(backend="openai", **known).complete(request(config=lm15.Config(seed=7)))
+    [row] = [row for row in emulator.journal() if row["path"].endswith("/chat/completions")]
+
+    assert row["body"]["seed"] == 7
+    assert "config.seed" not in {each.field for each in response.adaptations}
+
+
 @pytest.mark.parametrize(
     ("fields", "feature"),
     [

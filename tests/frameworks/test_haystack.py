@@ -143,6 +143,17 @@ async def test_a_synchronous_callback_of_run_async(generator: OnplanChatGenerato
     assert "".join(chunk.content for chunk in chunks) == "You said: one two"
 
 
+def test_what_another_backend_takes(emulator: Emulator) -> None:
+    """A server of Chat Completions is given what a plan does not take."""
+    known = {"api_key": "sk-emulator", "base_url": emulator.urls["openai_base_url"], "api": "chat"}
+    other = OnplanChatGenerator(MODEL, backend="openai", generation_kwargs={"seed": 7}, **known)
+    answer = reply(other, "x")
+    [row] = [row for row in emulator.journal() if row["path"].endswith("/chat/completions")]
+
+    assert row["body"]["seed"] == 7
+    assert "ignored_parameters" not in answer.meta
+
+
 def test_parameters(generator: OnplanChatGenerator, signed_in: Emulator) -> None:
     """By onplan's names and OpenAI's; those of a run replace the component's; what is ignored is reported."""
     own = {"reasoning": {"effort": "high", "summary": "auto"}, "verbosity": "low", "seed": 1}

@@ -106,5 +106,4 @@ def _is_dropped(name: str, request: CompletionRequest, backend: Backend) -> bool
 
 
 def _is_sent(name: str, backend: Backend) -> bool:
-    """Whether a field that ``CompletionRequest`` does not have goes on as it is: to servers of this API."""
-    return backend.api == "chat" and name not in _NOT_SENT and backend.takes(name)
+    return name not in _NOT_SENT and backend.passes_on(name)

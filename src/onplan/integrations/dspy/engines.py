@@ -63,7 +63,7 @@ class _Engine:
 
     def _prepared(self, request: Any, context: Context) -> tuple[Any, Events]:
         """The request to send, and the events of its answer: the first says already what is left out."""
-        asked = outgoing(request)
+        asked = outgoing(request, context.backend)
         reports = reports_on(
             given_by(asked.request), asked.request, context.backend, raising=context.raise_unsupported
         )
@@ -81,8 +81,9 @@ class Engine(_Engine):
     def complete(self, request: Any) -> Any:
         """The whole response. Raises an error of ``dspy.lm15``."""
         with translated():
-            asked = outgoing(request)
-            return response_of(self._clients.sync.complete(asked.request), asked.adaptations)
+            client = self._clients.sync
+            asked = outgoing(request, client_parts.context_of(client).backend)
+            return response_of(client.complete(asked.request), asked.adaptations)
 
     def stream(self, request: Any) -> Iterator[Any]:
         """The events of the response, as it arrives. Raises an error of ``dspy.lm15``."""
@@ -106,9 +107,9 @@ class AsyncEngine(_Engine):
     async def complete(self, request: Any) -> Any:
         """The whole response. Raises an error of ``dspy.lm15``."""
         with translated():
-            asked = outgoing(request)
-            answer = await self._clients.asynchronous.complete(asked.request)
-            return response_of(answer, asked.adaptations)
+            client = self._clients.asynchronous
+            asked = outgoing(request, async_client_parts.context_of(client).backend)
+            return response_of(await client.complete(asked.request), asked.adaptations)
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
         """The events of the response, as it arrives. Raises an error of ``dspy.lm15``."""

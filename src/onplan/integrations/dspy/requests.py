@@ -10,6 +10,7 @@ from typing import Any
 
 from dspy import lm15
 
+from onplan.backends import Backend
 from onplan.integrations.dspy.parts import PROVIDER, as_they_came, sealed_in
 from onplan.integrations.kept_parts import written
 from onplan.types import (
@@ -41,9 +42,13 @@ class Outgoing:
     adaptations: list[Any] = field(default_factory=list)
 
 
-def outgoing(given: Any) -> Outgoing:
-    """What is to be asked. Raises ``lm15.UnsupportedFeatureError`` for what an answer cannot do without."""
-    dropped = _dropped(given.config)
+def outgoing(given: Any, backend: Backend) -> Outgoing:
+    """What is to be asked of ``backend``.
+
+    Raises ``lm15.UnsupportedFeatureError`` for what an answer cannot do without.
+    """
+    _refuse(given.config)
+    sent, dropped = _without_field(given.config, backend)
     tools, choice = _tools(given)
     return Outgoing(
         CompletionRequest(
@@ -51,7 +56,7 @@ def outgoing(given: Any) -> Outgoing:
             messages=list(_messages(given)),
             tools=tools,
             tool_choice=choice,
-            **_parameters(given.config),
+            **_parameters(given.config, sent),
         ),
         dropped,
     )
@@ -64,32 +69,47 @@ def unsupported(feature: str, reason: str) -> Any:
 
 # --- parameters -------------------------------------------------------------------------------------
 
-# What no plan takes, and an answer can do without.
-_HINTS = ("top_k", "seed", "frequency_penalty", "presence_penalty", "user_id", "store")
+# What no plan takes, and an answer can do without; and what it is called by other servers, which may take it.
+_WITHOUT_FIELD = {
+    "top_k": "top_k",
+    "seed": "seed",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "user_id": "user",
+    "store": "store",
+}
 
 
-def _dropped(config: Any) -> list[Any]:
+def _refuse(config: Any) -> None:
+    """Raise ``lm15.UnsupportedFeatureError`` for what an answer cannot do without."""
     if config.logprobs is not None:
         raise unsupported("config.logprobs", "models on a plan do not tell probabilities")
     if config.probabilities == "required":
         raise unsupported("config.probabilities", "models on a plan do not tell probabilities")
     if config.cache is not None and config.cache.resource is not None:
         raise unsupported("config.cache.resource", "a plan has no stored caches")
-    asked = {name: getattr(config, name) for name in _HINTS}
+
+
+def _without_field(config: Any, backend: Backend) -> tuple[dict[str, Any], list[Any]]:
+    """The fields of the body that ``backend`` may take, and what is told of those that are left out."""
+    given = {name: value for name in _WITHOUT_FIELD if (value := getattr(config, name)) is not None}
     if config.store is False:  # which a plan does not either
-        del asked["store"]
+        del given["store"]
+    sent = {name: value for name, value in given.items() if backend.passes_on(_WITHOUT_FIELD[name])}
+    asked = {name: value for name, value in given.items() if name not in sent}
     if config.probabilities == "if_available":
         asked["probabilities"] = config.probabilities
     if config.reasoning is not None:
         asked["reasoning.thinking_budget"] = config.reasoning.thinking_budget
-    return [
-        lm15.Adaptation(f"config.{name}", "dropped", "A plan does not take it.", asked=value)
+    dropped = [
+        lm15.Adaptation(f"config.{name}", "dropped", f"{backend.name} does not take it.", asked=value)
         for name, value in asked.items()
         if value is not None
     ]
+    return {_WITHOUT_FIELD[name]: value for name, value in sent.items()}, dropped
 
 
-def _parameters(config: Any) -> dict[str, Any]:
+def _parameters(config: Any, sent: Mapping[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "max_tokens": config.max_tokens,
         "temperature": config.temperature,
@@ -97,7 +117,7 @@ def _parameters(config: Any) -> dict[str, Any]:
         "stop": list(config.stop),
         "response_format": config.response_format,
         "service_tier": config.service_tier,
-        "extra_body": config.extensions,
+        "extra_body": {**sent, **(config.extensions or {})} or None,
     }
     if config.reasoning is not None:
         fields["reasoning_effort"] = "none" if config.reasoning.is_off else config.reasoning.effort

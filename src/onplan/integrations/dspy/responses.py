@@ -50,7 +50,7 @@ _PLACES = {
 def adaptations_of(reports: Reports) -> list[Any]:
     """What a request is sent without, and what onplan does itself."""
     return [
-        *(_adaptation(name, "dropped", "The plan does not take it.") for name in reports.ignored),
+        *(_adaptation(name, "dropped", "The backend does not take it.") for name in reports.ignored),
         *(_adaptation(name, "client_side", "onplan does it itself.") for name in reports.emulated),
     ]
 

@@ -18,6 +18,8 @@ from haystack.tools import (
 )
 from haystack.utils import deserialize_callable, serialize_callable
 
+from onplan import async_client_parts, client_parts
+from onplan.backends import Backend
 from onplan.errors import InvalidRequestError
 from onplan.integrations.client_pair import ClientPair
 from onplan.integrations.haystack.chunks import Chunks
@@ -129,8 +131,9 @@ class OnplanChatGenerator:
         if not messages:
             return {"replies": []}
         callback = self._callback(streaming_callback, requires_async=False)
-        fields, ignored = self._fields(generation_kwargs, tools, tools_strict)
         client, asked = self._clients.sync, messages_of(messages)
+        backend = client_parts.context_of(client).backend
+        fields, ignored = self._fields(backend, generation_kwargs, tools, tools_strict)
         if callback is None:
             answer = client.complete(asked, **fields)
             return {"replies": [reply_of(answer, **_left_out(answer, ignored))]}
@@ -155,8 +158,9 @@ class OnplanChatGenerator:
         if not messages:
             return {"replies": []}
         callback = self._callback(streaming_callback, requires_async=True)
-        fields, ignored = self._fields(generation_kwargs, tools, tools_strict)
         client, asked = self._clients.asynchronous, messages_of(messages)
+        backend = async_client_parts.context_of(client).backend
+        fields, ignored = self._fields(backend, generation_kwargs, tools, tools_strict)
         if callback is None:
             answer = await client.complete(asked, **fields)
             return {"replies": [reply_of(answer, **_left_out(answer, ignored))]}
@@ -177,13 +181,14 @@ class OnplanChatGenerator:
         return chosen
 
     def _fields(
-        self, given: Mapping[str, Any] | None, tools: Any, strict: bool | None
+        self, backend: Backend, given: Mapping[str, Any] | None, tools: Any, strict: bool | None
     ) -> tuple[dict[str, Any], list[str]]:
         """The fields of a request, and which of ``generation_kwargs`` are left out."""
-        fields, ignored = fields_of({**self.generation_kwargs, **(given or {})})
+        fields, ignored = fields_of({**self.generation_kwargs, **(given or {})}, backend)
         if ignored and self._strict_parameters:
             raise InvalidRequestError(
-                f"A plan does not take {', '.join(ignored)}.", hint="Leave that out of `generation_kwargs`."
+                f"{backend.name} does not take {', '.join(ignored)}.",
+                hint="Leave that out of `generation_kwargs`.",
             )
         if self.model is not None:
             fields.setdefault("model", self.model)

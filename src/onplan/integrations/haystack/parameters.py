@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from onplan.backends import Backend
 from onplan.errors import InvalidRequestError
 from onplan.structured.strict_form import strict_form
 
@@ -15,8 +16,8 @@ _NAMES = {
     "prompt_cache_key": "session_id",
     "text_format": "response_format",
 }
-# What no plan takes, and an answer can do without.
-_IGNORED = (
+# What no plan takes, and an answer can do without. Other servers may take it.
+_WITHOUT_FIELD = (
     "frequency_penalty",
     "logit_bias",
     "presence_penalty",
@@ -27,8 +28,8 @@ _IGNORED = (
 )
 
 
-def fields_of(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The fields, and the names of those that are left out.
+def fields_of(given: Mapping[str, Any], backend: Backend) -> tuple[dict[str, Any], list[str]]:
+    """The fields, and the names of those that are left out: ``backend`` does not take them.
 
     Raises:
         InvalidRequestError: several answers are asked for.
@@ -36,7 +37,11 @@ def fields_of(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     fields = {_NAMES.get(name, name): value for name, value in given.items()}
     if fields.pop("n", None) not in (None, 1):
         raise InvalidRequestError("A plan gives one answer to a request.", hint="Leave out `n`.")
-    ignored = [name for name in _IGNORED if fields.pop(name, None) is not None]
+    others = {name: fields.pop(name) for name in _WITHOUT_FIELD if name in fields}
+    ignored = [name for name, value in others.items() if value is not None and not backend.passes_on(name)]
+    sent = {name: value for name, value in others.items() if value is not None and backend.passes_on(name)}
+    if sent:
+        fields["extra_body"] = {**sent, **(fields.get("extra_body") or {})}
     if isinstance(fields.get("reasoning"), Mapping):
         for name, value in fields.pop("reasoning").items():
             fields.setdefault(f"reasoning_{name}", value)
