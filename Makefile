@@ -82,7 +82,7 @@ clients: $(VENV)/.installed $(VENV)/aider/.installed $(AGENTS)  ## coding agents
 
 # Each adapter in an environment of its own, for frameworks need versions that exclude each other. LIGHT=1: what is
 # installed within seconds. FRAMEWORKS='openai langchain' chooses.
-LIGHT_FRAMEWORKS := llm mcp-1 openai-2
+LIGHT_FRAMEWORKS := agents haystack langchain llm mcp-1 openai openai-2 pydantic-ai smolagents
 FRAMEWORKS ?= $(if $(LIGHT),$(LIGHT_FRAMEWORKS),$(patsubst requirements/frameworks/%.txt,%,$(wildcard requirements/frameworks/*.txt)))
 frameworks: $(VENV)/.installed $(FRAMEWORKS:%=$(VENV)/frameworks/%/.installed)  ## the adapters, each with its framework: a table of versions and cases
 	$(BIN)/python tools/frameworks.py $(FRAMEWORKS)
