@@ -26,7 +26,7 @@ from onplan.service.bodies import read_body
 from onplan.service.contexts import TurnContexts
 from onplan.service.observed import Observed
 from onplan.service.options import ServiceOptions
-from onplan.service.pieces import TurnPieces, begun
+from onplan.service.pieces import TurnPieces, begun, without_traceback
 from onplan.turn.flows import completion
 from onplan.types import CompletionResponse, Done, Role, StreamChunk, as_request
 
@@ -58,7 +58,7 @@ class ChatCompletions:
         try:
             return await (self._streamed if parsed.stream else self._whole)(turn, parsed)
         except OnplanError as error:
-            reply = failure_reply(error)
+            reply = failure_reply(without_traceback(error))
             reply.headers |= turn.observed.limit_headers
             return reply
 

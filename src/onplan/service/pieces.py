@@ -47,7 +47,7 @@ class TurnPieces(ABC):
             piece = await self._next()
         except OnplanError as error:
             await self.aclose()
-            self.error = error
+            self.error = without_traceback(error)
             return self._failed(error)
         except BaseException:
             await self.aclose()
@@ -79,3 +79,16 @@ async def begun(exchange: Exchange[Any]) -> Sequence[Any]:
     except BaseException:
         await exchange.__aexit__(None, None, None)
         raise
+
+
+def without_traceback(error: OnplanError) -> OnplanError:
+    """The same error, which is told to a client and not raised again.
+
+    A traceback holds frames, and one of them the error: until the collector looks, which it does rarely, that
+    would keep all that had come of the answer.
+    """
+    each: BaseException | None = error
+    while each is not None and each.__traceback__ is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error

@@ -28,7 +28,7 @@ from onplan.service.bodies import read_body
 from onplan.service.contexts import TurnContexts
 from onplan.service.observed import Observed
 from onplan.service.options import ServiceOptions
-from onplan.service.pieces import TurnPieces, begun
+from onplan.service.pieces import TurnPieces, begun, without_traceback
 from onplan.service.stored_responses import StoredResponses
 from onplan.turn.flows import known_model
 from onplan.turn.relaying import prepare_relay, relay
@@ -61,7 +61,7 @@ class Responses:
         except RecursionError:
             raise ParameterError("The body is nested too deeply.", code="invalid_json") from None
         except OnplanError as error:
-            reply = failure_reply(error)
+            reply = failure_reply(without_traceback(error))
             reply.headers |= observed.limit_headers
             return reply
 

@@ -24,6 +24,7 @@ from onplan.dialects.served import ServedRequest, estimated_usage
 from onplan.errors import OnplanError
 from onplan.flow import JSON_ERRORS, NOTHING
 from onplan.service.observed import Observed
+from onplan.service.pieces import without_traceback
 from onplan.service.responses import Responses
 from onplan.types import Usage
 
@@ -100,7 +101,7 @@ class ResponsesSocket:
                     has_begun = has_begun or bool(events)
             except OnplanError as error:
                 has_failed = True
-                yield _error(error, observed.limit_headers)
+                yield _error(without_traceback(error), observed.limit_headers)
                 if has_begun and relayed.stream:
                     yield relayed.stream.failed_event(error)
             finally:

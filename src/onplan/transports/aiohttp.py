@@ -277,8 +277,11 @@ class _Answer(OpenAnswer):
         guard.steps += 1
         try:
             data = await self._content.readany()
-        except BaseException as error:  # noqa: BLE001 - raised again if it is not about the connection
-            return events.salvage(self._failure(error))
+        except BaseException as error:
+            forget_frames(error)
+            if not isinstance(error, _ERRORS):
+                raise
+            return events.salvage(_failure(error, self._origin))
         guard.steps += 1
         return events.feed(data) if data else events.close()
 
@@ -286,17 +289,13 @@ class _Answer(OpenAnswer):
         self._guard.steps += 1
         try:
             data = await self._content.readany()
-        except BaseException as error:  # noqa: BLE001 - raised again if it is not about the connection
-            raise self._failure(error) from None
+        except BaseException as error:
+            forget_frames(error)
+            if not isinstance(error, _ERRORS):
+                raise
+            raise _failure(error, self._origin) from None
         self._guard.steps += 1
         return data
-
-    def _failure(self, error: BaseException) -> TransportError:
-        """What ``error``, which ended a read, means. Raises it again if it is not about the connection."""
-        forget_frames(error)
-        if isinstance(error, _ERRORS):
-            return _failure(error, self._origin)
-        raise error
 
     async def close(self) -> None:
         """Close the response; its connection too, if some of the response is unread."""

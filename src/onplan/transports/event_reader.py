@@ -47,5 +47,8 @@ class EventReader:
         """The payloads that were complete when the connection broke; raises ``failure`` if there are none."""
         payloads = self._decoder.salvage()
         if not payloads:
-            raise failure from None
+            try:
+                raise failure from None
+            finally:
+                del failure  # else it holds this frame, which holds it, and all that the callers have read
         return payloads

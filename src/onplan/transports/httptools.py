@@ -97,7 +97,9 @@ class _Answer(OpenAnswer):
         try:
             while (data := self._take()) is None:
                 await connection.news(self._idle)
-        except BaseException as error:  # noqa: BLE001 - raised again if it is not about the connection
+        except BaseException as error:
+            if not self._is_broken_by(error):
+                raise
             return events.salvage(self._failure(error))
         connection.deadline = None
         return events.feed(data) if data else events.close()
@@ -106,21 +108,21 @@ class _Answer(OpenAnswer):
         try:
             while (data := self._take()) is None:
                 await self._connection.news(self._idle)
-        except BaseException as error:  # noqa: BLE001 - raised again if it is not about the connection
+        except BaseException as error:
+            if not self._is_broken_by(error):
+                raise
             raise self._failure(error) from None
         self._connection.deadline = None
         return data
 
-    def _failure(self, error: BaseException) -> TransportError:
-        """What ``error``, which ended a read, means. Raises it again if it is not about the connection."""
+    def _is_broken_by(self, error: BaseException) -> bool:
+        """Whether ``error``, which ended a read, is about the connection."""
         forget_frames(error)
         self._connection.deadline = None
-        match error:
-            case DamagedBodyError():
-                return broken(self._origin, error)
-            case TransportError():
-                return error
-        raise error
+        return isinstance(error, DamagedBodyError | TransportError)
+
+    def _failure(self, error: BaseException) -> TransportError:
+        return error if isinstance(error, TransportError) else broken(self._origin, error)
 
     async def release(self) -> None:
         """Briefly read on to the end of a complete answer, so that its connection can be reused."""

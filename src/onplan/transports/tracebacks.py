@@ -12,8 +12,9 @@ def forget_frames(error: BaseException) -> None:
     The frames of HTTP libraries hold the headers of the request, and so the token, in their local variables:
     a traceback that shows local variables (``pytest -l``, rich, Sentry) would print it.
     """
-    frame = inspect.currentframe()
-    caller = frame.f_back if frame else None
+    here = inspect.currentframe()
+    frame = caller = here.f_back if here else None
+    del here  # it would hold itself, and with that all of the callers
     callers: set[FrameType] = set()
     while frame is not None:
         callers.add(frame)
