@@ -998,7 +998,7 @@ def test_arguments(signed_in: Emulator) -> None:
         with pytest.raises(onplan.ConfigurationError) as raised:
             ChatOnplan(**wrong)
         assert "pass@" not in str(raised.value)
-    for name, value in (("modle", "x"), ("max_retries", -1), ("temperature", "hot")):
+    for name, value in (("max_retries", -1), ("temperature", "hot")):
         with pytest.raises(ValidationError):
             ChatOnplan(**{name: value})
     with pytest.raises(onplan.OnplanError, match="proxy"):
@@ -1030,3 +1030,20 @@ def test_the_distribution(signed_in: Emulator, tmp_path: Path, monkeypatch: pyte
     code = "import langchain_onplan as l; print(l.ChatOnplan(model='gpt-5.5').invoke('x').content)"
     assert pages.run(code) == "You said: x\n"
     assert (site / "langchain_onplan/py.typed").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("modle", "Did you mean 'model'?"),
+        ("tempreture", "Did you mean 'temperature'?"),
+        ("retry", "Give it as `max_retries=…`."),
+        ("max_window_share", "Give it as `client_options={'max_window_share': …}`."),
+        ("qqq", "Options of `onplan.Client` go into `client_options`"),
+    ],
+)
+def test_an_argument_that_there_is_not(name: str, hint: str) -> None:
+    """It is told with the one that is meant, or with where it goes."""
+    with pytest.raises(onplan.ConfigurationError, match=f"no argument '{name}'") as caught:
+        ChatOnplan(model="gpt-5.5", **{name: 1})
+    assert hint in caught.value.hint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
+from difflib import get_close_matches
 from typing import Any, Literal, Self, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
@@ -12,6 +13,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from onplan.assembly import AsyncClientOptions
 from onplan.backends import ROWS
 from onplan.config.store_spec import spec_of_file
 from onplan.errors import ConfigurationError
@@ -86,6 +88,22 @@ class ChatOnplan(BaseChatModel):
 
     # Given on to what is made of this model, so that the connections are shared.
     clients: Any = Field(default=None, exclude=True, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _require_known(cls, given: Any) -> Any:
+        """Say which argument is meant, where pydantic would say that there must be no other."""
+        known = {name for field, info in cls.model_fields.items() for name in (field, info.alias) if name}
+        for name in given.keys() - known if isinstance(given, dict) else ():
+            if name in AsyncClientOptions.__optional_keys__:
+                own = _OWN_ARGUMENTS.get(name)
+                hint = f"Give it as `{own}=…`." if own else f"Give it as `client_options={{{name!r}: …}}`."
+            elif near := get_close_matches(name, known, n=1):
+                hint = f"Did you mean {near[0]!r}?"
+            else:
+                hint = "Options of `onplan.Client` go into `client_options`."
+            raise ConfigurationError(f"ChatOnplan has no argument {name!r}.", hint=hint)
+        return given
 
     @field_validator("profile", mode="before", check_fields=False)  # before 1.2 it is no field
     @classmethod
