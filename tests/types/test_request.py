@@ -85,3 +85,16 @@ def test_lists_and_dicts_may_be_absent() -> None:
 
     assert request == CompletionRequest(messages="Hi")
     assert (request.tools, request.stop, request.metadata, request.extra_body) == ([], [], {}, {})
+
+
+def _circle() -> dict[str, Any]:
+    circle: dict[str, Any] = {}
+    circle["me"] = circle
+    return circle
+
+
+@pytest.mark.parametrize("given", [{"a": object()}, {"a": "\ud800"}, {"a": 1 + 2j}, _circle()])
+def test_an_extra_body_that_is_no_json(given: dict[str, Any]) -> None:
+    """It is refused where it is given."""
+    with pytest.raises(InvalidRequestError, match="extra_body"):
+        CompletionRequest(messages="Hi", extra_body=given)

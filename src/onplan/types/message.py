@@ -90,7 +90,7 @@ class Text(_Part, frozen=True, tag="text"):
         given: Any = self.annotations
         if given == ():
             return
-        if not isinstance(given, list | tuple) or not all(map(_is_json_object, given)):
+        if not isinstance(given, list | tuple) or not all(map(is_json_object, given)):
             raise InvalidRequestError(
                 "Text.annotations are not a list of JSON objects.",
                 hint="Leave them out, or give those of an answer.",
@@ -102,7 +102,8 @@ class Text(_Part, frozen=True, tag="text"):
         return hash((self.text, self.phase))
 
 
-def _is_json_object(value: object) -> bool:
+def is_json_object(value: object) -> bool:
+    """Whether ``value`` is a dict that JSON can say."""
     try:
         return isinstance(value, dict) and bool(msgspec.json.encode(value))
     except (TypeError, ValueError, OverflowError, RecursionError):
@@ -205,7 +206,7 @@ class HostedToolCall(_Part, frozen=True, tag="hosted_tool_call"):
     def __post_init__(self) -> None:
         """Check the fields. Raises InvalidRequestError."""
         super().__post_init__()
-        if not _is_json_object(self.fields):
+        if not is_json_object(self.fields):
             raise InvalidRequestError(
                 f"HostedToolCall.fields is a dict of JSON values, and not {type(self.fields).__name__}.",
                 hint="Give the fields of an answer's item.",

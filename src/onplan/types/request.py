@@ -10,7 +10,7 @@ from msgspec.structs import force_setattr
 
 from onplan.errors import InvalidRequestError
 from onplan.types.dicts import Prompt, read_messages
-from onplan.types.message import Message
+from onplan.types.message import Message, is_json_object
 from onplan.types.tools import (
     Tool,
     ToolChoice,
@@ -134,6 +134,10 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
             raise InvalidRequestError("stop has an empty text in it.", hint="Leave it out.")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InvalidRequestError("max_tokens is less than 1.", hint="Leave it out for no limit.")
+        if self.extra_body and not is_json_object(dict(self.extra_body)):
+            raise InvalidRequestError(
+                "extra_body holds what is no JSON.", hint="Give it strings, numbers, lists and dicts."
+            )
         if self.metadata:
             _require_entries((*self.metadata, *self.metadata.values()), "metadata", "a dict of strings")
 
