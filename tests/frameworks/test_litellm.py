@@ -442,3 +442,10 @@ def test_what_a_plan_has_not_says_what_to_do(provider: Any) -> None:
 def test_the_examples_run(signed_in: Emulator) -> None:
     """Those of docs/integrations/litellm.md, one after the other: LiteLLM takes seconds to import."""
     run("\n".join(python_blocks("litellm.md")))
+
+
+@pytest.mark.parametrize("name", ["", "a/b", None, ["onplan"]])
+def test_a_name_that_no_provider_can_have(name: Any) -> None:
+    """It is refused before LiteLLM knows it: with one that is no text, every later call would fail."""
+    with pytest.raises(ConfigurationError, match="cannot be called"):
+        adapter.register(name)

@@ -19,6 +19,7 @@ from llm.parts import ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 import onplan
 from onplan.config.settings import load_settings
 from onplan.emulator import Call, Emulator, Turn
+from onplan.integrations.llm.kept import metadata_of, restored
 from onplan.stores import open_store
 
 from ..conftest import eventually, issued
@@ -313,3 +314,10 @@ def test_no_token_is_written(type_: Callable[..., Any], signed_in: Emulator, use
     for secret in (credentials.access_token, credentials.refresh_token):
         assert secret
         assert secret.encode() not in written + printed
+
+
+def test_a_kept_call_without_arguments() -> None:
+    """What is kept of it need not repeat arguments that are written as ``llm`` writes them."""
+    call = onplan.ToolCall("call_1", "weather", "{}", namespace="tools")
+    part = ToolCallPart("weather", {}, "call_1", provider_metadata=metadata_of(call))
+    assert restored(part, id="call_1", name="weather", arguments="{}") == call

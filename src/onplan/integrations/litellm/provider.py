@@ -142,6 +142,11 @@ def register(name: str = PROVIDER, **options: Unpack[AsyncClientOptions]) -> Onp
     Raises:
         ConfigurationError: an option cannot be used, or LiteLLM itself has a provider of this name.
     """
+    called: Any = name
+    if not isinstance(called, str) or not called or "/" in called:
+        raise ConfigurationError(
+            f"A provider cannot be called {name!r}: models are named NAME/MODEL.", hint='Use "onplan".'
+        )
     if name in [each.value for each in litellm.LlmProviders]:
         raise ConfigurationError(
             f"LiteLLM itself has a provider {name!r}, which would answer.", hint="Choose another name."

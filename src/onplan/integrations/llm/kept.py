@@ -40,8 +40,9 @@ def restored(part: Any, **own: str) -> ContentPart | None:
     kept = (part.provider_metadata or {}).get(KEY)
     if not isinstance(kept, dict):
         return None
-    if "arguments" in own and parsed(kept.get("arguments")) == parsed(own["arguments"]):
-        own["arguments"] = kept["arguments"]
+    before = kept.get("arguments")  # only where the text was another than ``llm`` writes
+    if "arguments" in own and isinstance(before, str) and parsed(before) == parsed(own["arguments"]):
+        own["arguments"] = before
     try:
         part_before: ContentPart = msgspec.convert({**kept, **own}, KeptPart)
     except (msgspec.ValidationError, InvalidRequestError):
