@@ -191,6 +191,15 @@ class Backend:
         """Whether the person granted what requests need."""
         return self.required_scope is None or self.required_scope in credentials.scopes
 
+    def require_servable(self) -> None:
+        """Raise ConfigurationError if only the application that is connected to the plan may use this."""
+        if not self.may_serve_others:
+            raise ConfigurationError(
+                f"The backend {self.name} is for the application that is connected to the plan, and for no "
+                "other programs, so it is not served.",
+                hint="Sign in for openai-codex instead: `onplan login --backend openai-codex`.",
+            )
+
     def api_headers(self, credential: Credential) -> dict[str, str]:
         """The headers of every API call: the credential, the account, and who we are.
 

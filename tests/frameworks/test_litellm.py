@@ -248,6 +248,16 @@ def test_a_request_that_met_a_usage_limit_is_not_kept(provider: Any, signed_in: 
     assert len(asked(signed_in)) == 1
 
 
+def test_the_proxy_serves_no_sign_in_with_chatgpt(signed_in: Emulator) -> None:
+    """Its terms are for the program that signed in; the same registration answers a program."""
+    adapter.register("connected", backend="chatgpt-plan")
+    for served in ({"url": "http://127.0.0.1/v1/chat/completions"}, None):
+        with pytest.raises(Exception) as refused:  # noqa: PT011 - here nobody is signed in for a program either
+            litellm.completion("connected/gpt-5.5", QUESTION, proxy_server_request=served)
+        assert ("is not served" in str(refused.value)) is bool(served)
+    assert not asked(signed_in)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_router_meets_a_usage_limit_once(signed_in: Emulator, stream: bool) -> None:
     """The router, too, which tries again of its own accord."""

@@ -107,9 +107,8 @@ def _require_servable(session: Session) -> None:
             hint="Run `onplan serve` in another window, and give your program its address and key.",
         )
     require_server_extra("`onplan run`")
-    from onplan.server.upstream import require_servable
 
-    require_servable(session.settings)
+    session.settings.backend.require_servable()
 
 
 def _start_server(session: Session, key: SecretText) -> tuple[str, Starting]:

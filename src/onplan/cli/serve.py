@@ -100,9 +100,8 @@ def serve(session: Session, /, ready_file: Path | None, install: bool, **given: 
         return
     options = server_options(session, given)
     require_server_extra("`onplan serve`")
-    from onplan.server.upstream import require_servable
 
-    require_servable(session.settings)
+    session.settings.backend.require_servable()
     if install:
         from onplan.cli.serve_install import install_units
 

@@ -11,7 +11,7 @@ from onplan.async_client_parts import why_ended
 from onplan.config.hints import complete_commands, not_signed_in
 from onplan.config.settings import Settings
 from onplan.dialects.openai_chat.kept_turns import KeptTurns
-from onplan.errors import ConfigurationError, OnplanError
+from onplan.errors import OnplanError
 from onplan.server.limits import KeyLimits
 from onplan.service.options import ServiceOptions
 from onplan.service.response_stores import MemoryStore, ResponseStore
@@ -23,16 +23,6 @@ from onplan.types import APIKey, Limits
 _SHARED = ("", None)  # what callers without a share have in common
 
 logger = logging.getLogger("onplan.server")
-
-
-def require_servable(settings: Settings) -> None:
-    """Raise ConfigurationError for a backend that may be used by the connected application alone."""
-    if not settings.backend.may_serve_others:
-        raise ConfigurationError(
-            f"The backend {settings.backend.name} is for the application that is connected to the plan, and "
-            "for no other programs, so it is not served.",
-            hint="Sign in for openai-codex instead: `onplan login --backend openai-codex`.",
-        )
 
 
 class Upstream:

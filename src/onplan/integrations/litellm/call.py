@@ -120,6 +120,7 @@ class Call:
             str(parameters.get("litellm_trace_id") or ""),
             bool(metadata.get("attempted_retries")),
         )
+        self._is_proxied = bool(parameters.get("proxy_server_request"))
         # The proxy's caller, by its key's hash; empty in a program.
         self._caller = str(metadata.get("user_api_key_hash") or "")
         self._owner = TurnOwner("", "", "", "")
@@ -146,6 +147,8 @@ class Call:
     def begin(self, context: Context) -> Flow[CompletionResponse]:
         """The turn that answers. Raises OnplanError."""
         self._memory.require_unlimited(self._name)
+        if self._is_proxied:
+            context.backend.require_servable()
         if self._given.get("api_base"):
             raise ParameterError("This provider asks your plan: leave out api_base.", param="api_base")
         body = body_of(self._model, self._given["messages"], self._given["optional_params"])
