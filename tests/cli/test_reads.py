@@ -18,7 +18,10 @@ from onplan.emulator import Emulator
 PROGRAM = """
 import json, sys
 opened = []
-sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+def note(event, args):
+    if event == "open" and args[1] is not None:  # with an opener, os.open tells it once more, without a mode
+        opened.append(str(args[0]))
+sys.addaudithook(note)
 from onplan.cli import main
 try:
     main(sys.argv[2:])

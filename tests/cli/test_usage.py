@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -88,6 +89,11 @@ def test_a_group_without_a_command_shows_its_help(run_cli: Run, arguments: list[
     assert "Commands:" in result.stdout
 
 
+by_click = pytest.mark.skipif(
+    version("click") < "8.4", reason="click suggests options and a group's commands in these words since 8.4"
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "meant"),
     [
@@ -99,8 +105,8 @@ def test_a_group_without_a_command_shows_its_help(run_cli: Run, arguments: list[
         (["image", "--image", "a.png", "in blue"], "'--edit'"),
         (["image", "-i", "a.png", "in blue"], "'--edit'"),
         (["help", "hlep"], "`onplan help`"),
-        (["ask", "hi", "--modle", "x"], "--model"),
-        (["profiles", "lits"], "list"),
+        pytest.param(["ask", "hi", "--modle", "x"], "--model", marks=by_click),
+        pytest.param(["profiles", "lits"], "list", marks=by_click),
         (["login", "--devise"], "--device"),
     ],
 )
