@@ -205,6 +205,35 @@ def _by_haystack(generator: Any) -> Read:
     return read
 
 
+@asynccontextmanager
+async def llm_own() -> AsyncIterator[Read]:
+    """Its class for the Responses API."""
+    target = Target.from_environment()
+    plugin = importlib.import_module("llm.default_plugins.openai_models")
+    yield _by_llm(
+        plugin.AsyncResponses(
+            MODEL, key=target.access_token, api_base=target.base_url, headers=dict(target.headers)
+        )
+    )
+
+
+@asynccontextmanager
+async def llm_ours() -> AsyncIterator[Read]:
+    """The plug-in's model."""
+    yield _by_llm(importlib.import_module("onplan.integrations.llm.models").AsyncOnplanModel(MODEL))
+
+
+def _by_llm(model: Any) -> Read:
+    async def read() -> Reading:
+        characters, first = 0, 0.0
+        async for text in model.prompt(PROMPT, stream=True):
+            first = first or time.time()
+            characters += len(text)
+        return characters, first
+
+    return read
+
+
 @dataclass(frozen=True)
 class Adapter:
     """A row of the table.
@@ -266,6 +295,13 @@ ADAPTERS = {
         "from haystack.components.generators.chat import OpenAIResponsesChatGenerator as G;"
         " from haystack.utils import Secret; G(api_key=Secret.from_token('x'))",
         "from onplan.integrations.haystack import OnplanChatGenerator; OnplanChatGenerator(model='x')",
+    ),
+    "llm": Adapter(
+        "llm",
+        Client("llm {}: Responses", llm_own, ("llm",)),
+        Client("onplan.integrations.llm", llm_ours),
+        "from llm.default_plugins.openai_models import AsyncResponses; AsyncResponses('x')",
+        "from onplan.integrations.llm.models import AsyncOnplanModel; AsyncOnplanModel('x')",
     ),
 }
 

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from onplan.emulator import Emulator
+
+forks = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+
+
+def in_a_fork(ask: Callable[[], str]) -> str:
+    """What ``ask`` gives in a process that is forked from this one."""
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=lambda: queue.put(ask()))
+    child.start()
+    answer = str(queue.get(timeout=60))
+    child.join(60)
+    return answer
 
 
 def asked(emulator: Emulator) -> list[dict[str, Any]]:

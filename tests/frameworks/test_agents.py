@@ -289,6 +289,18 @@ def test_twenty_event_loops_and_threads(signed_in: Emulator) -> None:
     assert answers == [f"You said: q{number}" for number in [*range(20), *range(8)]]
 
 
+@asking.forks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12: fork beside threads
+def test_after_a_fork(signed_in: Emulator) -> None:
+    """A child that is forked after the parent has asked gets its answer from the same object."""
+    config = agents.RunConfig(model_provider=OnplanProvider())
+
+    def ask() -> str:
+        return str(asyncio.run(agents.Runner.run(guide(), "one", run_config=config)).final_output)
+
+    assert ask() == asking.in_a_fork(ask) == ask() == "You said: one"
+
+
 @pytest.mark.parametrize("code", pages.python_blocks("agents.md"))
 def test_the_examples_run(signed_in: Emulator, code: str) -> None:
     """Those of docs/integrations/agents.md."""

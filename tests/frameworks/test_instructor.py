@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,6 +101,19 @@ def test_a_sign_in_that_ended(client: Any, signed_in: Emulator) -> None:
     signed_in.revoke_refresh_tokens()
     with pytest.raises(core.InstructorRetryException, match="onplan login"):
         instructor.from_openai(client).create(model=MODEL, messages=QUESTION, response_model=Bird)
+
+
+def test_an_expired_token_is_refreshed_once(client: Any, signed_in: Emulator) -> None:
+    """Twenty threads ask with a token that the backend refuses: all are answered, after one refresh."""
+    patched = instructor.from_openai(client)
+    signed_in.expire_access_tokens()
+
+    def ask(_: int) -> Any:
+        return patched.create(model=MODEL, messages=QUESTION, response_model=Bird)
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        assert all(isinstance(bird, Bird) for bird in pool.map(ask, range(20)))
+    assert asking.refreshes(signed_in) == 1
 
 
 @pytest.mark.parametrize("code", pages.python_blocks("instructor.md"))

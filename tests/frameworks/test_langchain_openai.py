@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 from collections.abc import Iterator
 from typing import Any
 
@@ -110,6 +111,16 @@ def test_a_sign_in_that_ended(model: Any, signed_in: Emulator) -> None:
     signed_in.revoke_refresh_tokens()
     with pytest.raises(openai.AuthenticationError, match="onplan login"):
         model.invoke("x")
+
+
+@APIS
+def test_an_expired_token_is_refreshed_once(model: Any, signed_in: Emulator) -> None:
+    """Twenty threads ask with a token that the backend refuses: all are answered, after one refresh."""
+    signed_in.expire_access_tokens()
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: model.invoke("one").text, range(20)))
+    assert answers == ["You said: one"] * 20
+    assert asking.refreshes(signed_in) == 1
 
 
 def _block() -> str:

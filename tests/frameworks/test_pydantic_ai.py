@@ -263,6 +263,18 @@ def test_twenty_event_loops_and_threads(signed_in: Emulator) -> None:
     assert answers == ["You said: one two"] * 28
 
 
+@asking.forks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12: fork beside threads
+def test_after_a_fork(signed_in: Emulator) -> None:
+    """A child that is forked after the parent has asked gets its answer from the same object."""
+    used = made()
+
+    def ask() -> str:
+        return asyncio.run(_ask(used, stream=False))
+
+    assert ask() == asking.in_a_fork(ask) == ask() == "You said: one two"
+
+
 @pytest.mark.usefixtures("loop")
 def test_settings(signed_in: Emulator) -> None:
     """Those of the model go with every request; what a plan does not take is an error, if that is wanted."""

@@ -138,6 +138,17 @@ def test_an_expired_token_is_refreshed_once(model: Any, signed_in: Emulator) -> 
     assert asking.refreshes(signed_in) == 1
 
 
+@asking.forks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12: fork beside threads
+def test_after_a_fork(model: Any) -> None:
+    """A child that is forked after the parent has asked gets its answer from the same object."""
+
+    def ask() -> str:
+        return str(model.generate(QUESTION).content)
+
+    assert ask() == asking.in_a_fork(ask) == ask() == "You said: one two"
+
+
 def test_leaving_a_stream(model: Any, signed_in: Emulator) -> None:
     """A stream that is left ends what it asked of the backend."""
     model.generate(QUESTION)
