@@ -234,18 +234,72 @@ def _by_llm(model: Any) -> Read:
     return read
 
 
+@asynccontextmanager
+async def llama_index_ours() -> AsyncIterator[Read]:
+    """``Onplan``."""
+    model = importlib.import_module("onplan.integrations.llama_index").Onplan(model=MODEL)
+    messages = [importlib.import_module("llama_index.core.llms").ChatMessage(content=PROMPT)]
+
+    async def read() -> Reading:
+        characters, first = 0, 0.0
+        async for answer in await model.astream_chat(messages):
+            if answer.delta:
+                first = first or time.time()
+                characters += len(answer.delta)
+        return characters, first
+
+    yield read
+
+
+@asynccontextmanager
+async def smolagents_ours() -> AsyncIterator[Read]:
+    """``OnplanModel``, which is synchronous."""
+    model = importlib.import_module("onplan.integrations.smolagents").OnplanModel(MODEL)
+
+    async def read() -> Reading:
+        characters, first = 0, 0.0
+        for delta in model.generate_stream([{"role": "user", "content": PROMPT}]):
+            if delta.content:
+                first = first or time.time()
+                characters += len(delta.content)
+        return characters, first
+
+    yield read
+
+
+@asynccontextmanager
+async def dspy_ours() -> AsyncIterator[Read]:
+    """``AsyncEngine``, which DSPy's streams read."""
+    adapter, requests = (
+        importlib.import_module("onplan.integrations.dspy"),
+        importlib.import_module("dspy.lm15"),
+    )
+    request = requests.Request(model=MODEL, messages=(requests.Message.user(PROMPT),))
+    engine = adapter.AsyncEngine()
+
+    async def read() -> Reading:
+        characters, first = 0, 0.0
+        async for event in engine.stream(request):
+            if text := getattr(getattr(event, "delta", None), "text", None):
+                first = first or time.time()
+                characters += len(text)
+        return characters, first
+
+    yield read
+
+
 @dataclass(frozen=True)
 class Adapter:
     """A row of the table.
 
     Attributes:
         environment: below .venv/frameworks.
-        own: the framework's own class, and `ours` onplan's for it.
+        own: the framework's own class, if it can ask the same server, and `ours` onplan's for it.
         own_start: a program that makes `own` ready to ask, and `our_start` one for `ours`.
     """
 
     environment: str
-    own: Client
+    own: Client | None
     ours: Client
     own_start: str
     our_start: str
@@ -303,6 +357,27 @@ ADAPTERS = {
         "from llm.default_plugins.openai_models import AsyncResponses; AsyncResponses('x')",
         "from onplan.integrations.llm.models import AsyncOnplanModel; AsyncOnplanModel('x')",
     ),
+    "llama-index": Adapter(
+        "llama-index",
+        None,
+        Client("llama-index-core {}", llama_index_ours, ("llama-index-core",)),
+        "from llama_index.core.llms import MockLLM; MockLLM()",
+        "from onplan.integrations.llama_index import Onplan; Onplan(model='x')",
+    ),
+    "dspy": Adapter(
+        "dspy",
+        None,
+        Client("dspy {}", dspy_ours, ("dspy",)),
+        "import dspy; dspy.LM('openai/x', api_key='x')",
+        "from onplan.integrations.dspy import lm; lm('x')",
+    ),
+    "smolagents": Adapter(
+        "smolagents",
+        None,
+        Client("smolagents {}", smolagents_ours, ("smolagents",)),
+        "from smolagents import OpenAIModel; OpenAIModel('x', api_key='x')",
+        "from onplan.integrations.smolagents import OnplanModel; OnplanModel('x')",
+    ),
 }
 
 # As bench.readers is told them.
@@ -310,4 +385,5 @@ READ = {
     f"{name}-{whose}": client
     for name, adapter in ADAPTERS.items()
     for whose, client in (("own", adapter.own), ("ours", adapter.ours))
+    if client is not None
 }

@@ -15,7 +15,7 @@ from bench.upstream import ROOT, Upstream, upstream
 
 _WITHOUT_ROWS = (
     "LlamaIndex's own class sends parameters that the backend refuses, smolagents' speaks Chat Completions, "
-    "and DSPy streams fields and not events: they have no row."
+    "and DSPy's streams fields of a signature: of these there is no figure for the same server."
 )
 DELTAS, STREAMS, ROUNDS, STARTS = 1_000, 2, 5, 3
 
@@ -44,10 +44,12 @@ def table(folder: Path, environments: Path | None = None) -> Table:
 
 
 def _row(name: str, adapter: Adapter, target: Upstream, python: Path) -> tuple[str, ...]:
-    label, own, ours = _cost(name, _seeing_onplan(target), python)
+    label, best = _cost(name, adapter, _seeing_onplan(target), python)
+    ours, own = best["ours"], best.get("own")
     starts = [_start(code, target, python) for code in (adapter.own_start, adapter.our_start)]
     more = f"{starts[1] - starts[0]:+.0f}"
-    return (label, f"{own:.0f}", f"{ours:.0f}", ratio(ours, own), *(f"{each:.0f}" for each in starts), more)
+    beside = ("—", f"{ours:.0f}", "—") if own is None else (f"{own:.0f}", f"{ours:.0f}", ratio(ours, own))
+    return (label, *beside, *(f"{each:.0f}" for each in starts), more)
 
 
 def _seeing_onplan(target: Upstream) -> Upstream:
@@ -60,23 +62,24 @@ def _seeing_onplan(target: Upstream) -> Upstream:
     return replace(target, environment={**target.environment, **known})
 
 
-def _cost(name: str, target: Upstream, python: Path) -> tuple[str, float, float]:
-    """The label, and the µs of CPU per event of both, which take turns. Raises FailedError."""
+def _cost(name: str, adapter: Adapter, target: Upstream, python: Path) -> tuple[str, dict[str, float]]:
+    """The label, and the µs of CPU per event of each, in turn. Raises FailedError."""
     events = target.events() * STREAMS
     best: dict[str, float] = {}
     with ExitStack() as stack:
-        readers = [Reader(f"{name}-{whose}", target, python, READ) for whose in ("own", "ours")]
-        for reader in readers:
+        whose = ("own", "ours") if adapter.own else ("ours",)
+        readers = {each: Reader(f"{name}-{each}", target, python, READ) for each in whose}
+        for reader in readers.values():
             stack.callback(reader.close)
-        versions = [reader.answer()["versions"] for reader in readers]
+        versions = [reader.answer()["versions"] for reader in readers.values()]
         for _ in range(ROUNDS):
-            for reader in readers:
+            for each, reader in readers.items():
                 found = reader.round(STREAMS, 1)
                 if found["errors"]:
                     raise FailedError(found["errors"][0])
                 cost = 1e6 * found["cpu"] / events
-                best[reader.name] = min(cost, best.get(reader.name, cost))
-    return ADAPTERS[name].own.label.format(*versions[0]), best[f"{name}-own"], best[f"{name}-ours"]
+                best[each] = min(cost, best.get(each, cost))
+    return (adapter.own or adapter.ours).label.format(*versions[0]), best
 
 
 def _start(code: str, target: Upstream, python: Path) -> float:
