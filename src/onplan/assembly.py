@@ -245,7 +245,7 @@ def portable(given: Mapping[str, object]) -> dict[str, Any]:
 
 
 def is_portable(name: str, value: object) -> bool:
-    """Whether an option of a client may be written down: it is no secret, and means the same elsewhere."""
+    """Whether an option of a client may be written down: no secret, and the same in another process."""
     return value is not None and not (name in _NOT_PORTABLE and _NOT_PORTABLE[name][0](value))
 
 
