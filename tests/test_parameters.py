@@ -13,12 +13,14 @@ from onplan.errors import ConfigurationError, InvalidRequestError
 from onplan.parameters import (
     CutAt,
     asked_by,
+    emulating_stop,
     given_by,
     offered_effort,
     output_format_of,
     raises,
     reports_on,
     session_id_of,
+    takes_custom_tools,
     tool_choice_of,
     uuid_text,
     with_extra,
@@ -261,3 +263,20 @@ def test_the_name_of_a_schema(schema: dict[str, Any], name: str) -> None:
 def test_a_uuid_is_that_of_the_standard_library(data, version):
     """Version and variant stand where RFC 9562 wants them."""
     assert str(uuid.UUID(bytes=data, version=version)) == uuid_text(data, version)
+
+
+def test_a_stop_that_is_refused_is_emulated() -> None:
+    """Whatever else is cut for the program stays."""
+    reports = reports_on([], CompletionRequest(messages="hi"), OPENAI_CODEX, raising=False)
+    one = emulating_stop(reports, "END")
+    two = emulating_stop(dataclasses.replace(reports, cut_at=CutAt(max_tokens=5)), ["END", "STOP"])
+
+    assert (one.emulated, one.cut_at) == (("stop",), CutAt(stop=("END",)))
+    assert two.cut_at == CutAt(stop=("END", "STOP"), max_tokens=5)
+
+
+def test_custom_tools_are_taken_unless_the_row_says_otherwise() -> None:
+    """A server that is not known is asked."""
+    refusing = dataclasses.replace(OPENAI_CODEX, parameter_support={"custom_tools": ParameterSupport.RAISE})
+    assert takes_custom_tools(OPENAI_CODEX)
+    assert not takes_custom_tools(refusing)
