@@ -215,7 +215,8 @@ def test_a_client_that_leaves_is_no_fault(caplog: pytest.LogCaptureFixture) -> N
             client.socket.shutdown(socket.SHUT_RDWR)
         assert eventually(lambda: stub.ended) == ["closed"]
     gc.collect()  # a task whose error was not fetched is logged when it is freed
-    assert caplog.text == ""
+    # The client of this test may say that its stream ended within a message: it was cut off on purpose.
+    assert [record for record in caplog.records if record.name != "websockets.client"] == []
 
 
 def test_without_a_service_there_is_no_connection() -> None:
