@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from onplan.emulator import Emulator
-from onplan.service.response_stores import FolderStore, MemoryStore, ResponseStore
+from onplan.service.response_folder import FolderStore
+from onplan.service.response_stores import MemoryStore, ResponseStore
 
 from .conftest import Asking, serving
 

@@ -321,7 +321,7 @@ def upstream_of(session: Session, options: ServerOptions, shared: Path | None = 
     """What stands behind a server; ``shared`` is the folder in which its workers keep responses."""
     from onplan.server.upstream import Upstream
     from onplan.service.options import ServiceOptions
-    from onplan.service.response_stores import FolderStore
+    from onplan.service.response_folder import FolderStore
 
     return Upstream(
         session.settings,
