@@ -27,15 +27,16 @@ class Row:
 
 
 _LANGCHAIN = ("test_langchain.py", "test_langchain_standard.py")
+_OPENAI = ("test_openai.py", "test_openai_failures.py")
 _LLM = ("test_llm.py", "test_llm_plugin.py", "test_llm_python.py")
 
 ROWS = {
     row.name: row
     for row in (
-        Row("openai", "openai", ("test_openai.py",)),
-        Row("openai-2", "openai", ("test_openai.py",)),
-        Row("openai-2-httpx2", "openai", ("test_openai.py",)),
-        Row("openai-oldest", "openai", ("test_openai.py",)),
+        Row("openai", "openai", _OPENAI),
+        Row("openai-2", "openai", _OPENAI),
+        Row("openai-2-httpx2", "openai", _OPENAI),
+        Row("openai-oldest", "openai", _OPENAI),
         Row("agents", "openai-agents", ("test_agents.py",)),
         Row("agents-oldest", "openai-agents", ("test_agents.py",)),
         Row("pydantic-ai", "pydantic-ai-slim", ("test_pydantic_ai.py",)),

@@ -266,10 +266,15 @@ class PlanNotPermittedError(CredentialError):
 
 
 class RefreshError(CredentialError):
-    """The access token could not be refreshed for now. The credentials are kept."""
+    """The access token could not be refreshed for now. The credentials are kept.
+
+    Attributes:
+        unanswered: whether the sign-in service was not reached, or the connection to it broke.
+    """
 
     code, exit_code, retryable = "refresh_failed", 6, True
     hint = "Nothing is lost; try again in a moment."
+    unanswered = False
 
 
 class RefreshOutcomeUnknownError(RefreshError):

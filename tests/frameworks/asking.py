@@ -26,6 +26,27 @@ def in_a_fork(ask: Callable[[], str]) -> str:
     return answer
 
 
+def beside_a_fork(ask: Callable[[str], str], emulator: Emulator) -> None:
+    """Ask here, then in a fork and here at the same time, with a token that has expired meanwhile.
+
+    ``ask`` gives the answer to a question, by an object that both processes have. Each of them must get its
+    own answers, and the token must be refreshed once.
+    """
+    questions = {"parent": [f"parent {number}" for number in range(5)], "child": ["child 1", "child 2"]}
+    expected = {name: [f"You said: {each}" for each in asked] for name, asked in questions.items()}
+    assert ask("before") == "You said: before"
+    emulator.expire_access_tokens()
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=lambda: queue.put([ask(each) for each in questions["child"]]))
+    child.start()
+    assert [ask(each) for each in questions["parent"]] == expected["parent"]
+    assert queue.get(timeout=60) == expected["child"]
+    child.join(60)
+    assert child.exitcode == 0
+    assert refreshes(emulator) == 1
+
+
 def asked(emulator: Emulator) -> list[dict[str, Any]]:
     """The requests for an answer that have come."""
     return [row for row in emulator.journal() if row["path"].endswith("/responses")]

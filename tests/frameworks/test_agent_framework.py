@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from onplan.emulator import Call, Emulator, Turn
 
+from . import asking
 from .asking import asked, refreshes
 from .pages import python_blocks, run
 
@@ -104,3 +106,18 @@ async def test_an_expired_token_is_refreshed_once(client: Any, signed_in: Emulat
 def test_the_examples_run(signed_in: Emulator, code: str) -> None:
     """Those of the page, without an error."""
     run(code)
+
+
+@asking.forks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12: fork beside threads
+def test_beside_a_fork(client: Any, signed_in: Emulator) -> None:
+    """A chat client that was used before is the child's and the parent's."""
+    agent = Agent(client=client)
+
+    def ask(question: str) -> str:
+        async def answer() -> str:
+            return str((await agent.run(question)).text)
+
+        return asyncio.run(answer())
+
+    asking.beside_a_fork(ask, signed_in)

@@ -187,19 +187,19 @@ def test_a_prefix_of_model_names(signed_in: Emulator) -> None:
     assert on_plan(work).final_output == "You said: one"
 
 
-def test_traces_get_no_token(signed_in: Emulator) -> None:
+def test_traces_get_no_token(signed_in: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the export of traces nor the default client of the Agents SDK is given anything."""
-    from agents.models import _openai_shared
     from agents.tracing.processors import default_exporter
 
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     provider = OnplanProvider()
     run = on_plan(lambda config: agents.Runner.run(guide(), "one", run_config=config))
 
     assert run.final_output == "You said: one"
-    assert provider.get_model(MODEL)._client.api_key == PLACEHOLDER
+    assert PLACEHOLDER not in str([row["headers"] for row in asking.asked(signed_in)])
     assert default_exporter().api_key is None
-    assert _openai_shared.get_default_openai_client() is None
-    assert _openai_shared.get_default_openai_key() is None
+    with pytest.raises(openai.OpenAIError, match="api_key"):  # it has neither a client nor a key of ours
+        agents.OpenAIProvider().get_model(MODEL)
     with pytest.raises(Exception, match="pickle"):
         pickle.dumps(provider)
 

@@ -11,6 +11,7 @@ import pytest
 
 from onplan.emulator import Call, Emulator, Turn
 
+from . import asking
 from .asking import asked, refreshes
 from .pages import python_blocks, run
 
@@ -103,3 +104,17 @@ def _message(text: str) -> Any:
 def test_the_examples_run(signed_in: Emulator, code: str) -> None:
     """Those of the page, without an error."""
     run(code)
+
+
+@asking.forks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12: fork beside threads
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_beside_a_fork(model: Any, signed_in: Emulator, asynchronous: bool) -> None:
+    """A model that was used before is the child's and the parent's."""
+    agent = Agent(model=model, telemetry=False)
+
+    def ask(question: str) -> str:
+        answer = asyncio.run(agent.arun(question)) if asynchronous else agent.run(question)
+        return str(answer.content)
+
+    asking.beside_a_fork(ask, signed_in)

@@ -120,3 +120,19 @@ def test_an_expired_token_is_refreshed_once(client: Any, signed_in: Emulator) ->
 def test_the_examples_run(signed_in: Emulator, code: str) -> None:
     """Those of docs/integrations/instructor.md."""
     assert pages.run(code)
+
+
+@asking.forks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12: fork beside threads
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_beside_a_fork(client: Any, signed_in: Emulator, asynchronous: bool) -> None:
+    """A client that was patched and used before is the child's and the parent's."""
+    patched = instructor.from_openai(AsyncOpenAI(retry=1) if asynchronous else client)
+
+    def ask(question: str) -> str:
+        answer = patched.create(
+            model=MODEL, messages=[{"role": "user", "content": question}], response_model=None
+        )
+        return str((asyncio.run(answer) if asynchronous else answer).choices[0].message.content)
+
+    asking.beside_a_fork(ask, signed_in)

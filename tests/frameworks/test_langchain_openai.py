@@ -130,3 +130,17 @@ def _block() -> str:
 def test_the_example_runs(signed_in: Emulator) -> None:
     """That of docs/integrations/openai.md."""
     assert pages.run(_block()) == "You said: Name three birds\n"
+
+
+@asking.forks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12: fork beside threads
+@pytest.mark.parametrize("asynchronous", [False, True])
+@APIS
+def test_beside_a_fork(model: Any, signed_in: Emulator, asynchronous: bool) -> None:
+    """A model that was used before is the child's and the parent's."""
+
+    def ask(question: str) -> str:
+        answer = asyncio.run(model.ainvoke(question)) if asynchronous else model.invoke(question)
+        return str(answer.text)
+
+    asking.beside_a_fork(ask, signed_in)

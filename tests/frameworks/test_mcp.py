@@ -87,7 +87,7 @@ class Birds:
         except ImportError:  # the first version
             from mcp.shared.memory import create_connected_server_and_client_session as connected
 
-            async with connected(self.server._mcp_server) as session:
+            async with connected(self.server) as session:
                 yield session
         else:
             async with Client(self.server) as client:

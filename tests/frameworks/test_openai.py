@@ -152,7 +152,7 @@ FAULTS: list[tuple[str, type[Exception]]] = [
     ("context_length_exceeded", openai.BadRequestError),
     ("content_policy", openai.BadRequestError),
     ("overloaded_503", openai.InternalServerError),
-    ("connection_reset", openai.InternalServerError),
+    ("connection_reset", openai.APIConnectionError),
     ("cloudflare_403", openai.APIStatusError),
     ("overloaded_in_stream", openai.APIError),
     ("response_failed_after_text", openai.APIError),
@@ -317,7 +317,7 @@ def test_secrets_stay_out_of_sight(signed_in: Emulator, caplog: pytest.LogCaptur
     with caplog.at_level(logging.DEBUG), OpenAI() as client:
         with pytest.raises(openai.RateLimitError) as failed:
             client.responses.create(model=MODEL, input="x")
-        transport = client._client._transport
+        transport = client._client._transport  # the SDK has no public name for it, nor has httpx
         shown = [repr(client), repr(vars(client)), repr(transport), repr(vars(transport)), caplog.text]
     shown += map(str, source_locals(failed.value))
     assert not [secret for secret in secrets for text in shown if secret in text]

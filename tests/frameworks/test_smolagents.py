@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from onplan import ConfigurationError
+from onplan import ConfigurationError, Timeouts
 from onplan.emulator import Call, Emulator, Turn
 from onplan.integrations.openai import OpenAI
 from onplan.integrations.smolagents import OnplanModel
@@ -161,12 +161,21 @@ def test_leaving_a_stream(model: Any, signed_in: Emulator) -> None:
     assert model.generate(QUESTION).content == "You said: one two"
 
 
-@pytest.mark.parametrize("name", ["profile", "backend"])
-def test_options_of_the_client_say_where_they_go(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("profile", "x"), ("backend", "x"), ("store", "memory:"), ("timeout", Timeouts(idle=5))],
+)
+def test_options_of_the_client_say_where_they_go(name: str, value: object) -> None:
     """smolagents would send them with each request."""
     with pytest.raises(ConfigurationError) as caught:
-        OnplanModel("gpt-5.5", **{name: "x"})
+        OnplanModel("gpt-5.5", **{name: value})
     assert f"client=OpenAI({name}=…)" in caught.value.hint
+
+
+def test_parameters_of_chat_completions_are_no_options_of_the_client(model: Any, signed_in: Emulator) -> None:
+    """Also where onplan's client has one of the same name: ``store`` says whether an answer is kept."""
+    given = OnplanModel(MODEL, client=model.client, store=False, timeout=60)
+    assert given.generate(QUESTION).content == "You said: one two"
 
 
 def test_what_is_saved(model: Any) -> None:

@@ -125,7 +125,7 @@ CASES = [
         RefreshError,
         {"status_code": 429, "request_id": "req-1", "retry_after": 7.0},
     ),
-    Case("499", refused(499), RefreshError, {"status_code": 499}),
+    Case("499", refused(499), RefreshError, {"status_code": 499, "unanswered": False}),
     Case(
         "an unknown client",
         refused(401, {"error": "invalid_client"}),
@@ -139,8 +139,8 @@ CASES = [
     Case("200 with an empty token", refused(200, {"access_token": ""}), RefreshOutcomeUnknownError),
     Case("401, a page", Response(401, {}, b"<html>"), RefreshError),
     Case("200, a page", Response(200, {}, b"<html>"), RefreshOutcomeUnknownError),
-    Case("no connection", ConnectError("refused"), RefreshError),
-    Case("disconnected", DisconnectError("gone"), RefreshOutcomeUnknownError),
+    Case("no connection", ConnectError("refused"), RefreshError, {"unanswered": True}),
+    Case("disconnected", DisconnectError("gone"), RefreshOutcomeUnknownError, {"unanswered": True}),
     Case("timed out", IdleTimeoutError("silence"), RefreshOutcomeUnknownError),
 ]
 

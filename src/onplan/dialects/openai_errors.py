@@ -156,7 +156,9 @@ def failure_reply(error: OnplanError) -> ServedReply:
     if told.code == "rate_limit_exceeded":
         wait = min(max(error.retry_after or 1, 1), _LONGEST_WAIT)
         headers["retry-after"] = str(int(wait))
-    return ServedReply.json({"error": error_fields(error)}, told.status, headers)
+    reply = ServedReply.json({"error": error_fields(error)}, told.status, headers)
+    reply.error = error
+    return reply
 
 
 def refusal(

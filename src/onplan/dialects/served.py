@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 
 import msgspec
 
+from onplan.errors import OnplanError
 from onplan.types import Usage
 
 
@@ -79,7 +80,13 @@ def _are_sendable(names: str, values: str) -> bool:
 
 
 class Pieces(Protocol):
-    """The pieces of a streamed body, each of them one or more whole events."""
+    """The pieces of a streamed body, each of them one or more whole events.
+
+    Attributes:
+        error: what the latest piece tells, if it tells that the answer failed.
+    """
+
+    error: OnplanError | None
 
     def __aiter__(self) -> Self: ...
 
@@ -101,6 +108,7 @@ class ServedReply:
         heartbeat: what the server sends between two pieces when nothing was sent for 15 seconds.
         model: the model that answers; None where none is asked.
         sent: how many bytes of a stream have been sent.
+        error: the failure that is told, if it is one of onplan's; None for a refusal of the service itself.
         usage: the tokens that were used, known by the end of the body; None where no model is asked. The
             server counts them for the caller and in its metrics.
     """
@@ -112,6 +120,7 @@ class ServedReply:
     model: str | None = None
     usage: Usage | None = None
     sent: int = 0
+    error: OnplanError | None = field(default=None, repr=False)
 
     @classmethod
     def events(cls, body: Pieces, headers: Mapping[str, str] | None = None) -> ServedReply:

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
@@ -31,14 +31,20 @@ def _begin(work: Work) -> None:
     task.add_done_callback(_begun.discard)
 
 
+class _Running(NamedTuple):
+    """A loop that runs: in this process, on this thread."""
+
+    process: int
+    loop: asyncio.AbstractEventLoop
+    thread: threading.Thread
+
+
 class BackgroundLoop:
     """One loop for all synchronous clients of a process; a forked child makes its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._process: int | None = None
+        self._latest: _Running | None = None
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``. It is cancelled when the caller is interrupted, by Ctrl-C for instance.
@@ -46,14 +52,14 @@ class BackgroundLoop:
         Raises RuntimeError when the interpreter is ending and the loop has ended before it, and on the
         loop's own thread, which would wait for itself.
         """
-        loop = self._running()
-        if loop.is_closed():
+        running = self._existing() or self._make()
+        if running.loop.is_closed():
             work.close()
             raise RuntimeError("the interpreter is ending")
-        if self._is_here():
+        if threading.current_thread() is running.thread:
             work.close()
             raise RuntimeError("what runs on onplan's own thread must not wait for what is to run there")
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+        future = asyncio.run_coroutine_threadsafe(work, running.loop)
         try:
             return future.result()
         except BaseException:
@@ -61,36 +67,41 @@ class BackgroundLoop:
             raise
 
     def finish(self, work: Work) -> None:
-        """Run ``work`` to its end, as ``run`` does; on the loop's own thread begin it.
+        """Run ``work`` to its end, as ``run`` does; nothing happens without a loop.
 
-        Garbage is collected on any thread, and what is freed there may close a stream of another one.
+        On the loop's own thread it is only begun: garbage is collected on any thread, and what is freed there
+        may close a client of another one.
         """
-        if self._is_here():
-            self.begin(work)
-        else:
+        running = self._existing()
+        if running is not None and threading.current_thread() is running.thread:
+            begin_on(running.loop, work)
+        elif running is not None:
             self.run(work())
 
-    def _is_here(self) -> bool:
-        return threading.current_thread() is self._thread
-
     def begin(self, work: Work) -> None:
-        """Begin ``work`` there, and do not wait for it; nothing happens without a loop."""
-        if self._loop is not None and self._process == os.getpid():
-            begin_on(self._loop, work)
+        """Begin ``work`` there, and do not wait for it; nothing happens without a loop. Takes no lock."""
+        if running := self._existing():
+            begin_on(running.loop, work)
 
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def _existing(self) -> _Running | None:
+        """The loop of this process, if it has one. Takes no lock: what is freed asks, too."""
+        latest = self._latest
+        return latest if latest is not None and latest.process == os.getpid() else None
+
+    def _make(self) -> _Running:
         with self._lock:
-            if self._loop is None or self._process != os.getpid():
-                self._loop, self._process = asyncio.new_event_loop(), os.getpid()
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="onplan-requests", daemon=True
-                )
-                self._thread.start()
-                atexit.register(self._stop, self._loop, self._thread, self._process)
-            return self._loop
+            running = self._existing()
+            if running is None:
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=loop.run_forever, name="onplan-requests", daemon=True)
+                thread.start()
+                running = self._latest = _Running(os.getpid(), loop, thread)
+                atexit.register(self._stop, running)
+            return running
 
     @staticmethod
-    def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, process: int) -> None:
+    def _stop(running: _Running) -> None:
+        process, loop, thread = running
         if process == os.getpid():
             with suppress(Exception):  # connections that are open are closed
                 asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).result(5)

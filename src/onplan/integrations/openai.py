@@ -22,6 +22,7 @@ from onplan.assembly import AsyncClientOptions
 from onplan.async_client import AsyncClient
 from onplan.errors import ConfigurationError
 from onplan.integrations.missing import MissingFrameworkError
+from onplan.integrations.sdk_failures import SDKFailures, failure_of
 from onplan.integrations.service_transport import HOST, transports
 from onplan.service import Service, ServiceOptions
 
@@ -47,7 +48,7 @@ def OpenAI(**options: Any) -> openai.OpenAI:  # noqa: N802 - it is used in place
     sdk, http = _sdk()
     sync, _ = _transports(sdk, http)
     for_sdk, parts = _parts(options, sdk.OpenAI)
-    made = _without_websockets(sdk.OpenAI, sdk.OpenAIError)
+    made = _sync_class(sdk)
     client: openai.OpenAI = made(
         http_client=http.Client(transport=sync(*parts), base_url=BASE_URL), **for_sdk
     )
@@ -59,7 +60,7 @@ def AsyncOpenAI(**options: Any) -> openai.AsyncOpenAI:  # noqa: N802 - it is use
     sdk, http = _sdk()
     _, asynchronous = _transports(sdk, http)
     for_sdk, parts = _parts(options, sdk.AsyncOpenAI)
-    made = _without_websockets(sdk.AsyncOpenAI, sdk.OpenAIError)
+    made = _async_class(sdk)
     http_client = http.AsyncClient(transport=asynchronous(*parts), base_url=BASE_URL)
     client: openai.AsyncOpenAI = made(http_client=http_client, **for_sdk)
     return client
@@ -113,12 +114,8 @@ _made: dict[str, tuple[type[Any], type[Any]]] = {}
 
 
 def _transports(sdk: Any, http: ModuleType) -> tuple[type[Any], type[Any]]:
-    def timed_out(request: Any) -> Exception:
-        error: Exception = sdk.APITimeoutError(request=request)
-        return error
-
     if http.__name__ not in _made:
-        _made[http.__name__] = transports(http, timed_out)
+        _made[http.__name__] = transports(http, SDKFailures(sdk))
     return _made[http.__name__]
 
 
@@ -128,7 +125,6 @@ _NO_WEBSOCKET = (
 )
 
 
-@cache
 def _without_websockets(kind: type[Any], error: type[Exception]) -> type[Any]:
     """The SDK's class whose WebSockets are refused where they are asked for, in copies of a client, too."""
 
@@ -152,5 +148,50 @@ def _without_websockets(kind: type[Any], error: type[Exception]) -> type[Any]:
         def live(self) -> Any:
             return refusing(super().live)
 
-    Client.__name__ = Client.__qualname__ = kind.__name__
     return Client
+
+
+@cache
+def _sync_class(sdk: Any) -> type[Any]:
+    """The SDK's class, whose requests without an answer fail as they do over a network.
+
+    The transport cannot raise that: openai 2.0 puts an error without our message in its place.
+    """
+
+    class Client(_without_websockets(sdk.OpenAI, sdk.OpenAIError)):  # type: ignore[misc]
+        def request(self, *given: Any, **named: Any) -> Any:
+            try:
+                return super().request(*given, **named)
+            except sdk.APIStatusError as error:
+                if (failure := failure_of(error)) is None:
+                    raise
+            try:
+                raise failure
+            finally:
+                del failure  # which refers to this frame
+
+    return _called(Client, sdk.OpenAI)
+
+
+@cache
+def _async_class(sdk: Any) -> type[Any]:
+    """The same for asynchronous clients."""
+
+    class Client(_without_websockets(sdk.AsyncOpenAI, sdk.OpenAIError)):  # type: ignore[misc]
+        async def request(self, *given: Any, **named: Any) -> Any:
+            try:
+                return await super().request(*given, **named)
+            except sdk.APIStatusError as error:
+                if (failure := failure_of(error)) is None:
+                    raise
+            try:
+                raise failure
+            finally:
+                del failure  # which refers to this frame
+
+    return _called(Client, sdk.AsyncOpenAI)
+
+
+def _called(kind: type[Any], as_: type[Any]) -> type[Any]:
+    kind.__name__ = kind.__qualname__ = as_.__name__
+    return kind

@@ -4,32 +4,81 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 from urllib.parse import unquote
 
-import msgspec
-
 from onplan.async_client import AsyncClient
-from onplan.dialects.openai_errors import NEVER_AGAIN, refusal
+from onplan.dialects.openai_errors import NEVER_AGAIN, refusal, told_of
 from onplan.dialects.served import Pieces, ServedReply, ServedRequest
+from onplan.errors import OnplanError
 from onplan.integrations.background_loop import BACKGROUND, begin_on
 from onplan.service import Service
 
 # A name that no network has (RFC 6761 §6.4): what does not go through this transport reaches nothing.
 HOST = "onplan.invalid"
 
-TimedOut: TypeAlias = Callable[[Any], Exception]
-"""Makes an error, of the request that took too long."""
+# In the extensions of a response: what its request fails with, where the status is no answer of anybody.
+UNANSWERED = "onplan.unanswered"
+
+
+class Failures(Protocol):
+    """What a request, or the rest of a stream, fails with where no answer is the reason."""
+
+    def unanswered(self, error: OnplanError, request: Any) -> Exception | None:
+        """The failure that ``error`` is; None if it is an answer, which is told as one."""
+
+    def timed_out(self, request: Any, seconds: float) -> Exception:
+        """Nothing came for as long as the request allows."""
+
+    def closed(self, request: Any) -> Exception:
+        """The stream was closed before its end, and is read nevertheless."""
 
 
 class _Answers:
     """What both transports do: requests become those of a service, and its replies responses."""
 
-    def __init__(self, http: ModuleType, client: AsyncClient, service: Service) -> None:
-        self._http, self._client, self._service = http, client, service
+    def __init__(self, http: ModuleType, failures: Failures, client: AsyncClient, service: Service) -> None:
+        self._http, self._failures, self._client, self._service = http, failures, client, service
+
+    async def respond(self, given: Any, body: bytes, stream: Callable[[_Reading], Any]) -> Any:
+        """The response; onplan has tried again where that made sense, so the SDK need not.
+
+        Args:
+            given: the request.
+            body: its body.
+            stream: makes the stream of a response from what reads it.
+        """
+        patience = _patience(given)
+        failure: Exception | None = None
+        try:
+            async with asyncio.timeout(patience):
+                reply = await self._reply(given, body)
+        except TimeoutError:
+            failure = self._failures.timed_out(given, patience or 0)
+            reply = refusal(504, "timeout", str(failure))  # onplan has not tried that again
+        if reply.error is not None:
+            failure = self._failures.unanswered(reply.error, given)
+        extensions = {UNANSWERED: failure} if failure is not None else {}
+        if isinstance(reply.body, bytes):
+            return self._http.Response(
+                reply.status, headers=reply.headers, content=reply.body, extensions=extensions
+            )
+        reading = _Reading(reply.body, patience, given, self._failures)
+        return self._http.Response(reply.status, headers=reply.headers, stream=stream(reading))
+
+    async def _reply(self, given: Any, body: bytes) -> ServedReply:
+        if given.url.host != HOST:
+            message = f"This client asks your plan, and not {given.url.host}: leave out base_url."
+            return refusal(400, "unsupported_base_url", message, headers=NEVER_AGAIN)
+        reply = await self._service.answer(self._request(given, body))
+        if reply.status >= 400:
+            reply.headers.update(NEVER_AGAIN)
+        if reply.error is not None and told_of(reply.error).code == "not_signed_in":
+            reply.status = 401  # the SDK's AuthenticationError; what a server tells Codex CLI is 403
+        return reply
 
     def _request(self, given: Any, body: bytes) -> ServedRequest:
         """The request, without what is the SDK's own: its placeholder for a key, above all."""
@@ -38,25 +87,6 @@ class _Answers:
             headers.pop(name, None)
         path, query = unquote(given.url.path), given.url.query.decode("ascii", "replace")
         return ServedRequest(given.method, path, headers, body, query)
-
-    async def reply(self, given: Any, body: bytes) -> ServedReply:
-        """The reply; onplan has tried again where that made sense, so the SDK need not.
-
-        Raises the HTTP library's ReadTimeout when it takes longer than the request allows.
-        """
-        if given.url.host != HOST:
-            message = f"This client asks your plan, and not {given.url.host}: leave out base_url."
-            return refusal(400, "unsupported_base_url", message, headers=NEVER_AGAIN)
-        try:
-            async with asyncio.timeout(_patience(given)):
-                reply = await self._service.answer(self._request(given, body))
-        except TimeoutError:
-            raise self._http.ReadTimeout("no answer within the timeout", request=given) from None
-        if reply.status >= 400:
-            reply.headers.update(NEVER_AGAIN)
-        if _is_refused_sign_in(reply):
-            reply.status = 401  # the SDK's AuthenticationError; what a server tells Codex CLI is 403
-        return reply
 
     async def close(self) -> None:
         """Close the connections."""
@@ -72,85 +102,107 @@ def _patience(given: Any) -> float | None:
     return seconds
 
 
-def _is_refused_sign_in(reply: ServedReply) -> bool:
-    if reply.status != 403 or not isinstance(reply.body, bytes):
-        return False
-    return bool(msgspec.json.decode(reply.body)["error"]["code"] == "not_signed_in")
+class _Reading:
+    """Reads the pieces of a reply, on the event loop that answers.
+
+    Attributes:
+        is_over: whether nothing is left to be given up, or it is being given up.
+        process: the one that asked; a fork of it has neither the loop nor the connection.
+    """
+
+    def __init__(self, pieces: Pieces, patience: float | None, request: Any, failures: Failures) -> None:
+        self._pieces, self._patience = pieces, patience
+        self._request, self._failures = request, failures
+        self._limit: asyncio.Timeout | None = None  # of the piece that is waited for
+        self._is_cut = False  # whether the rest can no longer be read
+        self.is_over, self.process = False, os.getpid()
+
+    async def next(self) -> bytes | None:
+        """The next piece; None at the end. Raises what ``Failures`` makes of a stream that ends before."""
+        if self._is_cut:
+            raise self._failures.closed(self._request)
+        try:
+            async with asyncio.timeout(self._patience) as self._limit:
+                piece = await anext(self._pieces, None)
+        except TimeoutError:
+            if self._is_cut:
+                raise self._failures.closed(self._request) from None
+            self._is_cut = True
+            raise self._failures.timed_out(self._request, self._patience or 0) from None
+        finally:
+            self._limit = None
+        if piece is None:
+            self.is_over = True
+        elif (error := self._pieces.error) is not None:
+            self._is_cut = True
+            if failure := self._failures.unanswered(error, self._request):
+                raise failure
+        return piece
+
+    async def give_up(self) -> None:
+        """End what is asked of the backend. Whoever waits for a piece is told that the stream is closed."""
+        self.is_over = self._is_cut = True
+        if self._limit is None:
+            await self._pieces.aclose()
+        elif not self._limit.expired():
+            self._limit.reschedule(0)  # the pieces close themselves
 
 
 class _Body:
-    """The pieces of a reply, read from a loop on another thread."""
+    """The body of a response, read from a loop on another thread."""
 
-    def __init__(self, pieces: Pieces, patience: float | None, timed_out: Callable[[], Exception]) -> None:
-        self._pieces, self._patience, self._timed_out = pieces, patience, timed_out
-        self._process, self._is_over = os.getpid(), False
+    def __init__(self, reading: _Reading) -> None:
+        self._reading = reading
 
     def __iter__(self) -> Iterator[bytes]:
         while (piece := self._next()) is not None:
             yield piece
-        self._is_over = True
 
     def _next(self) -> bytes | None:
-        if self._process != os.getpid():
+        if self._reading.process != os.getpid():
             raise RuntimeError("a stream is read by the process that began it, and not by a fork of it")
-        try:
-            return BACKGROUND.run(_next(self._pieces, self._patience))
-        except TimeoutError:
-            raise self._timed_out() from None
+        return BACKGROUND.run(self._reading.next())
 
     def close(self) -> None:
-        """Give the rest up. In a forked process nothing happens: the stream is the parent's."""
-        if not self._is_over and self._process == os.getpid():
-            self._is_over = True
-            with suppress(RuntimeError):  # the interpreter is ending
-                BACKGROUND.finish(self._pieces.aclose)
+        """Give the rest up, and do not wait for that. In a forked process nothing happens.
+
+        The garbage collector closes a stream that was dropped, on a thread that may have a lock for which the
+        loop waits.
+        """
+        if not self._reading.is_over and self._reading.process == os.getpid():
+            self._reading.is_over = True
+            BACKGROUND.begin(self._reading.give_up)
 
     def __del__(self) -> None:
         """Give up a stream that was dropped without being read: its connection would stay open."""
-        if not self._is_over and self._process == os.getpid():
-            BACKGROUND.begin(self._pieces.aclose)
-
-
-async def _next(pieces: Pieces, patience: float | None) -> bytes | None:
-    if patience is None:
-        return await anext(pieces, None)
-    async with asyncio.timeout(patience):
-        return await anext(pieces, None)
+        self.close()
 
 
 class _AsyncBody:
-    """The pieces of a reply."""
+    """The body of a response, read in the loop that asked."""
 
-    def __init__(self, pieces: Pieces, patience: float | None, timed_out: Callable[[], Exception]) -> None:
-        self._pieces, self._patience, self._timed_out = pieces, patience, timed_out
-        self._process, self._is_over = os.getpid(), False
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, reading: _Reading) -> None:
+        self._reading, self._loop = reading, asyncio.get_running_loop()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            while (piece := await _next(self._pieces, self._patience)) is not None:
-                yield piece
-        except TimeoutError:
-            raise self._timed_out() from None
-        self._is_over = True
+        while (piece := await self._reading.next()) is not None:
+            yield piece
 
     async def aclose(self) -> None:
         """Give the rest up; what is asked of the backend ends."""
-        self._is_over = True
-        with suppress(RuntimeError):  # the event loop of a stream that was not read to its end is gone
-            await self._pieces.aclose()
+        if self._loop is asyncio.get_running_loop():
+            await self._reading.give_up()
+        else:
+            begin_on(self._loop, self._reading.give_up)
 
     def __del__(self) -> None:
         """Give up a stream that was dropped without being read: its connection would stay open."""
-        if not self._is_over and self._process == os.getpid():
-            begin_on(self._loop, self._pieces.aclose)
+        if not self._reading.is_over and self._reading.process == os.getpid():
+            begin_on(self._loop, self._reading.give_up)
 
 
-def transports(http: ModuleType, timed_out: TimedOut) -> tuple[type[Any], type[Any]]:
-    """The synchronous and the asynchronous transport for ``http``, which is httpx or httpx2.
-
-    ``timed_out``: the error that a stream ends with when nothing came for as long as its request allows.
-    """
+def transports(http: ModuleType, failures: Failures) -> tuple[type[Any], type[Any]]:
+    """The synchronous and the asynchronous transport for ``http``, which is httpx or httpx2."""
 
     class SyncStream(_Body, http.SyncByteStream):  # type: ignore[name-defined]
         pass
@@ -158,20 +210,12 @@ def transports(http: ModuleType, timed_out: TimedOut) -> tuple[type[Any], type[A
     class AsyncStream(_AsyncBody, http.AsyncByteStream):  # type: ignore[name-defined]
         pass
 
-    def response(request: Any, reply: ServedReply, stream: type[Any]) -> Any:
-        headers: Mapping[str, str] = reply.headers
-        if isinstance(reply.body, bytes):
-            return http.Response(reply.status, headers=headers, content=reply.body)
-        body = stream(reply.body, _patience(request), lambda: timed_out(request))
-        return http.Response(reply.status, headers=headers, stream=body)
-
     class Transport(http.BaseTransport):  # type: ignore[name-defined]
         def __init__(self, client: AsyncClient, service: Service) -> None:
-            self._answers = _Answers(http, client, service)
+            self._answers = _Answers(http, failures, client, service)
 
         def handle_request(self, request: Any) -> Any:
-            reply = self._answers.reply(request, request.read())
-            return response(request, BACKGROUND.run(reply), SyncStream)
+            return BACKGROUND.run(self._answers.respond(request, request.read(), SyncStream))
 
         def close(self) -> None:
             with suppress(RuntimeError):  # the interpreter is ending
@@ -182,11 +226,10 @@ def transports(http: ModuleType, timed_out: TimedOut) -> tuple[type[Any], type[A
 
     class AsyncTransport(http.AsyncBaseTransport):  # type: ignore[name-defined]
         def __init__(self, client: AsyncClient, service: Service) -> None:
-            self._answers = _Answers(http, client, service)
+            self._answers = _Answers(http, failures, client, service)
 
         async def handle_async_request(self, request: Any) -> Any:
-            reply = await self._answers.reply(request, await request.aread())
-            return response(request, reply, AsyncStream)
+            return await self._answers.respond(request, await request.aread(), AsyncStream)
 
         async def aclose(self) -> None:
             await self._answers.close()

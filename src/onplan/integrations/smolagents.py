@@ -14,6 +14,7 @@ from onplan.assembly import AsyncClientOptions
 from onplan.errors import ConfigurationError
 from onplan.integrations.missing import MissingFrameworkError
 from onplan.integrations.openai import OpenAI
+from onplan.transports.base import Timeouts
 
 try:
     import openai
@@ -28,6 +29,12 @@ _OF_THE_CLIENT = AsyncClientOptions.__optional_keys__ - {
     "retry",  # smolagents' own: whether it asks again
     *inspect.signature(openai.resources.chat.Completions.create).parameters,
 }
+
+
+def _is_of_the_client(name: str, value: object) -> bool:
+    """By its name, or by its value where Chat Completions has a parameter of the same name."""
+    is_place = name == "store" and not isinstance(value, bool | None)  # where the sign-in is kept
+    return name in _OF_THE_CLIENT or is_place or isinstance(value, Timeouts)
 
 
 class OnplanModel(OpenAIModel):
@@ -48,7 +55,7 @@ class OnplanModel(OpenAIModel):
     """
 
     def __init__(self, model_id: str, *, client: openai.OpenAI | None = None, **given: Any) -> None:
-        for name in given.keys() & _OF_THE_CLIENT:
+        for name in [each for each, value in given.items() if _is_of_the_client(each, value)]:
             raise ConfigurationError(
                 f"OnplanModel has no option {name!r}.",
                 hint=f"Give it to the client: `OnplanModel({model_id!r}, client=OpenAI({name}=…))`.",

@@ -64,9 +64,13 @@ def refresh(
         response = yield request
     except ConnectError as error:
         hint = error.hint if type(error) is not ConnectError else None
-        raise RefreshError(f"The sign-in could not be refreshed for now. {error}", hint=hint) from None
+        failure = RefreshError(f"The sign-in could not be refreshed for now. {error}", hint=hint)
+        failure.unanswered = True
+        raise failure from None
     except TransportError as error:
-        raise RefreshOutcomeUnknownError(f"The sign-in could not be refreshed for now. {error}") from None
+        failure = RefreshOutcomeUnknownError(f"The sign-in could not be refreshed for now. {error}")
+        failure.unanswered = True
+        raise failure from None
     if not response.ok:
         raise refusal(response, now(), credentials.refresh_token or "", registered=issuer.registers)
     tokens = decode_token_response(response.body)

@@ -16,6 +16,7 @@ from onplan.errors import OnplanError
 from onplan.service.chat import ChatCompletions
 from onplan.service.images import Images
 from onplan.service.options import ServiceOptions
+from onplan.service.pieces import without_traceback
 from onplan.service.response_stores import MemoryStore, ResponseStore
 from onplan.service.responses import Responses
 from onplan.service.responses_socket import ResponsesSocket
@@ -66,7 +67,7 @@ class Service:
         try:
             reply = await self._route(request)
         except OnplanError as error:
-            reply = failure_reply(error)
+            reply = failure_reply(without_traceback(error))
         return stamped(reply)
 
     def open_socket(self, request: ServedRequest) -> ResponsesSocket | None:
