@@ -97,6 +97,55 @@ def test_a_store_that_was_emptied_meanwhile() -> None:
         manager_of(store, prepare=store.delete).credentials()
 
 
+# --- whether the sign-in is over ---
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (Record(), None),
+        (signed_in(), None),
+        (signed_in(0.5, refresh_token=None), None),
+        (signed_in(0.0), None),
+        (signed_in(0.0, refresh_token=None), "The sign-in has ended and cannot be refreshed"),
+        (signed_in(0.0, refresh_token=None, borrowed_from="codex:/x"), "borrowed from codex:/x has expired"),
+    ],
+    ids=["none", "fresh", "its last moment", "to be refreshed", "not to be refreshed", "borrowed"],
+)
+def test_a_sign_in_has_ended_when_nothing_can_be_sent(record: Record, message: str | None) -> None:
+    """An expired token that can be refreshed is no end. Nothing is asked for that."""
+    manager = manager_of(MemoryStore(record=record), AssertionError("the issuer is asked"))
+
+    ended = manager.why_ended(record)
+    assert (message is None) is (ended is None)
+    assert (message or "") in str(ended)
+
+
+def test_a_sign_in_has_ended_when_its_refresh_token_was_refused() -> None:
+    """The reason is what the server said. Another sign-in, which has another token, has not ended."""
+    record = signed_in(0.0)
+    manager = manager_of(MemoryStore(record=record), refused(401, "refresh_token_expired"))
+    assert manager.why_ended(record) is None
+
+    with pytest.raises(SignInAgainError) as caught:
+        manager.credentials()
+    ended = manager.why_ended(record)
+    assert ended is not None
+    assert ended.message == caught.value.message
+    assert manager.why_ended(signed_in(0.0, refresh_token="refresh-9")) is None
+
+
+def test_a_sign_in_has_ended_when_its_last_token_was_refused() -> None:
+    """It may not have expired: a backend that does not take it is enough, where there is no other one."""
+    record = signed_in(refresh_token=None)
+    manager = manager_of(MemoryStore(record=record))
+    assert manager.why_ended(record) is None
+
+    with pytest.raises(SignInAgainError):
+        manager.replace("access-1")
+    assert "has ended" in str(manager.why_ended(record))
+
+
 # --- tasks ---
 
 

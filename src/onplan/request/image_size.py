@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 
 from onplan.request.image_types import type_of
 
@@ -18,10 +19,9 @@ def pixels_of(data: bytes) -> tuple[int, int] | None:
 
     if type_of(data) not in _MEASURED:
         return None
-    try:
+    width, height = -1, -1
+    with suppress(Exception):  # imagesize 1.4 raises errors of many kinds for a damaged image, 2.0 none
         width, height = imagesize.get(io.BytesIO(data[:HEAD]))
-    except Exception:  # noqa: BLE001 - whatever a damaged image makes of it, the size is unknown
-        return None
     sides = (width, height)
     known = all(type(side) is int and 0 < side <= _LARGEST_SIDE for side in sides)
     return sides if known else None
