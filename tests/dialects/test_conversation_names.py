@@ -6,7 +6,8 @@ import uuid
 
 import pytest
 
-from onplan.dialects.conversation_names import named_by_client, session_name
+from onplan.dialects.conversation_names import beginning_of, named_by_client, session_name
+from onplan.types import Message
 
 BEGINNING = [{"role": "user", "content": "Hi"}]
 
@@ -57,3 +58,25 @@ def test_the_caller_without_a_name_keeps_its_names() -> None:
 def test_where_clients_name_it(in_body: str | None, headers: dict[str, str], expected: str | None) -> None:
     """The body first, then the headers; what no header can hold is no name."""
     assert named_by_client(in_body, headers) == expected
+
+
+SYSTEM, USER, OTHER = Message.system("Be brief."), Message.user("Hi"), Message.assistant("Hello")
+
+
+@pytest.mark.parametrize(
+    ("messages", "count"),
+    [
+        ([], 0),
+        ([SYSTEM], 1),
+        ([SYSTEM, OTHER], 2),
+        ([USER], 1),
+        ([SYSTEM, USER], 2),
+        ([SYSTEM, USER, OTHER, USER], 2),
+        ([USER, SYSTEM], 1),
+    ],
+)
+def test_a_conversation_begins_with_what_all_of_its_requests_have(
+    messages: list[Message], count: int
+) -> None:
+    """All up to the user's first message; what follows differs from turn to turn."""
+    assert beginning_of(messages) == messages[:count]

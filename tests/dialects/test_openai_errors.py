@@ -9,7 +9,14 @@ import msgspec
 import pytest
 
 from onplan import errors
-from onplan.dialects.openai_errors import error_fields, failure_reply, parameter_error
+from onplan.dialects.openai_errors import (
+    NEVER_AGAIN,
+    ParameterError,
+    error_fields,
+    failure_reply,
+    parameter_error,
+    refusal,
+)
 from onplan.errors import OnplanError
 
 CALLERS, SERVERS = "invalid_request_error", "server_error"
@@ -93,6 +100,40 @@ def test_a_usage_limit_is_not_asked_about_again() -> None:
     assert error_fields(error)["resets_at"] == 1_790_000_000
     assert reply.headers["x-should-retry"] == "false"
     assert "retry-after" not in reply.headers
+
+
+def test_an_error_of_ours_is_told_as_it_says() -> None:
+    """With the field that is wrong, its own code and status, and no hint."""
+    error = ParameterError("n is wrong.", param="n", code="of_ours", status=404)
+    reply = failure_reply(error)
+
+    assert reply.status == 404
+    assert error_fields(error) == {
+        "message": "n is wrong.",
+        "type": CALLERS,
+        "param": "n",
+        "code": "of_ours",
+    }
+    plain = ParameterError("n is wrong.")
+    assert (plain.told.status, plain.told.code, plain.param) == (400, "invalid_value", None)
+
+
+def test_a_refusal_has_the_same_shape() -> None:
+    """The reply to what is refused without a turn: when a limit ends is told where it is known."""
+    plain = refusal(404, "unknown_url", "No such path.")
+    assert plain.status == 404
+    assert isinstance(plain.body, bytes)
+    assert msgspec.json.decode(plain.body) == {
+        "error": {"message": "No such path.", "type": CALLERS, "param": None, "code": "unknown_url"}
+    }
+    assert plain.headers == {"content-type": "application/json"}
+
+    full = refusal(429, "x", "y", type="z", param="n", headers=NEVER_AGAIN, resets_at=0)
+    assert isinstance(full.body, bytes)
+    assert msgspec.json.decode(full.body) == {
+        "error": {"message": "y", "type": "z", "param": "n", "code": "x", "resets_at": 0}
+    }
+    assert full.headers == {"content-type": "application/json", **NEVER_AGAIN}
 
 
 class _Shape(msgspec.Struct):
