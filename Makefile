@@ -39,12 +39,23 @@ test: $(VENV)/.installed        ## the test suite, in four processes: most of th
 
 # The tests of what decides: no server, no file. Without those that generate thousands of cases or count work, which
 # take longer than all others together.
-UNIT := answers batches chat oauth plan request responses structured tools turn types \
+UNIT := answers batches chat dialects oauth plan request responses structured tools turn types \
+  cli/markdown/test_blocks.py cli/test_chat_typed.py cli/test_control_characters.py \
+  config/test_descriptions.py config/test_file_errors.py config/test_store_schemes.py \
   conversation/test_file_format.py conversation/test_history.py conversation/test_partial_answer.py \
-  images/test_response.py images/test_settings.py telemetry/test_attributes.py \
-  transports/test_silence.py test_backends.py test_errors.py test_flow.py test_parameters.py test_streams.py test_types.py
+  images/test_response.py images/test_settings.py \
+  integrations/test_answer_facts.py integrations/test_growing_arguments.py integrations/test_kept_parts.py \
+  server/test_bodies.py server/test_variables.py service/test_contexts.py service/test_observed.py \
+  telemetry/test_attributes.py telemetry/test_options.py \
+  transports/test_answer_parser.py transports/test_request_head.py transports/test_silence.py \
+  test_backends.py test_errors.py test_field_types.py test_flow.py test_header_lines.py test_lazy_pattern.py \
+  test_parameters.py test_secret.py test_streams.py test_types.py
+LONG := chat/test_many.py responses/test_bounds.py \
+  dialects/openai_chat/test_damaged_streams.py dialects/openai_responses/test_damaged_streams.py \
+  dialects/openai_chat/test_kept_turns.py dialects/openai_responses/test_usual_stream.py
 unit: $(VENV)/.installed        ## the tests of the modules that do no input or output, alone (10 seconds)
-	$(BIN)/pytest -m 'not hypothesis' $(UNIT:%=tests/%) --ignore=tests/chat/test_many.py --ignore=tests/responses/test_bounds.py
+	$(BIN)/pytest -m 'not hypothesis' $(UNIT:%=tests/%) $(LONG:%=--ignore=tests/%) \
+	  --deselect=tests/dialects/openai_responses/test_relay.py::test_endless_items_and_parts_end
 
 coverage: $(VENV)/.installed    ## how much of each module its own tests run; fails below 95 % of the lines of one
 	$(BIN)/python tools/cover.py

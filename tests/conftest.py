@@ -51,7 +51,10 @@ _WITH_BROWSER = (
 )
 
 # Rooms that decide and do no input or output (`make unit`); neither do their tests.
-_PURE = ("answers", "batches", "chat", "oauth", "plan", "request", "responses", "tools", "turn", "types")
+_PURE = (
+    *("answers", "batches", "chat", "dialects", "oauth", "openai_chat", "openai_responses", "plan"),
+    *("request", "responses", "tools", "turn", "types"),
+)
 
 _Seen = TypeVar("_Seen")
 

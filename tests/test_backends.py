@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -14,11 +14,12 @@ from onplan.backends import (
     OPENAI_CODEX,
     OPENAI_RESPONSES,
     ROWS,
+    ParameterSupport,
     backend_at,
     backend_named,
     is_same_server,
 )
-from onplan.errors import ConfigurationError, OnplanError, SignInAgainError
+from onplan.errors import ConfigurationError, OnplanError, PlanNotPermittedError, SignInAgainError
 from onplan.oauth.issuer import ISSUERS
 from onplan.types import APIKey, CompletionRequest, OAuthCredentials
 
@@ -192,3 +193,76 @@ def test_what_the_backend_demands_is_in_its_row():
     assert {"temperature", "top_p", "max_tokens", "stop", "metadata"} == {
         name for name in CompletionRequest.__struct_fields__ if not OPENAI_CODEX.sends(name)
     }
+
+
+FORWARD, DROP, EMULATE = ParameterSupport.FORWARD, ParameterSupport.DROP, ParameterSupport.EMULATE
+SUPPORTING = replace(
+    OPENAI_CODEX,
+    parameter_support={
+        "seed": DROP,
+        "stop": EMULATE,
+        "user": FORWARD,
+        "tool_choice": ParameterSupport.WITH_TOOLS,
+    },
+    refuses_unknown=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "with_tools", "without", "is_sent", "is_taken"),
+    [
+        ("seed", DROP, DROP, False, False),
+        ("stop", EMULATE, EMULATE, False, False),
+        ("user", FORWARD, FORWARD, True, True),
+        ("tool_choice", FORWARD, DROP, True, True),
+        ("unknown", FORWARD, FORWARD, True, False),
+    ],
+)
+def test_a_row_decides_what_becomes_of_a_parameter(parameter, with_tools, without, is_sent, is_taken):
+    """One that it does not name is sent; a client's own field is, if the backend takes unknown ones."""
+    assert SUPPORTING.support_of(parameter, has_tools=True) is with_tools
+    assert SUPPORTING.support_of(parameter, has_tools=False) is without
+    assert SUPPORTING.sends(parameter) is is_sent
+    assert SUPPORTING.takes(parameter) is is_taken
+    lenient = replace(SUPPORTING, refuses_unknown=False)
+    assert lenient.takes(parameter) is (is_taken or parameter == "unknown")
+
+
+def test_only_servers_of_chat_completions_get_fields_as_they_are():
+    """The Responses API of the plan refuses what it does not know."""
+    for name, passes in (("unknown", True), ("seed", False)):
+        lenient = replace(SUPPORTING, refuses_unknown=False)
+        assert replace(lenient, api="chat").passes_on(name) is passes
+        assert not lenient.passes_on(name)
+
+
+@pytest.mark.parametrize(
+    ("scope", "granted", "permitted"),
+    [(None, [], True), ("plan", ["openid", "plan"], True), ("plan", ["openid"], False), ("plan", [], False)],
+)
+def test_a_use_is_permitted_by_its_scope(scope, granted, permitted):
+    """A backend that needs none takes every sign-in; else a request fails before it is sent."""
+    row = replace(OPENAI_CODEX, required_scope=scope)
+    credentials = OAuthCredentials(access_token="a", scopes=granted)
+    assert row.is_permitted(credentials) is permitted
+    if permitted:
+        assert row.api_headers(credentials)["authorization"] == "Bearer a"
+    else:
+        with pytest.raises(PlanNotPermittedError):
+            row.api_headers(credentials)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.name}, {row.api}, {row.billed_to}")
+def test_what_is_for_one_application_is_not_served(row):
+    """The error names the backend that is."""
+    if row.may_serve_others:
+        row.require_servable()
+    else:
+        with pytest.raises(ConfigurationError, match=row.name) as caught:
+            row.require_servable()
+        assert "openai-codex" in caught.value.hint
+
+
+def test_some_rows_are_served_and_some_are_not():
+    """Both cases of the test before are there."""
+    assert {row.may_serve_others for row in ROWS} == {True, False}

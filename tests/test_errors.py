@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 import re
 
 import pytest
@@ -91,3 +92,60 @@ def test_a_missing_extra_says_what_to_install():
 
     assert "`onplan emulator` needs" in str(error)
     assert "pip install 'onplan[emulator]'" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("unix_seconds", "shown"),
+    [
+        (None, None),
+        (0, "1970-01-01T00:00:00+00:00"),
+        (1_790_000_000.5, "2026-09-21T14:13:20.500000+00:00"),
+        (-1, None),
+        (2.99e10, "2917-06-29T19:33:20+00:00"),
+        (3e10, None),
+        (float("nan"), None),
+    ],
+)
+def test_a_time_is_aware_and_in_utc(unix_seconds, shown):
+    """What is before 1970 or centuries away is a mistake, and unknown."""
+    for found in (
+        errors.utc_time(unix_seconds),
+        errors.UsageLimitError("x", resets_at=unix_seconds).reset_time,
+    ):
+        assert (found.isoformat() if found else None) == shown
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_an_error_of_another_process_arrives_as_it_was(kind):
+    """With all that was added to it, whatever it is made from."""
+    error = kind.__new__(kind, "It failed.")
+    OnplanError.__init__(error, "It failed.", hint="Do it.")
+    error.request_id, error.own = "req-1", {"a": 1}
+    copied = pickle.loads(pickle.dumps(error))
+    assert type(copied) is kind
+    assert (copied.args, vars(copied)) == (error.args, vars(error))
+    assert str(copied) == str(error)
+
+
+def test_what_some_errors_have_beside_a_message():
+    """For programs that go on by themselves."""
+    damaged = errors.StoreDamagedError("x", version="7", hint="Delete it.")
+    assert (damaged.version, damaged.hint, errors.StoreDamagedError("x").version) == ("7", "Delete it.", "")
+    output = errors.OutputError("x", text="{", path="$.a", problem="It ends.")
+    assert (output.text, output.path, output.problem) == ("{", "$.a", "It ends.")
+    plain = errors.OutputError("x")
+    assert (plain.text, plain.path, plain.problem, plain.hint) == ("", "$", "", errors.OutputError.hint)
+    assert errors.RunLimitError("x").limit == "max_turns"
+    assert errors.RunLimitError("x", limit="token_budget").limit == "token_budget"
+
+
+def test_an_error_as_json_says_what_is_known():
+    """Zero is known; what is not known is left out."""
+    error = errors.RateLimitError("x", hint="y", status_code=429, retry_after=0.0)
+    assert error.to_dict() == {
+        "code": "rate_limit",
+        "message": "x",
+        "hint": "y",
+        "status_code": 429,
+        "retry_after": 0.0,
+    }

@@ -1,4 +1,4 @@
-"""The pair of clients that objects of frameworks have, and what is kept beside their messages."""
+"""The pair of clients that objects of frameworks have."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from pathlib import Path
 import pytest
 
 import onplan
-from onplan import HostedToolCall, Text, Thinking, ToolCall
 from onplan.client_parts import known_model
 from onplan.emulator import Emulator
 from onplan.integrations.client_pair import ClientPair
-from onplan.integrations.kept_parts import arguments_of, kept, restored
 
 from ..conftest import eventually
 
@@ -170,42 +168,3 @@ def test_a_model_that_cannot_be_asked_about(emulator: Emulator) -> None:
     """Without a sign-in nothing is known, and nothing is raised: the request will say it."""
     with onplan.Client() as client:
         assert known_model(client, None) == (None, False)
-
-
-PARTS = [
-    Thinking("Hm.", "sealed"),
-    Text("Yes.", "commentary", [{"type": "url_citation", "url": "https://example.com"}]),
-    ToolCall("c1", "weather", '{"city":  "Oslo"}', signature='{"x": 1}'),
-    HostedToolCall("web_search", {"id": "ws_1", "action": {"type": "search"}}),
-]
-
-
-def test_parts_are_kept_as_json() -> None:
-    """And are restored as they were."""
-    assert restored(json.loads(json.dumps(kept(PARTS)))) == PARTS
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        [],
-        "x",
-        [1],
-        [{}],
-        [{"type": "text"}],
-        [{"type": "image", "path": "/etc/passwd"}],
-        {"type": "text"},
-    ],
-)
-def test_what_was_never_kept_is_not_restored(value: object) -> None:
-    """Such as what another program has put there."""
-    assert restored(value) is None
-
-
-@pytest.mark.parametrize(
-    "text", ["[1]", '{"city": "Os', '{"n": NaN}', '{"n": 1e400}', '{"n": ' + "[" * 20_000]
-)
-def test_arguments_that_are_no_json_object(text: str) -> None:
-    """They are put into one as they are, however they are wrong: nothing is completed or guessed."""
-    assert arguments_of(text) == {"invalid_arguments": text}

@@ -525,3 +525,10 @@ def test_files() -> None:
     with pytest.raises(ParameterError) as caught:
         parsed(message(content=[{"type": "input_file", "file_id": "f"}]))
     assert caught.value.param == "messages[0].content[0].file_data"
+
+
+def test_messages_that_are_no_json_are_named() -> None:
+    """Also where ``input`` stands beside them."""
+    with pytest.raises(ParameterError) as caught:
+        parsed(b'{"messages": "\xff", "input": "x"}')
+    assert caught.value.param == "messages"

@@ -545,3 +545,46 @@ def test_a_header_holds_only_what_headers_can() -> None:
     headers = stream.headers()
     assert headers["x-codex-primary-used-percent"] in ("7", "7.0")
     assert all((name + value).isprintable() for name, value in headers.items())
+
+
+def test_an_answer_that_is_cut_ends_what_is_open() -> None:
+    """The text, its part and its item, one after the other, as if the backend had ended them."""
+    events = told(encoded(whole_stream()), relay(framed=False, cut_at=CutAt(max_tokens=2)))
+    assert [event["type"] for event in events[-4:]] == [
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.incomplete",
+    ]
+    assert events[-4]["text"] == events[-3]["part"]["text"] == TEXT[:8]
+    assert events[-2]["item"]["content"][0]["text"] == TEXT[:8]
+
+
+def test_a_damaged_event_of_the_backend_s_own_ends_the_stream() -> None:
+    """It could have said anything; what came before it stays."""
+    events = encoded(whole_stream())
+    damaged = b'{"type":"codex.rate_limits","plan_type":"\\ud800"}'
+    whole = told_bytes(events, relay(framed=False))
+    error, got = failed([*events[:9], damaged, *events[9:]], relay(framed=False))
+    assert isinstance(error, StreamCorruptError)
+    assert got == whole[: len(got)]
+    assert len(got) == 9
+
+
+def test_a_failure_over_a_websocket_is_one_event() -> None:
+    """With what was complete by then, and the number after the last one."""
+    stream = relay(framed=False)
+    got = stream.feed(encoded(whole_stream()[:11]))
+    last = json.loads(stream.failed_event(ServerError("It failed.")))
+    assert (last["type"], last["sequence_number"]) == ("response.failed", len(got))
+    assert last["response"]["error"]["code"] == "upstream_error"
+    assert last["response"]["error"]["message"].startswith("It failed.")
+    assert [item["id"] for item in last["response"]["output"]] == ["rs_1"]
+
+
+def test_the_answer_for_programs_is_made_once() -> None:
+    """It is asked for at several places."""
+    stream = relay(framed=False)
+    told_bytes(encoded(whole_stream()), stream)
+    assert stream.response is not None
+    assert stream.response is stream.response

@@ -377,3 +377,18 @@ def test_the_page_says_what_becomes_of_each_field() -> None:
     for name in fates["refused"]:
         with pytest.raises(ParameterError):
             read(**{name: values.get(name, "x")})
+
+
+@pytest.mark.parametrize(("tokens", "is_cut"), [(1, True), (99_999, True), (100_000, False), (10**9, False)])
+def test_a_limit_that_no_answer_reaches_is_none(tokens: int, *, is_cut: bool) -> None:
+    """The answer may be as long as it wants; nothing is carried out for it."""
+    asked = read(max_output_tokens=tokens)
+    assert (asked.cut_at is not None) is is_cut
+    assert asked.emulated == (("max_output_tokens",) if is_cut else ())
+
+
+def test_a_request_asks_for_little_by_itself() -> None:
+    """What the body does not say: no events, and the response may be asked for again."""
+    asked = read()
+    assert ResponsesRequest(model="gpt-5.5", items=asked.items, fields=asked.fields) == asked
+    assert (asked.stream, asked.store, asked.generate) == (False, True, True)
