@@ -18,6 +18,7 @@ import onplan
 from onplan.emulator import Call, Emulator, Turn
 from onplan.emulator.wire.png import png_of
 
+from ..amount_of_work import bytes_allocated, lines_run
 from ..conftest import eventually, source_locals
 from .asking import asked, open_files, refreshes
 from .pages import python_blocks, run
@@ -224,6 +225,72 @@ def test_long_arguments_are_not_told_for_each_piece() -> None:
     assert 100 < len(lengths) < 250
     assert lengths == sorted(set(lengths))
     assert json.loads(whole.message.blocks[0].tool_kwargs)["text"] == "word " * 20_000
+
+
+def test_many_calls_are_not_told_for_each_change() -> None:
+    """Up to twenty are; of more, every twentieth change, and each answer keeps what it had."""
+    growing = Growing()
+    told = [growing.feed(chunk) for chunk in _calls_in_turn(200)]
+    answers = [answer for answer in told if answer]
+    seen = [[(block.tool_call_id, block.tool_kwargs) for block in each.message.blocks] for each in answers]
+    beside = [
+        [(call["id"], call["function"]["arguments"]) for call in each.message.additional_kwargs["tool_calls"]]
+        for each in answers
+    ]
+
+    assert all(told[: 20 * 3])
+    assert len(answers) < 300
+    assert [len(each) for each in seen] == sorted(len(each) for each in seen)
+    assert all(arguments == "{}" for each in seen for _, arguments in each[:-20])
+    assert seen == beside
+
+
+def _calls_in_turn(count: int) -> list[Any]:
+    return [chunk for number in range(count) for chunk in _call(f"c{number}")]
+
+
+def _calls_at_once(count: int) -> list[Any]:
+    calls = [_call(f"c{number}") for number in range(count)]
+    return [chunk for step in zip(*calls, strict=True) for chunk in step]
+
+
+def _call(call_id: str) -> tuple[Any, ...]:
+    return (
+        onplan.ToolCallStart(call_id, "weather"),
+        onplan.ToolCallDelta(call_id, "{}"),
+        onplan.ToolCallEnd(call_id),
+    )
+
+
+def _pieces(count: int) -> list[Any]:
+    return [onplan.ToolCallStart("c", "write"), *[onplan.ToolCallDelta("c", "word " * 50)] * count]
+
+
+def _text_after_calls(count: int) -> list[Any]:
+    return [*_calls_in_turn(count), *[onplan.TextDelta("word ")] * count]
+
+
+def _thoughts(count: int) -> list[Any]:
+    return [onplan.ThinkingDelta("so ")] * count
+
+
+# The bytes of a text are the square of its pieces: each answer has all of it, as LlamaIndex wants.
+@pytest.mark.parametrize(
+    ("measure", "make"),
+    [
+        *((lines_run, each) for each in (_calls_in_turn, _calls_at_once, _pieces)),
+        *((lines_run, each) for each in (_text_after_calls, _thoughts)),
+        *((bytes_allocated, each) for each in (_calls_in_turn, _calls_at_once, _pieces)),
+    ],
+)
+def test_ten_times_as_much_is_ten_times_the_work(measure: Any, make: Any) -> None:
+    """However much of one thing comes, each piece costs what the ones before it did."""
+
+    def work(count: int) -> int:
+        growing, chunks = Growing(), make(count)
+        return int(measure(lambda: [growing.feed(chunk) is None for chunk in chunks]))
+
+    assert work(1000) < 14 * work(100)
 
 
 def test_which_tool_is_called(llm: Onplan, signed_in: Emulator) -> None:

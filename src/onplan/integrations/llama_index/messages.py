@@ -187,23 +187,33 @@ def _is_said_by_blocks(parts: Sequence[ContentPart], blocks: Sequence[Any]) -> b
     return list(_parts(blocks)) == list(parts)
 
 
-def answer_message(blocks: list[Any], **extra: Any) -> ChatMessage:
-    """An answer's message. Calls stand beside the blocks, too: LlamaIndex's streams of objects look there."""
-    if calls := [_beside(block) for block in blocks if isinstance(block, ToolCallBlock)]:
-        extra["tool_calls"] = calls
-    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra)
-
-
-def _beside(call: ToolCallBlock) -> dict[str, Any]:
+def beside(call: ToolCallBlock) -> dict[str, Any]:
+    """A call as it stands beside the blocks, in ``additional_kwargs["tool_calls"]``."""
     function = {"name": call.tool_name, "arguments": call.tool_kwargs}
     return {"id": call.tool_call_id, "type": "function", "function": function}
+
+
+def growing_message(blocks: list[Any], calls: list[dict[str, Any]]) -> ChatMessage:
+    """An answer's message with the blocks and calls so far.
+
+    Not validated: that would look at all blocks again for each piece that arrives.
+    """
+    extra = {"tool_calls": calls} if calls else {}
+    return ChatMessage.model_construct(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra)
+
+
+def _answer_message(blocks: list[Any], **extra: Any) -> ChatMessage:
+    """A whole answer's message. Calls stand beside the blocks, too: streams of objects look there."""
+    if calls := [beside(block) for block in blocks if isinstance(block, ToolCallBlock)]:
+        extra["tool_calls"] = calls
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra)
 
 
 def response_of(answer: CompletionResponse, delta: str | None = None) -> ChatResponse:
     """A whole answer."""
     parts = answer.message.content
     blocks = blocks_of(parts)
-    message = answer_message(blocks, **({} if _is_said_by_blocks(parts, blocks) else {KEY: kept(parts)}))
+    message = _answer_message(blocks, **({} if _is_said_by_blocks(parts, blocks) else {KEY: kept(parts)}))
     raw = facts_of(answer)
     return ChatResponse(message=message, raw=raw, delta=delta, additional_kwargs=counts_of(answer))
 
