@@ -302,6 +302,18 @@ def test_a_stream_that_is_freed_by_a_thread_with_a_lock(client: Any, api: str) -
     assert client.responses.create(model="gpt-5.5", input="x").output_text == "You said: x"
 
 
+def test_a_stream_whose_client_is_closed(signed_in: Emulator) -> None:
+    """Reading on is an error there as well, and no end of the answer."""
+    signed_in.arm("stall", 1)
+    client = OpenAI()
+    stream = client.responses.create(**GIVEN["responses"], stream=True)
+    events = iter(stream)
+    next(events)
+    client.close()
+    with pytest.raises(openai.APIConnectionError):
+        list(events)
+
+
 def test_closing_a_stream_gives_its_connection_up(client: Any, signed_in: Emulator) -> None:
     """Although nobody waits for that."""
     client.responses.create(model="gpt-5.5", input="x")

@@ -23,6 +23,18 @@ def test_what_is_freed_on_its_own_thread_is_not_waited_for() -> None:
     assert is_closed.wait(10)
 
 
+def test_nothing_is_closed_without_a_loop() -> None:
+    """Where nothing was asked there is nothing to close, and no thread is begun for it."""
+    loop, before = BackgroundLoop(), threading.active_count()
+
+    async def close() -> None:
+        raise AssertionError
+
+    loop.finish(close)
+    loop.begin(close)
+    assert threading.active_count() == before
+
+
 def test_its_own_thread_cannot_wait_for_itself() -> None:
     """A library that is asked there, by a hook for instance, fails at once instead of never."""
     loop, seen = BackgroundLoop(), threading.Event()
