@@ -113,7 +113,7 @@ class FolderStore:
         """Remove the files of which all is too old, and the oldest of what is too much."""
         count = size = 0
         oldest = self._clock() - self._bounds.age
-        for file in sorted(_files(self._folder), key=lambda file: file.changed, reverse=True):
+        for file in sorted(_files(self._folder), key=_by_age, reverse=True):
             with suppress(OSError):  # another process has removed it
                 is_much = count >= self._bounds.count or size + file.size > self._bounds.size
                 count, size = count + records_in(file.path, file.size), size + file.size
@@ -125,6 +125,11 @@ class _File(NamedTuple):
     path: str
     size: int
     changed: float  # Unix seconds
+
+
+def _by_age(file: _File) -> tuple[float, str]:
+    """By what files are sorted from the oldest to the newest: systems count the time in steps of 4 ms."""
+    return file.changed, file.path
 
 
 def _files(folder: Path) -> list[_File]:

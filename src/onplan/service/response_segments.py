@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -72,7 +73,8 @@ class Segment:
         import fcntl
 
         self.began, self.count, self.size = now, 0, 0
-        path = f"{folder}/{os.getpid()}-{secrets.token_hex(8)}"
+        # Their names are in the order in which files were made.
+        path = f"{folder}/{time.time_ns():020}-{os.getpid()}-{secrets.token_hex(8)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
         self.close = weakref.finalize(self, os.close, self._descriptor)

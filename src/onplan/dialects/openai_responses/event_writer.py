@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import msgspec
@@ -30,6 +31,7 @@ class Place(msgspec.Struct, gc=False):
 
 
 _NUMBER = b'"sequence_number"'
+_FRAME_END = b"\n\n"
 _decode_place = msgspec.json.Decoder(Place).decode
 
 
@@ -80,6 +82,24 @@ class EventWriter:
         self._next = number + 1
         self._written.append(_framed(kind, payload) if self._is_framed else payload)
 
+    def write_response(self, kind: str, response: bytes) -> None:
+        """An event of our own about the whole response, which is encoded already."""
+        number = self._next
+        payload = b'{"type":"%b","response":%b,"sequence_number":%d}' % (kind.encode(), response, number)
+        self._next = number + 1
+        self._written.append(_framed(kind, payload) if self._is_framed else payload)
+
+    def hand_on_next(self, number: Any, beginning: bytes, payload: bytes) -> bool:
+        """An event as it came, if it has the ``number`` that is next. Return whether it was handed on.
+
+        ``beginning``: that of its frame (``beginning_of``).
+        """
+        if number != self._next or LINE_FEED in payload or CARRIAGE_RETURN in payload:
+            return False
+        self._next += 1
+        self._written.append(beginning + payload + _FRAME_END if self._is_framed else payload)
+        return True
+
     def hand_on(self, place: Place, payload: bytes) -> None:
         """An event as it came."""
         number = self._next
@@ -110,7 +130,13 @@ class EventWriter:
 
 def _framed(kind: str, payload: bytes) -> bytes:
     """A server-sent event."""
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), payload)
+    return b"".join((beginning_of(kind), payload, _FRAME_END))
+
+
+@lru_cache(maxsize=256)  # there are some fifty types of events
+def beginning_of(kind: str) -> bytes:
+    """What stands before the payload of an event in its frame."""
+    return b"event: %b\ndata: " % kind.encode()
 
 
 def _renumbered(payload: bytes, old: Any, number: int) -> bytes:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from onplan.parameters import CutAt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelayOptions:
+class RelayOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a client wants of the stream.
 
     Attributes:
@@ -22,9 +22,13 @@ class RelayOptions:
         input_tokens: estimates the tokens of the request, for an answer whose end does not come.
     """
 
-    echo: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    echo: Mapping[str, Any] = msgspec.field(default_factory=dict)
     cut_at: CutAt | None = None
     is_codex: bool = False
     framed: bool = True
     response_id: str = "resp_0"
-    input_tokens: Callable[[], int] = field(default=int, repr=False)
+    input_tokens: Callable[[], int] = int
+
+    def __repr__(self) -> str:
+        """Without what the client asked."""
+        return f"RelayOptions(is_codex={self.is_codex}, framed={self.framed})"

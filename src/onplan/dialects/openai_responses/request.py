@@ -7,7 +7,6 @@ What the backend takes is handed on as it came. The rest is carried out here, le
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -50,8 +49,7 @@ _BODY = msgspec.json.Decoder(_Body)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponsesRequest:
+class ResponsesRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a client asks for.
 
     Attributes:
@@ -72,19 +70,23 @@ class ResponsesRequest:
     """
 
     model: str | None
-    items: list[Item] = field(repr=False)
-    fields: dict[str, Any] = field(repr=False)
-    instructions: list[Item] = field(default_factory=list, repr=False)
+    items: list[Item]
+    fields: dict[str, Any]
+    instructions: list[Item] = msgspec.field(default_factory=list)
     stream: bool = False
     store: bool = True
     previous_response_id: str | None = None
     conversation: str | None = None
-    echo: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    echo: Mapping[str, Any] = msgspec.field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
     cut_at: CutAt | None = None
-    client_metadata: dict[str, str] | None = field(default=None, repr=False)
+    client_metadata: dict[str, str] | None = None
     generate: bool = True
+
+    def __repr__(self) -> str:
+        """Without what is asked."""
+        return f"ResponsesRequest(model={self.model!r}, stream={self.stream}, store={self.store})"
 
 
 def read_request(body: bytes, backend: Backend, *, strict: bool = False) -> ResponsesRequest:

@@ -43,7 +43,7 @@ _RESTORED = (
     *("instructions", "max_output_tokens", "metadata", "previous_response_id", "prompt_cache_key", "store"),
     *("temperature", "text", "tool_choice", "tools", "top_p", "truncation", "user"),
 )
-_UNTOLD = {name: _DEFAULTS[name] for name in _RESTORED}
+_UNTOLD = frozenset(_RESTORED)
 NULL = msgspec.Raw(b"null")
 """A field that is null, undecoded."""
 
@@ -57,9 +57,12 @@ def response_object(sent: Mapping[str, Any], echo: Mapping[str, Any], **fields: 
         fields: other changes; ``usage`` as ``told_usage`` gives it.
     """
     whole = _DEFAULTS.copy()
-    whole.update({name: value for name, value in sent.items() if value is not None and value != NULL})
-    whole.update(_UNTOLD)
-    whole.update({name: value for name, value in echo.items() if name in _UNTOLD})
+    for name, value in sent.items():
+        if name not in _UNTOLD and value is not None and value != NULL:
+            whole[name] = value
+    for name, value in echo.items():
+        if name in _UNTOLD:
+            whole[name] = value
     whole.update(fields)
     if "usage" not in fields:
         whole["usage"] = told_usage(whole["usage"], usage_of(whole["usage"]))

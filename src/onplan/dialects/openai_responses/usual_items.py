@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from onplan.dialects.openai_responses.event_writer import Place
+from onplan.dialects.openai_responses.event_writer import Place, beginning_of
 from onplan.responses.items import CALL_KINDS
 
 _NOTHING = msgspec.Raw()
@@ -87,6 +87,12 @@ class Kind(NamedTuple):
     part_type: str = ""
     has_logprobs: bool = False
 
+    def indexes_of(self, index: int) -> tuple[int | None, int | None]:
+        """The two indexes of a text in its deltas: ``content_index`` and ``summary_index``."""
+        if not self.part_type:
+            return None, None
+        return (index, None) if self.has_logprobs else (None, index)
+
 
 def _only_one(_: UsualEvent) -> int:
     """The index of the only text of an item."""
@@ -137,6 +143,9 @@ class UsualText:
 
     Attributes:
         kind: the type of its deltas.
+        item_id, output_index, content_index, summary_index: as its deltas usually have them.
+        beginning: that of the frame of a delta.
+        has_logprobs: whether clients need ``logprobs`` in them.
         whole: all of it, once it has ended.
         is_over: whether its part has ended, too.
         write: adds to it.
@@ -144,22 +153,27 @@ class UsualText:
 
     __slots__ = (
         "_buffer",
-        "_has_logprobs",
         "_index",
         "_index_of",
-        "_item_id",
-        "_output_index",
+        "beginning",
+        "content_index",
+        "has_logprobs",
         "is_over",
+        "item_id",
         "kind",
+        "output_index",
+        "summary_index",
         "whole",
         "write",
     )
 
     def __init__(self, kind: Kind, item_id: str, output_index: int, index: int) -> None:
-        self.kind, self._has_logprobs = kind.delta, kind.has_logprobs
+        self.kind, self.has_logprobs = kind.delta, kind.has_logprobs
+        self.beginning = beginning_of(kind.delta)
+        self.content_index, self.summary_index = kind.indexes_of(index)
         self.whole: str | None = None
         self.is_over = False
-        self._item_id, self._output_index = item_id, output_index
+        self.item_id, self.output_index = item_id, output_index
         self._index, self._index_of = index, kind.index_of
         self._buffer = StringIO(newline="")
         self.write = self._buffer.write
@@ -168,14 +182,14 @@ class UsualText:
         """Whether a delta belongs to this text, and clients can read it as it is."""
         delta = event.delta
         return bool(
-            event.item_id == self._item_id
-            and event.output_index == self._output_index
+            event.item_id == self.item_id
+            and event.output_index == self.output_index
             and self._index_of(event) == self._index
             and self.whole is None
             and type(delta) is str
             and delta
             and type(event.arguments) is str
-            and (event.logprobs is not _UNSET or not self._has_logprobs)
+            and (event.logprobs is not _UNSET or not self.has_logprobs)
         )
 
     def end(self) -> str:
@@ -187,7 +201,7 @@ class UsualText:
         """One delta with all of it; None if there was none."""
         if not (text := self._buffer.getvalue()):
             return None
-        fields = {"item_id": self._item_id, "output_index": self._output_index, "delta": text, "logprobs": []}
+        fields = {"item_id": self.item_id, "output_index": self.output_index, "delta": text, "logprobs": []}
         indexes = dict.fromkeys(("content_index", "summary_index"), self._index)
         return msgspec.json.encode({"type": self.kind, **fields, **indexes})
 
