@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from onplan.responses.answer_stream import AnswerStream
 from onplan.responses.stream import ResponseStream
 
 
@@ -38,16 +39,21 @@ class Heard:
 
 @pytest.fixture
 def listen():
-    """Feed events, one in each read, and give back what was heard: the same as in any two reads."""
+    """Feed events, one in each read, and give back what was heard.
+
+    That is the same as in any two reads, and as what ``AnswerStream`` makes of them.
+    """
 
     def listen(*events, model="gpt-5.5", **options):
         payloads = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
         stream = ResponseStream(model, **options)
         chunks = [chunk for payload in payloads for chunk in stream.feed([payload])]
-        for cut in range(len(payloads)):
-            other = ResponseStream(model, **options)
-            assert chunks == other.feed(payloads[:cut]) + other.feed(payloads[cut:])
-            assert repr(stream.failure) == repr(other.failure)
+        for kind in (ResponseStream, AnswerStream):
+            for cut in range(len(payloads)):
+                other = kind(model, **options)
+                assert chunks == other.feed(payloads[:cut]) + other.feed(payloads[cut:])
+                assert repr(stream.failure) == repr(other.failure)
+                assert (stream.response, stream.parts) == (other.response, other.parts)
         return Heard(chunks, stream)
 
     return listen

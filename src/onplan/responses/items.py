@@ -254,14 +254,14 @@ def parts_of(item: Item, sections: Mapping[Section, str]) -> list[ContentPart]:
     match item.get("type"):
         case "function_call" | "custom_tool_call" as kind:
             name, arguments = str(item.get("name") or ""), sections.get(("arguments", 0), "")
-            namespace, is_custom = _string(item.get("namespace")), kind == "custom_tool_call"
+            namespace, is_custom = string_of(item.get("namespace")), kind == "custom_tool_call"
             return [ToolCall(call_id_of(item), name, arguments, namespace, is_custom=is_custom)]
         case "reasoning":
             text = SUMMARY_SEPARATOR.join(text for text in sections.values() if text)
-            encrypted = _string(item.get("encrypted_content"))
+            encrypted = string_of(item.get("encrypted_content"))
             return [Thinking(text, encrypted)] if text or encrypted else []
         case "message":
-            phase = _string(item.get("phase"))
+            phase = string_of(item.get("phase"))
             said = [(section, text) for section, text in sections.items() if text]
             return [_part_of(kind, text, phase, _annotations(item, at)) for (kind, at), text in said]
         case "web_search_call" if item.get("status") not in _UNFINISHED:
@@ -307,5 +307,6 @@ def _part_of(kind: str, text: str, phase: str | None, annotations: tuple[dict[st
             return Text(text, phase, annotations)
 
 
-def _string(value: Any) -> str | None:
+def string_of(value: Any) -> str | None:
+    """``value`` if it is a text with something in it."""
     return value if isinstance(value, str) and value else None

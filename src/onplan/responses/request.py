@@ -26,6 +26,7 @@ from onplan.parameters import (
 )
 from onplan.request.history import repaired
 from onplan.request.json_mode import with_the_word
+from onplan.responses.answer_stream import AnswerStream
 from onplan.responses.continuation import Create
 from onplan.responses.items import input_items
 from onplan.responses.stream import ResponseStream
@@ -105,7 +106,7 @@ class ResponsesCall:
 
     def stream(self, request_id: str | None) -> ResponseStream:
         """The assembler for the answer."""
-        return ResponseStream(self.model, self.reports, request_id, self.kept, self.history_repairs)
+        return AnswerStream(self.model, self.reports, request_id, self.kept, self.history_repairs)
 
     def after(self, parts: Sequence[ContentPart]) -> ResponsesCall:
         """The call that continues an answer after ``parts``, which begin with ``kept``."""

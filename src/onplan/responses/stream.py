@@ -303,7 +303,7 @@ class ResponseStream:
                 arrival.finish_as_it_is(chunks)
         usage, parts = usage_of(response.get("usage")), self.parts
         self._check_nothing_is_missing(usage)
-        self._done(parts, usage, _reason(parts), chunks)
+        self._done(parts, usage, reason_of(parts), chunks)
 
     def _check_nothing_is_missing(self, usage: Usage) -> None:
         silent = True
@@ -422,7 +422,7 @@ def _done(section: str, kind: str, index: str, text: str = "text") -> _Handler:
     return handle
 
 
-def _reason(parts: Iterable[ContentPart]) -> FinishReason:
+def reason_of(parts: Iterable[ContentPart]) -> FinishReason:
     """Why a whole answer ended."""
     kinds = {type(part) for part in parts}
     if Refusal in kinds:

@@ -18,116 +18,8 @@ from onplan.errors import StreamCorruptError, StreamTruncatedError
 from onplan.parameters import NOTHING_REPORTED, CutAt
 
 from ..damage import damage
-from .streams import (
-    CALLS,
-    RESPONSE,
-    USAGE,
-    Event,
-    added,
-    call,
-    done,
-    encoded,
-    failed,
-    message,
-    numbered,
-    text_part,
-    whole_stream,
-)
-from .streams import reasoning as thought
-
-CUSTOM = {"id": "ctc_1", "type": "custom_tool_call", "call_id": "call_9", "name": "patch"}
-OWN: Event = {"type": "codex.rate_limits", "plan_type": "plus", "rate_limits": {"allowed": True}}
-
-
-# --- streams as usual -------------------------------------------------------------------------------
-
-
-def usual_stream(chance: random.Random) -> list[Event]:
-    """The announcement, items of every kind, and the end; sometimes an event of the backend's own."""
-    begun = {**RESPONSE, "status": "in_progress", "output": [], "tools": [], "usage": None}
-    events = [{"type": f"response.{name}", "response": begun} for name in ("created", "in_progress")]
-    items = [chance.choice(ITEMS)(index, chance) for index in range(chance.randrange(1, 5))]
-    items.append(_message(len(items), chance))
-    for each in items:
-        events += each
-    if chance.random() < 0.3:
-        events.insert(chance.choice([0, 1, 2, len(events)]), OWN)
-    ended = [event["item"] for event in events if event["type"] == "response.output_item.done"]
-    output = chance.choice([ended, [], None])
-    response = {**RESPONSE, "status": "completed", "output": output, "usage": USAGE, "error": None}
-    return numbered([*events, {"type": "response.completed", "response": response}])
-
-
-def _texts(chance: random.Random) -> list[str]:
-    return [
-        chance.choice(["Hel", "lo, ", "wörld \u2028", '"quoted"\n', "🙂"]) for _ in range(chance.randrange(4))
-    ]
-
-
-def _message(index: int, chance: random.Random) -> list[Event]:
-    name = f"msg_{index}"
-    events = [added(index, message("", name))]
-    content: list[Event] = []
-    for part in range(chance.randrange(1, 3)):
-        texts = _texts(chance)
-        at = {"item_id": name, "output_index": index, "content_index": part}
-        events += _part("content_part", at, text_part(""))[:1]
-        events += _text("output_text", at, texts, "text", logprobs=[])
-        content.append({**text_part("".join(texts)), "annotations": [{"type": "url_citation"}] * part})
-        events += _part("content_part", at, content[-1])[1:]
-    return [*events, done(index, {**message("x", name), "content": content, "phase": "final_answer"})]
-
-
-def _reasoning(index: int, chance: random.Random) -> list[Event]:
-    begun = {**thought(""), "id": f"rs_{index}"}
-    events, summary = [added(index, begun)], []
-    for part in range(chance.randrange(3)):
-        at = {"item_id": begun["id"], "output_index": index, "summary_index": part}
-        texts = _texts(chance)
-        summary.append({"type": "summary_text", "text": "".join(texts)})
-        first, last = _part("reasoning_summary_part", at, summary[-1])
-        events += [first, *_text("reasoning_summary_text", at, texts, "text"), last]
-    return [*events, done(index, {**begun, "summary": summary})]
-
-
-def _part(name: str, at: Event, part: Event) -> list[Event]:
-    return [
-        {"type": f"response.{name}.added", **at, "part": {**part, "text": ""}},
-        {"type": f"response.{name}.done", **at, "part": part},
-    ]
-
-
-def _text(name: str, at: Event, texts: Sequence[str], field: str, **more: Any) -> list[Event]:
-    deltas = [{"type": f"response.{name}.delta", **at, "delta": text, **more} for text in texts]
-    return [*deltas, {"type": f"response.{name}.done", **at, field: "".join(texts), **more}]
-
-
-def _custom_call(index: int, chance: random.Random) -> list[Event]:
-    item = {**CUSTOM, "id": f"ctc_{index}", "call_id": f"call_{index}", "input": "", "status": "in_progress"}
-    texts = _texts(chance)
-    text = _text("custom_tool_call_input", {"item_id": item["id"], "output_index": index}, texts, "input")
-    return [added(index, item), *text, done(index, {**item, "input": "".join(texts), "status": "completed"})]
-
-
-def _call(index: int, chance: random.Random) -> list[Event]:
-    at = {"item_id": f"fc_{index}", "output_index": index}
-    named = {"id": at["item_id"], "call_id": f"call_{index}"}
-    arguments = CALLS[0][2]
-    cut = chance.randrange(len(arguments))
-    return [
-        added(index, {**call(0, is_done=False), **named}),
-        *_text("function_call_arguments", at, [arguments[:cut], arguments[cut:]][cut == 0 :], "arguments"),
-        done(index, {**call(0, is_done=True), **named}),
-    ]
-
-
-ITEMS: list[Callable[[int, random.Random], list[Event]]] = [_message, _reasoning, _call, _custom_call]
-
-
-def as_sent(events: Sequence[Event]) -> list[bytes]:
-    """Payloads with characters beyond ASCII as they are, as the backend writes them."""
-    return [msgspec.json.encode(event) for event in events]
-
+from .streams import RESPONSE, USAGE, Event, call, encoded, failed, numbered, text_part, whole_stream
+from .usual_streams import OWN, as_sent, call_item, disturbed, message_item, usual_stream
 
 # --- both ways of handing on ------------------------------------------------------------------------
 
@@ -177,25 +69,6 @@ def test_the_client_gets_the_same_bytes(seed: int) -> None:
     assert usual.usage == (careful.response and careful.response.usage)
     assert outcome(usual) == outcome(careful)
     assert is_usual(usual)
-
-
-def disturbed(payload: bytes, chance: random.Random) -> bytes:
-    """The payload with odd bytes: white space, escapes, fields that do not belong there, twice or cut off."""
-    event = json.loads(payload)
-    value = chance.choice([None, 7, "x", {}, [1]])
-    name = chance.choice(["arguments", "summary_index", "content_index", "item_id", "delta", "error"])
-    twice = chance.choice(list(event))
-    return chance.choice(
-        [
-            json.dumps(event, indent=chance.choice([None, 1])).encode(),
-            payload.replace(b",", b",\r", 1),
-            payload[: chance.randrange(len(payload))],
-            chance.choice([b"{}", b"[DONE]", b"busy", b'{"error":"out of memory"}', b"[" * 2_000]),
-            json.dumps({name: value, **event}).encode(),
-            payload[:-1] + b"," + json.dumps({twice: value}).encode()[1:],
-            payload.replace(b"e", b"\\u0065"),
-        ]
-    )
 
 
 @pytest.mark.parametrize("seed", range(400))
@@ -248,7 +121,7 @@ def _without_text(events: list[Event]) -> None:
 
 def _with_messages_at_once(events: list[Event]) -> None:
     """The second one begins before the first one has ended, and says more first."""
-    more = _message(2, random.Random(5))
+    more = message_item(2, random.Random(5))
     events[-1:-1] = [more[0]]
     last = next(at for at, event in enumerate(events) if event.get("output_index") == 1)
     events.insert(last + 1, events.pop(-2))
@@ -282,7 +155,12 @@ def test_what_is_not_as_usual_is_read_carefully(odd: str) -> None:
     """One thing that is odd in a stream that is otherwise as usual."""
     chance = random.Random(5)
     begun, *_ = usual_stream(chance)
-    events = [begun, {**begun, "type": "response.in_progress"}, *_call(0, chance), *_message(1, chance)]
+    events = [
+        begun,
+        {**begun, "type": "response.in_progress"},
+        *call_item(0, chance),
+        *message_item(1, chance),
+    ]
     response = {**RESPONSE, "status": "completed", "output": _ended(events), "usage": USAGE}
     events.append({"type": "response.completed", "response": response})
     events = copy.deepcopy(events)
