@@ -4,11 +4,13 @@ import inspect
 import json
 import pickle
 import re
+import traceback
 
 import pytest
 
 from onplan import errors
 from onplan.errors import MissingExtraError, OnplanError
+from onplan.types import Image
 
 CLASSES = [
     value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, OnplanError)
@@ -149,3 +151,18 @@ def test_an_error_as_json_says_what_is_known():
         "status_code": 429,
         "retry_after": 0.0,
     }
+
+
+def test_a_traceback_shows_what_to_do():
+    """Below every error stands its hint as it is now, also before a client was made; and others' notes."""
+    with pytest.raises(errors.InvalidRequestError) as made:
+        Image("a.png")
+    error = made.value
+    error.add_note("in the morning")
+    shown = traceback.format_exception(error)
+    assert shown[-2:] == [f"{error.hint}\n", "in the morning\n"]
+
+    error.hint = "Ask about secret-1234."
+    error.hide("secret-1234")
+    assert pickle.loads(pickle.dumps(error)).__notes__ == ["Ask about ….", "in the morning"]
+    assert OnplanError("No.", hint="").__notes__ == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,9 +27,13 @@ class Row:
     tests: tuple[str, ...]
 
 
-_LANGCHAIN = ("test_langchain.py", "test_langchain_standard.py")
+_DSPY = ("test_dspy.py", "test_dspy_arguments.py")
+_HAYSTACK = ("test_haystack.py", "test_haystack_arguments.py")
+_LANGCHAIN = ("test_langchain.py", "test_langchain_arguments.py", "test_langchain_standard.py")
+_LITELLM = ("test_litellm.py", "test_litellm_arguments.py")
+_LLAMA_INDEX = ("test_llama_index.py", "test_llama_index_arguments.py")
+_LLM = ("test_llm.py", "test_llm_arguments.py", "test_llm_plugin.py", "test_llm_python.py")
 _OPENAI = ("test_openai.py", "test_openai_failures.py")
-_LLM = ("test_llm.py", "test_llm_plugin.py", "test_llm_python.py")
 
 ROWS = {
     row.name: row
@@ -49,17 +54,17 @@ ROWS = {
         Row("langchain-openai-oldest", "langchain-openai", ("test_langchain_openai.py",)),
         Row("agent-framework", "agent-framework-openai", ("test_agent_framework.py",)),
         Row("agno", "agno", ("test_agno.py",)),
-        Row("dspy", "dspy", ("test_dspy.py",)),
-        Row("dspy-oldest", "dspy", ("test_dspy.py",)),
-        Row("haystack", "haystack-ai", ("test_haystack.py",)),
-        Row("haystack-oldest", "haystack-ai", ("test_haystack.py",)),
-        Row("litellm", "litellm", ("test_litellm.py",)),
-        Row("litellm-oldest", "litellm", ("test_litellm.py",)),
+        Row("dspy", "dspy", _DSPY),
+        Row("dspy-oldest", "dspy", _DSPY),
+        Row("haystack", "haystack-ai", _HAYSTACK),
+        Row("haystack-oldest", "haystack-ai", _HAYSTACK),
+        Row("litellm", "litellm", _LITELLM),
+        Row("litellm-oldest", "litellm", _LITELLM),
         Row("litellm-proxy", "litellm", ("test_litellm_proxy.py",)),
         Row("litellm-smolagents", "smolagents", ("test_litellm_agents.py",)),
         Row("litellm-crewai", "crewai", ("test_litellm_agents.py",)),
-        Row("llama-index", "llama-index-core", ("test_llama_index.py",)),
-        Row("llama-index-oldest", "llama-index-core", ("test_llama_index.py",)),
+        Row("llama-index", "llama-index-core", _LLAMA_INDEX),
+        Row("llama-index-oldest", "llama-index-core", _LLAMA_INDEX),
         Row("langchain", "langchain-core", _LANGCHAIN),
         Row("langchain-oldest", "langchain-core", _LANGCHAIN),
         Row("langchain-agents", "langchain", ("test_langchain_agents.py",)),
@@ -73,47 +78,92 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of one environment."""
+    """What came out of one environment.
+
+    Attributes:
+        problem: why there are no numbers, or more is wrong than they say; empty if nothing is.
+        failures: the name of each failing test, with the first line of its reason.
+        output: of pytest.
+    """
 
     row: Row
-    version: str
-    passed: int
-    skipped: int
-    failed: int
-    seconds: float
-    output: str
+    version: str = "-"
+    passed: int = 0
+    skipped: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+    failures: tuple[str, ...] = ()
+    output: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all of its tests were run, and none failed."""
+        return not self.problem and not self.failed
 
 
-def run(row: Row, environments: Path) -> Result:
-    """Run the tests of one row; its output is shown only where something failed."""
+LONGEST = 1200  # seconds; after two minutes without an end pytest prints where each thread stands
+
+
+def run(row: Row, environments: Path, longest: float = LONGEST) -> Result:
+    """Run the tests of one row, if its environment is there."""
     python = environments / row.name / "bin/python"
+    if not (environments / row.name / ".installed").exists():
+        return Result(row, problem=f"not installed: make FRAMEWORKS={row.name} frameworks")
     asked = f"from importlib.metadata import version; print(version({row.distribution!r}))"
-    version = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
-    began = time.monotonic()
+    found = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=False)
+    if found.returncode:
+        return Result(row, problem=f"{row.distribution} is not in it: remove {python.parent.parent}")
+    began, problem = time.monotonic(), ""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         command = [python, "-m", "pytest", f"--junitxml={report}", *(TESTS / each for each in row.tests)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "ONPLAN_TESTS_OF_FRAMEWORKS": row.name}
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=1200, check=False
-        )
-        counts = _counts(report)
-    failed = counts["failures"] + counts["errors"] or (1 if done.returncode else 0)
-    passed = counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"]
-    seconds = time.monotonic() - began
-    return Result(row, version, passed, counts["skipped"], failed, seconds, done.stdout + done.stderr)
+        # Into a file, so that what was said before a hang is there.
+        with Path(folder, "output").open("w+") as output:
+            process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=ROOT,
+                start_new_session=True,
+            )
+            try:
+                process.wait(longest)
+            except subprocess.TimeoutExpired:
+                problem = f"hung: ended after {longest:.0f} s"
+                os.killpg(process.pid, signal.SIGKILL)  # with what the tests have started
+                process.wait()
+            output.seek(0)
+            said = output.read()
+        cases = list(ElementTree.parse(report).iter("testcase")) if report.exists() else []
+    failures = tuple(_failure(case) for case in cases if _reason(case) is not None)
+    skipped = sum(case.find("skipped") is not None for case in cases)
+    if process.returncode and not failures:
+        problem = problem or f"pytest ended with {process.returncode}"
+    return Result(
+        row,
+        found.stdout.strip(),
+        passed=len(cases) - len(failures) - skipped,
+        skipped=skipped,
+        failed=len(failures),
+        seconds=time.monotonic() - began,
+        problem=problem,
+        failures=failures,
+        output=said,
+    )
 
 
-def _counts(report: Path) -> dict[str, int]:
-    names = ("tests", "failures", "errors", "skipped")
-    if not report.exists():
-        return dict.fromkeys(names, 0)
-    suites = ElementTree.parse(report).getroot().iter("testsuite")  # a file that we have just had written
-    totals = dict.fromkeys(names, 0)
-    for suite in suites:
-        for name in names:
-            totals[name] += int(suite.get(name, 0))
-    return totals
+def _reason(case: ElementTree.Element) -> ElementTree.Element | None:
+    found = case.find("failure")
+    return case.find("error") if found is None else found
+
+
+def _failure(case: ElementTree.Element) -> str:
+    reason = _reason(case)
+    said = (reason.get("message") if reason is not None else "") or ""
+    return f"{case.get('classname')}::{case.get('name')}: {said.strip().partition(chr(10))[0]}"
 
 
 def table(results: list[Result]) -> str:
@@ -123,7 +173,8 @@ def table(results: list[Result]) -> str:
         cases = each.passed + each.skipped + each.failed
         counts = (cases, each.passed, each.skipped, round(each.seconds))
         row = (each.row.distribution, each.row.name, each.version, *counts)
-        lines.append((*map(str, row), "FAILED" if each.failed else "ok"))
+        outcome = "ok" if each.is_good else each.problem or f"{each.failed} FAILED"
+        lines.append((*map(str, row), outcome))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -132,7 +183,7 @@ def table(results: list[Result]) -> str:
 
 
 def main() -> None:
-    """Two environments at a time; exit status 1 if a test failed."""
+    """Two environments at a time; exit status 1 if a test failed, or one could not be run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="environments; all of them if none is named")
     parser.add_argument("--environments", type=Path, default=Path(sys.prefix, "frameworks"))
@@ -144,10 +195,13 @@ def main() -> None:
         rows = [ROWS[name] for name in given.names or ROWS]
         results = list(pool.map(lambda row: run(row, given.environments), rows))
     for result in results:
-        if result.failed:
+        if not result.is_good and result.output:
             print(f"==== {result.row.name} ====\n{result.output}")
     print(table(results))
-    sys.exit(any(result.failed for result in results))
+    for result in results:
+        for failure in result.failures:
+            print(f"{result.row.name}: {failure}")
+    sys.exit(not all(result.is_good for result in results))
 
 
 if __name__ == "__main__":

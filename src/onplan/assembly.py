@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -305,18 +305,20 @@ def check_options(options: CommonOptions, client: Literal["Client", "AsyncClient
     Raises:
         ConfigurationError: one has not.
     """
-    _require_known(options, client)
+    require_options(options, _KNOWN[client], client)
     _require_kinds(options)
     return _defaults(options)
 
 
-def _require_known(options: CommonOptions, client: str) -> None:
-    for name in options.keys() - _KNOWN[client]:
-        from difflib import get_close_matches
+def require_options(given: Iterable[str], known: Collection[str], owner: str) -> None:
+    """Raise ConfigurationError, with the name that is meant, if ``owner`` has not all ``given`` options."""
+    for name in given:
+        if name not in known:
+            from difflib import get_close_matches
 
-        near = get_close_matches(name, _KNOWN[client], n=1)
-        advice = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(_KNOWN[client]))}."
-        raise ConfigurationError(f"{client} has no option {name!r}.", hint=advice)
+            near = get_close_matches(name, known, n=1)
+            advice = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(known))}."
+            raise ConfigurationError(f"{owner} has no option {name!r}.", hint=advice)
 
 
 def _defaults(options: CommonOptions) -> Mapping[str, object]:

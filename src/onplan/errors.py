@@ -119,6 +119,16 @@ class OnplanError(Exception):
         self.resets_at = resets_at
         self.parts: Sequence[Any] = ()  # of content parts; types.py stands above this module
         self.run: Any = None
+        self._other_notes: list[str] = []
+
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override] # ``add_note`` is the only one that writes it
+        """What stands below a traceback: the hint as it is now, and the notes that others added."""
+        return [*([self.hint] if self.hint else ()), *self._other_notes]
+
+    def add_note(self, note: str) -> None:
+        """As ``BaseException.add_note``."""
+        self._other_notes.append(note)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Whatever its class is made from, an error of another process arrives as it was."""
@@ -156,11 +166,6 @@ class ConfigurationError(OnplanError):
 
     code, exit_code = "configuration", 2
     hint = "Correct the setting and run the command again."
-
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        # Mostly raised while a client is made or a module imported, where nothing else shows the hint.
-        self.add_note(self.hint)
 
 
 class MissingExtraError(ConfigurationError):

@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import traceback
 from typing import Any
 
 import pytest
@@ -406,12 +407,16 @@ def test_failures(signed_in: Emulator, fault: str, error: type[Exception], way: 
 
 
 def test_failures_in_a_pipeline(generator: OnplanChatGenerator, signed_in: Emulator) -> None:
-    """It is Haystack's error, with onplan's behind it, asked for once."""
+    """It is Haystack's error, with onplan's behind it, asked for once; its text says what to do."""
     signed_in.arm("usage_limit_429", 9)
     with pytest.raises(PipelineRuntimeError, match="limit") as caught:
         rag(generator).run({"find": {"query": "Terns"}, "prompt": {"question": "How?"}})
-    assert isinstance(caught.value.__cause__, onplan.UsageLimitError)
+    limit = caught.value.__cause__
+    assert isinstance(limit, onplan.UsageLimitError)
+    assert str(caught.value).count(limit.hint) == 1
+    assert "".join(traceback.format_exception(limit)).count(limit.hint) == 1
     assert len(asked(signed_in)) == 1
+    assert type(pickle.loads(pickle.dumps(limit))) is type(limit)
 
 
 @pytest.mark.parametrize("way", ["whole", "stream", "async", "async stream"])

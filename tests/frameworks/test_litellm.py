@@ -162,6 +162,18 @@ def test_parameters(ask: Callable[..., Any], signed_in: Emulator) -> None:
     assert third["tools"] == [{"type": "web_search", "search_context_size": "low"}]
 
 
+def test_streams_tell_what_is_left_out(ask: Callable[..., Any]) -> None:
+    """The same as whole answers, in the last pieces and in what is built of them."""
+    given = {"temperature": 0.3, "seed": 7, "stop": ["two"]}
+    whole = ask(**given).choices[0].message.provider_specific_fields
+    built = litellm.stream_chunk_builder(ask(stream=True, **given)).choices[0].message
+    for told in (whole, built.provider_specific_fields):
+        assert told["ignored_parameters"] == ["temperature", "seed"]
+        assert told["emulated_parameters"] == ["stop"]
+    assert "ignored_parameters" not in (ask().choices[0].message.provider_specific_fields or {})
+    assert ask(messages=[*QUESTION, built, *QUESTION]).choices[0].message.content  # it may go back
+
+
 def test_options_are_defaults(ask: Callable[..., Any], signed_in: Emulator) -> None:
     """Options of ``register`` hold for every call; ``unsupported`` makes what is left out an error."""
     adapter.register(reasoning_effort="high", unsupported="raise")

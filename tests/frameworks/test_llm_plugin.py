@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import onplan
 from onplan.backends import OPENAI_CODEX
 from onplan.config.profile_changes import remember_profile
 from onplan.config.settings import load_settings
-from onplan.emulator import Emulator
+from onplan.emulator import Emulator, Turn
 from onplan.integrations.llm.models import OnplanOptions
 from onplan.stores import open_store
 
@@ -141,12 +142,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def in_a_process(site: Path) -> Callable[..., Any]:
-    """Run Python with the plug-in installed, and no other."""
+def variables(site: Path) -> dict[str, str]:
+    """The environment of a process that has the plug-in installed, and no other."""
+    path = os.pathsep.join((str(ROOT / "src"), str(site)))
+    return {**os.environ, "PYTHONPATH": path, "LLM_LOAD_PLUGINS": "llm-onplan"}
+
+
+@pytest.fixture
+def in_a_process(variables: dict[str, str]) -> Callable[..., Any]:
+    """Run Python there."""
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join((str(ROOT / "src"), str(site)))
-        variables = {**os.environ, "PYTHONPATH": path, "LLM_LOAD_PLUGINS": "llm-onplan"}
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
             env=variables,
@@ -160,6 +166,26 @@ def in_a_process(site: Path) -> Callable[..., Any]:
     return run
 
 
+@pytest.fixture
+def on_a_screen(variables: dict[str, str]) -> Callable[..., str]:
+    """Run Python there in a terminal; what is then on its screen."""
+
+    def run(*arguments: object) -> str:
+        ours, theirs = os.openpty()
+        command = [sys.executable, *map(str, arguments)]
+        process = subprocess.Popen(command, env=variables, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        screen = b""
+        with suppress(OSError):  # nobody has the other end any more
+            while data := os.read(ours, 65536):
+                screen += data
+        os.close(ours)
+        assert process.wait(60) == 0
+        return screen.decode().replace("\r\n", "\n")
+
+    return run
+
+
 def test_the_program_itself(signed_in: Emulator, in_a_process: Callable[..., Any]) -> None:
     """``llm``, with the plug-in that its entry point names: it answers, and ends without a word on stderr."""
     done = in_a_process("-X", "dev", "-W", "error", "-m", "llm", "-m", "onplan", "-R", "one two")
@@ -168,6 +194,34 @@ def test_the_program_itself(signed_in: Emulator, in_a_process: Callable[..., Any
     assert mine["name"] == "llm-onplan"
     assert mine["version"] == onplan.__version__
     assert mine["hooks"] == ["register_commands", "register_models", "register_tools"]
+
+
+REMARK = "openai-codex does not take temperature: left out.\n"
+_WARMER = ("-m", "llm", "-m", MODEL, "-R", "-o", "temperature", 1)
+
+
+def test_remarks(signed_in: Emulator, in_a_process: Callable[..., Any]) -> None:
+    """They go to stderr, so that a pipe has the answer alone, with lines of their own there as well."""
+    for options in ((), ("--no-stream",)):
+        done = in_a_process(*_WARMER, *options, "one two")
+        assert (done.stdout, done.stderr, done.returncode) == ("You said: one two\n", REMARK, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "shown"),
+    [
+        ("Two", (), f"Two\n{REMARK}\n"),
+        ("Two\n", (), f"Two\n{REMARK}\n"),
+        ("Two", ("--no-stream",), f"{REMARK}Two\n"),
+    ],
+    ids=["within a line", "after a line", "whole"],
+)
+def test_remarks_on_a_screen(
+    signed_in: Emulator, on_a_screen: Callable[..., str], said: str, options: tuple[str, ...], shown: str
+) -> None:
+    """Where the answer and they are shown on the same one, each begins a line."""
+    signed_in.play(Turn(text=said))
+    assert on_a_screen(*_WARMER, *options, "one") == shown
 
 
 _STARTED = """

@@ -41,10 +41,9 @@ def login_command(profile: str, backend: str | None, *options: str) -> str:
 def complete_commands(error: OnplanError, settings: Settings) -> None:
     """Add ``--profile`` and ``--backend`` to the commands in ``error.hint``.
 
-    So they act on the sign-in that the error is about, whatever the profile in use is. The hint is also added
-    below the traceback, for programs that do not catch the error.
+    So they act on the sign-in that the error is about, whatever the profile in use is.
     """
-    before, profile = error.hint, _of_profile(settings.profile)
+    profile = _of_profile(settings.profile)
     if settings.profile_named:
         profile = ["--profile", settings.profile]
     both = [*_of_backend(settings.backend.name), *profile]
@@ -63,11 +62,6 @@ def complete_commands(error: OnplanError, settings: Settings) -> None:
     if isinstance(error, NotSignedInError) and not store.lasting:  # another process cannot sign in there
         error.hint = "The program itself puts a sign-in into this store; or choose another one."
     error.hint = re.sub("`onplan (login|models|usage|logout|import)((?: [^`]*)?)`", completed, error.hint)
-    notes: list[str] = getattr(error, "__notes__", [])
-    if before in notes:
-        notes[notes.index(before)] = error.hint
-    elif error.hint not in notes:
-        error.add_note(error.hint)
 
 
 def _of_backend(backend: str | None) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import suppress
 from typing import Any, Self, cast
 
@@ -15,6 +15,7 @@ from onplan.assembly import (
     hide_secrets,
     is_portable,
     portable,
+    require_options,
 )
 from onplan.async_client import AsyncClient
 from onplan.async_client_parts import close_connections
@@ -30,13 +31,18 @@ class ClientPair:
 
     Args:
         options: those of ``onplan.AsyncClient``, but for ``http_client`` and ``resume``.
+        owner: what a program has given them to.
+        others: what else can be given to it, as a wrong name may mean that.
 
     Raises:
         ConfigurationError: there is no such option, or it has a wrong value.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], owner: str = "AsyncClient", others: Collection[str] = ()
+    ) -> None:
         given = cast("AsyncClientOptions", {**options})
+        require_options(given, AsyncClientOptions.__optional_keys__.union(others), owner)
         hide_secrets(given)
         for name, reason in _REFUSED.items():
             if given.pop(name, None):  # type: ignore[misc] # by the names of the table

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import inspect
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, closing
 from typing import Any, Self
 
 import dspy
 
 from onplan import async_client_parts, client_parts
-from onplan.assembly import AsyncClientOptions
+from onplan.assembly import AsyncClientOptions, require_options
+from onplan.errors import ConfigurationError
+from onplan.integrations.arguments import named_values, wrong_kind
 from onplan.integrations.client_pair import ClientPair
 from onplan.integrations.dspy.failures import translated
 from onplan.integrations.dspy.requests import PREFIX, outgoing
@@ -50,7 +53,7 @@ class _Engine:
 
     def __init__(self, **options: Any) -> None:
         # DSPy's answers are plain texts only where no thinking comes with them.
-        self._clients = ClientPair({"reasoning_summary": "none", **options})
+        self._clients = ClientPair({"reasoning_summary": "none", **options}, type(self).__name__)
 
     def dump_state(self) -> dict[str, Any]:
         """What is saved with a program: the options that are no secrets and no objects."""
@@ -59,7 +62,7 @@ class _Engine:
     @classmethod
     def load_state(cls, state: dict[str, Any]) -> Self:
         """An engine with those options."""
-        return cls(**state)
+        return cls(**named_values("state", state))
 
     def _prepared(self, request: Any, context: Context) -> tuple[Any, Events]:
         """The request to send, and the events of its answer: the first says already what is left out."""
@@ -139,10 +142,45 @@ def lm(model: str, **options: Any) -> Any:
             ``cache``. DSPy does not try again unless ``num_retries`` says so: onplan does.
 
     Raises:
-        ConfigurationError: an option of onplan has a wrong value.
+        ConfigurationError: an option of onplan has a wrong value, or neither onplan nor DSPy has one of that
+            name.
     """
+    if not isinstance(model, str):
+        raise wrong_kind("model", model, "the id of a model")
+    _require_known(options)
     known = AsyncClientOptions.__optional_keys__ - _OF_DSPY
     own = {name: options.pop(name) for name in tuple(options) if name in known}
     options.setdefault("num_retries", 0)
     engines = {"engine": Engine(**own), "async_engine": AsyncEngine(**own)}
     return dspy.LM(PREFIX + model.removeprefix(PREFIX), **engines, **options)
+
+
+def _require_known(options: Mapping[str, Any]) -> None:
+    """Refuse a misspelt name here, where it stands: DSPy takes every name, and says so with each request."""
+    for name in ("engine", "async_engine"):
+        if name in options:
+            raise ConfigurationError(
+                f"{name} is set by lm.", hint=f"Give it to DSPy itself: `dspy.LM(…, {name}=…)`."
+            )
+    known = AsyncClientOptions.__optional_keys__ | inspect.signature(dspy.LM).parameters.keys()
+    if options.keys() <= known:
+        return
+    from openai.resources.chat import Completions  # which DSPy needs: its requests have these fields
+
+    fields = inspect.signature(Completions.create).parameters.keys() - {"self", "messages"}
+    require_options(options, known - {"kwargs"} | fields | _ONLY_DSPYS, "lm")
+
+
+# Fields of requests that OpenAI's API does not have.
+_ONLY_DSPYS = frozenset(
+    (
+        "chat_template_kwargs",
+        "enable_thinking",
+        "reasoning",
+        "reasoning_format",
+        "rollout_id",
+        "thinking",
+        "top_k",
+        "user_id",
+    )
+)

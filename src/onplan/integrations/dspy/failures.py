@@ -10,6 +10,7 @@ from dspy import lm15
 
 from onplan import errors
 from onplan.integrations.dspy.parts import PROVIDER
+from onplan.integrations.hints import DSPY, in_words
 
 # The first that fits counts. DSPy tries again after a rate limit, a timeout, a server's error and one of the
 # transport; not when the plan is used up, which is why that is no rate limit here.
@@ -37,9 +38,10 @@ def failure(error: errors.OnplanError) -> Exception:
     """The error of ``dspy.lm15`` for ``error``; its message says what to do, too."""
     kind = next((theirs for ours, theirs in _CLASSES if isinstance(error, ours)), lm15.ProviderError)
     known: dict[str, Any] = {}
-    message = f"{error.message} {error.hint}"
+    hint = in_words(error.hint, DSPY)
+    message = f"{error.message} {hint}".strip()
     if kind in (lm15.AuthError, lm15.NotConfiguredError):
-        message, known["credential_hint"] = error.message, error.hint
+        message, known["credential_hint"] = error.message, hint
     made: Exception = kind(
         message,
         provider=PROVIDER,

@@ -11,6 +11,7 @@ from typing import Any
 from dspy import lm15
 
 from onplan.backends import Backend
+from onplan.integrations.arguments import wrong_kind
 from onplan.integrations.dspy.parts import PROVIDER, as_they_came, sealed_in
 from onplan.integrations.kept_parts import written
 from onplan.types import (
@@ -47,6 +48,8 @@ def outgoing(given: Any, backend: Backend) -> Outgoing:
 
     Raises ``lm15.UnsupportedFeatureError`` for what an answer cannot do without.
     """
+    if not isinstance(given, lm15.Request):
+        raise wrong_kind("request", given, "a `dspy.lm15.Request`")
     _refuse(given.config)
     sent, dropped = _without_field(given.config, backend)
     tools, choice = _tools(given)

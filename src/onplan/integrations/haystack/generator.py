@@ -21,10 +21,13 @@ from haystack.utils import deserialize_callable, serialize_callable
 from onplan import async_client_parts, client_parts
 from onplan.backends import Backend
 from onplan.errors import InvalidRequestError
+from onplan.integrations.arguments import named_values, wrong_kind
 from onplan.integrations.client_pair import ClientPair
 from onplan.integrations.haystack.chunks import Chunks
 from onplan.integrations.haystack.messages import messages_of, reply_of
 from onplan.integrations.haystack.parameters import definitions_of, fields_of
+from onplan.integrations.hints import HAYSTACK
+from onplan.integrations.told_errors import telling
 from onplan.structured.output_format import output_format
 from onplan.types import CompletionResponse
 
@@ -35,8 +38,8 @@ Callback = Callable[[StreamingChunk], Any]
 class OnplanChatGenerator:
     """A model on your plan, as a component of Haystack.
 
-    Its errors are those of onplan, which a pipeline puts into its own. It asks again itself where that makes
-    sense.
+    Its errors are those of onplan; a pipeline puts their text, which says what to do, into its own. It asks
+    again itself where that makes sense.
 
     Args:
         model: a model id; without one that of the profile, or the first that the plan offers.
@@ -63,11 +66,11 @@ class OnplanChatGenerator:
         tools_strict: bool = False,
         **options: Any,
     ) -> None:
-        self.model, self.streaming_callback = model, streaming_callback
-        self.generation_kwargs = generation_kwargs or {}
+        self.model, self.streaming_callback = model, _callable(streaming_callback)
+        self.generation_kwargs = dict(named_values("generation_kwargs", generation_kwargs))
         self.tools, self.tools_strict = tools, tools_strict
         self._strict_parameters = options.get("unsupported") == "raise"
-        self._clients = ClientPair(options)
+        self._clients = ClientPair(options, "OnplanChatGenerator", _OWN_ARGUMENTS)
         definitions_of(flatten_tools_or_toolsets(tools), strict=False)
 
     def warm_up(self) -> None:
@@ -131,18 +134,19 @@ class OnplanChatGenerator:
         if not messages:
             return {"replies": []}
         callback = self._callback(streaming_callback, requires_async=False)
-        client, asked = self._clients.sync, messages_of(messages)
-        backend = client_parts.context_of(client).backend
-        fields, ignored = self._fields(backend, generation_kwargs, tools, tools_strict)
-        if callback is None:
-            answer = client.complete(asked, **fields)
-            return {"replies": [reply_of(answer, **_left_out(answer, ignored))]}
-        chunks = Chunks(ComponentInfo.from_component(self))
-        with closing(client.complete_stream(asked, **fields)) as stream:
-            for each in stream:
-                for chunk in chunks.feed(each):
-                    callback(chunk)
-        return {"replies": [_told(chunks, ignored)]}
+        with telling(HAYSTACK):
+            client, asked = self._clients.sync, messages_of(messages)
+            backend = client_parts.context_of(client).backend
+            fields, ignored = self._fields(backend, generation_kwargs, tools, tools_strict)
+            if callback is None:
+                answer = client.complete(asked, **fields)
+                return {"replies": [reply_of(answer, **_left_out(answer, ignored))]}
+            chunks = Chunks(ComponentInfo.from_component(self))
+            with closing(client.complete_stream(asked, **fields)) as stream:
+                for each in stream:
+                    for chunk in chunks.feed(each):
+                        callback(chunk)
+            return {"replies": [_told(chunks, ignored)]}
 
     @component.output_types(replies=list[ChatMessage])
     async def run_async(
@@ -158,25 +162,26 @@ class OnplanChatGenerator:
         if not messages:
             return {"replies": []}
         callback = self._callback(streaming_callback, requires_async=True)
-        client, asked = self._clients.asynchronous, messages_of(messages)
-        backend = async_client_parts.context_of(client).backend
-        fields, ignored = self._fields(backend, generation_kwargs, tools, tools_strict)
-        if callback is None:
-            answer = await client.complete(asked, **fields)
-            return {"replies": [reply_of(answer, **_left_out(answer, ignored))]}
-        chunks = Chunks(ComponentInfo.from_component(self))
-        async with aclosing(client.complete_stream(asked, **fields)) as stream:
-            async for each in stream:
-                for chunk in chunks.feed(each):
-                    called = callback(chunk)
-                    if inspect.isawaitable(called):
-                        await called
-        return {"replies": [_told(chunks, ignored)]}
+        with telling(HAYSTACK):
+            client, asked = self._clients.asynchronous, messages_of(messages)
+            backend = async_client_parts.context_of(client).backend
+            fields, ignored = self._fields(backend, generation_kwargs, tools, tools_strict)
+            if callback is None:
+                answer = await client.complete(asked, **fields)
+                return {"replies": [reply_of(answer, **_left_out(answer, ignored))]}
+            chunks = Chunks(ComponentInfo.from_component(self))
+            async with aclosing(client.complete_stream(asked, **fields)) as stream:
+                async for each in stream:
+                    for chunk in chunks.feed(each):
+                        called = callback(chunk)
+                        if inspect.isawaitable(called):
+                            await called
+            return {"replies": [_told(chunks, ignored)]}
 
     def _callback(self, given: Callback | None, *, requires_async: bool) -> Callback | None:
         """Raises ValueError if it is asynchronous and there is no event loop for it."""
         chosen: Callback | None = select_streaming_callback(
-            self.streaming_callback, given, requires_async=requires_async
+            self.streaming_callback, _callable(given), requires_async=requires_async
         )
         return chosen
 
@@ -184,7 +189,8 @@ class OnplanChatGenerator:
         self, backend: Backend, given: Mapping[str, Any] | None, tools: Any, strict: bool | None
     ) -> tuple[dict[str, Any], list[str]]:
         """The fields of a request, and which of ``generation_kwargs`` are left out."""
-        fields, ignored = fields_of({**self.generation_kwargs, **(given or {})}, backend)
+        own, more = self.generation_kwargs, named_values("generation_kwargs", given)
+        fields, ignored = fields_of({**own, **more}, backend)
         if ignored and self._strict_parameters:
             raise InvalidRequestError(
                 f"{backend.name} does not take {', '.join(ignored)}.",
@@ -197,6 +203,15 @@ class OnplanChatGenerator:
         if offered:
             fields["tools"] = definitions_of(offered, strict=strictly)
         return fields, ignored
+
+
+_OWN_ARGUMENTS = ("model", "streaming_callback", "generation_kwargs", "tools", "tools_strict")
+
+
+def _callable(given: Callback | None) -> Callback | None:
+    if given is not None and not callable(given):
+        raise wrong_kind("streaming_callback", given, "a function that takes a StreamingChunk")
+    return given
 
 
 def _told(chunks: Chunks, ignored: list[str]) -> ChatMessage:
@@ -213,7 +228,7 @@ def _written(given: Mapping[str, Any]) -> dict[str, Any]:
     """``generation_kwargs`` as JSON values: a type that says the format of answers as its schema."""
     written = {**given}
     for name in ("response_format", "text_format"):
-        if name in written and not isinstance(written[name], Mapping):
+        if written.get(name) is not None and not isinstance(written[name], Mapping):
             output = output_format(written[name])
             format_ = {"name": output.name, "schema": output.schema, "strict": output.strict}
             written[name] = {"type": "json_schema", "json_schema": msgspec.to_builtins(format_)}

@@ -11,6 +11,7 @@ from haystack.dataclasses import ToolCall as TheirCall
 
 from onplan.errors import InvalidRequestError
 from onplan.integrations.answer_facts import facts_of
+from onplan.integrations.arguments import named_values, wrong_kind
 from onplan.integrations.kept_parts import ENCRYPTED, KEY, arguments_of, kept, restored, written
 from onplan.types import (
     CompletionResponse,
@@ -76,16 +77,16 @@ def _part(kind: str, value: Any) -> ContentPart:
             return Text(value)
         case "image":
             return Image(
-                data=_bytes(value["base64_image"]), mime_type=value["mime_type"], detail=value["detail"]
+                data=_bytes("base64_image", value), mime_type=value["mime_type"], detail=value["detail"]
             )
         case "file":
             return File(
-                data=_bytes(value["base64_data"]),
+                data=_bytes("base64_data", value),
                 mime_type=value["mime_type"],
                 filename=value["filename"],
             )
         case "reasoning":
-            return Thinking(value["reasoning_text"], (value["extra"] or {}).get(ENCRYPTED))
+            return Thinking(value["reasoning_text"], named_values("extra", value["extra"]).get(ENCRYPTED))
         case "tool_call":
             return _call(value)
         case "tool_call_result":
@@ -94,11 +95,15 @@ def _part(kind: str, value: Any) -> ContentPart:
             raise InvalidRequestError(f"A message holds {kind}, which models on a plan do not take.")
 
 
-def _bytes(encoded: str) -> bytes:
+def _bytes(name: str, value: Mapping[str, Any]) -> bytes:
+    if not isinstance(encoded := value[name], str):
+        raise wrong_kind(name, encoded, "the content in base64, as a string")
     try:
         return b64decode(encoded, validate=True)
     except ValueError:
-        raise InvalidRequestError("An image or a file is not base64.") from None
+        raise InvalidRequestError(
+            f"{name} is not base64.", hint="Make it with `from_file_path` or `base64.b64encode`."
+        ) from None
 
 
 def _call(value: Mapping[str, Any]) -> ToolCall:

@@ -17,6 +17,7 @@ from onplan.assembly import AsyncClientOptions
 from onplan.backends import ROWS
 from onplan.config.store_spec import spec_of_file
 from onplan.errors import ConfigurationError
+from onplan.integrations.arguments import wrong_kind
 from onplan.integrations.langchain import blocks
 from onplan.integrations.langchain.answers import PROVIDER, ChunkWriter, message_of
 from onplan.integrations.langchain.clients import ModelClients
@@ -112,6 +113,16 @@ class ChatOnplan(BaseChatModel):
             raise ConfigurationError(
                 "profile is LangChain's word for what a model can do.",
                 hint="Name the sign-in: `ChatOnplan(account=…)`.",
+            )
+        return given
+
+    @field_validator("clients", mode="before")
+    @classmethod
+    def _require_clients(cls, given: Any) -> Any:
+        if given is not None and not isinstance(given, ModelClients):
+            raise ConfigurationError(
+                "clients is handed on from model to model, and is no argument.",
+                hint="Leave it out: what onplan's clients take goes into `client_options`.",
             )
         return given
 
@@ -230,7 +241,10 @@ class ChatOnplan(BaseChatModel):
 
     def get_num_tokens(self, text: str) -> int:
         """About how many tokens ``text`` has; nothing is sent."""
-        return estimate_tokens(text)
+        with langchain_errors():
+            if not isinstance(text, str):
+                raise wrong_kind("text", text, "a string")
+            return estimate_tokens(text)
 
     def get_num_tokens_from_messages(self, messages: Messages, tools: Sequence[Any] | None = None) -> int:
         """About how many tokens the messages and tools have; nothing is sent."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from onplan.errors import InvalidRequestError
+from onplan.integrations.arguments import several, wrong_kind
 from onplan.types import ContentPart, File, Image, Refusal, Text
 
 
@@ -16,7 +17,7 @@ def given_parts(content: Any, where: str) -> list[Text | Image | File]:
     Raises InvalidRequestError, which names the place, for a block that cannot be sent.
     """
     parts: list[Text | Image | File] = []
-    for index, block in enumerate([content] if isinstance(content, str) else content):
+    for index, block in enumerate(_blocks(content, where)):
         if isinstance(block, str):
             parts.append(Text(block))
         else:
@@ -24,14 +25,26 @@ def given_parts(content: Any, where: str) -> list[Text | Image | File]:
     return parts
 
 
-def answered_parts(content: Any) -> list[ContentPart]:
+def _blocks(content: Any, where: str) -> list[str | Mapping[str, Any]]:
+    if isinstance(content, str):
+        return [content]
+    blocks = several(f"{where}.content", content, "a text, or a list of content blocks")
+    for index, block in enumerate(blocks):
+        if not isinstance(block, str | Mapping):
+            raise wrong_kind(f"{where}.content[{index}]", block, "a text, or a content block")
+    return blocks
+
+
+def answered_parts(content: Any, where: str) -> list[ContentPart]:
     """The texts and refusals in what a model said, perhaps another provider's.
 
     The other blocks repeat what a message has in its fields, such as calls, or are of use only to the model
     that made them: reasoning, searches, images.
+
+    Raises InvalidRequestError, which names the place, for what is no content.
     """
     parts: list[ContentPart] = []
-    for block in [content] if isinstance(content, str) else content:
+    for block in _blocks(content, where):
         given = {"type": "text", "text": block} if isinstance(block, str) else block
         kind, text = str(given.get("type")), given.get("text")
         if kind in _TEXTS and isinstance(text, str):
@@ -57,6 +70,11 @@ def _given(block: Mapping[str, Any], where: str) -> Text | Image | File:
         part = read(block, where)
     except (AttributeError, TypeError) as error:  # something in the block is no dict or string
         raise _wrong(where, kind) from error
+    except InvalidRequestError as error:
+        if where in error.message:
+            raise
+        field = error.message.removeprefix("Image.").removeprefix("File.")
+        raise InvalidRequestError(f"{where} cannot be sent: {field}", hint=error.hint) from None
     if isinstance(part, Image | File) and not (part.url or part.data):
         raise _wrong(where, kind)
     return part

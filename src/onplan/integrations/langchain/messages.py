@@ -16,6 +16,7 @@ from langchain_core.messages import (
 )
 
 from onplan.errors import InvalidRequestError
+from onplan.integrations.arguments import several
 from onplan.integrations.langchain.content import answered_parts, given_parts
 from onplan.integrations.langchain.merged_parts import kept_in, merged
 from onplan.types import ContentPart, Message, Refusal, Role, ToolCall, ToolResult
@@ -25,7 +26,8 @@ _Messages = Iterable[Any]
 
 def onplan_messages(messages: _Messages) -> list[Message]:
     """The conversation. Raises InvalidRequestError, which names the place, for what cannot be sent."""
-    return [_message(message, f"messages[{index}]") for index, message in enumerate(messages)]
+    given = several("messages", messages, "a list of messages")
+    return [_message(message, f"messages[{index}]") for index, message in enumerate(given)]
 
 
 def _message(message: Any, where: str) -> Message:
@@ -56,7 +58,7 @@ def _role(given: str) -> str:
 
 
 def _answer(message: Any, where: str) -> list[ContentPart]:
-    said = answered_parts(message.content)
+    said = answered_parts(message.content, where)
     refusal = message.additional_kwargs.get("refusal")
     if refusal and not any(isinstance(part, Refusal) for part in said):
         said.append(Refusal(str(refusal)))
@@ -66,7 +68,7 @@ def _answer(message: Any, where: str) -> list[ContentPart]:
 def _calls(message: Any, where: str) -> list[ToolCall]:
     calls = [
         ToolCall(_id(call), call["name"], _json_of(call["args"], f"{where}.tool_calls[{index}]"))
-        for index, call in enumerate(message.tool_calls)
+        for index, call in enumerate(several(f"{where}.tool_calls", message.tool_calls, "a list of calls"))
     ]
     invalid = [
         ToolCall(_id(call), call.get("name") or "", call.get("args") or "")

@@ -16,6 +16,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from typing_extensions import is_typeddict  # that of Python 3.11 does not know those of this package
 
 from onplan.errors import InvalidRequestError, OutputError
+from onplan.integrations.arguments import several
 from onplan.integrations.langchain.tools import tool_dicts
 from onplan.structured.output_format import OutputFormat, output_format
 
@@ -95,7 +96,7 @@ def _by_call(model: Any, schema: Any, strict: bool | None, bound: dict[str, Any]
     if "tool_choice" in bound:
         raise InvalidRequestError("tool_choice is the schema here.", hint="Leave it out.")
     asking = model.bind_tools(
-        [schema, *(bound.get("tools") or ())],
+        [schema, *several("tools", bound.get("tools") or (), "a list of tools")],
         tool_choice=(name := offered["function"]["name"]),
         strict=strict,
         ls_structured_output_format={

@@ -9,6 +9,7 @@ import msgspec
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from onplan.errors import InvalidRequestError
+from onplan.integrations.arguments import several
 from onplan.types import CustomTool, HostedTool, ToolDefinition
 
 
@@ -17,7 +18,8 @@ def tool_dicts(tools: Iterable[Any], strict: bool | None) -> list[dict[str, Any]
 
     Raises InvalidRequestError, which names the place, for what is none.
     """
-    return [_tool(tool, strict, f"tools[{index}]") for index, tool in enumerate(tools)]
+    given = several("tools", tools, "a list of tools")
+    return [_tool(tool, strict, f"tools[{index}]") for index, tool in enumerate(given)]
 
 
 def _tool(tool: Any, strict: bool | None, where: str) -> dict[str, Any]:

@@ -24,7 +24,8 @@ def fill(given: Any, response: CompletionResponse, model: str, ignored: list[str
     """``given``, LiteLLM's empty ``ModelResponse``, as the whole answer."""
     body = response_body(response, given.id, model, int(time.time()))
     [choice] = body["choices"]
-    given.choices[0].message = litellm.Message(**_sorted(choice["message"]))
+    facts = _reports(response, ignored)
+    given.choices[0].message = litellm.Message(**_sorted({**choice["message"], **facts}))
     given.choices[0].finish_reason = choice["finish_reason"]
     given.model, given.created = response.model or model, body["created"]
     given.usage = litellm.Usage(**body["usage"])
@@ -35,10 +36,18 @@ def fill(given: Any, response: CompletionResponse, model: str, ignored: list[str
     return given
 
 
+_REPORTS = ("ignored_parameters", "emulated_parameters")
+
+
+def _reports(response: CompletionResponse, ignored: list[str]) -> dict[str, Any]:
+    """What became of the parameters, for whole answers and streams alike."""
+    return dict(zip(_REPORTS, (ignored, list(response.emulated_parameters)), strict=True))
+
+
 def _sorted(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of a message or delta; what LiteLLM has no place for stands where it is kept."""
-    specific = {name: fields.pop(name) for name in ("reasoning_details", "refusal") if fields.get(name)}
-    fields.pop("refusal", None)
+    others = ("reasoning_details", "refusal", *_REPORTS)
+    specific = {name: value for name in others if (value := fields.pop(name, None))}
     if specific:
         fields["provider_specific_fields"] = specific
     return fields
@@ -56,11 +65,16 @@ class Chunks:
         self._deltas = ChunkEncoder(self._id, model, self._created)
         self._role: str | None = "assistant"  # said once
 
-    def of(self, chunk: StreamChunk) -> Iterator[Any]:
-        """LiteLLM's chunks for one of onplan's. Raises StreamTruncatedError as ``ChunkEncoder`` does."""
+    def of(self, chunk: StreamChunk, ignored: list[str]) -> Iterator[Any]:
+        """LiteLLM's chunks for one of onplan's. Raises StreamTruncatedError as ``ChunkEncoder`` does.
+
+        ``ignored``: at the end, the parameters that were left out.
+        """
         if type(chunk) is TextDelta:
             yield self._chunk({"content": chunk.text})
         elif isinstance(chunk, Done):
+            if reported := _sorted(_reports(chunk.response, ignored)):
+                yield self._chunk(reported)
             # LiteLLM makes a last chunk of its own from the reason, and reads nothing else beside it.
             yield self._chunk({}, usage=litellm.Usage(**usage_body(chunk.usage)))
             yield self._chunk({}, reason=finish_reason_of(chunk.response))

@@ -114,7 +114,8 @@ class Call:
         self._given, self._memory = given, memory
         self._model = given["model"]
         parameters = given.get("litellm_params") or {}
-        metadata = parameters.get("metadata") or {}
+        found = parameters.get("metadata")
+        metadata = found if isinstance(found, dict) else {}  # LiteLLM's own, in which a caller's is
         self._name = CallName(
             str(parameters.get("litellm_call_id") or ""),
             str(parameters.get("litellm_trace_id") or ""),
@@ -124,7 +125,6 @@ class Call:
         # The proxy's caller, by its key's hash; empty in a program.
         self._caller = str(metadata.get("user_api_key_hash") or "")
         self._owner = TurnOwner("", "", "", "")
-        self._ignored: list[str] = []
         self._chunks = Chunks(self._model)
         self._has_begun = False  # whether some of the answer was handed out
         seconds = given.get("timeout")
@@ -174,14 +174,18 @@ class Call:
     def whole(self, response: CompletionResponse) -> Any:
         """The answer, as LiteLLM's ``ModelResponse``."""
         self._memory.answered(self._owner, response)
-        ignored = dict.fromkeys((*self._fit.ignored, *self._fit.named(response.ignored_parameters)))
-        return fill(self._given["model_response"], response, self._model, list(ignored))
+        return fill(self._given["model_response"], response, self._model, self._ignored_by(response))
+
+    def _ignored_by(self, response: CompletionResponse) -> list[str]:
+        """The parameters that were left out, as the caller named them."""
+        return list(dict.fromkeys((*self._fit.ignored, *self._fit.named(response.ignored_parameters))))
 
     def chunks_of(self, chunk: StreamChunk) -> Iterator[Any]:
         """LiteLLM's chunks for one of onplan's."""
         self._has_begun = True
         if self.timeout:
             self.timeout.lift()
-        if isinstance(chunk, Done):  # before the caller sees the end, and asks again
-            self._memory.answered(self._owner, chunk.response)
-        return self._chunks.of(chunk)
+        if not isinstance(chunk, Done):
+            return self._chunks.of(chunk, [])
+        self._memory.answered(self._owner, chunk.response)  # before the caller sees the end, and asks again
+        return self._chunks.of(chunk, self._ignored_by(chunk.response))

@@ -11,13 +11,14 @@ import litellm
 
 from onplan import errors
 from onplan.dialects.openai_errors import NEVER_AGAIN, failure_reply, told_of
+from onplan.integrations.hints import LITELLM, in_words
 
 PROVIDER = "onplan"
 
 
 def as_litellms(error: errors.OnplanError, model: str) -> Exception:
     """``error`` as LiteLLM tells it, with the next command; to be raised ``from`` it."""
-    message = f"{error.message} {error.hint}".strip()
+    message = f"{error.message} {in_words(error.hint, LITELLM)}".strip()
     known = {"message": message, "llm_provider": PROVIDER, "model": model}
     if told_of(error).code == "unsupported_parameter":
         return _made(litellm.UnsupportedParamsError, known)

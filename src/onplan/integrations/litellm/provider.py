@@ -31,7 +31,7 @@ class Onplan(litellm.CustomLLM):
 
     def __init__(self, **options: Unpack[AsyncClientOptions]) -> None:
         super().__init__()
-        self._clients, self._memory = ClientPair(options), Memory()
+        self._clients, self._memory = ClientPair(options, type(self).__name__, ("name",)), Memory()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -36,11 +36,22 @@ def body_of(model: str, messages: Iterable[Any], optional_params: Mapping[str, A
     _offer_search(fields)
     if model != DEFAULT_MODEL:
         fields["model"] = model
-    fields["messages"] = [_message(message) for message in messages]
     try:
+        fields["messages"] = [_message(message) for message in messages]
         return msgspec.json.encode(fields, enc_hook=_as_json)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ParameterError(f"The request has no form in JSON: {error}.") from None
+        name = _without_json(fields)
+        raise ParameterError(f"{name} has no form in JSON: {error}.", param=name) from None
+
+
+def _without_json(fields: Fields) -> str:
+    """The name of the field that cannot be written; that of the messages if all others can be."""
+    for name in fields.keys() - {"messages"}:
+        try:
+            msgspec.json.encode(fields[name], enc_hook=_as_json)
+        except (TypeError, ValueError, RecursionError):
+            return name
+    return "messages"
 
 
 def _message(message: Any) -> Any:

@@ -20,6 +20,7 @@ from llama_index.core.base.llms.types import (
 
 from onplan.errors import InvalidRequestError
 from onplan.integrations.answer_facts import facts_of
+from onplan.integrations.arguments import named_values, wrong_kind
 from onplan.integrations.kept_parts import ENCRYPTED, KEY, kept, restored, written
 from onplan.types import (
     CompletionResponse,
@@ -53,11 +54,11 @@ def messages_of(given: Iterable[ChatMessage]) -> list[Message]:
 
 def _message(given: ChatMessage) -> Message:
     role = _ROLES[given.role]
-    extra = given.additional_kwargs
+    extra = named_values("additional_kwargs", given.additional_kwargs)
     if role is Role.TOOL:
         return Message.tool(_call_id(extra), list(_parts(given.blocks)) or "")
     if role is Role.ASSISTANT:
-        return Message(role, _assistant_parts(given))
+        return Message(role, _assistant_parts(given, extra))
     return Message(role, [*_parts(given.blocks)])
 
 
@@ -71,14 +72,14 @@ def _call_id(extra: Mapping[str, Any]) -> str:
     return found
 
 
-def _assistant_parts(given: ChatMessage) -> list[ContentPart]:
+def _assistant_parts(given: ChatMessage, extra: Mapping[str, Any]) -> list[ContentPart]:
     """The parts of an answer: as they came, if the message was not changed since."""
-    as_they_came = restored(given.additional_kwargs.get(KEY))
+    as_they_came = restored(extra.get(KEY))
     if as_they_came and blocks_of(as_they_came) == given.blocks:
         return as_they_came
     parts = list(_parts(given.blocks))
     if not any(isinstance(part, ToolCall) for part in parts):
-        parts += _older_calls(given.additional_kwargs.get("tool_calls"))
+        parts += _older_calls(extra.get("tool_calls"))
     return parts
 
 
@@ -128,8 +129,8 @@ def _image(block: ImageBlock) -> Image:
     if block.url is not None:
         return Image(url=str(block.url), detail=block.detail)
     if block.path is not None:
-        return Image(path=os.fspath(block.path), detail=block.detail)
-    data = _bytes(block.image, block.resolve_image)
+        return Image(path=_path(block.path), detail=block.detail)
+    data = _bytes("image", block.image, block.resolve_image)
     return Image(data=data, mime_type=block.image_mimetype, detail=block.detail)
 
 
@@ -138,14 +139,20 @@ def _file(block: DocumentBlock) -> File:
     if block.url is not None:
         return File(url=str(block.url), mime_type=kind, filename=name)
     if block.path is not None:
-        path = os.fspath(block.path)
+        path = _path(block.path)
         return File(path=path, mime_type=kind, filename=os.path.basename(path))  # noqa: PTH119 - no disk here
     if kind == "application/pdf" and name and not name.endswith(".pdf"):
         name += ".pdf"
-    return File(data=_bytes(block.data, block.resolve_document), mime_type=kind, filename=name)
+    return File(data=_bytes("data", block.data, block.resolve_document), mime_type=kind, filename=name)
 
 
-def _bytes(given: Any, resolve: Any) -> bytes:
+def _path(given: Any) -> str:
+    if not isinstance(given, str | os.PathLike):
+        raise wrong_kind("path", given, "a path")
+    return os.fspath(given)
+
+
+def _bytes(name: str, given: Any, resolve: Any) -> bytes:
     """The content of a block, which holds it in base64, or as an open file."""
     if isinstance(given, bytes):
         try:
@@ -154,8 +161,10 @@ def _bytes(given: Any, resolve: Any) -> bytes:
             return given
     if given is None:
         raise InvalidRequestError(
-            "An image or document block is empty.", hint="Give it a url, a path or bytes."
+            f"An image or document block is empty: {name} is None.", hint="Give it a url, a path or bytes."
         )
+    if not isinstance(given, str) and not hasattr(given, "read"):
+        raise wrong_kind(name, given, "bytes, or an open file")
     content: bytes = resolve().read()
     return content
 

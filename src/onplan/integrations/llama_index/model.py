@@ -31,10 +31,13 @@ from llama_index.core.llms.utils import parse_partial_json
 
 from onplan.client_parts import known_model
 from onplan.errors import OutputError
+from onplan.integrations.arguments import several, wrong_kind
 from onplan.integrations.client_pair import ClientPair
+from onplan.integrations.hints import LLAMA_INDEX
 from onplan.integrations.kept_parts import arguments_of
 from onplan.integrations.llama_index.messages import messages_of, response_of
 from onplan.integrations.llama_index.streaming import Growing
+from onplan.integrations.told_errors import telling
 from onplan.types import ModelInfo, ToolChoice
 
 _FIELDS = (
@@ -76,7 +79,7 @@ class Onplan(FunctionCallingLLM):
 
     def __init__(self, model: str | None = None, **options: Any) -> None:
         own = {name: options.pop(name) for name in tuple(options) if name in type(self).model_fields}
-        clients = ClientPair(options)
+        clients = ClientPair(options, type(self).__name__, type(self).model_fields)
         super().__init__(model=model, **own)
         self._clients = clients
 
@@ -150,14 +153,16 @@ class Onplan(FunctionCallingLLM):
     # The same without the framework's callbacks, which must hear of a request once.
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return response_of(self._clients.sync.complete(messages_of(messages), **self._fields(kwargs)))
+        with telling(LLAMA_INDEX):
+            return response_of(self._clients.sync.complete(messages_of(messages), **self._fields(kwargs)))
 
     def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        chunks = self._clients.sync.complete_stream(messages_of(messages), **self._fields(kwargs))
+        with telling(LLAMA_INDEX):
+            chunks = self._clients.sync.complete_stream(messages_of(messages), **self._fields(kwargs))
 
         def answers() -> ChatResponseGen:
             growing = Growing()
-            with closing(chunks):
+            with telling(LLAMA_INDEX), closing(chunks):
                 for chunk in chunks:
                     if (answer := growing.feed(chunk)) is not None:
                         yield answer
@@ -165,19 +170,22 @@ class Onplan(FunctionCallingLLM):
         return answers()
 
     async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        client = self._clients.asynchronous
-        return response_of(await client.complete(messages_of(messages), **self._fields(kwargs)))
+        with telling(LLAMA_INDEX):
+            client = self._clients.asynchronous
+            return response_of(await client.complete(messages_of(messages), **self._fields(kwargs)))
 
     async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
-        client = self._clients.asynchronous
-        chunks = client.complete_stream(messages_of(messages), **self._fields(kwargs))
+        with telling(LLAMA_INDEX):
+            client = self._clients.asynchronous
+            chunks = client.complete_stream(messages_of(messages), **self._fields(kwargs))
 
         async def answers() -> ChatResponseAsyncGen:
             growing = Growing()
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    if (answer := growing.feed(chunk)) is not None:
-                        yield answer
+            with telling(LLAMA_INDEX):
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        if (answer := growing.feed(chunk)) is not None:
+                            yield answer
 
         return answers()
 
@@ -195,12 +203,12 @@ class Onplan(FunctionCallingLLM):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """What ``chat`` is to be called with, for a message and tools."""
-        messages = list(chat_history or [])
+        messages = several("chat_history", chat_history or (), "a list of ChatMessage")
         if user_msg is not None:
             messages.append(
                 ChatMessage(role="user", content=user_msg) if isinstance(user_msg, str) else user_msg
             )
-        definitions = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+        definitions = [_definition(*each) for each in enumerate(several("tools", tools, "a list of tools"))]
         if not definitions:
             return {"messages": messages, **kwargs}
         choice = _choice(tool_choice) or ("required" if tool_required else None)
@@ -228,10 +236,14 @@ class Onplan(FunctionCallingLLM):
         Raises:
             OutputError: there is none, and there should be. LlamaIndex's own classes raise ValueError.
         """
+        if not isinstance(response, ChatResponse):
+            raise wrong_kind("response", response, "a ChatResponse")
         calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
         if error_on_no_tool_call and not calls:
             raise NoToolCallError(
-                "The model answered without calling a tool.", text=response.message.content or ""
+                "The model answered without calling a tool.",
+                hint="Ask again, or for a tool with `tool_required=True`.",
+                text=response.message.content or "",
             )
         read = arguments_of if response.raw else _arguments_so_far
         return [
@@ -285,6 +297,12 @@ class Onplan(FunctionCallingLLM):
 
 class NoToolCallError(OutputError, ValueError):
     """The model called no tool where one must be called. Also a ValueError, which LlamaIndex expects."""
+
+
+def _definition(index: int, tool: Any) -> Any:
+    if not hasattr(tool, "metadata"):
+        raise wrong_kind(f"tools[{index}]", tool, "a tool, such as `FunctionTool.from_defaults(…)`")
+    return tool.metadata.to_openai_tool(skip_length_check=True)
 
 
 def _choice(given: Any) -> Any:

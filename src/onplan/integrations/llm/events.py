@@ -37,6 +37,9 @@ class Events:
 
     Args:
         response: the ``llm.Response`` that takes the calls, the usage and what is logged.
+
+    Attributes:
+        is_line_open: whether the text so far ends within a line.
     """
 
     def __init__(self, response: Any) -> None:
@@ -44,6 +47,7 @@ class Events:
         schema = response.prompt.schema
         self._is_wrapped = bool(schema) and output_format(schema).wrapped
         self._last_index = -1
+        self.is_line_open = False
         # Parts that are not finished, by "text", "reasoning" or the id of a call: index, and text so far.
         self._open: dict[str, tuple[int, str]] = {}
 
@@ -65,6 +69,8 @@ class Events:
 
     def _more(self, kind: str, text: str, call_id: str | None = None, **facts: Any) -> StreamEvent:
         key = call_id or kind
+        if kind == "text" and text:
+            self.is_line_open = not text.endswith("\n")
         index, said = self._open.get(key, (None, ""))
         if index is None:
             self._last_index = index = self._last_index + 1

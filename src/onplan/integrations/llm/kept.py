@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from onplan.errors import InvalidRequestError
+from onplan.integrations.arguments import named_values, wrong_kind
 from onplan.integrations.kept_parts import KEY, KeptPart
 from onplan.types import ContentPart, ToolCall
 
@@ -37,7 +38,7 @@ def restored(part: Any, **own: str) -> ContentPart | None:
         part: of ``llm``.
         own: fields that ``part`` itself says.
     """
-    kept = (part.provider_metadata or {}).get(KEY)
+    kept = named_values("provider_metadata", part.provider_metadata).get(KEY)
     if not isinstance(kept, dict):
         return None
     before = kept.get("arguments")  # only where the text was another than ``llm`` writes
@@ -60,7 +61,14 @@ def parsed(arguments: Any) -> dict[str, Any]:
 
 
 def written(arguments: dict[str, Any]) -> str:
-    """The other way."""
+    """The other way. Raises InvalidRequestError if they are no dict, or not JSON."""
+    if not isinstance(arguments, dict):
+        raise wrong_kind("ToolCallPart.arguments", arguments, "a dict")
     if arguments.keys() == {"_raw"} and isinstance(arguments["_raw"], str):
         return arguments["_raw"]
-    return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidRequestError(
+            "ToolCallPart.arguments holds what is no JSON.", hint="Give it strings, numbers, lists and dicts."
+        ) from None

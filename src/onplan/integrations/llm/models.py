@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -110,7 +111,7 @@ class OnplanModel(_Model, llm.Model):
             with client.stream(request) as chunks:
                 for chunk in chunks:
                     yield from events.of(chunk)
-            _note(client.name, chunks.response)
+            _note(client.name, chunks.response, is_line_open=stream and events.is_line_open)
 
 
 class AsyncOnplanModel(_Model, llm.AsyncModel):
@@ -135,7 +136,7 @@ class AsyncOnplanModel(_Model, llm.AsyncModel):
                 async for chunk in chunks:
                     for event in events.of(chunk):
                         yield event
-            _note(client.name, chunks.response)
+            _note(client.name, chunks.response, is_line_open=stream and events.is_line_open)
 
 
 @contextmanager
@@ -146,18 +147,28 @@ def _model_errors() -> Iterator[None]:
     try:
         yield
     except OnplanError as error:
-        hint = error.hint.replace("`onplan ", "`llm onplan ")
-        if "client.search.tool()" in hint:
-            hint = "Use `-T OnplanSearch` instead, which every model takes, or onplan/gpt-5.5."
-        raise llm.ModelError(f"{error.message} {hint}".strip()) from error
+        from onplan.integrations.hints import LLM, in_words
+
+        raise llm.ModelError(f"{error.message} {in_words(error.hint, LLM)}".strip()) from error
 
 
-def _note(backend: str, whole: Any) -> None:
-    """After an answer: say what the person would not see otherwise, and note what models are known now."""
+def _is_one_screen() -> bool:
+    """Whether answers and warnings are shown on the same one: no program has taken the warnings."""
+    return not logger.hasHandlers() and sys.stdout.isatty() and sys.stderr.isatty()
+
+
+def _note(backend: str, whole: Any, *, is_line_open: bool) -> None:
+    """After an answer: say what the person would not see otherwise, and note what models are known now.
+
+    ``is_line_open``: whether ``llm`` has yet to end the last line of the answer.
+    """
     from onplan.errors import ConfigurationError
     from onplan.integrations.llm.events import remarks_on
 
-    for remark in remarks_on(whole, backend):
+    remarks = list(remarks_on(whole, backend))
+    if remarks and is_line_open and _is_one_screen():
+        sys.stderr.write("\n")
+    for remark in remarks:
         logger.warning("%s", remark)
     with suppress(ConfigurationError):
         note_names_once(llm.user_dir())

@@ -12,6 +12,7 @@ from llm.parts import AttachmentPart, Message, ReasoningPart, TextPart, ToolCall
 
 import onplan
 from onplan.errors import InvalidRequestError
+from onplan.integrations.arguments import named_values, several, wrong_kind
 from onplan.integrations.llm.kept import restored, written
 from onplan.types import ContentPart, Tool
 
@@ -55,6 +56,9 @@ _TIERS = {"fast": "priority"}  # what the official client calls it
 def _history(prompt: Any) -> list[Any]:
     """The messages; a system prompt that was given beside a whole history stands before it."""
     messages = list(prompt.messages)
+    for index, message in enumerate(messages):
+        if not isinstance(message, Message):
+            raise wrong_kind(f"messages[{index}]", message, "an `llm.parts.Message`")
     said = {_text_of(message) for message in messages if message.role == "system"}
     if prompt.system and prompt.system not in said:
         messages.insert(0, Message("system", [TextPart(prompt.system)]))
@@ -75,7 +79,7 @@ def _messages(history: Iterable[Any], detail: str | None) -> Iterator[onplan.Mes
     calls = _CallIds()
     for message in history:
         content: list[ContentPart] = []
-        for part in message.parts:
+        for part in several("parts", message.parts, "a list of parts"):
             content.extend(_parts(part, message.role, calls, detail))
         if content:
             yield onplan.Message(message.role, content)
@@ -130,13 +134,14 @@ def _thinking(part: Any) -> ContentPart | None:
     """Sealed reasoning, also of another plug-in for OpenAI's models. What has no seal is of no use."""
     if kept := restored(part, text=part.text):
         return kept
-    theirs = (part.provider_metadata or {}).get("openai")
+    theirs = named_values("provider_metadata", part.provider_metadata).get("openai")
     sealed = theirs.get("encrypted_content") if isinstance(theirs, dict) else None
     return onplan.Thinking(part.text, sealed) if isinstance(sealed, str) and sealed else None
 
 
 def _result(part: Any, call_id: str, detail: str | None) -> ContentPart:
-    attached = [_attached(each, detail) for each in part.attachments]
+    given = several("ToolResultPart.attachments", part.attachments, "a list of attachments")
+    attached = [_attached(each, detail) for each in given]
     content: Any = [part.output, *attached] if attached else part.output
     return onplan.ToolResult(call_id, content, is_error=part.exception is not None)
 
@@ -184,7 +189,9 @@ def _tool(tool: Any, model: Any) -> Tool:
         spec = dict(tool.tool_spec(model))
         return onplan.HostedTool(str(spec.pop("type", tool.name)), spec)
     schema = tool.input_schema or {"type": "object", "properties": {}}
-    return onplan.ToolDefinition(tool.name, cleandoc(tool.description or ""), schema)
+    if not isinstance(description := tool.description or "", str):
+        raise wrong_kind("description", description, "a string")
+    return onplan.ToolDefinition(tool.name, cleandoc(description), schema)
 
 
 def _extra_body(prompt: Any) -> dict[str, Any]:
