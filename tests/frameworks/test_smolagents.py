@@ -172,6 +172,15 @@ def test_options_of_the_client_say_where_they_go(name: str, value: object) -> No
     assert f"client=OpenAI({name}=…)" in caught.value.hint
 
 
+def test_a_name_that_is_meant() -> None:
+    """A misspelt argument is refused where it stands; what smolagents and its requests take is not."""
+    for wrong, meant in (("temperatur", "temperature"), ("requests_per_minut", "requests_per_minute")):
+        with pytest.raises(ConfigurationError, match=f"OnplanModel has no option '{wrong}'") as caught:
+            OnplanModel(MODEL, **{wrong: 1})
+        assert caught.value.hint == f"Did you mean {meant!r}?"
+    OnplanModel(MODEL, requests_per_minute=60, flatten_messages_as_text=True, custom_role_conversions={})
+
+
 def test_parameters_of_chat_completions_are_no_options_of_the_client(model: Any, signed_in: Emulator) -> None:
     """Also where onplan's client has one of the same name: ``store`` says whether an answer is kept."""
     given = OnplanModel(MODEL, client=model.client, store=False, timeout=60)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from onplan.assembly import AsyncClientOptions
+from onplan.assembly import AsyncClientOptions, require_options
 from onplan.errors import ConfigurationError
 from onplan.integrations.missing import MissingFrameworkError
 from onplan.integrations.openai import OpenAI
@@ -37,6 +37,12 @@ def _is_of_the_client(name: str, value: object) -> bool:
     return name in _OF_THE_CLIENT or is_place or isinstance(value, Timeouts)
 
 
+# What smolagents takes, and what it sends with each request; a misspelt name is seen at once by that.
+_KNOWN = frozenset(inspect.signature(openai.resources.chat.Completions.create).parameters).union(
+    *(inspect.signature(kind.__init__).parameters for kind in OpenAIModel.__mro__[:-1])
+) - {"self", "kwargs"}
+
+
 class OnplanModel(OpenAIModel):
     """A model of your plan, by Chat Completions.
 
@@ -60,6 +66,7 @@ class OnplanModel(OpenAIModel):
                 f"OnplanModel has no option {name!r}.",
                 hint=f"Give it to the client: `OnplanModel({model_id!r}, client=OpenAI({name}=…))`.",
             )
+        require_options(given, _KNOWN, "OnplanModel")
         super().__init__(model_id, client=client or OpenAI(), **{"retry": False, **given})
 
     @property
