@@ -13,7 +13,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bench.clients import MODEL, PROMPT, TEXT_DELTA, Client, Read, Reading, Target, openai, write_auth_file
+from bench.clients import (
+    MODEL,
+    PLATFORM_KEY,
+    PROMPT,
+    TEXT_DELTA,
+    Client,
+    Read,
+    Reading,
+    Target,
+    openai,
+    write_auth_file,
+)
+
+CODEX = "openai-codex"  # as DSPy calls the backend
+JSON_ANSWER = '{{"text":"{}"}}'  # what is streamed to those that read objects
 
 
 @asynccontextmanager
@@ -235,9 +249,21 @@ def _by_llm(model: Any) -> Read:
 
 
 @asynccontextmanager
+async def llama_index_own() -> AsyncIterator[Read]:
+    """``OpenAIResponses``, of the platform: it sends what the backend of a plan refuses."""
+    own = importlib.import_module("llama_index.llms.openai").OpenAIResponses
+    yield _by_llama_index(
+        own(model=MODEL, api_key=PLATFORM_KEY, api_base=Target.from_environment().platform_url)
+    )
+
+
+@asynccontextmanager
 async def llama_index_ours() -> AsyncIterator[Read]:
     """``Onplan``."""
-    model = importlib.import_module("onplan.integrations.llama_index").Onplan(model=MODEL)
+    yield _by_llama_index(importlib.import_module("onplan.integrations.llama_index").Onplan(model=MODEL))
+
+
+def _by_llama_index(model: Any) -> Read:
     messages = [importlib.import_module("llama_index.core.llms").ChatMessage(content=PROMPT)]
 
     async def read() -> Reading:
@@ -248,13 +274,24 @@ async def llama_index_ours() -> AsyncIterator[Read]:
                 characters += len(answer.delta)
         return characters, first
 
-    yield read
+    return read
+
+
+@asynccontextmanager
+async def smolagents_own() -> AsyncIterator[Read]:
+    """``OpenAIModel``, of the platform: it speaks Chat Completions."""
+    own = importlib.import_module("smolagents").OpenAIModel
+    yield _by_smolagents(own(MODEL, api_base=Target.from_environment().platform_url, api_key=PLATFORM_KEY))
 
 
 @asynccontextmanager
 async def smolagents_ours() -> AsyncIterator[Read]:
-    """``OnplanModel``, which is synchronous."""
-    model = importlib.import_module("onplan.integrations.smolagents").OnplanModel(MODEL)
+    """``OnplanModel``."""
+    yield _by_smolagents(importlib.import_module("onplan.integrations.smolagents").OnplanModel(MODEL))
+
+
+def _by_smolagents(model: Any) -> Read:
+    """Both are synchronous."""
 
     async def read() -> Reading:
         characters, first = 0, 0.0
@@ -264,18 +301,30 @@ async def smolagents_ours() -> AsyncIterator[Read]:
                 characters += len(delta.content)
         return characters, first
 
-    yield read
+    return read
+
+
+@asynccontextmanager
+async def dspy_own() -> AsyncIterator[Read]:
+    """Its engine, with its provider for the Codex CLI's sign-in."""
+    target = Target.from_environment()
+    os.makedirs(os.path.join(target.home, ".codex"), exist_ok=True)  # noqa: PTH103, PTH118 - it is a str
+    tokens = {"access_token": target.access_token, "account_id": target.account_id}
+    write_auth_file(".codex/auth.json", auth_mode="chatgpt", tokens=tokens)
+    engines = importlib.import_module("dspy.clients.engines.lm15_engine")
+    config = importlib.import_module("dspy.lm15").RouterConfig(base_urls={CODEX: target.base_url})
+    yield _by_dspy(engines.AsyncLM15Engine(config, model_type="responses"), f"{CODEX}:{MODEL}")
 
 
 @asynccontextmanager
 async def dspy_ours() -> AsyncIterator[Read]:
     """``AsyncEngine``, which DSPy's streams read."""
-    adapter, requests = (
-        importlib.import_module("onplan.integrations.dspy"),
-        importlib.import_module("dspy.lm15"),
-    )
-    request = requests.Request(model=MODEL, messages=(requests.Message.user(PROMPT),))
-    engine = adapter.AsyncEngine()
+    yield _by_dspy(importlib.import_module("onplan.integrations.dspy").AsyncEngine(), MODEL)
+
+
+def _by_dspy(engine: Any, model: str) -> Read:
+    requests = importlib.import_module("dspy.lm15")
+    request = requests.Request(model=model, messages=(requests.Message.user(PROMPT),))
 
     async def read() -> Reading:
         characters, first = 0, 0.0
@@ -285,7 +334,42 @@ async def dspy_ours() -> AsyncIterator[Read]:
                 characters += len(text)
         return characters, first
 
-    yield read
+    return read
+
+
+@asynccontextmanager
+async def instructor_own() -> AsyncIterator[Read]:
+    """Over OpenAI's SDK, of the platform, by Chat Completions."""
+    target = Target.from_environment()
+    sdk = importlib.import_module("openai")
+    async with sdk.AsyncOpenAI(api_key=PLATFORM_KEY, base_url=target.platform_url) as client:
+        yield _by_instructor(client)
+
+
+@asynccontextmanager
+async def instructor_ours() -> AsyncIterator[Read]:
+    """Over the drop-in."""
+    async with importlib.import_module("onplan.integrations.openai").AsyncOpenAI() as client:
+        yield _by_instructor(client)
+
+
+def _by_instructor(client: Any) -> Read:
+    """An object while it arrives, of which instructor makes another one for each piece."""
+    instructor = importlib.import_module("instructor")
+    answer = importlib.import_module("pydantic").create_model("Answer", text=(str, ...))
+    patched = instructor.from_openai(client, mode=instructor.Mode.MD_JSON)
+    messages = [{"role": "user", "content": PROMPT}]
+
+    async def read() -> Reading:
+        last, first = "", 0.0
+        stream = patched.create_partial(model=MODEL, messages=messages, response_model=answer)
+        async for partial in stream:
+            if partial.text:
+                first = first or time.time()
+                last = partial.text
+        return len(JSON_ANSWER.format(last)), first
+
+    return read
 
 
 @dataclass(frozen=True)
@@ -294,15 +378,17 @@ class Adapter:
 
     Attributes:
         environment: below .venv/frameworks.
-        own: the framework's own class, if it can ask the same server, and `ours` onplan's for it.
+        own: the framework's own class, and `ours` onplan's for it.
         own_start: a program that makes `own` ready to ask, and `our_start` one for `ours`.
+        reads_json: whether the answer is an object.
     """
 
     environment: str
-    own: Client | None
+    own: Client
     ours: Client
     own_start: str
     our_start: str
+    reads_json: bool = False
 
 
 ADAPTERS = {
@@ -359,24 +445,33 @@ ADAPTERS = {
     ),
     "llama-index": Adapter(
         "llama-index",
-        None,
-        Client("llama-index-core {}", llama_index_ours, ("llama-index-core",)),
-        "from llama_index.core.llms import MockLLM; MockLLM()",
+        Client("llama-index-llms-openai {}: Responses", llama_index_own, ("llama-index-llms-openai",)),
+        Client("onplan.integrations.llama_index", llama_index_ours),
+        "from llama_index.llms.openai import OpenAIResponses; OpenAIResponses(model='x', api_key='x')",
         "from onplan.integrations.llama_index import Onplan; Onplan(model='x')",
     ),
     "dspy": Adapter(
         "dspy",
-        None,
-        Client("dspy {}", dspy_ours, ("dspy",)),
+        Client("dspy {}: engine, openai-codex", dspy_own, ("dspy",)),
+        Client("onplan.integrations.dspy", dspy_ours),
         "import dspy; dspy.LM('openai/x', api_key='x')",
         "from onplan.integrations.dspy import lm; lm('x')",
     ),
     "smolagents": Adapter(
         "smolagents",
-        None,
-        Client("smolagents {}", smolagents_ours, ("smolagents",)),
+        Client("smolagents {}: OpenAIModel", smolagents_own, ("smolagents",)),
+        Client("onplan.integrations.smolagents", smolagents_ours),
         "from smolagents import OpenAIModel; OpenAIModel('x', api_key='x')",
         "from onplan.integrations.smolagents import OnplanModel; OnplanModel('x')",
+    ),
+    "instructor": Adapter(
+        "instructor",
+        Client("instructor {}: from_openai, partial objects", instructor_own, ("instructor",)),
+        Client("onplan.integrations.openai", instructor_ours),
+        "import instructor, openai; instructor.from_openai(openai.AsyncOpenAI(api_key='x'))",
+        "import instructor; from onplan.integrations.openai import AsyncOpenAI;"
+        " instructor.from_openai(AsyncOpenAI())",
+        reads_json=True,
     ),
 }
 
@@ -385,5 +480,4 @@ READ = {
     f"{name}-{whose}": client
     for name, adapter in ADAPTERS.items()
     for whose, client in (("own", adapter.own), ("ours", adapter.ours))
-    if client is not None
 }

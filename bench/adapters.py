@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from bench.adapter_clients import ADAPTERS, READ, Adapter
+from bench.adapter_clients import ADAPTERS, JSON_ANSWER, READ, Adapter
 from bench.entrants import FailedError, Reader
 from bench.tables import Table, ratio
-from bench.upstream import ROOT, Upstream, upstream
+from bench.upstream import PADDING, ROOT, Upstream, upstream
 
-_WITHOUT_ROWS = (
-    "LlamaIndex's own class sends parameters that the backend refuses, smolagents' speaks Chat Completions, "
-    "and DSPy's streams fields of a signature: of these there is no figure for the same server."
+_OF_THE_PLATFORM = (
+    "The backend of a plan does not take what LlamaIndex, smolagents and Instructor send by themselves: "
+    "their own classes read as many deltas from the platform, which the same process emulates."
 )
 DELTAS, STREAMS, ROUNDS, STARTS = 1_000, 2, 5, 3
 
@@ -24,32 +24,40 @@ def table(folder: Path, environments: Path | None = None) -> Table:
     """CPU per event, and CPU until it can be asked. ``environments``: those that `make frameworks` makes."""
     environments = environments or Path(sys.prefix, "frameworks")
     rows, notes = [], []
-    with upstream(folder, "adapters", DELTAS) as target:
+    with (
+        upstream(folder, "adapters", DELTAS) as plain,
+        upstream(folder, "objects", DELTAS, text=_object()) as objects,
+    ):
         for name, adapter in ADAPTERS.items():
             python = environments / adapter.environment / "bin" / "python"
             if not python.exists():
                 notes.append(f"— {name}: `make frameworks FRAMEWORKS={adapter.environment}` installs it.")
                 continue
             try:
-                rows.append(_row(name, adapter, target, python))
+                rows.append(_row(name, adapter, objects if adapter.reads_json else plain, python))
             except FailedError as failed:
                 notes.append(f"— {name}: {failed}.")
     columns = ("framework", "own µs", "onplan µs", "ratio", "own start, ms", "onplan start, ms", "more")
     meaning = [
         f"µs of CPU per event, best of {ROUNDS}: a stream of {DELTAS:,} deltas at full speed.",
         f"Start: CPU until a model can be asked, best of {STARTS}; the adapter's has the framework in it.",
-        _WITHOUT_ROWS,
+        _OF_THE_PLATFORM,
     ]
     return Table("What adapters cost over the framework's own class", columns, rows, [*meaning, *notes])
 
 
+def _object() -> str:
+    """An object in JSON, as long as the other answer."""
+    return JSON_ANSWER.format("w" * (DELTAS * PADDING - len(JSON_ANSWER.format(""))))
+
+
 def _row(name: str, adapter: Adapter, target: Upstream, python: Path) -> tuple[str, ...]:
     label, best = _cost(name, adapter, _seeing_onplan(target), python)
-    ours, own = best["ours"], best.get("own")
+    ours, own = best["ours"], best["own"]
     starts = [_start(code, target, python) for code in (adapter.own_start, adapter.our_start)]
     more = f"{starts[1] - starts[0]:+.0f}"
-    beside = ("—", f"{ours:.0f}", "—") if own is None else (f"{own:.0f}", f"{ours:.0f}", ratio(ours, own))
-    return (label, *beside, *(f"{each:.0f}" for each in starts), more)
+    cost = (f"{own:.0f}", f"{ours:.0f}", ratio(ours, own))
+    return (label, *cost, *(f"{each:.0f}" for each in starts), more)
 
 
 def _seeing_onplan(target: Upstream) -> Upstream:
@@ -67,7 +75,7 @@ def _cost(name: str, adapter: Adapter, target: Upstream, python: Path) -> tuple[
     events = target.events() * STREAMS
     best: dict[str, float] = {}
     with ExitStack() as stack:
-        whose = ("own", "ours") if adapter.own else ("ours",)
+        whose = ("own", "ours")
         readers = {each: Reader(f"{name}-{each}", target, python, READ) for each in whose}
         for reader in readers.values():
             stack.callback(reader.close)
@@ -79,7 +87,7 @@ def _cost(name: str, adapter: Adapter, target: Upstream, python: Path) -> tuple[
                     raise FailedError(found["errors"][0])
                 cost = 1e6 * found["cpu"] / events
                 best[each] = min(cost, best.get(each, cost))
-    return (adapter.own or adapter.ours).label.format(*versions[0]), best
+    return adapter.own.label.format(*versions[0]), best
 
 
 def _start(code: str, target: Upstream, python: Path) -> float:

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 MODEL, PROMPT = "gpt-5.5", "hi"
 TEXT_DELTA = "response.output_text.delta"
+PLATFORM_KEY = "sk-emulated"
 
 Reading = tuple[int, float]  # characters, Unix seconds of the first
 Read = Callable[[], Awaitable[Reading]]
@@ -35,6 +36,7 @@ class Target:
     """Where to read and as whom: what every reader is told through the environment."""
 
     base_url: str
+    platform_url: str  # of the same server, with PLATFORM_KEY
     access_token: str
     account_id: str
     home: str

@@ -86,12 +86,17 @@ def started(folder: Path, *arguments: str) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def upstream(parent: Path, name: str, deltas: int, seconds: float = 0.0) -> Iterator[Upstream]:
-    """An emulator that answers everything with so many deltas."""
+def upstream(
+    parent: Path, name: str, deltas: int, seconds: float = 0.0, text: str | None = None
+) -> Iterator[Upstream]:
+    """An emulator that answers everything with so many deltas, of ``text`` if there is one.
+
+    It is the backend of a plan and, for clients that cannot ask that, the platform, which takes an API key.
+    """
     folder = parent / name
     folder.mkdir()
     scenario = folder / "scenario.json"
-    answer = {"deltas": deltas, "interval": seconds, "padding": PADDING}
+    answer = {"deltas": deltas, "interval": seconds, "padding": PADDING, "text": text}
     scenario.write_text(json.dumps({"answer": answer}))
     with started(folder, "-m", "onplan", "emulator", "--scenario", str(scenario)) as urls:
         environment = {
@@ -99,6 +104,7 @@ def upstream(parent: Path, name: str, deltas: int, seconds: float = 0.0) -> Iter
             "HOME": str(folder),
             "BENCH_HOME": str(folder),
             "BENCH_BASE_URL": urls["codex_base_url"],
+            "BENCH_PLATFORM_URL": urls["openai_base_url"],
             "ONPLAN_HOME": str(folder / "onplan"),
             "ONPLAN_ISSUER": urls["issuer"],
             "ONPLAN_CODEX_BASE_URL": urls["codex_base_url"],
