@@ -26,8 +26,17 @@ class Row:
     tests: tuple[str, ...]
 
 
-_LANGCHAIN = ("test_langchain.py", "test_langchain_standard.py")
 _OPENAI = ("test_openai.py", "test_openai_failures.py")
+_LANGCHAIN = (
+    "test_langchain.py",
+    "test_langchain_failures.py",
+    "test_langchain_lifetime.py",
+    "test_langchain_messages.py",
+    "test_langchain_output.py",
+    "test_langchain_saving.py",
+    "test_langchain_standard.py",
+    "test_langchain_tools.py",
+)
 _LLM = ("test_llm.py", "test_llm_plugin.py", "test_llm_python.py")
 
 ROWS = {
