@@ -29,6 +29,7 @@ class Row:
 _OPENAI = ("test_openai.py", "test_openai_failures.py")
 _LANGCHAIN = (
     "test_langchain.py",
+    "test_langchain_edits.py",
     "test_langchain_failures.py",
     "test_langchain_lifetime.py",
     "test_langchain_messages.py",
@@ -37,7 +38,7 @@ _LANGCHAIN = (
     "test_langchain_standard.py",
     "test_langchain_tools.py",
 )
-_LLM = ("test_llm.py", "test_llm_plugin.py", "test_llm_python.py")
+_LLM = ("test_llm.py", "test_llm_edits.py", "test_llm_plugin.py", "test_llm_python.py")
 
 ROWS = {
     row.name: row
@@ -58,17 +59,17 @@ ROWS = {
         Row("langchain-openai-oldest", "langchain-openai", ("test_langchain_openai.py",)),
         Row("agent-framework", "agent-framework-openai", ("test_agent_framework.py",)),
         Row("agno", "agno", ("test_agno.py",)),
-        Row("dspy", "dspy", ("test_dspy.py",)),
-        Row("dspy-oldest", "dspy", ("test_dspy.py",)),
-        Row("haystack", "haystack-ai", ("test_haystack.py",)),
-        Row("haystack-oldest", "haystack-ai", ("test_haystack.py",)),
+        Row("dspy", "dspy", ("test_dspy.py", "test_dspy_edits.py")),
+        Row("dspy-oldest", "dspy", ("test_dspy.py", "test_dspy_edits.py")),
+        Row("haystack", "haystack-ai", ("test_haystack.py", "test_haystack_edits.py")),
+        Row("haystack-oldest", "haystack-ai", ("test_haystack.py", "test_haystack_edits.py")),
         Row("litellm", "litellm", ("test_litellm.py",)),
         Row("litellm-oldest", "litellm", ("test_litellm.py",)),
         Row("litellm-proxy", "litellm", ("test_litellm_proxy.py",)),
         Row("litellm-smolagents", "smolagents", ("test_litellm_agents.py",)),
         Row("litellm-crewai", "crewai", ("test_litellm_agents.py",)),
-        Row("llama-index", "llama-index-core", ("test_llama_index.py",)),
-        Row("llama-index-oldest", "llama-index-core", ("test_llama_index.py",)),
+        Row("llama-index", "llama-index-core", ("test_llama_index.py", "test_llama_index_edits.py")),
+        Row("llama-index-oldest", "llama-index-core", ("test_llama_index.py", "test_llama_index_edits.py")),
         Row("langchain", "langchain-core", _LANGCHAIN),
         Row("langchain-oldest", "langchain-core", _LANGCHAIN),
         Row("langchain-agents", "langchain", ("test_langchain_agents.py",)),

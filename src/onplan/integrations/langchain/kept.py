@@ -1,8 +1,4 @@
-"""An answer's parts beside its message: what LangChain has no place for, as far as the message still says it.
-
-Sealed reasoning above all: without it the model begins to think anew after each tool. The parts stand in
-``additional_kwargs``, and count only where the message agrees: programs edit messages.
-"""
+"""What LangChain's messages have no place for, in their ``additional_kwargs``."""
 
 from __future__ import annotations
 
@@ -10,7 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from onplan.integrations.kept_parts import KEY, kept, restored
+from onplan.integrations.call_arguments import Said
+from onplan.integrations.kept_parts import KEY, is_plainly_written, kept, restored
 from onplan.types import ContentPart, Refusal, Text, ToolCall
 
 # The name under which LangChain has the text for a custom tool.
@@ -27,38 +24,37 @@ def _says_more(part: ContentPart) -> bool:
         case Text(phase=phase, annotations=annotations):
             return phase is not None or bool(annotations)
         case ToolCall(namespace=namespace, signature=signature, is_custom=is_custom):
-            return bool(namespace or signature or is_custom)
+            return bool(namespace or signature or is_custom) or not is_plainly_written(part)
     return True
 
 
 def kept_in(additional: Mapping[str, Any]) -> list[ContentPart]:
     """The parts that were kept; none if they are not as onplan wrote them."""
-    return restored(additional.get(KEY)) or []
+    return restored(additional.get(KEY))
 
 
-def merged(kept: Iterable[ContentPart], said: list[ContentPart], calls: list[ToolCall]) -> list[ContentPart]:
-    """The parts of a message that says ``said`` and has ``calls``, with what was ``kept`` of it.
+def said_of(parts: Sequence[ContentPart]) -> list[ContentPart | Said]:
+    """What a message says that was made of ``parts``: text, refusal and calls."""
+    text = text_of(parts)
+    refusals = [part for part in parts if isinstance(part, Refusal)]
+    return [*([Text(text)] if text else []), *refusals, *map(_said, calls_of(parts))]
 
-    What the message no longer says is left out, and what it says otherwise is sent so.
-    """
-    same_text = text_of(kept) == text_of(said)
-    left = {call.id: call for call in calls}
-    parts: list[ContentPart] = []
-    for part in kept:
-        if isinstance(part, ToolCall):
-            if part.id in left:
-                parts.append(_updated(part, left.pop(part.id)))
-        elif not isinstance(part, Text | Refusal) or same_text:
-            parts.append(part)
-    if not same_text:
-        at = next((at for at, part in enumerate(parts) if isinstance(part, ToolCall)), len(parts))
-        parts[at:at] = said
-    return [*parts, *left.values()]
+
+def _said(call: ToolCall) -> Said:
+    try:
+        return Said(call.id, call.name, arguments_of(call))
+    except ValueError:  # LangChain has them as text, too
+        return Said(call.id, call.name, call.arguments)
 
 
 def text_of(parts: Iterable[ContentPart]) -> str:
     """The texts, joined."""
     return "".join(part.text for part in parts if isinstance(part, Text))
+
+
+def calls_of(parts: Iterable[ContentPart]) -> list[ToolCall]:
+    """The calls, in order."""
+    return [part for part in parts if isinstance(part, ToolCall)]
 
 
 def arguments_of(call: ToolCall) -> Any:
@@ -72,15 +68,3 @@ def arguments_of(call: ToolCall) -> Any:
     if not isinstance(arguments, dict):
         raise ValueError("the arguments are no JSON object")  # noqa: TRY004 - as for other wrong JSON
     return arguments
-
-
-def _updated(kept: ToolCall, given: ToolCall) -> ToolCall:
-    """``kept``, unless the program has changed the call."""
-    try:
-        if kept.name == given.name and arguments_of(kept) == arguments_of(given):
-            return kept
-    except ValueError:  # such arguments are compared as text
-        pass
-    if kept.is_custom or kept.arguments == given.arguments:
-        return kept
-    return ToolCall(given.id, given.name, given.arguments, kept.namespace, kept.signature)

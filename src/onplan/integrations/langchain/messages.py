@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,9 +15,11 @@ from langchain_core.messages import (
 )
 
 from onplan.errors import InvalidRequestError
+from onplan.integrations.call_arguments import Said
 from onplan.integrations.langchain.content import answered_parts, given_parts
-from onplan.integrations.langchain.merged_parts import kept_in, merged
-from onplan.types import ContentPart, Message, Refusal, Role, ToolCall, ToolResult
+from onplan.integrations.langchain.kept import CUSTOM_INPUT, kept_in, said_of
+from onplan.integrations.merged_parts import merged
+from onplan.types import ContentPart, Message, Refusal, Role, ToolResult
 
 _Messages = Iterable[Any]
 
@@ -31,7 +32,7 @@ def onplan_messages(messages: _Messages) -> list[Message]:
 def _message(message: Any, where: str) -> Message:
     match message:
         case AIMessage():
-            return Message(Role.ASSISTANT, _answer(message, where))
+            return Message(Role.ASSISTANT, _answer(message))
         case ToolMessage():
             result = given_parts(message.content, where) or ""
             failed = message.status == "error"
@@ -55,33 +56,22 @@ def _role(given: str) -> str:
     return {"human": "user", "ai": "assistant"}.get(given, given)
 
 
-def _answer(message: Any, where: str) -> list[ContentPart]:
+def _answer(message: Any) -> list[ContentPart]:
     said = answered_parts(message.content)
     refusal = message.additional_kwargs.get("refusal")
     if refusal and not any(isinstance(part, Refusal) for part in said):
         said.append(Refusal(str(refusal)))
-    return merged(kept_in(message.additional_kwargs), said, _calls(message, where))
+    kept = kept_in(message.additional_kwargs)
+    return merged(kept, said_of(kept), [*said, *said_calls(message)], CUSTOM_INPUT)
 
 
-def _calls(message: Any, where: str) -> list[ToolCall]:
-    calls = [
-        ToolCall(_id(call), call["name"], _json_of(call["args"], f"{where}.tool_calls[{index}]"))
-        for index, call in enumerate(message.tool_calls)
-    ]
+def said_calls(message: Any) -> list[Said]:
+    """The calls of an answer, as it has them now; arguments that were no JSON as text."""
+    calls = [Said(_id(call), call["name"], call["args"]) for call in message.tool_calls]
     invalid = [
-        ToolCall(_id(call), call.get("name") or "", call.get("args") or "")
-        for call in message.invalid_tool_calls
+        Said(_id(call), call.get("name") or "", call.get("args") or "") for call in message.invalid_tool_calls
     ]
     return [*calls, *invalid]
-
-
-def _json_of(arguments: Any, where: str) -> str:
-    try:
-        return json.dumps(arguments, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):
-        raise InvalidRequestError(
-            f"{where} has arguments that are no JSON.", hint="Give it strings, numbers, lists and dicts."
-        ) from None
 
 
 def _id(call: Any) -> str:

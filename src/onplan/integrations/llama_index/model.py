@@ -31,8 +31,8 @@ from llama_index.core.llms.utils import parse_partial_json
 
 from onplan.client_parts import known_model
 from onplan.errors import OutputError
+from onplan.integrations.call_arguments import arguments_of
 from onplan.integrations.client_pair import ClientPair
-from onplan.integrations.kept_parts import arguments_of
 from onplan.integrations.llama_index.messages import messages_of, response_of
 from onplan.integrations.llama_index.streaming import Growing
 from onplan.types import ModelInfo, ToolChoice
