@@ -19,12 +19,7 @@ from haystack.tools import create_tool_from_function
 from onplan.integrations.haystack import OnplanChatGenerator
 
 from .edited_histories import EditedHistories
-
-
-def weather(city: str) -> str:
-    """The weather in a city."""
-    return f"rain in {city}"
-
+from .samples import weather
 
 WEATHER = create_tool_from_function(weather)
 QUESTION = ChatMessage.from_user("Oslo?")

@@ -16,12 +16,7 @@ from llama_index.core.tools import FunctionTool
 from onplan.integrations.llama_index import Onplan
 
 from .edited_histories import EditedHistories
-
-
-def weather(city: str) -> str:
-    """The weather in a city."""
-    return f"rain in {city}"
-
+from .samples import weather
 
 TOOLS = [FunctionTool.from_defaults(weather)]
 QUESTION = ChatMessage("Oslo?")

@@ -15,11 +15,7 @@ from llm.parts import Message, TextPart, ToolCallPart, ToolResultPart
 
 from .edited_histories import EditedHistories
 from .llm_plugin import MODEL, registered, user_folder  # noqa: F401
-
-
-def weather(city: str) -> str:
-    """The weather in a city."""
-    return f"rain in {city}"
+from .samples import weather
 
 
 class TestLLM(EditedHistories):

@@ -11,6 +11,7 @@ import dspy
 from onplan import async_client_parts, client_parts
 from onplan.assembly import AsyncClientOptions
 from onplan.integrations.client_pair import ClientPair
+from onplan.integrations.divided_options import divided
 from onplan.integrations.dspy.failures import translated
 from onplan.integrations.dspy.requests import PREFIX, outgoing
 from onplan.integrations.dspy.responses import Events, adaptations_of, response_of
@@ -142,7 +143,7 @@ def lm(model: str, **options: Any) -> Any:
         ConfigurationError: an option of onplan has a wrong value.
     """
     known = AsyncClientOptions.__optional_keys__ - _OF_DSPY
-    own = {name: options.pop(name) for name in tuple(options) if name in known}
-    options.setdefault("num_retries", 0)
+    own, for_dspy = divided(options, known)
+    for_dspy.setdefault("num_retries", 0)
     engines = {"engine": Engine(**own), "async_engine": AsyncEngine(**own)}
-    return dspy.LM(PREFIX + model.removeprefix(PREFIX), **engines, **options)
+    return dspy.LM(PREFIX + model.removeprefix(PREFIX), **engines, **for_dspy)

@@ -33,6 +33,7 @@ from onplan.client_parts import known_model
 from onplan.errors import OutputError
 from onplan.integrations.call_arguments import arguments_of
 from onplan.integrations.client_pair import ClientPair
+from onplan.integrations.divided_options import divided
 from onplan.integrations.llama_index.messages import messages_of, response_of
 from onplan.integrations.llama_index.streaming import Growing
 from onplan.types import ModelInfo, ToolChoice
@@ -75,8 +76,8 @@ class Onplan(FunctionCallingLLM):
     _known: dict[str | None, ModelInfo | None] = PrivateAttr(default_factory=dict)
 
     def __init__(self, model: str | None = None, **options: Any) -> None:
-        own = {name: options.pop(name) for name in tuple(options) if name in type(self).model_fields}
-        clients = ClientPair(options)
+        own, for_clients = divided(options, type(self).model_fields)
+        clients = ClientPair(for_clients)
         super().__init__(model=model, **own)
         self._clients = clients
 
