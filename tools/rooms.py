@@ -105,7 +105,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "integrations/answer_facts.py": ("tests/integrations/test_answer_facts.py",),
     "integrations/divided_options.py": ("tests/integrations/test_divided_options.py",),
     "integrations/growing_arguments.py": ("tests/integrations/test_growing_arguments.py",),
-    "integrations/call_arguments.py": ("tests/integrations/test_merged_parts.py", "tests/integrations/test_kept_parts.py"),
+    "integrations/call_arguments.py": (
+        "tests/integrations/test_merged_parts.py",
+        "tests/integrations/test_kept_parts.py",
+    ),
     "integrations/kept_parts.py": ("tests/integrations/test_kept_parts.py",),
     "integrations/merged_parts.py": ("tests/integrations/test_merged_parts.py",),
     "integrations/missing.py": ("tests/integrations/test_missing.py",),
