@@ -27,12 +27,29 @@ class Row:
     tests: tuple[str, ...]
 
 
-_DSPY = ("test_dspy.py", "test_dspy_arguments.py")
-_HAYSTACK = ("test_haystack.py", "test_haystack_arguments.py")
-_LANGCHAIN = ("test_langchain.py", "test_langchain_arguments.py", "test_langchain_standard.py")
+_DSPY = ("test_dspy.py", "test_dspy_arguments.py", "test_dspy_edits.py")
+_HAYSTACK = ("test_haystack.py", "test_haystack_arguments.py", "test_haystack_edits.py")
+_LANGCHAIN = (
+    "test_langchain.py",
+    "test_langchain_arguments.py",
+    "test_langchain_edits.py",
+    "test_langchain_failures.py",
+    "test_langchain_lifetime.py",
+    "test_langchain_messages.py",
+    "test_langchain_output.py",
+    "test_langchain_saving.py",
+    "test_langchain_standard.py",
+    "test_langchain_tools.py",
+)
 _LITELLM = ("test_litellm.py", "test_litellm_arguments.py")
-_LLAMA_INDEX = ("test_llama_index.py", "test_llama_index_arguments.py")
-_LLM = ("test_llm.py", "test_llm_arguments.py", "test_llm_plugin.py", "test_llm_python.py")
+_LLAMA_INDEX = ("test_llama_index.py", "test_llama_index_arguments.py", "test_llama_index_edits.py")
+_LLM = (
+    "test_llm.py",
+    "test_llm_arguments.py",
+    "test_llm_edits.py",
+    "test_llm_plugin.py",
+    "test_llm_python.py",
+)
 _OPENAI = ("test_openai.py", "test_openai_failures.py")
 
 ROWS = {

@@ -376,3 +376,15 @@ def test_another_program_is_noticed_before_the_version_changes(folder: Path) -> 
     with pytest.raises(ConversationFileError, match="changed by another program"):
         file.update(History((U, A, Compaction(2, "sealed", "me", "3000"))))
     assert (folder / "talk.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, True), (1, 1.0), (0.0, -0.0)])
+def test_what_python_calls_equal_is_written_anew(folder: Path, old: object, new: object) -> None:
+    """A file has the values of its history, also where those before them only seem to be the same."""
+    file = kept(folder / "talk.jsonl", U, Message.assistant(Text("x", annotations=[{"type": "t", "n": old}])))
+    changed = Message.assistant(Text("x", annotations=[{"type": "t", "n": new}]))
+    file.update(History((U, changed)))
+
+    [text] = load(folder / "talk.jsonl").history.messages[1].content
+    assert isinstance(text, Text)
+    assert repr(text.annotations[0]["n"]) == repr(new)

@@ -43,7 +43,6 @@ from haystack.dataclasses import (
 )
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.tools import Tool, Toolset, create_tool_from_function
-from pydantic import BaseModel
 
 try:
     from haystack import AsyncPipeline
@@ -52,24 +51,9 @@ except ImportError:  # Haystack 3 has one class for both
 
 from onplan.integrations.haystack import OnplanChatGenerator
 
+from .samples import Bird, divide, weather
+
 MODEL = "gpt-5.5"
-
-
-class Bird(BaseModel):
-    """A bird."""
-
-    name: str
-    wingspan: int
-
-
-def weather(city: str) -> str:
-    """The weather in a city."""
-    return f"rain in {city}"
-
-
-def divide(number: int) -> float:
-    """Divide by zero."""
-    return number / 0
 
 
 def hear(chunk: StreamingChunk) -> None:

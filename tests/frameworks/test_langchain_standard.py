@@ -74,7 +74,7 @@ class TestUnit(ChatModelUnitTests):
         strict=True, reason="load() takes 'all' for the classes in langchain-core's own table, and no others"
     )
     def test_serdes(self, model: Any, snapshot: Any) -> None:
-        """Up to the loading; ``load(…, allowed_objects=[ChatOnplan])`` does it (test_langchain.py)."""
+        """Up to the loading; ``load(…, allowed_objects=[ChatOnplan])`` does it (test_langchain_saving.py)."""
         super().test_serdes(model, snapshot)
 
 

@@ -40,29 +40,13 @@ from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
-from pydantic import BaseModel
 
 from onplan.integrations.llama_index import NoToolCallError, Onplan
 from onplan.integrations.llama_index.streaming import Growing
 
+from .samples import Bird, divide, weather
+
 MODEL = "gpt-5.5"
-
-
-class Bird(BaseModel):
-    """A bird."""
-
-    name: str
-    wingspan: int
-
-
-def weather(city: str) -> str:
-    """The weather in a city."""
-    return f"rain in {city}"
-
-
-def divide(number: int) -> float:
-    """Divide by zero."""
-    return number / 0
 
 
 WEATHER = FunctionTool.from_defaults(weather)

@@ -25,12 +25,7 @@ from onplan.stores import open_store
 from ..conftest import eventually, issued
 from .asking import open_files, refreshes
 from .llm_plugin import LOOKED, MODEL, ask, asked, registered, type_, user_folder  # noqa: F401
-
-
-def weather(city: str) -> str:
-    """The weather in a city."""
-    return f"rain in {city}"
-
+from .samples import weather
 
 # --- failures ---------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from onplan.errors import InvalidRequestError
-from onplan.integrations.kept_parts import ENCRYPTED, KEY, arguments_of, is_plain, kept, restored, written
+from onplan.integrations.call_arguments import arguments_of, written
+from onplan.integrations.kept_parts import ENCRYPTED, KEY, is_plain, kept, restored
 from onplan.types import ContentPart, HostedToolCall, Image, Refusal, Text, Thinking, ToolCall
 
 PARTS = [
@@ -39,7 +40,7 @@ def test_parts_are_kept_as_json() -> None:
 )
 def test_what_was_never_kept_is_not_restored(value: object) -> None:
     """Such as what another program has put there."""
-    assert restored(value) is None
+    assert restored(value) == []
 
 
 @pytest.mark.parametrize(
@@ -90,17 +91,17 @@ def test_a_part_is_plain_if_nothing_of_it_is_lost(part: ContentPart, plain: bool
 
 def test_arguments_are_written_as_json() -> None:
     """As short as the backend sends them."""
-    assert written({"a": [1, None], "b": "\u00fc"}) == '{"a":[1,null],"b":"\u00fc"}'
+    assert written({"a": [1, None], "b": "\u00fc"}, "it") == '{"a":[1,null],"b":"\u00fc"}'
 
 
 @pytest.mark.parametrize("arguments", [object(), {"a": object()}, {(1, 2): 3}, {"a": "\ud800"}])
 def test_arguments_that_are_no_json(arguments: object) -> None:
     """The program gave a call that came in no answer."""
     with pytest.raises(InvalidRequestError) as caught:
-        written(arguments)
-    assert caught.value.message == "The arguments of a tool call are not JSON values."
+        written(arguments, "the call c1")
+    assert caught.value.message == "The arguments of the call c1 are not JSON values."
     assert caught.value.hint == "Give the call as it came in an answer."
     circle: list[object] = []
     circle.append(circle)
     with pytest.raises(InvalidRequestError):
-        written(circle)
+        written(circle, "the call c1")

@@ -156,7 +156,7 @@ class KeptFile:
         """
         entries = history.entries
         pairs = zip(self._entries, entries, strict=False)
-        same = next((at for at, (old, new) in enumerate(pairs) if old is not new and old != new), None)
+        same = next((at for at, (old, new) in enumerate(pairs) if not _is_same(old, new)), None)
         same = min(len(self._entries), len(entries)) if same is None else same
         lines = [_line(entry, self._attachments) for entry in entries[same:]]
         with _explained(self.path, "written"):
@@ -209,6 +209,11 @@ class KeptFile:
 
 
 # --- images and files -------------------------------------------------------------------------------
+
+
+def _is_same(old: Entry, new: Entry) -> bool:
+    """Whether a file that has ``old`` has ``new``: for Python 1, 1.0 and true in an annotation are equal."""
+    return old is new or (old == new and msgspec.json.encode(old) == msgspec.json.encode(new))
 
 
 def _line(entry: Entry, attachments: Attachments) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from onplan.errors import InvalidRequestError
-from onplan.request.history import INVALID_ARGUMENTS
+from onplan.integrations.call_arguments import Said, arguments_of
 from onplan.types import ContentPart, HostedToolCall, Message, Refusal, Text, Thinking, ToolCall
 
 KEY = "onplan"
@@ -27,18 +27,23 @@ KeptPart: TypeAlias = Text | Refusal | ToolCall | HostedToolCall | Thinking
 
 def kept(parts: Sequence[ContentPart]) -> list[dict[str, Any]]:
     """``parts`` as JSON values."""
-    values: list[dict[str, Any]] = msgspec.to_builtins(list(parts))
-    return values
+    return list(map(as_json, parts))
 
 
-def restored(value: object) -> list[ContentPart] | None:
-    """The parts that ``kept`` wrote; None if ``value`` is nothing that it wrote."""
-    if not isinstance(value, list) or not value:
-        return None
+def as_json(part: ContentPart) -> dict[str, Any]:
+    """``part`` as a dict of JSON values, which DSPy looks for: a tuple is none of its."""
+    fields: dict[str, Any] = msgspec.to_builtins(part)
+    return fields if "annotations" not in fields else {**fields, "annotations": [*fields["annotations"]]}
+
+
+def restored(value: object) -> list[ContentPart]:
+    """The parts that ``kept`` wrote; none if ``value`` is nothing that it wrote."""
+    if not isinstance(value, list):
+        return []
     try:
         return Message.assistant(*msgspec.convert(value, list[KeptPart])).content
     except (msgspec.ValidationError, InvalidRequestError):
-        return None
+        return []
 
 
 def is_plain(part: ContentPart) -> bool:
@@ -46,27 +51,15 @@ def is_plain(part: ContentPart) -> bool:
     match part:
         case Text():
             return part == Text(part.text)
-        case ToolCall():
-            return part == ToolCall(part.id, part.name, written(arguments_of(part.arguments)))
+        case ToolCall(id=id_, name=name, arguments=arguments):
+            return part == ToolCall(id_, name, arguments) and is_plainly_written(part)
         case _:
             return isinstance(part, Thinking | Refusal)
 
 
-def arguments_of(text: str) -> dict[str, Any]:
-    """The arguments of a call as a dict; what is no JSON object is put into one."""
+def is_plainly_written(call: ToolCall) -> bool:
+    """Whether the text of its arguments is the one that ``written`` makes of them."""
     try:
-        read = msgspec.json.decode(text or "{}")
-    except (msgspec.DecodeError, RecursionError):
-        read = None
-    return read if isinstance(read, dict) else {INVALID_ARGUMENTS: text}
-
-
-def written(arguments: object) -> str:
-    """The arguments of a call as JSON. Raises InvalidRequestError if they cannot be."""
-    try:
-        return msgspec.json.encode(arguments).decode()
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        raise InvalidRequestError(
-            "The arguments of a tool call are not JSON values.",
-            hint="Give the call as it came in an answer.",
-        ) from None
+        return call.arguments == Said(call.id, call.name, arguments_of(call.arguments)).text()
+    except InvalidRequestError:  # nested more deeply than can be written
+        return False

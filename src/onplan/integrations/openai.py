@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from onplan.assembly import AsyncClientOptions
 from onplan.async_client import AsyncClient
 from onplan.errors import ConfigurationError
+from onplan.integrations.divided_options import divided
 from onplan.integrations.missing import MissingFrameworkError
 from onplan.integrations.sdk_failures import SDKFailures, failure_of
 from onplan.integrations.service_transport import HOST, transports
@@ -76,10 +77,9 @@ def _parts(options: dict[str, Any], kind: type[Any]) -> tuple[dict[str, Any], tu
     known = set(AsyncClientOptions.__optional_keys__)
     if hasattr(options.get("timeout"), "pool"):  # an openai.Timeout, as programs for the SDK have it
         known.remove("timeout")
-    own = {name: value for name, value in options.items() if name in known}
+    own, given = divided(options, known)
     # No timeout of the SDK's unless one is given: onplan has its own.
-    for_sdk = {"api_key": PLACEHOLDER, "base_url": BASE_URL, "timeout": None, "max_retries": 0}
-    for_sdk |= {name: value for name, value in options.items() if name not in known}
+    for_sdk = {"api_key": PLACEHOLDER, "base_url": BASE_URL, "timeout": None, "max_retries": 0, **given}
     client = AsyncClient(**own)
     service = Service(client, ServiceOptions(strict=own.get("unsupported") == "raise"))
     return for_sdk, (client, service)

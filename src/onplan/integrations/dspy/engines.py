@@ -14,6 +14,7 @@ from onplan.assembly import AsyncClientOptions, require_options
 from onplan.errors import ConfigurationError
 from onplan.integrations.arguments import named_values, wrong_kind
 from onplan.integrations.client_pair import ClientPair
+from onplan.integrations.divided_options import divided
 from onplan.integrations.dspy.failures import translated
 from onplan.integrations.dspy.requests import PREFIX, outgoing
 from onplan.integrations.dspy.responses import Events, adaptations_of, response_of
@@ -149,10 +150,10 @@ def lm(model: str, **options: Any) -> Any:
         raise wrong_kind("model", model, "the id of a model")
     _require_known(options)
     known = AsyncClientOptions.__optional_keys__ - _OF_DSPY
-    own = {name: options.pop(name) for name in tuple(options) if name in known}
-    options.setdefault("num_retries", 0)
+    own, for_dspy = divided(options, known)
+    for_dspy.setdefault("num_retries", 0)
     engines = {"engine": Engine(**own), "async_engine": AsyncEngine(**own)}
-    return dspy.LM(PREFIX + model.removeprefix(PREFIX), **engines, **options)
+    return dspy.LM(PREFIX + model.removeprefix(PREFIX), **engines, **for_dspy)
 
 
 def _require_known(options: Mapping[str, Any]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from dspy import lm15
 
-from onplan.integrations.kept_parts import arguments_of, is_plain, kept, restored
+from onplan.integrations.call_arguments import arguments_of
+from onplan.integrations.kept_parts import is_plain, kept, restored
 from onplan.types import ContentPart, Refusal, Text, Thinking, ToolCall
 
 PROVIDER = "onplan"
@@ -59,12 +60,9 @@ def sealed_in(part: Any) -> str | None:
     return next((each.data.get("encrypted") for each in kept_with), None)
 
 
-def as_they_came(message: Any) -> list[ContentPart] | None:
-    """The parts of an answer that was not changed since; None if it was, or if nothing was kept of it."""
-    if message.role != "assistant":
-        return None
-    for each in message.continuation:
-        if each.provider == PROVIDER and each.kind == PARTS:
-            parts = restored(each.data.get("parts"))
-            return parts if parts and their_parts(parts) == message.parts else None
-    return None
+def kept_of(message: Any) -> list[ContentPart]:
+    """The parts that an answer had; none if nothing was kept of it."""
+    for each in message.continuation if message.role == "assistant" else ():
+        if (each.provider, each.kind) == (PROVIDER, PARTS):
+            return restored(each.data.get("parts"))
+    return []

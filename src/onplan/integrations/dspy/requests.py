@@ -11,9 +11,12 @@ from typing import Any
 from dspy import lm15
 
 from onplan.backends import Backend
+from onplan.flow import decode_json
 from onplan.integrations.arguments import wrong_kind
-from onplan.integrations.dspy.parts import PROVIDER, as_they_came, sealed_in
-from onplan.integrations.kept_parts import written
+from onplan.integrations.call_arguments import Said, is_same, written
+from onplan.integrations.dspy.parts import PROVIDER, kept_of, sealed_in, their_parts
+from onplan.integrations.merged_parts import SaidPart, as_parts, merged
+from onplan.request.history import INVALID_ARGUMENTS
 from onplan.types import (
     CompletionRequest,
     ContentPart,
@@ -157,24 +160,49 @@ def _tool(tool: Any) -> Tool:
 
 def _messages(given: Any) -> Iterator[Message]:
     if given.system is not None:
-        system = [Text(given.system)] if isinstance(given.system, str) else list(_parts(given.system))
+        system = given.system if isinstance(given.system, str) else as_parts(_parts(given.system))
         yield Message(Role.SYSTEM, system)
     for message in given.messages:
-        yield Message(Role(message.role), as_they_came(message) or list(_parts(message.parts)))
+        kept, now = kept_of(message), list(_parts(message.parts))
+        yield Message(Role(message.role), merged(kept, _before(kept, now), now, INVALID_ARGUMENTS))
 
 
-def _parts(parts: Iterable[Any]) -> Iterator[ContentPart]:
+def _before(kept: list[ContentPart], now: list[SaidPart]) -> list[SaidPart]:
+    """What the message of an answer said that was made of ``kept``, whole or of a stream's events."""
+    said_now = {part.id: part.arguments for part in now if isinstance(part, Said)}
+    texts = {part.id: part.arguments for part in kept if isinstance(part, ToolCall)}
+    before: list[SaidPart] = []
+    for part in _parts(their_parts(kept)):
+        streamed = _as_streamed(texts[part.id]) if isinstance(part, Said) else None
+        if isinstance(part, Said) and is_same(said_now.get(part.id), streamed):
+            before.append(part._replace(arguments=streamed))
+        else:
+            before.append(part)
+    return before
+
+
+def _as_streamed(text: str) -> dict[str, Any]:
+    """The arguments that DSPy makes of a stream's events."""
+    value = decode_json(text.encode())
+    if isinstance(value, dict):
+        return value
+    return {"partial_json": text} if value is None else {"value": value}
+
+
+def _parts(parts: Iterable[Any]) -> Iterator[SaidPart]:
     for part in parts:
         match part.type:
             case "citation":  # it says where the text beside it comes from
                 continue
             case "tool_result":
                 yield ToolResult(part.id, list(_parts(part.content)), part.is_error)
+            case "tool_call":
+                yield Said(part.id, part.name, part.input)
             case _:
                 yield part_of(part)
 
 
-def part_of(part: Any) -> ContentPart:  # noqa: PLR0911 - one for each
+def part_of(part: Any) -> ContentPart:
     """One part. Raises ``lm15.UnsupportedFeatureError``."""
     match part.type:
         case "text":
@@ -182,11 +210,9 @@ def part_of(part: Any) -> ContentPart:  # noqa: PLR0911 - one for each
         case "refusal":
             return Refusal(part.text)
         case "data":
-            return Text(written(part.value))
+            return Text(written(part.value, "a data part"))
         case "thinking":
             return Thinking(part.text, sealed_in(part))
-        case "tool_call":
-            return ToolCall(part.id, part.name, written(part.input))
         case "image":
             return Image(**_source(part), mime_type=part.media_type, detail=part.detail)
         case "document":

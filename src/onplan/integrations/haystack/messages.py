@@ -12,7 +12,10 @@ from haystack.dataclasses import ToolCall as TheirCall
 from onplan.errors import InvalidRequestError
 from onplan.integrations.answer_facts import facts_of
 from onplan.integrations.arguments import named_values, wrong_kind
-from onplan.integrations.kept_parts import ENCRYPTED, KEY, arguments_of, kept, restored, written
+from onplan.integrations.call_arguments import Said, arguments_of
+from onplan.integrations.kept_parts import ENCRYPTED, KEY, kept, restored
+from onplan.integrations.merged_parts import SaidPart, is_all_said, merged
+from onplan.request.history import INVALID_ARGUMENTS
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -51,24 +54,21 @@ def _message(given: ChatMessage, index: int) -> Message:
             hint="Make it with `ChatMessage.from_user(…)` or the like.",
         )
     written = given.to_dict()
-    role = Role(written["role"])
-    if role is Role.ASSISTANT:
-        as_they_came = restored(given.meta.get(KEY))
-        if as_they_came and _content(as_they_came) == written["content"]:
-            return Message(role, as_they_came)
-    return Message(role, list(_parts(written["content"])))
+    role, now = Role(written["role"]), list(_said(written["content"]))
+    parts = restored(given.meta.get(KEY)) if role is Role.ASSISTANT else []
+    return Message(role, merged(parts, _said_of(parts), now, INVALID_ARGUMENTS))
 
 
-def _content(parts: Iterable[ContentPart]) -> list[dict[str, Any]]:
-    content: list[dict[str, Any]] = _reply(parts, {}).to_dict()["content"]
-    return content
+def _said_of(parts: Iterable[ContentPart]) -> list[SaidPart]:
+    """What a reply says that was made of ``parts``."""
+    return list(_said(_reply(parts, {}).to_dict()["content"]))
 
 
-def _parts(content: Iterable[Mapping[str, Any]]) -> Iterator[ContentPart]:
+def _said(content: Iterable[Mapping[str, Any]]) -> Iterator[SaidPart]:
     """The parts of a message, which Haystack writes in their order."""
     for each in content:
         [(kind, value)] = each.items()
-        yield _part(kind, value)
+        yield _call(value) if kind == "tool_call" else _part(kind, value)
 
 
 def _part(kind: str, value: Any) -> ContentPart:
@@ -87,8 +87,6 @@ def _part(kind: str, value: Any) -> ContentPart:
             )
         case "reasoning":
             return Thinking(value["reasoning_text"], named_values("extra", value["extra"]).get(ENCRYPTED))
-        case "tool_call":
-            return _call(value)
         case "tool_call_result":
             return _result(value)
         case _:
@@ -106,13 +104,13 @@ def _bytes(name: str, value: Mapping[str, Any]) -> bytes:
         ) from None
 
 
-def _call(value: Mapping[str, Any]) -> ToolCall:
-    return ToolCall(value["id"] or value["tool_name"], value["tool_name"], written(value["arguments"]))
+def _call(value: Mapping[str, Any]) -> Said:
+    return Said(value["id"] or value["tool_name"], value["tool_name"], value["arguments"])
 
 
 def _result(value: Mapping[str, Any]) -> ToolResult:
     result, origin = value["result"], value["origin"]
-    content = (list(_parts(result)) or "") if isinstance(result, list) else result
+    content = (list(_said(result)) or "") if isinstance(result, list) else result
     return ToolResult(origin["id"] or origin["tool_name"], content, bool(value["error"]))
 
 
@@ -120,7 +118,7 @@ def reply_of(answer: CompletionResponse, **meta: Any) -> ChatMessage:
     """A whole answer. All of its parts are kept beside it where Haystack's would lose something of them."""
     parts = answer.message.content
     reply = _reply(parts, {**facts_of(answer), "index": 0, **meta})
-    if list(_parts(reply.to_dict()["content"])) != parts:
+    if not is_all_said(parts, _said_of(parts)):
         reply.meta[KEY] = kept(parts)
     return reply
 

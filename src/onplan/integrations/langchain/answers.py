@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
 from onplan.integrations.answer_facts import facts_of
-from onplan.integrations.langchain.merged_parts import CUSTOM_INPUT, additional, arguments_of
+from onplan.integrations.langchain.kept import CUSTOM_INPUT, additional, arguments_of
 from onplan.types import (
     CompletionResponse,
     Done,

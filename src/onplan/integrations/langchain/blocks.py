@@ -11,8 +11,10 @@ from typing import Any, TypeAlias
 
 from langchain_core.messages.block_translators import register_translator
 
+from onplan.integrations.call_arguments import is_same
 from onplan.integrations.langchain.answers import PROVIDER
-from onplan.integrations.langchain.merged_parts import arguments_of, kept_in, text_of
+from onplan.integrations.langchain.kept import arguments_of, calls_of, kept_in, said_of, text_of
+from onplan.integrations.langchain.messages import said_calls
 from onplan.types import (
     IMAGE_GENERATION,
     ContentPart,
@@ -56,13 +58,19 @@ def blocks_of_chunk(chunk: Any) -> list[Any]:
 
 
 def _says(message: Any, parts: Sequence[ContentPart]) -> bool:
-    calls = [str(call["id"]) for call in (*message.tool_calls, *message.invalid_tool_calls)]
     thinking = "\n\n".join(part.text for part in parts if isinstance(part, Thinking) and part.text)
+    kept = sorted(said_of(calls_of(parts)), key=_id)
+    now = sorted(said_calls(message), key=_id)
     return (
         message.content == text_of(parts)
-        and sorted(calls) == sorted(part.id for part in parts if isinstance(part, ToolCall))
+        and len(kept) == len(now)
+        and all(map(is_same, kept, now))
         and message.additional_kwargs.get("reasoning_content", "") == thinking
     )
+
+
+def _id(call: Any) -> str:
+    return str(call.id)
 
 
 def _blocks(part: ContentPart) -> Iterator[Block]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,9 +16,11 @@ from langchain_core.messages import (
 
 from onplan.errors import InvalidRequestError
 from onplan.integrations.arguments import several
+from onplan.integrations.call_arguments import Said
 from onplan.integrations.langchain.content import answered_parts, given_parts
-from onplan.integrations.langchain.merged_parts import kept_in, merged
-from onplan.types import ContentPart, Message, Refusal, Role, ToolCall, ToolResult
+from onplan.integrations.langchain.kept import CUSTOM_INPUT, kept_in, said_of
+from onplan.integrations.merged_parts import merged
+from onplan.types import ContentPart, Message, Refusal, Role, ToolResult
 
 _Messages = Iterable[Any]
 
@@ -62,28 +63,18 @@ def _answer(message: Any, where: str) -> list[ContentPart]:
     refusal = message.additional_kwargs.get("refusal")
     if refusal and not any(isinstance(part, Refusal) for part in said):
         said.append(Refusal(str(refusal)))
-    return merged(kept_in(message.additional_kwargs), said, _calls(message, where))
+    kept = kept_in(message.additional_kwargs)
+    return merged(kept, said_of(kept), [*said, *said_calls(message)], CUSTOM_INPUT)
 
 
-def _calls(message: Any, where: str) -> list[ToolCall]:
-    calls = [
-        ToolCall(_id(call), call["name"], _json_of(call["args"], f"{where}.tool_calls[{index}]"))
-        for index, call in enumerate(several(f"{where}.tool_calls", message.tool_calls, "a list of calls"))
-    ]
+def said_calls(message: Any, where: str = "message") -> list[Said]:
+    """The calls of an answer, as it has them now; arguments that were no JSON as text."""
+    given = several(f"{where}.tool_calls", message.tool_calls, "a list of calls")
+    calls = [Said(_id(call), call["name"], call["args"]) for call in given]
     invalid = [
-        ToolCall(_id(call), call.get("name") or "", call.get("args") or "")
-        for call in message.invalid_tool_calls
+        Said(_id(call), call.get("name") or "", call.get("args") or "") for call in message.invalid_tool_calls
     ]
     return [*calls, *invalid]
-
-
-def _json_of(arguments: Any, where: str) -> str:
-    try:
-        return json.dumps(arguments, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):
-        raise InvalidRequestError(
-            f"{where} has arguments that are no JSON.", hint="Give it strings, numbers, lists and dicts."
-        ) from None
 
 
 def _id(call: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -21,7 +21,10 @@ from llama_index.core.base.llms.types import (
 from onplan.errors import InvalidRequestError
 from onplan.integrations.answer_facts import facts_of
 from onplan.integrations.arguments import named_values, wrong_kind
-from onplan.integrations.kept_parts import ENCRYPTED, KEY, kept, restored, written
+from onplan.integrations.call_arguments import Said
+from onplan.integrations.kept_parts import ENCRYPTED, KEY, kept, restored
+from onplan.integrations.merged_parts import SaidPart, as_parts, is_all_said, merged
+from onplan.request.history import INVALID_ARGUMENTS
 from onplan.types import (
     CompletionResponse,
     ContentPart,
@@ -59,7 +62,7 @@ def _message(given: ChatMessage) -> Message:
         return Message.tool(_call_id(extra), list(_parts(given.blocks)) or "")
     if role is Role.ASSISTANT:
         return Message(role, _assistant_parts(given, extra))
-    return Message(role, [*_parts(given.blocks)])
+    return Message(role, as_parts(_parts(given.blocks)))
 
 
 def _call_id(extra: Mapping[str, Any]) -> str:
@@ -73,31 +76,29 @@ def _call_id(extra: Mapping[str, Any]) -> str:
 
 
 def _assistant_parts(given: ChatMessage, extra: Mapping[str, Any]) -> list[ContentPart]:
-    """The parts of an answer: as they came, if the message was not changed since."""
-    as_they_came = restored(extra.get(KEY))
-    if as_they_came and blocks_of(as_they_came) == given.blocks:
-        return as_they_came
-    parts = list(_parts(given.blocks))
-    if not any(isinstance(part, ToolCall) for part in parts):
-        parts += _older_calls(extra.get("tool_calls"))
-    return parts
+    """The parts of an answer, as they came where the message was not changed since."""
+    now = list(_parts(given.blocks))
+    if KEY not in extra and not any(isinstance(part, Said) for part in now):
+        now += _older_calls(extra.get("tool_calls"))
+    parts = restored(extra.get(KEY))
+    return merged(parts, _parts(blocks_of(parts)), now, INVALID_ARGUMENTS)
 
 
-def _older_calls(given: Any) -> Iterator[ToolCall]:
+def _older_calls(given: Any) -> Iterator[Said]:
     """Calls beside the blocks, where classes for OpenAI's API have put them."""
     for call in given if isinstance(given, list) else ():
         item = call.model_dump() if hasattr(call, "model_dump") else call
         function = item.get("function") if isinstance(item, Mapping) else None
         if isinstance(function, Mapping):
-            yield ToolCall(str(item.get("id")), str(function.get("name")), function.get("arguments") or "{}")
+            yield Said(str(item.get("id")), str(function.get("name")), function.get("arguments") or "{}")
 
 
-def _parts(blocks: Iterable[Any]) -> Iterator[ContentPart]:
+def _parts(blocks: Iterable[Any]) -> Iterator[SaidPart]:
     for block in blocks:
         yield from _part(block)
 
 
-def _part(block: Any) -> Iterator[ContentPart]:
+def _part(block: Any) -> Iterator[SaidPart]:
     match block.block_type:
         case "text":
             if block.text:
@@ -109,9 +110,7 @@ def _part(block: Any) -> Iterator[ContentPart]:
         case "thinking":
             yield Thinking(block.content or "", block.additional_information.get(ENCRYPTED))
         case "tool_call":
-            given = block.tool_kwargs
-            arguments = given if isinstance(given, str) else written(given)
-            yield ToolCall(block.tool_call_id or block.tool_name, block.tool_name, arguments)
+            yield Said(block.tool_call_id or block.tool_name, block.tool_name, block.tool_kwargs)
         case "cache":  # the backend finds by itself what is in its cache
             pass
         case "citable":
@@ -192,10 +191,6 @@ def call_block(call_id: str, name: str, arguments: str) -> ToolCallBlock:
     return ToolCallBlock(tool_call_id=call_id, tool_name=name, tool_kwargs=arguments)
 
 
-def _is_said_by_blocks(parts: Sequence[ContentPart], blocks: Sequence[Any]) -> bool:
-    return list(_parts(blocks)) == list(parts)
-
-
 def beside(call: ToolCallBlock) -> dict[str, Any]:
     """A call as it stands beside the blocks, in ``additional_kwargs["tool_calls"]``."""
     function = {"name": call.tool_name, "arguments": call.tool_kwargs}
@@ -211,10 +206,14 @@ def growing_message(blocks: list[Any], calls: list[dict[str, Any]]) -> ChatMessa
     return ChatMessage.model_construct(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra)
 
 
-def _answer_message(blocks: list[Any], **extra: Any) -> ChatMessage:
-    """A whole answer's message. Calls stand beside the blocks, too: streams of objects look there."""
+def _answer_message(blocks: list[Any], kept_parts: list[dict[str, Any]]) -> ChatMessage:
+    """A whole answer's message. Calls stand beside the blocks, too: streams of objects look there.
+
+    That something is kept, if only an empty list, says that they are those of the blocks.
+    """
+    extra: dict[str, Any] = {KEY: kept_parts} if kept_parts else {}
     if calls := [beside(block) for block in blocks if isinstance(block, ToolCallBlock)]:
-        extra["tool_calls"] = calls
+        extra |= {"tool_calls": calls, KEY: kept_parts}
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra)
 
 
@@ -222,7 +221,7 @@ def response_of(answer: CompletionResponse, delta: str | None = None) -> ChatRes
     """A whole answer."""
     parts = answer.message.content
     blocks = blocks_of(parts)
-    message = _answer_message(blocks, **({} if _is_said_by_blocks(parts, blocks) else {KEY: kept(parts)}))
+    message = _answer_message(blocks, [] if is_all_said(parts, _parts(blocks)) else kept(parts))
     raw = facts_of(answer)
     return ChatResponse(message=message, raw=raw, delta=delta, additional_kwargs=counts_of(answer))
 

@@ -32,9 +32,10 @@ from llama_index.core.llms.utils import parse_partial_json
 from onplan.client_parts import known_model
 from onplan.errors import OutputError
 from onplan.integrations.arguments import several, wrong_kind
+from onplan.integrations.call_arguments import arguments_of
 from onplan.integrations.client_pair import ClientPair
+from onplan.integrations.divided_options import divided
 from onplan.integrations.hints import LLAMA_INDEX
-from onplan.integrations.kept_parts import arguments_of
 from onplan.integrations.llama_index.messages import messages_of, response_of
 from onplan.integrations.llama_index.streaming import Growing
 from onplan.integrations.told_errors import telling
@@ -78,8 +79,8 @@ class Onplan(FunctionCallingLLM):
     _known: dict[str | None, ModelInfo | None] = PrivateAttr(default_factory=dict)
 
     def __init__(self, model: str | None = None, **options: Any) -> None:
-        own = {name: options.pop(name) for name in tuple(options) if name in type(self).model_fields}
-        clients = ClientPair(options, type(self).__name__, type(self).model_fields)
+        own, for_clients = divided(options, type(self).model_fields)
+        clients = ClientPair(for_clients, type(self).__name__, type(self).model_fields)
         super().__init__(model=model, **own)
         self._clients = clients
 

@@ -13,7 +13,7 @@ from llm.parts import AttachmentPart, Message, ReasoningPart, TextPart, ToolCall
 import onplan
 from onplan.errors import InvalidRequestError
 from onplan.integrations.arguments import named_values, several, wrong_kind
-from onplan.integrations.llm.kept import restored, written
+from onplan.integrations.llm.kept import arguments_to_send, restored
 from onplan.types import ContentPart, Tool
 
 
@@ -121,7 +121,8 @@ def _parts(part: Any, role: str, calls: _CallIds, detail: str | None) -> Iterato
             if call := restored(part):
                 yield call
         case ToolCallPart(name=name):
-            call_id, arguments = calls.of_call(part), written(part.arguments)
+            call_id = calls.of_call(part)
+            arguments = arguments_to_send(part, call_id)
             kept = restored(part, id=call_id, name=name, arguments=arguments)
             yield kept or onplan.ToolCall(call_id, name, arguments)
         case ToolResultPart(server_executed=False):
