@@ -83,7 +83,9 @@ def _changed(call: Call, amendments: Iterable[Amendment]) -> Call | None:
         before = dict(body)
         if amendment.may_change(call) and amendment.change(body):
             reports, is_changed = amendment.reported(reports, call, before), True
-    return replace(call, body=msgspec.json.encode(body), reports=reports) if is_changed else None
+    return (
+        msgspec.structs.replace(call, body=msgspec.json.encode(body), reports=reports) if is_changed else None
+    )
 
 
 @dataclass

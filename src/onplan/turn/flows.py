@@ -198,7 +198,7 @@ def prepare(request: CompletionRequest, context: Context, model: str) -> Call:
     if not is_changed:
         return call
     emulated = (*call.reports.emulated, "reasoning_effort")
-    return replace(call, reports=replace(call.reports, emulated=emulated))
+    return structs.replace(call, reports=replace(call.reports, emulated=emulated))
 
 
 def _effort_of(request: CompletionRequest, context: Context, model: str) -> str | None:
@@ -314,7 +314,7 @@ def _prepared(request: CompletionRequest, model: str, context: Context) -> Flow[
     """
     call: Call = yield Prepare(request, model)
     headers = context.backend.compaction
-    return replace(call, headers=headers) if headers and isinstance(call, ResponsesCall) else call
+    return structs.replace(call, headers=headers) if headers and isinstance(call, ResponsesCall) else call
 
 
 def _target(model: str, context: Context) -> Flow[Target]:

@@ -86,7 +86,8 @@ class Text(_Part, frozen=True, tag="text"):
 
     def __post_init__(self) -> None:
         """Accept a list of annotations."""
-        super().__post_init__()
+        if type(self.text) is not str or self.phase is not None:  # nearly all texts are plain
+            super().__post_init__()
         given: Any = self.annotations
         if given == ():
             return
@@ -333,6 +334,9 @@ class Compaction(_Part, frozen=True, tag="compaction"):
     summary: str | None = None
 
 
+_LISTS = (list, tuple)
+
+
 def _is_several(given: object) -> bool:
     return isinstance(given, Iterable) and not isinstance(given, str | Mapping)
 
@@ -372,7 +376,7 @@ class Message(msgspec.Struct, frozen=True):
         if type(self.role) is not Role:
             force_setattr(self, "role", _role(self.role))
         given: Any = self.content
-        items = given if isinstance(given, list | tuple) or _is_several(given) else (given,)
+        items = given if type(given) in _LISTS or _is_several(given) else (given,)
         parts = [Text(item) if isinstance(item, str) else item for item in items]
         for part in parts:
             if not isinstance(part, _Part):
