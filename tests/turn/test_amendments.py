@@ -22,7 +22,8 @@ from onplan.errors import (
 )
 from onplan.responses import request as responses
 from onplan.turn import amendments
-from onplan.turn.amendments import AMENDMENTS, NEUTRAL_INSTRUCTIONS, Remembered, amended
+from onplan.turn.amendment_table import AMENDMENTS, NEUTRAL_INSTRUCTIONS, amended
+from onplan.turn.amendments import Remembered
 from onplan.types import CompletionRequest, Image, Message, Text, Thinking, ToolCall, ToolDefinition
 
 URL = "https://example.org"

@@ -12,7 +12,8 @@ from msgspec.structs import force_setattr
 
 from onplan.errors import InvalidRequestError
 from onplan.types.dicts import Prompt, read_messages
-from onplan.types.message import Message, is_json_object
+from onplan.types.message import Message
+from onplan.types.parts import is_json_object
 from onplan.types.tools import (
     Tool,
     ToolChoice,
