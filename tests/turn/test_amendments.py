@@ -21,7 +21,7 @@ from onplan.errors import (
     UsageLimitError,
 )
 from onplan.responses import request as responses
-from onplan.turn import amendments
+from onplan.turn import amendment_table, amendments
 from onplan.turn.amendment_table import AMENDMENTS, NEUTRAL_INSTRUCTIONS, amended
 from onplan.turn.amendments import Remembered
 from onplan.types import CompletionRequest, Image, Message, Text, Thinking, ToolCall, ToolDefinition
@@ -429,8 +429,8 @@ def test_a_field_by_its_path(path, left):
     """It is taken out wherever it is, with an object that held nothing else."""
     body = json.loads(json.dumps(BODY))
 
-    assert amendments._has(body, path) is (left != BODY)
-    assert amendments._remove(body, path) is (left != BODY)
+    assert amendment_table._has(body, path) is (left != BODY)
+    assert amendment_table._remove(body, path) is (left != BODY)
     assert body == left
 
 
