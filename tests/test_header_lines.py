@@ -24,3 +24,11 @@ def test_lines(values: list[bytes]) -> None:
     """None holds a control character."""
     data = b"".join(b"x: %b\r\n" % value for value in values)
     assert has_lines(data, len(values)) == all(map(VALUE.fullmatch, values))
+
+
+def test_every_character() -> None:
+    """Only the tab of the controls may stand in a line, and only some characters in a name."""
+    for code in range(256):
+        each = bytes([code])
+        assert has_lines(b"x: " + each + b"\r\n", 1) == bool(VALUE.fullmatch(each))
+        assert are_names([b"x" + each]) == bool(TOKEN.fullmatch(b"x" + each))

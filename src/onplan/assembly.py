@@ -158,25 +158,15 @@ def assemble(
     """
     hide_secrets(options)
     defaults = check_options(options, client)
-    store, timeouts = options.get("store"), timeouts_of(options.get("timeout"))
-    if isinstance(store, os.PathLike):
-        store = spec_of_file(store)
-    route = Route(options.get("proxy"), options.get("ca_file"))
-    settings = load_settings(
-        profile=options.get("profile"),
-        backend=options.get("backend"),
-        store=store if isinstance(store, str) else None,
-        base_url=options.get("base_url"),
-        api=options.get("api"),
-    )
-    if store is None or isinstance(store, str):
-        store = open_store(settings.store, settings.backend)
+    timeouts, route = timeouts_of(options.get("timeout")), Route(options.get("proxy"), options.get("ca_file"))
+    settings, store = _settings_and_store(options)
     transport = LazyHTTPTransport(timeouts, route=route)
     wanted, sockets = options.get("transport", "auto"), None
     if client == "AsyncClient":
         sockets = choose_websocket(wanted, timeouts, route, settings.backend, options.get("http_client"))
     else:
         require_http(wanted)
+    fallback = Fallback(allowed=wanted == "auto") if sockets else None
     recorder = _recorder(options, settings)
     return Assembly(
         settings=settings,
@@ -192,21 +182,50 @@ def assemble(
         ),
         token_transport=transport,
         sockets=sockets,
-        context=Context(
-            backend=settings.backend,
-            base_url=settings.base_url,
-            now=time.time,
-            model=options.get("model") or settings.model,
-            defaults=defaults,
-            policy=policy_of(options.get("retry")),
-            resume=options.get("resume", False),
-            raise_unsupported=raises(options.get("unsupported", "report")),
-            fallback=Fallback(allowed=wanted == "auto") if sockets else None,
-            budget=budget_of(options.get("max_window_share"), settings.backend),
-            recorder=recorder,
-        ),
+        context=_context(options, settings, defaults, fallback, recorder),
         on_retry=options.get("on_retry"),
         options={**options},
+    )
+
+
+def _settings_and_store(options: ClientOptions | AsyncClientOptions) -> tuple[Settings, CredentialStore]:
+    """What arguments, environment and files say together, and the store that they name."""
+    store = options.get("store")
+    if isinstance(store, os.PathLike):
+        store = spec_of_file(store)
+    named = store if isinstance(store, str) else None
+    settings = load_settings(
+        profile=options.get("profile"),
+        backend=options.get("backend"),
+        store=named,
+        base_url=options.get("base_url"),
+        api=options.get("api"),
+    )
+    if store is None or isinstance(store, str):
+        store = open_store(settings.store, settings.backend)
+    return settings, store
+
+
+def _context(
+    options: CommonOptions,
+    settings: Settings,
+    defaults: Mapping[str, object],
+    fallback: Fallback | None,
+    recorder: Recorder | None,
+) -> Context:
+    """What all turns have in common."""
+    return Context(
+        backend=settings.backend,
+        base_url=settings.base_url,
+        now=time.time,
+        model=options.get("model") or settings.model,
+        defaults=defaults,
+        policy=policy_of(options.get("retry")),
+        resume=options.get("resume", False),
+        raise_unsupported=raises(options.get("unsupported", "report")),
+        fallback=fallback,
+        budget=budget_of(options.get("max_window_share"), settings.backend),
+        recorder=recorder,
     )
 
 

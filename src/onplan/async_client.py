@@ -21,7 +21,7 @@ from onplan.streams import AsyncCompletionStream
 from onplan.tokens.api_key import require_sign_in
 from onplan.transports import AsyncAnswer, AsyncExchange, AsyncWebSockets, choose
 from onplan.transports.total_timeout import TotalTimeout
-from onplan.turn import flows, steps
+from onplan.turn import flows, models, steps
 from onplan.turn.catalogue_cache import Listing
 from onplan.types import (
     CompletionRequest,
@@ -138,7 +138,7 @@ class AsyncClient:
             found = catalogue.outcome_since(attempts)
             if found:
                 return found
-            return await self._run(flows.listing(self._context), total)
+            return await self._run(models.listing(self._context), total)
 
     @overload
     async def complete(

@@ -34,8 +34,11 @@ def read_attachments(request: CompletionRequest) -> CompletionRequest:
 
 def has_attachments(request: CompletionRequest) -> bool:
     """Whether there are bytes to read or encode."""
-    parts = (part for message in request.messages for part in message.content)
-    return any(type(part) is not Text and _has_bytes(part) for part in parts)
+    for message in request.messages:
+        for part in message.content:
+            if type(part) is not Text and _has_bytes(part):
+                return True
+    return False
 
 
 def takes_long(request: CompletionRequest) -> bool:

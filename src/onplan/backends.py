@@ -213,11 +213,12 @@ class Backend:
         if isinstance(credential, OAuthCredentials) and not self.is_permitted(credential):
             raise PlanNotPermittedError("You are signed in, but did not permit this use of your plan.")
         account_id = credential.account_id or "" if isinstance(credential, OAuthCredentials) else ""
-        if not (_fits_header(credential.access_token) and _fits_header(account_id)):
+        authorization = _authorization(credential.access_token)
+        if authorization is None or not (account_id.isascii() and account_id.isprintable()):
             raise SignInAgainError("The stored credential is damaged: no header can hold it.")
         headers = dict(self.headers)
-        if credential.access_token:
-            headers["authorization"] = f"Bearer {credential.access_token}"
+        if authorization:
+            headers["authorization"] = authorization
         if self.account_header and account_id:
             headers[self.account_header] = account_id
         return headers
@@ -230,9 +231,14 @@ _KINDS: Mapping[type, str] = {
 
 
 @lru_cache(maxsize=8)  # an access token is checked once, and not for each of an hour's requests
-def _fits_header(value: str) -> bool:
-    """Whether a header can hold ``value``. The HTTP library's error would print it, so we check first."""
-    return value.isascii() and value.isprintable()
+def _authorization(access_token: str) -> str | None:
+    """The header that holds the token, empty without one; None if no header can hold it.
+
+    The HTTP library's error would print it, so it is checked first.
+    """
+    if not (access_token.isascii() and access_token.isprintable()):
+        return None
+    return f"Bearer {access_token}" if access_token else ""
 
 
 _TO_XHIGH = ("low", "medium", "high", "xhigh")

@@ -21,7 +21,7 @@ from onplan.tokens.api_key import require_sign_in
 from onplan.transports import Answer
 from onplan.transports.lazy_http import LazyHTTPTransport
 from onplan.transports.total_timeout import TotalTimeout
-from onplan.turn import flows, steps
+from onplan.turn import flows, models, steps
 from onplan.turn.catalogue_cache import Listing
 from onplan.types import (
     CompletionRequest,
@@ -138,7 +138,7 @@ class Client:
             found = catalogue.outcome_since(attempts)
             if found:
                 return found
-            return self._run(flows.listing(self._context), total)
+            return self._run(models.listing(self._context), total)
 
     @overload
     def complete(

@@ -16,7 +16,7 @@ from onplan.tokens.api_key import KeyHolder
 from onplan.tokens.manager import TokenManager
 from onplan.turn.catalogue_cache import CatalogueCache, Listing
 from onplan.turn.context import Context
-from onplan.turn.flows import default_model
+from onplan.turn.models import default_model
 from onplan.types import CompletionRequest, ModelInfo
 
 

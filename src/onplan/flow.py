@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
 from onplan.errors import ConfigurationError
+from onplan.printed_form import PartlyPrinted
 
 T = TypeVar("T")
 
@@ -85,8 +85,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(PartlyPrinted, frozen=True):
     """An HTTP request. Headers and body may hold secrets, so ``repr`` leaves them out.
 
     Attributes:
@@ -96,10 +95,12 @@ class Request:
         encoding: a ``Content-Encoding`` that the server accepts for the body, such as ``zstd``.
     """
 
+    not_printed: ClassVar[tuple[str, ...]] = ("headers", "body")
+
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=lambda: NOTHING, repr=False)
-    body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = NOTHING
+    body: bytes | None = None
     after: float = 0.0
     timeout: float = 30.0
     encoding: str | None = None
@@ -125,13 +126,14 @@ class Request:
         return _origin_of(self.url)
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(PartlyPrinted, frozen=True):
     """A whole HTTP response. Header names are in lower case; ``repr`` leaves out headers and body."""
 
+    not_printed: ClassVar[tuple[str, ...]] = ("headers", "body")
+
     status: int
-    headers: Mapping[str, str] = field(default_factory=lambda: NOTHING, repr=False)
-    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = NOTHING
+    body: bytes = b""
 
     @property
     def ok(self) -> bool:

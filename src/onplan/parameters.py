@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from operator import attrgetter
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,12 +19,9 @@ from onplan.types import CompletionRequest, CustomTool, HostedTool, ModelInfo, T
 if TYPE_CHECKING:
     from onplan.structured.output_format import OutputFormat
 
-_NOTHING_GIVEN = {
-    name: getattr(CompletionRequest(messages=[]), name)
-    for name in CompletionRequest.__struct_fields__
-    if name != "messages"
-}
-
+_PARAMETERS = tuple(name for name in CompletionRequest.__struct_fields__ if name not in ("messages", "model"))
+_values_of = attrgetter(*_PARAMETERS)
+_NOTHING_GIVEN = _values_of(CompletionRequest(messages=[]))
 
 UNSUPPORTED = ("report", "raise")
 
@@ -75,10 +75,16 @@ def reports_on(
     Raises:
         InvalidRequestError: ``raising``, and some would be left out; or there are tools that it cannot run.
     """
-    _require_tools(request, backend)
-    if not given:
+    if request.tools:
+        _require_tools(request, backend)
+    has_tools = bool(request.tools)
+    found = [
+        (name, backend.support_of(name, has_tools=has_tools))
+        for name in given
+        if name in backend.parameter_support
+    ]
+    if not found:
         return NOTHING_REPORTED
-    found = [(name, backend.support_of(name, has_tools=bool(request.tools))) for name in given]
     ignored = tuple(name for name, support in found if support is ParameterSupport.DROP)
     if ignored and raising:
         raise InvalidRequestError(
@@ -185,8 +191,15 @@ def offered_effort(wanted: str, model: ModelInfo, *, raising: bool) -> str:
 
 
 def given_by(request: CompletionRequest) -> list[str]:
-    """The names of the parameters that the program set."""
-    return [name for name, default in _NOTHING_GIVEN.items() if getattr(request, name) != default]
+    """The names of the parameters that the program set; messages and model are none."""
+    values = _values_of(request)
+    if values == _NOTHING_GIVEN:
+        return []
+    return [
+        name
+        for name, value, default in zip(_PARAMETERS, values, _NOTHING_GIVEN, strict=True)
+        if value != default
+    ]
 
 
 _NONE_GIVEN: frozenset[str] = frozenset()
@@ -230,8 +243,10 @@ def uuid_text(data: bytes, version: int) -> str:
     marked = bytearray(data)
     marked[6] = marked[6] & 0x0F | version << 4
     marked[8] = marked[8] & 0x3F | 0x80
-    text = marked.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return (b"%b-%b-%b-%b-%b" % _IN_GROUPS(hexlify(marked))).decode()
+
+
+_IN_GROUPS = Struct("8s4s4s4s12s").unpack
 
 
 # --- tools and schemas ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import onplan
 from onplan import CompletionRequest, Message, RetryPolicy
 from onplan.emulator import Emulator, Turn
 from onplan.turn import amendments
-from onplan.turn.amendments import NEUTRAL_INSTRUCTIONS
+from onplan.turn.amendment_table import NEUTRAL_INSTRUCTIONS
 
 from ..conftest import over_http
 from .conftest import Network

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from onplan.request.image_size import pixels_of
+from onplan.request.image_size import HEAD, pixels_of
 
 PNG = (Path(__file__).parent.parent / "pixel.png").read_bytes()
 
@@ -45,3 +45,21 @@ def test_the_size_is_read_from_the_image(data: bytes, size: tuple[int, int] | No
 def test_formats_that_are_not_measured(data: bytes) -> None:
     """Reading those could follow what a hostile file says."""
     assert pixels_of(data) is None
+
+
+def jpeg(size_at: int) -> bytes:
+    """An image whose size stands at this place, after what cameras write."""
+    head, segments = b"\xff\xd8", b""
+    while left := size_at - len(head) - len(segments):
+        length = min(left, 60_000) if left - min(left, 60_000) != 1 else left - 10
+        segments += b"\xff\xe2" + struct.pack(">H", length - 2) + bytes(length - 4)
+    return head + segments + b"\xff\xc0\x00\x11\x08\x00\x03\x00\x02" + bytes(20)
+
+
+@pytest.mark.parametrize(
+    ("size_at", "size"), [(2, (2, 3)), (100_000, (2, 3)), (HEAD - 30, (2, 3)), (HEAD, None)]
+)
+def test_only_the_beginning_is_read(size_at: int, size: tuple[int, int] | None) -> None:
+    """A quarter of a megabyte: no camera writes more before it."""
+    assert HEAD == 262_144
+    assert pixels_of(jpeg(size_at)) == size

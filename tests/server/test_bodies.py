@@ -66,6 +66,22 @@ async def test_a_compressed_body_is_decoded(encoding: str) -> None:
     assert await read(packed[:9], packed[9:], content_encoding=encoding) == b"abc" * 1_000
 
 
+async def test_a_large_body_is_decoded_piece_by_piece() -> None:
+    """Nothing stands between its pieces."""
+    body = b"abc" * 1_000_000
+    found = await read(gzip.compress(body), largest=4_000_000, room=Room(8_000_000), content_encoding="gzip")
+    assert found == body
+
+
+async def test_a_message_may_leave_out_what_is_empty() -> None:
+    """As ASGI permits: no body, and no more of it."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    assert await read_body(receive, {}, ROOM, Room(ROOM)) == b""
+
+
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", ""])
 async def test_another_encoding_is_refused_before_it_is_read(encoding: str) -> None:
     """The client is told which there are."""
@@ -94,6 +110,7 @@ async def test_a_body_may_be_so_large() -> None:
     assert receiving.received == 0
     assert told(await read(b"x" * 6, b"x" * 5, b"never read", largest=10)) == refused
     assert told(await read(packed, largest=999, content_encoding="gzip")) == refused
+    assert told(await read(b"x" * 11, largest=10, content_encoding="gzip")) == refused
     assert await read(b"abc", largest=10, content_length="²") == b"abc"  # no number: what comes is counted
 
 
@@ -148,4 +165,5 @@ def test_who_comes_at_a_bad_moment_may_come_again() -> None:
     """In a second, as with every overloaded server."""
     for reply in (overloaded("Too many."), too_many_large()):
         assert told(reply) == (503, "server_overloaded", {"retry-after": "1"})
-        assert reply.status == 503
+        assert isinstance(reply.body, bytes)
+        assert msgspec.json.decode(reply.body)["error"]["type"] == "server_error"

@@ -60,3 +60,16 @@ def test_what_would_lead_to_another_server_or_account_is_removed() -> None:
     assert variables_to_remove(environment, ["CI_SIGN_IN", "NOT_SET"]) == [
         *("AIDER_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "CI_SIGN_IN", "OPENAI_ORG_ID"),
     ]
+
+
+def test_every_variable_that_leads_elsewhere_is_removed() -> None:
+    """Another account, another kind of API, another server, another key."""
+    names = [
+        *("OPENAI_ORG_ID", "OPENAI_ORGANIZATION", "OPENAI_PROJECT_ID", "OPENAI_PROJECT"),
+        *("OPENAI_API_TYPE", "OPENAI_API_VERSION", "OPENAI_PROXY", "OPENAI_CUSTOM_HEADERS"),
+        *("OPENAI_ADMIN_KEY", "OPENAI_IDENTITY_TOKEN_FILE", "OPENAI_IDENTITY_PROVIDER_ID"),
+        *("OPENAI_SERVICE_ACCOUNT_ID", "AIDER_OPENAI_API_KEY", "AIDER_OPENAI_API_BASE"),
+        *("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT"),
+    ]
+    kept = ["HOME", "OPENAI_LOG", "MY_AZURE_OPENAI_KEY"]
+    assert variables_to_remove(dict.fromkeys([*names, *kept], "x")) == sorted(names)

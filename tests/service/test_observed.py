@@ -102,7 +102,8 @@ def test_a_turn_that_is_given_up_is_closed() -> None:
         finally:
             closed.append(True)
 
-    flow = Observed().follow(turn())
+    inner = turn()  # which is held, so that it is no garbage
+    flow = Observed().follow(inner)
     next(flow)
     flow.close()
     assert closed == [True]

@@ -7,13 +7,13 @@ import pytest
 from onplan.backends import USER_AGENT
 from onplan.errors import TransportError
 from onplan.flow import Request
-from onplan.transports.request_head import is_idempotent, request_head
+from onplan.transports.request_head import RequestHeads, is_idempotent
 
 from ..conftest import source_locals
 
 
 def lines(request: Request) -> list[str]:
-    return request_head(request, "gzip").decode("latin-1").split("\r\n")
+    return RequestHeads().head_of(request, "gzip").decode("latin-1").split("\r\n")
 
 
 def test_what_is_said() -> None:
@@ -30,6 +30,19 @@ def test_what_is_said() -> None:
         "",
         "",
     ]
+
+
+def test_what_is_said_next() -> None:
+    """Headers that are as before, others and none: each head says what its own request does."""
+    heads = RequestHeads()
+
+    def said(headers: dict[str, str]) -> list[str]:
+        return heads.head_of(Request("GET", "https://a", headers), "gzip").decode().split("\r\n")[5:-2]
+
+    assert said({"x": "1", "Y": "2"}) == ["x: 1", "y: 2"]
+    assert said({"x": "1", "y": "3"}) == ["x: 1", "y: 3"]
+    assert said({"x": "4"}) == ["x: 4"]
+    assert said({}) == []
 
 
 @pytest.mark.parametrize(
@@ -83,7 +96,7 @@ def test_where_it_goes(url: str, target: str, host: str) -> None:
 def test_what_cannot_be_said(request_: Request) -> None:
     """It is an error that does not repeat it."""
     with pytest.raises(TransportError, match="could not be written") as caught:
-        request_head(request_, "gzip")
+        RequestHeads().head_of(request_, "gzip")
 
     assert "marked" not in str(caught.value)
     assert not [frame for frame in source_locals(caught.value) if "marked" in str(frame)]
@@ -91,7 +104,10 @@ def test_what_cannot_be_said(request_: Request) -> None:
 
 def test_nothing_is_printed() -> None:
     """A traceback with local variables shows no token."""
-    assert repr(request_head(Request("GET", "https://a", {"authorization": "marked"}), "")) == "…"
+    heads, request = RequestHeads(), Request("GET", "https://a", {"authorization": "marked"})
+
+    assert repr(heads.head_of(request, "")) == "…"
+    assert "marked" not in repr(vars(heads))
 
 
 def test_what_may_be_sent_twice() -> None:

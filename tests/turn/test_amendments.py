@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from onplan.backends import COMPATIBLE, OPENAI_CODEX, OPENAI_RESPONSES
 from onplan.chat import request as chat
@@ -20,8 +21,9 @@ from onplan.errors import (
     UsageLimitError,
 )
 from onplan.responses import request as responses
-from onplan.turn import amendments
-from onplan.turn.amendments import AMENDMENTS, NEUTRAL_INSTRUCTIONS, Remembered, amended
+from onplan.turn import amendment_table, amendments
+from onplan.turn.amendment_table import AMENDMENTS, NEUTRAL_INSTRUCTIONS, amended
+from onplan.turn.amendments import Remembered
 from onplan.types import CompletionRequest, Image, Message, Text, Thinking, ToolCall, ToolDefinition
 
 URL = "https://example.org"
@@ -219,7 +221,7 @@ NO_EFFORT = (
 def test_an_effort_that_another_program_asks_for_by_itself_becomes_one_that_all_models_offer(effort):
     """So a client of the server is answered. A program's own wish, by our parameter, stays an error."""
     call = responses_call(reasoning_effort=effort)
-    served = replace(call, given=frozenset({"reasoning"}))
+    served = structs.replace(call, given=frozenset({"reasoning"}))
     error = InvalidRequestError(NO_EFFORT, status_code=400)
 
     assert amended(error, call, []) is None
@@ -231,7 +233,7 @@ def test_an_effort_that_another_program_asks_for_by_itself_becomes_one_that_all_
 @pytest.mark.parametrize("effort", ["low", "high"])
 def test_another_effort_stays_as_it_is(effort):
     """One that a model would offer less of is not for us to choose."""
-    served = replace(responses_call(reasoning_effort=effort), given=frozenset())
+    served = structs.replace(responses_call(reasoning_effort=effort), given=frozenset())
 
     assert amended(InvalidRequestError(NO_EFFORT, status_code=400), served, []) is None
 
@@ -427,8 +429,8 @@ def test_a_field_by_its_path(path, left):
     """It is taken out wherever it is, with an object that held nothing else."""
     body = json.loads(json.dumps(BODY))
 
-    assert amendments._has(body, path) is (left != BODY)
-    assert amendments._remove(body, path) is (left != BODY)
+    assert amendment_table._has(body, path) is (left != BODY)
+    assert amendment_table._remove(body, path) is (left != BODY)
     assert body == left
 
 
@@ -557,5 +559,5 @@ def test_stop_is_emulated_where_the_row_says_so():
     _, emulated = amended(refusal, call, [])
     assert "stop" not in json.loads(emulated.body)
     assert (emulated.reports.emulated, emulated.reports.cut_at.stop) == (("stop",), ("a", "b"))
-    other = replace(call, backend=replace(COMPATIBLE, parameter_support={}))
+    other = structs.replace(call, backend=replace(COMPATIBLE, parameter_support={}))
     assert amended(refusal, other, []) is None

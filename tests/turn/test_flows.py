@@ -36,8 +36,9 @@ from onplan.errors import (
 from onplan.responses.request import prepare
 from onplan.turn.catalogue_cache import Listing, account_of
 from onplan.turn.fallback import Fallback
-from onplan.turn.flows import asked, catalogue, completion, listing, preparation
+from onplan.turn.flows import asked, completion, preparation
 from onplan.turn.flows import prepare as prepare_in
+from onplan.turn.models import catalogue, listing
 from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import (
     Authorize,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import msgspec
@@ -27,6 +26,7 @@ from onplan.parameters import (
     uuid_text,
     with_extra,
 )
+from onplan.printed_form import PartlyPrinted
 from onplan.request.history import repaired
 from onplan.request.json_mode import with_the_word
 from onplan.types import (
@@ -46,8 +46,7 @@ if TYPE_CHECKING:
 Body: TypeAlias = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ChatCall:
+class ChatCall(PartlyPrinted, frozen=True):
     """A completion request ready to send, except for the credentials.
 
     Attributes:
@@ -61,11 +60,13 @@ class ChatCall:
         kept: always empty; see ``after``.
     """
 
+    not_printed: ClassVar[tuple[str, ...]] = ("body",)
+
     backend: Backend
     base_url: str
     model: str
     session_id: str
-    body: bytes = field(repr=False)
+    body: bytes
     reports: Reports = NOTHING_REPORTED
     given: frozenset[str] = frozenset()
     history_repairs: tuple[str, ...] = ()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from onplan.cli.session import Session, json_option, pass_session
 from onplan.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from onplan.emulator import Options
 
 
 @click.command()
@@ -97,6 +101,7 @@ def emulator(
         played = Scenario.from_file(scenario) if scenario else Scenario()
     except ValueError as error:
         raise ConfigurationError(str(error), hint="Correct the scenario file.") from None
+    lifetime = played.access_token_lifetime if access_token_lifetime is None else access_token_lifetime
     try:
         options = Options(
             host=host,
@@ -108,11 +113,7 @@ def emulator(
             codex_home=codex_home,
             codex_auth=codex_auth,
             reuse=reuse or played.reuse or Options.reuse,
-            access_token_lifetime=(
-                access_token_lifetime
-                if access_token_lifetime is not None
-                else played.access_token_lifetime or Options.access_token_lifetime
-            ),
+            access_token_lifetime=Options.access_token_lifetime if lifetime is None else lifetime,
         )
     except ValueError as error:
         raise ConfigurationError(
@@ -123,11 +124,15 @@ def emulator(
     except BrokenPipeError:
         raise
     except OSError as error:
-        where = error.filename or f"{host}:{port}"
-        raise ConfigurationError(
-            f"The emulator cannot start at {where}: {error.strerror}.",
-            hint="Choose another `--port`, or a file in a folder that you can write.",
-        ) from None
+        raise _cannot_start(error, options) from None
+
+
+def _cannot_start(error: OSError, options: Options) -> ConfigurationError:
+    where = error.filename or f"{options.host}:{options.port}"
+    return ConfigurationError(
+        f"The emulator cannot start at {where}: {error.strerror}.",
+        hint="Choose another `--port`, or a file in a folder that you can write.",
+    )
 
 
 def _list_faults(*, as_json: bool) -> None:

@@ -36,7 +36,7 @@ def spend_reset_credit(session: Session, client: Client, view: View, *, sure: bo
     """
     from onplan import client_parts
     from onplan.config.pending_reset import PendingReset, PendingResetFile
-    from onplan.errors import ConfigurationError, LimitError, NotIncludedError, OnplanError
+    from onplan.errors import LimitError, NotIncludedError, OnplanError
 
     account_id = client.credentials().account_id
     file = PendingResetFile(session.settings)
@@ -46,12 +46,7 @@ def spend_reset_credit(session: Session, client: Client, view: View, *, sure: bo
     else:
         _require_use(view)
     if not sure:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise ConfigurationError(
-                "Whether a reset credit is to be spent is asked at a terminal only.",
-                hint="Run `onplan usage --reset --yes` to spend one without a question.",
-            )
-        click.confirm(_question(view, chosen), abort=True, err=True)
+        _ask(view, chosen)
     pending = file.begin(
         account_id, lambda: PendingReset(account_id, str(uuid4()), chosen.id if chosen else None)
     )
@@ -96,6 +91,18 @@ def _require_use(view: View) -> None:
             "No window is used, so a reset credit would be spent for nothing.",
             hint="Keep it until a window is used up: `onplan usage`.",
         )
+
+
+def _ask(view: View, chosen: ResetCredit | None) -> None:
+    """Go on if the person agrees."""
+    from onplan.errors import ConfigurationError
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfigurationError(
+            "Whether a reset credit is to be spent is asked at a terminal only.",
+            hint="Run `onplan usage --reset --yes` to spend one without a question.",
+        )
+    click.confirm(_question(view, chosen), abort=True, err=True)
 
 
 def _question(view: View, chosen: ResetCredit | None) -> str:

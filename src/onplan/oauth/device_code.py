@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import structs
 
 from onplan.answers.waiting import retry_after
 from onplan.errors import OnplanError, SignInError, TransportError
@@ -95,7 +97,7 @@ def poll(
     pace = _Pace(authorization.interval)
     while True:
         try:
-            response = yield replace(request, after=pace.wait)
+            response = yield structs.replace(request, after=pace.wait)
         except TransportError as error:
             pace.failed(error)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import structs
 
 from onplan.errors import ConfigurationError, TransportError
 from onplan.flow import Flow, Request, Response
@@ -34,7 +34,7 @@ def revoke(issuer: Issuer, credentials: OAuthCredentials) -> Flow[bool]:
             if endpoint is None:
                 continue
             request = _request(issuer, credentials, endpoint)
-            response = yield replace(request, after=pause, timeout=limit)
+            response = yield structs.replace(request, after=pause, timeout=limit)
         except TransportError:
             continue
         if response.status < 500 and response.status != 429:

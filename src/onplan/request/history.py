@@ -24,8 +24,7 @@ INVALID_ARGUMENTS = "invalid_arguments"
 CUSTOM_INPUT = "input"
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(msgspec.Struct, frozen=True):
     """A repaired conversation.
 
     Attributes:

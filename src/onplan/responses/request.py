@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from onplan.backends import Backend
 from onplan.errors import InvalidRequestError
-from onplan.flow import CLIENT_REQUEST_ID, Request
+from onplan.flow import CLIENT_REQUEST_ID, NOTHING, Request
 from onplan.parameters import (
     NOTHING_REPORTED,
     Reports,
@@ -24,6 +24,7 @@ from onplan.parameters import (
     uuid_text,
     with_extra,
 )
+from onplan.printed_form import PartlyPrinted
 from onplan.request.history import repaired
 from onplan.request.json_mode import with_the_word
 from onplan.responses.answer_stream import AnswerStream
@@ -57,8 +58,7 @@ _TRIGGERS: Mapping[CompactionTrigger, Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ResponsesCall:
+class ResponsesCall(PartlyPrinted, frozen=True):
     """A completion request ready to send, except for the credentials.
 
     Attributes:
@@ -73,17 +73,19 @@ class ResponsesCall:
         headers: more headers of the request.
     """
 
+    not_printed: ClassVar[tuple[str, ...]] = ("body", "headers")
+
     backend: Backend
     base_url: str
     model: str
     session_id: str
-    body: bytes = field(repr=False)
+    body: bytes
     reports: Reports = NOTHING_REPORTED
     given: frozenset[str] = frozenset()
     history_repairs: tuple[str, ...] = ()
     kept: tuple[ContentPart, ...] = ()
     output: OutputFormat | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = NOTHING
 
     @property
     def url(self) -> str:

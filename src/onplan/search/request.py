@@ -17,7 +17,7 @@ from onplan.field_types import require_known
 from onplan.parameters import uuid_text
 from onplan.search.reply import SearchResponse, SearchResult, read_reply
 from onplan.turn.context import Context
-from onplan.turn.flows import default_model
+from onplan.turn.models import default_model
 from onplan.turn.side_request import SideRequest, post, require_seconds
 from onplan.turn.steps import Flow
 from onplan.types.web_search import (

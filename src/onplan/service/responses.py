@@ -30,7 +30,7 @@ from onplan.service.observed import Observed
 from onplan.service.options import ServiceOptions
 from onplan.service.pieces import TurnPieces, begun, without_traceback
 from onplan.service.stored_responses import StoredResponses
-from onplan.turn.flows import known_model
+from onplan.turn.models import known_model
 from onplan.turn.relaying import prepare_relay, relay
 
 

@@ -33,7 +33,8 @@ class Unbreakable:
     """Has methods that never raise.
 
     Attributes:
-        has_failed: whether a failure of OpenTelemetry was logged as a warning; later ones are for debugging.
+        has_failed: whether a failure of OpenTelemetry was logged as a warning; later ones are logged at the
+            level DEBUG.
     """
 
     has_failed = False
@@ -82,30 +83,30 @@ class Instruments(Unbreakable):
 
     @never_raises
     def duration(self, seconds: float, attributes: Attributes, error: BaseException | None) -> None:
-        """An operation has ended."""
+        """Record how long an operation took, and the error if it failed."""
         failed = {} if error is None else {"error.type": error_type(error)}
         self._duration.record(seconds, {**attributes, **failed})
 
     @never_raises
     def tokens(self, usage: Usage, attributes: Attributes) -> None:
-        """An answer took these tokens, if they are known."""
+        """Record how many tokens an answer used, if that is known."""
         if is_counted(usage):
             self._tokens.record(usage.prompt_tokens, {**attributes, "gen_ai.token.type": "input"})
             self._tokens.record(usage.completion_tokens, {**attributes, "gen_ai.token.type": "output"})
 
     @never_raises
     def chunk(self, seconds: float, attributes: Attributes, *, first: bool) -> None:
-        """Part of an answer came, so many seconds after the request, or after the part before it."""
+        """Record the seconds until a chunk came: from the request to the first, or from the chunk before."""
         (self._to_first if first else self._per_chunk).record(seconds, attributes)
 
     @never_raises
     def retry(self, error: OnplanError, attributes: Attributes) -> None:
-        """A request is sent again because of ``error``."""
+        """Record that a request is sent again because of ``error``."""
         self._retries.add(1, {**attributes, "error.type": error_type(error)})
 
     @never_raises
     def refresh(self, error: BaseException | None) -> None:
-        """A token was refreshed, or that failed."""
+        """Record that a token was refreshed, or the error if that failed."""
         failed = {} if error is None else {"error.type": error_type(error)}
         self._refreshes.add(1, {**self._account, **failed})
 

@@ -46,6 +46,11 @@ class ConnectionTracker:
     def abort(self) -> None:
         """Close the connection at once. aiohttp would first send what is not sent yet."""
         if self._transport:
+            protocol = self._transport.get_protocol()
+            # aiohttp 3.13.0 gives an exception to what waits until more can be written, although nothing
+            # awaits it any more, and asyncio logs that (December 2026; 3.14.5 does not).
+            if isinstance(protocol, ResponseHandler) and protocol.writing_paused:
+                protocol.resume_writing()
             self._transport.abort()
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
 from typing import TypeVar
+
+from msgspec import structs
 
 from onplan.flow import Request
 from onplan.transports.base import AsyncPeekable, Peekable
@@ -72,7 +73,7 @@ def _compressed(request: Request) -> Request:
     if compress is None or request.body is None:
         return request
     headers = {**request.headers, "content-encoding": "zstd"}
-    return replace(request, headers=headers, body=compress(request.body), encoding=None)
+    return structs.replace(request, headers=headers, body=compress(request.body), encoding=None)
 
 
 @cache

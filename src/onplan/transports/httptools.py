@@ -18,7 +18,7 @@ from onplan.transports.decompression import DamagedBodyError, Decompressor, acce
 from onplan.transports.httptools_connection import Connection
 from onplan.transports.httptools_pool import ConnectionPool
 from onplan.transports.per_loop_client import PerLoopClient, running_loop
-from onplan.transports.request_head import request_head
+from onplan.transports.request_head import RequestHeads
 from onplan.transports.route import Route
 from onplan.transports.tracebacks import forget_frames
 from onplan.turn.steps import Head
@@ -35,6 +35,7 @@ class HttptoolsTransport(AsyncHTTP):
     def __init__(self, timeouts: Timeouts | None = None, route: Route | None = None) -> None:
         super().__init__()
         self._timeouts = timeouts or Timeouts()
+        self._heads = RequestHeads()
         make = partial(ConnectionPool, route or Route())
         self._pools: PerLoopClient[ConnectionPool] = PerLoopClient(
             make, None, running_loop, ConnectionPool.close
@@ -46,7 +47,7 @@ class HttptoolsTransport(AsyncHTTP):
             limits = Timeouts(connect=min(timeout, usual.connect), idle=timeout, write=timeout)
         pool = self._pools.get()
         try:
-            connection, head = await pool.ask(request_head(request, accepted()), request, limits)
+            connection, head = await pool.ask(self._heads.head_of(request, accepted()), request, limits)
         except BaseException as error:
             forget_frames(error)
             raise

@@ -16,36 +16,72 @@ from onplan.secret import SecretBytes, SecretText
 _METHOD = re.compile(r"[A-Z]+")
 _DEFAULT_PORTS: Mapping[str, str] = {"http": ":80", "https": ":443"}
 _SAFE = "/%:=&?+$!*'(),;@~[]"  # in a URL as it is written; the rest is encoded
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # they have a length, if only of 0
 # Those that ask for the same if they are sent twice (RFC 9110 §9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
-def request_head(request: Request, accepted: str) -> SecretBytes:
-    """The bytes before the body.
+class RequestHeads:
+    """Writes the heads of one client's requests: the bytes before the body.
 
-    Args:
-        request: its own headers take the place of those that are added.
-        accepted: the value of ``Accept-Encoding``.
-
-    Raises:
-        TransportError: it cannot be written, because its method, its host or a header is not valid.
+    Most header lines are those of the request before, so the last line of each name is kept: to check a token
+    and to write its line takes longer than all else.
     """
-    target, host = _place(request.url)
-    lines = header_lines(_headers(request, host, accepted))
-    if lines is None or not _METHOD.fullmatch(request.method):
-        raise unwritable(request.origin)
-    return SecretBytes(f"{request.method} {target} HTTP/1.1\r\n".encode() + lines + b"\r\n")
+
+    def __init__(self) -> None:
+        # By the header's name: its last value, its name in lower case, and its line.
+        self._last: dict[str, tuple[str, str, bytes]] = {}
+
+    def head_of(self, request: Request, accepted: str) -> SecretBytes:
+        """The request line and the headers.
+
+        Args:
+            request: its own headers take the place of those that are added.
+            accepted: the value of ``Accept-Encoding``.
+
+        Raises:
+            TransportError: it cannot be written, because its method, its host or a header is not valid.
+        """
+        beginning = _beginning(request.method, request.url, accepted)
+        lines = beginning and self._with_lines(beginning[1], request.headers)
+        if not beginning or not lines:
+            raise unwritable(request.origin)
+        if request.body or request.method in _WITH_BODY:
+            lines["content-length"] = b"content-length: %d\r\n" % len(request.body or b"")
+        return SecretBytes(b"".join((beginning[0], *lines.values(), b"\r\n")))
+
+    def _with_lines(self, added: Mapping[str, bytes], headers: Mapping[str, str]) -> dict[str, bytes] | None:
+        """``added`` with the lines of ``headers``, by name; None if one of these cannot be sent."""
+        lines, last = dict(added), self._last
+        for name, value in headers.items():
+            kept = last.get(name)
+            if kept is None or kept[0] != value:
+                lower = name.lower()
+                line = header_lines({lower: value})
+                if line is None:
+                    return None
+                last[name] = kept = SecretText(value), lower, line
+            lines[kept[1]] = kept[2]
+        return lines
 
 
 def header_lines(headers: Mapping[str, str]) -> SecretBytes | None:
     """``headers`` as they are sent; None if one of them cannot be."""
     text = SecretText("".join([f"{name}: {value}\r\n" for name, value in headers.items()]))
+    if all(_is_plain(name, value) for name, value in headers.items()):
+        return SecretBytes(text.encode("ascii"))
     try:
         lines = SecretBytes(text.encode("latin-1"))
     except UnicodeEncodeError:
         return None
     names = [name.encode() for name in headers]
     return lines if are_names(names) and has_lines(lines, len(headers)) else None
+
+
+def _is_plain(name: str, value: str) -> bool:
+    """Whether a header has nothing but characters that can stand in any, as nearly all have."""
+    letters = name.replace("-", "")
+    return letters.isascii() and letters.isalnum() and value.isascii() and value.isprintable()
 
 
 def unwritable(origin: str) -> TransportError:
@@ -58,7 +94,17 @@ def is_idempotent(method: str) -> bool:
     return method in _IDEMPOTENT
 
 
-@lru_cache(maxsize=8)  # a client asks at few addresses, and quoting costs as much as all headers together
+@lru_cache(maxsize=16)  # a client asks at few addresses, and quoting costs as much as all headers together
+def _beginning(method: str, url: str, accepted: str) -> tuple[bytes, Mapping[str, bytes]] | None:
+    """The request line, and by name the header lines that are added; None if they cannot be written."""
+    target, host = _place(url)
+    added = {"host": host, "accept": "*/*", "accept-encoding": accepted, "user-agent": USER_AGENT}
+    lines = {name: header_lines({name: value}) for name, value in added.items()}
+    if None in lines.values() or not _METHOD.fullmatch(method):
+        return None
+    return f"{method} {target} HTTP/1.1\r\n".encode(), {name: line for name, line in lines.items() if line}
+
+
 def _place(url: str) -> tuple[str, str]:
     """The target of the request line, and the value of ``Host``.
 
@@ -72,16 +118,3 @@ def _place(url: str) -> tuple[str, str]:
     except UnicodeError:
         host = "\0"  # which no header can hold
     return quote(target, safe=_SAFE), host
-
-
-def _headers(request: Request, host: str, accepted: str) -> dict[str, str]:
-    headers = {
-        "host": host,
-        "accept": "*/*",
-        "accept-encoding": accepted,
-        "user-agent": USER_AGENT,
-        **{name.lower(): value for name, value in request.headers.items()},
-    }
-    if request.body or request.method in ("POST", "PUT", "PATCH"):
-        headers["content-length"] = str(len(request.body or b""))
-    return headers

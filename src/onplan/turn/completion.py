@@ -28,7 +28,8 @@ from onplan.responses.continuation import Continuation, Create
 from onplan.responses.items import Item, input_items
 from onplan.responses.request import ResponsesCall
 from onplan.responses.stream import ResponseStream
-from onplan.turn.amendments import Amendment, Call, amended
+from onplan.turn.amendment_table import amended
+from onplan.turn.amendments import Amendment, Call
 from onplan.turn.attempts import Attempt, opened
 from onplan.turn.context import Context
 from onplan.turn.fallback import Fallback

@@ -1,4 +1,4 @@
-"""The turns of a client as flows: a completion, the preparation for one, the model catalogue.
+"""The turns of a client as flows: a completion, the preparation for one, the compaction of a conversation.
 
 A turn is a flow: it yields steps (steps.py) and is sent their outcomes; the two clients carry the steps out
 and decide nothing. Failures are thrown in at the step that failed. Knows nothing of sockets, files or event
@@ -14,31 +14,29 @@ from typing import cast
 
 from msgspec import structs
 
-from onplan.answers.catalogue import advice_on_models, catalogue_request, models_of
+from onplan.answers.catalogue import advice_on_models
 from onplan.errors import (
     ContextLengthError,
     EncryptedReasoningError,
     InvalidRequestError,
     ModelNotAvailableError,
-    NotSignedInError,
     OnplanError,
-    SignInAgainError,
 )
 from onplan.parameters import offered_effort
 from onplan.request.encodable import encodable
 from onplan.responses.request import CompactionTrigger, ResponsesCall
 from onplan.responses.request import prepare as prepare_responses
 from onplan.turn.amendments import Call
-from onplan.turn.attempts import Attempt, json_reply, persist
-from onplan.turn.catalogue_cache import Listing, account_of
+from onplan.turn.attempts import persist
 from onplan.turn.compactor import SUMMARISE, Compactor, Target, compaction_of, summary_of, target_of
 from onplan.turn.completion import Completion
 from onplan.turn.context import Context, Turn, require_compaction
+from onplan.turn.models import another_default_model, catalogue, default_model, known_model
 from onplan.turn.refused_fields import advice_on_search
 from onplan.turn.repair import correction, repaired, require_repairs
 from onplan.turn.retry import RetryPolicy
 from onplan.turn.steps import Authorize, Flow, ListModels, Prepare
-from onplan.types import CompletionRequest, CompletionResponse, Credential, Message, ModelInfo, Usage
+from onplan.types import CompletionRequest, CompletionResponse, Credential, Message, Usage
 
 _ONCE = RetryPolicy(attempts=1)
 _ADVICE_SECONDS = 10.0  # what an error may wait for its hint
@@ -85,7 +83,7 @@ def turn(request: CompletionRequest, context: Context) -> Flow[CompletionRespons
     try:
         return (yield from _answered(request, model, context))
     except ModelNotAvailableError:
-        latest = yield from _another_default_model(model, context)
+        latest = yield from another_default_model(model, context)
         if latest is None:
             raise
         return (yield from _answered(request, latest, context))
@@ -198,7 +196,7 @@ def prepare(request: CompletionRequest, context: Context, model: str) -> Call:
     if not is_changed:
         return call
     emulated = (*call.reports.emulated, "reasoning_effort")
-    return replace(call, reports=replace(call.reports, emulated=emulated))
+    return structs.replace(call, reports=replace(call.reports, emulated=emulated))
 
 
 def _effort_of(request: CompletionRequest, context: Context, model: str) -> str | None:
@@ -209,12 +207,6 @@ def _effort_of(request: CompletionRequest, context: Context, model: str) -> str 
     if known is None:
         return request.reasoning_effort
     return offered_effort(request.reasoning_effort, known, raising=context.raise_unsupported)
-
-
-def known_model(model: str, context: Context) -> ModelInfo | None:
-    """What is known of a model without asking."""
-    built_in = (known for known in context.backend.fallback_models if known.id == model)
-    return context.catalogue.named(model) or next(built_in, None)
 
 
 def _preparation_for(api: str) -> Callable[..., Call]:
@@ -314,7 +306,7 @@ def _prepared(request: CompletionRequest, model: str, context: Context) -> Flow[
     """
     call: Call = yield Prepare(request, model)
     headers = context.backend.compaction
-    return replace(call, headers=headers) if headers and isinstance(call, ResponsesCall) else call
+    return structs.replace(call, headers=headers) if headers and isinstance(call, ResponsesCall) else call
 
 
 def _target(model: str, context: Context) -> Flow[Target]:
@@ -327,75 +319,3 @@ def _target(model: str, context: Context) -> Flow[Target]:
     return (
         target if context.backend.compaction else replace(target, family="")
     )  # no compaction has this family
-
-
-# --- models -----------------------------------------------------------------------------------------
-
-
-def default_model(context: Context) -> Flow[str]:
-    """The model of a request that names none: the best one of the catalogue, which is kept for an hour."""
-    attempts = context.catalogue.attempts
-    credential: Credential = yield Authorize()
-    models = context.catalogue.models(context.now(), account_of(credential))
-    if not models:
-        listing: Listing = yield ListModels(attempts)
-        models = listing.models
-    return models[0].id
-
-
-def _another_default_model(model: str, context: Context) -> Flow[str | None]:
-    """The default model by the catalogue as it is now; None if that is ``model``, which is not available."""
-    context.catalogue.forget()
-    try:
-        latest = yield from default_model(context)
-    except OnplanError:
-        return None
-    return None if latest == model else latest
-
-
-def listing(context: Context) -> Flow[Listing]:
-    """The models that the backend lists now, or the built-in ones if it has some and cannot be asked.
-
-    Raises:
-        NotSignedInError, SignInAgainError: never hidden by the built-in list.
-        OnplanError: there is no built-in list.
-    """
-    asking = _Catalogue(context, None)
-    try:
-        models = yield from persist(asking, context)
-    except OnplanError as error:
-        is_about_sign_in = isinstance(error, NotSignedInError | SignInAgainError)
-        if is_about_sign_in or not context.backend.fallback_models:
-            context.catalogue.ended(error, context.now())
-            raise
-        outcome = Listing(context.backend.fallback_models, error)
-        context.catalogue.ended(outcome, context.now())
-    else:
-        outcome = Listing(models)
-        context.catalogue.ended(outcome, context.now(), asking.account)
-    return outcome
-
-
-def catalogue(
-    context: Context, policy: RetryPolicy | None = None, timeout: float | None = None
-) -> Flow[list[ModelInfo]]:
-    """The models that the backend lists for this credential, best first.
-
-    ``timeout``: seconds for each of head and body; without it, the client's own limits.
-    """
-    return (yield from persist(_Catalogue(context, timeout), context, policy))
-
-
-class _Catalogue(Attempt[list[ModelInfo]]):
-    """``account``: whose models were asked for last, as ``account_of`` tells."""
-
-    def __init__(self, context: Context, timeout: float | None) -> None:
-        self._context, self._timeout = context, timeout
-        self.account: str | None = None
-
-    def run(self, credentials: Credential) -> Flow[list[ModelInfo]]:
-        self.account = account_of(credentials)
-        backend, now = self._context.backend, self._context.now
-        request = catalogue_request(backend, self._context.base_url, credentials)
-        body, _ = yield from json_reply(request, now, self._timeout)
-        return models_of(body, backend)

@@ -8,7 +8,8 @@ from onplan.turn.amendments import Call
 from onplan.turn.attempts import persist
 from onplan.turn.completion import Completion
 from onplan.turn.context import Context
-from onplan.turn.flows import completed, default_model
+from onplan.turn.flows import completed
+from onplan.turn.models import default_model
 from onplan.turn.steps import Flow
 
 

@@ -40,7 +40,7 @@ class Prepare(msgspec.Struct, frozen=True):
 
 
 class ListModels(msgspec.Struct, frozen=True):
-    """Carry out the flow ``flows.listing``, unless another task or thread has ended one in the meantime.
+    """Carry out the flow ``models.listing``, unless another task or thread has ended one in the meantime.
 
     ``attempts``: how many had ended when it was decided that one is needed.
     """

@@ -27,7 +27,8 @@ from onplan.types.citations import Citation, SearchAction
 from onplan.types.credentials import APIKey, Credential, OAuthCredentials, Registration
 from onplan.types.dicts import MessageLike, Prompt
 from onplan.types.limits import Credits, Limits, Meter, SpendingLimit, Window
-from onplan.types.message import (
+from onplan.types.message import Message, Role
+from onplan.types.parts import (
     IMAGE_GENERATION,
     WEB_SEARCH,
     Compaction,
@@ -35,9 +36,7 @@ from onplan.types.message import (
     File,
     HostedToolCall,
     Image,
-    Message,
     Refusal,
-    Role,
     Text,
     Thinking,
     ToolCall,

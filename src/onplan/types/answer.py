@@ -9,7 +9,8 @@ import msgspec
 
 from onplan.errors import InvalidRequestError, OutputError, OutputRefusedError, OutputTruncatedError
 from onplan.types.limits import Limits
-from onplan.types.message import ContentPart, Image, Message, Refusal, Text, Thinking, ToolCall
+from onplan.types.message import Message
+from onplan.types.parts import ContentPart, Image, Refusal, Text, Thinking, ToolCall
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from onplan.types.message import WEB_SEARCH, ContentPart, HostedToolCall, Text
+from onplan.types.parts import WEB_SEARCH, ContentPart, HostedToolCall, Text
 
 
 class Citation(msgspec.Struct, frozen=True):

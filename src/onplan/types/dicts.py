@@ -14,14 +14,13 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from onplan.errors import InvalidRequestError
-from onplan.types.message import (
+from onplan.types.message import Message, Role
+from onplan.types.parts import (
     ContentPart,
     File,
     HostedToolCall,
     Image,
-    Message,
     Refusal,
-    Role,
     Text,
     Thinking,
     ToolCall,

@@ -6,7 +6,7 @@ import binascii
 from base64 import b64decode
 from collections.abc import Iterable
 
-from onplan.types.message import IMAGE_GENERATION, ContentPart, HostedToolCall, Image
+from onplan.types.parts import IMAGE_GENERATION, ContentPart, HostedToolCall, Image
 
 
 def images_in(parts: Iterable[ContentPart]) -> list[Image]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -10,7 +12,8 @@ from msgspec.structs import force_setattr
 
 from onplan.errors import InvalidRequestError
 from onplan.types.dicts import Prompt, read_messages
-from onplan.types.message import Message, is_json_object
+from onplan.types.message import Message
+from onplan.types.parts import is_json_object
 from onplan.types.tools import (
     Tool,
     ToolChoice,
@@ -108,6 +111,18 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         else:
             messages = read_messages(given)
         force_setattr(self, "messages", messages)
+        for value, usual in zip(_others_of(self), _USUAL, strict=True):
+            if value.__class__ not in usual:  # most requests have no such field
+                self._read_others()
+                break
+        if self.tools or self.stop or self.metadata or self.extra_body or self.max_tokens is not None:
+            self._read_contents()
+        if self.tool_choice is not None:
+            self._require_choice()
+        _require_format(self.response_format)
+
+    def _read_others(self) -> None:
+        """Accept the short spellings of the other fields, and refuse what is no value of theirs."""
         for name, empty in _EMPTY.items():
             if getattr(self, name) is None:  # as other libraries say that there are none
                 force_setattr(self, name, empty())
@@ -115,19 +130,19 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         if isinstance(stop, str):
             force_setattr(self, "stop", [stop])
         tools: Any = self.tools
-        if not isinstance(tools, list) or not all(type(tool) is ToolDefinition for tool in tools):
+        if not isinstance(tools, list):
             force_setattr(self, "tools", read_tools(tools))
-        self._require_kinds()
-        self._require_choice()
-        _require_format(self.response_format)
-
-    def _require_kinds(self) -> None:
         for name, (kinds, words) in _KINDS.items():
             value = getattr(self, name)
             if value is None:
                 continue
             if not isinstance(value, kinds) or (value.__class__ is bool and bool not in kinds):
                 raise _wrong(name, value, words)  # True is an int in Python
+
+    def _read_contents(self) -> None:
+        """Read what is in the fields that hold several, and refuse what cannot be there."""
+        if not all(type(tool) is ToolDefinition for tool in self.tools):
+            force_setattr(self, "tools", read_tools(self.tools))
         if self.stop:
             _require_entries(self.stop, "stop", "a string, or several")
         if "" in self.stop:
@@ -166,6 +181,12 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "metadata": ((dict, Mapping), "a dict of strings"),
     "extra_body": ((dict, Mapping), "a dict"),
 }
+# What nearly all requests have in these fields, and in ``tools``, so that no more is to be checked of it.
+_others_of = attrgetter("tools", *_KINDS)
+_USUAL = [{list}] + [
+    {kind for kind in kinds if kind is not Mapping} | ({NoneType} if name not in _EMPTY else set())
+    for name, (kinds, _) in _KINDS.items()
+]
 
 
 def _require(given: object, kind: Any, field: str, expected: str) -> None:

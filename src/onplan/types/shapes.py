@@ -16,16 +16,15 @@ import msgspec
 
 from onplan.errors import InvalidRequestError
 from onplan.types.citations import annotations_from
-from onplan.types.message import (
+from onplan.types.message import Message, Role
+from onplan.types.parts import (
     IMAGE_GENERATION,
     WEB_SEARCH,
     ContentPart,
     File,
     HostedToolCall,
     Image,
-    Message,
     Refusal,
-    Role,
     Text,
     Thinking,
     ToolCall,

@@ -11,7 +11,7 @@ from msgspec.structs import force_setattr
 from onplan.errors import InvalidRequestError
 from onplan.field_types import require_fields
 from onplan.types.dicts import as_dict, converted
-from onplan.types.message import IMAGE_GENERATION, WEB_SEARCH
+from onplan.types.parts import IMAGE_GENERATION, WEB_SEARCH
 
 
 class ToolDefinition(msgspec.Struct, frozen=True, tag_field="type", tag="function"):

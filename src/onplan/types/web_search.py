@@ -8,7 +8,7 @@ from typing import Any, Literal, Never, TypeAlias, TypedDict
 
 from onplan.errors import InvalidRequestError
 from onplan.field_types import require_known
-from onplan.types.message import WEB_SEARCH
+from onplan.types.parts import WEB_SEARCH
 from onplan.types.tools import HostedTool
 
 ContextSize: TypeAlias = Literal["low", "medium", "high"]

@@ -560,10 +560,17 @@ def test_an_answer_that_is_cut_ends_what_is_open() -> None:
     assert events[-2]["item"]["content"][0]["text"] == TEXT[:8]
 
 
-def test_a_damaged_event_of_the_backend_s_own_ends_the_stream() -> None:
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b'{"type":"codex.rate_limits","plan_type":"\\ud800"}',
+        b'{"type":"response.metadata","headers":1e999}',
+    ],
+    ids=["half a character", "a number"],
+)
+def test_a_damaged_event_of_the_backend_s_own_ends_the_stream(damaged: bytes) -> None:
     """It could have said anything; what came before it stays."""
     events = encoded(whole_stream())
-    damaged = b'{"type":"codex.rate_limits","plan_type":"\\ud800"}'
     whole = told_bytes(events, relay(framed=False))
     error, got = failed([*events[:9], damaged, *events[9:]], relay(framed=False))
     assert isinstance(error, StreamCorruptError)

@@ -21,7 +21,7 @@ class Attached:
 
         Args:
             name: a path or URL.
-            image: whether it is one; None: as its name says.
+            image: whether it is an image; None to tell by its name.
 
         Raises InvalidRequestError.
         """

@@ -60,11 +60,11 @@ class CurrentConversation:
 
     @property
     def awaits_answer(self) -> bool:
-        """Whether the last message has none, as when the program was killed."""
+        """Whether the last message was not answered, as after the program was killed."""
         return bool(self._talk and self._talk.awaits_answer)
 
     def stream(self, said: list[str | ContentPart] | None) -> CompletionStream:
-        """Say something, or without that have the last message answered. Raises OnplanError."""
+        """Say something, or, if ``said`` is None, have the last message answered. Raises OnplanError."""
         if self._talk is None:
             self._begin()
         assert self._talk is not None  # noqa: S101 - begun above
@@ -113,18 +113,18 @@ class CurrentConversation:
         talk.save(path, attachments="inside")
 
     def compact(self) -> Usage:
-        """Have the backend compact the conversation; what that used. Raises OnplanError."""
+        """Have the backend compact the conversation. Returns the tokens used. Raises OnplanError."""
         return self._begun("compact").compact()
 
     def use(self, **fields: Any) -> None:
-        """Use these fields from now on, also when the conversation is gone on with another time."""
+        """Use these fields from now on, and when the conversation is continued later."""
         self.fields = {**self.fields, **fields}
         if self._talk and self._path:
             self.go_on_in(self._path)
             self._talk.save(self._path, attachments="inside")
 
     def undo(self) -> list[ContentPart]:
-        """Take back the last exchange; what was said in it. Raises InvalidRequestError."""
+        """Take back the last exchange, and return what the person said in it. Raises InvalidRequestError."""
         talk = self._begun("undo")
         before = talk.messages
         talk.undo()
@@ -137,7 +137,7 @@ class CurrentConversation:
         ]
 
     def _begun(self, what: str) -> Conversation:
-        """The conversation. Raises InvalidRequestError if there is nothing to ``what``."""
+        """The conversation. Raises InvalidRequestError if there is none, with the verb ``what``."""
         if self._talk is None:
             raise InvalidRequestError(
                 f"There is nothing to {what}: nothing was said yet.", hint="Say something."

@@ -7,7 +7,7 @@ class LinePrompt:
     """Reads lines as the terminal edits them."""
 
     def read(self, text: str = "") -> str:
-        """What is typed next, up to a line that does not end with a backslash; of nothing, ``text``.
+        """What is typed next; a line that ends with a backslash goes on. ``text`` if only Enter is typed.
 
         Raises EOFError when Ctrl-D was typed.
         """

@@ -1,4 +1,4 @@
-"""What was typed at the prompt, kept in a private file, so that it can be called back another time."""
+"""The history of the prompt: what was typed, kept in a private file for later chats."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = 1_000
 
 
 class TypedLines(History):
-    """A history in a file of JSON lines; a file that cannot be read or written is no error.
+    """The history, in a file of JSON lines. If it cannot be read or written, the chat goes on without it.
 
     Args:
         path: of the file.

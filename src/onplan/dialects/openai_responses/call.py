@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from onplan.dialects.openai_responses.relay import RelayStream
 from onplan.dialects.openai_responses.relay_options import RelayOptions
 from onplan.dialects.openai_responses.request import ResponsesRequest
 from onplan.dialects.openai_responses.stored import Before, StoredResponse
+from onplan.flow import NOTHING
 from onplan.parameters import Reports, offered_effort
 from onplan.request.token_counts import tokens_in
 from onplan.responses.items import Item
@@ -41,8 +42,7 @@ class Relayed:
     session_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RelayCall(ResponsesCall):
+class RelayCall(ResponsesCall, frozen=True):
     """A request that is handed on.
 
     Attributes:
@@ -51,10 +51,11 @@ class RelayCall(ResponsesCall):
         relayed: gets the stream of each attempt.
     """
 
-    items: list[Item] = field(default_factory=list, repr=False)
+    not_printed: ClassVar[tuple[str, ...]] = (*ResponsesCall.not_printed, "items")
 
-    options: RelayOptions = field(default_factory=RelayOptions)
-    relayed: Relayed = field(default_factory=Relayed)
+    items: list[Item] = msgspec.field(default_factory=list)
+    options: RelayOptions = msgspec.field(default_factory=RelayOptions)
+    relayed: Relayed = msgspec.field(default_factory=Relayed)
 
     def stream(self, request_id: str | None) -> RelayStream:
         """What hands the answer on."""
@@ -133,7 +134,7 @@ def relay_call(
         Reports(asked.ignored, emulated),
         frozenset(asked.fields),
         (*left_out, *repairs),
-        headers=headers or {},
+        headers=headers or NOTHING,
         items=items,
         options=options,
         relayed=relayed,

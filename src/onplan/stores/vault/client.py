@@ -11,10 +11,11 @@ import random
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from json import dumps as encode_json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
+
+from msgspec import structs
 
 from onplan.errors import ConfigurationError, StoreError, TransportError
 from onplan.flow import Request, Response, require_safe_url
@@ -132,7 +133,7 @@ class VaultClient:
         if isinstance(answer, Failure):
             return answer
         if token and not answer.ok:  # its message is shown, and may repeat the token
-            answer = replace(answer, body=answer.body.replace(token.encode(), b"..."))
+            answer = structs.replace(answer, body=answer.body.replace(token.encode(), b"..."))
         return failure_of(answer, self.address) or answer
 
     def _send(self, work: Work, token: SecretText | None, base: str, deadline: float) -> Response | Failure:

@@ -211,7 +211,7 @@ class KubernetesLogin:
 
 
 def is_wrapping_token(send: Callable[[Work], Response], token: SecretText) -> bool:
-    """Whether ``token`` wraps another. This request does not use it up, as one made with it would."""
+    """Whether ``token`` is a wrapping token. To look it up does not use it up; a request with it would."""
 
     def work(adapter: Any) -> Response:
         answer: Response = adapter.post("/v1/sys/wrapping/lookup", json={"token": token})
@@ -224,7 +224,7 @@ def is_wrapping_token(send: Callable[[Work], Response], token: SecretText) -> bo
 
 
 def wrapped(source: str, what: str) -> StoreError:
-    """The error for a wrapping token, which gives its content once: a program that runs again needs that."""
+    """The error for a wrapping token: it gives its content once, and the next start would need it again."""
     return StoreError(
         f"{source} holds a wrapping token, which can be used only once, instead of the token that it wraps.",
         hint=f"Unwrap it with `bao unwrap -field={what}` (or `vault unwrap`), and put the result there.",
