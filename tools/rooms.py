@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = (
     "header_lines.py",
     "lazy_pattern.py",
+    "printed_form.py",
     "secret.py",
     "errors.py",
     "field_types.py",
@@ -160,6 +161,7 @@ TESTS: dict[str, tuple[str, ...]] = {
 PURE = (
     "header_lines.py",
     "lazy_pattern.py",
+    "printed_form.py",
     "secret.py",
     "field_types.py",
     "types/",
