@@ -216,6 +216,12 @@ over_http = pytest.mark.parametrize(
 _ON_BOTH = ("test_answers", "test_failures", "test_resume", "test_limits", "test_leaving", "test_parsed")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A name with the address of an object is another in each process, and tests in several would not begin."""
+    if " at 0x" in item.nodeid:
+        raise pytest.UsageError(f"Give this test an id without an address: {item.nodeid}")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give tests their drivers, but for those that say themselves which."""
     chosen = any("driver" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))

@@ -24,7 +24,7 @@ TRACER, METER = NoOpTracerProvider(), NoOpMeterProvider()
         ({"meter_provider": METER}, False),
         ({"tracer_provider": TRACER, "meter_provider": METER}, False),
     ],
-    ids=str,
+    ids=lambda value: "-".join(value) or "none" if isinstance(value, dict) else str(value),
 )
 def test_providers_stay_in_their_process(options: dict[str, Any], is_portable: bool) -> None:
     """Without one of its own it can be sent to another."""
