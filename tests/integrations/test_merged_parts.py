@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from onplan import HostedToolCall, Refusal, Text, Thinking, ToolCall
 from onplan.integrations.call_arguments import Said, is_same, written
 from onplan.integrations.merged_parts import SaidPart, is_all_said, merged
 from onplan.types import ContentPart
+
+from ..amount_of_work import lines_run
 
 SEALED = Thinking("Hm.", "sealed")
 SEARCH = HostedToolCall("web_search", {"id": "ws_1"})
@@ -112,6 +115,18 @@ def test_what_was_changed_is_sent_so_and_all_else_as_it_came(name: str) -> None:
     """In the order in which it came; calls in the order of the message."""
     kept, before, now, expected = CASES[name]
     assert merged(kept, before, now, "text") == expected
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_calls_taken_out_cost_in_proportion(every: int) -> None:
+    """All, or every second one: twice as many cost twice the work."""
+    work = []
+    for count in (200, 400):
+        calls: list[ContentPart] = [again(CALL, id=f"c{number}") for number in range(count)]
+        said = [SAID._replace(id=f"c{number}") for number in range(count)]
+        left = [each for at, each in enumerate(said) if at % every]
+        work.append(lines_run(partial(merged, calls, said, left, "text")))
+    assert work[1] < 3 * work[0]
 
 
 def test_what_needs_no_keeping() -> None:
