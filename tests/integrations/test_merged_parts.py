@@ -161,14 +161,23 @@ def test_values_that_are_the_same(one: object, other: object) -> None:
     assert is_same(one, other)
 
 
+class _Model:
+    """As pydantic's models are: they say themselves what they are in JSON."""
+
+    def model_dump(self, *, mode: str) -> dict[str, str]:
+        assert mode == "json"
+        return {"day": "2026-12-01"}
+
+
 def test_what_is_no_json() -> None:
-    """Nothing is the same as it, and it is refused; a date is written as JSON has it."""
+    """Nothing is the same as it, and it is refused; a date or a model is written as JSON has it."""
     thing = object()
     assert not is_same(thing, thing)
     for wrong in (thing, b"x", {(1, 2): 3}):
         with pytest.raises(onplan.InvalidRequestError, match="The arguments of the call are not JSON values"):
             written({"a": wrong}, "the call")
     assert written({"a": date(2026, 12, 1)}, "the call") == '{"a":"2026-12-01"}'
+    assert written({"a": _Model()}, "the call") == '{"a":{"day":"2026-12-01"}}'
     assert written({"a": 10**30, "b": "é"}, "the call") == '{"a":1000000000000000000000000000000,"b":"é"}'
 
 
