@@ -217,7 +217,7 @@ _ON_BOTH = ("test_answers", "test_failures", "test_resume", "test_limits", "test
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Refuse a name with the address of an object: it is another in each process, and then none begins."""
+    """A name with an address is another in each process, and tests in several would not begin."""
     if " at 0x" in item.nodeid:
         raise pytest.UsageError(f"Give this test an id without an address: {item.nodeid}")
 

@@ -178,9 +178,10 @@ def test_the_limit_has_the_name_that_is_not_ignored(row, model, name):
 
 
 def test_we_say_who_we_are():
-    """Requests to the Codex backend name onplan and its version."""
+    """Requests to every backend name onplan and its version; the Codex backend has the name alone, too."""
     assert "onplan" == OPENAI_CODEX.headers["originator"]
-    assert OPENAI_CODEX.headers["user-agent"].startswith(f"onplan/{__version__} (")
+    for row in ROWS:
+        assert row.headers["user-agent"].startswith(f"onplan/{__version__} (")
 
 
 def test_what_the_backend_demands_is_in_its_row():

@@ -134,6 +134,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "cli/markdown/blocks.py": ("tests/cli/markdown/test_blocks.py",),
     "transports/answer_parser.py": ("tests/transports/test_answer_parser.py",),
     "transports/request_head.py": ("tests/transports/test_request_head.py",),
+    # Their tests compare with what is assembled event by event, also in the form that clients get.
+    "responses/answer_stream.py": ("tests/responses", "tests/dialects/openai_chat/test_usual_answers.py"),
+    "responses/usual_answer.py": ("tests/responses", "tests/dialects/openai_chat/test_usual_answers.py"),
     "images/images.py": ("tests/clients/test_images.py",),
     "search/": ("tests/clients/test_search.py",),
     "stores/__init__.py": ("tests/stores/test_records.py", "tests/stores/test_file.py"),

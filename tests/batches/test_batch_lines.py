@@ -52,6 +52,8 @@ def test_requests_are_read_line_by_line() -> None:
     [
         (b"{", "it is no JSON object"),
         (b"[]", "it is no JSON object"),
+        (b'{"custom_id": "caf\xe9"}', "it is no JSON object"),  # Latin-1
+        (b"[" * 20_000, "it is no JSON object"),
         (line(""), "its custom_id is no text"),
         (line(5), "its custom_id is no text"),  # type: ignore[arg-type]
         (line(method="GET"), "its method is 'GET'"),

@@ -116,6 +116,11 @@ CHANGED: dict[str, tuple[list[str], list[str], str]] = {
         ['{"a', '"', ":", '{"b', '":1}}'],
         '{"a":{"b":1}}',
     ),
+    "all of it so far, then an object without it": (
+        ['{"a"', '{"a":', '{"b":1}}'],
+        ['{"a"', ":", '{"b":1}}'],
+        '{"a":{"b":1}}',
+    ),
 }
 
 

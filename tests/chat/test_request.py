@@ -230,6 +230,13 @@ def test_files_are_data():
     assert [{"type": "file", "file": file}] == message["content"]
 
 
+def test_a_file_without_a_name_is_sent_with_one():
+    """Chat Completions wants a name for each file that is sent as data."""
+    (message,) = said(Message.user(File(data=b"1", mime_type="application/pdf")))
+    file = {"filename": "file", "file_data": "data:application/pdf;base64,MQ=="}
+    assert [{"type": "file", "file": file}] == message["content"]
+
+
 def test_what_the_model_said_goes_back():
     """Text, calls and refusals go back; an empty argument text as an empty object."""
     spoken = Message.assistant("Hi", Refusal("no"), ToolCall("x", "one", '{"a":1}'), ToolCall("y", "two", ""))

@@ -22,7 +22,7 @@ def test_what_was_typed_comes_back(tmp_path: Path) -> None:
 def test_a_damaged_line_is_left_out(tmp_path: Path) -> None:
     """As one that was cut off, or is of another program."""
     path = tmp_path / "typed"
-    path.write_bytes(b'"one"\nnonsense\n7\n\xff\n"two"\n"cut o')
+    path.write_bytes(b'"one"\nnonsense\n7\n\xff\n"\xff"\n"two"\n"cut o')
 
     assert list(TypedLines(path).load_history_strings()) == ["two", "one"]
 

@@ -149,6 +149,28 @@ def test_half_the_mark_of_a_gzip_member_begins_none() -> None:
     assert decoded(gzip.compress(TEXT) + b"\x1fafter the end", "gzip", 100_000) == (TEXT, False)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(TEXT)),
+        ("gzip", gzip.compress(bytes(MEBIBYTE)) + gzip.compress(TEXT)),
+        ("deflate", zlib.compress(TEXT)),
+        ("deflate", _raw(TEXT)),
+        ("zstd", zstandard.compress(TEXT)),
+    ],
+    ids=["gzip", "two members", "deflate", "without a header", "zstd"],
+)
+def test_a_body_is_whole_at_its_last_byte(encoding: str, body: bytes) -> None:
+    """And not before it: neither at the beginning, nor with the checksum alone missing."""
+    decompressor = decompressor_for(encoding)
+    assert decompressor
+    assert not decompressor.is_whole()
+    list(decompressor.feed(body[:-1]))
+    assert not decompressor.is_whole()
+    list(decompressor.feed(body[-1:]))
+    assert decompressor.is_whole()
+
+
 def test_what_is_accepted() -> None:
     """The value of Accept-Encoding has no encoding that is not decoded here."""
     assert accepted() == "gzip, deflate, zstd"
@@ -156,6 +178,7 @@ def test_what_is_accepted() -> None:
     unknown = Unknown("br")
     with pytest.raises(DamagedBodyError, match="encoded as 'br', which was not accepted"):
         unknown.feed(b"")
+    assert not unknown.is_whole()
 
 
 @pytest.fixture

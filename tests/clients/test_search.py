@@ -11,6 +11,8 @@ import pytest
 import onplan
 from onplan.config.settings import load_settings
 from onplan.emulator import Call, Emulator, Options, Page, Scenario, Turn
+from onplan.search.reply import SearchResponse, SearchResult
+from onplan.search.tool import result_text, search_tool
 from onplan.stores import open_store
 
 from ..conftest import issued, source_locals
@@ -33,6 +35,24 @@ def done(driver: Any, work: Work, **options: Any) -> Any:
             return await work(client)
 
     return asyncio.run(run())
+
+
+def test_the_text_for_a_model_names_the_pages_that_have_an_address() -> None:
+    """Those that the text does not name itself; a page without an address has none to be told."""
+    pages = [SearchResult("a", WREN, "Wren"), SearchResult("b", "", "No address")]
+    assert result_text(SearchResponse("Found.", pages, "s")) == f"Found.\n\n[a] Wren {WREN}"
+    assert result_text(SearchResponse(f"Found {WREN}", pages, "s")) == f"Found {WREN}"
+
+
+def test_each_command_of_the_tool_is_described() -> None:
+    """The model reads what each is for, and what its fields are."""
+    commands = search_tool(lambda **commands: "", "web").parameters["properties"]
+    assert set(commands) == {"search_query", "open", "click", "find"}
+    for command in commands.values():
+        assert command["description"]
+        fields = command["items"]["properties"]
+        assert set(command["items"]["required"]) <= set(fields)
+        assert all(field["description"] for field in fields.values())
 
 
 def posts(emulator: Emulator) -> list[dict[str, Any]]:

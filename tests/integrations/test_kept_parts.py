@@ -44,7 +44,7 @@ def test_what_was_never_kept_is_not_restored(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[1]", '{"city": "Os', '{"n": NaN}', '{"n": 1e400}', '{"n": ' + "[" * 20_000]
+    "text", ["[1]", '{"city": "Os', '{"n": NaN}', '{"n": 1e400}', '{"n": ' + "[" * 20_000, '{"a": "\ud800"}']
 )
 def test_arguments_that_are_no_json_object(text: str) -> None:
     """They are put into one as they are, however they are wrong: nothing is completed or guessed."""

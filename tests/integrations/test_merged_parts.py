@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from onplan import HostedToolCall, Refusal, Text, Thinking, ToolCall
 from onplan.integrations.call_arguments import Said, is_same, written
 from onplan.integrations.merged_parts import SaidPart, is_all_said, merged
 from onplan.types import ContentPart
+
+from ..amount_of_work import lines_run
 
 SEALED = Thinking("Hm.", "sealed")
 SEARCH = HostedToolCall("web_search", {"id": "ws_1"})
@@ -114,6 +117,18 @@ def test_what_was_changed_is_sent_so_and_all_else_as_it_came(name: str) -> None:
     assert merged(kept, before, now, "text") == expected
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_calls_taken_out_cost_in_proportion(every: int) -> None:
+    """All, or every second one: twice as many cost twice the work."""
+    work = []
+    for count in (200, 400):
+        calls: list[ContentPart] = [again(CALL, id=f"c{number}") for number in range(count)]
+        said = [SAID._replace(id=f"c{number}") for number in range(count)]
+        left = [each for at, each in enumerate(said) if at % every]
+        work.append(lines_run(partial(merged, calls, said, left, "text")))
+    assert work[1] < 3 * work[0]
+
+
 def test_what_needs_no_keeping() -> None:
     """Parts that come back from the message alone; arguments only as onplan writes them."""
     assert is_all_said([ToolCall("c1", "run", '{"n":1}')], [SAID])
@@ -146,14 +161,23 @@ def test_values_that_are_the_same(one: object, other: object) -> None:
     assert is_same(one, other)
 
 
+class _Model:
+    """As pydantic's models are: they say themselves what they are in JSON."""
+
+    def model_dump(self, *, mode: str) -> dict[str, str]:
+        assert mode == "json"
+        return {"day": "2026-12-01"}
+
+
 def test_what_is_no_json() -> None:
-    """Nothing is the same as it, and it is refused; a date is written as JSON has it."""
+    """Nothing is the same as it, and it is refused; a date or a model is written as JSON has it."""
     thing = object()
     assert not is_same(thing, thing)
     for wrong in (thing, b"x", {(1, 2): 3}):
         with pytest.raises(onplan.InvalidRequestError, match="The arguments of the call are not JSON values"):
             written({"a": wrong}, "the call")
     assert written({"a": date(2026, 12, 1)}, "the call") == '{"a":"2026-12-01"}'
+    assert written({"a": _Model()}, "the call") == '{"a":{"day":"2026-12-01"}}'
     assert written({"a": 10**30, "b": "é"}, "the call") == '{"a":1000000000000000000000000000000,"b":"é"}'
 
 

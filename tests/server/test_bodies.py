@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 import pytest
+import zstandard
 
 from onplan.dialects.served import ServedReply
 from onplan.server.bodies import ClientLeftError, Room, overloaded, read_body, too_many_large
+from onplan.transports import decompression
 
 SMALL = 256 * 1024
 ROOM = 10 * SMALL
@@ -96,6 +99,40 @@ async def test_a_damaged_body_is_refused() -> None:
     packed = gzip.compress(b"abc" * 1_000)
     for body in (b"abc", packed[:12] + b"\xff\xff" + packed[14:]):
         assert told(await read(body, content_encoding="gzip")) == (400, "invalid_request", NEVER)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(b"abc" * 1_000)),
+        ("gzip", gzip.compress(b"abc") + gzip.compress(b"def")),
+        ("zstd", zstandard.ZstdCompressor(write_checksum=True).compress(b"abc" * 1_000)),
+    ],
+    ids=["gzip", "two members of gzip", "zstd"],
+)
+async def test_a_body_that_is_cut_off_is_refused(encoding: str, packed: bytes) -> None:
+    """Also if only its checksum, or the length after that, is not all there."""
+    for missing in (1, 4, 5, 8, len(packed) - 1):
+        reply = await read(packed[:-missing], content_encoding=encoding)
+        assert told(reply) == (400, "invalid_request", NEVER)
+        assert isinstance(reply, ServedReply)
+        assert isinstance(reply.body, bytes)
+        assert b"cut off" in reply.body
+
+
+async def test_an_encoding_that_no_library_decodes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a library for zstd; the client is told which encoding that is, and not to ask again."""
+    monkeypatch.setitem(sys.modules, "compression.zstd", None)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    decompression._zstandard.cache_clear()
+    try:
+        reply = await read(zstandard.compress(b"abc"), content_encoding="zstd")
+    finally:
+        decompression._zstandard.cache_clear()
+    assert told(reply) == (415, "unsupported_media_type", NEVER)
+    assert isinstance(reply, ServedReply)
+    assert isinstance(reply.body, bytes)
+    assert msgspec.json.decode(reply.body)["error"]["message"] == "zstd cannot be decoded here."
 
 
 async def test_a_body_may_be_so_large() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -50,6 +50,81 @@ def test_every_reference_leads_to_a_schema_or_a_reply_and_every_schema_is_used()
 
     assert used == there
     assert len(set(operations)) == len(operations)
+
+
+OPERATION = {
+    "operationId",
+    "summary",
+    "description",
+    "tags",
+    "parameters",
+    "requestBody",
+    "responses",
+    "security",
+}
+SCHEMA = {
+    *("$ref", "type", "const", "enum", "properties", "required", "additionalProperties", "items", "anyOf"),
+    *("oneOf", "allOf", "format", "description", "default", "minimum", "maximum", "contentMediaType"),
+    *("minLength", "maxLength", "minItems", "maxItems", "discriminator", "contentEncoding"),
+    "contentSchema",
+}
+
+
+def contents_of(parts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The schemas of a body by its media types."""
+    for content in parts.get("content", {}).values():
+        assert content.keys() <= {"schema", "itemSchema"}
+        yield from content.values()
+
+
+def schemas_of(reply: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "$ref" in reply:
+        return
+    assert {"description"} <= reply.keys() <= {"description", "headers", "content"}
+    for header in reply.get("headers", {}).values():
+        assert header.keys() <= {"description", "required", "schema", "$ref"}
+        yield header.get("schema", {})
+    yield from contents_of(reply)
+
+
+def test_it_is_written_as_openapi_says() -> None:
+    """Every key is one of the specification's, and an object that must have a property describes it."""
+    whole = document()
+    assert whole.keys() == {"openapi", "info", "security", "paths", "components"}
+    components = whole["components"]
+    assert components.keys() == {"securitySchemes", "responses", "schemas"}
+    assert [list(each) for each in whole["security"]] == [list(components["securitySchemes"])]
+
+    left = [*components["schemas"].values()]
+    for reply in components["responses"].values():
+        left += schemas_of(reply)
+    for path in whole["paths"].values():
+        operations = [operation for name, operation in path.items() if name != "parameters"]
+        for parameter in [
+            *path.get("parameters", []),
+            *(each for one in operations for each in one.get("parameters", [])),
+        ]:
+            assert (
+                {"name", "in", "schema"}
+                <= parameter.keys()
+                <= {"name", "in", "schema", "required", "description"}
+            )
+            left.append(parameter["schema"])
+        for operation in operations:
+            assert operation.keys() <= OPERATION
+            left += contents_of(operation.get("requestBody", {}))
+            for reply in operation["responses"].values():
+                left += schemas_of(reply)
+    while left:
+        schema = left.pop()
+        assert schema.keys() <= SCHEMA
+        assert set(schema.get("required", ())) <= schema.get("properties", {}).keys()
+        for name in ("anyOf", "oneOf", "allOf"):
+            left += schema.get(name, [])
+        left += schema.get("properties", {}).values()
+        left += [
+            schema[name] for name in ("items", "additionalProperties") if isinstance(schema.get(name), dict)
+        ]
 
 
 @pytest.mark.parametrize(

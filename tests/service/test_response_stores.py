@@ -223,6 +223,23 @@ def test_what_a_killed_process_has_kept_stays(tmp_path: Path) -> None:
     assert not file.exists()
 
 
+@pytest.mark.parametrize("later", [5, 86_400])
+def test_a_clock_that_is_set_back_loses_nothing(tmp_path: Path, later: float) -> None:
+    """What is kept after that is found; what came before counts as kept at the next look, and goes first."""
+    clock = Clock()
+    store = FolderStore(tmp_path, Bounds(count=40, age=100), clock)
+    run(*(store.put(f"{number:064}", [], b"{}") for number in range(40)))
+    for file in tmp_path.iterdir():
+        os.utime(file, (clock.now + later, clock.now + later))
+    names = [f"{number:064}" for number in range(100, 180)]
+    run(*(store.put(each, [], b"{}") for each in names))
+    assert run(*(store.get(each) for each in names[-34:])) == [b"{}"] * 34
+    assert len(list(tmp_path.iterdir())) <= 12
+    clock.now += 101
+    run(*(store.put(f"{number:064}", [], b"{}") for number in range(200, 206)))
+    assert len(list(tmp_path.iterdir())) <= 2
+
+
 def test_large_responses_are_kept(tmp_path: Path) -> None:
     """Those of more than a quarter of a megabyte are written by a thread, to files of their own."""
     store, data = FolderStore(tmp_path), b'"' + b"x" * 300_000 + b'"'
@@ -266,3 +283,29 @@ def test_a_disk_that_fills_up_loses_only_what_does_not_fit(tmp_path: Path) -> No
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout == "1-3"
     assert all(b"2222" not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+_FULL = """
+import asyncio, resource, signal, sys
+from pathlib import Path
+from onplan.dialects.openai_responses.stored import Bounds
+from onplan.service.response_folder import FolderStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = FolderStore(Path(sys.argv[1]), Bounds(count=16))
+async def use():
+    await store.put("a" * 64, [], b"1" * 1_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.RLIM_INFINITY))
+    for number in range(100):
+        await store.put(f"{number:064}", [], b"2" * int(sys.argv[2]))
+    print((await store.get("a" * 64) or b"-")[:1].decode(), end="")
+asyncio.run(use())
+"""
+
+
+@pytest.mark.parametrize("size", [1_000, 300_000])
+def test_while_a_disk_is_full_no_files_gather(tmp_path: Path, size: int) -> None:
+    """Empty ones would take the places of what was kept before."""
+    command = [sys.executable, "-c", _FULL, str(tmp_path), str(size)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout == "1"
+    assert len(list(tmp_path.iterdir())) == 1

@@ -94,6 +94,19 @@ def test_what_is_not_stored_cannot_be_gone_on_from(signed_in: Emulator, store: R
     serving(use, store=store)
 
 
+def test_an_item_is_no_response_to_go_on_from(signed_in: Emulator, store: ResponseStore) -> None:
+    """Nor is it shown as one, or deleted."""
+
+    async def use(asking: Asking) -> None:
+        item_id = (await asking.create(input="One")).json["output"][0]["id"]
+        again = await asking.create(input="Two", previous_response_id=item_id)
+        assert (again.status, again.error["code"]) == (400, "previous_response_not_found")
+        for method in ("GET", "DELETE"):
+            assert (await asking.ask(method, f"/v1/responses/{item_id}")).status == 404
+
+    serving(use, store=store)
+
+
 def test_another_caller_sees_nothing(signed_in: Emulator, store: ResponseStore) -> None:
     """Not the response, nor its input or its items; it can neither go on from it nor delete it."""
 

@@ -147,5 +147,6 @@ def test_values_and_misfits(pydantic: ModuleType) -> None:
 
 def test_a_model_without_a_schema(pydantic: ModuleType) -> None:
     """What pydantic cannot make a schema of is refused in its words, without its advertising."""
-    with pytest.raises(InvalidRequestError, match=r"cannot be used: `Unfinished` is not fully defined\.$"):
+    with pytest.raises(InvalidRequestError) as caught:
         output_format(Unfinished)
+    assert str(caught.value) == "response_format cannot be used: `Unfinished` is not fully defined."

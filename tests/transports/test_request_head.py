@@ -110,6 +110,16 @@ def test_nothing_is_printed() -> None:
     assert "marked" not in repr(vars(heads))
 
 
+def test_what_is_kept_of_headers_is_bounded() -> None:
+    """Also if each request has names and values of its own; each is written as if it were the first."""
+    heads = RequestHeads()
+    for number in range(1_000):
+        request = Request("GET", "https://a", {f"x-{number}": "y", "authorization": f"Bearer {number}"})
+        assert heads.head_of(request, "gzip") == RequestHeads().head_of(request, "gzip")
+
+    assert len(heads._last) < 100
+
+
 def test_what_may_be_sent_twice() -> None:
     """What asks for an answer, and so for money, is not."""
     assert [is_idempotent(method) for method in ("GET", "HEAD", "PUT", "DELETE", "POST", "PATCH")] == [

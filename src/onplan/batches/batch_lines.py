@@ -13,6 +13,7 @@ from onplan.dialects.openai_chat.answer import response_body
 from onplan.dialects.openai_chat.request import read_request
 from onplan.dialects.openai_errors import error_fields
 from onplan.errors import InvalidRequestError, OnplanError
+from onplan.flow import JSON_ERRORS
 from onplan.types import CompletionRequest, CompletionResponse
 
 _CHAT, _RESPONSES = "/v1/chat/completions", "/v1/responses"
@@ -69,7 +70,7 @@ def read_requests(lines: Iterable[bytes]) -> Iterator[BatchRequest]:
 def _read_request(line: bytes, number: int) -> BatchRequest:
     try:
         read: Any = msgspec.json.decode(line)
-    except msgspec.DecodeError:
+    except JSON_ERRORS:
         read = None
     complaint = _complaint(read)
     if complaint:
@@ -163,7 +164,7 @@ def read_output(lines: Iterable[bytes]) -> Earlier:
 def _decoded(line: bytes) -> dict[str, Any] | None:
     try:
         row: Any = msgspec.json.decode(line)
-    except msgspec.DecodeError:
+    except JSON_ERRORS:
         return None
     if not isinstance(row, dict) or not row.keys() >= {"custom_id", "response", "error"}:
         return None

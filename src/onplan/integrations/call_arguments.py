@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from onplan.errors import InvalidRequestError
+from onplan.flow import JSON_ERRORS
 from onplan.request.history import INVALID_ARGUMENTS
 
 
@@ -34,7 +35,7 @@ def arguments_of(text: str) -> dict[str, Any]:
     """The arguments of a call as a dict; what is no JSON object is put into one."""
     try:
         read = msgspec.json.decode(text or "{}")
-    except (msgspec.DecodeError, RecursionError):
+    except JSON_ERRORS:
         read = None
     return read if isinstance(read, dict) else {INVALID_ARGUMENTS: text}
 

@@ -47,12 +47,13 @@ def merged(
     calls = [part for part in kept if isinstance(part, ToolCall)]
     calls_then, calls_now = _calls_in(then), _calls_in(said)
     found = _matched(calls_then, calls_now)
+    left = set(found)
     to_send = [
         _as_call(call) if at is None else _updated(calls[at], calls_then[at], call, custom_input)
         for at, call in zip(found, calls_now, strict=True)
     ]
-    gone = [call for at, call in enumerate(calls) if at not in found]
-    return _in_places([part for part in kept if not any(part is call for call in gone)], changed, to_send)
+    gone = {id(call) for at, call in enumerate(calls) if at not in left}
+    return _in_places([part for part in kept if id(part) not in gone], changed, to_send)
 
 
 def is_all_said(parts: Sequence[ContentPart], said: Iterable[SaidPart]) -> bool:

@@ -107,6 +107,9 @@ def _decoded(body: bytes, encoding: str, largest: int, room: Room) -> bytes | Se
             pieces.append(piece)
     except DamagedBodyError:
         return refusal(400, "invalid_request", f"The body is not valid {encoding}.", headers=NEVER_AGAIN)
+    if not decompressor.is_whole():
+        message = f"The body is cut off: its {encoding} data end too early."
+        return refusal(400, "invalid_request", message, headers=NEVER_AGAIN)
     return b"".join(pieces)
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from onplan.config.private_files import PrivateFile, locked_for_change
 from onplan.errors import ConfigurationError
+from onplan.flow import JSON_ERRORS
 from onplan.secret import SecretText
 from onplan.server.limits import KeyLimits
 
@@ -201,7 +202,7 @@ def _decoded(file: PrivateFile) -> tuple[NamedKey, ...]:
         keys = msgspec.json.decode(file.read() or b"{}", type=_NamedKeys).keys
         for each in keys:
             bytes.fromhex(each.hash)
-    except (msgspec.DecodeError, ValueError):
+    except (*JSON_ERRORS, ValueError):
         raise ConfigurationError(
             f"{file.path} is not a list of keys.", hint="Remove the file, and add the keys anew."
         ) from None

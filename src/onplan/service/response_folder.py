@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -112,8 +112,9 @@ class FolderStore:
     def _sweep(self) -> None:
         """Remove the files of which all is too old, and the oldest of what is too much."""
         count = size = 0
-        oldest = self._clock() - self._bounds.age
-        for file in sorted(_files(self._folder), key=_by_age, reverse=True):
+        now = self._clock()
+        oldest = now - self._bounds.age
+        for file in sorted(_not_later(_files(self._folder), now), key=_by_age, reverse=True):
             with suppress(OSError):  # another process has removed it
                 is_much = count >= self._bounds.count or size + file.size > self._bounds.size
                 count, size = count + records_in(file.path, file.size), size + file.size
@@ -130,6 +131,19 @@ class _File(NamedTuple):
 def _by_age(file: _File) -> tuple[float, str]:
     """By what files are sorted from the oldest to the newest: systems count the time in steps of 4 ms."""
     return file.changed, file.path
+
+
+def _not_later(files: Iterable[_File], now: float) -> Iterator[_File]:
+    """The files, each of them changed now at the latest.
+
+    If a clock was set back, the files from before would else be newer than all that come, and stay in place
+    of them.
+    """
+    for file in files:
+        if file.changed > now:
+            with suppress(OSError):  # another process has removed it
+                os.utime(file.path, (now, now))
+        yield file._replace(changed=min(file.changed, now))
 
 
 def _files(folder: Path) -> list[_File]:

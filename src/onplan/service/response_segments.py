@@ -74,23 +74,28 @@ class Segment:
 
         self.began, self.count, self.size = now, 0, 0
         # Their names are in the order in which files were made.
-        path = f"{folder}/{time.time_ns():020}-{os.getpid()}-{secrets.token_hex(8)}"
+        self._path = f"{folder}/{time.time_ns():020}-{os.getpid()}-{secrets.token_hex(8)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(path, flags, 0o600)
+        self._descriptor = os.open(self._path, flags, 0o600)
         self.close = weakref.finalize(self, os.close, self._descriptor)
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def add(self, names: Sequence[str], data: bytes, now: float) -> bool:
-        """Append a record; the first name is that of the response. False if there is no room for it."""
+        """Append a record; the first name is that of the response. False if there is no room for it.
+
+        A file without records is removed then: while a disk is full, each attempt would leave one.
+        """
         head = _HEADER.pack(now, len(data), len(names), 0) + "".join(names).encode()
         record = b"".join((head, data, _END.pack(self.count + 1, _WHOLE)))
-        try:
+        written = 0
+        with suppress(OSError):
             written = os.write(self._descriptor, record)
-        except OSError:
-            return False
         if written != len(record):
             with suppress(OSError):
                 os.ftruncate(self._descriptor, self.size)
+            if not self.count:
+                with suppress(OSError):  # another process has removed it
+                    Path(self._path).unlink()
             return False
         self.count, self.size = self.count + 1, self.size + written
         return True

@@ -40,7 +40,7 @@ class StoredResponses:
         if not (wanted or references):
             return Before()
         previous = await self._find(caller, wanted) if wanted else None
-        if wanted and previous is None:
+        if wanted and (previous is None or previous.id != wanted):  # it may be the id of an item
             raise ParameterError(
                 f"Previous response with id '{wanted}' not found.",
                 param="previous_response_id",

@@ -33,6 +33,10 @@ class Decompressor(Protocol):
         """What ``data`` decodes to, in pieces. Raises DamagedBodyError after the last good one."""
         ...
 
+    def is_whole(self) -> bool:
+        """Whether the body has come to its end, the checksum included."""
+        ...
+
 
 class Deflate:
     """``gzip`` and ``deflate``, which may lack the zlib header (RFC 9110 §8.4.1.2 knows such servers)."""
@@ -61,6 +65,10 @@ class Deflate:
             data = self._decoder.unused_data if self._decoder.eof else self._decoder.unconsumed_tail
             is_more = bool(data) or len(piece) == _PIECE
 
+    def is_whole(self) -> bool:
+        """Whether the body, or the last of its gzip members, has come to its end."""
+        return self._decoder.eof
+
     def _goes_on(self, data: bytes) -> bool:
         """Whether ``data``, after the end of a gzip member, begins another one (RFC 1952 §2.2)."""
         another = self._window == _GZIP and data[:2] in (b"\x1f\x8b", b"\x1f")
@@ -69,20 +77,38 @@ class Deflate:
         return another
 
 
+class _Decoder(Protocol):
+    """What the libraries for zstd have in common."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end was reached."""
+        ...
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """What these bytes decode to."""
+        ...
+
+
 class Zstandard:
     """``zstd``."""
 
-    def __init__(self, decompress: Callable[[bytes], bytes], error: type[Exception]) -> None:
-        self._decompress, self._error = decompress, error
+    def __init__(self, decoder: _Decoder, error: type[Exception]) -> None:
+        self._decoder, self._error = decoder, error
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """What ``data`` decodes to."""
         content, last = data[:-_CHECKSUM], data[-_CHECKSUM:]
         slices = (content[start : start + _SLICE] for start in range(0, len(content), _SLICE))
         try:
-            yield from filter(None, map(self._decompress, chain(slices, (bytes([byte]) for byte in last))))
+            pieces = chain(slices, (bytes([byte]) for byte in last))
+            yield from filter(None, map(self._decoder.decompress, pieces))
         except (self._error, EOFError) as error:  # EOFError: there is more after the end
             raise DamagedBodyError(str(error)) from None
+
+    def is_whole(self) -> bool:
+        """Whether the body has come to its end."""
+        return self._decoder.eof
 
 
 class Unknown:
@@ -94,6 +120,10 @@ class Unknown:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Raises DamagedBodyError."""
         raise DamagedBodyError(f"its body is encoded as {self._name!r}, which was not accepted")
+
+    def is_whole(self) -> bool:
+        """False: nothing of it can be decoded."""
+        return False
 
 
 def _one_by_one(decompress: Callable[[bytes], bytes], data: bytes, error: type[Exception]) -> Iterator[bytes]:
@@ -107,10 +137,10 @@ def _zstandard() -> Callable[[], Zstandard] | None:
     """Makes zstd decoders: of the standard library (Python 3.14) or the extra ``fast``; None without both."""
     with suppress(ModuleNotFoundError):
         library: Any = import_module("compression.zstd")
-        return lambda: Zstandard(library.ZstdDecompressor().decompress, library.ZstdError)
+        return lambda: Zstandard(library.ZstdDecompressor(), library.ZstdError)
     with suppress(ModuleNotFoundError):
         other: Any = import_module("zstandard")
-        return lambda: Zstandard(other.ZstdDecompressor().decompressobj().decompress, other.ZstdError)
+        return lambda: Zstandard(other.ZstdDecompressor().decompressobj(), other.ZstdError)
     return None
 
 

@@ -16,6 +16,7 @@ from onplan.secret import SecretBytes, SecretText
 _METHOD = re.compile(r"[A-Z]+")
 _DEFAULT_PORTS: Mapping[str, str] = {"http": ":80", "https": ":443"}
 _SAFE = "/%:=&?+$!*'(),;@~[]"  # in a URL as it is written; the rest is encoded
+_MOST_NAMES = 64  # of headers; no request of onplan's has as many
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # they have a length, if only of 0
 # Those that ask for the same if they are sent twice (RFC 9110 §9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -60,6 +61,8 @@ class RequestHeads:
                 line = header_lines({lower: value})
                 if line is None:
                     return None
+                if len(last) >= _MOST_NAMES:
+                    last.clear()
                 last[name] = kept = SecretText(value), lower, line
             lines[kept[1]] = kept[2]
         return lines

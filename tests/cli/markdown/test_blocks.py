@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,6 +61,73 @@ def test_what_is_finished_never_changes(text: str, cut: int) -> None:
     begun = Blocks().feed(text[:cut])
 
     assert blocks_of(text)[: len(begun)] == begun
+
+
+CUT: dict[str, tuple[str, list[tuple[str, ...]]]] = {
+    # the text, the kind of each of its blocks with its lines
+    "a fence ends a paragraph": ("text\n```\ncode\n```", [("paragraph", "text"), ("code", "code")]),
+    "a title ends a paragraph": (
+        "text\n# Title\nmore",
+        [("paragraph", "text"), ("line", "# Title"), ("paragraph", "more")],
+    ),
+    "a quotation ends a paragraph": (
+        "text\n> quoted\nmore",
+        [("paragraph", "text"), ("quote", "> quoted", "more")],
+    ),
+    "a line of stars ends a paragraph": ("text\n***", [("paragraph", "text"), ("line", "***")]),
+    "an item ends a paragraph": ("text\n- item", [("paragraph", "text"), ("item", "- item")]),
+    "an item without text ends no paragraph": ("text\n+\nmore", [("paragraph", "text", "+", "more")]),
+    "a tilde fence": ("~~~ py x\n  a\n~~~", [("code", "  a")]),
+    "a title ends an item": ("- item\n# Title", [("item", "- item"), ("line", "# Title")]),
+    "a quotation ends an item": ("- item\n> quoted", [("item", "- item"), ("quote", "> quoted")]),
+    "a fence ends an item": ("- item\n```\nx\n```", [("item", "- item"), ("code", "x")]),
+    "a rule ends an item": ("- item\n---", [("item", "- item"), ("line", "---")]),
+    "an item goes on without its indent": (
+        "- item\nmore\n\nother",
+        [("item", "- item", "more"), ("paragraph", "other")],
+    ),
+    "an item goes on below an empty line": ("- item\n\n  more", [("item", "- item", "", "  more")]),
+    "an item has code": ("- item\n  ```\n  x", [("item", "- item", "  ```", "  x")]),
+    "a tab is as wide as four spaces": ("10. ten\n\n\tmore", [("item", "10. ten", "", "\tmore")]),
+    "too little indent for an item": (
+        "10. ten\n\n   other",
+        [("item", "10. ten"), ("paragraph", "   other")],
+    ),
+    "code that begins an item": ("-     a\n  b", [("item", "-     a", "  b")]),
+    "spaces after the mark": ("-  a\n\n  b", [("item", "-  a"), ("paragraph", "  b")]),
+    "a quotation goes on without its mark": (
+        "> quoted\nmore\n2. on",
+        [("quote", "> quoted", "more", "2. on")],
+    ),
+    "a title ends a quotation": ("> quoted\n# Title", [("quote", "> quoted"), ("line", "# Title")]),
+    "a rule ends a quotation": ("> quoted\n***", [("quote", "> quoted"), ("line", "***")]),
+    "an item ends a quotation": ("> quoted\n- item", [("quote", "> quoted"), ("item", "- item")]),
+    "a fence ends a quotation": ("> quoted\n```\nx", [("quote", "> quoted"), ("code", "x")]),
+    "a title by its line below": ("Title\n===\ntext", [("paragraph", "Title", "==="), ("paragraph", "text")]),
+    "a title by dashes": ("Title\n---\ntext", [("paragraph", "Title", "---"), ("paragraph", "text")]),
+    "a title is whole": ("# Title\n===", [("line", "# Title"), ("paragraph", "===")]),
+    "no title that far in": ("    # no title", [("paragraph", "    # no title")]),
+    "no title without a space": ("#no\n#", [("paragraph", "#no"), ("line", "#")]),
+    "no title with seven": ("####### a", [("paragraph", "####### a")]),
+    "no fence with a backtick after it": ("```a`b\ntext", [("paragraph", "```a`b", "text")]),
+    "a tilde fence may have one": ("~~~a`b\ntext", [("code", "text")]),
+    "code that stands in": ("  ```\n  a\n b\n   c\n```", [("code", "a", "b", " c")]),
+    "a shorter fence ends no code": ("````\n```\n````", [("code", "```")]),
+    "another fence ends no code": ("```\n~~~\n```", [("code", "~~~")]),
+    "a fence with text ends no code": ("```\nx\n``` y\n```", [("code", "x", "``` y")]),
+    "a table": ("a|b\n-|-\n1|2\n\ntext", [("table", "a|b", "-|-", "1|2"), ("paragraph", "text")]),
+    "a bar is no table": ("a|b\ntext", [("paragraph", "a|b", "text")]),
+    "other marks": ("* a\n- b\n+ c", [("item", "* a"), ("item", "- b"), ("item", "+ c")]),
+    "ten digits are no number": ("1234567890. a", [("paragraph", "1234567890. a")]),
+    "nine digits are": ("123456789. a", [("item", "123456789. a")]),
+    "rules": ("- - -\n_ _ _\n--", [("line", "- - -"), ("line", "_ _ _"), ("paragraph", "--")]),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), CUT.values(), ids=CUT)
+def test_what_belongs_to_a_block(text: str, expected: list[tuple[str, ...]]) -> None:
+    """As CommonMark has it, but for nested blocks, which stay in the one around them."""
+    assert [(block.kind, *block.lines) for block in blocks_of(text)] == expected
 
 
 def test_a_block_is_finished_when_the_next_begins() -> None:
@@ -134,7 +202,28 @@ def test_a_long_item_goes_on_where_it_stands() -> None:
 
 def test_the_end_of_code_is_not_shown_as_code() -> None:
     """A line that may become its closing fence waits until it is complete."""
-    blocks = Blocks()
-    blocks.feed("```\ncode\n``")
+    for line in ("``", "  ```", "``` "):
+        blocks = Blocks()
+        blocks.feed(f"```\ncode\n{line}")
 
-    assert blocks.open()[0].lines == ("code",)
+        assert blocks.open()[0].lines == ("code",)
+
+
+def test_where_a_long_paragraph_is_cut() -> None:
+    """After the line that brings it to 8,000 characters, each line with its end, or after 100 lines."""
+    line = "x" * 3_999
+    assert [len(block.lines) for block in blocks_of("\n".join([line, line, "y"]))] == [2, 1]
+    assert [len(block.lines) for block in blocks_of("\n".join([line, line[1:], "y", "z"]))] == [3, 1]
+    assert [len(block.lines) for block in blocks_of("y\n" * 201)] == [100, 100, 1]
+
+
+def test_where_a_long_line_is_cut() -> None:
+    """At the last space of its first 4,000 characters, else after them."""
+    half = "x" * 1_999
+    for text, expected in (
+        ("x" * 4_000, [4_000]),
+        ("x" * 4_001, [4_000, 1]),
+        (f"{half} {half} {half}", [3_999, 1_999]),
+        (f" {'x' * 4_000}", [4_000, 1]),
+    ):
+        assert [len(line) for block in blocks_of(text) for line in block.lines] == expected

@@ -459,6 +459,8 @@ def test_the_work_grows_with_the_number_of_messages() -> None:
         ({**HELLO, "tools": [{"type": "mcp"}]}, "unsupported_value"),
         ({**HELLO, "tools": [{"type": 5}]}, "invalid_type"),
         ({**HELLO, "tool_choice": "maybe"}, "invalid_value"),
+        ({**HELLO, "tool_choice": {"type": "function"}}, "missing_required_parameter"),
+        (message(role="tool", content="x", tool_call_id=None), "missing_required_parameter"),
         (message(content=[{"type": "input_audio"}]), "unsupported_value"),
         (message(content=[{"type": "image_url", "image_url": "x"}]), "invalid_value"),
         (message(role="assistant", tool_calls=[{"id": 5}]), "invalid_type"),
@@ -477,6 +479,21 @@ def test_codes(body: Any, code: str | None) -> None:
     with pytest.raises(ParameterError) as caught:
         parsed(body)
     assert caught.value.told.code == code
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "user", "content": "x"}] * 32_769,
+        [{"role": "user", "content": [{"type": "text", "text": "x"}] * 32_768}],
+    ],
+    ids=["messages", "parts"],
+)
+def test_there_may_be_so_many_messages_with_their_parts(messages: list[Any]) -> None:
+    """More than any model reads would keep the server busy for seconds."""
+    with pytest.raises(ParameterError, match="messages has more than 32,768 elements") as caught:
+        parsed({**HELLO, "messages": messages})
+    assert caught.value.param == "messages"
 
 
 def test_what_is_missing_and_what_is_empty() -> None:

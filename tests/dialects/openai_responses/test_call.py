@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from onplan.backends import OPENAI_CODEX
+from onplan.backends import COMPATIBLE_RESPONSES, OPENAI_CODEX, Backend
 from onplan.dialects.conversation_names import session_name
 from onplan.dialects.openai_responses.call import (
     Destination,
@@ -74,6 +74,14 @@ def test_the_stream_is_as_the_client_wants_it(options: dict[str, Any], begins: b
     told = b"".join([*stream.feed(events[:5]), *stream.feed([own, *events[5:]])])
     assert told.startswith(begins)
     assert (b"codex.rate_limits" in told) is is_told
+
+
+@pytest.mark.parametrize(("backend", "is_sent"), [(OPENAI_CODEX, True), (COMPATIBLE_RESPONSES, False)])
+def test_the_conversation_is_named_where_that_is_understood(backend: Backend, is_sent: bool) -> None:
+    """Other servers may refuse a field that they do not know."""
+    to = Destination(backend, "https://example.org", "gpt-5.5", "session-1")
+    body = json.loads(relay_call(read(), Before(), to, Relayed()).body)
+    assert body.get("prompt_cache_key") == ("session-1" if is_sent else None)
 
 
 def test_an_answer_is_kept_once_it_is_whole() -> None:

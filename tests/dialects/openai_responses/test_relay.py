@@ -595,3 +595,14 @@ def test_the_answer_for_programs_is_made_once() -> None:
     told_bytes(encoded(whole_stream()), stream)
     assert stream.response is not None
     assert stream.response is stream.response
+
+
+@pytest.mark.parametrize("left_out", [(), ("logprobs",), ("sequence_number",)], ids=str)
+def test_text_is_told_as_it_comes(left_out: tuple[str, ...]) -> None:
+    """Every piece at once, also of backends that leave out fields, and none is kept for the end."""
+    stream = relay(framed=False)
+    events = without(*left_out)(whole_stream())
+    for event, payload in zip(events, encoded(events), strict=True):
+        pieces = [json.loads(piece) for piece in stream.feed([payload])]
+        if event["type"] == "response.output_text.delta":
+            assert [piece["delta"] for piece in pieces] == [event["delta"]]

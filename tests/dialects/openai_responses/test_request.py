@@ -292,6 +292,12 @@ def test_what_is_wrong_is_told_with_its_place(body: dict[str, Any], param: str, 
     assert (refused.value.told.status, refused.value.param, refused.value.told.code) == (400, param, code)
 
 
+@pytest.mark.parametrize("name", ["conversation", "prompt"])
+def test_what_is_null_is_not_asked_for(name: str) -> None:
+    """A client may send every field, also those that are refused with a value."""
+    assert sent(**{name: None}) == sent()
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"nonsense", b'{"input": "\xff"}', b"[" * 100_000, b"null", b"[]", b'"hi"']
 )

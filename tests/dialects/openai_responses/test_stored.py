@@ -59,6 +59,14 @@ def test_a_response_put_again_is_counted_once_and_takes_its_items_along() -> Non
         assert kept.get("c", float(number)) == b"4444"
 
 
+def test_a_response_is_found_by_its_id_although_an_item_of_another_has_it() -> None:
+    """As at servers that number both from the start."""
+    kept = KeptResponses()
+    kept.put("a", [], b"1", 0.0)
+    kept.put("b", ["a"], b"2", 0.0)
+    assert kept.get("a", 0.0) == b"1"
+
+
 def test_names_tell_callers_and_ids_apart() -> None:
     """However they are cut: no name can be made that is another caller's."""
     pairs = [("a", "bc"), ("ab", "c"), ("", "abc"), ('a","b', "c"), ("a", 'b","c')]

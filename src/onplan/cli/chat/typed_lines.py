@@ -12,6 +12,7 @@ from prompt_toolkit.history import History
 
 from onplan.config.file_reading import read_file
 from onplan.config.private_files import make_private_folder, write_private_file
+from onplan.flow import JSON_ERRORS
 
 _MOST = 1_000
 
@@ -40,7 +41,7 @@ class TypedLines(History):
         lines = []
         with suppress(OSError):
             for line in read_file(self._path).splitlines():
-                with suppress(msgspec.DecodeError):
+                with suppress(*JSON_ERRORS):
                     lines.append(msgspec.json.decode(line, type=str))
         return lines
 

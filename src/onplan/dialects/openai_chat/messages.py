@@ -174,7 +174,6 @@ def read_messages(raw: msgspec.Raw) -> list[Message]:
         ParameterError: one of them has a wrong shape.
     """
     conversation, items = _Conversation(), decoded(raw, _MESSAGES, "messages")
-    require_few(len(items), "messages")
     require_few(sum(1 + elements_of((item.content, item.tool_calls)) for item in items), "messages")
     for index, item in enumerate(items):
         conversation.add(item, f"messages[{index}]")

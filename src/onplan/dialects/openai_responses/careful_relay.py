@@ -188,7 +188,6 @@ class CarefulRelay(ResponseStream):
         """Write the first event of all, once."""
         if self._opened:
             return
-        self._openings.add("response.created")
         created_at = response.get("created_at")
         self._opened = {
             **response,

@@ -128,7 +128,7 @@ class KeptResponses:
     def get(self, name: str, now: float) -> bytes | None:
         """What is kept under the name of a response or of an item; None if it is not there."""
         self._give_up(now)
-        entry = self._entries.get(self._items.get(name, name))
+        entry = self._entries.get(name) or self._entries.get(self._items.get(name, ""))
         return entry.data if entry else None
 
     def remove(self, name: str) -> bool:
