@@ -89,6 +89,15 @@ def test_a_part_is_plain_if_nothing_of_it_is_lost(part: ContentPart, plain: bool
     assert is_plain(part) is plain
 
 
+def test_arguments_may_be_nested_at_any_depth() -> None:
+    """A little more deeply than can be written can be read: such a call is kept, and is no error."""
+    texts = ['{"a":' + "[" * depth + "]" * depth + "}" for depth in range(1, 1_100)]
+    plain = [is_plain(ToolCall("c1", "f", text)) for text in texts]
+    assert plain[:100] == [True] * 100
+    assert plain[-1] is False
+    assert plain == sorted(plain, reverse=True)
+
+
 def test_arguments_are_written_as_json() -> None:
     """As short as the backend sends them."""
     assert written({"a": [1, None], "b": "\u00fc"}, "it") == '{"a":[1,null],"b":"\u00fc"}'
