@@ -89,3 +89,14 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, tuple[type, ...]], .
 
 def _members(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def prepare(*kinds: Any) -> None:
+    """Have msgspec look at the fields of ``kinds`` while their module is imported, in one thread.
+
+    msgspec.convert does that when it first meets a class. Of two threads that meet it at once, one may find
+    it half done, and the process ends with a segmentation fault (msgspec 0.22.0, seen on 1 December 2026 in
+    `onplan batch`). To be removed when msgspec does that safely.
+    """
+    for kind in kinds:
+        msgspec.json.Decoder(kind)

@@ -13,6 +13,7 @@ import msgspec
 
 from onplan.backends import Backend
 from onplan.errors import UnexpectedReplyError
+from onplan.field_types import prepare
 from onplan.flow import Request
 from onplan.types import Credential, ModelInfo
 
@@ -34,6 +35,9 @@ class _Entry(msgspec.Struct):
     default_reasoning_level: str | None = None
     use_responses_lite: bool | None = None
     comp_hash: str | int | None = None
+
+
+prepare(_Entry)
 
 
 def catalogue_request(backend: Backend, base_url: str, credentials: Credential) -> Request:

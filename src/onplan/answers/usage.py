@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
+from onplan.field_types import prepare
 from onplan.types import Usage
 
 _MOST = 10**12
@@ -37,6 +38,9 @@ class _Usual(msgspec.Struct, gc=False):
     prompt_cache_hit_tokens: None = None
     cached_tokens: None = None
     reasoning_tokens: None = None
+
+
+prepare(_Usual)
 
 
 def usage_of(usage: Any) -> Usage:

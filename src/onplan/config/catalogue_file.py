@@ -12,6 +12,7 @@ from onplan.config.file_reading import read_file
 from onplan.config.private_files import locked_for_change, write_private_file
 from onplan.config.settings import Settings
 from onplan.errors import ConfigurationError, OnplanError
+from onplan.field_types import prepare
 from onplan.turn.catalogue_cache import CatalogueCache, Listing
 from onplan.types import ModelInfo
 
@@ -29,6 +30,9 @@ class _Kept(msgspec.Struct):
     listed_at: float
     account: str
     models: list[ModelInfo]
+
+
+prepare(dict[str, _Kept])
 
 
 class CatalogueFile(CatalogueCache):

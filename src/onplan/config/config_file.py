@@ -31,6 +31,7 @@ import msgspec
 from onplan.config.file_errors import reason_of
 from onplan.config.file_reading import as_utf8, read_file
 from onplan.errors import ConfigurationError
+from onplan.field_types import prepare
 
 DEFAULT_PROFILE = "default"
 
@@ -165,3 +166,6 @@ def given(table: ProfileTable | None) -> Mapping[str, str]:
     """The keys that ``table`` has, with their values; nothing without a table."""
     pairs = msgspec.structs.asdict(table).items() if table else ()
     return {key: value for key, value in pairs if value is not None}
+
+
+prepare(_Unchecked, ProfileTable, ServerTable)

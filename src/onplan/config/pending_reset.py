@@ -15,6 +15,7 @@ from onplan.config.file_reading import read_file
 from onplan.config.private_files import locked_for_change, write_private_file
 from onplan.config.settings import Settings
 from onplan.errors import ConfigurationError
+from onplan.field_types import prepare
 
 
 class PendingReset(msgspec.Struct, frozen=True):
@@ -29,6 +30,9 @@ class PendingReset(msgspec.Struct, frozen=True):
     account_id: str | None
     request_id: str
     credit_id: str | None = None
+
+
+prepare(dict[str, PendingReset])
 
 
 class PendingResetFile:

@@ -12,6 +12,7 @@ from onplan.config.config_file import ConfigFile, given, read_config_file
 from onplan.config.file_errors import reason_of
 from onplan.config.file_reading import as_utf8, read_file
 from onplan.errors import ConfigurationError
+from onplan.field_types import prepare
 
 
 class SavedProfiles(msgspec.Struct):
@@ -19,6 +20,9 @@ class SavedProfiles(msgspec.Struct):
 
     profile: str | None = None
     profiles: dict[str, dict[str, str]] = {}
+
+
+prepare(SavedProfiles)
 
 
 @dataclass(frozen=True)

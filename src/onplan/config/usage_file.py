@@ -12,6 +12,7 @@ from onplan.config.file_reading import read_file
 from onplan.config.private_files import locked_for_change, write_private_file
 from onplan.config.settings import Settings
 from onplan.errors import ConfigurationError
+from onplan.field_types import prepare
 from onplan.types import Limits
 
 _LASTS = 24 * 3600.0  # seconds
@@ -24,6 +25,9 @@ class _Kept(msgspec.Struct):
 
     account_id: str | None
     readings: list[Limits]
+
+
+prepare(dict[str, _Kept])
 
 
 class UsageFile:

@@ -27,6 +27,7 @@ from typing import Any
 import msgspec
 
 from onplan.errors import ConversationFileError, OnplanError
+from onplan.field_types import prepare
 from onplan.types import Compaction, CompletionRequest, Message
 
 KIND = "onplan.conversation"
@@ -230,6 +231,9 @@ class _HeaderLine(msgspec.Struct):
     session_id: str
     settings: dict[str, Any] = {}
     left_out: tuple[str, ...] = ()
+
+
+prepare(_HeaderLine, Compaction, CompletionRequest, Message)
 
 
 def _header(line: bytes, name: str) -> tuple[Header, int]:

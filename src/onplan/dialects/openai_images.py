@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from onplan.dialects.openai_errors import ParameterError, parameter_error
+from onplan.field_types import prepare
 from onplan.flow import JSON_ERRORS
 from onplan.types import Image
 
@@ -48,6 +49,9 @@ class _Body(msgspec.Struct):
     stream: bool | None = None
     image: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
     images: list[str | dict[str, Any]] | None = None
+
+
+prepare(_Body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from onplan.errors import InvalidRequestError
+from onplan.field_types import prepare
 from onplan.integrations.call_arguments import Said, arguments_of
 from onplan.types import ContentPart, HostedToolCall, Message, Refusal, Text, Thinking, ToolCall
 
@@ -23,6 +24,9 @@ ENCRYPTED = "encrypted"
 
 # No images and files: what is kept may come from another person, who could name a file of this machine.
 KeptPart: TypeAlias = Text | Refusal | ToolCall | HostedToolCall | Thinking
+
+
+prepare(list[KeptPart])
 
 
 def kept(parts: Sequence[ContentPart]) -> list[dict[str, Any]]:

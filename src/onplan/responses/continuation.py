@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from onplan.field_types import prepare
 from onplan.responses.items import Item
 
 TURN_STATE = "x-codex-turn-state"
@@ -23,6 +24,9 @@ _MOST_IDS = 1_000
 
 class _Kind(msgspec.Struct):
     type: str = ""
+
+
+prepare(_Kind)
 
 
 class Create:

@@ -22,6 +22,7 @@ from onplan.dialects.openai_responses.response_object import response_object
 from onplan.dialects.openai_responses.stored import Before, StoredResponse
 from onplan.dialects.served import ServedRequest, estimated_usage
 from onplan.errors import OnplanError
+from onplan.field_types import prepare
 from onplan.flow import JSON_ERRORS, NOTHING
 from onplan.service.observed import Observed
 from onplan.service.pieces import without_traceback
@@ -37,6 +38,9 @@ def _untold(model: str | None, usage: Usage) -> None:
 
 class _Message(msgspec.Struct):
     type: str = ""
+
+
+prepare(_Message)
 
 
 class ResponsesSocket:

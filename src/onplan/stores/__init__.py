@@ -23,6 +23,7 @@ from onplan.config.file_reading import as_utf8
 from onplan.config.store_schemes import CAPABILITIES, Capabilities, scheme_of
 from onplan.config.store_spec import spec_of_file
 from onplan.errors import ConfigurationError, StoreConflictError, StoreDamagedError, StoreError
+from onplan.field_types import prepare
 from onplan.oauth.token_response import moment
 from onplan.secret import SecretBytes
 from onplan.types import OAuthCredentials, Registration
@@ -84,6 +85,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Masked for rich as well, which would not ask ``__repr__``."""
         return [("credentials", self.credentials), ("obtained_at", self.obtained_at)]
+
+
+prepare(Record)
 
 
 def signed_out(record: Record) -> Record:

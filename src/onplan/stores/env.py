@@ -17,6 +17,7 @@ import msgspec
 from onplan.config.environment import environment_variable
 from onplan.config.store_schemes import CAPABILITIES
 from onplan.errors import ConfigurationError, StoreDamagedError, StoreError
+from onplan.field_types import prepare
 from onplan.forking import reset_in_child
 from onplan.oauth.claims import with_claims
 from onplan.secret import SecretBytes
@@ -127,3 +128,6 @@ def _credentials(data: bytes | msgspec.Raw) -> OAuthCredentials | None:
 
 def _bare(data: SecretBytes) -> OAuthCredentials:
     return OAuthCredentials(access_token=data.decode())
+
+
+prepare(OAuthCredentials)

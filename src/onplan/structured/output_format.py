@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from onplan.errors import InvalidRequestError, OutputError
+from onplan.field_types import prepare
 from onplan.structured.json_text import json_value
 from onplan.structured.misfit import Misfit
 from onplan.structured.pydantic_types import read_json, validator_of
@@ -134,6 +135,8 @@ def _of_type(given: Any) -> OutputFormat:
     except (TypeError, ValueError, RuntimeError) as error:  # RecursionError is one of the last
         union = str(error).startswith("Type unions")
         raise _no_format(_first_words(error), _TELL_APART if union else _KINDS) from None
+    if validator is None:
+        prepare(given)
     return OutputFormat(
         name=_name(rooted.get("title")),
         schema=form.schema if form else rooted,

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from onplan.errors import InvalidRequestError
+from onplan.field_types import prepare
 from onplan.types.message import Message, Role
 from onplan.types.parts import (
     ContentPart,
@@ -156,3 +157,6 @@ _HINT = (
     "See https://platform.openai.com/docs/api-reference for the shapes, or use `onplan.Message` and "
     "`onplan.ToolDefinition`."
 )
+
+
+prepare(OfUser, *ITEMS.values())

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from onplan.errors import InvalidRequestError
-from onplan.field_types import require_fields
+from onplan.field_types import prepare, require_fields
 from onplan.types.dicts import as_dict, converted
 from onplan.types.parts import IMAGE_GENERATION, WEB_SEARCH
 
@@ -251,3 +251,6 @@ def _custom(item: Mapping[str, Any], where: str) -> CustomTool:
     else:
         custom = converted(item, _Custom, where)
     return CustomTool(custom.name, custom.description, read_format(custom.format, f"{where}.format"))
+
+
+prepare(HostedTool, Grammar, _Wrapped, _WrappedCustom, _Format)

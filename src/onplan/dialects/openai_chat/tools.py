@@ -11,6 +11,7 @@ from onplan.dialects.json_fields import converted, decoded, require_few
 from onplan.dialects.openai_errors import ParameterError
 from onplan.dialects.openai_parameters import NOT_OFFERED_TOOLS, not_offered
 from onplan.errors import InvalidRequestError
+from onplan.field_types import prepare
 from onplan.structured.output_format import output_format
 from onplan.types import CustomTool, HostedTool, Tool, ToolChoice, ToolDefinition
 from onplan.types.tools import read_format
@@ -171,3 +172,6 @@ def _require_object(given: Item, where: str) -> None:
     if wrapped:
         message = f'{where} must be a schema of "type": "object".'
         raise ParameterError(message, param=where, code="invalid_json_schema")
+
+
+prepare(_Function, _Custom, _Allowed, _Schema)

@@ -15,6 +15,7 @@ import msgspec
 
 from onplan.config.store_schemes import CAPABILITIES
 from onplan.errors import StoreDamagedError
+from onplan.field_types import prepare
 from onplan.secret import SecretBytes, SecretText
 from onplan.stores import Record, Stored, conflict, decode_record, load_twice, split_options, version_of
 from onplan.stores.keyring.backend import Keyring
@@ -119,6 +120,9 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     parts: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     sha256: str
+
+
+prepare(_Header)
 
 
 class _Parts:
