@@ -166,3 +166,15 @@ def test_a_traceback_shows_what_to_do():
     error.hide("secret-1234")
     assert pickle.loads(pickle.dumps(error)).__notes__ == ["Ask about ….", "in the morning"]
     assert OnplanError("No.", hint="").__notes__ == []
+
+
+def test_notes_can_be_set() -> None:
+    """As tblib does, which brings errors from one process to another: the hint is told once."""
+    error = errors.UsageLimitError("The limit is reached.")
+    error.add_note("in the third batch")
+    notes = list(error.__notes__)
+
+    error.__notes__ = notes
+
+    assert error.hint
+    assert error.__notes__ == notes == [error.hint, "in the third batch"]

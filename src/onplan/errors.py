@@ -122,9 +122,14 @@ class OnplanError(Exception):
         self._other_notes: list[str] = []
 
     @property
-    def __notes__(self) -> list[str]:  # type: ignore[override] # ``add_note`` is the only one that writes it
+    def __notes__(self) -> list[str]:
         """What stands below a traceback: the hint as it is now, and the notes that others added."""
         return [*([self.hint] if self.hint else ()), *self._other_notes]
+
+    @__notes__.setter
+    def __notes__(self, notes: list[str]) -> None:
+        # tblib sets it, by which Dask brings errors from one process to another.
+        self._other_notes = [note for note in notes if note != self.hint]
 
     def add_note(self, note: str) -> None:
         """As ``BaseException.add_note``."""

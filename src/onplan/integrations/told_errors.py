@@ -79,9 +79,13 @@ class _Told(_Base):
         return f"{self.message} {self.hint}".strip()
 
     @property
-    def __notes__(self) -> list[str]:  # type: ignore[override] # as there
+    def __notes__(self) -> list[str]:
         """Without the hint, which would be told twice."""
         return [note for note in super().__notes__ if note != self.hint]
+
+    @__notes__.setter
+    def __notes__(self, notes: list[str]) -> None:
+        self._other_notes = notes
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (*self._made_of, self.args, vars(self))
