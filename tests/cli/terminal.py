@@ -62,7 +62,10 @@ class Terminal:
         """Wait until it ends: its exit code, and what it wrote to stdout. The rest is on the screen."""
         reader = threading.Thread(target=self._drain, daemon=True)
         reader.start()
-        out, _ = self.process.communicate(timeout=60)
+        try:
+            out, _ = self.process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"It has not ended. On the screen: {self.screen!r}") from None
         os.close(self._theirs)
         reader.join(60)
         os.close(self._ours)
