@@ -27,7 +27,7 @@ _NOTHING = msgspec.Raw()
 
 
 class _Event(msgspec.Struct, tag_field="type", gc=False):
-    """An event; what nobody reads of its item or response is not decoded."""
+    """An event. Only what is read of its item or response is decoded."""
 
 
 class _Entry(msgspec.Struct, gc=False):

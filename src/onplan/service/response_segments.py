@@ -1,7 +1,7 @@
 """Files to which one process appends responses, and which other processes read.
 
 A record is a header, names, the encoded response and an end. It is written by one system call and never
-moved: whoever has found it once knows where it is for as long as the file exists. A record that is not whole,
+moved, so a place where it was found stays right for as long as the file exists. A record that is not whole,
 because its writer was killed, does not count.
 """
 
