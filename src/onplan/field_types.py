@@ -16,7 +16,7 @@ from msgspec.structs import force_setattr
 
 from onplan.errors import InvalidRequestError
 
-_EXPECTED: Mapping[type, str] = {str: "a string", bytes: "bytes"}
+_EXPECTED: Mapping[type, str] = {str: "a string", bytes: "bytes", bool: "True or False"}
 
 
 @runtime_checkable

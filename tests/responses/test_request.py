@@ -407,6 +407,13 @@ def test_what_is_asked_is_not_printed():
     assert "my question" not in repr(call("my question"))
 
 
+def test_a_schema_that_json_cannot_express_is_refused():
+    """The error names the place in the request, and what stands there."""
+    unwritable = ToolDefinition("now", parameters={"type": "object", "default": object()})
+    with pytest.raises(InvalidRequestError, match=r"parameters\.default has an object of the type object"):
+        call(tools=[unwritable])
+
+
 @pytest.mark.parametrize("tools", [[], [TOOL]], ids=["no tools", "another tool"])
 def test_a_choice_of_a_tool_that_is_not_there_is_refused(tools):
     """A tool choice that names no tool of the request never reaches the backend."""

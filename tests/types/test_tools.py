@@ -148,12 +148,15 @@ def test_what_is_wrong_is_named_with_its_place(given: Any, says: str) -> None:
     [
         (lambda: Grammar("peg", "a"), "syntax of a Grammar is not 'peg'"),  # type: ignore[arg-type]
         (lambda: Grammar("regex", re.compile("a")), "Grammar.definition is a string, and not Pattern"),  # type: ignore[arg-type]
+        (lambda: ToolDefinition(5), "ToolDefinition.name is a string, and not int"),  # type: ignore[arg-type]
+        (lambda: ToolDefinition("a", None), "ToolDefinition.description is a string"),  # type: ignore[arg-type]
+        (lambda: ToolDefinition("a", strict="yes"), "ToolDefinition.strict is True or False"),  # type: ignore[arg-type]
         (lambda: CustomTool(5), "CustomTool.name is a string, and not int"),  # type: ignore[arg-type]
         (lambda: CustomTool("a", None), "CustomTool.description is a string"),  # type: ignore[arg-type]
         (lambda: CustomTool("a", format="json"), "CustomTool.format is 'json'"),  # type: ignore[arg-type]
     ],
 )
-def test_a_custom_tool_is_checked_where_it_is_made(make: Callable[[], object], says: str) -> None:
+def test_a_tool_is_checked_where_it_is_made(make: Callable[[], object], says: str) -> None:
     """Not when it is sent."""
     with pytest.raises(InvalidRequestError, match=says) as caught:
         make()

@@ -6,8 +6,6 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-import msgspec
-
 from onplan.backends import Backend
 from onplan.chat.messages import wire_messages
 from onplan.chat.stream import ChatStream
@@ -27,6 +25,7 @@ from onplan.parameters import (
     with_extra,
 )
 from onplan.printed_form import PartlyPrinted
+from onplan.request.encodable import encoded_body
 from onplan.request.history import repaired
 from onplan.request.json_mode import with_the_word
 from onplan.types import (
@@ -118,7 +117,7 @@ def prepare(
     output = output_format_of(request)
     if output is not None and output.json_object:
         history = with_the_word(history)
-    body = msgspec.json.encode(_body(request, history.messages, backend, model, session_id))
+    body = encoded_body(_body(request, history.messages, backend, model, session_id))
     return ChatCall(
         backend,
         base_url,

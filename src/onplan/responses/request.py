@@ -25,6 +25,7 @@ from onplan.parameters import (
     with_extra,
 )
 from onplan.printed_form import PartlyPrinted
+from onplan.request.encodable import encoded_body
 from onplan.request.history import repaired
 from onplan.request.json_mode import with_the_word
 from onplan.responses.answer_stream import AnswerStream
@@ -166,9 +167,7 @@ def prepare(
     history, output = repaired(request.messages, late_results=True), output_format_of(request)
     if output is not None and output.json_object:
         history = with_the_word(history)
-    body = msgspec.json.encode(
-        _body(request, history.messages, backend, model, session_id=session_id, given=given)
-    )
+    body = encoded_body(_body(request, history.messages, backend, model, session_id=session_id, given=given))
     return ResponsesCall(
         backend,
         base_url,

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from onplan.answers.limits import limits_of_headers
 from onplan.errors import (
     IdleTimeoutError,
@@ -21,7 +19,7 @@ from onplan.errors import (
     UnexpectedReplyError,
 )
 from onplan.flow import NOTHING, Request, request_id_of
-from onplan.request.encodable import encodable
+from onplan.request.encodable import encodable, encoded_body
 from onplan.turn.attempts import Attempt, json_reply, persist
 from onplan.turn.context import Context
 from onplan.turn.steps import Flow
@@ -60,7 +58,7 @@ class SideRequest:
     def json(cls, purpose: str, path: str, body: Mapping[str, Any], **options: Any) -> SideRequest:
         """A POST of a JSON object. Raises InvalidRequestError if its text cannot be encoded."""
         with encodable():
-            return cls(purpose=purpose, path=path, content=msgspec.json.encode(body), **options)
+            return cls(purpose=purpose, path=path, content=encoded_body(body), **options)
 
 
 @dataclass(frozen=True, slots=True)

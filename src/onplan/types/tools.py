@@ -30,6 +30,10 @@ class ToolDefinition(msgspec.Struct, frozen=True, tag_field="type", tag="functio
     parameters: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool | None = None
 
+    def __post_init__(self) -> None:
+        """Raise InvalidRequestError for a wrong type."""
+        require_fields(self, {})
+
 
 class Grammar(msgspec.Struct, frozen=True, tag_field="type", tag="grammar"):
     """What the text for a custom tool must look like.
