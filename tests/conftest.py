@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -15,9 +16,9 @@ import time
 import traceback
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -50,10 +51,13 @@ _WITH_BROWSER = (
     "test_secrets.py",
 )
 
-# Rooms that decide and do no input or output (`make unit`); neither do their tests.
-_PURE = (
-    *("answers", "batches", "chat", "dialects", "oauth", "openai_chat", "openai_responses", "plan"),
-    *("request", "responses", "tools", "turn", "types"),
+_TESTS = Path(__file__).parent
+# Tests of what decides and does no input or output, as `make unit` runs them; neither do they.
+_PURE = tuple(
+    argument.removeprefix("tests/")
+    for half in _TESTS.glob("unit-*.txt")
+    for argument in half.read_text().split()
+    if argument.startswith("tests/")
 )
 
 _Seen = TypeVar("_Seen")
@@ -78,34 +82,74 @@ def _no_connection(*arguments: object) -> None:
     raise AssertionError("A test of a room that does no input or output opens a connection.")
 
 
-@pytest.fixture(autouse=True)
-def one_browser_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Several processes run the tests; of those that sign in with a browser, one at a time."""
-    where = request.path.relative_to(Path(__file__).parent).as_posix()
-    if not where.startswith(_WITH_BROWSER):
-        yield
-        return
-    with browser_lock():
-        yield
+@cache
+def _surroundings(path: Path) -> tuple[str, ...]:
+    """The fixtures that the tests of this file begin with, whether they ask for them or not."""
+    where = path.relative_to(_TESTS).as_posix()
+    if where.startswith(_PURE):
+        return ()
+    return (*(["one_browser_at_a_time"] if where.startswith(_WITH_BROWSER) else []), "clean_environment")
 
 
-@pytest.fixture(autouse=True)
-def clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+def _leave_out_settings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     """No setting of the person who runs the tests reaches them. Gives the configuration folder."""
-    if request.path.parent.name in _PURE:
-        tmp_path = Path(os.devnull)  # making a folder for each takes longer than most of these tests
-        monkeypatch.setattr(socket.socket, "connect", _no_connection)
-    else:
-        tmp_path = request.getfixturevalue("tmp_path")
     theirs = ("ONPLAN_", "OPENAI_", "CODEX_", "VAULT_", "BAO_")
     for name in list(os.environ):
         if name.startswith(theirs) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    home = tmp_path / "home"
+    home = folder / "home"
     monkeypatch.setenv("ONPLAN_HOME", str(home))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
     monkeypatch.setenv("NO_COLOR", "1")
     return home
+
+
+@pytest.fixture
+def one_browser_at_a_time() -> Iterator[None]:
+    """Several processes run the tests; of those that sign in with a browser, one at a time."""
+    with browser_lock():
+        yield
+
+
+@pytest.fixture
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No setting of the person who runs the tests reaches them. Gives the configuration folder."""
+    return _leave_out_settings(monkeypatch, tmp_path)
+
+
+class _PureTests:
+    """What holds while the tests of `make unit` are run: no settings, no home, no connection.
+
+    Set up once for each file: fixtures for each test would take longer than most of these tests.
+    """
+
+    def __init__(self) -> None:
+        self._patch = pytest.MonkeyPatch()
+        self._path: Path | None = None
+
+    def enter(self, path: Path | None) -> None:
+        """The next test is of this file."""
+        if path == self._path:
+            return
+        self._path = path
+        self._patch.undo()
+        if path is not None and not _surroundings(path):
+            _leave_out_settings(self._patch, Path(os.devnull))
+            self._patch.setattr(socket.socket, "connect", _no_connection)
+
+
+_pure_tests = _PureTests()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture."""
+    _pure_tests.enter(item.path)
+
+
+def pytest_sessionfinish() -> None:
+    """Leave the process as it was."""
+    _pure_tests.enter(None)
 
 
 @pytest.fixture
@@ -217,9 +261,31 @@ _ON_BOTH = ("test_answers", "test_failures", "test_resume", "test_limits", "test
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """A name with an address is another in each process, and tests in several would not begin."""
+    """Give a test its surroundings, before all fixtures that it asks for.
+
+    A name with an address is another in each process, and tests in several would not begin.
+    """
     if " at 0x" in item.nodeid:
         raise pytest.UsageError(f"Give this test an id without an address: {item.nodeid}")
+    assert isinstance(item, pytest.Function)
+    surroundings = list(_surroundings(item.path))
+    if item.fixturenames[: len(surroundings)] != surroundings:  # one list for all cases of a function
+        item.fixturenames[:0] = surroundings
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Tests that were collected are no garbage.
+
+    Collections of garbage, of which tests ask for hundreds, would walk over thousands of them each time.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -11,6 +11,9 @@ from onplan.async_client_parts import context_of
 from onplan.service.contexts import TurnContexts
 from onplan.service.options import ServiceOptions
 
+# A client reads its settings, here from a folder that is empty.
+pytestmark = pytest.mark.usefixtures("clean_environment")
+
 
 def test_no_turn_of_a_service_is_resumed() -> None:
     """Its client has seen what came, and nothing can be taken back; all else is as the client has it."""
