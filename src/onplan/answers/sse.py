@@ -128,8 +128,6 @@ class EventDecoder:
 
     def _begins_document(self, data: bytes) -> bool | None:
         """Whether the body is JSON, not a stream; None while only white space or ``[`` has come."""
-        if data[:7] == b"event: " and not self._undecided:  # as nearly every stream begins
-            return False
         head = self._undecided + data
         start = head.removeprefix(_BYTE_ORDER_MARK).strip()
         if _BYTE_ORDER_MARK.startswith(head):

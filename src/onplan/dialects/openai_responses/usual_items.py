@@ -10,29 +10,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from onplan.dialects.openai_responses.event_writer import Place, beginning_of
-from onplan.dialects.openai_responses.response_object import NULL
 from onplan.responses.items import CALL_KINDS
 
 _NOTHING = msgspec.Raw()
 _UNSET = msgspec.UNSET
-
-
-class SentResponse(msgspec.Struct, frozen=True, gc=False):
-    """What is looked at of a response in the events about it."""
-
-    id: str | None = None
-    model: str | None = None
-    status: Any = None
-    error: Any = None
-    incomplete_details: Any = None
-    output: msgspec.Raw = NULL
-    usage: msgspec.Raw | msgspec.UnsetType = _UNSET
-    created_at: msgspec.Raw = NULL
-    completed_at: msgspec.Raw = NULL
-    prompt_cache_key: msgspec.Raw = NULL
-
-
-_NO_RESPONSE = SentResponse()
 
 
 class UsualEvent(Place, gc=False):
@@ -42,10 +23,17 @@ class UsualEvent(Place, gc=False):
     input: Any = None
     part: msgspec.Raw = _NOTHING
     item: msgspec.Raw = _NOTHING
-    response: SentResponse = _NO_RESPONSE
+    response: msgspec.Raw = _NOTHING
     error: Any = None
 
 
+class _Named(msgspec.Struct, gc=False):
+    """A response, or whatever has an id."""
+
+    id: str
+
+
+decode_named = msgspec.json.Decoder(_Named).decode
 decode_event = msgspec.json.Decoder(UsualEvent).decode
 
 

@@ -9,7 +9,7 @@ be missing or mixed up. It reads what was noted here once an event is not as usu
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -23,28 +23,26 @@ from onplan.dialects.openai_responses.event_writer import (
     is_text,
 )
 from onplan.dialects.openai_responses.relay_options import RelayOptions
-from onplan.dialects.openai_responses.response_object import NULL, told_usage
-from onplan.dialects.openai_responses.response_templates import (
-    begun_response,
-    completed_response,
-    with_gaps,
-)
+from onplan.dialects.openai_responses.response_object import NULL, response_object, told_usage
 from onplan.dialects.openai_responses.usual_items import (
     KINDS,
     NO_TEXT,
-    SentResponse,
     UsualEvent,
     UsualItem,
     UsualText,
     decode_event,
+    decode_named,
 )
 from onplan.responses.items import parts_in
 from onplan.types import ContentPart, Usage
 
 # What decoding raises, and reading a value of a wrong shape: then an event is not as usual.
 _UNUSUAL = (msgspec.MsgspecError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+_Response = dict[str, msgspec.Raw]
+_decode_response = msgspec.json.Decoder(_Response).decode
 _decode = msgspec.json.decode
-_encode = msgspec.json.Encoder().encode
+_decode_text = msgspec.json.Decoder(str).decode
+_COMPLETED = msgspec.Raw(b'"completed"')
 _UNSET = msgspec.UNSET
 
 
@@ -78,8 +76,8 @@ class UsualStream:
         self._began_at, self._earlier, self._options = began_at, earlier, options
         self._own = 0  # how many events of the backend's own there were
         self._noted: list[bytes | UsualText] = []
-        self._opened = b""  # the event that announced the response, with gaps
-        self._values: dict[str, bytes] = {}  # what stood there, and what all events say of the response
+        self._opened: dict[str, Any] = {}  # the response of the first event
+        self._same: dict[str, Any] = {}  # what all events say of the response
         self._begun_response = b""
         self._latest_opening = ""
         self._ids: set[str] = set()
@@ -162,21 +160,23 @@ class UsualStream:
     # --- the response -------------------------------------------------------------------------------
 
     def _created(self, event: UsualEvent, payload: bytes) -> bool:
-        sent = event.response
-        response_id, model = sent.id, self.model if sent.model is None else sent.model
+        response = _decode_response(event.response)
+        response_id, model = _text_in(response, "id"), _text_in(response, "model", self.model)
         if self._opened or not (response_id and model) or response_id in self._earlier:
             return False
-        if sent.usage not in (_UNSET, NULL):
+        if response.get("usage", NULL) != NULL:
             return False
-        values = {"opened id": _encode(response_id), **_told_values("opened", sent)}
-        opened = with_gaps(payload, values)
-        created_at = _decode(sent.created_at)
-        if type(created_at) is not int:
-            created_at = int(self._began_at or 0)
-        values |= {"told id": values["opened id"], "told created_at": _encode(created_at)}
-        self._begun_response = begun_response(opened, model, self._options.echo, values)
-        self._opened, self._values = opened, values
+        created_at = _decode(response.get("created_at", NULL))
+        self._same = {
+            "id": response_id,
+            "created_at": created_at if type(created_at) is int else int(self._began_at or 0),
+            "object": "response",
+        }
+        self._opened = {**response, "status": "in_progress"}
+        fields = {**self._same, "model": model, "output": [], "usage": None}
+        begun = response_object(self._opened, self._options.echo, **fields)
         self.model, self.response_id, self._latest_opening = model, response_id, event.type
+        self._begun_response = msgspec.json.encode(begun)
         self.writer.write_response(event.type, self._begun_response)
         self._noted.append(payload)
         return True
@@ -184,7 +184,7 @@ class UsualStream:
     def _in_progress(self, event: UsualEvent, payload: bytes) -> bool:
         if self._latest_opening != "response.created" or self.begun:
             return False
-        if event.response.id != self.response_id:
+        if decode_named(event.response).id != self.response_id:
             return False
         self._latest_opening = event.type
         self.writer.write_response(event.type, self._begun_response)
@@ -192,34 +192,31 @@ class UsualStream:
         return True
 
     def _completed(self, event: UsualEvent, payload: bytes) -> bool:
-        sent = event.response
-        model = self.model if sent.model is None else sent.model
+        response = _decode_response(event.response)
+        model = _text_in(response, "model", self.model)
         is_whole = (
             any(item.has_content for item in self._items)
             and all(item.done is not None for item in self._items)
-            and sent.status == "completed"
+            and response.get("status") == _COMPLETED
             and event.error is None
-            and sent.error is None
-            and sent.incomplete_details is None
-            and sent.id == self.response_id
-            and self._is_output(sent.output)
+            and all(response.get(name, NULL) == NULL for name in ("error", "incomplete_details"))
+            and _text_in(response, "id") == self.response_id
+            and self._is_output(response.get("output", NULL))
         )
-        if not is_whole or not model or sent.usage is _UNSET:
+        if not is_whole or not model or "usage" not in response:
             return False
-        given = _decode(sent.usage)
+        given = _decode(response["usage"])
         usage = usage_of(given)
-        values = {
-            "final output": bytes(sent.output),
-            "final usage": bytes(sent.usage),
-            "final sequence_number": _encode(event.sequence_number),
-            "final id": self._values["told id"],
-            **_told_values("final", sent),
+        fields = {
+            **self._same,
+            "model": model,
+            "status": "completed",
+            "output": [item.done for item in self._items],
+            "incomplete_details": None,
+            "usage": told_usage(given, usage),
         }
-        final = with_gaps(payload, values)
-        values |= self._values
-        values["told output"] = b"[%b]" % b",".join([bytes(item.done) for item in self._items if item.done])
-        values["told usage"] = _encode(told_usage(given, usage))
-        encoded = completed_response(self._opened, final, model, self._options.echo, values)
+        final = response_object({**self._opened, **response}, self._options.echo, **fields)
+        encoded = msgspec.json.encode(final)
         self.model, self.usage, self.final = model, usage, msgspec.Raw(encoded)
         self.writer.write_response(event.type, encoded)
         self._noted.append(payload)
@@ -311,13 +308,10 @@ class UsualStream:
 _NO_OUTPUT = msgspec.Raw(b"[]")
 
 
-def _told_values(when: str, sent: SentResponse) -> dict[str, bytes]:
-    """The values that differ from one response to the next, as far as there are any."""
-    values: dict[str, bytes] = {}
-    for name in ("created_at", "completed_at", "prompt_cache_key"):
-        if (value := getattr(sent, name)) != NULL:
-            values[f"{when} {name}"] = bytes(value)
-    return values
+def _text_in(response: _Response, name: str, otherwise: str = "") -> str:
+    """A field that is a text. Raises one of ``_UNUSUAL`` if it is something else."""
+    value = response.get(name, NULL)
+    return otherwise if value == NULL else _decode_text(value)
 
 
 _Take: TypeAlias = Callable[[UsualStream, UsualEvent, bytes], bool]
