@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import sys
 import tempfile
 import threading
@@ -17,7 +18,7 @@ import traceback
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -60,13 +61,17 @@ _PURE = tuple(
     if argument.startswith("tests/")
 )
 
+# Seconds, after which what a test waits for will never happen. A busy machine takes long to start a program.
+PATIENCE = 60.0
+
 _Seen = TypeVar("_Seen")
 
-# How fast an example is drawn or tried is no fault of the code on a machine that is busy.
-hypothesis.settings.register_profile(
-    "on any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("on any machine")
+# How fast an example is drawn or tried is no fault of the code on a machine that is busy. The examples are
+# the same in each run, so one fails because of what was changed; --hypothesis-profile=explore tries others.
+_ANY_SPEED: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("repeat", **_ANY_SPEED, derandomize=True)
+hypothesis.settings.register_profile("explore", **_ANY_SPEED, max_examples=1_000)
+hypothesis.settings.load_profile("repeat")
 
 # Under nohup, or behind "&" in a script, SIGINT is ignored, and the programs that tests start inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -74,8 +79,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def browser_lock() -> FileLock:
-    """Held by whatever comes back to one of those ports."""
-    return FileLock(Path(tempfile.gettempdir(), "onplan-tests.lock"), mode=0o666, poll_interval=0.01)
+    """Held by whatever comes back to one of those ports, in this run of the tests and in others."""
+    shared = "/tmp" if os.name == "posix" else tempfile.gettempdir()
+    return FileLock(Path(shared, "onplan-tests.lock"), mode=0o666, poll_interval=0.01)
 
 
 def _no_connection(*arguments: object) -> None:
@@ -209,12 +215,23 @@ def browse() -> Callable[[str], None]:
 
 def eventually(look: Callable[[], _Seen]) -> _Seen:
     """What the emulator's thread will have done in a moment; asking again is the only way to wait."""
-    waiting = threading.Event()
-    for _ in range(2_000):
-        if seen := look():
-            return seen
+    waiting, end = threading.Event(), time.monotonic() + PATIENCE
+    while not (seen := look()):
+        assert time.monotonic() < end, "it never happened"
         waiting.wait(0.005)
-    raise AssertionError("it never happened")
+    return seen
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Press Ctrl-C until the program ends, as a person would.
+
+    A signal that comes just before a system call does not end what that call waits for, so the first may come
+    to nothing. The next one is sent long after it: on a busy machine a program takes long to end.
+    """
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE / 3)
 
 
 def source_locals(error: BaseException) -> list[dict[str, str]]:
@@ -432,7 +449,6 @@ def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> A
 @pytest.fixture
 def run_cli(tmp_path: Path) -> Callable[..., Any]:
     """Run the command line in a process of its own: ``run_cli("ask", "hi", input=b"…")``."""
-    import subprocess
 
     def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         options.setdefault("stdin", subprocess.DEVNULL) if "input" not in options else None
@@ -449,12 +465,24 @@ def run_cli(tmp_path: Path) -> Callable[..., Any]:
     return run
 
 
+@contextmanager
+def unused_port() -> Iterator[int]:
+    """A port of this machine on which nothing listens, and which no other program is given meanwhile.
+
+    Connections are refused. A server of the test's own may listen there all the same, if it sets
+    SO_REUSEADDR, as servers do.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
+
+
 @pytest.fixture
-def unused_url() -> str:
+def unused_url() -> Iterator[str]:
     """An address on loopback where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    with unused_port() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 class VaultServer:
@@ -467,11 +495,8 @@ class VaultServer:
     """
 
     def __init__(self, folder: Path, *options: str, certificate: Path | None = None) -> None:
-        import subprocess
-
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        self._held = ExitStack()
+        port = self._held.enter_context(unused_port())
         self.address = f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
         self.certificate = certificate
         folder.mkdir(exist_ok=True)
@@ -539,6 +564,7 @@ class VaultServer:
         """End it."""
         self.process.terminate()
         self.process.wait(timeout=30)
+        self._held.close()
 
 
 @pytest.fixture(scope="session")

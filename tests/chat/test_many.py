@@ -5,7 +5,6 @@ Lines that run and bytes that are allocated are counted, which does not depend o
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable
 
@@ -17,7 +16,7 @@ from onplan.chat.events import CallDelta, Function
 from onplan.chat.stream import ChatStream
 from onplan.errors import StreamCorruptError
 
-from ..amount_of_work import bytes_allocated, lines_run
+from ..amount_of_work import bytes_allocated, left_to_collector, lines_run
 
 LONG = "abc" * 100  # copying all of what came, again and again, is seen
 
@@ -135,16 +134,14 @@ def test_what_would_cost_more_is_an_error(listen, events, says):
 def test_an_answer_that_has_ended_is_freed_at_once():
     """Nothing of it waits for the garbage collector."""
     events = [chunk(reasoning_content="so"), chunk(content="text"), *MANY["calls"](3), chunk("tool_calls")]
-    gc.collect()
-    gc.disable()
-    try:
+    payloads = [*(json.dumps(event).encode() for event in events), b"[DONE]"]
+
+    def answer():
         stream = ChatStream("m")
-        stream.feed([*(json.dumps(event).encode() for event in events), b"[DONE]"])
+        stream.feed(payloads)
         assert stream.finished
-        del stream
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+
+    assert left_to_collector(answer) == 0
 
 
 def test_many_calls_are_kept_in_one_list():

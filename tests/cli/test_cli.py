@@ -21,7 +21,7 @@ from onplan.cli import COMMANDS, main
 from onplan.cli.commands import cli as group
 from onplan.emulator import Emulator
 
-from ..conftest import redirected
+from ..conftest import interrupt, redirected
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -312,7 +312,7 @@ def test_ctrl_c_ends_the_stream(signed_in: Emulator) -> None:
     )
     assert process.stdout
     process.stdout.readline()  # the stream has begun
-    process.send_signal(signal.SIGINT)
+    interrupt(process)
     _, talk = process.communicate(timeout=30)
 
     assert process.returncode == 130

@@ -45,6 +45,11 @@ class Network:
         self._servers: list[asyncio.Server] = []
         self._serving: set[asyncio.Task[None]] = set()  # an event loop holds them weakly
         self._writers: list[Writer] = []
+        self._over = asyncio.Event()
+
+    async def until_over(self) -> None:
+        """Wait, in a handler, until the test is over."""
+        await self._over.wait()
 
     def serve(self, handler: Handler, context: ssl.SSLContext | None = None) -> int:
         """Start a server; gives its port on 127.0.0.1. Connections are closed when ``handler`` returns."""
@@ -87,6 +92,7 @@ class Network:
             # connection open (CPython 3.11: Server._attach), so accepting ends first.
             for listener in self._listeners:
                 self._loop.remove_reader(listener)
+            self._over.set()
             await asyncio.sleep(0)
             for server in self._servers:
                 server.close()

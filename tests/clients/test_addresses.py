@@ -23,6 +23,7 @@ from onplan.transports.httpx2_sync import HTTPTransport
 from onplan.transports.route import Route
 from onplan.transports.sockets import open_socket
 
+from ..conftest import unused_port
 from ..test_interruption import interrupted
 
 if TYPE_CHECKING:
@@ -105,10 +106,10 @@ def listening() -> Iterator[int]:
 
 
 @pytest.fixture
-def closed() -> int:
+def closed() -> Iterator[int]:
     """A port where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    with unused_port() as port:
+        yield port
 
 
 @pytest.mark.parametrize("scheme", ["", "http", "https", "socks5"])
@@ -253,10 +254,10 @@ def test_nothing_is_sent_after_the_deadline(network: Network) -> None:
         left.set()
 
     url = f"http://127.0.0.1:{network.serve(listen)}/token"
-    request = Request.form(url, {"refresh_token": "marked"}, timeout=0.2)
+    request = Request.form(url, {"refresh_token": "marked"}, timeout=1.0)
 
     with closing(HTTPTransport()) as transport, pytest.raises(onplan.ConnectError):
-        transport.fetch(request, before_sending=lambda: threading.Event().wait(0.4))
+        transport.fetch(request, before_sending=lambda: threading.Event().wait(1.2))
 
     assert left.wait(20)
     assert came == [b""]
@@ -277,7 +278,7 @@ def test_a_deadline_holds_for_the_whole_exchange(network: Network, pieces: bytes
     url = f"http://127.0.0.1:{network.serve(trickle)}/token"
 
     with closing(HTTPTransport()) as transport, pytest.raises(onplan.IdleTimeoutError):
-        transport.fetch(Request("GET", url, timeout=0.5))
+        transport.fetch(Request("GET", url, timeout=1.5))
 
 
 # --- interruptions ------------------------------------------------------------------------------------

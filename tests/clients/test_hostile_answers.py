@@ -25,7 +25,7 @@ from onplan.transports import base
 from onplan.transports.per_loop_client import PerLoopClient, running_loop
 from onplan.transports.silence import Silence
 
-from ..conftest import over_http, use_http
+from ..conftest import eventually, over_http, use_http
 from .exact import events
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def test_what_goes_on_is_no_silence(
     """An event that comes slowly, for longer than the limit, is waited for; and so is one after comments."""
     port = network.serve(answering(OK + b"connection: close\r\n\r\n", pieces, 0.25))
 
-    answer = driver(**options_for(port, timeout=onplan.Timeouts(idle=1))).complete(REQUEST)
+    answer = driver(**options_for(port, timeout=onplan.Timeouts(idle=1.9))).complete(REQUEST)
 
     assert answer.text == "yes"
 
@@ -334,7 +334,7 @@ def test_a_fork_while_a_client_is_made() -> None:
     def make() -> object:
         if os.getpid() == parent:
             making.set()
-            over.wait(30)
+            over.wait(300)
         return object()
 
     owner: PerLoopClient[object] = PerLoopClient(make, None, os.getpid)
@@ -345,7 +345,7 @@ def test_a_fork_while_a_client_is_made() -> None:
         warnings.simplefilter("ignore", DeprecationWarning)  # to fork beside a thread is what is tried here
         child = os.fork()
     if not child:
-        signal.alarm(20)
+        signal.alarm(100)
         owner.get()
         os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -399,18 +399,25 @@ def test_a_loop_that_ends_closes_its_connections(
     if kind != "websocket":
         use_http(kind, monkeypatch)
     client = onplan.AsyncClient(transport="websocket" if kind == "websocket" else "sse")
-    open_files: list[int] = []
+
+    def open_files() -> int:
+        gc.collect()
+        return len(os.listdir("/dev/fd"))  # noqa: PTH208 - names alone
+
+    def ask(client: onplan.AsyncClient) -> None:
+        assert asyncio.run(client.complete("hi")).text == "You said: hi"
+
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
+        ask(client)
+        before = open_files()
         for _ in range(3):
-            assert asyncio.run(client.complete("hi")).text == "You said: hi"
-            gc.collect()
-            open_files.append(len(os.listdir("/dev/fd")))  # noqa: PTH208 - names alone
+            ask(client)
+        eventually(lambda: open_files() <= before)  # the emulator closes its ends in its own time
         del client
         gc.collect()
 
     assert [str(each.message) for each in warned] == []
-    assert open_files[0] == open_files[-1]
 
 
 async def test_a_head_that_does_not_come_to_a_client_of_the_users_own(network: Network) -> None:

@@ -171,7 +171,7 @@ def test_an_image_that_takes_too_long(signed_in: Emulator, driver: Any) -> None:
     signed_in.arm("images_slow", seconds=600)
 
     with pytest.raises(onplan.IdleTimeoutError) as caught:
-        ask(driver, lambda images: images.generate("a fox", timeout=0.2))
+        ask(driver, lambda images: images.generate("a fox", timeout=1))
 
     assert "`timeout=`" in caught.value.hint
     assert len(posts(signed_in)) == 1

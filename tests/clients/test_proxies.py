@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import onplan
 from onplan.emulator import Emulator
 from onplan.transports.route import Route
 
-from ..conftest import source_locals
+from ..conftest import source_locals, unused_port
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Far, Network, Reader, Writer
@@ -212,11 +211,7 @@ def test_a_proxy_that_does_not_find_the_backend(far: Far, driver: Any, scheme: s
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_proxy_that_is_not_there(far: Far, driver: Any, scheme: str) -> None:
     """It is named as what does not answer."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    with pytest.raises(onplan.ConnectError) as caught:
+    with unused_port() as port, pytest.raises(onplan.ConnectError) as caught:
         driver(store=far.store(), proxy=f"{scheme}://me:marked@127.0.0.1:{port}", retry=ONCE).complete(
             REQUEST
         )

@@ -7,7 +7,6 @@ import contextvars
 import functools
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ import onplan
 from onplan.emulator import Call, Emulator, Turn
 from onplan.tools.loop import DECLINED
 
-from ..conftest import eventually
+from ..conftest import eventually, interrupt
 
 OSLO = Call("weather", {"city": "Oslo"})
 ROME = Call("weather", {"city": "Rome"})
@@ -450,7 +449,7 @@ def test_ctrl_c_ends_the_calls(signed_in: Emulator, calls: list[str]) -> None:
     assert program.stdout
     for _ in calls:
         assert program.stdout.readline() == "waiting\n"
-    program.send_signal(signal.SIGINT)
+    interrupt(program)
     output, errors = program.communicate(timeout=20)
     assert output.count("ended") == calls.count("wait")
     assert "KeyboardInterrupt" in errors

@@ -59,6 +59,8 @@ def silent(request: pytest.FixtureRequest, network: Network) -> tuple[str, list[
             await writer.drain()
         for call in then:
             call()
+            writer.write(b"H")  # a signal that comes just before a read begins does not end it: this does
+            await writer.drain()
         await reader.read()
 
     return f"http://127.0.0.1:{network.serve(answer)}", then

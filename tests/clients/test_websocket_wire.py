@@ -560,7 +560,7 @@ async def test_a_large_message_may_take_its_time() -> None:
             await asyncio.sleep(0.1)
         await reader.read()
 
-    async with playing(play, timeout=Timeouts(idle=1)) as client:
+    async with playing(play, timeout=Timeouts(idle=1.8)) as client:
         assert (await client.complete(REQUEST)).text == text
 
 
@@ -605,27 +605,15 @@ def saying(answer: bytes, more: bytes = b"", seconds: float = 0.02) -> Play:
     return play
 
 
+# Those that end by themselves; and those that are given up when the time for connecting is over.
 UPGRADES: dict[str, tuple[Play, type[onplan.OnplanError], int | None]] = {
-    "no answer": (ignore, onplan.IdleTimeoutError, None),
-    "a head byte by byte": (saying(b"HTTP/1.1 101 X\r\nX: ", b"x"), onplan.IdleTimeoutError, None),
     "a head without end": (saying(b"HTTP/1.1 101 X\r\nX: ", b"x" * 100_000, 0), onplan.DisconnectError, None),
     "headers without end": (
         saying(b"HTTP/1.1 101 X\r\n", b"X: a\r\n" * 8_000, 0),
         onplan.DisconnectError,
         None,
     ),
-    "informational responses": (
-        saying(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
-        onplan.IdleTimeoutError,
-        None,
-    ),
     "another protocol": (saying(b"SSH-2.0-OpenSSH_9.9\r\n"), onplan.DisconnectError, None),
-    "a refusal whose body does not come": (
-        saying(b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n"),
-        onplan.ServerError,
-        503,
-    ),
-    "a refusal byte by byte": (saying(b"HTTP/1.1 503 No\r\n\r\n", b"x"), onplan.ServerError, 503),
     "a refusal without end": (saying(b"HTTP/1.1 503 No\r\n\r\n", b"x" * 100_000, 0), onplan.ServerError, 503),
     "a redirect": (
         saying(b"HTTP/1.1 307 X\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n"),
@@ -633,16 +621,29 @@ UPGRADES: dict[str, tuple[Play, type[onplan.OnplanError], int | None]] = {
         307,
     ),
 }
+ENDLESS_UPGRADES: dict[str, tuple[Play, type[onplan.OnplanError], int | None]] = {
+    "no answer": (ignore, onplan.IdleTimeoutError, None),
+    "a head byte by byte": (saying(b"HTTP/1.1 101 X\r\nX: ", b"x"), onplan.IdleTimeoutError, None),
+    "informational responses": (
+        saying(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+        onplan.IdleTimeoutError,
+        None,
+    ),
+    "a refusal whose body does not come": (
+        saying(b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n"),
+        onplan.ServerError,
+        503,
+    ),
+    "a refusal byte by byte": (saying(b"HTTP/1.1 503 No\r\n\r\n", b"x"), onplan.ServerError, 503),
+}
 
 
-@pytest.mark.parametrize("case", UPGRADES)
+@pytest.mark.parametrize("case", UPGRADES | ENDLESS_UPGRADES)
 async def test_what_does_not_open_it(case: str) -> None:
     """An answer that does not end, or is none, is given up in the time for connecting; a status counts."""
-    play, kind, status = UPGRADES[case]
-    async with (
-        raw(play) as url,
-        onplan.AsyncClient(**ONCE, base_url=url, timeout=Timeouts(connect=0.5, idle=60)) as client,
-    ):
+    play, kind, status = (UPGRADES | ENDLESS_UPGRADES)[case]
+    limits = Timeouts(connect=30 if case in UPGRADES else 1.5, idle=60)
+    async with raw(play) as url, onplan.AsyncClient(**ONCE, base_url=url, timeout=limits) as client:
         with pytest.raises(onplan.OnplanError) as caught:
             await asyncio.wait_for(client.complete(REQUEST), 60)
 

@@ -260,7 +260,7 @@ def test_a_file_s_descriptor_is_not_left_open(tmp_path: Path) -> None:
         with pytest.raises(IsADirectoryError):
             open_file(tmp_path)
 
-    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) <= before
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

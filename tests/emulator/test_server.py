@@ -17,6 +17,8 @@ import pytest
 
 from onplan.emulator import Emulator, Options, Scenario
 
+from ..conftest import unused_port
+
 SERVE = """
 import sys
 from pathlib import Path
@@ -49,30 +51,25 @@ def test_the_ready_file_is_whole_once_the_port_listens(tmp_path, connect):
 
 def test_the_port_can_be_chosen_and_is_free_again(connect):
     """Leaving the block stops the server, also while a stream stalls."""
-    with Emulator(Options()) as emulator:
-        port = urlsplit(emulator.issuer).port
-        emulator.arm("stall")
-        client = connect(emulator)
-        stream = client.http.stream(
-            "POST",
-            f"{emulator.codex_base_url}/responses",
-            json={"model": "gpt-5.5", "stream": True, "store": False, "input": []},
-            headers=client.headers(),
-        )
-        reply = stream.__enter__()
-        next(reply.iter_bytes())
-    reply.close()
-    assert "onplan-emulator" not in {thread.name for thread in threading.enumerate() if not is_shared(thread)}
-    with Emulator(Options(port=port)) as again:
-        assert urlsplit(again.issuer).port == port
-
-
-def is_shared(thread):
-    """The emulator that all tests share goes on."""
-    return (
-        thread.name == "onplan-emulator"
-        and sum(other.name == thread.name for other in threading.enumerate()) == 1
-    )
+    before = set(threading.enumerate())
+    with unused_port() as port:
+        with Emulator(Options(port=port)) as emulator:
+            assert urlsplit(emulator.issuer).port == port
+            emulator.arm("stall")
+            client = connect(emulator)
+            stream = client.http.stream(
+                "POST",
+                f"{emulator.codex_base_url}/responses",
+                json={"model": "gpt-5.5", "stream": True, "store": False, "input": []},
+                headers=client.headers(),
+            )
+            reply = stream.__enter__()
+            next(reply.iter_bytes())
+        reply.close()
+        begun = set(threading.enumerate()) - before
+        assert "onplan-emulator" not in {thread.name for thread in begun}
+        with Emulator(Options(port=port)) as again:
+            assert urlsplit(again.issuer).port == port
 
 
 def test_a_port_in_use_is_an_error():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable
 
@@ -15,7 +14,7 @@ from onplan.responses.arrivals import MAXIMUM_ITEMS
 from onplan.responses.stream import ResponseStream
 from onplan.types import Text
 
-from ..amount_of_work import bytes_allocated, lines_run
+from ..amount_of_work import bytes_allocated, left_to_collector, lines_run
 
 LONG = "abc" * 100  # copying all of what came, again and again, is seen
 
@@ -228,13 +227,11 @@ def test_an_answer_that_has_ended_is_freed_at_once():
         delta("output_text", item_id="said", delta="then"),
         completed([]),
     ]
-    gc.collect()
-    gc.disable()
-    try:
+    payloads = [json.dumps(event).encode() for event in events]
+
+    def answer():
         stream = ResponseStream("m")
-        stream.feed([json.dumps(event).encode() for event in events])
+        stream.feed(payloads)
         assert stream.finished
-        del stream
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+
+    assert left_to_collector(answer) == 0

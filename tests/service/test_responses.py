@@ -173,7 +173,8 @@ def test_a_backend_that_falls_silent_is_an_error(signed_in: Emulator) -> None:
         signed_in.arm("stall", 2)
         return await asking.create(input="hi", stream=True), await asking.create(input="hi")
 
-    streamed, whole = serving(use, transport="sse", retry=ONCE, timeout=0.3)
+    limits = onplan.Timeouts(idle=2.0)  # the first event must come within it
+    streamed, whole = serving(use, transport="sse", retry=ONCE, timeout=limits)
     assert read(streamed.events).response["error"]["code"] == "idle_timeout"
     assert (whole.status, whole.error["code"]) == (504, "idle_timeout")
 

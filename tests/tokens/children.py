@@ -11,7 +11,7 @@ def in_a_child(work: Callable[[], object]) -> int:
     """The exit code of a forked process that does ``work``; negative if it hung."""
     child = os.fork()
     if child == 0:
-        signal.alarm(20)
+        signal.alarm(100)  # it has hung, and is not merely slow on a busy machine
         try:
             work()
         except BaseException:  # noqa: BLE001 - the child ends here

@@ -20,7 +20,7 @@ import warnings
 import onplan
 from onplan.client_parts import tokens_of
 
-PATIENCE = 20  # seconds, after which a child has hung
+PATIENCE = 100  # seconds, after which a child has hung, and is not merely slow on a busy machine
 
 
 def refresh(client: onplan.Client) -> None:

@@ -28,7 +28,7 @@ def run(*arguments: object) -> dict[str, int]:
         [sys.executable, str(Path(__file__).parent / "forker.py"), *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60 + 2 * FORKS,
+        timeout=200 + 10 * FORKS,
         check=False,
     )
     assert result.returncode == 0, result.stderr

@@ -68,17 +68,16 @@ async def test_leaving_during_a_refresh_keeps_what_it_brings(
 def test_ctrl_c_during_a_refresh_keeps_what_it_brings(signed_in: Emulator, store: CredentialStore) -> None:
     """Interrupted between the request for a token and its answer, the new set is stored all the same."""
     before = expire(store)
-    signed_in.arm("token_slow", times=1)
+    signed_in.arm("token_slow", times=1, seconds=3.0)
     process = subprocess.Popen(
         [sys.executable, "-m", "onplan", "token"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not refreshes(signed_in):  # until the token has been sent
-        os.sched_yield()
+    eventually(lambda: refreshes(signed_in))  # until the token has been sent
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=60)
 
     assert (process.returncode, output) == (130, "")
     assert stored(store).refresh_token != before.refresh_token
@@ -225,9 +224,8 @@ def test_a_fork_in_the_middle_of_a_refresh(signed_in: Emulator, store: Credentia
     process = subprocess.Popen(
         [sys.executable, "-c", _FORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    while not refreshes(signed_in):  # until the token has been sent
-        os.sched_yield()
-    process.communicate("fork\n", timeout=30)
+    eventually(lambda: refreshes(signed_in))  # until the token has been sent
+    process.communicate("fork\n", timeout=60)
 
     assert process.returncode == 0
     assert refreshes(signed_in) == 1

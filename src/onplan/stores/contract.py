@@ -12,7 +12,8 @@
 
 ``spec`` names an empty store of your scheme, which your package registers in the entry-point group
 ``onplan.stores``: the tests open it in other processes, too. Some kill the holder of the lock, so let leases
-last a second or two there. On systems without ``fork`` the proof that kills at every step is left out.
+last a few seconds there. One kills at every step; for a store that takes hundreds of steps, a larger
+``stride`` chooses fewer of them. On systems without ``fork`` that proof is left out.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -58,6 +60,7 @@ SECOND = Record(
     obtained_at=1_800_000_001.0,
 )
 _PROCESSES, _ROUNDS = 3, 4
+_LONGEST = 900.0  # seconds, after which a process of the tests has hung, however busy the machine is
 
 
 class LocalStoreContract:
@@ -162,25 +165,31 @@ class LocalStoreContract:
 
 
 class StoreContract(LocalStoreContract):
-    """Derive from it and give it the fixture ``spec``."""
+    """Derive from it and give it the fixture ``spec``.
+
+    Attributes:
+        stride: kill a refresh at each step (1), at every second one (2), and so on.
+    """
+
+    stride: ClassVar[int] = 1
 
     def test_two_processes_never_do_the_same_step(self, spec: str) -> None:
         """Processes that each load, count up and save under the lock lose no step and meet no conflict."""
         open_store(spec).save(_counted(0), None)
-        workers = [_spawn("count", spec, str(_ROUNDS)) for _ in range(_PROCESSES)]
-        for worker in workers:
-            _, errors = worker.communicate(timeout=120)
-            assert worker.returncode == 0, errors
+        with ExitStack() as started:
+            arguments = ("count", spec, str(_ROUNDS))
+            workers = [started.enter_context(_spawned(*arguments)) for _ in range(_PROCESSES)]
+            for worker in workers:
+                _, errors = worker.communicate(timeout=_LONGEST)
+                assert worker.returncode == 0, errors
 
         assert _stored(open_store(spec)) == _counted(_PROCESSES * _ROUNDS)
 
     def test_the_lock_of_a_killed_process_passes_on(self, spec: str) -> None:
         """After the holder of the lock is killed, the lock is free, after one lease at most."""
-        holder = _spawn("hold", spec)
-        assert holder.stdout
-        assert holder.stdout.readline() == "held\n"
-        holder.kill()
-        holder.communicate(timeout=60)
+        with _spawned("hold", spec) as holder:
+            assert holder.stdout
+            assert holder.stdout.readline() == "held\n"
 
         store = open_store(spec)
         with store.lock():
@@ -192,8 +201,8 @@ class StoreContract(LocalStoreContract):
         if not hasattr(os, "fork"):
             return
         open_store(spec).save(FIRST, None)
-        worker = _spawn("kill", spec)
-        output, errors = worker.communicate(timeout=300)
+        with _spawned("kill", spec, str(self.stride)) as worker:
+            output, errors = worker.communicate(timeout=_LONGEST)
 
         assert worker.returncode == 0, errors
         states = output.split()
@@ -223,14 +232,20 @@ def _counted(number: int) -> Record:
 # --- the other processes ------------------------------------------------------------------------------
 
 
-def _spawn(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def _spawned(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that is killed at the end of the block if it has not ended."""
+    with subprocess.Popen(
         [sys.executable, "-m", "onplan.stores.contract", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def count(spec: str, rounds: str) -> None:
@@ -251,8 +266,8 @@ def hold(spec: str) -> None:
         sys.stdin.read()
 
 
-def kill(spec: str) -> None:
-    """Refresh the record again and again, killed one step later each time, until nothing is left to kill."""
+def kill(spec: str, stride: str) -> None:
+    """Refresh the record again and again, killed ``stride`` steps later each time, until none is left."""
     open_store(spec).load()  # so that its modules are loaded once, and only its own steps are counted
     step = 0
     while (code := _in_child(partial(kill_at, step, partial(_refresh, spec)))) == 0:
@@ -260,7 +275,7 @@ def kill(spec: str) -> None:
         sys.stdout.write(f"{_STATES.get(state, 'damaged')}\n")
         if _in_child(partial(_begin_again, spec)):
             sys.exit("the store could not be used again")
-        step += 1
+        step += int(stride)
     if code != 1:
         sys.exit(f"the store failed after it was killed at {step} steps")
     sys.stdout.write("finished\n")
